@@ -1,0 +1,300 @@
+package scitt
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/transparency-dev/formats/log"
+	"github.com/transparency-dev/merkle/rfc6962"
+	"golang.org/x/mod/sumdb/note"
+)
+
+// treeSignatureType is the signature type of the note line that carries a
+// TreeSignature.
+//
+// C2SP signed-note: "0xff - Reserved for signature types without an
+// identifier byte assigned by this specification. It is RECOMMENDED that this
+// byte be followed by a longer identifier that is unlikely to collide."
+const treeSignatureType = "\xffgithub.com/conmotion/conmotion/tree-signature/v1\n"
+
+// Checkpoint is a signed note over a log's origin, size and root (C2SP
+// tlog-checkpoint), with the TreeSignature that it carries.
+type Checkpoint struct {
+	Origin string
+	Size   uint64
+	Root   []byte
+	// Tree makes Receipts for this tree. It is nil when the checkpoint has
+	// none, or none by a key that the reader knows.
+	Tree *TreeSignature
+	// Raw is the note as it was published.
+	Raw []byte
+}
+
+// EmptyCheckpoint is what there is to say of a log before its first checkpoint.
+func EmptyCheckpoint(origin string) *Checkpoint {
+	return &Checkpoint{Origin: origin, Root: rfc6962.DefaultHasher.EmptyRoot()}
+}
+
+// Receipt turns the proof of an entry's place in this tree into a Receipt. It
+// fails when the checkpoint carries no signature for receipts.
+func (c *Checkpoint) Receipt(p *InclusionProof) ([]byte, error) {
+	if c.Tree == nil {
+		return nil, fmt.Errorf("%w: it carries no tree signature by a known key, so no receipt can be made from it", ErrCheckpoint)
+	}
+	return c.Tree.Receipt(p), nil
+}
+
+// CheckpointVerifiers are the keys of a log that a reader trusts.
+type CheckpointVerifiers struct {
+	Note note.Verifier   // the log's note key, Ed25519
+	Tree []note.Verifier // the log's receipt keys, from [NewTreeVerifier]; may be empty
+}
+
+// NewCheckpointVerifiers reads a log's verifier keys (vkeys): exactly one of
+// the C2SP types, the rest of receipts.
+func NewCheckpointVerifiers(vkeys []string) (CheckpointVerifiers, error) {
+	var cv CheckpointVerifiers
+	for _, vkey := range vkeys {
+		if isTreeVKey(vkey) {
+			v, err := NewTreeVerifier(vkey)
+			if err != nil {
+				return cv, err
+			}
+			cv.Tree = append(cv.Tree, v)
+			continue
+		}
+		v, err := note.NewVerifier(vkey)
+		if err != nil {
+			return cv, malformed("verifier key %q: %w", vkey, err)
+		}
+		if cv.Note != nil {
+			return cv, malformed("two note keys: %q and %q", cv.Note.Name(), v.Name())
+		}
+		cv.Note = v
+	}
+	if cv.Note == nil {
+		return cv, malformed("no Ed25519 verifier key of the log")
+	}
+	return cv, nil
+}
+
+// Open verifies a checkpoint. The log's note key must have signed it, and
+// its name is the log's origin. Errors wrap ErrCheckpoint.
+func (cv CheckpointVerifiers) Open(raw []byte) (*Checkpoint, error) {
+	cp, _, n, err := log.ParseCheckpoint(raw, cv.Note.Name(), cv.Note, cv.Tree...)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrCheckpoint, err)
+	}
+	if len(cp.Hash) != sha256.Size {
+		return nil, fmt.Errorf("%w: the root has %d bytes", ErrCheckpoint, len(cp.Hash))
+	}
+	c := &Checkpoint{Origin: cp.Origin, Size: cp.Size, Root: cp.Hash, Raw: raw}
+	for _, sig := range n.Sigs {
+		for _, v := range cv.Tree {
+			if sig.Hash == v.KeyHash() && sig.Name == v.Name() && c.Tree == nil {
+				line, err := signatureBytes(sig)
+				if err != nil {
+					return nil, err
+				}
+				if c.Tree, err = ParseTreeSignature(line); err != nil {
+					return nil, fmt.Errorf("%w: %w", ErrCheckpoint, err)
+				}
+			}
+		}
+	}
+	return c, nil
+}
+
+// signatureBytes is the signature of a note line without its key id.
+func signatureBytes(sig note.Signature) ([]byte, error) {
+	b, err := base64.StdEncoding.DecodeString(sig.Base64)
+	if err != nil || len(b) < 4 {
+		return nil, fmt.Errorf("%w: signature line of %q", ErrCheckpoint, sig.Name)
+	}
+	return b[4:], nil
+}
+
+// TreeSigner signs checkpoints with a log's receipt key: a [note.Signer]
+// whose signatures are TreeSignatures.
+//
+// ECDSA is randomised and a TreeSignature says when it was made, so the last
+// one is kept: the same tree never gets two signatures from one signer.
+type TreeSigner struct {
+	key    crypto.Signer
+	issuer string
+	origin string
+	hash   uint32
+	now    func() time.Time
+	signed func()
+
+	mu   sync.Mutex
+	root []byte
+	size uint64
+	last []byte
+}
+
+// NewTreeSigner makes the signer of a log. The function signed, when not nil,
+// is called for each signature made.
+func NewTreeSigner(key crypto.Signer, issuer, origin string, now func() time.Time, signed func()) (*TreeSigner, error) {
+	v, err := newTreeVerifier(origin, key.Public())
+	if err != nil {
+		return nil, err
+	}
+	if signed == nil {
+		signed = func() {}
+	}
+	return &TreeSigner{key: key, issuer: issuer, origin: origin, hash: v.KeyHash(), now: now, signed: signed}, nil
+}
+
+// Name is the log's origin.
+func (s *TreeSigner) Name() string { return s.origin }
+
+// KeyHash is the key id of the note line.
+func (s *TreeSigner) KeyHash() uint32 { return s.hash }
+
+// Sign signs the body of a checkpoint.
+func (s *TreeSigner) Sign(body []byte) ([]byte, error) {
+	cp, err := parseBody(body)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.last != nil && s.size == cp.Size && bytes.Equal(s.root, cp.Hash) {
+		return s.last, nil
+	}
+	t, err := SignTree(s.key, s.issuer, s.origin, s.now(), cp.Hash)
+	if err != nil {
+		return nil, err
+	}
+	s.signed()
+	s.size, s.root, s.last = cp.Size, cp.Hash, t.Marshal()
+	return s.last, nil
+}
+
+// Resume tells the signer of a checkpoint that it signed in an earlier life,
+// so that this tree keeps its signature.
+func (s *TreeSigner) Resume(c *Checkpoint) {
+	if c.Tree == nil {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.size, s.root, s.last = c.Size, c.Root, c.Tree.Marshal()
+}
+
+func parseBody(body []byte) (*log.Checkpoint, error) {
+	var cp log.Checkpoint
+	if _, err := cp.Unmarshal(body); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrCheckpoint, err)
+	}
+	return &cp, nil
+}
+
+// treeVerifier is the [note.Verifier] of TreeSignatures.
+type treeVerifier struct {
+	name string
+	key  Key
+	hash uint32
+}
+
+func newTreeVerifier(origin string, public crypto.PublicKey) (*treeVerifier, error) {
+	key, err := NewKey(public)
+	if err != nil {
+		return nil, err
+	}
+	encoded, err := treeKeyBytes(public)
+	if err != nil {
+		return nil, err
+	}
+	// C2SP signed-note: "key ID = SHA-256(key name || 0x0A || signature type
+	// || public key)[:4]".
+	sum := sha256.Sum256([]byte(origin + "\n" + string(encoded)))
+	return &treeVerifier{origin, key, binary.BigEndian.Uint32(sum[:])}, nil
+}
+
+// treeKeyBytes are the signature type and the public key: the COSE_Key with
+// only its required parameters, as in RFC 9679.
+func treeKeyBytes(public crypto.PublicKey) ([]byte, error) {
+	params, err := keyParams(public)
+	if err != nil {
+		return nil, err
+	}
+	return append([]byte(treeSignatureType), encode(params)...), nil
+}
+
+// TreeVKey writes a log's receipt key as a verifier key (C2SP signed-note).
+func TreeVKey(origin string, public crypto.PublicKey) (string, error) {
+	v, err := newTreeVerifier(origin, public)
+	if err != nil {
+		return "", err
+	}
+	encoded, err := treeKeyBytes(public)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%s+%08x+%s", origin, v.hash, base64.StdEncoding.EncodeToString(encoded)), nil
+}
+
+func isTreeVKey(vkey string) bool {
+	_, rest, _ := strings.Cut(vkey, "+")
+	_, enc, _ := strings.Cut(rest, "+")
+	b, err := base64.StdEncoding.DecodeString(enc)
+	return err == nil && bytes.HasPrefix(b, []byte(treeSignatureType))
+}
+
+// NewTreeVerifier reads what TreeVKey writes.
+func NewTreeVerifier(vkey string) (note.Verifier, error) {
+	origin, rest, _ := strings.Cut(vkey, "+")
+	hash, enc, ok := strings.Cut(rest, "+")
+	id, err := hex.DecodeString(hash)
+	if !ok || err != nil || len(id) != 4 {
+		return nil, malformed("verifier key %q is not name+hash+key", vkey)
+	}
+	b, err := base64.StdEncoding.DecodeString(enc)
+	if err != nil {
+		return nil, malformed("verifier key %q: the key is not base64", vkey)
+	}
+	coseKey, ok := bytes.CutPrefix(b, []byte(treeSignatureType))
+	if !ok {
+		return nil, malformed("verifier key %q is not one for receipts", vkey)
+	}
+	key, err := ParseKey(coseKey)
+	if err != nil {
+		return nil, fmt.Errorf("verifier key %q: %w", vkey, err)
+	}
+	v, err := newTreeVerifier(origin, key.Public)
+	if err != nil {
+		return nil, err
+	}
+	if v.hash != binary.BigEndian.Uint32(id) {
+		return nil, malformed("verifier key %q: the hash does not fit the key", vkey)
+	}
+	return v, nil
+}
+
+// Name is the log's origin.
+func (v *treeVerifier) Name() string { return v.name }
+
+// KeyHash is the key id of the note line.
+func (v *treeVerifier) KeyHash() uint32 { return v.hash }
+
+// Verify checks a TreeSignature against the body of its checkpoint: it is by
+// this key, names this log, and signs this root.
+func (v *treeVerifier) Verify(body, sig []byte) bool {
+	cp, err := parseBody(body)
+	if err != nil {
+		return false
+	}
+	t, err := ParseTreeSignature(sig)
+	return err == nil && bytes.Equal(t.KeyID, v.key.ID) && t.Subject == v.name &&
+		t.VerifyRoot(v.key.Public, cp.Hash) == nil
+}

@@ -1,0 +1,24 @@
+package scitt
+
+import (
+	"errors"
+	"fmt"
+)
+
+// The reasons for which bytes are refused. Every error of this package wraps
+// one of them; [ProblemOf] turns it into what SCRAPI answers.
+var (
+	ErrMalformed      = errors.New("malformed")
+	ErrAlgorithm      = errors.New("signing algorithm not supported")
+	ErrNoKeyID        = errors.New("the statement names no key")
+	ErrPayloadMissing = errors.New("the payload is missing")
+	ErrTooLarge       = errors.New("the statement is too large")
+	ErrSignature      = errors.New("the signature does not verify")
+	ErrUnknownKey     = errors.New("no key with that identifier")
+	ErrProof          = errors.New("the proof does not verify")
+	ErrCheckpoint     = errors.New("the checkpoint does not verify")
+)
+
+func malformed(format string, args ...any) error {
+	return fmt.Errorf("%w: %w", ErrMalformed, fmt.Errorf(format, args...))
+}

@@ -1,0 +1,301 @@
+package scitt
+
+import (
+	"bytes"
+	"crypto"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/fxamacker/cbor/v2"
+	"github.com/transparency-dev/merkle/proof"
+	"github.com/transparency-dev/merkle/rfc6962"
+	"github.com/veraison/go-cose"
+)
+
+// LeafHash is the Merkle tree hash of an entry: SHA-256(0x00 || entry) (RFC
+// 9162 section 2.1.1).
+func LeafHash(entry []byte) []byte { return rfc6962.DefaultHasher.HashLeaf(entry) }
+
+// InclusionProof proves that a leaf is in a tree (RFC 9162 section 2.1.3).
+type InclusionProof struct {
+	Size  uint64   // of the tree, in leaves
+	Index uint64   // of the leaf, from 0
+	Path  [][]byte // 32-byte hashes, the leaf's sibling first
+}
+
+// Root is the root of the tree that the proof leads to from a leaf hash.
+// Errors wrap ErrProof: the index is not below the size, or the path is too
+// long or too short.
+func (p *InclusionProof) Root(leafHash []byte) ([]byte, error) {
+	root, err := proof.RootFromInclusionProof(rfc6962.DefaultHasher, p.Index, p.Size, leafHash, p.Path)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrProof, err)
+	}
+	return root, nil
+}
+
+// marshal encodes the proof for the Receipt.
+//
+// RFC 9942 section 5.2.1: "inclusion-proof = bstr .cbor [ tree-size: uint,
+// leaf-index: uint, inclusion-path: [ + bstr ] ]".
+func (p *InclusionProof) marshal() []byte {
+	b := make([]byte, 0, 24+34*len(p.Path))
+	b = append(b, 0x83)
+	b = appendHead(b, 0, p.Size)
+	b = appendHead(b, 0, p.Index)
+	b = appendHead(b, 4, uint64(len(p.Path)))
+	for _, h := range p.Path {
+		b = appendBytes(b, h)
+	}
+	return b
+}
+
+func parseInclusionProof(data []byte) (InclusionProof, error) {
+	var raw struct {
+		_     struct{} `cbor:",toarray"`
+		Size  uint64
+		Index uint64
+		Path  []cbor.RawMessage
+	}
+	if err := decMode.Unmarshal(data, &raw); err != nil {
+		return InclusionProof{}, malformed("the inclusion proof is not [tree size, leaf index, path]: %w", err)
+	}
+	p := InclusionProof{Size: raw.Size, Index: raw.Index}
+	if raw.Size > math.MaxInt64 || raw.Index >= raw.Size {
+		return p, malformed("the inclusion proof is for leaf %d of a tree of %d leaves", raw.Index, raw.Size)
+	}
+	if len(raw.Path) == 0 {
+		return p, malformed("the inclusion path is empty; RFC 9942 asks for at least one hash")
+	}
+	for _, r := range raw.Path {
+		h, err := parseBytes("inclusion path's hash", r)
+		if err != nil {
+			return p, err
+		}
+		if len(h) != rfc6962.DefaultHasher.Size() {
+			return p, malformed("a hash of the inclusion path has %d bytes, not %d", len(h), rfc6962.DefaultHasher.Size())
+		}
+		p.Path = append(p.Path, h)
+	}
+	return p, nil
+}
+
+// signedTree is what Receipt and TreeSignature share: a signature on a root.
+type signedTree struct {
+	Algorithm cose.Algorithm
+	KeyID     []byte // kid
+	Issuer    string // CWT claim iss: the Transparency Service
+	Subject   string // CWT claim sub; a service of this project puts the log's origin here
+	IssuedAt  int64  // CWT claim iat in seconds since 1970; 0 when absent
+
+	protected []byte
+	signature []byte
+}
+
+// VerifyRoot checks the signature over the root of a tree. Errors wrap
+// ErrSignature or ErrAlgorithm.
+func (t *signedTree) VerifyRoot(key crypto.PublicKey, root []byte) error {
+	return verify(t.Algorithm, key, t.protected, root, t.signature)
+}
+
+func parseSignedTree(m *sign1) (t signedTree, err error) {
+	if t.protected, err = parseBytes("protected header", m.Protected); err != nil {
+		return t, err
+	}
+	h, err := parseHeader("protected", t.protected)
+	if err != nil {
+		return t, err
+	}
+	if err := checkCritical(h); err != nil {
+		return t, err
+	}
+	if t.Algorithm, err = algorithmOf(h); err != nil {
+		return t, err
+	}
+	// RFC 9942 section 4: "vds MUST be present in the protected header".
+	switch vds := h[labelVDS].(type) {
+	case nil:
+		return t, malformed("the protected header has no verifiable data structure (395); labels of old drafts (-111) and the unprotected header do not count")
+	case int64:
+		if vds != vdsRFC9162SHA256 {
+			return t, malformed("verifiable data structure %d; only RFC9162_SHA256 (1) is known", vds)
+		}
+	default:
+		return t, malformed("the verifiable data structure (395) is not an integer")
+	}
+	if !isNil(m.Payload) {
+		return t, malformed("the payload is attached; the payload of a receipt is the root that its proof leads to, and is detached")
+	}
+	if t.KeyID, err = byteString(h, cose.HeaderLabelKeyID, "kid (4)"); err != nil {
+		return t, err
+	}
+	claims, err := claimsOf(h)
+	if err != nil {
+		return t, err
+	}
+	if t.Issuer, err = text(claims, cose.CWTClaimIssuer, "CWT claim iss"); err != nil {
+		return t, err
+	}
+	if t.Subject, err = text(claims, cose.CWTClaimSubject, "CWT claim sub"); err != nil {
+		return t, err
+	}
+	if t.IssuedAt, err = numericDate(claims, cose.CWTClaimIssuedAt, "CWT claim iat"); err != nil {
+		return t, err
+	}
+	t.signature, err = parseBytes("signature", m.Signature)
+	return t, err
+}
+
+// Receipt is a signed proof that an entry is in a log (RFC 9942). Its form
+// has been checked, and nothing else: see [Receipt.Verify].
+type Receipt struct {
+	signedTree
+	Proofs []InclusionProof // at least one
+}
+
+// ParseReceipt reads a Receipt with inclusion proofs. Errors wrap
+// ErrMalformed or ErrAlgorithm.
+func ParseReceipt(data []byte) (*Receipt, error) {
+	m, err := parseSign1(data)
+	if err != nil {
+		return nil, fmt.Errorf("receipt: %w", err)
+	}
+	t, err := parseSignedTree(m)
+	if err != nil {
+		return nil, fmt.Errorf("receipt: %w", err)
+	}
+	proofs, err := parseProofs(m.Unprotected)
+	if err != nil {
+		return nil, fmt.Errorf("receipt: %w", err)
+	}
+	return &Receipt{t, proofs}, nil
+}
+
+func parseProofs(unprotected []byte) ([]InclusionProof, error) {
+	u, err := parseHeader("unprotected", unprotected)
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := u[labelVDS]; ok {
+		return nil, malformed("the verifiable data structure (395) is in the unprotected header")
+	}
+	vdp, ok := u[labelVDP].(map[any]any)
+	if !ok {
+		return nil, malformed("the unprotected header has no verifiable data structure proofs (396); labels of old drafts (-222) do not count")
+	}
+	encoded, ok := vdp[proofInclusion].([]any)
+	if !ok || len(encoded) == 0 {
+		return nil, malformed("the proofs (396) hold no inclusion proof (-1) as an array with at least one byte string")
+	}
+	var proofs []InclusionProof
+	for _, e := range encoded {
+		b, ok := e.([]byte)
+		if !ok {
+			return nil, malformed("an inclusion proof is not a byte string")
+		}
+		p, err := parseInclusionProof(b)
+		if err != nil {
+			return nil, err
+		}
+		proofs = append(proofs, p)
+	}
+	return proofs, nil
+}
+
+// Verify checks the Receipt for an entry: every proof leads from it to one
+// root, and the signature is on that root. The entry's bytes are a parameter
+// because they are not standardised; for a log of this project they are
+// [Statement.Entry]. Errors wrap ErrProof, ErrSignature or ErrAlgorithm.
+func (r *Receipt) Verify(key crypto.PublicKey, entry []byte) error {
+	leaf := LeafHash(entry)
+	var root []byte
+	for i := range r.Proofs {
+		got, err := r.Proofs[i].Root(leaf)
+		if err != nil {
+			return err
+		}
+		if root != nil && !bytes.Equal(got, root) {
+			return fmt.Errorf("%w: the inclusion proofs lead to different roots", ErrProof)
+		}
+		root = got
+	}
+	return r.VerifyRoot(key, root)
+}
+
+// TreeSignature is a Receipt before its proof: the COSE_Sign1 over the root
+// of one tree, with an empty unprotected header. It serves every receipt of
+// that tree.
+type TreeSignature struct {
+	signedTree
+}
+
+// SignTree signs the root of a tree as a Transparency Service: issuer is its
+// URL, origin the name of the log.
+func SignTree(key crypto.Signer, issuer, origin string, at time.Time, root []byte) (*TreeSignature, error) {
+	alg, err := AlgorithmFor(key.Public())
+	if err != nil {
+		return nil, err
+	}
+	kid, err := Thumbprint(key.Public())
+	if err != nil {
+		return nil, err
+	}
+	t := &TreeSignature{signedTree{
+		Algorithm: alg, KeyID: kid, Issuer: issuer, Subject: origin, IssuedAt: at.Unix(),
+		protected: encode(map[int64]any{
+			cose.HeaderLabelAlgorithm: int64(alg),
+			cose.HeaderLabelKeyID:     kid,
+			labelVDS:                  vdsRFC9162SHA256,
+			cose.HeaderLabelCWTClaims: map[int64]any{
+				cose.CWTClaimIssuer: issuer, cose.CWTClaimSubject: origin, cose.CWTClaimIssuedAt: at.Unix()},
+		}),
+	}}
+	t.signature, err = sign(key, t.protected, root)
+	return t, err
+}
+
+// ParseTreeSignature reads what Marshal writes.
+func ParseTreeSignature(data []byte) (*TreeSignature, error) {
+	m, err := parseSign1(data)
+	if err != nil {
+		return nil, fmt.Errorf("tree signature: %w", err)
+	}
+	t, err := parseSignedTree(m)
+	if err != nil {
+		return nil, fmt.Errorf("tree signature: %w", err)
+	}
+	if !bytes.Equal(m.Unprotected, []byte{0xa0}) {
+		return nil, fmt.Errorf("tree signature: %w", malformed("the unprotected header is not empty"))
+	}
+	return &TreeSignature{t}, nil
+}
+
+// Marshal encodes the signature as a tagged COSE_Sign1.
+func (t *TreeSignature) Marshal() []byte {
+	return marshalSign1(t.protected, nil, nil, t.signature)
+}
+
+// Receipt assembles the encoded Receipt of the entry that the proof is for.
+func (t *TreeSignature) Receipt(p *InclusionProof) []byte {
+	encoded := p.marshal()
+	b := make([]byte, 0, len(t.protected)+len(t.signature)+len(encoded)+32)
+	b = append(b, tagSign1, arrayOf4)
+	b = appendBytes(b, t.protected)
+	b = appendHead(append(b, 0xa1), 0, uint64(labelVDP)) // {396: {-1: [proof]}}
+	b = append(b, 0xa1, 0x20, 0x81)
+	b = appendBytes(b, encoded)
+	b = append(b, cborNil...)
+	return appendBytes(b, t.signature)
+}
+
+// AttachReceipts makes a Transparent Statement: the statement's entry with
+// the encoded Receipts in its unprotected header.
+//
+// RFC 9943 section 7.2: "The Client (which is not necessarily the Issuer)
+// that registers a Signed Statement and receives a Receipt can produce a
+// Transparent Statement by adding the Receipt to the unprotected header of
+// the Signed Statement."
+func AttachReceipts(s *Statement, receipts ...[]byte) []byte {
+	return marshalSign1(s.protected, map[any]any{labelReceipts: receipts}, s.Payload, s.signature)
+}

@@ -1,0 +1,216 @@
+package scitt
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"time"
+
+	"github.com/veraison/go-cose"
+)
+
+// SignOptions say what a Signed Statement is about.
+type SignOptions struct {
+	Issuer      string     // iss; by default the did:jwk of the key
+	Subject     string     // sub; required
+	IssuedAt    time.Time  // iat; left out when zero
+	ContentType string     // of the payload, or of the preimage when hashing
+	Type        string     // typ (16); left out when empty
+	Hash        bool       // sign the SHA-256 of the content as an RFC 9995 hash envelope
+	Location    string     // where the content of a hash envelope may be found
+	X5Chain     [][]byte   // DER certificates, the signer's first; in place of kid
+	Chain       *ChainLink // links the statement to the issuer's previous one
+}
+
+// SignStatement signs content as a Signed Statement. The key's type chooses
+// the algorithm; kid is the key's COSE Key Thumbprint.
+func SignStatement(key crypto.Signer, o SignOptions, content []byte) ([]byte, error) {
+	alg, err := AlgorithmFor(key.Public())
+	if err != nil {
+		return nil, err
+	}
+	if o.Subject == "" {
+		return nil, malformed("a Signed Statement needs a subject")
+	}
+	if o.Issuer == "" {
+		if o.Issuer, err = DIDJWK(key.Public()); err != nil {
+			return nil, err
+		}
+	}
+	claims := map[int64]any{cose.CWTClaimIssuer: o.Issuer, cose.CWTClaimSubject: o.Subject}
+	if !o.IssuedAt.IsZero() {
+		claims[cose.CWTClaimIssuedAt] = o.IssuedAt.Unix()
+	}
+	h := map[any]any{cose.HeaderLabelAlgorithm: int64(alg), cose.HeaderLabelCWTClaims: claims}
+	if err := o.identifyKey(h, key.Public()); err != nil {
+		return nil, err
+	}
+	if o.Type != "" {
+		h[cose.HeaderLabelType] = o.Type
+	}
+	if c := o.Chain; c != nil {
+		var prev any
+		if c.Prev != nil {
+			prev = c.Prev
+		}
+		h[labelChain] = []any{c.Name, c.Seq, prev}
+	}
+	payload := content
+	if o.Hash {
+		sum := sha256.Sum256(content)
+		payload = sum[:]
+		h[labelPayloadHashAlg] = hashSHA256
+		if o.ContentType != "" {
+			h[labelPreimageType] = o.ContentType
+		}
+		if o.Location != "" {
+			h[labelPayloadLocation] = o.Location
+		}
+	} else {
+		if o.Location != "" {
+			return nil, malformed("a payload location needs a hash envelope")
+		}
+		if o.ContentType != "" {
+			h[cose.HeaderLabelContentType] = o.ContentType
+		}
+		if payload == nil {
+			payload = []byte{}
+		}
+	}
+	protected := encode(h)
+	sig, err := sign(key, protected, payload)
+	if err != nil {
+		return nil, err
+	}
+	data := marshalSign1(protected, nil, payload, sig)
+	// What would be refused must not be signed.
+	if _, err := ParseStatement(data); err != nil {
+		return nil, err
+	}
+	return data, nil
+}
+
+// identifyKey puts kid or x5chain into the protected header.
+func (o SignOptions) identifyKey(h map[any]any, public crypto.PublicKey) error {
+	switch len(o.X5Chain) {
+	case 0:
+		kid, err := Thumbprint(public)
+		h[cose.HeaderLabelKeyID] = kid
+		return err
+	case 1:
+		h[labelX5Chain] = o.X5Chain[0]
+	default:
+		h[labelX5Chain] = o.X5Chain
+	}
+	leaf, err := x509.ParseCertificate(o.X5Chain[0])
+	if err != nil {
+		return malformed("the signer's certificate: %w", err)
+	}
+	if eq, ok := public.(interface{ Equal(crypto.PublicKey) bool }); !ok || !eq.Equal(leaf.PublicKey) {
+		return malformed("the first certificate is not for the signing key")
+	}
+	return nil
+}
+
+// GenerateKey makes a signing key for ES256, ES384 or EdDSA.
+func GenerateKey(algorithm string) (crypto.Signer, error) {
+	switch algorithm {
+	case "ES256":
+		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	case "ES384":
+		return ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	case "EdDSA":
+		_, key, err := ed25519.GenerateKey(rand.Reader)
+		return key, err
+	}
+	return nil, fmt.Errorf("%w: cannot make a key for %q; choose ES256, ES384 or EdDSA", ErrAlgorithm, algorithm)
+}
+
+const pemPrivateKey, pemPublicKey, pemCertificate = "PRIVATE KEY", "PUBLIC KEY", "CERTIFICATE"
+
+// MarshalPrivateKey writes a key as PKCS#8 PEM.
+func MarshalPrivateKey(key crypto.Signer) ([]byte, error) {
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, fmt.Errorf("private key: %w", err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: pemPrivateKey, Bytes: der}), nil
+}
+
+// ParsePrivateKey reads a PKCS#8 PEM key of a supported algorithm.
+func ParsePrivateKey(data []byte) (crypto.Signer, error) {
+	block, _ := pem.Decode(data)
+	if block == nil || block.Type != pemPrivateKey {
+		return nil, malformed("not a PEM block of type %q (PKCS#8)", pemPrivateKey)
+	}
+	k, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	if err != nil {
+		return nil, malformed("private key: %w", err)
+	}
+	key, ok := k.(crypto.Signer)
+	if !ok {
+		return nil, fmt.Errorf("%w: a key of type %T", ErrAlgorithm, k)
+	}
+	_, err = AlgorithmFor(key.Public())
+	return key, err
+}
+
+// ParsePublicKey reads a public key: PEM (SubjectPublicKeyInfo or a
+// certificate), a JSON Web Key, a did:jwk, or a COSE_Key.
+func ParsePublicKey(data []byte) (crypto.PublicKey, error) {
+	if block, _ := pem.Decode(data); block != nil {
+		switch block.Type {
+		case pemPublicKey:
+			key, err := x509.ParsePKIXPublicKey(block.Bytes)
+			if err != nil {
+				return nil, malformed("public key: %w", err)
+			}
+			return key, nil
+		case pemCertificate:
+			cert, err := x509.ParseCertificate(block.Bytes)
+			if err != nil {
+				return nil, malformed("certificate: %w", err)
+			}
+			return cert.PublicKey, nil
+		}
+		return nil, malformed("a PEM block of type %q is no public key", block.Type)
+	}
+	trimmed := string(bytes.TrimSpace(data))
+	switch {
+	case IsDIDJWK(trimmed):
+		return ParseDIDJWK(trimmed)
+	case len(trimmed) > 0 && trimmed[0] == '{':
+		return ParseJWK([]byte(trimmed))
+	}
+	k, err := ParseKey(data)
+	return k.Public, err
+}
+
+// ParseCertificates reads the DER of every certificate in a PEM file.
+func ParseCertificates(data []byte) ([][]byte, error) {
+	var chain [][]byte
+	for {
+		var block *pem.Block
+		if block, data = pem.Decode(data); block == nil {
+			break
+		}
+		if block.Type != pemCertificate {
+			return nil, malformed("a PEM block of type %q among certificates", block.Type)
+		}
+		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
+			return nil, malformed("certificate %d: %w", len(chain)+1, err)
+		}
+		chain = append(chain, block.Bytes)
+	}
+	if len(chain) == 0 {
+		return nil, malformed("no certificate in the PEM file")
+	}
+	return chain, nil
+}

@@ -1,0 +1,88 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/transparency-dev/tessera"
+	"github.com/transparency-dev/tessera/storage/posix"
+	"golang.org/x/sys/unix"
+
+	"github.com/conmotion/conmotion/tiles"
+)
+
+// posixDriver runs Tessera's POSIX driver over a Dir.
+//
+// That driver keeps state of its own beside the log's files. To keep that out
+// of the public directory it works in private/tessera, where "tile" is a
+// symbolic link to public/tile; the checkpoint that it writes there is not
+// public until the publisher has checked it and copied it.
+type posixDriver struct {
+	dir *Dir
+}
+
+// tileLevels is how many levels of tiles there are room for: 256^8 entries.
+const tileLevels = 8
+
+func (p posixDriver) open(ctx context.Context) (tessera.Driver, error) {
+	work := p.dir.Private("tessera")
+	if err := os.MkdirAll(work, 0o700); err != nil {
+		return nil, fmt.Errorf("open log: %w", err)
+	}
+	// The driver makes missing directories, but takes a symbolic link for a
+	// file where it looks for a parent: so the parents are made here. Their
+	// names are made durable before anything is stored in them.
+	for level := -1; level < tileLevels; level++ {
+		sub := "entries"
+		if level >= 0 {
+			sub = strconv.Itoa(level)
+		}
+		if err := os.MkdirAll(p.dir.Public("tile", sub), 0o755); err != nil {
+			return nil, fmt.Errorf("open log: %w", err)
+		}
+	}
+	target, err := filepath.Rel(work, p.dir.Public("tile"))
+	if err != nil {
+		return nil, fmt.Errorf("open log: %w", err)
+	}
+	if err := os.Symlink(target, filepath.Join(work, "tile")); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("open log: %w", err)
+	}
+	for _, dir := range []string{p.dir.Public("tile"), p.dir.Public(), work, p.dir.Private(), p.dir.path} {
+		if err := syncDir(dir); err != nil {
+			return nil, fmt.Errorf("open log: %w", err)
+		}
+	}
+	// The driver panics where it cannot open its lock file.
+	if err := unix.Access(work, unix.W_OK); err != nil {
+		return nil, fmt.Errorf("open log: %s: %w", work, err)
+	}
+	return posix.New(ctx, posix.Config{Path: work})
+}
+
+// writable says why the driver could not store an entry now. The driver's own
+// way to say it is a panic, when it cannot open its lock file.
+func (p posixDriver) writable() error {
+	if err := unix.Access(p.dir.Private("tessera", ".state", "treeState.lock"), unix.W_OK); err != nil {
+		return fmt.Errorf("the disk cannot be written: %w", err)
+	}
+	return nil
+}
+
+// integrated reads the checkpoint that the driver made last.
+func (p posixDriver) integrated() ([]byte, error) {
+	return os.ReadFile(p.dir.Private("tessera", tiles.CheckpointPath))
+}
+
+// publish makes a checkpoint public.
+func (p posixDriver) publish(raw []byte) error {
+	return p.dir.WritePublic(tiles.CheckpointPath, raw)
+}
+
+// public reads the log's files as everybody does.
+func (p posixDriver) public() tiles.Source { return tiles.Dir(p.dir.Public()) }

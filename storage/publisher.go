@@ -1,0 +1,157 @@
+package storage
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/tiles"
+)
+
+// publisher takes each checkpoint that the log engine signs, checks that it
+// extends the one before, makes it public, and wakes who waits for it.
+type publisher struct {
+	driver    posixDriver
+	verifiers scitt.CheckpointVerifiers
+	tree      *tiles.Tree
+	logger    *slog.Logger
+	told      func(*scitt.Checkpoint)
+
+	polling sync.Mutex // one poll at a time
+
+	mu      sync.RWMutex // guards the rest
+	view    *tiles.View
+	written time.Time
+	next    chan struct{} // closed when view is replaced
+}
+
+// newPublisher starts from the public checkpoint, or from an empty log.
+func newPublisher(ctx context.Context, driver posixDriver, o Options) (*publisher, error) {
+	src := driver.public()
+	p := &publisher{
+		driver: driver, verifiers: o.Verifiers, tree: tiles.NewTree(src), logger: o.Logger,
+		told: o.Published, written: time.Now(), next: make(chan struct{}),
+	}
+	if p.told == nil {
+		p.told = func(*scitt.Checkpoint) {}
+	}
+	cp := scitt.EmptyCheckpoint(o.Signer.Name())
+	raw, err := src.Get(ctx, tiles.CheckpointPath)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, fmt.Errorf("open log: %w", err)
+	default:
+		if cp, err = o.Verifiers.Open(raw); err != nil {
+			return nil, fmt.Errorf("open log: the public checkpoint is not by this log's keys: %w", err)
+		}
+	}
+	if p.view, err = p.tree.At(ctx, cp); err != nil {
+		return nil, fmt.Errorf("open log: %w", err)
+	}
+	return p, nil
+}
+
+func (p *publisher) current() *tiles.View {
+	view, _, _ := p.state()
+	return view
+}
+
+func (p *publisher) publishedAt() time.Time {
+	_, written, _ := p.state()
+	return written
+}
+
+func (p *publisher) state() (*tiles.View, time.Time, <-chan struct{}) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.view, p.written, p.next
+}
+
+// await waits for a published checkpoint that covers the index.
+func (p *publisher) await(ctx context.Context, index uint64) (*tiles.View, error) {
+	for {
+		view, _, next := p.state()
+		if view.Checkpoint.Size > index {
+			return view, nil
+		}
+		select {
+		case <-next:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// follow publishes until the context ends. A failure (a full disk) is logged
+// when it begins and when it ends, and tried again.
+func (p *publisher) follow(ctx context.Context, every time.Duration) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	failing := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		err := p.poll(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil && !failing:
+			p.logger.Error("cannot publish the checkpoint; will keep trying", "err", err)
+		case err == nil && failing:
+			p.logger.Info("publishing checkpoints again", "size", p.current().Checkpoint.Size)
+		}
+		failing = err != nil
+	}
+}
+
+// poll publishes the newest checkpoint, if it is new.
+//
+// A crash before the public file is replaced leaves the older checkpoint
+// public, which is still true; the next start publishes the newer one. No
+// receipt from a checkpoint is given out before it is public.
+func (p *publisher) poll(ctx context.Context) error {
+	p.polling.Lock()
+	defer p.polling.Unlock()
+	raw, err := p.driver.integrated()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	now := p.current()
+	if bytes.Equal(raw, now.Checkpoint.Raw) {
+		return nil
+	}
+	cp, err := p.verifiers.Open(raw)
+	if err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	view, err := p.tree.At(ctx, cp)
+	if err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	if err := view.Consistency(ctx, now.Checkpoint); err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	if err := p.driver.publish(raw); err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	p.mu.Lock()
+	woken := p.next
+	p.view, p.written, p.next = view, time.Now(), make(chan struct{})
+	p.mu.Unlock()
+	close(woken)
+	p.told(cp)
+	return nil
+}

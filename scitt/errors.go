@@ -19,6 +19,12 @@ var (
 	ErrCheckpoint     = errors.New("the checkpoint does not verify")
 )
 
+// What a log may answer to a statement that is fine. Both are safe to retry.
+var (
+	ErrBusy        = errors.New("the log is busy")
+	ErrUnavailable = errors.New("the log cannot store entries now")
+)
+
 func malformed(format string, args ...any) error {
 	return fmt.Errorf("%w: %w", ErrMalformed, fmt.Errorf(format, args...))
 }

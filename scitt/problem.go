@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/fxamacker/cbor/v2"
 )
@@ -13,6 +14,8 @@ type Problem struct {
 	Status int    // HTTP status code
 	Title  string // short, for a log line
 	Detail string // what is wrong and how to put it right
+	// RetryAfter, when not zero, is how long to wait before trying again.
+	RetryAfter time.Duration
 }
 
 // ProblemMediaType is the content type of every error of SCRAPI.
@@ -62,14 +65,17 @@ var problems = []struct {
 	err    error
 	status int
 	title  string
+	retry  time.Duration
 }{
-	{ErrAlgorithm, http.StatusBadRequest, "Bad Signature Algorithm"},
-	{ErrNoKeyID, http.StatusBadRequest, "Confirmation Missing"},
-	{ErrPayloadMissing, http.StatusBadRequest, "Payload Missing"},
-	{ErrTooLarge, http.StatusRequestEntityTooLarge, "Statement Too Large"},
-	{ErrSignature, http.StatusBadRequest, "Rejected"},
-	{ErrUnknownKey, http.StatusBadRequest, "Rejected"},
-	{ErrMalformed, http.StatusBadRequest, "Malformed request"},
+	{ErrAlgorithm, http.StatusBadRequest, "Bad Signature Algorithm", 0},
+	{ErrNoKeyID, http.StatusBadRequest, "Confirmation Missing", 0},
+	{ErrPayloadMissing, http.StatusBadRequest, "Payload Missing", 0},
+	{ErrTooLarge, http.StatusRequestEntityTooLarge, "Statement Too Large", 0},
+	{ErrSignature, http.StatusBadRequest, "Rejected", 0},
+	{ErrUnknownKey, http.StatusBadRequest, "Rejected", 0},
+	{ErrMalformed, http.StatusBadRequest, "Malformed request", 0},
+	{ErrBusy, http.StatusServiceUnavailable, "Log Busy", time.Second},
+	{ErrUnavailable, http.StatusServiceUnavailable, "Registration Failed", 5 * time.Second},
 }
 
 // ProblemOf says how to answer a request that failed with an error of this
@@ -80,7 +86,7 @@ func ProblemOf(err error) *Problem {
 	}
 	for _, p := range problems {
 		if errors.Is(err, p.err) {
-			return &Problem{p.status, p.title, err.Error()}
+			return &Problem{p.status, p.title, err.Error(), p.retry}
 		}
 	}
 	return nil

@@ -54,14 +54,6 @@ const (
 	inFlight = 4 * DefaultPushback
 )
 
-var (
-	// ErrPushback says that too many entries are in flight; try again later.
-	ErrPushback = errors.New("the log is busy")
-	// ErrUnavailable says that the entry was not stored, or that nobody can
-	// say: it is safe to try again.
-	ErrUnavailable = errors.New("the log cannot store entries now")
-)
-
 // Log is an append-only log. All methods are safe for concurrent use.
 type Log struct {
 	driver   posixDriver
@@ -119,54 +111,71 @@ func or[T comparable](v, def T) T {
 	return v
 }
 
-// Sequenced is the place of an entry in the log.
-type Sequenced struct {
-	Index     uint64
-	Duplicate bool // the log had this entry before
-}
-
-// Append hands an entry to the log and waits until it is durably sequenced.
+// Append hands an entry to the log. Entries appear in the log in the order in
+// which their Appends returned. The function wait tells, once the entry is
+// durably sequenced, its index and whether the log had it before.
 //
-// A crash before it returns may leave the entry in the log or not; a crash
-// after it returned never loses the entry, and it will be published. An error
-// wraps ErrPushback or ErrUnavailable, or is the context's: then the entry
-// may still be stored, so that the same entry should be appended again.
-func (l *Log) Append(ctx context.Context, entry []byte) (Sequenced, error) {
-	// The POSIX driver takes any number of entries; the bound is ours.
+// A crash before wait returned may leave the entry in the log or not; a crash
+// after it never loses the entry, and it will be published. Errors wrap
+// [scitt.ErrBusy] or [scitt.ErrUnavailable], or are the context's: then the
+// entry may still be stored, and the same entry can be appended again.
+func (l *Log) Append(ctx context.Context, entry []byte) (wait func(context.Context) (index uint64, duplicate bool, err error), err error) {
+	// Tessera's POSIX driver takes any number of entries; the bound is ours.
 	select {
 	case l.slots <- struct{}{}:
 	default:
-		return Sequenced{}, fmt.Errorf("%w: %d entries wait to be stored", ErrPushback, cap(l.slots))
+		return nil, fmt.Errorf("%w: %d entries wait to be stored", scitt.ErrBusy, cap(l.slots))
 	}
 	if err := l.driver.writable(); err != nil {
 		<-l.slots
-		return Sequenced{}, fmt.Errorf("%w: %w", ErrUnavailable, err)
+		return nil, fmt.Errorf("%w: %w", scitt.ErrUnavailable, err)
 	}
-	future := l.add(ctx, tessera.NewEntry(entry))
-	type outcome struct {
-		index tessera.Index
-		err   error
-	}
-	// The future ignores contexts, and somebody must ask it: the antispam
-	// index learns of the entry when it resolves.
-	resolved := make(chan outcome, 1)
+	// The future ignores contexts and must be asked even if nobody waits: the
+	// antispam index learns of the entry when it resolves.
+	future := l.add(context.WithoutCancel(ctx), tessera.NewEntry(entry))
+	var (
+		resolved = make(chan struct{})
+		place    tessera.Index
+		failure  error
+	)
 	go func() {
-		defer func() { <-l.slots }()
-		index, err := future()
-		resolved <- outcome{index, err}
+		place, failure = future()
+		<-l.slots
+		close(resolved)
 	}()
-	select {
-	case r := <-resolved:
-		switch {
-		case errors.Is(r.err, tessera.ErrPushback):
-			return Sequenced{}, fmt.Errorf("%w: %w", ErrPushback, r.err)
-		case r.err != nil:
-			return Sequenced{}, fmt.Errorf("%w: %w", ErrUnavailable, r.err)
+	return func(ctx context.Context) (uint64, bool, error) {
+		select {
+		case <-resolved:
+		case <-ctx.Done():
+			return 0, false, ctx.Err()
 		}
-		return Sequenced{r.index.Index, r.index.IsDup}, nil
-	case <-ctx.Done():
-		return Sequenced{}, ctx.Err()
+		switch {
+		case errors.Is(failure, tessera.ErrPushback):
+			return 0, false, fmt.Errorf("%w: %w", scitt.ErrBusy, failure)
+		case failure != nil:
+			return 0, false, fmt.Errorf("%w: %w", scitt.ErrUnavailable, failure)
+		}
+		return place.Index, place.IsDup, nil
+	}, nil
+}
+
+// Drain waits until no entry is on its way into the log. The caller sees to
+// it that no new one is appended meanwhile.
+func (l *Log) Drain(ctx context.Context) error {
+	taken := 0
+	defer func() {
+		for range taken {
+			<-l.slots
+		}
+	}()
+	for ; taken < cap(l.slots); taken++ {
+		select {
+		case l.slots <- struct{}{}:
+		case <-ctx.Done():
+			return fmt.Errorf("drain the log: %w", ctx.Err())
+		}
 	}
+	return nil
 }
 
 // Await waits until the entry at an index is published: durable and covered
@@ -177,6 +186,9 @@ func (l *Log) Await(ctx context.Context, index uint64) (*tiles.View, error) {
 
 // Published is the log as its published checkpoint commits to it.
 func (l *Log) Published() *tiles.View { return l.pub.current() }
+
+// PublishedSize is the number of entries under the published checkpoint.
+func (l *Log) PublishedSize() uint64 { return l.Published().Checkpoint.Size }
 
 // PublishedAt is when the published checkpoint was last written.
 func (l *Log) PublishedAt() time.Time { return l.pub.publishedAt() }

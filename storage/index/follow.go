@@ -120,7 +120,7 @@ func (x *Index) fitsLog(ctx context.Context, log Log) error {
 		if err != nil {
 			return err
 		}
-		if rows[(next-1)%tiles.Width].leaf == x.lastLeaf {
+		if rows[(next-1)%tiles.Width].place.Leaf == x.lastLeaf {
 			return nil
 		}
 	}
@@ -165,8 +165,7 @@ func (x *Index) CatchUp(ctx context.Context, log Log) error {
 
 type row struct {
 	id     scitt.EntryID
-	index  uint64
-	leaf   uint64
+	place  tiles.Place
 	policy bool
 }
 
@@ -182,7 +181,7 @@ func readBundle(ctx context.Context, log Log, n, size uint64) ([]row, error) {
 	}
 	rows := make([]row, len(entries))
 	for i, e := range entries {
-		rows[i] = row{scitt.NewEntryID(e), n*tiles.Width + uint64(i), leafPrefix(scitt.LeafHash(e)), isPolicy(e)}
+		rows[i] = row{scitt.NewEntryID(e), tiles.NewPlace(n*tiles.Width+uint64(i), scitt.LeafHash(e)), isPolicy(e)}
 	}
 	return rows, nil
 }
@@ -207,13 +206,13 @@ func (x *Index) store(ctx context.Context, rows []row) error {
 	// In the order of the key, which keeps the pages of the tree together.
 	// The first of several equal entries is the one that counts.
 	slices.SortFunc(rows, func(a, b row) int {
-		return cmp.Or(bytes.Compare(a.id[:], b.id[:]), cmp.Compare(a.index, b.index))
+		return cmp.Or(bytes.Compare(a.id[:], b.id[:]), cmp.Compare(a.place.Index, b.place.Index))
 	})
 	if err := x.insert(ctx, rows, last); err != nil {
 		return fmt.Errorf("index: %w", err)
 	}
-	x.lastLeaf = last.leaf
-	x.next.Store(last.index + 1)
+	x.lastLeaf = last.place.Leaf
+	x.next.Store(last.place.Index + 1)
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for _, r := range rows {
@@ -237,7 +236,7 @@ func (x *Index) insert(ctx context.Context, rows []row, last row) error {
 	for chunk := range slices.Chunk(rows, rowsPerInsert) {
 		args = args[:0]
 		for i := range chunk {
-			args = append(args, chunk[i].id[:], int64(chunk[i].index), int64(chunk[i].leaf))
+			args = append(args, chunk[i].id[:], int64(chunk[i].place.Index), int64(chunk[i].place.Leaf))
 		}
 		if len(chunk) == rowsPerInsert {
 			_, err = full.ExecContext(ctx, args...)
@@ -251,7 +250,7 @@ func (x *Index) insert(ctx context.Context, rows []row, last row) error {
 	if err := insertPolicies(ctx, tx, rows); err != nil {
 		return err
 	}
-	if _, err := tx.ExecContext(ctx, "UPDATE state SET next = ?, leaf = ?", int64(last.index+1), int64(last.leaf)); err != nil {
+	if _, err := tx.ExecContext(ctx, "UPDATE state SET next = ?, leaf = ?", int64(last.place.Index+1), int64(last.place.Leaf)); err != nil {
 		return err
 	}
 	return tx.Commit()
@@ -266,7 +265,7 @@ func insertPolicies(ctx context.Context, tx *sql.Tx, rows []row) error {
 		if !r.policy {
 			continue
 		}
-		if _, err := tx.ExecContext(ctx, "INSERT OR IGNORE INTO policy VALUES (?)", int64(r.index)); err != nil {
+		if _, err := tx.ExecContext(ctx, "INSERT OR IGNORE INTO policy VALUES (?)", int64(r.place.Index)); err != nil {
 			return err
 		}
 	}

@@ -9,7 +9,6 @@ package index
 import (
 	"context"
 	"database/sql"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -21,6 +20,7 @@ import (
 	_ "modernc.org/sqlite" // the driver "sqlite"
 
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/tiles"
 )
 
 const schema = `
@@ -41,18 +41,6 @@ INSERT OR IGNORE INTO state VALUES (1, 0, 0);
 PRAGMA user_version = 1;
 `
 
-// Place is where an entry is.
-type Place struct {
-	Index uint64
-	leaf  uint64
-}
-
-// Matches says whether a leaf hash is that of the entry. It guards against an
-// index that does not belong to the log.
-func (p Place) Matches(leafHash []byte) bool { return leafPrefix(leafHash) == p.leaf }
-
-func leafPrefix(leafHash []byte) uint64 { return binary.BigEndian.Uint64(leafHash) }
-
 // Index is safe for concurrent use.
 type Index struct {
 	db       *sql.DB
@@ -61,7 +49,7 @@ type Index struct {
 	lastLeaf uint64        // only the follower reads and writes it
 
 	mu      sync.RWMutex
-	pending map[scitt.EntryID]Place // sequenced and not in the database yet
+	pending map[scitt.EntryID]tiles.Place // sequenced and not in the database yet
 
 	fits   atomic.Bool           // the database is known to be of this log
 	failed atomic.Pointer[error] // why the follower does not get on
@@ -93,7 +81,7 @@ func open(ctx context.Context, path string) (*Index, error) {
 	}
 	db.SetMaxOpenConns(4)
 	db.SetMaxIdleConns(4)
-	x := &Index{db: db, pending: map[scitt.EntryID]Place{}}
+	x := &Index{db: db, pending: map[scitt.EntryID]tiles.Place{}}
 	if err := x.load(ctx); err != nil {
 		db.Close()
 		return nil, fmt.Errorf("index %s: %w", path, err)
@@ -129,7 +117,7 @@ func (x *Index) Close() error {
 }
 
 // Lookup finds an entry that is sequenced: it need not be published yet.
-func (x *Index) Lookup(ctx context.Context, id scitt.EntryID) (Place, bool, error) {
+func (x *Index) Lookup(ctx context.Context, id scitt.EntryID) (tiles.Place, bool, error) {
 	x.mu.RLock()
 	place, ok := x.pending[id]
 	x.mu.RUnlock()
@@ -139,12 +127,12 @@ func (x *Index) Lookup(ctx context.Context, id scitt.EntryID) (Place, bool, erro
 	var idx, leaf int64
 	err := x.byID.QueryRowContext(ctx, id[:]).Scan(&idx, &leaf)
 	if errors.Is(err, sql.ErrNoRows) {
-		return Place{}, false, nil
+		return tiles.Place{}, false, nil
 	}
 	if err != nil {
-		return Place{}, false, fmt.Errorf("index: %w", err)
+		return tiles.Place{}, false, fmt.Errorf("index: %w", err)
 	}
-	return Place{uint64(idx), uint64(leaf)}, true, nil
+	return tiles.Place{Index: uint64(idx), Leaf: uint64(leaf)}, true, nil
 }
 
 // remember makes a sequenced entry known before the follower has read it back.
@@ -152,7 +140,7 @@ func (x *Index) remember(id scitt.EntryID, index uint64, leafHash []byte) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if old, ok := x.pending[id]; !ok || index < old.Index {
-		x.pending[id] = Place{index, leafPrefix(leafHash)}
+		x.pending[id] = tiles.NewPlace(index, leafHash)
 	}
 }
 

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/conmotion/conmotion/storage"
+)
+
+// config is what flags and the configuration file say.
+type config struct {
+	listen, adminListen string
+	dir                 string
+	origin, issuer      string
+	policy              string
+	tlsCert, tlsKey     string
+
+	batchMaxAge, checkpointInterval, wait time.Duration
+	batchMaxSize, pushback                uint
+	rate                                  float64
+	burst                                 int
+	logFormat                             string
+
+	stdout io.Writer
+	logger *slog.Logger
+}
+
+const long = `conmotiond runs a SCITT Transparency Service (RFC 9943, SCRAPI).
+
+It checks Signed Statements against the Registration Policy, which is itself in
+the log, sequences them with Tessera, and answers with Receipts (RFC 9942).
+Without flags it serves a working log from ./conmotion-data on
+http://127.0.0.1:8080, and makes what is missing: keys, the log, a first policy
+that admits every statement whose issuer is a did:jwk.
+
+The directory has two parts. Everything in public/ may be shown by any file
+server or mirrored with curl or rsync; nobody else may read private/.
+
+Every flag can be in the file that --config names, under the same name:
+
+    listen: 0.0.0.0:8080
+    issuer: https://transparency.example
+    dir: /var/lib/conmotion
+    rate: 50`
+
+const example = `  # a working log on http://127.0.0.1:8080
+  conmotiond
+
+  # in public, behind TLS, with metrics on another port
+  conmotiond --listen :443 --issuer https://transparency.example \
+      --tls-cert cert.pem --tls-key key.pem --dir /var/lib/conmotion \
+      --admin-listen 127.0.0.1:9090 --rate 50 --burst 100`
+
+func command(stdout, stderr io.Writer) *cobra.Command {
+	c := &config{stdout: stdout}
+	cmd := &cobra.Command{
+		Use: "conmotiond", Short: "Run a SCITT Transparency Service", Long: long, Example: example,
+		Args: cobra.NoArgs, SilenceUsage: true, SilenceErrors: true,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := c.complete(cmd.Flags(), stderr); err != nil {
+				return err
+			}
+			return serve(cmd.Context(), c)
+		},
+	}
+	cmd.SetOut(stdout)
+	cmd.SetErr(stderr)
+	f := cmd.Flags()
+	f.StringVar(&c.listen, "listen", "127.0.0.1:8080", "address of the public service")
+	f.StringVar(&c.adminListen, "admin-listen", "", "address of metrics, health, readiness and pprof; not to be shown in public (default: off)")
+	f.StringVar(&c.dir, "dir", "conmotion-data", "directory of the log, its keys and its index")
+	f.StringVar(&c.issuer, "issuer", "", "URL of this service, which Receipts name; fixed when the log is made (default: from --listen)")
+	f.StringVar(&c.origin, "origin", "", "name of the log, the first line of its checkpoints; fixed when the log is made (default: the issuer without its scheme)")
+	f.StringVar(&c.policy, "policy", "", "file with the first Registration Policy; a log that has one keeps it (default: any did:jwk issuer)")
+	f.String("config", "", "YAML file with flags by their names; flags on the command line win")
+	f.DurationVar(&c.batchMaxAge, "batch-max-age", storage.DefaultBatchMaxAge, "longest time that an entry waits for others to be stored with")
+	f.UintVar(&c.batchMaxSize, "batch-max-size", storage.DefaultBatchMaxSize, "most entries that are stored together")
+	f.DurationVar(&c.checkpointInterval, "checkpoint-interval", storage.DefaultCheckpointInterval, "shortest time between two checkpoints; at least 100ms")
+	f.UintVar(&c.pushback, "pushback", storage.DefaultPushback, "most entries that wait to be stored; beyond it the answer is 503")
+	f.DurationVar(&c.wait, "wait", 10*time.Second, "longest time that a registration waits for its Receipt; then the answer is 202")
+	f.Float64Var(&c.rate, "rate", 10000, "requests per second of one client address, static files aside; 0 for no limit")
+	f.IntVar(&c.burst, "burst", 10000, "requests that a client address may send at once")
+	f.StringVar(&c.tlsCert, "tls-cert", "", "PEM file with the certificate chain; together with --tls-key")
+	f.StringVar(&c.tlsKey, "tls-key", "", "PEM file with the certificate's key")
+	f.StringVar(&c.logFormat, "log-format", "text", "form of the log on standard error: text or json")
+	return cmd
+}
+
+// complete reads the configuration file and checks what only makes sense together.
+func (c *config) complete(flags *pflag.FlagSet, stderr io.Writer) error {
+	if path, _ := flags.GetString("config"); path != "" {
+		if err := readConfigFile(flags, path); err != nil {
+			return err
+		}
+	}
+	switch c.logFormat {
+	case "text":
+		c.logger = slog.New(slog.NewTextHandler(stderr, nil))
+	case "json":
+		c.logger = slog.New(slog.NewJSONHandler(stderr, nil))
+	default:
+		return fmt.Errorf("--log-format is text or json, not %q", c.logFormat)
+	}
+	if (c.tlsCert == "") != (c.tlsKey == "") {
+		return errors.New("--tls-cert and --tls-key belong together")
+	}
+	if c.batchMaxSize == 0 || c.pushback == 0 || c.batchMaxAge <= 0 {
+		return errors.New("--batch-max-age, --batch-max-size and --pushback must be more than 0")
+	}
+	if c.wait < 0 || c.rate < 0 || c.burst < 1 {
+		return errors.New("--wait and --rate cannot be negative, and --burst is at least 1")
+	}
+	if c.issuer != "" {
+		u, err := url.Parse(c.issuer)
+		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+			return fmt.Errorf("--issuer %q is not a URL such as https://transparency.example", c.issuer)
+		}
+		c.issuer = strings.TrimRight(c.issuer, "/")
+	}
+	return checkOrigin(c.origin)
+}
+
+func checkOrigin(origin string) error {
+	if strings.ContainsAny(origin, "+ \t\r\n") {
+		return fmt.Errorf("--origin %q: the name of a log has no spaces and no plus signs (C2SP signed-note)", origin)
+	}
+	return nil
+}
+
+// readConfigFile sets the flags that the command line left alone.
+func readConfigFile(flags *pflag.FlagSet, path string) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("--config: %w", err)
+	}
+	var doc map[string]yaml.Node
+	if err := yaml.Unmarshal(data, &doc); err != nil {
+		return fmt.Errorf("--config %s: %w", path, err)
+	}
+	names := make([]string, 0, len(doc))
+	for name := range doc {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		node := doc[name]
+		flag := flags.Lookup(name)
+		if flag == nil || name == "config" || name == "help" {
+			return fmt.Errorf("--config %s: line %d: there is no flag --%s", path, node.Line, name)
+		}
+		if node.Kind != yaml.ScalarNode {
+			return fmt.Errorf("--config %s: line %d: %s is not a single value", path, node.Line, name)
+		}
+		if flag.Changed {
+			continue
+		}
+		if err := flags.Set(name, node.Value); err != nil {
+			return fmt.Errorf("--config %s: line %d: %w", path, node.Line, err)
+		}
+	}
+	return nil
+}

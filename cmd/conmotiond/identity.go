@@ -1,0 +1,158 @@
+package main
+
+import (
+	"crypto"
+	"crypto/ed25519"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/storage"
+)
+
+// identity is who the service is: fixed when the log is made, because
+// receipts and checkpoints that others store name it.
+type identity struct {
+	Issuer string `json:"issuer"`
+	Origin string `json:"origin"`
+}
+
+const identityFile = "service.json"
+
+// loadIdentity finds who the service is, or settles it. The address is the
+// one that it listens on.
+func loadIdentity(dir *storage.Dir, c *config, address net.Addr) (identity, error) {
+	path := dir.Private(identityFile)
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return newIdentity(path, c, address)
+	}
+	if err != nil {
+		return identity{}, fmt.Errorf("identity: %w", err)
+	}
+	var id identity
+	if err := json.Unmarshal(data, &id); err != nil {
+		return identity{}, fmt.Errorf("identity: %s: %w", path, err)
+	}
+	if c.issuer != "" && c.issuer != id.Issuer {
+		return identity{}, fmt.Errorf("--issuer %s: the log in %s was made for %s, which its receipts name; use another --dir for another service", c.issuer, c.dir, id.Issuer)
+	}
+	if c.origin != "" && c.origin != id.Origin {
+		return identity{}, fmt.Errorf("--origin %s: the log in %s is named %s; use another --dir for another log", c.origin, c.dir, id.Origin)
+	}
+	return id, nil
+}
+
+// newIdentity settles who the service is. A crash before the file is there
+// leaves nothing; keys and log are made after it.
+func newIdentity(path string, c *config, address net.Addr) (identity, error) {
+	id := identity{c.issuer, c.origin}
+	if id.Issuer == "" {
+		scheme := "http"
+		if c.tlsCert != "" {
+			scheme = "https"
+		}
+		id.Issuer = scheme + "://" + address.String()
+	}
+	if id.Origin == "" {
+		u, err := url.Parse(id.Issuer)
+		if err != nil {
+			return id, fmt.Errorf("identity: %w", err)
+		}
+		// C2SP tlog-tiles: "The origin line SHOULD be the scheme-less URL
+		// prefix of the log with no trailing slashes."
+		id.Origin = strings.TrimRight(u.Host+u.Path, "/")
+		if err := checkOrigin(id.Origin); err != nil {
+			return id, err
+		}
+	}
+	data, err := json.MarshalIndent(id, "", "  ")
+	if err != nil {
+		return id, fmt.Errorf("identity: %w", err)
+	}
+	return id, storage.WriteFile(path, append(data, '\n'), 0o600)
+}
+
+// keys are the service's private keys.
+type keys struct {
+	receipt crypto.Signer // ES256
+	note    note.Signer
+	// vkeys are the verifier keys of both, as checkpoints use them.
+	vkeys []string
+}
+
+// loadKeys reads the private keys, or makes them. A crash in between leaves
+// one of the two; the next start makes the other.
+func loadKeys(dir *storage.Dir, origin string) (k keys, err error) {
+	if k.receipt, err = loadKey(dir.Private("receipt-key.pem"), "ES256"); err != nil {
+		return k, err
+	}
+	checkpoint, err := loadKey(dir.Private("checkpoint-key.pem"), "EdDSA")
+	if err != nil {
+		return k, err
+	}
+	ed, ok := checkpoint.(ed25519.PrivateKey)
+	if !ok {
+		return k, fmt.Errorf("the checkpoint key is not an Ed25519 key")
+	}
+	noteKey, err := note.NewEd25519VerifierKey(origin, ed.Public().(ed25519.PublicKey))
+	if err != nil {
+		return k, fmt.Errorf("checkpoint key: %w", err)
+	}
+	treeKey, err := scitt.TreeVKey(origin, k.receipt.Public())
+	if err != nil {
+		return k, fmt.Errorf("receipt key: %w", err)
+	}
+	k.vkeys = []string{noteKey, treeKey}
+	// The private form of a note key: the same name and hash, and after the
+	// algorithm's byte (1) the seed.
+	hash := strings.SplitN(noteKey, "+", 3)[1]
+	secret := base64.StdEncoding.EncodeToString(append([]byte{1}, ed.Seed()...))
+	if k.note, err = note.NewSigner("PRIVATE+KEY+" + origin + "+" + hash + "+" + secret); err != nil {
+		return k, fmt.Errorf("checkpoint key: %w", err)
+	}
+	return k, nil
+}
+
+func loadKey(path, algorithm string) (crypto.Signer, error) {
+	data, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return makeKey(path, algorithm)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("key: %w", err)
+	}
+	key, err := scitt.ParsePrivateKey(data)
+	if err != nil {
+		return nil, fmt.Errorf("key %s: %w", path, err)
+	}
+	alg, err := scitt.AlgorithmFor(key.Public())
+	if err != nil {
+		return nil, fmt.Errorf("key %s: %w", path, err)
+	}
+	if got := scitt.AlgorithmName(alg); got != algorithm {
+		return nil, fmt.Errorf("key %s: it is one for %s, not %s", path, got, algorithm)
+	}
+	return key, nil
+}
+
+func makeKey(path, algorithm string) (crypto.Signer, error) {
+	key, err := scitt.GenerateKey(algorithm)
+	if err != nil {
+		return nil, err
+	}
+	data, err := scitt.MarshalPrivateKey(key)
+	if err != nil {
+		return nil, err
+	}
+	return key, storage.WriteFile(path, data, 0o600)
+}

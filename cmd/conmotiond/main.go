@@ -1,0 +1,28 @@
+// Command conmotiond runs a SCITT Transparency Service over a tiled
+// transparency log on this machine's disk.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+func main() {
+	os.Exit(Main())
+}
+
+// Main runs the command and gives its exit code.
+func Main() int {
+	// The first signal drains, the second kills.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	defer stop()
+	if err := command(os.Stdout, os.Stderr).ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "conmotiond:", err)
+		return 1
+	}
+	return 0
+}

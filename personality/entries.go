@@ -1,0 +1,243 @@
+package personality
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/transparency-dev/formats/proof"
+
+	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/tiles"
+)
+
+// resolved is an entry that is published.
+type resolved struct {
+	index uint64
+	leaf  []byte
+	view  *tiles.View
+}
+
+// resolve finds the entry that {id} names: an entry id, or the decimal index
+// of a leaf. While the entry is not published it answers 204 itself, and ok
+// is false.
+func (s *Service) resolve(w http.ResponseWriter, r *http.Request) (e resolved, ok bool, err error) {
+	ctx, name := r.Context(), r.PathValue("id")
+	if index, isIndex := parseIndex(name); isIndex {
+		view := s.Log.Published()
+		if index >= view.Checkpoint.Size {
+			return e, false, notFound(name)
+		}
+		leaf, err := view.LeafHash(ctx, index)
+		return resolved{index, leaf, view}, true, err
+	}
+	id, err := scitt.ParseEntryID(name)
+	if err != nil {
+		return e, false, &scitt.Problem{Status: http.StatusBadRequest, Title: "Invalid locator",
+			Detail: fmt.Sprintf("%q is neither an entry id (64 lowercase hexadecimal characters) nor a leaf index", name)}
+	}
+	e.index, e.leaf, e.view, err = s.place(ctx, id)
+	if errors.Is(err, errRunning) {
+		// SCRAPI section 2.4.2.
+		w.Header().Set("Retry-After", seconds(time.Second))
+		w.Header().Set("Cache-Control", "no-store")
+		w.WriteHeader(http.StatusNoContent)
+		return e, false, nil
+	}
+	return e, err == nil, err
+}
+
+// parseIndex reads a decimal leaf index without leading zeros.
+func parseIndex(s string) (uint64, bool) {
+	if len(s) > 19 {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(s, 10, 64)
+	return n, err == nil && strconv.FormatUint(n, 10) == s
+}
+
+// locate gives the entry's URL. Of an index it has to read the entry.
+func (s *Service) locate(r *http.Request, e resolved) (string, error) {
+	if id, err := scitt.ParseEntryID(r.PathValue("id")); err == nil {
+		return s.location(id), nil
+	}
+	entry, err := e.view.Entry(r.Context(), e.index)
+	if err != nil {
+		return "", err
+	}
+	return s.location(scitt.NewEntryID(entry)), nil
+}
+
+// getReceipt resolves a Receipt (SCRAPI section 2.4).
+func (s *Service) getReceipt(w http.ResponseWriter, r *http.Request) error {
+	e, ok, err := s.resolve(w, r)
+	if !ok {
+		return err
+	}
+	receipt, err := e.view.Receipt(r.Context(), e.index, e.leaf)
+	if err != nil {
+		return err
+	}
+	location, err := s.locate(r, e)
+	if err != nil {
+		return err
+	}
+	return respond(w, mediaCOSE, location, receipt)
+}
+
+// getStatement gives the Transparent Statement: the entry with its Receipt.
+func (s *Service) getStatement(w http.ResponseWriter, r *http.Request) error {
+	e, ok, err := s.resolve(w, r)
+	if !ok {
+		return err
+	}
+	entry, err := e.view.Entry(r.Context(), e.index)
+	if err != nil {
+		return err
+	}
+	transparent, err := transparentStatement(r.Context(), e.view, e.index, entry)
+	if err != nil {
+		return err
+	}
+	return respond(w, mediaCOSE, s.location(scitt.NewEntryID(entry)), transparent)
+}
+
+func transparentStatement(ctx context.Context, view *tiles.View, index uint64, entry []byte) ([]byte, error) {
+	receipt, err := view.Receipt(ctx, index, scitt.LeafHash(entry))
+	if err != nil {
+		return nil, err
+	}
+	st, err := scitt.DecodeStatement(entry)
+	if err != nil {
+		return nil, fmt.Errorf("entry %d: %w", index, err)
+	}
+	return scitt.AttachReceipts(st, receipt), nil
+}
+
+// getProof gives the same proof as a C2SP tlog-proof.
+func (s *Service) getProof(w http.ResponseWriter, r *http.Request) error {
+	e, ok, err := s.resolve(w, r)
+	if !ok {
+		return err
+	}
+	inclusion, err := e.view.Inclusion(r.Context(), e.index, e.leaf)
+	if err != nil {
+		return err
+	}
+	location, err := s.locate(r, e)
+	if err != nil {
+		return err
+	}
+	p := proof.TLogProof{Index: e.index, Checkpoint: e.view.Checkpoint.Raw}
+	for _, h := range inclusion.Path {
+		p.Hashes = append(p.Hashes, [32]byte(h))
+	}
+	return respond(w, "text/plain; charset=utf-8", location, p.Marshal())
+}
+
+func respond(w http.ResponseWriter, mediaType, location string, body []byte) error {
+	h := w.Header()
+	h.Set("Content-Type", mediaType)
+	h.Set("Location", location)
+	// A Receipt stays true; a fresh one is as good.
+	h.Set("Cache-Control", "public, max-age=60")
+	_, err := w.Write(body)
+	return ignoreGone(err)
+}
+
+const (
+	defaultPage = 100
+	maxPage     = 1000
+)
+
+// listEntries gives Transparent Statements in the order of the log: the Entry
+// API's "one or more entries", as a CBOR sequence (RFC 8742). All of a page
+// have Receipts of one checkpoint.
+func (s *Service) listEntries(w http.ResponseWriter, r *http.Request) error {
+	from, err := queryNumber(r, "from", 0, 1<<62)
+	if err != nil {
+		return err
+	}
+	limit, err := queryNumber(r, "limit", defaultPage, maxPage)
+	if err != nil {
+		return err
+	}
+	if limit == 0 {
+		return badParameter("limit", "it is a number from 1 to %d", maxPage)
+	}
+	view := s.Log.Published()
+	to := min(view.Checkpoint.Size, from+limit)
+	var body []byte
+	for e, err := range view.Entries(r.Context(), from, to) {
+		if err != nil {
+			return err
+		}
+		transparent, err := transparentStatement(r.Context(), view, e.Index, e.Data)
+		if err != nil {
+			return err
+		}
+		body = append(body, transparent...)
+	}
+	h := w.Header()
+	if to > from && to < view.Checkpoint.Size {
+		h.Set("Link", fmt.Sprintf(`<%s/entries?from=%d&limit=%d>; rel="next"`, s.Issuer, to, limit))
+	}
+	h.Set("Content-Type", mediaCBORSeq)
+	h.Set("Cache-Control", "no-cache")
+	_, err = w.Write(body)
+	return ignoreGone(err)
+}
+
+func queryNumber(r *http.Request, name string, def, highest uint64) (uint64, error) {
+	v := r.URL.Query().Get(name)
+	if v == "" {
+		return def, nil
+	}
+	n, err := strconv.ParseUint(v, 10, 64)
+	if err != nil || n > highest {
+		return 0, badParameter(name, "it is a number from 0 to %d", highest)
+	}
+	return n, nil
+}
+
+func badParameter(name, format string, args ...any) error {
+	return &scitt.Problem{Status: http.StatusBadRequest, Title: "Malformed request",
+		Detail: fmt.Sprintf("parameter %q: ", name) + fmt.Sprintf(format, args...)}
+}
+
+// getKeys publishes the keys of Receipts (SCRAPI section 2.1).
+func (s *Service) getKeys(w http.ResponseWriter, r *http.Request) error {
+	set, err := s.Keys.Marshal()
+	if err != nil {
+		return err
+	}
+	return s.publish(w, r, mediaCBOR, set)
+}
+
+// getKey publishes one key (SCRAPI section 2.2): "For every kid value used by
+// the service, this resource MUST accept the base64url encoding of the kid
+// value, without padding". The kids here are thumbprints, 32 bytes; as raw
+// bytes none of them is safe in a URL unless all of them happen to be, and
+// then its 32 characters are no base64url of another 32 bytes.
+func (s *Service) getKey(w http.ResponseWriter, r *http.Request) error {
+	name := r.PathValue("kid")
+	key, err := s.Keys.Find([]byte(name))
+	if err != nil {
+		id, decodeErr := base64.RawURLEncoding.Strict().DecodeString(name)
+		if decodeErr == nil {
+			key, err = s.Keys.Find(id)
+		}
+	}
+	if err != nil {
+		return &scitt.Problem{Status: http.StatusNotFound, Title: "No such key", Detail: "No key could be found for this kid value"}
+	}
+	body, err := key.Marshal()
+	if err != nil {
+		return err
+	}
+	return s.publish(w, r, mediaCBOR, body)
+}

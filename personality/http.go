@@ -1,0 +1,202 @@
+package personality
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/conmotion/conmotion/scitt"
+)
+
+// maxBody bounds a submitted statement with its unprotected header, in bytes.
+const maxBody = 1 << 20
+
+const (
+	mediaCOSE    = "application/cose"
+	mediaCBOR    = "application/cbor"
+	mediaCBORSeq = "application/cbor-seq"
+)
+
+// handler answers a request or says why it cannot.
+type handler func(w http.ResponseWriter, r *http.Request) error
+
+// Handler serves SCRAPI, the Entry API and the static files.
+func (s *Service) Handler() http.Handler {
+	mux := http.NewServeMux()
+	dynamic := func(pattern string, h handler) { mux.Handle(pattern, s.serve(s.limited(h))) }
+	static := func(pattern string, h handler) { mux.Handle(pattern, s.serve(h)) }
+
+	dynamic("POST /entries", s.postEntry)
+	dynamic("GET /entries", s.listEntries)
+	dynamic("GET /entries/{id}", s.getReceipt)
+	dynamic("GET /entries/{id}/statement", s.getStatement)
+	dynamic("GET /entries/{id}/proof", s.getProof)
+	static("GET /.well-known/scitt-keys", s.getKeys)
+	static("GET /.well-known/scitt-keys/{kid}", s.getKey)
+	static("GET /.well-known/transparency-configuration", s.getConfiguration)
+	static("GET /checkpoint", s.getCheckpoint)
+	static("GET /tile/", s.getTile)
+	static("GET /{$}", s.getHome)
+
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Access-Control-Allow-Origin", "*")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		if r.Method == http.MethodOptions {
+			preflight(w)
+			return
+		}
+		h, pattern := mux.Handler(r)
+		if pattern == "" {
+			// RFC 9290 also for what the router itself has to say.
+			s.writeError(w, r, routerProblem(h, r))
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+func preflight(w http.ResponseWriter) {
+	h := w.Header()
+	h.Set("Access-Control-Allow-Methods", "GET, HEAD, POST, OPTIONS")
+	h.Set("Access-Control-Allow-Headers", "Content-Type, Accept, Prefer, Range, If-None-Match")
+	h.Set("Access-Control-Max-Age", "86400")
+	w.WriteHeader(http.StatusNoContent)
+}
+
+// routerProblem turns the router's 404 or 405 into a problem.
+func routerProblem(h http.Handler, r *http.Request) error {
+	rec := statusRecorder{header: http.Header{}}
+	h.ServeHTTP(&rec, r)
+	if allow := rec.header.Get("Allow"); rec.status == http.StatusMethodNotAllowed {
+		return &methodError{allow, &scitt.Problem{Status: rec.status, Title: "Method Not Allowed",
+			Detail: fmt.Sprintf("%s is not possible here; %s is", r.Method, allow)}}
+	}
+	return &scitt.Problem{Status: http.StatusNotFound, Title: "Not Found", Detail: fmt.Sprintf("there is nothing at %s", r.URL.Path)}
+}
+
+type methodError struct {
+	allow string
+	*scitt.Problem
+}
+
+func (e *methodError) Unwrap() error { return e.Problem }
+
+type statusRecorder struct {
+	header http.Header
+	status int
+}
+
+func (r *statusRecorder) Header() http.Header         { return r.header }
+func (r *statusRecorder) Write(b []byte) (int, error) { return len(b), nil }
+func (r *statusRecorder) WriteHeader(status int)      { r.status = status }
+
+func (s *Service) limited(h handler) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if p := s.limits.take(r); p != nil {
+			return p
+		}
+		return h(w, r)
+	}
+}
+
+func (s *Service) serve(h handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := h(w, r); err != nil {
+			s.writeError(w, r, err)
+		}
+	})
+}
+
+// writeError is the one place where an error becomes an answer.
+func (s *Service) writeError(w http.ResponseWriter, r *http.Request, err error) {
+	var p *scitt.Problem
+	switch tooLarge, ok := errors.AsType[*http.MaxBytesError](err); {
+	case ok:
+		p = &scitt.Problem{Status: http.StatusRequestEntityTooLarge, Title: "Statement Too Large",
+			Detail: fmt.Sprintf("the request body is larger than %d bytes; sign the SHA-256 of the content as an RFC 9995 hash envelope", tooLarge.Limit)}
+	default:
+		p = scitt.ProblemOf(err)
+	}
+	if m, ok := errors.AsType[*methodError](err); ok {
+		w.Header().Set("Allow", m.allow)
+	}
+	if p == nil {
+		s.Logger.ErrorContext(r.Context(), "request failed", "method", r.Method, "path", r.URL.Path, "err", err)
+		p = &scitt.Problem{Status: http.StatusInternalServerError, Title: "Internal Error", Detail: "the service failed; its log says why"}
+	} else if p.Status >= 500 {
+		s.Logger.WarnContext(r.Context(), "request not served", "method", r.Method, "path", r.URL.Path, "err", err)
+	}
+	h := w.Header()
+	if p.RetryAfter > 0 {
+		h.Set("Retry-After", seconds(p.RetryAfter))
+	}
+	h.Del("ETag")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Type", scitt.ProblemMediaType)
+	w.WriteHeader(p.Status)
+	_, _ = w.Write(p.Marshal()) // the client is gone: nobody to tell
+}
+
+func seconds(d time.Duration) string {
+	return strconv.Itoa(max(1, int((d+time.Second-1)/time.Second)))
+}
+
+// postEntry registers a statement (SCRAPI section 2.3).
+func (s *Service) postEntry(w http.ResponseWriter, r *http.Request) error {
+	body, err := readBody(w, r)
+	if err != nil {
+		return err
+	}
+	st, err := scitt.ParseStatement(body)
+	if err != nil {
+		s.Metrics.registered(r.Context(), resultRefused)
+		return err
+	}
+	ctx, cancel := s.waiting(r)
+	defer cancel()
+	reg, err := s.Register(ctx, st)
+	if err != nil {
+		return err
+	}
+	h := w.Header()
+	h.Set("Location", s.location(reg.ID))
+	h.Set("Cache-Control", "no-store")
+	if reg.Receipt == nil {
+		h.Set("Retry-After", seconds(time.Second))
+		w.WriteHeader(http.StatusAccepted)
+		return nil
+	}
+	h.Set("Content-Type", mediaCOSE)
+	w.WriteHeader(http.StatusCreated)
+	_, err = w.Write(reg.Receipt)
+	return ignoreGone(err)
+}
+
+// ignoreGone: an answer that cannot be delivered is the client's loss, and a
+// second answer could not be delivered either.
+func ignoreGone(error) error { return nil }
+
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	if r.ContentLength > maxBody {
+		return nil, &http.MaxBytesError{Limit: maxBody}
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if err == nil {
+		return body, nil
+	}
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return nil, err
+	}
+	if timeout, ok := errors.AsType[interface {
+		error
+		Timeout() bool
+	}](err); ok && timeout.Timeout() {
+		return nil, &scitt.Problem{Status: http.StatusRequestTimeout, Title: "Request Timeout", Detail: "the request body came too slowly"}
+	}
+	return nil, fmt.Errorf("%w: the request body: %w", scitt.ErrMalformed, err)
+}
+
+func (s *Service) location(id scitt.EntryID) string { return s.Issuer + "/entries/" + id.String() }

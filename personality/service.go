@@ -1,0 +1,263 @@
+// Package personality is the Transparency Service: it checks Signed
+// Statements against the Registration Policy, hands them to the log, and
+// answers with Receipts made from the published checkpoint and the tiles.
+//
+// A statement walks straight down:
+//
+//	POST /entries -> scitt.ParseStatement -> Policy.Admit -> Log.Append
+//	              -> Log.Await -> tiles.View.Receipt -> 201
+package personality
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	lru "github.com/hashicorp/golang-lru/v2"
+
+	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/tiles"
+)
+
+// Log is where entries go. It is safe for concurrent use.
+type Log interface {
+	// Append takes an entry. Entries are in the log in the order in which
+	// their Appends returned. Once wait returned an index the entry survives
+	// any crash; errors wrap scitt.ErrBusy or scitt.ErrUnavailable, and then
+	// it may be in the log or not.
+	Append(ctx context.Context, entry []byte) (wait func(context.Context) (index uint64, duplicate bool, err error), err error)
+	// Drain waits until every entry that was appended is sequenced.
+	Drain(ctx context.Context) error
+	// Await waits until a public checkpoint covers the index.
+	Await(ctx context.Context, index uint64) (*tiles.View, error)
+	// Published is the log as its public checkpoint commits to it.
+	Published() *tiles.View
+}
+
+// Index finds entries by id. It is safe for concurrent use.
+type Index interface {
+	// Lookup finds an entry as soon as it is sequenced.
+	Lookup(ctx context.Context, id scitt.EntryID) (tiles.Place, bool, error)
+}
+
+// Policy is a Registration Policy. It is safe for concurrent use.
+type Policy interface {
+	// Admit says whether a statement may be registered, as a pure function of
+	// the statement, the policy and what the log holds. The error says why not.
+	Admit(s *scitt.Statement) error
+}
+
+// InForce is a policy with its place in the log.
+type InForce struct {
+	Policy   Policy
+	Document []byte // JSON
+	Index    uint64
+	ID       scitt.EntryID
+}
+
+// Config configures a Service.
+type Config struct {
+	Issuer string // the service's URL, without a slash at the end
+	Origin string // the log's
+	Keys   scitt.KeySet
+	VKeys  []string // of the checkpoint
+	Policy InForce
+
+	// Wait is the longest time that a registration waits for its Receipt.
+	Wait time.Duration
+	// RatePerSecond and Burst limit the requests of one client address to
+	// everything but the static files; no limit when RatePerSecond is 0.
+	RatePerSecond float64
+	Burst         int
+
+	Log     Log
+	Index   Index
+	Files   http.FileSystem // the public directory
+	Metrics *Metrics
+	Logger  *slog.Logger
+}
+
+const (
+	// storeGrace is how much longer than Wait a registration waits to be
+	// durable. A 202 promises that the Receipt will come, also after a crash.
+	storeGrace = 10 * time.Second
+	// rememberFailures is how many failed registrations are explained to who
+	// asks for their Receipt.
+	rememberFailures = 1024
+)
+
+// Service is a Transparency Service.
+type Service struct {
+	Config
+	limits *limits
+
+	policy atomic.Pointer[InForce]
+	// change is held for reading from Admit to Append, and for writing while
+	// the policy changes: an entry is judged by the policy before it in the log.
+	change sync.RWMutex
+
+	mu      sync.Mutex
+	running map[scitt.EntryID]int // registrations that are not sequenced yet
+	failed  *lru.Cache[scitt.EntryID, error]
+}
+
+// New makes the service of a log that is open and has its policy.
+func New(c Config) (*Service, error) {
+	failed, err := lru.New[scitt.EntryID, error](rememberFailures)
+	if err != nil {
+		return nil, fmt.Errorf("service: %w", err)
+	}
+	limits, err := newLimits(c.RatePerSecond, c.Burst)
+	if err != nil {
+		return nil, fmt.Errorf("service: %w", err)
+	}
+	s := &Service{Config: c, limits: limits, running: map[scitt.EntryID]int{}, failed: failed}
+	s.policy.Store(&c.Policy)
+	return s, nil
+}
+
+// Registration is a statement on its way to its Receipt.
+type Registration struct {
+	ID        scitt.EntryID
+	Index     uint64
+	Duplicate bool
+	Receipt   []byte // nil when the entry is durable but not published in time
+}
+
+// Register registers a statement and waits for its Receipt, at most until
+// the context ends. When it returns without an error the entry is durable.
+func (s *Service) Register(ctx context.Context, st *scitt.Statement) (*Registration, error) {
+	start := time.Now()
+	r := &Registration{ID: st.ID()}
+	err := s.sequence(ctx, st, r)
+	if err != nil {
+		s.failed.Add(r.ID, err)
+		s.Metrics.registered(ctx, resultOf(err))
+		return nil, err
+	}
+	s.Metrics.sequenced(ctx, start)
+	view, err := s.Log.Await(ctx, r.Index)
+	if err != nil {
+		s.Metrics.registered(ctx, resultLate)
+		return r, nil // only the context ends the waiting
+	}
+	s.Metrics.published(ctx, start)
+	if r.Receipt, err = view.Receipt(ctx, r.Index, scitt.LeafHash(st.Entry())); err != nil {
+		s.Metrics.registered(ctx, resultError)
+		return nil, fmt.Errorf("receipt of entry %d: %w", r.Index, err)
+	}
+	s.Metrics.receipt(ctx, start)
+	result := resultNew
+	if r.Duplicate {
+		result = resultDuplicate
+	}
+	s.Metrics.registered(ctx, result)
+	return r, nil
+}
+
+// sequence gives the statement its index.
+func (s *Service) sequence(ctx context.Context, st *scitt.Statement, r *Registration) error {
+	s.run(r.ID, 1)
+	defer s.run(r.ID, -1)
+	wait, err := s.admit(ctx, st)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.Wait+storeGrace)
+	defer cancel()
+	r.Index, r.Duplicate, err = wait(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("%w: not stored after %v; the same statement can be sent again", scitt.ErrUnavailable, s.Wait+storeGrace)
+	}
+	return err
+}
+
+// admit judges the statement by the policy in force and appends it, with no
+// change of policy in between.
+func (s *Service) admit(ctx context.Context, st *scitt.Statement) (func(context.Context) (uint64, bool, error), error) {
+	s.change.RLock()
+	defer s.change.RUnlock()
+	// A statement that is in the log was admitted when it came; sending it
+	// again is no error, whatever the policy is now.
+	if place, ok, err := s.Index.Lookup(ctx, st.ID()); err != nil {
+		return nil, fmt.Errorf("%w: %w", scitt.ErrUnavailable, err)
+	} else if ok {
+		return func(context.Context) (uint64, bool, error) { return place.Index, true, nil }, nil
+	}
+	if err := s.policy.Load().Policy.Admit(st); err != nil {
+		return nil, err
+	}
+	return s.Log.Append(ctx, st.Entry())
+}
+
+// run counts a registration that begins (1) or ends (-1).
+func (s *Service) run(id scitt.EntryID, n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.running[id] += n; s.running[id] == 0 {
+		delete(s.running, id)
+	}
+}
+
+func (s *Service) isRunning(id scitt.EntryID) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.running[id] > 0
+}
+
+// errRunning says that a registration has not come to its end.
+var errRunning = errors.New("registration is running")
+
+// place finds an entry in the published log. The error is errRunning, or a
+// problem that says why there is no such entry.
+func (s *Service) place(ctx context.Context, id scitt.EntryID) (uint64, []byte, *tiles.View, error) {
+	// First the index and then the checkpoint: an entry that is in both is
+	// never reported as running.
+	place, ok, err := s.Index.Lookup(ctx, id)
+	if err != nil {
+		return 0, nil, nil, fmt.Errorf("%w: %w", scitt.ErrUnavailable, err)
+	}
+	if !ok {
+		if s.isRunning(id) {
+			return 0, nil, nil, errRunning
+		}
+		if why, ok := s.failed.Get(id); ok {
+			return 0, nil, nil, &scitt.Problem{Status: http.StatusNotFound, Title: "Registration Failed", Detail: fmt.Sprintf("entry %s: %v", id, why)}
+		}
+		return 0, nil, nil, notFound(id.String())
+	}
+	view := s.Log.Published()
+	if place.Index >= view.Checkpoint.Size {
+		return 0, nil, nil, errRunning
+	}
+	leaf, err := view.LeafHash(ctx, place.Index)
+	if err != nil {
+		return 0, nil, nil, err
+	}
+	if !place.Matches(leaf) {
+		return 0, nil, nil, fmt.Errorf("the index says that entry %s is at %d, and the log has another one there: delete the index and restart", id, place.Index)
+	}
+	return place.Index, leaf, view, nil
+}
+
+func notFound(id string) *scitt.Problem {
+	return &scitt.Problem{Status: http.StatusNotFound, Title: "Not Found", Detail: fmt.Sprintf("Receipt with entry ID %s not known to this Transparency Service", id)}
+}
+
+// InForce is the policy that judges the next statement.
+func (s *Service) InForce() *InForce { return s.policy.Load() }
+
+// Configuration is what the service publishes about itself.
+func (s *Service) Configuration() *scitt.Configuration {
+	p := s.InForce()
+	return &scitt.Configuration{
+		Issuer: s.Issuer, Origin: s.Origin, CheckpointKeys: s.VKeys, Algorithms: scitt.Algorithms(),
+		RegistrationEndpoint: s.Issuer + "/entries",
+		Policy:               scitt.ConfigurationPolicy{EntryID: p.ID.String(), Index: p.Index, Document: p.Document},
+	}
+}

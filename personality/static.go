@@ -1,0 +1,169 @@
+package personality
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/tiles"
+)
+
+const immutable = "public, max-age=31536000, immutable"
+
+// publish serves a small public resource with validators.
+func (s *Service) publish(w http.ResponseWriter, r *http.Request, mediaType string, body []byte) error {
+	h := w.Header()
+	h.Set("Content-Type", mediaType)
+	h.Set("Cache-Control", "public, max-age=60")
+	h.Set("ETag", contentTag(body))
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
+	return nil
+}
+
+func contentTag(body []byte) string {
+	sum := sha256.Sum256(body)
+	return fmt.Sprintf("\"%x\"", sum[:16])
+}
+
+// getConfiguration tells what the service is, with the policy in force: as
+// CBOR, or as JSON where the client prefers that.
+func (s *Service) getConfiguration(w http.ResponseWriter, r *http.Request) error {
+	w.Header().Set("Vary", "Accept")
+	c := s.Configuration()
+	if prefersJSON(r.Header.Get("Accept")) {
+		body, err := json.MarshalIndent(c, "", "  ")
+		if err != nil {
+			return err
+		}
+		return s.publish(w, r, "application/json", append(body, '\n'))
+	}
+	body, err := c.Marshal()
+	if err != nil {
+		return err
+	}
+	return s.publish(w, r, mediaCBOR, body)
+}
+
+// prefersJSON: whichever of the two is named first.
+func prefersJSON(accept string) bool {
+	for part := range strings.SplitSeq(accept, ",") {
+		media, _, _ := strings.Cut(part, ";")
+		switch strings.TrimSpace(media) {
+		case "application/json":
+			return true
+		case mediaCBOR:
+			return false
+		}
+	}
+	return false
+}
+
+// getCheckpoint serves the checkpoint.
+//
+// C2SP tlog-tiles: "This endpoint is mutable, so its headers SHOULD prevent
+// caching beyond a few seconds."
+func (s *Service) getCheckpoint(w http.ResponseWriter, r *http.Request) error {
+	raw := s.Log.Published().Checkpoint.Raw
+	if raw == nil {
+		return &scitt.Problem{Status: http.StatusNotFound, Title: "Not Found", Detail: "the log has no checkpoint yet"}
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/plain; charset=utf-8")
+	h.Set("Cache-Control", "public, max-age=1")
+	h.Set("ETag", contentTag(raw))
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(raw))
+	return nil
+}
+
+// getTile serves tiles and entry bundles. What the public checkpoint does not
+// cover is not served: a crash may still replace it, and caches would keep
+// the first version for ever.
+func (s *Service) getTile(w http.ResponseWriter, r *http.Request) error {
+	path := strings.TrimPrefix(r.URL.Path, "/")
+	level, index, width, ok := tiles.ParseTilePath(path)
+	missing := &scitt.Problem{Status: http.StatusNotFound, Title: "Not Found", Detail: fmt.Sprintf("the log has no file %s", path)}
+	if !ok || !covered(s.Log.Published().Checkpoint.Size, level, index, width) {
+		return missing
+	}
+	f, err := s.Files.Open("/" + path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return missing
+	}
+	if err != nil {
+		return fmt.Errorf("static file: %w", err)
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return fmt.Errorf("static file: %w", err)
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/octet-stream")
+	h.Set("Cache-Control", immutable)
+	tag := fmt.Sprintf("%x-%x", info.ModTime().UnixNano(), info.Size())
+	if level < 0 {
+		h.Set("Vary", "Accept-Encoding")
+		if r.Header.Get("Range") == "" && acceptsGzip(r.Header.Get("Accept-Encoding")) {
+			return serveGzip(w, r, tag, f)
+		}
+	}
+	h.Set("ETag", `"`+tag+`"`)
+	http.ServeContent(w, r, "", info.ModTime(), f)
+	return nil
+}
+
+// covered says whether a tile of this width is part of a log of this size;
+// level -1 is an entry bundle, which is as wide as the tile of level 0.
+func covered(size uint64, level int, index uint64, width int) bool {
+	for ; level > 0; level-- {
+		size /= tiles.Width
+	}
+	return index < size/tiles.Width || (index == size/tiles.Width && uint64(width) <= size%tiles.Width)
+}
+
+// acceptsGzip: C2SP tlog-tiles: "Entry bundles SHOULD be compressed at the
+// HTTP layer."
+func acceptsGzip(accept string) bool {
+	for part := range strings.SplitSeq(accept, ",") {
+		coding, params, _ := strings.Cut(part, ";")
+		if strings.TrimSpace(coding) == "gzip" {
+			q := strings.ReplaceAll(params, " ", "")
+			return q != "q=0" && !strings.HasPrefix(q, "q=0.000")
+		}
+	}
+	return false
+}
+
+var gzipWriters = sync.Pool{New: func() any { return gzip.NewWriter(nil) }}
+
+func serveGzip(w http.ResponseWriter, r *http.Request, tag string, f io.Reader) error {
+	tag = `"` + tag + `-gzip"`
+	h := w.Header()
+	h.Set("ETag", tag)
+	if r.Header.Get("If-None-Match") == tag {
+		w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
+	h.Set("Content-Encoding", "gzip")
+	if r.Method == http.MethodHead {
+		return nil
+	}
+	z := gzipWriters.Get().(*gzip.Writer)
+	defer gzipWriters.Put(z)
+	z.Reset(w)
+	_, err := io.Copy(z, f)
+	if err == nil {
+		err = z.Close()
+	}
+	return ignoreGone(err)
+}

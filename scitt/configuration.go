@@ -1,0 +1,84 @@
+package scitt
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+
+	"github.com/fxamacker/cbor/v2"
+)
+
+// Configuration is what a Transparency Service publishes about itself at
+// /.well-known/transparency-configuration, as CBOR or as JSON with the same
+// member names.
+type Configuration struct {
+	// Issuer is the service's URL, which its Receipts have as iss.
+	Issuer string `json:"issuer"`
+	// Origin names the log; it is the first line of its checkpoints.
+	Origin string `json:"origin"`
+	// CheckpointKeys are the log's verifier keys (C2SP signed-note vkeys): the
+	// Ed25519 note key, and those of tree signatures.
+	CheckpointKeys []string `json:"checkpoint_keys"`
+	// Algorithms are the names of the signing algorithms that it accepts.
+	Algorithms []string `json:"supported_signature_algorithms"`
+	// RegistrationEndpoint is where statements are sent.
+	RegistrationEndpoint string `json:"registration_endpoint"`
+	// Policy is the Registration Policy in force.
+	Policy ConfigurationPolicy `json:"registration_policy"`
+}
+
+// ConfigurationPolicy is a Registration Policy and its place in the log.
+type ConfigurationPolicy struct {
+	EntryID string `json:"entry_id"` // hexadecimal
+	Index   uint64 `json:"index"`
+	// Document is the JSON document; in CBOR it is the same structure.
+	Document json.RawMessage `json:"document"`
+}
+
+// Marshal encodes the configuration as CBOR. It is made from the JSON form,
+// so that the two always say the same.
+func (c *Configuration) Marshal() ([]byte, error) {
+	j, err := json.Marshal(c)
+	if err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	var v any
+	if err := json.Unmarshal(j, &v); err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	return encMode.Marshal(v)
+}
+
+// ParseConfiguration reads either form.
+func ParseConfiguration(data []byte) (*Configuration, error) {
+	if len(data) == 0 {
+		return nil, malformed("the transparency configuration is empty")
+	}
+	if data[0] != '{' {
+		// JSON text starts with "{", a CBOR map of few members does not.
+		var v map[string]any
+		if err := jsonLike.Unmarshal(data, &v); err != nil {
+			return nil, malformed("the transparency configuration is neither CBOR nor JSON: %w", err)
+		}
+		var err error
+		if data, err = json.Marshal(v); err != nil {
+			return nil, malformed("the transparency configuration: %w", err)
+		}
+	}
+	var c Configuration
+	if err := json.Unmarshal(data, &c); err != nil {
+		return nil, malformed("the transparency configuration: %w", err)
+	}
+	if c.Origin == "" || len(c.CheckpointKeys) == 0 {
+		return nil, malformed("the transparency configuration has no origin or no checkpoint_keys")
+	}
+	return &c, nil
+}
+
+// jsonLike decodes CBOR that has the same structure as JSON.
+var jsonLike = must(cbor.DecOptions{
+	DupMapKey:       cbor.DupMapKeyEnforcedAPF,
+	IndefLength:     cbor.IndefLengthForbidden,
+	DefaultMapType:  reflect.TypeFor[map[string]any](),
+	MaxNestedLevels: 32,
+}.DecMode())

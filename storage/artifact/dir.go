@@ -1,0 +1,222 @@
+package artifact
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+)
+
+// Options limit a Dir. The zero value limits nothing.
+type Options struct {
+	// MaxSize is the largest artifact in bytes, 0 for no limit.
+	MaxSize int64
+	// Quota is how many bytes all artifacts may take together, uploads in
+	// progress included, 0 for no limit. It counts content, not the file
+	// system's blocks.
+	Quota int64
+	// OnCorrupt, if set, is called each time that damage is found, from the
+	// goroutine that found it: feed an alarm metric with it.
+	OnCorrupt func(Digest)
+}
+
+// Dir is a Store in a directory of a local file system with hard links:
+//
+//	sha256/ab/cd/abcd...   the artifacts, by the first two bytes of the digest
+//	tmp/                   uploads in progress
+//	lock                   held while a process uses the directory
+//
+// Reading trusts neither name nor time stamps: see verifier.
+type Dir struct {
+	root  string
+	opts  Options
+	lock  *os.File
+	quota quota
+	verifier
+
+	durable sync.Map   // directories whose entry in their parent is on disk
+	heal    sync.Mutex // one replacement of damaged artifacts at a time
+	create  func(dir string) (tempFile, error)
+}
+
+// tempFile is the part of *os.File that an upload writes through.
+type tempFile interface {
+	io.WriteCloser
+	Name() string
+	Sync() error
+}
+
+// OpenDir opens the directory, making it if it is not there. It deletes what
+// interrupted uploads left and counts the bytes stored, one stat per artifact.
+// It fails if another process uses the directory.
+func OpenDir(root string, opts Options) (*Dir, error) {
+	d := &Dir{root: root, opts: opts, verifier: newVerifier(opts.OnCorrupt)}
+	d.create = func(dir string) (tempFile, error) { return os.CreateTemp(dir, "upload-*") }
+	if err := d.open(); err != nil {
+		if d.lock != nil {
+			d.lock.Close()
+		}
+		return nil, fmt.Errorf("artifact: opening %s: %w", root, err)
+	}
+	return d, nil
+}
+
+func (d *Dir) open() error {
+	// A crash in here leaves some empty directories; the next start goes on from them.
+	if _, err := os.Stat(d.root); errors.Is(err, fs.ErrNotExist) {
+		if err := makeDir(d.root); err != nil {
+			return err
+		}
+	}
+	for _, dir := range []string{"sha256", "tmp"} {
+		if err := makeDir(filepath.Join(d.root, dir)); err != nil {
+			return err
+		}
+	}
+	var err error
+	if d.lock, err = lockFile(filepath.Join(d.root, "lock")); err != nil {
+		return err
+	}
+	// A crash in here leaves some of them for the next start. A leftover may be a
+	// second name of a stored artifact, which keeps its own name.
+	left, err := os.ReadDir(d.tmp())
+	if err != nil {
+		return err
+	}
+	for _, e := range left {
+		if err := os.RemoveAll(filepath.Join(d.tmp(), e.Name())); err != nil {
+			return err
+		}
+	}
+	used, err := d.count()
+	d.quota = quota{limit: d.opts.Quota, used: used}
+	return err
+}
+
+// count is the sum of the stored artifacts' sizes. Files that Put did not make
+// are not counted: no Open can reach them.
+func (d *Dir) count() (sum int64, err error) {
+	err = filepath.WalkDir(filepath.Join(d.root, "sha256"), func(path string, e fs.DirEntry, err error) error {
+		if err != nil || !e.Type().IsRegular() {
+			return err
+		}
+		if digest, err := ParseDigest(e.Name()); err != nil || d.path(digest) != path {
+			return nil
+		}
+		fi, err := e.Info()
+		if err == nil {
+			sum += fi.Size()
+		}
+		return err
+	})
+	return sum, err
+}
+
+// Close lets another process use the directory. The Dir must not be in use.
+func (d *Dir) Close() error { return d.lock.Close() }
+
+// Used is the number of bytes stored and being uploaded, as the quota counts them.
+func (d *Dir) Used() int64 { return d.quota.inUse() }
+
+func (d *Dir) tmp() string { return filepath.Join(d.root, "tmp") }
+
+func (d *Dir) path(digest Digest) string {
+	name := digest.String()
+	return filepath.Join(d.root, "sha256", name[:2], name[2:4], name)
+}
+
+// Stat implements Store.
+func (d *Dir) Stat(ctx context.Context, digest Digest) (Info, error) {
+	if err := ctx.Err(); err != nil {
+		return Info{}, err
+	}
+	fi, err := os.Stat(d.path(digest))
+	if err != nil {
+		return Info{}, lookupError(err)
+	}
+	return Info{digest, fi.Size()}, nil
+}
+
+// Open implements Store. The first Open of an artifact reads all of it; see
+// verifier for when that is repeated.
+func (d *Dir) Open(ctx context.Context, digest Digest) (io.ReadSeekCloser, Info, error) {
+	f, err := os.Open(d.path(digest))
+	if err != nil {
+		return nil, Info{}, lookupError(err)
+	}
+	c, err := d.verify(ctx, digest, f)
+	if err != nil {
+		f.Close()
+		return nil, Info{}, err
+	}
+	return &reader{f: f, chain: c, have: -1, damaged: d.damaged}, Info{digest, c.size}, nil
+}
+
+// intact is nil if the artifact is stored and undamaged.
+func (d *Dir) intact(ctx context.Context, digest Digest) error {
+	r, _, err := d.Open(ctx, digest)
+	if err != nil {
+		return err
+	}
+	return r.Close()
+}
+
+// lookupError is what failing to find a file means to a reader.
+func lookupError(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return ErrNotFound
+	}
+	return fmt.Errorf("artifact: %w", err)
+}
+
+// storageError is what failing to write means to an uploader.
+func storageError(err error) error {
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return fmt.Errorf("%w: %w", ErrFull, err)
+	}
+	return fmt.Errorf("artifact: %w", err)
+}
+
+// makeDir makes dir, and its parents where missing, durably. A crash in here
+// leaves an empty directory, or one that a loss of power takes away again.
+func makeDir(dir string) error {
+	err := os.Mkdir(dir, 0o700)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := makeDir(filepath.Dir(dir)); err != nil {
+			return err
+		}
+		err = os.Mkdir(dir, 0o700)
+	}
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return syncDir(filepath.Dir(dir))
+}
+
+// fanOut makes the directory of an artifact. One that is there may still be
+// missing on the disk, so that the first use in this process always syncs.
+func (d *Dir) fanOut(dir string) error {
+	for _, dir := range []string{filepath.Dir(dir), dir} {
+		if _, ok := d.durable.Load(dir); ok {
+			continue
+		}
+		if err := makeDir(dir); err != nil {
+			return err
+		}
+		d.durable.Store(dir, true)
+	}
+	return nil
+}
+
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
+}

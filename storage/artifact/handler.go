@@ -1,0 +1,217 @@
+package artifact
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+)
+
+const (
+	uploadPath   = "/artifacts"
+	artifactPath = "/artifacts/sha256/"
+	defaultIdle  = time.Minute
+)
+
+// Config is what a handler needs. Store and Problem are required.
+type Config struct {
+	Store Store
+	// Problem answers with the status and problem details (RFC 9290).
+	Problem func(w http.ResponseWriter, r *http.Request, status int, title, detail string)
+	// Write and Read hold the tokens for storing and for reading; nil lets
+	// everybody. One does not include the other.
+	Write, Read *Tokens
+	// Idle ends an upload from which no byte comes for so long, and a download of
+	// which not even 32 KiB leave in it; a minute if zero. It takes the place of
+	// the server's own timeouts, which would end large ones that do move.
+	Idle time.Duration
+	// Log gets what was stored, by whom, and what failed; nil for nothing.
+	Log *slog.Logger
+}
+
+// NewHandler serves
+//
+//	POST     /artifacts                 stores the body, of any content type: 201, or 200 if it was stored before
+//	GET HEAD /artifacts/sha256/{hex}    the bytes, or one range of them
+//
+// Mount it at "/artifacts" and "/artifacts/". It panics with
+// http.ErrAbortHandler, as net/http asks for, where an answer that has begun
+// cannot be ended honestly.
+func NewHandler(c Config) (http.Handler, error) {
+	if c.Store == nil || c.Problem == nil {
+		return nil, errors.New("artifact: a handler needs Store and Problem")
+	}
+	if c.Idle == 0 {
+		c.Idle = defaultIdle
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	return &handler{c}, nil
+}
+
+type handler struct{ Config }
+
+// failure is an answer that is not a success.
+type failure struct {
+	status        int
+	title, detail string
+	err           error // for the log, if this side is at fault
+}
+
+// ServeHTTP implements http.Handler.
+func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	// Receiving or checking an artifact may take longer than the server lets an
+	// answer wait. No deadlines on w: then the server's timeouts hold.
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
+	var f *failure
+	switch hex, ok := strings.CutPrefix(r.URL.Path, artifactPath); {
+	case r.URL.Path == uploadPath:
+		f = h.only(w, r, h.post, http.MethodPost)
+	case ok:
+		f = h.only(w, r, func(w http.ResponseWriter, r *http.Request) *failure {
+			return h.get(w, r, hex)
+		}, http.MethodGet, http.MethodHead)
+	case strings.HasPrefix(r.URL.Path, uploadPath+"/"):
+		f = badAddress()
+	default:
+		f = &failure{status: http.StatusNotFound, title: "Not Found", detail: "Artifacts are under /artifacts."}
+	}
+	if f == nil {
+		return
+	}
+	if f.err != nil {
+		h.Log.ErrorContext(r.Context(), "artifact request failed", "method", r.Method, "path", r.URL.Path, "err", f.err)
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	h.Problem(w, r, f.status, f.title, f.detail)
+}
+
+func badAddress() *failure {
+	return &failure{status: http.StatusBadRequest, title: "Bad Artifact Address",
+		detail: "The address is /artifacts/sha256/ and the SHA-256 in 64 lower case hex digits."}
+}
+
+// only calls next for the given methods.
+func (h *handler) only(w http.ResponseWriter, r *http.Request, next func(http.ResponseWriter, *http.Request) *failure, methods ...string) *failure {
+	for _, m := range methods {
+		if r.Method == m {
+			return next(w, r)
+		}
+	}
+	allow := strings.Join(methods, ", ")
+	w.Header().Set("Allow", allow)
+	return &failure{status: http.StatusMethodNotAllowed, title: "Method Not Allowed", detail: "Use " + allow + " here."}
+}
+
+// authorize checks the bearer token (RFC 6750) and gives its holder's name. A
+// token that is good for the other kind of access only is 403.
+func (h *handler) authorize(w http.ResponseWriter, r *http.Request, need, other *Tokens, scope string) (holder string, f *failure) {
+	if need == nil {
+		return "", nil
+	}
+	const challenge = `Bearer realm="artifacts"`
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	token = strings.Trim(token, " ")
+	if !strings.EqualFold(scheme, "Bearer") || token == "" {
+		w.Header().Set("WWW-Authenticate", challenge)
+		return "", &failure{status: http.StatusUnauthorized, title: "Token Missing", detail: "Send Authorization: Bearer and a token that may " + scope + " artifacts."}
+	}
+	if name, ok := need.holder(token); ok {
+		return name, nil
+	}
+	if other != nil {
+		if _, ok := other.holder(token); ok {
+			w.Header().Set("WWW-Authenticate", challenge+`, error="insufficient_scope", scope="`+scope+`"`)
+			return "", &failure{status: http.StatusForbidden, title: "Token Not Sufficient", detail: "This token may not " + scope + " artifacts."}
+		}
+	}
+	w.Header().Set("WWW-Authenticate", challenge+`, error="invalid_token"`)
+	return "", &failure{status: http.StatusUnauthorized, title: "Token Not Valid", detail: "This token is not known here."}
+}
+
+// post stores the body.
+func (h *handler) post(w http.ResponseWriter, r *http.Request) *failure {
+	holder, f := h.authorize(w, r, h.Write, h.Read, "write")
+	if f != nil {
+		return f
+	}
+	want, f := announced(r)
+	if f != nil {
+		// RFC 7694 section 3: which codings would have been accepted.
+		if f.status == http.StatusUnsupportedMediaType {
+			w.Header().Set("Accept-Encoding", "identity")
+		}
+		return f
+	}
+	body := newUploadBody(w, r, h.Idle)
+	info, created, err := h.Store.Put(r.Context(), body, want)
+	if err != nil {
+		return putFailure(err)
+	}
+	status := http.StatusOK
+	if created {
+		status = http.StatusCreated
+	}
+	h.Log.InfoContext(r.Context(), "artifact stored", "sha256", info.Digest.String(), "size", info.Size, "created", created, "by", holder)
+	address := artifactPath + info.Digest.String()
+	w.Header().Set("Location", address)
+	// RFC 9530 section 3.1: Repr-Digest is about what Content-Location names, not
+	// what Location names. Without it, it would be about the empty body.
+	w.Header().Set("Content-Location", address)
+	w.Header().Set("Repr-Digest", formatDigest(info.Digest))
+	w.Header().Set("Content-Length", "0")
+	w.WriteHeader(status)
+	return nil
+}
+
+// announced is what the request's header says about its body. Digests in a
+// trailer section are not read.
+func announced(r *http.Request) (Want, *failure) {
+	// The hash is that of the bytes as they come, so they must come as they are.
+	if c := strings.Join(r.Header.Values("Content-Encoding"), ","); c != "" && !strings.EqualFold(c, "identity") {
+		return Want{}, &failure{status: http.StatusUnsupportedMediaType, title: "Content Coding Not Supported",
+			detail: "Send the artifact's own bytes, without Content-Encoding."}
+	}
+	want := Want{Size: max(r.ContentLength, 0)}
+	for _, name := range []string{"Content-Digest", "Repr-Digest"} {
+		d, err := parseDigestField(r.Header.Values(name))
+		if err != nil {
+			return Want{}, &failure{status: http.StatusBadRequest, title: "Bad Digest Field", detail: name + ": " + err.Error()}
+		}
+		if d == nil {
+			continue
+		}
+		// Without a content coding both are about the same bytes.
+		if want.Digest != nil && *want.Digest != *d {
+			return Want{}, &failure{status: http.StatusBadRequest, title: "Digest Mismatch", detail: "Content-Digest and Repr-Digest contradict each other."}
+		}
+		want.Digest = d
+	}
+	return want, nil
+}
+
+// putFailure is the answer to an upload that was not stored.
+func putFailure(err error) *failure {
+	var limit *http.MaxBytesError
+	_, cut := errors.AsType[*bodyError](err)
+	switch {
+	case errors.Is(err, ErrTooLarge), errors.As(err, &limit):
+		return &failure{status: http.StatusRequestEntityTooLarge, title: "Artifact Too Large", detail: "The artifact is larger than this store takes."}
+	case errors.Is(err, ErrFull):
+		return &failure{status: http.StatusInsufficientStorage, title: "Store Full", detail: "There is no room for this artifact.", err: err}
+	case errors.Is(err, ErrMismatch):
+		return &failure{status: http.StatusBadRequest, title: "Digest Mismatch", detail: "The body is not what Content-Digest or Repr-Digest announced."}
+	case cut && errors.Is(err, os.ErrDeadlineExceeded):
+		return &failure{status: http.StatusRequestTimeout, title: "Upload Stalled", detail: "No bytes came for too long; nothing was stored."}
+	case cut, errors.Is(err, context.Canceled):
+		return &failure{status: http.StatusBadRequest, title: "Upload Incomplete", detail: "The body ended early; nothing was stored."}
+	default:
+		return &failure{status: http.StatusInternalServerError, title: "Storage Failed", detail: "The artifact could not be stored.", err: fmt.Errorf("storing: %w", err)}
+	}
+}

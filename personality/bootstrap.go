@@ -28,7 +28,7 @@ func KeysSubject(origin string) string { return origin + "/keys" }
 // Media types of the payloads of a service's own statements.
 const (
 	mediaKeySet = "application/cose-key-set"
-	mediaPolicy = "application/json"
+	mediaPolicy = "application/vnd.conmotion.policy+json"
 )
 
 // SignPolicy signs a policy document as the service.

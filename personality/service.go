@@ -49,7 +49,7 @@ type Index interface {
 type Policy interface {
 	// Admit says whether a statement may be registered, as a pure function of
 	// the statement, the policy and what the log holds. The error says why not.
-	Admit(s *scitt.Statement) error
+	Admit(ctx context.Context, s *scitt.Statement) error
 }
 
 // InForce is a policy with its place in the log.
@@ -182,15 +182,14 @@ func (s *Service) sequence(ctx context.Context, st *scitt.Statement, r *Registra
 func (s *Service) admit(ctx context.Context, st *scitt.Statement) (func(context.Context) (uint64, bool, error), error) {
 	s.change.RLock()
 	defer s.change.RUnlock()
-	// A statement that is in the log was admitted when it came; sending it
-	// again is no error, whatever the policy is now.
-	if place, ok, err := s.Index.Lookup(ctx, st.ID()); err != nil {
-		return nil, fmt.Errorf("%w: %w", scitt.ErrUnavailable, err)
-	} else if ok {
+	if refusal := s.policy.Load().Policy.Admit(ctx, st); refusal != nil {
+		// A statement that is in the log was admitted when it came; sending it
+		// again is no error, whatever the policy is now.
+		place, ok, err := s.Index.Lookup(ctx, st.ID())
+		if err != nil || !ok {
+			return nil, refusal
+		}
 		return func(context.Context) (uint64, bool, error) { return place.Index, true, nil }, nil
-	}
-	if err := s.policy.Load().Policy.Admit(st); err != nil {
-		return nil, err
 	}
 	return s.Log.Append(ctx, st.Entry())
 }

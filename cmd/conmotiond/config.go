@@ -15,25 +15,17 @@ import (
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/conmotion/conmotion/cmd/internal/daemon"
 	"github.com/conmotion/conmotion/storage"
 )
 
 // config is what flags and the configuration file say.
 type config struct {
+	daemon.Config
 	listen, adminListen string
-	dir                 string
-	origin, issuer      string
-	policy              string
 	tlsCert, tlsKey     string
-
-	batchMaxAge, checkpointInterval, wait time.Duration
-	batchMaxSize, pushback                uint
-	rate                                  float64
-	burst                                 int
-	logFormat                             string
-
-	stdout io.Writer
-	logger *slog.Logger
+	logFormat           string
+	stdout              io.Writer
 }
 
 const long = `conmotiond runs a SCITT Transparency Service (RFC 9943, SCRAPI).
@@ -79,18 +71,18 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&c.listen, "listen", "127.0.0.1:8080", "address of the public service")
 	f.StringVar(&c.adminListen, "admin-listen", "", "address of metrics, health, readiness and pprof; not to be shown in public (default: off)")
-	f.StringVar(&c.dir, "dir", "conmotion-data", "directory of the log, its keys and its index")
-	f.StringVar(&c.issuer, "issuer", "", "URL of this service, which Receipts name; fixed when the log is made (default: from --listen)")
-	f.StringVar(&c.origin, "origin", "", "name of the log, the first line of its checkpoints; fixed when the log is made (default: the issuer without its scheme)")
-	f.StringVar(&c.policy, "policy", "", "file with the first Registration Policy; a log that has one keeps it (default: any did:jwk issuer)")
+	f.StringVar(&c.Dir, "dir", "conmotion-data", "directory of the log, its keys and its index")
+	f.StringVar(&c.Issuer, "issuer", "", "URL of this service, which Receipts name; fixed when the log is made (default: from --listen)")
+	f.StringVar(&c.Origin, "origin", "", "name of the log, the first line of its checkpoints; fixed when the log is made (default: the issuer without its scheme)")
+	f.StringVar(&c.Policy, "policy", "", "file with the first Registration Policy; a log that has one keeps it (default: any did:jwk issuer)")
 	f.String("config", "", "YAML file with flags by their names; flags on the command line win")
-	f.DurationVar(&c.batchMaxAge, "batch-max-age", storage.DefaultBatchMaxAge, "longest time that an entry waits for others to be stored with")
-	f.UintVar(&c.batchMaxSize, "batch-max-size", storage.DefaultBatchMaxSize, "most entries that are stored together")
-	f.DurationVar(&c.checkpointInterval, "checkpoint-interval", storage.DefaultCheckpointInterval, "shortest time between two checkpoints; at least 100ms")
-	f.UintVar(&c.pushback, "pushback", storage.DefaultPushback, "most entries that wait to be stored; beyond it the answer is 503")
-	f.DurationVar(&c.wait, "wait", 10*time.Second, "longest time that a registration waits for its Receipt; then the answer is 202")
-	f.Float64Var(&c.rate, "rate", 10000, "requests per second of one client address, static files aside; 0 for no limit")
-	f.IntVar(&c.burst, "burst", 10000, "requests that a client address may send at once")
+	f.DurationVar(&c.BatchMaxAge, "batch-max-age", storage.DefaultBatchMaxAge, "longest time that an entry waits for others to be stored with")
+	f.UintVar(&c.BatchMaxSize, "batch-max-size", storage.DefaultBatchMaxSize, "most entries that are stored together")
+	f.DurationVar(&c.CheckpointInterval, "checkpoint-interval", storage.DefaultCheckpointInterval, "shortest time between two checkpoints; at least 100ms")
+	f.UintVar(&c.Pushback, "pushback", storage.DefaultPushback, "most entries that wait to be stored; beyond it the answer is 503")
+	f.DurationVar(&c.Wait, "wait", 10*time.Second, "longest time that a registration waits for its Receipt; then the answer is 202")
+	f.Float64Var(&c.Rate, "rate", 10000, "requests per second of one client address, static files aside; 0 for no limit")
+	f.IntVar(&c.Burst, "burst", 10000, "requests that a client address may send at once")
 	f.StringVar(&c.tlsCert, "tls-cert", "", "PEM file with the certificate chain; together with --tls-key")
 	f.StringVar(&c.tlsKey, "tls-key", "", "PEM file with the certificate's key")
 	f.StringVar(&c.logFormat, "log-format", "text", "form of the log on standard error: text or json")
@@ -106,34 +98,30 @@ func (c *config) complete(flags *pflag.FlagSet, stderr io.Writer) error {
 	}
 	switch c.logFormat {
 	case "text":
-		c.logger = slog.New(slog.NewTextHandler(stderr, nil))
+		c.Logger = slog.New(slog.NewTextHandler(stderr, nil))
 	case "json":
-		c.logger = slog.New(slog.NewJSONHandler(stderr, nil))
+		c.Logger = slog.New(slog.NewJSONHandler(stderr, nil))
 	default:
 		return fmt.Errorf("--log-format is text or json, not %q", c.logFormat)
 	}
 	if (c.tlsCert == "") != (c.tlsKey == "") {
 		return errors.New("--tls-cert and --tls-key belong together")
 	}
-	if c.batchMaxSize == 0 || c.pushback == 0 || c.batchMaxAge <= 0 {
+	if c.BatchMaxSize == 0 || c.Pushback == 0 || c.BatchMaxAge <= 0 {
 		return errors.New("--batch-max-age, --batch-max-size and --pushback must be more than 0")
 	}
-	if c.wait < 0 || c.rate < 0 || c.burst < 1 {
+	if c.Wait < 0 || c.Rate < 0 || c.Burst < 1 {
 		return errors.New("--wait and --rate cannot be negative, and --burst is at least 1")
 	}
-	if c.issuer != "" {
-		u, err := url.Parse(c.issuer)
+	if c.Issuer != "" {
+		u, err := url.Parse(c.Issuer)
 		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-			return fmt.Errorf("--issuer %q is not a URL such as https://transparency.example", c.issuer)
+			return fmt.Errorf("--issuer %q is not a URL such as https://transparency.example", c.Issuer)
 		}
-		c.issuer = strings.TrimRight(c.issuer, "/")
+		c.Issuer = strings.TrimRight(c.Issuer, "/")
 	}
-	return checkOrigin(c.origin)
-}
-
-func checkOrigin(origin string) error {
-	if strings.ContainsAny(origin, "+ \t\r\n") {
-		return fmt.Errorf("--origin %q: the name of a log has no spaces and no plus signs (C2SP signed-note)", origin)
+	if err := daemon.CheckOrigin(c.Origin); err != nil {
+		return fmt.Errorf("--origin: %w", err)
 	}
 	return nil
 }

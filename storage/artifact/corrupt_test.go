@@ -2,6 +2,7 @@ package artifact
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"errors"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -136,29 +138,54 @@ func TestVerifiedOnce(t *testing.T) {
 	}
 }
 
-// TestVerifyShared has many first readers at once.
+// TestVerifyShared is that first readers at the same time share one reading of
+// the file, whatever comes out of it.
 func TestVerifyShared(t *testing.T) {
-	var found atomic.Int32
-	d := mustOpenDir(t, t.TempDir(), Options{OnCorrupt: func(Digest) { found.Add(1) }})
-	good, bad := mustPut(t, d, pattern(2<<20)), mustPut(t, d, pattern(2<<20+1))
-	flip(t, d.path(bad), 1<<20)
-	var wg sync.WaitGroup
-	for range 50 {
-		wg.Go(func() {
-			if b, err := readAll(t, d, good); err != nil || len(b) != 2<<20 {
-				t.Errorf("%d bytes, %v", len(b), err)
+	synctest.Test(t, func(t *testing.T) {
+		var found atomic.Int32
+		d := mustOpenDir(t, t.TempDir(), Options{OnCorrupt: func(Digest) { found.Add(1) }})
+		good, bad := mustPut(t, d, pattern(3*minChunk)), mustPut(t, d, pattern(3*minChunk+1))
+		flip(t, d.path(bad), minChunk)
+		for range cap(d.slots) { // nobody can begin to read
+			d.slots <- struct{}{}
+		}
+		var chains sync.Map
+		for range 20 {
+			go func() {
+				r, _, err := d.Open(t.Context(), good)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				chains.Store(r.(*reader).chain, true)
+				r.Close()
+			}()
+			go func() {
+				if _, err := readAll(t, d, bad); !errors.Is(err, ErrCorrupt) {
+					t.Errorf("%v, want ErrCorrupt", err)
+				}
+			}()
+		}
+		// Who gives up, first or not, takes nobody along.
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() {
+			if _, _, err := d.Open(ctx, good); !errors.Is(err, context.Canceled) {
+				t.Errorf("%v, want context.Canceled", err)
 			}
-		})
-		wg.Go(func() {
-			if _, err := readAll(t, d, bad); !errors.Is(err, ErrCorrupt) {
-				t.Errorf("%v, want ErrCorrupt", err)
-			}
-		})
-	}
-	wg.Wait()
-	if n := found.Load(); n < 1 || n > 50 {
-		t.Errorf("damage counted %d times", n)
-	}
+		}()
+		synctest.Wait()
+		cancel()
+		synctest.Wait()
+		for range cap(d.slots) {
+			<-d.slots
+		}
+		synctest.Wait()
+		read := 0
+		chains.Range(func(any, any) bool { read++; return true })
+		if read != 1 || found.Load() != 1 {
+			t.Errorf("the good file read %d times, the damaged one %d times", read, found.Load())
+		}
+	})
 }
 
 func TestPutHeals(t *testing.T) {

@@ -177,6 +177,36 @@ func TestDamagedWhileSending(t *testing.T) {
 	<-done
 }
 
+// lateDamage damages an artifact after it was opened.
+type lateDamage struct {
+	*Dir
+	damage func(Digest)
+}
+
+func (s lateDamage) Open(ctx context.Context, d Digest) (io.ReadSeekCloser, Info, error) {
+	r, info, err := s.Dir.Open(ctx, d)
+	s.damage(d)
+	return r, info, err
+}
+
+// TestAborts is that an answer which cannot be completed is aborted in the way
+// that breaks the stream in every version of HTTP.
+func TestAborts(t *testing.T) {
+	d := mustOpenDir(t, t.TempDir(), Options{})
+	digest := mustPut(t, d, pattern(3*minChunk))
+	h := mustHandler(t, Config{Store: lateDamage{d, func(digest Digest) { flip(t, d.path(digest), 2*minChunk) }}})
+	w := httptest.NewRecorder()
+	defer func() {
+		if r := recover(); r != http.ErrAbortHandler {
+			t.Errorf("ended with %v, want http.ErrAbortHandler", r)
+		}
+		if !bytes.Equal(w.Body.Bytes(), pattern(2*minChunk)) {
+			t.Errorf("%d bytes sent, want the %d before the damage", w.Body.Len(), 2*minChunk)
+		}
+	}()
+	h.ServeHTTP(w, httptest.NewRequest("GET", artifactPath+digest.String(), nil))
+}
+
 // generated is n bytes made while they are read; it looks at the memory now and
 // then.
 type generated struct {

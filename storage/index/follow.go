@@ -38,8 +38,8 @@ func (x *Index) Decorator() func(tessera.AddFn) tessera.AddFn {
 			if ok {
 				return func() (tessera.Index, error) { return tessera.Index{Index: place.Index, IsDup: true}, nil }
 			}
+			leaf := e.LeafHash() // the entry is the log's from here on
 			future := add(ctx, e)
-			leaf := e.LeafHash()
 			return func() (tessera.Index, error) {
 				index, err := future()
 				if err == nil {

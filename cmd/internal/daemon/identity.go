@@ -1,4 +1,4 @@
-package main
+package daemon
 
 import (
 	"crypto"
@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
 	"net/url"
 	"os"
 	"strings"
@@ -28,13 +27,12 @@ type identity struct {
 
 const identityFile = "service.json"
 
-// loadIdentity finds who the service is, or settles it. The address is the
-// one that it listens on.
-func loadIdentity(dir *storage.Dir, c *config, address net.Addr) (identity, error) {
+// loadIdentity finds who the service is, or settles it.
+func loadIdentity(dir *storage.Dir, c *Config) (identity, error) {
 	path := dir.Private(identityFile)
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return newIdentity(path, c, address)
+		return newIdentity(path, c)
 	}
 	if err != nil {
 		return identity{}, fmt.Errorf("identity: %w", err)
@@ -43,25 +41,21 @@ func loadIdentity(dir *storage.Dir, c *config, address net.Addr) (identity, erro
 	if err := json.Unmarshal(data, &id); err != nil {
 		return identity{}, fmt.Errorf("identity: %s: %w", path, err)
 	}
-	if c.issuer != "" && c.issuer != id.Issuer {
-		return identity{}, fmt.Errorf("--issuer %s: the log in %s was made for %s, which its receipts name; use another --dir for another service", c.issuer, c.dir, id.Issuer)
+	if c.Issuer != "" && c.Issuer != id.Issuer {
+		return identity{}, fmt.Errorf("--issuer %s: the log in %s was made for %s, which its receipts name; use another --dir for another service", c.Issuer, c.Dir, id.Issuer)
 	}
-	if c.origin != "" && c.origin != id.Origin {
-		return identity{}, fmt.Errorf("--origin %s: the log in %s is named %s; use another --dir for another log", c.origin, c.dir, id.Origin)
+	if c.Origin != "" && c.Origin != id.Origin {
+		return identity{}, fmt.Errorf("--origin %s: the log in %s is named %s; use another --dir for another log", c.Origin, c.Dir, id.Origin)
 	}
 	return id, nil
 }
 
 // newIdentity settles who the service is. A crash before the file is there
 // leaves nothing; keys and log are made after it.
-func newIdentity(path string, c *config, address net.Addr) (identity, error) {
-	id := identity{c.issuer, c.origin}
+func newIdentity(path string, c *Config) (identity, error) {
+	id := identity{c.Issuer, c.Origin}
 	if id.Issuer == "" {
-		scheme := "http"
-		if c.tlsCert != "" {
-			scheme = "https"
-		}
-		id.Issuer = scheme + "://" + address.String()
+		id.Issuer = c.DefaultIssuer
 	}
 	if id.Origin == "" {
 		u, err := url.Parse(id.Issuer)
@@ -71,15 +65,23 @@ func newIdentity(path string, c *config, address net.Addr) (identity, error) {
 		// C2SP tlog-tiles: "The origin line SHOULD be the scheme-less URL
 		// prefix of the log with no trailing slashes."
 		id.Origin = strings.TrimRight(u.Host+u.Path, "/")
-		if err := checkOrigin(id.Origin); err != nil {
-			return id, err
-		}
+	}
+	if err := CheckOrigin(id.Origin); err != nil {
+		return id, err
 	}
 	data, err := json.MarshalIndent(id, "", "  ")
 	if err != nil {
 		return id, fmt.Errorf("identity: %w", err)
 	}
 	return id, storage.WriteFile(path, append(data, '\n'), 0o600)
+}
+
+// CheckOrigin holds the name of a log to what signed notes allow.
+func CheckOrigin(origin string) error {
+	if strings.ContainsAny(origin, "+ \t\r\n") {
+		return fmt.Errorf("origin %q: the name of a log has no spaces and no plus signs (C2SP signed-note)", origin)
+	}
+	return nil
 }
 
 // keys are the service's private keys.

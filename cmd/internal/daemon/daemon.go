@@ -1,0 +1,223 @@
+// Package daemon puts a Transparency Service together on a directory: keys,
+// log, index, policy, metrics and HTTP handler.
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/conmotion/conmotion/personality"
+	"github.com/conmotion/conmotion/policy"
+	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/storage"
+	"github.com/conmotion/conmotion/storage/index"
+	"github.com/conmotion/conmotion/tiles"
+)
+
+// Config says what to run. A zero number means the default of package storage.
+type Config struct {
+	Dir string
+	// Issuer and Origin are fixed when the log is made; when empty they are
+	// those of the log, or DefaultIssuer and what follows from it.
+	Issuer, Origin, DefaultIssuer string
+	Policy                        string // file of the first Registration Policy
+
+	BatchMaxAge, CheckpointInterval, Wait time.Duration
+	BatchMaxSize, Pushback                uint
+	Rate                                  float64
+	Burst                                 int
+
+	Logger *slog.Logger
+}
+
+// closeTimeout is how long closing waits for the log to publish what it holds.
+const closeTimeout = time.Minute
+
+// Daemon is a running service.
+type Daemon struct {
+	*personality.Service
+	Readiness *Readiness
+	// New says that the log was made just now.
+	New bool
+
+	dir   *storage.Dir
+	index *index.Index
+	log   *storage.Log
+}
+
+// Open opens everything, and makes what is missing. It returns when the
+// service knows everything that was stored before.
+func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
+	dir, err := storage.OpenDir(c.Dir)
+	if err != nil {
+		return nil, err
+	}
+	d = &Daemon{dir: dir, Readiness: &Readiness{}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.Close())
+		}
+	}()
+	id, err := loadIdentity(dir, &c)
+	if err != nil {
+		return d, err
+	}
+	k, err := loadKeys(dir, id.Origin)
+	if err != nil {
+		return d, err
+	}
+	verifiers, err := scitt.NewCheckpointVerifiers(k.vkeys)
+	if err != nil {
+		return d, err
+	}
+	signer, err := scitt.NewTreeSigner(k.receipt, id.Issuer, id.Origin, time.Now, t.service.Signed)
+	if err != nil {
+		return d, err
+	}
+	if err := d.openLog(ctx, &c, storage.Options{
+		Signer: k.note, Tree: signer, Verifiers: verifiers,
+		BatchMaxAge: c.BatchMaxAge, BatchMaxSize: c.BatchMaxSize,
+		CheckpointInterval: c.CheckpointInterval, Pushback: c.Pushback,
+		Logger: c.Logger,
+	}); err != nil {
+		return d, err
+	}
+	inForce, err := d.bootstrap(ctx, &c, personality.Founder{Issuer: id.Issuer, Origin: id.Origin, Key: k.receipt, Now: time.Now})
+	if err != nil {
+		return d, err
+	}
+	receiptKey, err := scitt.NewKey(k.receipt.Public())
+	if err != nil {
+		return d, err
+	}
+	published := func() (uint64, time.Time) { return d.log.PublishedSize(), d.log.PublishedAt() }
+	if err := t.service.Observe(t.meter, published, d.index.Next); err != nil {
+		return d, err
+	}
+	d.Service, err = personality.New(personality.Config{
+		Issuer: id.Issuer, Origin: id.Origin, Keys: scitt.KeySet{receiptKey}, VKeys: k.vkeys, Policy: *inForce,
+		Wait: c.Wait, RatePerSecond: c.Rate, Burst: c.Burst,
+		Log: d.log, Index: d.index, Files: http.Dir(dir.Public()),
+		Metrics: t.service, Logger: c.Logger,
+	})
+	if err != nil {
+		return d, err
+	}
+	d.Readiness.watch(d.log, d.index)
+	return d, d.writeWellKnown()
+}
+
+// openLog opens the index and the log, and waits until both know everything
+// that was stored before.
+func (d *Daemon) openLog(ctx context.Context, c *Config, o storage.Options) (err error) {
+	var rebuilt bool
+	d.index, rebuilt, err = index.Open(ctx, d.dir.Private("index.db"))
+	if err != nil {
+		return err
+	}
+	if rebuilt {
+		c.Logger.Warn("the index could not be read; building it anew from the log")
+	}
+	o.Antispam = d.index
+	if d.log, err = storage.Open(ctx, d.dir, o); err != nil {
+		return err
+	}
+	size, err := d.log.IntegratedSize(ctx)
+	if err != nil || size == 0 {
+		return err
+	}
+	if behind := size - min(size, d.index.Next()); behind > 100_000 {
+		c.Logger.Info("the index reads the log", "entries", behind)
+	}
+	if err := d.index.Await(ctx, size); err != nil {
+		return fmt.Errorf("catch up with the log: %w", err)
+	}
+	if _, err := d.log.Await(ctx, size-1); err != nil {
+		return fmt.Errorf("publish what was stored: %w", err)
+	}
+	return nil
+}
+
+// bootstrap finds the Registration Policy in the log, or registers the first.
+func (d *Daemon) bootstrap(ctx context.Context, c *Config, f personality.Founder) (*personality.InForce, error) {
+	first, err := firstPolicy(c.Policy)
+	if err != nil {
+		return nil, err
+	}
+	logged, err := f.Bootstrap(ctx, d.log, d.index.Policies, first.Canonical())
+	if err != nil {
+		return nil, err
+	}
+	d.New = logged.New
+	p, err := policy.FromStatement(logged.Statement)
+	if err != nil {
+		return nil, fmt.Errorf("policy in force: entry %d: %w", logged.Index, err)
+	}
+	if c.Policy != "" && p.Hash() != first.Hash() {
+		c.Logger.Warn("--policy is not the policy in force, which stands in the log and is not changed by a restart", "file", c.Policy, "entry", logged.Index)
+	}
+	return &personality.InForce{Policy: admission{p}, Document: p.Canonical(), Index: logged.Index, ID: logged.Statement.ID()}, nil
+}
+
+func firstPolicy(path string) (*policy.Policy, error) {
+	if path == "" {
+		return policy.Default(), nil
+	}
+	document, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("--policy: %w", err)
+	}
+	p, err := policy.Parse(document)
+	if err != nil {
+		return nil, fmt.Errorf("--policy %s: %w", path, err)
+	}
+	return p, nil
+}
+
+// admission is a policy with the facts that it may ask for.
+type admission struct{ policy *policy.Policy }
+
+// Admit implements [personality.Policy].
+func (a admission) Admit(_ context.Context, s *scitt.Statement) error {
+	return a.policy.Admit(s, policy.NoFacts{})
+}
+
+// writeWellKnown puts the two well-known resources beside the tiles, so that
+// a plain file server is enough for every Relying Party.
+func (d *Daemon) writeWellKnown() error {
+	set, err := d.Keys.Marshal()
+	if err != nil {
+		return err
+	}
+	configuration, err := d.Configuration().Marshal()
+	if err != nil {
+		return err
+	}
+	if err := d.dir.WritePublic(tiles.KeysPath, set); err != nil {
+		return err
+	}
+	return d.dir.WritePublic(tiles.ConfigurationPath, configuration)
+}
+
+// PublicDir is the directory that any file server may show.
+func (d *Daemon) PublicDir() string { return d.dir.Public() }
+
+// Close drains the log and lets go of the directory. Requests must have ended.
+func (d *Daemon) Close() error {
+	d.Readiness.Stop()
+	var errs []error
+	if d.log != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+		defer cancel()
+		errs = append(errs, d.log.Close(ctx))
+	}
+	if d.index != nil {
+		errs = append(errs, d.index.Close())
+	}
+	return errors.Join(append(errs, d.dir.Close())...)
+}

@@ -1,0 +1,74 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+const (
+	// staleAfter is how long entries may be stored without being published.
+	staleAfter = 10 * time.Second
+	// mostLag is how many published entries the index may not have read.
+	mostLag = 10_000
+)
+
+// Readiness says whether the service can do its work.
+type Readiness struct {
+	mu        sync.Mutex
+	log       integratedLog
+	index     laggingIndex
+	unhealthy time.Time // since when stored entries are not published
+	size      uint64    // what was published then
+}
+
+type integratedLog interface {
+	IntegratedSize(context.Context) (uint64, error)
+	PublishedSize() uint64
+}
+
+type laggingIndex interface {
+	Next() uint64
+	Err() error
+}
+
+// watch begins when the service is open.
+func (r *Readiness) watch(log integratedLog, idx laggingIndex) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.log, r.index = log, idx
+}
+
+// Stop makes the service unready while it drains.
+func (r *Readiness) Stop() { r.watch(nil, nil) }
+
+// Check says why the service is not ready, or nil.
+func (r *Readiness) Check(ctx context.Context, now time.Time) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.log == nil {
+		return errors.New("not serving")
+	}
+	stored, err := r.log.IntegratedSize(ctx)
+	if err != nil {
+		return err
+	}
+	published := r.log.PublishedSize()
+	switch {
+	case stored <= published:
+		r.unhealthy = time.Time{}
+	case r.unhealthy.IsZero() || published > r.size:
+		r.unhealthy, r.size = now, published
+	case now.Sub(r.unhealthy) > staleAfter:
+		return fmt.Errorf("the checkpoint is stale: %d entries are stored and not published since %v", stored-published, now.Sub(r.unhealthy).Round(time.Second))
+	}
+	if err := r.index.Err(); err != nil {
+		return fmt.Errorf("the index does not get on: %w", err)
+	}
+	if next := r.index.Next(); next+mostLag < published {
+		return fmt.Errorf("the index lags %d entries behind", published-next)
+	}
+	return nil
+}

@@ -1,0 +1,109 @@
+package bench
+
+import (
+	"bufio"
+	"context"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+)
+
+// requestTimeout is longer than any service should wait.
+const requestTimeout = time.Minute
+
+// conn is one HTTP/1.1 connection that is used for one request at a time.
+type conn struct {
+	ctx  context.Context
+	url  *url.URL
+	conn net.Conn
+	r    *bufio.Reader
+	w    *bufio.Writer
+}
+
+type answer struct {
+	status   int
+	location string
+	body     []byte
+}
+
+func newConn(ctx context.Context, u *url.URL) *conn { return &conn{ctx: ctx, url: u} }
+
+func (c *conn) close() {
+	if c.conn != nil {
+		c.conn.Close()
+		c.conn = nil
+	}
+}
+
+func (c *conn) dial() error {
+	address, secure := c.url.Host, c.url.Scheme == "https"
+	if c.url.Port() == "" {
+		port := "80"
+		if secure {
+			port = "443"
+		}
+		address = net.JoinHostPort(c.url.Hostname(), port)
+	}
+	var err error
+	if secure {
+		c.conn, err = (&tls.Dialer{}).DialContext(c.ctx, "tcp", address)
+	} else {
+		c.conn, err = (&net.Dialer{}).DialContext(c.ctx, "tcp", address)
+	}
+	if err != nil {
+		c.conn = nil
+		return fmt.Errorf("connect: %w", err)
+	}
+	c.r, c.w = bufio.NewReaderSize(c.conn, 8<<10), bufio.NewWriterSize(c.conn, 8<<10)
+	return nil
+}
+
+func (c *conn) post(path string, body []byte) (answer, error) {
+	head := "POST " + path + " HTTP/1.1\r\nHost: " + c.url.Host + "\r\nContent-Type: application/cose\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n"
+	return c.do(head, body)
+}
+
+func (c *conn) get(path string) (answer, error) {
+	return c.do("GET "+path+" HTTP/1.1\r\nHost: "+c.url.Host+"\r\n\r\n", nil)
+}
+
+// do sends one request. After a failure the next one gets a new connection.
+func (c *conn) do(head string, body []byte) (a answer, err error) {
+	if c.conn == nil {
+		if err := c.dial(); err != nil {
+			return a, err
+		}
+	}
+	defer func() {
+		if err != nil {
+			c.close()
+		}
+	}()
+	if err := c.conn.SetDeadline(time.Now().Add(requestTimeout)); err != nil {
+		return a, fmt.Errorf("request: %w", err)
+	}
+	// A bufio.Writer keeps the first error for Flush.
+	_, _ = c.w.WriteString(head)
+	_, _ = c.w.Write(body)
+	if err := c.w.Flush(); err != nil {
+		return a, fmt.Errorf("request: %w", err)
+	}
+	resp, err := http.ReadResponse(c.r, nil)
+	if err != nil {
+		return a, fmt.Errorf("response: %w", err)
+	}
+	defer resp.Body.Close()
+	if a.body, err = io.ReadAll(resp.Body); err != nil {
+		return a, fmt.Errorf("response: %w", err)
+	}
+	a.status, a.location = resp.StatusCode, resp.Header.Get("Location")
+	if resp.Close {
+		c.close()
+	}
+	return a, nil
+}

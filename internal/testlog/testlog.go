@@ -1,0 +1,202 @@
+// Package testlog checks whole logs in tests, and makes the keys and
+// statements that tests of logs need.
+package testlog
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/ed25519"
+	"encoding/base64"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/storage"
+	"github.com/conmotion/conmotion/tiles"
+)
+
+// Issuer and Origin name the service of a test.
+const (
+	Issuer = "https://transparency.example"
+	Origin = "transparency.example"
+)
+
+// Keys are the keys of a log.
+type Keys struct {
+	Receipt    crypto.Signer
+	Note       note.Signer
+	Tree       *scitt.TreeSigner
+	VKeys      []string
+	Verifiers  scitt.CheckpointVerifiers
+	Signatures func() int // made with the receipt key so far
+}
+
+// NewKeys makes the keys of a log.
+func NewKeys(t testing.TB) *Keys {
+	t.Helper()
+	k := &Keys{Receipt: Key(t, "ES256")}
+	ed, ok := Key(t, "EdDSA").(ed25519.PrivateKey)
+	if !ok {
+		t.Fatal("not an Ed25519 key")
+	}
+	vkey := Must(note.NewEd25519VerifierKey(Origin, ed.Public().(ed25519.PublicKey)))(t)
+	hash := strings.SplitN(vkey, "+", 3)[1]
+	k.Note = Must(note.NewSigner("PRIVATE+KEY+" + Origin + "+" + hash + "+" + base64.StdEncoding.EncodeToString(append([]byte{1}, ed.Seed()...))))(t)
+	k.VKeys = []string{vkey, Must(scitt.TreeVKey(Origin, k.Receipt.Public()))(t)}
+	k.Verifiers = Must(scitt.NewCheckpointVerifiers(k.VKeys))(t)
+	k.NewTree(t)
+	return k
+}
+
+// NewTree makes the signer of trees anew, as a restart does.
+func (k *Keys) NewTree(t testing.TB) {
+	t.Helper()
+	var mu sync.Mutex
+	n := 0
+	k.Tree = Must(scitt.NewTreeSigner(k.Receipt, Issuer, Origin, time.Now, func() { mu.Lock(); n++; mu.Unlock() }))(t)
+	k.Signatures = func() int { mu.Lock(); defer mu.Unlock(); return n }
+}
+
+// Options are those of a log with these keys that answers quickly.
+func (k *Keys) Options() storage.Options {
+	return storage.Options{
+		Signer: k.Note, Tree: k.Tree, Verifiers: k.Verifiers,
+		BatchMaxAge: 5 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
+	}
+}
+
+// KeySet is what a Relying Party knows of the log.
+func (k *Keys) KeySet(t testing.TB) scitt.KeySet {
+	t.Helper()
+	return scitt.KeySet{Must(scitt.NewKey(k.Receipt.Public()))(t)}
+}
+
+// Key makes a signing key.
+func Key(t testing.TB, algorithm string) crypto.Signer {
+	t.Helper()
+	return Must(scitt.GenerateKey(algorithm))(t)
+}
+
+// Statement signs content by an issuer that is a did:jwk.
+func Statement(t testing.TB, key crypto.Signer, subject string, content []byte) []byte {
+	t.Helper()
+	return Must(scitt.SignStatement(key, scitt.SignOptions{Subject: subject, ContentType: "text/plain"}, content))(t)
+}
+
+// Must gives the value, or ends the test with the error.
+func Must[T any](v T, err error) func(testing.TB) T {
+	return func(t testing.TB) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+// Checker is the one checker of a whole log. It remembers what it saw, so
+// that each call also checks that the log only grew.
+type Checker struct {
+	log  *tiles.Log
+	keys scitt.KeySet
+	last *scitt.Checkpoint
+}
+
+// NewChecker checks the log in a public directory or at a URL.
+func NewChecker(t testing.TB, location string, vkeys []string, keys scitt.KeySet) *Checker {
+	t.Helper()
+	src := Must(tiles.Open(location, nil))(t)
+	verifiers := Must(scitt.NewCheckpointVerifiers(vkeys))(t)
+	return &Checker{log: tiles.NewLog(src, verifiers), keys: keys, last: scitt.EmptyCheckpoint(verifiers.Note.Name())}
+}
+
+// Check holds the log to all its promises: the checkpoint is signed and
+// extends the last one that was seen; every tile and the root follow from the
+// entries; every entry is well formed and in the log once; each receipt that
+// was ever given verifies and speaks of this log. Receipts are by their
+// statement.
+func (c *Checker) Check(t testing.TB, receipts map[string][]byte) *tiles.View {
+	t.Helper()
+	view, err := c.check(t.Context(), receipts)
+	if err != nil {
+		t.Fatalf("the log breaks a promise: %v", err)
+	}
+	return view
+}
+
+func (c *Checker) check(ctx context.Context, receipts map[string][]byte) (*tiles.View, error) {
+	view, err := c.log.Latest(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := view.Consistency(ctx, c.last); err != nil {
+		return nil, err
+	}
+	c.last = view.Checkpoint
+	var problems []error
+	if err := tiles.Fsck(ctx, c.log.Source, view.Checkpoint, func(err error) { problems = append(problems, err) }, nil); err != nil {
+		return nil, err
+	}
+	if len(problems) > 0 {
+		return nil, fmt.Errorf("%d problems, first: %w", len(problems), problems[0])
+	}
+	places := map[scitt.EntryID]uint64{}
+	for e, err := range view.Entries(ctx, 0, view.Checkpoint.Size) {
+		if err != nil {
+			return nil, err
+		}
+		id := scitt.NewEntryID(e.Data)
+		if first, ok := places[id]; ok {
+			return nil, fmt.Errorf("entry %s is at %d and at %d", id, first, e.Index)
+		}
+		places[id] = e.Index
+	}
+	for statement, receipt := range receipts {
+		if err := c.checkReceipt(ctx, view, places, []byte(statement), receipt); err != nil {
+			return nil, err
+		}
+	}
+	return view, nil
+}
+
+func (c *Checker) checkReceipt(ctx context.Context, view *tiles.View, places map[scitt.EntryID]uint64, statement, receipt []byte) error {
+	st, err := scitt.ParseStatement(statement)
+	if err != nil {
+		return err
+	}
+	r, err := scitt.ParseReceipt(receipt)
+	if err != nil {
+		return err
+	}
+	key, err := c.keys.Find(r.KeyID)
+	if err != nil {
+		return err
+	}
+	if err := r.Verify(key.Public, st.Entry()); err != nil {
+		return fmt.Errorf("receipt of %s: %w", st.ID(), err)
+	}
+	for _, p := range r.Proofs {
+		if at, ok := places[st.ID()]; !ok || at != p.Index {
+			return fmt.Errorf("entry %s has a receipt for index %d, and is at %d (in the log: %v)", st.ID(), p.Index, at, ok)
+		}
+		// The tree that the receipt is of is a former state of this log.
+		root, err := p.Root(scitt.LeafHash(st.Entry()))
+		if err != nil {
+			return err
+		}
+		if bytes.Equal(root, view.Checkpoint.Root) {
+			continue
+		}
+		if err := view.Consistency(ctx, &scitt.Checkpoint{Origin: view.Checkpoint.Origin, Size: p.Size, Root: root}); err != nil {
+			return fmt.Errorf("receipt of %s: %w", st.ID(), err)
+		}
+	}
+	return nil
+}

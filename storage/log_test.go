@@ -1,0 +1,279 @@
+package storage_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/storage"
+	"github.com/conmotion/conmotion/storage/index"
+	"github.com/conmotion/conmotion/tiles"
+)
+
+// service is a log with its index, as a process holds them.
+type service struct {
+	t     testing.TB
+	path  string
+	keys  *testlog.Keys
+	dir   *storage.Dir
+	index *index.Index
+	log   *storage.Log
+}
+
+func newService(t testing.TB) *service {
+	t.Helper()
+	s := &service{t: t, path: t.TempDir(), keys: testlog.NewKeys(t)}
+	s.open()
+	t.Cleanup(s.close)
+	return s
+}
+
+func (s *service) open() {
+	s.t.Helper()
+	if err := s.tryOpen(); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *service) tryOpen() (err error) {
+	if s.dir, err = storage.OpenDir(s.path); err != nil {
+		return err
+	}
+	if s.index, _, err = index.Open(s.t.Context(), s.dir.Private("index.db")); err != nil {
+		return err
+	}
+	s.keys.NewTree(s.t)
+	o := s.keys.Options()
+	o.Antispam = s.index
+	s.log, err = storage.Open(s.t.Context(), s.dir, o)
+	return err
+}
+
+// close is for a log that is open; it may be closed already.
+func (s *service) close() {
+	if s.log == nil {
+		return
+	}
+	if err := errors.Join(s.log.Close(context.Background()), s.index.Close(), s.dir.Close()); err != nil {
+		s.t.Error(err)
+	}
+	s.log = nil
+}
+
+// add registers a statement and gives its receipt.
+func (s *service) add(statement []byte) (uint64, bool, []byte) {
+	s.t.Helper()
+	st := testlog.Must(scitt.ParseStatement(statement))(s.t)
+	wait := testlog.Must(s.log.Append(s.t.Context(), st.Entry()))(s.t)
+	i, duplicate, err := wait(s.t.Context())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	view := testlog.Must(s.log.Await(s.t.Context(), i))(s.t)
+	return i, duplicate, testlog.Must(view.Receipt(s.t.Context(), i, scitt.LeafHash(st.Entry())))(s.t)
+}
+
+func (s *service) checker() *testlog.Checker {
+	return testlog.NewChecker(s.t, s.dir.Public(), s.keys.VKeys, s.keys.KeySet(s.t))
+}
+
+func TestLogAcrossRestarts(t *testing.T) {
+	s := newService(t)
+	key := testlog.Key(t, "ES256")
+	receipts := map[string][]byte{}
+	checker := s.checker()
+	for round := range 3 {
+		var mu sync.Mutex
+		var group sync.WaitGroup
+		for i := range 300 {
+			group.Go(func() {
+				statement := testlog.Statement(t, key, "asset", fmt.Appendf(nil, "%d %d", round, i))
+				_, duplicate, receipt := s.add(statement)
+				if duplicate {
+					t.Error("a new entry is called a duplicate")
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				receipts[string(statement)] = receipt
+			})
+		}
+		group.Wait()
+		if made := s.keys.Signatures(); made >= 300 {
+			t.Errorf("%d signatures for 300 receipts: one for each checkpoint is enough", made)
+		}
+		checker.Check(t, receipts)
+		s.close()
+		s.open()
+	}
+	if got := s.log.PublishedSize(); got != 900 {
+		t.Errorf("the log has %d entries, want 900", got)
+	}
+}
+
+func TestDuplicates(t *testing.T) {
+	s := newService(t)
+	key := testlog.Key(t, "ES256")
+	s.add(testlog.Statement(t, key, "other", nil))
+	statement := testlog.Statement(t, key, "asset", []byte("once"))
+
+	// The same at once.
+	var group sync.WaitGroup
+	var mu sync.Mutex
+	places := map[uint64]int{}
+	for range 50 {
+		group.Go(func() {
+			i, _, _ := s.add(statement)
+			mu.Lock()
+			defer mu.Unlock()
+			places[i]++
+		})
+	}
+	group.Wait()
+	if len(places) != 1 || places[1] != 50 {
+		t.Errorf("one statement sent 50 times has the places %v", places)
+	}
+	// And again after a restart, with the index and without it.
+	for _, remove := range []bool{false, true} {
+		s.close()
+		if remove {
+			removeIndex(t, s)
+		}
+		s.open()
+		if err := s.index.Await(t.Context(), 2); err != nil {
+			t.Fatal(err)
+		}
+		if i, duplicate, _ := s.add(statement); i != 1 || !duplicate {
+			t.Errorf("index removed %v: place %d, duplicate %v", remove, i, duplicate)
+		}
+	}
+	s.checker().Check(t, nil)
+}
+
+func removeIndex(t *testing.T, s *service) {
+	t.Helper()
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		if err := os.Remove(s.dir.Private("index.db" + suffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestOneProcess(t *testing.T) {
+	s := newService(t)
+	if _, err := storage.OpenDir(s.path); !errors.Is(err, storage.ErrLocked) {
+		t.Errorf("a second holder of the directory: %v", err)
+	}
+}
+
+// TestPublicDirectory: a file server may show all of public/, and there is
+// nothing in it that is not for everybody.
+func TestPublicDirectory(t *testing.T) {
+	s := newService(t)
+	s.add(testlog.Statement(t, testlog.Key(t, "ES256"), "asset", nil))
+	err := filepath.WalkDir(s.dir.Public(), func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel := testlog.Must(filepath.Rel(s.dir.Public(), path))(t)
+		_, _, _, isTile := tiles.ParseTilePath(filepath.ToSlash(rel))
+		if !d.IsDir() && rel != "checkpoint" && !isTile {
+			t.Errorf("public/%s is there", rel)
+		}
+		if d.Type()&fs.ModeSymlink != 0 {
+			t.Errorf("public/%s is a symbolic link, which mirrors would not follow", rel)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	info := testlog.Must(os.Stat(s.dir.Private()))(t)
+	if info.Mode().Perm() != 0o700 {
+		t.Errorf("private/ has mode %v", info.Mode().Perm())
+	}
+}
+
+// TestPublisherRefusesFork: a checkpoint that does not extend the public one
+// never becomes public, whoever signed it.
+func TestPublisherRefusesFork(t *testing.T) {
+	s := newService(t)
+	key := testlog.Key(t, "ES256")
+	s.add(testlog.Statement(t, key, "asset", []byte("1")))
+	s.add(testlog.Statement(t, key, "asset", []byte("2")))
+	public := testlog.Must(os.ReadFile(s.dir.Public("checkpoint")))(t)
+	s.close()
+
+	// Another log by the same keys, as a restored backup would be.
+	other := &service{t: t, path: t.TempDir(), keys: s.keys}
+	other.open()
+	other.add(testlog.Statement(t, key, "asset", []byte("3")))
+	other.close()
+	for _, name := range []string{"tile", "checkpoint"} {
+		if err := os.RemoveAll(other.dir.Public(name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Its public side is now the first log's.
+	if err := os.CopyFS(other.dir.Public(), os.DirFS(s.dir.Public())); err != nil {
+		t.Fatal(err)
+	}
+	if err := other.tryOpen(); err == nil {
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		defer cancel()
+		st := testlog.Must(scitt.ParseStatement(testlog.Statement(t, key, "asset", []byte("4"))))(t)
+		wait, err := other.log.Append(ctx, st.Entry())
+		if err == nil {
+			_, _, err = wait(ctx)
+		}
+		if err == nil {
+			_, err = other.log.Await(ctx, 2)
+		}
+		if err == nil {
+			t.Error("a forked log gave a view of its fork")
+		}
+		t.Cleanup(func() { // it cannot publish, so it cannot close in order
+			ctx, cancel := context.WithCancel(context.Background())
+			cancel()
+			_ = other.log.Close(ctx)
+		})
+	}
+	if now := testlog.Must(os.ReadFile(s.dir.Public("checkpoint")))(t); string(now) != string(public) {
+		t.Error("the public checkpoint changed")
+	}
+	if now := testlog.Must(os.ReadFile(other.dir.Public("checkpoint")))(t); string(now) != string(public) {
+		t.Error("a fork became public")
+	}
+}
+
+func TestPushback(t *testing.T) {
+	s := &service{t: t, path: t.TempDir(), keys: testlog.NewKeys(t)}
+	s.dir = testlog.Must(storage.OpenDir(s.path))(t)
+	s.index, _, _ = index.Open(t.Context(), s.dir.Private("index.db"))
+	o := s.keys.Options()
+	o.Antispam, o.Pushback, o.BatchMaxAge = s.index, 2, time.Hour
+	s.log = testlog.Must(storage.Open(t.Context(), s.dir, o))(t)
+	key := testlog.Key(t, "ES256")
+	var last error
+	for i := range 3 {
+		_, last = s.log.Append(t.Context(), testlog.Must(scitt.ParseStatement(testlog.Statement(t, key, "asset", []byte{byte(i)})))(t).Entry())
+	}
+	if !errors.Is(last, scitt.ErrBusy) || !strings.Contains(last.Error(), "2 entries wait") {
+		t.Errorf("the third entry beyond a pushback of 2: %v", last)
+	}
+	p := scitt.ProblemOf(last)
+	if p == nil || p.Status != 503 || p.RetryAfter == 0 {
+		t.Errorf("pushback is answered as %+v", p)
+	}
+	if err := errors.Join(s.index.Close(), s.dir.Close()); err != nil {
+		t.Error(err)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/conmotion/conmotion/scitt"
@@ -41,6 +42,22 @@ func (s *Service) Handler() http.Handler {
 	static("GET /tile/", s.getTile)
 	static("GET /{$}", s.getHome)
 
+	// Whatever no pattern above takes: a wrong path, or a wrong method.
+	mux.Handle("/", s.serve(func(_ http.ResponseWriter, r *http.Request) error {
+		var allow []string
+		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
+			other := r.Clone(r.Context())
+			other.Method = method
+			if _, pattern := mux.Handler(other); pattern != "/" {
+				allow = append(allow, method)
+			}
+		}
+		if len(allow) > 0 {
+			return &methodError{strings.Join(allow, ", "), r.Method}
+		}
+		return &scitt.Problem{Status: http.StatusNotFound, Title: "Not Found", Detail: fmt.Sprintf("there is nothing at %s", r.URL.Path)}
+	}))
+
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Access-Control-Allow-Origin", "*")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
@@ -48,15 +65,14 @@ func (s *Service) Handler() http.Handler {
 			preflight(w)
 			return
 		}
-		h, pattern := mux.Handler(r)
-		if pattern == "" {
-			// RFC 9290 also for what the router itself has to say.
-			s.writeError(w, r, routerProblem(h, r))
-			return
-		}
 		mux.ServeHTTP(w, r)
 	})
 }
+
+// methodError says which methods a resource has.
+type methodError struct{ allow, method string }
+
+func (e *methodError) Error() string { return e.method + " is not possible here; try " + e.allow }
 
 func preflight(w http.ResponseWriter) {
 	h := w.Header()
@@ -65,33 +81,6 @@ func preflight(w http.ResponseWriter) {
 	h.Set("Access-Control-Max-Age", "86400")
 	w.WriteHeader(http.StatusNoContent)
 }
-
-// routerProblem turns the router's 404 or 405 into a problem.
-func routerProblem(h http.Handler, r *http.Request) error {
-	rec := statusRecorder{header: http.Header{}}
-	h.ServeHTTP(&rec, r)
-	if allow := rec.header.Get("Allow"); rec.status == http.StatusMethodNotAllowed {
-		return &methodError{allow, &scitt.Problem{Status: rec.status, Title: "Method Not Allowed",
-			Detail: fmt.Sprintf("%s is not possible here; %s is", r.Method, allow)}}
-	}
-	return &scitt.Problem{Status: http.StatusNotFound, Title: "Not Found", Detail: fmt.Sprintf("there is nothing at %s", r.URL.Path)}
-}
-
-type methodError struct {
-	allow string
-	*scitt.Problem
-}
-
-func (e *methodError) Unwrap() error { return e.Problem }
-
-type statusRecorder struct {
-	header http.Header
-	status int
-}
-
-func (r *statusRecorder) Header() http.Header         { return r.header }
-func (r *statusRecorder) Write(b []byte) (int, error) { return len(b), nil }
-func (r *statusRecorder) WriteHeader(status int)      { r.status = status }
 
 func (s *Service) limited(h handler) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
@@ -112,16 +101,14 @@ func (s *Service) serve(h handler) http.Handler {
 
 // writeError is the one place where an error becomes an answer.
 func (s *Service) writeError(w http.ResponseWriter, r *http.Request, err error) {
-	var p *scitt.Problem
-	switch tooLarge, ok := errors.AsType[*http.MaxBytesError](err); {
-	case ok:
+	p := scitt.ProblemOf(err)
+	if e, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		p = &scitt.Problem{Status: http.StatusRequestEntityTooLarge, Title: "Statement Too Large",
-			Detail: fmt.Sprintf("the request body is larger than %d bytes; sign the SHA-256 of the content as an RFC 9995 hash envelope", tooLarge.Limit)}
-	default:
-		p = scitt.ProblemOf(err)
+			Detail: fmt.Sprintf("the request body is larger than %d bytes; sign the SHA-256 of the content as an RFC 9995 hash envelope", e.Limit)}
 	}
-	if m, ok := errors.AsType[*methodError](err); ok {
-		w.Header().Set("Allow", m.allow)
+	if e, ok := errors.AsType[*methodError](err); ok {
+		w.Header().Set("Allow", e.allow)
+		p = &scitt.Problem{Status: http.StatusMethodNotAllowed, Title: "Method Not Allowed", Detail: e.Error()}
 	}
 	if p == nil {
 		s.Logger.ErrorContext(r.Context(), "request failed", "method", r.Method, "path", r.URL.Path, "err", err)
@@ -152,7 +139,7 @@ func (s *Service) postEntry(w http.ResponseWriter, r *http.Request) error {
 	}
 	st, err := scitt.ParseStatement(body)
 	if err != nil {
-		s.Metrics.registered(r.Context(), resultRefused)
+		s.Metrics.registered(resultRefused)
 		return err
 	}
 	ctx, cancel := s.waiting(r)

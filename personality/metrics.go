@@ -61,7 +61,7 @@ func NewMetrics(m metric.Meter) (*Metrics, error) {
 	for _, r := range []string{resultNew, resultDuplicate, resultLate, resultRefused, resultBusy, resultUnavailable, resultError} {
 		x.results[r] = metric.WithAttributeSet(attribute.NewSet(attribute.String("result", r)))
 	}
-	for _, st := range []string{"sequenced", "published", "receipt"} {
+	for _, st := range []string{stageSequenced, stagePublished, stageReceipt} {
 		x.stages[st] = metric.WithAttributeSet(attribute.NewSet(attribute.String("stage", st)))
 	}
 	return x, errors.Join(errs[:]...)
@@ -88,14 +88,17 @@ func (x *Metrics) Observe(m metric.Meter, published func() (size uint64, at time
 // Signed counts a signature of the receipt key.
 func (x *Metrics) Signed() { x.signatures.Add(context.Background(), 1) }
 
-func (x *Metrics) registered(ctx context.Context, result string) {
-	x.registrations.Add(ctx, 1, x.results[result])
+func (x *Metrics) registered(result string) {
+	x.registrations.Add(context.Background(), 1, x.results[result])
 }
 
-func (x *Metrics) stage(ctx context.Context, stage string, start time.Time) {
-	x.latency.Record(ctx, time.Since(start).Seconds(), x.stages[stage])
-}
+// The stages of a registration.
+const (
+	stageSequenced = "sequenced" // durable, with an index
+	stagePublished = "published" // under a public checkpoint
+	stageReceipt   = "receipt"   // the Receipt is made and checked
+)
 
-func (x *Metrics) sequenced(ctx context.Context, start time.Time) { x.stage(ctx, "sequenced", start) }
-func (x *Metrics) published(ctx context.Context, start time.Time) { x.stage(ctx, "published", start) }
-func (x *Metrics) receipt(ctx context.Context, start time.Time)   { x.stage(ctx, "receipt", start) }
+func (x *Metrics) reached(stage string, start time.Time) {
+	x.latency.Record(context.Background(), time.Since(start).Seconds(), x.stages[stage])
+}

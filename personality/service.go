@@ -137,26 +137,26 @@ func (s *Service) Register(ctx context.Context, st *scitt.Statement) (*Registrat
 	err := s.sequence(ctx, st, r)
 	if err != nil {
 		s.failed.Add(r.ID, err)
-		s.Metrics.registered(ctx, resultOf(err))
+		s.Metrics.registered(resultOf(err))
 		return nil, err
 	}
-	s.Metrics.sequenced(ctx, start)
+	s.Metrics.reached(stageSequenced, start)
 	view, err := s.Log.Await(ctx, r.Index)
 	if err != nil {
-		s.Metrics.registered(ctx, resultLate)
+		s.Metrics.registered(resultLate)
 		return r, nil // only the context ends the waiting
 	}
-	s.Metrics.published(ctx, start)
+	s.Metrics.reached(stagePublished, start)
 	if r.Receipt, err = view.Receipt(ctx, r.Index, scitt.LeafHash(st.Entry())); err != nil {
-		s.Metrics.registered(ctx, resultError)
+		s.Metrics.registered(resultError)
 		return nil, fmt.Errorf("receipt of entry %d: %w", r.Index, err)
 	}
-	s.Metrics.receipt(ctx, start)
+	s.Metrics.reached(stageReceipt, start)
 	result := resultNew
 	if r.Duplicate {
 		result = resultDuplicate
 	}
-	s.Metrics.registered(ctx, result)
+	s.Metrics.registered(result)
 	return r, nil
 }
 

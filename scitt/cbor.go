@@ -64,6 +64,14 @@ type sign1 struct {
 
 var cborNil = []byte{0xf6}
 
+// The major types of CBOR (RFC 8949 section 3.1).
+const majorUint, majorBytes, majorArray, majorMap = byte(0), byte(2), byte(4), byte(5)
+
+// isMajor says whether raw starts with a data item of a major type. The
+// decoder looks through tags and takes nil for zero; outside bytes whose type
+// is fixed are asked for it first.
+func isMajor(raw []byte, major byte) bool { return len(raw) > 0 && raw[0]>>5 == major }
+
 // parseSign1 takes a tagged COSE_Sign1 apart. It checks the outer form only.
 func parseSign1(data []byte) (*sign1, error) {
 	if len(data) == 0 {
@@ -74,6 +82,9 @@ func parseSign1(data []byte) (*sign1, error) {
 	}
 	if data[0] != tagSign1 {
 		return nil, fmt.Errorf("%w: not a COSE_Sign1: want CBOR tag 18 (0xd2), got 0x%02x", ErrMalformed, data[0])
+	}
+	if !isMajor(data[1:], majorArray) {
+		return nil, fmt.Errorf("%w: not a COSE_Sign1: tag 18 is not around an array of four", ErrMalformed)
 	}
 	var m sign1
 	rest, err := decMode.UnmarshalFirst(data[1:], &m)
@@ -88,7 +99,7 @@ func parseSign1(data []byte) (*sign1, error) {
 
 // parseBytes reads a CBOR byte string.
 func parseBytes(what string, raw cbor.RawMessage) ([]byte, error) {
-	if len(raw) == 0 || raw[0]>>5 != 2 {
+	if !isMajor(raw, majorBytes) {
 		return nil, fmt.Errorf("%w: the %s is not a byte string", ErrMalformed, what)
 	}
 	var b []byte
@@ -161,21 +172,25 @@ func parseHeader(what string, raw []byte) (map[any]any, error) {
 	if len(raw) == 0 {
 		return nil, nil
 	}
-	if raw[0]>>5 != 5 {
+	if !isMajor(raw, majorMap) {
 		return nil, fmt.Errorf("%w: the %s header is not a map", ErrMalformed, what)
 	}
 	var h map[any]any
 	if err := decMode.Unmarshal(raw, &h); err != nil {
 		return nil, fmt.Errorf("%w: the %s header: %w", ErrMalformed, what, err)
 	}
-	for label := range h {
+	return h, checkLabels("the "+what+" header", h)
+}
+
+func checkLabels(what string, m map[any]any) error {
+	for label := range m {
 		switch label.(type) {
 		case int64, string:
 		default:
-			return nil, fmt.Errorf("%w: the %s header has a label that is neither an integer nor text", ErrMalformed, what)
+			return malformed("%s has a label that is neither an integer nor text", what)
 		}
 	}
-	return h, nil
+	return nil
 }
 
 func isNil(raw cbor.RawMessage) bool { return bytes.Equal(raw, cborNil) }

@@ -131,6 +131,7 @@ type TreeSigner struct {
 	key    crypto.Signer
 	issuer string
 	origin string
+	kid    []byte
 	hash   uint32
 	now    func() time.Time
 	signed func()
@@ -151,7 +152,7 @@ func NewTreeSigner(key crypto.Signer, issuer, origin string, now func() time.Tim
 	if signed == nil {
 		signed = func() {}
 	}
-	return &TreeSigner{key: key, issuer: issuer, origin: origin, hash: v.KeyHash(), now: now, signed: signed}, nil
+	return &TreeSigner{key: key, issuer: issuer, origin: origin, kid: v.key.ID, hash: v.KeyHash(), now: now, signed: signed}, nil
 }
 
 // Name is the log's origin.
@@ -181,9 +182,10 @@ func (s *TreeSigner) Sign(body []byte) ([]byte, error) {
 }
 
 // Resume tells the signer of a checkpoint that it signed in an earlier life,
-// so that this tree keeps its signature.
+// so that this tree keeps its signature. A signature by another key, such as
+// the one before it, or for another log is not its own and changes nothing.
 func (s *TreeSigner) Resume(c *Checkpoint) {
-	if c.Tree == nil {
+	if c.Tree == nil || !bytes.Equal(c.Tree.KeyID, s.kid) || c.Tree.Subject != s.origin {
 		return
 	}
 	s.mu.Lock()

@@ -1,9 +1,11 @@
 package scitt
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"strconv"
 
 	"github.com/fxamacker/cbor/v2"
 )
@@ -43,10 +45,43 @@ func (c *Configuration) Marshal() ([]byte, error) {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
 	var v any
-	if err := json.Unmarshal(j, &v); err != nil {
+	dec := json.NewDecoder(bytes.NewReader(j))
+	dec.UseNumber()
+	if err := dec.Decode(&v); err != nil {
+		return nil, fmt.Errorf("configuration: %w", err)
+	}
+	if v, err = numbers(v); err != nil {
 		return nil, fmt.Errorf("configuration: %w", err)
 	}
 	return encMode.Marshal(v)
+}
+
+// numbers makes integers of the integers in decoded JSON, in place: an index
+// that became a float would lose its last digits.
+func numbers(v any) (_ any, err error) {
+	switch v := v.(type) {
+	case map[string]any:
+		for k, e := range v {
+			if v[k], err = numbers(e); err != nil {
+				return nil, err
+			}
+		}
+	case []any:
+		for i, e := range v {
+			if v[i], err = numbers(e); err != nil {
+				return nil, err
+			}
+		}
+	case json.Number:
+		if n, err := strconv.ParseInt(v.String(), 10, 64); err == nil {
+			return n, nil
+		}
+		if n, err := strconv.ParseUint(v.String(), 10, 64); err == nil {
+			return n, nil
+		}
+		return v.Float64()
+	}
+	return v, nil
 }
 
 // ParseConfiguration reads either form.

@@ -18,6 +18,15 @@ const didJWKPrefix = "did:jwk:"
 
 var b64 = base64.RawURLEncoding.Strict()
 
+// decodeB64 reads unpadded base64url. The decoder of the standard library
+// skips line breaks, even when it is strict.
+func decodeB64(s string) ([]byte, error) {
+	if strings.ContainsAny(s, "\r\n") {
+		return nil, malformed("a line break in base64url")
+	}
+	return b64.DecodeString(s)
+}
+
 // jwk are the members of a JSON Web Key (RFC 7517, RFC 7518 section 6, RFC
 // 8037) that a public signing key needs. encoding/json writes them in this
 // order, so the did:jwk of a key is always the same.
@@ -73,7 +82,7 @@ func ParseJWK(data []byte) (crypto.PublicKey, error) {
 			}
 		}
 		if i >= 2 {
-			if raw[i-2], err = b64.DecodeString(*m.to); err != nil {
+			if raw[i-2], err = decodeB64(*m.to); err != nil {
 				return nil, malformed("the JSON Web Key member %q is not unpadded base64url", m.name)
 			}
 		}
@@ -146,7 +155,7 @@ func ParseDIDJWK(did string) (crypto.PublicKey, error) {
 	if !ok {
 		return nil, malformed("%q is not a did:jwk", did)
 	}
-	j, err := b64.DecodeString(enc)
+	j, err := decodeB64(enc)
 	if err != nil {
 		return nil, malformed("the did:jwk is not unpadded base64url")
 	}

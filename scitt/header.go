@@ -65,7 +65,7 @@ func (s *Statement) readHeader() (err error) {
 // readEnvelope reads an RFC 9995 hash envelope.
 func (s *Statement) readEnvelope() error {
 	for _, label := range []int64{labelPayloadHashAlg, labelPreimageType, labelPayloadLocation} {
-		// RFC 9995 section 3: these parameters "MUST NOT be present in the
+		// RFC 9995 section 4, of each of them: "MUST NOT be present in the
 		// unprotected header".
 		if _, ok := s.unprotected[label]; ok {
 			return malformed("hash envelope parameter %d is in the unprotected header", label)
@@ -79,9 +79,12 @@ func (s *Statement) readEnvelope() error {
 	if env.Algorithm, ok = v.(int64); !ok {
 		return malformed("payload-hash-alg (258) is not an integer")
 	}
-	if s.Header[cose.HeaderLabelContentType] != nil {
-		// RFC 9995 section 3: content_type (3) "MUST NOT be present".
-		return malformed("a hash envelope has a content type (3); the type of the preimage goes into 259")
+	// RFC 9995 section 4: "Label 3 (content_type) MUST NOT be present in the
+	// protected or unprotected headers."
+	for _, h := range []map[any]any{s.Header, s.unprotected} {
+		if _, ok := h[cose.HeaderLabelContentType]; ok {
+			return malformed("a hash envelope has a content type (3); the type of the preimage goes into 259")
+		}
 	}
 	var err error
 	if env.ContentType, err = mediaType(s.Header, labelPreimageType, "preimage content type (259)"); err != nil {
@@ -158,7 +161,8 @@ func claimsOf(h map[any]any) (map[any]any, error) {
 	if !ok {
 		return nil, malformed("the CWT Claims (15) are not a map")
 	}
-	return claims, nil
+	// RFC 9597 section 2: "Claim-Label = int / text".
+	return claims, checkLabels("the CWT Claims (15)", claims)
 }
 
 func text(m map[any]any, label int64, what string) (string, error) {

@@ -3,6 +3,7 @@ package scitt
 import (
 	"bytes"
 	"crypto"
+	"crypto/sha256"
 	"fmt"
 	"math"
 	"time"
@@ -13,9 +14,26 @@ import (
 	"github.com/veraison/go-cose"
 )
 
+// TreeHasher hashes the Merkle tree of RFC 9162 section 2.1.1: SHA-256(0x00
+// || entry) for a leaf, SHA-256(0x01 || left || right) for a node.
+type TreeHasher struct{ *rfc6962.Hasher }
+
+// HashChildren hashes a node, as the embedded Hasher does, with one
+// allocation in place of three: a receipt takes twenty of these.
+func (TreeHasher) HashChildren(left, right []byte) []byte {
+	var b [1 + 2*sha256.Size]byte
+	b[0] = rfc6962.RFC6962NodeHashPrefix
+	copy(b[1:], left)
+	copy(b[1+sha256.Size:], right)
+	sum := sha256.Sum256(b[:])
+	return sum[:]
+}
+
+var treeHasher = TreeHasher{rfc6962.DefaultHasher}
+
 // LeafHash is the Merkle tree hash of an entry: SHA-256(0x00 || entry) (RFC
 // 9162 section 2.1.1).
-func LeafHash(entry []byte) []byte { return rfc6962.DefaultHasher.HashLeaf(entry) }
+func LeafHash(entry []byte) []byte { return treeHasher.HashLeaf(entry) }
 
 // InclusionProof proves that a leaf is in a tree (RFC 9162 section 2.1.3).
 type InclusionProof struct {
@@ -28,7 +46,7 @@ type InclusionProof struct {
 // Errors wrap ErrProof: the index is not below the size, or the path is too
 // long or too short.
 func (p *InclusionProof) Root(leafHash []byte) ([]byte, error) {
-	root, err := proof.RootFromInclusionProof(rfc6962.DefaultHasher, p.Index, p.Size, leafHash, p.Path)
+	root, err := proof.RootFromInclusionProof(treeHasher, p.Index, p.Size, leafHash, p.Path)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrProof, err)
 	}
@@ -51,30 +69,40 @@ func (p *InclusionProof) marshal() []byte {
 	return b
 }
 
-func parseInclusionProof(data []byte) (InclusionProof, error) {
+func parseInclusionProof(data []byte) (p InclusionProof, err error) {
 	var raw struct {
-		_     struct{} `cbor:",toarray"`
-		Size  uint64
-		Index uint64
-		Path  []cbor.RawMessage
+		_                 struct{} `cbor:",toarray"`
+		Size, Index, Path cbor.RawMessage
 	}
-	if err := decMode.Unmarshal(data, &raw); err != nil {
-		return InclusionProof{}, malformed("the inclusion proof is not [tree size, leaf index, path]: %w", err)
+	var path []cbor.RawMessage
+	for _, item := range []struct {
+		major byte
+		raw   *cbor.RawMessage
+		to    any
+	}{
+		{majorArray, (*cbor.RawMessage)(&data), &raw},
+		{majorUint, &raw.Size, &p.Size}, {majorUint, &raw.Index, &p.Index}, {majorArray, &raw.Path, &path},
+	} {
+		if !isMajor(*item.raw, item.major) {
+			return p, malformed("the inclusion proof is not [tree size, leaf index, path]")
+		}
+		if err := decMode.Unmarshal(*item.raw, item.to); err != nil {
+			return p, malformed("the inclusion proof is not [tree size, leaf index, path]: %w", err)
+		}
 	}
-	p := InclusionProof{Size: raw.Size, Index: raw.Index}
-	if raw.Size > math.MaxInt64 || raw.Index >= raw.Size {
-		return p, malformed("the inclusion proof is for leaf %d of a tree of %d leaves", raw.Index, raw.Size)
+	if p.Size > math.MaxInt64 || p.Index >= p.Size {
+		return p, malformed("the inclusion proof is for leaf %d of a tree of %d leaves", p.Index, p.Size)
 	}
-	if len(raw.Path) == 0 {
+	if len(path) == 0 {
 		return p, malformed("the inclusion path is empty; RFC 9942 asks for at least one hash")
 	}
-	for _, r := range raw.Path {
+	for _, r := range path {
 		h, err := parseBytes("inclusion path's hash", r)
 		if err != nil {
 			return p, err
 		}
-		if len(h) != rfc6962.DefaultHasher.Size() {
-			return p, malformed("a hash of the inclusion path has %d bytes, not %d", len(h), rfc6962.DefaultHasher.Size())
+		if len(h) != sha256.Size {
+			return p, malformed("a hash of the inclusion path has %d bytes, not %d", len(h), sha256.Size)
 		}
 		p.Path = append(p.Path, h)
 	}

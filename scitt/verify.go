@@ -185,7 +185,9 @@ func SelfCertifiedKey(s *Statement) (crypto.PublicKey, error) {
 // statement's iat, which the issuer signed and which every later reader finds
 // in the log, never at the wall clock; without iat the path is refused.
 func VerifyX5Chain(s *Statement, roots *x509.CertPool) (*x509.Certificate, error) {
-	if s.IssuedAt == 0 {
+	// Times before 1970 are refused too: crypto/x509 takes the zero time, in
+	// the year 1, for the wall clock.
+	if s.IssuedAt <= 0 {
 		return nil, malformed("a statement with x5chain needs the CWT claim iat (6): certificates are judged at that time")
 	}
 	var certs []*x509.Certificate

@@ -148,7 +148,7 @@ func (f *fsck) compare(ctx context.Context, level, width int) error {
 		return err
 	case err != nil:
 		f.report(fmt.Errorf("%s: %w", path, err))
-	case !bytes.HasPrefix(got, l.data) || (width == Width && len(got) != len(l.data)):
+	case !bytes.HasPrefix(got, l.data) || (len(got) != len(l.data) && len(got) != Width*hashSize):
 		f.report(fmt.Errorf("%w: %s is not what the entries lead to", ErrCorrupt, path))
 	}
 	return nil

@@ -125,8 +125,8 @@ func indexPath(n uint64, width int) string {
 func getPartial(ctx context.Context, src Source, path func(width int) string, width int) ([]byte, error) {
 	data, err := src.Get(ctx, path(width))
 	if width < Width && errors.Is(err, fs.ErrNotExist) {
-		if full, ferr := src.Get(ctx, path(Width)); ferr == nil {
-			return full, nil
+		if full, ferr := src.Get(ctx, path(Width)); !errors.Is(ferr, fs.ErrNotExist) {
+			return full, ferr
 		}
 	}
 	return data, err

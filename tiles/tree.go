@@ -23,7 +23,7 @@ const (
 	cacheSize = 4096 // full tiles, 16 KiB each: the lowest tiles of a million entries
 )
 
-var hasher = rfc6962.DefaultHasher
+var hasher = scitt.TreeHasher{Hasher: rfc6962.DefaultHasher}
 
 // ErrCorrupt says that a file of the log is not what the checkpoint commits to.
 var ErrCorrupt = errors.New("the log's files are corrupt")

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/transparency-dev/tessera"
@@ -65,6 +66,8 @@ func (f follower) EntriesProcessed(context.Context) (uint64, error) { return f.x
 // Follow reads new entries until the context ends. A failure is kept for
 // [Index.Err] and tried again.
 func (f follower) Follow(ctx context.Context, log tessera.LogReader) {
+	var group sync.WaitGroup
+	defer group.Wait()
 	step := f.x.fitsLog
 	for wait := time.Duration(0); ; {
 		select {
@@ -78,8 +81,13 @@ func (f follower) Follow(ctx context.Context, log tessera.LogReader) {
 			continue
 		}
 		f.x.failed.Store(nil)
+		if f.x.fits.CompareAndSwap(false, true) && !f.x.filter.ready.Load() {
+			group.Go(func() {
+				// Without the filter lookups are slower, and right.
+				_ = f.x.fillFilter(ctx)
+			})
+		}
 		step, wait = f.x.CatchUp, pollInterval
-		f.x.fits.Store(true)
 	}
 }
 
@@ -213,6 +221,7 @@ func (x *Index) store(ctx context.Context, rows []row) error {
 	}
 	x.lastLeaf = last.place.Leaf
 	x.next.Store(last.place.Index + 1)
+	x.filter.add(rows) // before the ids leave pending: a lookup finds them in one of the two
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for _, r := range rows {

@@ -48,6 +48,8 @@ type Index struct {
 	next     atomic.Uint64 // entries in the database
 	lastLeaf uint64        // only the follower reads and writes it
 
+	filter filter
+
 	mu      sync.RWMutex
 	pending map[scitt.EntryID]tiles.Place // sequenced and not in the database yet
 
@@ -106,6 +108,7 @@ func (x *Index) load(ctx context.Context) error {
 	}
 	x.next.Store(uint64(next))
 	x.lastLeaf = uint64(leaf)
+	x.filter.ready.Store(next == 0)
 	var err error
 	x.byID, err = x.db.PrepareContext(ctx, "SELECT idx, leaf FROM entry WHERE id = ?")
 	return err
@@ -123,6 +126,9 @@ func (x *Index) Lookup(ctx context.Context, id scitt.EntryID) (tiles.Place, bool
 	x.mu.RUnlock()
 	if ok {
 		return place, true, nil
+	}
+	if x.filter.absent(id) {
+		return tiles.Place{}, false, nil
 	}
 	var idx, leaf int64
 	err := x.byID.QueryRowContext(ctx, id[:]).Scan(&idx, &leaf)

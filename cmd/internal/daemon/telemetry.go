@@ -8,6 +8,7 @@ import (
 	otelprom "go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/metric"
 	sdk "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/exemplar"
 
 	"github.com/conmotion/conmotion/personality"
 )
@@ -29,7 +30,8 @@ func NewTelemetry() (*Telemetry, error) {
 	if err != nil {
 		return nil, fmt.Errorf("metrics: %w", err)
 	}
-	t.Provider = sdk.NewMeterProvider(sdk.WithReader(exporter))
+	// There are no traces that an exemplar could point to.
+	t.Provider = sdk.NewMeterProvider(sdk.WithReader(exporter), sdk.WithExemplarFilter(exemplar.AlwaysOffFilter))
 	t.meter = t.Provider.Meter("github.com/conmotion/conmotion")
 	t.service, err = personality.NewMetrics(t.meter)
 	return t, err

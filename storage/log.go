@@ -48,7 +48,6 @@ const (
 	DefaultCheckpointInterval = 100 * time.Millisecond
 	DefaultPushback           = 4096
 
-	pollInterval = 5 * time.Millisecond
 	// inFlight entries are remembered in memory until the antispam index has
 	// surely seen them.
 	inFlight = 4 * DefaultPushback
@@ -82,7 +81,7 @@ func Open(ctx context.Context, dir *Dir, o Options) (*Log, error) {
 	batchAge, batchSize := or(o.BatchMaxAge, DefaultBatchMaxAge), or(o.BatchMaxSize, DefaultBatchMaxSize)
 	interval, pushback := or(o.CheckpointInterval, DefaultCheckpointInterval), or(o.Pushback, DefaultPushback)
 	opts := tessera.NewAppendOptions().
-		WithCheckpointSigner(o.Signer, o.Tree).
+		WithCheckpointSigner(o.Signer, announcer{o.Tree, pub.expect}).
 		WithBatching(batchSize, batchAge).
 		WithCheckpointInterval(interval).
 		WithCheckpointRepublishInterval(max(interval, tessera.DefaultCheckpointRepublishInterval)).
@@ -99,8 +98,20 @@ func Open(ctx context.Context, dir *Dir, o Options) (*Log, error) {
 	}
 	l := &Log{driver: driver, add: appender.Add, shutdown: shutdown, reader: reader, cancel: cancel, pub: pub,
 		slots: make(chan struct{}, pushback)}
-	l.done.Go(func() { pub.follow(run, pollInterval) })
+	l.done.Go(func() { pub.follow(run) })
 	return l, nil
+}
+
+// announcer tells that a checkpoint is being signed, and so will soon be there.
+type announcer struct {
+	note.Signer
+	told func()
+}
+
+// Sign signs a checkpoint.
+func (a announcer) Sign(body []byte) ([]byte, error) {
+	defer a.told()
+	return a.Signer.Sign(body)
 }
 
 func or[T comparable](v, def T) T {

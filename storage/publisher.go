@@ -23,6 +23,8 @@ type publisher struct {
 	logger    *slog.Logger
 	told      func(*scitt.Checkpoint)
 
+	expected chan struct{}
+
 	polling sync.Mutex // one poll at a time
 
 	mu      sync.RWMutex // guards the rest
@@ -36,7 +38,7 @@ func newPublisher(ctx context.Context, driver posixDriver, o Options) (*publishe
 	src := driver.public()
 	p := &publisher{
 		driver: driver, verifiers: o.Verifiers, tree: tiles.NewTree(src), logger: o.Logger,
-		told: o.Published, written: time.Now(), next: make(chan struct{}),
+		told: o.Published, written: time.Now(), next: make(chan struct{}), expected: make(chan struct{}, 1),
 	}
 	if p.told == nil {
 		p.told = func(*scitt.Checkpoint) {}
@@ -89,18 +91,38 @@ func (p *publisher) await(ctx context.Context, index uint64) (*tiles.View, error
 	}
 }
 
+const (
+	// A checkpoint that was just signed is looked for often, for a while.
+	eagerInterval = 500 * time.Microsecond
+	eagerFor      = time.Second
+	// One that nobody announced, or that could not be published, less often.
+	idleInterval = 250 * time.Millisecond
+)
+
+// expect tells the publisher that a checkpoint is about to be written.
+func (p *publisher) expect() {
+	select {
+	case p.expected <- struct{}{}:
+	default: // it is looking already
+	}
+}
+
 // follow publishes until the context ends. A failure (a full disk) is logged
 // when it begins and when it ends, and tried again.
-func (p *publisher) follow(ctx context.Context, every time.Duration) {
-	tick := time.NewTicker(every)
-	defer tick.Stop()
+func (p *publisher) follow(ctx context.Context) {
+	timer := time.NewTimer(idleInterval)
+	defer timer.Stop()
+	var eagerUntil time.Time
 	failing := false
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-tick.C:
+		case <-p.expected:
+			eagerUntil = time.Now().Add(eagerFor)
+		case <-timer.C:
 		}
+		before := p.current()
 		err := p.poll(ctx)
 		switch {
 		case ctx.Err() != nil:
@@ -111,6 +133,14 @@ func (p *publisher) follow(ctx context.Context, every time.Duration) {
 			p.logger.Info("publishing checkpoints again", "size", p.current().Checkpoint.Size)
 		}
 		failing = err != nil
+		if failing || p.current() != before {
+			eagerUntil = time.Time{}
+		}
+		if time.Now().Before(eagerUntil) {
+			timer.Reset(eagerInterval)
+		} else {
+			timer.Reset(idleInterval)
+		}
 	}
 }
 

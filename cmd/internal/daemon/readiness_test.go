@@ -1,0 +1,57 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+)
+
+// state is a log and an index of which the test says how they are.
+type state struct {
+	stored, published, next uint64
+	err                     error
+}
+
+func (s *state) IntegratedSize(context.Context) (uint64, error) { return s.stored, nil }
+func (s *state) PublishedSize() uint64                          { return s.published }
+func (s *state) Next() uint64                                   { return s.next }
+func (s *state) Err() error                                     { return s.err }
+
+func TestReadiness(t *testing.T) {
+	now := time.Now()
+	for _, c := range []struct {
+		name string
+		then state         // what a second look sees
+		wait time.Duration // between the two
+		want string        // part of the error; "" for ready
+	}{
+		{"all is well", state{stored: 5, published: 5, next: 5}, time.Hour, ""},
+		{"idle for long", state{stored: 5, published: 5, next: 5}, 1000 * time.Hour, ""},
+		{"stored a moment ago", state{stored: 6, published: 5, next: 5}, time.Second, ""},
+		{"not published", state{stored: 6, published: 5, next: 5}, 11 * time.Second, "the checkpoint is stale: 1 entries"},
+		{"behind but moving", state{stored: 9, published: 6, next: 6}, 11 * time.Second, ""},
+		{"index far behind", state{stored: 20_000, published: 20_000, next: 9_000}, time.Second, "the index lags 11000 entries"},
+		{"index a bit behind", state{stored: 20_000, published: 20_000, next: 12_000}, time.Second, ""},
+		{"index broken", state{stored: 5, published: 5, next: 5, err: errors.New("disk I/O error")}, time.Second, "disk I/O error"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := &state{stored: 6, published: 5, next: 5}
+			r := &Readiness{}
+			r.watch(s, s)
+			if err := r.Check(t.Context(), now); err != nil {
+				t.Fatalf("at first: %v", err)
+			}
+			*s = c.then
+			err := r.Check(t.Context(), now.Add(c.wait))
+			if (c.want == "") != (err == nil) || (err != nil && !strings.Contains(err.Error(), c.want)) {
+				t.Errorf("got %v, want an error about %q", err, c.want)
+			}
+			r.Stop()
+			if r.Check(t.Context(), now) == nil {
+				t.Error("a stopped service is ready")
+			}
+		})
+	}
+}

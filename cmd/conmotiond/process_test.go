@@ -1,0 +1,207 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/scitt"
+)
+
+// The tests here run the program as a process of its own: the test binary,
+// told by its environment to be conmotiond.
+const (
+	beConmotiond = "CONMOTIOND_TEST_MAIN"
+	mountTmpfs   = "CONMOTIOND_TEST_TMPFS" // directory=size: a disk of its own
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(beConmotiond) == "" {
+		os.Exit(m.Run())
+	}
+	if dir, size, ok := strings.Cut(os.Getenv(mountTmpfs), "="); ok {
+		if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
+			fmt.Fprintln(os.Stderr, "mount:", err)
+			os.Exit(3)
+		}
+	}
+	os.Exit(Main())
+}
+
+// process is a running conmotiond.
+type process struct {
+	t      testing.TB
+	cmd    *exec.Cmd
+	url    string
+	stderr *buffer
+	done   chan error
+}
+
+// buffer is what a process wrote so far.
+type buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}
+
+// freeAddress finds a port that is free now.
+func freeAddress(t testing.TB) string {
+	t.Helper()
+	l := testlog.Must(net.Listen("tcp", "127.0.0.1:0"))(t)
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// start runs conmotiond and waits until it serves.
+func start(t testing.TB, env []string, attr *syscall.SysProcAttr, args ...string) *process {
+	t.Helper()
+	p := &process{t: t, stderr: &buffer{}, done: make(chan error, 1)}
+	p.cmd = exec.Command(testlog.Must(os.Executable())(t), args...)
+	p.cmd.Env = append(append(os.Environ(), beConmotiond+"=1"), env...)
+	p.cmd.SysProcAttr = attr
+	p.cmd.Stderr = p.stderr
+	out := testlog.Must(p.cmd.StdoutPipe())(t)
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { p.signal(syscall.SIGKILL) })
+	lines := bufio.NewScanner(out)
+	for p.url == "" && lines.Scan() {
+		if _, url, ok := strings.Cut(lines.Text(), "service   "); ok {
+			p.url = url
+		}
+	}
+	go func() {
+		_, _ = io.Copy(io.Discard, out)
+		p.done <- p.cmd.Wait()
+	}()
+	if p.url == "" {
+		t.Fatalf("conmotiond did not start: %v\n%s", <-p.done, p.stderr)
+	}
+	return p
+}
+
+// signal ends the process, if it runs, and waits for that.
+func (p *process) signal(sig os.Signal) error {
+	_ = p.cmd.Process.Signal(sig) // it may have ended already
+	err := <-p.done
+	p.done <- err
+	return err
+}
+
+var httpClient = &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+
+// post registers a statement: the status, and the Receipt or the problem.
+func (p *process) post(ctx context.Context, statement []byte, prefer string) (int, []byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, p.url+"/entries", bytes.NewReader(statement))
+	if err != nil {
+		return 0, nil, err
+	}
+	req.Header.Set("Prefer", prefer)
+	return roundTrip(req)
+}
+
+func (p *process) get(path string) (int, []byte) {
+	p.t.Helper()
+	req := testlog.Must(http.NewRequestWithContext(p.t.Context(), http.MethodGet, p.url+path, nil))(p.t)
+	status, body, err := roundTrip(req)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return status, body
+}
+
+func roundTrip(req *http.Request) (int, []byte, error) {
+	resp, err := httpClient.Do(req)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	return resp.StatusCode, body, err
+}
+
+func (p *process) keys() scitt.KeySet {
+	p.t.Helper()
+	_, body := p.get("/.well-known/scitt-keys")
+	return testlog.Must(scitt.ParseKeySet(body))(p.t)
+}
+
+// checker checks the log in the files of a directory.
+func (p *process) checker(dir string) *testlog.Checker {
+	p.t.Helper()
+	_, body := p.get("/.well-known/transparency-configuration")
+	c := testlog.Must(scitt.ParseConfiguration(body))(p.t)
+	return testlog.NewChecker(p.t, filepath.Join(dir, "public"), c.CheckpointKeys, p.keys())
+}
+
+func TestSecondProcess(t *testing.T) {
+	dir := t.TempDir()
+	start(t, nil, nil, "--dir", dir, "--listen", "127.0.0.1:0")
+	second := exec.Command(testlog.Must(os.Executable())(t), "--dir", dir, "--listen", "127.0.0.1:0")
+	second.Env = append(os.Environ(), beConmotiond+"=1")
+	out, err := second.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "another process is using this directory") {
+		t.Errorf("a second process: %v\n%s", err, out)
+	}
+}
+
+func TestConfigFile(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "conmotiond.yaml")
+	write := func(s string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(s), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("listen: 127.0.0.1:0\norigin: from.file\nbatch-max-age: 5ms\ndir: " + filepath.Join(dir, "data") + "\n")
+	p := start(t, nil, nil, "--config", file, "--origin", "from.flag")
+	if _, body := p.get("/checkpoint"); !bytes.HasPrefix(body, []byte("from.flag\n")) {
+		t.Errorf("a flag does not win over the file: %q", body)
+	}
+	if err := p.signal(syscall.SIGTERM); err != nil {
+		t.Errorf("SIGTERM: %v\n%s", err, p.stderr)
+	}
+	for _, c := range []struct{ file, want string }{
+		{"lisen: 127.0.0.1:0\n", "line 1: there is no flag --lisen"},
+		{"dir: x\nbatch-max-size: many\n", "line 2"},
+		{"dir: [a, b]\n", "not a single value"},
+		{"tls-cert: x\n", "--tls-cert and --tls-key belong together"},
+		{"origin: two words\n", "no spaces"},
+		{"issuer: example.com\n", "is not a URL"},
+		{"log-format: xml\n", "text or json"},
+	} {
+		write(c.file)
+		cmd := exec.Command(testlog.Must(os.Executable())(t), "--config", file)
+		cmd.Env = append(os.Environ(), beConmotiond+"=1")
+		out, err := cmd.CombinedOutput()
+		if err == nil || !strings.Contains(string(out), c.want) {
+			t.Errorf("%q: %v, want %q in\n%s", c.file, err, c.want, out)
+		}
+	}
+}

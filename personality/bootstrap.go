@@ -31,7 +31,8 @@ const (
 	mediaPolicy = "application/vnd.conmotion.policy+json"
 )
 
-// SignPolicy signs a policy document as the service.
+// SignPolicy signs a policy document as the service does: the log's first
+// one, and those that come by its management interface.
 func (f Founder) SignPolicy(document []byte) (*scitt.Statement, error) {
 	return f.sign(scitt.SignOptions{Subject: PolicySubject(f.Origin), ContentType: mediaPolicy, Type: scitt.TypePolicy}, document)
 }
@@ -63,7 +64,8 @@ func (f Founder) sign(o scitt.SignOptions, payload []byte) (*scitt.Statement, er
 // allow the empty inclusion path that its Receipt would have.
 //
 // A crash in between leaves a log with entry 0 only; the next call goes on.
-// The function policies gives the places of all policies, in order.
+// The function policies gives the places of all policies, in order. Without a
+// first policy (nil) a log that has none is left so: the result has no Statement.
 func (f Founder) Bootstrap(ctx context.Context, log Log, policies func(context.Context) ([]uint64, error), first []byte) (*LoggedPolicy, error) {
 	if log.Published().Checkpoint.Size == 0 {
 		st, err := f.signKeys()
@@ -80,6 +82,9 @@ func (f Founder) Bootstrap(ctx context.Context, log Log, policies func(context.C
 	places, err := policies(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if len(places) == 0 && first == nil {
+		return &LoggedPolicy{New: true}, nil
 	}
 	if len(places) == 0 {
 		st, err := f.SignPolicy(first)

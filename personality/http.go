@@ -42,6 +42,14 @@ func (s *Service) Handler() http.Handler {
 	static("GET /tile/", s.getTile)
 	static("GET /{$}", s.getHome)
 
+	if s.Artifacts != nil {
+		limited := s.serve(s.limited(func(w http.ResponseWriter, r *http.Request) error {
+			s.Artifacts.ServeHTTP(w, r)
+			return nil
+		}))
+		mux.Handle("/artifacts", limited)
+		mux.Handle("/artifacts/", limited)
+	}
 	// Whatever no pattern above takes: a wrong path, or a wrong method.
 	mux.Handle("/", s.serve(func(_ http.ResponseWriter, r *http.Request) error {
 		var allow []string

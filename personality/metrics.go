@@ -41,6 +41,7 @@ type Metrics struct {
 	registrations metric.Int64Counter
 	latency       metric.Float64Histogram
 	signatures    metric.Int64Counter
+	corrupted     metric.Int64Counter
 
 	// Attributes are made once: they are on the path of every registration.
 	results map[string]metric.MeasurementOption
@@ -49,7 +50,7 @@ type Metrics struct {
 
 // NewMetrics makes the instruments.
 func NewMetrics(m metric.Meter) (*Metrics, error) {
-	var errs [3]error
+	var errs [4]error
 	x := &Metrics{results: map[string]metric.MeasurementOption{}, stages: map[string]metric.MeasurementOption{}}
 	x.registrations, errs[0] = m.Int64Counter("conmotion.registrations",
 		metric.WithDescription("Registrations by what came of them"))
@@ -58,6 +59,8 @@ func NewMetrics(m metric.Meter) (*Metrics, error) {
 		metric.WithExplicitBucketBoundaries(.005, .01, .02, .03, .04, .05, .06, .075, .1, .125, .15, .2, .3, .5, 1, 2, 5, 10))
 	x.signatures, errs[2] = m.Int64Counter("conmotion.signatures",
 		metric.WithDescription("Signatures made with the receipt key: one for each checkpoint"))
+	x.corrupted, errs[3] = m.Int64Counter("conmotion.artifacts.corrupted",
+		metric.WithDescription("Times that a stored artifact was not what its name says: an alarm"))
 	for _, r := range []string{resultNew, resultDuplicate, resultLate, resultRefused, resultBusy, resultUnavailable, resultError} {
 		x.results[r] = metric.WithAttributeSet(attribute.NewSet(attribute.String("result", r)))
 	}
@@ -87,6 +90,9 @@ func (x *Metrics) Observe(m metric.Meter, published func() (size uint64, at time
 
 // Signed counts a signature of the receipt key.
 func (x *Metrics) Signed() { x.signatures.Add(context.Background(), 1) }
+
+// Corrupted counts a stored artifact that is damaged.
+func (x *Metrics) Corrupted() { x.corrupted.Add(context.Background(), 1) }
 
 func (x *Metrics) registered(result string) {
 	x.registrations.Add(context.Background(), 1, x.results[result])

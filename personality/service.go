@@ -43,6 +43,10 @@ type Log interface {
 type Index interface {
 	// Lookup finds an entry as soon as it is sequenced.
 	Lookup(ctx context.Context, id scitt.EntryID) (tiles.Place, bool, error)
+	// Extend makes a sequenced statement the head of its chain, if it has one.
+	Extend(s *scitt.Statement, index uint64)
+	// Sync waits until Lookup knows everything that is sequenced now.
+	Sync(ctx context.Context) error
 }
 
 // Policy is a Registration Policy. It is safe for concurrent use.
@@ -50,14 +54,18 @@ type Policy interface {
 	// Admit says whether a statement may be registered, as a pure function of
 	// the statement, the policy and what the log holds. The error says why not.
 	Admit(ctx context.Context, s *scitt.Statement) error
+	// Replace says whether a statement of the type of policies may replace
+	// this policy, whose own statement is entry, and gives the new one.
+	Replace(s *scitt.Statement, entry scitt.EntryID) (Policy, error)
+	// Document is the policy as JSON, in canonical form.
+	Document() []byte
 }
 
 // InForce is a policy with its place in the log.
 type InForce struct {
-	Policy   Policy
-	Document []byte // JSON
-	Index    uint64
-	ID       scitt.EntryID
+	Policy Policy
+	Index  uint64
+	ID     scitt.EntryID
 }
 
 // Config configures a Service.
@@ -80,6 +88,10 @@ type Config struct {
 	Files   http.FileSystem // the public directory
 	Metrics *Metrics
 	Logger  *slog.Logger
+	// Changed, when not nil, is told of each new policy in force.
+	Changed func(*scitt.Configuration) error
+	// Artifacts, when not nil, serves /artifacts.
+	Artifacts http.Handler
 }
 
 const (
@@ -100,6 +112,7 @@ type Service struct {
 	// change is held for reading from Admit to Append, and for writing while
 	// the policy changes: an entry is judged by the policy before it in the log.
 	change sync.RWMutex
+	chains keyedLocks
 
 	mu      sync.Mutex
 	running map[scitt.EntryID]int // registrations that are not sequenced yet
@@ -164,15 +177,34 @@ func (s *Service) Register(ctx context.Context, st *scitt.Statement) (*Registrat
 func (s *Service) sequence(ctx context.Context, st *scitt.Statement, r *Registration) error {
 	s.run(r.ID, 1)
 	defer s.run(r.ID, -1)
+	if st.Type == scitt.TypePolicy {
+		return s.changePolicy(ctx, st, r)
+	}
+	if st.Chain != nil {
+		// The next statement of a chain is judged when this one is in the log.
+		unlock, err := s.chains.lock(ctx, st.Issuer+"\x00"+st.Chain.Name)
+		if err != nil {
+			return fmt.Errorf("%w: another statement of this chain is being registered: %w", scitt.ErrBusy, err)
+		}
+		defer unlock()
+	}
 	wait, err := s.admit(ctx, st)
 	if err != nil {
 		return err
 	}
+	return s.stored(ctx, st, r, wait)
+}
+
+// stored waits until the entry is durable, also when the client does not.
+func (s *Service) stored(ctx context.Context, st *scitt.Statement, r *Registration, wait func(context.Context) (uint64, bool, error)) (err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.Wait+storeGrace)
 	defer cancel()
 	r.Index, r.Duplicate, err = wait(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("%w: not stored after %v; the same statement can be sent again", scitt.ErrUnavailable, s.Wait+storeGrace)
+	}
+	if err == nil && !r.Duplicate {
+		s.Index.Extend(st, r.Index)
 	}
 	return err
 }
@@ -182,7 +214,11 @@ func (s *Service) sequence(ctx context.Context, st *scitt.Statement, r *Registra
 func (s *Service) admit(ctx context.Context, st *scitt.Statement) (func(context.Context) (uint64, bool, error), error) {
 	s.change.RLock()
 	defer s.change.RUnlock()
-	if refusal := s.policy.Load().Policy.Admit(ctx, st); refusal != nil {
+	inForce := s.policy.Load()
+	if inForce == nil {
+		return nil, errPolicyUnknown
+	}
+	if refusal := inForce.Policy.Admit(ctx, st); refusal != nil {
 		// A statement that is in the log was admitted when it came; sending it
 		// again is no error, whatever the policy is now.
 		place, ok, err := s.Index.Lookup(ctx, st.ID())
@@ -257,6 +293,6 @@ func (s *Service) Configuration() *scitt.Configuration {
 	return &scitt.Configuration{
 		Issuer: s.Issuer, Origin: s.Origin, CheckpointKeys: s.VKeys, Algorithms: scitt.Algorithms(),
 		RegistrationEndpoint: s.Issuer + "/entries",
-		Policy:               scitt.ConfigurationPolicy{EntryID: p.ID.String(), Index: p.Index, Document: p.Document},
+		Policy:               scitt.ConfigurationPolicy{EntryID: p.ID.String(), Index: p.Index, Document: p.Policy.Document()},
 	}
 }

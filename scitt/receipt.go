@@ -44,8 +44,13 @@ type InclusionProof struct {
 
 // Root is the root of the tree that the proof leads to from a leaf hash.
 // Errors wrap ErrProof: the index is not below the size, or the path is too
-// long or too short.
+// long or too short, or holds something that is no hash.
 func (p *InclusionProof) Root(leafHash []byte) ([]byte, error) {
+	for _, h := range p.Path { // HashChildren would pad or cut any other length
+		if len(h) != sha256.Size {
+			return nil, fmt.Errorf("%w: a hash of the path has %d bytes, not %d", ErrProof, len(h), sha256.Size)
+		}
+	}
 	root, err := proof.RootFromInclusionProof(treeHasher, p.Index, p.Size, leafHash, p.Path)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrProof, err)
@@ -325,5 +330,8 @@ func (t *TreeSignature) Receipt(p *InclusionProof) []byte {
 // Transparent Statement by adding the Receipt to the unprotected header of
 // the Signed Statement."
 func AttachReceipts(s *Statement, receipts ...[]byte) []byte {
+	if len(receipts) == 0 { // an array of none would be refused
+		return s.entry
+	}
 	return marshalSign1(s.protected, map[any]any{labelReceipts: receipts}, s.Payload, s.signature)
 }

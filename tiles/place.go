@@ -1,6 +1,10 @@
 package tiles
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"github.com/conmotion/conmotion/scitt"
+)
 
 // Place is where an index believes an entry to be.
 type Place struct {
@@ -18,4 +22,11 @@ func NewPlace(index uint64, leafHash []byte) Place {
 // Matches says whether the leaf hash is that of the entry.
 func (p Place) Matches(leafHash []byte) bool {
 	return binary.BigEndian.Uint64(leafHash) == p.Leaf
+}
+
+// Head is the last entry of an issuer's chain.
+type Head struct {
+	Index uint64 // in the log
+	ID    scitt.EntryID
+	Seq   uint64 // in the chain
 }

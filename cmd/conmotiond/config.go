@@ -25,6 +25,7 @@ type config struct {
 	listen, adminListen string
 	tlsCert, tlsKey     string
 	logFormat           string
+	bootstrap           string
 	stdout              io.Writer
 }
 
@@ -76,6 +77,11 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	f.StringVar(&c.Origin, "origin", "", "name of the log, the first line of its checkpoints; fixed when the log is made (default: the issuer without its scheme)")
 	f.StringVar(&c.Policy, "policy", "", "file with the first Registration Policy; a log that has one keeps it (default: any did:jwk issuer)")
 	f.String("config", "", "YAML file with flags by their names; flags on the command line win")
+	f.StringVar(&c.bootstrap, "bootstrap", "policy", "where a new log has its first policy from: policy (--policy or the default), or first-statement (the first statement that is sent, unchecked)")
+	f.Int64Var(&c.ArtifactMaxSize, "artifact-max-size", 5<<30, "largest artifact in bytes; 0 for no limit")
+	f.Int64Var(&c.ArtifactQuota, "artifact-quota", 0, "bytes that all artifacts together may take; 0 for no limit")
+	f.StringVar(&c.ArtifactWriters, "artifact-write-tokens", "", "file with the hashes of the tokens that may store artifacts (default: everybody may)")
+	f.StringVar(&c.ArtifactReaders, "artifact-read-tokens", "", "file with the hashes of the tokens that may read artifacts (default: everybody may)")
 	f.DurationVar(&c.BatchMaxAge, "batch-max-age", storage.DefaultBatchMaxAge, "longest time that an entry waits for others to be stored with")
 	f.UintVar(&c.BatchMaxSize, "batch-max-size", storage.DefaultBatchMaxSize, "most entries that are stored together")
 	f.DurationVar(&c.CheckpointInterval, "checkpoint-interval", storage.DefaultCheckpointInterval, "shortest time between two checkpoints; at least 100ms")
@@ -103,6 +109,16 @@ func (c *config) complete(flags *pflag.FlagSet, stderr io.Writer) error {
 		c.Logger = slog.New(slog.NewJSONHandler(stderr, nil))
 	default:
 		return fmt.Errorf("--log-format is text or json, not %q", c.logFormat)
+	}
+	switch c.bootstrap {
+	case "policy":
+	case "first-statement":
+		if c.Policy != "" {
+			return errors.New("--policy and --bootstrap first-statement exclude each other")
+		}
+		c.FirstStatement = true
+	default:
+		return fmt.Errorf("--bootstrap is policy or first-statement, not %q", c.bootstrap)
 	}
 	if (c.tlsCert == "") != (c.tlsKey == "") {
 		return errors.New("--tls-cert and --tls-key belong together")

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"runtime"
@@ -66,6 +65,9 @@ func (f follower) EntriesProcessed(context.Context) (uint64, error) { return f.x
 // Follow reads new entries until the context ends. A failure is kept for
 // [Index.Err] and tried again.
 func (f follower) Follow(ctx context.Context, log tessera.LogReader) {
+	f.x.mu.Lock()
+	f.x.log = log
+	f.x.mu.Unlock()
 	var group sync.WaitGroup
 	defer group.Wait()
 	step := f.x.fitsLog
@@ -103,6 +105,21 @@ func (x *Index) Await(ctx context.Context, size uint64) error {
 	return nil
 }
 
+// Sync waits until the index has read everything that the log holds now.
+func (x *Index) Sync(ctx context.Context) error {
+	x.mu.RLock()
+	log := x.log
+	x.mu.RUnlock()
+	if log == nil {
+		return errors.New("index: it follows no log yet")
+	}
+	size, err := log.IntegratedSize(ctx)
+	if err != nil {
+		return fmt.Errorf("index: %w", err)
+	}
+	return x.Await(ctx, size)
+}
+
 // Log is what the index reads: Tessera's LogReader, or any other way to the
 // entry bundles of a log.
 type Log interface {
@@ -132,7 +149,7 @@ func (x *Index) fitsLog(ctx context.Context, log Log) error {
 			return nil
 		}
 	}
-	if _, err := x.db.ExecContext(ctx, "DELETE FROM entry; DELETE FROM policy; UPDATE state SET next = 0, leaf = 0"); err != nil {
+	if _, err := x.db.ExecContext(ctx, "DELETE FROM entry; DELETE FROM policy; DELETE FROM chain; UPDATE state SET next = 0, leaf = 0"); err != nil {
 		return fmt.Errorf("index: %w", err)
 	}
 	x.next.Store(0)
@@ -172,9 +189,9 @@ func (x *Index) CatchUp(ctx context.Context, log Log) error {
 }
 
 type row struct {
-	id     scitt.EntryID
-	place  tiles.Place
-	policy bool
+	id      scitt.EntryID
+	place   tiles.Place
+	special *special // nil for most
 }
 
 func readBundle(ctx context.Context, log Log, n, size uint64) ([]row, error) {
@@ -189,19 +206,9 @@ func readBundle(ctx context.Context, log Log, n, size uint64) ([]row, error) {
 	}
 	rows := make([]row, len(entries))
 	for i, e := range entries {
-		rows[i] = row{scitt.NewEntryID(e), tiles.NewPlace(n*tiles.Width+uint64(i), scitt.LeafHash(e)), isPolicy(e)}
+		rows[i] = row{scitt.NewEntryID(e), tiles.NewPlace(n*tiles.Width+uint64(i), scitt.LeafHash(e)), specialOf(e)}
 	}
 	return rows, nil
-}
-
-// isPolicy says whether an entry is typed as a Registration Policy. Most
-// entries do not even contain the words, and are not decoded.
-func isPolicy(entry []byte) bool {
-	if !bytes.Contains(entry, []byte(scitt.TypePolicy)) {
-		return false
-	}
-	s, err := scitt.DecodeStatement(entry)
-	return err == nil && s.Type == scitt.TypePolicy
 }
 
 // store puts consecutive entries into the database in one transaction. A
@@ -211,12 +218,13 @@ func (x *Index) store(ctx context.Context, rows []row) error {
 		return nil
 	}
 	last := rows[len(rows)-1]
+	inOrder := slices.Clone(rows)
 	// In the order of the key, which keeps the pages of the tree together.
 	// The first of several equal entries is the one that counts.
 	slices.SortFunc(rows, func(a, b row) int {
 		return cmp.Or(bytes.Compare(a.id[:], b.id[:]), cmp.Compare(a.place.Index, b.place.Index))
 	})
-	if err := x.insert(ctx, rows, last); err != nil {
+	if err := x.insert(ctx, rows, inOrder); err != nil {
 		return fmt.Errorf("index: %w", err)
 	}
 	x.lastLeaf = last.place.Leaf
@@ -224,13 +232,11 @@ func (x *Index) store(ctx context.Context, rows []row) error {
 	x.filter.add(rows) // before the ids leave pending: a lookup finds them in one of the two
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for _, r := range rows {
-		delete(x.pending, r.id)
-	}
+	x.forget(rows, last.place.Index+1)
 	return nil
 }
 
-func (x *Index) insert(ctx context.Context, rows []row, last row) error {
+func (x *Index) insert(ctx context.Context, rows, inOrder []row) error {
 	tx, err := x.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -256,9 +262,10 @@ func (x *Index) insert(ctx context.Context, rows []row, last row) error {
 			return err
 		}
 	}
-	if err := insertPolicies(ctx, tx, rows); err != nil {
+	if err := insertSpecial(ctx, tx, inOrder); err != nil {
 		return err
 	}
+	last := inOrder[len(inOrder)-1]
 	if _, err := tx.ExecContext(ctx, "UPDATE state SET next = ?, leaf = ?", int64(last.place.Index+1), int64(last.place.Leaf)); err != nil {
 		return err
 	}
@@ -267,16 +274,4 @@ func (x *Index) insert(ctx context.Context, rows []row, last row) error {
 
 func insertStatement(n int) string {
 	return "INSERT OR IGNORE INTO entry VALUES (?,?,?)" + strings.Repeat(",(?,?,?)", n-1)
-}
-
-func insertPolicies(ctx context.Context, tx *sql.Tx, rows []row) error {
-	for _, r := range rows {
-		if !r.policy {
-			continue
-		}
-		if _, err := tx.ExecContext(ctx, "INSERT OR IGNORE INTO policy VALUES (?)", int64(r.place.Index)); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -32,6 +32,14 @@ CREATE TABLE IF NOT EXISTS entry (
 CREATE TABLE IF NOT EXISTS policy (
 	idx INTEGER PRIMARY KEY    -- entries of the type of a Registration Policy
 );
+CREATE TABLE IF NOT EXISTS chain (
+	issuer TEXT NOT NULL,
+	name   TEXT NOT NULL,
+	idx    INTEGER NOT NULL,   -- of its last entry
+	id     BLOB NOT NULL,
+	seq    INTEGER NOT NULL,   -- in the chain
+	PRIMARY KEY (issuer, name)
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS state (
 	one  INTEGER PRIMARY KEY CHECK (one = 1),
 	next INTEGER NOT NULL,     -- the first entry that is not in the index
@@ -50,8 +58,11 @@ type Index struct {
 
 	filter filter
 
-	mu      sync.RWMutex
-	pending map[scitt.EntryID]tiles.Place // sequenced and not in the database yet
+	mu sync.RWMutex
+	// Sequenced and not in the database yet.
+	pending map[scitt.EntryID]tiles.Place
+	heads   map[chainKey]tiles.Head
+	log     Log // that is followed
 
 	fits   atomic.Bool           // the database is known to be of this log
 	failed atomic.Pointer[error] // why the follower does not get on
@@ -83,7 +94,7 @@ func open(ctx context.Context, path string) (*Index, error) {
 	}
 	db.SetMaxOpenConns(4)
 	db.SetMaxIdleConns(4)
-	x := &Index{db: db, pending: map[scitt.EntryID]tiles.Place{}}
+	x := &Index{db: db, pending: map[scitt.EntryID]tiles.Place{}, heads: map[chainKey]tiles.Head{}}
 	if err := x.load(ctx); err != nil {
 		db.Close()
 		return nil, fmt.Errorf("index %s: %w", path, err)

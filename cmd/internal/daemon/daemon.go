@@ -15,6 +15,7 @@ import (
 	"github.com/conmotion/conmotion/policy"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage"
+	"github.com/conmotion/conmotion/storage/artifact"
 	"github.com/conmotion/conmotion/storage/index"
 	"github.com/conmotion/conmotion/tiles"
 )
@@ -26,6 +27,12 @@ type Config struct {
 	// those of the log, or DefaultIssuer and what follows from it.
 	Issuer, Origin, DefaultIssuer string
 	Policy                        string // file of the first Registration Policy
+	// FirstStatement starts a new log without a policy: its first statement
+	// is its policy, and is accepted unchecked.
+	FirstStatement bool
+
+	ArtifactMaxSize, ArtifactQuota   int64  // bytes; 0 for no limit
+	ArtifactWriters, ArtifactReaders string // files of token hashes; "" for everybody
 
 	BatchMaxAge, CheckpointInterval, Wait time.Duration
 	BatchMaxSize, Pushback                uint
@@ -45,9 +52,11 @@ type Daemon struct {
 	// New says that the log was made just now.
 	New bool
 
-	dir   *storage.Dir
-	index *index.Index
-	log   *storage.Log
+	dir       *storage.Dir
+	index     *index.Index
+	log       *storage.Log
+	artifacts *artifact.Dir
+	founder   personality.Founder
 }
 
 // Open opens everything, and makes what is missing. It returns when the
@@ -87,11 +96,18 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 	}); err != nil {
 		return d, err
 	}
-	inForce, err := d.bootstrap(ctx, &c, personality.Founder{Issuer: id.Issuer, Origin: id.Origin, Key: k.receipt, Now: time.Now})
+	receiptKey, err := scitt.NewKey(k.receipt.Public())
 	if err != nil {
 		return d, err
 	}
-	receiptKey, err := scitt.NewKey(k.receipt.Public())
+	keys := scitt.KeySet{receiptKey}
+	handler, err := d.openArtifacts(&c, t)
+	if err != nil {
+		return d, err
+	}
+	c.FirstStatement = id.FirstStatement
+	d.founder = personality.Founder{Issuer: id.Issuer, Origin: id.Origin, Key: k.receipt, Now: time.Now}
+	inForce, err := d.bootstrap(ctx, &c, d.founder, &sources{d.index, d.artifacts, personality.PolicySubject(id.Origin), keys})
 	if err != nil {
 		return d, err
 	}
@@ -100,10 +116,11 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 		return d, err
 	}
 	d.Service, err = personality.New(personality.Config{
-		Issuer: id.Issuer, Origin: id.Origin, Keys: scitt.KeySet{receiptKey}, VKeys: k.vkeys, Policy: *inForce,
+		Issuer: id.Issuer, Origin: id.Origin, Keys: keys, VKeys: k.vkeys, Policy: *inForce,
 		Wait: c.Wait, RatePerSecond: c.Rate, Burst: c.Burst,
 		Log: d.log, Index: d.index, Files: http.Dir(dir.Public()),
 		Metrics: t.service, Logger: c.Logger,
+		Changed: d.writeConfiguration, Artifacts: handler,
 	})
 	if err != nil {
 		return d, err
@@ -144,24 +161,31 @@ func (d *Daemon) openLog(ctx context.Context, c *Config, o storage.Options) (err
 }
 
 // bootstrap finds the Registration Policy in the log, or registers the first.
-func (d *Daemon) bootstrap(ctx context.Context, c *Config, f personality.Founder) (*personality.InForce, error) {
+func (d *Daemon) bootstrap(ctx context.Context, c *Config, f personality.Founder, from *sources) (*personality.InForce, error) {
 	first, err := firstPolicy(c.Policy)
 	if err != nil {
 		return nil, err
 	}
-	logged, err := f.Bootstrap(ctx, d.log, d.index.Policies, first.Canonical())
+	document := first.Canonical()
+	if c.FirstStatement {
+		document = nil
+	}
+	logged, err := f.Bootstrap(ctx, d.log, d.index.Policies, document)
 	if err != nil {
 		return nil, err
 	}
 	d.New = logged.New
+	if logged.Statement == nil {
+		return &personality.InForce{Policy: awaiting{from}}, nil
+	}
 	p, err := policy.FromStatement(logged.Statement)
 	if err != nil {
 		return nil, fmt.Errorf("policy in force: entry %d: %w", logged.Index, err)
 	}
 	if c.Policy != "" && p.Hash() != first.Hash() {
-		c.Logger.Warn("--policy is not the policy in force, which stands in the log and is not changed by a restart", "file", c.Policy, "entry", logged.Index)
+		c.Logger.Warn("--policy is not the policy in force, which stands in the log and is not changed by a restart; see conmotion policy set", "file", c.Policy, "entry", logged.Index)
 	}
-	return &personality.InForce{Policy: admission{p}, Document: p.Canonical(), Index: logged.Index, ID: logged.Statement.ID()}, nil
+	return &personality.InForce{Policy: admission{from, p}, Index: logged.Index, ID: logged.Statement.ID()}, nil
 }
 
 func firstPolicy(path string) (*policy.Policy, error) {
@@ -179,14 +203,6 @@ func firstPolicy(path string) (*policy.Policy, error) {
 	return p, nil
 }
 
-// admission is a policy with the facts that it may ask for.
-type admission struct{ policy *policy.Policy }
-
-// Admit implements [personality.Policy].
-func (a admission) Admit(_ context.Context, s *scitt.Statement) error {
-	return a.policy.Admit(s, policy.NoFacts{})
-}
-
 // writeWellKnown puts the two well-known resources beside the tiles, so that
 // a plain file server is enough for every Relying Party.
 func (d *Daemon) writeWellKnown() error {
@@ -194,14 +210,18 @@ func (d *Daemon) writeWellKnown() error {
 	if err != nil {
 		return err
 	}
-	configuration, err := d.Configuration().Marshal()
-	if err != nil {
-		return err
-	}
 	if err := d.dir.WritePublic(tiles.KeysPath, set); err != nil {
 		return err
 	}
-	return d.dir.WritePublic(tiles.ConfigurationPath, configuration)
+	return d.writeConfiguration(d.Configuration())
+}
+
+func (d *Daemon) writeConfiguration(c *scitt.Configuration) error {
+	data, err := c.Marshal()
+	if err != nil {
+		return err
+	}
+	return d.dir.WritePublic(tiles.ConfigurationPath, data)
 }
 
 // PublicDir is the directory that any file server may show.
@@ -218,6 +238,9 @@ func (d *Daemon) Close() error {
 	}
 	if d.index != nil {
 		errs = append(errs, d.index.Close())
+	}
+	if d.artifacts != nil {
+		errs = append(errs, d.artifacts.Close())
 	}
 	return errors.Join(append(errs, d.dir.Close())...)
 }

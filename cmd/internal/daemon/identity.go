@@ -23,6 +23,8 @@ import (
 type identity struct {
 	Issuer string `json:"issuer"`
 	Origin string `json:"origin"`
+	// FirstStatement says that the log's first policy is not the service's.
+	FirstStatement bool `json:"first_statement,omitempty"`
 }
 
 const identityFile = "service.json"
@@ -47,13 +49,16 @@ func loadIdentity(dir *storage.Dir, c *Config) (identity, error) {
 	if c.Origin != "" && c.Origin != id.Origin {
 		return identity{}, fmt.Errorf("--origin %s: the log in %s is named %s; use another --dir for another log", c.Origin, c.Dir, id.Origin)
 	}
+	if c.FirstStatement && !id.FirstStatement {
+		return identity{}, fmt.Errorf("--bootstrap first-statement: the log in %s has its policy already", c.Dir)
+	}
 	return id, nil
 }
 
 // newIdentity settles who the service is. A crash before the file is there
 // leaves nothing; keys and log are made after it.
 func newIdentity(path string, c *Config) (identity, error) {
-	id := identity{c.Issuer, c.Origin}
+	id := identity{c.Issuer, c.Origin, c.FirstStatement}
 	if id.Issuer == "" {
 		id.Issuer = c.DefaultIssuer
 	}

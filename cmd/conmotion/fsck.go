@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/tiles"
+)
+
+func (a *app) fsck() *cobra.Command {
+	var vkeys []string
+	cmd := &cobra.Command{
+		Use: "fsck URL-or-DIR", Short: "Check a whole log",
+		Long: `Check every file of a log: the checkpoint's signatures, every entry, every tile
+of every level, and that the entries lead to the root that the checkpoint signs.
+It reads the whole log, which may be a directory or any file server.
+
+The checkpoint is verified with the keys of --vkey. Without it they are read
+from the same place as the log.`,
+		Example: `  conmotion fsck conmotion-data/public
+  conmotion fsck --vkey transparency.example+0a1b2c3d+AY... https://transparency.example`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.runFsck(cmd.Context(), args[0], vkeys) },
+	}
+	vkeyFlag(cmd, &vkeys)
+	return cmd
+}
+
+// mostProblems is how many problems are listed; all are counted.
+const mostProblems = 100
+
+// fsckReport is what fsck found.
+type fsckReport struct {
+	OK       bool     `json:"ok"`
+	Origin   string   `json:"origin,omitempty"`
+	Size     uint64   `json:"size"`
+	Root     string   `json:"root,omitempty"`
+	Signed   string   `json:"signed,omitempty"` // when, as RFC 3339
+	Receipts bool     `json:"receipts"`         // the checkpoint can make them
+	Count    int      `json:"problem_count"`
+	Problems []string `json:"problems"` // the first hundred
+}
+
+func (r *fsckReport) add(err error) {
+	r.Count++
+	if len(r.Problems) < mostProblems {
+		r.Problems = append(r.Problems, err.Error())
+	}
+}
+
+func (a *app) runFsck(ctx context.Context, location string, vkeys []string) error {
+	log, err := a.openStatic(ctx, location, vkeys)
+	if err != nil {
+		return err
+	}
+	report := &fsckReport{Problems: []string{}}
+	if err := a.check(ctx, log, report); err != nil {
+		return err
+	}
+	report.OK = report.Count == 0
+	if err := a.printFsck(report); err != nil {
+		return err
+	}
+	if !report.OK {
+		return bad(fmt.Errorf("the log is damaged: %d problems", report.Count))
+	}
+	return nil
+}
+
+// check fills the report. The error is about what kept it from looking.
+func (a *app) check(ctx context.Context, log *staticLog, report *fsckReport) error {
+	cp, err := log.Checkpoint(ctx)
+	if errors.Is(err, scitt.ErrCheckpoint) {
+		report.add(err)
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	report.Origin, report.Size, report.Root = cp.Origin, cp.Size, hex.EncodeToString(cp.Root)
+	if cp.Tree != nil {
+		report.Receipts, report.Signed = true, timeOf(cp.Tree.IssuedAt)
+	}
+	p := a.progress()
+	defer p.done()
+	err = tiles.Fsck(ctx, log.Source, cp, report.add, func(done uint64) {
+		p.show(func() string {
+			return fmt.Sprintf("checked %d of %d entries, %d problems", done, cp.Size, report.Count)
+		})
+	})
+	if errors.Is(err, tiles.ErrCorrupt) || isMissing(err) {
+		// A file that the checkpoint covers and that cannot be read.
+		report.add(err)
+		return nil
+	}
+	return err
+}
+
+func (a *app) printFsck(r *fsckReport) error {
+	if a.json {
+		return a.printJSON(r)
+	}
+	receipts := "yes"
+	if !r.Receipts {
+		receipts = "no: the checkpoint has no tree signature by a key that is known"
+	}
+	rows := [][]string{{"log", r.Origin}, {"entries", fmt.Sprint(r.Size)}, {"root", r.Root}, {"signed", r.Signed}, {"receipts", receipts}}
+	if r.Origin == "" {
+		rows = nil
+	}
+	for _, p := range r.Problems {
+		rows = append(rows, []string{"problem", p})
+	}
+	if r.Count > len(r.Problems) {
+		rows = append(rows, []string{"problem", fmt.Sprintf("and %d more", r.Count-len(r.Problems))})
+	}
+	result := "good: every entry, every tile and the root"
+	if !r.OK {
+		result = fmt.Sprintf("BAD: %d problems", r.Count)
+	}
+	return a.printRows(append(rows, []string{"result", result}))
+}

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"bytes"
+	"crypto"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/transparency-dev/formats/log"
+	"github.com/transparency-dev/formats/proof"
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/conmotion/conmotion/scitt"
+)
+
+// inspectText reads what is text.
+func inspectText(data []byte) []object {
+	switch {
+	case bytes.HasPrefix(data, []byte("c2sp.org/tlog-proof@")):
+		return inspectProof(data)
+	case bytes.HasPrefix(data, []byte("-----BEGIN ")):
+		return inspectPEM(data)
+	case bytes.HasPrefix(data, []byte("{")):
+		return inspectJSON(data)
+	case scitt.IsDIDJWK(string(data)):
+		key, err := scitt.ParseDIDJWK(strings.TrimSpace(string(data)))
+		if err != nil {
+			return []object{{"did:jwk", []fact{{"not read", err.Error()}}, ""}}
+		}
+		return []object{{"did:jwk", publicFacts(key), ""}}
+	}
+	return inspectCheckpoint(data)
+}
+
+func inspectJSON(data []byte) []object {
+	var pretty bytes.Buffer
+	if json.Indent(&pretty, data, "", "  ") != nil {
+		return nil
+	}
+	body := clean(strings.TrimSpace(pretty.String())) // an escape of clean is one in JSON too
+	if c, err := scitt.ParseConfiguration(data); err == nil {
+		return []object{{"Transparency Configuration", configurationFacts(c), body}}
+	}
+	if key, err := scitt.ParseJWK(data); err == nil {
+		return []object{{"JSON Web Key", publicFacts(key), body}}
+	}
+	return []object{{"JSON", nil, body}}
+}
+
+// inspectCheckpoint reads a checkpoint (C2SP tlog-checkpoint) without keys.
+func inspectCheckpoint(data []byte) []object {
+	_, err := note.Open(data, note.VerifierList())
+	unverified, ok := errors.AsType[*note.UnverifiedNoteError](err)
+	if !ok {
+		return nil
+	}
+	var cp log.Checkpoint
+	extension, err := cp.Unmarshal([]byte(unverified.Note.Text))
+	if err != nil {
+		return nil
+	}
+	o := object{"checkpoint, not verified", []fact{
+		{"origin", cp.Origin}, {"size", fmt.Sprint(cp.Size)}, {"root", hex.EncodeToString(cp.Hash)}, {"extension", string(extension)},
+	}, ""}
+	var trees []object
+	for i, sig := range unverified.Note.UnverifiedSigs {
+		name := fmt.Sprintf("signature %d", i+1)
+		raw, err := base64.StdEncoding.DecodeString(sig.Base64)
+		if err != nil || len(raw) < 5 {
+			continue // note.Open takes no such line
+		}
+		value := fmt.Sprintf("by %s, key id %08x, %s", sig.Name, sig.Hash, signatureKind(raw[4:]))
+		o.facts = append(o.facts, fact{name, value})
+		if isSign1(raw[4:]) && wellFormed(raw[4:]) {
+			tree := inspectSign1(raw[4:])
+			tree.kind = name + ": " + tree.kind
+			trees = append(trees, tree)
+		}
+	}
+	return append([]object{o}, trees...)
+}
+
+// signatureKind says what a signature on a note looks like. Only the key
+// would tell for sure.
+func signatureKind(sig []byte) string {
+	if t, err := scitt.ParseTreeSignature(sig); err == nil {
+		return fmt.Sprintf("tree signature for receipts, %s, of %s", scitt.AlgorithmName(t.Algorithm), timeOf(t.IssuedAt))
+	}
+	switch len(sig) {
+	case 64:
+		return "64 bytes, as of Ed25519"
+	case 72:
+		return "72 bytes, as of a cosignature"
+	}
+	return fmt.Sprintf("%d bytes", len(sig))
+}
+
+func inspectProof(data []byte) []object {
+	var p proof.TLogProof
+	if err := p.Unmarshal(data); err != nil {
+		return []object{{"tlog-proof", []fact{{"not read", err.Error()}}, ""}}
+	}
+	o := object{"tlog-proof, not verified", []fact{{"leaf index", fmt.Sprint(p.Index)}}, ""}
+	for i, h := range p.Hashes {
+		o.facts = append(o.facts, fact{fmt.Sprintf("hash %d", i+1), hex.EncodeToString(h[:])})
+	}
+	return append([]object{o}, inspectCheckpoint(p.Checkpoint)...)
+}
+
+// inspectPEM reads a key or a certificate.
+func inspectPEM(data []byte) []object {
+	block, _ := pem.Decode(data)
+	if block == nil {
+		return nil
+	}
+	kind := strings.ToLower(block.Type)
+	var public crypto.PublicKey
+	key, err := scitt.ParsePrivateKey(data)
+	if err == nil {
+		kind, public = "private key, of which only the public part is shown", key.Public()
+	} else {
+		public, err = scitt.ParsePublicKey(data)
+	}
+	if err != nil {
+		return []object{{kind, []fact{{"not read", err.Error()}}, ""}}
+	}
+	facts := publicFacts(public)
+	if block.Type == "CERTIFICATE" {
+		facts = append(facts, fact{"subject", certificateNote(leaf{bytes: block.Bytes})})
+	}
+	return []object{{kind, facts, ""}}
+}
+
+func publicFacts(public crypto.PublicKey) []fact {
+	did, err := scitt.DIDJWK(public)
+	if err != nil {
+		return []fact{{"not read", err.Error()}}
+	}
+	return append(keyFacts(scitt.KeySet{{Public: public}}), fact{"did:jwk", did})
+}

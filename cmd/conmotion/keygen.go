@@ -1,0 +1,84 @@
+package main
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/conmotion/conmotion/scitt"
+)
+
+func (a *app) keygen() *cobra.Command {
+	var out, alg string
+	cmd := &cobra.Command{
+		Use: "keygen --out FILE", Short: "Make an issuer's signing key",
+		Long: `Make a signing key and print the issuer that it stands for: a did:jwk, an
+identifier that carries its own public key, so that anybody can verify what it
+signs. The file holds the private key (PKCS#8 PEM, mode 0600); an existing file
+is never replaced.`,
+		Example: `  conmotion keygen --out issuer.pem
+  conmotion keygen --out issuer.pem --alg EdDSA`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error { return a.runKeygen(out, alg) },
+	}
+	cmd.Flags().StringVar(&out, "out", "", "file for the private key")
+	cmd.Flags().StringVar(&alg, "alg", "ES256", "signing algorithm: ES256, ES384 or EdDSA")
+	require(cmd, "out")
+	return cmd
+}
+
+func (a *app) runKeygen(out, alg string) error {
+	key, err := scitt.GenerateKey(alg)
+	if err != nil {
+		return usage(err)
+	}
+	issuer, err := scitt.DIDJWK(key.Public())
+	if err != nil {
+		return err
+	}
+	kid, err := scitt.Thumbprint(key.Public())
+	if err != nil {
+		return err
+	}
+	pem, err := scitt.MarshalPrivateKey(key)
+	if err != nil {
+		return err
+	}
+	if err := createFile(out, pem); err != nil {
+		return err
+	}
+	a.notice("wrote %s: private key for %s, to be kept secret", out, alg)
+	if a.json {
+		return a.printJSON(map[string]string{"issuer": issuer, "algorithm": alg, "kid": hex.EncodeToString(kid), "file": out})
+	}
+	fmt.Fprintln(a.stdout, issuer)
+	return nil
+}
+
+// createFile makes a private file that is not there yet. A crash within
+// leaves a file with a part of the key, which no command accepts and which
+// has to be removed before the next try.
+func createFile(path string, data []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("%s is there already, and a key is never replaced; choose another name", path)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+// require marks flags that must be there.
+func require(cmd *cobra.Command, flags ...string) {
+	for _, name := range flags {
+		if err := cmd.MarkFlagRequired(name); err != nil {
+			panic(err) // the flag does not exist: a mistake in this file
+		}
+	}
+}

@@ -1,0 +1,181 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"text/tabwriter"
+	"time"
+	"unicode"
+)
+
+// notice tells the person at the terminal something that is not data.
+func (a *app) notice(format string, args ...any) {
+	fmt.Fprintln(a.stderr, clean(fmt.Sprintf(format, args...)))
+}
+
+// printJSON prints one indented document.
+func (a *app) printJSON(v any) error {
+	enc := json.NewEncoder(a.stdout)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
+// printJSONLine prints a document on one line, for a sequence of them.
+func (a *app) printJSONLine(v any) error {
+	enc := json.NewEncoder(a.stdout)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
+// printRows prints aligned columns. A row that ends with nothing is left out.
+func (a *app) printRows(rows [][]string) error {
+	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+	for _, row := range rows {
+		if row[len(row)-1] == "" {
+			continue
+		}
+		for i := range row {
+			row[i] = clean(row[i])
+		}
+		fmt.Fprintln(w, strings.Join(row, "\t"))
+	}
+	return w.Flush()
+}
+
+// clean makes text that came from outside harmless to a terminal: control
+// characters, and marks that change the direction of writing, are shown as
+// what they are.
+func clean(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		switch {
+		case r == '\n' || r == ' ' || unicode.IsPrint(r):
+			b.WriteRune(r)
+		default:
+			fmt.Fprintf(&b, "\\u%04x", r)
+		}
+	}
+	return b.String()
+}
+
+// progress shows how far a long job is, at most a few times a second on a
+// terminal and every few seconds elsewhere. It is safe for concurrent use.
+type progress struct {
+	out      io.Writer
+	terminal bool
+	start    time.Time
+
+	mu    sync.Mutex
+	shown time.Time
+	width int
+}
+
+func (a *app) progress() *progress {
+	p := &progress{out: a.stderr, start: time.Now(), shown: time.Now()}
+	if f, ok := a.stderr.(*os.File); ok {
+		info, err := f.Stat()
+		p.terminal = err == nil && info.Mode()&os.ModeCharDevice != 0
+	}
+	return p
+}
+
+// show shows what line gives, when it is time to.
+func (p *progress) show(line func() string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	every := 5 * time.Second
+	if p.terminal {
+		every = 200 * time.Millisecond
+	}
+	if time.Since(p.shown) < every {
+		return
+	}
+	p.shown = time.Now()
+	text := line()
+	if !p.terminal {
+		fmt.Fprintln(p.out, text)
+		return
+	}
+	fmt.Fprintf(p.out, "\r%-*s", p.width, text)
+	p.width = len(text)
+}
+
+// done takes the line away again.
+func (p *progress) done() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.width > 0 {
+		fmt.Fprintf(p.out, "\r%*s\r", p.width, "")
+		p.width = 0
+	}
+}
+
+// readInput reads a file, or standard input for "-".
+func (a *app) readInput(path string) ([]byte, error) {
+	if path == "-" {
+		data, err := io.ReadAll(a.stdin)
+		if err != nil {
+			return nil, fmt.Errorf("standard input: %w", err)
+		}
+		return data, nil
+	}
+	return os.ReadFile(path)
+}
+
+// readFileFlag reads the file that a flag names.
+func readFileFlag(flag, path string) ([]byte, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("--%s: %w", flag, err)
+	}
+	return data, nil
+}
+
+// writeOutput replaces a file in one step, or writes to standard output for
+// "-". A crash leaves the old file or the new one, never a part, and perhaps
+// a temporary file beside it whose name begins with a dot.
+func (a *app) writeOutput(path string, data []byte) (err error) {
+	if path == "-" {
+		_, err := a.stdout.Write(data)
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+			os.Remove(f.Name())
+			err = fmt.Errorf("write %s: %w", path, err)
+		}
+	}()
+	if err = f.Chmod(0o644); err != nil {
+		return err
+	}
+	if _, err = f.Write(data); err != nil {
+		return err
+	}
+	// The name must not reach the disk before the content.
+	if err = f.Sync(); err != nil {
+		return err
+	}
+	if err = f.Close(); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
+
+// timeOf writes a NumericDate for people; 0 means that there is none.
+func timeOf(seconds int64) string {
+	if seconds == 0 {
+		return ""
+	}
+	return time.Unix(seconds, 0).UTC().Format(time.RFC3339)
+}

@@ -1,0 +1,129 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/tiles"
+)
+
+// app is what every command has: where to read and write, and the flags that
+// all of them share.
+type app struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	json           bool
+}
+
+// commands makes every command of the tool.
+func (a *app) commands() []*cobra.Command {
+	return []*cobra.Command{
+		a.keygen(), a.sign(), a.submit(), a.receipt(), a.verify(), a.inspect(), a.fsck(), a.bench(),
+	}
+}
+
+const rootLong = `conmotion makes Signed Statements, registers them with a SCITT Transparency
+Service, and verifies what comes back, with the service or without it.
+
+Data goes to standard output, notices and progress to standard error. The exit
+code is 0 when all is well, 1 when the thing that was checked is bad or was
+refused, and 2 for a wrong flag, a missing file or a service out of reach.`
+
+const rootExample = `  conmotion keygen --out issuer.pem
+  conmotion sign --key issuer.pem --sub my-first-asset --out s.cose README.md
+  conmotion submit --log http://127.0.0.1:8080 --out transparent.cose s.cose
+  conmotion verify --log http://127.0.0.1:8080 --payload README.md transparent.cose`
+
+func (a *app) root() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "conmotion", Short: "Make, register and verify SCITT statements", Long: rootLong, Example: rootExample,
+		SilenceUsage: true, SilenceErrors: true,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.CompletionOptions.HiddenDefaultCmd = true
+	cmd.PersistentFlags().BoolVar(&a.json, "json", false, "print JSON, for programs")
+	cmd.SetIn(a.stdin)
+	cmd.SetOut(a.stdout)
+	cmd.SetErr(a.stderr)
+	cmd.AddCommand(a.commands()...)
+	return cmd
+}
+
+// Exit codes.
+const (
+	exitGood  = 0
+	exitBad   = 1 // the thing that was checked is bad, or was refused
+	exitUsage = 2 // wrong usage, or input and output that failed
+)
+
+// coded is an error with its exit code, for where its kind does not tell.
+type coded struct {
+	error
+	code int
+}
+
+func (c coded) Unwrap() error { return c.error }
+
+// usage marks an error as the fault of how the tool was called.
+func usage(err error) error {
+	if err == nil {
+		return nil
+	}
+	return coded{err, exitUsage}
+}
+
+// bad marks an error as the verdict on what was checked.
+func bad(err error) error { return coded{err, exitBad} }
+
+// exitCode says what kind of an error it is.
+func exitCode(err error) int {
+	if c, ok := errors.AsType[coded](err); ok {
+		return c.code
+	}
+	if p, ok := errors.AsType[*scitt.Problem](err); ok {
+		if p.Status < http.StatusInternalServerError && p.Status != http.StatusTooManyRequests {
+			return exitBad
+		}
+		return exitUsage
+	}
+	for _, verdict := range []error{
+		tiles.ErrCorrupt, scitt.ErrMalformed, scitt.ErrAlgorithm, scitt.ErrNoKeyID, scitt.ErrPayloadMissing,
+		scitt.ErrTooLarge, scitt.ErrSignature, scitt.ErrUnknownKey, scitt.ErrProof, scitt.ErrCheckpoint,
+	} {
+		if errors.Is(err, verdict) {
+			return exitBad
+		}
+	}
+	return exitUsage
+}
+
+// run runs the tool with these arguments and gives its exit code.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
+	root := a.root()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitGood
+	}
+	fmt.Fprintln(stderr, "conmotion:", clean(err.Error()))
+	return exitCode(err)
+}
+
+// httpClient makes requests to one service, several at a time.
+func httpClient(concurrency int) *http.Client {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.MaxIdleConnsPerHost = concurrency
+	return &http.Client{Transport: t, Timeout: time.Minute}
+}
+
+func isMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) }

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"bufio"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"math/big"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/conmotion/conmotion/scitt"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"conmotion": func() { os.Exit(Main()) }})
+}
+
+// TestScripts runs testdata/script against a real service. Beside the usual
+// commands the scripts have:
+//
+//	service start [flags]   starts conmotiond; $LOG is its URL, $FILES its public
+//	                        directory, and $OTHER_VKEY the key of another log
+//	service stop            stops it as an operator would, and expects a clean end
+//	exit CODE command...    runs a command that ends with this exit code
+//	flip FILE OFFSET        changes one byte of a file; a negative offset counts from the end
+//	certificates            makes signer.pem, chain.pem and roots.pem, and other-roots.pem that lead nowhere
+func TestScripts(t *testing.T) {
+	daemon := filepath.Join(t.TempDir(), "conmotiond")
+	if out, err := exec.Command("go", "build", "-o", daemon, "../conmotiond").CombinedOutput(); err != nil {
+		t.Fatalf("build conmotiond: %v\n%s", err, out)
+	}
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		Setup: func(env *testscript.Env) error {
+			env.Values[serviceKey{}] = &service{daemon: daemon}
+			env.Setenv("FILES", filepath.Join(env.WorkDir, "log", "public"))
+			// The race detector otherwise sleeps a second at each exit.
+			env.Setenv("GORACE", "atexit_sleep_ms=0")
+			// The key of a log that no script runs.
+			public, _, err := ed25519.GenerateKey(rand.Reader)
+			if err != nil {
+				return err
+			}
+			vkey, err := note.NewEd25519VerifierKey("other.example", public)
+			env.Setenv("OTHER_VKEY", vkey)
+			return err
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"service":      cmdService,
+			"exit":         cmdExit,
+			"flip":         cmdFlip,
+			"certificates": cmdCertificates,
+		},
+	})
+}
+
+type serviceKey struct{}
+
+// service is the conmotiond of one script.
+type service struct {
+	daemon  string
+	running *exec.Cmd
+}
+
+func cmdService(ts *testscript.TestScript, _ bool, args []string) {
+	s := ts.Value(serviceKey{}).(*service)
+	switch {
+	case len(args) > 0 && args[0] == "start" && s.running == nil:
+		url, err := s.start(ts.MkAbs("log"), args[1:])
+		ts.Check(err)
+		ts.Setenv("LOG", url)
+		ts.Defer(func() { ts.Check(s.stop()) })
+	case len(args) == 1 && args[0] == "stop" && s.running != nil:
+		ts.Check(s.stop())
+	default:
+		ts.Fatalf("usage: service start [flags] | service stop")
+	}
+}
+
+// start waits until the service says where it is.
+func (s *service) start(dir string, flags []string) (url string, err error) {
+	flags = append([]string{"--listen", "127.0.0.1:0", "--dir", dir, "--checkpoint-interval", "100ms"}, flags...)
+	cmd := exec.Command(s.daemon, flags...)
+	var stderr strings.Builder
+	cmd.Stderr = &stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return "", err
+	}
+	if err := cmd.Start(); err != nil {
+		return "", err
+	}
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		if fields := strings.Fields(lines.Text()); len(fields) == 2 && fields[0] == "service" {
+			s.running = cmd
+			return fields[1], nil
+		}
+	}
+	return "", fmt.Errorf("conmotiond: %w\n%s", cmd.Wait(), stderr.String())
+}
+
+func (s *service) stop() error {
+	if s.running == nil {
+		return nil
+	}
+	cmd := s.running
+	s.running = nil
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	return cmd.Wait()
+}
+
+func cmdExit(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) < 2 {
+		ts.Fatalf("usage: exit CODE command...")
+	}
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	err = ts.Exec(args[1], args[2:]...)
+	got := 0
+	if e, ok := errors.AsType[*exec.ExitError](err); ok {
+		got = e.ExitCode()
+	} else {
+		ts.Check(err)
+	}
+	if got != want {
+		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+func cmdFlip(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: flip FILE OFFSET")
+	}
+	path := ts.MkAbs(args[0])
+	data, err := os.ReadFile(path)
+	ts.Check(err)
+	offset, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	if offset < 0 {
+		offset += len(data)
+	}
+	data[offset] ^= 1
+	ts.Check(os.WriteFile(path, data, 0o644))
+}
+
+func cmdCertificates(ts *testscript.TestScript, _ bool, args []string) {
+	now := time.Now()
+	make1 := func(name string, parent *x509.Certificate, parentKey *ecdsa.PrivateKey) (*x509.Certificate, *ecdsa.PrivateKey) {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		ts.Check(err)
+		t := &x509.Certificate{
+			SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name},
+			NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour),
+			IsCA: parent == nil, BasicConstraintsValid: true,
+			KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+		}
+		if parent == nil {
+			parent, parentKey = t, key
+		}
+		der, err := x509.CreateCertificate(rand.Reader, t, parent, &key.PublicKey, parentKey)
+		ts.Check(err)
+		cert, err := x509.ParseCertificate(der)
+		ts.Check(err)
+		return cert, key
+	}
+	write := func(name string, data []byte) { ts.Check(os.WriteFile(ts.MkAbs(name), data, 0o600)) }
+	certPEM := func(c *x509.Certificate) []byte {
+		return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
+	}
+	root, rootKey := make1("Root", nil, nil)
+	signer, key := make1("Signer", root, rootKey)
+	private, err := scitt.MarshalPrivateKey(key)
+	ts.Check(err)
+	stranger, _ := make1("Stranger", nil, nil)
+	write("roots.pem", certPEM(root))
+	write("other-roots.pem", certPEM(stranger))
+	write("chain.pem", certPEM(signer))
+	write("signer.pem", private)
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/conmotion/conmotion/scitt"
+)
+
+// signFlags are the flags of sign.
+type signFlags struct {
+	scitt.SignOptions
+	key, chain, iat, out string
+}
+
+func (a *app) sign() *cobra.Command {
+	var f signFlags
+	cmd := &cobra.Command{
+		Use: "sign --key FILE --sub SUBJECT --out FILE PAYLOAD", Short: "Sign a statement about a file",
+		Long: `Sign a file as a Signed Statement (RFC 9943). The file goes into the statement,
+which a log stores for everybody to read; with --hash only its SHA-256 does
+(RFC 9995), which is right for content that is large or private.
+
+The issuer is the did:jwk of the key unless --iss names another. With --x5chain
+the statement carries a certificate chain, the signer's certificate first, in
+place of the key identifier. Its certificates are judged at the time that the
+statement was signed, so --iat cannot be "none" then.
+
+PAYLOAD is a file, or "-" for standard input.`,
+		Example: `  conmotion sign --key issuer.pem --sub my-asset --content-type text/plain --out s.cose notes.txt
+
+  # only the hash of a large file
+  conmotion sign --key issuer.pem --sub image --hash --location https://example.com/image.iso --out s.cose image.iso
+
+  # with a certificate chain
+  conmotion sign --key signer.pem --x5chain chain.pem --iss https://vendor.example --sub image --out s.cose image.iso`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error { return a.runSign(f, args[0]) },
+	}
+	fl := cmd.Flags()
+	fl.StringVar(&f.key, "key", "", "file with the private key, from keygen")
+	fl.StringVar(&f.Subject, "sub", "", "subject: what the statement is about")
+	fl.StringVar(&f.Issuer, "iss", "", "issuer (default: the did:jwk of the key)")
+	fl.StringVar(&f.ContentType, "content-type", "", "media type of the payload")
+	fl.StringVar(&f.Type, "type", "", "media type of the statement itself (typ, RFC 9596)")
+	fl.BoolVar(&f.Hash, "hash", false, "sign the SHA-256 of the payload in place of the payload")
+	fl.StringVar(&f.Location, "location", "", "URL where the payload can be found; with --hash")
+	fl.StringVar(&f.chain, "x5chain", "", "PEM file with the signer's certificate and those above it")
+	fl.StringVar(&f.iat, "iat", "now", `time of signing: "now", a time such as 2026-07-01T12:00:00Z, or "none"`)
+	fl.StringVar(&f.out, "out", "", `file for the statement, or "-"`)
+	require(cmd, "key", "sub", "out")
+	return cmd
+}
+
+func (a *app) runSign(f signFlags, path string) error {
+	pem, err := readFileFlag("key", f.key)
+	if err != nil {
+		return err
+	}
+	key, err := scitt.ParsePrivateKey(pem)
+	if err != nil {
+		return usage(fmt.Errorf("--key %s: %w", f.key, err))
+	}
+	if f.IssuedAt, err = parseIssuedAt(f.iat, time.Now()); err != nil {
+		return err
+	}
+	if f.chain != "" {
+		if f.iat == "none" {
+			return usage(fmt.Errorf("--x5chain needs a time of signing, at which the certificates are judged"))
+		}
+		if pem, err = readFileFlag("x5chain", f.chain); err != nil {
+			return err
+		}
+		if f.X5Chain, err = scitt.ParseCertificates(pem); err != nil {
+			return usage(fmt.Errorf("--x5chain %s: %w", f.chain, err))
+		}
+	}
+	payload, err := a.readInput(path)
+	if err != nil {
+		return err
+	}
+	data, err := scitt.SignStatement(key, f.SignOptions, payload)
+	if err != nil {
+		return usage(fmt.Errorf("sign: %w", err))
+	}
+	if err := a.writeOutput(f.out, data); err != nil {
+		return err
+	}
+	st, err := scitt.ParseStatement(data)
+	if err != nil {
+		return err
+	}
+	switch {
+	case f.out == "-":
+		a.notice("entry id %s", st.ID())
+	case a.json:
+		return a.printJSON(map[string]any{
+			"file": f.out, "entry_id": st.ID().String(), "issuer": st.Issuer, "subject": st.Subject,
+			"algorithm": scitt.AlgorithmName(st.Algorithm), "hash_envelope": st.Envelope != nil,
+		})
+	default:
+		return a.printRows([][]string{{"wrote", f.out}, {"entry id", st.ID().String()}, {"issuer", st.Issuer}, {"subject", st.Subject}})
+	}
+	return nil
+}
+
+func parseIssuedAt(iat string, now time.Time) (time.Time, error) {
+	switch iat {
+	case "now":
+		return now, nil
+	case "none":
+		return time.Time{}, nil
+	}
+	at, err := time.Parse(time.RFC3339, iat)
+	if err != nil {
+		return at, usage(fmt.Errorf("--iat %q is neither now, none nor a time such as 2026-07-01T12:00:00Z", iat))
+	}
+	return at, nil
+}

@@ -1,0 +1,146 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/transparency-dev/merkle/rfc6962"
+
+	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/storage"
+	"github.com/conmotion/conmotion/tiles"
+)
+
+// staticFiles makes a log of these statements, without a service, and gives
+// its public directory.
+func staticFiles(t *testing.T, keys *testlog.Keys, statements []*scitt.Statement) string {
+	t.Helper()
+	dir := testlog.Must(storage.OpenDir(t.TempDir()))(t)
+	log := testlog.Must(storage.Open(t.Context(), dir, keys.Options()))(t)
+	var last uint64
+	var waits []func(context.Context) (uint64, bool, error)
+	for _, st := range statements {
+		waits = append(waits, testlog.Must(log.Append(t.Context(), st.Entry()))(t))
+	}
+	for i, wait := range waits {
+		index, _, err := wait(t.Context())
+		if err != nil || index != uint64(i) {
+			t.Fatalf("entry %d is at %d: %v", i, index, err)
+		}
+		last = index
+	}
+	testlog.Must(log.Await(t.Context(), last))(t)
+	set := testlog.Must(keys.KeySet(t).Marshal())(t)
+	if err := errors.Join(dir.WritePublic(tiles.KeysPath, set), log.Close(t.Context()), dir.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return dir.Public()
+}
+
+func statement(t *testing.T, subject string) *scitt.Statement {
+	t.Helper()
+	return testlog.Must(scitt.ParseStatement(testlog.Statement(t, testlog.Key(t, "EdDSA"), subject, []byte(subject))))(t)
+}
+
+func TestFindStatement(t *testing.T) {
+	keys := testlog.NewKeys(t)
+	var statements []*scitt.Statement
+	for i := range 600 {
+		statements = append(statements, statement(t, fmt.Sprint(i)))
+	}
+	files := staticFiles(t, keys, statements)
+	a := &app{stderr: io.Discard}
+	log := testlog.Must(a.openStatic(t.Context(), files, keys.VKeys))(t)
+	view := testlog.Must(log.Latest(t.Context()))(t)
+	for _, want := range []uint64{0, 1, 255, 256, 511, 512, 599} {
+		index, found, err := a.findStatement(t.Context(), view, statements[want])
+		if err != nil || !found || index != want {
+			t.Errorf("statement %d: index %d, found %t, error %v", want, index, found, err)
+		}
+	}
+	if _, found, err := a.findStatement(t.Context(), view, statement(t, "x")); found || err != nil {
+		t.Errorf("found %t, error %v", found, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, _, err := a.findStatement(ctx, view, statement(t, "x")); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+}
+
+// A log that signs two histories gives receipts that verify. Only the look at
+// the log tells.
+func TestVerifySeesFork(t *testing.T) {
+	keys := testlog.NewKeys(t)
+	first, second := statement(t, "first"), statement(t, "second")
+	files := staticFiles(t, keys, []*scitt.Statement{first, second, statement(t, "third")})
+
+	receipt := func(other []byte) []byte {
+		root := rfc6962.DefaultHasher.HashChildren(scitt.LeafHash(first.Entry()), other)
+		tree := testlog.Must(scitt.SignTree(keys.Receipt, testlog.Issuer, testlog.Origin, time.Unix(1e9, 0), root))(t)
+		return tree.Receipt(&scitt.InclusionProof{Size: 2, Index: 0, Path: [][]byte{other}})
+	}
+	for name, tc := range map[string]struct {
+		transparent []byte
+		result      string
+		detail      string
+	}{
+		"an older tree of this log": {scitt.AttachReceipts(first, receipt(scitt.LeafHash(second.Entry()))), resultOK, "entry 0 of 3"},
+		"another history":           {scitt.AttachReceipts(first, receipt(make([]byte, 32))), resultBad, "does not extend"},
+		"no receipt of this log":    {first.Entry(), resultOK, "entry 0 of 3"},
+		"not in the log":            {statement(t, "never").Entry(), resultBad, "does not hold the statement"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "s.cose")
+			if err := os.WriteFile(path, tc.transparent, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			args := []string{"verify", "--json", "--static", files, path}
+			for _, vkey := range keys.VKeys {
+				args = append(args, "--vkey", vkey)
+			}
+			got := runTool(t, args...)
+			var report verifyReport
+			if err := json.Unmarshal([]byte(got.stdout), &report); err != nil {
+				t.Fatalf("%v in %q, %s", err, got.stdout, got.stderr)
+			}
+			c := report.Checks[len(report.Checks)-1]
+			if c.Check != "log now" || c.Result != tc.result || !strings.Contains(c.Detail, tc.detail) {
+				t.Errorf("got %+v", c)
+			}
+			if tc.result == resultBad && got.code != exitBad {
+				t.Errorf("exit code %d", got.code)
+			}
+		})
+	}
+}
+
+// On a terminal progress is one line that is written over and taken away.
+func TestProgress(t *testing.T) {
+	var out bytes.Buffer
+	p := &progress{out: &out, terminal: true}
+	p.show(func() string { return "1 of 2" })
+	p.show(func() string { return "too soon" })
+	p.done()
+	if got := out.String(); got != "\r1 of 2\r      \r" {
+		t.Errorf("wrote %q", got)
+	}
+	out.Reset()
+	p = &progress{out: &out}
+	p.show(func() string { return "1 of 2" })
+	p.show(func() string { return "too soon" })
+	p.done()
+	if got := out.String(); got != "1 of 2\n" {
+		t.Errorf("wrote %q", got)
+	}
+}

@@ -1,0 +1,364 @@
+package main
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/conmotion/conmotion/scitt"
+)
+
+// verifyFlags are the flags of verify.
+type verifyFlags struct {
+	log, static, keys                 string
+	payload, leaf, issuerKey, rootCAs string
+	receipts, vkeys                   []string
+}
+
+func (a *app) verify() *cobra.Command {
+	var f verifyFlags
+	cmd := &cobra.Command{
+		Use: "verify [--log URL | --static URL-or-DIR | --keys FILE] TRANSPARENT", Short: "Verify a Transparent Statement",
+		Long: `Verify a Transparent Statement: the issuer's signature, and that each receipt
+proves that the statement is in a log. It says what was checked, what was not,
+and why something failed. The exit code is 0 only when the signature and at
+least one receipt verify and nothing failed.
+
+Whose receipts count: with --keys those of the keys in a file (a COSE Key Set
+such as /.well-known/scitt-keys, a COSE_Key, or PEM), fully offline; with --log
+those of the keys that a service publishes; with --static those of the keys
+beside the log's files, and then the entry is also checked against the log's
+current checkpoint.
+
+The issuer's key is the one in its did:jwk. For other issuers give --issuer-key,
+or --roots for a statement with x5chain: its certificates are judged at the time
+that the statement was signed.
+
+Logs differ in what they hash for a statement: this project's log the statement
+itself (entry), some others its SHA-256 (digest). Both are tried unless --leaf
+says which.`,
+		Example: `  conmotion verify --log http://127.0.0.1:8080 --payload README.md transparent.cose
+
+  # offline, with saved keys
+  curl -o scitt-keys.cbor http://127.0.0.1:8080/.well-known/scitt-keys
+  conmotion verify --keys scitt-keys.cbor transparent.cose
+
+  # a statement and its receipt in two files, made by another service
+  conmotion verify --keys log-key.pub --issuer-key issuer-key.pub --leaf digest --receipt receipt.cose statement.cose`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.runVerify(cmd.Context(), f, args[0]) },
+	}
+	fl := cmd.Flags()
+	fl.StringVar(&f.log, "log", "", "URL of the Transparency Service, for its keys")
+	fl.StringVar(&f.static, "static", "", "URL or directory with the log's files")
+	fl.StringVar(&f.keys, "keys", "", "file with the log's keys")
+	fl.StringVar(&f.payload, "payload", "", "file that the statement should be about")
+	fl.StringVar(&f.leaf, "leaf", "", "what the log hashes: entry or digest (default: either)")
+	fl.StringVar(&f.issuerKey, "issuer-key", "", "file with the issuer's public key: PEM, JWK or COSE_Key")
+	fl.StringVar(&f.rootCAs, "roots", "", "PEM file with the trusted roots of x5chain")
+	fl.StringArrayVar(&f.receipts, "receipt", nil, "file with a receipt that the statement does not carry; once for each")
+	vkeyFlag(cmd, &f.vkeys)
+	cmd.MarkFlagsMutuallyExclusive("log", "static", "keys")
+	cmd.MarkFlagsMutuallyExclusive("log", "vkey")
+	cmd.MarkFlagsMutuallyExclusive("keys", "vkey")
+	return cmd
+}
+
+// finding is the outcome of one check.
+type finding struct {
+	Check  string `json:"check"`
+	Result string `json:"result"` // ok, failed or not checked
+	Detail string `json:"detail"`
+}
+
+const (
+	resultOK         = "ok"
+	resultBad        = "failed"
+	resultNotChecked = "not checked"
+)
+
+// verifyReport is what verify found.
+type verifyReport struct {
+	Verified bool      `json:"verified"`
+	Error    string    `json:"error,omitempty"`
+	EntryID  string    `json:"entry_id,omitempty"`
+	Issuer   string    `json:"issuer,omitempty"`
+	Subject  string    `json:"subject,omitempty"`
+	Signed   string    `json:"issued_at,omitempty"`
+	Checks   []finding `json:"checks"`
+}
+
+// verification is one run of verify.
+type verification struct {
+	*app
+	verifyFlags
+	files  *staticLog // with --static
+	roots  *x509.CertPool
+	report verifyReport
+}
+
+func (a *app) runVerify(ctx context.Context, f verifyFlags, path string) error {
+	v := &verification{app: a, verifyFlags: f, report: verifyReport{Checks: []finding{}}}
+	data, err := a.readInput(path)
+	if err != nil {
+		return err
+	}
+	verdict, err := v.run(ctx, data)
+	if err != nil {
+		return err
+	}
+	v.report.Verified = verdict == nil
+	if verdict != nil {
+		v.report.Error = verdict.Error()
+	}
+	if err := v.print(); err != nil {
+		return err
+	}
+	if verdict != nil {
+		return bad(fmt.Errorf("%s is not verified: %w", path, verdict))
+	}
+	return nil
+}
+
+// run makes all checks. The verdict is nil when the statement is verified;
+// the error is about what kept it from looking.
+func (v *verification) run(ctx context.Context, data []byte) (verdict, err error) {
+	verifier, err := v.verifier()
+	if err != nil {
+		return nil, err
+	}
+	t, err := v.trust(ctx)
+	if err != nil {
+		return nil, err
+	}
+	st, verdict := scitt.DecodeStatement(data)
+	if verdict != nil {
+		v.found("form", resultBad, "%v", verdict)
+		return verdict, nil
+	}
+	receipts := st.Receipts
+	for _, path := range v.receipts {
+		r, err := readFileFlag("receipt", path)
+		if err != nil {
+			return nil, err
+		}
+		receipts = append(receipts, r)
+	}
+	if len(receipts) > len(st.Receipts) {
+		data = scitt.AttachReceipts(st, receipts...)
+	}
+	verifier.LogKeys = t.forReceipts(receipts)
+	out, verdict := verifier.Verify(data)
+	if verdict != nil {
+		return verdict, nil
+	}
+	v.describe(st)
+	v.signature(out)
+	v.chain(out)
+	if err := v.content(st); err != nil {
+		return nil, err
+	}
+	for i, r := range out.Receipts {
+		v.receipt(i+1, r, st)
+	}
+	if len(out.Receipts) == 0 {
+		v.found("receipt", resultBad, "the statement carries none")
+	}
+	if err := v.current(ctx, out); err != nil {
+		return nil, err
+	}
+	if verdict = out.Err(); verdict != nil {
+		return verdict, nil
+	}
+	for _, c := range v.report.Checks {
+		if c.Result == resultBad {
+			return fmt.Errorf("%s: %s", c.Check, c.Detail), nil
+		}
+	}
+	return nil, nil
+}
+
+func (v *verification) found(check, result, format string, args ...any) {
+	v.report.Checks = append(v.report.Checks, finding{check, result, fmt.Sprintf(format, args...)})
+}
+
+// verifier reads the keys of the issuer.
+func (v *verification) verifier() (*scitt.Verifier, error) {
+	out := &scitt.Verifier{}
+	switch mode := scitt.LeafMode(v.leaf); mode {
+	case "":
+	case scitt.LeafEntry, scitt.LeafDigest:
+		out.Leaf = []scitt.LeafMode{mode}
+	default:
+		return nil, usage(fmt.Errorf("--leaf is entry or digest, not %q", v.leaf))
+	}
+	if v.issuerKey != "" {
+		data, err := readFileFlag("issuer-key", v.issuerKey)
+		if err != nil {
+			return nil, err
+		}
+		if out.IssuerKey, err = scitt.ParsePublicKey(data); err != nil {
+			return nil, usage(fmt.Errorf("--issuer-key %s: %w", v.issuerKey, err))
+		}
+	}
+	if v.rootCAs != "" {
+		data, err := readFileFlag("roots", v.rootCAs)
+		if err != nil {
+			return nil, err
+		}
+		v.roots = x509.NewCertPool()
+		if !v.roots.AppendCertsFromPEM(data) {
+			return nil, usage(fmt.Errorf("--roots %s: no certificate in the PEM file", v.rootCAs))
+		}
+		out.Roots = v.roots
+	}
+	return out, nil
+}
+
+// trust finds whose receipts count.
+func (v *verification) trust(ctx context.Context) (t trust, err error) {
+	switch {
+	case v.keys != "":
+		return readKeys(v.keys)
+	case v.static != "":
+		if v.files, err = v.openStatic(ctx, v.static, v.vkeys); err != nil {
+			return t, err
+		}
+		return v.files.trust(ctx)
+	case v.log != "":
+		c, err := v.connect(v.log, 1)
+		if err != nil {
+			return t, usage(fmt.Errorf("--log: %w", err))
+		}
+		t.keys, err = c.Keys(ctx)
+		return t, usage(err)
+	}
+	return t, nil
+}
+
+func (v *verification) describe(st *scitt.Statement) {
+	r := &v.report
+	r.EntryID, r.Issuer, r.Subject, r.Signed = st.ID().String(), st.Issuer, st.Subject, timeOf(st.IssuedAt)
+}
+
+func (v *verification) signature(out *scitt.Verification) {
+	alg := scitt.AlgorithmName(out.Statement.Algorithm)
+	switch {
+	case out.SignatureErr == nil:
+		source := map[string]string{
+			"given":   "the key in --issuer-key",
+			"did:jwk": "the key in the issuer's did:jwk",
+			"x5chain": "the first certificate of x5chain, which leads to a root in --roots and was valid at iat",
+		}[out.KeySource]
+		v.found("signature", resultOK, "%s, with %s", alg, source)
+	case out.KeySource == "":
+		v.found("signature", resultNotChecked, "%v", out.SignatureErr)
+	default:
+		v.found("signature", resultBad, "%v", out.SignatureErr)
+	}
+}
+
+// chain checks x5chain when the issuer's key is known without it.
+func (v *verification) chain(out *scitt.Verification) {
+	st := out.Statement
+	if st.X5Chain == nil || out.KeySource == "x5chain" {
+		return
+	}
+	if v.roots == nil {
+		v.found("x5chain", resultNotChecked, "give the roots that you trust with --roots")
+		return
+	}
+	leaf, err := scitt.VerifyX5Chain(st, v.roots)
+	if err == nil {
+		err = st.VerifySignature(leaf.PublicKey)
+	}
+	if err != nil {
+		v.found("x5chain", resultBad, "%v", err)
+		return
+	}
+	v.found("x5chain", resultOK, "%s, valid at iat", leaf.Subject)
+}
+
+func (v *verification) content(st *scitt.Statement) error {
+	if v.payload == "" {
+		if st.Envelope != nil {
+			v.found("payload", resultNotChecked, "the statement signs a hash; give the content with --payload")
+		} else {
+			v.found("payload", resultNotChecked, "it is in the statement; to compare it with a file give --payload")
+		}
+		return nil
+	}
+	data, err := readFileFlag("payload", v.payload)
+	if err != nil {
+		return err
+	}
+	switch same, err := st.PayloadMatches(data); {
+	case err != nil:
+		v.found("payload", resultBad, "%v", err)
+	case !same:
+		v.found("payload", resultBad, "%s is not what the statement is about", v.payload)
+	case st.Envelope != nil:
+		v.found("payload", resultOK, "%s has the hash that the statement signs", v.payload)
+	default:
+		v.found("payload", resultOK, "%s is the payload of the statement", v.payload)
+	}
+	return nil
+}
+
+func (v *verification) receipt(n int, r scitt.ReceiptVerification, st *scitt.Statement) {
+	name := fmt.Sprintf("receipt %d", n)
+	switch {
+	case r.Err == nil:
+		p := r.Receipt.Proofs[0]
+		detail := fmt.Sprintf("entry %d of %d", p.Index, p.Size)
+		if r.Receipt.Subject != "" {
+			detail += " of the log " + r.Receipt.Subject
+		}
+		if r.Receipt.Issuer != "" {
+			detail += ", by " + r.Receipt.Issuer
+		}
+		if r.Receipt.IssuedAt != 0 {
+			detail += ", at " + timeOf(r.Receipt.IssuedAt)
+		}
+		v.found(name, resultOK, "%s (the leaf is the %s)", detail, map[scitt.LeafMode]string{
+			scitt.LeafEntry: "statement", scitt.LeafDigest: "statement's digest"}[r.Leaf])
+	case errors.Is(r.Err, scitt.ErrUnknownKey):
+		why := r.Err.Error()
+		if v.keys == "" && v.static == "" && v.log == "" {
+			why = "no keys of a log are known; give --log, --static or --keys"
+		}
+		v.found(name, resultNotChecked, "%s", why)
+	default:
+		v.found(name, resultBad, "%v", r.Err)
+	}
+}
+
+func (v *verification) print() error {
+	r := &v.report
+	if v.json {
+		return v.printJSON(r)
+	}
+	if r.EntryID != "" {
+		rows := [][]string{{"entry id", r.EntryID}, {"issuer", r.Issuer}, {"subject", r.Subject}, {"signed", r.Signed}}
+		if err := v.printRows(rows); err != nil {
+			return err
+		}
+		fmt.Fprintln(v.stdout)
+	}
+	var rows [][]string
+	for _, c := range r.Checks {
+		rows = append(rows, []string{c.Result, c.Check, c.Detail})
+	}
+	result := "verified"
+	if !r.Verified {
+		result = "NOT VERIFIED"
+	}
+	if err := v.printRows(rows); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(v.stdout, "\n%s\n", result)
+	return err
+}

@@ -1,0 +1,182 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/transparency-dev/merkle/rfc6962"
+
+	"github.com/conmotion/conmotion/scitt"
+)
+
+// outcome is what a run of the tool came to.
+type outcome struct {
+	code           int
+	stdout, stderr string
+}
+
+func runTool(t *testing.T, args ...string) outcome {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	code := run(t.Context(), args, strings.NewReader(""), &stdout, &stderr)
+	return outcome{code, stdout.String(), stderr.String()}
+}
+
+// vector is a statement and a receipt of a log that hashes the digest of a
+// statement, with the keys in PEM.
+type vector struct{ dir string }
+
+func (v vector) verify(t *testing.T, leaf string) outcome {
+	t.Helper()
+	at := func(name string) string { return filepath.Join(v.dir, name) }
+	return runTool(t, "verify", "--json", "--leaf", leaf, "--keys", at("log-key.pub"), "--issuer-key", at("issuer-key.pub"),
+		"--payload", at("payload.bin"), "--receipt", at("receipt.cose"), at("statement.cose"))
+}
+
+// expectation is what expected.json says of a vector.
+type expectation struct {
+	Statement bool   `json:"statement_signature_valid"`
+	Receipt   bool   `json:"receipt_valid"`
+	Result    string `json:"result"`
+}
+
+func (v vector) check(t *testing.T, want expectation) {
+	t.Helper()
+	got := v.verify(t, "digest")
+	var report verifyReport
+	if err := json.Unmarshal([]byte(got.stdout), &report); err != nil {
+		t.Fatalf("%v in %q, %s", err, got.stdout, got.stderr)
+	}
+	if report.Verified != (want.Result == "VALID") || (got.code == exitGood) != report.Verified || got.code == exitUsage {
+		t.Errorf("verified %t, exit code %d, want %s", report.Verified, got.code, want.Result)
+	}
+	results := map[string]string{}
+	for _, c := range report.Checks {
+		results[c.Check] = c.Result
+	}
+	word := map[bool]string{true: resultOK, false: resultBad}
+	if results["signature"] != word[want.Statement] || results["receipt 1"] != word[want.Receipt] || results["payload"] != resultOK {
+		t.Errorf("checks %v, want %+v", results, want)
+	}
+	// Its leaf is the digest: as an entry of this project's kind it is none.
+	if got := v.verify(t, "entry"); got.code != exitBad {
+		t.Errorf("--leaf entry: exit code %d", got.code)
+	}
+}
+
+// Vectors of another implementation, where they are there.
+func TestForeignVectors(t *testing.T) {
+	dirs, err := filepath.Glob("../../../shared/vectors/*/expected.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range dirs {
+		v := vector{filepath.Dir(path)}
+		t.Run(filepath.Base(v.dir), func(t *testing.T) {
+			data, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var want expectation
+			if err := json.Unmarshal(data, &want); err != nil {
+				t.Fatal(err)
+			}
+			v.check(t, want)
+		})
+	}
+}
+
+// The same kinds of vectors, made here.
+func TestDigestVectors(t *testing.T) {
+	for _, alg := range []string{"ES256", "ES384", "EdDSA"} {
+		for name, tc := range map[string]struct {
+			want   expectation
+			change func(statement, receipt []byte)
+		}{
+			"good":          {expectation{true, true, "VALID"}, func(_, _ []byte) {}},
+			"bad signature": {expectation{false, false, "INVALID"}, func(s, _ []byte) { s[len(s)-1] ^= 1 }},
+			"bad path":      {expectation{true, false, "INVALID"}, func(_, r []byte) { r[bytes.Index(r, sibling[:8])] ^= 1 }},
+			"bad receipt":   {expectation{true, false, "INVALID"}, func(_, r []byte) { r[len(r)-1] ^= 1 }},
+		} {
+			t.Run(alg+" "+name, func(t *testing.T) {
+				v := makeVector(t, alg, tc.change)
+				v.check(t, tc.want)
+			})
+		}
+	}
+}
+
+// sibling is the other leaf of the tree of two.
+var sibling = bytes.Repeat([]byte("sibling."), 4)
+
+func makeVector(t *testing.T, alg string, change func(statement, receipt []byte)) vector {
+	t.Helper()
+	v := vector{t.TempDir()}
+	write := func(name string, data []byte) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(v.dir, name), data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	issuer, err := scitt.GenerateKey(alg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	logKey, err := scitt.GenerateKey(alg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	issuerJWK, err := scitt.MarshalJWK(issuer.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := scitt.NewKey(logKey.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	coseKey, err := key.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	payload := []byte("payload")
+	data, err := scitt.SignStatement(issuer, scitt.SignOptions{Issuer: "https://issuer.example", Subject: "s"}, payload)
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := scitt.ParseStatement(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	root := rfc6962.DefaultHasher.HashChildren(scitt.LeafHash(scitt.LeafDigest.Leaf(st)), sibling)
+	tree, err := scitt.SignTree(logKey, "https://log.example", "log.example", time.Unix(1e9, 0), root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	receipt := tree.Receipt(&scitt.InclusionProof{Size: 2, Index: 0, Path: [][]byte{sibling}})
+	change(data, receipt)
+	write("payload.bin", payload)
+	write("issuer-key.pub", issuerJWK)
+	write("log-key.pub", coseKey)
+	write("statement.cose", data)
+	write("receipt.cose", receipt)
+	return v
+}
+
+// Every command explains itself, with an example.
+func TestHelp(t *testing.T) {
+	a := &app{}
+	for _, cmd := range a.commands() {
+		got := runTool(t, cmd.Name(), "--help")
+		if got.code != exitGood || !strings.Contains(got.stdout, "Examples:\n  conmotion "+cmd.Name()) || !strings.Contains(got.stdout, "--json") {
+			t.Errorf("%s --help: exit code %d\n%s", cmd.Name(), got.code, got.stdout)
+		}
+	}
+	if got := runTool(t); got.code != exitGood || !strings.Contains(got.stdout, "Available Commands:") {
+		t.Errorf("no arguments: exit code %d\n%s", got.code, got.stdout)
+	}
+}

@@ -1,0 +1,115 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/conmotion/conmotion/personality"
+	"github.com/conmotion/conmotion/policy"
+	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/storage/artifact"
+	"github.com/conmotion/conmotion/storage/index"
+)
+
+// sources are where a policy finds the facts that it may ask for.
+type sources struct {
+	index     *index.Index
+	artifacts artifact.Store
+	subject   string       // of the log's policies
+	keys      scitt.KeySet // of the service
+}
+
+// admission is a Registration Policy with its sources.
+type admission struct {
+	*sources
+	policy *policy.Policy
+}
+
+// Admit implements [personality.Policy].
+func (a admission) Admit(ctx context.Context, s *scitt.Statement) error {
+	err := a.policy.Admit(s, facts{ctx, a.sources})
+	return unavailable(err)
+}
+
+// Replace implements [personality.Policy].
+func (a admission) Replace(s *scitt.Statement, entry scitt.EntryID) (personality.Policy, error) {
+	next, err := a.policy.AdmitPolicy(s, policy.InForce{Entry: entry, Subject: a.subject, ServiceKeys: a.keys})
+	if err != nil {
+		return nil, err
+	}
+	return admission{a.sources, next}, nil
+}
+
+// Document implements [personality.Policy].
+func (a admission) Document() []byte { return a.policy.Canonical() }
+
+// unavailable tells a fact that could not be read from a refusal.
+func unavailable(err error) error {
+	if errors.Is(err, policy.ErrFacts) {
+		return fmt.Errorf("%w: %w", scitt.ErrUnavailable, err)
+	}
+	return err
+}
+
+// facts are those of one evaluation.
+type facts struct {
+	ctx context.Context
+	*sources
+}
+
+// ChainHead implements [policy.Facts].
+func (f facts) ChainHead(issuer, name string) (*policy.Head, error) {
+	head, ok, err := f.index.ChainHead(f.ctx, issuer, name)
+	if err != nil || !ok {
+		return nil, err
+	}
+	return &policy.Head{Index: head.Index, ID: head.ID, Seq: head.Seq}, nil
+}
+
+// Artifact implements [policy.Facts]. Artifacts are stored by their SHA-256.
+func (f facts) Artifact(algorithm int64, digest []byte) (*policy.Artifact, error) {
+	const sha256 = -16
+	if f.artifacts == nil || algorithm != sha256 || len(digest) != len(artifact.Digest{}) {
+		return nil, nil
+	}
+	info, err := f.artifacts.Stat(f.ctx, artifact.Digest(digest))
+	if errors.Is(err, artifact.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &policy.Artifact{Size: info.Size, Read: func() ([]byte, error) {
+		r, _, err := f.artifacts.Open(f.ctx, info.Digest)
+		if err != nil {
+			return nil, err
+		}
+		defer r.Close()
+		return io.ReadAll(io.LimitReader(r, policy.MaxArtifact+1))
+	}}, nil
+}
+
+// awaiting is the policy of a log that was started to take its first policy
+// from its first statement: it admits nothing, and any policy replaces it.
+type awaiting struct{ *sources }
+
+// Admit implements [personality.Policy].
+func (awaiting) Admit(context.Context, *scitt.Statement) error {
+	return &scitt.Problem{Status: 400, Title: "Rejected",
+		Detail: "this log has no Registration Policy yet: its first statement must be one, of type " + scitt.TypePolicy}
+}
+
+// Replace implements [personality.Policy]. The statement is not checked
+// against anything: whoever is first decides.
+func (a awaiting) Replace(s *scitt.Statement, _ scitt.EntryID) (personality.Policy, error) {
+	first, err := policy.FromStatement(s)
+	if err != nil {
+		return nil, &scitt.Problem{Status: 400, Title: "Rejected", Detail: fmt.Sprintf("the first statement of this log must be its Registration Policy: %v", err)}
+	}
+	return admission{a.sources, first}, nil
+}
+
+// Document implements [personality.Policy].
+func (awaiting) Document() []byte { return []byte("null") }

@@ -1,0 +1,289 @@
+package policy
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/conmotion/conmotion/scitt"
+)
+
+// Mode says how strictly chains and artifacts are treated.
+type Mode string
+
+// The modes of "chain" and "artifact".
+const (
+	Off      Mode = "off"      // not looked at
+	Optional Mode = "optional" // may be missing; what is there must be right
+	Required Mode = "required" // must be there and right
+)
+
+// OCSFMode says what follows from an event that is not valid.
+type OCSFMode string
+
+// The modes of "ocsf.mode".
+const (
+	OCSFOff     OCSFMode = "off"
+	OCSFWarn    OCSFMode = "warn"
+	OCSFEnforce OCSFMode = "enforce"
+)
+
+const (
+	maxDocument = 64 << 10 // bytes; a policy must fit into an entry
+	maxRules    = 64
+	maxIssuers  = 1024
+	maxKeys     = 1024
+)
+
+// grant is an entry of "issuers" or "administrators": who it is, how it is
+// known, and what it may sign.
+type grant struct {
+	issuer       string // a pattern, for issuers
+	keys         []*trustKey
+	pins         []*DIDX509 // "certificates"
+	subjects     []string   // patterns; empty: any
+	contentTypes []string   // patterns in lower case; empty: any
+
+	pos    int32
+	keyIDs []string
+	path   string
+}
+
+// ocsfPolicy is the member "ocsf".
+type ocsfPolicy struct {
+	mode     OCSFMode
+	versions []string
+	classes  []int64
+	schema   string // hex SHA-256 of the schema file; "" for the built-in one
+	pos      int32
+}
+
+// document reads the whole document into the policy.
+func (p *Policy) document(d *decoder, root *node) {
+	var version, maxEntry int64 = 0, scitt.MaxEntrySize
+	p.chain, p.artifact, p.ocsf.mode = Off, Off, OCSFOff
+	d.object(root, "", fields{
+		"version":        d.integer(&version, 1, 1),
+		"description":    d.text(&p.description),
+		"previous":       func(n *node, path string) { p.readPrevious(d, n, path) },
+		"trust_anchors":  func(n *node, path string) { p.readAnchors(d, n, path) },
+		"issuers":        func(n *node, path string) { p.issuers = p.readGrants(d, n, path, true) },
+		"administrators": func(n *node, path string) { p.admins = p.readGrants(d, n, path, false) },
+		"limits": func(n *node, path string) {
+			d.object(n, path, fields{
+				"max_entry_bytes": d.integer(&maxEntry, 1, scitt.MaxEntrySize),
+				"algorithms": d.texts(&p.algorithms, func(s string) error {
+					if !slices.Contains(scitt.Algorithms(), s) {
+						return fmt.Errorf("%s is none of %s", quote(s), strings.Join(scitt.Algorithms(), ", "))
+					}
+					return nil
+				}),
+			})
+		},
+		"chain":    choice(d, &p.chain, Off, Optional, Required),
+		"artifact": choice(d, &p.artifact, Off, Optional, Required),
+		"ocsf":     func(n *node, path string) { p.readOCSF(d, n, path) },
+		"rules":    func(n *node, path string) { p.readRules(d, n, path) },
+	}, "version")
+	p.maxEntry = int(maxEntry)
+	if p.algorithms == nil {
+		p.algorithms = scitt.Algorithms()
+	}
+	p.link(d, p.issuers)
+	p.link(d, p.admins)
+	p.checkModes(d)
+}
+
+func (p *Policy) readPrevious(d *decoder, n *node, path string) {
+	var s string
+	if d.text(&s)(n, path); s == "" {
+		return
+	}
+	id, err := scitt.ParseEntryID(s)
+	if err != nil {
+		d.errorf(n.pos, path, "%v", err)
+	}
+	p.previous = &id
+}
+
+// readGrants reads "issuers", or "administrators", which have no patterns.
+func (p *Policy) readGrants(d *decoder, n *node, path string, issuers bool) []*grant {
+	var out []*grant
+	seen := map[string]bool{}
+	d.each(n, path, func(n *node, path string) {
+		g := &grant{pos: n.pos, path: path}
+		f := fields{
+			"issuer": d.text(&g.issuer),
+			"keys":   d.texts(&g.keyIDs, func(string) error { return nil }),
+			"certificates": d.texts(new([]string), func(s string) error {
+				did, err := ParseDIDX509(s)
+				g.pins = append(g.pins, did)
+				return err
+			}),
+		}
+		if issuers {
+			f["subjects"] = d.texts(&g.subjects, func(string) error { return nil })
+			f["content_types"] = d.texts(&g.contentTypes, func(s string) error {
+				if strings.Contains(s, ";") {
+					return errors.New("content types are compared without their parameters; leave out what follows the semicolon")
+				}
+				return nil
+			})
+		}
+		d.object(n, path, f, "issuer")
+		for i, t := range g.contentTypes {
+			g.contentTypes[i] = strings.ToLower(t)
+		}
+		switch {
+		case seen[g.issuer]:
+			d.errorf(n.pos, path+".issuer", "%s is there twice", quote(g.issuer))
+		case !issuers && isPattern(g.issuer):
+			d.errorf(n.pos, path+".issuer", "an administrator is named exactly, without *")
+		}
+		seen[g.issuer] = true
+		out = append(out, g)
+	})
+	if len(out) > maxIssuers {
+		d.errorf(n.pos, path, "%d entries, and %d are allowed", len(out), maxIssuers)
+	}
+	return out
+}
+
+// link finds the keys that grants name, and checks that what a grant says
+// about an issuer fits its DID.
+func (p *Policy) link(d *decoder, grants []*grant) {
+	for _, g := range grants {
+		for _, id := range g.keyIDs {
+			i := slices.IndexFunc(p.keys, func(k *trustKey) bool { return k.id == id })
+			if i < 0 {
+				d.errorf(g.pos, g.path+".keys", "no key %s in trust_anchors.keys", quote(id))
+				continue
+			}
+			g.keys = append(g.keys, p.keys[i])
+		}
+		if methodOf(g.issuer) != "" && (g.keyIDs != nil || g.pins != nil) {
+			d.errorf(g.pos, g.path, "a %s issuer is known by its DID alone: leave out keys and certificates", methodOf(g.issuer))
+		}
+		if isPattern(g.issuer) {
+			continue
+		}
+		var err error
+		switch methodOf(g.issuer) {
+		case MethodJWK, MethodKey:
+			_, err = selfCertified(g.issuer)
+		case MethodX509:
+			_, err = ParseDIDX509(g.issuer)
+		}
+		if err != nil {
+			d.errorf(g.pos, g.path+".issuer", "%v", err)
+		}
+	}
+}
+
+func (p *Policy) readOCSF(d *decoder, n *node, path string) {
+	o := &p.ocsf
+	o.pos = n.pos
+	d.object(n, path, fields{
+		"mode": choice(d, &o.mode, OCSFOff, OCSFWarn, OCSFEnforce),
+		"versions": d.texts(&o.versions, func(s string) error {
+			if strings.Count(s, ".") != 2 || !isOID(s) {
+				return fmt.Errorf("%s is no OCSF version such as 1.5.0", quote(s))
+			}
+			return nil
+		}),
+		"classes": func(n *node, path string) {
+			d.each(n, path, func(n *node, path string) {
+				var c int64
+				d.integer(&c, 1, 1<<31)(n, path)
+				switch {
+				case c == 0:
+				case slices.Contains(o.classes, c):
+					d.errorf(n.pos, path, "class %d is there twice", c)
+				case !slices.Contains(p.schema.Classes(), c):
+					d.errorf(n.pos, path, "class %d is not in the OCSF %s schema, which has %v", c, p.schema.Version(), p.schema.Classes())
+				}
+				o.classes = append(o.classes, c)
+			})
+		},
+		"schema": func(n *node, path string) {
+			if d.text(&o.schema)(n, path); o.schema == "" {
+				return
+			}
+			if raw, err := hex.DecodeString(o.schema); err != nil || len(raw) != sha256.Size || hex.EncodeToString(raw) != o.schema {
+				d.errorf(n.pos, path, "expected the SHA-256 of the schema file as 64 lowercase hexadecimal characters")
+			} else if o.schema != p.schemaDigest {
+				d.errorf(n.pos, path, "the policy is written for the OCSF schema file with this SHA-256, and %s is loaded", schemaName(p.schemaDigest))
+			}
+		},
+	}, "mode")
+	if o.schema == "" && p.schemaDigest != "" && o.mode != OCSFOff {
+		d.errorf(n.pos, path+".schema", "missing: %s is loaded, and without its SHA-256 in the policy nobody can replay the checks", schemaName(p.schemaDigest))
+	}
+}
+
+func schemaName(digest string) string {
+	if digest == "" {
+		return "the built-in schema"
+	}
+	return "the schema file with SHA-256 " + digest
+}
+
+func (p *Policy) readRules(d *decoder, n *node, path string) {
+	seen := map[string]bool{}
+	env, err := ruleEnv()
+	if err != nil {
+		d.errorf(n.pos, path, "%v", err)
+		return
+	}
+	d.each(n, path, func(n *node, path string) {
+		r := &rule{pos: n.pos}
+		d.object(n, path, fields{
+			"id":      d.text(&r.id),
+			"expr":    d.text(&r.expr),
+			"message": d.text(&r.message),
+		}, "id", "expr", "message")
+		if r.id != "" {
+			at := n.member("id").pos
+			switch {
+			case seen[r.id]:
+				d.errorf(at, path+".id", "%s is there twice", quote(r.id))
+			case strings.Trim(r.id, "abcdefghijklmnopqrstuvwxyz0123456789-_.") != "" || len(r.id) > 64:
+				d.errorf(at, path+".id", "an id consists of a-z, 0-9, -, _ and . and has at most 64 of them")
+			case slices.Contains(builtin, r.id):
+				d.errorf(at, path+".id", "%s is the id of a built-in check", quote(r.id))
+			}
+			seen[r.id] = true
+		}
+		if r.expr != "" && len(p.rules) < maxRules {
+			p.compile(d, env, r, n.member("expr"), path+".expr")
+		}
+		p.rules = append(p.rules, r)
+	})
+	if len(p.rules) > maxRules {
+		d.errorf(n.pos, path, "%d rules, and %d are allowed", len(p.rules), maxRules)
+	}
+}
+
+// WithPrevious gives the canonical form of a policy document with its member
+// "previous" set to the entry id of the policy that it replaces. Errors wrap
+// ErrInvalid when doc is not a JSON object.
+func WithPrevious(doc []byte, id scitt.EntryID) ([]byte, error) {
+	root, jerr := parseJSON(string(doc))
+	if jerr != nil || root.kind != kindObject {
+		return nil, fmt.Errorf("%w: not a JSON object", ErrInvalid)
+	}
+	members := make(map[string]json.RawMessage, len(root.items)+1)
+	for i := range root.items {
+		members[root.items[i].key] = json.RawMessage(doc[root.items[i].pos:root.items[i].end])
+	}
+	members["previous"] = json.RawMessage(`"` + id.String() + `"`)
+	out, err := json.Marshal(members)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
+	}
+	return canonical(out)
+}

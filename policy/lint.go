@@ -1,0 +1,116 @@
+package policy
+
+import (
+	"crypto"
+	"fmt"
+	"slices"
+
+	"cel.dev/cel-go/cel"
+
+	"github.com/conmotion/conmotion/scitt"
+)
+
+// Warning is something in a valid policy that its author probably did not mean.
+type Warning struct {
+	Path    string // of the member; "" for the whole document
+	Message string
+}
+
+func (w Warning) String() string {
+	if w.Path == "" {
+		return w.Message
+	}
+	return w.Path + ": " + w.Message
+}
+
+// Lint looks for what is valid and dangerous or without effect.
+func (p *Policy) Lint() []Warning {
+	var out []Warning
+	warn := func(path, format string, args ...any) {
+		out = append(out, Warning{path, fmt.Sprintf(format, args...)})
+	}
+	if p.lockout() {
+		warn("", "locks everyone out: no issuer can sign a statement that this policy admits")
+	}
+	if len(p.admins) == 0 {
+		warn("administrators", "nobody but the service itself can change this policy")
+	} else if !slices.ContainsFunc(p.admins, p.reachable) {
+		warn("administrators", "no administrator has a key of an allowed algorithm, so that nobody but the service itself can change this policy")
+	}
+	for i, g := range p.issuers {
+		path := fmt.Sprintf("issuers[%d]", i)
+		if !p.reachable(g) {
+			warn(path, "%s cannot sign: there is no key of an allowed algorithm, no certificate, no root and no trusted self-certifying method for it", quote(g.issuer))
+		}
+		if j := slices.IndexFunc(p.issuers[:i], func(o *grant) bool { return isPattern(o.issuer) && match(o.issuer, g.issuer) }); j >= 0 && isPattern(g.issuer) {
+			warn(path, "is never used: issuers[%d] comes first and fits every issuer that this one does", j)
+		}
+		if isPattern(g.issuer) && len(g.keys) > 0 {
+			warn(path, "its keys may sign as every issuer that fits %s", quote(g.issuer))
+		}
+	}
+	for _, k := range p.keys {
+		uses := func(g *grant) bool { return slices.Contains(g.keys, k) }
+		if !slices.ContainsFunc(p.issuers, uses) && !slices.ContainsFunc(p.admins, uses) {
+			warn("trust_anchors.keys", "nobody uses the key %s", quote(k.id))
+		}
+	}
+	if p.issuers == nil && len(p.methods) > 0 {
+		warn("issuers", "missing: anybody can make a %v issuer and register statements", p.methods)
+	}
+	if len(p.roots) > 0 && slices.Contains(p.methods, MethodX509) {
+		warn("trust_anchors.x509_roots", "do not restrict did:x509 issuers, because trust_anchors.self_certifying has did:x509")
+	}
+	if p.ocsf.mode == OCSFEnforce && p.artifact == Off {
+		warn("ocsf", "refuses every hash envelope, because \"artifact\" is \"off\" and the event behind the hash cannot be read")
+	}
+	for i, r := range p.rules {
+		if len(r.reads) > 0 {
+			continue
+		}
+		if v, _, err := r.program.Eval(cel.NoVars()); err != nil || v.Value() != true {
+			warn(fmt.Sprintf("rules[%d]", i), "locks everyone out: it is true for no statement")
+		} else {
+			warn(fmt.Sprintf("rules[%d]", i), "refuses nothing: it is true for every statement")
+		}
+	}
+	return out
+}
+
+// lockout says whether no issuer has a key that could sign.
+func (p *Policy) lockout() bool {
+	if p.issuers == nil {
+		return !p.reachable(&anyone)
+	}
+	return !slices.ContainsFunc(p.issuers, p.reachable)
+}
+
+// reachable says whether there is a way to sign as the issuer of a grant.
+func (p *Policy) reachable(g *grant) bool {
+	if g.pins != nil || slices.ContainsFunc(g.keys, func(k *trustKey) bool { return p.usable(k.public) }) {
+		return true
+	}
+	switch m := methodOf(g.issuer); {
+	case isPattern(g.issuer):
+		return len(p.roots) > 0 || slices.ContainsFunc(p.methods, func(m string) bool { return overlap(g.issuer, m+":*") })
+	case m == MethodJWK, m == MethodKey:
+		key, err := selfCertified(g.issuer)
+		return err == nil && p.usable(key.Public)
+	default:
+		return m == MethodX509 || len(p.roots) > 0
+	}
+}
+
+// usable says whether the policy allows the algorithm of a key.
+func (p *Policy) usable(key crypto.PublicKey) bool {
+	alg, err := scitt.AlgorithmFor(key)
+	return err == nil && slices.Contains(p.algorithms, scitt.AlgorithmName(alg))
+}
+
+// overlap says whether some text can fit both patterns, as far as their parts
+// before the first star tell.
+func overlap(a, b string) bool {
+	a, b = head(a), head(b)
+	n := min(len(a), len(b))
+	return a[:n] == b[:n]
+}

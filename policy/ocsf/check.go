@@ -1,0 +1,322 @@
+package ocsf
+
+import (
+	"slices"
+	"strings"
+)
+
+// Summary is what an event says of itself. A member that is missing or of the wrong type leaves the zero value.
+type Summary struct {
+	ClassUID   int64  // class_uid
+	ActivityID int64  // activity_id
+	Time       int64  // time, in milliseconds since the epoch in a valid event
+	Version    string // metadata.version
+	EventCode  string // metadata.event_code
+	UID        string // metadata.uid
+}
+
+// Summarize reads an event's summary without checking the event. The error wraps ErrMalformed.
+func Summarize(event []byte) (Summary, error) {
+	d, err := parse(event)
+	if err != nil {
+		return Summary{}, err
+	}
+	return d.summary(), nil
+}
+
+func (d *doc) summary() (s Summary) {
+	s.ClassUID, _ = d.int(d.member(0, "class_uid"))
+	s.ActivityID, _ = d.int(d.member(0, "activity_id"))
+	s.Time, _ = d.int(d.member(0, "time"))
+	if meta := d.member(0, "metadata"); meta != 0 {
+		s.Version = d.str(d.member(meta, "version"))
+		s.EventCode = d.str(d.member(meta, "event_code"))
+		s.UID = d.str(d.member(meta, "uid"))
+	}
+	return s
+}
+
+// checker is the state of one Check.
+type checker struct {
+	s        *Schema
+	d        *doc
+	rep      *Report
+	profiles uint64
+	warned   int // all warnings, those beyond the limit too
+	at       []segment
+	missing  []int32 // the recommended attributes that are missing: where each one's path ends in paths
+	paths    []byte
+	slots    []int32 // a stack of frames, one for each open object: the node of each attribute
+}
+
+// Check checks one event, a JSON object in UTF-8. The error wraps ErrMalformed and means that there is no event to
+// check; everything else is in the report. Check keeps nothing of event.
+func (s *Schema) Check(event []byte) (Report, error) {
+	d, err := parse(event)
+	if err != nil {
+		return Report{}, err
+	}
+	var rep Report
+	c := checker{s: s, d: d, rep: &rep, at: make([]segment, 0, 16)}
+	if k := d.nodes[0].kind; k != kindObject {
+		c.errorf(CodeNotObject, "an event is an object, not %s", k)
+		return rep, nil
+	}
+	rep.Summary = d.summary()
+	if class := c.class(); class != nil {
+		rep.Class = class.name
+		if class.deprecated != "" {
+			c.push("class_uid")
+			c.warnf(CodeClassDeprecated, "class %s is deprecated since %s", class.name, class.deprecated)
+			c.pop()
+		}
+		c.readProfiles()
+		c.slots = make([]int32, 0, 4*len(class.attrs))
+		c.object(class, 0)
+		c.version()
+		c.typeUID()
+		c.observables(class)
+		c.addMissing()
+	}
+	return rep, nil
+}
+
+// class finds the event's class. Without it nothing else can be said.
+func (c *checker) class() *item {
+	c.push("class_uid")
+	defer c.pop()
+	n := c.d.member(0, "class_uid")
+	if n == 0 || c.d.nodes[n].kind == kindNull {
+		c.errorf(CodeRequiredMissing, "required attribute is missing; without the class nothing else was checked")
+		return nil
+	}
+	uid, ok := c.d.int(n)
+	if !ok {
+		c.wrongType(n, "integer_t (a 64-bit integer); without the class nothing else was checked")
+		return nil
+	}
+	class := c.s.classes[uid]
+	if class == nil {
+		c.errorf(CodeClassUnknown, "class %d is not in this schema of OCSF %s; nothing else was checked", uid, c.s.version)
+	}
+	return class
+}
+
+// readProfiles collects metadata.profiles; its type is checked with the rest of the event.
+func (c *checker) readProfiles() {
+	meta := c.d.member(0, "metadata")
+	if meta == 0 {
+		return
+	}
+	list := c.d.member(meta, "profiles")
+	if list == 0 || c.d.nodes[list].kind != kindArray {
+		return
+	}
+	i := 0
+	for n := c.d.first(list); n != 0; n = c.d.nodes[n].next {
+		if c.d.nodes[n].kind == kindString {
+			bit, ok := c.s.profiles[string(c.d.val(n))]
+			if c.profiles |= bit; !ok {
+				c.at = append(c.at, segment{name: "metadata"}, segment{name: "profiles"}, segment{index: i})
+				c.errorf(CodeProfileUnknown, "OCSF %s has no profile %s", c.s.version, quote(c.d.val(n)))
+				c.at = c.at[:0]
+			}
+		}
+		i++
+	}
+}
+
+func (a *attr) allowedBy(profiles uint64) bool { return a.profiles == 0 || a.profiles&profiles != 0 }
+
+// object checks the object n against a class or object of the schema.
+func (c *checker) object(it *item, n int32) {
+	if len(it.attrs) == 0 {
+		return // the server's rule: an object without attributes in the schema, such as "object", takes any
+	}
+	frame := len(c.slots)
+	c.slots = slices.Grow(c.slots, len(it.attrs))[:frame+len(it.attrs)]
+	clear(c.slots[frame:])
+	defer func() { c.slots = c.slots[:frame] }()
+
+	for m := c.d.first(n); m != 0; m = c.d.nodes[m].next {
+		i, ok := it.index[string(c.d.key(m))]
+		if !ok {
+			c.unknown(it, m)
+			continue
+		}
+		a := &it.attrs[i]
+		c.push(a.name)
+		if !a.allowedBy(c.profiles) {
+			c.errorf(CodeProfileMissing, "%s has this attribute only under the profile %s, which metadata.profiles does not list", it.name, a.profileNames)
+		} else if c.d.nodes[m].kind != kindNull {
+			c.slots[frame+int(i)] = m
+			if a.deprecated != "" {
+				c.warnf(CodeDeprecated, "attribute is deprecated since %s", a.deprecated)
+			}
+			c.attribute(a, m)
+		}
+		c.pop()
+	}
+
+	slots := c.slots[frame : frame+len(it.attrs)]
+	for _, i := range it.enums {
+		if slots[i] != 0 {
+			c.siblings(&it.attrs[i], slots[i], &it.attrs[it.attrs[i].sibling], slots[it.attrs[i].sibling])
+		}
+	}
+	for _, w := range it.wanted {
+		if slots[w.attr] != 0 || w.profiles != 0 && w.profiles&c.profiles == 0 {
+			continue
+		}
+		if !w.required {
+			c.recommend(it.attrs[w.attr].name)
+			continue
+		}
+		c.push(it.attrs[w.attr].name)
+		c.errorf(CodeRequiredMissing, "required attribute is missing")
+		c.pop()
+	}
+	for i := range it.constraints {
+		c.constraint(&it.constraints[i], slots)
+	}
+}
+
+func (c *checker) unknown(it *item, m int32) {
+	name := string(c.d.key(m))
+	if !plainName(name) {
+		name = quote(c.d.key(m))
+	}
+	c.push(name)
+	c.errorf(CodeUnknown, "%s has no such attribute in OCSF %s", it.name, c.s.version)
+	c.pop()
+}
+
+func (c *checker) constraint(con *constraint, slots []int32) {
+	count := 0
+	for i := range con.attrs {
+		n := slots[con.attrs[i].attr]
+		for _, name := range con.attrs[i].below {
+			if n != 0 {
+				n = c.d.member(n, name)
+			}
+		}
+		if n == 0 || c.d.nodes[n].kind == kindNull {
+			continue
+		}
+		if count++; !con.justOne {
+			return
+		}
+	}
+	if count != 1 {
+		c.errorf(CodeConstraint, con.message)
+	}
+}
+
+// attribute checks a value that is not null.
+func (c *checker) attribute(a *attr, n int32) {
+	if !a.array {
+		c.element(a, n)
+		return
+	}
+	if c.d.nodes[n].kind != kindArray {
+		c.wrongType(n, "an array of "+a.typeName())
+		return
+	}
+	i := 0
+	for e := c.d.first(n); e != 0; e = c.d.nodes[e].next {
+		c.at = append(c.at, segment{index: i})
+		c.element(a, e)
+		c.pop()
+		i++
+	}
+}
+
+func (a *attr) typeName() string {
+	if a.object != nil {
+		return "object " + a.object.name
+	}
+	return a.scalar.name + " (" + primitive(a.scalar.base) + ")"
+}
+
+func (c *checker) element(a *attr, n int32) {
+	if a.object == nil {
+		c.scalar(a, n)
+		return
+	}
+	if c.d.nodes[n].kind != kindObject {
+		c.wrongType(n, a.typeName())
+		return
+	}
+	if a.object.deprecated != "" {
+		c.warnf(CodeObjectDeprecated, "object %s is deprecated since %s", a.object.name, a.object.deprecated)
+	}
+	c.object(a.object, n)
+}
+
+func (c *checker) wrongType(n int32, want string) {
+	k := c.d.nodes[n].kind
+	got := k.String()
+	switch k {
+	case kindNumber:
+		got += " " + cut(c.d.val(n))
+	case kindString:
+		got += " " + quote(c.d.val(n))
+	}
+	c.errorf(CodeWrongType, "expected %s, got %s", want, got)
+}
+
+// typeUID checks "class_uid * 100 + activity_id", the definition of type_uid.
+func (c *checker) typeUID() {
+	class, ok1 := c.d.int(c.d.member(0, "class_uid"))
+	activity, ok2 := c.d.int(c.d.member(0, "activity_id"))
+	n := c.d.member(0, "type_uid")
+	got, ok3 := c.d.int(n)
+	if want := class*100 + activity; ok1 && ok2 && ok3 && got != want {
+		c.push("type_uid")
+		c.errorf(CodeTypeUID, "expected %d (class_uid %d * 100 + activity_id %d), got %d", want, class, activity, got)
+		c.pop()
+	}
+}
+
+// observables checks that each observable's name is the path of an attribute of the class.
+func (c *checker) observables(class *item) {
+	list := c.d.member(0, "observables")
+	if list == 0 || c.d.nodes[list].kind != kindArray {
+		return
+	}
+	i := 0
+	for o := c.d.first(list); o != 0; o = c.d.nodes[o].next {
+		n := c.d.member(o, "name")
+		if n != 0 && c.d.nodes[n].kind == kindString && !c.refers(class, string(c.d.val(n))) {
+			c.at = append(c.at, segment{name: "observables"}, segment{index: i}, segment{name: "name"})
+			c.errorf(CodeObservable, "%s is not the path of an attribute of %s", quote(c.d.val(n)), class.name)
+			c.at = c.at[:0]
+		}
+		i++
+	}
+}
+
+// refers resolves a path such as resources[0].owner.name or resources[].owner.name in the schema. Below a free-form
+// object any path goes.
+func (c *checker) refers(it *item, path string) bool {
+	for path != "" {
+		var name string
+		var more bool
+		name, path, more = strings.Cut(path, ".")
+		name, _, indexed := strings.Cut(name, "[")
+		i, ok := it.index[name]
+		if !ok || !it.attrs[i].allowedBy(c.profiles) || indexed && !it.attrs[i].array {
+			return false
+		}
+		if !more {
+			return true
+		}
+		if it = it.attrs[i].object; it == nil {
+			return false
+		}
+		if len(it.attrs) == 0 {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,217 @@
+package scitt_test
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/asn1"
+	"encoding/pem"
+	"math/big"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/veraison/go-cose"
+
+	"github.com/conmotion/conmotion/scitt"
+)
+
+var kinds = []string{"ES256", "ES384", "EdDSA", "PS256"}
+
+func TestAlgorithms(t *testing.T) {
+	if !slices.Equal(scitt.Algorithms(), kinds) {
+		t.Errorf("algorithms %v", scitt.Algorithms())
+	}
+	for _, kind := range kinds {
+		alg, err := scitt.AlgorithmFor(newKey(t, kind).Public())
+		must(t, err)
+		if alg != coseAlg(kind) || scitt.AlgorithmName(alg) != kind {
+			t.Errorf("%s: %v, %s", kind, alg, scitt.AlgorithmName(alg))
+		}
+	}
+	if got := scitt.AlgorithmName(-36); got != "algorithm -36" {
+		t.Errorf("name of -36: %q", got)
+	}
+	small, err := rsa.GenerateKey(rand.Reader, 1024)
+	must(t, err)
+	for name, c := range map[string]struct {
+		key   any
+		piece string
+	}{
+		"P-521":     {newKey(t, "P-521").Public(), "curve P-521"},
+		"small RSA": {small.Public(), "1024 bits; at least 2048"},
+		"private":   {newKey(t, "ES256"), "type *ecdsa.PrivateKey"},
+		"nil":       {nil, "type <nil>"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := scitt.AlgorithmFor(c.key)
+			wantError(t, err, scitt.ErrAlgorithm, c.piece)
+		})
+	}
+}
+
+// TestVerifySignature tries every kind of key on every kind of signature. The
+// signatures are made by go-cose, not by this package.
+func TestVerifySignature(t *testing.T) {
+	for _, alg := range kinds {
+		key := newKey(t, alg)
+		s := sign1{protected: with(goodHeader(), m{1: int(coseAlg(alg))}), payload: []byte("payload")}
+		s = signed(t, alg, key, s, []byte("payload"))
+		got, err := scitt.ParseStatement(s.encode(t))
+		must(t, err)
+		for _, other := range append(kinds, "P-521") {
+			t.Run(alg+" with "+other, func(t *testing.T) {
+				if other == alg {
+					must(t, got.VerifySignature(key.Public()))
+					if alg != "PS256" { // there is one RSA key in these tests
+						wantError(t, got.VerifySignature(newKey(t, other).Public()), scitt.ErrSignature, "does not verify")
+					}
+					return
+				}
+				err := got.VerifySignature(newKey(t, other).Public())
+				if other == "P-521" {
+					wantError(t, err, scitt.ErrAlgorithm, "curve P-521")
+					return
+				}
+				wantError(t, err, scitt.ErrSignature, "the header says "+alg+" and the key is one for "+other)
+			})
+		}
+		for name, change := range map[string]func(s *sign1){
+			"payload":   func(s *sign1) { s.payload = []byte("Payload") },
+			"signature": func(s *sign1) { s.signature.([]byte)[5] ^= 1 },
+			"protected": func(s *sign1) {
+				s.protected = bytes.Replace(s.protected.([]byte), []byte("subject"), []byte("Subject"), 1)
+			},
+		} {
+			t.Run(alg+" tampered "+name, func(t *testing.T) {
+				bad := s
+				bad.signature = slices.Clone(s.signature.([]byte))
+				change(&bad)
+				got, err := scitt.ParseStatement(bad.encode(t))
+				must(t, err)
+				wantError(t, got.VerifySignature(key.Public()), scitt.ErrSignature, "does not verify")
+			})
+		}
+	}
+}
+
+func TestVerifySignatureDetached(t *testing.T) {
+	s := good()
+	s.payload = nil
+	got, err := scitt.DecodeStatement(s.encode(t))
+	must(t, err)
+	wantError(t, got.VerifySignature(newKey(t, "ES256").Public()), scitt.ErrPayloadMissing, "missing")
+}
+
+// TestDERSignature: the bytes that crypto/ecdsa makes get a message of their own.
+func TestDERSignature(t *testing.T) {
+	der, err := asn1.Marshal(struct{ R, S *big.Int }{new(big.Int).Lsh(big.NewInt(1), 255), new(big.Int).Lsh(big.NewInt(1), 255)})
+	must(t, err)
+	s := good()
+	s.signature = der
+	_, err = scitt.ParseStatement(s.encode(t))
+	wantError(t, err, scitt.ErrMalformed, "DER-encoded")
+}
+
+// TestSignStatement lets go-cose verify what this package signs.
+func TestSignStatement(t *testing.T) {
+	at := time.Unix(1_700_000_000, 0)
+	for _, alg := range kinds {
+		t.Run(alg, func(t *testing.T) {
+			key := newKey(t, alg)
+			data, err := scitt.SignStatement(key, scitt.SignOptions{Subject: "sub", IssuedAt: at, ContentType: "text/plain", Type: scitt.TypeRecord}, []byte("hello"))
+			must(t, err)
+			var msg cose.Sign1Message
+			must(t, msg.UnmarshalCBOR(data))
+			verifier, err := cose.NewVerifier(coseAlg(alg), key.Public())
+			must(t, err)
+			must(t, msg.Verify(nil, verifier))
+
+			s, err := scitt.ParseStatement(data)
+			must(t, err)
+			must(t, s.VerifySignature(key.Public()))
+			did, err := scitt.DIDJWK(key.Public())
+			must(t, err)
+			if s.Issuer != did || s.Subject != "sub" || !s.IssuedTime().Equal(at) || s.ContentType != "text/plain" ||
+				s.Type != scitt.TypeRecord || string(s.Payload) != "hello" || !bytes.Equal(s.KeyID, newKeyID(t, key).ID) {
+				t.Errorf("statement %+v", s)
+			}
+			if !bytes.Equal(s.Entry(), data) {
+				t.Error("what is signed is not in the form of an entry")
+			}
+		})
+	}
+}
+
+func TestSignStatementOptions(t *testing.T) {
+	key := newKey(t, "ES256")
+	first := newStatement(t, key, scitt.SignOptions{Chain: &scitt.ChainLink{Name: "c"}}, nil)
+	if c := first.Chain; c == nil || c.Name != "c" || c.Seq != 0 || c.Prev != nil {
+		t.Errorf("first link %+v", c)
+	}
+	if first.Payload == nil || len(first.Payload) != 0 || first.IssuedAt != 0 {
+		t.Errorf("payload %v, iat %d", first.Payload, first.IssuedAt)
+	}
+	id := first.ID()
+	second := newStatement(t, key, scitt.SignOptions{Issuer: "https://i.example", Chain: &scitt.ChainLink{Name: "c", Seq: 1, Prev: id[:]}}, nil)
+	if c := second.Chain; c.Seq != 1 || !bytes.Equal(c.Prev, id[:]) || second.Issuer != "https://i.example" {
+		t.Errorf("second link %+v of %s", c, second.Issuer)
+	}
+	for name, c := range map[string]struct {
+		alg   string
+		o     scitt.SignOptions
+		want  error
+		piece string
+	}{
+		"no subject":        {"ES256", scitt.SignOptions{}, scitt.ErrMalformed, "needs a subject"},
+		"location, no hash": {"ES256", scitt.SignOptions{Subject: "s", Location: "x"}, scitt.ErrMalformed, "location needs a hash envelope"},
+		"wrong curve":       {"P-521", scitt.SignOptions{Subject: "s"}, scitt.ErrAlgorithm, "P-521"},
+		"bad chain":         {"ES256", scitt.SignOptions{Subject: "s", Chain: &scitt.ChainLink{Name: "c", Seq: 1}}, scitt.ErrMalformed, "do not fit"},
+		"no certificate":    {"ES256", scitt.SignOptions{Subject: "s", X5Chain: [][]byte{{1}}}, scitt.ErrMalformed, "signer's certificate"},
+		"too large":         {"ES256", scitt.SignOptions{Subject: string(make([]byte, 70000))}, scitt.ErrTooLarge, "holds 65535"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := scitt.SignStatement(newKey(t, c.alg), c.o, nil)
+			wantError(t, err, c.want, c.piece)
+		})
+	}
+}
+
+func TestPrivateKeyPEM(t *testing.T) {
+	for _, alg := range kinds {
+		key := newKey(t, alg)
+		data, err := scitt.MarshalPrivateKey(key)
+		must(t, err)
+		got, err := scitt.ParsePrivateKey(data)
+		must(t, err)
+		if !got.(interface{ Equal(crypto.PrivateKey) bool }).Equal(key) {
+			t.Errorf("%s: another key came back", alg)
+		}
+	}
+	p521, err := scitt.MarshalPrivateKey(newKey(t, "P-521"))
+	must(t, err)
+	_, err = scitt.ParsePrivateKey(p521)
+	wantError(t, err, scitt.ErrAlgorithm, "P-521")
+	sec1, err := x509.MarshalECPrivateKey(newKey(t, "ES256").(*ecdsa.PrivateKey))
+	must(t, err)
+	for name, data := range map[string][]byte{
+		"empty":      nil,
+		"not PEM":    []byte("key"),
+		"SEC 1":      pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: sec1}),
+		"not PKCS#8": pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: sec1}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := scitt.ParsePrivateKey(data)
+			wantError(t, err, scitt.ErrMalformed, "")
+		})
+	}
+	_, err = scitt.GenerateKey("RS256")
+	wantError(t, err, scitt.ErrAlgorithm, `"RS256"; choose ES256`)
+	if key := newKey(t, "ES384").(*ecdsa.PrivateKey); key.Curve != elliptic.P384() {
+		t.Errorf("ES384 is on %s", key.Params().Name)
+	}
+}

@@ -1,0 +1,118 @@
+package index
+
+import (
+	"bytes"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/tiles"
+)
+
+// chainKey names a chain: every issuer has its own names.
+type chainKey struct{ issuer, name string }
+
+// special is what the index keeps of an entry beyond its place.
+type special struct {
+	policy bool
+	chain  *chainKey
+	seq    uint64
+}
+
+// The words that an entry contains when it is a policy, or part of a chain.
+// Most entries contain neither, and are not decoded.
+var (
+	policyWord = []byte(scitt.TypePolicy)
+	chainWord  = []byte("\x65chain") // the label as CBOR text
+)
+
+// specialOf decodes an entry that may be special; most are not, and give nil.
+func specialOf(entry []byte) *special {
+	if !bytes.Contains(entry, policyWord) && !bytes.Contains(entry, chainWord) {
+		return nil
+	}
+	s, err := scitt.DecodeStatement(entry)
+	if err != nil {
+		return nil
+	}
+	x := &special{policy: s.Type == scitt.TypePolicy}
+	if s.Chain != nil {
+		x.chain, x.seq = &chainKey{s.Issuer, s.Chain.Name}, s.Chain.Seq
+	}
+	return x
+}
+
+// ChainHead is the last sequenced entry of an issuer's chain.
+func (x *Index) ChainHead(ctx context.Context, issuer, name string) (tiles.Head, bool, error) {
+	x.mu.RLock()
+	head, ok := x.heads[chainKey{issuer, name}]
+	x.mu.RUnlock()
+	if ok {
+		return head, true, nil
+	}
+	var idx, seq int64
+	var id []byte
+	err := x.db.QueryRowContext(ctx, "SELECT idx, id, seq FROM chain WHERE issuer = ? AND name = ?", issuer, name).Scan(&idx, &id, &seq)
+	if errors.Is(err, sql.ErrNoRows) {
+		return tiles.Head{}, false, nil
+	}
+	if err != nil {
+		return tiles.Head{}, false, fmt.Errorf("index: %w", err)
+	}
+	if len(id) != len(head.ID) {
+		return tiles.Head{}, false, fmt.Errorf("index: the head of a chain has an id of %d bytes", len(id))
+	}
+	return tiles.Head{Index: uint64(idx), ID: scitt.EntryID(id), Seq: uint64(seq)}, true, nil
+}
+
+// Extend makes a sequenced statement the head of its chain before the
+// follower has read it back. Statements of one chain are given in order.
+func (x *Index) Extend(s *scitt.Statement, index uint64) {
+	if s.Chain == nil {
+		return
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if index >= x.next.Load() { // else the database has it already
+		x.heads[chainKey{s.Issuer, s.Chain.Name}] = tiles.Head{Index: index, ID: s.ID(), Seq: s.Chain.Seq}
+	}
+}
+
+// insertSpecial stores policies and the heads of chains; rows come in the
+// order of the log.
+func insertSpecial(ctx context.Context, tx *sql.Tx, rows []row) error {
+	heads := map[chainKey]row{}
+	for _, r := range rows {
+		if r.special == nil {
+			continue
+		}
+		if r.special.policy {
+			if _, err := tx.ExecContext(ctx, "INSERT OR IGNORE INTO policy VALUES (?)", int64(r.place.Index)); err != nil {
+				return err
+			}
+		}
+		if r.special.chain != nil {
+			heads[*r.special.chain] = r
+		}
+	}
+	for key, r := range heads {
+		_, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO chain VALUES (?,?,?,?,?)",
+			key.issuer, key.name, int64(r.place.Index), r.id[:], int64(r.special.seq))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// forget drops what is now in the database. The caller holds mu.
+func (x *Index) forget(rows []row, next uint64) {
+	for _, r := range rows {
+		delete(x.pending, r.id)
+		if r.special != nil && r.special.chain != nil && x.heads[*r.special.chain].Index < next {
+			delete(x.heads, *r.special.chain)
+		}
+	}
+}

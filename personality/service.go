@@ -173,10 +173,13 @@ func (s *Service) Register(ctx context.Context, st *scitt.Statement) (*Registrat
 	return r, nil
 }
 
-// sequence gives the statement its index.
+// sequence gives the statement its index. It ends in its own time: a client
+// that does not wait, or is gone, is no reason to leave a statement half way.
 func (s *Service) sequence(ctx context.Context, st *scitt.Statement, r *Registration) error {
 	s.run(r.ID, 1)
 	defer s.run(r.ID, -1)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.Wait+storeGrace)
+	defer cancel()
 	if st.Type == scitt.TypePolicy {
 		return s.changePolicy(ctx, st, r)
 	}
@@ -195,10 +198,8 @@ func (s *Service) sequence(ctx context.Context, st *scitt.Statement, r *Registra
 	return s.stored(ctx, st, r, wait)
 }
 
-// stored waits until the entry is durable, also when the client does not.
+// stored waits until the entry is durable.
 func (s *Service) stored(ctx context.Context, st *scitt.Statement, r *Registration, wait func(context.Context) (uint64, bool, error)) (err error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.Wait+storeGrace)
-	defer cancel()
 	r.Index, r.Duplicate, err = wait(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("%w: not stored after %v; the same statement can be sent again", scitt.ErrUnavailable, s.Wait+storeGrace)

@@ -201,7 +201,7 @@ func (d *decoder) integer(to *int64, least, most int64) func(n *node, path strin
 		if !d.is(n, path, kindNumber) {
 			return
 		}
-		v, ok := n.number().(int64)
+		v, ok := number(n.text).(int64)
 		if !ok || v < least || v > most {
 			d.errorf(n.pos, path, "expected an integer from %d to %d, found %s", least, most, n.text)
 			return

@@ -37,7 +37,7 @@ func pathOf(line string) string {
 
 // values are the leaves of the document with their paths.
 func (p *Policy) values() []string {
-	root, err := parseJSON(string(p.text))
+	root, err := parseNode(string(p.text))
 	if err != nil {
 		return nil // the text was made by the canonicalization
 	}

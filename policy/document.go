@@ -272,7 +272,7 @@ func (p *Policy) readRules(d *decoder, n *node, path string) {
 // "previous" set to the entry id of the policy that it replaces. Errors wrap
 // ErrInvalid when doc is not a JSON object.
 func WithPrevious(doc []byte, id scitt.EntryID) ([]byte, error) {
-	root, jerr := parseJSON(string(doc))
+	root, jerr := parseNode(string(doc))
 	if jerr != nil || root.kind != kindObject {
 		return nil, fmt.Errorf("%w: not a JSON object", ErrInvalid)
 	}

@@ -2,14 +2,10 @@ package policy
 
 import (
 	"fmt"
-	"math"
-	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
-
-	"cel.dev/cel-go/common/types/ref"
 )
 
 // maxDepth is how many objects and arrays may stand inside each other, in a
@@ -31,66 +27,6 @@ func (k kind) String() string {
 	return [...]string{"null", "a boolean", "a number", "a string", "an array", "an object"}[k]
 }
 
-// node is one JSON value. encoding/json is not used because it keeps the last
-// of two members with one name, repairs bad UTF-8 silently and does not say
-// where a value stood.
-type node struct {
-	kind     kind
-	pos, end int32  // its bytes in the source
-	keyPos   int32  // where the name of a member stands
-	key      string // the name of a member
-	text     string // of a string, number or boolean
-	items    []node // of an array or object
-	more     *more  // what only large or much used values have
-}
-
-type more struct {
-	index map[string]int // of an object of many members
-	list  ref.Val        // of an array that a rule has read
-}
-
-// indexed is the size from which an object gets an index, so that neither
-// the search for duplicates nor a rule's lookups grow with its square.
-const indexed = 32
-
-// member finds a member of an object.
-func (n *node) member(key string) *node {
-	if n.more != nil {
-		if i, ok := n.more.index[key]; ok {
-			return &n.items[i]
-		}
-		return nil
-	}
-	return find(n.items, key)
-}
-
-func find(members []node, key string) *node {
-	for i := range members {
-		if members[i].key == key {
-			return &members[i]
-		}
-	}
-	return nil
-}
-
-// number gives an integral literal that fits as int64 or uint64, and every
-// other number as float64.
-func (n *node) number() any {
-	if !strings.ContainsAny(n.text, ".eE") {
-		if i, err := strconv.ParseInt(n.text, 10, 64); err == nil {
-			return i
-		}
-		if u, err := strconv.ParseUint(n.text, 10, 64); err == nil {
-			return u
-		}
-	}
-	f, err := strconv.ParseFloat(n.text, 64)
-	if err != nil { // out of range: the parser has checked the form
-		f = math.Copysign(math.Inf(1), f)
-	}
-	return f
-}
-
 // jsonError is a violation of RFC 8259 at an offset.
 type jsonError struct {
 	pos int
@@ -101,19 +37,18 @@ func (e *jsonError) Error() string { return fmt.Sprintf("byte %d: %s", e.pos, e.
 
 // parseJSON reads one JSON text strictly (RFC 8259): valid UTF-8, no member
 // twice, no unpaired surrogate, nothing behind it. The error is a *jsonError.
-func parseJSON(src string) (*node, *jsonError) {
-	p := jsonParser{src: src, stack: make([]node, 0, 32)}
+func parseJSON(src string) (*tree, *jsonError) {
 	if i := invalidUTF8(src); i >= 0 {
 		return nil, &jsonError{i, "the text is not valid UTF-8"}
 	}
-	n, err := p.value(0)
-	if err != nil {
+	p := jsonParser{tree: &tree{src: src, cells: make([]cell, 0, 16+len(src)/24)}}
+	if err := p.value(0, 0, 0); err != nil {
 		return nil, err
 	}
 	if p.space(); p.pos < len(src) {
 		return nil, p.fail("something follows the JSON value")
 	}
-	return &n, nil
+	return p.tree, nil
 }
 
 func invalidUTF8(s string) int {
@@ -131,18 +66,8 @@ func invalidUTF8(s string) int {
 }
 
 type jsonParser struct {
-	src   string
-	pos   int
-	stack []node // the items of the arrays and objects that are open
-}
-
-// take gives an array or object its items, all those from start on.
-func (p *jsonParser) take(n *node, start int) *jsonError {
-	p.pos++
-	n.items = slices.Clone(p.stack[start:])
-	clear(p.stack[start:])
-	p.stack = p.stack[:start]
-	return nil
+	*tree
+	pos int
 }
 
 func (p *jsonParser) fail(format string, args ...any) *jsonError {
@@ -168,32 +93,38 @@ func (p *jsonParser) peek() byte {
 	return 0
 }
 
-func (p *jsonParser) value(depth int) (n node, err *jsonError) {
-	c := p.peek()
-	n.pos = int32(p.pos)
+// value reads a value; keyPos and keyEnd are those of its cell.
+func (p *jsonParser) value(depth int, keyPos, keyEnd int32) (err *jsonError) {
+	ch := p.peek()
+	i := int32(len(p.cells))
+	p.cells = append(p.cells, cell{pos: int32(p.pos), keyPos: keyPos, keyEnd: keyEnd})
+	k, count := kindNull, int32(0)
 	switch {
 	case depth > maxDepth:
-		return n, p.fail("more than %d objects and arrays inside each other", maxDepth)
-	case c == '{':
-		n.kind, err = kindObject, p.object(&n, depth)
-	case c == '[':
-		n.kind, err = kindArray, p.array(&n, depth)
-	case c == '"':
-		n.kind = kindString
-		n.text, err = p.str()
-	case c == '-' || isDigit(c):
-		n.kind = kindNumber
-		n.text, err = p.num()
+		return p.fail("more than %d objects and arrays inside each other", maxDepth)
+	case ch == '{':
+		k = kindObject
+		count, err = p.object(i, depth)
+	case ch == '[':
+		k = kindArray
+		count, err = p.array(depth)
+	case ch == '"':
+		k = kindString
+		_, count, err = p.str()
+		count = min(count, 0)
+	case ch == '-' || isDigit(ch):
+		k, err = kindNumber, p.num()
 	case p.word("true"), p.word("false"):
-		n.kind, n.text = kindBool, p.src[n.pos:p.pos]
+		k = kindBool
 	case p.word("null"):
-	case c == 0 && p.pos >= len(p.src):
+	case ch == 0 && p.pos >= len(p.src):
 		err = p.fail("the text ends where a value is expected")
 	default:
 		err = p.fail("expected a value, found %q", firstRune(p.src[p.pos:]))
 	}
-	n.end = int32(p.pos)
-	return n, err
+	c := &p.cells[i]
+	c.kind, c.count, c.end, c.next = k, count, int32(p.pos), int32(len(p.cells))
+	return err
 }
 
 func firstRune(s string) rune { r, _ := utf8.DecodeRuneInString(s); return r }
@@ -206,81 +137,85 @@ func (p *jsonParser) word(w string) bool {
 	return false
 }
 
-func (p *jsonParser) object(n *node, depth int) *jsonError {
-	start := len(p.stack)
+func (p *jsonParser) object(i int32, depth int) (count int32, err *jsonError) {
 	p.pos++
 	if p.peek() == '}' {
-		return p.take(n, start)
+		p.pos++
+		return 0, nil
 	}
 	for {
 		if p.peek() != '"' {
-			return p.fail("expected the name of a member")
+			return 0, p.fail("expected the name of a member")
 		}
-		keyPos := p.pos
-		key, err := p.str()
+		keyPos, m := p.pos, int32(len(p.cells))
+		key, keyEnd, err := p.str()
 		if err != nil {
-			return err
+			return 0, err
 		}
-		if p.repeated(n, key, start) {
-			return &jsonError{keyPos, fmt.Sprintf("the member %s is there twice", quote(key))}
+		// So far the object reaches up to here.
+		p.cells[i].next = m
+		if p.member(i, key) != 0 {
+			return 0, &jsonError{keyPos, fmt.Sprintf("the member %s is there twice", quote(key))}
 		}
 		if p.peek() != ':' {
-			return p.fail("expected a colon behind the name %s", quote(key))
+			return 0, p.fail("expected a colon behind the name %s", quote(key))
 		}
 		p.pos++
-		v, err := p.value(depth + 1)
-		if err != nil {
-			return err
+		if err := p.value(depth+1, int32(keyPos+1), keyEnd); err != nil {
+			return 0, err
 		}
-		v.key, v.keyPos = key, int32(keyPos)
-		p.stack = append(p.stack, v)
+		count++
+		p.addToIndex(i, m, count, key)
 		switch p.peek() {
 		case ',':
 			p.pos++
 		case '}':
-			return p.take(n, start)
+			p.pos++
+			return count, nil
 		default:
-			return p.fail("expected a comma or the end of the object")
+			return 0, p.fail("expected a comma or the end of the object")
 		}
 	}
 }
 
-// repeated looks for a name among the members that an object has so far.
-func (p *jsonParser) repeated(n *node, key string, start int) bool {
-	members := p.stack[start:]
-	if n.more == nil {
-		if len(members) < indexed {
-			return find(members, key) != nil
+// addToIndex takes the member m of the object i, its count-th, into its index
+// once it has one.
+func (p *jsonParser) addToIndex(i, m, count int32, key string) {
+	switch {
+	case count > indexed:
+		p.index[i][key] = m
+	case count == indexed:
+		index := make(map[string]int32, 2*indexed)
+		p.cells[i].next = int32(len(p.cells))
+		for m := i + 1; m < p.cells[i].next; m = p.cells[m].next {
+			index[p.key(m)] = m
 		}
-		n.more = &more{index: make(map[string]int, 2*indexed)}
-		for i := range members {
-			n.more.index[members[i].key] = i
+		if p.index == nil {
+			p.index = map[int32]map[string]int32{}
 		}
+		p.index[i] = index
 	}
-	_, ok := n.more.index[key]
-	n.more.index[key] = len(members)
-	return ok
 }
 
-func (p *jsonParser) array(n *node, depth int) *jsonError {
-	start := len(p.stack)
+func (p *jsonParser) array(depth int) (count int32, err *jsonError) {
 	p.pos++
 	if p.peek() == ']' {
-		return p.take(n, start)
+		p.pos++
+		return 0, nil
 	}
 	for {
-		v, err := p.value(depth + 1)
-		if err != nil {
-			return err
+		if err := p.value(depth+1, 0, 0); err != nil {
+			return 0, err
 		}
-		p.stack = append(p.stack, v)
+		count++
 		switch p.peek() {
 		case ',':
 			p.pos++
 		case ']':
-			return p.take(n, start)
+			p.pos++
+			return count, nil
 		default:
-			return p.fail("expected a comma or the end of the array")
+			return 0, p.fail("expected a comma or the end of the array")
 		}
 	}
 }
@@ -304,41 +239,46 @@ func (p *jsonParser) accept(set string) bool {
 	return false
 }
 
-func (p *jsonParser) num() (string, *jsonError) {
-	start := p.pos
+func (p *jsonParser) num() *jsonError {
 	p.accept("-")
 	zero := p.accept("0")
 	switch {
 	case zero && p.pos < len(p.src) && isDigit(p.src[p.pos]):
-		return "", p.fail("a number does not begin with 0")
+		return p.fail("a number does not begin with 0")
 	case !zero && !p.digits(), p.accept(".") && !p.digits():
-		return "", p.fail("expected a digit")
+		return p.fail("expected a digit")
 	}
 	if p.accept("eE") {
 		p.accept("+-")
 		if !p.digits() {
-			return "", p.fail("expected a digit")
+			return p.fail("expected a digit")
 		}
 	}
-	return p.src[start:p.pos], nil
+	return nil
 }
 
-func (p *jsonParser) str() (string, *jsonError) {
+// str reads a string. end is where its bytes end in the source or, when it has
+// escapes, the complement of its place in unescaped.
+func (p *jsonParser) str() (s string, end int32, err *jsonError) {
 	p.pos++
 	start := p.pos
 	for p.pos < len(p.src) {
 		switch c := p.src[p.pos]; {
 		case c == '"':
 			p.pos++
-			return p.src[start : p.pos-1], nil
+			return p.src[start : p.pos-1], int32(p.pos - 1), nil
 		case c == '\\':
-			return p.escaped(start)
+			if s, err = p.escaped(start); err != nil {
+				return "", 0, err
+			}
+			p.unescaped = append(p.unescaped, s)
+			return s, ^int32(len(p.unescaped) - 1), nil
 		case c < ' ':
-			return "", p.fail("a control character in a string must be escaped")
+			return "", 0, p.fail("a control character in a string must be escaped")
 		}
 		p.pos++
 	}
-	return "", p.fail("the string has no end")
+	return "", 0, p.fail("the string has no end")
 }
 
 // escaped goes on with a string at its first escape.

@@ -77,7 +77,7 @@ func (p *Policy) parse(doc []byte) (*Policy, error) {
 		d.errorf(0, "", "the document has %d bytes, and %d are allowed", len(doc), maxDocument)
 		return nil, d.err()
 	}
-	root, jerr := parseJSON(d.src)
+	root, jerr := parseNode(d.src)
 	if jerr != nil {
 		d.errorf(int32(jerr.pos), "", "%s", jerr.msg)
 		return nil, d.err()

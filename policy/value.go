@@ -112,43 +112,68 @@ func (k *keys) ConvertToNative(reflect.Type) (any, error) {
 
 // jsonObject is an object of a JSON text; its members become CEL values when
 // a rule asks for them.
-type jsonObject struct{ *node }
+type jsonObject struct {
+	t     *tree
+	i     int32
+	cells []int32 // of the members, nil until a rule iterates over them
+}
 
-func (o jsonObject) len() int          { return len(o.items) }
-func (o jsonObject) key(i int) ref.Val { return types.String(o.items[i].key) }
+func (o *jsonObject) len() int { return int(o.t.cells[o.i].count) }
 
-func (o jsonObject) find(key ref.Val) (ref.Val, bool) {
+func (o *jsonObject) key(i int) ref.Val {
+	if o.cells == nil {
+		o.cells = o.t.items(o.i)
+	}
+	return types.String(o.t.key(o.cells[i]))
+}
+
+func (o *jsonObject) find(key ref.Val) (ref.Val, bool) {
 	if s, ok := key.(types.String); ok {
-		if n := o.member(string(s)); n != nil {
-			return fromJSON(n), true
+		if m := o.t.member(o.i, string(s)); m != 0 {
+			return o.t.value(m), true
 		}
 	}
 	return nil, false
 }
 
-func fromJSON(n *node) ref.Val {
-	switch n.kind {
-	case kindBool:
-		return types.Bool(n.text == "true")
-	case kindNumber:
-		return fromNumber(n.number())
-	case kindString:
-		return types.String(n.text)
-	case kindArray:
-		// Once only: CEL counts reading a member as one step, however long
-		// the list in it is.
-		if n.more == nil {
-			list := make([]ref.Val, len(n.items))
-			for i := range n.items {
-				list[i] = fromJSON(&n.items[i])
-			}
-			n.more = &more{list: types.NewRefValList(types.DefaultTypeAdapter, list)}
-		}
-		return n.more.list
-	case kindObject:
-		return &celMap{jsonObject{n}}
+// items are the cells of an array's or object's items.
+func (t *tree) items(i int32) []int32 {
+	out := make([]int32, 0, t.cells[i].count)
+	for m := i + 1; m < t.cells[i].next; m = t.cells[m].next {
+		out = append(out, m)
 	}
-	return types.NullValue
+	return out
+}
+
+// value is the CEL value of a cell. Arrays and objects are made once only: CEL
+// counts reading a member as one step, however much is in it.
+func (t *tree) value(i int32) ref.Val {
+	switch t.cells[i].kind {
+	case kindBool:
+		return types.Bool(t.text(i) == "true")
+	case kindNumber:
+		return fromNumber(number(t.text(i)))
+	case kindString:
+		return types.String(t.text(i))
+	case kindNull:
+		return types.NullValue
+	}
+	if v, ok := t.values[i]; ok {
+		return v
+	}
+	var v ref.Val = &celMap{&jsonObject{t: t, i: i}}
+	if t.cells[i].kind == kindArray {
+		list := make([]ref.Val, 0, t.cells[i].count)
+		for _, m := range t.items(i) {
+			list = append(list, t.value(m))
+		}
+		v = types.NewRefValList(types.DefaultTypeAdapter, list)
+	}
+	if t.values == nil {
+		t.values = map[int32]ref.Val{}
+	}
+	t.values[i] = v
+	return v
 }
 
 func fromNumber(v any) ref.Val {
@@ -277,11 +302,11 @@ var payloadMode = func() cbor.DecMode {
 func parseContent(mediaType string, content []byte) (ref.Val, error) {
 	switch contentFormat(mediaType) {
 	case "json":
-		n, err := parseJSON(string(content))
+		t, err := parseJSON(string(content))
 		if err != nil {
 			return nil, fmt.Errorf("not one JSON text with a single meaning: %w", err)
 		}
-		return fromJSON(n), nil
+		return t.value(0), nil
 	case "cbor":
 		var v any
 		if err := payloadMode.Unmarshal(content, &v); err != nil {

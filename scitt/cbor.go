@@ -36,7 +36,7 @@ var (
 	decMode = must(cbor.DecOptions{
 		DupMapKey:       cbor.DupMapKeyEnforcedAPF,
 		IndefLength:     cbor.IndefLengthForbidden,
-		IntDec:          cbor.IntDecConvertSigned,
+		IntDec:          cbor.IntDecConvertSignedOrFail,
 		MaxNestedLevels: 16,
 	}.DecMode())
 )

@@ -171,7 +171,7 @@ func pointOf(curve elliptic.Curve, x []byte, y any) (*ecdsa.PublicKey, error) {
 		if px == nil {
 			return nil, malformed("not a point on the curve")
 		}
-		return &ecdsa.PublicKey{Curve: curve, X: px, Y: py}, nil
+		return pointOf(curve, x, py.FillBytes(make([]byte, size)))
 	}
 	return nil, malformed("the y coordinate is neither a byte string nor a sign")
 }

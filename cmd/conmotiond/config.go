@@ -26,7 +26,10 @@ type config struct {
 	tlsCert, tlsKey     string
 	logFormat           string
 	bootstrap           string
-	stdout              io.Writer
+
+	manageSocket, manageListen           string
+	manageCert, manageKey, manageClients string
+	stdout                               io.Writer
 }
 
 const long = `conmotiond runs a SCITT Transparency Service (RFC 9943, SCRAPI).
@@ -91,6 +94,11 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	f.IntVar(&c.Burst, "burst", 10000, "requests that a client address may send at once")
 	f.StringVar(&c.tlsCert, "tls-cert", "", "PEM file with the certificate chain; together with --tls-key")
 	f.StringVar(&c.tlsKey, "tls-key", "", "PEM file with the certificate's key")
+	f.StringVar(&c.manageSocket, "manage-socket", "", "Unix socket for conmotion policy set, for root and this user; off for none (default: private/manage.sock in --dir)")
+	f.StringVar(&c.manageListen, "manage-listen", "", "address of the same over TLS, for clients with a certificate (default: off)")
+	f.StringVar(&c.manageCert, "manage-tls-cert", "", "PEM file with the certificate chain of --manage-listen")
+	f.StringVar(&c.manageKey, "manage-tls-key", "", "PEM file with its key")
+	f.StringVar(&c.manageClients, "manage-client-ca", "", "PEM file with the authorities of the clients' certificates")
 	f.StringVar(&c.logFormat, "log-format", "text", "form of the log on standard error: text or json")
 	return cmd
 }
@@ -122,6 +130,9 @@ func (c *config) complete(flags *pflag.FlagSet, stderr io.Writer) error {
 	}
 	if (c.tlsCert == "") != (c.tlsKey == "") {
 		return errors.New("--tls-cert and --tls-key belong together")
+	}
+	if c.manageListen != "" && (c.manageCert == "" || c.manageKey == "" || c.manageClients == "") {
+		return errors.New("--manage-listen needs --manage-tls-cert, --manage-tls-key and --manage-client-ca")
 	}
 	if c.BatchMaxSize == 0 || c.Pushback == 0 || c.BatchMaxAge <= 0 {
 		return errors.New("--batch-max-age, --batch-max-size and --pushback must be more than 0")

@@ -32,11 +32,9 @@ func TestMain(m *testing.M) {
 	if os.Getenv(beConmotiond) == "" {
 		os.Exit(m.Run())
 	}
-	if dir, size, ok := strings.Cut(os.Getenv(mountTmpfs), "="); ok {
-		if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
-			fmt.Fprintln(os.Stderr, "mount:", err)
-			os.Exit(3)
-		}
+	if err := prepareDisk(os.Getenv(mountTmpfs)); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(3)
 	}
 	os.Exit(Main())
 }

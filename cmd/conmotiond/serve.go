@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -24,7 +25,7 @@ const (
 
 // serve runs the service until the context ends, and then drains it.
 func serve(ctx context.Context, c *config) (err error) {
-	klog.SetSlogLogger(c.Logger) // Tessera's way to log
+	klog.SetSlogLogger(slog.New(atLeast{c.Logger.Handler(), slog.LevelWarn})) // Tessera's way to log
 	tuneMemory()
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.listen)
 	if err != nil {
@@ -58,6 +59,11 @@ func serve(ctx context.Context, c *config) (err error) {
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
 	running.Store(d)
+	stopManagement, err := serveManagement(ctx, c, d.ManageHandler())
+	if err != nil {
+		return err
+	}
+	defer stopManagement()
 	welcome(c, d)
 
 	server := &http.Server{
@@ -87,6 +93,17 @@ func serve(ctx context.Context, c *config) (err error) {
 	// New connections are refused and those that wait get their Receipts; the
 	// log is closed after that.
 	return server.Shutdown(drain)
+}
+
+// atLeast passes on what is important enough.
+type atLeast struct {
+	slog.Handler
+	level slog.Level
+}
+
+// Enabled says whether a record of this level is passed on.
+func (h atLeast) Enabled(ctx context.Context, level slog.Level) bool {
+	return level >= h.level && h.Handler.Enabled(ctx, level)
 }
 
 // tuneMemory lets garbage collection run less often than Go's default while

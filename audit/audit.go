@@ -1,0 +1,217 @@
+package audit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"runtime"
+	"time"
+
+	"github.com/conmotion/conmotion/policy"
+	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/tiles"
+)
+
+// Checks that are not those of a Registration Policy. A slash keeps them apart
+// from the ids of its rules.
+const (
+	CheckCheckpoint  = "log/checkpoint"  // the checkpoint's signatures
+	CheckConsistency = "log/consistency" // the log only grows
+	CheckRoot        = "log/root"        // the entries lead to the root
+	CheckTile        = "log/tile"        // a tile is what the entries lead to
+	CheckBundle      = "log/bundle"      // a bundle holds what the checkpoint commits to
+	CheckStatement   = "log/statement"   // an entry is a Signed Statement
+	CheckEncoding    = "log/encoding"    // and in the encoding that entries have
+	CheckDuplicate   = "log/duplicate"   // and not in the log already
+	CheckKeys        = "log/keys"        // entry 0 is the service's keys
+	CheckPolicy      = "log/policy"      // a policy is in force
+)
+
+// Violation is something that is wrong with the log.
+type Violation struct {
+	Index   *uint64 `json:"index,omitempty"`    // of the entry; nil when it is about files
+	EntryID string  `json:"entry_id,omitempty"` // hexadecimal SHA-256 of its bytes
+	Check   string  `json:"check"`              // one of the Check constants here or in package policy, or the id of a rule
+	Message string  `json:"message"`
+	// Checkpoints are, for CheckConsistency, the earlier and the later
+	// checkpoint as they were published: signed evidence.
+	Checkpoints []string `json:"checkpoints,omitempty"`
+}
+
+// Options say what to audit, and whom to tell. The zero value is good.
+type Options struct {
+	// VKeys are the trusted verifier keys of the log. When a receipt key is
+	// among them, entry 0 must announce one of those.
+	VKeys []string
+	// Artifacts may be nil: then what depends on the content of hash envelopes
+	// is not judged.
+	Artifacts Artifacts
+	// Policy is for reading policies, such as policy.WithSchema.
+	Policy []policy.Option
+	// Since is the first index that is judged. Entries before it are taken as
+	// admitted; policies, keys, chains and duplicates are still followed
+	// through them, and nothing is told about them.
+	Since uint64
+	// List is how many violations are told and kept in the State; all are counted.
+	List int
+	// Report is told each violation in the order of the log, shortly before the
+	// State that holds it is saved.
+	Report func(Violation)
+	// Save is given the State from time to time and at the end of a pass. It
+	// must not keep it.
+	Save func(*State) error
+	// Progress is told how many entries are done.
+	Progress func(done, size uint64)
+}
+
+// saveEvery is the time between two savings of the state in a pass.
+const saveEvery = 10 * time.Second
+
+// workers is how many bundles are in work at each parallel stage.
+func workers() int { return 2 * runtime.GOMAXPROCS(0) }
+
+// Auditor audits one log. It is not safe for concurrent use.
+type Auditor struct {
+	log    *tiles.Log
+	o      Options
+	state  *State
+	replay *replay // nil until the first pass, and after one that was interrupted
+	// pending violations are in the state and not yet told.
+	pending []Violation
+	nextSave,
+	_ time.Time
+	// stopped are violations that end the audit. They are about the files as
+	// they are now and not about entries that are done, so they are not in the
+	// state: the next audit looks again.
+	stopped []Violation
+}
+
+// New makes the auditor of a log that goes on from a state; nil means the
+// beginning.
+func New(log *tiles.Log, state *State, o Options) (*Auditor, error) {
+	origin := log.Verifiers.Note.Name()
+	if state == nil {
+		state = &State{Version: stateVersion, Origin: origin, Since: o.Since, Counts: map[string]uint64{}}
+	}
+	if state.Origin != origin {
+		return nil, fmt.Errorf("the state is of the log %q and not of %q", state.Origin, origin)
+	}
+	if o.Report == nil {
+		o.Report = func(Violation) {}
+	}
+	if o.Save == nil {
+		o.Save = func(*State) error { return nil }
+	}
+	if o.Progress == nil {
+		o.Progress = func(uint64, uint64) {}
+	}
+	return &Auditor{log: log, o: o, state: state}, nil
+}
+
+// Run makes one pass: from where the audit is up to the log's newest
+// checkpoint. Violations are no errors; the error says what kept it from
+// looking, and may be the context's. The state is saved either way, and Run
+// can be called again.
+func (a *Auditor) Run(ctx context.Context) error {
+	a.stopped = nil
+	a.nextSave = time.Now().Add(saveEvery)
+	err := a.pass(ctx)
+	if err != nil {
+		a.replay = nil // it is ahead of the state
+	}
+	return errors.Join(err, a.save())
+}
+
+// Follow makes a pass at each interval until the context ends, or until the
+// log is found to be such that it cannot be followed. The error of the first
+// pass ends it; later ones go to failed.
+func (a *Auditor) Follow(ctx context.Context, interval time.Duration, failed func(error)) error {
+	err := a.Run(ctx)
+	if err != nil {
+		return err
+	}
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for len(a.stopped) == 0 {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		switch err := a.Run(ctx); {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
+			failed(err)
+		}
+	}
+	return nil
+}
+
+func (a *Auditor) pass(ctx context.Context) error {
+	cp, err := a.log.Checkpoint(ctx)
+	if errors.Is(err, scitt.ErrCheckpoint) {
+		a.stop(Violation{Check: CheckCheckpoint, Message: err.Error()})
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	old, err := a.state.checkpoint(a.log.Verifiers)
+	if err != nil {
+		return err
+	}
+	if a.state.closed(cp) {
+		return nil
+	}
+	view, err := a.log.At(ctx, cp)
+	if err != nil && !damaged(err) {
+		return err
+	}
+	if err != nil && a.state.Next > 0 {
+		// Whether the log extends what was audited cannot be told.
+		a.stop(Violation{Check: CheckTile, Message: err.Error()})
+		return nil
+	}
+	if old != nil {
+		if v := consistent(ctx, view, old); v != nil {
+			return a.inconsistent(*v, old, cp)
+		}
+	}
+	if cp.Tree == nil && len(a.log.Verifiers.Tree) > 0 {
+		a.found(Violation{Check: CheckCheckpoint, Message: fmt.Sprintf("the checkpoint of size %d has no tree signature by a known receipt key, so that no Receipt can be made from it", cp.Size)})
+	}
+	a.state.Checkpoint = string(cp.Raw)
+	a.state.size = cp.Size
+	if a.replay == nil {
+		if a.replay, err = a.restore(ctx, cp); err != nil {
+			return err
+		}
+	}
+	return a.replay.run(ctx, cp, view)
+}
+
+// damaged says that files are missing or wrong, as opposed to out of reach.
+func damaged(err error) bool { return errors.Is(err, tiles.ErrCorrupt) || errors.Is(err, fs.ErrNotExist) }
+
+// consistency is why a log does not extend an older checkpoint.
+type consistency struct{ error }
+
+func consistent(ctx context.Context, view *tiles.View, old *scitt.Checkpoint) *consistency {
+	if view == nil {
+		return nil // the replay has done nothing yet, it begins with this checkpoint
+	}
+	if err := view.Consistency(ctx, old); err != nil {
+		return &consistency{err}
+	}
+	return nil
+}
+
+func (a *Auditor) inconsistent(c consistency, old, now *scitt.Checkpoint) error {
+	if !errors.Is(c, scitt.ErrProof) && !damaged(c.error) {
+		return c.error
+	}
+	a.stop(Violation{Check: CheckConsistency, Message: c.Error(), Checkpoints: []string{string(old.Raw), string(now.Raw)}})
+	return nil
+}

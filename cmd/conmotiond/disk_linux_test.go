@@ -1,0 +1,134 @@
+package main
+
+import (
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/scitt"
+)
+
+// ownDisk starts a service on a disk of its own of this size, in a mount
+// namespace, and gives the directory as this process sees it.
+func ownDisk(t *testing.T, size string) (p *process, disk string) {
+	t.Helper()
+	dir := t.TempDir()
+	attr := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
+	if os.Getuid() != 0 {
+		attr.Cloneflags |= syscall.CLONE_NEWUSER
+		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
+		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
+	}
+	p = start(t, []string{mountTmpfs + "=" + dir + "=" + size}, attr, "--dir", filepath.Join(dir, "data"), "--listen", "127.0.0.1:0")
+	return p, filepath.Join("/proc", strconv.Itoa(p.cmd.Process.Pid), "root", dir, "data")
+}
+
+// refused sends a statement that cannot be stored: a clear error, no receipt.
+func refused(t *testing.T, p *process, statement []byte, want string) {
+	t.Helper()
+	status, body, err := p.post(t.Context(), statement, "wait=1")
+	if err != nil {
+		t.Fatalf("%v\n%s", err, p.stderr)
+	}
+	problem := testlog.Must(scitt.ParseProblem(status, body))(t)
+	if status != http.StatusServiceUnavailable || problem.Title != "Registration Failed" || !strings.Contains(problem.Detail, want) {
+		t.Errorf("got %v, want 503 with %q", problem, want)
+	}
+}
+
+func TestDiskFull(t *testing.T) {
+	p, dir := ownDisk(t, "4m")
+	checker := p.checker(dir)
+	key := testlog.Key(t, "ES256")
+	receipts := map[string][]byte{}
+	register := func(content string) {
+		t.Helper()
+		statement := testlog.Statement(t, key, "asset", []byte(content))
+		status, body, err := p.post(t.Context(), statement, "wait=10")
+		if err != nil || status != http.StatusCreated {
+			t.Fatalf("status %d %q, %v\n%s", status, body, err, p.stderr)
+		}
+		receipts[string(statement)] = body
+	}
+	register("before")
+	filler := filepath.Join(dir, "filler")
+	f := testlog.Must(os.Create(filler))(t)
+	for chunk := 1 << 16; chunk > 0; {
+		if _, err := f.Write(make([]byte, chunk)); err != nil {
+			chunk /= 2
+		}
+	}
+	f.Close()
+	lost := testlog.Statement(t, key, "asset", make([]byte, 8000))
+	refused(t, p, lost, "no space left on device")
+	if id := testlog.Must(scitt.ParseStatement(lost))(t).ID(); true {
+		status, body := p.get("/entries/" + id.String())
+		problem := testlog.Must(scitt.ParseProblem(status, body))(t)
+		if status != http.StatusNotFound || problem.Title != "Registration Failed" {
+			t.Errorf("its receipt: %v", problem)
+		}
+	}
+	checker.Check(t, receipts)
+	if err := os.Remove(filler); err != nil {
+		t.Fatal(err)
+	}
+	register("after")
+	status, body, err := p.post(t.Context(), lost, "wait=10")
+	if err != nil || status != http.StatusCreated {
+		t.Errorf("the same statement, with room: %d %q %v", status, body, err)
+	}
+	receipts[string(lost)] = body
+	checker.Check(t, receipts)
+}
+
+func TestReadOnlyDisk(t *testing.T) {
+	p, dir := ownDisk(t, "8m")
+	checker := p.checker(dir)
+	key := testlog.Key(t, "ES256")
+	pid := strconv.Itoa(p.cmd.Process.Pid)
+	data := strings.TrimPrefix(dir, "/proc/"+pid+"/root")
+	// Within the service's namespace: nothing under the two directories of the
+	// log can be written, as after an error of the disk.
+	run := func(args ...string) {
+		t.Helper()
+		enter := []string{"-t", pid, "-m"}
+		if os.Getuid() != 0 {
+			enter = append(enter, "-U", "--preserve-credentials")
+		}
+		if out, err := exec.Command("nsenter", append(enter, args...)...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %v: %s", args, err, out)
+		}
+	}
+	logDirs := []string{filepath.Join(data, "public"), filepath.Join(data, "private", "tessera")}
+	for _, d := range logDirs {
+		run("mount", "--bind", d, d)
+		run("mount", "-o", "remount,bind,ro", d)
+	}
+	statement := testlog.Statement(t, key, "asset", nil)
+	refused(t, p, statement, "read-only file system")
+	checker.Check(t, nil)
+	for _, d := range logDirs {
+		run("umount", d)
+	}
+	status, body, err := p.post(t.Context(), statement, "wait=10")
+	if err != nil || status != http.StatusCreated {
+		t.Fatalf("writable again: %d %q %v\n%s", status, body, err, p.stderr)
+	}
+	checker.Check(t, map[string][]byte{string(statement): body})
+}
+
+// prepareDisk mounts what "directory=size" says, for a process that is to run
+// on a disk of its own.
+func prepareDisk(what string) error {
+	dir, size, ok := strings.Cut(what, "=")
+	if !ok {
+		return nil
+	}
+	return syscall.Mount("tmpfs", dir, "tmpfs", 0, "size="+size)
+}

@@ -1,0 +1,111 @@
+package daemon
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/conmotion/conmotion/policy"
+	"github.com/conmotion/conmotion/scitt"
+)
+
+// ManageResult is what a change of policy by the management interface came to.
+type ManageResult struct {
+	EntryID  string          `json:"entry_id"` // of the policy in force now
+	Index    uint64          `json:"index"`
+	Document json.RawMessage `json:"document"`
+	Warnings []string        `json:"warnings,omitempty"`
+}
+
+// maxPolicy bounds a document in bytes; an entry does not hold more.
+const maxPolicy = scitt.MaxEntrySize
+
+// ManageHandler is the out-of-band management interface: who reaches it has
+// been authenticated by how it is served, as root or the service's own user
+// behind a Unix socket, or by a client certificate.
+//
+//	GET  /policy   the policy in force
+//	POST /policy   register this document, signed by the service, and put it in force
+//
+// The document's member "previous" may be left out: the service names the
+// policy in force. When it is there it must be that one.
+func (d *Daemon) ManageHandler() http.Handler {
+	mux := http.NewServeMux()
+	answer := func(h func(*http.Request) (*ManageResult, error)) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			result, err := h(r)
+			if err != nil {
+				p := scitt.ProblemOf(err)
+				if p == nil {
+					d.Logger.ErrorContext(r.Context(), "management request failed", "err", err)
+					p = &scitt.Problem{Status: http.StatusInternalServerError, Title: "Internal Error", Detail: err.Error()}
+				}
+				writeProblem(w, r, p.Status, p.Title, p.Detail)
+				return
+			}
+			w.Header().Set("Content-Type", "application/json")
+			_ = json.NewEncoder(w).Encode(result) // the client is gone: nobody to tell
+		}
+	}
+	mux.HandleFunc("GET /policy", answer(func(*http.Request) (*ManageResult, error) { return d.managed(nil), nil }))
+	mux.HandleFunc("POST /policy", answer(d.setPolicy))
+	return mux
+}
+
+func (d *Daemon) managed(warnings []policy.Warning) *ManageResult {
+	p := d.InForce()
+	result := &ManageResult{EntryID: p.ID.String(), Index: p.Index, Document: p.Policy.Document()}
+	for _, w := range warnings {
+		result.Warnings = append(result.Warnings, w.String())
+	}
+	return result
+}
+
+// setPolicy signs a document as the service and registers it, as any other
+// policy is registered.
+func (d *Daemon) setPolicy(r *http.Request) (*ManageResult, error) {
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxPolicy+1))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", scitt.ErrMalformed, err)
+	}
+	next, err := policy.Parse(body)
+	if err != nil {
+		return nil, rejected(err)
+	}
+	if _, ok := next.Previous(); !ok && d.InForce().ID != (scitt.EntryID{}) {
+		if next, err = withPrevious(next, d.InForce().ID); err != nil {
+			return nil, err
+		}
+	}
+	st, err := d.founder.SignPolicy(next.Canonical())
+	if err != nil {
+		return nil, err
+	}
+	if _, err := d.Register(r.Context(), st); err != nil {
+		return nil, err
+	}
+	return d.managed(next.Lint()), nil
+}
+
+// withPrevious names the policy that a document replaces.
+func withPrevious(p *policy.Policy, previous scitt.EntryID) (*policy.Policy, error) {
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(p.Canonical(), &members); err != nil {
+		return nil, fmt.Errorf("policy: %w", err)
+	}
+	members["previous"] = fmt.Appendf(nil, "%q", previous.String())
+	document, err := json.Marshal(members)
+	if err != nil {
+		return nil, fmt.Errorf("policy: %w", err)
+	}
+	return policy.Parse(document)
+}
+
+func rejected(err error) error {
+	if errors.Is(err, policy.ErrInvalid) {
+		return &scitt.Problem{Status: http.StatusBadRequest, Title: "Rejected", Detail: err.Error()}
+	}
+	return err
+}

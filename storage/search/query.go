@@ -1,0 +1,394 @@
+package search
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"math"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/conmotion/conmotion/scitt"
+)
+
+// Bounds of one query.
+const (
+	DefaultLimit  = 50
+	MaxLimit      = 1000
+	maxConditions = 32
+	maxValue      = 4096 // bytes of one parameter
+)
+
+// Order is the order of an answer's entries.
+type Order string
+
+// The orders. Entries with the same event time are in the order of the log,
+// or against it in ByTimeDescending.
+const (
+	Ascending        Order = "asc"
+	Descending       Order = "desc"
+	ByTime           Order = "time-asc"
+	ByTimeDescending Order = "time-desc"
+)
+
+func (o Order) byTime() bool     { return o == ByTime || o == ByTimeDescending }
+func (o Order) descending() bool { return o == Descending || o == ByTimeDescending }
+
+// Query asks for entries. The zero value asks for the first ones of the log.
+// It is made by [ParseQuery], which the package comment describes.
+type Query struct {
+	conditions []condition
+	policy     *scitt.EntryID
+	from, to   uint64 // indexes; to is 0 for no bound
+	order      Order
+	limit      int
+	after      *cursor
+}
+
+// condition is what one parameter asks of an entry: that it has one of these
+// terms, or one in these spans.
+type condition struct {
+	param string
+	terms []term
+	spans []span
+}
+
+// span is the numbers from low to high, both included.
+type span struct {
+	kind      kind
+	path      string
+	low, high float64
+}
+
+// cursor is the place of an entry in the order of an answer.
+type cursor struct {
+	time  int64 // noTime by index
+	index uint64
+}
+
+// ErrTooBroad is wrapped by the refusal of a query that would cost too much.
+var ErrTooBroad = fmt.Errorf("search: the query is too broad")
+
+// bad refuses a query and names the parameter.
+func bad(param, format string, args ...any) error {
+	return &scitt.Problem{Status: http.StatusBadRequest, Title: "Malformed request",
+		Detail: fmt.Sprintf("parameter %q: ", param) + fmt.Sprintf(format, args...)}
+}
+
+// ParseQuery reads the parameters of a query. Every error is a
+// [*scitt.Problem] with status 400 that names the parameter.
+func ParseQuery(values url.Values) (Query, error) {
+	q := Query{order: Ascending, limit: DefaultLimit}
+	params := make([]string, 0, len(values))
+	for param := range values {
+		params = append(params, param)
+	}
+	slices.Sort(params) // of two errors always the same one is told
+	for _, param := range params {
+		_, isField := strings.CutPrefix(param, "f.")
+		if len(values[param]) > 1 && !isField {
+			return Query{}, bad(param, "it is given more than once")
+		}
+		for _, value := range values[param] {
+			if err := q.set(param, value); err != nil {
+				return Query{}, err
+			}
+		}
+	}
+	if len(q.conditions) > maxConditions {
+		return Query{}, bad(q.conditions[maxConditions].param, "a query has at most %d conditions", maxConditions)
+	}
+	if q.to != 0 && q.to <= q.from {
+		return Query{}, bad("index_to", "it is not behind index_from")
+	}
+	if q.after != nil && q.order.byTime() == (q.after.time == noCursorTime) {
+		return Query{}, bad("after", "it is of an answer in another order")
+	}
+	return q, nil
+}
+
+func (q *Query) set(param, value string) error {
+	path, isField := strings.CutPrefix(param, "f.")
+	switch {
+	case len(value) > maxValue || len(param) > maxValue:
+		return bad(cut(param), "it is longer than %d bytes", maxValue)
+	case !utf8.ValidString(value) || !utf8.ValidString(param):
+		return bad(strings.ToValidUTF8(cut(param), "?"), "it is not valid UTF-8")
+	case isField && path == "":
+		return bad(param, "the path of the field is missing")
+	case isField:
+		return q.field(param, path, value)
+	case value == "":
+		return bad(param, "it is empty")
+	}
+	set, ok := parameters[param]
+	if !ok {
+		return bad(cut(param), "there is no such parameter")
+	}
+	return set(q, param, value)
+}
+
+func cut(s string) string {
+	if len(s) > 64 {
+		return s[:64] + "..."
+	}
+	return s
+}
+
+// parameters are all parameters but those of fields.
+var parameters = map[string]func(q *Query, param, value string) error{
+	"entry": func(q *Query, param, value string) error {
+		id, err := scitt.ParseEntryID(value)
+		if err != nil {
+			return bad(param, "it is not an entry id (64 lowercase hexadecimal characters)")
+		}
+		return q.add(param, term{kindEntry, "", string(id[:])})
+	},
+	"iss":          exactly(kindIssuer),
+	"sub":          exactly(kindSubject),
+	"typ":          exactly(kindType),
+	"content_type": exactly(kindContentType),
+	"event_code":   exactly(kindEventCode),
+	"kid":          (*Query).keyID,
+	"policy": func(q *Query, param, value string) error {
+		id, err := scitt.ParseEntryID(value)
+		q.policy = &id
+		if err != nil {
+			return bad(param, "it is not the entry id of a policy (64 lowercase hexadecimal characters)")
+		}
+		return nil
+	},
+	"artifact": func(q *Query, param, value string) error {
+		digest, err := hex.DecodeString(strings.TrimPrefix(value, "sha256:"))
+		if err != nil || len(digest) < 32 || len(digest) > 64 {
+			return bad(param, "it is not a digest in hexadecimal")
+		}
+		return q.add(param, term{kindArtifact, "", string(digest)})
+	},
+	"chain": func(q *Query, param, value string) error {
+		terms := []term{{kindChain, "", value}}
+		// A name may itself end in a colon and a number: it can be either.
+		if at := strings.LastIndexByte(value, ':'); at > 0 {
+			if seq, err := parseUint(value[at+1:]); err == nil {
+				terms = append(terms, chainTerm(value[:at], seq))
+			}
+		}
+		return q.add(param, terms...)
+	},
+	"class_uid": func(q *Query, param, value string) error {
+		n, err := strconv.ParseInt(value, 10, 64)
+		if err != nil || strconv.FormatInt(n, 10) != value {
+			return bad(param, "it is not a whole number")
+		}
+		return q.add(param, term{kindClass, "", value})
+	},
+	"from":       (*Query).eventTime,
+	"to":         (*Query).eventTime,
+	"index_from": func(q *Query, param, value string) error { return place(param, value, &q.from) },
+	"index_to": func(q *Query, param, value string) error {
+		if err := place(param, value, &q.to); err != nil || q.to > 0 {
+			return err
+		}
+		return bad(param, "nothing is before index 0")
+	},
+	"q": (*Query).words,
+	"order": func(q *Query, param, value string) error {
+		q.order = Order(value)
+		switch q.order {
+		case Ascending, Descending, ByTime, ByTimeDescending:
+			return nil
+		}
+		return bad(param, "it is asc, desc, time-asc or time-desc")
+	},
+	"limit": func(q *Query, param, value string) error {
+		n, err := parseUint(value)
+		if err != nil || n < 1 || n > MaxLimit {
+			return bad(param, "it is a number from 1 to %d", MaxLimit)
+		}
+		q.limit = int(n)
+		return nil
+	},
+	"after": func(q *Query, param, value string) error {
+		c, err := parseCursor(value)
+		if err != nil {
+			return bad(param, "it is not what an answer gave as next")
+		}
+		q.after = &c
+		return nil
+	},
+}
+
+func (q *Query) add(param string, terms ...term) error {
+	q.conditions = append(q.conditions, condition{param: param, terms: terms})
+	return nil
+}
+
+func exactly(k kind) func(q *Query, param, value string) error {
+	return func(q *Query, param, value string) error { return q.add(param, term{k, "", value}) }
+}
+
+// keyID takes both ways in which key ids are written; some text is both.
+func (q *Query) keyID(param, value string) error {
+	var terms []term
+	if id, err := base64.RawURLEncoding.Strict().DecodeString(value); err == nil {
+		terms = append(terms, term{kindKeyID, "", string(id)})
+	}
+	if id, err := hex.DecodeString(value); err == nil {
+		terms = append(terms, term{kindKeyID, "", string(id)})
+	}
+	if terms == nil {
+		return bad(param, "it is neither hexadecimal nor unpadded base64url")
+	}
+	return q.add(param, terms...)
+}
+
+func (q *Query) eventTime(param, value string) error {
+	ms, err := parseTime(value)
+	if err != nil {
+		if n, nerr := strconv.ParseInt(value, 10, 64); nerr == nil {
+			ms, err = float64(n), nil
+		}
+	}
+	if err != nil {
+		return bad(param, "it is neither an RFC 3339 time nor a number of milliseconds since 1970")
+	}
+	s := span{kind: kindEventTime, low: ms, high: math.Inf(1)}
+	if param == "to" {
+		s.low, s.high = math.Inf(-1), math.Nextafter(ms, math.Inf(-1))
+	}
+	q.conditions = append(q.conditions, condition{param: param, spans: []span{s}})
+	return nil
+}
+
+func place(param, value string, to *uint64) (err error) {
+	if *to, err = parseUint(value); err != nil {
+		return bad(param, "it is not an index")
+	}
+	return nil
+}
+
+func parseUint(s string) (uint64, error) {
+	n, err := strconv.ParseUint(s, 10, 63)
+	if err == nil && strconv.FormatUint(n, 10) != s {
+		return 0, strconv.ErrSyntax
+	}
+	return n, err
+}
+
+func (q *Query) words(param, value string) error {
+	found := map[string]bool{}
+	eachWord(value, func(word string) {
+		if !found[word] {
+			found[word] = true
+			_ = q.add(param, term{kindWord, "", word}) // it never fails
+		}
+	})
+	if len(found) == 0 {
+		return bad(param, "it has no word in it")
+	}
+	return nil
+}
+
+// field reads the condition [OP]VALUE on a field of the payload.
+func (q *Query) field(param, path, value string) error {
+	op := ""
+	for _, candidate := range []string{">=", "<=", ">", "<", "="} {
+		if rest, ok := strings.CutPrefix(value, candidate); ok {
+			op, value = candidate, rest
+			break
+		}
+	}
+	c := condition{param: param}
+	if op == "" || op == "=" {
+		c.terms, c.spans = equal(path, value)
+		q.conditions = append(q.conditions, c)
+		return nil
+	}
+	kinds := []kind{kindNumber}
+	n, ok := parseNumber(value)
+	if !ok {
+		var err error
+		if n, err = parseTime(value); err != nil {
+			return bad(cut(param), "behind %s stands neither a number nor an RFC 3339 time", op)
+		}
+		kinds = []kind{kindNumber, kindTime}
+	}
+	low, high := math.Inf(-1), math.Inf(1)
+	switch op {
+	case ">=":
+		low = n
+	case "<=":
+		high = n
+	case ">":
+		low = math.Nextafter(n, math.Inf(1))
+	case "<":
+		high = math.Nextafter(n, math.Inf(-1))
+	}
+	for _, k := range kinds {
+		c.spans = append(c.spans, span{k, path, low, high})
+	}
+	q.conditions = append(q.conditions, c)
+	return nil
+}
+
+// equal is what a field has that is equal to a value.
+func equal(path, value string) (terms []term, spans []span) {
+	terms = []term{{kindText, path, value}}
+	switch value {
+	case "true", "false", "null":
+		return append(terms, term{kindLiteral, path, value}), nil
+	}
+	n, ok := parseNumber(value)
+	switch {
+	case ok && isBig(value, n):
+		terms = append(terms, term{kindBig, path, value})
+	case ok:
+		spans = []span{{kindNumber, path, n, n}}
+	}
+	return terms, spans
+}
+
+// parseTime reads an RFC 3339 time as milliseconds since 1970. Below
+// microseconds it is cut off.
+func parseTime(s string) (float64, error) {
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return 0, err
+	}
+	return float64(t.UnixMicro()) / 1000, nil
+}
+
+const noCursorTime = math.MinInt64 + 1 // of a cursor in the order of indexes
+
+// String is the form that the parameter after has.
+func (c cursor) String() string {
+	index := strconv.FormatUint(c.index, 10)
+	switch c.time {
+	case noCursorTime:
+		return index
+	case noTime:
+		return "none." + index
+	}
+	return strconv.FormatInt(c.time, 10) + "." + index
+}
+
+func parseCursor(s string) (c cursor, err error) {
+	c.time = noCursorTime
+	at, index, found := strings.Cut(s, ".")
+	if !found {
+		index = at
+	} else if at == "none" {
+		c.time = noTime
+	} else if c.time, err = strconv.ParseInt(at, 10, 64); err != nil {
+		return c, err
+	}
+	if c.index, err = parseUint(index); err == nil && c.String() != s {
+		err = strconv.ErrSyntax
+	}
+	return c, err
+}

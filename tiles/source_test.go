@@ -1,0 +1,243 @@
+package tiles_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"math"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/conmotion/conmotion/tiles"
+)
+
+func TestTilePaths(t *testing.T) {
+	for path, c := range map[string]struct {
+		level, width int
+		index        uint64
+	}{
+		"tile/0/000":                               {0, 256, 0},
+		"tile/0/000.p/1":                           {0, 1, 0},
+		"tile/0/999.p/255":                         {0, 255, 999},
+		"tile/1/x001/000":                          {1, 256, 1000},
+		"tile/2/x001/x234/067":                     {2, 256, 1234067},
+		"tile/63/x999/x999/999.p/5":                {63, 5, 999999999},
+		"tile/entries/000":                         {-1, 256, 0},
+		"tile/entries/x001/234.p/56":               {-1, 56, 1234},
+		"tile/0/x009/x223/x372/x036/x854/x775/807": {0, 256, math.MaxInt64},
+	} {
+		level, index, width, ok := tiles.ParseTilePath(path)
+		if !ok || level != c.level || index != c.index || width != c.width {
+			t.Errorf("%s: level %d, index %d, width %d, %v", path, level, index, width, ok)
+		}
+		got := tiles.TilePath(c.level, c.index, c.width)
+		if c.level < 0 {
+			got = tiles.BundlePath(c.index, c.width)
+		}
+		if got != path {
+			t.Errorf("%+v: path %s, want %s", c, got, path)
+		}
+	}
+	if a, b := tiles.TilePath(0, 7, 0), tiles.BundlePath(7, 0); a != "tile/0/007" || b != "tile/entries/007" {
+		t.Errorf("width 0: %s %s", a, b)
+	}
+	for _, path := range []string{
+		"", "tile", "tile/0", "tile/0/", "tile//000", "/tile/0/000", "tile/0/000/", "tiles/0/000", "checkpoint",
+		"tile/64/000", "tile/-1/000", "tile/00/000", "tile/+1/000", "tile/x/000", "tile/entry/000", "tile/Entries/000",
+		"tile/0/0", "tile/0/0000", "tile/0/1000", "tile/0/x000/001", "tile/0/001/001", "tile/0/x001", "tile/0/x001/x001",
+		"tile/0/xx01/001", "tile/0/-01", "tile/0/+01", "tile/0/0 1", "tile/0/00a", "tile/0/..",
+		"tile/0/000.p", "tile/0/000.p/", "tile/0/000.p/0", "tile/0/000.p/256", "tile/0/000.p/01", "tile/0/000.p/-1",
+		"tile/0/000.p/+1", "tile/0/000.p/1/1", "tile/0/.p/1", "tile/0/x001.p/001", "tile/0/000.q/1", "tile/0/000.p/x",
+		"tile/0/x999/x999/x999/x999/x999/x999/x999/999",
+	} {
+		if level, index, width, ok := tiles.ParseTilePath(path); ok {
+			t.Errorf("%q is level %d, index %d, width %d", path, level, index, width)
+		}
+	}
+}
+
+func FuzzParseTilePath(f *testing.F) {
+	f.Add("tile/0/x001/234.p/5", 0, uint64(1234), 5)
+	f.Add("tile/entries/000", 63, uint64(math.MaxInt64), 255)
+	f.Add("tile/0/000.p/256", 8, uint64(1000), 0)
+	f.Fuzz(func(t *testing.T, path string, level int, index uint64, width int) {
+		if l, i, w, ok := tiles.ParseTilePath(path); ok {
+			again := tiles.TilePath(l, i, w)
+			if l < 0 {
+				again = tiles.BundlePath(i, w)
+			}
+			if again != path || w < 1 || w > 256 || l > 63 {
+				t.Fatalf("%q is %d, %d, %d and that is %q", path, l, i, w, again)
+			}
+		}
+		level, index, width = level&63, index>>1, width&255
+		want := width
+		if want == 0 {
+			want = tiles.Width
+		}
+		if l, i, w, ok := tiles.ParseTilePath(tiles.TilePath(level, index, width)); !ok || l != level || i != index || w != want {
+			t.Fatalf("tile %d, %d, %d came back as %d, %d, %d, %v", level, index, width, l, i, w, ok)
+		}
+		if l, i, w, ok := tiles.ParseTilePath(tiles.BundlePath(index, width)); !ok || l != -1 || i != index || w != want {
+			t.Fatalf("bundle %d, %d came back as %d, %d, %d, %v", index, width, l, i, w, ok)
+		}
+	})
+}
+
+// writeTo puts the files of a log under a directory.
+func (m memory) writeTo(t *testing.T, dir string) {
+	t.Helper()
+	for path, data := range m {
+		file := filepath.Join(dir, filepath.FromSlash(path))
+		must(t, os.MkdirAll(filepath.Dir(file), 0o755))
+		must(t, os.WriteFile(file, data, 0o644))
+	}
+}
+
+// TestSources reads the same log from a disk and from a file server.
+func TestSources(t *testing.T) {
+	o := newOracle(numbered(600))
+	dir := t.TempDir()
+	o.log(600).writeTo(t, dir)
+	server := httptest.NewServer(http.StripPrefix("/logs/one", http.FileServer(http.Dir(dir))))
+	defer server.Close()
+	for name, location := range map[string]string{
+		"directory": dir, "URL": server.URL + "/logs/one", "URL with slash": server.URL + "/logs/one/",
+	} {
+		t.Run(name, func(t *testing.T) {
+			src, err := tiles.Open(location, nil)
+			must(t, err)
+			v := at(t, src, o.checkpoint(600))
+			for e, err := range v.Entries(t.Context(), 0, 600) {
+				must(t, err)
+				if !bytes.Equal(e.Data, o.entries[e.Index]) {
+					t.Fatalf("entry %d is %q", e.Index, e.Data)
+				}
+			}
+			if _, err := src.Get(t.Context(), "tile/0/009"); !errors.Is(err, fs.ErrNotExist) {
+				t.Errorf("what is not there: %v", err)
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel()
+			if _, err := src.Get(ctx, "tile/0/000"); !errors.Is(err, context.Canceled) {
+				t.Errorf("cancelled: %v", err)
+			}
+		})
+	}
+	file := filepath.Join(dir, "tile", "0", "000")
+	for _, location := range []string{file, filepath.Join(dir, "nowhere"), ""} {
+		if src, err := tiles.Open(location, nil); err == nil {
+			t.Errorf("%q is the log %v", location, src)
+		}
+	}
+}
+
+func TestHTTPSourceErrors(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/ok":
+			_, _ = w.Write([]byte("ok"))
+		case "/gone":
+			w.WriteHeader(http.StatusGone)
+		case "/broken":
+			w.WriteHeader(http.StatusInternalServerError)
+		case "/busy":
+			w.WriteHeader(http.StatusTooManyRequests)
+		case "/short": // the connection ends before the file does
+			w.Header().Set("Content-Length", "100")
+			_, _ = w.Write([]byte("x"))
+		case "/large":
+			block := make([]byte, 1<<20)
+			for range 17 {
+				if _, err := w.Write(block); err != nil {
+					return
+				}
+			}
+		default:
+			http.NotFound(w, r)
+		}
+	}))
+	src, err := tiles.Open(server.URL, server.Client())
+	must(t, err)
+	for path, c := range map[string]struct {
+		missing bool
+		piece   string
+	}{
+		"ok": {false, ""}, "none": {true, "get " + server.URL + "/none"}, "gone": {true, "/gone"},
+		"broken": {false, "500"}, "busy": {false, "429"}, "short": {false, "unexpected EOF"}, "large": {false, "larger than any file"},
+	} {
+		t.Run(path, func(t *testing.T) {
+			data, err := src.Get(t.Context(), path)
+			if c.piece == "" {
+				must(t, err)
+				if string(data) != "ok" {
+					t.Errorf("got %q", data)
+				}
+				return
+			}
+			if err == nil || !strings.Contains(err.Error(), c.piece) || errors.Is(err, fs.ErrNotExist) != c.missing {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	server.Close()
+	if _, err := src.Get(t.Context(), "ok"); err == nil || errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("no server: %v", err)
+	}
+}
+
+// failing is a Source in which some files cannot be read.
+type failing struct {
+	memory
+	err  error
+	path string
+}
+
+func (f failing) Get(ctx context.Context, path string) ([]byte, error) {
+	if path == f.path {
+		return nil, f.err
+	}
+	return f.memory.Get(ctx, path)
+}
+
+// TestPartialFallsBackToFull: the full file may have replaced the partial one,
+// and only when neither is there it is missing.
+func TestPartialFallsBackToFull(t *testing.T) {
+	o := newOracle(numbered(512))
+	full := o.log(512)
+	partial := o.log(300)
+	src := memory{}
+	for _, path := range []string{"tile/0/000", "tile/entries/000", "tile/0/001", "tile/entries/001"} {
+		src[path] = full[path]
+	}
+	src["tile/1/000.p/1"] = partial["tile/1/000.p/1"]
+	v := at(t, src, o.checkpoint(300))
+	got, err := v.Entry(t.Context(), 299)
+	must(t, err)
+	if !bytes.Equal(got, o.entries[299]) {
+		t.Errorf("entry 299 is %q", got)
+	}
+	broken := errors.New("disk on fire")
+	for path, get := range map[string]func(src tiles.Source) error{
+		"tile/0/001": func(src tiles.Source) error {
+			_, err := tiles.NewTree(src).At(t.Context(), o.checkpoint(300))
+			return err
+		},
+		"tile/entries/001": func(src tiles.Source) error {
+			_, err := tiles.ReadBundle(t.Context(), src, 1, 300)
+			return err
+		},
+	} {
+		if err := get(src.but(path, nil)); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s gone: %v", path, err)
+		}
+		if err := get(failing{src, broken, path}); !errors.Is(err, broken) || errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s not to be read: %v", path, err)
+		}
+	}
+}

@@ -86,6 +86,8 @@ func TestCheckpointOpen(t *testing.T) {
 	asOther, err := scitt.NewTreeSigner(l.key, issuer, "other.example", time.Now, nil)
 	must(t, err)
 
+	otherKid := signed(t, "ES256", l.key, sign1{protected: m{1: -7, 4: []byte("other"), 395: 1, 15: m{2: origin}}}, root).encode(t)
+
 	for name, c := range map[string]struct {
 		raw   []byte
 		tree  bool // whether receipts can be made
@@ -117,6 +119,7 @@ func TestCheckpointOpen(t *testing.T) {
 		"tree line for another root":      {signNote(t, body, l.note, forged{l.tree, sign(l.tree, otherBody)}), false, "invalid signature"},
 		"tree line for another log":       {signNote(t, body, l.note, forged{l.tree, sign(asOther, body)}), false, "invalid signature"},
 		"tree line is rubbish":            {signNote(t, body, l.note, forged{l.tree, []byte("x")}), false, "invalid signature"},
+		"tree line with another kid":      {signNote(t, body, l.note, forged{l.tree, otherKid}), false, "invalid signature"},
 		"tree line is empty":              {signNote(t, body, l.note, forged{l.tree, nil}), false, "malformed note"},
 	} {
 		t.Run(name, func(t *testing.T) {

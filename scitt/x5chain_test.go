@@ -6,7 +6,10 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/pem"
 	"math/big"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -66,6 +69,10 @@ func pool(certs ...*authority) *x509.CertPool {
 func TestVerifyX5Chain(t *testing.T) {
 	root := newCA(t, "root", newKey(t, "ES384"), nil)
 	other := newCA(t, "other", newKey(t, "ES256"), nil)
+	// The machine trusts this root; that must make no difference.
+	machine := filepath.Join(t.TempDir(), "roots.pem")
+	must(t, os.WriteFile(machine, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root.Raw}), 0o600))
+	t.Setenv("SSL_CERT_FILE", machine)
 	middle := newCA(t, "middle", newKey(t, "ES256"), root)
 	leaf := newLeaf(t, middle, x509.KeyUsageDigitalSignature)
 	direct := newLeaf(t, root, 0)

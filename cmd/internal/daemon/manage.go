@@ -74,12 +74,13 @@ func (d *Daemon) setPolicy(r *http.Request) (*ManageResult, error) {
 	if err != nil {
 		return nil, rejected(err)
 	}
+	document := next.Canonical()
 	if _, ok := next.Previous(); !ok && d.InForce().ID != (scitt.EntryID{}) {
-		if next, err = withPrevious(next, d.InForce().ID); err != nil {
+		if document, err = policy.WithPrevious(document, d.InForce().ID); err != nil {
 			return nil, err
 		}
 	}
-	st, err := d.founder.SignPolicy(next.Canonical())
+	st, err := d.founder.SignPolicy(document)
 	if err != nil {
 		return nil, err
 	}
@@ -87,20 +88,6 @@ func (d *Daemon) setPolicy(r *http.Request) (*ManageResult, error) {
 		return nil, err
 	}
 	return d.managed(next.Lint()), nil
-}
-
-// withPrevious names the policy that a document replaces.
-func withPrevious(p *policy.Policy, previous scitt.EntryID) (*policy.Policy, error) {
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(p.Canonical(), &members); err != nil {
-		return nil, fmt.Errorf("policy: %w", err)
-	}
-	members["previous"] = fmt.Appendf(nil, "%q", previous.String())
-	document, err := json.Marshal(members)
-	if err != nil {
-		return nil, fmt.Errorf("policy: %w", err)
-	}
-	return policy.Parse(document)
 }
 
 func rejected(err error) error {

@@ -1,0 +1,145 @@
+package conmotion_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// TestReadme runs the README: the service with its first command, then every
+// snippet of the tour as it stands there, in one shell's working directory.
+// Two things are changed: the port, which must be a free one, and "go run",
+// which runs programs that were built once.
+func TestReadme(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newReader(t)
+	snippets := regexp.MustCompile("(?s)```sh\n(.*?)```").FindAllSubmatch(readme, -1)
+	if len(snippets) < 5 {
+		t.Fatalf("the README has %d snippets", len(snippets))
+	}
+	stopped := false
+	for _, m := range snippets {
+		snippet := string(m[1])
+		switch {
+		case strings.Contains(snippet, "go test"): // this is it
+			continue
+		case strings.Contains(snippet, "cmd/conmotiond"):
+			r.serve(snippet)
+			continue
+		}
+		// The README says when to stop the service.
+		if before := readme[:bytes.Index(readme, m[0])]; !stopped && bytes.Contains(before, []byte("Now stop the service")) {
+			r.stop()
+			stopped = true
+		}
+		r.run(snippet)
+	}
+	if !stopped {
+		t.Error("the service was never stopped")
+	}
+}
+
+// reader is somebody who follows the README.
+type reader struct {
+	t       *testing.T
+	dir     string
+	path    string // where "go" is the one of this test
+	address string
+	service *exec.Cmd
+}
+
+func newReader(t *testing.T) *reader {
+	t.Helper()
+	bin := t.TempDir()
+	if out, err := exec.Command("go", "build", "-o", bin, "./cmd/...").CombinedOutput(); err != nil {
+		t.Fatalf("build: %v\n%s", err, out)
+	}
+	script := "#!/bin/sh\nprogram=$(basename \"$2\"); shift 2; exec " + bin + "/\"$program\" \"$@\"\n"
+	if err := os.WriteFile(filepath.Join(bin, "go"), []byte(script), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	r := &reader{t: t, dir: t.TempDir(), path: bin, address: l.Addr().String()}
+	for _, name := range []string{"README.md", "policy/ocsf/testdata", "testdata"} {
+		target, err := filepath.Abs(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		link := filepath.Join(r.dir, name)
+		if err := os.MkdirAll(filepath.Dir(link), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink(target, link); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return r
+}
+
+func (r *reader) command(snippet string) *exec.Cmd {
+	cmd := exec.Command("sh", "-euc", strings.ReplaceAll(snippet, "127.0.0.1:8080", r.address))
+	cmd.Dir = r.dir
+	cmd.Env = append(os.Environ(), "PATH="+r.path+":"+os.Getenv("PATH"))
+	return cmd
+}
+
+func (r *reader) serve(snippet string) {
+	r.t.Helper()
+	line, _, _ := strings.Cut(strings.TrimSpace(snippet), "  ")
+	r.service = r.command("exec " + line + " --listen " + r.address)
+	out, err := r.service.StdoutPipe()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if err := r.service.Start(); err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(r.stop)
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		if strings.Contains(lines.Text(), "verify --log") { // its last word
+			return
+		}
+	}
+	r.t.Fatal("the service did not start")
+}
+
+func (r *reader) stop() {
+	if r.service == nil {
+		return
+	}
+	if err := r.service.Process.Signal(syscall.SIGINT); err != nil {
+		r.t.Error(err)
+	}
+	if err := r.service.Wait(); err != nil {
+		r.t.Errorf("the service ended with %v", err)
+	}
+	r.service = nil
+}
+
+func (r *reader) run(snippet string) {
+	r.t.Helper()
+	ctx, cancel := context.WithTimeout(r.t.Context(), time.Minute)
+	defer cancel()
+	cmd := r.command(snippet)
+	context.AfterFunc(ctx, func() { _ = cmd.Process.Kill() })
+	if out, err := cmd.CombinedOutput(); err != nil {
+		r.t.Fatalf("%v\n%s\n%s", err, snippet, out)
+	}
+}

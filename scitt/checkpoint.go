@@ -8,9 +8,11 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/transparency-dev/formats/log"
 	"github.com/transparency-dev/merkle/rfc6962"
@@ -68,7 +70,10 @@ func NewCheckpointVerifiers(vkeys []string) (CheckpointVerifiers, error) {
 			if err != nil {
 				return cv, err
 			}
-			cv.Tree = append(cv.Tree, v)
+			same := func(o note.Verifier) bool { return o.Name() == v.Name() && o.KeyHash() == v.KeyHash() }
+			if !slices.ContainsFunc(cv.Tree, same) {
+				cv.Tree = append(cv.Tree, v)
+			}
 			continue
 		}
 		v, err := note.NewVerifier(vkey)
@@ -82,6 +87,11 @@ func NewCheckpointVerifiers(vkeys []string) (CheckpointVerifiers, error) {
 	}
 	if cv.Note == nil {
 		return cv, malformed("no Ed25519 verifier key of the log")
+	}
+	for _, v := range cv.Tree {
+		if v.Name() != cv.Note.Name() {
+			return cv, malformed("the verifier keys are of two logs: %q and %q", cv.Note.Name(), v.Name())
+		}
 	}
 	return cv, nil
 }
@@ -235,6 +245,9 @@ func treeKeyBytes(public crypto.PublicKey) ([]byte, error) {
 
 // TreeVKey writes a log's receipt key as a verifier key (C2SP signed-note).
 func TreeVKey(origin string, public crypto.PublicKey) (string, error) {
+	if err := CheckOrigin(origin); err != nil {
+		return "", err
+	}
 	v, err := newTreeVerifier(origin, public)
 	if err != nil {
 		return "", err
@@ -244,6 +257,17 @@ func TreeVKey(origin string, public crypto.PublicKey) (string, error) {
 		return "", err
 	}
 	return fmt.Sprintf("%s+%08x+%s", origin, v.hash, base64.StdEncoding.EncodeToString(encoded)), nil
+}
+
+// CheckOrigin holds the name of a log to what a signed note allows.
+//
+// C2SP signed-note: the key name "MUST be non-empty, and not contain any
+// Unicode spaces or plus (U+002B) characters".
+func CheckOrigin(origin string) error {
+	if origin == "" || strings.ContainsRune(origin, '+') || strings.ContainsFunc(origin, unicode.IsSpace) {
+		return malformed("the origin %q is empty, or has spaces or plus signs, which the name of a log may not", origin)
+	}
+	return nil
 }
 
 func isTreeVKey(vkey string) bool {

@@ -86,6 +86,7 @@ func numbers(v any) (_ any, err error) {
 
 // ParseConfiguration reads either form.
 func ParseConfiguration(data []byte) (*Configuration, error) {
+	data = bytes.TrimLeft(data, " \t\r\n") // which no CBOR map begins with
 	if len(data) == 0 {
 		return nil, malformed("the transparency configuration is empty")
 	}

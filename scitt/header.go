@@ -21,9 +21,15 @@ var understood = map[any]bool{
 	labelChain: true,
 }
 
+// understoodReceipt is the same for a Receipt.
+var understoodReceipt = map[any]bool{
+	cose.HeaderLabelAlgorithm: true, cose.HeaderLabelCritical: true, cose.HeaderLabelKeyID: true,
+	cose.HeaderLabelCWTClaims: true, labelVDS: true,
+}
+
 func (s *Statement) readHeader() (err error) {
 	h := s.Header
-	if err := checkCritical(h); err != nil {
+	if err := checkCritical(h, understood); err != nil {
 		return err
 	}
 	if s.Algorithm, err = algorithmOf(h); err != nil {
@@ -113,7 +119,7 @@ func (e *HashEnvelope) sum(content []byte) ([]byte, error) {
 	return h.Sum(nil), nil
 }
 
-func checkCritical(h map[any]any) error {
+func checkCritical(h map[any]any, understood map[any]bool) error {
 	v, ok := h[cose.HeaderLabelCritical]
 	if !ok {
 		return nil

@@ -140,7 +140,7 @@ func parseSignedTree(m *sign1) (t signedTree, err error) {
 	if err != nil {
 		return t, err
 	}
-	if err := checkCritical(h); err != nil {
+	if err := checkCritical(h, understoodReceipt); err != nil {
 		return t, err
 	}
 	if t.Algorithm, err = algorithmOf(h); err != nil {

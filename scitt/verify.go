@@ -56,8 +56,10 @@ type ReceiptVerification struct {
 	Err     error    // nil when the Receipt verifies
 }
 
-// Err is nil when the statement is what its issuer signed and at least one of
-// the logs vouches for it, with no Receipt by a known key failing.
+// Err is nil when the statement is what its issuer signed and at least one
+// known log vouches for it. A Receipt that names a known key and does not
+// verify is an error whatever the others say; one that cannot be read, or is
+// by an unknown key, counts for nothing.
 func (v *Verification) Err() error {
 	if v.SignatureErr != nil {
 		return fmt.Errorf("statement: %w", v.SignatureErr)
@@ -66,19 +68,19 @@ func (v *Verification) Err() error {
 		return fmt.Errorf("%w: the statement carries no receipt", ErrProof)
 	}
 	good := 0
-	var unknown error
+	var nothing error
 	for i, r := range v.Receipts {
 		switch {
 		case r.Err == nil:
 			good++
-		case errors.Is(r.Err, ErrUnknownKey):
-			unknown = fmt.Errorf("receipt %d: %w", i+1, r.Err)
+		case r.Receipt == nil || errors.Is(r.Err, ErrUnknownKey):
+			nothing = errors.Join(nothing, fmt.Errorf("receipt %d: %w", i+1, r.Err))
 		default:
 			return fmt.Errorf("receipt %d: %w", i+1, r.Err)
 		}
 	}
 	if good == 0 {
-		return unknown
+		return nothing
 	}
 	return nil
 }

@@ -49,7 +49,7 @@ func TestVerifierReceipts(t *testing.T) {
 		"no keys":                   {[][]byte{byEntry}, nil, nil, "", scitt.ErrUnknownKey, "receipt 1"},
 		"another's receipt":         {[][]byte{another}, keys, nil, "", scitt.ErrSignature, "not a receipt for this statement"},
 		"another's beside good":     {[][]byte{byEntry, another}, keys, nil, scitt.LeafEntry, scitt.ErrSignature, "receipt 2: not a receipt"},
-		"malformed beside good":     {[][]byte{byEntry, {0xd2}}, keys, nil, scitt.LeafEntry, scitt.ErrMalformed, "receipt 2"},
+		"malformed beside good":     {[][]byte{byEntry, {0xd2}}, keys, nil, scitt.LeafEntry, nil, ""},
 		"malformed":                 {[][]byte{{0x84}}, keys, nil, "", scitt.ErrMalformed, "untagged"},
 		"known kid of another key":  {[][]byte{byEntry}, scitt.KeySet{{ID: keys[1].ID, Public: unknown.Public()}}, nil, "", scitt.ErrSignature, "not a receipt"},
 		"receipt of no kid, no key": {[][]byte{noKid.encode(t)}, nil, nil, "", scitt.ErrUnknownKey, "no key of a log is known"},

@@ -111,6 +111,7 @@ func (t *Tree) At(ctx context.Context, cp *scitt.Checkpoint) (*View, error) {
 		return nil, err
 	}
 	if !bytes.Equal(root, cp.Root) {
+		t.full.Purge() // one of them may be wrong, and right when it is read again
 		return nil, fmt.Errorf("%w: the tiles lead to root %x and the checkpoint of size %d signs %x", ErrCorrupt, root, cp.Size, cp.Root)
 	}
 	return v, nil
@@ -195,6 +196,7 @@ func (v *View) Inclusion(ctx context.Context, index uint64, leafHash []byte) (*s
 		return nil, err
 	}
 	if !bytes.Equal(root, v.Checkpoint.Root) {
+		v.tree.full.Purge()
 		return nil, fmt.Errorf("%w: leaf %d is not %x", scitt.ErrProof, index, leafHash)
 	}
 	return p, nil

@@ -16,6 +16,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/conmotion/conmotion/cmd/internal/daemon"
+	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage"
 )
 
@@ -147,8 +148,10 @@ func (c *config) complete(flags *pflag.FlagSet, stderr io.Writer) error {
 		}
 		c.Issuer = strings.TrimRight(c.Issuer, "/")
 	}
-	if err := daemon.CheckOrigin(c.Origin); err != nil {
-		return fmt.Errorf("--origin: %w", err)
+	if c.Origin != "" {
+		if err := scitt.CheckOrigin(c.Origin); err != nil {
+			return fmt.Errorf("--origin: %w", err)
+		}
 	}
 	return nil
 }

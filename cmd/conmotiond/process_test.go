@@ -190,7 +190,7 @@ func TestConfigFile(t *testing.T) {
 		{"dir: x\nbatch-max-size: many\n", "line 2"},
 		{"dir: [a, b]\n", "not a single value"},
 		{"tls-cert: x\n", "--tls-cert and --tls-key belong together"},
-		{"origin: two words\n", "no spaces"},
+		{"origin: two words\n", "has spaces"},
 		{"issuer: example.com\n", "is not a URL"},
 		{"log-format: xml\n", "text or json"},
 	} {

@@ -71,7 +71,7 @@ func newIdentity(path string, c *Config) (identity, error) {
 		// prefix of the log with no trailing slashes."
 		id.Origin = strings.TrimRight(u.Host+u.Path, "/")
 	}
-	if err := CheckOrigin(id.Origin); err != nil {
+	if err := scitt.CheckOrigin(id.Origin); err != nil {
 		return id, err
 	}
 	data, err := json.MarshalIndent(id, "", "  ")
@@ -79,14 +79,6 @@ func newIdentity(path string, c *Config) (identity, error) {
 		return id, fmt.Errorf("identity: %w", err)
 	}
 	return id, storage.WriteFile(path, append(data, '\n'), 0o600)
-}
-
-// CheckOrigin holds the name of a log to what signed notes allow.
-func CheckOrigin(origin string) error {
-	if strings.ContainsAny(origin, "+ \t\r\n") {
-		return fmt.Errorf("origin %q: the name of a log has no spaces and no plus signs (C2SP signed-note)", origin)
-	}
-	return nil
 }
 
 // keys are the service's private keys.

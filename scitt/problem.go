@@ -3,7 +3,6 @@ package scitt
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"time"
 
 	"github.com/fxamacker/cbor/v2"
@@ -67,15 +66,15 @@ var problems = []struct {
 	title  string
 	retry  time.Duration
 }{
-	{ErrAlgorithm, http.StatusBadRequest, "Bad Signature Algorithm", 0},
-	{ErrNoKeyID, http.StatusBadRequest, "Confirmation Missing", 0},
-	{ErrPayloadMissing, http.StatusBadRequest, "Payload Missing", 0},
-	{ErrTooLarge, http.StatusRequestEntityTooLarge, "Statement Too Large", 0},
-	{ErrSignature, http.StatusBadRequest, "Rejected", 0},
-	{ErrUnknownKey, http.StatusBadRequest, "Rejected", 0},
-	{ErrMalformed, http.StatusBadRequest, "Malformed request", 0},
-	{ErrBusy, http.StatusServiceUnavailable, "Log Busy", time.Second},
-	{ErrUnavailable, http.StatusServiceUnavailable, "Registration Failed", 5 * time.Second},
+	{ErrAlgorithm, 400, "Bad Signature Algorithm", 0},
+	{ErrNoKeyID, 400, "Confirmation Missing", 0},
+	{ErrPayloadMissing, 400, "Payload Missing", 0},
+	{ErrTooLarge, 413, "Statement Too Large", 0},
+	{ErrSignature, 400, "Rejected", 0},
+	{ErrUnknownKey, 400, "Rejected", 0},
+	{ErrMalformed, 400, "Malformed request", 0},
+	{ErrBusy, 503, "Log Busy", time.Second},
+	{ErrUnavailable, 503, "Registration Failed", 5 * time.Second},
 }
 
 // ProblemOf says how to answer a request that failed with an error of this

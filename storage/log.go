@@ -44,7 +44,7 @@ type Options struct {
 // Defaults, chosen by measurement: see docs/performance.md.
 const (
 	DefaultBatchMaxAge        = 20 * time.Millisecond
-	DefaultBatchMaxSize       = 256
+	DefaultBatchMaxSize       = 1024
 	DefaultCheckpointInterval = 100 * time.Millisecond
 	DefaultPushback           = 4096
 
@@ -56,7 +56,7 @@ const (
 // Log is an append-only log. All methods are safe for concurrent use.
 type Log struct {
 	driver   posixDriver
-	add      tessera.AddFn
+	batches  *batcher
 	shutdown func(context.Context) error
 	reader   tessera.LogReader
 	cancel   context.CancelFunc
@@ -82,7 +82,7 @@ func Open(ctx context.Context, dir *Dir, o Options) (*Log, error) {
 	interval, pushback := or(o.CheckpointInterval, DefaultCheckpointInterval), or(o.Pushback, DefaultPushback)
 	opts := tessera.NewAppendOptions().
 		WithCheckpointSigner(o.Signer, announcer{o.Tree, pub.expect}).
-		WithBatching(batchSize, batchAge).
+		WithBatching(batchSize, handOver).
 		WithCheckpointInterval(interval).
 		WithCheckpointRepublishInterval(max(interval, tessera.DefaultCheckpointRepublishInterval)).
 		WithPushback(pushback).
@@ -96,9 +96,12 @@ func Open(ctx context.Context, dir *Dir, o Options) (*Log, error) {
 		cancel()
 		return nil, fmt.Errorf("open log: %w", err)
 	}
-	l := &Log{driver: driver, add: appender.Add, shutdown: shutdown, reader: reader, cancel: cancel, pub: pub,
+	l := &Log{driver: driver, shutdown: shutdown, reader: reader, cancel: cancel, pub: pub,
 		slots: make(chan struct{}, pushback)}
+	l.batches = &batcher{add: appender.Add, in: make(chan *pending, pushback), maxAge: batchAge, maxSize: int(batchSize),
+		resolved: func() { <-l.slots }}
 	l.done.Go(func() { pub.follow(run) })
+	l.done.Go(func() { l.batches.run(run) })
 	return l, nil
 }
 
@@ -141,32 +144,21 @@ func (l *Log) Append(ctx context.Context, entry []byte) (wait func(context.Conte
 		<-l.slots
 		return nil, fmt.Errorf("%w: %w", scitt.ErrUnavailable, err)
 	}
-	// The future ignores contexts and must be asked even if nobody waits: the
-	// antispam index learns of the entry when it resolves.
-	future := l.add(context.WithoutCancel(ctx), tessera.NewEntry(entry))
-	var (
-		resolved = make(chan struct{})
-		place    tessera.Index
-		failure  error
-	)
-	go func() {
-		place, failure = future()
-		<-l.slots
-		close(resolved)
-	}()
+	p := &pending{entry: tessera.NewEntry(entry), came: time.Now(), done: make(chan struct{})}
+	l.batches.in <- p // there is room for everybody who has a slot
 	return func(ctx context.Context) (uint64, bool, error) {
 		select {
-		case <-resolved:
+		case <-p.done:
 		case <-ctx.Done():
 			return 0, false, ctx.Err()
 		}
 		switch {
-		case errors.Is(failure, tessera.ErrPushback):
-			return 0, false, fmt.Errorf("%w: %w", scitt.ErrBusy, failure)
-		case failure != nil:
-			return 0, false, fmt.Errorf("%w: %w", scitt.ErrUnavailable, failure)
+		case errors.Is(p.err, tessera.ErrPushback):
+			return 0, false, fmt.Errorf("%w: %w", scitt.ErrBusy, p.err)
+		case p.err != nil:
+			return 0, false, fmt.Errorf("%w: %w", scitt.ErrUnavailable, p.err)
 		}
-		return place.Index, place.IsDup, nil
+		return p.place.Index, p.place.IsDup, nil
 	}, nil
 }
 
@@ -216,7 +208,10 @@ func (l *Log) IntegratedSize(ctx context.Context) (uint64, error) {
 // Close drains the log: entries whose Append returned are published, and then
 // background work stops. After it, Append fails.
 func (l *Log) Close(ctx context.Context) error {
-	err := l.shutdown(ctx)
+	err := l.Drain(ctx)
+	if err == nil {
+		err = l.shutdown(ctx)
+	}
 	if err == nil {
 		err = l.pub.poll(ctx)
 	}

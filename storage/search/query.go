@@ -3,6 +3,7 @@ package search
 import (
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
@@ -72,7 +73,7 @@ type cursor struct {
 }
 
 // ErrTooBroad is wrapped by the refusal of a query that would cost too much.
-var ErrTooBroad = fmt.Errorf("search: the query is too broad")
+var ErrTooBroad = errors.New("search: the query is too broad")
 
 // bad refuses a query and names the parameter.
 func bad(param, format string, args ...any) error {
@@ -100,6 +101,7 @@ func ParseQuery(values url.Values) (Query, error) {
 			}
 		}
 	}
+	q.join()
 	if len(q.conditions) > maxConditions {
 		return Query{}, bad(q.conditions[maxConditions].param, "a query has at most %d conditions", maxConditions)
 	}
@@ -110,6 +112,22 @@ func ParseQuery(values url.Values) (Query, error) {
 		return Query{}, bad("after", "it is of an answer in another order")
 	}
 	return q, nil
+}
+
+// join makes one condition of two that go well together: of from and to, and
+// of issuer and subject.
+func (q *Query) join() {
+	find := func(param string) int {
+		return slices.IndexFunc(q.conditions, func(c condition) bool { return c.param == param })
+	}
+	if i, j := find("from"), find("to"); i >= 0 && j >= 0 {
+		q.conditions[i].spans[0].high = q.conditions[j].spans[0].high
+		q.conditions = slices.Delete(q.conditions, j, j+1)
+	}
+	if i, j := find("iss"), find("sub"); i >= 0 && j >= 0 {
+		q.conditions[i].terms = []term{{kindOwn, q.conditions[i].terms[0].value, q.conditions[j].terms[0].value}}
+		q.conditions = slices.Delete(q.conditions, j, j+1)
+	}
 }
 
 func (q *Query) set(param, value string) error {
@@ -223,6 +241,7 @@ var parameters = map[string]func(q *Query, param, value string) error{
 	},
 }
 
+// add adds a condition. It never fails: the error is for its callers' ease.
 func (q *Query) add(param string, terms ...term) error {
 	q.conditions = append(q.conditions, condition{param: param, terms: terms})
 	return nil
@@ -285,7 +304,7 @@ func (q *Query) words(param, value string) error {
 	eachWord(value, func(word string) {
 		if !found[word] {
 			found[word] = true
-			_ = q.add(param, term{kindWord, "", word}) // it never fails
+			_ = q.add(param, term{kindWord, "", word})
 		}
 	})
 	if len(found) == 0 {

@@ -10,34 +10,31 @@ import (
 func eachWord(text string, f func(word string)) {
 	var folded []byte // the word so far, when it is not just a part of the text
 	start, isFolded := 0, false
-	end := func(i int) {
+	end := func(i, next int) {
 		switch {
 		case isFolded:
 			f(string(folded))
 		case i > start:
 			f(text[start:i])
 		}
-		isFolded, folded = false, folded[:0]
+		isFolded, folded, start = false, folded[:0], next
 	}
 	for i := 0; i < len(text); {
-		c := text[i]
-		if c < utf8.RuneSelf && asciiWord[c] == c { // the usual case
-			if isFolded {
-				folded = append(folded, c)
-			}
-			i++
-			continue
+		r, size := rune(text[i]), 1
+		var lower rune
+		single := false
+		if r < utf8.RuneSelf {
+			lower = rune(asciiWord[r])
+		} else {
+			r, size = utf8.DecodeRuneInString(text[i:])
+			lower, single = wordRune(r)
 		}
-		r, size := utf8.DecodeRuneInString(text[i:])
-		lower := unicode.ToLower(r)
 		switch {
-		case unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Thai):
-			end(i)
-			f(text[i : i+size])
-			start = i + size
-		case r == utf8.RuneError, !unicode.In(r, unicode.L, unicode.N, unicode.M):
-			end(i)
-			start = i + size
+		case lower == 0:
+			end(i, i+size)
+		case single:
+			end(i, i)
+			end(i+size, i+size)
 		case lower != r && !isFolded:
 			folded, isFolded = append(folded, text[start:i]...), true
 			fallthrough
@@ -48,19 +45,30 @@ func eachWord(text string, f func(word string)) {
 		}
 		i += size
 	}
-	end(len(text))
+	end(len(text), len(text))
 }
 
-// asciiWord has the lower case of each ASCII letter and digit, and elsewhere
-// a byte that is not the character's.
+// wordRune is the lower case of a character that can be in a word, or 0, and
+// whether it is a word of its own.
+func wordRune(r rune) (lower rune, single bool) {
+	switch {
+	case r == utf8.RuneError || !unicode.In(r, unicode.L, unicode.N, unicode.M):
+		return 0, false
+	case unicode.In(r, unicode.Han, unicode.Hiragana, unicode.Katakana, unicode.Thai):
+		return r, true
+	}
+	return unicode.ToLower(r), false
+}
+
+// asciiWord has the lower case of each ASCII letter and digit, and 0
+// elsewhere.
 var asciiWord = func() (t [utf8.RuneSelf]byte) {
 	for c := range t {
 		switch {
 		case c >= '0' && c <= '9', c >= 'a' && c <= 'z':
 			t[c] = byte(c)
-		case c == 0xff:
-		default:
-			t[c] = 0xff
+		case c >= 'A' && c <= 'Z':
+			t[c] = byte(c) + 'a' - 'A'
 		}
 	}
 	return t

@@ -1,0 +1,93 @@
+package storage
+
+import (
+	"context"
+	"time"
+
+	"github.com/transparency-dev/tessera"
+)
+
+// batcher hands entries to Tessera in batches, one at a time.
+//
+// Storing a batch costs several writes to stable storage, however small it
+// is. Tessera's own queue closes a batch when it is old enough, also while
+// the one before is still being stored; under load that makes many small
+// batches, and the disk becomes the limit. Here a batch is everything that
+// came while the one before was being stored, so batches grow with the load.
+type batcher struct {
+	add     tessera.AddFn
+	in      chan *pending
+	maxAge  time.Duration // how long the first entry of a batch waits for others
+	maxSize int
+	// resolved is called for each entry that is no longer on its way.
+	resolved func()
+}
+
+// handOver is the age at which Tessera's queue closes a batch. It is longer
+// than handing over a whole batch takes, which would be split otherwise.
+const handOver = 3 * time.Millisecond
+
+// pending is an entry on its way into the log.
+type pending struct {
+	entry *tessera.Entry
+	came  time.Time
+	done  chan struct{} // closed when place and err are set
+	place tessera.Index
+	err   error
+}
+
+// run stores batches until the context ends.
+func (b *batcher) run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case first := <-b.in:
+			b.store(ctx, b.gather(ctx, first))
+		}
+	}
+}
+
+// gather waits for more entries until the first is old enough; what is there
+// already comes along in any case.
+func (b *batcher) gather(ctx context.Context, first *pending) []*pending {
+	batch := []*pending{first}
+	timer := time.NewTimer(time.Until(first.came.Add(b.maxAge)))
+	defer timer.Stop()
+	due := timer.C
+	for len(batch) < b.maxSize {
+		select {
+		case p := <-b.in:
+			batch = append(batch, p)
+			continue
+		default:
+		}
+		if due == nil {
+			return batch
+		}
+		select {
+		case p := <-b.in:
+			batch = append(batch, p)
+		case <-due:
+			due = nil
+		case <-ctx.Done():
+			return batch
+		}
+	}
+	return batch
+}
+
+// store hands a batch over in order and waits until all of it is durable, or
+// is not. Tessera's futures ignore contexts, and must be asked even if nobody
+// waits: the antispam index learns of an entry when its future resolves.
+func (b *batcher) store(ctx context.Context, batch []*pending) {
+	futures := make([]tessera.IndexFuture, len(batch))
+	for i, p := range batch {
+		futures[i] = b.add(ctx, p.entry)
+	}
+	for i, p := range batch {
+		p.place, p.err = futures[i]()
+		close(p.done)
+		b.resolved()
+	}
+}

@@ -1,0 +1,285 @@
+package index_test
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/storage/index"
+	"github.com/conmotion/conmotion/tiles"
+)
+
+// memory is a log in memory, as the index reads it.
+type memory struct {
+	mu      sync.Mutex
+	entries [][]byte
+	fail    error
+}
+
+func (m *memory) add(entries ...[]byte) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.entries = append(m.entries, entries...)
+}
+
+func (m *memory) IntegratedSize(context.Context) (uint64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return uint64(len(m.entries)), m.fail
+}
+
+func (m *memory) NextIndex(ctx context.Context) (uint64, error) { return m.IntegratedSize(ctx) }
+
+func (m *memory) ReadCheckpoint(context.Context) ([]byte, error) { return nil, os.ErrNotExist }
+
+func (m *memory) ReadTile(context.Context, uint64, uint64, uint8) ([]byte, error) {
+	return nil, os.ErrNotExist
+}
+
+func (m *memory) ReadEntryBundle(_ context.Context, n uint64, p uint8) ([]byte, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	width := uint64(p)
+	if p == 0 {
+		width = tiles.Width
+	}
+	var b []byte
+	for _, e := range m.entries[n*tiles.Width : n*tiles.Width+width] {
+		b = binary.BigEndian.AppendUint16(b, uint16(len(e)))
+		b = append(b, e...)
+	}
+	return b, m.fail
+}
+
+func open(t testing.TB, path string) *index.Index {
+	t.Helper()
+	x, _, err := index.Open(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = x.Close() }) // most tests close it themselves
+	return x
+}
+
+func numbered(from, to int) [][]byte {
+	var entries [][]byte
+	for i := from; i < to; i++ {
+		entries = append(entries, fmt.Appendf(nil, "entry %d", i))
+	}
+	return entries
+}
+
+// holds says whether the index knows exactly these entries at their places.
+func holds(t *testing.T, x *index.Index, m *memory) {
+	t.Helper()
+	if got := x.Next(); got != uint64(len(m.entries)) {
+		t.Fatalf("the index has read %d of %d entries", got, len(m.entries))
+	}
+	first := map[string]int{}
+	for i, e := range m.entries {
+		if _, ok := first[string(e)]; !ok {
+			first[string(e)] = i
+		}
+	}
+	for e, i := range first {
+		place, ok, err := x.Lookup(t.Context(), scitt.NewEntryID([]byte(e)))
+		if err != nil || !ok || place.Index != uint64(i) || !place.Matches(scitt.LeafHash([]byte(e))) {
+			t.Fatalf("entry %d: %+v %v %v", i, place, ok, err)
+		}
+	}
+	if _, ok, err := x.Lookup(t.Context(), scitt.NewEntryID([]byte("another"))); ok || err != nil {
+		t.Errorf("an entry that is not in the log: %v %v", ok, err)
+	}
+}
+
+func TestCatchUp(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "index.db")
+	x, m := open(t, path), &memory{}
+	// Sizes at, before and after the edges of bundles and of transactions.
+	for _, size := range []int{0, 1, 255, 256, 257, 511, 512, 4096, 5000} {
+		m.add(numbered(len(m.entries), size)...)
+		if err := x.CatchUp(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+		holds(t, x, m)
+	}
+	m.add(m.entries[3]) // twice in the log: the first place counts
+	if err := x.CatchUp(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	holds(t, x, m)
+	if err := x.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := open(t, path)
+	holds(t, again, m)
+
+	m.fail = errors.New("disk on fire")
+	if err := again.CatchUp(t.Context(), m); !errors.Is(err, m.fail) {
+		t.Errorf("a log that cannot be read: %v", err)
+	}
+}
+
+// TestFollow: the follower serves its own log, whatever the file held before.
+func TestFollow(t *testing.T) {
+	for name, damage := range map[string]func(t *testing.T, path string, m *memory){
+		"as it was": func(*testing.T, string, *memory) {},
+		"deleted": func(t *testing.T, path string, _ *memory) {
+			for _, suffix := range []string{"", "-wal", "-shm"} {
+				_ = os.Remove(path + suffix)
+			}
+		},
+		"no database": func(t *testing.T, path string, _ *memory) {
+			if err := os.WriteFile(path, []byte("this is no database, and long enough to be taken for one"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"of another log": func(t *testing.T, _ string, m *memory) {
+			for i := range m.entries {
+				m.entries[i] = append([]byte("other "), m.entries[i]...)
+			}
+		},
+		"ahead of the log": func(t *testing.T, _ string, m *memory) { m.entries = m.entries[:100] },
+	} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "index.db")
+			m := &memory{entries: numbered(0, 600)}
+			x := open(t, path)
+			if err := x.CatchUp(t.Context(), m); err != nil {
+				t.Fatal(err)
+			}
+			if err := x.Close(); err != nil {
+				t.Fatal(err)
+			}
+			damage(t, path, m)
+
+			x = open(t, path)
+			ctx, cancel := context.WithCancel(t.Context())
+			var group sync.WaitGroup
+			group.Go(func() { x.Follower(nil).Follow(ctx, m) })
+			if err := x.Await(t.Context(), uint64(len(m.entries))); err != nil {
+				t.Fatal(err)
+			}
+			holds(t, x, m)
+			m.add(numbered(1000, 1300)...)
+			if err := x.Sync(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			holds(t, x, m)
+			cancel()
+			group.Wait()
+			if err := x.Close(); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// TestSpecial: policies and the heads of chains are found again.
+func TestSpecial(t *testing.T) {
+	key, other := testlog.Key(t, "ES256"), testlog.Key(t, "ES256")
+	sign := func(o scitt.SignOptions) *scitt.Statement {
+		t.Helper()
+		o.Subject = "asset"
+		return testlog.Must(scitt.ParseStatement(testlog.Must(scitt.SignStatement(key, o, []byte("{}")))(t)))(t)
+	}
+	link := func(name string, seq uint64) *scitt.Statement {
+		prev := make([]byte, 32)
+		if seq == 0 {
+			prev = nil
+		}
+		return sign(scitt.SignOptions{Chain: &scitt.ChainLink{Name: name, Seq: seq, Prev: prev}})
+	}
+	a0, a1, b0 := link("a", 0), link("a", 1), link("b", 0)
+	m := &memory{entries: [][]byte{
+		[]byte("not a statement, but \x65chain"), sign(scitt.SignOptions{Type: scitt.TypePolicy}).Entry(), a0.Entry(), b0.Entry(), a1.Entry(),
+		sign(scitt.SignOptions{Type: scitt.TypePolicy}).Entry(), sign(scitt.SignOptions{}).Entry(),
+	}}
+	x := open(t, filepath.Join(t.TempDir(), "index.db"))
+	if err := x.CatchUp(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	if policies := testlog.Must(x.Policies(t.Context()))(t); len(policies) != 2 || policies[0] != 1 || policies[1] != 5 {
+		t.Errorf("policies at %v", policies)
+	}
+	head := func(issuer, name string) (tiles.Head, bool) {
+		t.Helper()
+		h, ok, err := x.ChainHead(t.Context(), issuer, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return h, ok
+	}
+	if h, ok := head(a1.Issuer, "a"); !ok || h != (tiles.Head{Index: 4, ID: a1.ID(), Seq: 1}) {
+		t.Errorf("head of a: %+v %v", h, ok)
+	}
+	if h, ok := head(a1.Issuer, "b"); !ok || h.ID != b0.ID() {
+		t.Errorf("head of b: %+v %v", h, ok)
+	}
+	if _, ok := head(a1.Issuer, "c"); ok {
+		t.Error("a chain that there is not has a head")
+	}
+	if _, ok := head(testlog.Must(scitt.DIDJWK(other.Public()))(t), "a"); ok {
+		t.Error("another issuer has this chain")
+	}
+	// Known as soon as it is sequenced, and still when it was read back.
+	a2 := link("a", 2)
+	x.Extend(a2, 7)
+	if h, _ := head(a1.Issuer, "a"); h.ID != a2.ID() || h.Index != 7 {
+		t.Errorf("head of a, just sequenced: %+v", h)
+	}
+	m.add(a2.Entry())
+	if err := x.CatchUp(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	if h, _ := head(a1.Issuer, "a"); h.ID != a2.ID() || h.Index != 7 {
+		t.Errorf("head of a, read back: %+v", h)
+	}
+	x.Extend(a1, 4) // an old one does not come back
+	if h, _ := head(a1.Issuer, "a"); h.ID != a2.ID() {
+		t.Errorf("head of a after an old one: %+v", h)
+	}
+}
+
+func BenchmarkCatchUp(b *testing.B) {
+	const size = 50_000
+	m := &memory{}
+	for i := range size {
+		m.entries = append(m.entries, fmt.Appendf(make([]byte, 1000), "entry %d", i))
+	}
+	for b.Loop() {
+		x := open(b, filepath.Join(b.TempDir(), "index.db"))
+		if err := x.CatchUp(b.Context(), m); err != nil {
+			b.Fatal(err)
+		}
+		if err := x.Close(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(size)*float64(b.N)/b.Elapsed().Seconds(), "entries/s")
+}
+
+func BenchmarkLookup(b *testing.B) {
+	m := &memory{entries: numbered(0, 100_000)}
+	x := open(b, filepath.Join(b.TempDir(), "index.db"))
+	if err := x.CatchUp(b.Context(), m); err != nil {
+		b.Fatal(err)
+	}
+	for name, prefix := range map[string]string{"known": "entry ", "new": "new "} {
+		b.Run(name, func(b *testing.B) {
+			for i := 0; b.Loop(); i++ {
+				id := scitt.NewEntryID(fmt.Appendf(nil, "%s%d", prefix, i%100_000))
+				if _, ok, err := x.Lookup(b.Context(), id); err != nil || ok != (name == "known") {
+					b.Fatal(ok, err)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,172 @@
+package search
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/tiles"
+)
+
+// benchSize is how many entries the benchmarks index. A million takes a
+// machine some minutes, most of them for making the entries:
+//
+//	SEARCH_BENCH_ENTRIES=1000000 go test ./storage/search -run '^$' -bench Million -benchtime 1x -timeout 1h
+func benchSize() int {
+	if n, err := strconv.Atoi(os.Getenv("SEARCH_BENCH_ENTRIES")); err == nil {
+		return n
+	}
+	return 100_000
+}
+
+// bundleDir is a log's entry bundles in files, as tiles are.
+type bundleDir string
+
+func (d bundleDir) ReadEntryBundle(_ context.Context, n uint64, p uint8) ([]byte, error) {
+	return os.ReadFile(filepath.Join(string(d), filepath.FromSlash(tiles.BundlePath(n, int(p)))))
+}
+
+// write makes the bundles of l from entry first on and tells their size.
+func (d bundleDir) write(b testing.TB, l memLog, first int) (size int64) {
+	b.Helper()
+	for i := 0; i < len(l); i += tiles.Width {
+		part := l[i:min(len(l), i+tiles.Width)]
+		var data []byte
+		for _, e := range part {
+			data = append(data, byte(len(e)>>8), byte(len(e)))
+			data = append(data, e...)
+		}
+		path := filepath.Join(string(d), filepath.FromSlash(tiles.BundlePath(uint64((first+i)/tiles.Width), len(part))))
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			b.Fatal(err)
+		}
+		if err := os.WriteFile(path, data, 0o644); err != nil {
+			b.Fatal(err)
+		}
+		size += int64(len(data)) + 32*int64(len(part)) // and the tile of hashes
+	}
+	return size
+}
+
+// BenchmarkMillion indexes a log from its bundles and then asks. It reports
+// what the package promises: entries per second, memory, disk, and latencies.
+func BenchmarkMillion(b *testing.B) {
+	n := benchSize()
+	dir := bundleDir(b.TempDir())
+	tree := treeRange.NewEmptyRange(0)
+	var tileBytes int64
+	const part = 100 * tiles.Width
+	for first := 0; first < n; first += part {
+		l := eventLog(b, first, min(part, n-first))
+		tileBytes += dir.write(b, l, first)
+		for _, e := range l {
+			if err := tree.Append(scitt.LeafHash(e), nil); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+	root, err := tree.GetRootHash(nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	cp := &scitt.Checkpoint{Origin: "bench.example", Size: uint64(n), Root: root}
+	debug.FreeOSMemory()
+	for b.Loop() {
+		path := filepath.Join(b.TempDir(), "search.db")
+		x := openIndex(b, path, Options{})
+		memory, stop := watchMemory()
+		start := time.Now()
+		if err := x.CatchUp(b.Context(), cp, Bundles{dir, uint64(n)}); err != nil {
+			b.Fatal(err)
+		}
+		took := time.Since(start)
+		b.ReportMetric(float64(n)/took.Seconds(), "entries/s")
+		latencies(b, x, n)
+		stop()
+		b.ReportMetric(float64(memory())/(1<<20), "MB-memory")
+		if err := x.Close(); err != nil {
+			b.Fatal(err)
+		}
+		var disk int64
+		for _, suffix := range []string{"", "-wal", "-shm"} {
+			if info, err := os.Stat(path + suffix); err == nil {
+				disk += info.Size()
+			}
+		}
+		b.ReportMetric(float64(disk)/float64(tileBytes), "disk/tiles")
+	}
+	b.ReportMetric(0, "ns/op")
+}
+
+// watchMemory gives the largest resident size of the process, in bytes. It
+// is of all that the process has: Go's memory and the database's. Where there
+// is no /proc it is 0.
+func watchMemory() (largest func() uint64, stop func()) {
+	var most uint64
+	done, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			var pages, resident uint64
+			statm, _ := os.ReadFile("/proc/self/statm")
+			_, _ = fmt.Sscan(string(statm), &pages, &resident)
+			most = max(most, resident*uint64(os.Getpagesize()))
+			select {
+			case <-done:
+				return
+			case <-time.After(50 * time.Millisecond):
+			}
+		}
+	}()
+	return func() uint64 { return most }, func() { close(done); <-ended }
+}
+
+func latencies(b *testing.B, x *Index, n int) {
+	rnd := rand.New(rand.NewPCG(1, 2))
+	page := ask(b, x, "limit=1000&order=desc")
+	for _, c := range []struct {
+		name string
+		ask  func() string
+	}{
+		{"id", func() string { return "entry=" + page.Entries[rnd.IntN(len(page.Entries))].Entry }},
+		{"iss+sub", func() string {
+			i := rnd.IntN(n)
+			return fmt.Sprintf("iss=https://provider-%d.example&sub=asset/%d", i%10, i/3)
+		}},
+		{"two-fields", func() string {
+			return fmt.Sprintf("f.resources.region=eu-west-%d&f.severity_id=>=%d", rnd.IntN(7), rnd.IntN(6))
+		}},
+		{"two-rare-fields", func() string {
+			return fmt.Sprintf("f.cloud.account.name=tenant %d&f.resources.data.cpus=%d", rnd.IntN(1000), 1<<rnd.IntN(6))
+		}},
+		{"field-time", func() string {
+			at := 1750000000000 + int64(rnd.IntN(n))*137
+			return fmt.Sprintf("class_uid=5023&from=%d&to=%d", at, at+3_600_000)
+		}},
+		{"newest", func() string { return fmt.Sprintf("class_uid=5023&event_code=inventory.create&order=time-desc") }},
+		{"q", func() string { return fmt.Sprintf("q=volume backup tenant %d", rnd.IntN(1000)) }},
+		{"q-dense", func() string { return "q=ubuntu inventory create" }},
+	} {
+		var times []time.Duration
+		for range 200 {
+			query := c.ask()
+			q := parseQuery(b, query)
+			start := time.Now()
+			if _, err := x.Search(b.Context(), q); err != nil {
+				b.Fatal(query, err)
+			}
+			times = append(times, time.Since(start))
+		}
+		slices.Sort(times)
+		b.ReportMetric(float64(times[len(times)/2])/1e6, "p50-ms-"+c.name)
+		b.ReportMetric(float64(times[len(times)*99/100])/1e6, "p99-ms-"+c.name)
+	}
+}

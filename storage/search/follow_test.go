@@ -1,0 +1,623 @@
+package search
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/tiles"
+)
+
+// questions are asked of two indexes that should be the same.
+var questions = []string{
+	"", "order=desc&limit=1000", "order=time-desc&limit=17", "q=ubuntu prod&order=desc", "f.severity_id=>=3", "class_uid=5023",
+	"iss=https://provider-3.example&sub=asset/1", "f.resources.labels=team=7", "from=1750000001000&to=1750000002000", "event_code=inventory.delete&order=time-asc",
+}
+
+// answers are those to all questions, as a client gets them.
+func answers(t testing.TB, x *Index) string {
+	t.Helper()
+	var all []any
+	for _, q := range questions {
+		all = append(all, ask(t, x, q))
+	}
+	all = append(all, testlog.Must(x.Stats(t.Context()))(t))
+	return string(testlog.Must(json.MarshalIndent(all, "", " "))(t))
+}
+
+func same(t *testing.T, what, got, want string) {
+	t.Helper()
+	if got != want {
+		t.Errorf("%s: other answers:\n%.2000s\nwant\n%.2000s", what, got, want)
+	}
+}
+
+// TestRebuild: an index answers the same however it came to be.
+func TestRebuild(t *testing.T) {
+	l := eventLog(t, 0, 3000)
+	at := l.checkpoint(len(l))
+	once := indexed(t, l, Options{})
+	want := answers(t, once)
+
+	path := filepath.Join(t.TempDir(), "search.db")
+	x := openIndex(t, path, Options{})
+	for size := 0; size < len(l); size += 1 + rand.IntN(40) {
+		catchUp(t, x, l, size)
+	}
+	catchUp(t, x, l, len(l))
+	same(t, "in small steps", answers(t, x), want)
+	if n := len(x.state.Segments); n > 4*fanIn {
+		t.Errorf("%d segments are left", n)
+	}
+	var blocks, live int
+	if err := x.db.QueryRow("SELECT count(*), count(*) FILTER (WHERE id >> 24 IN (SELECT id FROM segment)) FROM block").Scan(&blocks, &live); err != nil || blocks != live {
+		t.Errorf("%d blocks, %d in use, %v", blocks, live, err)
+	}
+	if err := x.Close(); err != nil {
+		t.Fatal(err)
+	}
+
+	x = openIndex(t, path, Options{})
+	same(t, "opened again", answers(t, x), want)
+	if x.Next() != 3000 {
+		t.Errorf("next is %d", x.Next())
+	}
+	if err := x.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	x = openIndex(t, path, Options{})
+	if a := ask(t, x, ""); len(a.Entries) != 0 || a.Checkpoint.Size != 0 {
+		t.Errorf("an empty index answers %+v", a)
+	}
+	if err := x.CatchUp(t.Context(), at, l); err != nil {
+		t.Fatal(err)
+	}
+	same(t, "deleted", answers(t, x), want)
+}
+
+// TestDamage overwrites each part of the file in turn. Whatever is asked then
+// is answered rightly or not at all, and the next call makes it good.
+func TestDamage(t *testing.T) {
+	l := eventLog(t, 0, 600)
+	fresh := filepath.Join(t.TempDir(), "search.db")
+	x := openIndex(t, fresh, Options{})
+	catchUp(t, x, l, len(l))
+	want := answers(t, x)
+	if err := x.Close(); err != nil { // the last one to close writes the log of the database back
+		t.Fatal(err)
+	}
+	whole := testlog.Must(os.ReadFile(fresh))(t)
+	refused := 0
+	for at := 0; at < len(whole); at += len(whole) / 60 {
+		path := filepath.Join(t.TempDir(), "search.db")
+		damaged := slices.Clone(whole)
+		for i := at; i < min(len(whole), at+512); i++ {
+			damaged[i] ^= byte(0x55 + i)
+		}
+		if err := os.WriteFile(path, damaged, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		x := openIndex(t, path, Options{})
+		for _, query := range questions {
+			a, err := x.Search(t.Context(), parseQuery(t, query))
+			if err != nil {
+				refused++
+				continue
+			}
+			if got := string(testlog.Must(json.Marshal(a))(t)); a.Checkpoint.Size > 0 && a.Checkpoint.Size != 600 {
+				t.Errorf("damaged at %d: %s", at, got)
+			}
+		}
+		catchUp(t, x, l, len(l)) // finds nothing new, or begins anew
+		if x.damaged.Load() {
+			t.Errorf("damaged at %d: still damaged", at)
+		}
+		if err := x.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("%d questions were refused", refused)
+	if refused == 0 {
+		t.Error("no damage was seen: this test has shown nothing")
+	}
+	for name, content := range map[string][]byte{"no database": []byte("not a database, but longer than a header would be, by far; that is all there is to it"), "empty": nil, "cut": whole[:len(whole)/2]} {
+		path := filepath.Join(t.TempDir(), "search.db")
+		if err := os.WriteFile(path, content, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		x := openIndex(t, path, Options{})
+		for range 2 { // the first may only find out
+			_ = x.CatchUp(t.Context(), l.checkpoint(len(l)), l)
+			for _, query := range questions {
+				_, _ = x.Search(t.Context(), parseQuery(t, query))
+			}
+		}
+		catchUp(t, x, l, len(l))
+		same(t, name, answers(t, x), want)
+	}
+}
+
+// TestDamagedBlocks damages what stands in each table. Checksums see it, and
+// the index is rebuilt.
+func TestDamagedBlocks(t *testing.T) {
+	l := eventLog(t, 0, 300)
+	x := indexed(t, l, Options{})
+	want := answers(t, x)
+	for _, damage := range []string{
+		"UPDATE block SET data = substr(data, 1, length(data) - 1) || x'00'", "UPDATE block SET data = x''", "DELETE FROM block",
+		"UPDATE row SET data = x'0011223344'", "DELETE FROM row", "UPDATE time SET data = zeroblob(50)", "DELETE FROM time",
+		"UPDATE segment SET dir = x'00000000'", "DELETE FROM segment",
+	} {
+		x.dirs.Clear()
+		if _, err := x.db.Exec(damage); err != nil {
+			t.Fatal(err)
+		}
+		var failed error
+		for _, query := range questions {
+			if _, err := x.Search(t.Context(), parseQuery(t, query)); err != nil {
+				failed = err
+			}
+		}
+		if p := scitt.ProblemOf(failed); !errors.Is(failed, ErrDamaged) || p == nil || p.Status != 503 || p.RetryAfter == 0 {
+			t.Errorf("%s: %v", damage, failed)
+		}
+		catchUp(t, x, l, len(l))
+		same(t, damage, answers(t, x), want)
+	}
+}
+
+// TestOtherLogs: an index that does not fit the log is built anew, and says
+// so; a checkpoint from a cache does no harm.
+func TestOtherLogs(t *testing.T) {
+	l, other := eventLog(t, 0, 300), eventLog(t, 5000, 300)
+	x := indexed(t, l[:200], Options{})
+	want := answers(t, x)
+	if err := x.CatchUp(t.Context(), l.checkpoint(100), l); !errors.Is(err, ErrOlder) || x.Err() != err {
+		t.Errorf("an older checkpoint: %v, %v", err, x.Err())
+	}
+	same(t, "after an older checkpoint", answers(t, x), want)
+
+	mixed := append(slices.Clone(l[:150]), other...)
+	if err := x.CatchUp(t.Context(), mixed.checkpoint(250), mixed); !errors.Is(err, ErrOtherLog) {
+		t.Errorf("a forked log: %v", err)
+	}
+	if x.Next() != 0 || len(ask(t, x, "").Entries) != 0 {
+		t.Error("something of the other log is left")
+	}
+	catchUp(t, x, mixed, 250)
+	if x.Err() != nil {
+		t.Error(x.Err())
+	}
+	same(t, "after a fork", answers(t, x), answers(t, indexed(t, mixed[:250], Options{})))
+
+	if err := x.CatchUp(t.Context(), l.checkpoint(250), l); !errors.Is(err, ErrOtherLog) {
+		t.Errorf("another log of the same size: %v", err)
+	}
+	catchUp(t, x, l, 250)
+	named := l.checkpoint(250)
+	named.Origin = "another.example"
+	if err := x.CatchUp(t.Context(), named, l); err != nil {
+		t.Fatal(err)
+	}
+	if a := ask(t, x, ""); a.Checkpoint.Origin != "another.example" || a.Checkpoint.Size != 250 {
+		t.Errorf("%+v", a.Checkpoint)
+	}
+	bad := slices.Clone(l)
+	bad[17] = other[17]
+	if err := x.CatchUp(t.Context(), l.checkpoint(251), bad); err == nil {
+		t.Error("another origin at another size was believed")
+	}
+}
+
+// stopping is a log that fails, or waits, at an entry.
+type stopping struct {
+	memLog
+	at   uint64
+	stop func() error
+}
+
+func (s stopping) Entries(ctx context.Context, from, to uint64) iter.Seq2[tiles.Entry, error] {
+	return func(yield func(tiles.Entry, error) bool) {
+		for e, err := range s.memLog.Entries(ctx, from, to) {
+			if e.Index == s.at && err == nil {
+				err = s.stop()
+			}
+			if !yield(e, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// TestHalfWay: while the index catches up it answers up to the checkpoint
+// before; when it fails it goes on from there.
+func TestHalfWay(t *testing.T) {
+	l := eventLog(t, 0, 2000)
+	x := openIndex(t, "", Options{})
+	x.batch = tiles.Width
+	catchUp(t, x, l, 100)
+	want := answers(t, x)
+	broken := errors.New("the disk is gone")
+	err := x.CatchUp(t.Context(), l.checkpoint(2000), stopping{l, 1500, func() error { return broken }})
+	if !errors.Is(err, broken) || !errors.Is(x.Err(), broken) {
+		t.Errorf("%v, %v", err, x.Err())
+	}
+	if x.Next() < 1000 || x.Next() > 1500 {
+		t.Errorf("next is %d", x.Next())
+	}
+	a := ask(t, x, "limit=1000&order=desc")
+	if a.Checkpoint.Size != 100 || len(a.Entries) != 100 || a.Indexed != x.Next() {
+		t.Errorf("half-way: %+v, %d entries, %d indexed", a.Checkpoint, len(a.Entries), a.Indexed)
+	}
+	for _, query := range []string{"q=volume&order=desc", "f.severity_id=3&order=time-desc", "policy=" + scitt.NewEntryID(l[1]).String() + "&order=desc", "from=0&order=desc"} {
+		for _, i := range indexes(ask(t, x, query)) {
+			if i >= 100 {
+				t.Errorf("%s: entry %d is not under the checkpoint", query, i)
+			}
+		}
+	}
+	stats := testlog.Must(x.Stats(t.Context()))(t)
+	if sum := total(stats.Days); sum != 100 {
+		t.Errorf("%d entries are counted", sum)
+	}
+	_ = want
+	catchUp(t, x, l, 2000)
+	same(t, "in two attempts", answers(t, x), answers(t, indexed(t, l, Options{})))
+	if x.Err() != nil {
+		t.Error(x.Err())
+	}
+}
+
+func total(list []Count) (sum int64) {
+	for _, c := range list {
+		sum += c.Entries
+	}
+	return sum
+}
+
+// TestStrangeLogs gives entries out of order, or too few.
+func TestStrangeLogs(t *testing.T) {
+	l := eventLog(t, 0, 10)
+	for _, strange := range []Log{skipping{l}, short{l}} {
+		x := openIndex(t, "", Options{})
+		if err := x.CatchUp(t.Context(), l.checkpoint(10), strange); err == nil {
+			t.Errorf("%T was believed", strange)
+		}
+	}
+}
+
+type skipping struct{ memLog }
+
+func (s skipping) Entries(ctx context.Context, from, to uint64) iter.Seq2[tiles.Entry, error] {
+	return s.memLog.Entries(ctx, from+1, to)
+}
+
+type short struct{ memLog }
+
+func (s short) Entries(ctx context.Context, from, to uint64) iter.Seq2[tiles.Entry, error] {
+	return s.memLog.Entries(ctx, from, to-1)
+}
+
+// TestPaging reads an answer page by page while the log grows: every entry
+// that was there at the first page comes exactly once.
+func TestPaging(t *testing.T) {
+	l := eventLog(t, 0, 1500)
+	for _, order := range []Order{Ascending, Descending, ByTime, ByTimeDescending} {
+		x := openIndex(t, "", Options{})
+		size := 500
+		catchUp(t, x, l, size)
+		seen := map[uint64]int{}
+		for after, pages := "", 0; ; pages++ {
+			query := "class_uid=5023&limit=7&order=" + string(order)
+			if after != "" {
+				query += "&after=" + after
+			}
+			a := ask(t, x, query)
+			for _, i := range indexes(a) {
+				seen[i]++
+			}
+			if after = a.Next; after == "" {
+				break
+			}
+			if size < len(l) {
+				size += 50
+				catchUp(t, x, l, size)
+			}
+		}
+		for i := range uint64(500) {
+			if want := map[bool]int{true: 1}[i%5 == 0]; seen[i] != want {
+				t.Errorf("%s: entry %d came %d times, want %d", order, i, seen[i], want)
+			}
+		}
+		for i, n := range seen {
+			if n != 1 {
+				t.Errorf("%s: entry %d came %d times", order, i, n)
+			}
+		}
+	}
+}
+
+// TestReaders asks while the index grows, merges and is replaced: every answer
+// is that of one checkpoint.
+func TestReaders(t *testing.T) {
+	const size = 1200
+	l := eventLog(t, 0, size)
+	x := openIndex(t, "", Options{})
+	ctx, cancel := context.WithCancel(t.Context())
+	var group sync.WaitGroup
+	for reader := range 8 {
+		group.Go(func() {
+			for n := 0; ctx.Err() == nil; n++ {
+				a, err := x.Search(ctx, parseQuery(t, "class_uid=5023&limit=1000&q=volume"))
+				if err != nil {
+					if ctx.Err() == nil {
+						t.Errorf("reader %d: %v", reader, err)
+					}
+					return
+				}
+				if want := (a.Checkpoint.Size + 4) / 5; uint64(len(a.Entries)) != want {
+					t.Errorf("reader %d: %d entries of checkpoint %d, want %d", reader, len(a.Entries), a.Checkpoint.Size, want)
+				}
+				if s, err := x.Stats(ctx); err == nil && total(s.Days) != int64(s.Checkpoint.Size) {
+					t.Errorf("reader %d: %d counted of %d", reader, total(s.Days), s.Checkpoint.Size)
+				}
+				_, _ = x.Next(), x.Err()
+			}
+		})
+	}
+	for at := 0; at < size; at += 13 {
+		catchUp(t, x, l, at)
+		if at == 650 {
+			x.damaged.Store(true) // as a reader would
+		}
+	}
+	catchUp(t, x, l, size)
+	cancel()
+	group.Wait()
+	same(t, "after all", answers(t, x), answers(t, indexed(t, l, Options{})))
+}
+
+// TestManyReaders: ten thousand at once are served by a few connections.
+func TestManyReaders(t *testing.T) {
+	l := eventLog(t, 0, 500)
+	x := indexed(t, l, Options{})
+	var group sync.WaitGroup
+	q := parseQuery(t, "iss=https://provider-3.example&sub=asset/1")
+	for range 10_000 {
+		group.Go(func() {
+			if a, err := x.Search(t.Context(), q); err != nil || len(a.Entries) != 1 {
+				t.Errorf("%v, %v", a, err)
+			}
+		})
+	}
+	group.Wait()
+	if open := x.db.Stats().OpenConnections; open > 2+2*64 {
+		t.Errorf("%d connections", open)
+	}
+}
+
+// TestFollow runs the loop that a daemon runs.
+func TestFollow(t *testing.T) {
+	l := eventLog(t, 0, 100)
+	x := openIndex(t, "", Options{})
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		calls := 0
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			x.Follow(ctx, time.Second/4, func(context.Context) (*scitt.Checkpoint, Log, error) {
+				calls++
+				if calls == 2 {
+					return nil, nil, io.ErrUnexpectedEOF
+				}
+				return l.checkpoint(10 * calls), l, nil
+			})
+		}()
+		time.Sleep(time.Second / 8)
+		if x.Next() != 10 || x.Err() != nil {
+			t.Errorf("%d, %v", x.Next(), x.Err())
+		}
+		time.Sleep(time.Second / 4)
+		if !errors.Is(x.Err(), io.ErrUnexpectedEOF) {
+			t.Errorf("%v", x.Err())
+		}
+		time.Sleep(time.Second) // and not a quarter of it
+		if x.Next() != 30 || x.Err() != nil || calls != 3 {
+			t.Errorf("%d, %v, %d calls", x.Next(), x.Err(), calls)
+		}
+		cancel()
+		<-done
+	})
+}
+
+const childEnv = "SEARCH_TEST_CHILD_DB"
+
+// TestMain is also the program that TestKill starts and kills.
+func TestMain(m *testing.M) {
+	if path := os.Getenv(childEnv); path != "" {
+		child(path)
+		return
+	}
+	m.Run()
+}
+
+const killSize = 6000
+
+// child indexes in small transactions with many merges, and tells how far it
+// is.
+func child(path string) {
+	l := eventLog(&testing.B{}, 0, killSize)
+	x, err := Open(context.Background(), path, Options{})
+	if err != nil {
+		fmt.Println("error", err)
+		return
+	}
+	x.batch = tiles.Width
+	fmt.Println("next", x.Next())
+	for size := int(x.Next()); size <= killSize; size += 40 {
+		if err := x.CatchUp(context.Background(), l.checkpoint(size), l); err != nil {
+			fmt.Println("error", err)
+			return
+		}
+		fmt.Println("next", x.Next())
+	}
+	fmt.Println("end", 0)
+}
+
+// TestKill kills a process with SIGKILL while it indexes, several times over
+// the same file: nothing that was there is lost, and in the end the index is
+// as if nothing had happened.
+func TestKill(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "search.db")
+	l := eventLog(t, 0, killSize)
+	far := uint64(0)
+	for round := range 6 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		cmd := exec.CommandContext(ctx, os.Args[0])
+		cmd.Env = append(os.Environ(), childEnv+"="+path)
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		lines := bufio.NewScanner(out)
+		for n := 0; lines.Scan(); n++ {
+			var next uint64
+			if _, err := fmt.Fscanf(bytes.NewReader(lines.Bytes()), "next %d", &next); err != nil {
+				t.Fatalf("the child says %q", lines.Text())
+			}
+			if next < far {
+				t.Fatalf("the child is at %d and was at %d", next, far)
+			}
+			far = next
+			if n == 9+round*3 {
+				if err := cmd.Process.Kill(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if err := cmd.Wait(); err == nil {
+			t.Fatal("the child ended before it was killed")
+		}
+		cancel()
+		x := openIndex(t, path, Options{})
+		if x.Next() < far {
+			t.Errorf("%d entries are left of %d", x.Next(), far)
+		}
+		size := int(x.state.Size)
+		same(t, "after a kill", answers(t, x), answers(t, indexed(t, l[:size], Options{})))
+		if err := x.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	x := openIndex(t, path, Options{})
+	catchUp(t, x, l, killSize)
+	same(t, "in the end", answers(t, x), answers(t, indexed(t, l, Options{})))
+}
+
+// TestInterruptedMerge stops a merge after each of its transactions, as a
+// crash would.
+func TestInterruptedMerge(t *testing.T) {
+	l := eventLog(t, 0, 2100)
+	want := answers(t, indexed(t, l, Options{}))
+	for stop := 1; ; stop++ {
+		x := openIndex(t, "", Options{})
+		x.batch = tiles.Width
+		catchUp(t, x, l, 0)
+		ctx := &expiring{Context: t.Context(), left: 400 * stop}
+		err := x.CatchUp(ctx, l.checkpoint(len(l)), l)
+		catchUp(t, x, l, len(l))
+		same(t, fmt.Sprintf("interrupted at %d", stop), answers(t, x), want)
+		var garbage int
+		if qerr := x.db.QueryRow("SELECT count(*) FROM garbage").Scan(&garbage); qerr != nil || garbage != 0 {
+			t.Errorf("%d segments are garbage, %v", garbage, qerr)
+		}
+		if err == nil {
+			if stop < 5 {
+				t.Errorf("only %d interruptions", stop)
+			}
+			return
+		}
+	}
+}
+
+// expiring is a context that ends after it was asked so often.
+type expiring struct {
+	context.Context
+	mu   sync.Mutex
+	left int
+}
+
+func (e *expiring) Err() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.left--; e.left < 0 {
+		return context.Canceled
+	}
+	return e.Context.Err()
+}
+
+// TestTooBroad: a query that would read too much is refused, and says what to do.
+func TestTooBroad(t *testing.T) {
+	l := eventLog(t, 0, 3000)
+	x := indexed(t, l, Options{MaxWork: 3 * blockSize})
+	for _, query := range []string{"f.time=>0", "from=0&order=time-desc", "order=time-desc"} {
+		_, err := x.Search(t.Context(), parseQuery(t, query))
+		p := scitt.ProblemOf(err)
+		if query == "order=time-desc" { // one block of times is no work
+			if err != nil {
+				t.Errorf("%s: %v", query, err)
+			}
+			continue
+		}
+		if !errors.Is(err, ErrTooBroad) || p == nil || p.Status != 400 || !bytes.Contains([]byte(p.Detail), []byte("narrow your query")) {
+			t.Errorf("%s: %v", query, err)
+		}
+	}
+	expect(t, x, "f.message=inventory.create of instance 44 in region eu-west-2", 44)
+	expect(t, x, "from=1750000000000&to=1750000000137", 0)
+	if _, err := x.Search(t.Context(), parseQuery(t, "limit=1000")); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestNewer: a file of a version to come is built anew.
+func TestNewer(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "search.db")
+	db := testlog.Must(sql.Open("sqlite", "file:"+path))(t)
+	if _, err := db.Exec("PRAGMA user_version = 2; CREATE TABLE state (other TEXT)"); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	x := openIndex(t, path, Options{})
+	catchUp(t, x, eventLog(t, 0, 10), 10)
+	if _, err := Open(t.Context(), filepath.Join(t.TempDir(), "no", "such", "directory", "search.db"), Options{}); err == nil {
+		t.Error("a file in no directory was opened")
+	}
+}

@@ -1,0 +1,74 @@
+package search
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+)
+
+// Count is how many entries have a key.
+type Count struct {
+	Key     string `json:"key"`
+	Entries int64  `json:"entries"`
+}
+
+// maxCounts is how many keys of each kind Stats lists.
+const maxCounts = 1000
+
+// Stats is the log in numbers. Each list has the most frequent keys first, at
+// most a thousand; the list of days has the last ones, in order.
+type Stats struct {
+	Checkpoint Checkpoint `json:"checkpoint"`
+	Indexed    uint64     `json:"indexed"`
+	Issuers    []Count    `json:"issuers"`
+	Classes    []Count    `json:"class_uids"`
+	EventCodes []Count    `json:"event_codes"`
+	// Days are those of the event time, or without one of iat, in UTC; the key
+	// is "" for entries that have neither.
+	Days []Count `json:"days"`
+}
+
+// Stats counts the entries under the checkpoint that it names.
+func (x *Index) Stats(ctx context.Context) (*Stats, error) {
+	out := &Stats{}
+	err := x.reading(ctx, func(tx *sql.Tx) error {
+		st, err := readState(ctx, tx)
+		if err != nil {
+			return err
+		}
+		out.Checkpoint, out.Indexed = Checkpoint{st.Origin, st.Size, st.Root}, st.Next
+		for kind, list := range map[string]*[]Count{
+			countIssuer: &out.Issuers, countClass: &out.Classes, countEventCode: &out.EventCodes, countDay: &out.Days,
+		} {
+			if *list, err = listCounts(ctx, tx, kind); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("search: stats: %w", err)
+	}
+	return out, nil
+}
+
+func listCounts(ctx context.Context, tx querier, kind string) ([]Count, error) {
+	query := "SELECT key, n FROM stat WHERE kind = ? AND n > 0 ORDER BY n DESC, key LIMIT ?"
+	if kind == countDay {
+		query = "SELECT key, n FROM (SELECT key, n FROM stat WHERE kind = ? AND n > 0 ORDER BY key DESC LIMIT ?) ORDER BY key"
+	}
+	rows, err := tx.QueryContext(ctx, query, kind, maxCounts)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	list := []Count{}
+	for rows.Next() {
+		var c Count
+		if err := rows.Scan(&c.Key, &c.Entries); err != nil {
+			return nil, err
+		}
+		list = append(list, c)
+	}
+	return list, rows.Err()
+}

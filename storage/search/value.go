@@ -1,0 +1,191 @@
+package search
+
+import (
+	"errors"
+	"math"
+	"strconv"
+	"unsafe"
+)
+
+// kind is what a term is about.
+type kind byte
+
+const (
+	kindEntry       kind = 'e'
+	kindIssuer      kind = 'i'
+	kindSubject     kind = 's'
+	kindOwn         kind = 'o' // issuer and subject together
+	kindKeyID       kind = 'k'
+	kindType        kind = 't'
+	kindContentType kind = 'c'
+	kindArtifact    kind = 'a'
+	kindChain       kind = 'h'
+	kindRecord      kind = 'r' // chain and seq
+	kindClass       kind = 'u'
+	kindEventCode   kind = 'v'
+	kindEventTime   kind = 'm' // a number
+	kindText        kind = 'p' // a string in the payload
+	kindLiteral     kind = 'b' // true, false or null
+	kindBig         kind = 'g' // an integer that a double does not hold
+	kindNumber      kind = 'n' // a number
+	kindTime        kind = 'z' // a number: a string that is a time
+	kindWord        kind = 'w'
+)
+
+// term is a value at a path, or without one a property of the entry.
+type term struct {
+	kind  kind
+	path  string
+	value string
+}
+
+func chainTerm(name string, seq uint64) term {
+	return term{kindRecord, name, strconv.FormatUint(seq, 10)}
+}
+
+// emitter takes what there is to find in one entry. It keeps nothing of the
+// arguments. Undo forgets what came since mark.
+type emitter interface {
+	term(k kind, path, value string)
+	number(k kind, path string, v float64)
+	mark()
+	undo()
+}
+
+// maxDepth is how many objects and arrays of a payload may stand inside each
+// other; the same as where events are checked.
+const maxDepth = 64
+
+var errPayload = errors.New("search: the payload cannot be read")
+
+// leaves takes the scalar values of one payload.
+type leaves struct {
+	out   emitter
+	path  []byte
+	depth int // of objects
+	array int // of arrays
+	doc   *document
+}
+
+// view is b as a string for as long as b does not change.
+func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// push goes to a member; the result is where pop returns to.
+func (l *leaves) push(name string) int {
+	n := len(l.path)
+	if l.depth > 1 {
+		l.path = append(l.path, '.')
+	}
+	l.path = append(l.path, name...)
+	return n
+}
+
+func (l *leaves) pop(n int) { l.path = l.path[:n] }
+
+func (l *leaves) text(s string) {
+	path := view(l.path)
+	l.out.term(kindText, path, s)
+	if len(s) >= len("2006-01-02T15:04:05Z") && s[4] == '-' && s[7] == '-' {
+		if ms, err := parseTime(s); err == nil {
+			l.out.number(kindTime, path, ms)
+		}
+	}
+	eachWord(s, l.word)
+	if l.array == 0 && l.depth == 2 && path == "metadata.event_code" && l.doc.EventCode == "" {
+		l.doc.EventCode = string([]byte(s))
+	}
+}
+
+func (l *leaves) word(w string) { l.out.term(kindWord, "", w) }
+
+func (l *leaves) literal(s string) { l.out.term(kindLiteral, view(l.path), s) }
+
+// number takes a JSON number.
+func (l *leaves) number(s string) {
+	v, ok := parseNumber(s)
+	if !ok {
+		return
+	}
+	path := view(l.path)
+	l.out.number(kindNumber, path, v)
+	if isBig(s, v) {
+		l.out.term(kindBig, path, s)
+		return
+	}
+	if l.array > 0 || l.depth != 1 {
+		return
+	}
+	// As in OCSF, 1.0 and 1e3 are no integers here.
+	switch n, err := strconv.ParseInt(s, 10, 64); {
+	case err != nil:
+	case path == "class_uid" && l.doc.ClassUID == nil:
+		l.doc.ClassUID = &n
+	case path == "activity_id" && l.doc.ActivityID == nil:
+		l.doc.ActivityID = &n
+	case path == "time" && l.doc.Time == nil:
+		l.doc.Time = &n
+	}
+}
+
+// parseNumber reads a number in the grammar of JSON; one that is too large for
+// a double is infinite.
+func parseNumber(s string) (float64, bool) {
+	if n := scanNumber(s); n == 0 || n != len(s) {
+		return 0, false
+	}
+	if len(s) <= 15 {
+		if n, err := strconv.ParseInt(s, 10, 64); err == nil {
+			return float64(n), true
+		}
+	}
+	v, _ := strconv.ParseFloat(s, 64) // out of range it is infinite
+	return v, true
+}
+
+// scanNumber is the length of the JSON number that s begins with, or 0.
+func scanNumber(s string) int {
+	i := 0
+	digits := func() bool {
+		start := i
+		for i < len(s) && s[i] >= '0' && s[i] <= '9' {
+			i++
+		}
+		return i > start
+	}
+	if i < len(s) && s[i] == '-' {
+		i++
+	}
+	if start := i; !digits() || (s[start] == '0' && i > start+1) {
+		return 0
+	}
+	if i < len(s) && s[i] == '.' {
+		i++
+		if !digits() {
+			return 0
+		}
+	}
+	if i < len(s) && (s[i] == 'e' || s[i] == 'E') {
+		i++
+		if i < len(s) && (s[i] == '+' || s[i] == '-') {
+			i++
+		}
+		if !digits() {
+			return 0
+		}
+	}
+	return i
+}
+
+// isBig says whether a number is an integer that a double may not tell from
+// its neighbours.
+func isBig(s string, v float64) bool {
+	if math.Abs(v) < 1<<53 {
+		return false
+	}
+	for i := range len(s) {
+		if s[i] == '.' || s[i] == 'e' || s[i] == 'E' {
+			return false
+		}
+	}
+	return true
+}

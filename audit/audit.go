@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/conmotion/conmotion/policy"
@@ -39,7 +40,8 @@ type Violation struct {
 	Checkpoints []string `json:"checkpoints,omitempty"`
 }
 
-// Options say what to audit, and whom to tell. The zero value is good.
+// Options say what to audit, and whom to tell. The zero value tells
+// nobody and counts.
 type Options struct {
 	// VKeys are the trusted verifier keys of the log. When a receipt key is
 	// among them, entry 0 must announce one of those.
@@ -47,8 +49,10 @@ type Options struct {
 	// Artifacts may be nil: then what depends on the content of hash envelopes
 	// is not judged.
 	Artifacts Artifacts
-	// Policy is for reading policies, such as policy.WithSchema.
+	// Policy is for reading policies, such as policy.WithSchema; Schema is then
+	// the SHA-256 of that schema's file, in hexadecimal.
 	Policy []policy.Option
+	Schema string
 	// Since is the first index that is judged. Entries before it are taken as
 	// admitted; policies, keys, chains and duplicates are still followed
 	// through them, and nothing is told about them.
@@ -65,6 +69,9 @@ type Options struct {
 	Progress func(done, size uint64)
 }
 
+// maxMessage is the longest message in bytes.
+const maxMessage = 4 << 10
+
 // saveEvery is the time between two savings of the state in a pass.
 const saveEvery = 10 * time.Second
 
@@ -76,11 +83,11 @@ type Auditor struct {
 	log    *tiles.Log
 	o      Options
 	state  *State
+	heads  heads   // of the state's chains
 	replay *replay // nil until the first pass, and after one that was interrupted
 	// pending violations are in the state and not yet told.
-	pending []Violation
-	nextSave,
-	_ time.Time
+	pending  []Violation
+	nextSave time.Time
 	// stopped are violations that end the audit. They are about the files as
 	// they are now and not about entries that are done, so they are not in the
 	// state: the next audit looks again.
@@ -106,7 +113,8 @@ func New(log *tiles.Log, state *State, o Options) (*Auditor, error) {
 	if o.Progress == nil {
 		o.Progress = func(uint64, uint64) {}
 	}
-	return &Auditor{log: log, o: o, state: state}, nil
+	heads, err := state.heads()
+	return &Auditor{log: log, o: o, state: state, heads: heads}, err
 }
 
 // Run makes one pass: from where the audit is up to the log's newest
@@ -159,59 +167,83 @@ func (a *Auditor) pass(ctx context.Context) error {
 		return err
 	}
 	old, err := a.state.checkpoint(a.log.Verifiers)
-	if err != nil {
+	if err != nil || (old != nil && a.state.closed(old, cp)) {
 		return err
-	}
-	if a.state.closed(cp) {
-		return nil
 	}
 	view, err := a.log.At(ctx, cp)
-	if err != nil && !damaged(err) {
-		return err
+	if err == nil && old != nil {
+		err = view.Consistency(ctx, old)
 	}
-	if err != nil && a.state.Next > 0 {
+	switch {
+	case errors.Is(err, scitt.ErrProof):
+		a.stop(Violation{Check: CheckConsistency, Message: err.Error(), Checkpoints: []string{string(old.Raw), string(cp.Raw)}})
+		return nil
+	case err != nil && !damaged(err):
+		return err
+	case err != nil && old != nil:
 		// Whether the log extends what was audited cannot be told.
 		a.stop(Violation{Check: CheckTile, Message: err.Error()})
 		return nil
 	}
-	if old != nil {
-		if v := consistent(ctx, view, old); v != nil {
-			return a.inconsistent(*v, old, cp)
-		}
-	}
-	if cp.Tree == nil && len(a.log.Verifiers.Tree) > 0 {
-		a.found(Violation{Check: CheckCheckpoint, Message: fmt.Sprintf("the checkpoint of size %d has no tree signature by a known receipt key, so that no Receipt can be made from it", cp.Size)})
-	}
-	a.state.Checkpoint = string(cp.Raw)
-	a.state.size = cp.Size
+	// Without a view the replay finds out which tile is wrong.
+	a.begin(cp)
 	if a.replay == nil {
-		if a.replay, err = a.restore(ctx, cp); err != nil {
+		if a.replay, err = newReplay(ctx, a, view); damaged(err) {
+			a.stop(Violation{Check: CheckTile, Message: err.Error()})
+			return nil
+		} else if err != nil {
 			return err
 		}
 	}
 	return a.replay.run(ctx, cp, view)
 }
 
-// damaged says that files are missing or wrong, as opposed to out of reach.
-func damaged(err error) bool { return errors.Is(err, tiles.ErrCorrupt) || errors.Is(err, fs.ErrNotExist) }
-
-// consistency is why a log does not extend an older checkpoint.
-type consistency struct{ error }
-
-func consistent(ctx context.Context, view *tiles.View, old *scitt.Checkpoint) *consistency {
-	if view == nil {
-		return nil // the replay has done nothing yet, it begins with this checkpoint
+// begin notes the checkpoint that is audited from now on.
+func (a *Auditor) begin(cp *scitt.Checkpoint) {
+	raw := string(cp.Raw)
+	if a.state.Checkpoint == raw {
+		return // an audit that was interrupted goes on
 	}
-	if err := view.Consistency(ctx, old); err != nil {
-		return &consistency{err}
+	a.state.Checkpoint, a.state.Size, a.state.Closed = raw, cp.Size, false
+	if cp.Tree == nil && len(a.log.Verifiers.Tree) > 0 {
+		a.found(Violation{Check: CheckCheckpoint, Message: fmt.Sprintf("the checkpoint of size %d has no tree signature by a known receipt key, so that no Receipt can be made from it", cp.Size)})
 	}
-	return nil
 }
 
-func (a *Auditor) inconsistent(c consistency, old, now *scitt.Checkpoint) error {
-	if !errors.Is(c, scitt.ErrProof) && !damaged(c.error) {
-		return c.error
+// damaged says that files are missing or wrong, as opposed to out of reach.
+func damaged(err error) bool {
+	return errors.Is(err, tiles.ErrCorrupt) || errors.Is(err, fs.ErrNotExist)
+}
+
+// found takes a violation into the state.
+func (a *Auditor) found(v Violation) {
+	if a.state.Counts[v.Check]++; len(v.Message) > maxMessage {
+		v.Message = strings.ToValidUTF8(v.Message[:maxMessage], "") + "..."
 	}
-	a.stop(Violation{Check: CheckConsistency, Message: c.Error(), Checkpoints: []string{string(old.Raw), string(now.Raw)}})
-	return nil
+	if len(a.state.Violations) < a.o.List {
+		a.state.Violations = append(a.state.Violations, v)
+		a.pending = append(a.pending, v)
+	}
+}
+
+// stop tells a violation after which the audit cannot go on.
+func (a *Auditor) stop(v Violation) {
+	a.stopped = append(a.stopped, v)
+	a.pending = append(a.pending, v)
+}
+
+// save tells what is pending, then saves the state. A crash in between makes
+// the next audit tell the same once more, and never skips any; in the states
+// that are saved each violation stands once.
+func (a *Auditor) save() error {
+	for _, v := range a.pending {
+		a.o.Report(v)
+	}
+	a.pending = nil
+	a.state.Heads = a.heads.list()
+	start := time.Now()
+	err := a.o.Save(a.state)
+	// A large state is saved less often.
+	a.nextSave = time.Now().Add(max(saveEvery, 10*time.Since(start)))
+	return err
 }

@@ -12,9 +12,11 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -34,16 +36,25 @@ func TestMain(m *testing.M) {
 // TestScripts runs testdata/script against a real service. Beside the usual
 // commands the scripts have:
 //
-//	service start [flags]   starts conmotiond; $LOG is its URL, $FILES its public
-//	                        directory, and $OTHER_VKEY the key of another log
+//	service start [flags]   starts conmotiond; $LOG is its URL, $MANAGE that of its
+//	                        management over TLS, $FILES its public directory, and
+//	                        $OTHER_VKEY the key of another log
 //	service stop            stops it as an operator would, and expects a clean end
 //	exit CODE command...    runs a command that ends with this exit code
 //	flip FILE OFFSET        changes one byte of a file; a negative offset counts from the end
 //	certificates            makes signer.pem, chain.pem and roots.pem, and other-roots.pem that lead nowhere
+//	tlscertificates         makes ca.pem, server.pem, client.pem and stranger.pem, of another
+//	                        authority, with keys in server-key.pem, client-key.pem and stranger-key.pem
+//
+// $POLICIES is the directory with the example policies and their keys.
 func TestScripts(t *testing.T) {
 	daemon := filepath.Join(t.TempDir(), "conmotiond")
 	if out, err := exec.Command("go", "build", "-o", daemon, "../conmotiond").CombinedOutput(); err != nil {
 		t.Fatalf("build conmotiond: %v\n%s", err, out)
+	}
+	policies, err := filepath.Abs("../../testdata/policies")
+	if err != nil {
+		t.Fatal(err)
 	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -52,6 +63,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Values[serviceKey{}] = &service{daemon: daemon}
 			env.Setenv("FILES", filepath.Join(env.WorkDir, "log", "public"))
+			env.Setenv("POLICIES", policies)
 			// The race detector otherwise sleeps a second at each exit.
 			env.Setenv("GORACE", "atexit_sleep_ms=0")
 			// The key of a log that no script runs.
@@ -64,10 +76,11 @@ func TestScripts(t *testing.T) {
 			return err
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"service":      cmdService,
-			"exit":         cmdExit,
-			"flip":         cmdFlip,
-			"certificates": cmdCertificates,
+			"service":         cmdService,
+			"exit":            cmdExit,
+			"flip":            cmdFlip,
+			"certificates":    cmdCertificates,
+			"tlscertificates": cmdTLSCertificates,
 		},
 	})
 }
@@ -78,7 +91,10 @@ type serviceKey struct{}
 type service struct {
 	daemon  string
 	running *exec.Cmd
+	manage  string // URL of its management over TLS
 }
+
+var manageAddress = regexp.MustCompile(`msg="management over TLS" address=(\S+)`)
 
 func cmdService(ts *testscript.TestScript, _ bool, args []string) {
 	s := ts.Value(serviceKey{}).(*service)
@@ -87,6 +103,7 @@ func cmdService(ts *testscript.TestScript, _ bool, args []string) {
 		url, err := s.start(ts.MkAbs("log"), args[1:])
 		ts.Check(err)
 		ts.Setenv("LOG", url)
+		ts.Setenv("MANAGE", s.manage)
 		ts.Defer(func() { ts.Check(s.stop()) })
 	case len(args) == 1 && args[0] == "stop" && s.running != nil:
 		ts.Check(s.stop())
@@ -99,8 +116,13 @@ func cmdService(ts *testscript.TestScript, _ bool, args []string) {
 func (s *service) start(dir string, flags []string) (url string, err error) {
 	flags = append([]string{"--listen", "127.0.0.1:0", "--dir", dir, "--checkpoint-interval", "100ms"}, flags...)
 	cmd := exec.Command(s.daemon, flags...)
-	var stderr strings.Builder
-	cmd.Stderr = &stderr
+	// A file has whatever was written before the welcome.
+	stderr, err := os.Create(dir + ".stderr")
+	if err != nil {
+		return "", err
+	}
+	defer stderr.Close()
+	cmd.Stderr = stderr
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		return "", err
@@ -111,10 +133,16 @@ func (s *service) start(dir string, flags []string) (url string, err error) {
 	for lines := bufio.NewScanner(out); lines.Scan(); {
 		if fields := strings.Fields(lines.Text()); len(fields) == 2 && fields[0] == "service" {
 			s.running = cmd
-			return fields[1], nil
+			log, err := os.ReadFile(stderr.Name())
+			if m := manageAddress.FindSubmatch(log); m != nil {
+				s.manage = "https://" + string(m[1])
+			}
+			return fields[1], err
 		}
 	}
-	return "", fmt.Errorf("conmotiond: %w\n%s", cmd.Wait(), stderr.String())
+	err = cmd.Wait()
+	log, readErr := os.ReadFile(stderr.Name())
+	return "", fmt.Errorf("conmotiond: %w\n%s", errors.Join(err, readErr), log)
 }
 
 func (s *service) stop() error {
@@ -161,6 +189,52 @@ func cmdFlip(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	data[offset] ^= 1
 	ts.Check(os.WriteFile(path, data, 0o644))
+}
+
+// cmdTLSCertificates makes what the management interface over TLS needs.
+func cmdTLSCertificates(ts *testscript.TestScript, _ bool, _ []string) {
+	now := time.Now()
+	write := func(name, kind string, der []byte) {
+		ts.Check(os.WriteFile(ts.MkAbs(name), pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600))
+	}
+	newKey := func() *ecdsa.PrivateKey {
+		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		ts.Check(err)
+		return key
+	}
+	template := func(name string) *x509.Certificate {
+		return &x509.Certificate{
+			SerialNumber: big.NewInt(now.UnixNano()), Subject: pkix.Name{CommonName: name},
+			NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour), BasicConstraintsValid: true,
+		}
+	}
+	authority := func(name string) (*x509.Certificate, *ecdsa.PrivateKey) {
+		key, t := newKey(), template(name)
+		t.IsCA, t.KeyUsage = true, x509.KeyUsageCertSign
+		der, err := x509.CreateCertificate(rand.Reader, t, t, &key.PublicKey, key)
+		ts.Check(err)
+		t, err = x509.ParseCertificate(der)
+		ts.Check(err)
+		return t, key
+	}
+	issue := func(name string, by *x509.Certificate, byKey *ecdsa.PrivateKey) {
+		key, t := newKey(), template(name)
+		t.KeyUsage = x509.KeyUsageDigitalSignature
+		t.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
+		t.IPAddresses = []net.IP{net.IPv4(127, 0, 0, 1)}
+		der, err := x509.CreateCertificate(rand.Reader, t, by, &key.PublicKey, byKey)
+		ts.Check(err)
+		write(name+".pem", "CERTIFICATE", der)
+		private, err := x509.MarshalPKCS8PrivateKey(key)
+		ts.Check(err)
+		write(name+"-key.pem", "PRIVATE KEY", private)
+	}
+	ca, caKey := authority("CA")
+	write("ca.pem", "CERTIFICATE", ca.Raw)
+	issue("server", ca, caKey)
+	issue("client", ca, caKey)
+	other, otherKey := authority("Other CA")
+	issue("stranger", other, otherKey)
 }
 
 func cmdCertificates(ts *testscript.TestScript, _ bool, args []string) {

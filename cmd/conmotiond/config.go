@@ -81,6 +81,7 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	f.StringVar(&c.Origin, "origin", "", "name of the log, the first line of its checkpoints; fixed when the log is made (default: the issuer without its scheme)")
 	f.StringVar(&c.Policy, "policy", "", "file with the first Registration Policy; a log that has one keeps it (default: any did:jwk issuer)")
 	f.String("config", "", "YAML file with flags by their names; flags on the command line win")
+	f.StringVar(&c.OCSFSchema, "ocsf-schema", "", "file with a compiled OCSF schema of any version, for policies that name its SHA-256 (default: the built-in 1.5.0)")
 	f.StringVar(&c.bootstrap, "bootstrap", "policy", "where a new log has its first policy from: policy (--policy or the default), or first-statement (the first statement that is sent, unchecked)")
 	f.Int64Var(&c.ArtifactMaxSize, "artifact-max-size", 5<<30, "largest artifact in bytes; 0 for no limit")
 	f.Int64Var(&c.ArtifactQuota, "artifact-quota", 0, "bytes that all artifacts together may take; 0 for no limit")

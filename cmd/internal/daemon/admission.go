@@ -19,6 +19,7 @@ type sources struct {
 	artifacts artifact.Store
 	subject   string       // of the log's policies
 	keys      scitt.KeySet // of the service
+	options   []policy.Option
 }
 
 // admission is a Registration Policy with its sources.
@@ -104,7 +105,7 @@ func (awaiting) Admit(context.Context, *scitt.Statement) error {
 // Replace implements [personality.Policy]. The statement is not checked
 // against anything: whoever is first decides.
 func (a awaiting) Replace(s *scitt.Statement, _ scitt.EntryID) (personality.Policy, error) {
-	first, err := policy.FromStatement(s)
+	first, err := policy.FromStatement(s, a.options...)
 	if err != nil {
 		return nil, &scitt.Problem{Status: 400, Title: "Rejected", Detail: fmt.Sprintf("the first statement of this log must be its Registration Policy: %v", err)}
 	}

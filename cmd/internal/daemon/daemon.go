@@ -3,7 +3,9 @@
 package daemon
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/conmotion/conmotion/personality"
 	"github.com/conmotion/conmotion/policy"
+	"github.com/conmotion/conmotion/policy/ocsf"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage"
 	"github.com/conmotion/conmotion/storage/artifact"
@@ -27,6 +30,7 @@ type Config struct {
 	// those of the log, or DefaultIssuer and what follows from it.
 	Issuer, Origin, DefaultIssuer string
 	Policy                        string // file of the first Registration Policy
+	OCSFSchema                    string // file of a compiled OCSF schema, in place of the built-in one
 	// FirstStatement starts a new log without a policy: its first statement
 	// is its policy, and is accepted unchecked.
 	FirstStatement bool
@@ -57,6 +61,7 @@ type Daemon struct {
 	log       *storage.Log
 	artifacts *artifact.Dir
 	founder   personality.Founder
+	options   []policy.Option
 }
 
 // Open opens everything, and makes what is missing. It returns when the
@@ -107,7 +112,10 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 	}
 	c.FirstStatement = id.FirstStatement
 	d.founder = personality.Founder{Issuer: id.Issuer, Origin: id.Origin, Key: k.receipt, Now: time.Now}
-	inForce, err := d.bootstrap(ctx, &c, d.founder, &sources{d.index, d.artifacts, personality.PolicySubject(id.Origin), keys})
+	if d.options, err = schemaOption(c.OCSFSchema); err != nil {
+		return d, err
+	}
+	inForce, err := d.bootstrap(ctx, &c, d.founder, &sources{d.index, d.artifacts, personality.PolicySubject(id.Origin), keys, d.options})
 	if err != nil {
 		return d, err
 	}
@@ -162,7 +170,7 @@ func (d *Daemon) openLog(ctx context.Context, c *Config, o storage.Options) (err
 
 // bootstrap finds the Registration Policy in the log, or registers the first.
 func (d *Daemon) bootstrap(ctx context.Context, c *Config, f personality.Founder, from *sources) (*personality.InForce, error) {
-	first, err := firstPolicy(c.Policy)
+	first, err := firstPolicy(c.Policy, from.options...)
 	if err != nil {
 		return nil, err
 	}
@@ -178,7 +186,7 @@ func (d *Daemon) bootstrap(ctx context.Context, c *Config, f personality.Founder
 	if logged.Statement == nil {
 		return &personality.InForce{Policy: awaiting{from}}, nil
 	}
-	p, err := policy.FromStatement(logged.Statement)
+	p, err := policy.FromStatement(logged.Statement, from.options...)
 	if err != nil {
 		return nil, fmt.Errorf("policy in force: entry %d: %w", logged.Index, err)
 	}
@@ -188,7 +196,23 @@ func (d *Daemon) bootstrap(ctx context.Context, c *Config, f personality.Founder
 	return &personality.InForce{Policy: admission{from, p}, Index: logged.Index, ID: logged.Statement.ID()}, nil
 }
 
-func firstPolicy(path string) (*policy.Policy, error) {
+// schemaOption has policies check events with a schema from a file.
+func schemaOption(path string) ([]policy.Option, error) {
+	if path == "" {
+		return nil, nil
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("--ocsf-schema: %w", err)
+	}
+	schema, err := ocsf.Load(bytes.NewReader(data))
+	if err != nil {
+		return nil, fmt.Errorf("--ocsf-schema %s: %w", path, err)
+	}
+	return []policy.Option{policy.WithSchema(schema, sha256.Sum256(data))}, nil
+}
+
+func firstPolicy(path string, options ...policy.Option) (*policy.Policy, error) {
 	if path == "" {
 		return policy.Default(), nil
 	}
@@ -196,7 +220,7 @@ func firstPolicy(path string) (*policy.Policy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--policy: %w", err)
 	}
-	p, err := policy.Parse(document)
+	p, err := policy.Parse(document, options...)
 	if err != nil {
 		return nil, fmt.Errorf("--policy %s: %w", path, err)
 	}

@@ -70,7 +70,7 @@ func (d *Daemon) setPolicy(r *http.Request) (*ManageResult, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", scitt.ErrMalformed, err)
 	}
-	next, err := policy.Parse(body)
+	next, err := policy.Parse(body, d.options...)
 	if err != nil {
 		return nil, rejected(err)
 	}

@@ -1,0 +1,176 @@
+package audit
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/policy"
+	"github.com/conmotion/conmotion/policy/ocsf"
+	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/storage"
+	"github.com/conmotion/conmotion/storage/artifact"
+	"github.com/conmotion/conmotion/storage/index"
+	"github.com/conmotion/conmotion/tiles"
+)
+
+// TestRealLog appends past the service, to the same storage that it uses.
+func TestRealLog(t *testing.T) {
+	w := newWorld(t)
+	dir := testlog.Must(storage.OpenDir(t.TempDir()))(t)
+	idx, _, err := index.Open(t.Context(), dir.Private("index.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := w.keys.Options()
+	o.Antispam = idx
+	log := testlog.Must(storage.Open(t.Context(), dir, o))(t)
+	t.Cleanup(func() {
+		if err := errors.Join(log.Close(context.Background()), idx.Close(), dir.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	good := w.statements(300)
+	entries := w.begin("")
+	entries = append(entries, good[:200]...)
+	entries = append(entries, w.sign(w.bob, scitt.SignOptions{}, "{}"), tamper(good[200]), []byte("no statement"))
+	entries = append(entries, good[201:]...)
+	for _, e := range entries {
+		wait := testlog.Must(log.Append(t.Context(), e))(t)
+		if _, _, err := wait(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	testlog.Must(log.Await(t.Context(), uint64(len(entries)-1)))(t)
+	src := testlog.Must(tiles.Open(dir.Public(), nil))(t)
+	w.audit(src, Options{}).expect("202 issuer", "203 signature", "204 log/statement")
+}
+
+func TestArtifacts(t *testing.T) {
+	w := newWorld(t)
+	root := t.TempDir()
+	store := testlog.Must(artifact.OpenDir(root, artifact.Options{}))(t)
+	t.Cleanup(func() { store.Close() })
+	envelope := func(content string) []byte {
+		return w.sign(w.alice, scitt.SignOptions{Hash: true}, content)
+	}
+	entries := w.begin(`, "artifact": "required", "rules": [
+		{"id": "no-secrets", "expr": "!envelope.present || !has(artifact.content.secret)", "message": "no secrets"},
+		{"id": "few", "expr": "artifact.size < 30", "message": "few"}]`)
+	stored := []string{`{"a": 1}`, `{"secret": 1}`, `{"padding": "` + strings.Repeat("x", 30) + `"}`}
+	for _, content := range stored {
+		if _, _, err := store.Put(t.Context(), strings.NewReader(content), artifact.Want{}); err != nil {
+			t.Fatal(err)
+		}
+		entries = append(entries, envelope(content))
+	}
+	entries = append(entries, envelope("{}"), tamper(envelope(stored[0])), w.sign(w.alice, scitt.SignOptions{}, "{}"))
+	m := w.log(entries...)
+
+	handler := testlog.Must(artifact.NewHandler(artifact.Config{Store: store, Log: slog.New(slog.DiscardHandler),
+		Problem: func(w http.ResponseWriter, r *http.Request, status int, title, detail string) {
+			http.Error(w, detail, status)
+		}}))(t)
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+
+	for _, location := range []string{root, server.URL} {
+		src := testlog.Must(OpenArtifacts(location, server.Client()))(t)
+		a := w.audit(m, Options{Artifacts: src})
+		a.expect("3 no-secrets", "4 few", "5 artifact", "5 no-secrets", "6 signature")
+		if s := a.Summary(); s.Unjudged != 0 || !s.Complete {
+			t.Errorf("%+v", s)
+		}
+	}
+
+	// Without them, what does not depend on them is judged all the same.
+	a := w.audit(m, Options{})
+	a.expect("6 signature")
+	if s := a.Summary(); s.Unjudged != 4 || s.Complete {
+		t.Errorf("%+v", s)
+	}
+
+	// One that is damaged cannot be judged; one out of reach ends the audit.
+	name := fmt.Sprintf("%x", sha256.Sum256([]byte(stored[0])))
+	path := filepath.Join(root, "sha256", name[:2], name[2:4], name)
+	if err := errors.Join(os.Chmod(path, 0o600), os.WriteFile(path, []byte(`{"a": 2}`), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	a = w.audit(m, Options{Artifacts: testlog.Must(OpenArtifacts(root, nil))(t)})
+	a.expect("3 no-secrets", "4 few", "5 artifact", "5 no-secrets", "6 signature")
+	if s := a.Summary(); s.Unjudged != 1 || s.Complete {
+		t.Errorf("%+v", s)
+	}
+	broken := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }))
+	t.Cleanup(broken.Close)
+	b := w.auditor(m, nil, Options{Artifacts: testlog.Must(OpenArtifacts(broken.URL, broken.Client()))(t)})
+	if err := b.Run(t.Context()); !errors.Is(err, policy.ErrFacts) {
+		t.Errorf("error %v", err)
+	}
+	if s := b.Summary(); s.Done != 2 || s.Violations != 0 {
+		t.Errorf("%+v", s)
+	}
+	if _, err := OpenArtifacts(t.TempDir(), nil); err == nil {
+		t.Error("an empty directory is taken for an artifact storage")
+	}
+}
+
+// TestOtherSchema: a policy for another OCSF schema than the one that is
+// loaded is no fault of the log.
+func TestOtherSchema(t *testing.T) {
+	w := newWorld(t)
+	digest := sha256.Sum256([]byte("the schema file"))
+	members := fmt.Sprintf(`, "ocsf": {"mode": "enforce", "schema": "%x"}`, digest)
+	first := append(w.begin(members), w.sign(w.alice, scitt.SignOptions{}, "{}"))
+	second := w.begin("")
+	second = append(second, w.signPolicy(w.admin, w.policy(second[1], members)))
+	for _, entries := range [][][]byte{first, second} {
+		a := w.auditor(w.log(entries...), nil, Options{})
+		if err := a.Run(t.Context()); err == nil || !strings.Contains(err.Error(), fmt.Sprintf("%x", digest)) {
+			t.Errorf("error %v", err)
+		}
+		a.told = nil
+	}
+	with := Options{Policy: []policy.Option{policy.WithSchema(ocsf.Default(), digest)}, Schema: fmt.Sprintf("%x", digest)}
+	w.audit(w.log(first...), with).expect("2 ocsf")
+}
+
+// TestSeen fills the set with leaves that look alike.
+func TestSeen(t *testing.T) {
+	var s seen
+	s.mix = 12345 | 1
+	var leaves [][]byte
+	same := func(leaf []byte) func(uint64) (bool, error) {
+		return func(i uint64) (bool, error) { return bytes.Equal(leaves[i], leaf), nil }
+	}
+	for i := range 100_000 {
+		leaf := sha256.Sum256(fmt.Append(nil, i))
+		if i%10 == 0 {
+			copy(leaf[:9], "the same ") // all in one shard, and only the rest differs
+			copy(leaf[:2], fmt.Append(nil, i/1000%100))
+		}
+		leaves = append(leaves, leaf[:])
+		if _, found, err := s.add(leaf[:], uint64(i), same(leaf[:])); found || err != nil {
+			t.Fatalf("leaf %d: found %v, %v", i, found, err)
+		}
+	}
+	for i := 0; i < len(leaves); i += 997 {
+		if at, found, err := s.add(leaves[i], 100_000, same(leaves[i])); !found || at != uint64(i) || err != nil {
+			t.Fatalf("leaf %d: found %v at %d, %v", i, found, at, err)
+		}
+	}
+	failed := errors.New("out of reach")
+	if _, _, err := s.add(leaves[5], 100_000, func(uint64) (bool, error) { return false, failed }); !errors.Is(err, failed) {
+		t.Errorf("error %v", err)
+	}
+}

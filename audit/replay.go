@@ -1,0 +1,244 @@
+package audit
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/conmotion/conmotion/policy"
+	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/tiles"
+)
+
+// replay is the log up to one entry, as the first ordered stage knows it. In
+// a pass it is ahead of the Auditor's state.
+type replay struct {
+	a        *Auditor
+	src      tiles.Source
+	size     uint64 // of the checkpoint
+	tree     *tiles.Rebuild
+	treeErr  error       // a file that was out of reach
+	problems []Violation // of the tree, not yet told
+	seen     seen
+
+	keys      scitt.KeySet
+	keysCount uint64 // statements of keys so far
+	policy    *policy.Policy
+	inForce   scitt.EntryID
+	// expected are the heads if every entry ahead is admitted. Where one is
+	// not, the second ordered stage judges the next one of its chain again.
+	expected heads
+}
+
+// newReplay is the log up to where the state is.
+func newReplay(ctx context.Context, a *Auditor, view *tiles.View) (*replay, error) {
+	r := &replay{a: a, src: a.log.Source, seen: seen{mix: rand.Uint64() | 1}, expected: maps.Clone(a.heads)}
+	r.tree = tiles.NewRebuild(r.src, 1, r.treeProblem)
+	if a.state.Next == 0 {
+		return r, nil
+	}
+	r.size = view.Checkpoint.Size
+	if err := r.reload(ctx, a.state.Next); err != nil {
+		return nil, err
+	}
+	r.keysCount = uint64(len(a.state.Keys))
+	if r.keysCount > 0 {
+		st, err := r.reread(ctx, view, a.state.Keys)
+		if err != nil {
+			return nil, err
+		}
+		if r.keys, err = scitt.ParseKeySet(st.Payload); err != nil {
+			return nil, err
+		}
+	}
+	if len(a.state.Policies) > 0 {
+		st, err := r.reread(ctx, view, a.state.Policies)
+		if err != nil {
+			return nil, err
+		}
+		r.inForce = st.ID()
+		if r.policy, err = policy.FromStatement(st, a.o.Policy...); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+// reread reads the last of the statements that came into force.
+func (r *replay) reread(ctx context.Context, view *tiles.View, list []Registered) (*scitt.Statement, error) {
+	last := list[len(list)-1]
+	entry, err := view.Entry(ctx, last.Index)
+	if err != nil {
+		return nil, err
+	}
+	st, err := scitt.ParseStatement(entry)
+	if err != nil || st.ID().String() != last.EntryID {
+		return nil, fmt.Errorf("the state says that entry %d is %s, and the log has another one there", last.Index, last.EntryID)
+	}
+	return st, nil
+}
+
+// reload builds the tree and the set of entries from the lowest tiles. The
+// root in the end says whether they were right.
+func (r *replay) reload(ctx context.Context, size uint64) error {
+	read := func(ctx context.Context, n uint64) ([]byte, error) {
+		return tiles.ReadTile(ctx, r.src, 0, n, int(min(tiles.Width, size-n*tiles.Width)))
+	}
+	for n, tile := range tiles.Ahead(ctx, 0, (size+tiles.Width-1)/tiles.Width, workers(), read) {
+		if tile.Err != nil {
+			return tile.Err
+		}
+		index := n * tiles.Width
+		for leaf := range slices.Chunk(tile.Value, leafSize) {
+			if err := r.add(ctx, leaf); err != nil {
+				return err
+			}
+			if _, _, err := r.seen.add(leaf, index, r.same(ctx, leaf)); err != nil {
+				return err
+			}
+			index++
+		}
+		r.a.o.Progress(index, r.size)
+	}
+	r.problems = nil // they were told when these entries were new
+	return nil
+}
+
+// treeProblem is told what is wrong with the tiles above the lowest ones.
+func (r *replay) treeProblem(err error) {
+	if !damaged(err) {
+		r.treeErr = err
+		return
+	}
+	r.problems = append(r.problems, Violation{Check: CheckTile, Message: err.Error()})
+}
+
+func (r *replay) add(ctx context.Context, leaf []byte) error {
+	if err := r.tree.Add(ctx, leaf); err != nil {
+		return err
+	}
+	return r.treeErr
+}
+
+// same says whether the leaf at an index is this one.
+func (r *replay) same(ctx context.Context, leaf []byte) func(uint64) (bool, error) {
+	return func(index uint64) (bool, error) {
+		n, i := index/tiles.Width, index%tiles.Width
+		tile, err := tiles.ReadTile(ctx, r.src, 0, n, int(min(tiles.Width, r.size-n*tiles.Width)))
+		if damaged(err) {
+			return false, nil // which is told where the tile is read for itself
+		}
+		return err == nil && bytes.Equal(tile[i*leafSize:][:leafSize], leaf), err
+	}
+}
+
+// run takes the log from where the state is to the checkpoint's size.
+func (r *replay) run(ctx context.Context, cp *scitt.Checkpoint, view *tiles.View) error {
+	r.size = cp.Size
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	g, gctx := errgroup.WithContext(ctx)
+	queue := make(chan chan *bundle, workers())
+	g.Go(func() error {
+		defer close(queue)
+		in := &reader{src: r.src, view: view, from: r.a.state.Next, size: cp.Size}
+		for _, b := range tiles.Ahead(gctx, in.from/tiles.Width, (cp.Size+tiles.Width-1)/tiles.Width, workers(), in.read) {
+			if b.Err != nil {
+				return b.Err
+			}
+			if err := r.enter(gctx, b.Value); err != nil {
+				return err
+			}
+			slot := make(chan *bundle, 1)
+			select {
+			case queue <- slot:
+			case <-gctx.Done():
+				return gctx.Err()
+			}
+			g.Go(func() error {
+				for i := range b.Value.items {
+					it := &b.Value.items[i]
+					it.err = it.judge(ctx, r.a.o.Artifacts)
+				}
+				slot <- b.Value
+				return nil
+			})
+			if b.Value.broken != nil {
+				return nil
+			}
+		}
+		return nil
+	})
+	var err error
+	for slot := range queue {
+		// After an error the rest of the queue is only emptied.
+		if b := <-slot; err == nil {
+			if err = r.a.settle(ctx, b); err != nil {
+				cancel()
+			}
+		}
+	}
+	if werr := g.Wait(); err == nil {
+		err = werr
+	}
+	if err != nil || len(r.a.stopped) > 0 {
+		return err
+	}
+	return r.close(ctx, cp)
+}
+
+// enter is the first ordered stage.
+func (r *replay) enter(ctx context.Context, b *bundle) error {
+	for i := range b.items {
+		it := &b.items[i]
+		if err := r.add(ctx, it.leaf); err != nil {
+			return err
+		}
+		first, duplicate, err := r.seen.add(it.leaf, it.index, r.same(ctx, it.leaf))
+		if err != nil {
+			return err
+		}
+		if duplicate {
+			// It was judged at its first place, and changes nothing.
+			it.found = []finding{{CheckDuplicate, fmt.Sprintf("the same entry is at index %d", first)}}
+		}
+		if len(it.found) > 0 {
+			continue
+		}
+		if err := r.register(it); err != nil {
+			return fmt.Errorf("entry %d: %w", it.index, err)
+		}
+		if len(it.found) == 0 {
+			it.head = r.expected.of(it.st)
+			r.expected.add(it.st, it.index)
+		}
+	}
+	b.files = append(b.files, r.problems...)
+	r.problems = nil
+	return nil
+}
+
+// close checks the root when all entries are done.
+func (r *replay) close(ctx context.Context, cp *scitt.Checkpoint) error {
+	root, err := r.tree.Root(ctx)
+	if err == nil {
+		err = r.treeErr
+	}
+	if err != nil {
+		return err
+	}
+	for _, v := range r.problems {
+		r.a.found(v)
+	}
+	r.problems = nil
+	if !bytes.Equal(root, cp.Root) {
+		r.a.found(Violation{Check: CheckRoot, Message: fmt.Sprintf("the entries lead to root %x and the checkpoint of size %d signs %x", root, cp.Size, cp.Root)})
+	}
+	r.a.state.Closed = true
+	return nil
+}

@@ -1,0 +1,382 @@
+package audit
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/tiles"
+)
+
+// eventful is a log in which something happens in every bundle: policies and
+// keys change, a chain goes on, and there are violations of several kinds.
+func (w *world) eventful(bundles int) (entries [][]byte, want []string) {
+	entries = w.begin(`, "chain": "optional"`)
+	inForce := entries[1]
+	var chain [][]byte
+	for len(entries) < bundles*tiles.Width-100 {
+		link := &scitt.ChainLink{Name: "c", Seq: uint64(len(chain))}
+		if len(chain) > 0 {
+			id := scitt.NewEntryID(chain[len(chain)-1])
+			link.Prev = id[:]
+		}
+		n := len(entries)
+		add := func(e []byte, check ...string) {
+			for _, c := range check {
+				want = append(want, fmt.Sprintf("%d %s", len(entries), c))
+			}
+			entries = append(entries, e)
+		}
+		switch {
+		case n%97 == 0:
+			add(w.sign(w.bob, scitt.SignOptions{}, fmt.Sprint(n)), "issuer")
+		case n%89 == 0:
+			add(entries[n-50], "log/duplicate")
+		case n%83 == 0:
+			inForce = w.signPolicy(w.admin, w.policy(inForce, fmt.Sprintf(`, "chain": "optional", "limits": {"max_entry_bytes": %d}`, 2000+n)))
+			add(inForce)
+		case n%79 == 0:
+			add(w.signKeys(w.keys.Receipt, w.keys.Receipt, w.admin))
+		case n%73 == 0:
+			add(w.link(uint64(len(chain))+1, entries[n-1]), "chain")
+		case n%7 == 0:
+			e := w.sign(w.alice, scitt.SignOptions{Chain: link}, fmt.Sprint(n))
+			chain = append(chain, e)
+			add(e)
+		default:
+			add(w.sign(w.alice, scitt.SignOptions{}, fmt.Sprint(n)))
+		}
+	}
+	return entries, want
+}
+
+// TestResume stops an audit at every point where it saves, and goes on from
+// there: nothing is told twice, nothing is left out, and it comes to the same.
+func TestResume(t *testing.T) {
+	w := newWorld(t)
+	entries, want := w.eventful(5)
+	for _, grow := range []int{0, 300} { // entries that come while the audit is stopped
+		m := w.log(entries[:len(entries)-grow]...)
+		a := w.auditor(m, nil, Options{})
+		var told []int // before each state
+		a.o.Progress = func(uint64, uint64) { a.nextSave = time.Time{} }
+		save := a.o.Save
+		a.o.Save = func(s *State) error { told = append(told, len(a.told)); return save(s) }
+		if err := a.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if len(a.states) < 4 {
+			t.Fatalf("%d states", len(a.states))
+		}
+		w.write(m, entries...)
+		var last *State
+		for i, state := range a.states {
+			b := w.auditor(m, state, Options{})
+			if err := b.Run(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if got := append(lines(a.told[:told[i]]), lines(b.told)...); !slices.Equal(got, want) {
+				t.Fatalf("state %d at %d: got %q, want %q", i, state.Next, got, want)
+			}
+			end := b.states[len(b.states)-1]
+			if got := lines(end.Violations); !slices.Equal(got, want) {
+				t.Fatalf("state %d: in the end it holds %q", i, got)
+			}
+			if last != nil && !reflect.DeepEqual(last, end) {
+				t.Fatalf("state %d leads to another end:\n%+v\n%+v", i, end, last)
+			}
+			last = end
+		}
+		if n := len(last.Policies); n < 5 || len(last.Keys) < 5 || len(last.Heads) != 1 {
+			t.Errorf("%d policies, %d keys, %d heads", n, len(last.Keys), len(last.Heads))
+		}
+	}
+}
+
+// TestInterrupt: an audit whose context ends has saved its state, and can go
+// on in the same process or in another.
+func TestInterrupt(t *testing.T) {
+	w := newWorld(t)
+	entries, want := w.eventful(20)
+	m := w.log(entries...)
+	ctx, cancel := context.WithCancel(t.Context())
+	a := w.auditor(m, nil, Options{})
+	a.o.Progress = func(uint64, uint64) { cancel() }
+	if err := a.Run(ctx); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	state := a.states[len(a.states)-1]
+	if s := a.Summary(); state.Next == 0 || state.Next == state.Size || state.Next != s.Done || s.Complete {
+		t.Fatalf("it ended at %d of %d, the summary says %+v", state.Next, state.Size, s)
+	}
+	before := slices.Clone(a.told)
+	a.o.Progress = func(uint64, uint64) {}
+	if err := a.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	a.expect(want...)
+	b := w.auditor(m, state, Options{})
+	if err := b.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := append(lines(before), lines(b.told)...); !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// TestOtherHistory: a log that does not extend what was audited, with signed
+// evidence; and when the log is back, the audit goes on.
+func TestOtherHistory(t *testing.T) {
+	w := newWorld(t)
+	entries := append(w.begin(""), w.statements(600)...)
+	other := append(slices.Clone(entries[:299]), w.statements(400)...)
+	for name, tc := range map[string]struct {
+		now     [][]byte
+		message string
+	}{
+		"shrunk":        {entries[:299], "shrank from 300 to 299"},
+		"forked":        {other, "does not extend"},
+		"the same size": {other[:300], "does not extend"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := *w
+			w.t = t
+			m := w.log(entries[:300]...)
+			old := string(m.files["checkpoint"])
+			first := w.audit(m, Options{})
+			first.expect()
+			state := first.states[len(first.states)-1]
+
+			m.replace(w.log(tc.now...))
+			a := w.auditor(m, state, Options{})
+			for range 2 { // it is still so
+				a.told = nil
+				if err := a.Run(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				a.expect(CheckConsistency)
+			}
+			v := a.told[0]
+			if !strings.Contains(v.Message, tc.message) || !slices.Equal(v.Checkpoints, []string{old, string(m.files["checkpoint"])}) {
+				t.Errorf("%+v", v)
+			}
+			if a.Summary().Complete {
+				t.Error("complete")
+			}
+			m.replace(w.log(entries...))
+			b := w.auditor(m, a.states[len(a.states)-1], Options{})
+			if err := b.Run(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			b.expect()
+			if s := b.Summary(); s.Done != 602 || !s.Complete {
+				t.Errorf("%+v", s)
+			}
+		})
+	}
+}
+
+func TestFollow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		entries := append(w.begin(""), w.statements(500)...)
+		bad := w.sign(w.bob, scitt.SignOptions{}, "{}")
+		all := slices.Concat(entries[:300], [][]byte{bad}, entries[300:])
+		m := w.log(all[:255]...)
+		a := w.auditor(m, nil, Options{})
+		var failures []error
+		done := make(chan error)
+		go func() {
+			done <- a.Follow(t.Context(), time.Minute, func(err error) { failures = append(failures, err) })
+		}()
+		for _, n := range []int{255, 256, 290, 290, 301, 502} {
+			w.write(m, all[:n]...)
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			if s := a.Summary(); s.Done != uint64(n) || !s.Complete {
+				t.Errorf("at %d: %+v", n, s)
+			}
+		}
+		a.expect("300 issuer")
+
+		// Out of reach for a while, and missing nothing.
+		saved := m.files["checkpoint"]
+		m.mu.Lock()
+		delete(m.files, "checkpoint")
+		m.mu.Unlock()
+		time.Sleep(2 * time.Minute)
+		synctest.Wait()
+		if len(failures) != 2 {
+			t.Errorf("failures: %v", failures)
+		}
+		m.put("checkpoint", saved)
+		w.write(m, all...)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		a.expect("300 issuer")
+		if s := a.Summary(); s.Done != uint64(len(all)) {
+			t.Errorf("%+v", s)
+		}
+
+		// A log that cannot be followed ends it.
+		m.replace(w.log(entries...))
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		a.expect("300 issuer", CheckConsistency)
+	})
+}
+
+// TestSince: what is before is read and not judged.
+func TestSince(t *testing.T) {
+	w := newWorld(t)
+	entries, want := w.eventful(3)
+	for _, since := range []uint64{1, 255, 256, 400} {
+		later := slices.Clone(want)
+		later = slices.DeleteFunc(later, func(l string) bool {
+			var index uint64
+			if _, err := fmt.Sscan(l, &index); err != nil {
+				t.Fatal(err)
+			}
+			return index < since
+		})
+		got := w.audit(w.log(entries...), Options{Since: since})
+		// A gap that was not judged is the head of its chain, so that the next
+		// entry of the chain may look wrong; everything else is as it is.
+		got.told = slices.DeleteFunc(got.told, func(v Violation) bool { return v.Check == "chain" })
+		later = slices.DeleteFunc(later, func(l string) bool { return strings.HasSuffix(l, " chain") })
+		if !slices.Equal(lines(got.told), later) {
+			t.Errorf("since %d: got %q, want %q", since, lines(got.told), later)
+		}
+		if s := got.Summary(); s.Since != since || !s.Complete || len(s.Policies) < 3 {
+			t.Errorf("%+v", s)
+		}
+	}
+}
+
+func TestStateOfAnotherLog(t *testing.T) {
+	w := newWorld(t)
+	m := w.log(append(w.begin(""), w.statements(10)...)...)
+	a := w.audit(m, Options{})
+	state := a.states[len(a.states)-1]
+	state.Origin = "other.example"
+	if _, err := New(tiles.NewLog(m, w.keys.Verifiers), state, Options{}); err == nil || !strings.Contains(err.Error(), "other.example") {
+		t.Errorf("error %v", err)
+	}
+	other := testlog.NewKeys(t)
+	state.Origin = testlog.Origin
+	b := testlog.Must(New(tiles.NewLog(m, other.Verifiers), state, Options{}))(t)
+	o := &world{t: t, keys: other}
+	o.write(m, w.statements(20)...)
+	if err := b.Run(t.Context()); !errors.Is(err, scitt.ErrCheckpoint) {
+		t.Errorf("error %v", err)
+	}
+}
+
+// TestList: what is listed is bounded, what is counted is not.
+func TestList(t *testing.T) {
+	w := newWorld(t)
+	entries := w.begin("")
+	for i := range 20 {
+		entries = append(entries, w.sign(w.bob, scitt.SignOptions{}, fmt.Sprint(i)))
+	}
+	told := 0
+	a := testlog.Must(New(tiles.NewLog(w.log(entries...), w.keys.Verifiers), nil, Options{List: 5, Report: func(Violation) { told++ }}))(t)
+	if err := a.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if s := a.Summary(); told != 5 || s.Violations != 20 || s.Checks["issuer"] != 20 {
+		t.Errorf("told %d, %+v", told, s)
+	}
+}
+
+func FuzzParseState(f *testing.F) {
+	w := newWorld(f)
+	entries, _ := w.eventful(2)
+	a := testlog.Must(New(tiles.NewLog(w.log(entries...), w.keys.Verifiers), nil, Options{List: 10}))(f)
+	path := f.TempDir() + "/state"
+	var seed []byte
+	a.o.Save = func(s *State) error {
+		seed = testlog.Must(json.Marshal(s))(f)
+		return s.Write(path)
+	}
+	if err := a.Run(f.Context()); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(seed)
+	f.Add([]byte(`{"version":1,"origin":"x","checkpoint":"","size":0,"next":0}`))
+	f.Add([]byte(`{"version":1,"origin":"x","checkpoint":"y","size":1,"next":1,"heads":[{"entry_id":"0"}]}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		s, err := ParseState(data)
+		if err != nil {
+			return
+		}
+		if s.Next > s.Size || s.Version != stateVersion {
+			t.Errorf("%+v", s)
+		}
+		// What was read is written as something that is read as the same.
+		again, err := ParseState(testlog.Must(json.Marshal(s))(t))
+		if err != nil || !reflect.DeepEqual(s, again) {
+			t.Errorf("%v: %+v and %+v", err, s, again)
+		}
+	})
+}
+
+// flaky is a source that fails for some paths.
+type flaky struct {
+	*memory
+	fails func(path string) bool
+}
+
+var errUnreachable = errors.New("out of reach")
+
+func (f *flaky) Get(ctx context.Context, path string) ([]byte, error) {
+	if f.fails(path) {
+		return nil, errUnreachable
+	}
+	return f.memory.Get(ctx, path)
+}
+
+// TestOutOfReach: a file that cannot be read now is no violation. What was
+// done is kept, and the audit goes on when the file is back.
+func TestOutOfReach(t *testing.T) {
+	w := newWorld(t)
+	entries, want := w.eventful(5)
+	for _, path := range []string{"checkpoint", "tile/entries/002", "tile/0/001", "tile/1/000.p/4", "tile/entries/004.p/156"} {
+		t.Run(path, func(t *testing.T) {
+			w := *w
+			w.t = t
+			src := &flaky{w.log(entries...), func(p string) bool { return p == path }}
+			if _, err := src.memory.Get(t.Context(), path); err != nil {
+				t.Fatal(err)
+			}
+			a := w.auditor(src, nil, Options{})
+			if err := a.Run(t.Context()); !errors.Is(err, errUnreachable) {
+				t.Fatalf("error %v", err)
+			}
+			if done := a.Summary().Done; path == "tile/entries/002" && done != 512 || path == "tile/0/001" && done != 256 {
+				t.Errorf("done %d", done)
+			}
+			if a.Summary().Complete {
+				t.Error("complete")
+			}
+			src.fails = func(string) bool { return false }
+			if err := a.Run(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			a.expect(want...)
+			if !a.Summary().Complete {
+				t.Error("not complete")
+			}
+		})
+	}
+}

@@ -1,0 +1,66 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/conmotion/conmotion/scitt"
+)
+
+// settle is the second ordered stage: it takes a bundle into the state. After
+// each entry the state is one that an audit can go on from.
+func (a *Auditor) settle(ctx context.Context, b *bundle) error {
+	s := a.state
+	if b.broken != nil {
+		a.stop(Violation{Check: CheckBundle, Message: fmt.Sprintf("cannot go on at entry %d: %v", s.Next, b.broken)})
+		return nil
+	}
+	for i := range b.items {
+		it := &b.items[i]
+		if head := a.heads.of(it.st); it.under != nil && it.err == nil && !sameHead(head, it.head) {
+			it.head = head
+			it.err = it.judge(ctx, a.o.Artifacts)
+		}
+		if it.err != nil {
+			return fmt.Errorf("entry %d: %w", it.index, it.err)
+		}
+		a.take(it)
+	}
+	for _, v := range b.files {
+		a.found(v)
+	}
+	a.o.Progress(s.Next, s.Size)
+	if time.Now().After(a.nextSave) {
+		return a.save()
+	}
+	return nil
+}
+
+// take takes an entry into the state.
+func (a *Auditor) take(it *item) {
+	s := a.state
+	if len(it.found) == 0 {
+		a.heads.add(it.st, it.index)
+	}
+	if it.st != nil {
+		s.issuer(it.issuer)
+	}
+	if it.unjudged {
+		s.Unjudged++
+	}
+	if r := it.registered; r != nil {
+		if it.st.Type == scitt.TypeKeys {
+			s.Keys = append(s.Keys, *r)
+		} else {
+			s.Policies = append(s.Policies, *r)
+		}
+	}
+	if it.index >= s.Since {
+		index := it.index // a copy, which does not hold the bundle in memory
+		for _, f := range it.found {
+			a.found(Violation{Index: &index, EntryID: it.id.String(), Check: f.check, Message: f.message})
+		}
+	}
+	s.Next = it.index + 1
+}

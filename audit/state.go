@@ -1,0 +1,166 @@
+package audit
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/conmotion/conmotion/policy"
+	"github.com/conmotion/conmotion/scitt"
+)
+
+const stateVersion = 1
+
+// State is where an audit is: enough to go on without judging anything twice.
+// What can be had from the log again is not in it: the set of entries for
+// duplicates and the tree are rebuilt from the tiles, 32 bytes an entry.
+type State struct {
+	Version    int    `json:"version"`
+	Origin     string `json:"origin"`
+	Checkpoint string `json:"checkpoint"` // as published: the log as it was last seen
+	Size       uint64 `json:"size"`       // of the checkpoint
+	Next       uint64 `json:"next"`       // the first entry that is not done
+	Closed     bool   `json:"closed"`     // all entries are done and the root was checked
+	Since      uint64 `json:"since"`
+
+	Keys     []Registered `json:"keys"`     // statements of the service's keys, in order
+	Policies []Registered `json:"policies"` // that came into force, in order
+	Heads    []ChainHead  `json:"heads"`
+	Issuers  []string     `json:"issuers"` // hashes of the first MaxIssuers issuers
+
+	Unjudged   uint64            `json:"unjudged"` // entries that artifacts are missing for
+	Counts     map[string]uint64 `json:"counts"`   // violations by check
+	Violations []Violation       `json:"violations"`
+}
+
+// MaxIssuers is up to how many issuers are counted.
+const MaxIssuers = 10_000
+
+// Registered is a policy, or a statement of keys, that came into force behind
+// its entry.
+type Registered struct {
+	Index     uint64    `json:"index"`
+	EntryID   string    `json:"entry_id"`
+	Bootstrap Bootstrap `json:"bootstrap,omitempty"` // of the first policy
+}
+
+// Bootstrap says how a log got its first policy.
+type Bootstrap string
+
+// The bootstraps that a log shows.
+const (
+	BootstrapService   Bootstrap = "service"         // the service signed it
+	BootstrapStatement Bootstrap = "first-statement" // the first statement, accepted unchecked
+)
+
+// ChainHead is the head of one chain.
+type ChainHead struct {
+	Issuer  string `json:"issuer"`
+	Name    string `json:"name"`
+	Index   uint64 `json:"index"`
+	Seq     uint64 `json:"seq"`
+	EntryID string `json:"entry_id"`
+}
+
+// ParseState reads what State.Write wrote.
+func ParseState(data []byte) (*State, error) {
+	s := &State{}
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(s); err != nil {
+		return nil, fmt.Errorf("not the state of an audit: %w", err)
+	}
+	if s.Version != stateVersion {
+		return nil, fmt.Errorf("the state of an audit has version %d, and this program reads %d", s.Version, stateVersion)
+	}
+	if s.Next > s.Size || s.Closed && s.Next != s.Size || s.Origin == "" || (s.Checkpoint == "" && s.Size > 0) {
+		return nil, errors.New("not the state of an audit: its sizes do not fit together")
+	}
+	if s.Counts == nil {
+		s.Counts = map[string]uint64{}
+	}
+	for _, list := range [][]Registered{s.Keys, s.Policies} {
+		for _, r := range list {
+			if r.Index >= s.Next {
+				return nil, fmt.Errorf("not the state of an audit: it is at %d and knows entry %d", s.Next, r.Index)
+			}
+		}
+	}
+	_, err := s.heads()
+	return s, err
+}
+
+// Write replaces the file in one step. A crash leaves the old state or the
+// new one, never a part, and perhaps a temporary file beside it whose name
+// begins with a dot.
+func (s *State) Write(path string) (err error) {
+	data, err := json.Marshal(s)
+	if err != nil {
+		return fmt.Errorf("state: %w", err)
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return fmt.Errorf("state: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+			os.Remove(f.Name())
+			err = fmt.Errorf("state: %w", err)
+		}
+	}()
+	if _, err = f.Write(data); err != nil {
+		return err
+	}
+	// The name must not reach the disk before the content.
+	if err = f.Sync(); err != nil {
+		return err
+	}
+	if err = f.Close(); err != nil {
+		return err
+	}
+	// After a crash of the machine the old name may be back: the audit then
+	// goes on from the older state, which is as good.
+	return os.Rename(f.Name(), path)
+}
+
+// checkpoint is the log as it was last seen; nil when it never was.
+func (s *State) checkpoint(v scitt.CheckpointVerifiers) (*scitt.Checkpoint, error) {
+	if s.Checkpoint == "" {
+		return nil, nil
+	}
+	cp, err := v.Open([]byte(s.Checkpoint))
+	if err != nil {
+		return nil, fmt.Errorf("the state's own checkpoint: %w", err)
+	}
+	return cp, nil
+}
+
+// closed says whether the audit is done with a log of this size and root.
+func (s *State) closed(old, cp *scitt.Checkpoint) bool {
+	return s.Closed && old.Size == cp.Size && bytes.Equal(old.Root, cp.Root)
+}
+
+// heads are the chains as a map.
+func (s *State) heads() (heads, error) {
+	out := heads{}
+	for _, h := range s.Heads {
+		id, err := scitt.ParseEntryID(h.EntryID)
+		if err != nil {
+			return nil, fmt.Errorf("not the state of an audit: chain %q: %w", h.Name, err)
+		}
+		out[chainKey{h.Issuer, h.Name}] = policy.Head{Index: h.Index, ID: id, Seq: h.Seq}
+	}
+	return out, nil
+}
+
+// issuer counts an issuer, by its hash and up to a bound.
+func (s *State) issuer(hash string) {
+	if i, found := slices.BinarySearch(s.Issuers, hash); !found && len(s.Issuers) < MaxIssuers {
+		s.Issuers = slices.Insert(s.Issuers, i, hash)
+	}
+}

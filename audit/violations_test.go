@@ -1,0 +1,303 @@
+package audit
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/transparency-dev/merkle/rfc6962"
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/tiles"
+)
+
+func b64(b []byte) string { return base64.StdEncoding.EncodeToString(b) }
+
+func hashChildren(l, r []byte) []byte { return rfc6962.DefaultHasher.HashChildren(l, r) }
+
+func TestCleanLog(t *testing.T) {
+	w := newWorld(t)
+	for _, n := range []int{0, 1, 253, 254, 255, 600} {
+		entries := append(w.begin(""), w.statements(n)...)
+		a := w.audit(w.log(entries...), Options{})
+		a.expect()
+		s := a.Summary()
+		if !s.Complete || s.Done != uint64(n+2) || s.Size != s.Done || len(s.Policies) != 1 || s.Policies[0].Bootstrap != BootstrapService {
+			t.Errorf("%d statements: %+v", n, s)
+		}
+		// The service signs as its did:jwk here.
+		if want := 1 + min(n, 1); s.Issuers != want {
+			t.Errorf("%d issuers, want %d", s.Issuers, want)
+		}
+	}
+}
+
+func TestEmptyLog(t *testing.T) {
+	w := newWorld(t)
+	m := &memory{files: map[string][]byte{}}
+	body := fmt.Sprintf("%s\n0\n%s\n", testlog.Origin, b64(rfc6962.DefaultHasher.EmptyRoot()))
+	m.put(tiles.CheckpointPath, testlog.Must(note.Sign(&note.Note{Text: body}, w.keys.Note, w.keys.Tree))(t))
+	a := w.audit(m, Options{})
+	a.expect()
+	if !a.Summary().Complete {
+		t.Error("not complete")
+	}
+}
+
+// chain is a good chain of n statements.
+func (w *world) chain(n int) (entries [][]byte) {
+	for i := range n {
+		link := &scitt.ChainLink{Name: "c", Seq: uint64(i)}
+		if i > 0 {
+			id := scitt.NewEntryID(entries[i-1])
+			link.Prev = id[:]
+		}
+		entries = append(entries, w.sign(w.alice, scitt.SignOptions{Chain: link}, fmt.Sprint(i)))
+	}
+	return entries
+}
+
+func (w *world) link(seq uint64, prev []byte) []byte {
+	link := &scitt.ChainLink{Name: "c", Seq: seq}
+	if prev != nil {
+		id := scitt.NewEntryID(prev)
+		link.Prev = id[:]
+	}
+	return w.sign(w.alice, scitt.SignOptions{Chain: link}, fmt.Sprintf("dishonest %d", seq))
+}
+
+// tamper changes the last byte: of the signature.
+func tamper(entry []byte) []byte {
+	out := slices.Clone(entry)
+	out[len(out)-1] ^= 1
+	return out
+}
+
+// TestDishonestEntries puts one entry among good ones that no honest service
+// would have admitted, and finds it and nothing else.
+func TestDishonestEntries(t *testing.T) {
+	w := newWorld(t)
+	const rule = `, "rules": [{"id": "no-secrets", "expr": "!has(payload.secret)", "message": "no secrets"}]`
+	good := w.statements(3)
+	es384 := testlog.Key(t, "ES384")
+	unprotected := func(e []byte) []byte {
+		return scitt.AttachReceipts(testlog.Must(scitt.ParseStatement(e))(t), []byte("receipt"))
+	}
+	for name, tc := range map[string]struct {
+		members string
+		// bad gets the log's first policy statement and gives the entries behind
+		// it; good ones follow.
+		bad  func(policy []byte) [][]byte
+		want []string
+	}{
+		"bad signature": {"", func([]byte) [][]byte { return [][]byte{tamper(good[0])} }, []string{"2 signature"}},
+		"issuer not in the policy": {"", func([]byte) [][]byte {
+			return [][]byte{w.sign(w.bob, scitt.SignOptions{}, "{}")}
+		}, []string{"2 issuer"}},
+		"issuer's name with a stranger's key": {"", func([]byte) [][]byte {
+			return [][]byte{w.sign(w.bob, scitt.SignOptions{Issuer: w.did(w.alice)}, "{}")}
+		}, []string{"2 key"}},
+		"wrong subject": {"", func([]byte) [][]byte {
+			return [][]byte{w.sign(w.alice, scitt.SignOptions{Subject: "other"}, "{}")}
+		}, []string{"2 subject"}},
+		"too large": {`, "limits": {"max_entry_bytes": 1000}`, func([]byte) [][]byte {
+			return [][]byte{w.sign(w.alice, scitt.SignOptions{}, strings.Repeat("x", 1000))}
+		}, []string{"2 size"}},
+		"algorithm not allowed": {`, "limits": {"algorithms": ["ES256"]}`, func([]byte) [][]byte {
+			// Alice's name with another key, so the key does not fit either.
+			return [][]byte{w.sign(es384, scitt.SignOptions{Issuer: w.did(w.alice)}, "{}")}
+		}, []string{"2 algorithm", "2 key"}},
+		"rule failed": {rule, func([]byte) [][]byte {
+			return [][]byte{w.sign(w.alice, scitt.SignOptions{}, `{"secret": 1}`)}
+		}, []string{"2 no-secrets"}},
+		"OCSF": {`, "ocsf": {"mode": "enforce"}`, func([]byte) [][]byte {
+			return [][]byte{w.sign(w.alice, scitt.SignOptions{}, `{"class_uid": 5001}`)}
+		}, []string{"2 ocsf"}},
+		"reserved typ": {"", func([]byte) [][]byte {
+			return [][]byte{w.sign(w.alice, scitt.SignOptions{Type: scitt.TypePolicy}, "{}")}
+		}, []string{"2 subject", "2 issuer"}},
+		"policy by a stranger": {"", func(p []byte) [][]byte {
+			return [][]byte{w.signPolicy(w.bob, w.policy(p, ""))}
+		}, []string{"2 issuer"}},
+		"policy by a stranger in the administrator's name": {"", func(p []byte) [][]byte {
+			return [][]byte{w.sign(w.bob, scitt.SignOptions{Issuer: w.did(w.admin), Type: scitt.TypePolicy, Subject: policySubject(testlog.Origin)}, w.policy(p, ""))}
+		}, []string{"2 key"}},
+		"replayed older policy, signed again": {"", func(p []byte) [][]byte {
+			second := w.signPolicy(w.admin, w.policy(p, ""))
+			return [][]byte{second, w.signPolicy(w.admin, w.policy(p, ""))}
+		}, []string{"3 previous"}},
+		"replayed older policy, the same bytes": {"", func(p []byte) [][]byte {
+			return [][]byte{w.signPolicy(w.admin, w.policy(p, "")), p}
+		}, []string{"3 log/duplicate"}},
+		"broken policy": {"", func(p []byte) [][]byte {
+			return [][]byte{w.signPolicy(w.admin, w.policy(p, `, "unknown": 1`))}
+		}, []string{"2 payload"}},
+		"keys by a stranger": {"", func([]byte) [][]byte {
+			return [][]byte{w.signKeys(w.bob, w.bob)}
+		}, []string{"2 key"}},
+		"keys in the service's name with a bad signature": {"", func([]byte) [][]byte {
+			return [][]byte{tamper(w.signKeys(w.keys.Receipt, w.bob))}
+		}, []string{"2 signature"}},
+		"chain gap": {`, "chain": "optional"`, func([]byte) [][]byte {
+			c := w.chain(4)
+			return [][]byte{c[0], w.link(2, c[0]), c[1], c[2], c[3]}
+		}, []string{"3 chain"}},
+		"chain fork": {`, "chain": "optional"`, func([]byte) [][]byte {
+			c := w.chain(4)
+			return [][]byte{c[0], c[1], w.link(1, c[0]), c[2], c[3]}
+		}, []string{"4 chain"}},
+		"chain restart": {`, "chain": "optional"`, func([]byte) [][]byte {
+			c := w.chain(4)
+			return [][]byte{c[0], c[1], w.link(0, nil), c[2], c[3]}
+		}, []string{"4 chain"}},
+		"chain with a wrong prev": {`, "chain": "optional"`, func([]byte) [][]byte {
+			c := w.chain(4)
+			return [][]byte{c[0], c[1], w.link(2, c[0]), c[2], c[3]}
+		}, []string{"4 chain"}},
+		"chain missing": {`, "chain": "required"`, func([]byte) [][]byte {
+			c := w.chain(4)
+			return slices.Concat(c[:2], w.statements(1), c[2:])
+		}, []string{"4 chain"}},
+		"chain through a bad signature": {`, "chain": "optional"`, func([]byte) [][]byte {
+			c := w.chain(4)
+			return [][]byte{c[0], tamper(c[1]), c[1], c[2], c[3]}
+		}, []string{"3 signature"}},
+		"duplicate": {"", func([]byte) [][]byte { return [][]byte{good[1], good[0], good[1]} }, []string{"4 log/duplicate"}},
+		"bytes that are no statement": {"", func([]byte) [][]byte {
+			return [][]byte{[]byte("not a statement")}
+		}, []string{"2 log/statement"}},
+		"an empty entry": {"", func([]byte) [][]byte { return [][]byte{{}} }, []string{"2 log/statement"}},
+		"unprotected header": {"", func([]byte) [][]byte {
+			return [][]byte{unprotected(good[0])}
+		}, []string{"2 log/encoding"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := *w
+			w.t = t
+			entries := w.begin(tc.members)
+			entries = append(entries, tc.bad(entries[1])...)
+			if !strings.Contains(tc.members, "chain") && !strings.Contains(tc.members, "ocsf") {
+				entries = append(entries, w.statements(2)...)
+			}
+			a := w.audit(w.log(entries...), Options{})
+			a.expect(tc.want...)
+			for _, v := range a.told {
+				if v.Message == "" || len(v.EntryID) != 2*sha256.Size || v.EntryID != scitt.NewEntryID(entries[*v.Index]).String() {
+					t.Errorf("%+v", v)
+				}
+			}
+			if !a.Summary().Complete {
+				t.Error("not complete")
+			}
+		})
+	}
+}
+
+// TestBeginnings: the first entries of a log.
+func TestBeginnings(t *testing.T) {
+	w := newWorld(t)
+	good := w.statements(2)
+	begin := w.begin("")
+	for name, tc := range map[string]struct {
+		entries [][]byte
+		want    []string
+	}{
+		"first statement":                        {[][]byte{begin[0], w.signPolicy(w.bob, w.policy(nil, "")), good[0]}, nil},
+		"keys, keys, first statement":            {[][]byte{begin[0], w.signKeys(w.keys.Receipt, w.keys.Receipt, w.bob), w.signPolicy(w.alice, w.policy(nil, ""))}, nil},
+		"no policy":                              {[][]byte{begin[0], good[0]}, []string{"1 log/policy"}},
+		"statement before the policy":            {[][]byte{begin[0], good[0], begin[1], good[1]}, []string{"1 log/policy"}},
+		"a stranger's policy behind a statement": {[][]byte{begin[0], good[0], w.signPolicy(w.bob, w.policy(nil, ""))}, []string{"1 log/policy", "2 log/policy"}},
+		"entry 0 is not keys":                    {[][]byte{good[1], begin[1], good[0]}, []string{"0 log/keys"}},
+		"keys signed by another key":             {[][]byte{w.signKeys(w.bob, w.keys.Receipt), begin[1], good[0]}, []string{"0 log/keys"}},
+		"keys that are not trusted":              {[][]byte{w.signKeys(w.bob, w.bob), w.signPolicy(w.bob, w.policy(nil, "")), good[0]}, []string{"0 log/keys"}},
+		"first policy broken":                    {[][]byte{begin[0], w.signPolicy(w.keys.Receipt, "{}"), begin[1], good[0]}, []string{"1 payload"}},
+		"first policy of another subject": {[][]byte{begin[0], w.sign(w.keys.Receipt, scitt.SignOptions{Type: scitt.TypePolicy}, w.policy(nil, "")), begin[1], good[0]},
+			[]string{"1 subject"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := *w
+			w.t = t
+			a := w.audit(w.log(tc.entries...), Options{})
+			a.expect(tc.want...)
+			boot := BootstrapService
+			if strings.Contains(name, "first statement") || name == "entry 0 is not keys" {
+				boot = BootstrapStatement
+			}
+			if p := a.Summary().Policies; len(p) > 0 && p[0].Bootstrap != boot {
+				t.Errorf("bootstrap %q, want %q", p[0].Bootstrap, boot)
+			}
+		})
+	}
+}
+
+// TestFiles: the same good log with one file that is not right.
+func TestFiles(t *testing.T) {
+	w := newWorld(t)
+	entries := append(w.begin(""), w.statements(700)...)
+	flip := func(path string, at int) func(*memory) {
+		return func(m *memory) {
+			data := slices.Clone(m.files[path])
+			data[at] ^= 1
+			m.files[path] = data
+		}
+	}
+	remove := func(path string) func(*memory) { return func(m *memory) { delete(m.files, path) } }
+	resign := func(signers ...note.Signer) func(*memory) {
+		return func(m *memory) {
+			wr := &writer{t: t, put: m.put}
+			wr.add(entries...)
+			wr.publish(signers...)
+		}
+	}
+	stranger := testlog.NewKeys(t)
+	for name, tc := range map[string]struct {
+		harm     func(*memory)
+		want     []string
+		complete bool // it goes on to the end
+	}{
+		"signed by another key":      {resign(stranger.Note, stranger.Tree), []string{CheckCheckpoint}, false},
+		"root signed by another key": {resign(w.keys.Note, stranger.Tree), []string{CheckCheckpoint}, true},
+		"checkpoint changed":         {flip("checkpoint", 22), []string{CheckCheckpoint}, false},
+		"entry in a full bundle":     {flip("tile/entries/000", 50_000), []string{fmt.Sprint(place(entries, 50_000), " ", CheckBundle)}, true},
+		"entry in the last bundle":   {flip("tile/entries/002.p/190", -1+len(w.log(entries...).files["tile/entries/002.p/190"])), []string{"701 " + CheckBundle}, true},
+		"full tile":                  {flip("tile/0/001", 77), []string{CheckTile}, true},
+		"partial tile":               {flip("tile/0/002.p/190", 77), []string{CheckTile}, true},
+		"upper tile":                 {flip("tile/1/000.p/2", 40), []string{CheckTile}, true},
+		"tile missing":               {remove("tile/0/000"), []string{CheckTile}, true},
+		"partial tile missing":       {remove("tile/0/002.p/190"), []string{CheckTile}, true},
+		"bundle missing":             {remove("tile/entries/001"), []string{CheckBundle}, false},
+		"bundle cut":                 {func(m *memory) { m.files["tile/entries/001"] = m.files["tile/entries/001"][:1000] }, []string{CheckBundle}, false},
+		"entries that nobody committed to": {func(m *memory) {
+			// Bundle and tile agree with each other and not with the root.
+			o := w.log(append(slices.Clone(entries[:700]), w.statements(2)...)...)
+			m.files["tile/entries/002.p/190"], m.files["tile/0/002.p/190"] = o.files["tile/entries/002.p/190"], o.files["tile/0/002.p/190"]
+		}, []string{CheckRoot}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := *w
+			w.t = t
+			m := w.log(entries...)
+			tc.harm(m)
+			a := w.audit(m, Options{})
+			a.expect(tc.want...)
+			if got := a.Summary().Complete; got != tc.complete {
+				t.Errorf("complete: %v", got)
+			}
+		})
+	}
+}
+
+// place is the index of the entry at an offset of the first bundle.
+func place(entries [][]byte, offset int) int {
+	for i, e := range entries {
+		if offset -= 2 + len(e); offset < 0 {
+			return i
+		}
+	}
+	return -1
+}

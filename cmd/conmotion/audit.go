@@ -1,0 +1,277 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/conmotion/conmotion/audit"
+	"github.com/conmotion/conmotion/policy"
+	"github.com/conmotion/conmotion/policy/ocsf"
+)
+
+// shownPolicies is how many policies are shown to people, the last ones.
+const shownPolicies = 20
+
+type auditFlags struct {
+	vkeys                    []string
+	artifacts, schema, state string
+	since                    uint64
+	most                     int
+	follow                   bool
+	interval                 time.Duration
+}
+
+const auditLong = `Replay a whole log from its static files: the checkpoint's signatures, the
+entries, the tiles and the root, and for every entry whether the Registration
+Policy in force at its index admits it, with its signature and its place in its
+chain. Nothing of it needs the service, and nothing that the operator says is
+believed but what the checkpoint signs. It finds entries that were put in past
+the service's checks.
+
+Each violation is told with its index and the check or rule that it fails. Exit
+code 0: every entry was looked at and is good. 1: there are violations. 2: not
+everything could be looked at (the audit is incomplete), and what could is good.
+
+The checkpoint is verified with the keys of --vkey. Without it they are read
+from the same place as the log.
+
+--artifacts is where the content behind hash envelopes is: the service's URL, or
+the directory of its artifact storage. Without it, an entry whose policy asks
+for its artifact is held only to what needs none (issuer, key, signature,
+subject, content type, size, chain), and the audit is incomplete.
+
+--since N judges entries from index N on. Those before are read and taken as
+admitted: policies, keys, chains and duplicates are followed through them, and
+nothing is told about them. A chain that a bad entry continued before N may look
+wrong behind it.
+
+--state FILE keeps where the audit is. The next one goes on from there and first
+proves that the log extends what was audited. The file holds each violation
+exactly once; a violation is printed before the file is written, so a crash in
+between has it printed again and never lost. Duplicates are compared with all
+entries: to go on, the audit reads 32 bytes of each entry before, from the tiles.
+
+--follow goes on until it is interrupted.`
+
+func (a *app) audit() *cobra.Command {
+	var f auditFlags
+	cmd := &cobra.Command{
+		Use: "audit URL-or-DIR", Short: "Replay every admission of a log", Long: auditLong,
+		Example: `  conmotion audit conmotion-data/public
+  conmotion audit --artifacts https://transparency.example --state audit.json https://transparency.example
+  conmotion audit --follow --interval 1m --state audit.json --json https://transparency.example`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.runAudit(cmd.Context(), args[0], f) },
+	}
+	vkeyFlag(cmd, &f.vkeys)
+	flags := cmd.Flags()
+	flags.StringVar(&f.artifacts, "artifacts", "", "URL of the service, or directory of the artifact storage")
+	flags.StringVar(&f.schema, "ocsf-schema", "", "file with the OCSF schema that the policies name")
+	flags.StringVar(&f.state, "state", "", "file to go on from, and to keep the state in")
+	flags.Uint64Var(&f.since, "since", 0, "first index to judge; with --state only at the beginning")
+	flags.IntVar(&f.most, "max", 1000, "violations to tell; all are counted")
+	flags.BoolVar(&f.follow, "follow", false, "go on when the log grows")
+	flags.DurationVar(&f.interval, "interval", 10*time.Second, "time between two looks at the log with --follow")
+	return cmd
+}
+
+func (a *app) runAudit(ctx context.Context, location string, f auditFlags) error {
+	if f.most < 0 || f.interval <= 0 {
+		return usage(errors.New("--max is at least 0, and --interval more than 0"))
+	}
+	log, err := a.openStatic(ctx, location, f.vkeys)
+	if err != nil {
+		return err
+	}
+	o := audit.Options{VKeys: log.vkeys, Since: f.since, List: f.most}
+	if err := a.auditFacts(f, &o); err != nil {
+		return err
+	}
+	state, err := readAuditState(f)
+	if err != nil {
+		return usage(err)
+	}
+	p := a.progress()
+	violations := 0
+	o.Report = func(v audit.Violation) {
+		p.done()
+		violations++
+		a.printViolation(v)
+	}
+	o.Progress = func(done, size uint64) {
+		p.show(func() string { return fmt.Sprintf("audited %d of %d entries, %d violations", done, size, violations) })
+	}
+	if f.state != "" {
+		o.Save = func(s *audit.State) error { return s.Write(f.state) }
+	}
+	auditor, err := audit.New(log.Log, state, o)
+	if err != nil {
+		return usage(err)
+	}
+	if f.follow {
+		err = auditor.Follow(ctx, f.interval, func(err error) { a.notice("will try again: %v", err) })
+	} else {
+		err = auditor.Run(ctx)
+	}
+	p.done()
+	summary := auditor.Summary()
+	if err != nil && ctx.Err() == nil {
+		if summary.Violations == 0 {
+			return usage(err)
+		}
+		a.notice("the audit ended early: %v", err)
+	}
+	return a.auditResult(summary, f)
+}
+
+// auditFacts opens what an audit needs beside the log.
+func (a *app) auditFacts(f auditFlags, o *audit.Options) (err error) {
+	if f.artifacts != "" {
+		if o.Artifacts, err = audit.OpenArtifacts(f.artifacts, httpClient(readers)); err != nil {
+			return usage(err)
+		}
+	}
+	if f.schema == "" {
+		return nil
+	}
+	data, err := readFileFlag("ocsf-schema", f.schema)
+	if err != nil {
+		return err
+	}
+	schema, err := ocsf.Load(strings.NewReader(string(data)))
+	if err != nil {
+		return usage(fmt.Errorf("--ocsf-schema %s: %w", f.schema, err))
+	}
+	digest := sha256.Sum256(data)
+	o.Policy, o.Schema = []policy.Option{policy.WithSchema(schema, digest)}, hex.EncodeToString(digest[:])
+	return nil
+}
+
+// readAuditState gives nil when there is none yet.
+func readAuditState(f auditFlags) (*audit.State, error) {
+	if f.state == "" {
+		return nil, nil
+	}
+	data, err := os.ReadFile(f.state)
+	if isMissing(err) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--state: %w", err)
+	}
+	state, err := audit.ParseState(data)
+	if err != nil {
+		return nil, fmt.Errorf("--state %s: %w", f.state, err)
+	}
+	if f.since != 0 && f.since != state.Since {
+		return nil, fmt.Errorf("--since %d: the audit in %s began with --since %d", f.since, f.state, state.Since)
+	}
+	return state, nil
+}
+
+func (a *app) printViolation(v audit.Violation) {
+	if a.json {
+		// A failed write shows when the summary is printed.
+		_ = a.printJSONLine(struct {
+			Type string `json:"type"`
+			audit.Violation
+		}{"violation", v})
+		return
+	}
+	place := "log"
+	if v.Index != nil {
+		place = fmt.Sprintf("entry %d (%s)", *v.Index, v.EntryID)
+	}
+	fmt.Fprintf(a.stdout, "VIOLATION  %s  %s: %s\n", place, v.Check, clean(v.Message))
+	for i, raw := range v.Checkpoints {
+		fmt.Fprintf(a.stdout, "%s checkpoint:\n%s", []string{"earlier", "later"}[i], clean(raw))
+	}
+}
+
+// auditResult prints the summary and gives the verdict.
+func (a *app) auditResult(s audit.Summary, f auditFlags) error {
+	verdict := "good: every entry was admitted by the policy in force at its index"
+	var err error
+	switch {
+	case s.Violations > 0:
+		verdict = fmt.Sprintf("BAD: %d violations", s.Violations)
+		err = bad(fmt.Errorf("the log is not what an honest service would have written: %d violations", s.Violations))
+	case !s.Complete:
+		verdict = fmt.Sprintf("INCOMPLETE: %d of %d entries audited, %d without their artifacts; no violations", s.Done, s.Size, s.Unjudged)
+		err = usage(errors.New("the audit is incomplete" + missingArtifacts(s, f)))
+	}
+	if s.Violations > uint64(f.most) {
+		a.notice("only %d violations are listed (--max)", f.most)
+	}
+	if a.json {
+		return errors.Join(a.printJSONLine(struct {
+			Type string `json:"type"`
+			OK   bool   `json:"ok"`
+			audit.Summary
+		}{"summary", err == nil, s}), err)
+	}
+	issuers := fmt.Sprint(s.Issuers)
+	if s.MoreIssuers {
+		issuers += " or more"
+	}
+	rows := [][]string{
+		{"log", s.Origin}, {"entries", fmt.Sprintf("%d of %d", s.Done, s.Size)}, {"judged since", sinceOf(s)}, {"root", s.Root},
+		{"signed", timeOf(s.Signed)}, {"issuers", issuers}, {"keys", registrations(s)},
+	}
+	rows = append(rows, []string{"policies", fmt.Sprint(len(s.Policies))})
+	for _, p := range s.Policies[max(0, len(s.Policies)-shownPolicies):] {
+		rows = append(rows, []string{"policy", policyRange(p)})
+	}
+	for _, check := range slices.Sorted(maps.Keys(s.Checks)) {
+		rows = append(rows, []string{"violations", fmt.Sprintf("%d %s", s.Checks[check], check)})
+	}
+	return errors.Join(a.printRows(append(rows, []string{"result", verdict})), err)
+}
+
+func missingArtifacts(s audit.Summary, f auditFlags) string {
+	if s.Unjudged > 0 && f.artifacts == "" {
+		return fmt.Sprintf(": %d entries need --artifacts to be judged", s.Unjudged)
+	}
+	if s.Unjudged > 0 {
+		return fmt.Sprintf(": the artifacts of %d entries are damaged", s.Unjudged)
+	}
+	return fmt.Sprintf(": it ended at entry %d of %d", s.Done, s.Size)
+}
+
+func sinceOf(s audit.Summary) string {
+	if s.Since == 0 {
+		return ""
+	}
+	return fmt.Sprintf("entry %d; nothing is said about the admission of those before", s.Since)
+}
+
+func registrations(s audit.Summary) string {
+	if len(s.Keys) == 0 {
+		return "none"
+	}
+	return fmt.Sprintf("%d statements of the service's keys, the last at entry %d", len(s.Keys), s.Keys[len(s.Keys)-1].Index)
+}
+
+func policyRange(p audit.PolicyRange) string {
+	text := fmt.Sprintf("entry %d (%s), for entries %d to %d", p.Index, p.EntryID, p.From, p.To)
+	if p.From > p.To {
+		text = fmt.Sprintf("entry %d (%s), for no entry yet", p.Index, p.EntryID)
+	}
+	switch p.Bootstrap {
+	case audit.BootstrapService:
+		text += "; the first, signed by the service"
+	case audit.BootstrapStatement:
+		text += "; the first, ACCEPTED UNCHECKED as the log's first statement"
+	}
+	return text
+}

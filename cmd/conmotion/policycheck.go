@@ -1,0 +1,109 @@
+package main
+
+import (
+	"encoding/hex"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/conmotion/conmotion/policy"
+)
+
+func (a *app) policyCheck() *cobra.Command {
+	var schema string
+	var strict bool
+	cmd := &cobra.Command{
+		Use: "check FILE...", Short: "Check policy documents",
+		Long: `Check policy documents: read them, compile their rules, and print what is wrong
+with its line and column (which counts bytes). Warnings are about what is valid
+and hardly meant, such as a policy that locks everyone out; they are no errors
+unless --strict says so. "-" is standard input.`,
+		Example: `  conmotion policy check policy.json
+  conmotion policy check --strict --json policies/*.json`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error { return a.runPolicyCheck(args, schema, strict) },
+	}
+	schemaFlag(cmd, &schema)
+	cmd.Flags().BoolVar(&strict, "strict", false, "take warnings for errors")
+	return cmd
+}
+
+// policyReport is what check found about one document.
+type policyReport struct {
+	File     string          `json:"file"`
+	Valid    bool            `json:"valid"`
+	Hash     string          `json:"hash,omitempty"` // SHA-256 of the canonical form
+	Errors   []policyProblem `json:"errors"`
+	Warnings []string        `json:"warnings"`
+}
+
+func (a *app) runPolicyCheck(files []string, schemaPath string, strict bool) error {
+	schema, err := loadSchema(schemaPath)
+	if err != nil {
+		return err
+	}
+	failed := 0
+	for _, file := range files {
+		data, err := a.readInput(file)
+		if err != nil {
+			return err
+		}
+		r := checkPolicy(file, data, schema)
+		if !r.Valid || (strict && len(r.Warnings) > 0) {
+			failed++
+		}
+		if a.json {
+			err = a.printJSONLine(r)
+		} else {
+			_, err = fmt.Fprint(a.stdout, clean(r.text()))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	switch {
+	case failed == 0:
+		return nil
+	case len(files) == 1 && strict:
+		return bad(fmt.Errorf("%s has errors or warnings", files[0]))
+	case len(files) == 1:
+		return bad(fmt.Errorf("%s is not a valid policy", files[0]))
+	}
+	return bad(fmt.Errorf("%d of %d policies did not pass", failed, len(files)))
+}
+
+func checkPolicy(file string, data []byte, schema eventSchema) policyReport {
+	r := policyReport{File: file, Errors: []policyProblem{}, Warnings: []string{}}
+	p, err := policy.Parse(data, schema.options...)
+	if err != nil {
+		r.Errors = policyProblems(err)
+		return r
+	}
+	hash := p.Hash()
+	r.Valid, r.Hash, r.Warnings = true, hex.EncodeToString(hash[:]), warnings(p)
+	return r
+}
+
+// text is the report in lines that begin with the file, as compilers write them.
+func (r policyReport) text() string {
+	var b strings.Builder
+	for _, e := range r.Errors {
+		fmt.Fprintf(&b, "%s: %s\n", e.at(r.File), e.Message)
+	}
+	for _, w := range r.Warnings {
+		fmt.Fprintf(&b, "%s: warning: %s\n", r.File, w)
+	}
+	if r.Valid {
+		fmt.Fprintf(&b, "%s: valid, %s, hash %s\n", r.File, count(len(r.Warnings), "warning"), r.Hash)
+	}
+	return b.String()
+}
+
+// count writes a number of things.
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}

@@ -1,0 +1,71 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/conmotion/conmotion/policy"
+)
+
+func (a *app) policyDiff() *cobra.Command {
+	var vkeys []string
+	var schema string
+	cmd := &cobra.Command{
+		Use: "diff A B", Short: "Say what changes from one policy to another",
+		Long: `Say what changes from one policy to another, a line for each value: "-" what B
+takes away, "+" what it adds. A policy is a file, or URL-or-DIR[@INDEX]: the one
+in force at that index of a log, by default at its end. The order of members,
+white space and "previous" are no difference.
+
+The exit code is 0 when both mean the same, 1 when they differ, and 2 when one
+of them cannot be read.`,
+		Example: `  conmotion policy diff old.json new.json
+  conmotion policy diff https://transparency.example new.json
+  conmotion policy diff conmotion-data/public@2 conmotion-data/public`,
+		Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.runPolicyDiff(cmd.Context(), args[0], args[1], vkeys, schema)
+		},
+	}
+	vkeyFlag(cmd, &vkeys)
+	schemaFlag(cmd, &schema)
+	return cmd
+}
+
+func (a *app) runPolicyDiff(ctx context.Context, from, to string, vkeys []string, schemaPath string) error {
+	schema, err := loadSchema(schemaPath)
+	if err != nil {
+		return err
+	}
+	var both [2]*namedPolicy
+	for i, arg := range []string{from, to} {
+		// Exit code 1 means different, so nothing else may have it.
+		if both[i], err = a.loadPolicy(ctx, arg, vkeys, schema); err != nil {
+			return usage(err)
+		}
+	}
+	changes := policy.Diff(both[0].Policy, both[1].Policy)
+	if a.json {
+		if changes == nil {
+			changes = []string{}
+		}
+		err = a.printJSON(map[string]any{"a": both[0].name, "b": both[1].name, "same": len(changes) == 0, "changes": changes})
+	} else {
+		err = a.printChanges(changes)
+	}
+	if err == nil && len(changes) > 0 {
+		err = bad(fmt.Errorf("%s and %s differ", both[0].name, both[1].name))
+	}
+	return err
+}
+
+func (a *app) printChanges(changes []string) error {
+	for _, line := range changes {
+		if _, err := fmt.Fprintln(a.stdout, clean(line)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

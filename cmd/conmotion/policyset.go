@@ -1,0 +1,309 @@
+package main
+
+import (
+	"context"
+	"crypto"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/conmotion/conmotion/client"
+	"github.com/conmotion/conmotion/policy"
+	"github.com/conmotion/conmotion/scitt"
+)
+
+// defaultSocket is the management socket of a service in this directory.
+const defaultSocket = "conmotion-data/private/manage.sock"
+
+// policySetFlags are the flags of policy set.
+type policySetFlags struct {
+	socket, manage, cert, key, ca string // the management interface
+	log, adminKey, iss, keys      string // in band
+	schema                        string
+	dryRun                        bool
+	timeout                       time.Duration
+}
+
+func (a *app) policySet() *cobra.Command {
+	var f policySetFlags
+	cmd := &cobra.Command{
+		Use: "set FILE", Short: "Put a policy in force",
+		Long: `Put a policy in force. It is registered in the log as any statement, and judges
+everything behind it.
+
+Out of band the service signs it. Its management interface is a Unix socket,
+which lets in root and the user that the service runs as, or, with --manage, TLS
+for clients that have a certificate.
+
+In band, with --log and --admin-key, an administrator of the policy in force
+signs it, and it is submitted as any statement. An administrator who signs with
+a certificate uses conmotion sign and submit.
+
+"previous" in the document names the policy that it replaces, and is filled in
+when it is missing. One that is there must be the policy in force: so a change
+that was made without knowing of another one is refused, and so is a policy of
+the past. Nothing is asked: with --dry-run nothing is changed, and the document
+is checked and compared with the policy in force.`,
+		Example: `  conmotion policy set --dry-run policy.json
+  conmotion policy set policy.json
+  conmotion policy set --socket /var/lib/conmotion/private/manage.sock policy.json
+  conmotion policy set --manage https://log.internal:9443 --cert me.pem --key me-key.pem --ca ca.pem policy.json
+  conmotion policy set --log https://transparency.example --admin-key admin.pem policy.json`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.runPolicySet(cmd.Context(), f, args[0]) },
+	}
+	fl := cmd.Flags()
+	fl.StringVar(&f.socket, "socket", defaultSocket, "management socket of the service")
+	fl.StringVar(&f.manage, "manage", "", "https URL of the service's management interface")
+	fl.StringVar(&f.cert, "cert", "", "PEM file with the client certificate; with --manage")
+	fl.StringVar(&f.key, "key", "", "PEM file with its key; with --manage")
+	fl.StringVar(&f.ca, "ca", "", "PEM file with the authority of the service's certificate; with --manage (default: those of the system)")
+	fl.StringVar(&f.log, "log", "", "URL of the Transparency Service, to set the policy in band")
+	fl.StringVar(&f.adminKey, "admin-key", "", "file with an administrator's private key; with --log")
+	fl.StringVar(&f.iss, "iss", "", "issuer name of the administrator (default: the did:jwk of the key); with --log")
+	fl.StringVar(&f.keys, "keys", "", "file with the service's keys, for the receipt (default: fetched from the service); with --log")
+	fl.BoolVar(&f.dryRun, "dry-run", false, "only check the document and compare it with the policy in force")
+	fl.DurationVar(&f.timeout, "timeout", 2*time.Minute, "longest time to wait")
+	schemaFlag(cmd, &f.schema)
+	cmd.MarkFlagsMutuallyExclusive("socket", "manage", "log")
+	cmd.MarkFlagsRequiredTogether("cert", "key")
+	return cmd
+}
+
+// policyPlace is a policy in force, as a service tells it.
+type policyPlace struct {
+	id       scitt.EntryID // zero when the log has no policy yet
+	index    uint64
+	document []byte
+}
+
+// policySetter is a way to a service.
+type policySetter interface {
+	inForce(ctx context.Context) (*policyPlace, error)
+	set(ctx context.Context, p *policy.Policy, document []byte) (*policyChange, error)
+}
+
+// policyChange is what a change came to. It is also what the management
+// interface answers.
+type policyChange struct {
+	EntryID  string   `json:"entry_id"` // of the policy in force now
+	Index    uint64   `json:"index"`
+	Previous string   `json:"previous,omitempty"`
+	Warnings []string `json:"warnings"`
+}
+
+func (a *app) runPolicySet(ctx context.Context, f policySetFlags, path string) error {
+	schema, err := loadSchema(f.schema)
+	if err != nil {
+		return err
+	}
+	setter, err := a.policySetter(f)
+	if err != nil {
+		return err
+	}
+	document, err := a.readInput(path)
+	if err != nil {
+		return err
+	}
+	p, err := policy.Parse(document, schema.options...)
+	if err != nil {
+		return bad(invalidPolicy(path, err))
+	}
+	ctx, cancel := context.WithTimeout(ctx, f.timeout)
+	defer cancel()
+	if f.dryRun {
+		return a.dryRun(ctx, setter, p, schema)
+	}
+	change, err := setter.set(ctx, p, document)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		return a.printJSON(change)
+	}
+	rows := [][]string{{"registered", change.EntryID}, {"index", fmt.Sprint(change.Index)}, {"previous", change.Previous}}
+	for _, w := range change.Warnings {
+		rows = append(rows, []string{"warning", w})
+	}
+	return a.printRows(rows)
+}
+
+func (a *app) policySetter(f policySetFlags) (policySetter, error) {
+	if (f.adminKey != "" || f.iss != "" || f.keys != "") && f.log == "" {
+		return nil, usage(errors.New("--admin-key, --iss and --keys are for a policy that is set in band, with --log"))
+	}
+	if (f.cert != "" || f.ca != "") && f.manage == "" {
+		return nil, usage(errors.New("--cert, --key and --ca are for the management interface over TLS, with --manage"))
+	}
+	switch {
+	case f.manage != "":
+		return newManagementTLS(f)
+	case f.log == "":
+		return newManagementSocket(f.socket), nil
+	case f.adminKey == "" && !f.dryRun:
+		return nil, usage(errors.New("--log needs --admin-key: the service does not sign what comes in band"))
+	}
+	c, err := a.connect(f.log, 1)
+	if err != nil {
+		return nil, usage(fmt.Errorf("--log: %w", err))
+	}
+	s := &inBand{client: c, issuer: f.iss, keys: f.keys}
+	if f.adminKey == "" {
+		return s, nil
+	}
+	pem, err := readFileFlag("admin-key", f.adminKey)
+	if err != nil {
+		return nil, err
+	}
+	if s.key, err = scitt.ParsePrivateKey(pem); err != nil {
+		return nil, usage(fmt.Errorf("--admin-key %s: %w", f.adminKey, err))
+	}
+	return s, nil
+}
+
+// dryRun says what setting the policy would do.
+func (a *app) dryRun(ctx context.Context, setter policySetter, next *policy.Policy, schema eventSchema) error {
+	now, err := setter.inForce(ctx)
+	if err != nil {
+		return err
+	}
+	changes := []string{}
+	if now.id != (scitt.EntryID{}) {
+		current, err := policy.Parse(now.document, schema.options...)
+		if err != nil {
+			return usage(invalidPolicy("the policy in force", err))
+		}
+		changes = append(changes, policy.Diff(current, next)...)
+	}
+	warned := warnings(next)
+	if a.json {
+		err = a.printJSON(map[string]any{"replaces": map[string]any{"entry_id": now.id.String(), "index": now.index}, "changes": changes, "warnings": warned})
+	} else {
+		replaces := fmt.Sprintf("entry %d, %s", now.index, now.id)
+		if now.id == (scitt.EntryID{}) {
+			replaces = "nothing: the log has no policy yet"
+		}
+		rows := [][]string{{"replaces", replaces}, {"changes", fmt.Sprint(len(changes))}}
+		for _, w := range warned {
+			rows = append(rows, []string{"warning", w})
+		}
+		if err = a.printRows(rows); err == nil {
+			err = a.printChanges(changes)
+		}
+	}
+	if previous, ok := next.Previous(); ok && previous != now.id && err == nil {
+		err = bad(fmt.Errorf(`it would be refused: its "previous" is %s, and the policy in force is %s`, previous, now.id))
+	}
+	return err
+}
+
+// inBand registers a policy as an administrator does.
+type inBand struct {
+	client *client.Client
+	key    crypto.Signer
+	issuer string // "" for the did:jwk of the key
+	keys   string // file with the service's keys, or ""
+}
+
+func (s *inBand) inForce(ctx context.Context) (*policyPlace, error) {
+	c, err := s.client.Configuration(ctx)
+	if err != nil {
+		return nil, usage(err) // no verdict on the policy
+	}
+	return placeOf(c)
+}
+
+func placeOf(c *scitt.Configuration) (*policyPlace, error) {
+	id, err := scitt.ParseEntryID(c.Policy.EntryID)
+	if err != nil {
+		return nil, usage(fmt.Errorf("the transparency configuration: %w", err))
+	}
+	return &policyPlace{id, c.Policy.Index, c.Policy.Document}, nil
+}
+
+// set signs and registers the document. Which policy is in force is taken from
+// the service: if it says a wrong one, the signed "previous" fits no honest log.
+func (s *inBand) set(ctx context.Context, p *policy.Policy, _ []byte) (*policyChange, error) {
+	c, err := s.client.Configuration(ctx)
+	if err != nil {
+		return nil, usage(err)
+	}
+	now, err := placeOf(c)
+	if err != nil {
+		return nil, err
+	}
+	subject, err := s.subject(ctx, c, now)
+	if err != nil {
+		return nil, err
+	}
+	document := p.Canonical()
+	if _, ok := p.Previous(); !ok && now.id != (scitt.EntryID{}) {
+		if document, err = policy.WithPrevious(document, now.id); err != nil {
+			return nil, err
+		}
+	}
+	data, err := scitt.SignStatement(s.key, scitt.SignOptions{
+		Issuer: s.issuer, Subject: subject, IssuedAt: time.Now(),
+		ContentType: "application/vnd.conmotion.policy+json", Type: scitt.TypePolicy,
+	}, document)
+	if err != nil {
+		return nil, usage(fmt.Errorf("sign: %w", err))
+	}
+	change, err := s.register(ctx, data)
+	if err != nil {
+		return nil, err
+	}
+	if now.id != (scitt.EntryID{}) {
+		change.Previous = now.id.String()
+	}
+	change.Warnings = warnings(p)
+	return change, nil
+}
+
+// subject is that of the log's policies, as the statement in force has it.
+func (s *inBand) subject(ctx context.Context, c *scitt.Configuration, now *policyPlace) (string, error) {
+	if now.id == (scitt.EntryID{}) {
+		return policySubject(c.Origin), nil
+	}
+	data, err := s.client.TransparentStatement(ctx, now.id.String())
+	if err != nil {
+		return "", usage(fmt.Errorf("the policy in force: %w", err))
+	}
+	st, err := scitt.DecodeStatement(data)
+	if err != nil || st.ID() != now.id || st.Type != scitt.TypePolicy {
+		return "", usage(fmt.Errorf("the service does not give the policy that it says is in force, %s", now.id))
+	}
+	return st.Subject, nil
+}
+
+// register submits the statement; its Receipt must verify.
+func (s *inBand) register(ctx context.Context, data []byte) (*policyChange, error) {
+	var t trust
+	var err error
+	if s.keys != "" {
+		t, err = readKeys(s.keys)
+	} else {
+		t.keys, err = s.client.Keys(ctx)
+	}
+	if err != nil {
+		return nil, usage(err)
+	}
+	st, err := scitt.ParseStatement(data)
+	if err != nil {
+		return nil, err
+	}
+	reg, err := s.client.Register(ctx, data)
+	if err != nil {
+		return nil, err
+	}
+	checked, err := t.check(st, [][]byte{reg.Receipt})
+	if err == nil {
+		err = checked[0].Err
+	}
+	if err != nil {
+		return nil, bad(fmt.Errorf("the service's receipt for the policy %s is not good: %w", st.ID(), err))
+	}
+	return &policyChange{EntryID: st.ID().String(), Index: checked[0].Receipt.Proofs[0].Index}, nil
+}

@@ -1,0 +1,157 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/conmotion/conmotion/policy"
+)
+
+// policyShowFlags are the flags of policy show.
+type policyShowFlags struct {
+	logFlags
+	at           uint64
+	byIndex      bool
+	list         bool
+	edit, schema string
+}
+
+func (a *app) policyShow() *cobra.Command {
+	var f policyShowFlags
+	cmd := &cobra.Command{
+		Use: "show (--log URL | --static URL-or-DIR)", Short: "Show the policy that is in force, or was",
+		Long: `Show the policy of a log that judges the entry at an index, by default the next
+one that is registered. It is found in the log itself: the checkpoint is
+verified, and from the first entry on each policy is held to the one before it,
+as the service had to. A policy that should not be in the log is told, is not
+taken to be in force, and leads to exit code 1.
+
+With --edit the document goes to a file, to be changed and put in force with
+conmotion policy set. Its "previous" names the policy that it was made from, so
+that it is refused when another change came first.`,
+		Example: `  conmotion policy show --log http://127.0.0.1:8080
+  conmotion policy show --static conmotion-data/public --at 17
+  conmotion policy show --static https://transparency.example --list
+  conmotion policy show --log http://127.0.0.1:8080 --edit policy.json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			f.byIndex = cmd.Flags().Changed("at")
+			return a.runPolicyShow(cmd.Context(), f)
+		},
+	}
+	f.add(cmd)
+	schemaFlag(cmd, &f.schema)
+	fl := cmd.Flags()
+	fl.Uint64Var(&f.at, "at", 0, "index of the entry that the policy judges (default: the next one)")
+	fl.BoolVar(&f.list, "list", false, "list all policies with the entries that they judge")
+	fl.StringVar(&f.edit, "edit", "", `file for the document, to be edited, or "-"`)
+	cmd.MarkFlagsOneRequired("log", "static")
+	cmd.MarkFlagsMutuallyExclusive("at", "list")
+	cmd.MarkFlagsMutuallyExclusive("edit", "list")
+	return cmd
+}
+
+func (a *app) runPolicyShow(ctx context.Context, f policyShowFlags) error {
+	schema, err := loadSchema(f.schema)
+	if err != nil {
+		return err
+	}
+	log, err := a.openStatic(ctx, f.location(), f.vkeys)
+	if err != nil {
+		return err
+	}
+	var at *uint64
+	if f.byIndex {
+		at = &f.at
+	}
+	h, err := a.replayPolicies(ctx, log, at, schema, nil)
+	if err != nil {
+		return err
+	}
+	_, err = h.named(a)
+	switch {
+	case f.list:
+		err = a.printPolicies(h)
+	case err != nil:
+	case f.edit != "":
+		err = a.editPolicy(h, f.edit)
+	default:
+		err = a.printPolicy(h)
+	}
+	return errors.Join(err, h.verdict())
+}
+
+func (a *app) printPolicies(h *history) error {
+	if a.json {
+		return a.printJSON(struct {
+			Log       string      `json:"log"`
+			Size      uint64      `json:"size"`
+			Policies  []logPolicy `json:"policies"`
+			Misplaced []misplaced `json:"misplaced"`
+		}{h.origin, h.size, append([]logPolicy{}, h.policies...), append([]misplaced{}, h.misplaced...)})
+	}
+	rows := [][]string{{"INDEX", "JUDGES", "ENTRY ID", "SIGNED", "BY"}}
+	for _, p := range h.policies {
+		rows = append(rows, []string{fmt.Sprint(p.Index), p.judges(), p.EntryID, p.Signed, p.signer()})
+	}
+	return a.printRows(rows)
+}
+
+func (a *app) printPolicy(h *history) error {
+	p := h.policies[len(h.policies)-1]
+	if a.json {
+		return a.printJSON(struct {
+			Log string `json:"log"`
+			logPolicy
+			Document  json.RawMessage `json:"document"`
+			Misplaced []misplaced     `json:"misplaced"`
+		}{h.origin, p, h.statement.Payload, append([]misplaced{}, h.misplaced...)})
+	}
+	judges := p.judges()
+	if !h.whole {
+		// Whether another one follows was not looked at.
+		judges = fmt.Sprintf("entry %d, and all since entry %d", h.size, p.From)
+	}
+	previous := p.Previous
+	if previous == "" {
+		previous = "none"
+	}
+	if err := a.printRows([][]string{
+		{"policy", p.EntryID}, {"log", h.origin}, {"index", fmt.Sprint(p.Index)}, {"judges", judges},
+		{"signer", p.signer()}, {"signed", p.Signed}, {"previous", previous}, {"hash", p.Hash},
+	}); err != nil {
+		return err
+	}
+	document, err := indented(h.statement.Payload)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(a.stdout, "\n%s", clean(string(document)))
+	return err
+}
+
+// editPolicy writes the document as one that replaces itself.
+func (a *app) editPolicy(h *history, path string) error {
+	document, err := policy.WithPrevious(h.statement.Payload, h.statement.ID())
+	if err != nil {
+		return err
+	}
+	if document, err = indented(document); err != nil {
+		return err
+	}
+	return a.writeOutput(path, document)
+}
+
+func indented(document []byte) ([]byte, error) {
+	var b bytes.Buffer
+	if err := json.Indent(&b, document, "", "  "); err != nil {
+		return nil, err
+	}
+	b.WriteByte('\n')
+	return b.Bytes(), nil
+}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/scitt"
+)
+
+// TestKillWhilePolicyChanges ends the service with SIGKILL while its policy is
+// changed under load. Whatever the moment, the log has a policy or has not:
+// the audit of the files finds every entry admitted by the policy at its
+// place, and the next start has the last one in force.
+func TestKillWhilePolicyChanges(t *testing.T) {
+	bin := t.TempDir()
+	if out, err := exec.Command("go", "build", "-o", bin, "../conmotion").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	dir := t.TempDir()
+	socket := filepath.Join(t.TempDir(), "s")
+	args := []string{"--dir", dir, "--listen", freeAddress(t), "--batch-max-age", "5ms", "--rate", "0", "--manage-socket", socket}
+	manager := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	}}}
+	changes := 0
+	for range 5 {
+		p := start(t, nil, nil, args...)
+		ctx, cancel := context.WithCancel(t.Context())
+		a := &acknowledged{receipts: map[string][]byte{}}
+		var group sync.WaitGroup
+		group.Go(func() { a.load(ctx, t, p, 4) })
+		group.Go(func() {
+			for i := 0; ctx.Err() == nil; i++ {
+				// Two policies in turn that both admit the load, with a rule each.
+				doc := fmt.Sprintf(`{"version":1,"description":"%d","trust_anchors":{"self_certifying":["did:jwk"]},"rules":[{"id":"r","expr":"payload_size < %d","message":"small"}]}`, i, 1000+i)
+				req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://manage/policy", bytes.NewReader([]byte(doc)))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				resp, err := manager.Do(req)
+				if err != nil {
+					continue // the service is gone
+				}
+				body, _ := io.ReadAll(resp.Body)
+				resp.Body.Close()
+				if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusServiceUnavailable {
+					t.Errorf("policy: %s %q", resp.Status, body)
+				}
+				changes++
+			}
+		})
+		select {
+		case <-time.After(time.Duration(200+rand.IntN(300)) * time.Millisecond):
+		case <-t.Context().Done():
+		}
+		p.signal(syscall.SIGKILL)
+		cancel()
+		group.Wait()
+	}
+	p := start(t, nil, nil, args...)
+	p.checker(dir).Check(t, nil)
+	_, body := p.get("/.well-known/transparency-configuration")
+	inForce := testlog.Must(scitt.ParseConfiguration(body))(t).Policy
+	public := filepath.Join(dir, "public")
+	out := testlog.Must(exec.Command(filepath.Join(bin, "conmotion"), "policy", "show", "--static", public, "--json").Output())(t)
+	var shown struct {
+		EntryID string `json:"entry_id"`
+	}
+	if err := json.Unmarshal(out, &shown); err != nil || shown.EntryID != inForce.EntryID {
+		t.Errorf("the service has the policy %s, the log's last one is %s (%v)\n%s", inForce.EntryID, shown.EntryID, err, out)
+	}
+	if out, err := exec.Command(filepath.Join(bin, "conmotion"), "audit", public).CombinedOutput(); err != nil {
+		t.Errorf("audit: %v\n%s", err, out)
+	}
+	if inForce.Index < 5 || changes < 10 {
+		t.Errorf("only %d changes, the last at %d: this was no test", changes, inForce.Index)
+	}
+}

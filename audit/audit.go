@@ -80,11 +80,13 @@ func workers() int { return 2 * runtime.GOMAXPROCS(0) }
 
 // Auditor audits one log. It is not safe for concurrent use.
 type Auditor struct {
-	log    *tiles.Log
-	o      Options
-	state  *State
-	heads  heads   // of the state's chains
-	replay *replay // nil until the first pass, and after one that was interrupted
+	log   *tiles.Log
+	o     Options
+	state *State
+	// heads are the last entries of chains that were admitted, and refused
+	// those behind them that were not.
+	heads, refused heads
+	replay         *replay // nil until the first pass, and after one that was interrupted
 	// pending violations are in the state and not yet told.
 	pending  []Violation
 	nextSave time.Time
@@ -113,8 +115,12 @@ func New(log *tiles.Log, state *State, o Options) (*Auditor, error) {
 	if o.Progress == nil {
 		o.Progress = func(uint64, uint64) {}
 	}
-	heads, err := state.heads()
-	return &Auditor{log: log, o: o, state: state, heads: heads}, err
+	admitted, err := headsOf(state.Heads)
+	if err != nil {
+		return nil, err
+	}
+	refused, err := headsOf(state.Refused)
+	return &Auditor{log: log, o: o, state: state, heads: admitted, refused: refused}, err
 }
 
 // Run makes one pass: from where the audit is up to the log's newest
@@ -240,7 +246,7 @@ func (a *Auditor) save() error {
 		a.o.Report(v)
 	}
 	a.pending = nil
-	a.state.Heads = a.heads.list()
+	a.state.Heads, a.state.Refused = a.heads.list(), a.refused.list()
 	start := time.Now()
 	err := a.o.Save(a.state)
 	// A large state is saved less often.

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	"github.com/conmotion/conmotion/policy"
@@ -50,4 +51,17 @@ func (h heads) list() []ChainHead {
 		return cmp.Or(cmp.Compare(a.Issuer, b.Issuer), cmp.Compare(a.Name, b.Name))
 	})
 	return out
+}
+
+// headsOf reads what list wrote.
+func headsOf(list []ChainHead) (heads, error) {
+	out := heads{}
+	for _, h := range list {
+		id, err := scitt.ParseEntryID(h.EntryID)
+		if err != nil {
+			return nil, fmt.Errorf("not the state of an audit: chain %q: %w", h.Name, err)
+		}
+		out[chainKey{h.Issuer, h.Name}] = policy.Head{Index: h.Index, ID: id, Seq: h.Seq}
+	}
+	return out, nil
 }

@@ -12,8 +12,8 @@
 // found; then signatures and rules are checked in parallel, each entry under
 // its own policy; then, in order again, chains go on and violations are told.
 //
-// An entry counts as admitted when nothing is wrong with it. Only such an
-// entry becomes the head of its chain, and only such a policy comes into
-// force: what a dishonest operator slipped in is told once, and does not make
-// honest entries behind it look wrong.
+// An entry counts as admitted when nothing is wrong with it. Only such a policy
+// comes into force, and a chain may go on from its last admitted entry as well
+// as from one behind it that was refused: what a dishonest operator slipped in
+// is told once, and does not make what follows look wrong.
 package audit

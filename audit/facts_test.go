@@ -45,8 +45,11 @@ func TestRealLog(t *testing.T) {
 	entries = append(entries, good[:200]...)
 	entries = append(entries, w.sign(w.bob, scitt.SignOptions{}, "{}"), tamper(good[200]), []byte("no statement"))
 	entries = append(entries, good[201:]...)
-	for _, e := range entries {
+	for i, e := range entries { // the log keeps the order of the calls
 		wait := testlog.Must(log.Append(t.Context(), e))(t)
+		if i < len(entries)-1 {
+			continue
+		}
 		if _, _, err := wait(t.Context()); err != nil {
 			t.Fatal(err)
 		}

@@ -164,7 +164,7 @@ func (w *world) sign(key crypto.Signer, o scitt.SignOptions, content string) []b
 }
 
 func (w *world) signPolicy(key crypto.Signer, doc string) []byte {
-	return w.sign(key, scitt.SignOptions{Type: scitt.TypePolicy, Subject: policySubject(testlog.Origin)}, doc)
+	return w.sign(key, scitt.SignOptions{Type: scitt.TypePolicy, Subject: scitt.PolicySubject(testlog.Origin)}, doc)
 }
 
 func (w *world) signKeys(by crypto.Signer, announced ...crypto.Signer) []byte {

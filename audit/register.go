@@ -9,9 +9,6 @@ import (
 	"github.com/conmotion/conmotion/scitt"
 )
 
-// policySubject is the sub of a log's Registration Policies.
-func policySubject(origin string) string { return origin + "/registration-policy" }
-
 // register lets policies and keys come into force, and says which policy
 // judges an entry that is neither.
 func (r *replay) register(it *item) error {
@@ -38,7 +35,7 @@ func (r *replay) register(it *item) error {
 	return nil
 }
 
-func (r *replay) subject() string { return policySubject(r.a.state.Origin) }
+func (r *replay) subject() string { return scitt.PolicySubject(r.a.state.Origin) }
 
 func (r *replay) keysInForce(it *item, keys scitt.KeySet) {
 	r.keys = keys

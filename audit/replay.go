@@ -30,14 +30,15 @@ type replay struct {
 	keysCount uint64 // statements of keys so far
 	policy    *policy.Policy
 	inForce   scitt.EntryID
-	// expected are the heads if every entry ahead is admitted. Where one is
-	// not, the second ordered stage judges the next one of its chain again.
+	// expected are the last entries of all chains, admitted or not: what the
+	// service takes for their heads.
 	expected heads
 }
 
 // newReplay is the log up to where the state is.
 func newReplay(ctx context.Context, a *Auditor, view *tiles.View) (*replay, error) {
 	r := &replay{a: a, src: a.log.Source, seen: seen{mix: rand.Uint64() | 1}, expected: maps.Clone(a.heads)}
+	maps.Copy(r.expected, a.refused)
 	r.tree = tiles.NewRebuild(r.src, 1, r.treeProblem)
 	if a.state.Next == 0 {
 		return r, nil

@@ -193,46 +193,55 @@ func TestFollow(t *testing.T) {
 		all := slices.Concat(entries[:300], [][]byte{bad}, entries[300:])
 		m := w.log(all[:255]...)
 		a := w.auditor(m, nil, Options{})
-		var failures []error
+		// What each pass came to, from the goroutine of Follow.
+		type pass struct {
+			Summary
+			told []string
+		}
+		passes := make(chan pass)
+		save := a.o.Save
+		a.o.Save = func(s *State) error {
+			err := save(s)
+			passes <- pass{a.Summary(), lines(a.told)}
+			return err
+		}
+		failures := 0
 		done := make(chan error)
-		go func() {
-			done <- a.Follow(t.Context(), time.Minute, func(err error) { failures = append(failures, err) })
-		}()
-		for _, n := range []int{255, 256, 290, 290, 301, 502} {
-			w.write(m, all[:n]...)
-			time.Sleep(time.Minute)
-			synctest.Wait()
-			if s := a.Summary(); s.Done != uint64(n) || !s.Complete {
-				t.Errorf("at %d: %+v", n, s)
+		go func() { done <- a.Follow(t.Context(), time.Minute, func(error) { failures++ }) }()
+		start := time.Now()
+		next := func(size int, told ...string) {
+			t.Helper()
+			p := <-passes
+			if p.Done != uint64(size) || !slices.Equal(p.told, told) {
+				t.Errorf("after %v: %+v, want %d entries and %q", time.Since(start), p, size, told)
 			}
 		}
-		a.expect("300 issuer")
+		next(255)
+		for _, n := range []int{255, 256, 290, 290} {
+			w.write(m, all[:n]...)
+			next(n)
+		}
+		w.write(m, all[:301]...)
+		next(301, "300 issuer")
 
 		// Out of reach for a while, and missing nothing.
-		saved := m.files["checkpoint"]
 		m.mu.Lock()
 		delete(m.files, "checkpoint")
 		m.mu.Unlock()
-		time.Sleep(2 * time.Minute)
-		synctest.Wait()
-		if len(failures) != 2 {
-			t.Errorf("failures: %v", failures)
-		}
-		m.put("checkpoint", saved)
+		next(301, "300 issuer")
+		next(301, "300 issuer")
 		w.write(m, all...)
-		time.Sleep(time.Minute)
-		synctest.Wait()
-		a.expect("300 issuer")
-		if s := a.Summary(); s.Done != uint64(len(all)) {
-			t.Errorf("%+v", s)
+		next(len(all), "300 issuer")
+		if took := time.Since(start); took != 8*time.Minute {
+			t.Errorf("it took %v", took)
 		}
 
 		// A log that cannot be followed ends it.
 		m.replace(w.log(entries...))
-		if err := <-done; err != nil {
-			t.Error(err)
+		next(len(all), "300 issuer", CheckConsistency)
+		if err := <-done; err != nil || failures != 2 {
+			t.Errorf("error %v, %d failures", err, failures)
 		}
-		a.expect("300 issuer", CheckConsistency)
 	})
 }
 

@@ -18,7 +18,10 @@ func (a *Auditor) settle(ctx context.Context, b *bundle) error {
 	}
 	for i := range b.items {
 		it := &b.items[i]
-		if head := a.heads.of(it.st); it.under != nil && it.err == nil && !sameHead(head, it.head) {
+		// The head that it was judged with was refused itself, which is told. The
+		// chain may go on from there, or from the last one that was admitted.
+		head := a.heads.of(it.st)
+		if it.under != nil && it.err == nil && len(it.found) > 0 && !sameHead(head, it.head) {
 			it.head = head
 			it.err = it.judge(ctx, a.o.Artifacts)
 		}
@@ -40,8 +43,13 @@ func (a *Auditor) settle(ctx context.Context, b *bundle) error {
 // take takes an entry into the state.
 func (a *Auditor) take(it *item) {
 	s := a.state
-	if len(it.found) == 0 {
+	switch {
+	case it.st == nil || it.st.Chain == nil:
+	case len(it.found) == 0:
 		a.heads.add(it.st, it.index)
+		delete(a.refused, keyOf(it.st))
+	case it.under != nil:
+		a.refused.add(it.st, it.index)
 	}
 	if it.st != nil {
 		s.issuer(it.issuer)

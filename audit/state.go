@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/conmotion/conmotion/policy"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -29,8 +28,9 @@ type State struct {
 
 	Keys     []Registered `json:"keys"`     // statements of the service's keys, in order
 	Policies []Registered `json:"policies"` // that came into force, in order
-	Heads    []ChainHead  `json:"heads"`
-	Issuers  []string     `json:"issuers"` // hashes of the first MaxIssuers issuers
+	Heads    []ChainHead  `json:"heads"`    // of chains, admitted
+	Refused  []ChainHead  `json:"refused"`  // behind those, and not admitted
+	Issuers  []string     `json:"issuers"`  // hashes of the first MaxIssuers issuers
 
 	Unjudged   uint64            `json:"unjudged"` // entries that artifacts are missing for
 	Counts     map[string]uint64 `json:"counts"`   // violations by check
@@ -90,8 +90,12 @@ func ParseState(data []byte) (*State, error) {
 			}
 		}
 	}
-	_, err := s.heads()
-	return s, err
+	for _, list := range [][]ChainHead{s.Heads, s.Refused} {
+		if _, err := headsOf(list); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
 }
 
 // Write replaces the file in one step. A crash leaves the old state or the
@@ -143,19 +147,6 @@ func (s *State) checkpoint(v scitt.CheckpointVerifiers) (*scitt.Checkpoint, erro
 // closed says whether the audit is done with a log of this size and root.
 func (s *State) closed(old, cp *scitt.Checkpoint) bool {
 	return s.Closed && old.Size == cp.Size && bytes.Equal(old.Root, cp.Root)
-}
-
-// heads are the chains as a map.
-func (s *State) heads() (heads, error) {
-	out := heads{}
-	for _, h := range s.Heads {
-		id, err := scitt.ParseEntryID(h.EntryID)
-		if err != nil {
-			return nil, fmt.Errorf("not the state of an audit: chain %q: %w", h.Name, err)
-		}
-		out[chainKey{h.Issuer, h.Name}] = policy.Head{Index: h.Index, ID: id, Seq: h.Seq}
-	}
-	return out, nil
 }
 
 // issuer counts an issuer, by its hash and up to a bound.

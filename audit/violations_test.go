@@ -125,7 +125,7 @@ func TestDishonestEntries(t *testing.T) {
 			return [][]byte{w.signPolicy(w.bob, w.policy(p, ""))}
 		}, []string{"2 issuer"}},
 		"policy by a stranger in the administrator's name": {"", func(p []byte) [][]byte {
-			return [][]byte{w.sign(w.bob, scitt.SignOptions{Issuer: w.did(w.admin), Type: scitt.TypePolicy, Subject: policySubject(testlog.Origin)}, w.policy(p, ""))}
+			return [][]byte{w.sign(w.bob, scitt.SignOptions{Issuer: w.did(w.admin), Type: scitt.TypePolicy, Subject: scitt.PolicySubject(testlog.Origin)}, w.policy(p, ""))}
 		}, []string{"2 key"}},
 		"replayed older policy, signed again": {"", func(p []byte) [][]byte {
 			second := w.signPolicy(w.admin, w.policy(p, ""))
@@ -146,6 +146,12 @@ func TestDishonestEntries(t *testing.T) {
 		"chain gap": {`, "chain": "optional"`, func([]byte) [][]byte {
 			c := w.chain(4)
 			return [][]byte{c[0], w.link(2, c[0]), c[1], c[2], c[3]}
+		}, []string{"3 chain"}},
+		"chain that goes on behind a gap": {`, "chain": "optional"`, func([]byte) [][]byte {
+			c := w.chain(1)
+			gap := w.link(2, c[0])
+			next := w.link(3, gap)
+			return [][]byte{c[0], gap, next, w.link(4, next)}
 		}, []string{"3 chain"}},
 		"chain fork": {`, "chain": "optional"`, func([]byte) [][]byte {
 			c := w.chain(4)

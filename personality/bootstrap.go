@@ -19,12 +19,6 @@ type Founder struct {
 	Now    func() time.Time
 }
 
-// PolicySubject is the sub of a log's Registration Policies.
-func PolicySubject(origin string) string { return origin + "/registration-policy" }
-
-// KeysSubject is the sub of a log's statements about the service's own keys.
-func KeysSubject(origin string) string { return origin + "/keys" }
-
 // Media types of the payloads of a service's own statements.
 const (
 	mediaKeySet = "application/cose-key-set"
@@ -34,7 +28,7 @@ const (
 // SignPolicy signs a policy document as the service does: the log's first
 // one, and those that come by its management interface.
 func (f Founder) SignPolicy(document []byte) (*scitt.Statement, error) {
-	return f.sign(scitt.SignOptions{Subject: PolicySubject(f.Origin), ContentType: mediaPolicy, Type: scitt.TypePolicy}, document)
+	return f.sign(scitt.SignOptions{Subject: scitt.PolicySubject(f.Origin), ContentType: mediaPolicy, Type: scitt.TypePolicy}, document)
 }
 
 func (f Founder) signKeys() (*scitt.Statement, error) {
@@ -46,7 +40,7 @@ func (f Founder) signKeys() (*scitt.Statement, error) {
 	if err != nil {
 		return nil, err
 	}
-	return f.sign(scitt.SignOptions{Subject: KeysSubject(f.Origin), ContentType: mediaKeySet, Type: scitt.TypeKeys}, set)
+	return f.sign(scitt.SignOptions{Subject: scitt.KeysSubject(f.Origin), ContentType: mediaKeySet, Type: scitt.TypeKeys}, set)
 }
 
 func (f Founder) sign(o scitt.SignOptions, payload []byte) (*scitt.Statement, error) {

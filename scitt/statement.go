@@ -233,3 +233,9 @@ const (
 	TypeMeasurement     = "application/vnd.conmotion.measurement+cose"
 	TypeObservation     = "application/vnd.conmotion.observation+cose"
 )
+
+// PolicySubject is the sub of a log's Registration Policies.
+func PolicySubject(origin string) string { return origin + "/registration-policy" }
+
+// KeysSubject is the sub of a log's statements about its service's own keys.
+func KeysSubject(origin string) string { return origin + "/keys" }

@@ -34,7 +34,7 @@ func keysStatement(t *testing.T, key crypto.Signer) *scitt.Statement {
 
 func policyStatement(t *testing.T, key crypto.Signer, document string) *scitt.Statement {
 	t.Helper()
-	return own(t, key, scitt.TypePolicy, policySubject(testlog.Origin), []byte(document))
+	return own(t, key, scitt.TypePolicy, scitt.PolicySubject(testlog.Origin), []byte(document))
 }
 
 func writeFile(t *testing.T, name string, data []byte) string {

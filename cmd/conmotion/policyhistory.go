@@ -36,9 +36,6 @@ const (
 	signedByAnybody = "first statement" // which a log may be started with, and nothing vouches for
 )
 
-// policySubject is the sub of a log's policies.
-func policySubject(origin string) string { return origin + "/registration-policy" }
-
 // judges says which entries the policy is for.
 func (p logPolicy) judges() string {
 	switch {
@@ -173,7 +170,7 @@ func (h *history) firstKeys(l *staticLog, st *scitt.Statement) error {
 
 // inForce is what the next policy has to fit.
 func (h *history) inForce() policy.InForce {
-	return policy.InForce{Entry: h.statement.ID(), Subject: policySubject(h.origin), ServiceKeys: h.keys}
+	return policy.InForce{Entry: h.statement.ID(), Subject: scitt.PolicySubject(h.origin), ServiceKeys: h.keys}
 }
 
 func (h *history) addPolicy(index uint64, st *scitt.Statement) error {
@@ -216,8 +213,8 @@ func (h *history) admit(index uint64, st *scitt.Statement) (next *policy.Policy,
 		return nil, "", errors.New("the log's first policy is neither signed by the service nor the first statement behind its keys")
 	case as == signedByAdmin:
 		as = signedByAnybody
-	case st.Subject != policySubject(h.origin):
-		return nil, "", fmt.Errorf("the subject %q is not that of this log's policy, %q", st.Subject, policySubject(h.origin))
+	case st.Subject != scitt.PolicySubject(h.origin):
+		return nil, "", fmt.Errorf("the subject %q is not that of this log's policy, %q", st.Subject, scitt.PolicySubject(h.origin))
 	}
 	next, err = policy.FromStatement(st, h.schema.options...)
 	return next, as, err

@@ -265,7 +265,7 @@ func (s *inBand) set(ctx context.Context, p *policy.Policy, _ []byte) (*policyCh
 // subject is that of the log's policies, as the statement in force has it.
 func (s *inBand) subject(ctx context.Context, c *scitt.Configuration, now *policyPlace) (string, error) {
 	if now.id == (scitt.EntryID{}) {
-		return policySubject(c.Origin), nil
+		return scitt.PolicySubject(c.Origin), nil
 	}
 	data, err := s.client.TransparentStatement(ctx, now.id.String())
 	if err != nil {

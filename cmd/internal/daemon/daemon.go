@@ -115,7 +115,7 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 	if d.options, err = schemaOption(c.OCSFSchema); err != nil {
 		return d, err
 	}
-	inForce, err := d.bootstrap(ctx, &c, d.founder, &sources{d.index, d.artifacts, personality.PolicySubject(id.Origin), keys, d.options})
+	inForce, err := d.bootstrap(ctx, &c, d.founder, &sources{d.index, d.artifacts, scitt.PolicySubject(id.Origin), keys, d.options})
 	if err != nil {
 		return d, err
 	}

@@ -17,7 +17,6 @@ import (
 
 	"github.com/conmotion/conmotion/cmd/internal/daemon"
 	"github.com/conmotion/conmotion/internal/testlog"
-	"github.com/conmotion/conmotion/personality"
 	"github.com/conmotion/conmotion/policy"
 	"github.com/conmotion/conmotion/scitt"
 )
@@ -52,7 +51,7 @@ func document(t testing.TB, admits, admin crypto.Signer, previous string, more m
 func (s *service) signPolicy(admin crypto.Signer, doc []byte) []byte {
 	s.t.Helper()
 	return testlog.Must(scitt.SignStatement(admin, scitt.SignOptions{
-		Issuer: "https://admin.example", Subject: personality.PolicySubject(s.Origin),
+		Issuer: "https://admin.example", Subject: scitt.PolicySubject(s.Origin),
 		ContentType: "application/vnd.conmotion.policy+json", Type: scitt.TypePolicy,
 	}, doc))(s.t)
 }
@@ -87,7 +86,7 @@ func replay(t *testing.T, s *service) (policies int) {
 			entry = st.ID()
 			policies++
 		case st.Type == scitt.TypePolicy:
-			inForce, err = inForce.AdmitPolicy(st, policy.InForce{Entry: entry, Subject: personality.PolicySubject(s.Origin), ServiceKeys: keys})
+			inForce, err = inForce.AdmitPolicy(st, policy.InForce{Entry: entry, Subject: scitt.PolicySubject(s.Origin), ServiceKeys: keys})
 			entry = st.ID()
 			policies++
 		default:

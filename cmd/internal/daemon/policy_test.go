@@ -15,10 +15,12 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/conmotion/conmotion/audit"
 	"github.com/conmotion/conmotion/cmd/internal/daemon"
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/policy"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/tiles"
 )
 
 func issuer(t testing.TB, key crypto.Signer) string {
@@ -65,39 +67,20 @@ func withPolicy(t testing.TB, doc []byte) func(*daemon.Config) {
 	return func(c *daemon.Config) { c.Policy = file }
 }
 
-// replay judges every entry by the policy that was in force at its index.
+// replay audits the log from its files alone: every entry is judged by the
+// policy that was in force at its index.
 func replay(t *testing.T, s *service) (policies int) {
 	t.Helper()
-	view := s.checker().Check(t, nil)
-	var inForce *policy.Policy
-	var entry scitt.EntryID
-	var heads policy.Heads
-	keys := s.keys()
-	for e, err := range view.Entries(t.Context(), 0, view.Checkpoint.Size) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		st := testlog.Must(scitt.ParseStatement(e.Data))(t)
-		switch {
-		case st.Type == scitt.TypeKeys:
-			_, err = policy.AdmitKeys(st, keys)
-		case st.Type == scitt.TypePolicy && inForce == nil:
-			inForce, err = policy.FromStatement(st)
-			entry = st.ID()
-			policies++
-		case st.Type == scitt.TypePolicy:
-			inForce, err = inForce.AdmitPolicy(st, policy.InForce{Entry: entry, Subject: scitt.PolicySubject(s.Origin), ServiceKeys: keys})
-			entry = st.ID()
-			policies++
-		default:
-			err = inForce.Admit(st, &heads)
-		}
-		if err != nil {
-			t.Fatalf("entry %d was admitted against the policy at its index: %v", e.Index, err)
-		}
-		heads.Add(st, e.Index)
+	s.checker().Check(t, nil)
+	vkeys := s.configuration().CheckpointKeys
+	log := tiles.NewLog(tiles.Dir(s.PublicDir()), testlog.Must(scitt.NewCheckpointVerifiers(vkeys))(t))
+	auditor := testlog.Must(audit.New(log, nil, audit.Options{VKeys: vkeys, List: 10, Report: func(v audit.Violation) {
+		t.Errorf("entry %d was admitted against the policy at its index: %s: %s", *v.Index, v.Check, v.Message)
+	}}))(t)
+	if err := auditor.Run(t.Context()); err != nil {
+		t.Fatal(err)
 	}
-	return policies
+	return len(auditor.Summary().Policies)
 }
 
 // TestPolicyUnderLoad switches between two policies that exclude each other's

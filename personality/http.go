@@ -42,13 +42,13 @@ func (s *Service) Handler() http.Handler {
 	static("GET /tile/", s.getTile)
 	static("GET /{$}", s.getHome)
 
-	if s.Artifacts != nil {
+	for path, adjacent := range s.Adjacent {
 		limited := s.serve(s.limited(func(w http.ResponseWriter, r *http.Request) error {
-			s.Artifacts.ServeHTTP(w, r)
+			adjacent.ServeHTTP(w, r)
 			return nil
 		}))
-		mux.Handle("/artifacts", limited)
-		mux.Handle("/artifacts/", limited)
+		mux.Handle(path, limited)
+		mux.Handle(path+"/", limited)
 	}
 	// Whatever no pattern above takes: a wrong path, or a wrong method.
 	mux.Handle("/", s.serve(func(_ http.ResponseWriter, r *http.Request) error {

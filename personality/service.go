@@ -90,8 +90,8 @@ type Config struct {
 	Logger  *slog.Logger
 	// Changed, when not nil, is told of each new policy in force.
 	Changed func(*scitt.Configuration) error
-	// Artifacts, when not nil, serves /artifacts.
-	Artifacts http.Handler
+	// Adjacent are the Adjacent Services by their paths, such as "/artifacts".
+	Adjacent map[string]http.Handler
 }
 
 const (

@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -83,12 +84,14 @@ func BenchmarkMillion(b *testing.B) {
 		path := filepath.Join(b.TempDir(), "search.db")
 		x := openIndex(b, path, Options{})
 		memory, stop := watchMemory()
+		used := cpuTime()
 		start := time.Now()
 		if err := x.CatchUp(b.Context(), cp, Bundles{dir, uint64(n)}); err != nil {
 			b.Fatal(err)
 		}
 		took := time.Since(start)
 		b.ReportMetric(float64(n)/took.Seconds(), "entries/s")
+		b.ReportMetric(float64(cpuTime()-used)/float64(n)/1e3, "cpu-us/entry")
 		latencies(b, x, n)
 		stop()
 		b.ReportMetric(float64(memory())/(1<<20), "MB-memory")
@@ -129,6 +132,20 @@ func watchMemory() (largest func() uint64, stop func()) {
 	return func() uint64 { return most }, func() { close(done); <-ended }
 }
 
+// cpuTime is what the process has used of all cores, in steps of 10 ms; 0
+// where there is no /proc.
+func cpuTime() time.Duration {
+	stat, _ := os.ReadFile("/proc/self/stat")
+	_, rest, _ := strings.Cut(string(stat), ") ")
+	fields := strings.Fields(rest)
+	if len(fields) < 13 {
+		return 0
+	}
+	user, _ := strconv.Atoi(fields[11])
+	system, _ := strconv.Atoi(fields[12])
+	return time.Duration(user+system) * 10 * time.Millisecond
+}
+
 func latencies(b *testing.B, x *Index, n int) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	page := ask(b, x, "limit=1000&order=desc")
@@ -151,7 +168,7 @@ func latencies(b *testing.B, x *Index, n int) {
 			at := 1750000000000 + int64(rnd.IntN(n))*137
 			return fmt.Sprintf("class_uid=5023&from=%d&to=%d", at, at+3_600_000)
 		}},
-		{"newest", func() string { return fmt.Sprintf("class_uid=5023&event_code=inventory.create&order=time-desc") }},
+		{"newest", func() string { return "class_uid=5023&event_code=inventory.create&order=time-desc" }},
 		{"q", func() string { return fmt.Sprintf("q=volume backup tenant %d", rnd.IntN(1000)) }},
 		{"q-dense", func() string { return "q=ubuntu inventory create" }},
 	} {
@@ -168,5 +185,30 @@ func latencies(b *testing.B, x *Index, n int) {
 		slices.Sort(times)
 		b.ReportMetric(float64(times[len(times)/2])/1e6, "p50-ms-"+c.name)
 		b.ReportMetric(float64(times[len(times)*99/100])/1e6, "p99-ms-"+c.name)
+	}
+}
+
+// BenchmarkLive indexes as a running service does, some entries at a time.
+func BenchmarkLive(b *testing.B) {
+	const n = 20_000
+	l := eventLog(b, 0, n)
+	for _, step := range []int{100, 1000, 5000} {
+		b.Run(strconv.Itoa(step), func(b *testing.B) {
+			var at []*scitt.Checkpoint
+			for size := step; size <= n; size += step {
+				at = append(at, l.checkpoint(size))
+			}
+			for b.Loop() {
+				x := openIndex(b, "", Options{})
+				used := cpuTime()
+				for _, cp := range at {
+					if err := x.CatchUp(b.Context(), cp, l); err != nil {
+						b.Fatal(err)
+					}
+				}
+				b.ReportMetric(float64(cpuTime()-used)/n/1e3, "cpu-us/entry")
+				b.ReportMetric(float64(len(x.state.Segments)), "segments")
+			}
+		})
 	}
 }

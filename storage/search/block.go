@@ -12,7 +12,7 @@ var ErrDamaged = errors.New("search: the index is damaged and is being rebuilt")
 
 // A block is a run of terms of a segment, in order:
 //
-//	block    = crc32c(4) *( key entries )
+//	block    = inverted crc32c(4) *( key entries )
 //	key      = uvarint(hi - hi before, 0 at the start) uvarint(lo)
 //	entries  = uvarint(1) uvarint(entry)                    a single entry
 //	         / uvarint(2*n)   n bytes of uvarint(difference), n >= 2
@@ -25,15 +25,16 @@ const blockSize = 16 << 10
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// seal puts the checksum into the first four bytes.
+// seal puts the checksum into the first four bytes. It is inverted, so that
+// zeros are not their own.
 func seal(b []byte) []byte {
-	binary.LittleEndian.PutUint32(b, crc32.Checksum(b[4:], castagnoli))
+	binary.LittleEndian.PutUint32(b, ^crc32.Checksum(b[4:], castagnoli))
 	return b
 }
 
 // unseal checks what seal made and gives the rest.
 func unseal(b []byte) ([]byte, error) {
-	if len(b) < 4 || binary.LittleEndian.Uint32(b) != crc32.Checksum(b[4:], castagnoli) {
+	if len(b) < 4 || binary.LittleEndian.Uint32(b) != ^crc32.Checksum(b[4:], castagnoli) {
 		return nil, ErrDamaged
 	}
 	return b[4:], nil

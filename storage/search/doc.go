@@ -37,7 +37,7 @@
 // PATH names the members of objects, joined by dots; arrays are looked
 // through, so that f.resources.uid=x asks whether any resource has the uid x.
 // Members of a CBOR map that are not named by text have the decimal number or
-// the text form of their key. Where a member is there twice, each counts.
+// the text form of their key. Where a JSON object has a member twice, each counts.
 //
 // OP is one of
 //
@@ -60,7 +60,8 @@
 // Payloads are read when they are JSON or CBOR by their media type, inline or
 // from artifact storage; of text/* the words are read. Nothing else of a
 // payload is: such entries are found by their headers, and their content
-// member says why.
+// member says why. Artifacts are asked for when the entry is indexed; one that
+// is stored later is found after the index was built anew.
 //
 // # The index
 //

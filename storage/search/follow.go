@@ -32,6 +32,9 @@ var ErrOtherLog = errors.New("search: the entries do not lead to the checkpoint'
 // one from a cache may be. The index is as it was.
 var ErrOlder = errors.New("search: the checkpoint is older than the index")
 
+// errShared: one index has one indexer.
+var errShared = errors.New("search: another process writes this index; open one for each")
+
 // Log gives the entries of a log in order. [*tiles.View] does, verified;
 // [Bundles] does from a running log. Nothing depends on which it is: the index
 // believes entries when they lead to the root of the checkpoint.
@@ -343,13 +346,21 @@ func putPolicies(ctx context.Context, tx querier, docs []*document) error {
 	return nil
 }
 
-// transaction runs f in a transaction.
+// transaction runs f in a transaction. SQLite fails it when another process
+// writes after it has read the state.
 func (x *Index) transaction(ctx context.Context, f func(tx *sql.Tx) error) error {
 	tx, err := x.db.BeginTx(ctx, nil)
 	if err != nil {
 		return fmt.Errorf("search: %w", err)
 	}
 	defer tx.Rollback() // after a commit this does nothing
+	st, err := readState(ctx, tx)
+	if err != nil {
+		return err
+	}
+	if st.Next != x.state.Next || st.Last != x.state.Last {
+		return errShared
+	}
 	if err := f(tx); err != nil {
 		return err
 	}

@@ -2,7 +2,6 @@ package search
 
 import (
 	"context"
-	"crypto"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -103,10 +102,8 @@ func (l memLog) published(t testing.TB) *tiles.View {
 // has, and does not verify it.
 func statement(t testing.TB, header map[any]any, payload []byte) []byte {
 	t.Helper()
-	protected, err := cbor.Marshal(header)
-	if err != nil {
-		t.Fatal(err)
-	}
+	// Sorted, so that the same log comes out each time.
+	protected := testlog.Must(testlog.Must(cbor.CoreDetEncOptions().EncMode())(t).Marshal(header))(t)
 	sum := sha256.Sum256(payload)
 	b := []byte{0xd2, 0x84}
 	for _, part := range []any{protected, nil, payload, append(sum[:], sum[:]...)} {
@@ -269,11 +266,4 @@ func eventLog(t testing.TB, first, n int) memLog {
 		l[i] = statement(t, header(iss, fmt.Sprintf("asset/%d", at/3), more), event(at))
 	}
 	return l
-}
-
-// signed makes true statements.
-func signed(t testing.TB, key crypto.Signer, o scitt.SignOptions, content []byte) []byte {
-	t.Helper()
-	data := testlog.Must(scitt.SignStatement(key, o, content))(t)
-	return testlog.Must(scitt.ParseStatement(data))(t).Entry()
 }

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -105,6 +106,7 @@ type Index struct {
 	scratch []posting
 	spare   sync.Pool // of *[]posting
 	batch   int       // entries in one transaction
+	step    uint64    // blocks in one transaction of a merge
 
 	next    atomic.Uint64
 	damaged atomic.Bool
@@ -120,13 +122,13 @@ func Open(ctx context.Context, path string, o Options) (*Index, error) {
 	if o.MaxWork == 0 {
 		o.MaxWork = DefaultMaxWork
 	}
-	x := &Index{Options: o, path: path, batch: batchSize}
+	x := &Index{Options: o, path: path, batch: batchSize, step: blocksAStep}
 	err := x.load(ctx)
-	if err == nil || ctx.Err() != nil {
-		return x, err
+	if errors.Is(err, ErrDamaged) {
+		o.Logger.Warn("the search index cannot be read; building it anew from the log", "path", path, "err", err)
+		err = x.replace(ctx)
 	}
-	o.Logger.Warn("the search index cannot be read; building it anew from the log", "path", path, "err", err)
-	if err := x.replace(ctx); err != nil {
+	if err != nil {
 		return nil, err
 	}
 	return x, nil
@@ -167,7 +169,7 @@ func (x *Index) load(ctx context.Context) (err error) {
 	defer func() {
 		if err != nil {
 			x.db.Close()
-			err = fmt.Errorf("search: %s: %w", x.path, err)
+			err = fmt.Errorf("search: %s: %w", x.path, damage(err))
 		}
 	}()
 	var version int
@@ -175,7 +177,7 @@ func (x *Index) load(ctx context.Context) (err error) {
 		return err
 	}
 	if version > 1 {
-		return fmt.Errorf("made by a newer version (%d)", version)
+		return fmt.Errorf("%w: it was made by a newer version (%d)", ErrDamaged, version)
 	}
 	if _, err := x.db.ExecContext(ctx, schema); err != nil {
 		return err
@@ -198,7 +200,8 @@ func (x *Index) load(ctx context.Context) (err error) {
 func (x *Index) replace(ctx context.Context) error {
 	x.open.Lock()
 	defer x.open.Unlock()
-	x.db.Close() // of a damaged file there is nothing to save
+	x.damaged.Store(true) // until it is done
+	x.db.Close()          // of a damaged file there is nothing to save
 	for _, suffix := range []string{"", "-wal", "-shm"} {
 		if err := os.Remove(x.path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("search: %w", err)
@@ -212,16 +215,23 @@ func (x *Index) replace(ctx context.Context) error {
 	return nil
 }
 
-// note recognises errors that say that the file is damaged.
+// note remembers that the file is damaged when an error says so.
 func (x *Index) note(err error) error {
-	if e, ok := errors.AsType[*sqlite.Error](err); ok {
-		const corrupt, notADatabase = 11, 26 // https://sqlite.org/rescode.html
-		if code := e.Code() & 0xff; code == corrupt || code == notADatabase {
-			err = fmt.Errorf("%w: %w", ErrDamaged, err)
-		}
-	}
-	if errors.Is(err, ErrDamaged) {
+	if err = damage(err); errors.Is(err, ErrDamaged) {
 		x.damaged.Store(true)
+	}
+	return err
+}
+
+// Codes of SQLite (https://sqlite.org/rescode.html) that say that a file is
+// not what it should be: other tables, damaged pages, no database, too short.
+// A file that is in use, or cannot be read or written, is not thrown away.
+var damageCodes = []int{1, 11, 26, 522}
+
+// damage recognises errors that say that the file is damaged.
+func damage(err error) error {
+	if e, ok := errors.AsType[*sqlite.Error](err); ok && (slices.Contains(damageCodes, e.Code()) || slices.Contains(damageCodes[1:3], e.Code()&0xff)) {
+		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	return err
 }

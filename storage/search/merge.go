@@ -72,7 +72,7 @@ func (x *Index) mergeSegments(ctx context.Context, old []segmentInfo) error {
 		// A crash after the commit leaves blocks of a segment that is garbage.
 		err := x.transaction(ctx, func(tx *sql.Tx) (err error) {
 			m.db, w.db = tx, tx
-			if done, err = m.run(ctx, w, w.n+blocksAStep); err != nil || !done {
+			if done, err = m.run(ctx, w, w.n+x.step); err != nil || !done {
 				return err
 			}
 			return x.swap(ctx, tx, w, &st, old)
@@ -120,7 +120,7 @@ func (x *Index) clean(ctx context.Context) error {
 			return err
 		}
 		result, err := x.db.ExecContext(ctx, "DELETE FROM block WHERE id IN (SELECT id FROM block WHERE id >= ? AND id < ? LIMIT ?)",
-			id<<blockBits, (id+1)<<blockBits, 4*blocksAStep)
+			id<<blockBits, (id+1)<<blockBits, int64(4*x.step))
 		if err != nil {
 			return err
 		}

@@ -11,7 +11,7 @@ import (
 
 // Rows are what answers show of 64 entries at a time:
 //
-//	rows   = crc32c(4) strings *( row )
+//	rows   = inverted crc32c(4) strings *( row )
 //	string = uvarint(length) bytes;  strings = uvarint(number) *( string )
 //	row    = *12( uvarint(string) ) iat activity
 //

@@ -78,7 +78,7 @@ type search struct {
 	work      int64  // bytes that may still be read
 }
 
-// spend is told of every block before it is read.
+// spend takes what is read from what may be read.
 func (s *search) spend(bytes int) error {
 	if s.work -= int64(bytes); s.work < 0 {
 		return fmt.Errorf("%w: %w", ErrTooBroad, &scitt.Problem{Status: http.StatusBadRequest, Title: "Query Too Broad",

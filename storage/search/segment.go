@@ -76,7 +76,7 @@ func (x *Index) directory(ctx context.Context, db querier, id uint64) ([]key, er
 }
 
 // scan gives the terms of a segment from low to high, both included, to f. It
-// tells spend how many bytes it reads, before it does.
+// tells spend how many bytes it reads.
 func (x *Index) scan(ctx context.Context, db querier, s segmentInfo, low, high key, spend func(int) error, f func(*blockReader) error) error {
 	dir, err := x.directory(ctx, db, s.ID)
 	if err != nil {
@@ -101,6 +101,9 @@ func (x *Index) scan(ctx context.Context, db querier, s segmentInfo, low, high k
 		}
 		data, err := blob(ctx, db, getBlock, s.ID<<blockBits|uint64(n))
 		if err != nil {
+			return err
+		}
+		if err := spend(max(0, len(data)-blockSize)); err != nil { // of a term with many entries
 			return err
 		}
 		r, err := newBlockReader(data)

@@ -35,6 +35,9 @@ type Config struct {
 	// is its policy, and is accepted unchecked.
 	FirstStatement bool
 
+	// Search has the service answer GET /search from an index of its own log.
+	Search bool
+
 	ArtifactMaxSize, ArtifactQuota   int64  // bytes; 0 for no limit
 	ArtifactWriters, ArtifactReaders string // files of token hashes; "" for everybody
 
@@ -60,6 +63,7 @@ type Daemon struct {
 	index     *index.Index
 	log       *storage.Log
 	artifacts *artifact.Dir
+	search    *searching
 	founder   personality.Founder
 	options   []policy.Option
 }
@@ -106,7 +110,7 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 		return d, err
 	}
 	keys := scitt.KeySet{receiptKey}
-	handler, err := d.openArtifacts(&c, t)
+	adjacent, err := d.openAdjacent(ctx, &c, t, id.Issuer)
 	if err != nil {
 		return d, err
 	}
@@ -128,7 +132,7 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 		Wait: c.Wait, RatePerSecond: c.Rate, Burst: c.Burst,
 		Log: d.log, Index: d.index, Files: http.Dir(dir.Public()),
 		Metrics: t.service, Logger: c.Logger,
-		Changed: d.writeConfiguration, Artifacts: handler,
+		Changed: d.writeConfiguration, Adjacent: adjacent,
 	})
 	if err != nil {
 		return d, err
@@ -255,6 +259,9 @@ func (d *Daemon) PublicDir() string { return d.dir.Public() }
 func (d *Daemon) Close() error {
 	d.Readiness.Stop()
 	var errs []error
+	if d.search != nil {
+		errs = append(errs, d.search.close())
+	}
 	if d.log != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 		defer cancel()

@@ -1,0 +1,87 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/storage"
+	"github.com/conmotion/conmotion/storage/artifact"
+	"github.com/conmotion/conmotion/storage/search"
+)
+
+// searchInterval is how often the search index looks for new entries: seldom
+// enough that it reads many at a time.
+const searchInterval = 500 * time.Millisecond
+
+// openAdjacent opens the Adjacent Services, by the paths that they serve.
+func (d *Daemon) openAdjacent(ctx context.Context, c *Config, t *Telemetry, issuer string) (map[string]http.Handler, error) {
+	artifacts, err := d.openArtifacts(c, t)
+	if err != nil {
+		return nil, err
+	}
+	adjacent := map[string]http.Handler{"/artifacts": artifacts}
+	if c.Search {
+		if adjacent["/search"], err = d.openSearch(ctx, c, issuer); err != nil {
+			return nil, fmt.Errorf("search: %w", err)
+		}
+	}
+	return adjacent, nil
+}
+
+// searching is the search index of the service's own log, and what feeds it.
+type searching struct {
+	index *search.Index
+	stop  context.CancelFunc
+	fed   sync.WaitGroup
+}
+
+func (d *Daemon) openSearch(ctx context.Context, c *Config, issuer string) (http.Handler, error) {
+	x, err := search.Open(ctx, d.dir.Private("search.db"), search.Options{Artifacts: stored{d.artifacts}, Service: issuer, Logger: c.Logger})
+	if err != nil {
+		return nil, err
+	}
+	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	d.search = &searching{index: x, stop: cancel}
+	d.search.fed.Go(func() { x.Follow(run, searchInterval, latest(d.log)) })
+	return search.NewHandler(search.HandlerConfig{Searcher: x, Problem: writeProblem, Log: c.Logger})
+}
+
+// latest gives the search index the published log, as everybody sees it.
+func latest(log *storage.Log) func(context.Context) (*scitt.Checkpoint, search.Log, error) {
+	return func(context.Context) (*scitt.Checkpoint, search.Log, error) {
+		view := log.Published()
+		return view.Checkpoint, view, nil
+	}
+}
+
+func (s *searching) close() error {
+	s.stop()
+	s.fed.Wait()
+	return s.index.Close()
+}
+
+// stored is artifact storage as search reads it.
+type stored struct{ store artifact.Store }
+
+// Artifact implements [search.Artifacts].
+func (s stored) Artifact(ctx context.Context, sha256 [32]byte, limit int64) ([]byte, error) {
+	r, info, err := s.store.Open(ctx, artifact.Digest(sha256))
+	if errors.Is(err, artifact.ErrNotFound) || errors.Is(err, artifact.ErrCorrupt) {
+		return nil, fmt.Errorf("%w: %w", fs.ErrNotExist, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	if info.Size > limit {
+		return nil, search.ErrTooLarge
+	}
+	return io.ReadAll(r)
+}

@@ -1,0 +1,112 @@
+package search
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/scitt"
+)
+
+func problem(w http.ResponseWriter, _ *http.Request, status int, title, detail string) {
+	p := &scitt.Problem{Status: status, Title: title, Detail: detail}
+	w.Header().Set("Content-Type", scitt.ProblemMediaType)
+	w.WriteHeader(status)
+	_, _ = w.Write(p.Marshal())
+}
+
+func TestHandler(t *testing.T) {
+	l := eventLog(t, 0, 300)
+	x := indexed(t, l, Options{Service: "https://service.example"})
+	h := testlog.Must(NewHandler(HandlerConfig{Searcher: x, Problem: problem}))(t)
+	for _, c := range []struct {
+		method, url string
+		status      int
+		says        string
+	}{
+		{"GET", "/search", 200, `"next":"49"`},
+		{"HEAD", "/search", 200, ""},
+		{"GET", "/search?class_uid=5023&event_code=inventory.create&limit=1", 200, `"receipt":"https://service.example/entries/` + scitt.NewEntryID(l[0]).String()},
+		{"GET", "/search?q=nothing+such", 200, `"entries":[]`},
+		{"GET", "/search/stats", 200, `"class_uids":[{"key":"2004","entries":60}`},
+		{"GET", "/search?limit=many", 400, `parameter "limit"`},
+		{"GET", "/search?f.a=%3E%3Db", 400, `parameter "f.a"`},
+		{"GET", "/search?a=1;b=2", 400, "query of the URL"},
+		{"GET", "/search?iss=%zz", 400, "query of the URL"},
+		{"GET", "/search/stats?limit=1", 400, `parameter "limit"`},
+		{"POST", "/search", 405, "use GET"},
+		{"GET", "/search/other", 404, "/search"},
+	} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequest(c.method, c.url, nil))
+		body := w.Body.String()
+		if w.Code != c.status {
+			t.Errorf("%s %s: %d %s", c.method, c.url, w.Code, body)
+		}
+		if c.status != 200 {
+			p, err := scitt.ParseProblem(w.Code, w.Body.Bytes())
+			if err != nil || !strings.Contains(p.Detail, c.says) {
+				t.Errorf("%s %s: %v, %v", c.method, c.url, p, err)
+			}
+			continue
+		}
+		if !strings.Contains(body, c.says) || w.Header().Get("Content-Type") != "application/json" || w.Header().Get("Cache-Control") != "no-store" {
+			t.Errorf("%s %s: %v %.500s", c.method, c.url, w.Header(), body)
+		}
+		var v any
+		if err := json.Unmarshal(w.Body.Bytes(), &v); err != nil {
+			t.Errorf("%s %s: %v", c.method, c.url, err)
+		}
+	}
+}
+
+// failing is a Searcher in trouble.
+type failing struct{ err error }
+
+func (f failing) Search(ctx context.Context, _ Query) (*Answer, error) {
+	if f.err == nil {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	return nil, f.err
+}
+
+func (f failing) Stats(context.Context) (*Stats, error) { return nil, f.err }
+
+func TestHandlerFailures(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, c := range []struct {
+			err    error
+			status int
+			says   string
+		}{
+			{nil, 503, "narrow your query"}, // the time is over
+			{io.ErrUnexpectedEOF, 500, "log says why"},
+			{ErrTooBroad, 500, "log says why"}, // the index wraps it in a problem
+			{errors.Join(ErrTooBroad, &scitt.Problem{Status: 400, Title: "Query Too Broad", Detail: "narrow"}), 400, "narrow"},
+			{&scitt.Problem{Status: 503, Title: "Search Unavailable", Detail: "rebuilt", RetryAfter: 10 * time.Second}, 503, "rebuilt"},
+		} {
+			h := testlog.Must(NewHandler(HandlerConfig{Searcher: failing{c.err}, Problem: problem}))(t)
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, httptest.NewRequest("GET", "/search", nil))
+			p, err := scitt.ParseProblem(w.Code, w.Body.Bytes())
+			if err != nil || w.Code != c.status || !strings.Contains(p.Detail, c.says) || strings.Contains(p.Detail, "EOF") {
+				t.Errorf("%v: %d %v %v", c.err, w.Code, p, err)
+			}
+			if w.Code == 503 && w.Header().Get("Retry-After") == "" {
+				t.Errorf("%v: no Retry-After", c.err)
+			}
+		}
+	})
+	if _, err := NewHandler(HandlerConfig{}); err == nil {
+		t.Error("a handler of nothing was made")
+	}
+}

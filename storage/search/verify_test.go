@@ -1,0 +1,127 @@
+package search
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/scitt"
+)
+
+// TestVerifyLies: an answer that is not true is told from one that is, and
+// what VerifyHits cannot see is what its comment says.
+func TestVerifyLies(t *testing.T) {
+	l := eventLog(t, 0, 400)
+	view := l.published(t)
+	x := openIndex(t, "", Options{Service: testlog.Issuer})
+	if err := x.CatchUp(t.Context(), view.Checkpoint, view); err != nil {
+		t.Fatal(err)
+	}
+	query := "class_uid=5023&limit=10&index_from=20"
+	q := parseQuery(t, query)
+	other := int64(1)
+	for _, c := range []struct {
+		name     string
+		lie      func(a *Answer)
+		hitsFine bool
+	}{
+		{"an entry is left out", func(a *Answer) { a.Entries = slices.Delete(a.Entries, 3, 4) }, true},
+		{"the last is left out", func(a *Answer) { a.Entries = a.Entries[:9] }, true},
+		{"all are left out", func(a *Answer) { a.Entries, a.Next = nil, "" }, true},
+		{"there is no more", func(a *Answer) { a.Next = "" }, true},
+		{"the policy is another", func(a *Answer) { a.Entries[0].Policy = a.Entries[0].Entry }, true},
+		{"an entry comes twice", func(a *Answer) { a.Entries[4] = a.Entries[3] }, false},
+		{"the order is another", func(a *Answer) { slices.Reverse(a.Entries) }, false},
+		{"an entry does not match", func(a *Answer) { a.Entries[2] = ask(t, x, "index_from=31&limit=1").Entries[0] }, false},
+		{"an entry is out of bounds", func(a *Answer) { a.Entries[0] = ask(t, x, "index_from=15&limit=1").Entries[0] }, false},
+		{"the id is another", func(a *Answer) { a.Entries[1].Entry = a.Entries[2].Entry }, false},
+		{"the issuer is another", func(a *Answer) { a.Entries[1].Issuer = "https://b.example" }, false},
+		{"the class is another", func(a *Answer) { a.Entries[1].ClassUID = &other }, false},
+		{"too many", func(a *Answer) {
+			a.Entries = append(a.Entries, ask(t, x, "class_uid=5023&after=65&limit=1").Entries...)
+		}, false},
+		{"the root is another", func(a *Answer) { a.Checkpoint.Root = make([]byte, 32) }, false},
+		{"the size is another", func(a *Answer) { a.Checkpoint.Size-- }, false},
+		{"the log is another", func(a *Answer) { a.Checkpoint.Origin = "elsewhere.example" }, false},
+	} {
+		a := ask(t, x, query)
+		if err := errors.Join(VerifyHits(t.Context(), view, q, a, nil), Verify(t.Context(), view, q, a, nil, nil)); err != nil {
+			t.Fatal(err)
+		}
+		c.lie(a)
+		if err := Verify(t.Context(), view, q, a, nil, nil); !errors.Is(err, ErrAnswer) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if err := VerifyHits(t.Context(), view, q, a, nil); errors.Is(err, ErrAnswer) == c.hitsFine || (err != nil && !errors.Is(err, ErrAnswer)) {
+			t.Errorf("%s: the hits: %v", c.name, err)
+		}
+	}
+}
+
+// TestVerifyOlder: an answer may be of an earlier state of the log.
+func TestVerifyOlder(t *testing.T) {
+	l := eventLog(t, 0, 600)
+	view := l.published(t)
+	x := openIndex(t, "", Options{})
+	catchUp(t, x, l, 333)
+	x.state.Origin = view.Checkpoint.Origin
+	for _, query := range []string{"order=desc&limit=5", "order=time-desc&class_uid=5001&limit=3", "policy=" + scitt.NewEntryID(l[1]).String() + "&order=desc&limit=2"} {
+		q, a := parseQuery(t, query), ask(t, x, query)
+		var last uint64
+		if err := Verify(t.Context(), view, q, a, nil, func(n uint64) { last = n }); err != nil || last != 333 {
+			t.Errorf("%s: %v after %d entries", query, err, last)
+		}
+		if err := VerifyHits(t.Context(), view, q, a, nil); err != nil {
+			t.Errorf("%s: %v", query, err)
+		}
+		a.Checkpoint.Size = 601
+		if err := Verify(t.Context(), view, q, a, nil, nil); err == nil || errors.Is(err, ErrAnswer) || !strings.Contains(err.Error(), "newer") {
+			t.Errorf("%s, of a checkpoint to come: %v", query, err)
+		}
+	}
+	empty := openIndex(t, "", Options{})
+	q, a := parseQuery(t, ""), ask(t, empty, "")
+	if err := Verify(t.Context(), view, q, a, nil, nil); err != nil {
+		t.Errorf("the answer of an index that has read nothing: %v", err)
+	}
+}
+
+// TestBundlesAndViews: both ways to a log make the same index.
+func TestBundlesAndViews(t *testing.T) {
+	l := eventLog(t, 0, 700)
+	view := l.published(t)
+	dir := bundleDir(t.TempDir())
+	dir.write(t, l, 0)
+	x, y := openIndex(t, "", Options{}), openIndex(t, "", Options{})
+	if err := x.CatchUp(t.Context(), view.Checkpoint, view); err != nil {
+		t.Fatal(err)
+	}
+	for _, size := range []uint64{100, 512, 700} {
+		cp := l.checkpoint(int(size))
+		// The files are those of 700 entries: of an earlier size they are longer.
+		if err := y.CatchUp(t.Context(), cp, Bundles{longest{dir, 700}, size}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	same(t, "from bundles", answers(t, y), answers(t, x))
+	if err := y.CatchUp(t.Context(), eventLog(t, 0, 900).checkpoint(900), Bundles{dir, 900}); err == nil {
+		t.Error("bundles that are not there were read")
+	}
+	if y.Next() != 700 || y.Err() == nil {
+		t.Errorf("%d, %v", y.Next(), y.Err())
+	}
+}
+
+// longest reads the longest bundle that a log of a size has, as who serves
+// the files may.
+type longest struct {
+	bundleDir
+	size uint64
+}
+
+func (l longest) ReadEntryBundle(ctx context.Context, n uint64, _ uint8) ([]byte, error) {
+	return l.bundleDir.ReadEntryBundle(ctx, n, uint8(min(256, l.size-n*256)))
+}

@@ -29,3 +29,16 @@ func FuzzAnswer(f *testing.F) {
 		}
 	})
 }
+
+// FuzzContentRange reads where a part of an artifact belongs.
+func FuzzContentRange(f *testing.F) {
+	for _, s := range []string{"bytes 0-9/10", "bytes 5-9/*", "bytes */10", "bytes 9-5/10", "bytes 0-10/10", "bytes -1-5/10", "bytes 0-9223372036854775807/9223372036854775807", "octets 0-9/10", ""} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, field string) {
+		first, size, err := parseContentRange(field)
+		if err == nil && (first < 0 || size < -1 || (size >= 0 && first >= size)) {
+			t.Errorf("%q: from %d of %d", field, first, size)
+		}
+	})
+}

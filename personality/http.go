@@ -85,7 +85,7 @@ func (e *methodError) Error() string { return e.method + " is not possible here;
 func preflight(w http.ResponseWriter) {
 	h := w.Header()
 	h.Set("Access-Control-Allow-Methods", "GET, HEAD, POST, OPTIONS")
-	h.Set("Access-Control-Allow-Headers", "Content-Type, Accept, Prefer, Range, If-None-Match")
+	h.Set("Access-Control-Allow-Headers", "Content-Type, Accept, Prefer, Range, If-None-Match, Authorization")
 	h.Set("Access-Control-Max-Age", "86400")
 	w.WriteHeader(http.StatusNoContent)
 }

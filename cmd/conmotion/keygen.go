@@ -65,7 +65,7 @@ func (a *app) runKeygen(out, alg string) error {
 func createFile(path string, data []byte) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%s is there already, and a key is never replaced; choose another name", path)
+		return fmt.Errorf("%s is there already, and a secret is never replaced; choose another name", path)
 	}
 	if err != nil {
 		return err

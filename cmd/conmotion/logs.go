@@ -20,14 +20,18 @@ const readers = 8
 
 // connect makes a client of a service. Waits of a second and more are told.
 func (a *app) connect(service string, concurrency int) (*client.Client, error) {
-	return client.New(service, client.Options{
+	return client.New(service, a.clientOptions(concurrency))
+}
+
+func (a *app) clientOptions(concurrency int) client.Options {
+	return client.Options{
 		HTTP: httpClient(concurrency),
 		Waiting: func(wait time.Duration, why error) {
 			if wait >= time.Second && !errors.Is(why, client.ErrRunning) {
 				a.notice("waiting %v: %v", wait.Round(100*time.Millisecond), why)
 			}
 		},
-	})
+	}
 }
 
 // trust is whose Receipts count.

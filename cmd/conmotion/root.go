@@ -26,7 +26,7 @@ type app struct {
 // commands makes every command of the tool.
 func (a *app) commands() []*cobra.Command {
 	return []*cobra.Command{
-		a.keygen(), a.sign(), a.submit(), a.receipt(), a.verify(), a.inspect(), a.fsck(), a.audit(), a.policy(), a.bench(),
+		a.keygen(), a.sign(), a.submit(), a.receipt(), a.verify(), a.inspect(), a.fsck(), a.audit(), a.policy(), a.artifact(), a.bench(),
 	}
 }
 

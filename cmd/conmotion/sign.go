@@ -1,6 +1,8 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -13,6 +15,7 @@ import (
 type signFlags struct {
 	scitt.SignOptions
 	key, chain, iat, out string
+	store                storeFlags
 }
 
 func (a *app) sign() *cobra.Command {
@@ -21,7 +24,8 @@ func (a *app) sign() *cobra.Command {
 		Use: "sign --key FILE --sub SUBJECT --out FILE PAYLOAD", Short: "Sign a statement about a file",
 		Long: `Sign a file as a Signed Statement (RFC 9943). The file goes into the statement,
 which a log stores for everybody to read; with --hash only its SHA-256 does
-(RFC 9995), which is right for content that is large or private.
+(RFC 9995), which is right for content that is large or private. With --store it
+is first stored in an artifact storage, and its URL there is signed with it.
 
 The issuer is the did:jwk of the key unless --iss names another. With --x5chain
 the statement carries a certificate chain, the signer's certificate first, in
@@ -34,10 +38,13 @@ PAYLOAD is a file, or "-" for standard input.`,
   # only the hash of a large file
   conmotion sign --key issuer.pem --sub image --hash --location https://example.com/image.iso --out s.cose image.iso
 
+  # and store the file where the statement says that it is
+  conmotion sign --key issuer.pem --sub image --hash --store https://transparency.example --out s.cose image.iso
+
   # with a certificate chain
   conmotion sign --key signer.pem --x5chain chain.pem --iss https://vendor.example --sub image --out s.cose image.iso`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error { return a.runSign(f, args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error { return a.runSign(cmd.Context(), f, args[0]) },
 	}
 	fl := cmd.Flags()
 	fl.StringVar(&f.key, "key", "", "file with the private key, from keygen")
@@ -46,7 +53,8 @@ PAYLOAD is a file, or "-" for standard input.`,
 	fl.StringVar(&f.ContentType, "content-type", "", "media type of the payload")
 	fl.StringVar(&f.Type, "type", "", "media type of the statement itself (typ, RFC 9596)")
 	fl.BoolVar(&f.Hash, "hash", false, "sign the SHA-256 of the payload in place of the payload")
-	fl.StringVar(&f.Location, "location", "", "URL where the payload can be found; with --hash")
+	fl.StringVar(&f.Location, "location", "", "URL where the payload can be found; with --hash (default: where --store stores it)")
+	f.store.add(cmd, "store", "URL of a service that is to store the payload; with --hash")
 	fl.StringVar(&f.chain, "x5chain", "", "PEM file with the signer's certificate and those above it")
 	fl.StringVar(&f.iat, "iat", "now", `time of signing: "now", a time such as 2026-07-01T12:00:00Z, or "none"`)
 	fl.StringVar(&f.out, "out", "", `file for the statement, or "-"`)
@@ -54,7 +62,13 @@ PAYLOAD is a file, or "-" for standard input.`,
 	return cmd
 }
 
-func (a *app) runSign(f signFlags, path string) error {
+func (a *app) runSign(ctx context.Context, f signFlags, path string) error {
+	switch {
+	case f.store.url != "" && !f.Hash:
+		return usage(errors.New("--store needs --hash: without it the payload is in the statement"))
+	case f.store.tokenFile != "" && f.store.url == "":
+		return usage(errors.New("--token-file is for --store"))
+	}
 	pem, err := readFileFlag("key", f.key)
 	if err != nil {
 		return err
@@ -77,7 +91,13 @@ func (a *app) runSign(f signFlags, path string) error {
 			return usage(fmt.Errorf("--x5chain %s: %w", f.chain, err))
 		}
 	}
-	payload, err := a.readInput(path)
+	var payload []byte
+	var stored string
+	if f.store.url != "" {
+		payload, stored, err = a.storePayload(ctx, &f, path)
+	} else {
+		payload, err = a.readInput(path)
+	}
 	if err != nil {
 		return err
 	}
@@ -96,12 +116,20 @@ func (a *app) runSign(f signFlags, path string) error {
 	case f.out == "-":
 		a.notice("entry id %s", st.ID())
 	case a.json:
-		return a.printJSON(map[string]any{
+		info := map[string]any{
 			"file": f.out, "entry_id": st.ID().String(), "issuer": st.Issuer, "subject": st.Subject,
 			"algorithm": scitt.AlgorithmName(st.Algorithm), "hash_envelope": st.Envelope != nil,
-		})
+		}
+		if stored != "" {
+			info["artifact"], info["location"] = stored, f.Location
+		}
+		return a.printJSON(info)
 	default:
-		return a.printRows([][]string{{"wrote", f.out}, {"entry id", st.ID().String()}, {"issuer", st.Issuer}, {"subject", st.Subject}})
+		rows := [][]string{{"wrote", f.out}, {"entry id", st.ID().String()}, {"issuer", st.Issuer}, {"subject", st.Subject}}
+		if stored != "" {
+			rows = append(rows, []string{"payload", stored}, []string{"location", f.Location})
+		}
+		return a.printRows(rows)
 	}
 	return nil
 }

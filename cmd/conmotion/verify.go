@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/conmotion/conmotion/client"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -16,6 +17,8 @@ type verifyFlags struct {
 	log, static, keys                 string
 	payload, leaf, issuerKey, rootCAs string
 	receipts, vkeys                   []string
+	artifactStore                     storeFlags // --artifacts, which may be a directory too
+	fetch                             bool
 }
 
 func (a *app) verify() *cobra.Command {
@@ -39,12 +42,23 @@ that the statement was signed.
 
 Logs differ in what they hash for a statement: this project's log the statement
 itself (entry), some others its SHA-256 (digest). Both are tried unless --leaf
-says which.`,
+says which.
+
+A statement may sign only the hash of its content. The content is a file of
+yours, with --payload, or an artifact that is fetched and held to that hash:
+with --artifacts from an artifact storage, and with --fetch from the URL that
+the statement gives. --fetch is off unless asked for: the issuer chooses that
+URL, so that it learns who verifies, and when, and can have this machine send a
+GET request to any address that it reaches. It is sent only when the issuer's
+signature verifies, without a token, and no more than 5 GiB are read.`,
 		Example: `  conmotion verify --log http://127.0.0.1:8080 --payload README.md transparent.cose
 
   # offline, with saved keys
   curl -o scitt-keys.cbor http://127.0.0.1:8080/.well-known/scitt-keys
   conmotion verify --keys scitt-keys.cbor transparent.cose
+
+  # with the content behind a hash
+  conmotion verify --log https://transparency.example --artifacts https://transparency.example transparent.cose
 
   # a statement and its receipt in two files, made by another service
   conmotion verify --keys log-key.pub --issuer-key issuer-key.pub --leaf digest --receipt receipt.cose statement.cose`,
@@ -60,7 +74,10 @@ says which.`,
 	fl.StringVar(&f.issuerKey, "issuer-key", "", "file with the issuer's public key: PEM, JWK or COSE_Key")
 	fl.StringVar(&f.rootCAs, "roots", "", "PEM file with the trusted roots of x5chain")
 	fl.StringArrayVar(&f.receipts, "receipt", nil, "file with a receipt that the statement does not carry; once for each")
+	f.artifactStore.add(cmd, "artifacts", "fetch the content behind a hash: URL of a service, or directory of an artifact storage")
+	fl.BoolVar(&f.fetch, "fetch", false, "fetch the content behind a hash from the URL in the statement")
 	vkeyFlag(cmd, &f.vkeys)
+	cmd.MarkFlagsMutuallyExclusive("payload", "artifacts", "fetch")
 	cmd.MarkFlagsMutuallyExclusive("log", "static", "keys")
 	cmd.MarkFlagsMutuallyExclusive("log", "vkey")
 	cmd.MarkFlagsMutuallyExclusive("keys", "vkey")
@@ -95,9 +112,10 @@ type verifyReport struct {
 type verification struct {
 	*app
 	verifyFlags
-	files  *staticLog // with --static
-	roots  *x509.CertPool
-	report verifyReport
+	files     *staticLog        // with --static
+	artifacts *client.Artifacts // with --artifacts and a URL
+	roots     *x509.CertPool
+	report    verifyReport
 }
 
 func (a *app) runVerify(ctx context.Context, f verifyFlags, path string) error {
@@ -130,6 +148,9 @@ func (v *verification) run(ctx context.Context, data []byte) (verdict, err error
 	if err != nil {
 		return nil, err
 	}
+	if err := v.openArtifacts(); err != nil {
+		return nil, err
+	}
 	t, err := v.trust(ctx)
 	if err != nil {
 		return nil, err
@@ -158,7 +179,7 @@ func (v *verification) run(ctx context.Context, data []byte) (verdict, err error
 	v.describe(st)
 	v.signature(out)
 	v.chain(out)
-	if err := v.content(st); err != nil {
+	if err := v.content(ctx, out); err != nil {
 		return nil, err
 	}
 	for i, r := range out.Receipts {
@@ -282,10 +303,14 @@ func (v *verification) chain(out *scitt.Verification) {
 	v.found("x5chain", resultOK, "%s, valid at iat", leaf.Subject)
 }
 
-func (v *verification) content(st *scitt.Statement) error {
+func (v *verification) content(ctx context.Context, out *scitt.Verification) error {
+	st := out.Statement
+	if v.fetch || v.artifactStore.url != "" {
+		return v.fetched(ctx, out)
+	}
 	if v.payload == "" {
 		if st.Envelope != nil {
-			v.found("payload", resultNotChecked, "the statement signs a hash; give the content with --payload")
+			v.found("payload", resultNotChecked, "the statement signs a hash; give the content with --payload, or --artifacts")
 		} else {
 			v.found("payload", resultNotChecked, "it is in the statement; to compare it with a file give --payload")
 		}

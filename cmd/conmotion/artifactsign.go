@@ -1,0 +1,44 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/conmotion/conmotion/storage/artifact"
+)
+
+// storePayload stores what is to be signed, and gives it. The location that is
+// signed is where it is stored, unless another one was asked for.
+func (a *app) storePayload(ctx context.Context, f *signFlags, path string) (payload []byte, result string, err error) {
+	store, err := a.store(f.store, 1)
+	if err != nil {
+		return nil, "", err
+	}
+	p := a.progress()
+	defer p.done()
+	c, err := a.openContent(ctx, p, path)
+	if err != nil {
+		return nil, "", err
+	}
+	defer c.Close()
+	created, err := c.put(ctx, store)
+	if err != nil {
+		return nil, "", storeError(fmt.Errorf("nothing was signed: %w", err))
+	}
+	if payload, err = io.ReadAll(io.NewSectionReader(c.file, 0, c.size)); err != nil {
+		return nil, "", err
+	}
+	if artifact.Digest(sha256.Sum256(payload)) != c.digest {
+		return nil, "", errors.New("nothing was signed: the file changed after it was stored")
+	}
+	if f.Location == "" {
+		f.Location = store.URL(c.digest)
+	}
+	if !created {
+		return payload, resultThere, nil
+	}
+	return payload, resultStored, nil
+}

@@ -20,7 +20,7 @@ const (
 	Width     = 256
 	height    = 8 // levels of the Merkle tree in a tile
 	hashSize  = sha256.Size
-	cacheSize = 4096 // full tiles, 16 KiB each: the lowest tiles of a million entries
+	cacheSize = 2048 // full tiles, 16 KiB each: the lowest tiles of half a million entries
 )
 
 var hasher = scitt.TreeHasher{Hasher: rfc6962.DefaultHasher}

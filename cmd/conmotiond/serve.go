@@ -110,7 +110,7 @@ func (h atLeast) Enabled(ctx context.Context, level slog.Level) bool {
 // the heap is small, and as often as needed when it is not: the service
 // allocates much and keeps little. GOGC and GOMEMLIMIT win.
 func tuneMemory() {
-	const softLimit = 256 << 20
+	const softLimit = 224 << 20
 	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetGCPercent(400)
 		debug.SetMemoryLimit(softLimit)

@@ -87,7 +87,7 @@ func Open(ctx context.Context, path string) (x *Index, rebuilt bool, err error) 
 func open(ctx context.Context, path string) (*Index, error) {
 	// Durability is the log's business: after a crash the index may lack its
 	// last transactions, and follows the log again from where it is.
-	pragmas := url.Values{"_pragma": {"journal_mode(WAL)", "synchronous(NORMAL)", "busy_timeout(10000)", "cache_size(-16000)"}}
+	pragmas := url.Values{"_pragma": {"journal_mode(WAL)", "synchronous(NORMAL)", "busy_timeout(10000)", "cache_size(-6000)"}}
 	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+pragmas.Encode())
 	if err != nil {
 		return nil, fmt.Errorf("index: %w", err)

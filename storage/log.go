@@ -43,7 +43,7 @@ type Options struct {
 
 // Defaults, chosen by measurement: see docs/performance.md.
 const (
-	DefaultBatchMaxAge        = 20 * time.Millisecond
+	DefaultBatchMaxAge        = 10 * time.Millisecond
 	DefaultBatchMaxSize       = 1024
 	DefaultCheckpointInterval = 100 * time.Millisecond
 	DefaultPushback           = 4096

@@ -49,6 +49,20 @@ func (a *acknowledged) load(ctx context.Context, t *testing.T, p *process, worke
 	group.Wait()
 }
 
+// await waits until so much is acknowledged.
+func (a *acknowledged) await(t *testing.T, n int) {
+	for enough := false; !enough; {
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-t.Context().Done():
+			return
+		}
+		a.mu.Lock()
+		enough = len(a.receipts)+len(a.accepted) >= n
+		a.mu.Unlock()
+	}
+}
+
 func (a *acknowledged) again() string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -121,7 +135,8 @@ func TestKill(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var group sync.WaitGroup
 		group.Go(func() { a.load(ctx, t, p, 16) })
-		moment := time.Duration(100+rand.IntN(400)) * time.Millisecond
+		a.await(t, 10*(round+1)) // so that every life has promised something
+		moment := time.Duration(rand.IntN(400)) * time.Millisecond
 		select {
 		case <-time.After(moment):
 		case <-t.Context().Done():

@@ -1,0 +1,210 @@
+package monitor
+
+import (
+	"crypto"
+	"fmt"
+	"slices"
+	"unicode/utf8"
+
+	"github.com/conmotion/conmotion/scitt"
+)
+
+// FormatAcknowledgement names the format.
+const FormatAcknowledgement = "conmotion-acknowledgement/1"
+
+// Acknowledgement says that one's own asset is an instance of what a record in
+// another log is about. It has that record's Transparent Statement in it, so
+// that it can be verified when the other log is gone.
+type Acknowledgement struct {
+	Asset    string   // uid in the own inventory
+	Entry    EntryRef // the upstream record
+	Upstream []string // uids in the upstream's inventory, sorted
+	Note     string
+	// Transparent is the upstream's Transparent Statement.
+	Transparent []byte
+}
+
+type acknowledgementDocument struct {
+	Asset       string   `json:"asset"`
+	Entry       EntryRef `json:"entry"`
+	Format      string   `json:"format"`
+	Note        string   `json:"note,omitempty"`
+	Transparent []byte   `json:"transparent_statement"`
+	Upstream    []string `json:"upstream_assets"`
+}
+
+// NewAcknowledgement makes an acknowledgement of an upstream record after it
+// has verified its Transparent Statement. The content is the artifact where the
+// statement is a hash envelope. Upstream are those of the record's assets that
+// are meant; all when empty. Errors wrap those of scitt, ErrEvent, ErrOther or
+// ErrMalformed.
+func NewAcknowledgement(v *scitt.Verifier, transparent, content []byte, asset string, upstream []string, note string) (*Acknowledgement, error) {
+	a := &Acknowledgement{Asset: asset, Transparent: transparent, Upstream: slices.Clone(upstream), Note: note}
+	s, receipts, err := verifyTransparent(v, transparent)
+	if err != nil {
+		return nil, err
+	}
+	a.Entry = receipts[0]
+	event, err := upstreamEvent(s, content)
+	if err != nil {
+		return nil, err
+	}
+	if event == nil {
+		return nil, malformed("the upstream statement is a hash envelope: its artifact is needed")
+	}
+	if len(a.Upstream) == 0 {
+		a.Upstream = slices.Clone(event.Assets)
+	}
+	slices.Sort(a.Upstream)
+	if err := a.check(); err != nil {
+		return nil, err
+	}
+	return a, a.speaksOf(event)
+}
+
+// verifyTransparent verifies a Transparent Statement and says which entries
+// its verified Receipts make it.
+func verifyTransparent(v *scitt.Verifier, transparent []byte) (*scitt.Statement, []EntryRef, error) {
+	result, err := v.Verify(transparent)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := result.Err(); err != nil {
+		return nil, nil, err
+	}
+	var refs []EntryRef
+	for _, r := range result.Receipts {
+		if r.Err != nil || r.Receipt.Subject == "" {
+			continue
+		}
+		for _, p := range r.Receipt.Proofs {
+			refs = append(refs, EntryRef{result.Statement.ID().String(), p.Index, r.Receipt.Subject})
+		}
+	}
+	if len(refs) == 0 {
+		return nil, nil, malformed("no verified receipt names its log (CWT claim sub)")
+	}
+	return result.Statement, refs, nil
+}
+
+// upstreamEvent reads the event of an upstream record; nil when it is elsewhere.
+func upstreamEvent(s *scitt.Statement, content []byte) (*Event, error) {
+	if s.Envelope == nil {
+		content = s.Payload
+	} else if content == nil {
+		return nil, nil
+	} else if ok, err := s.PayloadMatches(content); err != nil {
+		return nil, err
+	} else if !ok {
+		return nil, malformed("the artifact is not what the upstream signed")
+	}
+	return ParseEvent(content)
+}
+
+func (a *Acknowledgement) check() error {
+	if _, err := a.Entry.check(); err != nil {
+		return err
+	}
+	if a.Asset == "" || len(a.Asset) > maxUID {
+		return malformed("the own asset's uid is empty or has more than %d bytes", maxUID)
+	}
+	if len(a.Upstream) == 0 || !ascending(a.Upstream) {
+		return malformed("the upstream's assets are none, or not in order, or one stands twice")
+	}
+	if !utf8.ValidString(a.Asset + a.Note) {
+		return malformed("a text is not UTF-8")
+	}
+	if len(a.Transparent) == 0 {
+		return malformed("there is no Transparent Statement")
+	}
+	return nil
+}
+
+// ascending says that no text is empty and each is larger than the one before.
+func ascending(list []string) bool {
+	last := ""
+	for _, s := range list {
+		if s <= last {
+			return false
+		}
+		last = s
+	}
+	return true
+}
+
+func (a *Acknowledgement) speaksOf(e *Event) error {
+	for _, uid := range a.Upstream {
+		if !slices.Contains(e.Assets, uid) {
+			return malformed("the upstream record is not about the asset %.80q", uid)
+		}
+	}
+	return nil
+}
+
+// ParseAcknowledgement reads a payload. It verifies nothing: see Verify.
+// Errors wrap ErrMalformed.
+func ParseAcknowledgement(payload []byte) (*Acknowledgement, error) {
+	var d acknowledgementDocument
+	if err := unmarshal(payload, &d); err != nil {
+		return nil, err
+	}
+	if d.Format != FormatAcknowledgement {
+		return nil, malformed("the format is %.80q, not %s", d.Format, FormatAcknowledgement)
+	}
+	a := &Acknowledgement{d.Asset, d.Entry, d.Upstream, d.Note, d.Transparent}
+	return a, a.check()
+}
+
+// Payload is the JSON in JCS form. Errors wrap ErrMalformed.
+func (a *Acknowledgement) Payload() ([]byte, error) {
+	if err := a.check(); err != nil {
+		return nil, err
+	}
+	return marshal(acknowledgementDocument{a.Asset, a.Entry, FormatAcknowledgement, a.Note, a.Transparent, a.Upstream})
+}
+
+// Verify verifies the upstream's Transparent Statement with the given keys, that it
+// is the entry that the acknowledgement names, and, when its content is inline
+// or given, that it is about the upstream's assets.
+func (a *Acknowledgement) Verify(v *scitt.Verifier, content []byte) error {
+	if err := verifyEmbedded(v, a.Transparent, a.Entry); err != nil {
+		return err
+	}
+	s, err := scitt.DecodeStatement(a.Transparent)
+	if err != nil {
+		return err
+	}
+	event, err := upstreamEvent(s, content)
+	if err != nil || event == nil {
+		return err
+	}
+	return a.speaksOf(event)
+}
+
+// verifyEmbedded verifies a Transparent Statement as that of an entry.
+func verifyEmbedded(v *scitt.Verifier, transparent []byte, entry EntryRef) error {
+	_, refs, err := verifyTransparent(v, transparent)
+	if err != nil {
+		return fmt.Errorf("the embedded Transparent Statement: %w", err)
+	}
+	if !slices.Contains(refs, entry) {
+		return fmt.Errorf("the embedded Transparent Statement: %w: it is entry %d of %q with id %s, and not what is named", scitt.ErrProof,
+			refs[0].Index, refs[0].Origin, refs[0].EntryID)
+	}
+	return nil
+}
+
+// Subject is the sub of the acknowledgement's statement.
+func (a *Acknowledgement) Subject() string { return "acknowledgement/" + a.Entry.EntryID }
+
+// Sign signs the acknowledgement. IssuedAt must be set; Subject, ContentType
+// and Type are set here. One that is too large for an entry can be signed as a
+// hash envelope (Hash).
+func (a *Acknowledgement) Sign(key crypto.Signer, o scitt.SignOptions) ([]byte, error) {
+	payload, err := a.Payload()
+	if err != nil {
+		return nil, err
+	}
+	o.Type, o.Subject = scitt.TypeAcknowledgement, a.Subject()
+	return signPayload(key, o, payload)
+}

@@ -1,0 +1,211 @@
+package monitor
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"errors"
+	"flag"
+	"fmt"
+	"iter"
+	mathrand "math/rand/v2"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/tiles"
+)
+
+// The target of the design is 1,000,000; go test -run none -bench Compare -benchtime 1x -records 1000000.
+var benchRecords = flag.Int("records", 100_000, "records in each log of the benchmark")
+
+// benchEvents are the events of one infrastructure: of ten, three create an
+// asset, four make or modify configurations, two modify assets and one deletes.
+// Of every hundred assets, a partial account leaves one out, and of every
+// hundred configurations it has one otherwise.
+func benchEvents(n int, partial bool) iter.Seq[object] {
+	return func(yield func(object) bool) {
+		for i, e := range allEvents(n) {
+			if uid := e["resources"].([]object)[0]["uid"].(string); partial && strings.HasSuffix(uid, "00") {
+				e = inventory(Modify, noon+int64(i)*100, "filler") // in its place
+			}
+			if data, ok := e["resources"].([]object)[0]["data"].(object); ok && partial && i%100 == 0 {
+				data["encrypted"] = false
+			}
+			if !yield(e) {
+				return
+			}
+		}
+	}
+}
+
+func allEvents(n int) iter.Seq2[int, object] {
+	return func(yield func(int, object) bool) {
+		rng := mathrand.New(mathrand.NewPCG(1, 1))
+		var alive []string
+		next := 0
+		uid := func() string { return alive[rng.IntN(len(alive))] }
+		for i := range n {
+			ms := noon + int64(i)*100
+			var e object
+			switch k := rng.IntN(10); {
+			case k < 3 || len(alive) < 10:
+				u := fmt.Sprintf("arn:cloud:compute:eu-central-1:340287110954:instance/i-%016d", next)
+				next++
+				alive = append(alive, u)
+				e = inventory(Create, ms, u)
+			case k < 7:
+				e = configured(Modify, ms, uid(), object{"image": "debian-13", "encrypted": true, "ports": []int{22, 443},
+					"revision": rng.IntN(3), "tags": object{"team": "retail", "stage": "prod"}})
+			case k < 9:
+				e = inventory(Modify, ms, uid())
+			default:
+				at := rng.IntN(len(alive))
+				e = inventory(Delete, ms, alive[at])
+				alive[at] = alive[len(alive)-1]
+				alive = alive[:len(alive)-1]
+			}
+			e["message"] = "a change that somebody describes in a sentence"
+			e["cloud"] = object{"provider": "Northwind Cloud", "region": "eu-central-1", "account": object{"uid": "340287110954"}}
+			if !yield(i, e) {
+				return
+			}
+		}
+	}
+}
+
+// benchLog is a log in files of ES256 records, the costliest kind to verify that is common.
+func benchLog(b *testing.B, typ string, n int, partial bool) (Log, Filter) {
+	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(b)
+	entries := make([][]byte, n)
+	type job struct {
+		i int
+		e object
+	}
+	jobs := make(chan job, 64)
+	var wg sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wg.Go(func() {
+			for j := range jobs {
+				e := j.e
+				o := scitt.SignOptions{Type: typ, IssuedAt: at(e["time"].(int64)), ContentType: ContentType}
+				kind, _, _ := parseCode(e["metadata"].(object)["event_code"].(string))
+				o.Subject = string(kind) + "/" + e["resources"].([]object)[0]["uid"].(string)
+				signed, err := scitt.SignStatement(key, o, encode(e))
+				if err != nil {
+					b.Error(err)
+					continue
+				}
+				entries[j.i] = signed
+			}
+		})
+	}
+	i := 0
+	for e := range benchEvents(n, partial) {
+		jobs <- job{i, e}
+		i++
+	}
+	close(jobs)
+	wg.Wait()
+	dir := b.TempDir()
+	cp := writeLog(typ, entries, func(path string, data []byte) {
+		path = filepath.Join(dir, path)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, data, 0o644)); err != nil {
+			b.Fatal(err)
+		}
+	})
+	view := must(tiles.NewTree(tiles.Dir(dir)).At(b.Context(), cp))(b)
+	return NewLog(view, nil, SelfCertified()), Filter{Types: []string{typ}}
+}
+
+// BenchmarkCompare replays and compares two logs from their tiles on disk,
+// with and without verifying every signature. It says how large the heap was
+// at most, and what a record costs in processor time.
+func BenchmarkCompare(b *testing.B) {
+	n := *benchRecords
+	reported, filter := benchLog(b, scitt.TypeRecord, n, true)
+	observed, filterO := benchLog(b, scitt.TypeObservation, n, false)
+	for _, verify := range []bool{true, false} {
+		b.Run(fmt.Sprintf("verify=%v", verify), func(b *testing.B) {
+			if !verify {
+				reported.Verify, observed.Verify = nil, nil
+			}
+			runtime.GC()
+			done, peak := make(chan struct{}), make(chan uint64)
+			go watch(done, peak)
+			begin := processorTime(b)
+			for b.Loop() {
+				end := at(noon + int64(n)*100 + minute)
+				c, err := Compare(b.Context(), Party{reported, filter, nil}, Party{observed, filterO, nil}, Interval{at(noon), end, 15 * time.Minute})
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.ReportMetric(float64(c.Metrics[Inventory].Union+c.Metrics[Configuration].Union), "objects")
+				b.ReportMetric(float64(len(c.Findings)), "findings")
+			}
+			b.ReportMetric(float64((processorTime(b)-begin).Microseconds())/float64(b.N*2*n), "cpu-us/record")
+			close(done)
+			b.ReportMetric(float64(<-peak)/1e6, "peak-MB")
+		})
+	}
+}
+
+// processorTime is what this process has used so far.
+func processorTime(b *testing.B) time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// watch looks at the heap until done, and then says the most it saw.
+func watch(done <-chan struct{}, peak chan<- uint64) {
+	var most uint64
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		most = max(most, m.HeapAlloc)
+		select {
+		case <-done:
+			peak <- most
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+// BenchmarkSaved saves a replay and reads it again.
+func BenchmarkSaved(b *testing.B) {
+	log, filter := benchLog(b, scitt.TypeRecord, *benchRecords, false)
+	r := NewReplay(filter, nil)
+	if err := r.Advance(b.Context(), log, log.Checkpoint.Size); err != nil {
+		b.Fatal(err)
+	}
+	var saved bytes.Buffer
+	b.Run("save", func(b *testing.B) {
+		for b.Loop() {
+			saved.Reset()
+			if err := r.Save(&saved); err != nil {
+				b.Fatal(err)
+			}
+			b.ReportMetric(float64(len(r.assets)+len(r.configs)), "objects")
+		}
+	})
+	b.Run("resume", func(b *testing.B) {
+		for b.Loop() {
+			if _, err := Resume(saved.Bytes()); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}

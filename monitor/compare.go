@@ -1,0 +1,377 @@
+package monitor
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"hash"
+	"maps"
+	"math/big"
+	"slices"
+	"time"
+)
+
+// Party is one side of a comparison: the records of one party in a log.
+type Party struct {
+	Log    Log
+	Filter Filter
+	// Since is a replay of the beginning of the log with the same filter, whose
+	// events are all older than the interval; nil reads the log from its start.
+	// It is used up.
+	Since *Replay
+}
+
+// Interval is the time that is compared, both ends included, in whole
+// milliseconds.
+type Interval struct {
+	From, To time.Time
+	// Grace is how long a report may take, and how far clocks may disagree.
+	Grace time.Duration
+}
+
+// maxGrace is far more than anybody grants.
+const maxGrace = 10 * 365 * 24 * time.Hour
+
+func (i Interval) check() error {
+	if i.From.UnixMilli() < 0 || i.To.Unix() > maxSeconds || !i.From.Before(i.To) || i.Grace < 0 || i.Grace > maxGrace {
+		return malformed("the interval must end after it begins, between 1970 and 9999, and the grace be from 0 to 10 years")
+	}
+	for _, ns := range []int64{int64(i.From.Nanosecond()), int64(i.To.Nanosecond()), int64(i.Grace)} {
+		if ns%int64(time.Millisecond) != 0 {
+			return malformed("the interval is not in whole milliseconds")
+		}
+	}
+	return nil
+}
+
+// FindingKind is how two parties' stories differ.
+type FindingKind string
+
+// The kinds of findings.
+const (
+	Missing FindingKind = "missing" // observed, and not reported within the grace
+	Phantom FindingKind = "phantom" // reported, and not observed
+	Drift   FindingKind = "drift"   // the configuration differed for longer than the grace
+	Late    FindingKind = "late"    // reported, after the grace
+)
+
+// Finding is one difference, with the entries that it rests on.
+type Finding struct {
+	From     string      `json:"from"` // the time that it is about, RFC 3339
+	Kind     FindingKind `json:"kind"`
+	LagMS    int64       `json:"lag_ms,omitempty"` // of a late one
+	Observed *EntryRef   `json:"observed,omitempty"`
+	// Paths are where the content of a drifting configuration differs, as JSON
+	// paths; PathsMore are left out.
+	Paths     []string  `json:"paths,omitempty"`
+	PathsMore int       `json:"paths_more,omitempty"`
+	Reported  *EntryRef `json:"reported,omitempty"`
+	To        string    `json:"to"`
+	UID       string    `json:"uid"`
+	What      Kind      `json:"what"`
+
+	drift *[2]uint64 // of Drift: the records of both sides, until they are read again
+}
+
+// Metrics are the numbers of one kind. Objects are assets or configurations,
+// counted when they were alive within the interval.
+type Metrics struct {
+	Drift    int `json:"drift"`
+	Late     int `json:"late"`
+	Missing  int `json:"missing"`
+	Observed int `json:"observed"`
+	Pending  int `json:"pending"` // not matched, and younger than the grace
+	Phantom  int `json:"phantom"`
+	Reported int `json:"reported"`
+	Union    int `json:"union"`
+	// Times that objects were alive, summed, in milliseconds, as decimal
+	// numbers: covered is the observed time that was also reported.
+	CoveredMS  string `json:"covered_ms"`
+	ObservedMS string `json:"observed_ms"`
+	ReportedMS string `json:"reported_ms"`
+	// Lags are the times from the first observation of a life that began in
+	// the interval to its report, or to the interval's end when it is missing.
+	LagCount    int    `json:"lag_count"`
+	LagLongest  int64  `json:"lag_longest_ms"`
+	LagMedian   int64  `json:"lag_median_ms"`
+	BasisSHA256 string `json:"basis_sha256"` // of the lines that name every entry that an object rests on
+}
+
+// Side is one side as it was compared.
+type Side struct {
+	Anomalies     []Anomaly          `json:"anomalies"`
+	AnomaliesMore uint64             `json:"anomalies_more"`
+	Checkpoint    checkpointDocument `json:"checkpoint"`
+	Issuers       []string           `json:"issuers"`
+	Types         []string           `json:"types"`
+}
+
+// Comparison is what comparing came to.
+type Comparison struct {
+	Reported, Observed Side
+	Interval           Interval
+	Metrics            map[Kind]*Metrics
+	Findings           []Finding // by kind of object, uid, kind of finding
+
+	verified bool // every signature
+	// The first objects of each kind that are missing, and that are not.
+	missing, present map[Kind][]basis
+}
+
+// basis is an object and the first record of each side about it.
+type basis struct {
+	uid                string
+	reported, observed *Ref
+}
+
+// Compare holds what one party reported against what another observed. Events
+// after the interval do not count; what the log got later about events within
+// it does. Presence is judged by the events' times, lateness by the iat of the
+// statements. It needs memory for what was alive in the interval.
+func Compare(ctx context.Context, reported, observed Party, in Interval) (*Comparison, error) {
+	if err := in.check(); err != nil {
+		return nil, err
+	}
+	c := &Comparison{Interval: in, Metrics: map[Kind]*Metrics{}, missing: map[Kind][]basis{}, present: map[Kind][]basis{}}
+	c.verified = reported.Log.Verify != nil && observed.Log.Verify != nil
+	var stories [2]map[Kind]map[string]*story
+	for i, side := range []struct {
+		name  string
+		party Party
+		out   *Side
+	}{{"reported", reported, &c.Reported}, {"observed", observed, &c.Observed}} {
+		s, err := side.party.tell(ctx, in, side.out)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", side.name, err)
+		}
+		stories[i] = s
+	}
+	for _, what := range []Kind{Configuration, Inventory} {
+		c.compare(what, stories[0][what], stories[1][what])
+	}
+	return c, c.explain(ctx, reported.Log, observed.Log)
+}
+
+// tell replays one side.
+func (p Party) tell(ctx context.Context, in Interval, out *Side) (map[Kind]map[string]*story, error) {
+	from := in.From.UnixMilli()
+	r := p.Since
+	if r == nil {
+		r = NewReplay(p.Filter, nil)
+	}
+	if f := p.Filter.normal(); !r.filter.equal(f) || r.until != nil || r.counts.Records > 0 && r.lastTime >= from {
+		return nil, fmt.Errorf("%w: it must have the same filter, no end, and only events before the interval", ErrResume)
+	}
+	to := in.To.UnixMilli()
+	r.until = &to
+	r.story = newRecorder(from)
+	r.story.seed(r)
+	if err := r.Advance(ctx, p.Log, p.Log.Checkpoint.Size); err != nil {
+		return nil, err
+	}
+	stories := r.story.stories
+	*out = Side{list(r.anomalies), r.anomaliesMore, newCheckpointDocument(&r.checkpoint), list(r.filter.Issuers), r.filter.Types}
+	*r = Replay{} // its inventory need not wait in memory for the other side's
+	return stories, nil
+}
+
+// comparing is the state of comparing one kind of objects.
+type comparing struct {
+	*Comparison
+	what            Kind
+	from, to, grace int64
+	metrics         *Metrics
+	lags            []int64
+	sums            [3]big.Int // covered, observed, reported
+	lines           hash.Hash
+}
+
+func (c *Comparison) compare(what Kind, reported, observed map[string]*story) {
+	p := &comparing{
+		Comparison: c, what: what, metrics: &Metrics{}, lines: sha256.New(),
+		from: c.Interval.From.UnixMilli(), to: c.Interval.To.UnixMilli(), grace: c.Interval.Grace.Milliseconds(),
+	}
+	uids := make([]string, 0, max(len(reported), len(observed)))
+	uids = slices.AppendSeq(uids, maps.Keys(reported))
+	for uid := range observed {
+		if reported[uid] == nil {
+			uids = append(uids, uid)
+		}
+	}
+	slices.Sort(uids)
+	for _, uid := range uids {
+		p.object(uid, reported[uid], observed[uid])
+	}
+	p.finish()
+	c.Metrics[what] = p.metrics
+}
+
+// object compares one asset or configuration.
+func (p *comparing) object(uid string, reportedStory, observedStory *story) {
+	reported, observed := reportedStory.within(p.from, p.to), observedStory.within(p.from, p.to)
+	if len(reported) == 0 && len(observed) == 0 {
+		return
+	}
+	m := p.metrics
+	b := basis{uid: uid}
+	m.Union++
+	if len(reported) > 0 {
+		m.Reported++
+		b.reported = &reported[0].first
+	}
+	if len(observed) > 0 {
+		m.Observed++
+		b.observed = &observed[0].first
+	}
+	missing, young := p.unmatched(observed, reported)
+	list := p.present
+	if missing != nil {
+		list = p.missing
+		m.Missing++
+		p.find(Finding{Kind: Missing, UID: uid}, missing.start, missing.end, nil, &missing.first)
+	}
+	phantom, youngToo := p.unmatched(reported, observed)
+	if phantom != nil {
+		m.Phantom++
+		p.find(Finding{Kind: Phantom, UID: uid}, phantom.start, phantom.end, &phantom.first, nil)
+	}
+	if missing == nil && phantom == nil && (young || youngToo) {
+		m.Pending++
+	}
+	p.lateness(uid, reported, observed)
+	if reportedStory != nil && observedStory != nil && p.what == Configuration {
+		p.drift(uid, reportedStory, observedStory)
+	}
+	p.cover(reported, observed)
+	p.line(b)
+	if len(list[p.what]) < maxEvidence {
+		list[p.what] = append(list[p.what], b)
+	}
+}
+
+// within are the lives in the interval, clipped to it.
+func (s *story) within(from, to int64) []life {
+	if s == nil {
+		return nil
+	}
+	var lives []life
+	for _, whole := range s.spans {
+		if part, ok := whole.clip(from, to); ok {
+			lives = append(lives, life{part, whole.start >= from})
+		}
+	}
+	return lives
+}
+
+// life is a span, clipped.
+type life struct {
+	span
+	begun bool // within the interval
+}
+
+// matches says that two lives overlap, or miss each other by no more than the
+// grace.
+func (l life) matches(other life, grace int64) bool {
+	return l.start-grace <= other.end && other.start-grace <= l.end
+}
+
+// unmatched is the first life that the other side has nothing for, and which
+// is old enough that it should; young tells that there is one that is not.
+func (p *comparing) unmatched(lives, others []life) (found *life, young bool) {
+	for i, l := range lives {
+		switch {
+		case slices.ContainsFunc(others, func(o life) bool { return l.matches(o, p.grace) }):
+		case l.start+p.grace > p.to:
+			young = true
+		case found == nil:
+			found = &lives[i]
+		}
+	}
+	return found, young
+}
+
+// lateness is how long the reports of lives that began in the interval took.
+func (p *comparing) lateness(uid string, reported, observed []life) {
+	var worst, when int64
+	var late [2]*Ref
+	for i, o := range observed {
+		if !o.begun {
+			continue
+		}
+		n := slices.IndexFunc(reported, func(r life) bool { return o.matches(r, p.grace) })
+		if n < 0 {
+			if o.start+p.grace <= p.to {
+				p.lags = append(p.lags, p.to-o.start)
+			}
+			continue
+		}
+		lag := max(0, reported[n].first.published()-o.start)
+		p.lags = append(p.lags, lag)
+		if lag > p.grace && lag > worst {
+			worst, when = lag, o.start
+			late = [2]*Ref{&reported[n].first, &observed[i].first}
+		}
+	}
+	if worst > 0 {
+		p.metrics.Late++
+		p.find(Finding{Kind: Late, UID: uid, LagMS: worst}, when, when+worst, late[0], late[1])
+	}
+}
+
+// cover adds the times.
+func (p *comparing) cover(reported, observed []life) {
+	var covered, seen, said int64
+	for _, o := range observed {
+		seen += o.end - o.start
+		for _, r := range reported {
+			covered += max(0, min(o.end, r.end)-max(o.start, r.start))
+		}
+	}
+	for _, r := range reported {
+		said += r.end - r.start
+	}
+	for i, ms := range [...]int64{covered, seen, said} {
+		p.sums[i].Add(&p.sums[i], big.NewInt(ms))
+	}
+}
+
+func (p *comparing) find(f Finding, from, to int64, reported, observed *Ref) {
+	f.What, f.From, f.To = p.what, timestamp(from), timestamp(to)
+	if reported != nil {
+		e := reported.entry(p.Comparison.Reported.Checkpoint.Origin)
+		f.Reported = &e
+	}
+	if observed != nil {
+		e := observed.entry(p.Comparison.Observed.Checkpoint.Origin)
+		f.Observed = &e
+	}
+	p.Findings = append(p.Findings, f)
+}
+
+// timestamp is RFC 3339 in UTC with milliseconds, in one spelling.
+func timestamp(ms int64) string { return time.UnixMilli(ms).UTC().Format(timeLayout) }
+
+const timeLayout = "2006-01-02T15:04:05.000Z"
+
+// line adds an object to the basis: "uid" reported observed, with the entry
+// ids or "-", and a line feed.
+func (p *comparing) line(b basis) {
+	id := func(r *Ref) string {
+		if r == nil {
+			return "-"
+		}
+		return r.ID.String()
+	}
+	fmt.Fprintf(p.lines, "%d:%s %s %s\n", len(b.uid), b.uid, id(b.reported), id(b.observed))
+}
+
+func (p *comparing) finish() {
+	m := p.metrics
+	m.CoveredMS, m.ObservedMS, m.ReportedMS = p.sums[0].String(), p.sums[1].String(), p.sums[2].String()
+	m.BasisSHA256 = fmt.Sprintf("%x", p.lines.Sum(nil))
+	slices.Sort(p.lags)
+	if n := len(p.lags); n > 0 {
+		m.LagCount, m.LagLongest = n, p.lags[n-1]
+		m.LagMedian = p.lags[(n-1)/2] + (p.lags[n/2]-p.lags[(n-1)/2])/2
+	}
+}

@@ -1,0 +1,67 @@
+package monitor
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"slices"
+)
+
+// FormatComparison names the format of a comparison.
+const FormatComparison = "conmotion-comparison/1"
+
+type intervalDocument struct {
+	From    string `json:"from"`
+	GraceMS int64  `json:"grace_ms"`
+	To      string `json:"to"`
+}
+
+func (i Interval) document() intervalDocument {
+	return intervalDocument{timestamp(i.From.UnixMilli()), i.Grace.Milliseconds(), timestamp(i.To.UnixMilli())}
+}
+
+// Write writes the comparison as a JSON document in JCS form.
+func (c *Comparison) Write(w io.Writer) error {
+	b := bufio.NewWriter(w)
+	e := &encoder{w: b}
+	e.text(`{"configuration":`)
+	e.canonical(c.Metrics[Configuration])
+	e.text(`,"findings":`)
+	each(e, slices.Values(c.Findings), func(f Finding) any { return f })
+	e.text(`,"format":`)
+	e.value(FormatComparison)
+	e.text(`,"interval":`)
+	e.value(c.Interval.document())
+	e.text(`,"inventory":`)
+	e.canonical(c.Metrics[Inventory])
+	e.text(`,"observed":`)
+	e.value(c.Observed)
+	e.text(`,"reported":`)
+	e.value(c.Reported)
+	e.text("}")
+	if e.err != nil {
+		return e.err
+	}
+	return b.Flush()
+}
+
+// canonical writes a value whose members do not stand in order.
+func (e *encoder) canonical(v any) {
+	if e.err != nil {
+		return
+	}
+	var data []byte
+	if data, e.err = marshal(v); e.err == nil {
+		_, e.err = e.w.Write(data)
+	}
+}
+
+// digest is the SHA-256 of the document, in lowercase hex.
+func (c *Comparison) digest() (string, error) {
+	h := sha256.New()
+	if err := c.Write(h); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("%x", h.Sum(nil)), nil
+}

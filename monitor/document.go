@@ -1,0 +1,365 @@
+package monitor
+
+import (
+	"bufio"
+	"bytes"
+	"cmp"
+	"encoding/hex"
+	"encoding/json"
+	"io"
+	"maps"
+	"slices"
+
+	"github.com/conmotion/conmotion/scitt"
+)
+
+// FormatReplay names the format of a replay, and of a saved one.
+const FormatReplay = "conmotion-replay/1"
+
+type refDocument struct {
+	EntryID string `json:"entry_id"`
+	Index   uint64 `json:"index"`
+	Issued  int64  `json:"issued"`
+	Time    int64  `json:"time"`
+}
+
+func (r Ref) document() refDocument { return refDocument{r.ID.String(), r.Index, r.Issued, r.Time} }
+
+func (d refDocument) ref() (Ref, error) {
+	id, err := scitt.ParseEntryID(d.EntryID)
+	return Ref{d.Index, id, d.Time, d.Issued}, err
+}
+
+type assetDocument struct {
+	Configurations []string    `json:"configurations"`
+	Created        refDocument `json:"created"`
+	Issuer         int         `json:"issuer"`
+	Last           refDocument `json:"last"`
+	UID            string      `json:"uid"`
+}
+
+type configDocument struct {
+	Assets  []string    `json:"assets"`
+	Created refDocument `json:"created"`
+	Issuer  int         `json:"issuer"`
+	Last    refDocument `json:"last"`
+	SHA256  string      `json:"sha256"`
+	UID     string      `json:"uid"`
+}
+
+type chainDocument struct {
+	Head   refDocument `json:"head"`
+	Issuer int         `json:"issuer"`
+	Name   string      `json:"name"`
+	Seq    uint64      `json:"seq"`
+}
+
+type graveDocument struct {
+	Entry     refDocument `json:"entry"`
+	UID       string      `json:"uid"`
+	What      Kind        `json:"what"`
+	WithAsset bool        `json:"with_asset"`
+}
+
+// checkpointDocument pins a log.
+type checkpointDocument struct {
+	Origin string `json:"origin"`
+	Root   string `json:"root"` // lowercase hex
+	Size   uint64 `json:"size"`
+}
+
+func newCheckpointDocument(c *scitt.Checkpoint) checkpointDocument {
+	return checkpointDocument{c.Origin, hex.EncodeToString(c.Root), c.Size}
+}
+
+func (d checkpointDocument) checkpoint() (*scitt.Checkpoint, error) {
+	root, err := hex.DecodeString(d.Root)
+	if err != nil || len(root) != 32 || hex.EncodeToString(root) != d.Root {
+		return nil, malformed("the root %.80q is not 64 lowercase hexadecimal characters", d.Root)
+	}
+	if d.Origin == "" || d.Size > maxInteger {
+		return nil, malformed("the checkpoint has no origin, or a size beyond 2^53-1")
+	}
+	return &scitt.Checkpoint{Origin: d.Origin, Size: d.Size, Root: root}, nil
+}
+
+// replayDocument is a replay as it is read back. State stands in saved ones.
+type replayDocument struct {
+	Anomalies      []Anomaly         `json:"anomalies"`
+	AnomaliesMore  uint64            `json:"anomalies_more"`
+	Assets         []assetDocument   `json:"assets"`
+	Configurations []configDocument  `json:"configurations"`
+	Counts         counts            `json:"counts"`
+	Entries        uint64            `json:"entries"`
+	Format         string            `json:"format"`
+	Issuers        []string          `json:"issuers"`
+	Origin         string            `json:"origin"`
+	Selected       selectionDocument `json:"selected"`
+	State          *stateDocument    `json:"state,omitempty"`
+}
+
+type selectionDocument struct {
+	Issuers []string `json:"issuers"`
+	Types   []string `json:"types"`
+	Until   *int64   `json:"until,omitempty"`
+}
+
+type stateDocument struct {
+	Chains     []chainDocument    `json:"chains"`
+	Checkpoint checkpointDocument `json:"checkpoint"`
+	Deleted    []graveDocument    `json:"deleted"`
+	LastTime   int64              `json:"last_time"`
+}
+
+// list makes the empty array of what would be null.
+func list[T any](l []T) []T {
+	if l == nil {
+		return []T{}
+	}
+	return l
+}
+
+// Write writes the replay as a JSON document in JCS form. It depends on the
+// entries that were read and on nothing else: neither on the log's growth since,
+// nor on where the replay was interrupted.
+func (r *Replay) Write(w io.Writer) error { return r.write(w, nil) }
+
+// Save writes the document with what Resume needs.
+func (r *Replay) Save(w io.Writer) error {
+	if r.checkpoint.Origin == "" {
+		return malformed("nothing has been read")
+	}
+	s := &stateDocument{Chains: []chainDocument{}, Deleted: []graveDocument{}, Checkpoint: newCheckpointDocument(&r.checkpoint), LastTime: r.lastTime}
+	for key, head := range r.chains {
+		s.Chains = append(s.Chains, chainDocument{head.document(), r.numbers[key.issuer], key.name, head.seq})
+	}
+	slices.SortFunc(s.Chains, func(a, b chainDocument) int {
+		return cmp.Or(cmp.Compare(a.Issuer, b.Issuer), cmp.Compare(a.Name, b.Name))
+	})
+	for _, g := range r.dead.list {
+		s.Deleted = append(s.Deleted, graveDocument{g.entry.document(), g.uid, g.what, g.withAsset})
+	}
+	return r.write(w, s)
+}
+
+// write writes the members in the order of their names, the long ones element
+// by element: a whole inventory is not held in memory a second time.
+func (r *Replay) write(w io.Writer, s *stateDocument) error {
+	b := bufio.NewWriter(w)
+	e := &encoder{w: b}
+	e.text(`{"anomalies":`)
+	each(e, slices.Values(r.anomalies), func(a Anomaly) any { return a })
+	e.text(`,"anomalies_more":`)
+	e.value(r.anomaliesMore)
+	e.text(`,"assets":`)
+	each(e, slices.Values(slices.Sorted(maps.Keys(r.assets))), func(uid string) any { return r.assetDocument(uid) })
+	e.text(`,"configurations":`)
+	each(e, slices.Values(slices.Sorted(maps.Keys(r.configs))), func(uid string) any { return r.configDocument(uid) })
+	for _, m := range []struct {
+		name string
+		v    any
+	}{
+		{"counts", r.counts}, {"entries", r.next}, {"format", FormatReplay}, {"issuers", list(r.issuers)}, {"origin", r.checkpoint.Origin},
+		{"selected", selectionDocument{list(r.filter.Issuers), r.filter.Types, r.until}},
+	} {
+		e.text(`,"` + m.name + `":`)
+		e.value(m.v)
+	}
+	if s != nil {
+		e.text(`,"state":`)
+		e.value(s)
+	}
+	e.text("}")
+	if e.err != nil {
+		return e.err
+	}
+	return b.Flush()
+}
+
+func (r *Replay) assetDocument(uid string) assetDocument {
+	a := r.assets[uid]
+	return assetDocument{list(r.configsOf(uid)), a.created.document(), a.issuer, a.last.document(), uid}
+}
+
+func (r *Replay) configDocument(uid string) configDocument {
+	c := r.configs[uid]
+	return configDocument{list(c.assetsOf(uid)), c.created.document(), c.issuer, c.last.document(), hex.EncodeToString(c.digest[:]), uid}
+}
+
+// encoder writes JCS pieces.
+type encoder struct {
+	w   *bufio.Writer
+	err error
+}
+
+func (e *encoder) text(s string) {
+	if e.err == nil {
+		_, e.err = e.w.WriteString(s)
+	}
+}
+
+func (e *encoder) value(v any) {
+	if e.err != nil {
+		return
+	}
+	var data []byte
+	data, e.err = json.Marshal(v)
+	// The members of this package's documents stand in order and their numbers
+	// are integers: what encoding/json does otherwise than JCS are escapes.
+	if e.err == nil && bytes.IndexByte(data, '\\') >= 0 {
+		data, e.err = canonical(data)
+	}
+	if e.err == nil {
+		_, e.err = e.w.Write(data)
+	}
+}
+
+func each[T any](e *encoder, items func(func(T) bool), document func(T) any) {
+	e.text("[")
+	first := true
+	for item := range items {
+		if !first {
+			e.text(",")
+		}
+		first = false
+		e.value(document(item))
+	}
+	e.text("]")
+}
+
+// Resume reads a saved replay. It can go on with [Replay.Advance].
+// Errors wrap ErrMalformed.
+func Resume(data []byte) (*Replay, error) {
+	var d replayDocument
+	if err := json.Unmarshal(data, &d); err != nil {
+		return nil, malformed("%w", err)
+	}
+	if d.Format != FormatReplay || d.State == nil {
+		return nil, malformed("this is not a saved replay of format %s", FormatReplay)
+	}
+	r, err := d.replay()
+	if err != nil {
+		return nil, err
+	}
+	// What was understood must be all that the document says, in its one
+	// spelling; and what it says twice it must say alike.
+	same := &comparer{rest: data}
+	if err := r.Save(same); err != nil {
+		return nil, err
+	}
+	if len(same.rest) > 0 {
+		return nil, errNotAsSaved
+	}
+	return r, nil
+}
+
+var errNotAsSaved = malformed("the saved replay was changed")
+
+// comparer is a writer that wants the bytes that it has.
+type comparer struct{ rest []byte }
+
+func (c *comparer) Write(p []byte) (int, error) {
+	if !bytes.HasPrefix(c.rest, p) {
+		return 0, errNotAsSaved
+	}
+	c.rest = c.rest[len(p):]
+	return len(p), nil
+}
+
+func (d *replayDocument) replay() (*Replay, error) {
+	r := NewReplay(Filter{d.Selected.Issuers, d.Selected.Types}, nil)
+	cp, err := d.State.Checkpoint.checkpoint()
+	if err != nil {
+		return nil, err
+	}
+	if d.Entries > cp.Size {
+		return nil, malformed("%d entries were read of a log with %d", d.Entries, cp.Size)
+	}
+	r.until, r.checkpoint, r.next = d.Selected.Until, *cp, d.Entries
+	r.anomalies, r.anomaliesMore, r.counts, r.lastTime = d.Anomalies, d.AnomaliesMore, d.Counts, d.State.LastTime
+	for _, issuer := range d.Issuers {
+		r.intern(issuer)
+	}
+	for _, a := range d.Anomalies {
+		if _, err := a.Entry.check(); err != nil || a.Entry.Index >= r.next || a.Entry.Origin != cp.Origin {
+			return nil, malformed("an anomaly is of entry %d of %.80q", a.Entry.Index, a.Entry.Origin)
+		}
+	}
+	for _, fill := range []func(*Replay) error{d.readConfigs, d.readAssets, d.readChains, d.readDeleted} {
+		if err := fill(r); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}
+
+func (r *Replay) known(issuer int, refs ...refDocument) ([]Ref, error) {
+	if issuer < 0 || issuer >= len(r.issuers) {
+		return nil, malformed("there is no issuer %d", issuer)
+	}
+	out := make([]Ref, len(refs))
+	for i, d := range refs {
+		var err error
+		if out[i], err = d.ref(); err != nil {
+			return nil, malformed("%w", err)
+		}
+		if d.Index >= r.next {
+			return nil, malformed("entry %d has not been read", d.Index)
+		}
+	}
+	return out, nil
+}
+
+func (d *replayDocument) readAssets(r *Replay) error {
+	for _, a := range d.Assets {
+		refs, err := r.known(a.Issuer, a.Created, a.Last)
+		if err != nil {
+			return err
+		}
+		r.assets[a.UID] = &asset{refs[0], refs[1], a.Issuer}
+	}
+	return nil
+}
+
+func (d *replayDocument) readConfigs(r *Replay) error {
+	for _, c := range d.Configurations {
+		refs, err := r.known(c.Issuer, c.Created, c.Last)
+		if err != nil {
+			return err
+		}
+		f := &configuration{created: refs[0], last: refs[1], issuer: c.Issuer, own: len(c.Assets) == 1 && c.Assets[0] == c.UID}
+		if n, err := hex.Decode(f.digest[:], []byte(c.SHA256[:min(len(c.SHA256), 64)])); err != nil || n != len(f.digest) {
+			return malformed("sha256 of the configuration %.80q", c.UID)
+		}
+		if !f.own {
+			f.assets = c.Assets
+			for _, a := range c.Assets {
+				r.link(a, c.UID)
+			}
+		}
+		r.configs[c.UID] = f
+	}
+	return nil
+}
+
+func (d *replayDocument) readChains(r *Replay) error {
+	for _, c := range d.State.Chains {
+		refs, err := r.known(c.Issuer, c.Head)
+		if err != nil {
+			return err
+		}
+		r.chains[chainKey{r.issuers[c.Issuer], c.Name}] = chainHead{refs[0], c.Seq}
+	}
+	return nil
+}
+
+func (d *replayDocument) readDeleted(r *Replay) error {
+	for _, g := range d.State.Deleted {
+		ref, err := g.Entry.ref()
+		if err != nil {
+			return malformed("%w", err)
+		}
+		r.dead.bury(graveKey{g.What, g.UID}, ref, g.WithAsset)
+	}
+	return nil
+}

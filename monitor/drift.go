@@ -1,0 +1,157 @@
+package monitor
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/conmotion/conmotion/scitt"
+)
+
+// piece is a time in which a configuration stayed as one version.
+type piece struct {
+	start, end int64
+	version    version
+}
+
+// pieces cuts a configuration's story into what it was when, in the interval.
+func (s *story) pieces(from, to int64) []piece {
+	var out []piece
+	for _, life := range s.within(from, to) {
+		for i, v := range s.versions {
+			end := life.end
+			if i+1 < len(s.versions) {
+				end = min(end, s.versions[i+1].start)
+			}
+			if start := max(life.start, v.start); start < end {
+				out = append(out, piece{start, end, v})
+			}
+		}
+	}
+	return out
+}
+
+// drift finds the last run of time, longer than the grace, in which both sides
+// have a configuration and its contents differ.
+func (p *comparing) drift(uid string, reported, observed *story) {
+	var run, found struct {
+		start, end int64
+		last       [2]version
+	}
+	theirs, ours := reported.pieces(p.from, p.to), observed.pieces(p.from, p.to)
+	for i, j := 0, 0; i < len(theirs) && j < len(ours); {
+		a, b := theirs[i], ours[j]
+		start, end := max(a.start, b.start), min(a.end, b.end)
+		if start < end {
+			switch {
+			case a.version.digest == b.version.digest:
+				run.start, run.end = 0, 0
+			case run.end == start && run.end != 0:
+				run.end, run.last = end, [2]version{a.version, b.version}
+			default:
+				run.start, run.end, run.last = start, end, [2]version{a.version, b.version}
+			}
+			if run.end-run.start > p.grace {
+				found = run
+			}
+		}
+		if a.end <= b.end {
+			i++
+		} else {
+			j++
+		}
+	}
+	if found.end-found.start <= p.grace {
+		return
+	}
+	p.metrics.Drift++
+	p.find(Finding{Kind: Drift, UID: uid, drift: &[2]uint64{found.last[0].by, found.last[1].by}}, found.start, found.end, nil, nil)
+}
+
+// maxContents is how many drifting configurations are explained at a time:
+// their contents are held in memory.
+const maxContents = 1 << 16
+
+// explain reads the contents of drifting configurations again and lists where
+// they differ, and puts the findings in order.
+func (c *Comparison) explain(ctx context.Context, reported, observed Log) error {
+	slices.SortFunc(c.Findings, func(a, b Finding) int {
+		return cmp.Or(cmp.Compare(a.What, b.What), cmp.Compare(a.UID, b.UID), cmp.Compare(a.Kind, b.Kind))
+	})
+	var drifting []*Finding
+	for i := range c.Findings {
+		if c.Findings[i].drift != nil {
+			drifting = append(drifting, &c.Findings[i])
+		}
+	}
+	for some := range slices.Chunk(drifting, maxContents) {
+		var contents [2]map[contentKey]content
+		for side, log := range []Log{reported, observed} {
+			wanted := map[uint64][]string{}
+			for _, f := range some {
+				at := f.drift[side]
+				wanted[at] = append(wanted[at], f.UID)
+			}
+			var err error
+			if contents[side], err = readContents(ctx, log, wanted); err != nil {
+				return err
+			}
+		}
+		for _, f := range some {
+			a := contents[0][contentKey{f.drift[0], f.UID}]
+			b := contents[1][contentKey{f.drift[1], f.UID}]
+			f.Reported, f.Observed = a.entry, b.entry
+			f.Paths, f.PathsMore = differences(a.json, b.json)
+		}
+	}
+	return nil
+}
+
+// contentKey is a configuration in the record at an index.
+type contentKey struct {
+	index uint64
+	uid   string
+}
+
+// content is what the record says of the configuration.
+type content struct {
+	entry *EntryRef
+	json  []byte
+}
+
+// readContents reads configurations again from the records that have them.
+func readContents(ctx context.Context, log Log, wanted map[uint64][]string) (map[contentKey]content, error) {
+	out := map[contentKey]content{}
+	indices := slices.Sorted(maps.Keys(wanted))
+	for len(indices) > 0 {
+		// One read for those that are in the same bundle.
+		n := 1
+		for n < len(indices) && indices[n]/batch == indices[0]/batch {
+			n++
+		}
+		here := indices[:n]
+		indices = indices[n:]
+		for e, err := range log.Source.Entries(ctx, here[0], here[n-1]+1) {
+			if err != nil {
+				return nil, err
+			}
+			uids := wanted[e.Index]
+			if uids == nil {
+				continue
+			}
+			event, err := log.event(ctx, e)
+			if err != nil {
+				return nil, fmt.Errorf("entry %d: %w", e.Index, err)
+			}
+			entry := Ref{Index: e.Index, ID: scitt.NewEntryID(e.Data)}.entry(log.Checkpoint.Origin)
+			for _, f := range event.Configurations {
+				if slices.Contains(uids, f.UID) {
+					out[contentKey{e.Index, f.UID}] = content{&entry, f.Content}
+				}
+			}
+		}
+	}
+	return out, nil
+}

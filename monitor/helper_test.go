@@ -1,0 +1,266 @@
+package monitor
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/tiles"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// noon is 2026-01-01T12:00:00Z in milliseconds.
+const noon = int64(1_767_268_800_000)
+
+func at(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
+
+func must[T any](v T, err error) func(testing.TB) T {
+	return func(t testing.TB) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+// testKey is an Ed25519 key: its signatures are the same every time.
+func testKey(name string) crypto.Signer {
+	seed := sha256.Sum256([]byte(name))
+	return ed25519.NewKeyFromSeed(seed[:])
+}
+
+// files are the static files of a log in memory.
+type files map[string][]byte
+
+func (f files) Get(ctx context.Context, path string) ([]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if data, ok := f[path]; ok {
+		return data, nil
+	}
+	return nil, fmt.Errorf("%s: %w", path, fs.ErrNotExist)
+}
+
+// staticLog writes the tiles of a log with these entries and gives a view of it.
+func staticLog(t testing.TB, origin string, entries [][]byte) *tiles.View {
+	t.Helper()
+	f := files{}
+	cp := writeLog(origin, entries, func(path string, data []byte) { f[path] = data })
+	return must(tiles.NewTree(f).At(t.Context(), cp))(t)
+}
+
+// writeLog writes the tiles of a log with these entries.
+func writeLog(origin string, entries [][]byte, write func(path string, data []byte)) *scitt.Checkpoint {
+	var level [][]byte
+	for i, e := range entries {
+		level = append(level, scitt.LeafHash(e))
+		if n := i % tiles.Width; n == tiles.Width-1 || i == len(entries)-1 {
+			var bundle []byte
+			for _, e := range entries[i-n : i+1] {
+				bundle = append(binary.BigEndian.AppendUint16(bundle, uint16(len(e))), e...)
+			}
+			write(tiles.BundlePath(uint64(i/tiles.Width), n+1), bundle)
+		}
+	}
+	root := merkle(level)
+	for l := 0; len(level) > 0; l++ {
+		var above [][]byte
+		for i := 0; i < len(level); i += tiles.Width {
+			tile := level[i:min(i+tiles.Width, len(level))]
+			write(tiles.TilePath(l, uint64(i/tiles.Width), len(tile)), bytes.Join(tile, nil))
+			if len(tile) == tiles.Width {
+				above = append(above, merkle(tile))
+			}
+		}
+		level = above
+	}
+	return &scitt.Checkpoint{Origin: origin, Size: uint64(len(entries)), Root: root}
+}
+
+// merkle is the Merkle tree hash of RFC 9162 section 2.1.1.
+func merkle(leaves [][]byte) []byte {
+	switch len(leaves) {
+	case 0:
+		sum := sha256.Sum256(nil)
+		return sum[:]
+	case 1:
+		return leaves[0]
+	}
+	k := 1
+	for 2*k < len(leaves) {
+		k *= 2
+	}
+	sum := sha256.Sum256(bytes.Join([][]byte{{1}, merkle(leaves[:k]), merkle(leaves[k:])}, nil))
+	return sum[:]
+}
+
+// blobs are artifacts.
+type blobs map[[sha256.Size]byte][]byte
+
+func (b blobs) Artifact(_ context.Context, digest [sha256.Size]byte) ([]byte, error) {
+	if data, ok := b[digest]; ok {
+		return data, nil
+	}
+	return nil, fmt.Errorf("%x: %w", digest, fs.ErrNotExist)
+}
+
+// party is a provider or an auditor with a log.
+type party struct {
+	t       testing.TB
+	key     crypto.Signer
+	typ     string
+	entries [][]byte
+	heads   map[Kind]*Head
+	blobs   blobs
+	hash    bool // sign hashes
+}
+
+func newParty(t testing.TB, name, typ string) *party {
+	return &party{t: t, key: testKey(name), typ: typ, heads: map[Kind]*Head{}, blobs: blobs{}}
+}
+
+func (p *party) issuer() string { return must(scitt.DIDJWK(p.key.Public()))(p.t) }
+
+func (p *party) add(statement []byte) *scitt.Statement {
+	p.t.Helper()
+	s := must(scitt.ParseStatement(statement))(p.t)
+	p.entries = append(p.entries, s.Entry())
+	return s
+}
+
+// record registers an event, a moment after it happened unless issued is given.
+func (p *party) record(event object, issued ...int64) *scitt.Statement {
+	p.t.Helper()
+	code := event["metadata"].(object)["event_code"].(string)
+	kind, action, _ := parseCode(code)
+	r := must(NewRecord(encode(event), kind, action))(p.t)
+	when := event["time"].(int64)
+	if len(issued) > 0 {
+		when = issued[0]
+	}
+	o := scitt.SignOptions{Type: p.typ, IssuedAt: at(when), Chain: Next(string(kind), p.heads[kind]), Hash: p.hash}
+	s := p.add(must(r.Sign(p.key, o))(p.t))
+	p.heads[kind] = &Head{o.Chain.Seq, s.ID()}
+	if p.hash {
+		p.blobs[sha256.Sum256(r.Payload)] = r.Payload
+	}
+	return s
+}
+
+func (p *party) log() Log {
+	return NewLog(staticLog(p.t, p.origin(), p.entries), p.blobs, SelfCertified())
+}
+
+func (p *party) origin() string {
+	if p.typ == scitt.TypeObservation {
+		return "log.auditor.example"
+	}
+	return "log.provider.example"
+}
+
+func (p *party) side() Party { return Party{Log: p.log(), Filter: Filter{Types: []string{p.typ}}} }
+
+func (p *party) replay(until *time.Time) *Replay {
+	p.t.Helper()
+	r := NewReplay(p.side().Filter, until)
+	if err := r.Advance(p.t.Context(), p.log(), 1<<40); err != nil {
+		p.t.Fatal(err)
+	}
+	return r
+}
+
+func encode(v any) []byte {
+	data, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // test data
+	}
+	return data
+}
+
+// event is a valid event of a class, without what it is about.
+func event(class, activity int, code string, ms int64) object {
+	return object{
+		"class_uid": class, "category_uid": class / 1000, "activity_id": activity, "type_uid": class*100 + activity,
+		"severity_id": 1, "time": ms,
+		"metadata": object{"version": "1.5.0", "event_code": code, "product": object{"name": "test", "vendor_name": "test"}},
+	}
+}
+
+// inventory is an event of class 5023 about assets.
+func inventory(action Action, ms int64, uids ...string) object {
+	e := event(ClassCloudInventory, 1, eventCode(Inventory, action), ms)
+	var resources []object
+	for _, uid := range uids {
+		resources = append(resources, object{"uid": uid, "name": "instance " + uid})
+	}
+	e["resources"] = resources
+	return e
+}
+
+// configured is an event of class 5023 about the own configuration of an asset.
+func configured(action Action, ms int64, uid string, data any) object {
+	e := event(ClassCloudInventory, 1, eventCode(Configuration, action), ms)
+	e["resources"] = []object{{"uid": uid, "data": data}}
+	return e
+}
+
+// shared is an event of class 5023 about the configuration of several assets.
+func shared(action Action, ms int64, config string, content any, uids ...string) object {
+	e := inventory(action, ms, uids...)
+	e["metadata"].(object)["event_code"] = eventCode(Configuration, action)
+	e["unmapped"] = object{"conmotion": object{"configuration": object{"uid": config, "content": content}}}
+	return e
+}
+
+// golden compares with a file in testdata.
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	var pretty bytes.Buffer
+	if err := json.Indent(&pretty, got, "", " "); err != nil {
+		t.Fatal(err)
+	}
+	pretty.WriteByte('\n')
+	if *update {
+		if err := os.MkdirAll("testdata", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, pretty.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := must(os.ReadFile(path))(t)
+	if !bytes.Equal(want, pretty.Bytes()) {
+		paths, _ := differences(want, got)
+		t.Errorf("%s differs at %v; run with -update if that is meant", path, paths)
+	}
+	if again := must(canonical(got))(t); !bytes.Equal(got, again) {
+		t.Errorf("%s is not in JCS form", name)
+	}
+}
+
+// bytesOf is what a method such as Replay.Write writes.
+func bytesOf(t testing.TB, write func(io.Writer) error) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := write(&b); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}

@@ -1,0 +1,206 @@
+package monitor
+
+import (
+	"cmp"
+	"context"
+	"encoding/hex"
+	"io"
+	"maps"
+	"slices"
+)
+
+// FormatHistory and FormatDifference name formats.
+const (
+	FormatHistory    = "conmotion-history/1"
+	FormatDifference = "conmotion-difference/1"
+)
+
+// Step is one record of an asset's history.
+type Step struct {
+	Action         Action      `json:"action"`
+	Configurations []string    `json:"configurations"` // uids of those of the asset that the record is about
+	Entry          refDocument `json:"entry"`
+	Issuer         string      `json:"issuer"`
+	What           Kind        `json:"what"`
+}
+
+// History is every record about one asset, its configurations included, in the
+// log's order.
+type History struct {
+	Format string `json:"format"`
+	Origin string `json:"origin"`
+	Steps  []Step `json:"steps"`
+	UID    string `json:"uid"`
+}
+
+// HistoryOf reads the history of an asset from the entries before index to.
+// The deletion of a shared configuration need not name its assets: it is found
+// when the asset had it.
+func HistoryOf(ctx context.Context, log Log, f Filter, uid string, to uint64) (*History, error) {
+	h := &History{FormatHistory, log.Checkpoint.Origin, []Step{}, uid}
+	has := map[string]bool{} // configurations that the asset has
+	for rec, err := range records(ctx, log, f.normal(), 0, min(to, log.Checkpoint.Size)) {
+		if err != nil {
+			return nil, err
+		}
+		e := rec.event
+		if e == nil {
+			continue
+		}
+		s := Step{e.Action, []string{}, rec.document(), rec.issuer, e.Kind}
+		for _, c := range e.Configurations {
+			if now := slices.Contains(c.Assets, uid); now || has[c.UID] {
+				s.Configurations = append(s.Configurations, c.UID)
+				has[c.UID] = now && e.Action != Delete
+			}
+		}
+		if e.Kind == Inventory && slices.Contains(e.Assets, uid) || len(s.Configurations) > 0 {
+			h.Steps = append(h.Steps, s)
+			if e.Kind == Inventory && e.Action == Delete {
+				clear(has)
+			}
+		}
+	}
+	return h, nil
+}
+
+// Write writes the history as a JSON document in JCS form.
+func (h *History) Write(w io.Writer) error { return writeDocument(w, h) }
+
+func writeDocument(w io.Writer, v any) error {
+	data, err := marshal(v)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(data)
+	return err
+}
+
+// Change is how an asset or a configuration differs between two replays.
+type Change struct {
+	After  *refDocument `json:"after,omitempty"`  // its last record then; not there when it is not alive
+	Before *refDocument `json:"before,omitempty"` // its last record before
+	// Content is whether a configuration's content changed, Links whether the
+	// assets of a configuration, or the configurations of an asset, did.
+	Content bool   `json:"content"`
+	Links   bool   `json:"links"`
+	UID     string `json:"uid"`
+	What    Kind   `json:"what"`
+}
+
+// Difference is how two replays of one party differ.
+type Difference struct {
+	Changes []Change `json:"changes"` // by kind of object and uid
+	Format  string   `json:"format"`
+	Origin  string   `json:"origin"`
+}
+
+// Diff lists what differs between two replays of the same log and filter.
+func Diff(before, after *Replay) (*Difference, error) {
+	if before.checkpoint.Origin != after.checkpoint.Origin || !before.filter.equal(after.filter) {
+		return nil, malformed("the replays are of different logs or parties")
+	}
+	d := &Difference{[]Change{}, FormatDifference, after.checkpoint.Origin}
+	uids := func(a, b []string) []string {
+		a = append(a, b...)
+		slices.Sort(a)
+		return slices.Compact(a)
+	}
+	for _, uid := range uids(slices.Collect(maps.Keys(before.configs)), slices.Collect(maps.Keys(after.configs))) {
+		c := Change{UID: uid, What: Configuration}
+		x, y := before.configs[uid], after.configs[uid]
+		if x != nil {
+			c.Before = pointer(x.last.document())
+		}
+		if y != nil {
+			c.After = pointer(y.last.document())
+		}
+		c.Content = x == nil || y == nil || x.digest != y.digest
+		c.Links = x == nil || y == nil || !slices.Equal(x.assetsOf(uid), y.assetsOf(uid))
+		d.add(c)
+	}
+	for _, uid := range uids(slices.Collect(maps.Keys(before.assets)), slices.Collect(maps.Keys(after.assets))) {
+		c := Change{UID: uid, What: Inventory}
+		x, y := before.assets[uid], after.assets[uid]
+		if x != nil {
+			c.Before = pointer(x.last.document())
+		}
+		if y != nil {
+			c.After = pointer(y.last.document())
+		}
+		c.Links = !slices.Equal(before.configsOf(uid), after.configsOf(uid))
+		d.add(c)
+	}
+	return d, nil
+}
+
+func pointer[T any](v T) *T { return &v }
+
+func (d *Difference) add(c Change) {
+	if c.Before == nil || c.After == nil || *c.Before != *c.After || c.Content || c.Links {
+		d.Changes = append(d.Changes, c)
+	}
+}
+
+// Write writes the difference as a JSON document in JCS form.
+func (d *Difference) Write(w io.Writer) error { return writeDocument(w, d) }
+
+// Asset is an asset of a replay.
+type Asset struct {
+	UID            string
+	Issuer         string // of the last record
+	Created, Last  Ref    // the records that began its present life, and the last one
+	Configurations []string
+}
+
+// Assets are the assets that are alive, by uid.
+func (r *Replay) Assets() []Asset {
+	out := make([]Asset, 0, len(r.assets))
+	for uid, a := range r.assets {
+		out = append(out, Asset{uid, r.issuers[a.issuer], a.created, a.last, r.configsOf(uid)})
+	}
+	slices.SortFunc(out, func(a, b Asset) int { return cmp.Compare(a.UID, b.UID) })
+	return out
+}
+
+// Asset is one asset that is alive.
+func (r *Replay) Asset(uid string) (Asset, bool) {
+	a := r.assets[uid]
+	if a == nil {
+		return Asset{}, false
+	}
+	return Asset{uid, r.issuers[a.issuer], a.created, a.last, r.configsOf(uid)}, true
+}
+
+// ConfigurationState is a configuration of a replay.
+type ConfigurationState struct {
+	UID           string
+	Issuer        string // of the last record
+	Created, Last Ref
+	SHA256        string // of the content in JCS form
+	Assets        []string
+}
+
+// Configurations are the configurations that are alive, by uid.
+func (r *Replay) Configurations() []ConfigurationState {
+	out := make([]ConfigurationState, 0, len(r.configs))
+	for uid, c := range r.configs {
+		out = append(out, ConfigurationState{uid, r.issuers[c.issuer], c.created, c.last, hex.EncodeToString(c.digest[:]), slices.Clone(c.assetsOf(uid))})
+	}
+	slices.SortFunc(out, func(a, b ConfigurationState) int { return cmp.Compare(a.UID, b.UID) })
+	return out
+}
+
+// Anomalies are the first anomalies that were found, and how many there are more.
+func (r *Replay) Anomalies() (list []Anomaly, more uint64) {
+	return slices.Clone(r.anomalies), r.anomaliesMore
+}
+
+// Head is the last record of a chain of the issuer, nil when there is none.
+func (r *Replay) Head(issuer, name string) (*Head, Ref) {
+	h, ok := r.chains[chainKey{issuer, name}]
+	if !ok {
+		return nil, Ref{}
+	}
+	return &Head{h.seq, h.ID}, h.Ref
+}

@@ -1,0 +1,54 @@
+package importer
+
+import (
+	"bytes"
+	"testing"
+)
+
+// BenchmarkConvert measures the formats, checks of every event included.
+func BenchmarkConvert(b *testing.B) {
+	const n = 1000
+	for _, bb := range []struct {
+		name string
+		c    converter
+		in   []byte
+		o    Options
+	}{
+		{"AWSConfig", AWSConfig, awsSnapshot(n), Options{}},
+		{"GCPAssets", GCPAssets, gcpExport(n), Options{}},
+		{"Prowler", Prowler, prowlerFile(n), Options{}},
+		{"ProwlerInventory", Prowler, prowlerFile(n), Options{Inventory: true}},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			b.SetBytes(int64(len(bb.in)))
+			b.ReportAllocs()
+			events := 0
+			for b.Loop() {
+				for _, err := range bb.c(bytes.NewReader(bb.in), bb.o) {
+					if err != nil {
+						b.Fatal(err)
+					}
+					events++
+				}
+			}
+			b.ReportMetric(n*float64(b.N)/b.Elapsed().Seconds(), "items/s")
+			b.ReportMetric(float64(events)/b.Elapsed().Seconds(), "events/s")
+		})
+	}
+}
+
+// BenchmarkSplit measures the division into items alone.
+func BenchmarkSplit(b *testing.B) {
+	in := awsSnapshot(1000)
+	b.SetBytes(int64(len(in)))
+	for b.Loop() {
+		s := newSplitter(bytes.NewReader(in), DefaultMaxItem, []string{"configurationItems"})
+		n := 0
+		for _, _, err := s.next(); err == nil; _, _, err = s.next() {
+			n++
+		}
+		if n != 1000 {
+			b.Fatal(n)
+		}
+	}
+}

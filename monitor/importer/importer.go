@@ -1,0 +1,184 @@
+// Package importer turns real exports into OCSF 1.5.0 events: AWS Config's configuration items, Google Cloud Asset
+// Inventory's assets and Prowler's findings. It is pure and streaming: it reads one item at a time, keeps nothing of it
+// and asks no clock, so the same input gives the same bytes on every run.
+//
+// # What becomes what
+//
+// An asset's existence is a Cloud Resources Inventory Info (5023) with metadata.event_code inventory.create,
+// inventory.modify or inventory.delete. Its configuration is a 5023 too, with configuration.create, configuration.modify
+// or configuration.delete: Device Config State Change (5019) requires a device, which a bucket, a role or a network is
+// not, and has no attribute for the configuration itself, which 5023 has in resources[0].data. In both, resources[0].uid
+// is the asset. unmapped.configuration_uid, the asset's uid with "#" and the configuration's name, tells an asset's
+// configurations apart: AWS Config has one ("configuration"), Cloud Asset Inventory several ("resource", "iamPolicy",
+// ...). Of a deleted asset the configurations go first, then the asset.
+//
+// The action is create only where the source says so. A source that states an asset as it is (a snapshot, an export, a
+// scan) gives modify, also where it is the first that anybody hears of the asset. activity_id is 1 (Log) for AWS Config
+// and for Cloud Asset Inventory's feeds and histories, 2 (Collect) for its exports and for what Prowler saw.
+//
+// metadata.uid is computed from the source item alone, so an item that comes twice gives the same event twice, byte for
+// byte. What an item has and OCSF has no attribute for is in unmapped under its own name. Members that are null say
+// nothing and are left out; the envelope of an item (the headers of a file or message, signatures, the difference to
+// the item before) is no part of the item.
+//
+// # What is not lost
+//
+// Every item of the input gives at least one [Item] or one [*Problem] with the item's position, and every Event is valid
+// by policy/ocsf. After an item that cannot be mapped the next one is read. Only input that cannot be divided into items
+// any more ends the sequence, with an error that is no *Problem, after all items before it. A sequence can be ranged over
+// once, since it consumes its reader.
+package importer
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"time"
+
+	"github.com/conmotion/conmotion/policy/ocsf"
+)
+
+// The values of Item.Kind.
+const (
+	Inventory     = "inventory"
+	Configuration = "configuration"
+	Finding       = "finding"
+)
+
+// The values of Item.Action for inventory and configuration. A finding's action is create, update or close, after OCSF's
+// activity_id, or other.
+const (
+	Create = "create"
+	Modify = "modify"
+	Delete = "delete"
+)
+
+// DefaultMaxItem is the largest source item in bytes where Options does not say.
+const DefaultMaxItem = 16 << 20
+
+// ErrInput is wrapped by the errors that end a sequence because of the input's form: it stops in the middle of an item,
+// or is not a sequence of JSON values. An error of the reader is wrapped as it is.
+var ErrInput = errors.New("input cannot be divided into items")
+
+// Item is one event.
+type Item struct {
+	Event     []byte    // JSON: no white space, members sorted by name, numbers as in the source
+	Kind      string    // Inventory, Configuration or Finding
+	Action    string    // Create, Modify or Delete
+	AssetUID  string    // resources[0].uid of the event; of a finding without resources ""
+	ConfigUID string    // unmapped.configuration_uid; "" where Kind is not Configuration
+	Time      time.Time // the event's time, UTC
+	Position  Position  // where the source item begins
+}
+
+// Position is a place in the input, after decompression.
+type Position struct {
+	Line   int64 // from 1
+	Offset int64 // in bytes, from 0
+}
+
+func (p Position) String() string { return fmt.Sprintf("line %d, byte %d", p.Line, p.Offset) }
+
+// Problem says of a source item, or of a part of it, that it is in no event.
+type Problem struct {
+	Position Position
+	Reason   string
+}
+
+func (p *Problem) Error() string { return p.Position.String() + ": " + p.Reason }
+
+// Options of a conversion. The zero value is ready to use.
+type Options struct {
+	// MaxItem is the largest source item in bytes, 0 for DefaultMaxItem. A larger one is a Problem, and its bytes are
+	// not kept. Memory use grows with the largest item, not with the input.
+	MaxItem int
+
+	// Inventory adds to each of Prowler's findings an inventory event for each of its resources. One resource that
+	// stands in several findings of one scan gives the same event, byte for byte, with each of them.
+	Inventory bool
+}
+
+// draft is an event before its check, or the reason why there is none.
+type draft struct {
+	event                         []byte
+	checked                       bool // and found valid
+	time                          int64
+	kind, action, asset, configID string
+	problem                       string
+}
+
+func problemf(format string, args ...any) []draft {
+	return []draft{{problem: fmt.Sprintf(format, args...)}}
+}
+
+// convert runs one format's conversion over the items of r. containers are the members of a top-level object that hold
+// an array of items.
+func convert(r io.Reader, o Options, containers []string, one func(object) []draft) iter.Seq2[Item, error] {
+	return func(yield func(Item, error) bool) {
+		if o.MaxItem <= 0 {
+			o.MaxItem = DefaultMaxItem
+		}
+		r, err := plain(r)
+		if err != nil {
+			yield(Item{}, err)
+			return
+		}
+		s := newSplitter(r, o.MaxItem, containers)
+		for {
+			raw, at, err := s.next()
+			if err == io.EOF {
+				return
+			}
+			if err != nil {
+				if _, ok := errors.AsType[*Problem](err); !yield(Item{}, err) || !ok {
+					return
+				}
+				continue
+			}
+			for _, d := range drafts(raw, one) {
+				item, reason := d.finish()
+				if reason != "" {
+					err = &Problem{Position: at, Reason: reason}
+				} else {
+					item.Position, err = at, nil
+				}
+				if !yield(item, err) {
+					return
+				}
+			}
+		}
+	}
+}
+
+func drafts(raw []byte, one func(object) []draft) []draft {
+	m, err := decode(raw)
+	if err != nil {
+		return problemf("%v", err)
+	}
+	o, ok := m.(object)
+	if !ok {
+		return problemf("not a JSON object")
+	}
+	return one(o)
+}
+
+// finish checks an event.
+func (d *draft) finish() (Item, string) {
+	if d.problem != "" {
+		return Item{}, d.problem
+	}
+	if !d.checked {
+		rep, err := ocsf.Default().Check(d.event)
+		if err != nil {
+			return Item{}, fmt.Sprintf("%s of %.256q is not valid: %v", d.kind, d.asset, err)
+		}
+		if !rep.OK() {
+			return Item{}, fmt.Sprintf("%s of %.256q is not valid: %s", d.kind, d.asset, rep.Errors[0])
+		}
+	}
+	return Item{
+		Event: d.event, Kind: d.kind, Action: d.action, AssetUID: d.asset, ConfigUID: d.configID,
+		Time: time.UnixMilli(d.time).UTC(),
+	}, ""
+}

@@ -1,0 +1,275 @@
+package monitor
+
+import (
+	"context"
+	"crypto"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"iter"
+	"runtime"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/tiles"
+)
+
+// Source gives a log's verified entries. A *tiles.View is one.
+type Source interface {
+	// Entries are the entries from index from up to, and not including, index
+	// to, in order, each verified against the checkpoint. An error ends them.
+	Entries(ctx context.Context, from, to uint64) iter.Seq2[tiles.Entry, error]
+	// Consistency checks that the log extends the log at an older checkpoint.
+	Consistency(ctx context.Context, old *scitt.Checkpoint) error
+}
+
+// Artifacts gives the content of hash envelopes by its SHA-256. The error
+// wraps fs.ErrNotExist when it is not there. It is safe for concurrent use; the
+// bytes need not be verified.
+type Artifacts interface {
+	Artifact(ctx context.Context, digest [sha256.Size]byte) ([]byte, error)
+}
+
+// Log is a log at one verified checkpoint.
+type Log struct {
+	Checkpoint *scitt.Checkpoint
+	Source     Source
+	Artifacts  Artifacts // nil when there are none
+	// Verify holds a statement to its issuer's signature; nil leaves that to
+	// the log's admission. It is safe for concurrent use.
+	Verify func(*scitt.Statement) error
+}
+
+// NewLog is the log in a view.
+func NewLog(view *tiles.View, artifacts Artifacts, verify func(*scitt.Statement) error) Log {
+	return Log{view.Checkpoint, view, artifacts, verify}
+}
+
+// maxKeys bounds how many issuers' keys SelfCertified keeps.
+const maxKeys = 1024
+
+// SelfCertified gives a function that verifies statements whose issuer is a
+// did:jwk. It keeps the keys that it has read.
+func SelfCertified() func(*scitt.Statement) error {
+	type signer struct{ issuer, kid string }
+	var mu sync.RWMutex
+	keys := map[signer]crypto.PublicKey{}
+	return func(s *scitt.Statement) error {
+		who := signer{s.Issuer, string(s.KeyID)}
+		mu.RLock()
+		key, ok := keys[who]
+		mu.RUnlock()
+		if !ok {
+			var err error
+			if key, err = scitt.SelfCertifiedKey(s); err != nil {
+				return err
+			}
+			mu.Lock()
+			if len(keys) >= maxKeys {
+				clear(keys)
+			}
+			keys[who] = key
+			mu.Unlock()
+		}
+		return s.VerifySignature(key)
+	}
+}
+
+// Filter selects the records of one party.
+type Filter struct {
+	Issuers []string // iss; all when empty
+	Types   []string // typ; scitt.TypeRecord when empty
+}
+
+func (f Filter) normal() Filter {
+	f.Issuers, f.Types = slices.Clone(f.Issuers), slices.Clone(f.Types)
+	if len(f.Types) == 0 {
+		f.Types = []string{scitt.TypeRecord}
+	}
+	slices.Sort(f.Issuers)
+	slices.Sort(f.Types)
+	return Filter{slices.Compact(f.Issuers), slices.Compact(f.Types)}
+}
+
+func (f Filter) equal(g Filter) bool {
+	return slices.Equal(f.Issuers, g.Issuers) && slices.Equal(f.Types, g.Types)
+}
+
+func (f Filter) issuer(iss string) bool {
+	return len(f.Issuers) == 0 || slices.Contains(f.Issuers, iss)
+}
+
+// Ref is a record's place in its log, and its times.
+type Ref struct {
+	Index  uint64
+	ID     scitt.EntryID
+	Time   int64 // the event's: milliseconds since 1970
+	Issued int64 // the statement's iat: seconds since 1970; 0 when absent
+}
+
+// published is when the record was signed, in milliseconds: its event's time
+// when the statement does not say, or claims to be older than the event.
+func (r Ref) published() int64 { return max(r.Time, r.Issued*1000) }
+
+// record is an entry of a log, read.
+type record struct {
+	Ref
+	issuer, typ, subject string
+	chain                *scitt.ChainLink
+	event                *Event      // nil when there is none, or none of interest
+	flaw                 AnomalyKind // why there is no event: the record cannot be used
+	detail               string
+}
+
+// batch is how many entries one worker reads at a time: a tile's width.
+const batch = tiles.Width
+
+// records reads the records of a log from index from up to, and not including,
+// to, in order. Entries of other parties and types have no event.
+func records(ctx context.Context, log Log, f Filter, from, to uint64) iter.Seq2[*record, error] {
+	return func(yield func(*record, error) bool) {
+		if from >= to {
+			return
+		}
+		read := func(ctx context.Context, n uint64) ([]*record, error) {
+			out := make([]*record, 0, batch)
+			for e, err := range log.Source.Entries(ctx, max(from, n*batch), min(to, (n+1)*batch)) {
+				if err != nil {
+					return nil, err
+				}
+				r, err := log.read(ctx, f, e)
+				if err != nil {
+					return nil, fmt.Errorf("entry %d: %w", e.Index, err)
+				}
+				out = append(out, r)
+			}
+			return out, nil
+		}
+		next := from
+		for _, batch := range tiles.Ahead(ctx, from/batch, (to-1)/batch+1, runtime.GOMAXPROCS(0), read) {
+			if batch.Err != nil {
+				yield(nil, batch.Err)
+				return
+			}
+			for _, r := range batch.Value {
+				if r.Index != next {
+					yield(nil, fmt.Errorf("the source gave entry %d in place of %d", r.Index, next))
+					return
+				}
+				next++
+				if !yield(r, nil) {
+					return
+				}
+			}
+		}
+		if next != to {
+			yield(nil, fmt.Errorf("the source ended at entry %d, before %d", next, to))
+		}
+	}
+}
+
+// read reads one entry. The error is about what kept it from looking.
+func (l Log) read(ctx context.Context, f Filter, e tiles.Entry) (*record, error) {
+	r := &record{Ref: Ref{Index: e.Index, ID: scitt.NewEntryID(e.Data)}}
+	s, err := scitt.DecodeStatement(e.Data)
+	if err != nil {
+		return r, nil // no statement of anybody
+	}
+	wanted := f.issuer(s.Issuer) && slices.Contains(f.Types, s.Type)
+	if !f.issuer(s.Issuer) || !wanted && s.Chain == nil {
+		return r, nil
+	}
+	r.issuer, r.typ, r.subject, r.Issued = s.Issuer, s.Type, s.Subject, s.IssuedAt
+	if l.Verify != nil {
+		if err := l.Verify(s); err != nil {
+			r.flaw, r.detail = AnomalySignature, err.Error()
+			return r, nil
+		}
+	}
+	r.chain = s.Chain
+	if !wanted {
+		return r, nil
+	}
+	if r.Issued < 0 || r.Issued > maxSeconds {
+		r.Issued, r.flaw, r.detail = 0, AnomalyInvalid, fmt.Sprintf("iat %d is no time of this project's", s.IssuedAt)
+		return r, nil
+	}
+	content, err := l.content(ctx, s)
+	if err != nil {
+		if r.flaw = flaw(err); r.flaw == "" {
+			return nil, err
+		}
+		r.detail = err.Error()
+		return r, nil
+	}
+	if r.event, err = ParseEvent(content); err != nil {
+		r.event = nil
+		if !errors.Is(err, ErrOther) {
+			r.flaw, r.detail = AnomalyInvalid, err.Error()
+		}
+		return r, nil
+	}
+	r.Time = r.event.Time
+	return r, nil
+}
+
+// maxSeconds is the last second of the year 9999.
+var maxSeconds = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC).Unix()
+
+// content is what the statement speaks of. Errors wrap fs.ErrNotExist when it
+// is not to be had, ErrMalformed when nothing can have that digest, else they
+// are the storage's.
+func (l Log) content(ctx context.Context, s *scitt.Statement) ([]byte, error) {
+	if s.Envelope == nil {
+		return s.Payload, nil
+	}
+	if len(s.Payload) != sha256.Size {
+		return nil, malformed("the hash envelope's digest is not a SHA-256")
+	}
+	if l.Artifacts == nil {
+		return nil, fmt.Errorf("the content is not in the log, and there is no artifact storage: %w", fs.ErrNotExist)
+	}
+	content, err := l.Artifacts.Artifact(ctx, [sha256.Size]byte(s.Payload))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("artifact %x is not in the artifact storage: %w", s.Payload, fs.ErrNotExist)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("artifact %x: %w", s.Payload, err)
+	}
+	ok, err := s.PayloadMatches(content)
+	if err != nil {
+		return nil, malformed("%w", err)
+	}
+	if !ok {
+		return nil, fmt.Errorf("artifact %x: the storage gave bytes with another digest", s.Payload)
+	}
+	return content, nil
+}
+
+// flaw is what an error of content says about the statement; "" when it is
+// the storage's.
+func flaw(err error) AnomalyKind {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return AnomalyContent
+	case errors.Is(err, ErrMalformed):
+		return AnomalyInvalid
+	}
+	return ""
+}
+
+// event reads the event of an entry that has been replayed.
+func (l Log) event(ctx context.Context, e tiles.Entry) (*Event, error) {
+	s, err := scitt.DecodeStatement(e.Data)
+	if err != nil {
+		return nil, err
+	}
+	content, err := l.content(ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	return ParseEvent(content)
+}

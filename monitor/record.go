@@ -1,0 +1,101 @@
+package monitor
+
+import (
+	"crypto"
+	"encoding/json"
+	"time"
+
+	"github.com/conmotion/conmotion/policy/ocsf"
+	"github.com/conmotion/conmotion/scitt"
+)
+
+// ContentType is the media type of every payload of this package.
+const ContentType = "application/json"
+
+// Record is an event that can be signed.
+type Record struct {
+	Event   *Event
+	Payload []byte // the event in JCS form, with its event code: the artifact, or the inline payload
+}
+
+// NewRecord makes a record of a valid OCSF event and sets metadata.event_code.
+// Where action is "" it comes from the activity of an Entity Management event
+// (3004), or from the event code that is there. A code that is there must be
+// the same. Errors wrap ErrEvent or ErrMalformed.
+//
+// The payload is the JCS form, so that the same event is the same artifact
+// however it was spelled.
+func NewRecord(event []byte, kind Kind, action Action) (*Record, error) {
+	report, err := ocsf.Default().Check(event)
+	if err != nil {
+		return nil, badEvent("%w", err)
+	}
+	if !report.OK() {
+		return nil, badEvent("%s", problems(report))
+	}
+	if code := report.EventCode; code != "" {
+		k, a, ok := parseCode(code)
+		if !ok || k != kind || action != "" && a != action {
+			return nil, badEvent("it already has the metadata.event_code %.40q", code)
+		}
+		action = a
+	}
+	if action == "" && report.ClassUID == ClassEntity {
+		if action, err = activityAction(report.ActivityID); err != nil {
+			return nil, err
+		}
+	}
+	if event, err = setCode(event, eventCode(kind, action)); err != nil {
+		return nil, err
+	}
+	r := &Record{Payload: event}
+	r.Event, err = ParseEvent(event)
+	return r, err
+}
+
+// setCode sets metadata.event_code and gives the JCS form.
+func setCode(event []byte, code string) ([]byte, error) {
+	var members, metadata map[string]json.RawMessage
+	if n := wideInteger(event); n != "" {
+		return nil, malformed("the integer %.40s is beyond 2^53-1: write it as a string", n)
+	}
+	if err := json.Unmarshal(event, &members); err != nil {
+		return nil, badEvent("%w", err)
+	}
+	if err := json.Unmarshal(members["metadata"], &metadata); err != nil {
+		return nil, badEvent("metadata: %w", err)
+	}
+	var err error
+	if metadata["event_code"], err = json.Marshal(code); err != nil {
+		return nil, err
+	}
+	if members["metadata"], err = json.Marshal(metadata); err != nil {
+		return nil, err
+	}
+	return marshal(members)
+}
+
+// Sign signs the record. The options' Subject and ContentType are set here,
+// Type is scitt.TypeRecord unless it is scitt.TypeObservation, IssuedAt must
+// be there (lateness is measured by it), and a Chain must have the kind's name.
+func (r *Record) Sign(key crypto.Signer, o scitt.SignOptions) ([]byte, error) {
+	if o.Type == "" {
+		o.Type = scitt.TypeRecord
+	}
+	if o.Type != scitt.TypeRecord && o.Type != scitt.TypeObservation {
+		return nil, malformed("a record is of type %s or %s, not %s", scitt.TypeRecord, scitt.TypeObservation, o.Type)
+	}
+	if o.Chain != nil && o.Chain.Name != string(r.Event.Kind) {
+		return nil, malformed("the chain of %s records is %q, not %q", r.Event.Kind, r.Event.Kind, o.Chain.Name)
+	}
+	o.Subject = r.Event.Subject()
+	return signPayload(key, o, r.Payload)
+}
+
+func signPayload(key crypto.Signer, o scitt.SignOptions, payload []byte) ([]byte, error) {
+	if o.IssuedAt.IsZero() || o.IssuedAt.Before(time.Unix(1, 0)) {
+		return nil, malformed("the statement needs the time of signing (iat)")
+	}
+	o.ContentType = ContentType
+	return scitt.SignStatement(key, o, payload)
+}

@@ -1,0 +1,307 @@
+package monitor
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/conmotion/conmotion/scitt"
+)
+
+// ErrResume says that a saved replay cannot go on with this log.
+var ErrResume = errors.New("the replay cannot be resumed")
+
+// Replay is the inventory and the configuration that one party's records in a
+// log amount to, up to an entry of the log. Records count in the log's order,
+// whatever their times say. Its size depends on what is alive, not on the
+// log's length. It is not safe for concurrent use.
+type Replay struct {
+	filter     Filter
+	until      *int64 // only events up to this time, milliseconds since 1970
+	checkpoint scitt.Checkpoint
+	next       uint64 // index of the first entry that was not read
+
+	assets  map[string]*asset
+	configs map[string]*configuration
+	links   map[string][]string // asset uid -> uids of configurations that are not its own, sorted
+	dead    graves
+	chains  map[chainKey]chainHead
+	issuers []string
+	numbers map[string]int // issuer -> its place in issuers
+
+	anomalies     []Anomaly
+	anomaliesMore uint64
+	counts        counts
+	lastTime      int64 // the newest event time that was applied
+
+	story *recorder // nil unless comparing
+}
+
+// counts are of the entries that were read.
+type counts struct {
+	Deferred uint64 `json:"deferred"` // records of events after until
+	Records  uint64 `json:"records"`  // that counted
+}
+
+// asset is alive.
+type asset struct {
+	created, last Ref
+	issuer        int // of last
+}
+
+// configuration is alive.
+type configuration struct {
+	created, last Ref
+	issuer        int // of last
+	digest        [sha256.Size]byte
+	own           bool     // it has the uid of its one asset
+	assets        []string // when it is not own
+}
+
+func (c *configuration) assetsOf(uid string) []string {
+	if c.own {
+		return []string{uid}
+	}
+	return c.assets
+}
+
+// NewReplay begins a replay of the records that the filter selects; with
+// until, of events up to that time.
+func NewReplay(f Filter, until *time.Time) *Replay {
+	r := &Replay{
+		filter: f.normal(), assets: map[string]*asset{}, configs: map[string]*configuration{}, links: map[string][]string{},
+		chains: map[chainKey]chainHead{}, numbers: map[string]int{}, dead: graves{at: map[graveKey]uint64{}},
+	}
+	if until != nil {
+		ms := until.UnixMilli()
+		r.until = &ms
+	}
+	return r
+}
+
+// Next is the index of the first entry that has not been read.
+func (r *Replay) Next() uint64 { return r.next }
+
+// Advance reads the log on, up to and not including index to, or to the
+// checkpoint if that is nearer. The log must extend the one that was read
+// before: otherwise the error wraps ErrResume, or scitt.ErrProof when the log
+// forked. After an error the replay must not be used any more.
+func (r *Replay) Advance(ctx context.Context, log Log, to uint64) error {
+	cp := log.Checkpoint
+	if old := r.checkpoint; old.Origin != "" {
+		if old.Origin != cp.Origin {
+			return fmt.Errorf("%w: it is of the log %q, not of %q", ErrResume, old.Origin, cp.Origin)
+		}
+		if err := log.Source.Consistency(ctx, &old); err != nil {
+			return fmt.Errorf("%w: %w", ErrResume, err)
+		}
+	}
+	r.checkpoint = scitt.Checkpoint{Origin: cp.Origin, Size: cp.Size, Root: cp.Root}
+	to = min(to, cp.Size)
+	for rec, err := range records(ctx, log, r.filter, r.next, to) {
+		if err != nil {
+			return err
+		}
+		r.apply(rec)
+		r.next = rec.Index + 1
+	}
+	return nil
+}
+
+// apply counts one entry.
+func (r *Replay) apply(rec *record) {
+	if rec.issuer == "" {
+		return
+	}
+	if rec.flaw != AnomalySignature {
+		r.followChain(rec)
+	}
+	if rec.flaw != "" {
+		r.anomaly(Anomaly{Kind: rec.flaw, Detail: limit(rec.detail)}, rec.Ref, nil)
+		return
+	}
+	e := rec.event
+	if e == nil {
+		return
+	}
+	if r.until != nil && rec.Time > *r.until {
+		r.counts.Deferred++
+		return
+	}
+	r.counts.Records++
+	r.lastTime = max(r.lastTime, rec.Time)
+	if want := e.Subject(); rec.subject != want {
+		r.anomaly(Anomaly{Kind: AnomalySubject, Detail: limit(fmt.Sprintf("sub is %q, and the event is about %q", rec.subject, want))}, rec.Ref, nil)
+	}
+	issuer := r.intern(rec.issuer)
+	if e.Kind == Inventory {
+		for _, uid := range e.Assets {
+			r.applyAsset(uid, e.Action, rec.Ref, issuer)
+		}
+		return
+	}
+	for i := range e.Configurations {
+		r.applyConfig(&e.Configurations[i], e.Action, rec.Ref, issuer)
+	}
+}
+
+// limit bounds a detail that repeats outside bytes.
+func limit(s string) string {
+	const most = 500
+	if len(s) <= most {
+		return s
+	}
+	return string([]rune(s[:most])[:most/4]) + " ..."
+}
+
+func (r *Replay) intern(issuer string) int {
+	n, ok := r.numbers[issuer]
+	if !ok {
+		n = len(r.issuers)
+		r.issuers = append(r.issuers, issuer)
+		r.numbers[issuer] = n
+	}
+	return n
+}
+
+// lifecycle holds a record against what is known of its object: last is the
+// last record while it is alive. It says whether the record may count.
+func (r *Replay) lifecycle(what Kind, uid string, action Action, at Ref, last *Ref) (counts bool) {
+	key := graveKey{what, uid}
+	grave := r.dead.find(key)
+	previous := last
+	if last == nil && grave != nil {
+		previous = &grave.entry
+	}
+	a := Anomaly{What: what, UID: uid}
+	switch {
+	case action == Create && last != nil:
+		a.Kind = AnomalyDuplicate
+	case action == Create || last != nil:
+	case action == Delete && grave != nil && grave.withAsset:
+		grave.withAsset = false // its asset's deletion said so already
+	case action == Modify && grave != nil:
+		a.Kind = AnomalyModifyDeleted
+	case action == Modify:
+		a.Kind = AnomalyModifyUnknown
+	case grave != nil:
+		a.Kind = AnomalyDeleteDeleted
+	default:
+		a.Kind = AnomalyDeleteUnknown
+	}
+	if a.Kind != "" {
+		r.anomaly(a, at, previous)
+	}
+	if previous != nil && at.Time < previous.Time {
+		a.Kind, a.Detail = AnomalyTimeBackwards, fmt.Sprintf("time %d is before %d", at.Time, previous.Time)
+		r.anomaly(a, at, previous)
+	}
+	return action != Delete || last != nil
+}
+
+func (r *Replay) applyAsset(uid string, action Action, at Ref, issuer int) {
+	a := r.assets[uid]
+	var last *Ref
+	if a != nil {
+		last = &a.last
+	}
+	if !r.lifecycle(Inventory, uid, action, at, last) {
+		return
+	}
+	if action == Delete {
+		delete(r.assets, uid)
+		r.dead.bury(graveKey{Inventory, uid}, at, false)
+		r.story.ended(Inventory, uid, at)
+		r.detach(uid, at)
+		return
+	}
+	if a == nil {
+		a = &asset{created: at}
+		r.assets[uid] = a
+	}
+	a.last, a.issuer = at, issuer
+	r.story.alive(Inventory, uid, at, nil)
+}
+
+// detach ends a deleted asset's own configuration and takes the asset out of
+// those that it shared.
+func (r *Replay) detach(uid string, at Ref) {
+	if c := r.configs[uid]; c != nil && c.own {
+		delete(r.configs, uid)
+		r.dead.bury(graveKey{Configuration, uid}, at, true)
+		r.story.ended(Configuration, uid, at)
+	}
+	for _, name := range r.links[uid] {
+		c := r.configs[name]
+		c.assets = slices.DeleteFunc(c.assets, func(a string) bool { return a == uid })
+	}
+	delete(r.links, uid)
+}
+
+func (r *Replay) applyConfig(now *Config, action Action, at Ref, issuer int) {
+	c := r.configs[now.UID]
+	var last *Ref
+	if c != nil {
+		last = &c.last
+	}
+	if !r.lifecycle(Configuration, now.UID, action, at, last) {
+		return
+	}
+	if c != nil && !c.own {
+		for _, a := range c.assets {
+			r.unlink(a, now.UID)
+		}
+	}
+	if action == Delete {
+		delete(r.configs, now.UID)
+		r.dead.bury(graveKey{Configuration, now.UID}, at, false)
+		r.story.ended(Configuration, now.UID, at)
+		return
+	}
+	if c == nil {
+		c = &configuration{created: at}
+		r.configs[now.UID] = c
+	}
+	c.last, c.issuer, c.digest = at, issuer, sha256.Sum256(now.Content)
+	c.own = len(now.Assets) == 1 && now.Assets[0] == now.UID
+	c.assets = nil
+	if !c.own {
+		c.assets = now.Assets
+		for _, a := range c.assets {
+			r.link(a, now.UID)
+		}
+	}
+	r.story.alive(Configuration, now.UID, at, &c.digest)
+}
+
+func (r *Replay) link(asset, config string) {
+	list := r.links[asset]
+	if i, found := slices.BinarySearch(list, config); !found {
+		r.links[asset] = slices.Insert(list, i, config)
+	}
+}
+
+func (r *Replay) unlink(asset, config string) {
+	list := r.links[asset]
+	if i, found := slices.BinarySearch(list, config); found {
+		list = slices.Delete(list, i, i+1)
+	}
+	if len(list) == 0 {
+		delete(r.links, asset)
+	} else {
+		r.links[asset] = list
+	}
+}
+
+// configsOf are the configurations of an asset, sorted.
+func (r *Replay) configsOf(uid string) []string {
+	list := r.links[uid]
+	if c := r.configs[uid]; c != nil && c.own {
+		i, _ := slices.BinarySearch(list, uid)
+		return slices.Insert(slices.Clone(list), i, uid)
+	}
+	return slices.Clone(list)
+}

@@ -1,0 +1,98 @@
+package monitor
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"slices"
+	"testing"
+
+	"github.com/conmotion/conmotion/scitt"
+)
+
+func TestResumeRefuses(t *testing.T) {
+	p := goldenParty(t)
+	saved := bytesOf(t, p.replay(nil).Save)
+	edit := func(old, new string) []byte {
+		if !bytes.Contains(saved, []byte(old)) {
+			t.Fatalf("no %s in the document", old)
+		}
+		return bytes.Replace(saved, []byte(old), []byte(new), 1)
+	}
+	for name, data := range map[string][]byte{
+		"no state":      bytesOf(t, p.replay(nil).Write),
+		"another":       edit(FormatReplay, "conmotion-replay/2"),
+		"space":         append(slices.Clone(saved), ' '),
+		"unknown":       edit(`{"anomalies":`, `{"a":1,"anomalies":`),
+		"twice":         edit(`{"anomalies":`, `{"anomalies":[],"anomalies":`),
+		"links":         edit(`"configurations":["baseline/é<7>`, `"configurations":["other","baseline/é<7>`),
+		"issuer":        edit(`"issuer":0`, `"issuer":1`),
+		"future entry":  edit(`"index":5`, `"index":7`),
+		"entries":       edit(`"entries":7`, `"entries":8`),
+		"root":          edit(`"root":"`, `"root":"0`),
+		"truncated":     saved[:len(saved)-1],
+		"not in order":  edit(`"uid":"web-1"`, `"uid":"zzz"`),
+		"digest":        edit(`"sha256":"`, `"sha256":"A`),
+		"no checkpoint": []byte(`{"format":"conmotion-replay/1","state":{}}`),
+	} {
+		if _, err := Resume(data); !errors.Is(err, ErrMalformed) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	other := newParty(t, "other", scitt.TypeRecord)
+	for range 9 {
+		other.record(inventory(Create, noon, "x"))
+	}
+	r := must(Resume(saved))(t)
+	if err := r.Advance(t.Context(), other.log(), 99); !errors.Is(err, ErrResume) || !errors.Is(err, scitt.ErrProof) {
+		t.Errorf("a log that forked: %v", err)
+	}
+	shorter := &party{t: t, typ: p.typ, entries: p.entries[:3]}
+	if err := must(Resume(saved))(t).Advance(t.Context(), shorter.log(), 99); !errors.Is(err, ErrResume) {
+		t.Errorf("a log that rolled back: %v", err)
+	}
+	other.typ = scitt.TypeObservation
+	if err := must(Resume(saved))(t).Advance(t.Context(), other.log(), 99); !errors.Is(err, ErrResume) {
+		t.Errorf("another log: %v", err)
+	}
+}
+
+// TestResumeEmpty: a replay of nothing goes on too.
+func TestResumeEmpty(t *testing.T) {
+	p := goldenParty(t)
+	r := NewReplay(Filter{}, nil)
+	if err := r.Save(io.Discard); !errors.Is(err, ErrMalformed) {
+		t.Error(err)
+	}
+	empty := &party{t: t, typ: p.typ}
+	if err := r.Advance(t.Context(), empty.log(), 99); err != nil {
+		t.Fatal(err)
+	}
+	r = must(Resume(bytesOf(t, r.Save)))(t)
+	if err := r.Advance(t.Context(), p.log(), 99); err != nil {
+		t.Fatal(err)
+	}
+	if got, want := bytesOf(t, r.Save), bytesOf(t, p.replay(nil).Save); !bytes.Equal(got, want) {
+		t.Error("it differs")
+	}
+}
+
+func FuzzResume(f *testing.F) {
+	f.Add(bytesOf(f, goldenParty(f).replay(nil).Save))
+	f.Add([]byte(`{"format":"conmotion-replay/1","state":{}}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r, err := Resume(data)
+		if err != nil {
+			if !errors.Is(err, ErrMalformed) {
+				t.Error(err)
+			}
+			return
+		}
+		if !bytes.Equal(bytesOf(t, r.Save), data) {
+			t.Error("saved it is another document")
+		}
+		for uid := range r.assets {
+			r.applyAsset(uid, Delete, Ref{}, 0)
+		}
+	})
+}

@@ -6,6 +6,7 @@
 package storage
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -37,8 +38,6 @@ type Options struct {
 	Pushback           uint
 
 	Logger *slog.Logger
-	// Published, when not nil, is told of each newly published checkpoint.
-	Published func(*scitt.Checkpoint)
 }
 
 // Defaults, chosen by measurement: see docs/performance.md.
@@ -47,10 +46,6 @@ const (
 	DefaultBatchMaxSize       = 1024
 	DefaultCheckpointInterval = 100 * time.Millisecond
 	DefaultPushback           = 4096
-
-	// inFlight entries are remembered in memory until the antispam index has
-	// surely seen them.
-	inFlight = 4 * DefaultPushback
 )
 
 // Log is an append-only log. All methods are safe for concurrent use.
@@ -78,15 +73,15 @@ func Open(ctx context.Context, dir *Dir, o Options) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
-	batchAge, batchSize := or(o.BatchMaxAge, DefaultBatchMaxAge), or(o.BatchMaxSize, DefaultBatchMaxSize)
-	interval, pushback := or(o.CheckpointInterval, DefaultCheckpointInterval), or(o.Pushback, DefaultPushback)
+	batchAge, batchSize := cmp.Or(o.BatchMaxAge, DefaultBatchMaxAge), cmp.Or(o.BatchMaxSize, DefaultBatchMaxSize)
+	interval, pushback := cmp.Or(o.CheckpointInterval, DefaultCheckpointInterval), cmp.Or(o.Pushback, DefaultPushback)
 	opts := tessera.NewAppendOptions().
 		WithCheckpointSigner(o.Signer, announcer{o.Tree, pub.expect}).
 		WithBatching(batchSize, handOver).
 		WithCheckpointInterval(interval).
 		WithCheckpointRepublishInterval(max(interval, tessera.DefaultCheckpointRepublishInterval)).
 		WithPushback(pushback).
-		WithAntispam(inFlight, o.Antispam)
+		WithAntispam(4*pushback, o.Antispam) // more than can be on their way at once
 
 	// Tessera's background work ends with run, not with the caller's context:
 	// Close must be able to drain first.
@@ -115,14 +110,6 @@ type announcer struct {
 func (a announcer) Sign(body []byte) ([]byte, error) {
 	defer a.told()
 	return a.Signer.Sign(body)
-}
-
-func or[T comparable](v, def T) T {
-	var zero T
-	if v == zero {
-		return def
-	}
-	return v
 }
 
 // Append hands an entry to the log. Entries appear in the log in the order in

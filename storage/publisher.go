@@ -21,7 +21,6 @@ type publisher struct {
 	verifiers scitt.CheckpointVerifiers
 	tree      *tiles.Tree
 	logger    *slog.Logger
-	told      func(*scitt.Checkpoint)
 
 	expected chan struct{}
 
@@ -38,10 +37,7 @@ func newPublisher(ctx context.Context, driver posixDriver, o Options) (*publishe
 	src := driver.public()
 	p := &publisher{
 		driver: driver, verifiers: o.Verifiers, tree: tiles.NewTree(src), logger: o.Logger,
-		told: o.Published, written: time.Now(), next: make(chan struct{}), expected: make(chan struct{}, 1),
-	}
-	if p.told == nil {
-		p.told = func(*scitt.Checkpoint) {}
+		written: time.Now(), next: make(chan struct{}), expected: make(chan struct{}, 1),
 	}
 	cp := scitt.EmptyCheckpoint(o.Signer.Name())
 	raw, err := src.Get(ctx, tiles.CheckpointPath)
@@ -182,6 +178,5 @@ func (p *publisher) poll(ctx context.Context) error {
 	p.view, p.written, p.next = view, time.Now(), make(chan struct{})
 	p.mu.Unlock()
 	close(woken)
-	p.told(cp)
 	return nil
 }

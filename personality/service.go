@@ -184,18 +184,44 @@ func (s *Service) sequence(ctx context.Context, st *scitt.Statement, r *Registra
 		return s.changePolicy(ctx, st, r)
 	}
 	if st.Chain != nil {
-		// The next statement of a chain is judged when this one is in the log.
-		unlock, err := s.chains.lock(ctx, st.Issuer+"\x00"+st.Chain.Name)
-		if err != nil {
-			return fmt.Errorf("%w: another statement of this chain is being registered: %w", scitt.ErrBusy, err)
-		}
-		defer unlock()
+		return s.sequenceChained(ctx, st, r)
 	}
 	wait, err := s.admit(ctx, st)
 	if err != nil {
 		return err
 	}
 	return s.stored(ctx, st, r, wait)
+}
+
+// sequenceChained judges the next statement of a chain when this one is in
+// the log, or surely is not: an entry whose storing ended in an error may be
+// in it after all, and is the head then.
+func (s *Service) sequenceChained(ctx context.Context, st *scitt.Statement, r *Registration) error {
+	unlock, err := s.chains.lock(ctx, st.Issuer+"\x00"+st.Chain.Name)
+	if err != nil {
+		return fmt.Errorf("%w: another statement of this chain is being registered: %w", scitt.ErrBusy, err)
+	}
+	wait, err := s.admit(ctx, st)
+	if err != nil {
+		unlock()
+		return err
+	}
+	if err = s.stored(ctx, st, r, wait); err == nil {
+		unlock()
+		return nil
+	}
+	go func() {
+		// Nobody waits for this but the chain: the client has its answer. When
+		// the log never says what it holds, the chain does not go on.
+		settled := context.WithoutCancel(ctx)
+		_, _, _ = wait(settled) // resolved now, whatever to
+		if err := s.Index.Sync(settled); err != nil {
+			s.Logger.Error("a chain does not go on before a restart", "issuer", st.Issuer, "chain", st.Chain.Name, "err", err)
+			return
+		}
+		unlock()
+	}()
+	return err
 }
 
 // stored waits until the entry is durable.

@@ -27,6 +27,7 @@ var ours = map[string][]string{
 	"audit":            {"scitt", "tiles", "policy"},
 	"monitor":          {"scitt", "tiles", "policy/ocsf"},
 	"monitor/importer": {"policy/ocsf"},
+	"party":            {"scitt", "tiles", "client", "monitor"},
 	"internal/bench":   {"scitt"},
 }
 
@@ -37,7 +38,7 @@ var heavy = []string{
 }
 
 // light are what a Relying Party imports, or runs.
-var light = []string{"scitt", "tiles", "policy", "policy/ocsf", "client", "audit", "monitor", "cmd/conmotion"}
+var light = []string{"scitt", "tiles", "policy", "policy/ocsf", "client", "audit", "monitor", "party", "cmd/conmotion"}
 
 type goPackage struct {
 	ImportPath    string

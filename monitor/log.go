@@ -197,7 +197,7 @@ func (l Log) read(ctx context.Context, f Filter, e tiles.Entry) (*record, error)
 		r.Issued, r.flaw, r.detail = 0, AnomalyInvalid, fmt.Sprintf("iat %d is no time of this project's", s.IssuedAt)
 		return r, nil
 	}
-	content, err := l.content(ctx, s)
+	content, err := l.Content(ctx, s)
 	if err != nil {
 		if r.flaw = flaw(err); r.flaw == "" {
 			return nil, err
@@ -219,10 +219,10 @@ func (l Log) read(ctx context.Context, f Filter, e tiles.Entry) (*record, error)
 // maxSeconds is the last second of the year 9999.
 var maxSeconds = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC).Unix()
 
-// content is what the statement speaks of. Errors wrap fs.ErrNotExist when it
+// Content is what the statement speaks of. Errors wrap fs.ErrNotExist when it
 // is not to be had, ErrMalformed when nothing can have that digest, else they
 // are the storage's.
-func (l Log) content(ctx context.Context, s *scitt.Statement) ([]byte, error) {
+func (l Log) Content(ctx context.Context, s *scitt.Statement) ([]byte, error) {
 	if s.Envelope == nil {
 		return s.Payload, nil
 	}
@@ -267,7 +267,7 @@ func (l Log) event(ctx context.Context, e tiles.Entry) (*Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	content, err := l.content(ctx, s)
+	content, err := l.Content(ctx, s)
 	if err != nil {
 		return nil, err
 	}

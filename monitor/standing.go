@@ -135,7 +135,7 @@ func Endorsements(ctx context.Context, log Log, issuers []string) (found []Regis
 // endorsement reads what the statement says. With a kind the error is about
 // the statement, else about the storage.
 func (l Log) endorsement(ctx context.Context, s *scitt.Statement) (*Endorsement, AnomalyKind, error) {
-	content, err := l.content(ctx, s)
+	content, err := l.Content(ctx, s)
 	if err != nil {
 		return nil, flaw(err), err
 	}

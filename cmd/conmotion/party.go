@@ -1,0 +1,172 @@
+package main
+
+import (
+	"context"
+	"crypto"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/conmotion/conmotion/party"
+	"github.com/conmotion/conmotion/scitt"
+)
+
+// readFlags are how the logs of a command are opened: see [party.Options].
+type readFlags struct {
+	home, artifacts, token string
+	vkeys, issuerKeys      []string
+}
+
+const homeHelp = `
+Keys and the newest checkpoint of each log are remembered in --home, like a
+browser or ssh remembers hosts: a log that shows other keys, forks or goes back
+is refused from then on.`
+
+func (f *readFlags) add(cmd *cobra.Command) {
+	fl := cmd.Flags()
+	fl.StringVar(&f.home, "home", "", "directory that remembers logs and unfinished work (default: $CONMOTION_HOME, or conmotion in the user's configuration directory)")
+	fl.StringVar(&f.artifacts, "artifacts", "", "content behind hashes: URL of a service, or directory of an artifact storage (default: where the log is)")
+	fl.StringVar(&f.token, "artifact-token-file", "", "file with the token for the artifact storage")
+	fl.StringArrayVar(&f.issuerKeys, "issuer-key", nil, "ISSUER=FILE: the public key of an issuer who is no did:jwk; once for each")
+	vkeyFlag(cmd, &f.vkeys)
+}
+
+// options reads what the flags name. The verifier keys are for the one log of
+// a command; a command with several takes them away.
+func (a *app) partyOptions(f readFlags) (party.Options, error) {
+	o := party.Options{Home: party.Home(f.home), VKeys: f.vkeys, Artifacts: f.artifacts, HTTP: httpClient(readers), Notice: a.notice,
+		IssuerKeys: map[string]crypto.PublicKey{}}
+	if o.Home == "" {
+		o.Home = party.Home(os.Getenv("CONMOTION_HOME"))
+	}
+	if o.Home == "" {
+		var err error
+		if o.Home, err = party.DefaultHome(); err != nil {
+			return o, usage(fmt.Errorf("--home: %w", err))
+		}
+	}
+	for _, pair := range f.issuerKeys {
+		i := strings.LastIndex(pair, "=") // an issuer may have "=" in it, and file names seldom do
+		if i < 1 {
+			return o, usage(fmt.Errorf("--issuer-key %q is not ISSUER=FILE", pair))
+		}
+		issuer, path := pair[:i], pair[i+1:]
+		data, err := readFileFlag("issuer-key", path)
+		if err != nil {
+			return o, err
+		}
+		if o.IssuerKeys[issuer], err = scitt.ParsePublicKey(data); err != nil {
+			return o, usage(fmt.Errorf("--issuer-key %s: %w", path, err))
+		}
+	}
+	if f.token != "" {
+		data, err := readFileFlag("artifact-token-file", f.token)
+		if err != nil {
+			return o, err
+		}
+		if o.Token = strings.TrimSpace(string(data)); !isToken(o.Token) {
+			return o, usage(fmt.Errorf("--artifact-token-file %s: not one token and nothing else", f.token))
+		}
+	}
+	return o, nil
+}
+
+// openLog opens a log to read.
+func (a *app) openLog(ctx context.Context, location string, f readFlags) (*party.Log, error) {
+	o, err := a.partyOptions(f)
+	if err != nil {
+		return nil, err
+	}
+	l, err := party.Open(ctx, location, o)
+	return l, partyError(err)
+}
+
+// partyError gives an error its exit code: what a log did wrong is a verdict.
+func partyError(err error) error {
+	for _, verdict := range []error{party.ErrForked, party.ErrRolledBack, party.ErrOtherLog, party.ErrKeysChanged, party.ErrNoEntry} {
+		if errors.Is(err, verdict) {
+			return bad(err)
+		}
+	}
+	return err
+}
+
+// signerFlags are who signs.
+type signerFlags struct{ key, issuer string }
+
+func (f *signerFlags) add(cmd *cobra.Command) {
+	fl := cmd.Flags()
+	fl.StringVar(&f.key, "key", "", "file with the private key, from keygen")
+	fl.StringVar(&f.issuer, "iss", "", "issuer (default: the did:jwk of the key)")
+	require(cmd, "key")
+}
+
+// read gives the key and the issuer.
+func (f signerFlags) read() (crypto.Signer, string, error) {
+	pem, err := readFileFlag("key", f.key)
+	if err != nil {
+		return nil, "", err
+	}
+	key, err := scitt.ParsePrivateKey(pem)
+	if err != nil {
+		return nil, "", usage(fmt.Errorf("--key %s: %w", f.key, err))
+	}
+	issuer := f.issuer
+	if issuer == "" {
+		issuer, err = scitt.DIDJWK(key.Public())
+	}
+	return key, issuer, err
+}
+
+// openWriter makes the writer of an issuer's statements to a service.
+func (a *app) openWriter(ctx context.Context, service string, s signerFlags, f readFlags) (*party.Writer, error) {
+	key, issuer, err := s.read()
+	if err != nil {
+		return nil, err
+	}
+	o, err := a.partyOptions(f)
+	if err != nil {
+		return nil, err
+	}
+	w, err := party.NewWriter(ctx, service, key, issuer, o, a.clientOptions(readers))
+	return w, partyError(err)
+}
+
+// findEntry opens the log that an entry's name speaks of and finds the entry.
+func (a *app) findEntry(ctx context.Context, name, location string, f readFlags) (*party.Log, *party.Entry, error) {
+	n, err := party.ParseEntryName(name, location)
+	if err != nil {
+		return nil, nil, usage(err)
+	}
+	l, err := a.openLog(ctx, n.Location, f)
+	if err != nil {
+		return nil, nil, err
+	}
+	p := a.progress()
+	defer p.done()
+	e, err := l.Find(ctx, n, func(done, size uint64) {
+		p.show(func() string { return fmt.Sprintf("searched %d of %d entries", done, size) })
+	})
+	return l, e, partyError(err)
+}
+
+// parseTime reads a time for a flag: RFC 3339, a date, or how long ago.
+func parseTime(flag, text string, now time.Time) (time.Time, error) {
+	switch at, err := time.Parse(time.RFC3339, text); {
+	case err == nil:
+		return at.UTC(), nil
+	case text == "now":
+		return now.UTC().Truncate(time.Millisecond), nil
+	}
+	if at, err := time.Parse(time.DateOnly, text); err == nil {
+		return at.UTC(), nil
+	}
+	if d, err := time.ParseDuration(text); err == nil && d <= 0 {
+		return now.UTC().Add(d).Truncate(time.Millisecond), nil
+	}
+	return time.Time{}, usage(fmt.Errorf("--%s %q is not a time: 2026-07-01T12:00:00Z, 2026-07-01, now, or -24h for a day ago", flag, text))
+}

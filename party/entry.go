@@ -1,0 +1,187 @@
+package party
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"github.com/conmotion/conmotion/client"
+	"github.com/conmotion/conmotion/monitor"
+	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/tiles"
+)
+
+// ErrNoEntry says that a log does not hold an entry.
+var ErrNoEntry = errors.New("the log does not hold that entry")
+
+// EntryName is an entry as people name it: the log's location, and an entry id
+// or an index.
+type EntryName struct {
+	Location string
+	ID       *scitt.EntryID // nil when it is named by its index
+	Index    uint64
+}
+
+// ParseEntryName reads the URL of an entry, such as
+// https://transparency.example/entries/ID, or an entry id or index of the log
+// at a location that is known otherwise.
+func ParseEntryName(name, location string) (EntryName, error) {
+	n := EntryName{Location: location}
+	rest := name
+	if IsURL(name) {
+		u, err := url.Parse(name)
+		if err != nil {
+			return n, err
+		}
+		at := strings.LastIndex(u.Path, "/entries/")
+		if at < 0 || u.RawQuery != "" || u.Fragment != "" {
+			return n, fmt.Errorf("%q is not the URL of an entry, such as https://transparency.example/entries/ID", name)
+		}
+		rest = strings.TrimSuffix(strings.TrimSuffix(u.Path[at+len("/entries/"):], "/statement"), "/proof")
+		u.Path, u.RawPath = u.Path[:at], ""
+		if location == "" {
+			n.Location = u.String()
+		}
+	}
+	if n.Location == "" {
+		return n, fmt.Errorf("%q does not say which log: give the URL of an entry, or the log's location", name)
+	}
+	if index, err := strconv.ParseUint(rest, 10, 63); err == nil && len(rest) < 20 {
+		n.Index = index
+		return n, nil
+	}
+	id, err := scitt.ParseEntryID(rest)
+	if err != nil {
+		return n, fmt.Errorf("%q is neither the URL of an entry, nor an entry id, nor an index: %w", name, err)
+	}
+	n.ID = &id
+	return n, nil
+}
+
+// Entry is an entry of a log, proven to be under its checkpoint.
+type Entry struct {
+	Index     uint64
+	Statement *scitt.Statement
+}
+
+// Find reads an entry by its name. A service is asked where an entry id is, and
+// what it says is checked; without one, the whole log is read. Errors wrap
+// ErrNoEntry when there is no such entry.
+func (l *Log) Find(ctx context.Context, n EntryName, progress func(done, size uint64)) (*Entry, error) {
+	index := n.Index
+	if n.ID != nil {
+		var err error
+		if index, err = l.locate(ctx, *n.ID, progress); err != nil {
+			return nil, err
+		}
+	}
+	if size := l.View.Checkpoint.Size; index >= size {
+		return nil, fmt.Errorf("%w: index %d, and %s has %d entries", ErrNoEntry, index, l.Location, size)
+	}
+	data, err := l.View.Entry(ctx, index)
+	if err != nil {
+		return nil, err
+	}
+	s, err := scitt.DecodeStatement(data)
+	if err != nil {
+		return nil, fmt.Errorf("entry %d: %w", index, err)
+	}
+	if n.ID != nil && s.ID() != *n.ID {
+		return nil, fmt.Errorf("%w: %s says that %s is entry %d, and there is %s", ErrNoEntry, l.Location, n.ID, index, s.ID())
+	}
+	return &Entry{index, s}, nil
+}
+
+// locate finds the index of an entry id.
+func (l *Log) locate(ctx context.Context, id scitt.EntryID, progress func(done, size uint64)) (uint64, error) {
+	if IsURL(l.Location) {
+		if index, ok := l.ask(ctx, id); ok {
+			return index, nil
+		}
+	}
+	return l.scan(ctx, id, progress)
+}
+
+// ask has a service say where an entry is. A file server cannot, and what a
+// service says is only where to look.
+func (l *Log) ask(ctx context.Context, id scitt.EntryID) (uint64, bool) {
+	c, err := client.New(l.Location, client.Options{HTTP: l.http, Retries: -1})
+	if err != nil {
+		return 0, false
+	}
+	data, err := c.Receipt(ctx, id.String())
+	if err != nil {
+		return 0, false
+	}
+	r, err := scitt.ParseReceipt(data)
+	if err != nil || r.Proofs[0].Index >= l.View.Checkpoint.Size {
+		return 0, false
+	}
+	entry, err := l.View.Entry(ctx, r.Proofs[0].Index)
+	return r.Proofs[0].Index, err == nil && scitt.NewEntryID(entry) == id
+}
+
+// scan reads the log from the newest entries to the oldest.
+func (l *Log) scan(ctx context.Context, id scitt.EntryID, progress func(done, size uint64)) (uint64, error) {
+	found, err := l.newest(ctx, progress, func(e tiles.Entry) bool { return scitt.NewEntryID(e.Data) == id })
+	if err == nil && found == nil {
+		err = fmt.Errorf("%w: %s, among the %d of %s", ErrNoEntry, id, l.View.Checkpoint.Size, l.Location)
+	}
+	if err != nil {
+		return 0, err
+	}
+	return found.Index, nil
+}
+
+// newest is the newest entry that is the one; nil when there is none.
+func (l *Log) newest(ctx context.Context, progress func(done, size uint64), is func(tiles.Entry) bool) (*tiles.Entry, error) {
+	size := l.View.Checkpoint.Size
+	count := (size + tiles.Width - 1) / tiles.Width
+	last := func(ctx context.Context, n uint64) (*tiles.Entry, error) {
+		first := (count - 1 - n) * tiles.Width
+		var found *tiles.Entry
+		for e, err := range l.View.Entries(ctx, first, min(size, first+tiles.Width)) {
+			if err != nil {
+				return nil, err
+			}
+			if is(e) {
+				found = &e
+			}
+		}
+		return found, nil
+	}
+	for n, r := range tiles.Ahead(ctx, 0, count, runtime.GOMAXPROCS(0), last) {
+		if r.Err != nil || r.Value != nil {
+			return r.Value, r.Err
+		}
+		if progress != nil {
+			progress(min(size, (n+1)*tiles.Width), size)
+		}
+	}
+	return nil, nil
+}
+
+// Transparent makes the Transparent Statement of an entry from the log's files.
+func (l *Log) Transparent(ctx context.Context, e *Entry) ([]byte, error) {
+	receipt, err := l.View.Receipt(ctx, e.Index, scitt.LeafHash(e.Statement.Entry()))
+	if err != nil {
+		return nil, err
+	}
+	return scitt.AttachReceipts(e.Statement, receipt), nil
+}
+
+// Content is what an entry's statement speaks of: its payload, or the artifact
+// behind its hash. It has the digest that was signed. The error wraps
+// [io/fs.ErrNotExist] when the artifact is not to be had.
+func (l *Log) Content(ctx context.Context, s *scitt.Statement) ([]byte, error) {
+	return l.Monitor().Content(ctx, s)
+}
+
+// Ref names an entry of this log as payloads do.
+func (l *Log) Ref(e *Entry) monitor.EntryRef {
+	return monitor.EntryRef{EntryID: e.Statement.ID().String(), Index: e.Index, Origin: l.View.Checkpoint.Origin}
+}

@@ -1,0 +1,279 @@
+package party
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/conmotion/conmotion/client"
+	"github.com/conmotion/conmotion/monitor"
+	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/tiles"
+)
+
+// Writer registers one issuer's statements with one service. It is not safe
+// for concurrent use.
+type Writer struct {
+	Service string // URL
+	Key     crypto.Signer
+	Issuer  string
+
+	options  Options
+	client   *client.Client
+	store    *client.Artifacts
+	log      *Log
+	receipts scitt.KeySet
+	chains   map[string]*monitor.Chain
+	pending  pendingDir
+	required bool // the policy in force asks for a chain
+}
+
+// NewWriter opens the log of a service and makes the writer of an issuer; the
+// key's did:jwk when issuer is "".
+func NewWriter(ctx context.Context, service string, key crypto.Signer, issuer string, o Options, c client.Options) (*Writer, error) {
+	if !IsURL(service) {
+		return nil, fmt.Errorf("%q is not the URL of a service, such as https://transparency.example", service)
+	}
+	if issuer == "" {
+		var err error
+		if issuer, err = scitt.DIDJWK(key.Public()); err != nil {
+			return nil, err
+		}
+	}
+	w := &Writer{Service: service, Key: key, Issuer: issuer, options: o, chains: map[string]*monitor.Chain{}}
+	var err error
+	if w.client, err = client.New(service, c); err != nil {
+		return nil, err
+	}
+	if w.store, err = client.NewArtifacts(service, o.Token, c); err != nil {
+		return nil, err
+	}
+	if w.log, err = Open(ctx, service, o); err != nil {
+		return nil, err
+	}
+	if w.receipts, err = w.log.ReceiptKeys(ctx); err != nil {
+		return nil, err
+	}
+	w.required = chainRequired(w.log.Configuration)
+	w.pending = o.Home.pending(w.log.noteKey(), issuer)
+	return w, nil
+}
+
+// chainRequired says whether the policy in force asks every statement for its
+// chain. The service judges; this is only to know what to send.
+func chainRequired(c *scitt.Configuration) bool {
+	var p struct {
+		Chain string `json:"chain"`
+	}
+	return c != nil && json.Unmarshal(c.Policy.Document, &p) == nil && p.Chain == "required"
+}
+
+// Log is the log as it was when the writer last looked.
+func (w *Writer) Log() *Log { return w.log }
+
+// Published is a statement that is registered.
+type Published struct {
+	Statement   *scitt.Statement
+	Transparent []byte // with the Receipt, which has been verified
+	Ref         monitor.EntryRef
+	// Resumed says that an earlier run had signed it and did not get to the end.
+	Resumed bool
+}
+
+// Sign makes the bytes of a statement; link is nil when it is in no chain.
+type Sign func(link *scitt.ChainLink) ([]byte, error)
+
+// Publish signs and registers a statement that is in no chain, unless the
+// policy requires one: then it is in the chain with this name.
+//
+// What is signed is kept in Home until its Receipt is there. A crash between
+// the two leaves it there, and the next Publish of a statement of this type and
+// subject registers those bytes and not new ones, so that nothing is said twice.
+func (w *Writer) Publish(ctx context.Context, chain string, sign Sign) (*Published, error) {
+	if w.required {
+		return w.PublishChained(ctx, chain, sign)
+	}
+	return w.publish(ctx, func() ([]byte, error) { return sign(nil) }, func() (statement, transparent []byte, err error) {
+		if statement, err = sign(nil); err == nil {
+			transparent, err = w.Register(ctx, statement)
+		}
+		return statement, transparent, err
+	})
+}
+
+// PublishChained is Publish for a statement that continues a chain. When
+// another one came first it is signed again.
+func (w *Writer) PublishChained(ctx context.Context, name string, sign Sign) (*Published, error) {
+	chain := w.chains[name]
+	if chain == nil {
+		chain = &monitor.Chain{Log: w, Issuer: w.Issuer, Name: name}
+		w.chains[name] = chain
+	}
+	first := func() ([]byte, error) { return sign(&scitt.ChainLink{Name: name}) }
+	return w.publish(ctx, first, func() ([]byte, []byte, error) { return chain.Append(ctx, sign) })
+}
+
+// publish finishes what an earlier run left, or else registers what is new.
+// What sample makes is not registered: it tells what is to be said.
+func (w *Writer) publish(ctx context.Context, sample func() ([]byte, error), register func() (statement, transparent []byte, err error)) (*Published, error) {
+	data, err := sample()
+	if err != nil {
+		return nil, err
+	}
+	wanted, err := scitt.ParseStatement(data)
+	if err != nil {
+		return nil, err
+	}
+	resumed, err := w.Resume(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range resumed {
+		if r.Statement.Type == wanted.Type && r.Statement.Subject == wanted.Subject {
+			return r, nil
+		}
+	}
+	statement, transparent, err := register()
+	if err != nil {
+		return nil, err
+	}
+	return w.published(statement, transparent)
+}
+
+// Resume registers what earlier runs signed and did not get registered.
+func (w *Writer) Resume(ctx context.Context) (resumed []*Published, err error) {
+	left, err := w.pending.left()
+	if err != nil {
+		return nil, err
+	}
+	for _, file := range left {
+		statements, err := split(file)
+		if err != nil {
+			return resumed, fmt.Errorf("what an earlier run left: %w", err)
+		}
+		for _, statement := range statements {
+			transparent, err := w.register(ctx, statement)
+			if refused(err) {
+				break // such as a chain that went on without it. It is not in the log, nor is what links to it
+			}
+			if err != nil {
+				return resumed, fmt.Errorf("finish what an earlier run began: %w", err)
+			}
+			p, err := w.published(statement, transparent)
+			if err != nil {
+				return resumed, err
+			}
+			p.Resumed = true
+			resumed = append(resumed, p)
+		}
+		if err := w.pending.forget(file); err != nil {
+			return resumed, err
+		}
+	}
+	return resumed, nil
+}
+
+// refused says that a service judged a statement and does not admit it.
+func refused(err error) bool {
+	p, ok := errors.AsType[*scitt.Problem](err)
+	return ok && p.Status == 400
+}
+
+// Head implements [monitor.ChainLog]: it looks for the chain's newest record
+// in the published log. Register waits for the Receipt, so what it has
+// acknowledged is there.
+func (w *Writer) Head(ctx context.Context, issuer, name string) (*monitor.Head, error) {
+	view, err := w.log.Files.Latest(ctx)
+	if err != nil {
+		return nil, err
+	}
+	w.log.View = view
+	found, err := w.log.newest(ctx, nil, func(e tiles.Entry) bool {
+		s, err := scitt.DecodeStatement(e.Data)
+		return err == nil && s.Issuer == issuer && s.Chain != nil && s.Chain.Name == name && s.VerifySignature(w.Key.Public()) == nil
+	})
+	if err != nil || found == nil {
+		return nil, err
+	}
+	s, err := scitt.DecodeStatement(found.Data)
+	if err != nil {
+		return nil, err
+	}
+	return &monitor.Head{Seq: s.Chain.Seq, ID: s.ID()}, nil
+}
+
+// Register implements [monitor.ChainLog]. The Receipt has been verified. Until
+// it is there, or the statement surely is not in the log, Home keeps the bytes.
+func (w *Writer) Register(ctx context.Context, statement []byte) (transparent []byte, err error) {
+	if err := w.pending.keep(statement); err != nil {
+		return nil, err
+	}
+	if transparent, err = w.register(ctx, statement); err == nil || refused(err) {
+		err = errors.Join(err, w.pending.forget(statement))
+	}
+	return transparent, err
+}
+
+func (w *Writer) register(ctx context.Context, statement []byte) ([]byte, error) {
+	s, err := scitt.ParseStatement(statement)
+	if err != nil {
+		return nil, err
+	}
+	r, err := w.client.Register(ctx, statement)
+	if err != nil {
+		return nil, err
+	}
+	transparent := scitt.AttachReceipts(s, append(s.Receipts, r.Receipt)...)
+	if _, err := w.check(transparent); err != nil {
+		return nil, fmt.Errorf("the service's receipt is not good: %w", err)
+	}
+	return transparent, nil
+}
+
+// check verifies a Transparent Statement as one of this log, by this issuer.
+func (w *Writer) check(transparent []byte) (*scitt.Receipt, error) {
+	v := scitt.Verifier{LogKeys: w.receipts, IssuerKey: w.Key.Public(), Leaf: []scitt.LeafMode{scitt.LeafEntry}}
+	out, err := v.Verify(transparent)
+	if err != nil {
+		return nil, err
+	}
+	if err := out.Err(); err != nil {
+		return nil, err
+	}
+	for _, r := range out.Receipts {
+		if r.Err == nil && r.Receipt.Subject == w.log.View.Checkpoint.Origin {
+			return r.Receipt, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: no receipt is of the log %s", scitt.ErrProof, w.log.View.Checkpoint.Origin)
+}
+
+func (w *Writer) published(statement, transparent []byte) (*Published, error) {
+	s, err := scitt.ParseStatement(statement)
+	if err != nil {
+		return nil, err
+	}
+	r, err := w.check(transparent)
+	if err != nil {
+		return nil, err
+	}
+	ref := monitor.EntryRef{EntryID: s.ID().String(), Index: r.Proofs[0].Index, Origin: w.log.View.Checkpoint.Origin}
+	return &Published{Statement: s, Transparent: transparent, Ref: ref}, nil
+}
+
+// Store stores an artifact with the service and gives its URL.
+func (w *Writer) Store(ctx context.Context, content []byte) (location string, err error) {
+	digest := sha256.Sum256(content)
+	if _, err := w.store.Put(ctx, digest, bytes.NewReader(content), int64(len(content))); err != nil {
+		return "", err
+	}
+	return w.store.URL(digest), nil
+}
+
+// Now is the time of signing.
+func (w *Writer) Now() time.Time { return w.options.now() }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -140,10 +141,14 @@ func readFileFlag(flag, path string) ([]byte, error) {
 // writeOutput replaces a file in one step, or writes to standard output for
 // "-". A crash leaves the old file or the new one, never a part, and perhaps
 // a temporary file beside it whose name begins with a dot.
-func (a *app) writeOutput(path string, data []byte) (err error) {
+func (a *app) writeOutput(path string, data []byte) error {
+	return a.writeStream(path, func(w io.Writer) error { _, err := w.Write(data); return err })
+}
+
+// writeStream is writeOutput for what is too large to be held in memory.
+func (a *app) writeStream(path string, write func(io.Writer) error) (err error) {
 	if path == "-" {
-		_, err := a.stdout.Write(data)
-		return err
+		return write(a.stdout)
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
@@ -159,7 +164,11 @@ func (a *app) writeOutput(path string, data []byte) (err error) {
 	if err = f.Chmod(0o644); err != nil {
 		return err
 	}
-	if _, err = f.Write(data); err != nil {
+	b := bufio.NewWriter(f)
+	if err = write(b); err != nil {
+		return err
+	}
+	if err = b.Flush(); err != nil {
 		return err
 	}
 	// The name must not reach the disk before the content.

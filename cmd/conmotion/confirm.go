@@ -3,8 +3,10 @@ package main
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -46,6 +48,36 @@ const (
 	searchUnknown  = "unknown"
 	searchNotThere = "not offered"
 )
+
+// searchAnswer is what is used of an answer of GET /search. What it says is
+// only where to look: the log confirms it.
+type searchAnswer struct {
+	Checkpoint struct {
+		Origin string `json:"origin"`
+		Size   uint64 `json:"size"`
+	} `json:"checkpoint"`
+	Entries []searchEntry `json:"entries"`
+	Next    string        `json:"next"` // there is more
+}
+
+type searchEntry struct {
+	ID    string `json:"entry"` // hexadecimal
+	Index uint64 `json:"index"`
+}
+
+// ask asks for the newest entries that have a uid in a field.
+func (c *confirmer) ask(ctx context.Context, field, uid string) (*searchAnswer, error) {
+	// The operator keeps a uid that begins with one from being read as one.
+	body, err := c.search.Search(ctx, url.Values{field: {"=" + uid}, "limit": {strconv.Itoa(mostHits)}, "order": {"desc"}})
+	if err != nil {
+		return nil, err
+	}
+	var a searchAnswer
+	if err := json.Unmarshal(body, &a); err != nil {
+		return nil, fmt.Errorf("it gave something else than an answer of a search: %w", err)
+	}
+	return &a, nil
+}
 
 // confirmer asks the search of the service that reported.
 type confirmer struct {
@@ -106,12 +138,11 @@ func (c *confirmer) one(ctx context.Context, f monitor.Finding) (confirmation, e
 	}
 	seen := map[uint64]bool{}
 	for _, field := range uidFields {
-		// The operator keeps a uid that begins with one from being read as one.
-		answer, err := c.search.Search(ctx, url.Values{field: {"=" + f.UID}, "limit": {strconv.Itoa(mostHits)}, "order": {"desc"}})
+		answer, err := c.ask(ctx, field, f.UID)
 		if ctx.Err() != nil {
 			return out, ctx.Err()
 		}
-		if errors.Is(err, client.ErrNoSearch) {
+		if p, ok := errors.AsType[*scitt.Problem](err); ok && p.Status == http.StatusNotFound {
 			c.search, c.why = nil, "the provider's service offers no search"
 			out.Detail = c.why
 			return out, nil
@@ -134,7 +165,7 @@ func (c *confirmer) one(ctx context.Context, f monitor.Finding) (confirmation, e
 			if err != nil {
 				return out, err
 			}
-			out.Entries = append(out.Entries, confirmedEntry{hit.Index, hit.Entry, why})
+			out.Entries = append(out.Entries, confirmedEntry{hit.Index, hit.ID, why})
 		}
 	}
 	slices.SortFunc(out.Entries, func(a, b confirmedEntry) int { return cmp.Compare(a.Index, b.Index) })
@@ -146,7 +177,7 @@ func (c *confirmer) one(ctx context.Context, f monitor.Finding) (confirmation, e
 
 // reason says why an entry that the search knows does not count. What the search
 // says is only where to look.
-func (c *confirmer) reason(ctx context.Context, f monitor.Finding, hit client.SearchHit) (string, error) {
+func (c *confirmer) reason(ctx context.Context, f monitor.Finding, hit searchEntry) (string, error) {
 	side := c.comparison.Reported
 	if size := side.Checkpoint.Size; hit.Index >= size {
 		return fmt.Sprintf("it came after the checkpoint that was compared, of %d entries", size), nil
@@ -156,7 +187,7 @@ func (c *confirmer) reason(ctx context.Context, f monitor.Finding, hit client.Se
 		return "", replayError(err)
 	}
 	s, err := scitt.DecodeStatement(data)
-	if err != nil || s.ID().String() != hit.Entry {
+	if err != nil || s.ID().String() != hit.ID {
 		return "the log has another entry there: the search is wrong", nil
 	}
 	switch {

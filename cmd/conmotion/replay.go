@@ -207,7 +207,7 @@ func (r *replaying) inventory(ctx context.Context, replay *monitor.Replay) error
 	if err != nil {
 		return err
 	}
-	if to < replay.Next() {
+	if r.flags.atIndex >= 0 && to < replay.Next() {
 		return usage(fmt.Errorf("--since %s has read %d entries already, more than --at-index asks for", r.flags.since, replay.Next()))
 	}
 	if err := replay.Advance(ctx, r.progress.count("replay", r.log.Monitor()), to); err != nil {

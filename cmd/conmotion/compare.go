@@ -133,7 +133,7 @@ func (a *app) compareLogs(ctx context.Context, f compareFlags, now time.Time) (*
 	defer p.done()
 	var parties [2]monitor.Party
 	for i, side := range []sideFlags{f.reported, f.observed} {
-		if parties[i], err = side.party(monitor.Log{}); err != nil {
+		if parties[i], err = side.party(in.From); err != nil {
 			return nil, logs, err
 		}
 	}

@@ -91,16 +91,26 @@ func (a *app) openSide(ctx context.Context, f sideFlags, common readFlags) (*par
 }
 
 // party is the side of a comparison.
-func (f sideFlags) party(log monitor.Log) (monitor.Party, error) {
+func (f sideFlags) party(from time.Time) (monitor.Party, error) {
 	filter, err := filterOf(f.name+"-types", f.issuers, f.types)
 	if err != nil {
 		return monitor.Party{}, err
 	}
-	p := monitor.Party{Log: log, Filter: filter}
-	if f.since != "" {
-		if p.Since, err = resumeFile(f.name+"-since", f.since); err != nil {
-			return p, err
-		}
+	p := monitor.Party{Filter: filter}
+	if f.since == "" {
+		return p, nil
+	}
+	flag := f.name + "-since"
+	if p.Since, err = resumeFile(flag, f.since); err != nil {
+		return p, err
+	}
+	saved, until := p.Since.Selection()
+	wanted, _ := monitor.NewReplay(filter, nil).Selection()
+	switch last := p.Since.LastTime(); {
+	case !sameSelection(saved, wanted) || until != nil:
+		return p, usage(fmt.Errorf("--%s %s: it is of %s, and must be of what is compared, without --at", flag, f.since, selection(saved)))
+	case last != nil && !last.Before(from):
+		return p, usage(fmt.Errorf("--%s %s: its last event is of %s, not before --from", flag, f.since, moment(last.UnixMilli())))
 	}
 	return p, nil
 }

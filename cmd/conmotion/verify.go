@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -24,7 +25,7 @@ type verifyFlags struct {
 func (a *app) verify() *cobra.Command {
 	var f verifyFlags
 	cmd := &cobra.Command{
-		Use: "verify [--log URL | --static URL-or-DIR | --keys FILE] TRANSPARENT", Short: "Verify a Transparent Statement",
+		Use: "verify [--log URL | --static URL-or-DIR | --keys FILE] TRANSPARENT | verify DIR", Short: "Verify a Transparent Statement, or an export",
 		Long: `Verify a Transparent Statement: the issuer's signature, and that each receipt
 proves that the statement is in a log. It says what was checked, what was not,
 and why something failed. The exit code is 0 only when the signature and at
@@ -50,7 +51,11 @@ with --artifacts from an artifact storage, and with --fetch from the URL that
 the statement gives. --fetch is off unless asked for: the issuer chooses that
 URL, so that it learns who verifies, and when, and can have this machine send a
 GET request to any address that it reaches. It is sent only when the issuer's
-signature verifies, without a token, and no more than 5 GiB are read.`,
+signature verifies, without a token, and no more than 5 GiB are read.
+
+A directory is verified as an export (see conmotion export), without any network:
+the manifest, keys, entries, tiles and root, every statement's signature and every
+artifact. There --issuer-key is ISSUER=FILE; --vkey is for keys that you know.`,
 		Example: `  conmotion verify --log http://127.0.0.1:8080 --payload README.md transparent.cose
 
   # offline, with saved keys
@@ -61,7 +66,10 @@ signature verifies, without a token, and no more than 5 GiB are read.`,
   conmotion verify --log https://transparency.example --artifacts https://transparency.example transparent.cose
 
   # a statement and its receipt in two files, made by another service
-  conmotion verify --keys log-key.pub --issuer-key issuer-key.pub --leaf digest --receipt receipt.cose statement.cose`,
+  conmotion verify --keys log-key.pub --issuer-key issuer-key.pub --leaf digest --receipt receipt.cose statement.cose
+
+  # an export, offline
+  conmotion verify --vkey transparency.example+0a1b2c3d+AY... mirror`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runVerify(cmd.Context(), f, args[0]) },
 	}
@@ -119,6 +127,9 @@ type verification struct {
 }
 
 func (a *app) runVerify(ctx context.Context, f verifyFlags, path string) error {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return a.verifyDir(ctx, f, path)
+	}
 	v := &verification{app: a, verifyFlags: f, report: verifyReport{Checks: []finding{}}}
 	data, err := a.readInput(path)
 	if err != nil {

@@ -234,6 +234,25 @@ func TestWaitRunsOut(t *testing.T) {
 	}
 }
 
+// TestIssuerIsAnAddress: a service that listens everywhere does not guess the
+// name that its Receipts have for ever.
+func TestIssuerIsAnAddress(t *testing.T) {
+	for _, everywhere := range []string{"http://[::]:8080", "http://0.0.0.0:8080", "https://[::]:443"} {
+		c := daemon.Config{Dir: t.TempDir(), DefaultIssuer: everywhere, Logger: slog.New(slog.DiscardHandler)}
+		if _, err := daemon.Open(t.Context(), c, testlog.Must(daemon.NewTelemetry())(t)); err == nil || !strings.Contains(err.Error(), "--issuer: give the URL") {
+			t.Errorf("%s: %v", everywhere, err)
+		}
+	}
+	// With a name, and when it is made already, any address will do.
+	s := newService(t, func(c *daemon.Config) { c.DefaultIssuer, c.Issuer = "http://[::]:8080", "https://named.example" })
+	s.stop()
+	s.config.Issuer = ""
+	s.start()
+	if s.Issuer != "https://named.example" || s.Origin != "named.example" {
+		t.Errorf("issuer %s, origin %s", s.Issuer, s.Origin)
+	}
+}
+
 func TestRestart(t *testing.T) {
 	s := newService(t, nil)
 	statement := testlog.Statement(t, testlog.Key(t, "ES256"), "asset", nil)

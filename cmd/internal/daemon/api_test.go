@@ -200,7 +200,11 @@ func TestStaticFiles(t *testing.T) {
 	key := testlog.Key(t, "ES256")
 	var group sync.WaitGroup
 	for i := range 300 { // at once, and so in a few batches
-		group.Go(func() { s.register(testlog.Statement(t, key, "asset", fmt.Append(nil, i))) })
+		group.Go(func() {
+			if a := s.do(http.MethodPost, "/entries", testlog.Statement(t, key, "asset", fmt.Append(nil, i))); a.StatusCode != http.StatusCreated {
+				t.Errorf("statement %d: %s", i, a.Status)
+			}
+		})
 	}
 	group.Wait()
 	const full = "tile/entries/000"

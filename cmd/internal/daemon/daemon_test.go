@@ -3,6 +3,9 @@ package daemon_test
 import (
 	"bytes"
 	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
 	"io"
 	"log/slog"
 	"net/http"
@@ -132,8 +135,12 @@ func (s *service) verify(statement, receipt []byte) error {
 func TestRegister(t *testing.T) {
 	s := newService(t, nil)
 	key := testlog.Key(t, "ES256")
+	keys := map[string]crypto.Signer{"PS256": testlog.Must(rsa.GenerateKey(rand.Reader, 2048))(t)}
 	for _, alg := range []string{"ES256", "ES384", "EdDSA"} {
-		statement := testlog.Statement(t, testlog.Key(t, alg), "asset", []byte(alg))
+		keys[alg] = testlog.Key(t, alg)
+	}
+	for alg, key := range keys {
+		statement := testlog.Statement(t, key, "asset", []byte(alg))
 		a := s.do(http.MethodPost, "/entries", statement)
 		id := testlog.Must(scitt.ParseStatement(statement))(t).ID()
 		url := s.Issuer + "/entries/" + id.String()
@@ -153,8 +160,8 @@ func TestRegister(t *testing.T) {
 			t.Errorf("%s: GET: %s", alg, got.Status)
 		}
 	}
-	if got := s.size(); got != 2+3 {
-		t.Errorf("the log has %d entries, want the two of the service and three", got)
+	if got := s.size(); got != 2+4 {
+		t.Errorf("the log has %d entries, want the two of the service and four", got)
 	}
 	// Receipts of one tree share its one signature.
 	other := testlog.Statement(t, key, "asset", []byte("other"))

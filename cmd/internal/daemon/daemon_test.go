@@ -10,6 +10,8 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +19,7 @@ import (
 	"github.com/conmotion/conmotion/cmd/internal/daemon"
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/storage"
 )
 
 // service is a whole service on a directory of its own, behind HTTP.
@@ -296,4 +299,49 @@ func TestRestart(t *testing.T) {
 		}
 	}
 	s.start()
+}
+
+// TestLost: what a log cannot go on without is not made anew, and what is
+// there stays as it is.
+func TestLost(t *testing.T) {
+	for name, want := range map[string]string{
+		"service.json":             "put it back",
+		"receipt-key.pem":          "put it back",
+		"checkpoint-key.pem":       "put it back",
+		"tessera":                  storage.ErrFork.Error(),
+		"tessera/.state/treeState": storage.ErrFork.Error(),
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newService(t, nil)
+			statement := testlog.Statement(t, testlog.Key(t, "ES256"), "asset", nil)
+			s.register(statement)
+			before := s.get("/checkpoint").body
+			s.stop()
+			path := filepath.Join(s.config.Dir, "private", name)
+			if err := os.Rename(path, path+".kept"); err != nil {
+				t.Fatal(err)
+			}
+			s.config.DefaultIssuer = "http://another.example"
+			for range 2 {
+				_, err := daemon.Open(t.Context(), s.config, testlog.Must(daemon.NewTelemetry())(t))
+				if err == nil || !strings.Contains(err.Error(), want) {
+					t.Fatalf("got %v, want an error with %q", err, want)
+				}
+			}
+			if err := os.RemoveAll(path); err != nil { // what Tessera made
+				t.Fatal(err)
+			}
+			if err := os.Rename(path+".kept", path); err != nil {
+				t.Fatal(err)
+			}
+			s.start()
+			if now := s.get("/checkpoint").body; !bytes.Equal(now, before) {
+				t.Errorf("the checkpoint was %q and is %q", before, now)
+			}
+			s.register(testlog.Statement(t, testlog.Key(t, "ES256"), "asset", nil))
+			if got := s.size(); got != 4 {
+				t.Errorf("the log has %d entries", got)
+			}
+		})
+	}
 }

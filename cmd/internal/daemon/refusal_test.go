@@ -254,7 +254,7 @@ func TestBusy(t *testing.T) {
 func TestSlowBody(t *testing.T) {
 	s := newService(t, nil)
 	impatient := httptest.NewUnstartedServer(s.Handler())
-	impatient.Config.ReadTimeout = 100 * time.Millisecond
+	impatient.Config.ReadTimeout = 500 * time.Millisecond
 	impatient.Start()
 	defer impatient.Close()
 	conn := testlog.Must(net.Dial("tcp", impatient.Listener.Addr().String()))(t)

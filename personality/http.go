@@ -12,8 +12,13 @@ import (
 	"github.com/conmotion/conmotion/scitt"
 )
 
-// maxBody bounds a submitted statement with its unprotected header, in bytes.
-const maxBody = 1 << 20
+const (
+	// maxBody bounds a submitted statement with its unprotected header, in bytes.
+	maxBody = 1 << 20
+	// likelyBody is for how much of a body there is room before it came: a
+	// client that announces more and sends nothing costs no more than this.
+	likelyBody = 16 << 10
+)
 
 const (
 	mediaCOSE    = "application/cose"
@@ -183,7 +188,7 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	if r.ContentLength > maxBody {
 		return nil, &http.MaxBytesError{Limit: maxBody}
 	}
-	body := bytes.NewBuffer(make([]byte, 0, max(r.ContentLength, 0)+bytes.MinRead))
+	body := bytes.NewBuffer(make([]byte, 0, min(max(r.ContentLength, 0), likelyBody)+bytes.MinRead))
 	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, maxBody))
 	if err == nil {
 		return body.Bytes(), nil

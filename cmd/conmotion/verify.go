@@ -36,9 +36,9 @@ those of the keys that a service publishes; with --static those of the keys
 beside the log's files, and then the entry is also checked against the log's
 current checkpoint.
 
-The issuer's key is the one in its did:jwk. For other issuers give --issuer-key,
-or --roots for a statement with x5chain: its certificates are judged at the time
-that the statement was signed.
+The issuer's key is the one in its did:jwk or did:key. For other issuers give
+--issuer-key, or --roots for a statement with x5chain: its certificates are
+judged at the time that the statement was signed, and held to the issuer's name.
 
 Logs differ in what they hash for a statement: this project's log the statement
 itself (entry), some others its SHA-256 (digest). Both are tried unless --leaf
@@ -171,6 +171,12 @@ func (v *verification) run(ctx context.Context, data []byte) (verdict, err error
 	if len(receipts) > len(st.Receipts) {
 		data = scitt.AttachReceipts(st, receipts...)
 	}
+	if verifier.IssuerKey == nil {
+		if verifier.IssuerKey, verdict = didKey(st); verdict != nil {
+			v.found("signature", resultBad, "%v", verdict)
+			return verdict, nil
+		}
+	}
 	verifier.LogKeys = t.forReceipts(receipts)
 	out, verdict := verifier.Verify(data)
 	if verdict != nil {
@@ -178,6 +184,7 @@ func (v *verification) run(ctx context.Context, data []byte) (verdict, err error
 	}
 	v.describe(st)
 	v.signature(out)
+	v.issuer(out)
 	v.chain(out)
 	if err := v.content(ctx, out); err != nil {
 		return nil, err
@@ -274,6 +281,9 @@ func (v *verification) signature(out *scitt.Verification) {
 			"did:jwk": "the key in the issuer's did:jwk",
 			"x5chain": "the first certificate of x5chain, which leads to a root in --roots and was valid at iat",
 		}[out.KeySource]
+		if out.KeySource == "given" && v.issuerKey == "" {
+			source = "the key in the issuer's did:key"
+		}
 		v.found("signature", resultOK, "%s, with %s", alg, source)
 	case out.KeySource == "":
 		v.found("signature", resultNotChecked, "%v", out.SignatureErr)

@@ -22,6 +22,9 @@ import (
 const (
 	drainTimeout = time.Minute // and as long as a registration may wait
 	bodyTimeout  = 30 * time.Second
+	// answerTimeout is how long a client may take to read its answer, such as a
+	// bundle of up to 16 MiB; artifacts have times of their own.
+	answerTimeout = 3 * time.Minute
 )
 
 // serve runs the service until the context ends, and then drains it.
@@ -79,6 +82,7 @@ func serve(ctx context.Context, c *config) (err error) {
 		Handler:           d.Handler(),
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       bodyTimeout,
+		WriteTimeout:      c.Wait + answerTimeout,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		TLSConfig:         tlsConfig,

@@ -298,6 +298,9 @@ func (r *Recorder) sign(ctx context.Context, drafts []Draft, outcomes []Outcome)
 		if now[key] {
 			continue
 		}
+		if len(out.places) == r.run {
+			break
+		}
 		now[key] = true
 		name := r.chain(d)
 		o := d.Options
@@ -316,7 +319,7 @@ func (r *Recorder) sign(ctx context.Context, drafts []Draft, outcomes []Outcome)
 			}
 			continue
 		}
-		if size += len(data); len(out.places) > 0 && (size > maxRunBytes || len(out.places) == r.run) {
+		if size += len(data); len(out.places) > 0 && size > maxRunBytes {
 			break
 		}
 		st, err := scitt.ParseStatement(data)

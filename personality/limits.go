@@ -35,7 +35,10 @@ func newLimits(perSecond float64, burst int) (*limits, error) {
 }
 
 // take counts a request. The problem says when the next one is welcome.
-func (l *limits) take(r *http.Request) *scitt.Problem {
+func (l *limits) take(r *http.Request) *scitt.Problem { return l.takeMany(r, 1) }
+
+// takeMany counts a request that is worth n.
+func (l *limits) takeMany(r *http.Request, n int) *scitt.Problem {
 	if l.perSecond == 0 {
 		return nil
 	}
@@ -50,7 +53,11 @@ func (l *limits) take(r *http.Request) *scitt.Problem {
 			limiter = old
 		}
 	}
-	reservation := limiter.Reserve()
+	reservation := limiter.ReserveN(time.Now(), n)
+	if !reservation.OK() {
+		return &scitt.Problem{Status: http.StatusRequestEntityTooLarge, Title: "Too Many Statements",
+			Detail: fmt.Sprintf("This service takes at most %d statements at once; send them in parts.", l.burst)}
+	}
 	delay := reservation.Delay()
 	if delay == 0 {
 		return nil

@@ -35,13 +35,26 @@ func newLimits(perSecond float64, burst int) (*limits, error) {
 }
 
 // take counts a request. The problem says when the next one is welcome.
-func (l *limits) take(r *http.Request) *scitt.Problem { return l.takeMany(r, 1) }
-
-// takeMany counts a request that is worth n.
-func (l *limits) takeMany(r *http.Request, n int) *scitt.Problem {
+func (l *limits) take(r *http.Request) *scitt.Problem {
 	if l.perSecond == 0 {
 		return nil
 	}
+	return l.reserve(r, 1)
+}
+
+// takeAll counts the statements of a request that has been taken as one.
+func (l *limits) takeAll(r *http.Request, n int) *scitt.Problem {
+	switch {
+	case l.perSecond == 0 || n <= 1:
+		return nil
+	case n > l.burst:
+		return &scitt.Problem{Status: http.StatusRequestEntityTooLarge, Title: "Too Many Statements",
+			Detail: fmt.Sprintf("The rate limit allows at most %d statements at once; send them in parts.", l.burst)}
+	}
+	return l.reserve(r, n-1)
+}
+
+func (l *limits) reserve(r *http.Request, n int) *scitt.Problem {
 	host, _, err := net.SplitHostPort(r.RemoteAddr)
 	if err != nil {
 		host = r.RemoteAddr
@@ -54,10 +67,6 @@ func (l *limits) takeMany(r *http.Request, n int) *scitt.Problem {
 		}
 	}
 	reservation := limiter.ReserveN(time.Now(), n)
-	if !reservation.OK() {
-		return &scitt.Problem{Status: http.StatusRequestEntityTooLarge, Title: "Too Many Statements",
-			Detail: fmt.Sprintf("This service takes at most %d statements at once; send them in parts.", l.burst)}
-	}
 	delay := reservation.Delay()
 	if delay == 0 {
 		return nil

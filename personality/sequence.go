@@ -60,8 +60,7 @@ func (s *Service) readSequence(w http.ResponseWriter, r *http.Request) (all []*s
 		return nil, nil, &scitt.Problem{Status: http.StatusRequestEntityTooLarge, Title: "Too Many Statements",
 			Detail: fmt.Sprintf("the sequence has %d statements, and a request at most %d; send them in parts", len(items), scitt.MaxSequence)}
 	}
-	// The request itself has been counted as one.
-	if p := s.limits.takeMany(r, max(0, len(items)-1)); p != nil {
+	if p := s.limits.takeAll(r, len(items)); p != nil {
 		return nil, nil, p
 	}
 	for _, item := range items {

@@ -15,14 +15,11 @@ import (
 // not registered, and gives the Receipts of those before it and an error about
 // it. Nothing of the answer is verified yet.
 func (w *Writer) registerMany(ctx context.Context, statements [][]byte) (receipts [][]byte, err error) {
-	for _, s := range statements {
-		r, err := w.client.Register(ctx, s)
-		if err != nil {
-			return receipts, err
-		}
+	done, err := w.client.RegisterAll(ctx, statements)
+	for _, r := range done {
 		receipts = append(receipts, r.Receipt)
 	}
-	return receipts, nil
+	return receipts, err
 }
 
 // MaxRun is how many statements are sent at a time, and maxRunBytes how large

@@ -57,6 +57,22 @@ func (l *limits) take(r *http.Request) *scitt.Problem {
 	if l.perSecond == 0 {
 		return nil
 	}
+	return l.reserve(r, 1)
+}
+
+// takeAll counts the statements of a request that has been taken as one.
+func (l *limits) takeAll(r *http.Request, n int) *scitt.Problem {
+	switch {
+	case l.perSecond == 0 || n <= 1:
+		return nil
+	case n > l.burst:
+		return &scitt.Problem{Status: http.StatusRequestEntityTooLarge, Title: "Too Many Statements",
+			Detail: fmt.Sprintf("The rate limit allows at most %d statements at once; send them in parts.", l.burst)}
+	}
+	return l.reserve(r, n-1)
+}
+
+func (l *limits) reserve(r *http.Request, n int) *scitt.Problem {
 	host := clientOf(r.RemoteAddr)
 	limiter, ok := l.clients.Get(host)
 	if !ok {
@@ -65,7 +81,7 @@ func (l *limits) take(r *http.Request) *scitt.Problem {
 			limiter = old
 		}
 	}
-	reservation := limiter.Reserve()
+	reservation := limiter.ReserveN(time.Now(), n)
 	delay := reservation.Delay()
 	if delay == 0 {
 		return nil

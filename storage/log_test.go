@@ -120,6 +120,58 @@ func TestLogAcrossRestarts(t *testing.T) {
 	}
 }
 
+// TestRuns: entries of a run are in the log in their order, among others that
+// come at the same time, and a closed log has published all of them.
+func TestRuns(t *testing.T) {
+	s := newService(t)
+	key := testlog.Key(t, "ES256")
+	receipts := map[string][]byte{}
+	checker := s.checker()
+	var mu sync.Mutex
+	var group sync.WaitGroup
+	for run := range 3 {
+		group.Go(func() {
+			add := s.log.Run()
+			var waits []func(context.Context) (uint64, bool, error)
+			for i := range 1100 { // more than a batch
+				st := testlog.Must(scitt.ParseStatement(testlog.Statement(t, key, "asset", fmt.Appendf(nil, "run %d %d", run, i))))(t)
+				waits = append(waits, testlog.Must(add(t.Context(), st.Entry()))(t))
+				if i%100 == 50 { // the same again
+					waits = append(waits, testlog.Must(add(t.Context(), st.Entry()))(t))
+				}
+			}
+			last, twice := uint64(0), 0
+			for i, wait := range waits {
+				index, duplicate, err := wait(t.Context())
+				if err != nil || (index <= last && i > 0 && !duplicate) || duplicate && index != last {
+					t.Errorf("run %d: entry %d is at %d (%v) after one at %d: %v", run, i, index, duplicate, last, err)
+				}
+				if duplicate {
+					twice++
+				}
+				last = index
+			}
+			if twice != 11 {
+				t.Errorf("run %d: %d duplicates", run, twice)
+			}
+		})
+	}
+	for i := range 100 {
+		group.Go(func() {
+			statement := testlog.Statement(t, key, "asset", fmt.Append(nil, i))
+			_, _, receipt := s.add(statement)
+			mu.Lock()
+			defer mu.Unlock()
+			receipts[string(statement)] = receipt
+		})
+	}
+	group.Wait()
+	s.close()
+	if view := checker.Check(t, receipts); view.Checkpoint.Size != 3400 {
+		t.Errorf("the closed log has published %d entries, want 3400", view.Checkpoint.Size)
+	}
+}
+
 func TestDuplicates(t *testing.T) {
 	s := newService(t)
 	key := testlog.Key(t, "ES256")

@@ -21,6 +21,10 @@ const (
 	mediaCBORSeq = "application/cbor-seq"
 )
 
+// exposed are the header fields that a script of another origin may read,
+// beyond those that it always may.
+const exposed = "Location, Link, Retry-After, ETag, Content-Range, Content-Encoding, Allow"
+
 // handler answers a request or says why it cannot.
 type handler func(w http.ResponseWriter, r *http.Request) error
 
@@ -68,6 +72,7 @@ func (s *Service) Handler() http.Handler {
 
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Access-Control-Allow-Origin", "*")
+		w.Header().Set("Access-Control-Expose-Headers", exposed)
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		if r.Method == http.MethodOptions {
 			preflight(w)

@@ -150,7 +150,7 @@ func serveGzip(w http.ResponseWriter, r *http.Request, tag string, f io.Reader) 
 	tag = `"` + tag + `-gzip"`
 	h := w.Header()
 	h.Set("ETag", tag)
-	if r.Header.Get("If-None-Match") == tag {
+	if noneMatch(r.Header.Get("If-None-Match"), tag) {
 		w.WriteHeader(http.StatusNotModified)
 		return nil
 	}

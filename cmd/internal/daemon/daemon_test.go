@@ -3,6 +3,9 @@ package daemon_test
 import (
 	"bytes"
 	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
 	"io"
 	"log/slog"
 	"net/http"
@@ -132,8 +135,12 @@ func (s *service) verify(statement, receipt []byte) error {
 func TestRegister(t *testing.T) {
 	s := newService(t, nil)
 	key := testlog.Key(t, "ES256")
+	keys := map[string]crypto.Signer{"PS256": testlog.Must(rsa.GenerateKey(rand.Reader, 2048))(t)}
 	for _, alg := range []string{"ES256", "ES384", "EdDSA"} {
-		statement := testlog.Statement(t, testlog.Key(t, alg), "asset", []byte(alg))
+		keys[alg] = testlog.Key(t, alg)
+	}
+	for alg, key := range keys {
+		statement := testlog.Statement(t, key, "asset", []byte(alg))
 		a := s.do(http.MethodPost, "/entries", statement)
 		id := testlog.Must(scitt.ParseStatement(statement))(t).ID()
 		url := s.Issuer + "/entries/" + id.String()
@@ -153,8 +160,8 @@ func TestRegister(t *testing.T) {
 			t.Errorf("%s: GET: %s", alg, got.Status)
 		}
 	}
-	if got := s.size(); got != 2+3 {
-		t.Errorf("the log has %d entries, want the two of the service and three", got)
+	if got := s.size(); got != 2+4 {
+		t.Errorf("the log has %d entries, want the two of the service and four", got)
 	}
 	// Receipts of one tree share its one signature.
 	other := testlog.Statement(t, key, "asset", []byte("other"))
@@ -231,6 +238,25 @@ func TestWaitRunsOut(t *testing.T) {
 	a := s.do(http.MethodPost, "/entries", testlog.Statement(t, testlog.Key(t, "ES256"), "asset", nil))
 	if a.StatusCode != http.StatusAccepted {
 		t.Errorf("--wait 1ms: %s %v", a.Status, a.problem(t))
+	}
+}
+
+// TestIssuerIsAnAddress: a service that listens everywhere does not guess the
+// name that its Receipts have for ever.
+func TestIssuerIsAnAddress(t *testing.T) {
+	for _, everywhere := range []string{"http://[::]:8080", "http://0.0.0.0:8080", "https://[::]:443"} {
+		c := daemon.Config{Dir: t.TempDir(), DefaultIssuer: everywhere, Logger: slog.New(slog.DiscardHandler)}
+		if _, err := daemon.Open(t.Context(), c, testlog.Must(daemon.NewTelemetry())(t)); err == nil || !strings.Contains(err.Error(), "--issuer: give the URL") {
+			t.Errorf("%s: %v", everywhere, err)
+		}
+	}
+	// With a name, and when it is made already, any address will do.
+	s := newService(t, func(c *daemon.Config) { c.DefaultIssuer, c.Issuer = "http://[::]:8080", "https://named.example" })
+	s.stop()
+	s.config.Issuer = ""
+	s.start()
+	if s.Issuer != "https://named.example" || s.Origin != "named.example" {
+		t.Errorf("issuer %s, origin %s", s.Issuer, s.Origin)
 	}
 }
 

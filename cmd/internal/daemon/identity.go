@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"net/url"
 	"os"
 	"strings"
@@ -60,6 +61,10 @@ func loadIdentity(dir *storage.Dir, c *Config) (identity, error) {
 func newIdentity(path string, c *Config) (identity, error) {
 	id := identity{c.Issuer, c.Origin, c.FirstStatement}
 	if id.Issuer == "" {
+		// Receipts name it for ever, so it must be an address of this service.
+		if everyAddress(c.DefaultIssuer) {
+			return id, fmt.Errorf("--issuer: give the URL under which others reach this service, such as https://transparency.example; %s, which follows from --listen, is no address", c.DefaultIssuer)
+		}
 		id.Issuer = c.DefaultIssuer
 	}
 	if id.Origin == "" {
@@ -79,6 +84,17 @@ func newIdentity(path string, c *Config) (identity, error) {
 		return id, fmt.Errorf("identity: %w", err)
 	}
 	return id, storage.WriteFile(path, append(data, '\n'), 0o600)
+}
+
+// everyAddress says that a URL has the address that stands for all addresses
+// of a machine: one can listen there, and nobody can go there.
+func everyAddress(issuer string) bool {
+	u, err := url.Parse(issuer)
+	if err != nil {
+		return false
+	}
+	addr, err := netip.ParseAddr(u.Hostname())
+	return err == nil && addr.IsUnspecified()
 }
 
 // keys are the service's private keys.

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -167,8 +168,15 @@ func TestPolicyRefusals(t *testing.T) {
 			t.Fatalf("%s: it is in force", c.name)
 		}
 	}
+	if a := s.configuration().Algorithms; !slices.Equal(a, scitt.Algorithms()) {
+		t.Errorf("the configuration names the algorithms %v", a)
+	}
+	good = document(t, one, admin, before, map[string]any{"description": "second", "limits": map[string]any{"algorithms": []string{"ES256"}}})
 	change := s.signPolicy(admin, good)
 	s.register(change)
+	if a := s.configuration().Algorithms; len(a) != 1 || a[0] != "ES256" {
+		t.Errorf("the configuration names the algorithms %v, and the policy allows ES256", a)
+	}
 	second := s.InForce().ID.String()
 	if second == before {
 		t.Fatal("a good policy is not in force")

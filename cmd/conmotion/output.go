@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -138,12 +139,15 @@ func readFileFlag(flag, path string) ([]byte, error) {
 }
 
 // writeOutput replaces a file in one step, or writes to standard output for
-// "-". A crash leaves the old file or the new one, never a part, and perhaps
+// "-", and to what is no file, such as /dev/null or a pipe. A crash leaves the old file or the new one, never a part, and perhaps
 // a temporary file beside it whose name begins with a dot.
 func (a *app) writeOutput(path string, data []byte) (err error) {
 	if path == "-" {
 		_, err := a.stdout.Write(data)
 		return err
+	}
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return writeDevice(path, data)
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
@@ -170,6 +174,19 @@ func (a *app) writeOutput(path string, data []byte) (err error) {
 		return err
 	}
 	return os.Rename(f.Name(), path)
+}
+
+// writeDevice writes to what a new file must not take the place of.
+func writeDevice(path string, data []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	_, err = f.Write(data)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
 }
 
 // timeOf writes a NumericDate for people; 0 means that there is none.

@@ -185,6 +185,10 @@ func hint(location string) string {
 	return ""
 }
 
+// Key is the verifier key that signs the log's checkpoints: it is what a log
+// is told by, wherever its files are.
+func (l *Log) Key() string { return l.noteKey() }
+
 // noteKey is the key that signs checkpoints: it is what a log is told by.
 func (l *Log) noteKey() string {
 	for _, v := range l.VKeys {

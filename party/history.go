@@ -118,14 +118,7 @@ func (s seenBefore) contradict(cp *scitt.Checkpoint, l *Log, o Options) error {
 }
 
 // noteKey is the key that signs checkpoints: it is what a log is told by.
-func (l *Log) noteKey() string {
-	for _, v := range l.VKeys {
-		if cv, err := scitt.NewCheckpointVerifiers([]string{v}); err == nil && cv.Note.KeyHash() == l.Files.Verifiers.Note.KeyHash() {
-			return v
-		}
-	}
-	return l.Files.Verifiers.Note.Name()
-}
+func (l *Log) noteKey() string { return scitt.NoteVKey(l.VKeys) }
 
 // compareHistory holds the checkpoint against those that were seen before, at
 // this location and at others, and remembers it.
@@ -194,9 +187,7 @@ func (l *Log) shrunk(ctx context.Context, old *scitt.Checkpoint, o Options) erro
 
 // forked is the error of a fork, whose proof Home keeps.
 func (l *Log) forked(older, newer *scitt.Checkpoint, proof *tiles.Equivocation, o Options) error {
-	if key := l.noteKey(); key != l.Files.Verifiers.Note.Name() {
-		proof.VKey = key
-	}
+	proof.VKey = l.noteKey()
 	e := &HistoryError{Err: ErrForked, Older: older, Newer: newer, Proof: proof}
 	var err error
 	if e.ProofFile, err = o.Home.KeepProof(proof); err != nil {

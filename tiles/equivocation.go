@@ -45,9 +45,8 @@ type Equivocation struct {
 	// size), and Tail those that cover [older size, newer size), from left to
 	// right. Empty when the sizes are equal.
 	Head, Tail [][]byte
-	// VKey is the verifier key of the log as its author knows it; "" when he
-	// does not say. It shows which key signed; whose key that is, the reader
-	// must know.
+	// VKey is the verifier key of the log as its author knows it. Whose key it
+	// is, the reader must know from elsewhere.
 	VKey string
 }
 
@@ -57,7 +56,7 @@ type equivocationDocument struct {
 	Newer  string   `json:"newer"`
 	Older  string   `json:"older"`
 	Tail   [][]byte `json:"tail,omitempty"`
-	VKey   string   `json:"vkey,omitempty"`
+	VKey   string   `json:"vkey"`
 }
 
 // Marshal writes the document, JSON in JCS form (RFC 8785).
@@ -113,14 +112,12 @@ func IsEquivocation(data []byte) bool {
 // counts, and gives the two checkpoints. Without an error the holder of that
 // key signed both, and they cannot both be true. Errors wrap ErrEquivocation.
 func (e *Equivocation) Verify(cv scitt.CheckpointVerifiers) (older, newer *scitt.Checkpoint, err error) {
-	if e.VKey != "" {
-		v, err := note.NewVerifier(e.VKey)
-		if err != nil {
-			return nil, nil, noProof("its verifier key: %w", err)
-		}
-		if v.Name() != cv.Note.Name() || v.KeyHash() != cv.Note.KeyHash() {
-			return nil, nil, noProof("it is about the key %s+%08x, and the log's is %s+%08x", v.Name(), v.KeyHash(), cv.Note.Name(), cv.Note.KeyHash())
-		}
+	v, err := note.NewVerifier(e.VKey)
+	if err != nil {
+		return nil, nil, noProof("its verifier key: %w", err)
+	}
+	if v.Name() != cv.Note.Name() || v.KeyHash() != cv.Note.KeyHash() {
+		return nil, nil, noProof("it is about the key %s+%08x, and the log's is %s+%08x", v.Name(), v.KeyHash(), cv.Note.Name(), cv.Note.KeyHash())
 	}
 	cv.Tree = nil
 	if older, err = cv.Open(e.Older); err != nil {
@@ -176,7 +173,8 @@ func (e *Equivocation) contradiction(older, newer *scitt.Checkpoint) error {
 }
 
 // Contradict makes the proof from two checkpoints of one size, for which no
-// files are needed; nil when they do not contradict each other like that.
+// files are needed, and which its caller gives the key; nil when they do not
+// contradict each other like that.
 func Contradict(older, newer *scitt.Checkpoint) *Equivocation {
 	e := &Equivocation{Older: older.Raw, Newer: newer.Raw}
 	if older.Size != newer.Size || e.contradiction(older, newer) != nil {
@@ -186,8 +184,8 @@ func Contradict(older, newer *scitt.Checkpoint) *Equivocation {
 }
 
 // Equivocation makes the proof that this log does not extend another verified
-// checkpoint of it. The error wraps ErrEquivocation when it does, or has fewer
-// entries.
+// checkpoint of it; the caller gives it the key. The error wraps
+// ErrEquivocation when it does extend it, or has fewer entries.
 func (v *View) Equivocation(ctx context.Context, older *scitt.Checkpoint) (*Equivocation, error) {
 	newer := v.Checkpoint
 	e := &Equivocation{Older: older.Raw, Newer: newer.Raw}

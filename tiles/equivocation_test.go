@@ -2,10 +2,12 @@ package tiles_test
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -92,6 +94,34 @@ func TestEquivocation(t *testing.T) {
 	}
 	if _, err := equivocate(t, k, honest, 5, k.sign(t, honest.checkpoint(0))); !errors.Is(err, tiles.ErrEquivocation) {
 		t.Errorf("an empty log: %v", err)
+	}
+}
+
+// TestEquivocationGolden: the format is permanent.
+func TestEquivocationGolden(t *testing.T) {
+	key := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{7}, ed25519.SeedSize))
+	vkey, err := note.NewEd25519VerifierKey("log.example", key.Public().(ed25519.PublicKey))
+	must(t, err)
+	k := &noteKey{vkey: vkey}
+	k.signer, err = note.NewSigner("PRIVATE+KEY+log.example+" + strings.Split(vkey, "+")[1] + "+" + base64.StdEncoding.EncodeToString(append([]byte{1}, key.Seed()...)))
+	must(t, err)
+	k.cv, err = scitt.NewCheckpointVerifiers([]string{vkey})
+	must(t, err)
+	fork := newOracle(append([][]byte{[]byte("forged")}, numbered(10)[1:]...))
+	e, err := equivocate(t, k, newOracle(numbered(10)), 10, k.sign(t, fork.checkpoint(6)))
+	must(t, err)
+	e.VKey = vkey
+	got, err := e.Marshal()
+	must(t, err)
+	want, err := os.ReadFile("testdata/equivocation.json")
+	must(t, err)
+	if !bytes.Equal(got, want) {
+		t.Errorf("got\n%s", got)
+	}
+	read, err := tiles.ParseEquivocation(want)
+	must(t, err)
+	if _, _, err := read.Verify(k.cv); err != nil {
+		t.Error(err)
 	}
 }
 

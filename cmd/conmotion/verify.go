@@ -10,6 +10,7 @@ import (
 
 	"github.com/conmotion/conmotion/client"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/tiles"
 )
 
 // verifyFlags are the flags of verify.
@@ -25,7 +26,9 @@ func (a *app) verify() *cobra.Command {
 	var f verifyFlags
 	cmd := &cobra.Command{
 		Use: "verify [--log URL | --static URL-or-DIR | --keys FILE] TRANSPARENT", Short: "Verify a Transparent Statement",
-		Long: `Verify a Transparent Statement: the issuer's signature, and that each receipt
+		Long: `Verify a Transparent Statement, or a proof that a log signed two histories.
+
+Of a Transparent Statement: the issuer's signature, and that each receipt
 proves that the statement is in a log. It says what was checked, what was not,
 and why something failed. The exit code is 0 only when the signature and at
 least one receipt verify and nothing failed.
@@ -50,7 +53,8 @@ with --artifacts from an artifact storage, and with --fetch from the URL that
 the statement gives. --fetch is off unless asked for: the issuer chooses that
 URL, so that it learns who verifies, and when, and can have this machine send a
 GET request to any address that it reaches. It is sent only when the issuer's
-signature verifies, without a token, and no more than 5 GiB are read.`,
+signature verifies, without a token, and no more than 5 GiB are read.
+` + equivocationHelp,
 		Example: `  conmotion verify --log http://127.0.0.1:8080 --payload README.md transparent.cose
 
   # offline, with saved keys
@@ -61,7 +65,10 @@ signature verifies, without a token, and no more than 5 GiB are read.`,
   conmotion verify --log https://transparency.example --artifacts https://transparency.example transparent.cose
 
   # a statement and its receipt in two files, made by another service
-  conmotion verify --keys log-key.pub --issuer-key issuer-key.pub --leaf digest --receipt receipt.cose statement.cose`,
+  conmotion verify --keys log-key.pub --issuer-key issuer-key.pub --leaf digest --receipt receipt.cose statement.cose
+
+  # did the log with this key sign two histories?
+  conmotion verify --vkey "$VKEY" equivocation.json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runVerify(cmd.Context(), f, args[0]) },
 	}
@@ -123,6 +130,9 @@ func (a *app) runVerify(ctx context.Context, f verifyFlags, path string) error {
 	data, err := a.readInput(path)
 	if err != nil {
 		return err
+	}
+	if tiles.IsEquivocation(data) {
+		return a.verifyEquivocation(ctx, f, path, data)
 	}
 	verdict, err := v.run(ctx, data)
 	if err != nil {

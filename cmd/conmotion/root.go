@@ -25,9 +25,9 @@ type app struct {
 
 // commands makes every command of the tool.
 func (a *app) commands() []*cobra.Command {
-	return []*cobra.Command{
-		a.keygen(), a.sign(), a.submit(), a.receipt(), a.verify(), a.inspect(), a.fsck(), a.audit(), a.policy(), a.artifact(), a.bench(),
-	}
+	return append([]*cobra.Command{
+		a.keygen(), a.sign(), a.submit(), a.receipt(), a.verify(), a.inspect(), a.fsck(), a.audit(), a.policy(), a.artifact(), a.search(), a.bench(),
+	}, a.heavy()...)
 }
 
 const rootLong = `conmotion makes Signed Statements, registers them with a SCITT Transparency

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -13,6 +14,7 @@ import (
 	"fmt"
 	"math/big"
 	"net"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,6 +28,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/conmotion/conmotion/client"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -40,6 +43,7 @@ func TestMain(m *testing.M) {
 //	                        management over TLS, $FILES its public directory, and
 //	                        $OTHER_VKEY the key of another log
 //	service stop            stops it as an operator would, and expects a clean end
+//	indexed N               waits until $LOG answers searches up to N entries
 //	exit CODE command...    runs a command that ends with this exit code
 //	flip FILE OFFSET        changes one byte of a file; a negative offset counts from the end
 //	certificates            makes signer.pem, chain.pem and roots.pem, and other-roots.pem that lead nowhere
@@ -77,6 +81,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"service":         cmdService,
+			"indexed":         cmdIndexed,
 			"exit":            cmdExit,
 			"flip":            cmdFlip,
 			"certificates":    cmdCertificates,
@@ -155,6 +160,29 @@ func (s *service) stop() error {
 		return err
 	}
 	return cmd.Wait()
+}
+
+// cmdIndexed asks the service until its search has followed the log.
+func cmdIndexed(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: indexed N")
+	}
+	want, err := strconv.ParseUint(args[0], 10, 64)
+	ts.Check(err)
+	c, err := client.New(ts.Getenv("LOG"), client.Options{})
+	ts.Check(err)
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		body, err := c.Search(context.Background(), url.Values{"limit": {"1"}})
+		ts.Check(err)
+		p, err := parsePage(body)
+		ts.Check(err)
+		if p.Checkpoint.Size >= want {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("the search is at %d entries", p.Checkpoint.Size)
+		}
+	}
 }
 
 func cmdExit(ts *testscript.TestScript, _ bool, args []string) {

@@ -2,6 +2,7 @@ package search
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 
@@ -48,4 +49,21 @@ func (x *Index) Extends(ctx context.Context, view *tiles.View) error {
 		return fmt.Errorf("the log has another history than the one that was indexed: %w", err)
 	}
 	return err
+}
+
+// SetService keeps Options.Service in the index, for who opens it without. A
+// crash leaves the old one or the new one.
+func (x *Index) SetService(ctx context.Context, service string) error {
+	x.work.Lock()
+	defer x.work.Unlock()
+	if x.state.Service == service {
+		return nil
+	}
+	st := x.state
+	st.Service = service
+	if err := x.transaction(ctx, func(tx *sql.Tx) error { return writeState(ctx, tx, &st) }); err != nil {
+		return x.note(err)
+	}
+	x.state = st
+	return nil
 }

@@ -107,23 +107,26 @@ func TestReadOnly(t *testing.T) {
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("it was made: %v", err)
 	}
-	x := openIndex(t, path, Options{Service: "https://service.example"})
+	x := openIndex(t, path, Options{})
 	catchUp(t, x, l, 100)
 	y := openIndex(t, path, Options{ReadOnly: true})
 	for _, size := range []int{100, 200, 300} {
 		catchUp(t, x, l, size)
 		same(t, "while another one writes", answers(t, y), answers(t, x))
 	}
-	if got := ask(t, y, "limit=1").Entries[0].Receipt; !strings.HasPrefix(got, "https://service.example/entries/") {
-		t.Errorf("the receipt is at %q", got)
-	}
 	if err := y.CatchUp(t.Context(), l.checkpoint(300), l); !errors.Is(err, errReadOnly) {
 		t.Errorf("it wrote: %v", err)
 	}
-	// The service has moved; the one that indexes does not have to stop.
-	z := openIndex(t, path, Options{Service: "https://new.example"})
-	catchUp(t, z, l, 300)
-	if got := ask(t, y, "limit=1").Entries[0].Receipt; !strings.HasPrefix(got, "https://new.example/entries/") {
-		t.Errorf("the receipt is at %q", got)
+	for _, service := range []string{"https://service.example", "https://moved.example"} {
+		if err := x.SetService(t.Context(), service); err != nil {
+			t.Fatal(err)
+		}
+		if got := ask(t, y, "limit=1").Entries[0].Receipt; !strings.HasPrefix(got, service+"/entries/") {
+			t.Errorf("the receipt is at %q", got)
+		}
+	}
+	catchUp(t, x, append(l, eventLog(t, 300, 10)...), 310)
+	if err := y.SetService(t.Context(), "https://other.example"); err == nil {
+		t.Error("it wrote who the service is")
 	}
 }

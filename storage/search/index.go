@@ -80,7 +80,7 @@ type Options struct {
 	// Artifacts gives the content of hash envelopes; nil when there is none.
 	Artifacts Artifacts
 	// Service is the URL of the log's Transparency Service; hits have the URL
-	// of their Receipt from it. The index remembers it: "" means the last one.
+	// of their Receipt from it. Without it the one that SetService left counts.
 	Service string
 	// MaxWork bounds what one query reads of the index, in bytes; DefaultMaxWork if zero.
 	MaxWork int64
@@ -208,13 +208,9 @@ func (x *Index) load(ctx context.Context) (err error) {
 		return fmt.Errorf("%w: it is empty", ErrDamaged)
 	}
 	if errors.Is(err, sql.ErrNoRows) {
-		x.state = state{Secret: make([]byte, 16), Root: hasher.EmptyRoot(), Service: x.Service}
+		x.state = state{Secret: make([]byte, 16), Root: hasher.EmptyRoot()}
 		_, _ = rand.Read(x.state.Secret) // it never fails
 		err = writeState(ctx, x.db, &x.state)
-	}
-	if err == nil && !x.ReadOnly && x.Service != "" && x.Service != x.state.Service {
-		x.state.Service = x.Service
-		err = x.transaction(ctx, func(tx *sql.Tx) error { return writeState(ctx, tx, &x.state) })
 	}
 	if err != nil {
 		return err
@@ -242,10 +238,10 @@ func (x *Index) isOurs(ctx context.Context) error {
 		return err
 	}
 	defer db.Close()
-	var tables, ours int
-	err = db.QueryRowContext(ctx, `SELECT count(*), count(*) FILTER (WHERE name = 'state' AND sql LIKE '%CHECK (one = 1)%')
-		FROM sqlite_master WHERE type = 'table'`).Scan(&tables, &ours)
-	if err == nil && ours == 0 && (tables > 0 || x.ReadOnly) {
+	var tables, others int
+	err = db.QueryRowContext(ctx, `SELECT count(*), count(*) FILTER (WHERE name NOT IN
+		('state', 'row', 'time', 'segment', 'block', 'garbage', 'policy', 'stat')) FROM sqlite_master WHERE type = 'table'`).Scan(&tables, &others)
+	if err == nil && (others > 0 || (tables == 0 && x.ReadOnly)) {
 		err = fmt.Errorf("%w: it is not a search index", ErrDamaged)
 	}
 	return err

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,6 +22,7 @@ type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	json           bool
+	home           string // where --home does not say: see [readFlags]
 }
 
 // groups are the commands, by who needs them.
@@ -127,14 +129,18 @@ func exitCode(err error) int {
 
 // run runs the tool with these arguments and gives its exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, home: os.Getenv("CONMOTION_HOME")}
+	return a.run(ctx, args)
+}
+
+func (a *app) run(ctx context.Context, args []string) int {
 	root := a.root()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitGood
 	}
-	fmt.Fprintln(stderr, "conmotion:", clean(err.Error()))
+	fmt.Fprintln(a.stderr, "conmotion:", clean(err.Error()))
 	return exitCode(err)
 }
 

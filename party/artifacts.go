@@ -107,10 +107,14 @@ func (l *Log) OpenArtifact(ctx context.Context, digest [sha256.Size]byte) (io.Re
 	store, ok := l.Artifacts.(interface {
 		open(ctx context.Context, digest [sha256.Size]byte) (io.ReadCloser, error)
 	})
-	if !ok {
+	if ok {
+		return store.open(ctx, digest)
+	}
+	if l.Artifacts == nil {
 		return nil, fmt.Errorf("there is no artifact storage: %w", fs.ErrNotExist)
 	}
-	return store.open(ctx, digest)
+	content, err := l.Artifacts.Artifact(ctx, digest)
+	return io.NopCloser(bytes.NewReader(content)), err
 }
 
 func readArtifact(r io.ReadCloser, err error) ([]byte, error) {

@@ -18,6 +18,7 @@ import (
 // ExportOptions say what is exported.
 type ExportOptions struct {
 	NoArtifacts bool
+	Home        Home // keeps the proof when the log forked
 	// Progress, when not nil, is told how much of what is done.
 	Progress func(what string, done, total uint64)
 }
@@ -96,9 +97,9 @@ func (e *export) begin(ctx context.Context) error {
 		return fmt.Errorf("%w: %s is not signed by the keys of the log that is exported: %w", ErrOtherLog, e.path(tiles.CheckpointPath), err)
 	}
 	if old.Size > e.cp.Size {
-		return e.shrunk(ctx, old)
+		return e.shrunk(ctx, old, Options{Home: e.o.Home})
 	}
-	if err := e.extends(ctx, old); err != nil {
+	if err := e.extends(ctx, old, Options{Home: e.o.Home}); err != nil {
 		return err
 	}
 	e.out.Before = old

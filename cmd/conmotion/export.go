@@ -58,9 +58,13 @@ func (a *app) export() *cobra.Command {
 }
 
 func (a *app) runExport(ctx context.Context, f exportFlags) error {
-	log, err := a.openLog(ctx, f.log, f.readFlags)
+	o, err := a.partyOptions(f.readFlags)
 	if err != nil {
 		return err
+	}
+	log, err := party.Open(ctx, f.log, o)
+	if err != nil {
+		return partyError(err)
 	}
 	if !party.IsURL(f.log) && sameFile(f.log, f.out) {
 		return usage(errors.New("--log and --out are the same directory"))
@@ -70,7 +74,7 @@ func (a *app) runExport(ctx context.Context, f exportFlags) error {
 		return usage(fmt.Errorf("--out: %w", err))
 	}
 	p := a.progress()
-	done, err := party.Export(ctx, log, f.out, party.ExportOptions{NoArtifacts: f.noArtifacts, Progress: func(what string, done, total uint64) {
+	done, err := party.Export(ctx, log, f.out, party.ExportOptions{NoArtifacts: f.noArtifacts, Home: o.Home, Progress: func(what string, done, total uint64) {
 		p.show(func() string { return fmt.Sprintf("%s: %d of %d", what, done, total) })
 	}})
 	p.done()

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -139,8 +140,9 @@ func readFileFlag(flag, path string) ([]byte, error) {
 }
 
 // writeOutput replaces a file in one step, or writes to standard output for
-// "-". A crash leaves the old file or the new one, never a part, and perhaps
-// a temporary file beside it whose name begins with a dot.
+// "-", and to what is no file, such as /dev/null or a pipe. A crash leaves the
+// old file or the new one, never a part, and perhaps a temporary file beside it
+// whose name begins with a dot.
 func (a *app) writeOutput(path string, data []byte) error {
 	return a.writeStream(path, func(w io.Writer) error { _, err := w.Write(data); return err })
 }
@@ -149,6 +151,9 @@ func (a *app) writeOutput(path string, data []byte) error {
 func (a *app) writeStream(path string, write func(io.Writer) error) (err error) {
 	if path == "-" {
 		return write(a.stdout)
+	}
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return writeDevice(path, write)
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
@@ -179,6 +184,18 @@ func (a *app) writeStream(path string, write func(io.Writer) error) (err error) 
 		return err
 	}
 	return os.Rename(f.Name(), path)
+}
+
+// writeDevice writes to what a new file must not take the place of.
+func writeDevice(path string, write func(io.Writer) error) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	if err = errors.Join(write(f), f.Close()); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
 }
 
 // timeOf writes a NumericDate for people; 0 means that there is none.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -15,6 +16,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -28,6 +30,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/conmotion/conmotion/client"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -47,6 +50,7 @@ func TestMain(m *testing.M) {
 //	service stop NAME       stops that one
 //	files start NAME DIR    serves the files of a directory; $NAME in capitals is the URL
 //	files stop NAME         stops that
+//	indexed N               waits until $LOG answers searches up to N entries
 //	exit CODE command...    runs a command that ends with this exit code
 //	flip FILE OFFSET        changes one byte of a file; a negative offset counts from the end
 //	certificates            makes signer.pem, chain.pem and roots.pem, and other-roots.pem that lead nowhere
@@ -85,6 +89,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"service":         cmdService,
 			"files":           cmdFiles,
+			"indexed":         cmdIndexed,
 			"exit":            cmdExit,
 			"flip":            cmdFlip,
 			"certificates":    cmdCertificates,
@@ -210,6 +215,29 @@ func (s *service) stop() error {
 		return err
 	}
 	return cmd.Wait()
+}
+
+// cmdIndexed asks the service until its search has followed the log.
+func cmdIndexed(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: indexed N")
+	}
+	want, err := strconv.ParseUint(args[0], 10, 64)
+	ts.Check(err)
+	c, err := client.New(ts.Getenv("LOG"), client.Options{})
+	ts.Check(err)
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		body, err := c.Search(context.Background(), url.Values{"limit": {"1"}})
+		ts.Check(err)
+		p, err := parsePage(body)
+		ts.Check(err)
+		if p.Checkpoint.Size >= want {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("the search is at %d entries", p.Checkpoint.Size)
+		}
+	}
 }
 
 func cmdExit(ts *testscript.TestScript, _ bool, args []string) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/conmotion/conmotion/client"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/tiles"
 )
 
 // verifyFlags are the flags of verify.
@@ -26,7 +27,10 @@ func (a *app) verify() *cobra.Command {
 	var f verifyFlags
 	cmd := &cobra.Command{
 		Use: "verify [--log URL | --static URL-or-DIR | --keys FILE] TRANSPARENT | verify DIR", Short: "Verify a Transparent Statement, or an export",
-		Long: `Verify a Transparent Statement: the issuer's signature, and that each receipt
+		Long: `Verify a Transparent Statement, an export, or a proof that a log signed two
+histories.
+
+Of a Transparent Statement: the issuer's signature, and that each receipt
 proves that the statement is in a log. It says what was checked, what was not,
 and why something failed. The exit code is 0 only when the signature and at
 least one receipt verify and nothing failed.
@@ -37,9 +41,9 @@ those of the keys that a service publishes; with --static those of the keys
 beside the log's files, and then the entry is also checked against the log's
 current checkpoint.
 
-The issuer's key is the one in its did:jwk. For other issuers give --issuer-key,
-or --roots for a statement with x5chain: its certificates are judged at the time
-that the statement was signed.
+The issuer's key is the one in its did:jwk or did:key. For other issuers give
+--issuer-key, or --roots for a statement with x5chain: its certificates are
+judged at the time that the statement was signed, and held to the issuer's name.
 
 Logs differ in what they hash for a statement: this project's log the statement
 itself (entry), some others its SHA-256 (digest). Both are tried unless --leaf
@@ -52,10 +56,7 @@ the statement gives. --fetch is off unless asked for: the issuer chooses that
 URL, so that it learns who verifies, and when, and can have this machine send a
 GET request to any address that it reaches. It is sent only when the issuer's
 signature verifies, without a token, and no more than 5 GiB are read.
-
-A directory is verified as an export (see conmotion export), without any network:
-the manifest, keys, entries, tiles and root, every statement's signature and every
-artifact. There --issuer-key is ISSUER=FILE; --vkey is for keys that you know.`,
+` + exportVerifyHelp + equivocationHelp,
 		Example: `  conmotion verify --log http://127.0.0.1:8080 --payload README.md transparent.cose
 
   # offline, with saved keys
@@ -68,8 +69,9 @@ artifact. There --issuer-key is ISSUER=FILE; --vkey is for keys that you know.`,
   # a statement and its receipt in two files, made by another service
   conmotion verify --keys log-key.pub --issuer-key issuer-key.pub --leaf digest --receipt receipt.cose statement.cose
 
-  # an export, offline
-  conmotion verify --vkey transparency.example+0a1b2c3d+AY... mirror`,
+  # an export, offline; and did the log with this key sign two histories?
+  conmotion verify --vkey "$VKEY" mirror
+  conmotion verify --vkey "$VKEY" equivocation.json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runVerify(cmd.Context(), f, args[0]) },
 	}
@@ -135,6 +137,9 @@ func (a *app) runVerify(ctx context.Context, f verifyFlags, path string) error {
 	if err != nil {
 		return err
 	}
+	if tiles.IsEquivocation(data) {
+		return a.verifyEquivocation(ctx, f, path, data)
+	}
 	verdict, err := v.run(ctx, data)
 	if err != nil {
 		return err
@@ -182,6 +187,12 @@ func (v *verification) run(ctx context.Context, data []byte) (verdict, err error
 	if len(receipts) > len(st.Receipts) {
 		data = scitt.AttachReceipts(st, receipts...)
 	}
+	if verifier.IssuerKey == nil {
+		if verifier.IssuerKey, verdict = didKey(st); verdict != nil {
+			v.found("signature", resultBad, "%v", verdict)
+			return verdict, nil
+		}
+	}
 	verifier.LogKeys = t.forReceipts(receipts)
 	out, verdict := verifier.Verify(data)
 	if verdict != nil {
@@ -189,6 +200,7 @@ func (v *verification) run(ctx context.Context, data []byte) (verdict, err error
 	}
 	v.describe(st)
 	v.signature(out)
+	v.issuer(out)
 	v.chain(out)
 	if err := v.content(ctx, out); err != nil {
 		return nil, err
@@ -285,6 +297,9 @@ func (v *verification) signature(out *scitt.Verification) {
 			"did:jwk": "the key in the issuer's did:jwk",
 			"x5chain": "the first certificate of x5chain, which leads to a root in --roots and was valid at iat",
 		}[out.KeySource]
+		if out.KeySource == "given" && v.issuerKey == "" {
+			source = "the key in the issuer's did:key"
+		}
 		v.found("signature", resultOK, "%s, with %s", alg, source)
 	case out.KeySource == "":
 		v.found("signature", resultNotChecked, "%v", out.SignatureErr)
@@ -370,31 +385,4 @@ func (v *verification) receipt(n int, r scitt.ReceiptVerification, st *scitt.Sta
 	default:
 		v.found(name, resultBad, "%v", r.Err)
 	}
-}
-
-func (v *verification) print() error {
-	r := &v.report
-	if v.json {
-		return v.printJSON(r)
-	}
-	if r.EntryID != "" {
-		rows := [][]string{{"entry id", r.EntryID}, {"issuer", r.Issuer}, {"subject", r.Subject}, {"signed", r.Signed}}
-		if err := v.printRows(rows); err != nil {
-			return err
-		}
-		fmt.Fprintln(v.stdout)
-	}
-	var rows [][]string
-	for _, c := range r.Checks {
-		rows = append(rows, []string{c.Result, c.Check, c.Detail})
-	}
-	result := "verified"
-	if !r.Verified {
-		result = "NOT VERIFIED"
-	}
-	if err := v.printRows(rows); err != nil {
-		return err
-	}
-	_, err := fmt.Fprintf(v.stdout, "\n%s\n", result)
-	return err
 }

@@ -14,6 +14,12 @@ import (
 	"github.com/conmotion/conmotion/tiles"
 )
 
+const exportVerifyHelp = `
+Of a directory, as an export (see conmotion export), without any network: the
+manifest, keys, entries, tiles and root, every statement's signature and every
+artifact. There --issuer-key is ISSUER=FILE; --vkey is for keys that you know.
+`
+
 // exportReport is what verify found out about an export.
 type exportReport struct {
 	Verified   bool      `json:"verified"`

@@ -239,6 +239,17 @@ func TestBulkLater(t *testing.T) {
 		t.Errorf("again: %v", problem)
 	}
 	s.verifyAll(all[:10], receipts, true)
+	// Published is published, also for who does not wait, and after a restart.
+	s.stop()
+	s.start()
+	if a, receipts, problem := s.bulk(all[:10], "Prefer", "respond-async"); a.StatusCode != http.StatusOK || len(receipts) != 10 {
+		t.Errorf("after a restart: %s %v", a.Status, problem)
+	}
+	s.stop()
+	s.start()
+	if a := s.do(http.MethodPost, "/entries", all[9], "Prefer", "respond-async"); a.StatusCode != http.StatusCreated {
+		t.Errorf("one after a restart: %s %v", a.Status, a.problem(t))
+	}
 }
 
 // TestBulkFork: of many that continue one chain at once, with one request

@@ -238,15 +238,18 @@ func TestBulkLater(t *testing.T) {
 		t.Errorf("again: %v", problem)
 	}
 	s.verifyAll(all[:10], receipts, true)
-	// Published is published, also for who does not wait, and after a restart.
+	// Published is published, also for who does not wait, and after a restart:
+	// when tiles have to be read that the start has no need for.
+	more := chain(t, key, "more", nil, 600)
+	s.bulk(more)
 	s.stop()
 	s.start()
-	if a, receipts, problem := s.bulk(all[:10], "Prefer", "respond-async"); a.StatusCode != http.StatusOK || len(receipts) != 10 {
+	if a, receipts, problem := s.bulk(more[300:310], "Prefer", "respond-async"); a.StatusCode != http.StatusOK || len(receipts) != 10 {
 		t.Errorf("after a restart: %s %v", a.Status, problem)
 	}
 	s.stop()
 	s.start()
-	if a := s.do(http.MethodPost, "/entries", all[9], "Prefer", "respond-async"); a.StatusCode != http.StatusCreated {
+	if a := s.do(http.MethodPost, "/entries", more[300], "Prefer", "respond-async"); a.StatusCode != http.StatusCreated {
 		t.Errorf("one after a restart: %s %v", a.Status, a.problem(t))
 	}
 }

@@ -3,15 +3,19 @@ package daemon_test
 import (
 	"context"
 	"crypto"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/conmotion/conmotion/client"
 	"github.com/conmotion/conmotion/cmd/internal/daemon"
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/scitt"
 )
 
 // TestBulkHeadIndex: a rule that reads where the head is in the log is judged
@@ -96,4 +100,35 @@ func TestBulkRate(t *testing.T) {
 	if p == nil || p.Status != http.StatusTooManyRequests || a.Header.Get("Retry-After") == "" {
 		t.Errorf("four where three are left: %s %v", a.Status, p)
 	}
+}
+
+// TestBulkPushback: a log that takes less at once than a request brings takes
+// it in parts, and the client sees to that.
+func TestBulkPushback(t *testing.T) {
+	key := testlog.Key(t, "ES256")
+	s := newService(t, func(c *daemon.Config) { c.Pushback = 50 })
+	all := chain(t, key, "c", nil, 300)
+	parts := 0
+	c := testlog.Must(client.New(s.server.URL, client.Options{Waiting: func(_ time.Duration, why error) {
+		if p, ok := errors.AsType[*scitt.Problem](why); !ok || p.Title != "Log Busy" {
+			t.Errorf("waiting for %v", why)
+		}
+		parts++
+	}}))(t)
+	done, err := c.RegisterAll(t.Context(), all)
+	if err != nil || len(done) != len(all) {
+		t.Fatalf("%d registrations, %v", len(done), err)
+	}
+	for i, r := range done {
+		if err := s.verify(all[i], r.Receipt); err != nil {
+			t.Fatalf("statement %d: %v", i, err)
+		}
+		if r.Location != s.server.URL+"/entries/"+testlog.Must(scitt.ParseStatement(all[i]))(t).ID().String() {
+			t.Fatalf("statement %d is at %s", i, r.Location)
+		}
+	}
+	if parts == 0 {
+		t.Error("the log took all at once: this was no test")
+	}
+	replay(t, s)
 }

@@ -23,12 +23,12 @@ type alsoLog struct {
 
 func (w *Writer) newAlso(ctx context.Context, to *Writer, progress func(done, size uint64)) (*alsoLog, error) {
 	home := w.options.Home
-	a := &alsoLog{w: to, run: MaxRun, dir: home.said(to.log.noteKey(), w.Issuer)}
-	if to.log.noteKey() == w.log.noteKey() {
+	a := &alsoLog{w: to, run: MaxRun, dir: home.said(to.log.Key(), w.Issuer)}
+	if to.log.Key() == w.log.Key() {
 		return nil, fmt.Errorf("%s and %s are the same log", w.Service, to.Service)
 	}
 	// By both logs: what waits for this one is no statement of its own.
-	a.pending = home.pending(to.log.noteKey()+"\x00also\x00"+w.log.noteKey(), w.Issuer)
+	a.pending = home.pending(to.log.Key()+"\x00also\x00"+w.log.Key(), w.Issuer)
 	var p struct {
 		Artifact string `json:"artifact"`
 	}

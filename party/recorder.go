@@ -68,7 +68,7 @@ type Recorder struct {
 // NewRecorder reads what the issuer has said in the log so far. Further logs
 // get the same statements: see [Recorder.Record].
 func NewRecorder(ctx context.Context, w *Writer, also []*Writer, progress func(done, size uint64)) (*Recorder, error) {
-	r := &Recorder{w: w, run: MaxRun, dir: w.options.Home.said(w.log.noteKey(), w.Issuer), saved: time.Now()}
+	r := &Recorder{w: w, run: MaxRun, dir: w.options.Home.said(w.log.Key(), w.Issuer), saved: time.Now()}
 	var err error
 	if r.said, err = w.readSaid(ctx, r.dir, progress); err != nil {
 		return nil, err
@@ -105,13 +105,10 @@ func (w *Writer) catchUp(ctx context.Context, s *said) error {
 	if view.Checkpoint.Size < old.Size {
 		return nil // what was read is still true
 	}
-	if err := view.Consistency(ctx, old); err != nil {
-		if errors.Is(err, scitt.ErrProof) {
-			return &HistoryError{ErrForked, old, view.Checkpoint}
-		}
+	w.log.View = view
+	if err := w.log.extends(ctx, old, w.options); err != nil {
 		return err
 	}
-	w.log.View = view
 	return s.read(ctx, view, nil)
 }
 
@@ -164,7 +161,7 @@ func (r *Recorder) Store(ctx context.Context, drafts []Draft) error {
 // Then the same statements go to the further logs. The chain is that of the
 // Writer's log: a further log that wants it whole must have got all of it.
 func (r *Recorder) Record(ctx context.Context, drafts []Draft) ([]Outcome, error) {
-	done, err := r.w.options.Home.turn(ctx, r.w.log.noteKey(), r.w.Issuer)
+	done, err := r.w.options.Home.turn(ctx, r.w.log.Key(), r.w.Issuer)
 	if err != nil {
 		return make([]Outcome, len(drafts)), err
 	}

@@ -60,7 +60,7 @@ func NewWriter(ctx context.Context, service string, key crypto.Signer, issuer st
 		return nil, err
 	}
 	w.required = chainRequired(w.log.Configuration)
-	w.pending = o.Home.pending(w.log.noteKey(), issuer)
+	w.pending = o.Home.pending(w.log.Key(), issuer)
 	return w, nil
 }
 

@@ -13,14 +13,23 @@ import (
 	"github.com/conmotion/conmotion/scitt"
 )
 
-// maxBody bounds a submitted statement with its unprotected header, in bytes.
-const maxBody = 1 << 20
+const (
+	// maxBody bounds a submitted statement with its unprotected header, in bytes.
+	maxBody = 1 << 20
+	// likelyBody is for how much of a body there is room before it came: a
+	// client that announces more and sends nothing costs no more than this.
+	likelyBody = 16 << 10
+)
 
 const (
 	mediaCOSE    = "application/cose"
 	mediaCBOR    = "application/cbor"
 	mediaCBORSeq = "application/cbor-seq"
 )
+
+// exposed are the header fields that a script of another origin may read,
+// beyond those that it always may.
+const exposed = "Location, Link, Retry-After, ETag, Content-Range, Content-Encoding, Allow"
 
 // handler answers a request or says why it cannot.
 type handler func(w http.ResponseWriter, r *http.Request) error
@@ -69,6 +78,7 @@ func (s *Service) Handler() http.Handler {
 
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Access-Control-Allow-Origin", "*")
+		w.Header().Set("Access-Control-Expose-Headers", exposed)
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		if r.Method == http.MethodOptions {
 			preflight(w)
@@ -200,7 +210,7 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	if r.ContentLength > limit {
 		return nil, &http.MaxBytesError{Limit: limit}
 	}
-	body := bytes.NewBuffer(make([]byte, 0, max(r.ContentLength, 0)+bytes.MinRead))
+	body := bytes.NewBuffer(make([]byte, 0, min(max(r.ContentLength, 0), likelyBody)+bytes.MinRead))
 	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, limit))
 	if err == nil {
 		return body.Bytes(), nil

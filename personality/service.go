@@ -64,6 +64,8 @@ type Policy interface {
 	// Replace says whether a statement of the type of policies may replace
 	// this policy, whose own statement is entry, and gives the new one.
 	Replace(s *scitt.Statement, entry scitt.EntryID) (Policy, error)
+	// Algorithms are the names of the signing algorithms that it allows.
+	Algorithms() []string
 	// Document is the policy as JSON, in canonical form.
 	Document() []byte
 }
@@ -271,7 +273,7 @@ func (s *Service) InForce() *InForce { return s.policy.Load() }
 func (s *Service) Configuration() *scitt.Configuration {
 	p := s.InForce()
 	return &scitt.Configuration{
-		Issuer: s.Issuer, Origin: s.Origin, CheckpointKeys: s.VKeys, Algorithms: scitt.Algorithms(),
+		Issuer: s.Issuer, Origin: s.Origin, CheckpointKeys: s.VKeys, Algorithms: p.Policy.Algorithms(),
 		RegistrationEndpoint: s.Issuer + "/entries",
 		Policy:               scitt.ConfigurationPolicy{EntryID: p.ID.String(), Index: p.Index, Document: p.Policy.Document()},
 	}

@@ -62,7 +62,8 @@ type Log struct {
 	slots chan struct{}
 }
 
-// Open opens the log in a directory, or makes a new one.
+// Open opens the log in a directory, or makes a new one. Errors wrap ErrFork
+// when what is stored does not extend what is public.
 func Open(ctx context.Context, dir *Dir, o Options) (*Log, error) {
 	driver := posixDriver{dir}
 	pub, err := newPublisher(ctx, driver, o)
@@ -89,6 +90,10 @@ func Open(ctx context.Context, dir *Dir, o Options) (*Log, error) {
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	appender, shutdown, reader, err := tessera.NewAppender(run, td, opts)
 	if err != nil {
+		cancel()
+		return nil, fmt.Errorf("open log: %w", err)
+	}
+	if err := pub.resumes(ctx, reader); err != nil {
 		cancel()
 		return nil, fmt.Errorf("open log: %w", err)
 	}

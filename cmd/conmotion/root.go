@@ -28,6 +28,8 @@ func (a *app) commands() []*cobra.Command {
 	return []*cobra.Command{
 		a.keygen(), a.sign(), a.submit(), a.receipt(), a.verify(), a.inspect(), a.fsck(), a.audit(), a.policy(), a.artifact(), a.bench(),
 		a.record(), a.observe(), a.importing(), a.head(),
+		a.replay(), a.compare(), a.measure(),
+		a.ack(), a.endorse(), a.dispute(), a.withdraw(), a.endorsements(), a.requireCommand(),
 	}
 }
 

@@ -46,6 +46,9 @@ func (a admission) Replace(s *scitt.Statement, entry scitt.EntryID) (personality
 	return admission{a.sources, next}, nil
 }
 
+// Algorithms implements [personality.Policy].
+func (a admission) Algorithms() []string { return a.policy.Algorithms() }
+
 // Document implements [personality.Policy].
 func (a admission) Document() []byte { return a.policy.Canonical() }
 
@@ -118,6 +121,9 @@ func (a awaiting) Replace(s *scitt.Statement, _ scitt.EntryID) (personality.Poli
 	}
 	return admission{a.sources, first}, nil
 }
+
+// Algorithms implements [personality.Policy].
+func (awaiting) Algorithms() []string { return scitt.Algorithms() }
 
 // Document implements [personality.Policy].
 func (awaiting) Document() []byte { return []byte("null") }

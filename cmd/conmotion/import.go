@@ -59,7 +59,7 @@ func (a *app) importFormat(name, short, long string, read func(io.Reader, import
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.keepGoing = true
-			if err := readable(args); err != nil {
+			if err := allThere(args); err != nil {
 				return err
 			}
 			events := a.imported(args, f, read)

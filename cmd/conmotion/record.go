@@ -100,7 +100,7 @@ func (a *app) recordKind(typ, parent, name string, kind monitor.Kind) *cobra.Com
 			if len(args) == 0 {
 				return usage(fmt.Errorf(`which events? Give files, or "-" for standard input`))
 			}
-			if err := readable(args); err != nil {
+			if err := allThere(args); err != nil {
 				return err
 			}
 			refs, err := a.upstream(cmd.Context(), f.readFlags, upstream)
@@ -238,8 +238,8 @@ func unreadable(err error) bool {
 	return ok && c.code == exitUsage
 }
 
-// readable says of files that are not there before anything is done.
-func readable(files []string) error {
+// allThere says of files that are not there before anything is done.
+func allThere(files []string) error {
 	for _, file := range files {
 		if _, err := os.Stat(file); err != nil && file != "-" {
 			return usage(err)

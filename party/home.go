@@ -134,12 +134,17 @@ func sameKeys(a, b []string) bool {
 // WriteFile replaces a file in one step, and makes its directory. A crash
 // leaves the old file or the new one, never a part, and perhaps a temporary
 // file beside it whose name begins with a dot.
-func WriteFile(path string, data []byte) (err error) {
+func WriteFile(path string, data []byte) error { return writeFile(path, data, 0o700, 0o600) }
+
+// writePublic is WriteFile for what everybody may read.
+func writePublic(path string, data []byte) error { return writeFile(path, data, 0o755, 0o644) }
+
+func writeFile(path string, data []byte, dirMode, mode os.FileMode) (err error) {
 	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, data) {
 		return nil
 	}
 	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.MkdirAll(dir, dirMode); err != nil {
 		return err
 	}
 	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*")
@@ -152,6 +157,9 @@ func WriteFile(path string, data []byte) (err error) {
 			os.Remove(f.Name())
 		}
 	}()
+	if err = f.Chmod(mode); err != nil {
+		return err
+	}
 	if _, err = f.Write(data); err != nil {
 		return err
 	}

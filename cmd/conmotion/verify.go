@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -25,8 +26,9 @@ type verifyFlags struct {
 func (a *app) verify() *cobra.Command {
 	var f verifyFlags
 	cmd := &cobra.Command{
-		Use: "verify [--log URL | --static URL-or-DIR | --keys FILE] TRANSPARENT", Short: "Verify a Transparent Statement",
-		Long: `Verify a Transparent Statement, or a proof that a log signed two histories.
+		Use: "verify [--log URL | --static URL-or-DIR | --keys FILE] TRANSPARENT | verify DIR", Short: "Verify a Transparent Statement, or an export",
+		Long: `Verify a Transparent Statement, an export, or a proof that a log signed two
+histories.
 
 Of a Transparent Statement: the issuer's signature, and that each receipt
 proves that the statement is in a log. It says what was checked, what was not,
@@ -54,7 +56,7 @@ the statement gives. --fetch is off unless asked for: the issuer chooses that
 URL, so that it learns who verifies, and when, and can have this machine send a
 GET request to any address that it reaches. It is sent only when the issuer's
 signature verifies, without a token, and no more than 5 GiB are read.
-` + equivocationHelp,
+` + exportVerifyHelp + equivocationHelp,
 		Example: `  conmotion verify --log http://127.0.0.1:8080 --payload README.md transparent.cose
 
   # offline, with saved keys
@@ -67,7 +69,8 @@ signature verifies, without a token, and no more than 5 GiB are read.
   # a statement and its receipt in two files, made by another service
   conmotion verify --keys log-key.pub --issuer-key issuer-key.pub --leaf digest --receipt receipt.cose statement.cose
 
-  # did the log with this key sign two histories?
+  # an export, offline; and did the log with this key sign two histories?
+  conmotion verify --vkey "$VKEY" mirror
   conmotion verify --vkey "$VKEY" equivocation.json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runVerify(cmd.Context(), f, args[0]) },
@@ -126,6 +129,9 @@ type verification struct {
 }
 
 func (a *app) runVerify(ctx context.Context, f verifyFlags, path string) error {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return a.verifyDir(ctx, f, path)
+	}
 	v := &verification{app: a, verifyFlags: f, report: verifyReport{Checks: []finding{}}}
 	data, err := a.readInput(path)
 	if err != nil {
@@ -379,31 +385,4 @@ func (v *verification) receipt(n int, r scitt.ReceiptVerification, st *scitt.Sta
 	default:
 		v.found(name, resultBad, "%v", r.Err)
 	}
-}
-
-func (v *verification) print() error {
-	r := &v.report
-	if v.json {
-		return v.printJSON(r)
-	}
-	if r.EntryID != "" {
-		rows := [][]string{{"entry id", r.EntryID}, {"issuer", r.Issuer}, {"subject", r.Subject}, {"signed", r.Signed}}
-		if err := v.printRows(rows); err != nil {
-			return err
-		}
-		fmt.Fprintln(v.stdout)
-	}
-	var rows [][]string
-	for _, c := range r.Checks {
-		rows = append(rows, []string{c.Result, c.Check, c.Detail})
-	}
-	result := "verified"
-	if !r.Verified {
-		result = "NOT VERIFIED"
-	}
-	if err := v.printRows(rows); err != nil {
-		return err
-	}
-	_, err := fmt.Fprintf(v.stdout, "\n%s\n", result)
-	return err
 }

@@ -47,6 +47,7 @@ func TestMain(m *testing.M) {
 //	service stop NAME       stops that one
 //	files start NAME DIR    serves the files of a directory; $NAME in capitals is the URL
 //	files stop NAME         stops that
+//	capture NAME REGEXP     $NAME is what the first group matches in the last standard output
 //	exit CODE command...    runs a command that ends with this exit code
 //	flip FILE OFFSET        changes one byte of a file; a negative offset counts from the end
 //	certificates            makes signer.pem, chain.pem and roots.pem, and other-roots.pem that lead nowhere
@@ -85,6 +86,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"service":         cmdService,
 			"files":           cmdFiles,
+			"capture":         cmdCapture,
 			"exit":            cmdExit,
 			"flip":            cmdFlip,
 			"certificates":    cmdCertificates,
@@ -228,6 +230,19 @@ func cmdExit(ts *testscript.TestScript, _ bool, args []string) {
 	if got != want {
 		ts.Fatalf("exit code %d, want %d", got, want)
 	}
+}
+
+func cmdCapture(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: capture NAME REGEXP")
+	}
+	re, err := regexp.Compile("(?m)" + args[1])
+	ts.Check(err)
+	m := re.FindStringSubmatch(ts.ReadFile("stdout"))
+	if len(m) < 2 {
+		ts.Fatalf("no match for %q", args[1])
+	}
+	ts.Setenv(args[0], m[1])
 }
 
 func cmdFlip(ts *testscript.TestScript, _ bool, args []string) {

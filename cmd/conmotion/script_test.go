@@ -56,10 +56,7 @@ func TestMain(m *testing.M) {
 //
 // $POLICIES is the directory with the example policies and their keys.
 func TestScripts(t *testing.T) {
-	daemon := filepath.Join(t.TempDir(), "conmotiond")
-	if out, err := exec.Command("go", "build", "-o", daemon, "../conmotiond").CombinedOutput(); err != nil {
-		t.Fatalf("build conmotiond: %v\n%s", err, out)
-	}
+	daemon := buildDaemon(t)
 	policies, err := filepath.Abs("../../testdata/policies")
 	if err != nil {
 		t.Fatal(err)
@@ -93,6 +90,15 @@ func TestScripts(t *testing.T) {
 			"tlscertificates": cmdTLSCertificates,
 		},
 	})
+}
+
+func buildDaemon(t *testing.T) string {
+	t.Helper()
+	daemon := filepath.Join(t.TempDir(), "conmotiond")
+	if out, err := exec.Command("go", "build", "-o", daemon, "../conmotiond").CombinedOutput(); err != nil {
+		t.Fatalf("build conmotiond: %v\n%s", err, out)
+	}
+	return daemon
 }
 
 type servicesKey struct{}

@@ -51,6 +51,7 @@ func TestMain(m *testing.M) {
 //	files start NAME DIR    serves the files of a directory; $NAME in capitals is the URL
 //	files stop NAME         stops that
 //	indexed N               waits until $LOG answers searches up to N entries
+//	capture NAME REGEXP     $NAME is what the first group matches in the last standard output
 //	exit CODE command...    runs a command that ends with this exit code
 //	flip FILE OFFSET        changes one byte of a file; a negative offset counts from the end
 //	certificates            makes signer.pem, chain.pem and roots.pem, and other-roots.pem that lead nowhere
@@ -59,10 +60,7 @@ func TestMain(m *testing.M) {
 //
 // $POLICIES is the directory with the example policies and their keys.
 func TestScripts(t *testing.T) {
-	daemon := filepath.Join(t.TempDir(), "conmotiond")
-	if out, err := exec.Command("go", "build", "-o", daemon, "../conmotiond").CombinedOutput(); err != nil {
-		t.Fatalf("build conmotiond: %v\n%s", err, out)
-	}
+	daemon := buildDaemon(t)
 	policies, err := filepath.Abs("../../testdata/policies")
 	if err != nil {
 		t.Fatal(err)
@@ -90,12 +88,22 @@ func TestScripts(t *testing.T) {
 			"service":         cmdService,
 			"files":           cmdFiles,
 			"indexed":         cmdIndexed,
+			"capture":         cmdCapture,
 			"exit":            cmdExit,
 			"flip":            cmdFlip,
 			"certificates":    cmdCertificates,
 			"tlscertificates": cmdTLSCertificates,
 		},
 	})
+}
+
+func buildDaemon(t *testing.T) string {
+	t.Helper()
+	daemon := filepath.Join(t.TempDir(), "conmotiond")
+	if out, err := exec.Command("go", "build", "-o", daemon, "../conmotiond").CombinedOutput(); err != nil {
+		t.Fatalf("build conmotiond: %v\n%s", err, out)
+	}
+	return daemon
 }
 
 type servicesKey struct{}
@@ -256,6 +264,19 @@ func cmdExit(ts *testscript.TestScript, _ bool, args []string) {
 	if got != want {
 		ts.Fatalf("exit code %d, want %d", got, want)
 	}
+}
+
+func cmdCapture(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: capture NAME REGEXP")
+	}
+	re, err := regexp.Compile("(?m)" + args[1])
+	ts.Check(err)
+	m := re.FindStringSubmatch(ts.ReadFile("stdout"))
+	if len(m) < 2 {
+		ts.Fatalf("no match for %q", args[1])
+	}
+	ts.Setenv(args[0], m[1])
 }
 
 func cmdFlip(ts *testscript.TestScript, _ bool, args []string) {

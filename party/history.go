@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/conmotion/conmotion/scitt"
@@ -75,8 +76,10 @@ func (l *Log) checkpoint(ctx context.Context) (*scitt.Checkpoint, error) {
 	}
 	cp, err := l.Files.Verifiers.Open(raw)
 	if err != nil {
-		origin, _, _ := bytes.Cut(raw, []byte("\n"))
-		if want := l.Files.Verifiers.Note.Name(); len(origin) <= maxOrigin && scitt.CheckOrigin(string(origin)) == nil && string(origin) != want {
+		origin, rest, _ := bytes.Cut(raw, []byte("\n"))
+		size, _, _ := bytes.Cut(rest, []byte("\n"))
+		_, serr := strconv.ParseUint(string(size), 10, 64)
+		if want := l.Files.Verifiers.Note.Name(); serr == nil && len(origin) <= maxOrigin && scitt.CheckOrigin(string(origin)) == nil && string(origin) != want {
 			return nil, fmt.Errorf("%w: its checkpoint is of %q, and the trusted keys are of %q", ErrOtherLog, origin, want)
 		}
 		return nil, err

@@ -41,6 +41,7 @@ type lookState struct {
 type pending struct {
 	Rule  string `json:"rule"`
 	Index uint64 `json:"index"`
+	Tries int    `json:"tries,omitempty"`
 }
 
 // outgoing is an alert on its way.

@@ -195,8 +195,11 @@ type EndorsementRule struct {
 	Before   Duration `yaml:"before"`
 }
 
-// unknownField is how the YAML decoder speaks of members that are not known.
-var unknownField = regexp.MustCompile(`field (\S+) not found in type \S+`)
+// How the YAML decoder speaks of what it cannot take.
+var (
+	unknownField = regexp.MustCompile(`field (\S+) not found in type \S+`)
+	wrongKind    = regexp.MustCompile(`cannot unmarshal !!(\w+)(.*) into \S+`)
+)
 
 // ParseConfig reads a configuration. Every error names the line.
 func ParseConfig(data []byte) (*Config, error) {
@@ -210,6 +213,7 @@ func ParseConfig(data []byte) (*Config, error) {
 	if err != nil {
 		text := strings.TrimPrefix(strings.TrimPrefix(err.Error(), "yaml: "), "unmarshal errors:\n")
 		text = unknownField.ReplaceAllString(text, "there is no setting $1 here")
+		text = wrongKind.ReplaceAllString(text, "a value of the kind $1$2 does not belong here")
 		return nil, errors.New(strings.ReplaceAll(strings.TrimSpace(text), "\n  ", "; "))
 	}
 	if err := dec.Decode(&yaml.Node{}); !errors.Is(err, io.EOF) {

@@ -87,7 +87,7 @@ func (f *follower) lookOnce(ctx context.Context) {
 		}
 	}
 	f.overdue()
-	f.commit()
+	_ = f.commit() // which tells, and the next look tries again
 }
 
 // commit puts alerts into the book. When that fails they stay for the next
@@ -134,7 +134,6 @@ func (f *follower) try(ctx context.Context) error {
 	if err := f.admission(ctx, log); err != nil {
 		return unread{fmt.Errorf("audit: %w", err)}
 	}
-	f.recompute(ctx, log)
 	return nil
 }
 

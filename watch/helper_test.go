@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"context"
 	"crypto"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -309,4 +311,46 @@ func (w *world) run(config string) (stop func()) {
 
 func signOptionsAt(at time.Time) scitt.SignOptions {
 	return scitt.SignOptions{Type: scitt.TypeRecord, Subject: "inventory/i-1", IssuedAt: at}
+}
+
+func clientOf(w *world) *http.Client { return &http.Client{Transport: w} }
+
+func removeFile(t *testing.T, path string) {
+	t.Helper()
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// artifacts is an artifact storage.
+type artifacts struct {
+	mu      sync.Mutex
+	content map[string][]byte
+}
+
+func (a *artifacts) put(content []byte) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.content == nil {
+		a.content = map[string][]byte{}
+	}
+	a.content[fmt.Sprintf("/artifacts/sha256/%x", sha256.Sum256(content))] = content
+}
+
+func (a *artifacts) clear() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	clear(a.content)
+}
+
+// ServeHTTP implements [http.Handler].
+func (a *artifacts) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	a.mu.Lock()
+	content, ok := a.content[r.URL.Path]
+	a.mu.Unlock()
+	if !ok {
+		w.WriteHeader(http.StatusNotFound)
+		return
+	}
+	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
 }

@@ -12,9 +12,17 @@ import (
 	"github.com/conmotion/conmotion/scitt"
 )
 
+// patience is how often a measurement may fail to be computed again before it
+// is told: the other log may only be behind a little.
+const patience = 3
+
 // recompute computes measurements again, from the logs that are watched. What
 // cannot be computed stays for the next look.
-func (f *follower) recompute(ctx context.Context, log *party.Log) {
+func (f *follower) recompute(ctx context.Context, patience int) {
+	log := f.log.Load()
+	if log == nil || len(f.look.Recompute) == 0 {
+		return
+	}
 	var left []pending
 	var first error
 	for _, p := range f.look.Recompute {
@@ -23,23 +31,25 @@ func (f *follower) recompute(ctx context.Context, log *party.Log) {
 			continue // the rule is gone
 		}
 		if err := f.again(ctx, log, f.c.Measurements[i].RuleHead, p.Index); err != nil {
+			p.Tries++
 			left = append(left, p)
-			if first == nil {
+			if first == nil && p.Tries >= patience {
 				first = fmt.Errorf("entry %d: %w", p.Index, err)
 			}
 		}
 	}
-	f.look.Recompute = left
 	if ctx.Err() != nil {
-		return
+		return // it did not happen
 	}
+	f.look.Recompute = left
 	const key = string(CheckRecompute)
 	if first != nil {
 		f.fire(key, &Alert{Check: CheckRecompute, Severity: severityOf(CheckRecompute),
 			Message: fmt.Sprintf("%d measurements cannot be computed again, and will be tried at each look: %v", len(left), first)})
-	} else {
+	} else if len(left) == 0 {
 		f.resolve(key, "all measurements were computed again")
 	}
+	_ = f.commit() // which tells, and the next look tries again
 }
 
 // again computes one measurement. The error is what kept it from doing so.

@@ -194,7 +194,7 @@ func (r *MeasurementRule) take(ctx context.Context, f *follower, st *ruleState, 
 		f.lasting(st, e, key, a, fmt.Sprintf("%d percent of the %s are missing from the reports in %s, by entry %d", in.Impact, what, in.Reported.Origin, e.index))
 	}
 	if r.Recompute && e.index >= st.Quiet {
-		f.look.Recompute = append(f.look.Recompute, pending{r.Name, e.index})
+		f.look.Recompute = append(f.look.Recompute, pending{Rule: r.Name, Index: e.index})
 	}
 	return nil
 }

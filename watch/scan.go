@@ -14,13 +14,13 @@ import (
 	"github.com/conmotion/conmotion/tiles"
 )
 
-const (
-	// chunk is how many entries are read between two writings of the state.
-	chunk = 16 * tiles.Width
-	// maxWaiting is how many alerts may wait for their receivers before no
-	// more entries are read. They stay in the log until then.
-	maxWaiting = 10_000
-)
+// bounds are how far a log is read at a time.
+type bounds struct {
+	chunk   uint64 // entries between two writings of the state
+	waiting int    // alerts that may wait for their receivers before no more entries are read
+}
+
+func defaultBounds() bounds { return bounds{16 * tiles.Width, 10_000} }
 
 // entry is an entry of the log on its way through the rules.
 type entry struct {
@@ -90,11 +90,11 @@ func (f *follower) scan(ctx context.Context, log *party.Log) error {
 		if from >= size {
 			return errors.Join(failed...)
 		}
-		if n := f.book.waiting(); n > maxWaiting {
+		if n := f.book.waiting(); n > f.w.bounds.waiting {
 			f.say("%d alerts wait for their receivers; the log is read on when some are delivered", n)
 			return errors.Join(failed...)
 		}
-		for e, err := range log.View.Entries(ctx, from, min(size, from+chunk)) {
+		for e, err := range log.View.Entries(ctx, from, min(size, from+f.w.bounds.chunk)) {
 			if err != nil {
 				return errors.Join(append(failed, err)...)
 			}

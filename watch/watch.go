@@ -39,6 +39,7 @@ type Options struct {
 type Watcher struct {
 	c         *Config
 	o         Options
+	bounds    bounds
 	lock      *os.File
 	followers []*follower
 	deliver   []*delivery
@@ -62,7 +63,7 @@ func New(c *Config, o Options) (w *Watcher, err error) {
 	if o.Retry == 0 {
 		o.Retry = time.Second
 	}
-	w = &Watcher{c: c, o: o}
+	w = &Watcher{c: c, o: o, bounds: defaultBounds()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, w.Close())
@@ -173,6 +174,7 @@ func (w *Watcher) Run(ctx context.Context) {
 		group.Go(func() {
 			for {
 				f.lookOnce(ctx)
+				f.recompute(ctx, patience)
 				if !pause(ctx, jitter(time.Duration(f.c.Interval))) {
 					return
 				}
@@ -196,6 +198,9 @@ func (w *Watcher) Once(ctx context.Context) Result {
 		group.Go(func() { f.lookOnce(ctx) })
 	}
 	group.Wait()
+	for _, f := range w.followers { // now that all logs were looked at
+		f.recompute(ctx, 1)
+	}
 	var r Result
 	for _, f := range w.followers {
 		r.Alerts += f.found

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os/exec"
+	"strings"
 	"time"
 )
 
@@ -100,7 +101,7 @@ func (c *command) deliver(ctx context.Context, data []byte) (refused bool, err e
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Duration(c.Timeout))
 	defer cancel()
 	cmd := exec.CommandContext(ctx, c.Run[0], c.Run[1:]...)
-	cmd.Stdin = bytes.NewReader(append(data, '\n'))
+	cmd.Stdin = io.MultiReader(bytes.NewReader(data), strings.NewReader("\n"))
 	cmd.Stdout, cmd.Stderr = c.stderr, c.stderr
 	cmd.WaitDelay = time.Second // for what it left behind
 	if err := cmd.Run(); err != nil {

@@ -18,7 +18,8 @@ import (
 
 // Options are what a watcher is given beside its configuration.
 type Options struct {
-	// Line writes an alert where people read it; alert is its JSON.
+	// Line writes an alert where people read it; alert is its JSON, which must
+	// not be changed. It is called by several goroutines.
 	Line func(a *Alert, alert []byte) error
 	// Notice, when not nil, is told what concerns the monitor itself. It is
 	// called by several goroutines.

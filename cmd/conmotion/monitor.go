@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -127,7 +128,7 @@ func (a *app) runMonitor(ctx context.Context, f monitorFlags) (err error) {
 // printAlert writes an alert as one line.
 func (a *app) printAlert(alert *watch.Alert, data []byte) error {
 	if a.json {
-		_, err := a.stdout.Write(append(data, '\n'))
+		_, err := a.stdout.Write(slices.Concat(data, []byte("\n"))) // others read data too
 		return err
 	}
 	word := strings.ToUpper(string(alert.Severity))

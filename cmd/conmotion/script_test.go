@@ -43,7 +43,10 @@ func TestMain(m *testing.M) {
 //	                        management over TLS, $FILES its public directory, and
 //	                        $OTHER_VKEY the key of another log
 //	service stop            stops it as an operator would, and expects a clean end
-//	indexed N               waits until $LOG answers searches up to N entries
+//	searchof start [flags]  starts conmotiond as a search over somebody else's log; $SEARCH is its
+//	                        URL, $SEARCH_ADMIN that of its health and metrics
+//	searchof stop           stops it
+//	indexed URL N           waits until the service there answers searches up to N entries
 //	exit CODE command...    runs a command that ends with this exit code
 //	flip FILE OFFSET        changes one byte of a file; a negative offset counts from the end
 //	certificates            makes signer.pem, chain.pem and roots.pem, and other-roots.pem that lead nowhere
@@ -66,6 +69,7 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
 			env.Values[serviceKey{}] = &service{daemon: daemon}
+			env.Values[searchKey{}] = &service{daemon: daemon}
 			env.Setenv("FILES", filepath.Join(env.WorkDir, "log", "public"))
 			env.Setenv("POLICIES", policies)
 			// The race detector otherwise sleeps a second at each exit.
@@ -81,6 +85,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"service":         cmdService,
+			"searchof":        cmdSearchOf,
 			"indexed":         cmdIndexed,
 			"exit":            cmdExit,
 			"flip":            cmdFlip,
@@ -90,22 +95,29 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-type serviceKey struct{}
+type (
+	serviceKey struct{}
+	searchKey  struct{}
+)
 
-// service is the conmotiond of one script.
+// service is a conmotiond of one script.
 type service struct {
 	daemon  string
 	running *exec.Cmd
 	manage  string // URL of its management over TLS
+	admin   string // URL of its health and metrics
 }
 
-var manageAddress = regexp.MustCompile(`msg="management over TLS" address=(\S+)`)
+var (
+	manageAddress = regexp.MustCompile(`msg="management over TLS" address=(\S+)`)
+	adminAddress  = regexp.MustCompile(`msg="metrics, health and pprof" address=(\S+)`)
+)
 
 func cmdService(ts *testscript.TestScript, _ bool, args []string) {
 	s := ts.Value(serviceKey{}).(*service)
 	switch {
 	case len(args) > 0 && args[0] == "start" && s.running == nil:
-		url, err := s.start(ts.MkAbs("log"), args[1:])
+		url, err := s.start(ts.MkAbs("log"), append([]string{"--checkpoint-interval", "100ms"}, args[1:]...))
 		ts.Check(err)
 		ts.Setenv("LOG", url)
 		ts.Setenv("MANAGE", s.manage)
@@ -117,9 +129,32 @@ func cmdService(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
+func cmdSearchOf(ts *testscript.TestScript, neg bool, args []string) {
+	s := ts.Value(searchKey{}).(*service)
+	switch {
+	case len(args) > 0 && args[0] == "start" && s.running == nil:
+		flags := append([]string{"--admin-listen", "127.0.0.1:0", "--search-interval", "50ms"}, args[1:]...)
+		url, err := s.start(ts.MkAbs("search"), flags)
+		if neg != (err != nil) {
+			ts.Fatalf("search over another log: %v", err)
+		}
+		if err != nil {
+			ts.Logf("%v", err)
+			return
+		}
+		ts.Setenv("SEARCH", url)
+		ts.Setenv("SEARCH_ADMIN", s.admin)
+		ts.Defer(func() { ts.Check(s.stop()) })
+	case len(args) == 1 && args[0] == "stop" && s.running != nil:
+		ts.Check(s.stop())
+	default:
+		ts.Fatalf("usage: searchof start [flags] | searchof stop")
+	}
+}
+
 // start waits until the service says where it is.
 func (s *service) start(dir string, flags []string) (url string, err error) {
-	flags = append([]string{"--listen", "127.0.0.1:0", "--dir", dir, "--checkpoint-interval", "100ms"}, flags...)
+	flags = append([]string{"--listen", "127.0.0.1:0", "--dir", dir}, flags...)
 	cmd := exec.Command(s.daemon, flags...)
 	// A file has whatever was written before the welcome.
 	stderr, err := os.Create(dir + ".stderr")
@@ -142,6 +177,9 @@ func (s *service) start(dir string, flags []string) (url string, err error) {
 			if m := manageAddress.FindSubmatch(log); m != nil {
 				s.manage = "https://" + string(m[1])
 			}
+			if m := adminAddress.FindSubmatch(log); m != nil {
+				s.admin = "http://" + string(m[1])
+			}
 			return fields[1], err
 		}
 	}
@@ -162,14 +200,14 @@ func (s *service) stop() error {
 	return cmd.Wait()
 }
 
-// cmdIndexed asks the service until its search has followed the log.
+// cmdIndexed asks a service until its search has followed the log.
 func cmdIndexed(ts *testscript.TestScript, _ bool, args []string) {
-	if len(args) != 1 {
-		ts.Fatalf("usage: indexed N")
+	if len(args) != 2 {
+		ts.Fatalf("usage: indexed URL N")
 	}
-	want, err := strconv.ParseUint(args[0], 10, 64)
+	want, err := strconv.ParseUint(args[1], 10, 64)
 	ts.Check(err)
-	c, err := client.New(ts.Getenv("LOG"), client.Options{})
+	c, err := client.New(args[0], client.Options{})
 	ts.Check(err)
 	for deadline := time.Now().Add(30 * time.Second); ; {
 		body, err := c.Search(context.Background(), url.Values{"limit": {"1"}})

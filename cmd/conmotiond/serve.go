@@ -42,11 +42,19 @@ func serve(ctx context.Context, c *config) (err error) {
 	}
 	otel.SetMeterProvider(t.Provider) // where Tessera looks for it
 	var running atomic.Pointer[daemon.Daemon]
-	stopAdmin, err := serveAdmin(ctx, c, t, func(ctx context.Context, now time.Time) error {
-		if d := running.Load(); d != nil {
-			return d.Readiness.Check(ctx, now)
-		}
-		return errors.New("starting")
+	stopAdmin, err := serveAdmin(ctx, c, t, checks{
+		ready: func(ctx context.Context, now time.Time) error {
+			if d := running.Load(); d != nil {
+				return d.Readiness.Check(ctx, now)
+			}
+			return errors.New("starting")
+		},
+		search: func() *daemon.SearchHealth {
+			if d := running.Load(); d != nil {
+				return d.Search
+			}
+			return nil
+		},
 	})
 	if err != nil {
 		return err
@@ -66,8 +74,14 @@ func serve(ctx context.Context, c *config) (err error) {
 	defer stopManagement()
 	welcome(c, d)
 
+	return c.serveUntil(ctx, listener, d.Handler(), d.Readiness.Stop)
+}
+
+// serveUntil serves until the context ends, and then drains: new connections
+// are refused and those that wait get their answers.
+func (c *config) serveUntil(ctx context.Context, listener net.Listener, handler http.Handler, draining func()) error {
 	server := &http.Server{
-		Handler:           d.Handler(),
+		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       bodyTimeout,
 		IdleTimeout:       2 * time.Minute,
@@ -87,11 +101,9 @@ func serve(ctx context.Context, c *config) (err error) {
 	case <-ctx.Done():
 	}
 	c.Logger.Info("draining", "timeout", drainTimeout)
-	d.Readiness.Stop()
+	draining()
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
-	// New connections are refused and those that wait get their Receipts; the
-	// log is closed after that.
 	return server.Shutdown(drain)
 }
 

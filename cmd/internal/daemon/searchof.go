@@ -219,6 +219,10 @@ func openForeignArtifacts(c *SearchOfConfig) (search.Artifacts, error) {
 
 // latest gives the index the log as it is now, if it extends what was read.
 func (s *SearchOf) latest(ctx context.Context) (*scitt.Checkpoint, search.Log, error) {
+	if s.searching.index.Err() != nil {
+		// Whatever was read may have been wrong, and is read again.
+		s.log, s.view = tiles.NewLog(s.log.Source, s.log.Verifiers), nil
+	}
 	cp, err := s.log.Checkpoint(ctx)
 	if err != nil {
 		return nil, nil, err

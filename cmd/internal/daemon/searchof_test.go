@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/fstest"
 	"time"
@@ -244,4 +245,37 @@ func TestSearchLag(t *testing.T) {
 	if s := newService(t, nil); s.Search != nil {
 		t.Error("there is a search that nobody asked for")
 	}
+}
+
+// TestSearchOfRepaired: files that were damaged on the way are read again.
+func TestSearchOfRepaired(t *testing.T) {
+	log := newService(t, nil)
+	log.register(testlog.Statement(t, testlog.Key(t, "ES256"), "asset 1", []byte("content")))
+	files := http.FileServer(http.Dir(log.PublicDir()))
+	var damaged atomic.Bool
+	damaged.Store(true)
+	mirror := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		rec := httptest.NewRecorder()
+		files.ServeHTTP(rec, r)
+		body := rec.Body.Bytes()
+		if damaged.Load() && strings.HasPrefix(r.URL.Path, "/tile/") {
+			body[len(body)-1] ^= 1
+		}
+		w.WriteHeader(rec.Code)
+		_, _ = w.Write(body)
+	}))
+	defer mirror.Close()
+	s, telemetry, err := openSearchOf(t, daemon.SearchOfConfig{Dir: t.TempDir(), Log: mirror.URL, Burst: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	until(t, "the damage is seen", func() bool { return gauge(t, telemetry.Registry, "conmotion_search_up") == 0 })
+	if read := s.Health.String(); !strings.HasPrefix(read, "0 of ") {
+		t.Errorf("of a damaged log %s", read)
+	}
+	damaged.Store(false)
+	until(t, "3 entries are read", func() bool {
+		return s.Health.String() == "3 of 3 entries are read" && s.Health.Check(time.Now()) == nil
+	})
 }

@@ -199,19 +199,20 @@ func latencies(b *testing.B, x *Index, n int) {
 		{"q", func() string { return fmt.Sprintf("q=volume backup tenant %d", rnd.IntN(1000)) }},
 		{"q-dense", func() string { return "q=ubuntu inventory create" }},
 	} {
-		var times []time.Duration
-		used := cpuTime()
+		var times, worked []time.Duration
 		for range 200 {
 			query := c.ask()
 			q := parseQuery(b, query)
-			start := time.Now()
+			used, start := cpuTime(), time.Now()
 			if _, err := x.Search(b.Context(), q); err != nil {
 				b.Fatal(query, err)
 			}
 			times = append(times, time.Since(start))
+			worked = append(worked, cpuTime()-used)
 		}
-		b.ReportMetric(float64(cpuTime()-used)/200/1e6, "cpu-ms-"+c.name)
 		slices.Sort(times)
+		slices.Sort(worked)
+		b.ReportMetric(float64(worked[len(worked)*99/100])/1e6, "p99-cpu-ms-"+c.name)
 		b.ReportMetric(float64(times[len(times)/2])/1e6, "p50-ms-"+c.name)
 		b.ReportMetric(float64(times[len(times)*99/100])/1e6, "p99-ms-"+c.name)
 	}

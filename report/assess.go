@@ -1,0 +1,197 @@
+package report
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/conmotion/conmotion/monitor"
+	"github.com/conmotion/conmotion/scitt"
+)
+
+// assess puts the measurements in order: by the log that they are about, who
+// measured, the kind, and time.
+func (m *maker) assess(ctx context.Context) error {
+	slices.SortFunc(m.measurements, func(a, b measurement) int {
+		x, y := a.claim, b.claim
+		return cmp.Or(
+			cmp.Compare(x.Reported.Origin, y.Reported.Origin), cmp.Compare(a.issuer, b.issuer),
+			-cmp.Compare(x.Options.What, y.Options.What), // inventory first
+			x.Interval.To.Compare(y.Interval.To), x.Options.At.Compare(y.Options.At), cmp.Compare(a.link.EntryID, b.link.EntryID))
+	})
+	for i, one := range m.measurements {
+		c := one.claim
+		if i == 0 || m.measurements[i-1].issuer != one.issuer || m.measurements[i-1].claim.Reported.Origin != c.Reported.Origin {
+			m.r.Assessments = append(m.r.Assessments, Assessment{one.issuer, c.Reported.Origin, nil})
+		}
+		a := &m.r.Assessments[len(m.r.Assessments)-1]
+		if n := len(a.Series); n == 0 || a.Series[n-1].What != c.Options.What {
+			a.Series = append(a.Series, Series{What: c.Options.What})
+		}
+		s := &a.Series[len(a.Series)-1]
+		p, err := m.point(ctx, one)
+		if err != nil {
+			return err
+		}
+		if len(s.Points) == maxPoints {
+			s.Points = slices.Delete(s.Points, 0, 1)
+			s.PointsMore++
+		}
+		s.Points = append(s.Points, p)
+		s.newest, s.Missing, s.Level = one, list(c.Missing), p.Level
+		s.Recomputed = Recomputed{Paths: []string{}, State: RecomputedNot}
+	}
+	return nil
+}
+
+// point is a measurement as the report shows it.
+func (m *maker) point(ctx context.Context, one measurement) (Point, error) {
+	c := one.claim
+	n := &c.Metrics
+	p := Point{
+		AlsoIn: list(slices.Sorted(slices.Values(one.alsoIn))), Coverage: c.Coverage, Data: c.Data, Drift: n.Drift, Entry: one.link,
+		EvidenceComplete: c.EvidenceComplete, From: timestamp(c.Interval.From), GraceMS: c.Interval.Grace.Milliseconds(), Impact: c.Impact,
+		LagCount: n.LagCount, LagLongest: n.LagLongest, LagMedian: n.LagMedian, Late: n.Late, Measured: timestamp(c.Options.At),
+		Missing: n.Missing, Pending: n.Pending, Phantom: n.Phantom, To: timestamp(c.Interval.To), Union: n.Union,
+		Level: levelOf(c),
+	}
+	var err error
+	if p.Reported, err = m.side(ctx, c.Reported, c.ReportedAnomalies, n.Reported); err != nil {
+		return p, err
+	}
+	p.Observed, err = m.side(ctx, c.Observed, c.ObservedAnomalies, n.Observed)
+	return p, err
+}
+
+// levelOf is the level of a score: its OCSF severity.
+func levelOf(c *monitor.Claim) Level {
+	switch {
+	case !c.Data:
+		return Unknown
+	case c.Severity == "Informational":
+		return None
+	}
+	return Level(strings.ToLower(c.Severity))
+}
+
+func (m *maker) side(ctx context.Context, cp *scitt.Checkpoint, anomalies uint64, objects int) (MeasuredSide, error) {
+	pin, err := m.pin(ctx, cp)
+	return MeasuredSide{anomalies, *pinned(cp), objects, pin}, err
+}
+
+// pin holds the checkpoint that a measurement pins against the logs with its
+// origin: the worst counts.
+func (m *maker) pin(ctx context.Context, cp *scitt.Checkpoint) (Pin, error) {
+	worst := PinUnknown
+	for _, l := range m.logs {
+		if !l.good() || l.health.Origin != cp.Origin {
+			continue
+		}
+		pin, err := l.pin(ctx, cp)
+		if err != nil {
+			return pin, err
+		}
+		order := []Pin{PinUnknown, PinConsistent, PinAhead, PinConflict}
+		if slices.Index(order, pin) > slices.Index(order, worst) {
+			worst = pin
+		}
+	}
+	return worst, nil
+}
+
+func (l *log) pin(ctx context.Context, cp *scitt.Checkpoint) (Pin, error) {
+	key := fmt.Sprintf("%d %s", cp.Size, hex.EncodeToString(cp.Root))
+	if pin, ok := l.pins[key]; ok {
+		return pin, nil
+	}
+	pin := PinConsistent
+	now := l.Log.Checkpoint
+	switch err := l.consistent(ctx, cp); {
+	case ctx.Err() != nil:
+		return "", ctx.Err()
+	case cp.Size > now.Size:
+		pin = PinAhead
+		l.health.Pins.Ahead++
+	case errors.Is(err, scitt.ErrProof):
+		pin = PinConflict
+		l.health.Pins.Conflict++
+	case err != nil:
+		pin = PinUnknown
+	default:
+		l.health.Pins.Consistent++
+	}
+	l.pins[key] = pin
+	return pin, nil
+}
+
+func (l *log) consistent(ctx context.Context, cp *scitt.Checkpoint) error {
+	now := l.Log.Checkpoint
+	switch {
+	case cp.Size > now.Size:
+		return nil
+	case cp.Size == now.Size && !bytes.Equal(cp.Root, now.Root):
+		return scitt.ErrProof
+	}
+	return l.Log.Source.Consistency(ctx, cp)
+}
+
+// recompute computes the newest measurements again, where both logs are there.
+func (m *maker) recompute(ctx context.Context) error {
+	if !m.Recompute {
+		return nil
+	}
+	for i := range m.r.Assessments {
+		for j := range m.r.Assessments[i].Series {
+			s := &m.r.Assessments[i].Series[j]
+			if err := m.recomputeOne(ctx, s); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (m *maker) recomputeOne(ctx context.Context, s *Series) error {
+	c, out := s.newest.claim, &s.Recomputed
+	reported, why := m.pinnedLog(ctx, c.Reported)
+	observed, whyToo := m.pinnedLog(ctx, c.Observed)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if out.Detail = cmp.Or(why, whyToo); out.Detail != "" {
+		return nil
+	}
+	r, err := monitor.Recompute(ctx, s.newest.payload, *reported, *observed)
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil:
+		out.State, out.Detail = RecomputedFailed, shorten(err.Error(), maxDetail)
+	case r.Same():
+		out.State = RecomputedSame
+	default:
+		out.State, out.Paths, out.PathsMore = RecomputedDiffers, list(r.Paths), r.PathsMore
+	}
+	return nil
+}
+
+// pinnedLog is a log at the checkpoint that a measurement pins, or why not.
+func (m *maker) pinnedLog(ctx context.Context, cp *scitt.Checkpoint) (*monitor.Log, string) {
+	l := m.byOrigin(cp.Origin)
+	if l == nil || l.At == nil {
+		return nil, fmt.Sprintf("the log %s was not given, or could not be used", cp.Origin)
+	}
+	if pin, err := l.pin(ctx, cp); err != nil || pin != PinConsistent {
+		return nil, fmt.Sprintf("the log %s is not one that extends the checkpoint with %d entries", cp.Origin, cp.Size)
+	}
+	at, err := l.At(ctx, cp)
+	if err != nil {
+		return nil, shorten(err.Error(), maxDetail)
+	}
+	return &at, ""
+}

@@ -44,6 +44,9 @@ func (m *maker) assess(ctx context.Context) error {
 		}
 		s.Points = append(s.Points, p)
 		s.newest, s.Missing, s.Level = one, list(c.Missing), p.Level
+		if c.Data {
+			s.Level = worse(p.Level, differing(&c.Metrics))
+		}
 		s.Recomputed = Recomputed{Paths: []string{}, State: RecomputedNot}
 	}
 	return nil
@@ -77,6 +80,17 @@ func levelOf(c *monitor.Claim) Level {
 		return None
 	}
 	return Level(strings.ToLower(c.Severity))
+}
+
+// differing is the level of what the score does not count.
+func differing(n *monitor.Metrics) Level {
+	switch {
+	case n.Drift > 0:
+		return Medium
+	case n.Missing+n.Late+n.Phantom > 0:
+		return Low
+	}
+	return None
 }
 
 func (m *maker) side(ctx context.Context, cp *scitt.Checkpoint, anomalies uint64, objects int) (MeasuredSide, error) {

@@ -107,7 +107,7 @@ func (m *maker) attendAssessments() {
 			if s.Level == Unknown {
 				m.attend("assessment", Unknown, "%s: there was no data.", name)
 			} else if s.Level != None {
-				m.attend("assessment", s.Level, "%s: impact score %d, %s of %d missing.", name, n.Impact, objects(s.What, n.Missing), n.Union)
+				m.attend("assessment", s.Level, "%s: impact score %d; of %s, %s.", name, n.Impact, objects(s.What, n.Union), differences(n.Missing, n.Drift, n.Late, n.Phantom))
 			}
 			if old := m.At.Sub(s.newest.claim.Interval.To); old > m.Stale {
 				m.attend("assessment", Medium, "%s: the newest measurement ends %s before this report.", name, age(old.Milliseconds()))
@@ -140,31 +140,25 @@ func (m *maker) attendComparisons() {
 		}
 		for _, what := range kinds {
 			n := c.Metrics[what]
-			level := None
-			if n.Phantom+n.Late > 0 {
-				level = Low
+			if level := worse(scoreLevel(n.Impact()), differing(n)); level != None {
+				m.attend("comparison", level, "%s: of %s, %s.", name, objects(what, n.Union), differences(n.Missing, n.Drift, n.Late, n.Phantom))
 			}
-			if n.Drift > 0 {
-				level = Medium
-			}
-			if n.Missing > 0 {
-				level = worse(level, scoreLevel(n.Impact()))
-			}
-			if level == None {
-				continue
-			}
-			var found []string
-			for _, one := range []struct {
-				n    int
-				text string
-			}{{n.Missing, "missing"}, {n.Drift, "drifting"}, {n.Late, "late"}, {n.Phantom, "never observed"}} {
-				if one.n > 0 {
-					found = append(found, fmt.Sprintf("%d %s", one.n, one.text))
-				}
-			}
-			m.attend("comparison", level, "%s: of %s, %s.", name, objects(what, n.Union), strings.Join(found, ", "))
 		}
 	}
+}
+
+// differences counts what there is.
+func differences(missing, drift, late, phantom int) string {
+	var found []string
+	for _, one := range []struct {
+		n    int
+		text string
+	}{{missing, "missing"}, {drift, "drifting"}, {late, "late"}, {phantom, "never observed"}} {
+		if one.n > 0 {
+			found = append(found, fmt.Sprintf("%d %s", one.n, one.text))
+		}
+	}
+	return strings.Join(found, ", ")
 }
 
 func worse(a, b Level) Level {

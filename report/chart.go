@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -44,6 +45,7 @@ type plotted struct {
 	Spans  []span   // the interval of each measurement
 	Marks  []mark
 	NoData []mark // measurements without data, at the bottom
+	Size   string // half a mark
 }
 
 type span struct{ X1, X2, Y string }
@@ -125,6 +127,9 @@ func (r *Report) chart(a Assessment, y axis) chart {
 	var words []string
 	for _, s := range a.Series {
 		p := plotted{Class: string(s.What), Name: title(s.What)}
+		if p.Size = "3.6"; len(s.Points) > 20 {
+			p.Size = "2.4"
+		}
 		var line []string
 		flush := func() {
 			if len(line) > 1 {
@@ -144,6 +149,9 @@ func (r *Report) chart(a Assessment, y axis) chart {
 					p.NoData = append(p.NoData, mark{X: x, Y: coordinate(plotBottom), Title: p.Name + ", " + when(one.To) + ": no data"})
 				}
 				continue
+			}
+			if i > 0 && one.From > s.Points[i-1].To {
+				flush() // a time that nobody measured
 			}
 			n, last = n+1, &s.Points[i]
 			if lowest, _ := y.at(low); low == nil || v < lowest {
@@ -168,6 +176,7 @@ func (r *Report) chart(a Assessment, y axis) chart {
 		words = append(words, fmt.Sprintf("%s: %s, lowest %s, highest %s, newest %s.", p.Name, plural(len(s.Points), "1 measurement", "%d measurements"), y.text(*low), y.text(*high), y.text(*last)))
 	}
 	c.Text = strings.Join(words, " ")
+	slices.Reverse(c.Series) // the first kind on top
 	return c
 }
 

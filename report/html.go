@@ -24,7 +24,6 @@ var style string
 // Bounds of what a page shows; the JSON document has more.
 const (
 	maxRows = 100 // measurements of one table
-	maxText = 120 // runes of a text before the rest is folded away
 )
 
 // page is what the template sees.
@@ -45,6 +44,7 @@ func (r *Report) HTML() ([]byte, error) {
 		"plural": plural, "thousands": thousands, "stateText": stateText, "reasonText": reasonText, "typeText": typeText, "kinds": func() []monitor.Kind { return kinds },
 		"standingText": standingText, "roleText": roleText, "keysText": keysText, "link": func(ref *monitor.EntryRef, url string) EntryLink { return EntryLink{*ref, url} },
 		"add": func(a, b int) int { return a + b }, "intOf": func(n uint64) int { return int(n) },
+		"section": func(about string) string { return sections[about][0] }, "sectionName": func(about string) string { return sections[about][1] },
 		"text": func(v any) string { return fmt.Sprint(v) },
 	}).Parse(pageText)
 	if err != nil {
@@ -79,11 +79,12 @@ type folded struct {
 	Bytes        int
 }
 
-// fold makes text from outside visible, and folds what is long.
-func fold(v any) folded {
+// fold makes text from outside visible, and folds away what is longer than
+// most runes.
+func fold(v any, most int) folded {
 	f := folded{Whole: visible(v), Bytes: len(fmt.Sprint(v))}
-	if runes := []rune(f.Whole); len(runes) > maxText {
-		f.Start = string(runes[:maxText*2/3])
+	if runes := []rune(f.Whole); len(runes) > most {
+		f.Start = string(runes[:most*2/3])
 	}
 	return f
 }
@@ -129,6 +130,12 @@ func coverage(fraction string) string {
 
 // short is an entry id that people can tell from others.
 func short(id string) string { return id[:min(12, len(id))] }
+
+// sections are where the page says more about what needs attention.
+var sections = map[string][2]string{
+	"assessment": {"completeness", "Completeness ↓"}, "comparison": {"differences", "Differences ↓"},
+	"endorsement": {"endorsements", "Endorsements ↓"}, "log": {"logs", "Logs ↓"}, "trust": {"trust", "Whose word counts ↓"},
+}
 
 func levelName(l Level) string {
 	return map[Level]string{Critical: "Critical", High: "High", Medium: "Medium", Unknown: "Unknown", Low: "Low", None: "Good"}[l]

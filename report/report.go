@@ -95,7 +95,7 @@ type Assessment struct {
 
 // Series are the measurements of one kind.
 type Series struct {
-	Level Level `json:"level"` // of the newest one
+	Level Level `json:"level"` // the newest one's, or medium for drift, low for what is late or was never observed
 	// Missing are the first of the objects that the newest measurement misses;
 	// its Missing has their number.
 	Missing    []string     `json:"missing"`
@@ -124,7 +124,7 @@ type Point struct {
 	LagLongest       int64        `json:"lag_longest_ms"`
 	LagMedian        int64        `json:"lag_median_ms"`
 	Late             int          `json:"late"`
-	Level            Level        `json:"level"`
+	Level            Level        `json:"level"` // the severity of the score
 	Measured         string       `json:"measured"`
 	Missing          int          `json:"missing"`
 	Observed         MeasuredSide `json:"observed"`

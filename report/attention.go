@@ -195,6 +195,9 @@ func (m *maker) attendStatements() {
 			m.attend("endorsement", Low, "%s within %s.", endorsement+plural(c.Count, " expires", " expire"), age(m.Expiring.Milliseconds()))
 		}
 	}
+	if n := m.r.Endorsements.Astray; n > 0 {
+		m.attend("endorsement", Medium, "%s an entry that its log does not have there.", plural(n, "1 endorsement names", "%d endorsements name"))
+	}
 	for _, c := range m.r.LeftOut.Counts {
 		n := fmt.Sprintf("%s left out:", plural(c.Count, "1 "+c.Type+" is", "%d "+c.Type+"s are"))
 		switch c.Reason {

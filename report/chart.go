@@ -14,7 +14,7 @@ import (
 // The chart's measures in its own units.
 const (
 	chartWidth, chartHeight = 400, 190
-	plotLeft, plotRight     = 46, 388
+	plotLeft, plotRight     = 54, 390
 	plotTop, plotBottom     = 12, 158
 	maxMarks                = 150 // beyond them lines say it all
 )

@@ -39,7 +39,14 @@ func (m *maker) endorse(ctx context.Context) error {
 			statements = append(statements, withdrawals[e.Self.EntryID]...)
 		}
 		for _, s := range monitor.Evaluate(statements, id, m.At) {
-			all = append(all, m.standing(s, statements))
+			e := m.standing(s, statements)
+			if e.Target, err = m.target(ctx, s.Entry); err != nil {
+				return err
+			}
+			if e.Target.State == targetAbsent {
+				e.Level = worse(e.Level, Medium)
+			}
+			all = append(all, e)
 		}
 	}
 	counts := map[StandingCount]int{}
@@ -62,13 +69,11 @@ func (m *maker) endorse(ctx context.Context) error {
 		return cmp.Or(cmp.Compare(slices.Index(levels, a.Level), slices.Index(levels, b.Level)), a.endsAt.Compare(b.endsAt), compareRefs(a.Entry.EntryRef, b.Entry.EntryRef))
 	})
 	out.More = max(0, len(all)-maxEndorsements)
-	for _, e := range all[:len(all)-out.More] {
-		target, err := m.target(ctx, e.Target.EntryRef)
-		if err != nil {
-			return err
+	out.List = append(out.List, all[:len(all)-out.More]...)
+	for _, e := range all {
+		if e.Target.State == targetAbsent {
+			out.Astray++
 		}
-		e.Target = target
-		out.List = append(out.List, e)
 	}
 	return nil
 }
@@ -79,7 +84,7 @@ func (m *maker) standing(s monitor.Standings, all []monitor.Registered) Endorsem
 	e := Endorsement{
 		AgeMS: max(0, m.At.Sub(signed).Milliseconds()), By: []EntryLink{}, Entry: m.linkTo(s.Self), From: timestamp(s.From), Issuer: s.Issuer,
 		Level: None, Reason: s.Reason, Scope: list(slices.Clone(s.Scope)), Signed: timestamp(signed), Standing: Standing(s.Standing),
-		Target: EndorsedEntry{EntryLink: EntryLink{EntryRef: s.Entry}}, Verdict: s.Verdict, endsAt: s.Until,
+		Verdict: s.Verdict, endsAt: s.Until,
 	}
 	for _, by := range s.By {
 		e.By = append(e.By, m.linkTo(by))
@@ -123,9 +128,9 @@ func (m *maker) target(ctx context.Context, ref monitor.EntryRef) (EndorsedEntry
 		return t, nil
 	}
 	l := m.byOrigin(ref.Origin)
-	t := EndorsedEntry{EntryLink: l.link(ref), State: "unknown"}
+	t := EndorsedEntry{EntryLink: l.link(ref), State: targetUnknown}
 	if l != nil && ref.Index >= l.Log.Checkpoint.Size {
-		t.State = "absent"
+		t.State = targetAbsent
 	} else if l != nil {
 		for e, err := range l.Log.Source.Entries(ctx, ref.Index, ref.Index+1) {
 			if ctx.Err() != nil {
@@ -134,9 +139,9 @@ func (m *maker) target(ctx context.Context, ref monitor.EntryRef) (EndorsedEntry
 			if err != nil {
 				break
 			}
-			t.State = "absent"
+			t.State = targetAbsent
 			if s, err := scitt.DecodeStatement(e.Data); err == nil && s.ID().String() == ref.EntryID {
-				t.State, t.Subject = "found", s.Subject
+				t.State, t.Subject = targetFound, s.Subject
 			}
 		}
 	}

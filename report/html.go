@@ -44,6 +44,7 @@ func (r *Report) HTML() ([]byte, error) {
 		"plural": plural, "thousands": thousands, "stateText": stateText, "reasonText": reasonText, "typeText": typeText, "kinds": func() []monitor.Kind { return kinds },
 		"standingText": standingText, "roleText": roleText, "keysText": keysText, "link": func(ref *monitor.EntryRef, url string) EntryLink { return EntryLink{*ref, url} },
 		"add": func(a, b int) int { return a + b }, "intOf": func(n uint64) int { return int(n) },
+		"interval": interval, "differences": differences,
 		"section": func(about string) string { return sections[about][0] }, "sectionName": func(about string) string { return sections[about][1] },
 		"text": func(v any) string { return fmt.Sprint(v) },
 	}).Parse(pageText)
@@ -109,6 +110,16 @@ func date(text string) string {
 		return t.Format("2 January 2006")
 	}
 	return when(text)
+}
+
+// interval writes two times for people, days when they are that.
+func interval(from, to string) string {
+	a, errA := time.Parse(timeLayout, from)
+	b, errB := time.Parse(timeLayout, to)
+	if errA == nil && errB == nil && a.Equal(a.Truncate(24*time.Hour)) && b.Equal(b.Truncate(24*time.Hour)) {
+		return a.Format(time.DateOnly) + " to " + b.Format(time.DateOnly)
+	}
+	return when(from) + " to " + when(to)
 }
 
 // coverage writes a fraction as percent, cut and not rounded: 100 % is only

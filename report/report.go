@@ -212,6 +212,8 @@ type ComparedSide struct {
 
 // Endorsements are the endorsements and disputes by those whose word counts.
 type Endorsements struct {
+	// Astray is how many name an entry that its log does not have there.
+	Astray int `json:"astray"`
 	// Ended is how many had ended before the report's interval.
 	Ended int           `json:"ended"`
 	List  []Endorsement `json:"list"` // what needs attention first
@@ -253,10 +255,17 @@ type Endorsement struct {
 	endsAt   time.Time       // or withdrawn
 }
 
+// The states of an endorsed entry.
+const (
+	targetFound   = "found"
+	targetAbsent  = "absent"  // the log has another entry there, or none
+	targetUnknown = "unknown" // the log was not given, or could not be read
+)
+
 // EndorsedEntry is the entry that an endorsement is about.
 type EndorsedEntry struct {
 	EntryLink
-	State   string `json:"state"`             // found, absent (the log has another entry there) or unknown
+	State   string `json:"state"`             // found, absent or unknown
 	Subject string `json:"subject,omitempty"` // sub of the statement, when it was found
 }
 

@@ -39,6 +39,9 @@ async function look (context, file, screen) {
   }
   // Everything that is folded away is looked at as well.
   await page.evaluate(() => document.querySelectorAll('details').forEach(d => { d.open = true }))
+  if (values.shots) {
+    await page.screenshot({ path: join(values.shots, `${basename(file, '.html')}-${screen.name}-open.png`), fullPage: true })
+  }
   const seen = await page.evaluate(() => {
     const visible = e => e.checkVisibility({ visibilityProperty: true })
     const wide = [...document.querySelectorAll('body *')]

@@ -33,6 +33,9 @@ type Artifacts interface {
 	Artifact(ctx context.Context, digest [sha256.Size]byte) ([]byte, error)
 }
 
+// ErrArtifact says that a storage gave other bytes than those that were signed.
+var ErrArtifact = errors.New("the storage gave bytes with another digest")
+
 // Log is a log at one verified checkpoint.
 type Log struct {
 	Checkpoint *scitt.Checkpoint
@@ -220,8 +223,8 @@ func (l Log) read(ctx context.Context, f Filter, e tiles.Entry) (*record, error)
 var maxSeconds = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC).Unix()
 
 // Content is what the statement speaks of. Errors wrap fs.ErrNotExist when it
-// is not to be had, ErrMalformed when nothing can have that digest, else they
-// are the storage's.
+// is not to be had, ErrMalformed when nothing can have that digest, ErrArtifact
+// when the storage gave something else, or they are the storage's.
 func (l Log) Content(ctx context.Context, s *scitt.Statement) ([]byte, error) {
 	if s.Envelope == nil {
 		return s.Payload, nil
@@ -244,7 +247,7 @@ func (l Log) Content(ctx context.Context, s *scitt.Statement) ([]byte, error) {
 		return nil, malformed("%w", err)
 	}
 	if !ok {
-		return nil, fmt.Errorf("artifact %x: the storage gave bytes with another digest", s.Payload)
+		return nil, fmt.Errorf("artifact %x: %w", s.Payload, ErrArtifact)
 	}
 	return content, nil
 }

@@ -53,6 +53,10 @@ func NewRecord(event []byte, kind Kind, action Action) (*Record, error) {
 	return r, err
 }
 
+// Canonical is the form in which JSON is a payload: JCS (RFC 8785). It is for
+// events of other classes, such as findings. Errors wrap ErrMalformed.
+func Canonical(data []byte) ([]byte, error) { return canonical(data) }
+
 // setCode sets metadata.event_code and gives the JCS form.
 func setCode(event []byte, code string) ([]byte, error) {
 	var members, metadata map[string]json.RawMessage

@@ -85,6 +85,31 @@ func NewReplay(f Filter, until *time.Time) *Replay {
 // Next is the index of the first entry that has not been read.
 func (r *Replay) Next() uint64 { return r.next }
 
+// Selection is what the replay was begun with: see [NewReplay].
+func (r *Replay) Selection() (Filter, *time.Time) {
+	if r.until == nil {
+		return r.filter, nil
+	}
+	until := time.UnixMilli(*r.until).UTC()
+	return r.filter, &until
+}
+
+// Origin is that of the log that was read; "" when nothing was.
+func (r *Replay) Origin() string { return r.checkpoint.Origin }
+
+// Counts are the records that counted, and those of events after the time
+// that the replay was asked for.
+func (r *Replay) Counts() (records, deferred uint64) { return r.counts.Records, r.counts.Deferred }
+
+// LastTime is the newest time of an event that counted; nil when none did.
+func (r *Replay) LastTime() *time.Time {
+	if r.counts.Records == 0 {
+		return nil
+	}
+	last := time.UnixMilli(r.lastTime).UTC()
+	return &last
+}
+
 // Advance reads the log on, up to and not including index to, or to the
 // checkpoint if that is nearer. The log must extend the one that was read
 // before: otherwise the error wraps ErrResume, or scitt.ErrProof when the log

@@ -139,6 +139,7 @@ func TestSchemas(t *testing.T) {
 		"acknowledgement.json": "acknowledgement", "endorsement.json": "endorsement", "dispute.json": "endorsement", "withdrawal.json": "endorsement",
 		"measurement-inventory.json": "measurement", "measurement-configuration.json": "measurement",
 		"replay.json": "replay", "saved.json": "replay", "comparison.json": "comparison", "history.json": "history", "difference.json": "difference",
+		"../../tiles/testdata/equivocation.json": "equivocation",
 	}
 	used := map[string]bool{"record-settings": true}
 	for file, name := range documents {
@@ -180,6 +181,8 @@ func TestSchemas(t *testing.T) {
 	for text, good := range map[string]bool{
 		`{"configuration":{"uid":"base","content":{"a":null},"assets":["x"]},"mine":1}`: true, `{}`: true,
 		`{"configuration":{"asset":"x"}}`: false, `{"configuration":1}`: false, `{"configuration":{"uid":""}}`: false, `{"configuration":{"assets":"x"}}`: false,
+		`{"upstream":[` + testRef + `]}`: true, `{"upstream":[]}`: false, `{"upstream":[` + testRef + `,` + testRef + `]}`: false,
+		`{"upstream":[{"entry_id":"x","index":0,"origin":"o"}]}`: false, `{"upstream":[{"index":0,"origin":"o"}]}`: false,
 	} {
 		var v any
 		if err := json.Unmarshal([]byte(text), &v); err != nil {

@@ -103,13 +103,36 @@ func overlap(a, b []string) bool {
 // issuers (by anybody when there are none) in a log. Statements that are none
 // although their type says so are listed as anomalies.
 func Endorsements(ctx context.Context, log Log, issuers []string) (found []Registered, bad []Anomaly, err error) {
-	f := Filter{Issuers: issuers}
+	return statements(ctx, log, Filter{issuers, []string{scitt.TypeEndorsement}}, func(s *scitt.Statement, self EntryRef, content []byte) (Registered, error) {
+		e, err := ParseEndorsement(content)
+		if err != nil {
+			return Registered{}, err
+		}
+		return Registered{*e, self, s.Issuer, s.IssuedAt}, nil
+	})
+}
+
+// Distinct gives each statement once: registered in several logs it is the
+// same one, and the first that is given stands for it.
+func Distinct(statements []Registered) []Registered {
+	seen := map[string]bool{}
+	return slices.DeleteFunc(slices.Clone(statements), func(r Registered) bool {
+		again := seen[r.Self.EntryID]
+		seen[r.Self.EntryID] = true
+		return again
+	})
+}
+
+// statements reads the statements of a log that the filter selects. Those that
+// their issuer did not sign, whose content is not to be had, or that cannot be
+// parsed, are listed as anomalies.
+func statements[T any](ctx context.Context, log Log, f Filter, parse func(s *scitt.Statement, self EntryRef, content []byte) (T, error)) (found []T, bad []Anomaly, err error) {
 	for e, err := range log.Source.Entries(ctx, 0, log.Checkpoint.Size) {
 		if err != nil {
 			return nil, nil, err
 		}
 		s, err := scitt.DecodeStatement(e.Data)
-		if err != nil || s.Type != scitt.TypeEndorsement || !f.issuer(s.Issuer) {
+		if err != nil || !slices.Contains(f.Types, s.Type) || !f.issuer(s.Issuer) {
 			continue
 		}
 		self := EntryRef{s.ID().String(), e.Index, log.Checkpoint.Origin}
@@ -119,29 +142,20 @@ func Endorsements(ctx context.Context, log Log, issuers []string) (found []Regis
 				continue
 			}
 		}
-		endorsement, kind, err := log.endorsement(ctx, s)
-		switch {
-		case kind != "":
-			bad = append(bad, Anomaly{Kind: kind, Entry: self, Detail: limit(err.Error())})
-		case err != nil:
-			return nil, nil, err
-		default:
-			found = append(found, Registered{*endorsement, self, s.Issuer, s.IssuedAt})
+		content, err := log.Content(ctx, s)
+		kind := flaw(err)
+		if err == nil {
+			var value T
+			if value, err = parse(s, self, content); err == nil {
+				found = append(found, value)
+				continue
+			}
+			kind = AnomalyInvalid
 		}
+		if kind == "" {
+			return nil, nil, err // the storage's
+		}
+		bad = append(bad, Anomaly{Kind: kind, Entry: self, Detail: limit(err.Error())})
 	}
 	return found, bad, nil
-}
-
-// endorsement reads what the statement says. With a kind the error is about
-// the statement, else about the storage.
-func (l Log) endorsement(ctx context.Context, s *scitt.Statement) (*Endorsement, AnomalyKind, error) {
-	content, err := l.Content(ctx, s)
-	if err != nil {
-		return nil, flaw(err), err
-	}
-	e, err := ParseEndorsement(content)
-	if err != nil {
-		return nil, AnomalyInvalid, err
-	}
-	return e, "", nil
 }

@@ -21,6 +21,7 @@ import (
 //
 //	logs/HASH.json          keys and newest checkpoint of a log, by its location
 //	checkpoints/HASH        the newest checkpoint seen of a log anywhere, by its key
+//	proofs/HASH.json        that a log signed two histories, for anybody to verify
 //
 // Every file is replaced in one step: a crash leaves the old one or the new
 // one, and perhaps a temporary file beside it whose name begins with a dot.

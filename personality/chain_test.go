@@ -47,7 +47,7 @@ type oneHead struct {
 
 var errTaken = errors.New("the chain has begun")
 
-func (p oneHead) Admit(context.Context, *scitt.Statement) error {
+func (p oneHead) Admit(context.Context, *scitt.Statement, Heads) error {
 	if p.log.stored {
 		return errTaken
 	}

@@ -152,11 +152,15 @@ func respond(w http.ResponseWriter, mediaType, location string, body []byte) err
 const (
 	defaultPage = 100
 	maxPage     = 1000
+	// fullPage is how many bytes end a page before it has all the entries that
+	// were asked for: a thousand of the largest would be 64 MiB. Clients read answers of 4 MiB.
+	fullPage = 3 << 20
 )
 
 // listEntries gives Transparent Statements in the order of the log: the Entry
 // API's "one or more entries", as a CBOR sequence (RFC 8742). All of a page
-// have Receipts of one checkpoint.
+// have Receipts of one checkpoint. A page has at most limit entries; the link
+// to the next one says where it goes on.
 func (s *Service) listEntries(w http.ResponseWriter, r *http.Request) error {
 	from, err := queryNumber(r, "from", 0, 1<<62)
 	if err != nil {
@@ -171,6 +175,7 @@ func (s *Service) listEntries(w http.ResponseWriter, r *http.Request) error {
 	}
 	view := s.Log.Published()
 	to := min(view.Checkpoint.Size, from+limit)
+	next := from
 	var body []byte
 	for e, err := range view.Entries(r.Context(), from, to) {
 		if err != nil {
@@ -181,10 +186,13 @@ func (s *Service) listEntries(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		body = append(body, transparent...)
+		if next++; len(body) >= fullPage {
+			break
+		}
 	}
 	h := w.Header()
-	if to > from && to < view.Checkpoint.Size {
-		h.Set("Link", fmt.Sprintf(`<%s/entries?from=%d&limit=%d>; rel="next"`, s.Issuer, to, limit))
+	if next > from && next < view.Checkpoint.Size {
+		h.Set("Link", fmt.Sprintf(`<%s/entries?from=%d&limit=%d>; rel="next"`, s.Issuer, next, limit))
 	}
 	h.Set("Content-Type", mediaCBORSeq)
 	h.Set("Cache-Control", "no-cache")

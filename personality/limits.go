@@ -2,8 +2,8 @@ package personality
 
 import (
 	"fmt"
-	"net"
 	"net/http"
+	"net/netip"
 	"time"
 
 	lru "github.com/hashicorp/golang-lru/v2"
@@ -16,7 +16,7 @@ import (
 // one that was seen longest ago starts anew.
 const rememberClients = 16 << 10
 
-// limits gives each client address its rate.
+// limits gives each client address, or IPv6 network of 64 bits, its rate.
 //
 // SCRAPI section 4.3: "If Authentication is not implemented, rate limiting or
 // other denial of service mitigations MUST be implemented."
@@ -34,15 +34,46 @@ func newLimits(perSecond float64, burst int) (*limits, error) {
 	return &limits{rate.Limit(perSecond), max(burst, 1), clients}, nil
 }
 
+// clientOf is whom an address stands for: with IPv6 everybody has a network of
+// 64 bits, and would have as many rates as addresses in it.
+func clientOf(remote string) string {
+	peer, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return remote
+	}
+	addr := peer.Addr().Unmap()
+	if addr.Is4() {
+		return addr.String()
+	}
+	network, err := addr.WithZone("").Prefix(64)
+	if err != nil {
+		return addr.String()
+	}
+	return network.String()
+}
+
 // take counts a request. The problem says when the next one is welcome.
 func (l *limits) take(r *http.Request) *scitt.Problem {
 	if l.perSecond == 0 {
 		return nil
 	}
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		host = r.RemoteAddr
+	return l.reserve(r, 1)
+}
+
+// takeAll counts the statements of a request that has been taken as one.
+func (l *limits) takeAll(r *http.Request, n int) *scitt.Problem {
+	switch {
+	case l.perSecond == 0 || n <= 1:
+		return nil
+	case n > l.burst:
+		return &scitt.Problem{Status: http.StatusRequestEntityTooLarge, Title: "Too Many Statements",
+			Detail: fmt.Sprintf("The rate limit allows at most %d statements at once; send them in parts.", l.burst)}
 	}
+	return l.reserve(r, n-1)
+}
+
+func (l *limits) reserve(r *http.Request, n int) *scitt.Problem {
+	host := clientOf(r.RemoteAddr)
 	limiter, ok := l.clients.Get(host)
 	if !ok {
 		limiter = rate.NewLimiter(l.perSecond, l.burst)
@@ -50,7 +81,7 @@ func (l *limits) take(r *http.Request) *scitt.Problem {
 			limiter = old
 		}
 	}
-	reservation := limiter.Reserve()
+	reservation := limiter.ReserveN(time.Now(), n)
 	delay := reservation.Delay()
 	if delay == 0 {
 		return nil

@@ -171,6 +171,10 @@ func (e *evaluation) chainVar(name string) (any, bool) {
 		case "head.present":
 			return types.Bool(head != nil), true
 		case "head.index":
+			if h.Pending {
+				e.note(ErrPending)
+				return types.WrapErr(ErrPending), true
+			}
 			return types.Int(h.Index), true
 		case "head.seq":
 			return types.Int(h.Seq), true

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -138,12 +140,20 @@ func readFileFlag(flag, path string) ([]byte, error) {
 }
 
 // writeOutput replaces a file in one step, or writes to standard output for
-// "-". A crash leaves the old file or the new one, never a part, and perhaps
-// a temporary file beside it whose name begins with a dot.
-func (a *app) writeOutput(path string, data []byte) (err error) {
+// "-", and to what is no file, such as /dev/null or a pipe. A crash leaves the
+// old file or the new one, never a part, and perhaps a temporary file beside it
+// whose name begins with a dot.
+func (a *app) writeOutput(path string, data []byte) error {
+	return a.writeStream(path, func(w io.Writer) error { _, err := w.Write(data); return err })
+}
+
+// writeStream is writeOutput for what is too large to be held in memory.
+func (a *app) writeStream(path string, write func(io.Writer) error) (err error) {
 	if path == "-" {
-		_, err := a.stdout.Write(data)
-		return err
+		return write(a.stdout)
+	}
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return writeDevice(path, write)
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
@@ -159,7 +169,11 @@ func (a *app) writeOutput(path string, data []byte) (err error) {
 	if err = f.Chmod(0o644); err != nil {
 		return err
 	}
-	if _, err = f.Write(data); err != nil {
+	b := bufio.NewWriter(f)
+	if err = write(b); err != nil {
+		return err
+	}
+	if err = b.Flush(); err != nil {
 		return err
 	}
 	// The name must not reach the disk before the content.
@@ -170,6 +184,18 @@ func (a *app) writeOutput(path string, data []byte) (err error) {
 		return err
 	}
 	return os.Rename(f.Name(), path)
+}
+
+// writeDevice writes to what a new file must not take the place of.
+func writeDevice(path string, write func(io.Writer) error) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	if err = errors.Join(write(f), f.Close()); err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	return nil
 }
 
 // timeOf writes a NumericDate for people; 0 means that there is none.

@@ -23,11 +23,22 @@ type app struct {
 	json           bool
 }
 
-// commands makes every command of the tool.
-func (a *app) commands() []*cobra.Command {
-	return []*cobra.Command{
-		a.keygen(), a.sign(), a.submit(), a.receipt(), a.verify(), a.inspect(), a.fsck(), a.audit(), a.policy(), a.artifact(), a.bench(),
+// groups are the commands, by who needs them.
+func (a *app) groups() []commandGroup {
+	return []commandGroup{
+		{"Statements and Receipts:", []*cobra.Command{a.keygen(), a.sign(), a.submit(), a.receipt(), a.verify(), a.inspect(), a.artifact()}},
+		{"Logs:", []*cobra.Command{a.policy(), a.audit(), a.fsck(), a.search(), a.bench()}},
+		{"Mutual monitoring, for who publishes records:", []*cobra.Command{a.record(), a.importing(), a.head()}},
+		{"for who uses them:", []*cobra.Command{a.replay(), a.ack(), a.endorsements(), a.requireCommand()}},
+		{"for auditors:", []*cobra.Command{a.observe(), a.compare(), a.measure(), a.endorse(), a.dispute(), a.withdraw()}},
+		{"With a database or a service in them:", a.heavy()},
 	}
+}
+
+// commandGroup is a part of the help.
+type commandGroup struct {
+	title    string
+	commands []*cobra.Command
 }
 
 const rootLong = `conmotion makes Signed Statements, registers them with a SCITT Transparency
@@ -54,7 +65,15 @@ func (a *app) root() *cobra.Command {
 	cmd.SetIn(a.stdin)
 	cmd.SetOut(a.stdout)
 	cmd.SetErr(a.stderr)
-	cmd.AddCommand(a.commands()...)
+	for _, g := range a.groups() {
+		if len(g.commands) > 0 {
+			cmd.AddGroup(&cobra.Group{ID: g.title, Title: g.title})
+		}
+		for _, c := range g.commands {
+			c.GroupID = g.title
+			cmd.AddCommand(c)
+		}
+	}
 	return cmd
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -13,6 +14,9 @@ import (
 	"fmt"
 	"math/big"
 	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -26,6 +30,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/conmotion/conmotion/client"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -40,6 +45,12 @@ func TestMain(m *testing.M) {
 //	                        management over TLS, $FILES its public directory, and
 //	                        $OTHER_VKEY the key of another log
 //	service stop            stops it as an operator would, and expects a clean end
+//	service start NAME ...  one of several: $NAME in capitals is its URL, $NAME_MANAGE that of its management,
+//	                        $NAME_FILES its public directory, NAME/public. It keeps its URL when it is started again
+//	service stop NAME       stops that one
+//	files start NAME DIR    serves the files of a directory; $NAME in capitals is the URL
+//	files stop NAME         stops that
+//	indexed N               waits until $LOG answers searches up to N entries
 //	exit CODE command...    runs a command that ends with this exit code
 //	flip FILE OFFSET        changes one byte of a file; a negative offset counts from the end
 //	certificates            makes signer.pem, chain.pem and roots.pem, and other-roots.pem that lead nowhere
@@ -61,7 +72,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
-			env.Values[serviceKey{}] = &service{daemon: daemon}
+			env.Values[servicesKey{}] = &services{daemon: daemon, named: map[string]*service{}, files: map[string]*httptest.Server{}}
 			env.Setenv("FILES", filepath.Join(env.WorkDir, "log", "public"))
 			env.Setenv("POLICIES", policies)
 			// The race detector otherwise sleeps a second at each exit.
@@ -77,6 +88,8 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"service":         cmdService,
+			"files":           cmdFiles,
+			"indexed":         cmdIndexed,
 			"exit":            cmdExit,
 			"flip":            cmdFlip,
 			"certificates":    cmdCertificates,
@@ -85,11 +98,19 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-type serviceKey struct{}
+type servicesKey struct{}
 
-// service is the conmotiond of one script.
+// services are what one script runs.
+type services struct {
+	daemon string
+	named  map[string]*service // "" is the one without a name
+	files  map[string]*httptest.Server
+}
+
+// service is one conmotiond.
 type service struct {
 	daemon  string
+	listen  string // where it is the next time
 	running *exec.Cmd
 	manage  string // URL of its management over TLS
 }
@@ -97,24 +118,63 @@ type service struct {
 var manageAddress = regexp.MustCompile(`msg="management over TLS" address=(\S+)`)
 
 func cmdService(ts *testscript.TestScript, _ bool, args []string) {
-	s := ts.Value(serviceKey{}).(*service)
+	all := ts.Value(servicesKey{}).(*services)
+	var verb, name string
+	if len(args) > 0 {
+		verb, args = args[0], args[1:]
+	}
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
+		name, args = args[0], args[1:]
+	}
+	s := all.named[name]
+	if s == nil {
+		s = &service{daemon: all.daemon, listen: "127.0.0.1:0"}
+		all.named[name] = s
+	}
 	switch {
-	case len(args) > 0 && args[0] == "start" && s.running == nil:
-		url, err := s.start(ts.MkAbs("log"), args[1:])
+	case verb == "start" && s.running == nil:
+		dir, env := name, strings.ToUpper(name)
+		if name == "" {
+			dir, env = "log", "LOG"
+		}
+		url, err := s.start(ts.MkAbs(dir), args)
 		ts.Check(err)
-		ts.Setenv("LOG", url)
-		ts.Setenv("MANAGE", s.manage)
+		ts.Setenv(env, url)
+		if name == "" {
+			ts.Setenv("MANAGE", s.manage)
+		} else {
+			s.listen = strings.TrimPrefix(url, "http://")
+			ts.Setenv(env+"_MANAGE", s.manage)
+			ts.Setenv(env+"_FILES", filepath.Join(ts.MkAbs(dir), "public"))
+		}
 		ts.Defer(func() { ts.Check(s.stop()) })
-	case len(args) == 1 && args[0] == "stop" && s.running != nil:
+	case verb == "stop" && len(args) == 0 && s.running != nil:
 		ts.Check(s.stop())
 	default:
-		ts.Fatalf("usage: service start [flags] | service stop")
+		ts.Fatalf("usage: service start [NAME] [flags] | service stop [NAME]")
+	}
+}
+
+// cmdFiles serves a directory as any file server would.
+func cmdFiles(ts *testscript.TestScript, _ bool, args []string) {
+	all := ts.Value(servicesKey{}).(*services)
+	switch {
+	case len(args) == 3 && args[0] == "start" && all.files[args[1]] == nil:
+		server := httptest.NewServer(http.FileServer(http.Dir(ts.MkAbs(args[2]))))
+		all.files[args[1]] = server
+		ts.Setenv(strings.ToUpper(args[1]), server.URL)
+		ts.Defer(server.Close)
+	case len(args) == 2 && args[0] == "stop" && all.files[args[1]] != nil:
+		all.files[args[1]].Close()
+		delete(all.files, args[1])
+	default:
+		ts.Fatalf("usage: files start NAME DIR | files stop NAME")
 	}
 }
 
 // start waits until the service says where it is.
 func (s *service) start(dir string, flags []string) (url string, err error) {
-	flags = append([]string{"--listen", "127.0.0.1:0", "--dir", dir, "--checkpoint-interval", "100ms"}, flags...)
+	flags = append([]string{"--listen", s.listen, "--dir", dir, "--checkpoint-interval", "100ms"}, flags...)
 	cmd := exec.Command(s.daemon, flags...)
 	// A file has whatever was written before the welcome.
 	stderr, err := os.Create(dir + ".stderr")
@@ -155,6 +215,29 @@ func (s *service) stop() error {
 		return err
 	}
 	return cmd.Wait()
+}
+
+// cmdIndexed asks the service until its search has followed the log.
+func cmdIndexed(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: indexed N")
+	}
+	want, err := strconv.ParseUint(args[0], 10, 64)
+	ts.Check(err)
+	c, err := client.New(ts.Getenv("LOG"), client.Options{})
+	ts.Check(err)
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		body, err := c.Search(context.Background(), url.Values{"limit": {"1"}})
+		ts.Check(err)
+		p, err := parsePage(body)
+		ts.Check(err)
+		if p.Checkpoint.Size >= want {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("the search is at %d entries", p.Checkpoint.Size)
+		}
+	}
 }
 
 func cmdExit(ts *testscript.TestScript, _ bool, args []string) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/conmotion/conmotion/client"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/tiles"
 )
 
 // verifyFlags are the flags of verify.
@@ -25,7 +26,9 @@ func (a *app) verify() *cobra.Command {
 	var f verifyFlags
 	cmd := &cobra.Command{
 		Use: "verify [--log URL | --static URL-or-DIR | --keys FILE] TRANSPARENT", Short: "Verify a Transparent Statement",
-		Long: `Verify a Transparent Statement: the issuer's signature, and that each receipt
+		Long: `Verify a Transparent Statement, or a proof that a log signed two histories.
+
+Of a Transparent Statement: the issuer's signature, and that each receipt
 proves that the statement is in a log. It says what was checked, what was not,
 and why something failed. The exit code is 0 only when the signature and at
 least one receipt verify and nothing failed.
@@ -36,9 +39,9 @@ those of the keys that a service publishes; with --static those of the keys
 beside the log's files, and then the entry is also checked against the log's
 current checkpoint.
 
-The issuer's key is the one in its did:jwk. For other issuers give --issuer-key,
-or --roots for a statement with x5chain: its certificates are judged at the time
-that the statement was signed.
+The issuer's key is the one in its did:jwk or did:key. For other issuers give
+--issuer-key, or --roots for a statement with x5chain: its certificates are
+judged at the time that the statement was signed, and held to the issuer's name.
 
 Logs differ in what they hash for a statement: this project's log the statement
 itself (entry), some others its SHA-256 (digest). Both are tried unless --leaf
@@ -50,7 +53,8 @@ with --artifacts from an artifact storage, and with --fetch from the URL that
 the statement gives. --fetch is off unless asked for: the issuer chooses that
 URL, so that it learns who verifies, and when, and can have this machine send a
 GET request to any address that it reaches. It is sent only when the issuer's
-signature verifies, without a token, and no more than 5 GiB are read.`,
+signature verifies, without a token, and no more than 5 GiB are read.
+` + equivocationHelp,
 		Example: `  conmotion verify --log http://127.0.0.1:8080 --payload README.md transparent.cose
 
   # offline, with saved keys
@@ -61,7 +65,10 @@ signature verifies, without a token, and no more than 5 GiB are read.`,
   conmotion verify --log https://transparency.example --artifacts https://transparency.example transparent.cose
 
   # a statement and its receipt in two files, made by another service
-  conmotion verify --keys log-key.pub --issuer-key issuer-key.pub --leaf digest --receipt receipt.cose statement.cose`,
+  conmotion verify --keys log-key.pub --issuer-key issuer-key.pub --leaf digest --receipt receipt.cose statement.cose
+
+  # did the log with this key sign two histories?
+  conmotion verify --vkey "$VKEY" equivocation.json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runVerify(cmd.Context(), f, args[0]) },
 	}
@@ -124,6 +131,9 @@ func (a *app) runVerify(ctx context.Context, f verifyFlags, path string) error {
 	if err != nil {
 		return err
 	}
+	if tiles.IsEquivocation(data) {
+		return a.verifyEquivocation(ctx, f, path, data)
+	}
 	verdict, err := v.run(ctx, data)
 	if err != nil {
 		return err
@@ -171,6 +181,12 @@ func (v *verification) run(ctx context.Context, data []byte) (verdict, err error
 	if len(receipts) > len(st.Receipts) {
 		data = scitt.AttachReceipts(st, receipts...)
 	}
+	if verifier.IssuerKey == nil {
+		if verifier.IssuerKey, verdict = didKey(st); verdict != nil {
+			v.found("signature", resultBad, "%v", verdict)
+			return verdict, nil
+		}
+	}
 	verifier.LogKeys = t.forReceipts(receipts)
 	out, verdict := verifier.Verify(data)
 	if verdict != nil {
@@ -178,6 +194,7 @@ func (v *verification) run(ctx context.Context, data []byte) (verdict, err error
 	}
 	v.describe(st)
 	v.signature(out)
+	v.issuer(out)
 	v.chain(out)
 	if err := v.content(ctx, out); err != nil {
 		return nil, err
@@ -274,6 +291,9 @@ func (v *verification) signature(out *scitt.Verification) {
 			"did:jwk": "the key in the issuer's did:jwk",
 			"x5chain": "the first certificate of x5chain, which leads to a root in --roots and was valid at iat",
 		}[out.KeySource]
+		if out.KeySource == "given" && v.issuerKey == "" {
+			source = "the key in the issuer's did:key"
+		}
 		v.found("signature", resultOK, "%s, with %s", alg, source)
 	case out.KeySource == "":
 		v.found("signature", resultNotChecked, "%v", out.SignatureErr)

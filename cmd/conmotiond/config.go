@@ -77,7 +77,7 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	f.StringVar(&c.listen, "listen", "127.0.0.1:8080", "address of the public service")
 	f.StringVar(&c.adminListen, "admin-listen", "", "address of metrics, health, readiness and pprof; not to be shown in public (default: off)")
 	f.StringVar(&c.Dir, "dir", "conmotion-data", "directory of the log, its keys and its index")
-	f.StringVar(&c.Issuer, "issuer", "", "URL of this service, which Receipts name; fixed when the log is made (default: from --listen)")
+	f.StringVar(&c.Issuer, "issuer", "", "URL of this service, which Receipts name; fixed when the log is made (default: from --listen, where that is one address)")
 	f.StringVar(&c.Origin, "origin", "", "name of the log, the first line of its checkpoints; fixed when the log is made (default: the issuer without its scheme)")
 	f.StringVar(&c.Policy, "policy", "", "file with the first Registration Policy; a log that has one keeps it (default: any did:jwk issuer)")
 	f.String("config", "", "YAML file with flags by their names; flags on the command line win")

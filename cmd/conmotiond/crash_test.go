@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -174,30 +175,31 @@ func TestDrain(t *testing.T) {
 	key := testlog.Key(t, "ES256")
 	a := &acknowledged{receipts: map[string][]byte{}}
 	var group sync.WaitGroup
+	var ids []string
+	var answered atomic.Int64
 	for i := range 40 {
 		statement := testlog.Statement(t, key, "asset", fmt.Append(nil, i))
+		ids = append(ids, testlog.Must(scitt.ParseStatement(statement))(t).ID().String())
 		group.Go(func() {
 			status, body, err := p.post(t.Context(), statement, "wait=10")
+			answered.Add(1)
 			if err != nil || status != http.StatusCreated {
 				t.Errorf("a waiting client got %d %q, %v", status, body, err)
 			}
 			a.note(t, string(statement), status, body, err)
 		})
 	}
-	// Once the first are stored all of them are at the service: the
-	// connections were opened together.
-	for integrated := 0; integrated < 3; {
-		_, body := p.get("/entries?from=0")
-		if integrated = len(body); integrated > 0 {
-			break
+	// Once all of them are at the service, and most of them wait.
+	for _, id := range ids {
+		for status := http.StatusNotFound; status == http.StatusNotFound && !t.Failed(); {
+			status, _ = p.get("/entries/" + id)
 		}
 	}
-	time.AfterFunc(200*time.Millisecond, func() { _ = p.cmd.Process.Signal(syscall.SIGTERM) })
-	group.Wait()
-	if err := <-p.done; err != nil {
+	t.Logf("%d of %d clients had their answer before the signal", answered.Load(), len(ids))
+	if err := p.signal(syscall.SIGTERM); err != nil {
 		t.Errorf("the service ended with %v\n%s", err, p.stderr)
 	}
-	p.done <- nil
+	group.Wait()
 	checker.Check(t, a.receipts)
 	p = start(t, nil, nil, args...)
 	a.check(t, p, checker)

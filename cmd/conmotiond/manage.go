@@ -16,8 +16,8 @@ import (
 
 // serveManagement serves the management interface on a Unix socket, for root
 // and the user that the service runs as, and over TLS, for who has a client
-// certificate.
-func serveManagement(ctx context.Context, c *config, handler http.Handler) (stop func(), err error) {
+// certificate. It serves until the server is closed or shut down.
+func serveManagement(ctx context.Context, c *config, handler http.Handler) (*http.Server, error) {
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: bodyTimeout}
 	serve := func(l net.Listener) {
 		go func() {
@@ -53,7 +53,7 @@ func serveManagement(ctx context.Context, c *config, handler http.Handler) (stop
 		serve(l)
 		c.Logger.Info("management over TLS", "address", l.Addr().String())
 	}
-	return func() { server.Close() }, nil
+	return server, nil
 }
 
 // listenSocket makes the socket. The directory is held by this process, so a
@@ -93,7 +93,7 @@ func (l peerListener) Accept() (net.Conn, error) {
 
 // listenTLS asks every client for a certificate by the given authority.
 func listenTLS(ctx context.Context, c *config) (net.Listener, error) {
-	cert, err := tls.LoadX509KeyPair(c.manageCert, c.manageKey)
+	cert, err := loadCertificate(c.manageCert, c.manageKey, c.Logger)
 	if err != nil {
 		return nil, fmt.Errorf("--manage-tls-cert, --manage-tls-key: %w", err)
 	}
@@ -110,7 +110,7 @@ func listenTLS(ctx context.Context, c *config) (net.Listener, error) {
 		return nil, fmt.Errorf("--manage-listen: %w", err)
 	}
 	return tls.NewListener(l, &tls.Config{
-		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{cert},
+		MinVersion: tls.VersionTLS13, GetCertificate: cert.get,
 		ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: clients,
 	}), nil
 }

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -19,6 +20,41 @@ import (
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/scitt"
 )
+
+// managerOn speaks to a management socket.
+func managerOn(socket string) *http.Client {
+	return &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
+	}}}
+}
+
+// TestDrainManagement: who waits for a policy to be registered gets the answer
+// from a service that was told to end.
+func TestDrainManagement(t *testing.T) {
+	socket := filepath.Join(t.TempDir(), "s")
+	p := start(t, nil, nil, "--dir", t.TempDir(), "--listen", "127.0.0.1:0", "--checkpoint-interval", "1s", "--manage-socket", socket)
+	answer := make(chan string, 1)
+	go func() {
+		resp, err := managerOn(socket).Post("http://manage/policy", "application/json", strings.NewReader(`{"version":1,"trust_anchors":{"self_certifying":["did:key"]}}`))
+		if err != nil {
+			answer <- err.Error()
+			return
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		answer <- fmt.Sprint(resp.Status, " ", string(body), " ", err)
+	}()
+	for inForce := uint64(1); inForce < 2; { // in force is before published
+		_, body := p.get("/.well-known/transparency-configuration")
+		inForce = testlog.Must(scitt.ParseConfiguration(body))(t).Policy.Index
+	}
+	if err := p.signal(syscall.SIGTERM); err != nil {
+		t.Errorf("SIGTERM: %v\n%s", err, p.stderr)
+	}
+	if got := <-answer; !strings.HasPrefix(got, `200 OK {"entry_id":`) {
+		t.Errorf("the answer is %s", got)
+	}
+}
 
 // TestKillWhilePolicyChanges ends the service with SIGKILL while its policy is
 // changed under load. Whatever the moment, the log has a policy or has not:
@@ -32,9 +68,7 @@ func TestKillWhilePolicyChanges(t *testing.T) {
 	dir := t.TempDir()
 	socket := filepath.Join(t.TempDir(), "s")
 	args := []string{"--dir", dir, "--listen", freeAddress(t), "--batch-max-age", "5ms", "--rate", "0", "--manage-socket", socket}
-	manager := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
-	}}}
+	manager := managerOn(socket)
 	changed := make(chan struct{}, 1)
 	for range 5 {
 		p := start(t, nil, nil, args...)

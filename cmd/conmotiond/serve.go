@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -19,14 +20,25 @@ import (
 )
 
 const (
-	drainTimeout = time.Minute
+	drainTimeout = time.Minute // and as long as a registration may wait
 	bodyTimeout  = 30 * time.Second
+	// answerTimeout is how long a client may take to read its answer, such as a
+	// bundle of up to 16 MiB; artifacts have times of their own.
+	answerTimeout = 3 * time.Minute
 )
 
 // serve runs the service until the context ends, and then drains it.
 func serve(ctx context.Context, c *config) (err error) {
 	klog.SetSlogLogger(slog.New(atLeast{c.Logger.Handler(), slog.LevelWarn})) // Tessera's way to log
 	tuneMemory()
+	var tlsConfig *tls.Config
+	if c.tlsCert != "" {
+		cert, err := loadCertificate(c.tlsCert, c.tlsKey, c.Logger)
+		if err != nil {
+			return fmt.Errorf("--tls-cert, --tls-key: %w", err)
+		}
+		tlsConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: cert.get}
+	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.listen)
 	if err != nil {
 		return fmt.Errorf("--listen: %w", err)
@@ -59,24 +71,26 @@ func serve(ctx context.Context, c *config) (err error) {
 	}
 	defer func() { err = errors.Join(err, d.Close()) }()
 	running.Store(d)
-	stopManagement, err := serveManagement(ctx, c, d.ManageHandler())
+	management, err := serveManagement(ctx, c, d.ManageHandler())
 	if err != nil {
 		return err
 	}
-	defer stopManagement()
+	defer management.Close()
 	welcome(c, d)
 
 	server := &http.Server{
 		Handler:           d.Handler(),
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       bodyTimeout,
+		WriteTimeout:      c.Wait + answerTimeout,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
+		TLSConfig:         tlsConfig,
 	}
 	failed := make(chan error, 1)
 	go func() {
-		if c.tlsCert != "" {
-			failed <- server.ServeTLS(listener, c.tlsCert, c.tlsKey)
+		if tlsConfig != nil {
+			failed <- server.ServeTLS(listener, "", "")
 		} else {
 			failed <- server.Serve(listener)
 		}
@@ -86,13 +100,14 @@ func serve(ctx context.Context, c *config) (err error) {
 		return fmt.Errorf("serve: %w", err)
 	case <-ctx.Done():
 	}
-	c.Logger.Info("draining", "timeout", drainTimeout)
+	timeout := drainTimeout + c.Wait
+	c.Logger.Info("draining", "timeout", timeout)
 	d.Readiness.Stop()
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 	defer cancel()
 	// New connections are refused and those that wait get their Receipts; the
 	// log is closed after that.
-	return server.Shutdown(drain)
+	return errors.Join(management.Shutdown(drain), server.Shutdown(drain))
 }
 
 // atLeast passes on what is important enough.

@@ -25,12 +25,15 @@ type special struct {
 // Most entries contain neither, and are not decoded.
 var (
 	policyWord = []byte(scitt.TypePolicy)
-	chainWord  = []byte("\x65chain") // the label as CBOR text
+	// The label as CBOR text: with the shortest length, or with one of the
+	// longer ones, which end in the same byte and which an issuer may write.
+	chainWord  = []byte("\x65chain")
+	chainWords = []byte("\x05chain")
 )
 
 // specialOf decodes an entry that may be special; most are not, and give nil.
 func specialOf(entry []byte) *special {
-	if !bytes.Contains(entry, policyWord) && !bytes.Contains(entry, chainWord) {
+	if !bytes.Contains(entry, policyWord) && !bytes.Contains(entry, chainWord) && !bytes.Contains(entry, chainWords) {
 		return nil
 	}
 	s, err := scitt.DecodeStatement(entry)

@@ -1,6 +1,7 @@
 package index_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -9,6 +10,8 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+
+	"github.com/fxamacker/cbor/v2"
 
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/scitt"
@@ -242,10 +245,39 @@ func TestSpecial(t *testing.T) {
 	if h, _ := head(a1.Issuer, "a"); h.ID != a2.ID() || h.Index != 7 {
 		t.Errorf("head of a, read back: %+v", h)
 	}
+	// However long the length of the label is: CBOR has five ways to write it.
+	c := link("c", 0)
+	for n, length := range []string{"\x65", "\x78\x05", "\x79\x00\x05", "\x7a\x00\x00\x00\x05", "\x7b\x00\x00\x00\x00\x00\x00\x00\x05"} {
+		entry := relabelled(t, c.Entry(), length)
+		m.add(entry)
+		if err := x.CatchUp(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+		if h, _ := head(c.Issuer, "c"); h.ID != scitt.NewEntryID(entry) {
+			t.Errorf("head of c, with a label of length % x: %+v, want entry %d", length, h, 8+n)
+		}
+	}
 	x.Extend(a1, 4) // an old one does not come back
 	if h, _ := head(a1.Issuer, "a"); h.ID != a2.ID() {
 		t.Errorf("head of a after an old one: %+v", h)
 	}
+}
+
+// relabelled writes the length of the label "chain" as given. The signature
+// does not fit any more, which the index does not ask for.
+func relabelled(t *testing.T, entry []byte, length string) []byte {
+	t.Helper()
+	var parts []any
+	if err := cbor.Unmarshal(entry[1:], &parts); err != nil {
+		t.Fatal(err)
+	}
+	parts[0] = bytes.Replace(parts[0].([]byte), []byte("\x65chain"), []byte(length+"chain"), 1)
+	entry = append([]byte{0xd2}, testlog.Must(cbor.Marshal(parts))(t)...)
+	st := testlog.Must(scitt.ParseStatement(entry))(t)
+	if st.Chain == nil {
+		t.Fatalf("% x%s is not read as the label of a chain", length, "chain")
+	}
+	return st.Entry()
 }
 
 func BenchmarkCatchUp(b *testing.B) {

@@ -8,7 +8,7 @@ import (
 )
 
 // ErrDamaged says that the index is damaged. The indexer builds it anew.
-var ErrDamaged = errors.New("search: the index is damaged and is being rebuilt")
+var ErrDamaged = errors.New("search: the index is damaged")
 
 // A block is a run of terms of a segment, in order:
 //

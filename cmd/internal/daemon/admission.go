@@ -29,8 +29,11 @@ type admission struct {
 }
 
 // Admit implements [personality.Policy].
-func (a admission) Admit(ctx context.Context, s *scitt.Statement) error {
-	err := a.policy.Admit(s, facts{ctx, a.sources})
+func (a admission) Admit(ctx context.Context, s *scitt.Statement, pending personality.Heads) error {
+	err := a.policy.Admit(s, facts{ctx, a.sources, pending})
+	if errors.Is(err, policy.ErrPending) {
+		return fmt.Errorf("%w: %w", personality.ErrPending, err)
+	}
 	return unavailable(err)
 }
 
@@ -42,6 +45,9 @@ func (a admission) Replace(s *scitt.Statement, entry scitt.EntryID) (personality
 	}
 	return admission{a.sources, next}, nil
 }
+
+// Algorithms implements [personality.Policy].
+func (a admission) Algorithms() []string { return a.policy.Algorithms() }
 
 // Document implements [personality.Policy].
 func (a admission) Document() []byte { return a.policy.Canonical() }
@@ -58,10 +64,14 @@ func unavailable(err error) error {
 type facts struct {
 	ctx context.Context
 	*sources
+	pending personality.Heads
 }
 
 // ChainHead implements [policy.Facts].
 func (f facts) ChainHead(issuer, name string) (*policy.Head, error) {
+	if head, ok := f.pending[personality.Chain{Issuer: issuer, Name: name}]; ok {
+		return &policy.Head{ID: head.ID, Seq: head.Seq, Pending: true}, nil
+	}
 	head, ok, err := f.index.ChainHead(f.ctx, issuer, name)
 	if err != nil || !ok {
 		return nil, err
@@ -97,7 +107,7 @@ func (f facts) Artifact(algorithm int64, digest []byte) (*policy.Artifact, error
 type awaiting struct{ *sources }
 
 // Admit implements [personality.Policy].
-func (awaiting) Admit(context.Context, *scitt.Statement) error {
+func (awaiting) Admit(context.Context, *scitt.Statement, personality.Heads) error {
 	return &scitt.Problem{Status: 400, Title: "Rejected",
 		Detail: "this log has no Registration Policy yet: its first statement must be one, of type " + scitt.TypePolicy}
 }
@@ -111,6 +121,9 @@ func (a awaiting) Replace(s *scitt.Statement, _ scitt.EntryID) (personality.Poli
 	}
 	return admission{a.sources, first}, nil
 }
+
+// Algorithms implements [personality.Policy].
+func (awaiting) Algorithms() []string { return scitt.Algorithms() }
 
 // Document implements [personality.Policy].
 func (awaiting) Document() []byte { return []byte("null") }

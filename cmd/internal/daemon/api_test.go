@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/fxamacker/cbor/v2"
@@ -92,6 +93,47 @@ func TestEntries(t *testing.T) {
 	}
 }
 
+// TestLargeEntries: a page of large entries ends early, and says where the
+// next one begins.
+func TestLargeEntries(t *testing.T) {
+	s := newService(t, nil)
+	key := testlog.Key(t, "ES256")
+	const n = 60 // of 64,000 bytes: more than a page holds
+	for i := range n {
+		statement := testlog.Statement(t, key, "asset", bytes.Repeat([]byte{byte(i)}, 64_000))
+		if i < n-1 {
+			if a := s.do(http.MethodPost, "/entries", statement, "Prefer", "respond-async"); a.StatusCode/100 != 2 {
+				t.Fatal(a.Status)
+			}
+			continue
+		}
+		s.register(statement)
+	}
+	first := s.get("/entries?from=2&limit=1000")
+	var next, limit int
+	if _, err := fmt.Sscanf(first.Header.Get("Link"), "<"+s.Issuer+"/entries?from=%d&limit=%d>; rel=\"next\"", &next, &limit); err != nil || limit != 1000 {
+		t.Fatalf("Link %q: %v", first.Header.Get("Link"), err)
+	}
+	if len(first.body) > 4<<20 || next <= 2 || next >= 2+n {
+		t.Errorf("a page of %d bytes, and the next begins at %d", len(first.body), next)
+	}
+	second := s.get(fmt.Sprintf("/entries?from=%d&limit=1000", next))
+	if second.Header.Get("Link") != "" {
+		t.Errorf("the last page links to %q", second.Header.Get("Link"))
+	}
+	dec, v := cbor.NewDecoder(bytes.NewReader(append(first.body, second.body...))), scitt.Verifier{LogKeys: s.keys()}
+	for i := range n {
+		var item cbor.RawMessage
+		if err := dec.Decode(&item); err != nil {
+			t.Fatal(err)
+		}
+		out := testlog.Must(v.Verify(item))(t)
+		if err := out.Err(); err != nil || out.Statement.Payload[0] != byte(i) {
+			t.Fatalf("entry %d of the two pages: %v", i, err)
+		}
+	}
+}
+
 func TestTlogProof(t *testing.T) {
 	s, statements := filled(t, 5)
 	verifiers := testlog.Must(scitt.NewCheckpointVerifiers(s.configuration().CheckpointKeys))(t)
@@ -154,7 +196,17 @@ func TestWellKnown(t *testing.T) {
 // TestStaticFiles: what the service shows is what lies on the disk, with the
 // headers that caches need.
 func TestStaticFiles(t *testing.T) {
-	s, _ := filled(t, 300)
+	s := newService(t, nil)
+	key := testlog.Key(t, "ES256")
+	var group sync.WaitGroup
+	for i := range 300 { // at once, and so in a few batches
+		group.Go(func() {
+			if a := s.do(http.MethodPost, "/entries", testlog.Statement(t, key, "asset", fmt.Append(nil, i))); a.StatusCode != http.StatusCreated {
+				t.Errorf("statement %d: %s", i, a.Status)
+			}
+		})
+	}
+	group.Wait()
 	const full = "tile/entries/000"
 	file := testlog.Must(os.ReadFile(s.PublicDir() + "/" + full))(t)
 
@@ -177,6 +229,17 @@ func TestStaticFiles(t *testing.T) {
 			t.Errorf("If-None-Match: %s", again.Status)
 		}
 	}
+	for field, status := range map[string]int{ // RFC 9110 section 13.1.2
+		"W/" + z.Header.Get("ETag"): http.StatusNotModified, `"x", ` + z.Header.Get("ETag"): http.StatusNotModified, "*": http.StatusNotModified,
+		`"x"`: http.StatusOK, a.Header.Get("ETag"): http.StatusOK,
+	} {
+		if again := s.get("/"+full, "Accept-Encoding", "gzip", "If-None-Match", field); again.StatusCode != status {
+			t.Errorf("gzip, If-None-Match %s: %s, want %d", field, again.Status, status)
+		}
+	}
+	if head := s.do(http.MethodHead, "/"+full, nil, "Accept-Encoding", "gzip"); len(head.body) != 0 || head.Header.Get("Content-Encoding") != "gzip" || head.Header.Get("ETag") != z.Header.Get("ETag") {
+		t.Errorf("HEAD, gzip: %s %v", head.Status, head.Header)
+	}
 	part := s.get("/"+full, "Range", "bytes=2-11", "Accept-Encoding", "gzip")
 	if part.StatusCode != http.StatusPartialContent || !bytes.Equal(part.body, file[2:12]) {
 		t.Errorf("Range: %s, %d bytes", part.Status, len(part.body))
@@ -197,6 +260,11 @@ func TestStaticFiles(t *testing.T) {
 	}
 	if pre := s.do(http.MethodOptions, "/entries", nil); pre.StatusCode != http.StatusNoContent || !strings.Contains(pre.Header.Get("Access-Control-Allow-Methods"), "POST") {
 		t.Errorf("preflight: %s %v", pre.Status, pre.Header)
+	}
+	for _, name := range []string{"Location", "Link", "Retry-After"} { // or no browser's script sees them
+		if post := s.do(http.MethodPost, "/entries", nil); !strings.Contains(post.Header.Get("Access-Control-Expose-Headers"), name) {
+			t.Errorf("%s is not exposed: %v", name, post.Header)
+		}
 	}
 	// The whole log over HTTP is the same log.
 	remote := testlog.NewChecker(t, s.server.URL, s.configuration().CheckpointKeys, s.keys())

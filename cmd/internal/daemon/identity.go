@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
 	"net/url"
 	"os"
 	"strings"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage"
+	"github.com/conmotion/conmotion/tiles"
 )
 
 // identity is who the service is: fixed when the log is made, because
@@ -34,6 +36,9 @@ func loadIdentity(dir *storage.Dir, c *Config) (identity, error) {
 	path := dir.Private(identityFile)
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
+		if hasLog(dir) {
+			return identity{}, fmt.Errorf("identity: %s is gone, and there is a log already: put it back; its issuer and its origin are those in %s", path, dir.Public(tiles.ConfigurationPath))
+		}
 		return newIdentity(path, c)
 	}
 	if err != nil {
@@ -55,11 +60,22 @@ func loadIdentity(dir *storage.Dir, c *Config) (identity, error) {
 	return id, nil
 }
 
+// hasLog says whether the directory holds a log that was published. Whatever
+// that needs is made before it, and never again.
+func hasLog(dir *storage.Dir) bool {
+	_, err := os.Stat(dir.Public(tiles.CheckpointPath))
+	return err == nil
+}
+
 // newIdentity settles who the service is. A crash before the file is there
 // leaves nothing; keys and log are made after it.
 func newIdentity(path string, c *Config) (identity, error) {
 	id := identity{c.Issuer, c.Origin, c.FirstStatement}
 	if id.Issuer == "" {
+		// Receipts name it for ever, so it must be an address of this service.
+		if everyAddress(c.DefaultIssuer) {
+			return id, fmt.Errorf("--issuer: give the URL under which others reach this service, such as https://transparency.example; %s, which follows from --listen, is no address", c.DefaultIssuer)
+		}
 		id.Issuer = c.DefaultIssuer
 	}
 	if id.Origin == "" {
@@ -81,6 +97,17 @@ func newIdentity(path string, c *Config) (identity, error) {
 	return id, storage.WriteFile(path, append(data, '\n'), 0o600)
 }
 
+// everyAddress says that a URL has the address that stands for all addresses
+// of a machine: one can listen there, and nobody can go there.
+func everyAddress(issuer string) bool {
+	u, err := url.Parse(issuer)
+	if err != nil {
+		return false
+	}
+	addr, err := netip.ParseAddr(u.Hostname())
+	return err == nil && addr.IsUnspecified()
+}
+
 // keys are the service's private keys.
 type keys struct {
 	receipt crypto.Signer // ES256
@@ -92,10 +119,10 @@ type keys struct {
 // loadKeys reads the private keys, or makes them. A crash in between leaves
 // one of the two; the next start makes the other.
 func loadKeys(dir *storage.Dir, origin string) (k keys, err error) {
-	if k.receipt, err = loadKey(dir.Private("receipt-key.pem"), "ES256"); err != nil {
+	if k.receipt, err = loadKey(dir, "receipt-key.pem", "ES256"); err != nil {
 		return k, err
 	}
-	checkpoint, err := loadKey(dir.Private("checkpoint-key.pem"), "EdDSA")
+	checkpoint, err := loadKey(dir, "checkpoint-key.pem", "EdDSA")
 	if err != nil {
 		return k, err
 	}
@@ -122,9 +149,13 @@ func loadKeys(dir *storage.Dir, origin string) (k keys, err error) {
 	return k, nil
 }
 
-func loadKey(path, algorithm string) (crypto.Signer, error) {
+func loadKey(dir *storage.Dir, name, algorithm string) (crypto.Signer, error) {
+	path := dir.Private(name)
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
+		if hasLog(dir) {
+			return nil, fmt.Errorf("key: %s is gone, and there is a log already, which another key cannot go on: put it back", path)
+		}
 		return makeKey(path, algorithm)
 	}
 	if err != nil {

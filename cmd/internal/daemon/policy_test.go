@@ -6,10 +6,12 @@ import (
 	"crypto"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -167,8 +169,15 @@ func TestPolicyRefusals(t *testing.T) {
 			t.Fatalf("%s: it is in force", c.name)
 		}
 	}
+	if a := s.configuration().Algorithms; !slices.Equal(a, scitt.Algorithms()) {
+		t.Errorf("the configuration names the algorithms %v", a)
+	}
+	good = document(t, one, admin, before, map[string]any{"description": "second", "limits": map[string]any{"algorithms": []string{"ES256"}}})
 	change := s.signPolicy(admin, good)
 	s.register(change)
+	if a := s.configuration().Algorithms; len(a) != 1 || a[0] != "ES256" {
+		t.Errorf("the configuration names the algorithms %v, and the policy allows ES256", a)
+	}
 	second := s.InForce().ID.String()
 	if second == before {
 		t.Fatal("a good policy is not in force")
@@ -232,6 +241,14 @@ func TestManagement(t *testing.T) {
 	}
 	if resp, _ := set([]byte(`{"version":1,`)); resp.StatusCode != http.StatusBadRequest {
 		t.Errorf("broken JSON: %s", resp.Status)
+	}
+	for long, want := range map[int]string{70_000: "and 65536 are allowed", 200_000: "and 65536 are allowed", 65_300: "a log entry holds 65535"} {
+		resp := testlog.Must(http.Post(manage.URL+"/policy", "application/json", strings.NewReader(`{"version":1,"description":"`+strings.Repeat("x", long)+`"}`)))(t)
+		body := testlog.Must(io.ReadAll(resp.Body))(t)
+		resp.Body.Close()
+		if resp.StatusCode/100 != 4 || !strings.Contains(string(body), want) {
+			t.Errorf("a document of %d bytes: %s %q", long, resp.Status, body)
+		}
 	}
 	resp, result := set(document(t, one, admin, "", nil))
 	if resp.StatusCode != http.StatusOK || result.Index != 2 || result.EntryID != s.InForce().ID.String() {

@@ -1,0 +1,89 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/conmotion/conmotion/monitor"
+	"github.com/conmotion/conmotion/scitt"
+)
+
+// ackFlags are the flags of ack.
+type ackFlags struct {
+	counterFlags
+	asset, note string
+	upstream    []string
+}
+
+func (a *app) ack() *cobra.Command {
+	var f ackFlags
+	cmd := &cobra.Command{
+		Use: "ack ENTRY --log URL --key FILE --asset UID", Short: "Acknowledge a record of another log: one's own asset is an instance of its assets",
+		Long: `Register an acknowledgement in one's own log: "my asset is an instance of the
+assets that this record of another log is about". The upstream's Transparent
+Statement is embedded, so that the acknowledgement can be verified without the
+upstream's log and after its end.
+
+ENTRY is the URL of the upstream's entry, or its entry id or index with
+--upstream-log. Before anything is registered it is read and verified: the
+upstream's checkpoint with the keys that are remembered, or given with
+--upstream-vkey, the entry's place in the log, the issuer's signature, the
+Receipt, and the content behind a hash. What does not verify is refused with
+exit code 1, and nothing is registered.
+
+An acknowledgement that is too large for an entry (65,535 bytes) is stored as an
+artifact with the service in --log, which registers its hash.
+
+A run that was interrupted can be started again: it registers the statement
+that was signed then, and not a second one.
+` + homeHelp,
+		Example: `  conmotion ack https://provider.example/entries/5a1c... --log https://customer.example \
+      --key customer.pem --asset vm-web-1 --upstream-asset i-0abc`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.runAck(cmd.Context(), f, args[0]) },
+	}
+	f.add(cmd, "upstream")
+	fl := cmd.Flags()
+	fl.StringVar(&f.asset, "asset", "", "uid of the asset in the own inventory")
+	fl.StringArrayVar(&f.upstream, "upstream-asset", nil, "uid of the record's asset that is meant (default: all of them); once for each")
+	fl.StringVar(&f.note, "note", "", "text for people")
+	require(cmd, "asset")
+	return cmd
+}
+
+func (a *app) runAck(ctx context.Context, f ackFlags, name string) error {
+	up, err := a.findSpokenOf(ctx, name, f.counterFlags)
+	if err != nil {
+		return err
+	}
+	transparent, verifier, err := up.transparent(ctx)
+	if err != nil {
+		return err
+	}
+	content, err := up.content(ctx)
+	if err != nil {
+		return err
+	}
+	ack, err := monitor.NewAcknowledgement(verifier, transparent, content, f.asset, f.upstream, f.note)
+	if err != nil {
+		return counterVerdict(err)
+	}
+	payload, err := ack.Payload()
+	if err != nil {
+		return counterVerdict(err)
+	}
+	w, err := a.openWriter(ctx, f.log, f.signer, f.own)
+	if err != nil {
+		return err
+	}
+	sign := func(link *scitt.ChainLink) ([]byte, error) {
+		return w.SignOrStore(ctx, payload, link, func(o scitt.SignOptions) ([]byte, error) { return ack.Sign(w.Key, o) })
+	}
+	words := slices.Concat([]string{"acknowledgement", ack.Entry.EntryID, ack.Asset, ack.Note}, ack.Upstream)
+	return a.attest(ctx, w, f.counterFlags, words, ack.Entry, sign,
+		[]string{"asset", fmt.Sprintf("%s is %s", ack.Asset, strings.Join(ack.Upstream, ", "))})
+}

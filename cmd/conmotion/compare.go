@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/conmotion/conmotion/monitor"
+	"github.com/conmotion/conmotion/party"
+)
+
+type compareFlags struct {
+	readFlags
+	intervalFlags
+	reported, observed sideFlags
+	search             string
+	confirm            int
+	exitZero           bool
+}
+
+const compareLong = `Hold what one party reported in its log against what another observed in its own,
+over an interval, for inventory and configuration. Both logs are replayed from
+their files and verified, signatures included.
+
+  missing  observed, and not reported within the grace
+  phantom  reported, and never observed
+  drift    the configuration differed for longer than the grace
+  late     reported after the grace
+
+and the anomalies of the records on both sides: duplicate creates, times that go
+backwards, forked chains, records after a deletion. docs/monitoring.md has the
+rules.
+
+A missing object is confirmed before it is believed: every entry of the reporting
+log up to its checkpoint has been read, and the provider's search is asked for
+the uid as well (at most --confirm objects; 0 asks for none). What the search
+knows is looked up in the log, and it is said why it does not count.
+
+--reported-since and --observed-since go on from a saved replay of the log's
+beginning (replay --save), whose events are all before --from: then only what is
+new is read, and the result is the same bytes.
+
+With --json the comparison of docs/monitoring.md in its canonical form (RFC
+8785), without a line feed: its SHA-256 is the comparison_sha256 of a
+measurement. --json with --confirm adds a line feed and the confirmations.
+
+Exit code 1 when anything differs or is anomalous, as diff does, and when a log is
+damaged, forked or was rolled back. --exit-zero makes the first a 0.
+` + homeHelp
+
+const compareExample = `  conmotion compare --reported https://provider.example --observed https://auditor.example \
+      --from 2026-07-01 --to 2026-07-02 --reported-issuer did:jwk:eyJ...
+  conmotion compare --reported mirror --observed conmotion-data/public --from -24h --json`
+
+func (a *app) compare() *cobra.Command {
+	var f compareFlags
+	cmd := &cobra.Command{
+		Use: "compare --reported URL-or-DIR --observed URL-or-DIR --from TIME [--to TIME]", Short: "Hold one party's log against another's",
+		Long: compareLong, Example: compareExample,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if a.json && !cmd.Flags().Changed("confirm") {
+				f.confirm = 0
+			}
+			return a.runCompare(cmd.Context(), f)
+		},
+	}
+	f.addAll(cmd)
+	fl := cmd.Flags()
+	fl.StringVar(&f.search, "search", "", "URL of the service whose search confirms what is missing (default: --reported when it is a URL)")
+	fl.IntVar(&f.confirm, "confirm", 20, "most missing objects to ask the search for")
+	fl.BoolVar(&f.exitZero, "exit-zero", false, "exit with 0 although something differs")
+	require(cmd, "reported", "observed", "from")
+	return cmd
+}
+
+// addAll adds what says which logs are compared and how.
+func (f *compareFlags) addAll(cmd *cobra.Command) {
+	f.addCommon(cmd)
+	f.intervalFlags.add(cmd)
+	f.reported.add(cmd, "reported", "of reports")
+	f.observed.add(cmd, "observed", "of observations")
+	f.reported.addSelection(cmd, "reported", "record")
+	f.observed.addSelection(cmd, "observed", "observation")
+}
+
+func (a *app) runCompare(ctx context.Context, f compareFlags) error {
+	if f.confirm < 0 {
+		return usage(errors.New("--confirm is at least 0"))
+	}
+	c, logs, err := a.compareLogs(ctx, f, time.Now())
+	if err != nil {
+		return err
+	}
+	confirmer, err := a.confirmer(f, c, logs[0])
+	if err != nil {
+		return err
+	}
+	confirmed, err := confirmer.all(ctx, f.confirm)
+	if err != nil {
+		return err
+	}
+	if err := a.printComparison(c, f.confirm, confirmed); err != nil {
+		return err
+	}
+	if n := differs(c); n > 0 && !f.exitZero {
+		return bad(fmt.Errorf("%d findings and anomalies", n))
+	}
+	return nil
+}
+
+// differs counts what is not as it should be.
+func differs(c *monitor.Comparison) uint64 {
+	n := uint64(len(c.Findings))
+	for _, side := range []monitor.Side{c.Reported, c.Observed} {
+		n += uint64(len(side.Anomalies)) + side.AnomaliesMore
+	}
+	return n
+}
+
+// compareLogs opens both logs, the reporting one first, and compares them.
+func (a *app) compareLogs(ctx context.Context, f compareFlags, now time.Time) (*monitor.Comparison, [2]*party.Log, error) {
+	limitMemory()
+	var logs [2]*party.Log
+	in, err := f.intervalFlags.read(now)
+	if err != nil {
+		return nil, logs, err
+	}
+	p := a.progress()
+	defer p.done()
+	var parties [2]monitor.Party
+	for i, side := range []sideFlags{f.reported, f.observed} {
+		if parties[i], err = side.party(in.From); err != nil {
+			return nil, logs, err
+		}
+	}
+	for i, side := range []sideFlags{f.reported, f.observed} {
+		if logs[i], err = a.openSide(ctx, side, f.readFlags); err != nil {
+			return nil, logs, err
+		}
+		parties[i].Log = p.count(side.name, logs[i].Monitor())
+	}
+	c, err := monitor.Compare(ctx, parties[0], parties[1], in)
+	return c, logs, replayError(err)
+}

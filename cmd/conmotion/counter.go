@@ -1,0 +1,168 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/conmotion/conmotion/monitor"
+	"github.com/conmotion/conmotion/party"
+	"github.com/conmotion/conmotion/scitt"
+)
+
+// counterFlags are the flags of the commands that register a statement about
+// an entry of a log, which may be another log than the one they write to.
+type counterFlags struct {
+	log, out string
+	own      readFlags // of the log that is written to
+	signer   signerFlags
+	entry    entryFlags
+}
+
+// entryFlags say where an entry is, and whom to believe about it.
+type entryFlags struct {
+	log, artifacts, token string
+	vkeys                 []string
+}
+
+// add adds the flags; prefix is what the entry is called in their names.
+func (f *counterFlags) add(cmd *cobra.Command, prefix string) {
+	fl := cmd.Flags()
+	fl.StringVar(&f.log, "log", "", "URL of the service that registers the statement")
+	fl.StringVar(&f.out, "out", "", `file for the Transparent Statement, or "-"`)
+	fl.StringVar(&f.own.home, "home", "", "directory that remembers logs and unfinished work (default: $CONMOTION_HOME, or conmotion in the user's configuration directory)")
+	fl.StringVar(&f.own.token, "artifact-token-file", "", "file with the token for storing an artifact with --log")
+	fl.StringArrayVar(&f.own.issuerKeys, "issuer-key", nil, "ISSUER=FILE: the public key of an issuer who is no did:jwk; once for each")
+	vkeyFlag(cmd, &f.own.vkeys)
+	f.signer.add(cmd)
+	f.entry.add(cmd, prefix)
+	require(cmd, "log")
+}
+
+func (f *entryFlags) add(cmd *cobra.Command, prefix string) {
+	fl := cmd.Flags()
+	fl.StringVar(&f.log, prefix+"-log", "", "URL or directory of the log that ENTRY is in, when ENTRY is an entry id or an index")
+	fl.StringArrayVar(&f.vkeys, prefix+"-vkey", nil, "verifier key of the log that ENTRY is in (default: remembered, or taken on first use); once for each")
+	fl.StringVar(&f.artifacts, prefix+"-artifacts", "", "content behind ENTRY's hash: URL of a service, or directory of an artifact storage (default: where its log is)")
+	fl.StringVar(&f.token, prefix+"-artifact-token-file", "", "file with the token for reading that content")
+}
+
+// read gives how the entry's log is opened: the keys and the token of the own
+// log are nobody else's business.
+func (f counterFlags) read() readFlags {
+	return readFlags{home: f.own.home, artifacts: f.entry.artifacts, token: f.entry.token, vkeys: f.entry.vkeys, issuerKeys: f.own.issuerKeys}
+}
+
+// spokenOf is the entry that a statement is about.
+type spokenOf struct {
+	log   *party.Log
+	entry *party.Entry
+}
+
+// findSpokenOf finds the entry and proves it in its log. Its issuer must have
+// signed it.
+func (a *app) findSpokenOf(ctx context.Context, name string, f counterFlags) (*spokenOf, error) {
+	l, e, err := a.findEntry(ctx, name, f.entry.log, f.read())
+	if err != nil {
+		return nil, err
+	}
+	if err := l.VerifyStatement(e.Statement); err != nil {
+		return nil, bad(fmt.Errorf("entry %d of %s: %w", e.Index, l.Location, err))
+	}
+	return &spokenOf{l, e}, nil
+}
+
+// transparent makes the entry's Transparent Statement and the verifier that it
+// was verified with.
+func (s *spokenOf) transparent(ctx context.Context) ([]byte, *scitt.Verifier, error) {
+	data, err := s.log.Transparent(ctx, s.entry)
+	if err != nil {
+		return nil, nil, err
+	}
+	v, err := s.log.Verifier(ctx, s.entry.Statement.Issuer)
+	if err != nil {
+		return nil, nil, err
+	}
+	out, err := v.Verify(data)
+	if err == nil {
+		err = out.Err()
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("the Transparent Statement of entry %d of %s: %w", s.entry.Index, s.log.Location, err)
+	}
+	return data, v, nil
+}
+
+// content is what the entry speaks of. The error is a verdict when it is not
+// what the issuer signed, or is not to be had.
+func (s *spokenOf) content(ctx context.Context) ([]byte, error) {
+	data, err := s.log.Content(ctx, s.entry.Statement)
+	if err == nil {
+		return data, nil
+	}
+	err = fmt.Errorf("content of entry %d of %s: %w", s.entry.Index, s.log.Location, err)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, monitor.ErrMalformed) || errors.Is(err, monitor.ErrArtifact) {
+		return nil, bad(err)
+	}
+	return nil, err
+}
+
+// counterVerdict gives an error about what was read of another party its exit code.
+func counterVerdict(err error) error {
+	for _, verdict := range []error{monitor.ErrMalformed, monitor.ErrEvent, monitor.ErrOther} {
+		if errors.Is(err, verdict) {
+			return bad(err)
+		}
+	}
+	return partyError(err)
+}
+
+// attested is a registered statement as the commands print it.
+type attested struct {
+	Result   string           `json:"result"` // registered, or resumed: an earlier run had signed it
+	Entry    monitor.EntryRef `json:"entry"`
+	Location string           `json:"location"`
+	About    monitor.EntryRef `json:"about"`
+	Artifact string           `json:"artifact,omitempty"` // its hash, where the payload is not in the entry
+	Out      string           `json:"out,omitempty"`
+}
+
+// attest registers, writes and prints a statement about an entry. The lines are
+// what the command has to say beside it. The first word is the name of the
+// chain where the policy requires one.
+func (a *app) attest(ctx context.Context, w *party.Writer, f counterFlags, words []string, about monitor.EntryRef, sign party.Sign, lines ...[]string) error {
+	p, err := w.Attest(ctx, words, words[0], sign)
+	if err != nil {
+		return partyError(err)
+	}
+	if f.out != "" {
+		if err := a.writeOutput(f.out, p.Transparent); err != nil {
+			return err
+		}
+	}
+	r := attested{Result: resultRegistered, Entry: p.Ref, Location: strings.TrimSuffix(w.Service, "/") + "/entries/" + p.Ref.EntryID, About: about, Out: f.out}
+	if p.Resumed {
+		r.Result = "resumed"
+	}
+	if p.Statement.Envelope != nil {
+		r.Artifact = fmt.Sprintf("sha256:%x", [sha256.Size]byte(p.Statement.Payload))
+	}
+	switch {
+	case f.out == "-":
+	case a.json:
+		err = a.printJSON(r)
+	default:
+		rows := [][]string{{r.Result, p.Ref.EntryID}, {"entry", fmt.Sprintf("%d of %s", p.Ref.Index, p.Ref.Origin)}, {"location", r.Location},
+			{"about", fmt.Sprintf("entry %d of %s", about.Index, about.Origin)}}
+		err = a.printRows(append(append(rows, lines...), []string{"artifact", r.Artifact}, []string{"wrote", f.out}))
+	}
+	if err != nil {
+		return err
+	}
+	return p.Done()
+}

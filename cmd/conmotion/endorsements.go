@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/conmotion/conmotion/monitor"
+	"github.com/conmotion/conmotion/party"
+	"github.com/conmotion/conmotion/scitt"
+)
+
+// endorsementsFlags are the flags of endorsements.
+type endorsementsFlags struct {
+	gatherFlags
+	by []string
+	at string
+}
+
+func (a *app) endorsements() *cobra.Command {
+	var f endorsementsFlags
+	cmd := &cobra.Command{
+		Use: "endorsements ENTRY [--in LOCATION]... [--by ISSUER]... [--at TIME]", Short: "Tell who endorsed or disputed an entry, and whether it holds",
+		Long: `Tell who endorsed or disputed an entry, with scope and validity, and how each
+stands at a time: holds, expired, not_yet, withdrawn by its issuer, or disputed
+by a dispute that holds and has a part of the scope.
+
+ENTRY is the URL of the entry, or its entry id or index in --log. Its log is
+looked in and those given with --in. An entry is told by its id: the same
+statement in another log is the same entry. With an entry id and no --log only
+those of --in are looked in, and whether the entry exists is not checked.
+
+Anybody may dispute. With --by only statements by these issuers are read, and
+others neither endorse nor dispute.
+` + homeHelp,
+		Example: `  conmotion endorsements https://provider.example/entries/5a1c... --in https://auditor.example
+  conmotion endorsements --log copy/public 17 --in auditor/public --by did:jwk:eyJr... --at 2026-07-01`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.runEndorsements(cmd.Context(), f, args[0]) },
+	}
+	f.add(cmd, "URL or directory of the log that ENTRY is in, when ENTRY is an entry id or an index")
+	fl := cmd.Flags()
+	fl.StringArrayVar(&f.by, "by", nil, "issuer whose word counts (default: anybody); once for each")
+	fl.StringVar(&f.at, "at", "now", "the time to judge at: a time, a date, now, or -24h for a day ago")
+	return cmd
+}
+
+// endorsementList is what is known about an entry.
+type endorsementList struct {
+	EntryID      string            `json:"entry_id"`
+	Entry        *monitor.EntryRef `json:"entry,omitempty"` // where it was found
+	At           string            `json:"at"`
+	Endorsements []endorsementItem `json:"endorsements"`
+	Unreadable   []monitor.Anomaly `json:"unreadable,omitempty"`
+}
+
+// endorsementItem is an endorsement or a dispute.
+type endorsementItem struct {
+	Verdict  monitor.Verdict    `json:"verdict"`
+	Standing monitor.Standing   `json:"standing"`
+	Scope    []string           `json:"scope"`
+	From     string             `json:"from"`
+	Until    string             `json:"until,omitempty"`
+	Issuer   string             `json:"issuer"`
+	Issued   string             `json:"issued_at"`
+	Reason   string             `json:"reason,omitempty"`
+	Entry    monitor.EntryRef   `json:"entry"`
+	By       []monitor.EntryRef `json:"by,omitempty"` // the withdrawals or the disputes
+	// Evidence says whether the embedded Transparent Statement verifies: ok,
+	// why not, or not checked when its log is not among those that are open.
+	Evidence string `json:"evidence,omitempty"`
+}
+
+func (a *app) runEndorsements(ctx context.Context, f endorsementsFlags, name string) error {
+	at, err := parseTime("at", f.at, time.Now())
+	if err != nil {
+		return err
+	}
+	about, err := a.openNamed(ctx, name, f.gatherFlags)
+	if err != nil {
+		return err
+	}
+	g, err := a.gather(ctx, about.logs, f.by, false)
+	if err != nil {
+		return err
+	}
+	list := endorsementList{EntryID: about.id.String(), At: at.Format(time.RFC3339), Endorsements: []endorsementItem{}, Unreadable: g.bad}
+	if about.entry != nil {
+		ref := about.logs[0].Ref(about.entry)
+		list.Entry = &ref
+	}
+	for _, s := range monitor.Evaluate(g.statements, about.id, at) {
+		item := endorsementItem{s.Verdict, s.Standing, s.Scope, s.From.Format(time.RFC3339), "", s.Issuer, timeOf(s.Issued), s.Reason, s.Self, s.By, ""}
+		if s.Transparent != nil {
+			item.Evidence = evidence(ctx, about.logs, &s.Endorsement)
+		}
+		if !s.Until.IsZero() {
+			item.Until = s.Until.Format(time.RFC3339)
+		}
+		list.Endorsements = append(list.Endorsements, item)
+	}
+	if a.json {
+		return a.printJSON(list)
+	}
+	return a.printEndorsements(list)
+}
+
+func (a *app) printEndorsements(list endorsementList) error {
+	where := "not looked for"
+	if list.Entry != nil {
+		where = list.Entry.String()
+	}
+	rows := [][]string{{"entry", list.EntryID}, {"is", where}, {"at", list.At}}
+	if err := a.printRows(rows); err != nil {
+		return err
+	}
+	if len(list.Endorsements) == 0 {
+		_, err := fmt.Fprintln(a.stdout, "nobody endorsed or disputed it")
+		return err
+	}
+	rows = nil
+	for _, e := range list.Endorsements {
+		validity := "from " + e.From
+		if e.Until != "" {
+			validity += " until " + e.Until
+		}
+		rows = append(rows, []string{string(e.Standing), string(e.Verdict), strings.Join(e.Scope, ","), validity, e.Entry.String(), e.Issuer})
+	}
+	if err := a.printRows(rows); err != nil {
+		return err
+	}
+	for _, e := range list.Endorsements {
+		for _, ref := range e.By {
+			fmt.Fprintf(a.stdout, "%s is %s by %s\n", clean(e.Entry.String()), e.Standing, clean(ref.String()))
+		}
+		if e.Evidence != "" {
+			fmt.Fprintf(a.stdout, "%s embeds the Transparent Statement: %s\n", clean(e.Entry.String()), clean(e.Evidence))
+		}
+		if e.Reason != "" {
+			fmt.Fprintf(a.stdout, "%s says: %s\n", clean(e.Entry.String()), clean(e.Reason))
+		}
+	}
+	return nil
+}
+
+// evidence verifies an embedded Transparent Statement with the keys of its log.
+func evidence(ctx context.Context, logs []*party.Log, e *monitor.Endorsement) string {
+	for _, l := range logs {
+		if l.View.Checkpoint.Origin != e.Entry.Origin {
+			continue
+		}
+		s, err := scitt.DecodeStatement(e.Transparent)
+		if err != nil {
+			return err.Error()
+		}
+		v, err := l.Verifier(ctx, s.Issuer)
+		if err != nil {
+			return err.Error()
+		}
+		if err := e.Verify(v); err != nil {
+			return err.Error()
+		}
+		return resultOK
+	}
+	return resultNotChecked
+}

@@ -1,0 +1,165 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+
+	"github.com/conmotion/conmotion/monitor"
+	"github.com/conmotion/conmotion/party"
+	"github.com/conmotion/conmotion/scitt"
+)
+
+// recomputed is what recomputing a measurement came to.
+type recomputed struct {
+	Same      bool     `json:"same"`
+	EntryID   string   `json:"entry_id,omitempty"`
+	Issuer    string   `json:"issuer,omitempty"`
+	What      string   `json:"what"`
+	Claimed   int      `json:"claimed_impact_score"`
+	Computed  int      `json:"computed_impact_score"`
+	Paths     []string `json:"paths"` // where the payload differs, as JSON paths
+	PathsMore int      `json:"paths_more,omitempty"`
+}
+
+func (a *app) runRecompute(ctx context.Context, f measureFlags) error {
+	limitMemory()
+	payload, st, err := a.readMeasurement(ctx, f)
+	if err != nil {
+		return err
+	}
+	in, err := monitor.ParseMeasurement(payload)
+	if err != nil {
+		return bad(fmt.Errorf("%s is no measurement that can be computed again: %w", f.recompute, err))
+	}
+	p := a.progress()
+	defer p.done()
+	var logs [2]monitor.Log
+	for i, side := range []struct {
+		flags sideFlags
+		url   string
+		pin   *scitt.Checkpoint
+	}{{f.reported, in.Options.ReportedURL, in.Reported}, {f.observed, in.Options.ObservedURL, in.Observed}} {
+		if logs[i], err = a.pinned(ctx, side.flags, side.url, side.pin, f.readFlags); err != nil {
+			return err
+		}
+		logs[i] = p.count(side.flags.name, logs[i])
+	}
+	r, err := monitor.Recompute(ctx, payload, logs[0], logs[1])
+	if err != nil {
+		return replayError(err)
+	}
+	p.done()
+	out := recomputed{
+		Same: r.Same(), What: string(in.Options.What), Claimed: in.Impact, Computed: r.Measurement.Impact,
+		Paths: slices.Clone(r.Paths), PathsMore: r.PathsMore,
+	}
+	if st != nil {
+		out.EntryID, out.Issuer = st.ID().String(), st.Issuer
+	}
+	if out.Paths == nil {
+		out.Paths = []string{}
+	}
+	return a.printRecomputed(&out, in)
+}
+
+// readMeasurement reads the payload from a file or a log. The statement is nil
+// for a payload alone.
+func (a *app) readMeasurement(ctx context.Context, f measureFlags) ([]byte, *scitt.Statement, error) {
+	data, err := os.ReadFile(f.recompute)
+	if err != nil && (!isMissing(err) || f.log == "" && !party.IsURL(f.recompute)) {
+		return nil, nil, fmt.Errorf("--recompute: %w", err)
+	}
+	if err != nil {
+		log, e, err := a.findEntry(ctx, f.recompute, f.log, f.readFlags)
+		if err != nil {
+			return nil, nil, err
+		}
+		if err := a.measurementSigned(log.VerifyStatement(e.Statement), e.Statement); err != nil {
+			return nil, nil, err
+		}
+		content, err := log.Content(ctx, e.Statement)
+		return content, e.Statement, err
+	}
+	st, err := scitt.DecodeStatement(data)
+	if err != nil {
+		return data, nil, nil // the payload alone; whether it is one will show
+	}
+	o, err := a.partyOptions(f.readFlags)
+	if err != nil {
+		return nil, nil, err
+	}
+	v := scitt.Verifier{IssuerKey: o.IssuerKeys[st.Issuer]}
+	out, err := v.Verify(data)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := a.measurementSigned(out.SignatureErr, st); err != nil {
+		return nil, nil, err
+	}
+	if st.Envelope != nil {
+		return nil, nil, usage(fmt.Errorf("%s signs the hash of the measurement: give its ENTRY and --log, or the payload's file", f.recompute))
+	}
+	return st.Payload, st, nil
+}
+
+// measurementSigned is the verdict on the measurement's own statement.
+func (a *app) measurementSigned(err error, st *scitt.Statement) error {
+	switch {
+	case errors.Is(err, scitt.ErrUnknownKey):
+		return usage(fmt.Errorf("the signature of the measurement: %w", err))
+	case err != nil:
+		return bad(fmt.Errorf("the signature of the measurement: %w", err))
+	case st.Type != scitt.TypeMeasurement:
+		return bad(fmt.Errorf("the statement's type is %q, and a measurement's %q", st.Type, scitt.TypeMeasurement))
+	}
+	return nil
+}
+
+// pinned opens a log at the checkpoint that the measurement pins.
+func (a *app) pinned(ctx context.Context, f sideFlags, url string, pin *scitt.Checkpoint, common readFlags) (monitor.Log, error) {
+	if f.location == "" {
+		if !party.IsURL(url) {
+			return monitor.Log{}, usage(fmt.Errorf("the measurement does not say where the log %q is: give --%s", pin.Origin, f.name))
+		}
+		f.location = url
+		a.notice("notice: --%s is %s, as the measurement says", f.name, url)
+	}
+	l, err := a.openSide(ctx, f, common)
+	if err != nil {
+		return monitor.Log{}, err
+	}
+	log, err := l.At(ctx, pin)
+	if err != nil {
+		return log, replayError(fmt.Errorf("%s: %s at the checkpoint that the measurement pins, of %d entries: %w", f.name, f.location, pin.Size, err))
+	}
+	return log, nil
+}
+
+func (a *app) printRecomputed(r *recomputed, in *monitor.MeasurementInputs) error {
+	var verdict error
+	result := "the same, bit for bit"
+	if !r.Same {
+		result = fmt.Sprintf("DIFFERENT: it does not come out as it was signed, at %d places", len(r.Paths)+r.PathsMore)
+		verdict = bad(errors.New("the measurement is not what the logs lead to"))
+	}
+	if a.json {
+		return errors.Join(a.printJSON(r), verdict)
+	}
+	rows := [][]string{
+		{"measurement", r.EntryID}, {"issuer", r.Issuer}, {"measures", r.What + " of " + in.Reported.Origin},
+		{"interval", fmt.Sprintf("%s to %s, grace %v", moment(in.Interval.From.UnixMilli()), moment(in.Interval.To.UnixMilli()), in.Interval.Grace)},
+		{"reported", fmt.Sprintf("%s at %d entries", in.Reported.Origin, in.Reported.Size)},
+		{"observed", fmt.Sprintf("%s at %d entries", in.Observed.Origin, in.Observed.Size)},
+		{"impact claimed", fmt.Sprint(r.Claimed)}, {"impact computed", fmt.Sprint(r.Computed)},
+	}
+	for _, path := range r.Paths {
+		rows = append(rows, []string{"differs", cell(path)})
+	}
+	if r.PathsMore > 0 {
+		rows = append(rows, []string{"differs", fmt.Sprintf("at %d more", r.PathsMore)})
+	}
+	return errors.Join(a.printRows(append(rows, []string{"result", result})), verdict)
+}

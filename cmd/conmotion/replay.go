@@ -1,0 +1,269 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/conmotion/conmotion/monitor"
+	"github.com/conmotion/conmotion/party"
+)
+
+type replayFlags struct {
+	readFlags
+	log, at, since, save, asset, diff string
+	issuers, types                    []string
+	atIndex                           int64
+	selected                          bool // issuers or types were given
+}
+
+const replayLong = `Show the inventory and the configuration that the records in a log amount to, now
+or at a moment: which assets are alive, which configurations they have, and what
+is anomalous about the records. Everything is read from the log's files and
+verified: tree, checkpoint and every signature; the service is not needed.
+
+Records count in the log's order. --at TIME takes those whose event is not after
+TIME, --at-index N those up to and including entry N. --issuer and --types select
+whose records count; an auditor's own observations are --types observation.
+
+--asset UID shows every record about one asset and its configurations, with the
+deletions. --diff T1 T2 shows what changed between two moments, each a time or
+the index of an entry.
+
+--save FILE keeps the state, and --since FILE goes on from there: only what is new
+in the log is read, which must extend the one that was read before. The result
+is the same as from the start, bit for bit. When both name one file that is not
+there yet, the log is read from its start.
+
+With --json the document of docs/monitoring.md in its canonical form (RFC 8785),
+without a line feed: the same bytes at every run, by everybody. Exit code 1: the
+log is damaged, forked, was rolled back, or is not the one that was seen before.
+Anomalies of the records are told and do not change the exit code.
+` + homeHelp
+
+const replayExample = `  conmotion replay --log https://transparency.example
+  conmotion replay --log mirror --issuer did:jwk:eyJ... --at 2026-07-01T12:00:00Z
+  conmotion replay --log mirror --since provider.replay --save provider.replay
+  conmotion replay --log mirror --asset i-0a1b2c3d
+  conmotion replay --log mirror --diff 2026-07-01 2026-07-02
+  conmotion replay --log mirror --json | sha256sum`
+
+func (a *app) replay() *cobra.Command {
+	var f replayFlags
+	cmd := &cobra.Command{
+		Use: "replay --log URL-or-DIR [--at TIME | --at-index N | --asset UID | --diff T1 T2]", Short: "Inventory and configuration at a moment",
+		Long: replayLong, Example: replayExample,
+		Args: func(_ *cobra.Command, args []string) error {
+			switch {
+			case f.diff == "" && len(args) > 0:
+				return usage(fmt.Errorf("%q is not expected here; the log is named with --log", args[0]))
+			case f.diff != "" && len(args) != 1:
+				return usage(errors.New("--diff needs two moments: --diff T1 T2"))
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if cmd.Flags().Changed("at-index") && f.atIndex < 0 {
+				return usage(fmt.Errorf("--at-index %d is not the index of an entry", f.atIndex))
+			}
+			f.selected = cmd.Flags().Changed("issuer") || cmd.Flags().Changed("types")
+			return a.runReplay(cmd.Context(), f, args)
+		},
+	}
+	f.add(cmd)
+	fl := cmd.Flags()
+	fl.StringVar(&f.log, "log", "", "URL of the log, or directory with its files")
+	fl.StringArrayVar(&f.issuers, "issuer", nil, "issuer whose records count; once for each (default: all)")
+	fl.StringSliceVar(&f.types, "types", []string{"record"}, typesHelp)
+	fl.StringVar(&f.at, "at", "", "events up to this time: 2026-07-01T12:00:00Z, 2026-07-01, now, or -24h for a day ago")
+	fl.Int64Var(&f.atIndex, "at-index", -1, "entries up to and including this index")
+	fl.StringVar(&f.since, "since", "", "file of --save to go on from")
+	fl.StringVar(&f.save, "save", "", "file to keep the state in")
+	fl.StringVar(&f.asset, "asset", "", "uid of the asset whose records are shown")
+	fl.StringVar(&f.diff, "diff", "", "T1 T2: show what changed between two moments")
+	require(cmd, "log")
+	cmd.MarkFlagsMutuallyExclusive("at", "asset", "diff")
+	cmd.MarkFlagsMutuallyExclusive("at-index", "diff")
+	for _, one := range []string{"asset", "diff"} {
+		cmd.MarkFlagsMutuallyExclusive("since", one)
+		cmd.MarkFlagsMutuallyExclusive("save", one)
+	}
+	return cmd
+}
+
+func (a *app) runReplay(ctx context.Context, f replayFlags, args []string) error {
+	limitMemory()
+	filter, err := filterOf("types", f.issuers, f.types)
+	if err != nil {
+		return err
+	}
+	r := &replaying{app: a, flags: f, filter: filter, now: time.Now()}
+	var moments [2]point
+	if f.diff != "" {
+		for i, text := range []string{f.diff, args[0]} {
+			if moments[i], err = r.point("diff", text); err != nil {
+				return err
+			}
+		}
+	}
+	begin, err := r.begin()
+	if err != nil {
+		return err
+	}
+	if r.log, err = a.openLog(ctx, f.log, f.readFlags); err != nil {
+		return err
+	}
+	r.progress = a.progress()
+	defer r.progress.done()
+	switch {
+	case f.asset != "":
+		err = r.history(ctx)
+	case f.diff != "":
+		err = r.difference(ctx, moments)
+	default:
+		err = r.inventory(ctx, begin)
+	}
+	return replayError(err)
+}
+
+// replaying is one run of replay.
+type replaying struct {
+	*app
+	flags    replayFlags
+	filter   monitor.Filter
+	now      time.Time
+	log      *party.Log
+	progress *progress
+}
+
+// point is a moment of a log.
+type point struct {
+	until *time.Time // events up to this time
+	to    uint64     // entries before this index
+}
+
+const everything = 1 << 63
+
+// point reads a time, or the index of the last entry that counts.
+func (r *replaying) point(flag, text string) (point, error) {
+	if index, err := strconv.ParseUint(text, 10, 62); err == nil {
+		return point{to: index + 1}, nil
+	}
+	at, err := parseTime(flag, text, r.now)
+	return point{&at, everything}, err
+}
+
+// begin makes the replay that goes on: a new one, or the saved one.
+func (r *replaying) begin() (*monitor.Replay, error) {
+	f := r.flags
+	var until *time.Time
+	if f.at != "" {
+		at, err := parseTime("at", f.at, r.now)
+		if err != nil {
+			return nil, err
+		}
+		until = &at
+	}
+	if f.since == "" {
+		return monitor.NewReplay(r.filter, until), nil
+	}
+	saved, err := resumeFile("since", f.since)
+	if isMissing(err) && f.save != "" && sameFile(f.since, f.save) {
+		r.notice("notice: there is no %s yet; the log is read from its start", f.since)
+		return monitor.NewReplay(r.filter, until), nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	savedFilter, savedUntil := saved.Selection()
+	wanted, _ := monitor.NewReplay(r.filter, nil).Selection()
+	if f.selected && !sameSelection(savedFilter, wanted) {
+		return nil, usage(fmt.Errorf("--since %s: it has other issuers or types (%s)", f.since, selection(savedFilter)))
+	}
+	if f.at != "" && (savedUntil == nil || !savedUntil.Equal(*until)) {
+		return nil, usage(fmt.Errorf("--since %s: a saved replay goes on with its own --at, or without one", f.since))
+	}
+	return saved, nil
+}
+
+// upTo is the index before which the entries count.
+func (r *replaying) upTo() (uint64, error) {
+	size := r.log.View.Checkpoint.Size
+	if r.flags.atIndex < 0 {
+		return size, nil
+	}
+	if uint64(r.flags.atIndex) >= size {
+		return 0, bad(fmt.Errorf("%w: index %d, and %s has %d entries", party.ErrNoEntry, r.flags.atIndex, r.flags.log, size))
+	}
+	return uint64(r.flags.atIndex) + 1, nil
+}
+
+func (r *replaying) inventory(ctx context.Context, replay *monitor.Replay) error {
+	to, err := r.upTo()
+	if err != nil {
+		return err
+	}
+	if r.flags.atIndex >= 0 && to < replay.Next() {
+		return usage(fmt.Errorf("--since %s has read %d entries already, more than --at-index asks for", r.flags.since, replay.Next()))
+	}
+	if err := replay.Advance(ctx, r.progress.count("replay", r.log.Monitor()), to); err != nil {
+		return err
+	}
+	r.progress.done()
+	if r.flags.save != "" {
+		// A crash before the rename leaves the older state, which goes on as well.
+		if err := r.writeStream(r.flags.save, replay.Save); err != nil {
+			return err
+		}
+	}
+	if records, _ := replay.Counts(); records == 0 {
+		r.notice("notice: no records of the selected issuers and types; an auditor's own are --types observation")
+	}
+	if r.json {
+		return replay.Write(r.stdout)
+	}
+	return r.printReplay(replay)
+}
+
+func (r *replaying) history(ctx context.Context) error {
+	to, err := r.upTo()
+	if err != nil {
+		return err
+	}
+	h, err := monitor.HistoryOf(ctx, r.progress.count("history", r.log.Monitor()), r.filter, r.flags.asset, to)
+	if err != nil {
+		return err
+	}
+	r.progress.done()
+	if r.json {
+		return h.Write(r.stdout)
+	}
+	return r.printHistory(h)
+}
+
+func (r *replaying) difference(ctx context.Context, moments [2]point) error {
+	var replays [2]*monitor.Replay
+	for i, p := range moments {
+		replays[i] = monitor.NewReplay(r.filter, p.until)
+		log := r.progress.count(fmt.Sprintf("replay %d of 2", i+1), r.log.Monitor())
+		if size := log.Checkpoint.Size; p.to != everything && p.to > size {
+			return bad(fmt.Errorf("%w: index %d, and %s has %d entries", party.ErrNoEntry, p.to-1, r.flags.log, size))
+		}
+		if err := replays[i].Advance(ctx, log, p.to); err != nil {
+			return err
+		}
+	}
+	r.progress.done()
+	d, err := monitor.Diff(replays[0], replays[1])
+	if err != nil {
+		return err
+	}
+	if r.json {
+		return d.Write(r.stdout)
+	}
+	return r.printDifference(d)
+}

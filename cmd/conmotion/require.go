@@ -1,0 +1,320 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/conmotion/conmotion/monitor"
+	"github.com/conmotion/conmotion/party"
+	"github.com/conmotion/conmotion/scitt"
+)
+
+// gateFlags are the flags of require.
+type gateFlags struct {
+	gatherFlags
+	endorsedBy, scope, measuredBy, issuers []string
+	what, at                               string
+	maxImpact                              int
+	maxAge                                 time.Duration
+	entry, recompute                       bool
+	impact                                 bool // --max-impact is given
+}
+
+func (a *app) requireCommand() *cobra.Command {
+	var f gateFlags
+	cmd := &cobra.Command{
+		Use: "require [--endorsed-by ISSUER]... [--max-impact N] [--max-age D] (ENTRY | --log LOCATION ASSET)", Short: "Ask, before relying on a record, that others vouch for it: exit 0 or 1",
+		Long: `A gate for scripts that acquire something on the strength of a record: it exits
+with 0 when everything that is asked for is there, and with 1 when not, and
+tells every reason. What is not known is not there: no measurement, no data in
+it, or an endorsement that nobody gave.
+
+It judges one entry. ENTRY is its URL, or with --log and --entry its entry id or
+index. Without --entry the argument to --log is the uid of an asset; its newest
+record in that log is judged, and the asset must be alive. Endorsements of older
+records of the asset do not count.
+
+--endorsed-by asks for an endorsement of the entry that holds at --at, by each
+issuer that is named; with --scope it must cover these tokens. A dispute by a
+named issuer that holds refuses, if it has a part of --scope or no --scope is
+given.
+
+--max-impact and --max-age ask for a measurement of the log that the entry is
+in, by an issuer named with --measured-by, or else --endorsed-by. The newest one
+counts: that which speaks of the latest time, and was not made after --at. Its
+age is counted from the end of the interval that was measured. A measurement
+counts only if the log extends the checkpoint that it pins, and not when a named
+issuer disputes it. With --recompute it must also come out the same, bit for
+bit, when it is computed again; the log of observations must be among --in.
+
+Statements are looked for in the entry's own log and in those of --in.
+` + homeHelp,
+		Example: `  conmotion require --endorsed-by did:jwk:eyJr... --scope existence --max-impact 10 --max-age 24h \
+      --log https://provider.example --in https://auditor.example i-0abc && terraform apply`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f.impact = cmd.Flags().Changed("max-impact")
+			return a.runRequire(cmd.Context(), f, args[0])
+		},
+	}
+	f.add(cmd, "URL or directory of the log with the records of ASSET, or with --entry the one that ENTRY is in")
+	fl := cmd.Flags()
+	fl.StringArrayVar(&f.endorsedBy, "endorsed-by", nil, "issuer who must endorse the record; once for each")
+	fl.StringSliceVar(&f.scope, "scope", nil, "tokens that the endorsements must cover, such as existence (default: any)")
+	fl.StringArrayVar(&f.measuredBy, "measured-by", nil, "issuer whose measurements count (default: those of --endorsed-by); once for each")
+	fl.StringVar(&f.what, "what", "", "measurement of inventory or configuration (default: what the record is about)")
+	fl.IntVar(&f.maxImpact, "max-impact", 0, "largest impact score of the newest measurement, 0 to 100")
+	fl.DurationVar(&f.maxAge, "max-age", 0, "largest age of the newest measurement, such as 24h")
+	fl.StringArrayVar(&f.issuers, "issuer", nil, "issuer of the records that count for ASSET (default: anybody); once for each")
+	fl.BoolVar(&f.entry, "entry", false, "the argument is the entry id or index of an entry in --log")
+	fl.BoolVar(&f.recompute, "recompute", false, "compute the measurement again")
+	fl.StringVar(&f.at, "at", "", "the time to judge at: a time, a date, or -24h for a day ago (default: now)")
+	return cmd
+}
+
+// gate is one run of require.
+type gate struct {
+	*app
+	gateFlags
+	at    time.Time
+	asked monitor.Requirements
+	logs  []*party.Log // the entry's first
+	entry *party.Entry
+	out   gateReport
+}
+
+// gateReport is what require found.
+type gateReport struct {
+	Satisfied bool              `json:"satisfied"`
+	At        string            `json:"at"`
+	Asset     string            `json:"asset,omitempty"`
+	Entry     *monitor.EntryRef `json:"entry,omitempty"`
+	Checks    []finding         `json:"checks"`
+}
+
+func (a *app) runRequire(ctx context.Context, f gateFlags, name string) error {
+	now := time.Now()
+	g := &gate{app: a, gateFlags: f, at: now.UTC(), out: gateReport{Checks: []finding{}}}
+	if f.at != "" {
+		var err error
+		if g.at, err = parseTime("at", f.at, now); err != nil {
+			return err
+		}
+	}
+	g.asked = monitor.Requirements{EndorsedBy: f.endorsedBy, Scope: f.scope, MeasuredBy: f.measuredBy, MaxAge: f.maxAge, What: monitor.Kind(f.what)}
+	if f.impact {
+		g.asked.MaxImpact = &f.maxImpact
+	}
+	if err := g.asked.Check(); err != nil {
+		return usage(fmt.Errorf("%w: give --endorsed-by, or --max-impact or --max-age with --measured-by", err))
+	}
+	if g.asked.What != "" && g.asked.What != monitor.Inventory && g.asked.What != monitor.Configuration {
+		return usage(fmt.Errorf("--what is inventory or configuration, not %q", f.what))
+	}
+	g.out.At = g.at.Format(time.RFC3339)
+	if err := g.run(ctx, name); err != nil {
+		return err
+	}
+	return g.print()
+}
+
+func (g *gate) run(ctx context.Context, name string) error {
+	location, n := g.log, party.EntryName{}
+	if g.log == "" || g.gateFlags.entry {
+		var err error
+		if n, err = party.ParseEntryName(name, g.log); err != nil {
+			return usage(err)
+		}
+		location = n.Location
+	}
+	var err error
+	if g.logs, err = g.openLogs(ctx, append([]string{location}, g.in...), g.readFlags); err != nil {
+		return err
+	}
+	if n.Location != "" {
+		g.entry, err = g.findIn(ctx, g.logs[0], n)
+	} else {
+		g.out.Asset = name
+		g.entry, err = g.newestRecord(ctx, name)
+	}
+	if err != nil || g.entry == nil {
+		return err
+	}
+	ref := g.logs[0].Ref(g.entry)
+	g.out.Entry = &ref
+	if g.asked.What == "" {
+		g.asked.What = monitor.Inventory
+		if strings.HasPrefix(g.entry.Statement.Subject, string(monitor.Configuration)+"/") {
+			g.asked.What = monitor.Configuration
+		}
+	}
+	return g.judge(ctx)
+}
+
+// newestRecord replays the log and finds the asset's newest inventory record;
+// nil when it is not alive.
+func (g *gate) newestRecord(ctx context.Context, uid string) (*party.Entry, error) {
+	l := g.logs[0]
+	var until *time.Time
+	if g.gateFlags.at != "" {
+		until = &g.at
+	}
+	r := monitor.NewReplay(monitor.Filter{Issuers: g.issuers}, until)
+	p := g.progress()
+	defer p.done()
+	// In steps, so that a long replay shows that it goes on.
+	for size := l.View.Checkpoint.Size; r.Next() < size; {
+		if err := r.Advance(ctx, l.Monitor(), min(size, r.Next()+replayStep)); err != nil {
+			return nil, fmt.Errorf("replay %s: %w", l.Location, err)
+		}
+		p.show(func() string { return fmt.Sprintf("replayed %d of %d entries", r.Next(), size) })
+	}
+	asset, alive := r.Asset(uid)
+	if !alive {
+		g.found("asset", resultBad, "%q is not in the inventory of %s: it was never there, or was deleted", uid, l.View.Checkpoint.Origin)
+		return nil, nil
+	}
+	g.found("asset", resultOK, "%q is in the inventory of %s", uid, l.View.Checkpoint.Origin)
+	return g.findIn(ctx, l, party.EntryName{Location: l.Location, Index: asset.Last.Index})
+}
+
+// replayStep is how many entries are replayed between two words about progress.
+const replayStep = 1 << 14
+
+func (g *gate) found(check, result, format string, args ...any) {
+	g.out.Checks = append(g.out.Checks, finding{check, result, fmt.Sprintf(format, args...)})
+}
+
+// judge gathers what is said about the entry, and about its log.
+func (g *gate) judge(ctx context.Context) error {
+	said, err := g.gather(ctx, g.logs, g.asked.Named(), g.impact || g.maxAge > 0)
+	if err != nil {
+		return err
+	}
+	var measured []monitor.Measured
+	for _, m := range said.measured {
+		if m.Reported.Origin != g.logs[0].View.Checkpoint.Origin {
+			continue
+		}
+		switch why, err := g.pinned(ctx, m); {
+		case err != nil:
+			return err
+		case why != "":
+			g.found("measurement", resultNotChecked, "%s does not count: %s", m.Self, why)
+		default:
+			measured = append(measured, m)
+		}
+	}
+	satisfied := true
+	for _, j := range g.asked.Judge(g.entry.Statement.ID(), said.statements, measured, g.at) {
+		result := resultOK
+		if !j.OK {
+			result, satisfied = resultBad, false
+		}
+		g.found(j.Requirement, result, "%s", j.Detail)
+	}
+	g.out.Satisfied = satisfied
+	if newest := g.asked.Newest(said.statements, measured, g.at); g.recompute && newest != nil {
+		return g.again(ctx, newest)
+	}
+	return nil
+}
+
+// pinned says why a measurement is not of this log's history; "" when it is.
+func (g *gate) pinned(ctx context.Context, m monitor.Measured) (why string, err error) {
+	l := g.logs[0]
+	if m.Reported.Size > l.View.Checkpoint.Size { // it grew meanwhile
+		if l.View, err = l.Files.Latest(ctx); err != nil {
+			return "", err
+		}
+		if m.Reported.Size > l.View.Checkpoint.Size {
+			return fmt.Sprintf("it is of %d entries, and the log has %d", m.Reported.Size, l.View.Checkpoint.Size), nil
+		}
+	}
+	err = l.View.Consistency(ctx, m.Reported)
+	if errors.Is(err, scitt.ErrProof) {
+		return "the log does not extend the checkpoint that it pins: one of the two is not true", nil
+	}
+	return "", err
+}
+
+// again computes the measurement that counts once more.
+func (g *gate) again(ctx context.Context, m *monitor.Measured) error {
+	fail := func(format string, args ...any) error {
+		g.found("recomputed", resultBad, format, args...)
+		g.out.Satisfied = false
+		return nil
+	}
+	reported, err := g.logs[0].At(ctx, m.Reported)
+	if err != nil {
+		return err // that it extends what is pinned has been checked
+	}
+	var observed *monitor.Log
+	for _, l := range g.logs {
+		if l.View.Checkpoint.Origin != m.Observed.Origin {
+			continue
+		}
+		switch at, err := l.At(ctx, m.Observed); {
+		case errors.Is(err, scitt.ErrProof):
+			return fail("the log %s does not extend the checkpoint that the measurement pins", m.Observed.Origin)
+		case err != nil:
+			return err
+		default:
+			observed = &at
+		}
+	}
+	if observed == nil {
+		return fail("the log %s is needed for that: give it with --in", m.Observed.Origin)
+	}
+	r, err := monitor.Recompute(ctx, m.Payload, reported, *observed)
+	if err != nil {
+		return err
+	}
+	if !r.Same() {
+		return fail("%s differs at %s", m.Self, strings.Join(r.Paths, ", "))
+	}
+	g.found("recomputed", resultOK, "%s, bit for bit", m.Self)
+	return nil
+}
+
+// print tells everything that was found. The error has the reasons.
+func (g *gate) print() error {
+	var reasons []string
+	for _, c := range g.out.Checks {
+		if c.Result == resultBad {
+			reasons = append(reasons, c.Check+": "+c.Detail)
+		}
+	}
+	if g.json {
+		if err := g.printJSON(g.out); err != nil {
+			return err
+		}
+	} else {
+		rows := [][]string{}
+		if g.out.Entry != nil {
+			rows = append(rows, []string{"", "record", fmt.Sprintf("%s, %s", g.out.Entry, g.out.Entry.EntryID)})
+		}
+		for _, c := range g.out.Checks {
+			rows = append(rows, []string{c.Result, c.Check, c.Detail})
+		}
+		if err := g.printRows(rows); err != nil {
+			return err
+		}
+		verdict := "SATISFIED"
+		if !g.out.Satisfied {
+			verdict = "NOT SATISFIED"
+		}
+		if _, err := fmt.Fprintln(g.stdout, verdict); err != nil {
+			return err
+		}
+	}
+	if g.out.Satisfied {
+		return nil
+	}
+	return bad(fmt.Errorf("not satisfied: %s", strings.Join(reasons, "; ")))
+}

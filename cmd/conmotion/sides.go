@@ -1,0 +1,181 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/conmotion/conmotion/monitor"
+	"github.com/conmotion/conmotion/party"
+	"github.com/conmotion/conmotion/scitt"
+)
+
+// memoryLimit is what a replay of large logs may take: without a limit Go lets
+// the heap grow to twice what is in use.
+const memoryLimit = 900 << 20
+
+// limitMemory sets the limit, unless GOMEMLIMIT does.
+func limitMemory() {
+	if os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetMemoryLimit(memoryLimit)
+	}
+}
+
+// statementTypes are the kinds of statements that flags name by a word.
+var statementTypes = map[string]string{"record": scitt.TypeRecord, "observation": scitt.TypeObservation}
+
+const typesHelp = "types of statements that count: record, observation, or both with a comma"
+
+// filterOf reads which statements count.
+func filterOf(flag string, issuers, names []string) (monitor.Filter, error) {
+	f := monitor.Filter{Issuers: issuers}
+	for _, name := range names {
+		typ, ok := statementTypes[name]
+		if !ok {
+			return f, usage(fmt.Errorf("--%s %q: it is record or observation", flag, name))
+		}
+		f.Types = append(f.Types, typ)
+	}
+	return f, nil
+}
+
+// sideFlags are one side of a comparison.
+type sideFlags struct {
+	name            string // reported or observed
+	location, since string
+	artifacts       string
+	issuers, types  []string
+	vkeys           []string
+}
+
+func (f *sideFlags) add(cmd *cobra.Command, name, who string) {
+	f.name = name
+	fl := cmd.Flags()
+	fl.StringVar(&f.location, name, "", "log "+who+": URL, or directory with its files")
+	fl.StringVar(&f.artifacts, name+"-artifacts", "", "content behind its hashes: URL of a service, or directory of an artifact storage (default: where the log is)")
+	fl.StringArrayVar(&f.vkeys, name+"-vkey", nil, "verifier key of that log; once for each key")
+}
+
+// addSelection adds which statements count, and from where on.
+func (f *sideFlags) addSelection(cmd *cobra.Command, name, defaultType string) {
+	fl := cmd.Flags()
+	fl.StringArrayVar(&f.issuers, name+"-issuer", nil, "issuer whose statements count there; once for each (default: all)")
+	fl.StringSliceVar(&f.types, name+"-types", []string{defaultType}, typesHelp)
+	fl.StringVar(&f.since, name+"-since", "", "saved replay of the log's beginning, from replay --save, with events before --from only")
+}
+
+// commonFlags are those of readFlags that do not depend on the log.
+func (f *readFlags) addCommon(cmd *cobra.Command) {
+	fl := cmd.Flags()
+	fl.StringVar(&f.home, "home", "", "directory that remembers logs and unfinished work (default: $CONMOTION_HOME, or conmotion in the user's configuration directory)")
+	fl.StringVar(&f.token, "artifact-token-file", "", "file with the token for the artifact storages")
+	fl.StringArrayVar(&f.issuerKeys, "issuer-key", nil, "ISSUER=FILE: the public key of an issuer who is no did:jwk; once for each")
+}
+
+// open opens the side's log.
+func (a *app) openSide(ctx context.Context, f sideFlags, common readFlags) (*party.Log, error) {
+	common.vkeys, common.artifacts = f.vkeys, f.artifacts
+	l, err := a.openLog(ctx, f.location, common)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.name, err)
+	}
+	return l, nil
+}
+
+// party is the side of a comparison.
+func (f sideFlags) party(from time.Time) (monitor.Party, error) {
+	filter, err := filterOf(f.name+"-types", f.issuers, f.types)
+	if err != nil {
+		return monitor.Party{}, err
+	}
+	p := monitor.Party{Filter: filter}
+	if f.since == "" {
+		return p, nil
+	}
+	flag := f.name + "-since"
+	if p.Since, err = resumeFile(flag, f.since); err != nil {
+		return p, err
+	}
+	saved, until := p.Since.Selection()
+	wanted, _ := monitor.NewReplay(filter, nil).Selection()
+	switch last := p.Since.LastTime(); {
+	case !sameSelection(saved, wanted) || until != nil:
+		return p, usage(fmt.Errorf("--%s %s: it is of %s, and must be of what is compared, without --at", flag, f.since, selection(saved)))
+	case last != nil && !last.Before(from):
+		return p, usage(fmt.Errorf("--%s %s: its last event is of %s, not before --from", flag, f.since, moment(last.UnixMilli())))
+	}
+	return p, nil
+}
+
+// resumeFile reads a saved replay.
+func resumeFile(flag, path string) (*monitor.Replay, error) {
+	data, err := readFileFlag(flag, path)
+	if err != nil {
+		return nil, err
+	}
+	r, err := monitor.Resume(data)
+	if err != nil {
+		return nil, usage(fmt.Errorf("--%s %s: %w", flag, path, err))
+	}
+	return r, nil
+}
+
+// intervalFlags are the time that is compared.
+type intervalFlags struct {
+	from, to string
+	grace    time.Duration
+}
+
+func (f *intervalFlags) add(cmd *cobra.Command) {
+	fl := cmd.Flags()
+	fl.StringVar(&f.from, "from", "", "begin of the interval: 2026-07-01T12:00:00Z, 2026-07-01, or -24h for a day ago")
+	fl.StringVar(&f.to, "to", "now", "end of the interval")
+	fl.DurationVar(&f.grace, "grace", 15*time.Minute, "how late a report may be, and how far clocks may disagree")
+}
+
+func (f intervalFlags) read(now time.Time) (in monitor.Interval, err error) {
+	if in.From, err = parseTime("from", f.from, now); err != nil {
+		return in, err
+	}
+	if in.To, err = parseTime("to", f.to, now); err != nil {
+		return in, err
+	}
+	in.Grace = f.grace
+	return in, nil
+}
+
+// replayError gives an error of package monitor its exit code: that a log is
+// not the one that was read, or another history of it, is a verdict.
+func replayError(err error) error {
+	if errors.Is(err, monitor.ErrPinned) || errors.Is(err, monitor.ErrResume) {
+		return bad(err)
+	}
+	if errors.Is(err, monitor.ErrMalformed) {
+		return usage(err)
+	}
+	if isMissing(err) {
+		return bad(fmt.Errorf("a file that the checkpoint covers is not there: %w", err))
+	}
+	return partyError(err)
+}
+
+// sameFile says whether two paths are the same.
+func sameFile(a, b string) bool {
+	absA, errA := filepath.Abs(a)
+	absB, errB := filepath.Abs(b)
+	return cmp.Or(errA, errB) == nil && absA == absB
+}
+
+// cell is outside text in a table: it stays on its line.
+func cell(s string) string { return strings.ReplaceAll(s, "\n", `\u000a`) }
+
+// moment is a time for people.
+func moment(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.999Z") }

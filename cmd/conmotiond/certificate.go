@@ -1,0 +1,69 @@
+package main
+
+import (
+	"crypto/tls"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+)
+
+// certificate is a TLS certificate in two files, which are read again when
+// they change: certificates are renewed every few weeks, and a log is not
+// restarted for that.
+type certificate struct {
+	certFile, keyFile string
+	logger            *slog.Logger
+
+	mu      sync.Mutex
+	changed [2]time.Time // when the files that were read last were written
+	current *tls.Certificate
+}
+
+// loadCertificate reads the files for the first time.
+func loadCertificate(certFile, keyFile string, logger *slog.Logger) (*certificate, error) {
+	c := &certificate{certFile: certFile, keyFile: keyFile, logger: logger}
+	var err error
+	if c.changed, err = c.written(); err != nil {
+		return nil, err
+	}
+	c.current, err = c.read()
+	return c, err
+}
+
+func (c *certificate) read() (*tls.Certificate, error) {
+	cert, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
+	return &cert, err
+}
+
+func (c *certificate) written() (at [2]time.Time, err error) {
+	for i, name := range []string{c.certFile, c.keyFile} {
+		info, err := os.Stat(name)
+		if err != nil {
+			return at, err
+		}
+		at[i] = info.ModTime()
+	}
+	return at, nil
+}
+
+// get gives a handshake the certificate. Where the files cannot be read, or
+// do not fit each other because one of them is not written yet, the last good
+// one goes on.
+func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at, err := c.written()
+	if err != nil || at == c.changed {
+		return c.current, nil
+	}
+	c.changed = at
+	cert, err := c.read()
+	if err != nil {
+		c.logger.Error("the renewed certificate cannot be used; the one before goes on", "file", c.certFile, "err", err)
+		return c.current, nil
+	}
+	c.current = cert
+	c.logger.Info("the certificate was renewed", "file", c.certFile)
+	return cert, nil
+}

@@ -1,0 +1,231 @@
+package monitor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/conmotion/conmotion/scitt"
+)
+
+// Measured is a measurement as an entry of a log.
+type Measured struct {
+	*Claim
+	Self    EntryRef
+	Issuer  string
+	Issued  int64 // the statement's iat: seconds since 1970
+	Payload []byte
+}
+
+// AsOf is the time that a measurement speaks of: the end of its interval, or
+// when it was measured if that was before.
+func (m Measured) AsOf() time.Time {
+	if m.Options.At.Before(m.Interval.To) {
+		return m.Options.At
+	}
+	return m.Interval.To
+}
+
+// Measurements reads the measurements by the given issuers (by anybody when
+// there are none) in a log. What is none although its type says so is listed
+// as an anomaly.
+func Measurements(ctx context.Context, log Log, issuers []string) (found []Measured, bad []Anomaly, err error) {
+	return statements(ctx, log, Filter{issuers, []string{scitt.TypeMeasurement}}, func(s *scitt.Statement, self EntryRef, content []byte) (Measured, error) {
+		c, err := ParseClaim(content)
+		return Measured{c, self, s.Issuer, s.IssuedAt, content}, err
+	})
+}
+
+// Requirements are what must be known of a record before somebody relies on
+// it. What is not known is not satisfied.
+type Requirements struct {
+	EndorsedBy []string // each of these issuers
+	// Scope are the tokens that the endorsements must cover; any scope will do
+	// when empty.
+	Scope []string
+	// MeasuredBy are the issuers whose measurements count; EndorsedBy when empty.
+	MeasuredBy []string
+	What       Kind          // of the objects that were measured
+	MaxImpact  *int          // 0 to 100; nil asks for no measurement
+	MaxAge     time.Duration // of the newest measurement; 0 for any
+}
+
+// Check refuses requirements that require nothing, or that nothing can satisfy.
+func (q Requirements) Check() error {
+	switch {
+	case len(q.EndorsedBy) == 0 && !q.measured():
+		return errors.New("nothing is required")
+	case q.measured() && len(q.measurers()) == 0:
+		return errors.New("it does not say whose measurements count")
+	case q.MaxImpact != nil && (*q.MaxImpact < 0 || *q.MaxImpact > 100):
+		return errors.New("the largest impact is between 0 and 100")
+	case q.MaxAge < 0:
+		return errors.New("the largest age is negative")
+	}
+	for _, token := range q.Scope {
+		if !isToken(token) {
+			return fmt.Errorf("the scope's %.40q is not a token: a-z, 0-9 and . _ : / - up to %d", token, maxToken)
+		}
+	}
+	return nil
+}
+
+func (q Requirements) measured() bool { return q.MaxImpact != nil || q.MaxAge > 0 }
+
+func (q Requirements) measurers() []string {
+	if len(q.MeasuredBy) > 0 {
+		return q.MeasuredBy
+	}
+	return q.EndorsedBy
+}
+
+// Named are the issuers whose word counts: their disputes do as well.
+func (q Requirements) Named() []string {
+	all := slices.Sorted(slices.Values(slices.Concat(q.EndorsedBy, q.MeasuredBy)))
+	return slices.Compact(all)
+}
+
+// Judgement is the outcome of one requirement.
+type Judgement struct {
+	Requirement string // endorsed, not disputed, measured, impact, age
+	OK          bool
+	Detail      string
+}
+
+// Judge holds an entry to the requirements at a time. The statements may be
+// anybody's: only those of the named issuers count. The measurements must be of
+// the log that the entry is in.
+func (q Requirements) Judge(entry scitt.EntryID, statements []Registered, measured []Measured, at time.Time) []Judgement {
+	statements = q.counting(statements)
+	standings := Evaluate(statements, entry, at)
+	var out []Judgement
+	for _, issuer := range q.EndorsedBy {
+		out = append(out, q.endorsed(issuer, standings))
+	}
+	out = append(out, q.undisputed(standings))
+	if q.measured() {
+		out = append(out, q.impact(statements, measured, at)...)
+	}
+	return out
+}
+
+// counting are the statements by named issuers.
+func (q Requirements) counting(statements []Registered) []Registered {
+	named := q.Named()
+	return slices.DeleteFunc(Distinct(statements), func(r Registered) bool { return !slices.Contains(named, r.Issuer) })
+}
+
+// endorsed says whether an issuer endorses the scope.
+func (q Requirements) endorsed(issuer string, standings []Standings) Judgement {
+	j := Judgement{Requirement: "endorsed"}
+	var holding, others []string
+	open := slices.Clone(q.Scope)
+	for _, s := range standings {
+		if s.Verdict != Endorse || s.Issuer != issuer {
+			continue
+		}
+		if s.Standing != Holds {
+			others = append(others, s.why())
+			continue
+		}
+		open = slices.DeleteFunc(open, func(token string) bool { return slices.Contains(s.Scope, token) })
+		holding = append(holding, fmt.Sprintf("%s until %s (%s)", strings.Join(s.Scope, ","), s.Until.Format(secondLayout), s.Self))
+	}
+	switch {
+	case len(holding) > 0 && len(open) == 0:
+		j.OK, j.Detail = true, fmt.Sprintf("by %s: %s", issuer, strings.Join(holding, "; "))
+	case len(holding) > 0:
+		j.Detail = fmt.Sprintf("by %s, and not %s: %s", issuer, strings.Join(open, ","), strings.Join(append(holding, others...), "; "))
+	case len(others) > 0:
+		j.Detail = fmt.Sprintf("not by %s any more, or not yet: %s", issuer, strings.Join(others, "; "))
+	default:
+		j.Detail = "not by " + issuer
+	}
+	return j
+}
+
+// String names an entry for people.
+func (r EntryRef) String() string { return fmt.Sprintf("entry %d of %s", r.Index, r.Origin) }
+
+// why says how an endorsement or a dispute stands.
+func (s Standings) why() string {
+	text := fmt.Sprintf("%s (%s)", s.Standing, s.Self)
+	switch s.Standing {
+	case Expired:
+		text = fmt.Sprintf("expired at %s (%s)", s.Until.Format(secondLayout), s.Self)
+	case NotYet:
+		text = fmt.Sprintf("from %s on (%s)", s.From.Format(secondLayout), s.Self)
+	case Withdrawn, Disputed:
+		text = fmt.Sprintf("%s by %s (%s)", s.Standing, s.By[0], s.Self)
+	}
+	return text
+}
+
+// undisputed says whether no dispute by a named issuer has a part of the scope.
+func (q Requirements) undisputed(standings []Standings) Judgement {
+	scope := slices.Sorted(slices.Values(q.Scope))
+	var found []string
+	for _, s := range standings {
+		if s.Verdict != Dispute || s.Standing != Holds || len(scope) > 0 && !overlap(s.Scope, scope) {
+			continue
+		}
+		text := fmt.Sprintf("%s by %s (%s)", strings.Join(s.Scope, ","), s.Issuer, s.Self)
+		if s.Reason != "" {
+			text += ": " + s.Reason
+		}
+		found = append(found, text)
+	}
+	if len(found) > 0 {
+		return Judgement{"not disputed", false, strings.Join(found, "; ")}
+	}
+	return Judgement{"not disputed", true, "by none of those that are named"}
+}
+
+// Newest is the measurement that counts at a time: of those by the issuers
+// whose measurements do, of the required kind, made by then and neither
+// disputed by a named issuer nor withdrawn, the one that speaks of the latest
+// time. nil when there is none.
+func (q Requirements) Newest(statements []Registered, measured []Measured, at time.Time) *Measured {
+	statements = q.counting(statements)
+	var newest *Measured
+	for i := range measured {
+		m := &measured[i]
+		id, err := scitt.ParseEntryID(m.Self.EntryID)
+		if err != nil || m.Options.What != q.What || m.Options.At.After(at) || !slices.Contains(q.measurers(), m.Issuer) || disputed(statements, id, at) {
+			continue
+		}
+		if newest == nil || m.AsOf().After(newest.AsOf()) || m.AsOf().Equal(newest.AsOf()) && m.Options.At.After(newest.Options.At) ||
+			m.AsOf().Equal(newest.AsOf()) && m.Options.At.Equal(newest.Options.At) && compareRefs(m.Self, newest.Self) > 0 {
+			newest = m
+		}
+	}
+	return newest
+}
+
+func disputed(statements []Registered, entry scitt.EntryID, at time.Time) bool {
+	return slices.ContainsFunc(Evaluate(statements, entry, at), func(s Standings) bool { return s.Verdict == Dispute && s.Standing == Holds })
+}
+
+// impact judges the newest measurement.
+func (q Requirements) impact(statements []Registered, measured []Measured, at time.Time) []Judgement {
+	m := q.Newest(statements, measured, at)
+	if m == nil {
+		return []Judgement{{"measured", false, fmt.Sprintf("no measurement of the %s by %s", q.What, strings.Join(q.measurers(), " or "))}}
+	}
+	by := fmt.Sprintf("by %s (%s)", m.Issuer, m.Self)
+	if !m.Data {
+		return []Judgement{{"measured", false, "no data: neither side had anything in the interval, measured " + by}}
+	}
+	out := []Judgement{{"measured", true, by}}
+	if q.MaxImpact != nil {
+		out = append(out, Judgement{"impact", m.Impact <= *q.MaxImpact, fmt.Sprintf("%d, and %d is allowed", m.Impact, *q.MaxImpact)})
+	}
+	if q.MaxAge > 0 {
+		age := at.Sub(m.AsOf())
+		out = append(out, Judgement{"age", age <= q.MaxAge, fmt.Sprintf("%s old, of %s, and %s is allowed", age.Round(time.Second), m.AsOf().Format(time.RFC3339), q.MaxAge)})
+	}
+	return out
+}

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -40,8 +41,17 @@ func (m *maker) commands() {
 		for _, iss := range c.Observed.Issuers {
 			words = append(words, "--observed-issuer", iss)
 		}
-		if types := strings.Join(c.Observed.Types, ","); types != scitt.TypeObservation {
-			words = append(words, "--observed-types", types)
+		for _, side := range []struct {
+			flag, usual string
+			types       []string
+		}{{"--reported-types", scitt.TypeRecord, c.Reported.Types}, {"--observed-types", scitt.TypeObservation, c.Observed.Types}} {
+			if !slices.Equal(side.types, []string{side.usual}) {
+				var names []string
+				for _, typ := range side.types {
+					names = append(names, typeText(typ))
+				}
+				words = append(words, side.flag, strings.Join(names, ","))
+			}
 		}
 		add(fmt.Sprintf("Compare %s with %s", c.Reported.Checkpoint.Origin, c.Observed.Checkpoint.Origin), words...)
 	}

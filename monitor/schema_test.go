@@ -139,7 +139,7 @@ func TestSchemas(t *testing.T) {
 		"acknowledgement.json": "acknowledgement", "endorsement.json": "endorsement", "dispute.json": "endorsement", "withdrawal.json": "endorsement",
 		"measurement-inventory.json": "measurement", "measurement-configuration.json": "measurement",
 		"replay.json": "replay", "saved.json": "replay", "comparison.json": "comparison", "history.json": "history", "difference.json": "difference",
-		"../../tiles/testdata/equivocation.json": "equivocation",
+		"../../tiles/testdata/equivocation.json": "equivocation", "../../report/testdata/hostile.json": "report",
 	}
 	used := map[string]bool{"record-settings": true}
 	for file, name := range documents {

@@ -41,7 +41,7 @@ var states = map[State]string{
 	StateRolledBack:  "it shows less than it did before",
 	StateOtherLog:    "another log is at this place than before",
 	StateKeysChanged: "it shows other keys than before",
-	StateCorrupt:     "its files are not what its checkpoint says",
+	StateCorrupt:     "its files or its signatures do not verify",
 	StateUnreachable: "it could not be read",
 }
 
@@ -219,8 +219,10 @@ func (m *maker) attendStatements() {
 
 // Name is what people call an issuer.
 func (r *Report) Name(issuer string) string {
-	if name := r.Trust.Names[issuer]; name != "" {
-		return name
+	for _, n := range r.Trust.Names {
+		if n.Issuer == issuer {
+			return n.Name
+		}
 	}
 	// All keys of a kind begin alike.
 	if rest, ok := strings.CutPrefix(issuer, "did:jwk:"); ok && len(rest) > 16 {

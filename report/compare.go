@@ -2,6 +2,7 @@ package report
 
 import (
 	"context"
+	"maps"
 	"slices"
 
 	"github.com/conmotion/conmotion/monitor"
@@ -110,14 +111,18 @@ func (m *maker) compareOne(ctx context.Context, p pair) (Comparison, error) {
 func (l *log) compared(f monitor.Filter) ComparedSide {
 	issuers, types := slices.Sorted(slices.Values(f.Issuers)), slices.Sorted(slices.Values(f.Types))
 	return ComparedSide{
-		Anomalies: map[monitor.AnomalyKind]int{}, Checkpoint: *l.health.Checkpoint, Issuers: list(slices.Compact(issuers)),
+		Anomalies: []AnomalyCount{}, Checkpoint: *l.health.Checkpoint, Issuers: list(slices.Compact(issuers)),
 		Location: l.Location, Types: list(slices.Compact(types)),
 	}
 }
 
 func (s *ComparedSide) count(side monitor.Side) {
+	counts := map[monitor.AnomalyKind]int{}
 	for _, a := range side.Anomalies {
-		s.Anomalies[a.Kind]++
+		counts[a.Kind]++
+	}
+	for _, kind := range slices.Sorted(maps.Keys(counts)) {
+		s.Anomalies = append(s.Anomalies, AnomalyCount{counts[kind], kind})
 	}
 	s.More = side.AnomaliesMore
 }

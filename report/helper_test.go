@@ -134,7 +134,7 @@ func (l *testLog) source(roles ...Role) Source {
 	now := l.log(len(l.entries))
 	return Source{
 		Location: l.url, URL: l.url, Roles: roles, Log: &now, State: StateGood, Keys: KeysRemembered, VKeys: []string{l.origin + "+00000000+AAAA"},
-		Previous: l.log(len(l.entries) / 2).Checkpoint,
+		SeenBefore: true,
 		At: func(_ context.Context, cp *scitt.Checkpoint) (monitor.Log, error) {
 			return l.log(int(cp.Size)), nil
 		},

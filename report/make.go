@@ -62,8 +62,9 @@ type Source struct {
 	Detail string
 	Keys   Keys
 	VKeys  []string
-	// Previous is the checkpoint that was seen before; nil at the first time.
-	Previous *scitt.Checkpoint
+	// SeenBefore says that a checkpoint of it was seen before, and that Log
+	// extends it.
+	SeenBefore bool
 	// At is the log at an older checkpoint, which Log must extend.
 	At     func(context.Context, *scitt.Checkpoint) (monitor.Log, error)
 	Proofs []Proof
@@ -154,11 +155,13 @@ func Make(ctx context.Context, sources []Source, o Options) (*Report, error) {
 			LeftOut: LeftOut{Counts: []LeftOutCount{}, List: []LeftOutEntry{}},
 			Trust: TrustDocument{
 				EndorsedBy: newWord(o.EndorsedBy), MeasuredBy: newWord(o.MeasuredBy),
-				Names: map[string]string{}, ExpiringMS: o.Expiring.Milliseconds(), StaleMS: o.Stale.Milliseconds(),
+				Names: []IssuerName{}, ExpiringMS: o.Expiring.Milliseconds(), StaleMS: o.Stale.Milliseconds(),
 			},
 		},
 	}
-	maps.Copy(m.r.Trust.Names, o.Names)
+	for _, issuer := range slices.Sorted(maps.Keys(o.Names)) {
+		m.r.Trust.Names = append(m.r.Trust.Names, IssuerName{issuer, o.Names[issuer]})
+	}
 	for i := range sources {
 		m.logs = append(m.logs, newLog(&sources[i], o))
 	}

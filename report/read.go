@@ -33,10 +33,7 @@ func newLog(s *Source, o Options) *log {
 	}
 	cp := s.Log.Checkpoint
 	l.health.State, l.health.Origin = StateGood, cp.Origin
-	l.health.Checkpoint = pinned(cp)
-	if s.Previous != nil {
-		l.health.Previous = pinned(s.Previous)
-	}
+	l.health.Checkpoint, l.health.SeenBefore = pinned(cp), s.SeenBefore
 	if cp.Tree != nil && cp.Tree.IssuedAt > 0 && cp.Tree.IssuedAt <= lastSecond {
 		signed := unix(cp.Tree.IssuedAt)
 		l.health.Signed = timestamp(signed)

@@ -65,11 +65,17 @@ type Attention struct {
 
 // TrustDocument says whose word counts.
 type TrustDocument struct {
-	EndorsedBy Word              `json:"endorsed_by"`
-	ExpiringMS int64             `json:"expiring_ms"`
-	MeasuredBy Word              `json:"measured_by"`
-	Names      map[string]string `json:"names"` // of issuers, as the reader calls them
-	StaleMS    int64             `json:"stale_ms"`
+	EndorsedBy Word         `json:"endorsed_by"`
+	ExpiringMS int64        `json:"expiring_ms"`
+	MeasuredBy Word         `json:"measured_by"`
+	Names      []IssuerName `json:"names"`
+	StaleMS    int64        `json:"stale_ms"`
+}
+
+// IssuerName is what the reader calls an issuer.
+type IssuerName struct {
+	Issuer string `json:"issuer"`
+	Name   string `json:"name"`
 }
 
 // Word is whose statements of a kind count. Where nobody was named, those
@@ -202,12 +208,18 @@ type ComparedFinding struct {
 
 // ComparedSide is one side of a comparison.
 type ComparedSide struct {
-	Anomalies  map[monitor.AnomalyKind]int `json:"anomalies"` // how many of each kind
-	More       uint64                      `json:"anomalies_more"`
-	Checkpoint Checkpoint                  `json:"checkpoint"`
-	Issuers    []string                    `json:"issuers"` // all when empty
-	Location   string                      `json:"location"`
-	Types      []string                    `json:"types"`
+	Anomalies  []AnomalyCount `json:"anomalies"`
+	More       uint64         `json:"anomalies_more"`
+	Checkpoint Checkpoint     `json:"checkpoint"`
+	Issuers    []string       `json:"issuers"` // all when empty
+	Location   string         `json:"location"`
+	Types      []string       `json:"types"`
+}
+
+// AnomalyCount is how many anomalies of a kind there are.
+type AnomalyCount struct {
+	Count int                 `json:"count"`
+	Kind  monitor.AnomalyKind `json:"kind"`
 }
 
 // Endorsements are the endorsements and disputes by those whose word counts.
@@ -318,10 +330,10 @@ type LogHealth struct {
 	Newest     string      `json:"newest,omitempty"` // when its newest statement was signed, as its issuer says
 	Origin     string      `json:"origin,omitempty"`
 	Pins       PinCounts   `json:"pins"`
-	Previous   *Checkpoint `json:"previous,omitempty"` // that was seen before, and which it extends
 	Proofs     []Proof     `json:"proofs"`
 	Quiet      bool        `json:"quiet"` // its checkpoint is older than it should be
 	Roles      []Role      `json:"roles"`
+	SeenBefore bool        `json:"seen_before"` // and it extends what was seen
 	Signed     string      `json:"signed,omitempty"`
 	State      State       `json:"state"`
 	VKeys      []string    `json:"vkeys"`

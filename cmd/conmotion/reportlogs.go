@@ -64,7 +64,7 @@ func openSource(ctx context.Context, s *report.Source, o party.Options) error {
 		return nil
 	}
 	log := l.Monitor()
-	s.Location, s.Log, s.State, s.VKeys, s.Previous, s.At = l.Location, &log, report.StateGood, l.VKeys, l.Previous, l.At
+	s.Location, s.Log, s.State, s.VKeys, s.SeenBefore, s.At = l.Location, &log, report.StateGood, l.VKeys, l.Previous != nil, l.At
 	if party.IsURL(l.Location) {
 		s.URL = strings.TrimSuffix(l.Location, "/")
 	}

@@ -24,32 +24,47 @@ func (m *maker) assess(ctx context.Context) error {
 			-cmp.Compare(x.Options.What, y.Options.What), // inventory first
 			x.Interval.To.Compare(y.Interval.To), x.Options.At.Compare(y.Options.At), cmp.Compare(a.link.EntryID, b.link.EntryID))
 	})
-	for i, one := range m.measurements {
-		c := one.claim
-		if i == 0 || m.measurements[i-1].issuer != one.issuer || m.measurements[i-1].claim.Reported.Origin != c.Reported.Origin {
-			m.r.Assessments = append(m.r.Assessments, Assessment{one.issuer, c.Reported.Origin, nil})
+	for all := m.measurements; len(all) > 0; {
+		c, who := all[0].claim, all[0].issuer
+		n := slices.IndexFunc(all, func(o measurement) bool {
+			return o.issuer != who || o.claim.Reported.Origin != c.Reported.Origin || o.claim.Options.What != c.Options.What
+		})
+		if n < 0 {
+			n = len(all)
 		}
-		a := &m.r.Assessments[len(m.r.Assessments)-1]
-		if n := len(a.Series); n == 0 || a.Series[n-1].What != c.Options.What {
-			a.Series = append(a.Series, Series{What: c.Options.What})
-		}
-		s := &a.Series[len(a.Series)-1]
-		p, err := m.point(ctx, one)
+		s, err := m.series(ctx, all[:n])
 		if err != nil {
 			return err
 		}
-		if len(s.Points) == maxPoints {
-			s.Points = slices.Delete(s.Points, 0, 1)
-			s.PointsMore++
+		if k := len(m.r.Assessments); k == 0 || m.r.Assessments[k-1].Issuer != who || m.r.Assessments[k-1].Origin != c.Reported.Origin {
+			m.r.Assessments = append(m.r.Assessments, Assessment{who, c.Reported.Origin, nil})
 		}
-		s.Points = append(s.Points, p)
-		s.newest, s.Missing, s.Level = one, list(c.Missing), p.Level
-		if c.Data {
-			s.Level = worse(p.Level, differing(&c.Metrics))
-		}
-		s.Recomputed = Recomputed{Paths: []string{}, State: RecomputedNot}
+		a := &m.r.Assessments[len(m.r.Assessments)-1]
+		a.Series = append(a.Series, s)
+		all = all[n:]
 	}
 	return nil
+}
+
+// series are the measurements of one kind, of one log, by one issuer.
+func (m *maker) series(ctx context.Context, all []measurement) (Series, error) {
+	newest := all[len(all)-1]
+	more := max(0, len(all)-maxPoints)
+	s := Series{
+		What: newest.claim.Options.What, Missing: list(newest.claim.Missing), PointsMore: more, newest: newest,
+		Recomputed: Recomputed{Paths: []string{}, State: RecomputedNot},
+	}
+	for _, one := range all[more:] {
+		p, err := m.point(ctx, one)
+		if err != nil {
+			return s, err
+		}
+		s.Points = append(s.Points, p)
+	}
+	if s.Level = s.Newest().Level; newest.claim.Data {
+		s.Level = worse(s.Level, differing(&newest.claim.Metrics))
+	}
+	return s, nil
 }
 
 // point is a measurement as the report shows it.

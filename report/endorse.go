@@ -8,12 +8,16 @@ import (
 
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/tiles"
 )
 
 // endorse says how endorsements and disputes stand at the report's time.
 func (m *maker) endorse(ctx context.Context) error {
 	out := &m.r.Endorsements
 	out.List, out.Standings = []Endorsement{}, []StandingCount{}
+	if err := m.locate(ctx); err != nil {
+		return err
+	}
 	byEntry := map[string][]monitor.Registered{}
 	var entries []string
 	withdrawals := map[string][]monitor.Registered{}
@@ -40,9 +44,7 @@ func (m *maker) endorse(ctx context.Context) error {
 		}
 		for _, s := range monitor.Evaluate(statements, id, m.At) {
 			e := m.standing(s, statements)
-			if e.Target, err = m.target(ctx, s.Entry); err != nil {
-				return err
-			}
+			e.Target = m.targets[s.Entry]
 			if e.Target.State == targetAbsent {
 				e.Level = worse(e.Level, Medium)
 			}
@@ -122,29 +124,63 @@ func withdrawn(all []monitor.Registered, s monitor.Standings) (since time.Time) 
 	return since
 }
 
-// target looks whether the entry that an endorsement names is in its log.
-func (m *maker) target(ctx context.Context, ref monitor.EntryRef) (EndorsedEntry, error) {
-	if t, ok := m.targets[ref]; ok {
-		return t, nil
+// locate looks whether the entries that endorsements name are in their logs. It
+// reads each bundle of entries once.
+func (m *maker) locate(ctx context.Context) error {
+	wanted := map[*log][]monitor.EntryRef{}
+	for _, e := range m.endorsements {
+		ref := e.Entry
+		if _, known := m.targets[ref]; known || e.Verdict == monitor.Withdraw {
+			continue
+		}
+		l := m.byOrigin(ref.Origin)
+		m.targets[ref] = EndorsedEntry{EntryLink: l.link(ref), State: targetUnknown}
+		if l != nil {
+			wanted[l] = append(wanted[l], ref)
+		}
 	}
-	l := m.byOrigin(ref.Origin)
-	t := EndorsedEntry{EntryLink: l.link(ref), State: targetUnknown}
-	if l != nil && ref.Index >= l.Log.Checkpoint.Size {
-		t.State = targetAbsent
-	} else if l != nil {
-		for e, err := range l.Log.Source.Entries(ctx, ref.Index, ref.Index+1) {
+	for l, refs := range wanted {
+		slices.SortFunc(refs, compareRefs)
+		for i := 0; i < len(refs); {
+			bundle := refs[i].Index / tiles.Width
+			end := i + 1
+			for end < len(refs) && refs[end].Index/tiles.Width == bundle {
+				end++
+			}
+			if err := m.locateIn(ctx, l, refs[i:end]); err != nil {
+				return err
+			}
+			i = end
+		}
+	}
+	return nil
+}
+
+// locateIn looks for entries of one bundle.
+func (m *maker) locateIn(ctx context.Context, l *log, refs []monitor.EntryRef) error {
+	size := l.Log.Checkpoint.Size
+	read := map[uint64]*scitt.Statement{}
+	if first, last := refs[0].Index, min(refs[len(refs)-1].Index+1, size); first < last {
+		for e, err := range l.Log.Source.Entries(ctx, first, last) {
 			if ctx.Err() != nil {
-				return t, ctx.Err()
+				return ctx.Err()
 			}
 			if err != nil {
-				break
+				return nil // of entries that cannot be read nothing is said
 			}
-			t.State = targetAbsent
-			if s, err := scitt.DecodeStatement(e.Data); err == nil && s.ID().String() == ref.EntryID {
-				t.State, t.Subject = targetFound, s.Subject
+			read[e.Index] = nil
+			if s, err := scitt.DecodeStatement(e.Data); err == nil {
+				read[e.Index] = s
 			}
 		}
 	}
-	m.targets[ref] = t
-	return t, nil
+	for _, ref := range refs {
+		t := m.targets[ref]
+		t.State = targetAbsent
+		if s := read[ref.Index]; s != nil && s.ID().String() == ref.EntryID {
+			t.State, t.Subject = targetFound, s.Subject
+		}
+		m.targets[ref] = t
+	}
+	return nil
 }

@@ -41,7 +41,7 @@ func (r *Report) HTML() ([]byte, error) {
 	t, err := template.New("report").Funcs(template.FuncMap{
 		"visible": visible, "folded": fold, "when": when, "date": date, "percent": coverage, "ago": age, "title": title, "objects": objects,
 		"short": short, "levelName": levelName, "charts": r.charts, "name": r.Name, "rows": rows, "change": change, "lower": strings.ToLower,
-		"plural": plural, "thousands": thousands, "stateText": stateText, "reasonText": reasonText, "typeText": typeText, "kinds": func() []monitor.Kind { return kinds },
+		"plural": plural, "thousands": thousands, "entries": entries, "stateText": stateText, "reasonText": reasonText, "typeText": typeText, "kinds": func() []monitor.Kind { return kinds },
 		"standingText": standingText, "roleText": roleText, "keysText": keysText, "link": func(ref *monitor.EntryRef, url string) EntryLink { return EntryLink{*ref, url} },
 		"add": func(a, b int) int { return a + b }, "intOf": func(n uint64) int { return int(n) },
 		"interval": interval, "differences": differences,
@@ -187,6 +187,13 @@ func thousands(v any) string {
 		digits = digits[:i] + "\u202f" + digits[i:]
 	}
 	return digits
+}
+
+func entries(n uint64) string {
+	if n == 1 {
+		return "1 entry"
+	}
+	return thousands(n) + " entries"
 }
 
 func stateText(s State) string {

@@ -1,7 +1,7 @@
 // Looks at pages in headless Chromium and prints, for each of them and each
 // kind of screen, one line of JSON: what a person would stumble over.
 //
-//   node check.mjs [--shots DIR] PAGE.html...
+//   node check.mjs [--shots DIR] [--only SCREEN] PAGE.html...
 import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
@@ -10,7 +10,7 @@ import { pathToFileURL } from 'node:url'
 import { parseArgs } from 'node:util'
 import { chromium } from 'playwright-core'
 
-const { values, positionals } = parseArgs({ options: { shots: { type: 'string' } }, allowPositionals: true })
+const { values, positionals } = parseArgs({ options: { shots: { type: 'string' }, only: { type: 'string' } }, allowPositionals: true })
 const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 
 const screens = [
@@ -62,7 +62,7 @@ async function look (context, file, screen) {
   await page.evaluate(axe)
   const found = await page.evaluate(async () => {
     const r = await globalThis.axe.run(document, { resultTypes: ['violations', 'incomplete'] })
-    const short = list => list.map(v => ({ id: v.id, impact: v.impact, nodes: v.nodes.slice(0, 3).map(n => n.html.slice(0, 160) + ' ' + (n.any[0]?.message ?? '')) }))
+    const short = list => list.map(v => ({ id: v.id, impact: v.impact, nodes: v.nodes.slice(0, 50).map(n => n.html.slice(0, 160) + ' ' + (n.any[0]?.message ?? '')) }))
     return { violations: short(r.violations), incomplete: short(r.incomplete), passes: r.passes.length }
   })
   await page.close()
@@ -77,7 +77,7 @@ try {
     args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync']
   })
   for (const file of positionals) {
-    for (const screen of screens) {
+    for (const screen of screens.filter(s => !values.only || s.name === values.only)) {
       process.stdout.write(JSON.stringify(await look(context, file, screen)) + '\n')
     }
   }

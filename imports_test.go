@@ -28,6 +28,8 @@ var ours = map[string][]string{
 	"monitor":          {"scitt", "tiles", "policy/ocsf"},
 	"monitor/importer": {"policy/ocsf"},
 	"party":            {"scitt", "tiles", "client", "monitor"},
+	"watch":            {"scitt", "tiles", "policy", "policy/ocsf", "audit", "monitor", "party"},
+	"report":           {"scitt", "tiles", "monitor"},
 	"internal/bench":   {"scitt"},
 }
 
@@ -39,7 +41,7 @@ var heavy = []string{
 
 // light are what a Relying Party imports, or runs. The tool has commands that
 // need what is heavy; built with -tags light it is without them.
-var light = []string{"scitt", "tiles", "policy", "policy/ocsf", "client", "audit", "monitor", "party", "cmd/conmotion"}
+var light = []string{"scitt", "tiles", "policy", "policy/ocsf", "client", "audit", "monitor", "party", "watch", "report", "cmd/conmotion"}
 
 type goPackage struct {
 	ImportPath    string

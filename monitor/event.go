@@ -102,6 +102,11 @@ func ParseEvent(data []byte) (*Event, error) {
 	if err != nil {
 		return nil, badEvent("%w", err)
 	}
+	return readEvent(data, report)
+}
+
+// readEvent reads an event that has been checked.
+func readEvent(data []byte, report ocsf.Report) (*Event, error) {
 	kind, action, ok := parseCode(report.EventCode)
 	if !ok && !strings.HasPrefix(report.EventCode, "inventory.") && !strings.HasPrefix(report.EventCode, "configuration.") || !recordClass(report.ClassUID) {
 		return nil, fmt.Errorf("%w: class %d with metadata.event_code %.40q", ErrOther, report.ClassUID, report.EventCode)

@@ -96,10 +96,7 @@ func (e *export) begin(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%w: %s is not signed by the keys of the log that is exported: %w", ErrOtherLog, e.path(tiles.CheckpointPath), err)
 	}
-	if old.Size > e.cp.Size {
-		return e.shrunk(ctx, old, Options{Home: e.o.Home})
-	}
-	if err := e.extends(ctx, old, Options{Home: e.o.Home}); err != nil {
+	if err := e.Extends(ctx, old, Options{Home: e.o.Home}); err != nil {
 		return err
 	}
 	e.out.Before = old

@@ -46,6 +46,9 @@ type known struct {
 	Checkpoint string    `json:"checkpoint"`
 }
 
+// ErrDamaged is wrapped when a file in Home is not what was written there.
+var ErrDamaged = errors.New("is damaged")
+
 // ErrKeysChanged says that a location shows other keys than it did before.
 var ErrKeysChanged = errors.New("the log's keys changed")
 
@@ -77,7 +80,7 @@ func (h Home) known(location string) (*known, error) {
 	}
 	var k known
 	if err := json.Unmarshal(data, &k); err != nil || k.Location != location {
-		return nil, fmt.Errorf("%s is damaged; remove it to trust the log at %s anew", path, location)
+		return nil, fmt.Errorf("%s %w; remove it to trust the log at %s anew", path, ErrDamaged, location)
 	}
 	return &k, nil
 }
@@ -110,7 +113,7 @@ func (h Home) seen(vkey string, cv scitt.CheckpointVerifiers) (*scitt.Checkpoint
 	}
 	cp, err := cv.Open(raw)
 	if err != nil {
-		return nil, fmt.Errorf("%s is damaged: %w", path, err)
+		return nil, fmt.Errorf("%s %w: %w", path, ErrDamaged, err)
 	}
 	return cp, nil
 }

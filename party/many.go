@@ -1,11 +1,9 @@
 package party
 
 import (
+	"bytes"
 	"context"
 	"fmt"
-	"runtime"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/scitt"
@@ -41,25 +39,42 @@ func sendable(statements [][]byte) int {
 }
 
 // checkAll verifies Receipts of this log for statements that the writer
-// signed.
+// signed. Those of one checkpoint have one signature.
 func (w *Writer) checkAll(statements []*scitt.Statement, receipts [][]byte) ([]monitor.EntryRef, error) {
 	if len(receipts) > len(statements) {
 		return nil, fmt.Errorf("%w: the service gave %d receipts for %d statements", scitt.ErrProof, len(receipts), len(statements))
 	}
-	refs := make([]monitor.EntryRef, len(receipts))
-	var g errgroup.Group
-	g.SetLimit(runtime.GOMAXPROCS(0))
+	var refs []monitor.EntryRef
+	var good *scitt.Receipt // the last one
+	var goodRoot []byte
 	for i, data := range receipts {
-		g.Go(func() error {
-			receipt, err := w.check(scitt.AttachReceipts(statements[i], data))
-			if err != nil {
-				return fmt.Errorf("the service's receipt is not good: %w", err)
+		r, root, err := w.rootOf(statements[i], data)
+		if err == nil && (good == nil || !r.SameSignature(good) || !bytes.Equal(root, goodRoot)) {
+			var key scitt.Key
+			if key, err = w.receipts.Find(r.KeyID); err == nil {
+				err = r.VerifyRoot(key.Public, root)
 			}
-			refs[i] = w.ref(place{receipt.Proofs[0].Index, statements[i].ID()})
-			return nil
-		})
+		}
+		if err != nil {
+			return nil, fmt.Errorf("the service's receipt is not good: %w", err)
+		}
+		good, goodRoot = r, root
+		refs = append(refs, w.ref(place{r.Proofs[0].Index, statements[i].ID()}))
 	}
-	return refs, g.Wait()
+	return refs, nil
+}
+
+// rootOf is a Receipt of this log and the root that it leads to.
+func (w *Writer) rootOf(s *scitt.Statement, receipt []byte) (*scitt.Receipt, []byte, error) {
+	r, err := scitt.ParseReceipt(receipt)
+	if err != nil {
+		return nil, nil, err
+	}
+	if origin := w.log.View.Checkpoint.Origin; r.Subject != origin {
+		return nil, nil, fmt.Errorf("%w: it is of the log %q and not of %q", scitt.ErrProof, r.Subject, origin)
+	}
+	root, err := r.Root(s.Entry())
+	return r, root, err
 }
 
 // ref names an entry of the writer's log.

@@ -293,10 +293,19 @@ func (w *Writer) published(statement, transparent []byte) (*Published, error) {
 	return &Published{Statement: s, Transparent: transparent, Ref: ref}, nil
 }
 
+// smallArtifact is up to which size an artifact is sent without asking first
+// whether it is there.
+const smallArtifact = 32 << 10
+
 // Store stores an artifact with the service and gives its URL.
 func (w *Writer) Store(ctx context.Context, content []byte) (location string, err error) {
 	digest := sha256.Sum256(content)
-	if _, err := w.store.Put(ctx, digest, bytes.NewReader(content), int64(len(content))); err != nil {
+	if len(content) <= smallArtifact {
+		_, err = w.store.PutBytes(ctx, digest, content)
+	} else {
+		_, err = w.store.Put(ctx, digest, bytes.NewReader(content), int64(len(content)))
+	}
+	if err != nil {
 		return "", err
 	}
 	return w.store.URL(digest), nil

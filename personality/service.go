@@ -180,7 +180,8 @@ func (s *Service) Register(ctx context.Context, st *scitt.Statement) (*Registrat
 		return r, nil // only the context ends the waiting
 	}
 	s.Metrics.reached(stagePublished, start)
-	if r.Receipt, err = view.Receipt(ctx, r.Index, scitt.LeafHash(st.Entry())); err != nil {
+	// The waiting is over, perhaps just in time, or there was none to do.
+	if r.Receipt, err = view.Receipt(context.WithoutCancel(ctx), r.Index, scitt.LeafHash(st.Entry())); err != nil {
 		s.Metrics.registered(resultError)
 		return nil, fmt.Errorf("receipt of entry %d: %w", r.Index, err)
 	}

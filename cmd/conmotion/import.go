@@ -59,6 +59,9 @@ func (a *app) importFormat(name, short, long string, read func(io.Reader, import
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.keepGoing = true
+			if err := allThere(args); err != nil {
+				return err
+			}
 			events := a.imported(args, f, read)
 			if f.dryRun {
 				return a.printEvents(cmd.Context(), events)
@@ -142,6 +145,8 @@ func (a *app) printEvents(ctx context.Context, events iter.Seq[func() candidate]
 		c := <-slot
 		total++
 		switch key := sha256.Sum256(c.draft.Content); {
+		case unreadable(c.err):
+			return c.err
 		case c.err != nil:
 			not++
 			a.notice("%s: %v", c.where(), c.err)

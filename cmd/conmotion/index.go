@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/conmotion/conmotion/cmd/internal/foreign"
+	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage/search"
 	"github.com/conmotion/conmotion/tiles"
 )
@@ -233,6 +234,8 @@ func (i *indexing) follow(ctx context.Context) error {
 			return err
 		default:
 			i.notice("will try again: %v", err)
+			// Whatever was read may have been wrong, and is read again.
+			i.log.Log = tiles.NewLog(i.log.Source, i.log.Verifiers)
 			err = nil
 		}
 		if err != nil {
@@ -248,8 +251,7 @@ func (i *indexing) follow(ctx context.Context) error {
 
 // isLasting tells errors that waiting does not mend.
 func isLasting(err error) bool {
-	return errors.Is(err, search.ErrOtherLog) || errors.Is(err, search.ErrDamaged) ||
-		(exitCode(err) == exitBad && !errors.Is(err, search.ErrOlder))
+	return errors.Is(err, search.ErrOtherLog) || errors.Is(err, search.ErrDamaged) || errors.Is(err, scitt.ErrProof) && !errors.Is(err, tiles.ErrCorrupt)
 }
 
 func (i *indexing) print(r *indexReport) error {

@@ -18,8 +18,11 @@ const (
 // build.
 func (a *app) heavy() []*cobra.Command { return nil }
 
+// localSearchFlags are the flags of what is not in this build.
+type localSearchFlags struct{}
+
 // addLocalSearch adds the flags that need the index: none in this build.
-func addLocalSearch(*cobra.Command, *searchFlags) {}
+func addLocalSearch(_ *cobra.Command, f *searchFlags) { f.localSearchFlags = localSearchFlags{} }
 
 // openLocalSearch is not reached: there is no --db.
 func (a *app) openLocalSearch(context.Context, *searchFlags) (searcher, func(), error) {

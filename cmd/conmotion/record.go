@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 	"os"
 
@@ -80,6 +82,7 @@ func (a *app) recordGroup(typ, name, short, long string) *cobra.Command {
 
 func (a *app) recordKind(typ, parent, name string, kind monitor.Kind) *cobra.Command {
 	var f recordFlags
+	var upstream []string
 	cmd := &cobra.Command{
 		Use:   name + " [create|modify|delete] --log URL --key FILE EVENT...",
 		Short: fmt.Sprintf("Register %s events", kind),
@@ -97,10 +100,18 @@ func (a *app) recordKind(typ, parent, name string, kind monitor.Kind) *cobra.Com
 			if len(args) == 0 {
 				return usage(fmt.Errorf(`which events? Give files, or "-" for standard input`))
 			}
-			return a.runRecord(cmd.Context(), f, a.events(args, eventMaker{typ, kind, action, !f.inline}))
+			if err := allThere(args); err != nil {
+				return err
+			}
+			refs, err := a.upstream(cmd.Context(), f.readFlags, upstream)
+			if err != nil {
+				return err
+			}
+			return a.runRecord(cmd.Context(), f, a.events(args, eventMaker{typ, kind, action, !f.inline, refs}))
 		},
 	}
 	f.add(cmd)
+	cmd.Flags().StringArrayVar(&upstream, "upstream", nil, "URL of an entry of another log that the events refer to, such as the provider's record of the asset; once for each")
 	return cmd
 }
 
@@ -110,10 +121,33 @@ type eventMaker struct {
 	kind   monitor.Kind
 	action monitor.Action // "" as the event says
 	hash   bool
+	refs   []monitor.EntryRef // of other logs, that are put into the events
+}
+
+// upstream finds the entries of other logs that events refer to.
+func (a *app) upstream(ctx context.Context, f readFlags, names []string) (refs []monitor.EntryRef, err error) {
+	f.vkeys = nil // they are those of --log
+	for _, name := range names {
+		l, e, err := a.findEntry(ctx, name, "", f)
+		if err != nil {
+			return nil, fmt.Errorf("--upstream: %w", err)
+		}
+		if err := l.VerifyStatement(e.Statement); err != nil {
+			return nil, bad(fmt.Errorf("--upstream %s: %w", name, err))
+		}
+		refs = append(refs, l.Ref(e))
+	}
+	return refs, nil
 }
 
 // draft makes the draft of an event that is a record.
 func (m eventMaker) draft(event []byte) (party.Draft, string, error) {
+	if len(m.refs) > 0 {
+		var err error
+		if event, err = monitor.WithUpstream(event, m.refs); err != nil {
+			return party.Draft{}, "", err
+		}
+	}
 	r, err := monitor.NewRecord(event, m.kind, m.action)
 	if err != nil {
 		return party.Draft{}, "", err
@@ -179,17 +213,37 @@ func (a *app) reading(file string, f func(io.Reader)) error {
 	}
 	in, err := os.Open(file)
 	if err != nil {
-		return err
+		return usage(err)
 	}
 	defer in.Close()
 	f(in)
 	return nil
 }
 
-// unplaced is the error without the place that stands before it anyway.
+// unplaced is an error of reading events, without the place that stands before
+// it anyway. That a file cannot be read is nothing about the events.
 func unplaced(err error) error {
 	if p, ok := errors.AsType[*importer.Problem](err); ok {
 		return errors.New(p.Reason)
 	}
+	if _, ok := errors.AsType[*fs.PathError](err); ok {
+		return usage(err)
+	}
 	return err
+}
+
+// unreadable says whether an error ends a run whatever the flags say.
+func unreadable(err error) bool {
+	c, ok := errors.AsType[coded](err)
+	return ok && c.code == exitUsage
+}
+
+// allThere says of files that are not there before anything is done.
+func allThere(files []string) error {
+	for _, file := range files {
+		if _, err := os.Stat(file); err != nil && file != "-" {
+			return usage(err)
+		}
+	}
+	return nil
 }

@@ -148,6 +148,9 @@ func (r *recording) batch(ctx context.Context, b *batch) error {
 	r.progress.done()
 	for i := range results {
 		res := &results[i]
+		if unreadable(res.err) {
+			return errors.Join(err, outErr, res.err)
+		}
 		if res.Result == "" || res.Result == resultInvalid && !r.keepGoing && r.last != nil {
 			continue // not reached
 		}

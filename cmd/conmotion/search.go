@@ -20,16 +20,14 @@ import (
 
 // searchFlags are the flags of search.
 type searchFlags struct {
-	log, db       string
-	raw           []string
-	after         string
-	limit         int
-	all, stats    bool
-	verify        string // "", or what of an answer is verified
-	static        string
-	vkeys         []string
-	artifactStore storeFlags // --artifacts, which may be a directory too
-	params        url.Values
+	localSearchFlags
+	log, db    string
+	raw        []string
+	after      string
+	limit      int
+	all, stats bool
+	verify     string // "", or what of an answer is verified
+	params     url.Values
 }
 
 // What --verify verifies.

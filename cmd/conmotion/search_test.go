@@ -246,3 +246,28 @@ func TestTyped(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// FuzzTyped: an entry of a service becomes one line of JSON with the same
+// members, or an error.
+func FuzzTyped(f *testing.F) {
+	for _, seed := range []string{`{"index":1}`, `{}`, `[]`, "{\n\"a\" : [1, {}]}", `{"a":"\u2028<"}`, `{"type":"x"}`, ``} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, in []byte) {
+		line, err := typed("entry", in)
+		if err != nil {
+			return
+		}
+		if !json.Valid(line) || bytes.IndexByte(line, '\n') != len(line)-1 {
+			t.Fatalf("%q became %q", in, line)
+		}
+		rest, ok := bytes.CutPrefix(line, []byte(`{"type":"entry"`))
+		var want bytes.Buffer
+		if err := json.Compact(&want, in); err != nil || !ok {
+			t.Fatalf("%q became %q: %v", in, line, err)
+		}
+		if got := "{" + strings.TrimPrefix(string(rest), ","); got != want.String()+"\n" {
+			t.Fatalf("%q became %q", in, line)
+		}
+	})
+}

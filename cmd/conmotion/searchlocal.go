@@ -49,6 +49,13 @@ const searchLocalExample = `
   conmotion index https://transparency.example --db search.db
   conmotion search --db search.db --sub asset/7 --verify --static https://transparency.example`
 
+// localSearchFlags are the flags that --verify needs.
+type localSearchFlags struct {
+	static        string
+	vkeys         []string
+	artifactStore storeFlags // --artifacts, which may be a directory too
+}
+
 // addLocalSearch adds what needs the index and its code.
 func addLocalSearch(cmd *cobra.Command, f *searchFlags) {
 	cmd.Use = "search (--log URL | --db FILE) [filters]"

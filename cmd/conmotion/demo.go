@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -32,22 +33,34 @@ Every step is a command of this tool, shown as it can be typed, and is followed 
 what was checked afterwards from the logs' files, on their own. Then the services
 stop, and everything is verified again without them.
 
+With --reported and --observed real input follows: exports of Prowler in OCSF, and
+events of one's own. What the auditor has observed and the provider does not report
+is measured. The same file given to both is no difference.
+
 It leaves three logs, the parties' keys, their statements and the report in --dir,
 to be explored.`
 
 func (a *app) demo() *cobra.Command {
-	var dir string
-	var quiet bool
+	var f demoFlags
 	cmd := &cobra.Command{
 		Use: "demo [--dir DIR]", Short: "Play mutual monitoring with three services on this machine", Long: demoLong,
 		Example: `  conmotion demo
-  conmotion demo --dir ./monitoring --quiet`,
+  conmotion demo --dir ./monitoring --quiet
+  conmotion demo --reported prowler-aws.ocsf.json --observed prowler-aws.ocsf.json --observed prowler-gcp.ocsf.json`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.runDemo(cmd.Context(), dir, quiet) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.runDemo(cmd.Context(), f) },
 	}
-	cmd.Flags().StringVar(&dir, "dir", "conmotion-demo", "directory that is made for the logs and everything else; it must not exist")
-	cmd.Flags().BoolVar(&quiet, "quiet", false, "show the steps and checks, and not what the commands print")
+	cmd.Flags().StringVar(&f.dir, "dir", "conmotion-demo", "directory that is made for the logs and everything else; it must not exist")
+	cmd.Flags().StringArrayVar(&f.reported, "reported", nil, "real input: an export of Prowler (OCSF) or an event that the provider reports; once for each file")
+	cmd.Flags().StringArrayVar(&f.observed, "observed", nil, "the same that the auditor observes")
+	cmd.Flags().BoolVar(&f.quiet, "quiet", false, "show the steps and checks, and not what the commands print")
 	return cmd
+}
+
+type demoFlags struct {
+	dir                string
+	reported, observed []string
+	quiet              bool
 }
 
 // demonstration is one run of the demo.
@@ -65,18 +78,23 @@ type demonstration struct {
 
 // demoResult is a step that was played, as --json prints it.
 type demoResult struct {
-	Flow    string   `json:"flow"`
-	Step    int      `json:"step"`
-	Who     string   `json:"who"`
-	What    string   `json:"what"`
-	Command []string `json:"command"`
-	Checked []string `json:"checked"`
+	Flow     string     `json:"flow"`
+	Step     int        `json:"step"`
+	Who      string     `json:"who"`
+	What     string     `json:"what"`
+	Commands [][]string `json:"commands"`
+	Checked  []string   `json:"checked"`
 }
 
-func (a *app) runDemo(ctx context.Context, dir string, quiet bool) (err error) {
-	dir, err = filepath.Abs(dir)
+func (a *app) runDemo(ctx context.Context, f demoFlags) (err error) {
+	dir, err := filepath.Abs(f.dir)
 	if err != nil {
 		return err
+	}
+	for _, file := range slices.Concat(f.reported, f.observed) {
+		if _, err := isExport(file); err != nil {
+			return err
+		}
 	}
 	if err := os.MkdirAll(filepath.Dir(dir), 0o755); err != nil {
 		return err
@@ -84,7 +102,7 @@ func (a *app) runDemo(ctx context.Context, dir string, quiet bool) (err error) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return usage(fmt.Errorf("--dir: %w; the demo starts with nothing: remove it, or give another one", err))
 	}
-	d := &demonstration{app: a, ctx: ctx, dir: dir, quiet: quiet, keys: map[string]string{}, start: time.Now().UTC().Truncate(time.Second)}
+	d := &demonstration{app: a, ctx: ctx, dir: dir, quiet: f.quiet, keys: map[string]string{}, start: time.Now().UTC().Truncate(time.Second)}
 	services := []**demoService{&d.provider, &d.auditor, &d.customer}
 	stop := func() error {
 		var errs []error
@@ -107,12 +125,25 @@ func (a *app) runDemo(ctx context.Context, dir string, quiet bool) (err error) {
 		return err
 	}
 	for _, flow := range []string{"inventory", "configuration"} {
-		if err := d.play(flow); err != nil {
+		steps, err := d.flow(flow)
+		if err != nil {
+			return err
+		}
+		if err := d.play(flow, steps); err != nil {
 			return err
 		}
 	}
 	if err := d.customerActs(); err != nil {
 		return err
+	}
+	if len(f.reported)+len(f.observed) > 0 {
+		steps, err := d.realInput(f.reported, f.observed)
+		if err != nil {
+			return err
+		}
+		if err := d.play("real input", steps); err != nil {
+			return err
+		}
 	}
 	if err := stop(); err != nil {
 		return err
@@ -134,9 +165,15 @@ func (d *demonstration) path(elem ...string) string {
 	return filepath.Join(append([]string{d.dir}, elem...)...)
 }
 
-// command runs the tool with these arguments, as a process of its own would,
-// and gives what it printed. It must end with this exit code.
-func (d *demonstration) command(exit int, args ...string) ([]byte, error) {
+// command runs the tool with these arguments, as a process of its own would. It
+// must end with this exit code.
+func (d *demonstration) command(exit int, args ...string) error {
+	_, err := d.output(exit, args...)
+	return err
+}
+
+// output is command, and gives what was printed.
+func (d *demonstration) output(exit int, args ...string) ([]byte, error) {
 	d.say("   $ conmotion %s", shellLine(args))
 	var stdout, stderr bytes.Buffer
 	tool := &app{stdin: strings.NewReader(""), stdout: &stdout, stderr: &stderr, home: d.path("home")}
@@ -167,34 +204,33 @@ func shellLine(args []string) string {
 type demoStep struct {
 	who, what string
 	exit      int
-	args      []string // of the command
+	commands  [][]string // the last of them ends with exit, the others well
 	// check looks at the result without the command, and says at what.
-	check func(stdout []byte) ([]string, error)
+	check func() ([]string, error)
 }
 
 // play plays one of the two flows.
-func (d *demonstration) play(flow string) error {
-	steps, err := d.flow(flow)
-	if err != nil {
-		return err
-	}
+func (d *demonstration) play(flow string, steps []demoStep) error {
 	d.say("\n%s", strings.ToUpper(flow[:1])+flow[1:])
 	for i, s := range steps {
 		d.say("\n%d  %s: %s", i+1, s.who, s.what)
-		var out []byte
-		if len(s.args) > 0 {
-			if out, err = d.command(s.exit, s.args...); err != nil {
+		for n, args := range s.commands {
+			exit := exitGood
+			if n == len(s.commands)-1 {
+				exit = s.exit
+			}
+			if err := d.command(exit, args...); err != nil {
 				return fmt.Errorf("%s, step %d: %w", flow, i+1, err)
 			}
 		}
-		checked, err := s.check(out)
+		checked, err := s.check()
 		if err != nil {
 			return fmt.Errorf("%s, step %d: what was done is not there: %w", flow, i+1, err)
 		}
 		for _, c := range checked {
 			d.say("   checked: %s", c)
 		}
-		r := demoResult{flow, i + 1, s.who, s.what, s.args, checked}
+		r := demoResult{flow, i + 1, s.who, s.what, s.commands, checked}
 		if d.json {
 			if err := d.printJSONLine(r); err != nil {
 				return err

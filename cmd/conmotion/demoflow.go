@@ -34,7 +34,7 @@ var demoAssets = [...]string{1: "i-0a52c1f3e8d97b601", 2: "i-0c77d0b2f4a1e9835"}
 func (d *demonstration) prepare() error {
 	d.say("\nThe parties and their keys\n")
 	for _, name := range []string{"provider", "auditor", "customer"} {
-		out, err := d.command(exitGood, "keygen", "--out", d.path(name+".pem"), "--json")
+		out, err := d.output(exitGood, "keygen", "--out", d.path(name+".pem"), "--json")
 		if err != nil {
 			return err
 		}
@@ -86,21 +86,20 @@ func (d *demonstration) flow(flow string) ([]demoStep, error) {
 	statement := func(n int, of string) string { return d.path("statements", fmt.Sprintf("%s-%d-%s.cose", flow, n, of)) }
 	measurement := d.path("statements", flow+"-measurement.cose")
 	first, both, second := statement(1, "provider"), statement(1, "both"), statement(2, "auditor")
-	interval := []string{"--from", d.start.Format(time.RFC3339), "--to", time.Now().UTC().Truncate(time.Millisecond).Add(time.Millisecond).Format(time.RFC3339Nano), "--grace", "0s"}
-	sides := append([]string{"--reported", d.provider.url, "--observed", d.auditor.url, "--observed-types", "record,observation"}, interval...)
+	sides := d.sides(d.start)
 	return []demoStep{
 		{"provider", "stores update 1 and signs its hash", exitGood,
-			[]string{"record", record, action, "--log", d.provider.url, "--key", d.path("provider.pem"), "--out", first, update1},
-			func([]byte) ([]string, error) { return d.stored(first, d.provider) }},
+			[][]string{{"record", record, action, "--log", d.provider.url, "--key", d.path("provider.pem"), "--out", first, update1}},
+			func() ([]string, error) { return d.stored(first, d.provider) }},
 		{"provider", "registers it at its own log: the Transparent Statement comes back", exitGood,
-			[]string{"verify", "--log", d.provider.url, "--artifacts", d.provider.url, first},
-			func([]byte) ([]string, error) { return d.registered(first, d.provider) }},
+			[][]string{{"verify", "--log", d.provider.url, "--artifacts", d.provider.url, first}},
+			func() ([]string, error) { return d.registered(first, d.provider) }},
 		{"provider", "registers the same statement at the auditor's log", exitGood,
-			[]string{"submit", "--log", d.auditor.url, "--out", both, first},
-			func([]byte) ([]string, error) { return d.registered(both, d.provider, d.auditor) }},
+			[][]string{{"submit", "--log", d.auditor.url, "--out", both, first}},
+			func() ([]string, error) { return d.registered(both, d.provider, d.auditor) }},
 		{"auditor", "observes update 2, which the provider did not report, stores, signs and registers it", exitGood,
-			[]string{"observe", record, action, "--log", d.auditor.url, "--key", d.path("auditor.pem"), "--out", second, update2},
-			func([]byte) ([]string, error) {
+			[][]string{{"observe", record, action, "--log", d.auditor.url, "--key", d.path("auditor.pem"), "--out", second, update2}},
+			func() ([]string, error) {
 				stored, err := d.stored(second, d.auditor)
 				if err != nil {
 					return nil, err
@@ -109,19 +108,33 @@ func (d *demonstration) flow(flow string) ([]demoStep, error) {
 				return append(stored, registered...), err
 			}},
 		{"auditor", "reads the last statements, finds what is missing, and confirms it by the provider's search", exitBad,
-			append([]string{"compare"}, sides...),
-			func([]byte) ([]string, error) { return d.missing(kind, both, second) }},
+			[][]string{append([]string{"compare"}, sides...)},
+			func() ([]string, error) { return d.missing(kind, both, second) }},
 		{"auditor", "signs and registers the measurement", exitGood,
-			append(append([]string{"measure", flow}, sides...), "--log", d.auditor.url, "--key", d.path("auditor.pem"), "--out", measurement),
-			func([]byte) ([]string, error) { return d.measured(measurement) }},
+			[][]string{append(append([]string{"measure", flow}, sides...), "--log", d.auditor.url, "--key", d.path("auditor.pem"), "--out", measurement)},
+			func() ([]string, error) { return d.measured(measurement) }},
 		{"customer", "retrieves the measurements and pushes them to its dashboard", exitGood,
-			[]string{"report", "--provider", d.provider.url, "--auditor", d.auditor.url, "--measured-by", d.keys["auditor"],
-				"--from", d.start.Format(time.RFC3339), "--grace", "0s", "--format", "html", "--out", d.path("report.html")},
-			func([]byte) ([]string, error) { return d.pushed(flow) }},
+			[][]string{d.report()},
+			func() ([]string, error) { return d.pushed(flow) }},
 	}, nil
 }
 
-// statement reads a Transparent Statement.
+// sides say what is compared: what the provider's log reports against
+// everything in the auditor's, from a time until now.
+func (d *demonstration) sides(from time.Time) []string {
+	to := time.Now().UTC().Truncate(time.Millisecond).Add(time.Millisecond) // the end counts too
+	return []string{"--reported", d.provider.url, "--observed", d.auditor.url, "--observed-types", "record,observation",
+		"--from", from.Format(time.RFC3339Nano), "--to", to.Format(time.RFC3339Nano), "--grace", "0s"}
+}
+
+// report is the customer's dashboard.
+func (d *demonstration) report() []string {
+	return []string{"report", "--provider", d.provider.url, "--auditor", d.auditor.url, "--measured-by", d.keys["auditor"],
+		"--name", d.keys["auditor"] + "=Meridian Assurance", "--name", d.keys["provider"] + "=Northwind Cloud",
+		"--from", d.start.Format(time.RFC3339), "--grace", "0s", "--out", d.path("report.html")}
+}
+
+// readTransparent reads a Transparent Statement.
 func readTransparent(path string) (*scitt.Statement, []byte, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {

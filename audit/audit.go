@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -38,6 +39,9 @@ type Violation struct {
 	// Checkpoints are, for CheckConsistency, the earlier and the later
 	// checkpoint as they were published: signed evidence.
 	Checkpoints []string `json:"checkpoints,omitempty"`
+	// Proof is, for CheckConsistency, a [tiles.Equivocation] as a document,
+	// where the log forked and did not only shrink.
+	Proof json.RawMessage `json:"proof,omitempty"`
 }
 
 // Options say what to audit, and whom to tell. The zero value tells
@@ -176,13 +180,19 @@ func (a *Auditor) pass(ctx context.Context) error {
 	if err != nil || (old != nil && a.state.closed(old, cp)) {
 		return err
 	}
+	if old != nil {
+		if proof := tiles.Contradict(old, cp); proof != nil {
+			a.stop(a.forked(proof, fmt.Errorf("%w: two checkpoints of size %d have different roots", scitt.ErrProof, cp.Size)))
+			return nil
+		}
+	}
 	view, err := a.log.At(ctx, cp)
 	if err == nil && old != nil {
 		err = view.Consistency(ctx, old)
 	}
 	switch {
 	case errors.Is(err, scitt.ErrProof):
-		a.stop(Violation{Check: CheckConsistency, Message: err.Error(), Checkpoints: []string{string(old.Raw), string(cp.Raw)}})
+		a.stop(a.inconsistent(ctx, view, old, err))
 		return nil
 	case err != nil && !damaged(err):
 		return err
@@ -202,6 +212,30 @@ func (a *Auditor) pass(ctx context.Context) error {
 		}
 	}
 	return a.replay.run(ctx, cp, view)
+}
+
+// inconsistent is why the log does not extend what was audited. A wrong tile
+// looks like a fork until the proof is to be made.
+func (a *Auditor) inconsistent(ctx context.Context, view *tiles.View, old *scitt.Checkpoint, err error) Violation {
+	cp := view.Checkpoint
+	shrank := Violation{Check: CheckConsistency, Message: err.Error(), Checkpoints: []string{string(old.Raw), string(cp.Raw)}}
+	if old.Size > cp.Size {
+		return shrank
+	}
+	proof, perr := view.Equivocation(ctx, old)
+	if perr != nil {
+		return Violation{Check: CheckTile, Message: fmt.Sprintf("whether the log extends what was audited cannot be told: %v: %v", err, perr)}
+	}
+	return a.forked(proof, err)
+}
+
+func (a *Auditor) forked(proof *tiles.Equivocation, err error) Violation {
+	proof.VKey = scitt.NoteVKey(a.o.VKeys)
+	v := Violation{Check: CheckConsistency, Message: err.Error(), Checkpoints: []string{string(proof.Older), string(proof.Newer)}}
+	if v.Proof, err = proof.Marshal(); err != nil {
+		v.Message += ": " + err.Error()
+	}
+	return v
 }
 
 // begin notes the checkpoint that is audited from now on.

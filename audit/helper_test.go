@@ -142,14 +142,17 @@ func (w *world) did(key crypto.Signer) string {
 	return testlog.Must(scitt.DIDJWK(key.Public()))(w.t)
 }
 
-// policy is a document in which Alice may sign and the administrator may
-// change it.
+// corp is an issuer by the name in its certificate, where a policy has roots.
+const corp = "https://corp.example"
+
+// policy is a document in which Alice and corp may sign and the administrator
+// may change it.
 func (w *world) policy(previous []byte, members string) string {
 	if previous != nil {
 		members += fmt.Sprintf(`, "previous": "%v"`, scitt.NewEntryID(previous))
 	}
-	return fmt.Sprintf(`{"version": 1, "issuers": [{"issuer": %q, "subjects": ["asset*"]}], "administrators": [{"issuer": %q}]%s}`,
-		w.did(w.alice), w.did(w.admin), members)
+	return fmt.Sprintf(`{"version": 1, "issuers": [{"issuer": %q, "subjects": ["asset*"], "content_types": ["application/json"]}, {"issuer": %q}], "administrators": [{"issuer": %q}]%s}`,
+		w.did(w.alice), corp, w.did(w.admin), members)
 }
 
 func (w *world) sign(key crypto.Signer, o scitt.SignOptions, content string) []byte {

@@ -145,7 +145,7 @@ func TestOtherHistory(t *testing.T) {
 	}{
 		"shrunk":        {entries[:299], "shrank from 300 to 299"},
 		"forked":        {other, "does not extend"},
-		"the same size": {other[:300], "does not extend"},
+		"the same size": {other[:300], "two checkpoints of size 300"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := *w
@@ -169,9 +169,25 @@ func TestOtherHistory(t *testing.T) {
 			if !strings.Contains(v.Message, tc.message) || !slices.Equal(v.Checkpoints, []string{old, string(m.files["checkpoint"])}) {
 				t.Errorf("%+v", v)
 			}
+			if name == "shrunk" && v.Proof != nil {
+				t.Errorf("a proof %s", v.Proof)
+			}
+			if name != "shrunk" {
+				if _, _, err := testlog.Must(tiles.ParseEquivocation(v.Proof))(t).Verify(w.keys.Verifiers); err != nil {
+					t.Error(err)
+				}
+			}
 			if a.Summary().Complete {
 				t.Error("complete")
 			}
+			// A wrong tile is not called a fork.
+			m.replace(w.log(entries...))
+			m.files[tiles.TilePath(0, 1, 0)] = make([]byte, tiles.Width*leafSize)
+			a = w.auditor(m, a.states[len(a.states)-1], Options{})
+			if err := a.Run(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			a.expect(CheckTile)
 			m.replace(w.log(entries...))
 			b := w.auditor(m, a.states[len(a.states)-1], Options{})
 			if err := b.Run(t.Context()); err != nil {

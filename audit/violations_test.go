@@ -1,12 +1,18 @@
 package audit
 
 import (
+	"crypto/rand"
 	"crypto/sha256"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/base64"
+	"encoding/pem"
 	"fmt"
+	"math/big"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/transparency-dev/merkle/rfc6962"
 	"golang.org/x/mod/sumdb/note"
@@ -78,6 +84,25 @@ func tamper(entry []byte) []byte {
 	return out
 }
 
+// certified gives the members of a policy with a root, and a signer for corp
+// whose certificate below it expires.
+func (w *world) certified() (members string, expires time.Time, sign func(iat time.Time) []byte) {
+	w.t.Helper()
+	expires = time.Unix(1_700_000_000, 0)
+	root, leaf := testlog.Key(w.t, "ES256"), testlog.Key(w.t, "ES256")
+	ca := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Root"}, NotBefore: expires.AddDate(-1, 0, 0), NotAfter: expires.AddDate(1, 0, 0),
+		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+	rootDER := testlog.Must(x509.CreateCertificate(rand.Reader, ca, ca, root.Public(), root))(w.t)
+	signer := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "signer"}, NotBefore: ca.NotBefore, NotAfter: expires,
+		DNSNames: []string{"corp.example"}, KeyUsage: x509.KeyUsageDigitalSignature}
+	der := testlog.Must(x509.CreateCertificate(rand.Reader, signer, ca, leaf.Public(), root))(w.t)
+	encoded := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: rootDER}))
+	members = fmt.Sprintf(`, "trust_anchors": {"x509_roots": [{"id": "root", "pem": %q}]}`, encoded)
+	return members, expires, func(iat time.Time) []byte {
+		return w.sign(leaf, scitt.SignOptions{Issuer: corp, X5Chain: [][]byte{der}, IssuedAt: iat}, fmt.Sprint(iat.Unix()))
+	}
+}
+
 // TestDishonestEntries puts one entry among good ones that no honest service
 // would have admitted, and finds it and nothing else.
 func TestDishonestEntries(t *testing.T) {
@@ -85,6 +110,7 @@ func TestDishonestEntries(t *testing.T) {
 	const rule = `, "rules": [{"id": "no-secrets", "expr": "!has(payload.secret)", "message": "no secrets"}]`
 	good := w.statements(3)
 	es384 := testlog.Key(t, "ES384")
+	roots, expires, byCorp := w.certified()
 	unprotected := func(e []byte) []byte {
 		return scitt.AttachReceipts(testlog.Must(scitt.ParseStatement(e))(t), []byte("receipt"))
 	}
@@ -105,6 +131,14 @@ func TestDishonestEntries(t *testing.T) {
 		"wrong subject": {"", func([]byte) [][]byte {
 			return [][]byte{w.sign(w.alice, scitt.SignOptions{Subject: "other"}, "{}")}
 		}, []string{"2 subject"}},
+		"wrong content type": {"", func([]byte) [][]byte {
+			return [][]byte{w.sign(w.alice, scitt.SignOptions{ContentType: "text/plain"}, "{}")}
+		}, []string{"2 content_type"}},
+		"certificate that was not valid at iat": {roots, func([]byte) [][]byte {
+			return [][]byte{byCorp(expires.Add(-time.Second)), byCorp(expires.Add(time.Second))}
+		}, []string{"3 key"}},
+		"certificate without iat":   {roots, func([]byte) [][]byte { return [][]byte{byCorp(time.Time{})} }, []string{"2 key"}},
+		"certificate below no root": {"", func([]byte) [][]byte { return [][]byte{byCorp(expires.Add(-time.Second))} }, []string{"2 key"}},
 		"too large": {`, "limits": {"max_entry_bytes": 1000}`, func([]byte) [][]byte {
 			return [][]byte{w.sign(w.alice, scitt.SignOptions{}, strings.Repeat("x", 1000))}
 		}, []string{"2 size"}},

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -100,14 +101,21 @@ func (a *Artifacts) Put(ctx context.Context, digest [sha256.Size]byte, content i
 		return false, nil
 	}
 	// Not there, damaged, or not for this token to know. The upload will tell.
+	// A refusal comes before the content is sent.
+	return a.post(ctx, digest, content, size, map[string]string{"Expect": "100-continue"})
+}
+
+// PutBytes stores content that is so small that to send it costs less than to
+// ask first: in one request, else like [Artifacts.Put].
+func (a *Artifacts) PutBytes(ctx context.Context, digest [sha256.Size]byte, content []byte) (created bool, err error) {
+	return a.post(ctx, digest, bytes.NewReader(content), int64(len(content)), map[string]string{})
+}
+
+func (a *Artifacts) post(ctx context.Context, digest [sha256.Size]byte, content io.ReaderAt, size int64, header map[string]string) (created bool, err error) {
 	field := "sha-256=:" + base64.StdEncoding.EncodeToString(digest[:]) + ":" // RFC 9530 section 2
-	resp, err = a.persist(ctx, transfer{
-		method: http.MethodPost, url: a.client.service.JoinPath("artifacts"), content: content, size: size,
-		header: map[string]string{
-			"Content-Type":   "application/octet-stream",
-			"Content-Digest": field, "Repr-Digest": field,
-			"Expect": "100-continue", // a refusal comes before the content is sent
-		},
+	header["Content-Type"], header["Content-Digest"], header["Repr-Digest"] = "application/octet-stream", field, field
+	resp, err := a.persist(ctx, transfer{
+		method: http.MethodPost, url: a.client.service.JoinPath("artifacts"), content: content, size: size, header: header,
 	})
 	if err != nil {
 		return false, fmt.Errorf("store artifact: %w", err)

@@ -66,8 +66,9 @@ func New(service string, o Options) (*Client, error) {
 }
 
 const (
-	mediaCOSE = "application/cose"
-	mediaCBOR = "application/cbor"
+	mediaCOSE    = "application/cose"
+	mediaCBOR    = "application/cbor"
+	mediaCBORSeq = "application/cbor-seq"
 )
 
 // Registration is what the service answered to a Signed Statement.

@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,7 @@ type request struct {
 	method, accept, prefer string
 	url                    *url.URL
 	body                   []byte
+	media                  string // of the body; COSE when it is empty
 }
 
 type answer struct {
@@ -131,7 +133,7 @@ func (c *Client) once(ctx context.Context, r request) (*answer, error) {
 	}
 	req.Header.Set("Accept", r.accept)
 	if r.body != nil {
-		req.Header.Set("Content-Type", mediaCOSE)
+		req.Header.Set("Content-Type", cmp.Or(r.media, mediaCOSE))
 	}
 	if r.prefer != "" {
 		req.Header.Set("Prefer", r.prefer)

@@ -45,13 +45,27 @@ func NewRecord(event []byte, kind Kind, action Action) (*Record, error) {
 			return nil, err
 		}
 	}
-	if event, err = setCode(event, eventCode(kind, action)); err != nil {
+	if action == "" {
+		return nil, badEvent("nothing says whether it creates, modifies or deletes: name the action, or set metadata.event_code")
+	}
+	r := &Record{}
+	if code := eventCode(kind, action); report.EventCode == code {
+		r.Payload, err = canonical(event)
+	} else {
+		report.EventCode = code
+		r.Payload, err = setCode(event, code)
+	}
+	if err != nil {
 		return nil, err
 	}
-	r := &Record{Payload: event}
-	r.Event, err = ParseEvent(event)
+	// A code that is one of ours makes no valid event invalid.
+	r.Event, err = readEvent(r.Payload, report)
 	return r, err
 }
+
+// Canonical is the form in which JSON is a payload: JCS (RFC 8785). It is for
+// events of other classes, such as findings. Errors wrap ErrMalformed.
+func Canonical(data []byte) ([]byte, error) { return canonical(data) }
 
 // setCode sets metadata.event_code and gives the JCS form.
 func setCode(event []byte, code string) ([]byte, error) {

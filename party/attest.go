@@ -121,7 +121,7 @@ func (w *Writer) attestedFile(words []string) string {
 	if w.options.Home == "" {
 		return ""
 	}
-	dir := hashName(w.log.noteKey() + "\x00" + w.Issuer)
+	dir := hashName(w.log.Key() + "\x00" + w.Issuer)
 	return filepath.Join(string(w.options.Home), "attested", dir, hashName(fmt.Sprintf("%q", words))+".cose")
 }
 

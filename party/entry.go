@@ -137,6 +137,26 @@ func (l *Log) scan(ctx context.Context, id scitt.EntryID, progress func(done, si
 	return found.Index, nil
 }
 
+// Newest is the newest entry with a statement that its issuer signed and that
+// is the one. Errors wrap ErrNoEntry when there is none.
+func (l *Log) Newest(ctx context.Context, is func(*scitt.Statement) bool, progress func(done, size uint64)) (*Entry, error) {
+	found, err := l.newest(ctx, progress, func(e tiles.Entry) bool {
+		s, err := scitt.DecodeStatement(e.Data)
+		return err == nil && is(s) && l.verify(s) == nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if found == nil {
+		return nil, fmt.Errorf("%w: none of the %d of %s", ErrNoEntry, l.View.Checkpoint.Size, l.Location)
+	}
+	s, err := scitt.DecodeStatement(found.Data)
+	if err != nil {
+		return nil, err
+	}
+	return &Entry{found.Index, s}, nil
+}
+
 // newest is the newest entry that is the one; nil when there is none.
 func (l *Log) newest(ctx context.Context, progress func(done, size uint64), is func(tiles.Entry) bool) (*tiles.Entry, error) {
 	size := l.View.Checkpoint.Size

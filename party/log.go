@@ -63,36 +63,14 @@ type Log struct {
 	// none. Nothing of it is verified but the keys that are in VKeys.
 	Configuration *scitt.Configuration
 	Artifacts     monitor.Artifacts // nil when there are none
+	// Previous is the checkpoint that Home remembered of this location, which
+	// the log extends; nil when it remembered none.
+	Previous *scitt.Checkpoint
 
 	verify func(*scitt.Statement) error
 	keys   map[string]crypto.PublicKey
 	http   *http.Client
 }
-
-var (
-	// ErrForked is wrapped when a log signed two histories.
-	ErrForked = errors.New("the log forked: it signed two checkpoints that cannot both be true")
-	// ErrRolledBack is wrapped when a location shows an older checkpoint than before.
-	ErrRolledBack = errors.New("the log was rolled back")
-	// ErrOtherLog is wrapped when a location shows another log than before.
-	ErrOtherLog = errors.New("another log is at this place")
-)
-
-// HistoryError is two checkpoints of one log that do not go together. It wraps
-// ErrForked or ErrRolledBack.
-type HistoryError struct {
-	Err          error
-	Older, Newer *scitt.Checkpoint // as they were seen, older first
-}
-
-// Error says what is wrong.
-func (e *HistoryError) Error() string {
-	return fmt.Sprintf("%v: %q had %d entries with root %x before, and now %d with root %x",
-		e.Err, e.Older.Origin, e.Older.Size, e.Older.Root, e.Newer.Size, e.Newer.Root)
-}
-
-// Unwrap is the kind of the error.
-func (e *HistoryError) Unwrap() error { return e.Err }
 
 // Open opens the log at a URL or in a directory. Its newest checkpoint must be
 // signed by the trusted keys, and extend every one that Home remembers.
@@ -123,10 +101,22 @@ func Open(ctx context.Context, location string, o Options) (*Log, error) {
 		return nil, fmt.Errorf("keys of the log at %s: %w", location, err)
 	}
 	l.Files = tiles.NewLog(src, verifiers)
-	if l.View, err = l.Files.Latest(ctx); err != nil {
+	cp, err := l.checkpoint(ctx)
+	if err != nil {
 		return nil, fmt.Errorf("the log at %s: %w", location, err)
 	}
-	if err := l.compareHistory(ctx, k, o); err != nil {
+	before, err := l.remembered(k, o)
+	if err != nil {
+		return nil, err
+	}
+	l.Previous = before.here
+	if err := before.contradict(cp, l, o); err != nil {
+		return nil, err
+	}
+	if l.View, err = l.Files.At(ctx, cp); err != nil {
+		return nil, fmt.Errorf("the log at %s: %w", location, err)
+	}
+	if err := l.compareHistory(ctx, k, before, o); err != nil {
 		return nil, err
 	}
 	if l.Artifacts, err = openArtifacts(location, o); err != nil {
@@ -183,83 +173,6 @@ func hint(location string) string {
 		return fmt.Sprintf(" (did you mean %s?)", public)
 	}
 	return ""
-}
-
-// Key is the verifier key that signs the log's checkpoints: it is what a log
-// is told by, wherever its files are.
-func (l *Log) Key() string { return l.noteKey() }
-
-// noteKey is the key that signs checkpoints: it is what a log is told by.
-func (l *Log) noteKey() string {
-	for _, v := range l.VKeys {
-		if cv, err := scitt.NewCheckpointVerifiers([]string{v}); err == nil && cv.Note.KeyHash() == l.Files.Verifiers.Note.KeyHash() {
-			return v
-		}
-	}
-	return l.View.Checkpoint.Origin
-}
-
-// compareHistory holds the checkpoint against those that were seen before, at
-// this location and at others, and remembers it.
-func (l *Log) compareHistory(ctx context.Context, k *known, o Options) error {
-	now := l.View.Checkpoint
-	next := known{Location: l.Location, Origin: now.Origin, VKeys: slices.Sorted(slices.Values(l.VKeys)), Since: o.now().UTC(), Checkpoint: string(now.Raw)}
-	if k != nil && k.Origin != now.Origin {
-		return fmt.Errorf("%w: %s was %q on %s and is %q", ErrOtherLog, l.Location, k.Origin, k.Since.Format(time.DateOnly), now.Origin)
-	}
-	if k != nil && sameKeys(k.VKeys, l.VKeys) {
-		next.Since = k.Since
-		old, err := l.Files.Verifiers.Open([]byte(k.Checkpoint))
-		if err != nil {
-			return fmt.Errorf("%s is damaged: %w", o.Home.logFile(l.Location), err)
-		}
-		if old.Size > now.Size {
-			return l.shrunk(ctx, old)
-		}
-		if err := l.extends(ctx, old); err != nil {
-			return err
-		}
-	}
-	key := l.noteKey()
-	newest, err := o.Home.seen(key, l.Files.Verifiers)
-	if err != nil {
-		return err
-	}
-	switch {
-	case newest == nil || newest.Size <= now.Size:
-		if newest != nil {
-			if err := l.extends(ctx, newest); err != nil {
-				return err
-			}
-		}
-		if err := o.Home.see(key, now); err != nil {
-			return fmt.Errorf("remember the checkpoint: %w", err)
-		}
-	default:
-		o.notice("notice: the log at %s is behind: %d entries, and %d were seen elsewhere; that it is the same history cannot be checked here", l.Location, now.Size, newest.Size)
-	}
-	if err := o.Home.remember(next); err != nil {
-		return fmt.Errorf("remember the log: %w", err)
-	}
-	return nil
-}
-
-func (l *Log) extends(ctx context.Context, old *scitt.Checkpoint) error {
-	err := l.View.Consistency(ctx, old)
-	if errors.Is(err, scitt.ErrProof) {
-		return &HistoryError{ErrForked, old, l.View.Checkpoint}
-	}
-	return err
-}
-
-// shrunk tells a fork from an older state of the same history, as far as the
-// files allow.
-func (l *Log) shrunk(ctx context.Context, old *scitt.Checkpoint) error {
-	now := l.View.Checkpoint
-	if view, err := l.Files.At(ctx, old); err == nil && errors.Is(view.Consistency(ctx, now), scitt.ErrProof) {
-		return &HistoryError{ErrForked, now, old}
-	}
-	return &HistoryError{ErrRolledBack, old, now}
 }
 
 // issuers verifies statements by their issuers' keys.

@@ -60,7 +60,7 @@ func NewWriter(ctx context.Context, service string, key crypto.Signer, issuer st
 		return nil, err
 	}
 	w.required = chainRequired(w.log.Configuration)
-	w.pending = o.Home.pending(w.log.noteKey(), issuer)
+	w.pending = o.Home.pending(w.log.Key(), issuer)
 	return w, nil
 }
 
@@ -152,28 +152,55 @@ func (w *Writer) Resume(ctx context.Context) (resumed []*Published, err error) {
 		return nil, err
 	}
 	for _, file := range left {
-		statements, err := split(file)
+		done, err := w.resume(ctx, file)
+		resumed = append(resumed, done...)
 		if err != nil {
-			return resumed, fmt.Errorf("what an earlier run left: %w", err)
-		}
-		for _, statement := range statements {
-			transparent, err := w.register(ctx, statement)
-			if refused(err) {
-				break // such as a chain that went on without it. It is not in the log, nor is what links to it
-			}
-			if err != nil {
-				return resumed, fmt.Errorf("finish what an earlier run began: %w", err)
-			}
-			p, err := w.published(statement, transparent)
-			if err != nil {
-				return resumed, err
-			}
-			p.Resumed = true
-			resumed = append(resumed, p)
+			return resumed, fmt.Errorf("finish what an earlier run began: %w", err)
 		}
 		if err := w.pending.forget(file); err != nil {
 			return resumed, err
 		}
+	}
+	return resumed, nil
+}
+
+// resume registers the statements of one file, up to one that is refused, such
+// as for a chain that went on without it: that is not in the log, nor is what
+// comes behind it.
+func (w *Writer) resume(ctx context.Context, file []byte) (resumed []*Published, err error) {
+	statements, err := split(file)
+	if err != nil {
+		return nil, err
+	}
+	var parsed []*scitt.Statement
+	for _, data := range statements {
+		st, err := scitt.ParseStatement(data)
+		if err != nil {
+			return nil, err
+		}
+		parsed = append(parsed, st)
+	}
+	for len(statements) > 0 {
+		n := sendable(statements)
+		receipts, err := w.registerMany(ctx, statements[:n])
+		refs, checkErr := w.checkAll(parsed, receipts)
+		if checkErr != nil {
+			return resumed, checkErr
+		}
+		for i, ref := range refs {
+			transparent := scitt.AttachReceipts(parsed[i], append(parsed[i].Receipts, receipts[i])...)
+			resumed = append(resumed, &Published{Statement: parsed[i], Transparent: transparent, Ref: ref, Resumed: true})
+		}
+		switch {
+		case refused(err):
+			return resumed, nil
+		case err == nil && len(refs) < n:
+			err = errPart
+		}
+		if err != nil {
+			return resumed, err
+		}
+		statements, parsed = statements[n:], parsed[n:]
 	}
 	return resumed, nil
 }
@@ -266,10 +293,19 @@ func (w *Writer) published(statement, transparent []byte) (*Published, error) {
 	return &Published{Statement: s, Transparent: transparent, Ref: ref}, nil
 }
 
+// smallArtifact is up to which size an artifact is sent without asking first
+// whether it is there.
+const smallArtifact = 32 << 10
+
 // Store stores an artifact with the service and gives its URL.
 func (w *Writer) Store(ctx context.Context, content []byte) (location string, err error) {
 	digest := sha256.Sum256(content)
-	if _, err := w.store.Put(ctx, digest, bytes.NewReader(content), int64(len(content))); err != nil {
+	if len(content) <= smallArtifact {
+		_, err = w.store.PutBytes(ctx, digest, content)
+	} else {
+		_, err = w.store.Put(ctx, digest, bytes.NewReader(content), int64(len(content)))
+	}
+	if err != nil {
 		return "", err
 	}
 	return w.store.URL(digest), nil

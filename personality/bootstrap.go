@@ -77,6 +77,10 @@ func (f Founder) Bootstrap(ctx context.Context, log Log, policies func(context.C
 	if err != nil {
 		return nil, err
 	}
+	// Nothing but the service's keys is ever registered before a policy.
+	if size := log.Published().Checkpoint.Size; len(places) == 0 && size > 1 {
+		return nil, fmt.Errorf("bootstrap: the log has %d entries and none of them is found to be its Registration Policy", size)
+	}
 	if len(places) == 0 && first == nil {
 		return &LoggedPolicy{New: true}, nil
 	}

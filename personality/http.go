@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"mime"
 	"net/http"
 	"strconv"
 	"strings"
@@ -12,8 +13,13 @@ import (
 	"github.com/conmotion/conmotion/scitt"
 )
 
-// maxBody bounds a submitted statement with its unprotected header, in bytes.
-const maxBody = 1 << 20
+const (
+	// maxBody bounds a submitted statement with its unprotected header, in bytes.
+	maxBody = 1 << 20
+	// likelyBody is for how much of a body there is room before it came: a
+	// client that announces more and sends nothing costs no more than this.
+	likelyBody = 16 << 10
+)
 
 const (
 	mediaCOSE    = "application/cose"
@@ -114,22 +120,11 @@ func (s *Service) serve(h handler) http.Handler {
 
 // writeError is the one place where an error becomes an answer.
 func (s *Service) writeError(w http.ResponseWriter, r *http.Request, err error) {
-	p := scitt.ProblemOf(err)
-	if e, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		p = &scitt.Problem{Status: http.StatusRequestEntityTooLarge, Title: "Statement Too Large",
-			Detail: fmt.Sprintf("the request body is larger than %d bytes; sign the SHA-256 of the content as an RFC 9995 hash envelope", e.Limit)}
-	}
-	if e, ok := errors.AsType[*methodError](err); ok {
-		w.Header().Set("Allow", e.allow)
-		p = &scitt.Problem{Status: http.StatusMethodNotAllowed, Title: "Method Not Allowed", Detail: e.Error()}
-	}
-	if p == nil {
-		s.Logger.ErrorContext(r.Context(), "request failed", "method", r.Method, "path", r.URL.Path, "err", err)
-		p = &scitt.Problem{Status: http.StatusInternalServerError, Title: "Internal Error", Detail: "the service failed; its log says why"}
-	} else if p.Status >= 500 {
-		s.Logger.WarnContext(r.Context(), "request not served", "method", r.Method, "path", r.URL.Path, "err", err)
-	}
+	p := s.problemOf(r, err)
 	h := w.Header()
+	if e, ok := errors.AsType[*methodError](err); ok {
+		h.Set("Allow", e.allow)
+	}
 	if p.RetryAfter > 0 {
 		h.Set("Retry-After", seconds(p.RetryAfter))
 	}
@@ -140,13 +135,45 @@ func (s *Service) writeError(w http.ResponseWriter, r *http.Request, err error) 
 	_, _ = w.Write(p.Marshal()) // the client is gone: nobody to tell
 }
 
+// problemOf says how an error is told to the client, and tells the operator of
+// those that are the service's own.
+func (s *Service) problemOf(r *http.Request, err error) *scitt.Problem {
+	p := scitt.ProblemOf(err)
+	if e, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		p = tooLarge(e.Limit)
+	}
+	if e, ok := errors.AsType[*methodError](err); ok {
+		p = &scitt.Problem{Status: http.StatusMethodNotAllowed, Title: "Method Not Allowed", Detail: e.Error()}
+	}
+	if p == nil {
+		s.Logger.ErrorContext(r.Context(), "request failed", "method", r.Method, "path", r.URL.Path, "err", err)
+		return &scitt.Problem{Status: http.StatusInternalServerError, Title: "Internal Error", Detail: "the service failed; its log says why"}
+	}
+	if p.Status >= 500 {
+		s.Logger.WarnContext(r.Context(), "request not served", "method", r.Method, "path", r.URL.Path, "err", err)
+	}
+	return p
+}
+
+func tooLarge(limit int64) *scitt.Problem {
+	p := &scitt.Problem{Status: http.StatusRequestEntityTooLarge, Title: "Statement Too Large",
+		Detail: fmt.Sprintf("the request body is larger than %d bytes; sign the SHA-256 of the content as an RFC 9995 hash envelope", limit)}
+	if limit == scitt.MaxSequenceBytes {
+		p.Title, p.Detail = "Too Many Statements", fmt.Sprintf("the sequence of statements is larger than %d bytes; send it in parts", limit)
+	}
+	return p
+}
+
 func seconds(d time.Duration) string {
 	return strconv.Itoa(max(1, int((d+time.Second-1)/time.Second)))
 }
 
-// postEntry registers a statement (SCRAPI section 2.3).
+// postEntry registers a statement (SCRAPI section 2.3), or a sequence of them.
 func (s *Service) postEntry(w http.ResponseWriter, r *http.Request) error {
-	body, err := readBody(w, r)
+	if media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); media == mediaCBORSeq {
+		return s.postSequence(w, r)
+	}
+	body, err := readBody(w, r, maxBody)
 	if err != nil {
 		return err
 	}
@@ -179,12 +206,12 @@ func (s *Service) postEntry(w http.ResponseWriter, r *http.Request) error {
 // second answer could not be delivered either.
 func ignoreGone(error) error { return nil }
 
-func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
-	if r.ContentLength > maxBody {
-		return nil, &http.MaxBytesError{Limit: maxBody}
+func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	if r.ContentLength > limit {
+		return nil, &http.MaxBytesError{Limit: limit}
 	}
-	body := bytes.NewBuffer(make([]byte, 0, max(r.ContentLength, 0)+bytes.MinRead))
-	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, maxBody))
+	body := bytes.NewBuffer(make([]byte, 0, min(max(r.ContentLength, 0), likelyBody)+bytes.MinRead))
+	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, limit))
 	if err == nil {
 		return body.Bytes(), nil
 	}

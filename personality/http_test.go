@@ -76,3 +76,24 @@ func TestKeyByID(t *testing.T) {
 		}
 	}
 }
+
+func TestAccepted(t *testing.T) {
+	for accept, want := range map[string]bool{
+		"": false, "*/*": false, "text/html, */*;q=0.8": false, "application/cbor": false,
+		"application/json": true, "Application/JSON; charset=utf-8": true, "text/html, application/json;q=0.5": true,
+		"application/json, application/cbor": true, "application/cbor, application/json": false,
+		"application/json;q=0.1, application/cbor": false, "application/cbor;q=0.1, application/json;q=0.2": true,
+		"application/json;q=0": false, "application/json;q=x": false, "application/json;q=NaN": false,
+	} {
+		if got := prefersJSON(accept); got != want {
+			t.Errorf("Accept: %s: JSON is preferred: %v", accept, got)
+		}
+	}
+	for accept, want := range map[string]bool{
+		"": false, "br": false, "gzip": true, "br, GZIP;q=0.5": true, "gzip;q=0": false, "gzip; q=0.000": false, "gzip;q=0.001": true, "xgzip": false,
+	} {
+		if got := acceptsGzip(accept); got != want {
+			t.Errorf("Accept-Encoding: %s: gzip is accepted: %v", accept, got)
+		}
+	}
+}

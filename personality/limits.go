@@ -57,6 +57,22 @@ func (l *limits) take(r *http.Request) *scitt.Problem {
 	if l.perSecond == 0 {
 		return nil
 	}
+	return l.reserve(r, 1)
+}
+
+// takeAll counts the statements of a request that has been taken as one.
+func (l *limits) takeAll(r *http.Request, n int) *scitt.Problem {
+	switch {
+	case l.perSecond == 0 || n <= 1:
+		return nil
+	case n > l.burst:
+		return &scitt.Problem{Status: http.StatusRequestEntityTooLarge, Title: "Too Many Statements",
+			Detail: fmt.Sprintf("The rate limit allows at most %d statements at once; send them in parts.", l.burst)}
+	}
+	return l.reserve(r, n-1)
+}
+
+func (l *limits) reserve(r *http.Request, n int) *scitt.Problem {
 	host := clientOf(r.RemoteAddr)
 	limiter, ok := l.clients.Get(host)
 	if !ok {
@@ -65,7 +81,7 @@ func (l *limits) take(r *http.Request) *scitt.Problem {
 			limiter = old
 		}
 	}
-	reservation := limiter.Reserve()
+	reservation := limiter.ReserveN(time.Now(), n)
 	delay := reservation.Delay()
 	if delay == 0 {
 		return nil
@@ -76,4 +92,24 @@ func (l *limits) take(r *http.Request) *scitt.Problem {
 		Detail:     fmt.Sprintf("Only %g requests per second are allowed, %d at once.", float64(l.perSecond), l.burst),
 		RetryAfter: max(delay, time.Second),
 	}
+}
+
+// RateLimit gives each client address its rate of requests to a handler; 0 is
+// no limit.
+func RateLimit(perSecond float64, burst int, next http.Handler) (http.Handler, error) {
+	l, err := newLimits(perSecond, burst)
+	if err != nil {
+		return nil, err
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p := l.take(r)
+		if p == nil {
+			next.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Retry-After", seconds(p.RetryAfter))
+		w.Header().Set("Content-Type", scitt.ProblemMediaType)
+		w.WriteHeader(p.Status)
+		_, _ = w.Write(p.Marshal()) // the client is gone: nobody to tell
+	}), nil
 }

@@ -31,6 +31,10 @@ type Log interface {
 	// any crash; errors wrap scitt.ErrBusy or scitt.ErrUnavailable, and then
 	// it may be in the log or not.
 	Append(ctx context.Context, entry []byte) (wait func(context.Context) (index uint64, duplicate bool, err error), err error)
+	// Run begins a run of entries: add is Append, but an entry of the run is in
+	// the log only if all of the run before it are, and behind them, whatever
+	// fails or crashes. It is not for concurrent use.
+	Run() (add func(ctx context.Context, entry []byte) (wait func(context.Context) (index uint64, duplicate bool, err error), err error))
 	// Drain waits until every entry that was appended is sequenced.
 	Drain(ctx context.Context) error
 	// Await waits until a public checkpoint covers the index.
@@ -52,8 +56,11 @@ type Index interface {
 // Policy is a Registration Policy. It is safe for concurrent use.
 type Policy interface {
 	// Admit says whether a statement may be registered, as a pure function of
-	// the statement, the policy and what the log holds. The error says why not.
-	Admit(ctx context.Context, s *scitt.Statement) error
+	// the statement, the policy and what the log holds, where pending are heads
+	// of chains that are on their way into it, and newer than what the Index
+	// has. The error says why not. One that wraps ErrPending asks to be called
+	// again when they are in the Index.
+	Admit(ctx context.Context, s *scitt.Statement, pending Heads) error
 	// Replace says whether a statement of the type of policies may replace
 	// this policy, whose own statement is entry, and gives the new one.
 	Replace(s *scitt.Statement, entry scitt.EntryID) (Policy, error)
@@ -62,6 +69,16 @@ type Policy interface {
 	// Document is the policy as JSON, in canonical form.
 	Document() []byte
 }
+
+// ErrPending says that a statement cannot be judged before the head of its
+// chain has an index.
+var ErrPending = errors.New("the head of the chain has no index yet")
+
+// Heads are the last statements of chains. Their Index is not known.
+type Heads map[Chain]tiles.Head
+
+// Chain names a chain: every issuer has its own names.
+type Chain struct{ Issuer, Name string }
 
 // InForce is a policy with its place in the log.
 type InForce struct {
@@ -113,8 +130,9 @@ type Service struct {
 	policy atomic.Pointer[InForce]
 	// change is held for reading from Admit to Append, and for writing while
 	// the policy changes: an entry is judged by the policy before it in the log.
-	change sync.RWMutex
-	chains keyedLocks
+	change  sync.RWMutex
+	unknown bool // the log may hold a newer policy than this one
+	chains  keyedLocks
 
 	mu      sync.Mutex
 	running map[scitt.EntryID]int // registrations that are not sequenced yet
@@ -162,7 +180,8 @@ func (s *Service) Register(ctx context.Context, st *scitt.Statement) (*Registrat
 		return r, nil // only the context ends the waiting
 	}
 	s.Metrics.reached(stagePublished, start)
-	if r.Receipt, err = view.Receipt(ctx, r.Index, scitt.LeafHash(st.Entry())); err != nil {
+	// The waiting is over, perhaps just in time, or there was none to do.
+	if r.Receipt, err = view.Receipt(context.WithoutCancel(ctx), r.Index, scitt.LeafHash(st.Entry())); err != nil {
 		s.Metrics.registered(resultError)
 		return nil, fmt.Errorf("receipt of entry %d: %w", r.Index, err)
 	}
@@ -188,75 +207,11 @@ func (s *Service) sequence(ctx context.Context, st *scitt.Statement, r *Registra
 	if st.Chain != nil {
 		return s.sequenceChained(ctx, st, r)
 	}
-	wait, err := s.admit(ctx, st)
+	wait, err := s.admit(ctx, st, s.Log.Append, nil)
 	if err != nil {
 		return err
 	}
 	return s.stored(ctx, st, r, wait)
-}
-
-// sequenceChained judges the next statement of a chain when this one is in
-// the log, or surely is not: an entry whose storing ended in an error may be
-// in it after all, and is the head then.
-func (s *Service) sequenceChained(ctx context.Context, st *scitt.Statement, r *Registration) error {
-	unlock, err := s.chains.lock(ctx, st.Issuer+"\x00"+st.Chain.Name)
-	if err != nil {
-		return fmt.Errorf("%w: another statement of this chain is being registered: %w", scitt.ErrBusy, err)
-	}
-	wait, err := s.admit(ctx, st)
-	if err != nil {
-		unlock()
-		return err
-	}
-	if err = s.stored(ctx, st, r, wait); err == nil {
-		unlock()
-		return nil
-	}
-	go func() {
-		// Nobody waits for this but the chain: the client has its answer. When
-		// the log never says what it holds, the chain does not go on.
-		settled := context.WithoutCancel(ctx)
-		_, _, _ = wait(settled) // resolved now, whatever to
-		if err := s.Index.Sync(settled); err != nil {
-			s.Logger.Error("a chain does not go on before a restart", "issuer", st.Issuer, "chain", st.Chain.Name, "err", err)
-			return
-		}
-		unlock()
-	}()
-	return err
-}
-
-// stored waits until the entry is durable.
-func (s *Service) stored(ctx context.Context, st *scitt.Statement, r *Registration, wait func(context.Context) (uint64, bool, error)) (err error) {
-	r.Index, r.Duplicate, err = wait(ctx)
-	if errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("%w: not stored after %v; the same statement can be sent again", scitt.ErrUnavailable, s.Wait+storeGrace)
-	}
-	if err == nil && !r.Duplicate {
-		s.Index.Extend(st, r.Index)
-	}
-	return err
-}
-
-// admit judges the statement by the policy in force and appends it, with no
-// change of policy in between.
-func (s *Service) admit(ctx context.Context, st *scitt.Statement) (func(context.Context) (uint64, bool, error), error) {
-	s.change.RLock()
-	defer s.change.RUnlock()
-	inForce := s.policy.Load()
-	if inForce == nil {
-		return nil, errPolicyUnknown
-	}
-	if refusal := inForce.Policy.Admit(ctx, st); refusal != nil {
-		// A statement that is in the log was admitted when it came; sending it
-		// again is no error, whatever the policy is now.
-		place, ok, err := s.Index.Lookup(ctx, st.ID())
-		if err != nil || !ok {
-			return nil, refusal
-		}
-		return func(context.Context) (uint64, bool, error) { return place.Index, true, nil }, nil
-	}
-	return s.Log.Append(ctx, st.Entry())
 }
 
 // run counts a registration that begins (1) or ends (-1).
@@ -313,7 +268,8 @@ func notFound(id string) *scitt.Problem {
 	return &scitt.Problem{Status: http.StatusNotFound, Title: "Not Found", Detail: fmt.Sprintf("Receipt with entry ID %s not known to this Transparency Service", id)}
 }
 
-// InForce is the policy that judges the next statement.
+// InForce is the policy that judges the next statement, as far as the service
+// knows.
 func (s *Service) InForce() *InForce { return s.policy.Load() }
 
 // Configuration is what the service publishes about itself.

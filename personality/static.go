@@ -10,6 +10,8 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -54,18 +56,40 @@ func (s *Service) getConfiguration(w http.ResponseWriter, r *http.Request) error
 	return s.publish(w, r, mediaCBOR, body)
 }
 
-// prefersJSON: whichever of the two is named first.
+// prefersJSON: the one of the two that the client likes better, or named first
+// when it likes both the same.
 func prefersJSON(accept string) bool {
+	var liked [2]float64
+	first := -1
 	for part := range strings.SplitSeq(accept, ",") {
-		media, _, _ := strings.Cut(part, ";")
-		switch strings.TrimSpace(media) {
-		case "application/json":
-			return true
-		case mediaCBOR:
-			return false
+		media, params, _ := strings.Cut(part, ";")
+		which := slices.Index([]string{"application/json", mediaCBOR}, strings.ToLower(strings.TrimSpace(media)))
+		if which < 0 {
+			continue
 		}
+		if first < 0 {
+			first = which
+		}
+		liked[which] = weight(params)
 	}
-	return false
+	return liked[0] > liked[1] || (first == 0 && liked[0] > 0 && liked[0] == liked[1])
+}
+
+// weight is the parameter q of something that a client accepts (RFC 9110
+// section 12.4.2), 1 when it has none and 0 when it is none.
+func weight(params string) float64 {
+	for param := range strings.SplitSeq(params, ";") {
+		name, value, _ := strings.Cut(param, "=")
+		if !strings.EqualFold(strings.TrimSpace(name), "q") {
+			continue
+		}
+		q, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+		if err != nil || !(q >= 0 && q <= 1) {
+			return 0
+		}
+		return q
+	}
+	return 1
 }
 
 // getCheckpoint serves the checkpoint.
@@ -136,15 +160,22 @@ func covered(size uint64, level int, index uint64, width int) bool {
 func acceptsGzip(accept string) bool {
 	for part := range strings.SplitSeq(accept, ",") {
 		coding, params, _ := strings.Cut(part, ";")
-		if strings.TrimSpace(coding) == "gzip" {
-			q := strings.ReplaceAll(params, " ", "")
-			return q != "q=0" && !strings.HasPrefix(q, "q=0.000")
+		if strings.EqualFold(strings.TrimSpace(coding), "gzip") {
+			return weight(params) > 0
 		}
 	}
 	return false
 }
 
-var gzipWriters = sync.Pool{New: func() any { return gzip.NewWriter(nil) }}
+// gzipWriters compress at the least cost: bundles are for everybody, as often
+// as they like, and no rate limits that.
+var gzipWriters = sync.Pool{New: func() any {
+	z, err := gzip.NewWriterLevel(nil, gzip.BestSpeed)
+	if err != nil {
+		panic(err) // the level is one of the package's own
+	}
+	return z
+}}
 
 func serveGzip(w http.ResponseWriter, r *http.Request, tag string, f io.Reader) error {
 	tag = `"` + tag + `-gzip"`

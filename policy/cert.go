@@ -123,9 +123,9 @@ func validate(certs []*x509.Certificate) (*certPath, error) {
 	return path, nil
 }
 
-// names says whether a certificate was issued to this issuer: the issuer is
+// IssuedTo says whether a certificate was issued to this issuer: the issuer is
 // one of its URI, DNS or email SANs, or an https URL at one of its DNS SANs.
-func names(c *x509.Certificate, issuer string) bool {
+func IssuedTo(c *x509.Certificate, issuer string) bool {
 	san, err := sansOf(c)
 	if err != nil {
 		return false

@@ -197,6 +197,10 @@ func (e *evaluation) chain() {
 		e.pass(CheckChain)
 		return
 	}
+	if head.Pending {
+		e.note(ErrPending)
+		return
+	}
 	e.fail(CheckChain, nil, fmt.Sprintf("link to the head with [%s, %d, %v]", quote(link.Name), next, head.ID),
 		"%s; the head of the chain %s is seq %d, entry %v at index %d", reason, quote(link.Name), head.Seq, head.ID, head.Index)
 }

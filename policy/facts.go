@@ -26,6 +26,9 @@ type Head struct {
 	Index uint64 // in the log
 	ID    scitt.EntryID
 	Seq   uint64 // in the chain
+	// Pending says that the entry is on its way into the log and has no Index
+	// yet. An evaluation that needs it ends with an error that wraps ErrPending.
+	Pending bool
 }
 
 // Artifact is stored content.
@@ -54,6 +57,11 @@ func (NoFacts) Artifact(algorithm int64, digest []byte) (*Artifact, error) { ret
 // nor refused, and may be tried again.
 var ErrFacts = errors.New("a fact that the Registration Policy asks for cannot be read")
 
+// ErrPending is the reason for ErrFacts when the head of a chain has no index
+// yet: where a rule reads it, and where the chain is the reason to refuse the
+// statement, which may be another one when the head does not get into the log.
+var ErrPending = errors.New("the head of the chain is not in the log yet")
+
 // Heads are Facts about the chains of statements that were added in the order
 // of their entries, and nothing else: for replays and tests. They are not safe
 // for concurrent use.
@@ -70,7 +78,7 @@ func (h *Heads) Add(s *scitt.Statement, index uint64) {
 	if h.heads == nil {
 		h.heads = map[[2]string]Head{}
 	}
-	h.heads[[2]string{s.Issuer, s.Chain.Name}] = Head{index, s.ID(), s.Chain.Seq}
+	h.heads[[2]string{s.Issuer, s.Chain.Name}] = Head{Index: index, ID: s.ID(), Seq: s.Chain.Seq}
 }
 
 // ChainHead is the last entry that was added to the chain.

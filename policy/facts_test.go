@@ -44,7 +44,7 @@ func TestChain(t *testing.T) {
 		"wrong prev":            {chained(t, "a", 1, other[:]), heads, []string{"wrong prev", head, next}},
 		"gap before the first":  {second, NoFacts{}, []string{`no chain "a" in this log`, `["a", 0, nil]`}},
 		"fork":                  {chained(t, "a", 1, id[:]), with2(heads, second), []string{"fork: seq 1 is taken", "seq 1, entry " + second.ID().String() + " at index 9"}},
-		"fork further back":     {chained(t, "a", 1, id[:]), Head{9, id, 4}, []string{"fork: seq 1 is taken"}},
+		"fork further back":     {chained(t, "a", 1, id[:]), Head{Index: 9, ID: id, Seq: 4}, []string{"fork: seq 1 is taken"}},
 		"another issuer begins": {sign(t, ed("x"), scitt.SignOptions{Chain: &scitt.ChainLink{Name: "a"}}, "x"), heads, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -65,6 +65,31 @@ func TestChain(t *testing.T) {
 	p := with(t, `"chain": "required", `+rule1(`head.present && head.index == 5 && head.seq == 0 && head.id == "`+id.String()+`"`))
 	admitted(t, p.Admit(second, heads))
 	refused(t, p.Admit(first, NoFacts{}), "r")
+}
+
+// TestPendingHead: a head without an index is as good as any other, but where
+// the index is asked for, or to refuse.
+func TestPendingHead(t *testing.T) {
+	link := func(seq uint64, prev []byte) *scitt.Statement {
+		return sign(t, p256(t, "issuer"), scitt.SignOptions{Chain: &scitt.ChainLink{Name: "c", Seq: seq, Prev: prev}}, "x")
+	}
+	first := link(0, nil)
+	id := first.ID()
+	pending := Head{ID: id, Pending: true}
+	second, fork := link(1, id[:]), link(0, nil)
+	admitted(t, with(t, `"chain": "required"`).Admit(second, pending))
+	admitted(t, with(t, `"chain": "optional", `+rule1(`head.present && head.seq == 0 && head.id == "`+id.String()+`"`)).Admit(second, pending))
+	for name, err := range map[string]error{
+		"refused":        with(t, `"chain": "required"`).Admit(fork, pending),
+		"a gap":          with(t, `"chain": "optional"`).Admit(link(2, id[:]), pending),
+		"asked":          with(t, `"chain": "required", `+rule1(`head.index > 0`)).Admit(second, pending),
+		"asked in vain":  with(t, `"chain": "required", `+rule1(`head.index > 0 || true`)).Admit(second, pending),
+		"asked, refused": with(t, `"chain": "required", `+rule1(`head.index > 0 && false`)).Admit(second, pending),
+	} {
+		if !errors.Is(err, ErrPending) || !errors.Is(err, ErrFacts) || AsRefusal(err) != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }
 
 // Head as Facts: one head for every chain.
@@ -138,6 +163,36 @@ func TestArtifact(t *testing.T) {
 	large := `{"x": 1, "pad": "` + strings.Repeat("x", MaxArtifact) + `"}`
 	contains(t, refused(t, content.Admit(hashed(large), stored(large)), "r"), "reads at most")
 	refused(t, content.Admit(hashed(`{"x": 1, "x": 1}`), stored(`{"x": 1, "x": 1}`)), "r")
+}
+
+// TestArtifactLater: whatever a rule says, a statement that is admitted while
+// its artifact is not stored is admitted when it is, or a replay would accuse
+// the service of what it could not know.
+func TestArtifactLater(t *testing.T) {
+	const content = `{"x": 2, "pad": "0123456789"}`
+	s := sign(t, p256(t, "issuer"), scitt.SignOptions{Hash: true, ContentType: "application/json"}, content)
+	inline := sign(t, p256(t, "issuer"), scitt.SignOptions{ContentType: "application/json"}, content)
+	for expr, want := range map[string]bool{ // whether it admits without the artifact
+		"!artifact.stored": false, "artifact.stored == false": false, "artifact.size == 0": false, "artifact.size < 5": false,
+		"artifact.stored ? artifact.size < 5 : true": false, "!(artifact.size > 5)": false, "!artifact.stored || artifact.size < 5": false,
+		"[1].exists(i, !artifact.stored)": false, "[1].all(i, artifact.size < 5)": false, "[artifact.size].size() == 1": false,
+		"!has(artifact.content.x)": false, "artifact.content.?x.orValue(1) == 1": false, "!(artifact.size > 5 && envelope.present)": false,
+		"envelope.present || artifact.size < 5": true, "artifact.size < 5 || envelope.present": true, "!(artifact.stored && !envelope.present)": true,
+		"[artifact.size < 5, true].exists(x, x)": false, "[1, 2].exists(i, i == 2 || artifact.size < 5)": true,
+	} {
+		p := with(t, `"artifact": "optional", `+rule1(expr))
+		without, later := p.Admit(s, stored()), p.Admit(s, stored(content))
+		if (without == nil) != want {
+			t.Errorf("%s, not stored: %v", expr, without)
+		}
+		if without == nil && later != nil {
+			t.Errorf("%s admits while the artifact is not stored, and then: %v", expr, later)
+		}
+		// Content that is in the statement is no artifact, now and for ever.
+		if a, b := p.Admit(inline, stored()), p.Admit(inline, stored(content)); (a == nil) != (b == nil) {
+			t.Errorf("%s, inline: %v, then %v", expr, a, b)
+		}
+	}
 }
 
 // TestFactsErrors: what cannot be read is neither admitted nor refused.

@@ -167,7 +167,7 @@ func (p *Policy) certified(s *scitt.Statement, g *grant) (*certPath, error) {
 	if len(anchored) == 0 {
 		return nil, errNotAnchored
 	}
-	if !names(anchored[0].leaf(), s.Issuer) {
+	if !IssuedTo(anchored[0].leaf(), s.Issuer) {
 		return nil, fmt.Errorf("the signer's certificate was not issued to this issuer: no Subject Alternative Name says so (a URI equal to iss, the DNS name of an https iss, or an email address)")
 	}
 	return anchored[0], nil

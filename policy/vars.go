@@ -134,6 +134,10 @@ func (e *evaluation) envelopeVar(name string) (any, bool) {
 		switch {
 		case err != nil:
 			return types.WrapErr(err), true
+		case a == nil && e.s.Envelope != nil:
+			// It can be stored a moment later, and a replay would find it: what
+			// is admitted must not depend on its absence.
+			return types.WrapErr(errNotStored), true
 		case name == "artifact.stored":
 			return types.Bool(a != nil), true
 		case a == nil:
@@ -171,6 +175,10 @@ func (e *evaluation) chainVar(name string) (any, bool) {
 		case "head.present":
 			return types.Bool(head != nil), true
 		case "head.index":
+			if h.Pending {
+				e.note(ErrPending)
+				return types.WrapErr(ErrPending), true
+			}
 			return types.Int(h.Index), true
 		case "head.seq":
 			return types.Int(h.Seq), true

@@ -96,6 +96,17 @@ func NewCheckpointVerifiers(vkeys []string) (CheckpointVerifiers, error) {
 	return cv, nil
 }
 
+// NoteVKey is the one of a log's verifier keys that signs its notes and no
+// Receipts; "" when there is none.
+func NoteVKey(vkeys []string) string {
+	for _, vkey := range vkeys {
+		if !isTreeVKey(vkey) {
+			return vkey
+		}
+	}
+	return ""
+}
+
 // Open verifies a checkpoint. The log's note key must have signed it, and
 // its name is the log's origin. Errors wrap ErrCheckpoint.
 func (cv CheckpointVerifiers) Open(raw []byte) (*Checkpoint, error) {

@@ -31,6 +31,25 @@ func TestProblemRoundTrip(t *testing.T) {
 	}
 }
 
+func TestProblemItem(t *testing.T) {
+	for status, want := range map[int]struct{ code, status int }{400: {0x80, 400}, 413: {0x8d, 413}, 429: {0x9d, 429}, 451: {0x80, 400}, 503: {0xa3, 503}} {
+		p := &scitt.Problem{Status: status, Title: "Rejected", Detail: "because"}
+		if want := enc(t, m{-1: "Rejected", -2: "because", -4: want.code}); !bytes.Equal(p.MarshalItem(), want) {
+			t.Errorf("%d encoded %x, want %x", status, p.MarshalItem(), want)
+		}
+		got, err := scitt.ParseProblemItem(p.MarshalItem())
+		must(t, err)
+		if p.Status = want.status; *got != *p {
+			t.Errorf("got %+v", got)
+		}
+	}
+	for _, body := range []any{m{-1: "no code"}, m{-4: 0x60}, m{-4: 0xc0}, m{-4: "x"}, []any{}} {
+		if _, err := scitt.ParseProblemItem(enc(t, body)); !errors.Is(err, scitt.ErrMalformed) {
+			t.Errorf("%v: %v", body, err)
+		}
+	}
+}
+
 func TestParseProblem(t *testing.T) {
 	oltext := func(a ...any) any { return cbor.Tag{Number: 38, Content: a} }
 	for name, c := range map[string]struct {

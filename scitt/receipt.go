@@ -241,19 +241,35 @@ func parseProofs(unprotected []byte) ([]InclusionProof, error) {
 // because they are not standardised; for a log of this project they are
 // [Statement.Entry]. Errors wrap ErrProof, ErrSignature or ErrAlgorithm.
 func (r *Receipt) Verify(key crypto.PublicKey, entry []byte) error {
+	root, err := r.Root(entry)
+	if err != nil {
+		return err
+	}
+	return r.VerifyRoot(key, root)
+}
+
+// Root is the root that the proofs lead to from an entry. Errors wrap ErrProof.
+func (r *Receipt) Root(entry []byte) ([]byte, error) {
 	leaf := LeafHash(entry)
 	var root []byte
 	for i := range r.Proofs {
 		got, err := r.Proofs[i].Root(leaf)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if root != nil && !bytes.Equal(got, root) {
-			return fmt.Errorf("%w: the inclusion proofs lead to different roots", ErrProof)
+			return nil, fmt.Errorf("%w: the inclusion proofs lead to different roots", ErrProof)
 		}
 		root = got
 	}
-	return r.VerifyRoot(key, root)
+	return root, nil
+}
+
+// SameSignature says whether all that is signed in two Receipts but the root,
+// and the signature, are the same: then what verifies for one root and key in
+// one of them does in the other. The Receipts of one checkpoint are so.
+func (r *Receipt) SameSignature(other *Receipt) bool {
+	return bytes.Equal(r.protected, other.protected) && bytes.Equal(r.signature, other.signature)
 }
 
 // TreeSignature is a Receipt before its proof: the COSE_Sign1 over the root

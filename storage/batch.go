@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/transparency-dev/tessera"
@@ -16,6 +17,7 @@ import (
 // came while the one before was being stored, so batches grow with the load.
 type batcher struct {
 	add     tessera.AddFn
+	whole   *whole // for batches with runs
 	in      chan *pending
 	maxAge  time.Duration // how long the first entry of a batch waits for others
 	maxSize int
@@ -34,6 +36,9 @@ type pending struct {
 	done  chan struct{} // closed when place and err are set
 	place tessera.Index
 	err   error
+	// after is the entry before it in its run; nil when it has none, and when
+	// it is resolved.
+	after *pending
 }
 
 // run stores batches until the context ends.
@@ -81,12 +86,17 @@ func (b *batcher) gather(ctx context.Context, first *pending) []*pending {
 // is not. Tessera's futures ignore contexts, and must be asked even if nobody
 // waits: the antispam index learns of an entry when its future resolves.
 func (b *batcher) store(ctx context.Context, batch []*pending) {
-	futures := make([]tessera.IndexFuture, len(batch))
-	for i, p := range batch {
-		futures[i] = b.add(ctx, p.entry)
+	var futures []tessera.IndexFuture
+	if slices.ContainsFunc(batch, func(p *pending) bool { return p.after != nil }) {
+		futures = b.whole.store(ctx, batch)
+	} else {
+		for _, p := range batch {
+			futures = append(futures, b.add(ctx, p.entry))
+		}
 	}
 	for i, p := range batch {
 		p.place, p.err = futures[i]()
+		p.after = nil
 		close(p.done)
 		b.resolved()
 	}

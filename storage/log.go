@@ -52,6 +52,7 @@ const (
 type Log struct {
 	driver   posixDriver
 	batches  *batcher
+	whole    *whole
 	shutdown func(context.Context) error
 	reader   tessera.LogReader
 	cancel   context.CancelFunc
@@ -61,7 +62,8 @@ type Log struct {
 	slots chan struct{}
 }
 
-// Open opens the log in a directory, or makes a new one.
+// Open opens the log in a directory, or makes a new one. Errors wrap ErrFork
+// when what is stored does not extend what is public.
 func Open(ctx context.Context, dir *Dir, o Options) (*Log, error) {
 	driver := posixDriver{dir}
 	pub, err := newPublisher(ctx, driver, o)
@@ -91,9 +93,14 @@ func Open(ctx context.Context, dir *Dir, o Options) (*Log, error) {
 		cancel()
 		return nil, fmt.Errorf("open log: %w", err)
 	}
+	if err := pub.resumes(ctx, reader); err != nil {
+		cancel()
+		return nil, fmt.Errorf("open log: %w", err)
+	}
 	l := &Log{driver: driver, shutdown: shutdown, reader: reader, cancel: cancel, pub: pub,
 		slots: make(chan struct{}, pushback)}
-	l.batches = &batcher{add: appender.Add, in: make(chan *pending, pushback), maxAge: batchAge, maxSize: int(batchSize),
+	l.whole = &whole{antispam: o.Antispam, appender: func(ctx context.Context, n uint) (tessera.AddFn, error) { return driver.wholeBatch(ctx, td, n) }}
+	l.batches = &batcher{add: appender.Add, whole: l.whole, in: make(chan *pending, pushback), maxAge: batchAge, maxSize: int(batchSize),
 		resolved: func() { <-l.slots }}
 	l.done.Go(func() { pub.follow(run) })
 	l.done.Go(func() { l.batches.run(run) })
@@ -121,6 +128,29 @@ func (a announcer) Sign(body []byte) ([]byte, error) {
 // [scitt.ErrBusy] or [scitt.ErrUnavailable], or are the context's: then the
 // entry may still be stored, and the same entry can be appended again.
 func (l *Log) Append(ctx context.Context, entry []byte) (wait func(context.Context) (index uint64, duplicate bool, err error), err error) {
+	p, err := l.append(entry, nil)
+	if err != nil {
+		return nil, err
+	}
+	return p.wait, nil
+}
+
+// Run begins a run: its Append is that of the log, but an entry of a run is in
+// the log only if all that were appended to the run before it are, and behind
+// them, whatever fails or crashes. It is not for concurrent use.
+func (l *Log) Run() (add func(ctx context.Context, entry []byte) (wait func(context.Context) (index uint64, duplicate bool, err error), err error)) {
+	var last *pending
+	return func(_ context.Context, entry []byte) (func(context.Context) (uint64, bool, error), error) {
+		p, err := l.append(entry, last)
+		if err != nil {
+			return nil, err
+		}
+		last = p
+		return p.wait, nil
+	}
+}
+
+func (l *Log) append(entry []byte, after *pending) (*pending, error) {
 	// Tessera's POSIX driver takes any number of entries; the bound is ours.
 	select {
 	case l.slots <- struct{}{}:
@@ -131,22 +161,25 @@ func (l *Log) Append(ctx context.Context, entry []byte) (wait func(context.Conte
 		<-l.slots
 		return nil, fmt.Errorf("%w: %w", scitt.ErrUnavailable, err)
 	}
-	p := &pending{entry: tessera.NewEntry(entry), came: time.Now(), done: make(chan struct{})}
+	p := &pending{entry: tessera.NewEntry(entry), came: time.Now(), done: make(chan struct{}), after: after}
 	l.batches.in <- p // there is room for everybody who has a slot
-	return func(ctx context.Context) (uint64, bool, error) {
-		select {
-		case <-p.done:
-		case <-ctx.Done():
-			return 0, false, ctx.Err()
-		}
-		switch {
-		case errors.Is(p.err, tessera.ErrPushback):
-			return 0, false, fmt.Errorf("%w: %w", scitt.ErrBusy, p.err)
-		case p.err != nil:
-			return 0, false, fmt.Errorf("%w: %w", scitt.ErrUnavailable, p.err)
-		}
-		return p.place.Index, p.place.IsDup, nil
-	}, nil
+	return p, nil
+}
+
+// wait waits until the entry is durable, or is known not to be stored.
+func (p *pending) wait(ctx context.Context) (index uint64, duplicate bool, err error) {
+	select {
+	case <-p.done:
+	case <-ctx.Done():
+		return 0, false, ctx.Err()
+	}
+	switch {
+	case errors.Is(p.err, tessera.ErrPushback):
+		return 0, false, fmt.Errorf("%w: %w", scitt.ErrBusy, p.err)
+	case p.err != nil:
+		return 0, false, fmt.Errorf("%w: %w", scitt.ErrUnavailable, p.err)
+	}
+	return p.place.Index, p.place.IsDup, nil
 }
 
 // Drain waits until no entry is on its way into the log. The caller sees to
@@ -196,6 +229,9 @@ func (l *Log) IntegratedSize(ctx context.Context) (uint64, error) {
 // background work stops. After it, Append fails.
 func (l *Log) Close(ctx context.Context) error {
 	err := l.Drain(ctx)
+	if size := l.whole.size.Load(); err == nil && size > 0 {
+		_, err = l.Await(ctx, size-1) // Tessera's shutdown waits for what it was given itself
+	}
 	if err == nil {
 		err = l.shutdown(ctx)
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -119,6 +120,58 @@ func TestLogAcrossRestarts(t *testing.T) {
 	}
 }
 
+// TestRuns: entries of a run are in the log in their order, among others that
+// come at the same time, and a closed log has published all of them.
+func TestRuns(t *testing.T) {
+	s := newService(t)
+	key := testlog.Key(t, "ES256")
+	receipts := map[string][]byte{}
+	checker := s.checker()
+	var mu sync.Mutex
+	var group sync.WaitGroup
+	for run := range 3 {
+		group.Go(func() {
+			add := s.log.Run()
+			var waits []func(context.Context) (uint64, bool, error)
+			for i := range 1100 { // more than a batch
+				st := testlog.Must(scitt.ParseStatement(testlog.Statement(t, key, "asset", fmt.Appendf(nil, "run %d %d", run, i))))(t)
+				waits = append(waits, testlog.Must(add(t.Context(), st.Entry()))(t))
+				if i%100 == 50 { // the same again
+					waits = append(waits, testlog.Must(add(t.Context(), st.Entry()))(t))
+				}
+			}
+			last, twice := uint64(0), 0
+			for i, wait := range waits {
+				index, duplicate, err := wait(t.Context())
+				if err != nil || (index <= last && i > 0 && !duplicate) || duplicate && index != last {
+					t.Errorf("run %d: entry %d is at %d (%v) after one at %d: %v", run, i, index, duplicate, last, err)
+				}
+				if duplicate {
+					twice++
+				}
+				last = index
+			}
+			if twice != 11 {
+				t.Errorf("run %d: %d duplicates", run, twice)
+			}
+		})
+	}
+	for i := range 100 {
+		group.Go(func() {
+			statement := testlog.Statement(t, key, "asset", fmt.Append(nil, i))
+			_, _, receipt := s.add(statement)
+			mu.Lock()
+			defer mu.Unlock()
+			receipts[string(statement)] = receipt
+		})
+	}
+	group.Wait()
+	s.close()
+	if view := checker.Check(t, receipts); view.Checkpoint.Size != 3400 {
+		t.Errorf("the closed log has published %d entries, want 3400", view.Checkpoint.Size)
+	}
+}
+
 func TestDuplicates(t *testing.T) {
 	s := newService(t)
 	key := testlog.Key(t, "ES256")
@@ -226,25 +279,11 @@ func TestPublisherRefusesFork(t *testing.T) {
 	if err := os.CopyFS(other.dir.Public(), os.DirFS(s.dir.Public())); err != nil {
 		t.Fatal(err)
 	}
-	if err := other.tryOpen(); err == nil {
-		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
-		defer cancel()
-		st := testlog.Must(scitt.ParseStatement(testlog.Statement(t, key, "asset", []byte("4"))))(t)
-		wait, err := other.log.Append(ctx, st.Entry())
-		if err == nil {
-			_, _, err = wait(ctx)
-		}
-		if err == nil {
-			_, err = other.log.Await(ctx, 2)
-		}
-		if err == nil {
-			t.Error("a forked log gave a view of its fork")
-		}
-		t.Cleanup(func() { // it cannot publish, so it cannot close in order
-			ctx, cancel := context.WithCancel(context.Background())
-			cancel()
-			_ = other.log.Close(ctx)
-		})
+	if err := other.tryOpen(); !errors.Is(err, storage.ErrFork) {
+		t.Errorf("a fork was opened: %v", err)
+	}
+	if err := errors.Join(other.index.Close(), other.dir.Close()); err != nil {
+		t.Error(err)
 	}
 	if now := testlog.Must(os.ReadFile(s.dir.Public("checkpoint")))(t); string(now) != string(public) {
 		t.Error("the public checkpoint changed")
@@ -252,6 +291,84 @@ func TestPublisherRefusesFork(t *testing.T) {
 	if now := testlog.Must(os.ReadFile(other.dir.Public("checkpoint")))(t); string(now) != string(public) {
 		t.Error("a fork became public")
 	}
+}
+
+// TestStateLost: without Tessera's state, or with an older one, the log does
+// not go on, and nothing that is public changes.
+func TestStateLost(t *testing.T) {
+	key := testlog.Key(t, "ES256")
+	for name, lose := range map[string]func(t *testing.T, s *service, older string){
+		"all": func(t *testing.T, s *service, _ string) {
+			if err := os.RemoveAll(s.dir.Private("tessera")); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"its tree": func(t *testing.T, s *service, _ string) {
+			if err := os.Remove(s.dir.Private("tessera", ".state", "treeState")); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"the newest": func(t *testing.T, s *service, older string) {
+			for _, file := range []string{".state/treeState", "checkpoint"} {
+				data := testlog.Must(os.ReadFile(filepath.Join(older, file)))(t)
+				if err := os.WriteFile(s.dir.Private("tessera", file), data, 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newService(t)
+			for i := range 3 {
+				s.add(testlog.Statement(t, key, "asset", fmt.Append(nil, i)))
+			}
+			s.close()
+			older := t.TempDir()
+			if err := os.CopyFS(filepath.Join(older, ".state"), os.DirFS(s.dir.Private("tessera", ".state"))); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(older, "checkpoint"), testlog.Must(os.ReadFile(s.dir.Private("tessera", "checkpoint")))(t), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			s.open()
+			for i := range 3 {
+				s.add(testlog.Statement(t, key, "asset", fmt.Append(nil, "later", i)))
+			}
+			s.close()
+			before := files(t, s.dir.Public())
+			lose(t, s, older)
+			for range 2 { // what the first try leaves is no help to the second
+				if err := s.tryOpen(); !errors.Is(err, storage.ErrFork) {
+					t.Fatalf("the log was opened: %v", err)
+				}
+				if err := errors.Join(s.index.Close(), s.dir.Close()); err != nil {
+					t.Error(err)
+				}
+			}
+			if after := files(t, s.dir.Public()); !maps.Equal(before, after) {
+				t.Error("public files changed")
+			}
+			s.log = nil
+		})
+	}
+}
+
+// files are the contents of a directory by name.
+func files(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	err := fs.WalkDir(os.DirFS(dir), ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(filepath.Join(dir, path))
+		all[path] = string(data)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
 }
 
 func TestPushback(t *testing.T) {

@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"github.com/transparency-dev/tessera"
 	"github.com/transparency-dev/tessera/storage/posix"
@@ -64,6 +66,38 @@ func (p posixDriver) open(ctx context.Context) (tessera.Driver, error) {
 	}
 	return posix.New(ctx, posix.Config{Path: work})
 }
+
+// wholeBatch makes an appender that stores the first n entries it is given in
+// one piece. Its queue is flushed by the n-th entry and by nothing else: it
+// never grows old. It makes no checkpoints; the log's own appender, on the
+// same storage, sees the larger tree and does. It ends with the context.
+func (p posixDriver) wholeBatch(ctx context.Context, td tessera.Driver, n uint) (tessera.AddFn, error) {
+	maker, ok := td.(interface {
+		Appender(context.Context, *tessera.AppendOptions) (*tessera.Appender, tessera.LogReader, error)
+	})
+	if !ok {
+		return nil, fmt.Errorf("driver %T makes no appenders", td)
+	}
+	if err := p.writable(); err != nil {
+		return nil, err
+	}
+	appender, _, err := maker.Appender(ctx, tessera.NewAppendOptions().
+		WithCheckpointSigner(noSigner{}).WithCheckpointInterval(never).WithCheckpointRepublishInterval(0).
+		WithGarbageCollectionInterval(0).WithBatching(n, never))
+	if err != nil {
+		return nil, err
+	}
+	return appender.Add, nil
+}
+
+const never = time.Duration(math.MaxInt64)
+
+// noSigner is for an appender that has nothing to sign.
+type noSigner struct{}
+
+func (noSigner) Name() string                { return "none" }
+func (noSigner) KeyHash() uint32             { return 0 }
+func (noSigner) Sign([]byte) ([]byte, error) { return nil, errors.New("this appender signs nothing") }
 
 // writable says why the driver could not store an entry now. The driver's own
 // way to say it is a panic, when it cannot open its lock file.

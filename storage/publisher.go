@@ -56,6 +56,50 @@ func newPublisher(ctx context.Context, driver posixDriver, o Options) (*publishe
 	return p, nil
 }
 
+// ErrFork says that what is stored is not what the public checkpoint commits
+// to, or less.
+var ErrFork = errors.New("the stored log does not extend the public checkpoint; restore private/tessera as it was with this public/, or later")
+
+// resumes holds what is stored to the public checkpoint. A log that goes on
+// from less would write other entries into the files that the checkpoint
+// commits to, and would be a fork of itself for everybody who saw it.
+func (p *publisher) resumes(ctx context.Context, stored interface {
+	IntegratedSize(context.Context) (uint64, error)
+}) error {
+	public := p.current().Checkpoint
+	size, err := stored.IntegratedSize(ctx)
+	if err != nil {
+		return fmt.Errorf("integrated size: %w", err)
+	}
+	if size < public.Size {
+		return fmt.Errorf("%w: %d entries are stored and %d are public", ErrFork, size, public.Size)
+	}
+	raw, err := p.driver.integrated()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	cp, err := p.verifiers.Open(raw)
+	if err != nil {
+		return err
+	}
+	// A crash of the machine may have left an older checkpoint here than the
+	// public one, which is no fork: the next one tells.
+	if cp.Size < public.Size {
+		return nil
+	}
+	view, err := p.tree.At(ctx, cp)
+	if err != nil {
+		return err
+	}
+	if err := view.Consistency(ctx, public); err != nil {
+		return fmt.Errorf("%w: %w", ErrFork, err)
+	}
+	return nil
+}
+
 func (p *publisher) current() *tiles.View {
 	view, _, _ := p.state()
 	return view

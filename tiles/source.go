@@ -23,6 +23,10 @@ const (
 	maxFileSize       = 256 * (2 + 1<<16) // the largest possible entry bundle
 )
 
+// ErrStatus is wrapped when a server answers neither with a file nor that it
+// has none.
+var ErrStatus = errors.New("status")
+
 // Source reads the files of a log. Get gives the whole file at a path such as
 // "tile/0/000"; for one that is not there the error wraps [fs.ErrNotExist].
 // It is safe for concurrent use.
@@ -80,7 +84,7 @@ func (s *httpSource) Get(ctx context.Context, path string) ([]byte, error) {
 	case http.StatusNotFound, http.StatusGone:
 		return nil, fmt.Errorf("get %s: %w", u, fs.ErrNotExist)
 	default:
-		return nil, fmt.Errorf("get %s: status %s", u, resp.Status)
+		return nil, fmt.Errorf("get %s: %w %s", u, ErrStatus, resp.Status)
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxFileSize+1))
 	if err != nil {

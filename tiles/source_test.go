@@ -183,6 +183,9 @@ func TestHTTPSourceErrors(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), c.piece) || errors.Is(err, fs.ErrNotExist) != c.missing {
 				t.Errorf("got %v", err)
 			}
+			if errors.Is(err, tiles.ErrStatus) != (path == "broken" || path == "busy") {
+				t.Errorf("got %v", err)
+			}
 		})
 	}
 	server.Close()

@@ -107,6 +107,9 @@ func (a *app) runAudit(ctx context.Context, location string, f auditFlags) error
 		p.done()
 		violations++
 		a.printViolation(v)
+		if v.Proof != nil {
+			a.keepProof(v.Proof)
+		}
 	}
 	o.Progress = func(done, size uint64) {
 		p.show(func() string { return fmt.Sprintf("audited %d of %d entries, %d violations", done, size, violations) })

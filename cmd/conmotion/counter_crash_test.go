@@ -25,10 +25,10 @@ import (
 type killPoint string
 
 const (
-	never    killPoint = ""
-	signed   killPoint = "signed and not sent"
-	stored   killPoint = "in the log, and no receipt"
-	answered killPoint = "a receipt, and nothing printed"
+	killNever    killPoint = ""
+	killSigned   killPoint = "signed and not sent"
+	killStored   killPoint = "in the log, and no receipt"
+	killAnswered killPoint = "a receipt, and nothing printed"
 )
 
 // stopper is a service that stops at a point of a registration.
@@ -41,7 +41,7 @@ type stopper struct {
 func newStopper(t *testing.T, service string) (*stopper, string) {
 	t.Helper()
 	s := &stopper{Handler: httputil.NewSingleHostReverseProxy(testlog.Must(url.Parse(service))(t)), reached: make(chan struct{})}
-	s.at.Store(never)
+	s.at.Store(killNever)
 	server := httptest.NewServer(s)
 	t.Cleanup(server.Close)
 	return s, server.URL
@@ -50,20 +50,20 @@ func newStopper(t *testing.T, service string) (*stopper, string) {
 // ServeHTTP implements [http.Handler].
 func (s *stopper) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	at := s.at.Load().(killPoint)
-	if at == never || r.Method != http.MethodPost || r.URL.Path != "/entries" {
+	if at == killNever || r.Method != http.MethodPost || r.URL.Path != "/entries" {
 		s.Handler.ServeHTTP(w, r)
 		return
 	}
 	switch at {
-	case signed: // that the client went away is seen only when its request has been read
+	case killSigned: // that the client went away is seen only when its request has been read
 		_, _ = io.Copy(io.Discard, r.Body)
-	case stored:
+	case killStored:
 		s.Handler.ServeHTTP(httptest.NewRecorder(), r.WithContext(context.WithoutCancel(r.Context())))
-	case answered:
+	case killAnswered:
 		s.Handler.ServeHTTP(w, r)
 	}
 	s.reached <- struct{}{}
-	if at != answered {
+	if at != killAnswered {
 		<-r.Context().Done()
 	}
 }
@@ -110,7 +110,7 @@ func killTool(t *testing.T, s *stopper, at killPoint, home string, args ...strin
 	}
 	cmd.Stdout = w
 	s.at.Store(at)
-	defer s.at.Store(never)
+	defer s.at.Store(killNever)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +158,7 @@ func TestKilledAttestation(t *testing.T) {
 			completeTool(t, home, "submit", "--log", other, record)
 			entry := other + "/entries/2"
 			n := 0
-			for _, at := range []killPoint{signed, stored, answered} {
+			for _, at := range []killPoint{killSigned, killStored, killAnswered} {
 				for _, args := range [][]string{
 					{"ack", entry, "--asset", "vm " + string(at)},
 					{"endorse", entry, "--scope", "existence", "--for", "24h", "--reason", string(at)},
@@ -177,7 +177,7 @@ func TestKilledAttestation(t *testing.T) {
 					}
 					// A chain that went on without it takes it no more: it is signed again.
 					result := "resumed "
-					if at == signed && args[0] == "ack" && strings.Contains(policy, "chain") {
+					if at == killSigned && args[0] == "ack" && strings.Contains(policy, "chain") {
 						result = "registered "
 					}
 					if out := completeTool(t, home, args...); !strings.HasPrefix(out, result) {
@@ -217,7 +217,7 @@ func TestKilledBetweenLogs(t *testing.T) {
 	}
 	stop, second := newStopper(t, urls[1])
 	completeTool(t, home, "keygen", "--out", key)
-	for _, at := range []killPoint{signed, stored, answered} {
+	for _, at := range []killPoint{killSigned, killStored, killAnswered} {
 		out, in := filepath.Join(work, string(at)+".t.cose"), filepath.Join(work, string(at)+".cose")
 		completeTool(t, home, "sign", "--key", key, "--sub", string(at), "--type", scitt.TypeEndorsement, "--out", in, key)
 		args := []string{"submit", "--log", urls[0], "--also", second, "--out", out, in}

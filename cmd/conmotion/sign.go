@@ -16,6 +16,7 @@ type signFlags struct {
 	scitt.SignOptions
 	key, chain, iat, out string
 	store                storeFlags
+	link                 chainFlags
 }
 
 func (a *app) sign() *cobra.Command {
@@ -32,6 +33,10 @@ the statement carries a certificate chain, the signer's certificate first, in
 place of the key identifier. Its certificates are judged at the time that the
 statement was signed, so --iat cannot be "none" then.
 
+A chain makes a gap in an issuer's statements visible: each one names the one
+before it by its hash. --chain begins a chain, --after continues the one that
+another statement is part of. A log's policy can require it.
+
 PAYLOAD is a file, or "-" for standard input.`,
 		Example: `  conmotion sign --key issuer.pem --sub my-asset --content-type text/plain --out s.cose notes.txt
 
@@ -40,6 +45,10 @@ PAYLOAD is a file, or "-" for standard input.`,
 
   # and store the file where the statement says that it is
   conmotion sign --key issuer.pem --sub image --hash --store https://transparency.example --out s.cose image.iso
+
+  # the first two of a chain
+  conmotion sign --key issuer.pem --sub inventory --chain inventory --out 0.cose monday.json
+  conmotion sign --key issuer.pem --sub inventory --after 0.cose --out 1.cose tuesday.json
 
   # with a certificate chain
   conmotion sign --key signer.pem --x5chain chain.pem --iss https://vendor.example --sub image --out s.cose image.iso`,
@@ -56,6 +65,8 @@ PAYLOAD is a file, or "-" for standard input.`,
 	fl.StringVar(&f.Location, "location", "", "URL where the payload can be found; with --hash (default: where --store stores it)")
 	f.store.add(cmd, "store", "URL of a service that is to store the payload; with --hash")
 	fl.StringVar(&f.chain, "x5chain", "", "PEM file with the signer's certificate and those above it")
+	fl.StringVar(&f.link.name, "chain", "", "name of the chain that the statement begins")
+	fl.StringVar(&f.link.after, "after", "", "file with the issuer's statement before this one in its chain")
 	fl.StringVar(&f.iat, "iat", "now", `time of signing: "now", a time such as 2026-07-01T12:00:00Z, or "none"`)
 	fl.StringVar(&f.out, "out", "", `file for the statement, or "-"`)
 	require(cmd, "key", "sub", "out")
@@ -90,6 +101,9 @@ func (a *app) runSign(ctx context.Context, f signFlags, path string) error {
 		if f.X5Chain, err = scitt.ParseCertificates(pem); err != nil {
 			return usage(fmt.Errorf("--x5chain %s: %w", f.chain, err))
 		}
+	}
+	if f.Chain, err = a.link(f.link, f.Issuer, key.Public()); err != nil {
+		return err
 	}
 	var payload []byte
 	var stored string

@@ -5,11 +5,13 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/conmotion/conmotion/client"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/tiles"
 )
 
 // verifyFlags are the flags of verify.
@@ -26,8 +28,11 @@ type verifyFlags struct {
 func (a *app) verify() *cobra.Command {
 	var f verifyFlags
 	cmd := &cobra.Command{
-		Use: "verify [--log URL | --static URL-or-DIR | --keys FILE]... [--quorum N] TRANSPARENT", Short: "Verify a Transparent Statement",
-		Long: `Verify a Transparent Statement: the issuer's signature, and that each receipt
+		Use: "verify [--log URL | --static URL-or-DIR | --keys FILE]... [--quorum N] TRANSPARENT | verify DIR", Short: "Verify a Transparent Statement, or an export",
+		Long: `Verify a Transparent Statement, an export, or a proof that a log signed two
+histories.
+
+Of a Transparent Statement: the issuer's signature, and that each receipt
 proves that the statement is in a log. It says what was checked, what was not,
 and why something failed. The exit code is 0 only when the signature and at
 least one receipt verify and nothing failed.
@@ -45,9 +50,9 @@ logs are nothing. A log that is out of reach, or has no receipt here, does not
 vouch. A receipt that names a key of one of the logs and does not verify fails
 the whole, as it does without --quorum.
 
-The issuer's key is the one in its did:jwk. For other issuers give --issuer-key,
-or --roots for a statement with x5chain: its certificates are judged at the time
-that the statement was signed.
+The issuer's key is the one in its did:jwk or did:key. For other issuers give
+--issuer-key, or --roots for a statement with x5chain: its certificates are
+judged at the time that the statement was signed, and held to the issuer's name.
 
 Logs differ in what they hash for a statement: this project's log the statement
 itself (entry), some others its SHA-256 (digest). Both are tried unless --leaf
@@ -59,7 +64,8 @@ with --artifacts from an artifact storage, and with --fetch from the URL that
 the statement gives. --fetch is off unless asked for: the issuer chooses that
 URL, so that it learns who verifies, and when, and can have this machine send a
 GET request to any address that it reaches. It is sent only when the issuer's
-signature verifies, without a token, and no more than 5 GiB are read.`,
+signature verifies, without a token, and no more than 5 GiB are read.
+` + exportVerifyHelp + equivocationHelp,
 		Example: `  conmotion verify --log http://127.0.0.1:8080 --payload README.md transparent.cose
 
   # offline, with saved keys
@@ -73,7 +79,11 @@ signature verifies, without a token, and no more than 5 GiB are read.`,
   conmotion verify --log https://transparency.example --artifacts https://transparency.example transparent.cose
 
   # a statement and its receipt in two files, made by another service
-  conmotion verify --keys log-key.pub --issuer-key issuer-key.pub --leaf digest --receipt receipt.cose statement.cose`,
+  conmotion verify --keys log-key.pub --issuer-key issuer-key.pub --leaf digest --receipt receipt.cose statement.cose
+
+  # an export, offline; and did the log with this key sign two histories?
+  conmotion verify --vkey "$VKEY" mirror
+  conmotion verify --vkey "$VKEY" equivocation.json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := f.chooseLogs(cmd.Flags().Changed("quorum")); err != nil {
@@ -136,10 +146,16 @@ type verification struct {
 }
 
 func (a *app) runVerify(ctx context.Context, f verifyFlags, path string) error {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return a.verifyDir(ctx, f, path)
+	}
 	v := &verification{app: a, verifyFlags: f, report: verifyReport{Checks: []finding{}}}
 	data, err := a.readInput(path)
 	if err != nil {
 		return err
+	}
+	if tiles.IsEquivocation(data) {
+		return a.verifyEquivocation(ctx, f, path, data)
 	}
 	verdict, err := v.run(ctx, data)
 	if err != nil {
@@ -194,6 +210,12 @@ func (v *verification) run(ctx context.Context, data []byte) (verdict, err error
 	if len(receipts) > len(st.Receipts) {
 		data = scitt.AttachReceipts(st, receipts...)
 	}
+	if verifier.IssuerKey == nil {
+		if verifier.IssuerKey, verdict = didKey(st); verdict != nil {
+			v.found("signature", resultBad, "%v", verdict)
+			return verdict, nil
+		}
+	}
 	var out *scitt.Verification
 	if voters != nil {
 		out, verdict = voters.verify(verifier, data, receipts)
@@ -206,6 +228,7 @@ func (v *verification) run(ctx context.Context, data []byte) (verdict, err error
 	}
 	v.describe(st)
 	v.signature(out)
+	v.issuer(out)
 	v.chain(out)
 	if err := v.content(ctx, out); err != nil {
 		return nil, err
@@ -307,6 +330,9 @@ func (v *verification) signature(out *scitt.Verification) {
 			"did:jwk": "the key in the issuer's did:jwk",
 			"x5chain": "the first certificate of x5chain, which leads to a root in --roots and was valid at iat",
 		}[out.KeySource]
+		if out.KeySource == "given" && v.issuerKey == "" {
+			source = "the key in the issuer's did:key"
+		}
 		v.found("signature", resultOK, "%s, with %s", alg, source)
 	case out.KeySource == "":
 		v.found("signature", resultNotChecked, "%v", out.SignatureErr)
@@ -392,31 +418,4 @@ func (v *verification) receipt(n int, r scitt.ReceiptVerification, st *scitt.Sta
 	default:
 		v.found(name, resultBad, "%v", r.Err)
 	}
-}
-
-func (v *verification) print() error {
-	r := &v.report
-	if v.json {
-		return v.printJSON(r)
-	}
-	if r.EntryID != "" {
-		rows := [][]string{{"entry id", r.EntryID}, {"issuer", r.Issuer}, {"subject", r.Subject}, {"signed", r.Signed}}
-		if err := v.printRows(rows); err != nil {
-			return err
-		}
-		fmt.Fprintln(v.stdout)
-	}
-	var rows [][]string
-	for _, c := range r.Checks {
-		rows = append(rows, []string{c.Result, c.Check, c.Detail})
-	}
-	result := "verified"
-	if !r.Verified {
-		result = "NOT VERIFIED"
-	}
-	if err := v.printRows(rows); err != nil {
-		return err
-	}
-	_, err := fmt.Fprintf(v.stdout, "\n%s\n", result)
-	return err
 }

@@ -41,15 +41,21 @@ type Keys struct {
 // NewKeys makes the keys of a log.
 func NewKeys(t testing.TB) *Keys {
 	t.Helper()
+	return NewKeysOf(t, Origin)
+}
+
+// NewKeysOf makes the keys of a log with another origin.
+func NewKeysOf(t testing.TB, origin string) *Keys {
+	t.Helper()
 	k := &Keys{Receipt: Key(t, "ES256")}
 	ed, ok := Key(t, "EdDSA").(ed25519.PrivateKey)
 	if !ok {
 		t.Fatal("not an Ed25519 key")
 	}
-	vkey := Must(note.NewEd25519VerifierKey(Origin, ed.Public().(ed25519.PublicKey)))(t)
+	vkey := Must(note.NewEd25519VerifierKey(origin, ed.Public().(ed25519.PublicKey)))(t)
 	hash := strings.SplitN(vkey, "+", 3)[1]
-	k.Note = Must(note.NewSigner("PRIVATE+KEY+" + Origin + "+" + hash + "+" + base64.StdEncoding.EncodeToString(append([]byte{1}, ed.Seed()...))))(t)
-	k.VKeys = []string{vkey, Must(scitt.TreeVKey(Origin, k.Receipt.Public()))(t)}
+	k.Note = Must(note.NewSigner("PRIVATE+KEY+" + origin + "+" + hash + "+" + base64.StdEncoding.EncodeToString(append([]byte{1}, ed.Seed()...))))(t)
+	k.VKeys = []string{vkey, Must(scitt.TreeVKey(origin, k.Receipt.Public()))(t)}
 	k.Verifiers = Must(scitt.NewCheckpointVerifiers(k.VKeys))(t)
 	k.NewTree(t)
 	return k
@@ -60,7 +66,7 @@ func (k *Keys) NewTree(t testing.TB) {
 	t.Helper()
 	var mu sync.Mutex
 	n := 0
-	k.Tree = Must(scitt.NewTreeSigner(k.Receipt, Issuer, Origin, time.Now, func() { mu.Lock(); n++; mu.Unlock() }))(t)
+	k.Tree = Must(scitt.NewTreeSigner(k.Receipt, Issuer, k.Note.Name(), time.Now, func() { mu.Lock(); n++; mu.Unlock() }))(t)
 	k.Signatures = func() int { mu.Lock(); defer mu.Unlock(); return n }
 }
 

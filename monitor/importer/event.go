@@ -84,6 +84,10 @@ type asset struct {
 
 func (a *asset) uid() string { return a.resource["uid"].(string) }
 
+// The configurations that are the asset's own (docs/monitoring.md). Others are told
+// apart from it, and from each other, by unmapped.conmotion.configuration.uid.
+const ownAWS, ownGCP = "configuration", "resource"
+
 // event builds a 5023. config names the configuration and is empty for an inventory event; resource is resources[0].
 func (a *asset) event(kind, action, config string, resource, unmapped object) draft {
 	uid := a.uid()
@@ -99,6 +103,9 @@ func (a *asset) event(kind, action, config string, resource, unmapped object) dr
 			unmapped = object{}
 		}
 		unmapped["configuration_uid"] = d.configID
+		if config != ownAWS && config != ownGCP {
+			unmapped["conmotion"] = object{"configuration": object{"uid": d.configID}}
+		}
 	}
 	metadata := object{
 		"version":    "1.5.0",

@@ -10,7 +10,8 @@
 // not, and has no attribute for the configuration itself, which 5023 has in resources[0].data. In both, resources[0].uid
 // is the asset. unmapped.configuration_uid, the asset's uid with "#" and the configuration's name, tells an asset's
 // configurations apart: AWS Config has one ("configuration"), Cloud Asset Inventory several ("resource", "iamPolicy",
-// ...). Of a deleted asset the configurations go first, then the asset.
+// ...). For package monitor the first of these is the asset's own configuration, and the others are named by
+// unmapped.conmotion.configuration.uid. Of a deleted asset the configurations go first, then the asset.
 //
 // The action is create only where the source says so. A source that states an asset as it is (a snapshot, an export, a
 // scan) gives modify, also where it is the first that anybody hears of the asset. activity_id is 1 (Log) for AWS Config

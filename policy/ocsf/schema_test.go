@@ -223,6 +223,7 @@ const small = `{
       "mark_id": {"type": "integer_t", "sibling": "mark", "enum": {
         "1": {"caption": "One", "description": "x"}, "2": {"caption": "Two", "@deprecated": {"message": "no since"}}}},
       "mark": {"type": "string_t"},
+      "hue_ids": {"type": "integer_t", "is_array": true, "enum": {"1": {"caption": "Warm"}, "2": {"caption": "Cold", "@deprecated": {"message": "x", "since": "2.0.0"}}}},
       "star": {"type": "string_t", "requirement": "required", "profiles": ["night", "ext/day"]},
       "part": {"type": "object_t", "object_type": "ext/part", "requirement": "recommended"},
       "metadata": {"type": "object_t", "object_type": "metadata"}
@@ -254,6 +255,8 @@ func TestLoad(t *testing.T) {
 		{`{"class_uid":7001,"level":1,"step":4,"color":"blue","odd":"y"}`, []string{"E $.step attribute_value_exceeds_range", old}},
 		{`{"class_uid":7001,"level":1,"mark_id":2,"mark":"One"}`,
 			[]string{old, "W $.mark_id attribute_enum_value_deprecated", "W $.mark attribute_enum_sibling_incorrect"}},
+		{`{"class_uid":7001,"level":1,"color":"red","hue_ids":[1,2,3]}`,
+			[]string{"E $.hue_ids[2] attribute_enum_array_value_unknown", old, "W $.hue_ids[1] attribute_enum_array_value_deprecated"}},
 		{`{"class_uid":7001,"level":1,"color":"red","star":"x"}`, []string{"E $.star attribute_profile_missing", old}},
 		{`{"class_uid":7001,"level":1,"color":"red","metadata":{"profiles":["night"]}}`, []string{"E $.star attribute_required_missing", old}},
 		{`{"class_uid":7001,"level":1,"color":"red","star":"x","metadata":{"version":"2.1.0-dev","profiles":["ext/day"]}}`, []string{old}},

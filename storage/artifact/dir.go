@@ -198,19 +198,24 @@ func makeDir(dir string) error {
 	return syncDir(filepath.Dir(dir))
 }
 
-// fanOut makes the directory of an artifact. One that is there may still be
-// missing on the disk, so that the first use in this process always syncs.
-func (d *Dir) fanOut(dir string) error {
+// fanOut makes the directory of an artifact, and says which directories may
+// not have their entry in their parent on the disk yet: also of one that is
+// there, that is not known before its first use in this process.
+func (d *Dir) fanOut(dir string) (fresh []string, err error) {
 	for _, dir := range []string{filepath.Dir(dir), dir} {
 		if _, ok := d.durable.Load(dir); ok {
 			continue
 		}
-		if err := makeDir(dir); err != nil {
-			return err
+		err := os.Mkdir(dir, 0o700)
+		if errors.Is(err, fs.ErrNotExist) { // somebody removed the empty parent
+			err = makeDir(dir)
 		}
-		d.durable.Store(dir, true)
+		if err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, err
+		}
+		fresh = append(fresh, dir)
 	}
-	return nil
+	return fresh, nil
 }
 
 func syncDir(dir string) error {

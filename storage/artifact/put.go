@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // copyBuffer is what one upload holds in memory, in bytes.
@@ -91,15 +93,17 @@ func (d *Dir) compare(ctx context.Context, r io.Reader, want Want) (Info, bool, 
 	return info, false, nil
 }
 
-// link makes the artifact's directory durable, runs name, which gives the
-// artifact its name in it, and then makes the name durable.
+// link makes the artifact's directory, runs name, which gives the artifact its
+// name in it, and then makes directory and name durable.
 //
 // A crash before name leaves an empty directory. A crash after it leaves the
 // whole artifact, synced before, under its name; a loss of power may take the
-// name away again, but nobody was told yet that it is stored.
+// name away again, and its directories, but nobody was told yet that it is
+// stored.
 func (d *Dir) link(digest Digest, name func(path string) error) error {
 	path := d.path(digest)
-	if err := d.fanOut(filepath.Dir(path)); err != nil {
+	fresh, err := d.fanOut(filepath.Dir(path))
+	if err != nil {
 		return storageError(err)
 	}
 	if name != nil {
@@ -107,8 +111,17 @@ func (d *Dir) link(digest Digest, name func(path string) error) error {
 			return err
 		}
 	}
-	if err := syncDir(filepath.Dir(path)); err != nil {
+	// All at a time: a file system that keeps a journal commits it once for them.
+	var g errgroup.Group
+	g.Go(func() error { return syncDir(filepath.Dir(path)) })
+	for _, dir := range fresh {
+		g.Go(func() error { return syncDir(filepath.Dir(dir)) })
+	}
+	if err := g.Wait(); err != nil {
 		return storageError(err)
+	}
+	for _, dir := range fresh {
+		d.durable.Store(dir, true)
 	}
 	return nil
 }

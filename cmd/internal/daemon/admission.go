@@ -29,8 +29,11 @@ type admission struct {
 }
 
 // Admit implements [personality.Policy].
-func (a admission) Admit(ctx context.Context, s *scitt.Statement) error {
-	err := a.policy.Admit(s, facts{ctx, a.sources})
+func (a admission) Admit(ctx context.Context, s *scitt.Statement, pending personality.Heads) error {
+	err := a.policy.Admit(s, facts{ctx, a.sources, pending})
+	if errors.Is(err, policy.ErrPending) {
+		return fmt.Errorf("%w: %w", personality.ErrPending, err)
+	}
 	return unavailable(err)
 }
 
@@ -61,10 +64,14 @@ func unavailable(err error) error {
 type facts struct {
 	ctx context.Context
 	*sources
+	pending personality.Heads
 }
 
 // ChainHead implements [policy.Facts].
 func (f facts) ChainHead(issuer, name string) (*policy.Head, error) {
+	if head, ok := f.pending[personality.Chain{Issuer: issuer, Name: name}]; ok {
+		return &policy.Head{ID: head.ID, Seq: head.Seq, Pending: true}, nil
+	}
 	head, ok, err := f.index.ChainHead(f.ctx, issuer, name)
 	if err != nil || !ok {
 		return nil, err
@@ -100,7 +107,7 @@ func (f facts) Artifact(algorithm int64, digest []byte) (*policy.Artifact, error
 type awaiting struct{ *sources }
 
 // Admit implements [personality.Policy].
-func (awaiting) Admit(context.Context, *scitt.Statement) error {
+func (awaiting) Admit(context.Context, *scitt.Statement, personality.Heads) error {
 	return &scitt.Problem{Status: 400, Title: "Rejected",
 		Detail: "this log has no Registration Policy yet: its first statement must be one, of type " + scitt.TypePolicy}
 }

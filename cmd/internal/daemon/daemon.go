@@ -56,6 +56,7 @@ const closeTimeout = time.Minute
 type Daemon struct {
 	*personality.Service
 	Readiness *Readiness
+	Search    *SearchHealth // nil without Config.Search
 	// New says that the log was made just now.
 	New bool
 
@@ -81,6 +82,9 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 			err = errors.Join(err, d.Close())
 		}
 	}()
+	if _, err := os.Stat(dir.Private(foreignFile)); err == nil {
+		return d, fmt.Errorf("the directory %s is of a search over somebody else's log; use another --dir", c.Dir)
+	}
 	id, err := loadIdentity(dir, &c)
 	if err != nil {
 		return d, err
@@ -160,11 +164,18 @@ func (d *Daemon) openLog(ctx context.Context, c *Config, o storage.Options) (err
 	if err != nil || size == 0 {
 		return err
 	}
-	if behind := size - min(size, d.index.Next()); behind > 100_000 {
-		c.Logger.Info("the index reads the log", "entries", behind)
-	}
-	if err := d.index.Await(ctx, size); err != nil {
-		return fmt.Errorf("catch up with the log: %w", err)
+	for {
+		patience, cancel := context.WithTimeout(ctx, 5*time.Second)
+		err := d.index.Await(patience, size)
+		cancel()
+		if err == nil {
+			break
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("catch up with the log: %w", err)
+		}
+		// It may take long, and it may be in vain until the disk is in order.
+		c.Logger.Warn("not serving yet: the index reads the log", "read", d.index.Next(), "of", size, "err", d.index.Err())
 	}
 	if _, err := d.log.Await(ctx, size-1); err != nil {
 		return fmt.Errorf("publish what was stored: %w", err)

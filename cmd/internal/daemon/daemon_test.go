@@ -6,10 +6,13 @@ import (
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +20,7 @@ import (
 	"github.com/conmotion/conmotion/cmd/internal/daemon"
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/storage"
 )
 
 // service is a whole service on a directory of its own, behind HTTP.
@@ -205,17 +209,33 @@ func TestUnprotectedHeader(t *testing.T) {
 	}
 }
 
+// accepted sends statements until one is accepted and not published yet: when
+// the next checkpoint comes is not for the test to say.
+func (s *service) accepted(prefer ...string) (statement []byte, a, running answer) {
+	s.t.Helper()
+	key := testlog.Key(s.t, "ES256")
+	for i := range 20 {
+		statement = testlog.Statement(s.t, key, "asset", fmt.Append(nil, i))
+		if a = s.do(http.MethodPost, "/entries", statement, prefer...); a.StatusCode != http.StatusAccepted {
+			continue
+		}
+		if running = s.get(strings.TrimPrefix(a.Header.Get("Location"), s.Issuer)); running.StatusCode == http.StatusNoContent {
+			return statement, a, running
+		}
+	}
+	s.t.Fatalf("none of many statements was accepted and still running: %s, then %v", a.Status, running.Response)
+	return nil, a, running
+}
+
 func TestAsynchronous(t *testing.T) {
 	s := newService(t, func(c *daemon.Config) { c.CheckpointInterval = time.Second })
-	statement := testlog.Statement(t, testlog.Key(t, "ES256"), "asset", nil)
-	a := s.do(http.MethodPost, "/entries", statement, "Prefer", "respond-async")
+	statement, a, running := s.accepted("Prefer", "respond-async")
 	location := a.Header.Get("Location")
-	if a.StatusCode != http.StatusAccepted || len(a.body) != 0 || location == "" || a.Header.Get("Retry-After") == "" {
+	if len(a.body) != 0 || location == "" || a.Header.Get("Retry-After") == "" {
 		t.Fatalf("%s, body of %d bytes, Location %q, Retry-After %q", a.Status, len(a.body), location, a.Header.Get("Retry-After"))
 	}
 	path := strings.TrimPrefix(location, s.Issuer)
-	running := s.get(path)
-	if running.StatusCode != http.StatusNoContent || running.Header.Get("Cache-Control") != "no-store" || running.Header.Get("Retry-After") == "" {
+	if len(running.body) != 0 || running.Header.Get("Cache-Control") != "no-store" || running.Header.Get("Retry-After") == "" {
 		t.Errorf("while it runs: %s %v", running.Status, running.Header)
 	}
 	// The same statement, synchronously: the same URL, and the Receipt.
@@ -227,18 +247,12 @@ func TestAsynchronous(t *testing.T) {
 		t.Errorf("when it is done: %s", got.Status)
 	}
 	// The wait runs out.
-	short := s.do(http.MethodPost, "/entries", testlog.Statement(t, testlog.Key(t, "ES256"), "asset", nil), "Prefer", "wait=0")
-	if short.StatusCode != http.StatusAccepted {
-		t.Errorf("wait=0: %s", short.Status)
-	}
+	s.accepted("Prefer", "wait=0")
 }
 
 func TestWaitRunsOut(t *testing.T) {
 	s := newService(t, func(c *daemon.Config) { c.CheckpointInterval = time.Second; c.Wait = time.Millisecond })
-	a := s.do(http.MethodPost, "/entries", testlog.Statement(t, testlog.Key(t, "ES256"), "asset", nil))
-	if a.StatusCode != http.StatusAccepted {
-		t.Errorf("--wait 1ms: %s %v", a.Status, a.problem(t))
-	}
+	s.accepted()
 }
 
 // TestIssuerIsAnAddress: a service that listens everywhere does not guess the
@@ -296,4 +310,49 @@ func TestRestart(t *testing.T) {
 		}
 	}
 	s.start()
+}
+
+// TestLost: what a log cannot go on without is not made anew, and what is
+// there stays as it is.
+func TestLost(t *testing.T) {
+	for name, want := range map[string]string{
+		"service.json":             "put it back",
+		"receipt-key.pem":          "put it back",
+		"checkpoint-key.pem":       "put it back",
+		"tessera":                  storage.ErrFork.Error(),
+		"tessera/.state/treeState": storage.ErrFork.Error(),
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newService(t, nil)
+			statement := testlog.Statement(t, testlog.Key(t, "ES256"), "asset", nil)
+			s.register(statement)
+			before := s.get("/checkpoint").body
+			s.stop()
+			path := filepath.Join(s.config.Dir, "private", name)
+			if err := os.Rename(path, path+".kept"); err != nil {
+				t.Fatal(err)
+			}
+			s.config.DefaultIssuer = "http://another.example"
+			for range 2 {
+				_, err := daemon.Open(t.Context(), s.config, testlog.Must(daemon.NewTelemetry())(t))
+				if err == nil || !strings.Contains(err.Error(), want) {
+					t.Fatalf("got %v, want an error with %q", err, want)
+				}
+			}
+			if err := os.RemoveAll(path); err != nil { // what Tessera made
+				t.Fatal(err)
+			}
+			if err := os.Rename(path+".kept", path); err != nil {
+				t.Fatal(err)
+			}
+			s.start()
+			if now := s.get("/checkpoint").body; !bytes.Equal(now, before) {
+				t.Errorf("the checkpoint was %q and is %q", before, now)
+			}
+			s.register(testlog.Statement(t, testlog.Key(t, "ES256"), "asset", nil))
+			if got := s.size(); got != 4 {
+				t.Errorf("the log has %d entries", got)
+			}
+		})
+	}
 }

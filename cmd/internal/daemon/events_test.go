@@ -126,6 +126,7 @@ func FuzzGet(f *testing.F) {
 	for _, path := range []string{"entries/0", "entries/1/proof", "tile/0/000.p/2", "tile/entries/x001/000", "checkpoint", ".well-known/scitt-keys/x", "entries?from=1&limit=2", "..%2f..%2fprivate/lock"} {
 		f.Add(path, "gzip", "bytes=0-1")
 	}
+	f.Add(".well-known/transparency-configuration", `application/json;q=0.5, application/cbor, W/"x", *`, "")
 	h := s.Handler()
 	private := testlog.Must(os.ReadFile(filepath.Join(s.config.Dir, "private", "receipt-key.pem")))(f)
 	f.Fuzz(func(t *testing.T, path, accept, ranges string) {
@@ -133,7 +134,10 @@ func FuzzGet(f *testing.F) {
 		if err != nil {
 			return
 		}
-		req.Header["Accept-Encoding"], req.Header["Range"] = []string{accept}, []string{ranges}
+		for _, name := range []string{"Accept-Encoding", "Accept", "If-None-Match"} {
+			req.Header[name] = []string{accept}
+		}
+		req.Header["Range"] = []string{ranges}
 		req.RemoteAddr = "192.0.2.1:1"
 		w := httptest.NewRecorder()
 		h.ServeHTTP(w, req)

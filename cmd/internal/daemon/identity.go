@@ -17,6 +17,7 @@ import (
 
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage"
+	"github.com/conmotion/conmotion/tiles"
 )
 
 // identity is who the service is: fixed when the log is made, because
@@ -35,6 +36,9 @@ func loadIdentity(dir *storage.Dir, c *Config) (identity, error) {
 	path := dir.Private(identityFile)
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
+		if hasLog(dir) {
+			return identity{}, fmt.Errorf("identity: %s is gone, and there is a log already: put it back; its issuer and its origin are those in %s", path, dir.Public(tiles.ConfigurationPath))
+		}
 		return newIdentity(path, c)
 	}
 	if err != nil {
@@ -54,6 +58,13 @@ func loadIdentity(dir *storage.Dir, c *Config) (identity, error) {
 		return identity{}, fmt.Errorf("--bootstrap first-statement: the log in %s has its policy already", c.Dir)
 	}
 	return id, nil
+}
+
+// hasLog says whether the directory holds a log that was published. Whatever
+// that needs is made before it, and never again.
+func hasLog(dir *storage.Dir) bool {
+	_, err := os.Stat(dir.Public(tiles.CheckpointPath))
+	return err == nil
 }
 
 // newIdentity settles who the service is. A crash before the file is there
@@ -108,10 +119,10 @@ type keys struct {
 // loadKeys reads the private keys, or makes them. A crash in between leaves
 // one of the two; the next start makes the other.
 func loadKeys(dir *storage.Dir, origin string) (k keys, err error) {
-	if k.receipt, err = loadKey(dir.Private("receipt-key.pem"), "ES256"); err != nil {
+	if k.receipt, err = loadKey(dir, "receipt-key.pem", "ES256"); err != nil {
 		return k, err
 	}
-	checkpoint, err := loadKey(dir.Private("checkpoint-key.pem"), "EdDSA")
+	checkpoint, err := loadKey(dir, "checkpoint-key.pem", "EdDSA")
 	if err != nil {
 		return k, err
 	}
@@ -138,9 +149,13 @@ func loadKeys(dir *storage.Dir, origin string) (k keys, err error) {
 	return k, nil
 }
 
-func loadKey(path, algorithm string) (crypto.Signer, error) {
+func loadKey(dir *storage.Dir, name, algorithm string) (crypto.Signer, error) {
+	path := dir.Private(name)
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
+		if hasLog(dir) {
+			return nil, fmt.Errorf("key: %s is gone, and there is a log already, which another key cannot go on: put it back", path)
+		}
 		return makeKey(path, algorithm)
 	}
 	if err != nil {

@@ -19,8 +19,9 @@ type ManageResult struct {
 	Warnings []string        `json:"warnings,omitempty"`
 }
 
-// maxPolicy bounds a document in bytes; an entry does not hold more.
-const maxPolicy = scitt.MaxEntrySize
+// maxPolicy is how much of a document is read, in bytes: more than a policy
+// may have, so that one that is too long is called that.
+const maxPolicy = 2 * scitt.MaxEntrySize
 
 // ManageHandler is the out-of-band management interface: who reaches it has
 // been authenticated by how it is served, as root or the service's own user
@@ -66,7 +67,7 @@ func (d *Daemon) managed(warnings []policy.Warning) *ManageResult {
 // setPolicy signs a document as the service and registers it, as any other
 // policy is registered.
 func (d *Daemon) setPolicy(r *http.Request) (*ManageResult, error) {
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxPolicy+1))
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxPolicy))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", scitt.ErrMalformed, err)
 	}

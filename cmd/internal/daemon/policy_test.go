@@ -6,6 +6,7 @@ import (
 	"crypto"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -240,6 +241,14 @@ func TestManagement(t *testing.T) {
 	}
 	if resp, _ := set([]byte(`{"version":1,`)); resp.StatusCode != http.StatusBadRequest {
 		t.Errorf("broken JSON: %s", resp.Status)
+	}
+	for long, want := range map[int]string{70_000: "and 65536 are allowed", 200_000: "and 65536 are allowed", 65_300: "a log entry holds 65535"} {
+		resp := testlog.Must(http.Post(manage.URL+"/policy", "application/json", strings.NewReader(`{"version":1,"description":"`+strings.Repeat("x", long)+`"}`)))(t)
+		body := testlog.Must(io.ReadAll(resp.Body))(t)
+		resp.Body.Close()
+		if resp.StatusCode/100 != 4 || !strings.Contains(string(body), want) {
+			t.Errorf("a document of %d bytes: %s %q", long, resp.Status, body)
+		}
 	}
 	resp, result := set(document(t, one, admin, "", nil))
 	if resp.StatusCode != http.StatusOK || result.Index != 2 || result.EntryID != s.InForce().ID.String() {

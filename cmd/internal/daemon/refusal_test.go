@@ -12,6 +12,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -218,12 +220,41 @@ func TestRateLimit(t *testing.T) {
 	}
 }
 
+// TestBusy: when more statements come than can be stored, some are sent away
+// with the time after which they are welcome, and not logged.
+func TestBusy(t *testing.T) {
+	s := newService(t, func(c *daemon.Config) { c.Pushback, c.BatchMaxAge = 1, 200*time.Millisecond })
+	key := testlog.Key(t, "ES256")
+	var group sync.WaitGroup
+	var registered, busy atomic.Int64
+	for i := range 20 {
+		group.Go(func() {
+			a := s.do(http.MethodPost, "/entries", testlog.Statement(t, key, "asset", fmt.Append(nil, i)))
+			switch p := a.problem(t); {
+			case a.StatusCode == http.StatusCreated:
+				registered.Add(1)
+			case p != nil && p.Status == http.StatusServiceUnavailable && p.Title != "" && strings.Contains(p.Detail, "1 entries wait") && a.Header.Get("Retry-After") != "":
+				busy.Add(1)
+			default:
+				t.Errorf("%s %v, Retry-After %q", a.Status, p, a.Header.Get("Retry-After"))
+			}
+		})
+	}
+	group.Wait()
+	if registered.Load() == 0 || busy.Load() == 0 {
+		t.Errorf("%d registered, %d sent away", registered.Load(), busy.Load())
+	}
+	if got := s.size(); got != 2+uint64(registered.Load()) {
+		t.Errorf("the log has %d entries, %d were registered", got, registered.Load())
+	}
+}
+
 // TestSlowBody: a client that sends too slowly is told so and does not hold a
 // place for ever.
 func TestSlowBody(t *testing.T) {
 	s := newService(t, nil)
 	impatient := httptest.NewUnstartedServer(s.Handler())
-	impatient.Config.ReadTimeout = 100 * time.Millisecond
+	impatient.Config.ReadTimeout = 500 * time.Millisecond
 	impatient.Start()
 	defer impatient.Close()
 	conn := testlog.Must(net.Dial("tcp", impatient.Listener.Addr().String()))(t)

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/conmotion/conmotion/party"
+	"github.com/conmotion/conmotion/scitt"
+)
+
+type headFlags struct {
+	readFlags
+	log, issuer, chain, out string
+}
+
+func (a *app) head() *cobra.Command {
+	var f headFlags
+	cmd := &cobra.Command{
+		Use: "head --log LOCATION --issuer ISSUER [--chain NAME]", Short: "Show an issuer's newest record in a log",
+		Long: `Find the newest record or observation of an issuer in a log, or with --chain the
+head of that chain, such as inventory or configuration: the statement that the
+next one links to. It is proven to be in the log; the files of the log are enough.
+
+LOCATION is the URL of a service, or of any server that has the log's files, or a
+directory with them. ISSUER is the iss of the statements, or a file with the
+issuer's key, private or public, that stands for its did:jwk. Without such an
+entry the exit code is 1.
+` + homeHelp,
+		Example: `  conmotion head --log https://transparency.example --issuer issuer.pem --chain inventory
+  conmotion head --log conmotion-data/public --issuer did:jwk:eyJr... --out newest.cose`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.runHead(cmd.Context(), f) },
+	}
+	f.add(cmd)
+	fl := cmd.Flags()
+	fl.StringVar(&f.log, "log", "", "URL of the log, or directory with its files")
+	fl.StringVar(&f.issuer, "issuer", "", "the issuer, or a file with its key")
+	fl.StringVar(&f.chain, "chain", "", "name of a chain (default: the newest record or observation, in a chain or not)")
+	fl.StringVar(&f.out, "out", "", `file for the Transparent Statement, or "-"`)
+	require(cmd, "log", "issuer")
+	return cmd
+}
+
+// headInfo is what head prints.
+type headInfo struct {
+	Origin   string     `json:"origin"`
+	Size     uint64     `json:"size"` // of the log
+	Index    uint64     `json:"index"`
+	EntryID  string     `json:"entry_id"`
+	Issuer   string     `json:"issuer"`
+	Subject  string     `json:"subject"`
+	Type     string     `json:"type"`
+	IssuedAt int64      `json:"iat,omitempty"`
+	Chain    *headChain `json:"chain,omitempty"`
+	Receipt  []byte     `json:"receipt"`
+	Out      string     `json:"out,omitempty"`
+}
+
+type headChain struct {
+	Name string `json:"name"`
+	Seq  uint64 `json:"seq"`
+	Prev string `json:"prev,omitempty"` // entry id
+}
+
+func (a *app) runHead(ctx context.Context, f headFlags) error {
+	issuer, err := issuerOf(f.issuer)
+	if err != nil {
+		return err
+	}
+	l, err := a.openLog(ctx, f.log, f.readFlags)
+	if err != nil {
+		return err
+	}
+	p := a.progress()
+	defer p.done()
+	e, err := l.Newest(ctx, func(s *scitt.Statement) bool {
+		if s.Issuer != issuer {
+			return false
+		}
+		if f.chain != "" {
+			return s.Chain != nil && s.Chain.Name == f.chain
+		}
+		return s.Type == scitt.TypeRecord || s.Type == scitt.TypeObservation
+	}, func(done, size uint64) {
+		p.show(func() string { return fmt.Sprintf("searched %d of %d entries", done, size) })
+	})
+	p.done()
+	if errors.Is(err, party.ErrNoEntry) {
+		what := "record"
+		if f.chain != "" {
+			what = fmt.Sprintf("entry in the chain %q", f.chain)
+		}
+		return bad(fmt.Errorf("%s has no %s of %s among its %d entries", f.log, what, issuer, l.View.Checkpoint.Size))
+	}
+	if err != nil {
+		return partyError(err)
+	}
+	return a.printHead(ctx, f, l, e)
+}
+
+func (a *app) printHead(ctx context.Context, f headFlags, l *party.Log, e *party.Entry) error {
+	transparent, err := l.Transparent(ctx, e)
+	if err != nil {
+		return err
+	}
+	if f.out != "" {
+		if err := a.writeOutput(f.out, transparent); err != nil {
+			return err
+		}
+		if f.out == "-" {
+			return nil
+		}
+	}
+	t, err := scitt.DecodeStatement(transparent)
+	if err != nil {
+		return err
+	}
+	s, cp := e.Statement, l.View.Checkpoint
+	info := headInfo{Origin: cp.Origin, Size: cp.Size, Index: e.Index, EntryID: s.ID().String(), Issuer: s.Issuer,
+		Subject: s.Subject, Type: s.Type, IssuedAt: s.IssuedAt, Receipt: t.Receipts[0], Out: f.out}
+	chain := ""
+	if c := s.Chain; c != nil {
+		info.Chain = &headChain{c.Name, c.Seq, hex.EncodeToString(c.Prev)}
+		chain = fmt.Sprintf("%s, seq %d", c.Name, c.Seq)
+	}
+	if a.json {
+		return a.printJSON(info)
+	}
+	return a.printRows([][]string{
+		{"entry", fmt.Sprintf("%d of %d in %s", e.Index, cp.Size, cp.Origin)}, {"entry id", info.EntryID}, {"issuer", s.Issuer},
+		{"subject", s.Subject}, {"type", s.Type}, {"signed", timeOf(s.IssuedAt)}, {"chain", chain},
+		{"receipt", fmt.Sprintf("verified, for the checkpoint of %d entries", cp.Size)}, {"wrote", f.out},
+	})
+}
+
+// issuerOf reads a flag that is an issuer, or a file with the key that one is
+// named by.
+func issuerOf(value string) (string, error) {
+	data, err := readFileFlag("issuer", value)
+	if err != nil {
+		return value, nil // no file: the issuer itself
+	}
+	if key, err := scitt.ParsePrivateKey(data); err == nil {
+		return scitt.DIDJWK(key.Public())
+	}
+	key, err := scitt.ParsePublicKey(data)
+	if err != nil {
+		return "", usage(fmt.Errorf("--issuer %s: %w", value, err))
+	}
+	return scitt.DIDJWK(key)
+}

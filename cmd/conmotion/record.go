@@ -1,0 +1,249 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/conmotion/conmotion/monitor"
+	"github.com/conmotion/conmotion/monitor/importer"
+	"github.com/conmotion/conmotion/party"
+	"github.com/conmotion/conmotion/scitt"
+)
+
+// recordFlags are the flags of the commands that register events.
+type recordFlags struct {
+	readFlags
+	signerFlags
+	log, out, outDir  string
+	also              []string
+	inline, keepGoing bool
+}
+
+func (f *recordFlags) add(cmd *cobra.Command) {
+	f.readFlags.add(cmd)
+	f.signerFlags.add(cmd)
+	fl := cmd.Flags()
+	fl.StringVar(&f.log, "log", "", "URL of the Transparency Service")
+	fl.StringArrayVar(&f.also, "also", nil, "URL of a further service that gets the same statements; once for each")
+	fl.StringVar(&f.out, "out", "", `file for the Transparent Statement of a single event, or "-"`)
+	fl.StringVar(&f.outDir, "out-dir", "", "directory for the Transparent Statements of many, by entry id")
+	fl.BoolVar(&f.inline, "inline", false, "put the events into the statements, for everybody to read, in place of their hashes")
+	fl.BoolVar(&f.keepGoing, "keep-going", false, "go on behind events that are not valid or are refused")
+	require(cmd, "log")
+	cmd.MarkFlagsMutuallyExclusive("out", "out-dir")
+}
+
+const recordHelp = `
+Each event is checked against OCSF 1.5.0, gets its metadata.event_code, and is
+brought into one form (RFC 8785). It is stored in the service's artifact storage
+and its hash is signed, or with --inline the event itself. The statement is
+linked to the issuer's last one, registered, and its Receipt verified. With --also
+further services register the same statement, and it has the Receipts of all.
+
+An EVENT is a file with one event, an array of them or one on each line, or "-"
+for standard input. The action (create, modify, delete) stands before them, or in
+each event as metadata.event_code; a file of such a name is given as ./create.
+
+An event is recorded once: what the issuer has recorded in this log before is
+told as already recorded, however often and from wherever it comes. So a run that
+was interrupted can be started again. An event that is not valid, or is refused,
+ends the run with exit code 1, with all events before it registered and none
+behind it; with --keep-going the others are registered all the same, and each that
+is not is told with its line.
+` + homeHelp
+
+func (a *app) record() *cobra.Command {
+	return a.recordGroup(scitt.TypeRecord, "record", "Register inventory and configuration records",
+		"Register what happened to one's own infrastructure: the inventory of assets and\ntheir configuration, as OCSF events in the issuer's chain of records.")
+}
+
+func (a *app) observe() *cobra.Command {
+	return a.recordGroup(scitt.TypeObservation, "observe", "Register an auditor's own observations",
+		"Register what an auditor has observed by himself of somebody's infrastructure:\nthe same events as record takes, as observations that compare holds against the\nother's records.")
+}
+
+func (a *app) recordGroup(typ, name, short, long string) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: name, Short: short, Long: long + "\n" + recordHelp, Args: cobra.NoArgs,
+		Example: fmt.Sprintf(`  conmotion %[1]s inventory create --log https://transparency.example --key issuer.pem --out t.cose event.json
+  conmotion %[1]s config modify --log https://transparency.example --key issuer.pem --keep-going events.jsonl`, name),
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(a.recordKind(typ, name, "inventory", monitor.Inventory), a.recordKind(typ, name, "config", monitor.Configuration))
+	return cmd
+}
+
+func (a *app) recordKind(typ, parent, name string, kind monitor.Kind) *cobra.Command {
+	var f recordFlags
+	var upstream []string
+	cmd := &cobra.Command{
+		Use:   name + " [create|modify|delete] --log URL --key FILE EVENT...",
+		Short: fmt.Sprintf("Register %s events", kind),
+		Long:  fmt.Sprintf("Register OCSF events about the %s: docs/monitoring.md says which classes\nthere are and what of them counts.\n", kind) + recordHelp,
+		Example: fmt.Sprintf(`  conmotion %[1]s %[2]s create --log https://transparency.example --key issuer.pem --out t.cose event.json
+  conmotion %[1]s %[2]s --log https://transparency.example --also https://auditor.example --key issuer.pem --out-dir done events.jsonl
+  collector | conmotion %[1]s %[2]s modify --log https://transparency.example --key issuer.pem --inline -`, parent, name),
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var action monitor.Action
+			switch a := monitor.Action(args[0]); a {
+			case monitor.Create, monitor.Modify, monitor.Delete:
+				action, args = a, args[1:]
+			}
+			if len(args) == 0 {
+				return usage(fmt.Errorf(`which events? Give files, or "-" for standard input`))
+			}
+			if err := allThere(args); err != nil {
+				return err
+			}
+			refs, err := a.upstream(cmd.Context(), f.readFlags, upstream)
+			if err != nil {
+				return err
+			}
+			return a.runRecord(cmd.Context(), f, a.events(args, eventMaker{typ, kind, action, !f.inline, refs}))
+		},
+	}
+	f.add(cmd)
+	cmd.Flags().StringArrayVar(&upstream, "upstream", nil, "URL of an entry of another log that the events refer to, such as the provider's record of the asset; once for each")
+	return cmd
+}
+
+// eventMaker makes drafts of events.
+type eventMaker struct {
+	typ    string
+	kind   monitor.Kind
+	action monitor.Action // "" as the event says
+	hash   bool
+	refs   []monitor.EntryRef // of other logs, that are put into the events
+}
+
+// upstream finds the entries of other logs that events refer to.
+func (a *app) upstream(ctx context.Context, f readFlags, names []string) (refs []monitor.EntryRef, err error) {
+	f.vkeys = nil // they are those of --log
+	for _, name := range names {
+		l, e, err := a.findEntry(ctx, name, "", f)
+		if err != nil {
+			return nil, fmt.Errorf("--upstream: %w", err)
+		}
+		if err := l.VerifyStatement(e.Statement); err != nil {
+			return nil, bad(fmt.Errorf("--upstream %s: %w", name, err))
+		}
+		refs = append(refs, l.Ref(e))
+	}
+	return refs, nil
+}
+
+// draft makes the draft of an event that is a record.
+func (m eventMaker) draft(event []byte) (party.Draft, string, error) {
+	if len(m.refs) > 0 {
+		var err error
+		if event, err = monitor.WithUpstream(event, m.refs); err != nil {
+			return party.Draft{}, "", err
+		}
+	}
+	r, err := monitor.NewRecord(event, m.kind, m.action)
+	if err != nil {
+		return party.Draft{}, "", err
+	}
+	o := scitt.SignOptions{Type: m.typ, Subject: r.Event.Subject(), ContentType: monitor.ContentType, Hash: m.hash}
+	return party.Draft{Content: r.Payload, Options: o, Chain: string(m.kind)}, r.Event.Code(), nil
+}
+
+// candidate is an item of the input: an event that can be registered, or what
+// is wrong about it.
+type candidate struct {
+	file  string
+	line  int64 // where it begins, from 1; 0 when it is about the whole file
+	draft party.Draft
+	code  string // metadata.event_code, or "finding"
+	err   error
+}
+
+func (c candidate) where() string {
+	name := c.file
+	if name == "-" {
+		name = "standard input"
+	}
+	if c.line == 0 {
+		return name
+	}
+	return fmt.Sprintf("%s:%d", name, c.line)
+}
+
+// events are the events in files: each call of what it gives makes one.
+func (a *app) events(files []string, m eventMaker) iter.Seq[func() candidate] {
+	return func(yield func(func() candidate) bool) {
+		for _, file := range files {
+			ok := true
+			err := a.reading(file, func(in io.Reader) {
+				for raw, err := range importer.Split(in, importer.Options{}) {
+					if ok = yield(func() candidate {
+						c := candidate{file: file, line: raw.Position.Line, err: unplaced(err)}
+						if err == nil {
+							c.draft, c.code, c.err = m.draft(raw.JSON)
+						}
+						return c
+					}); !ok {
+						return
+					}
+				}
+			})
+			if err != nil && ok {
+				ok = yield(func() candidate { return candidate{file: file, err: err} })
+			}
+			if !ok {
+				return
+			}
+		}
+	}
+}
+
+// reading opens a file, or standard input for "-".
+func (a *app) reading(file string, f func(io.Reader)) error {
+	if file == "-" {
+		f(a.stdin)
+		return nil
+	}
+	in, err := os.Open(file)
+	if err != nil {
+		return usage(err)
+	}
+	defer in.Close()
+	f(in)
+	return nil
+}
+
+// unplaced is an error of reading events, without the place that stands before
+// it anyway. That a file cannot be read is nothing about the events.
+func unplaced(err error) error {
+	if p, ok := errors.AsType[*importer.Problem](err); ok {
+		return errors.New(p.Reason)
+	}
+	if _, ok := errors.AsType[*fs.PathError](err); ok {
+		return usage(err)
+	}
+	return err
+}
+
+// unreadable says whether an error ends a run whatever the flags say.
+func unreadable(err error) bool {
+	c, ok := errors.AsType[coded](err)
+	return ok && c.code == exitUsage
+}
+
+// allThere says of files that are not there before anything is done.
+func allThere(files []string) error {
+	for _, file := range files {
+		if _, err := os.Stat(file); err != nil && file != "-" {
+			return usage(err)
+		}
+	}
+	return nil
+}

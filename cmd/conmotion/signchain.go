@@ -1,0 +1,40 @@
+package main
+
+import (
+	"crypto"
+	"fmt"
+
+	"github.com/conmotion/conmotion/scitt"
+)
+
+// chainFlags say how a statement continues a chain of its issuer.
+type chainFlags struct{ name, after string }
+
+// link is the statement's place in its chain, or nil when it is in none.
+func (a *app) link(f chainFlags, issuer string, key crypto.PublicKey) (*scitt.ChainLink, error) {
+	if f.after == "" {
+		if f.name == "" {
+			return nil, nil
+		}
+		return &scitt.ChainLink{Name: f.name}, nil
+	}
+	before, err := a.readStatement(f.after)
+	if err != nil {
+		return nil, usage(fmt.Errorf("--after: %w", err))
+	}
+	if issuer == "" {
+		if issuer, err = scitt.DIDJWK(key); err != nil {
+			return nil, err
+		}
+	}
+	switch {
+	case before.Chain == nil:
+		return nil, usage(fmt.Errorf("--after %s: it is part of no chain; --chain NAME alone begins one", f.after))
+	case f.name != "" && f.name != before.Chain.Name:
+		return nil, usage(fmt.Errorf("--after %s: it is part of the chain %q, not %q", f.after, before.Chain.Name, f.name))
+	case before.Issuer != issuer:
+		return nil, usage(fmt.Errorf("--after %s: its issuer is %s, and every issuer has chains of its own", f.after, before.Issuer))
+	}
+	id := before.ID()
+	return &scitt.ChainLink{Name: before.Chain.Name, Seq: before.Chain.Seq + 1, Prev: id[:]}, nil
+}

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+
+	"github.com/conmotion/conmotion/party"
+	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/tiles"
+)
+
+const equivocationHelp = `
+A file of the format conmotion-equivocation/1 is a proof that a log's key signed
+two checkpoints that cannot both be true. Exit code 0 means that the proof is
+valid, so the log equivocated; 1 that the file proves nothing. Give the log's
+own key with --vkey: otherwise the key that the proof names is taken.`
+
+// equivocationReport is what verify says about a proof of equivocation.
+type equivocationReport struct {
+	Proven bool           `json:"equivocation_proven"`
+	Error  string         `json:"error,omitempty"` // why it is not
+	Origin string         `json:"origin,omitempty"`
+	VKey   string         `json:"vkey"`
+	Given  bool           `json:"vkey_given"` // the key is the user's own, and not the proof's
+	Older  *checkpointRow `json:"older,omitempty"`
+	Newer  *checkpointRow `json:"newer,omitempty"`
+}
+
+type checkpointRow struct {
+	Size uint64 `json:"size"`
+	Root string `json:"root"`
+	Note string `json:"note"`
+}
+
+// verifyEquivocation says whether a document proves that a log signed two
+// histories. That it does is the good outcome: the proof is valid.
+func (a *app) verifyEquivocation(ctx context.Context, f verifyFlags, path string, data []byte) error {
+	if f.keys != "" {
+		return usage(errors.New("--keys are receipt keys, which sign no sizes; give the log's verifier key with --vkey"))
+	}
+	e, err := tiles.ParseEquivocation(bytes.TrimSpace(data))
+	if err != nil {
+		return a.equivocationResult(path, &equivocationReport{}, err)
+	}
+	r := &equivocationReport{VKey: e.VKey}
+	var cv scitt.CheckpointVerifiers
+	switch location := f.static + f.log; { // of which one is given at most
+	case location != "":
+		log, err := a.openStatic(ctx, location, f.vkeys)
+		if err != nil {
+			return err
+		}
+		cv, r.VKey, r.Given = log.Verifiers, scitt.NoteVKey(log.vkeys), log.given
+	case len(f.vkeys) > 0:
+		if cv, err = scitt.NewCheckpointVerifiers(f.vkeys); err != nil {
+			return usage(fmt.Errorf("--vkey: %w", err))
+		}
+		r.VKey, r.Given = scitt.NoteVKey(f.vkeys), true
+	default:
+		if cv, err = scitt.NewCheckpointVerifiers([]string{e.VKey}); err != nil {
+			return a.equivocationResult(path, r, err)
+		}
+		a.notice("notice: the key is the one that the proof names. Compare it with the key of the log that you mean, or give that one with --vkey.")
+	}
+	older, newer, err := e.Verify(cv)
+	if err == nil {
+		row := func(cp *scitt.Checkpoint) *checkpointRow {
+			return &checkpointRow{cp.Size, hex.EncodeToString(cp.Root), string(cp.Raw)}
+		}
+		r.Proven, r.Origin, r.Older, r.Newer = true, older.Origin, row(older), row(newer)
+	}
+	return a.equivocationResult(path, r, err)
+}
+
+func (a *app) equivocationResult(path string, r *equivocationReport, err error) error {
+	if err != nil {
+		r.Error = err.Error()
+	}
+	if a.json {
+		if err := a.printJSON(r); err != nil {
+			return err
+		}
+	} else if r.Proven {
+		rows := [][]string{
+			{"log", r.Origin}, {"key", r.VKey},
+			{"one checkpoint", fmt.Sprintf("%d entries, root %s", r.Older.Size, r.Older.Root)},
+			{"another", fmt.Sprintf("%d entries, root %s", r.Newer.Size, r.Newer.Root)},
+			{"result", "THE LOG EQUIVOCATED. The proof is valid: this key signed both checkpoints, and they cannot both be true."},
+			{"", "The log can show different entries to different people. It is the log that is bad, not this file."},
+		}
+		if err := a.printRows(rows); err != nil {
+			return err
+		}
+	} else if _, err := fmt.Fprintf(a.stdout, "NO PROOF: this file does not show that the log did anything wrong\n"); err != nil {
+		return err
+	}
+	if err != nil {
+		return bad(fmt.Errorf("%s proves nothing about the log: %w", path, err))
+	}
+	return nil
+}
+
+// keepProof writes a proof that a command found into the directory that
+// remembers, where logs are not opened with it.
+func (a *app) keepProof(document []byte) {
+	o, err := a.partyOptions(readFlags{})
+	var file string
+	if err == nil {
+		file, err = keepProof(o.Home, document)
+	}
+	if err != nil {
+		a.notice("the proof that the log forked could not be kept: %v", err)
+		return
+	}
+	a.notice("the proof that the log forked, for anybody to verify, is %s", file)
+}
+
+func keepProof(home party.Home, document []byte) (string, error) {
+	e, err := tiles.ParseEquivocation(document)
+	if err != nil {
+		return "", err
+	}
+	return home.KeepProof(e)
+}

@@ -1,0 +1,192 @@
+package testlog
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/tiles"
+)
+
+// Files are the files of a log in memory, as a [tiles.Source] and over HTTP.
+// Its operator checks nothing and publishes what the test wants. It is safe
+// for concurrent use.
+type Files struct {
+	mu    sync.Mutex
+	files map[string][]byte
+	serve func(w http.ResponseWriter, r *http.Request) (done bool)
+}
+
+// Publish makes the files those of a log with these entries, signed with these
+// keys. Files that such a log has not stay, as on a real server.
+func (f *Files) Publish(t testing.TB, k *Keys, entries [][]byte) {
+	t.Helper()
+	files := map[string][]byte{}
+	root := writeTree(entries, func(path string, data []byte) { files[path] = data })
+	files[tiles.CheckpointPath] = k.Checkpoint(t, uint64(len(entries)), root)
+	files[tiles.KeysPath] = Must(k.KeySet(t).Marshal())(t)
+	c := scitt.Configuration{Issuer: Issuer, Origin: k.Note.Name(), CheckpointKeys: k.VKeys,
+		Policy: scitt.ConfigurationPolicy{Document: json.RawMessage("{}")}}
+	files[tiles.ConfigurationPath] = Must(c.Marshal())(t)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.files == nil {
+		f.files = map[string][]byte{}
+	}
+	maps.Copy(f.files, files)
+}
+
+// Checkpoint signs a checkpoint.
+func (k *Keys) Checkpoint(t testing.TB, size uint64, root []byte) []byte {
+	t.Helper()
+	body := fmt.Sprintf("%s\n%d\n%s\n", k.Note.Name(), size, base64.StdEncoding.EncodeToString(root))
+	return Must(note.Sign(&note.Note{Text: body}, k.Note, k.Tree))(t)
+}
+
+// Begin are the first entries of a log: its keys, and a policy by the service.
+func (k *Keys) Begin(t testing.TB, policy string) [][]byte {
+	t.Helper()
+	sign := func(o scitt.SignOptions, payload []byte) []byte {
+		return Must(scitt.SignStatement(k.Receipt, o, payload))(t)
+	}
+	return [][]byte{
+		sign(scitt.SignOptions{Type: scitt.TypeKeys, Subject: k.Note.Name() + "/keys", ContentType: "application/cose-key-set"}, Must(k.KeySet(t).Marshal())(t)),
+		sign(scitt.SignOptions{Type: scitt.TypePolicy, Subject: scitt.PolicySubject(k.Note.Name()), ContentType: "application/json"}, []byte(policy)),
+	}
+}
+
+// DIDJWK is the issuer of a key.
+func DIDJWK(t testing.TB, key crypto.Signer) string {
+	t.Helper()
+	return Must(scitt.DIDJWK(key.Public()))(t)
+}
+
+// Get implements [tiles.Source].
+func (f *Files) Get(ctx context.Context, path string) ([]byte, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if data, ok := f.files[path]; ok {
+		return data, ctx.Err()
+	}
+	return nil, fmt.Errorf("%s: %w", path, fs.ErrNotExist)
+}
+
+// Put replaces a file; nil removes it.
+func (f *Files) Put(path string, data []byte) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.files == nil {
+		f.files = map[string][]byte{}
+	}
+	if f.files[path] = data; data == nil {
+		delete(f.files, path)
+	}
+}
+
+// Clear removes all files.
+func (f *Files) Clear() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	clear(f.files)
+}
+
+// Serve has a function answer requests first; it says whether it did. Nil
+// takes it away.
+func (f *Files) Serve(serve func(w http.ResponseWriter, r *http.Request) bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.serve = serve
+}
+
+// ServeHTTP implements [http.Handler].
+func (f *Files) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	f.mu.Lock()
+	serve := f.serve
+	f.mu.Unlock()
+	if serve != nil && serve(w, r) {
+		return
+	}
+	data, err := f.Get(r.Context(), strings.TrimPrefix(r.URL.Path, "/"))
+	if err != nil {
+		http.NotFound(w, r)
+		return
+	}
+	_, _ = w.Write(data)
+}
+
+// WriteTo writes the files into a directory.
+func (f *Files) WriteTo(t testing.TB, dir string) {
+	t.Helper()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for path, data := range f.files {
+		path = filepath.Join(dir, filepath.FromSlash(path))
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// writeTree writes bundles and tiles, and gives the root.
+func writeTree(entries [][]byte, write func(path string, data []byte)) []byte {
+	var level [][]byte
+	for i, e := range entries {
+		level = append(level, scitt.LeafHash(e))
+		if n := i % tiles.Width; n == tiles.Width-1 || i == len(entries)-1 {
+			var bundle []byte
+			for _, e := range entries[i-n : i+1] {
+				bundle = append(binary.BigEndian.AppendUint16(bundle, uint16(len(e))), e...)
+			}
+			write(tiles.BundlePath(uint64(i/tiles.Width), n+1), bundle)
+		}
+	}
+	root := merkle(level)
+	for l := 0; len(level) > 0; l++ {
+		var above [][]byte
+		for i := 0; i < len(level); i += tiles.Width {
+			tile := level[i:min(i+tiles.Width, len(level))]
+			write(tiles.TilePath(l, uint64(i/tiles.Width), len(tile)), bytes.Join(tile, nil))
+			if len(tile) == tiles.Width {
+				above = append(above, merkle(tile))
+			}
+		}
+		level = above
+	}
+	return root
+}
+
+// merkle is the Merkle tree hash of RFC 9162 section 2.1.1.
+func merkle(leaves [][]byte) []byte {
+	switch len(leaves) {
+	case 0:
+		sum := sha256.Sum256(nil)
+		return sum[:]
+	case 1:
+		return leaves[0]
+	}
+	k := 1
+	for 2*k < len(leaves) {
+		k *= 2
+	}
+	sum := sha256.Sum256(bytes.Join([][]byte{{1}, merkle(leaves[:k]), merkle(leaves[k:])}, nil))
+	return sum[:]
+}

@@ -1,0 +1,351 @@
+package party_test
+
+import (
+	"errors"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/party"
+	"github.com/conmotion/conmotion/tiles"
+)
+
+// entries are n entries of a history that differs from entry "from" on.
+func entries(n, from int, history string) [][]byte {
+	out := make([][]byte, n)
+	for i := range out {
+		name := "common"
+		if i >= from {
+			name = history
+		}
+		out[i] = fmt.Appendf(nil, "%s %d", name, i)
+	}
+	return out
+}
+
+// place is a location with a log, and a participant who opens it.
+type place struct {
+	t        *testing.T
+	keys     *testlog.Keys
+	files    testlog.Files
+	url      string
+	o        party.Options
+	notices  []string
+	location string
+}
+
+func newPlace(t *testing.T) *place {
+	p := &place{t: t, keys: testlog.NewKeys(t)}
+	server := httptest.NewServer(&p.files)
+	t.Cleanup(server.Close)
+	p.url, p.location = server.URL, server.URL
+	p.o = party.Options{
+		Home:   party.Home(t.TempDir()),
+		Notice: func(format string, args ...any) { p.notices = append(p.notices, fmt.Sprintf(format, args...)) },
+		Now:    func() time.Time { return time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC) },
+	}
+	p.publish(3, "a")
+	return p
+}
+
+// publish shows n entries of a history; they have entry 0 in common.
+func (p *place) publish(n int, history string) {
+	p.files.Publish(p.t, p.keys, entries(n, 1, history))
+}
+
+func (p *place) open() (*party.Log, error) {
+	p.notices = nil
+	return party.Open(p.t.Context(), p.location, p.o)
+}
+
+func (p *place) opens(size uint64) *party.Log {
+	p.t.Helper()
+	l, err := p.open()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if l.View.Checkpoint.Size != size {
+		p.t.Fatalf("size %d, want %d", l.View.Checkpoint.Size, size)
+	}
+	return l
+}
+
+// refuses expects an error of a kind, with this text.
+func (p *place) refuses(kind error, text string) error {
+	p.t.Helper()
+	_, err := p.open()
+	if err == nil || kind != nil && !errors.Is(err, kind) || !strings.Contains(err.Error(), text) {
+		p.t.Fatalf("got %v, want %v: %s", err, kind, text)
+	}
+	return err
+}
+
+// noticed expects exactly these notices.
+func (p *place) noticed(pieces ...string) {
+	p.t.Helper()
+	if len(p.notices) != len(pieces) {
+		p.t.Fatalf("notices %q", p.notices)
+	}
+	for i, piece := range pieces {
+		if !strings.Contains(p.notices[i], piece) {
+			p.t.Errorf("notice %q, want %q", p.notices[i], piece)
+		}
+	}
+}
+
+func TestOpenFirstUse(t *testing.T) {
+	p := newPlace(t)
+	l := p.opens(3)
+	p.noticed("its keys are taken on first use")
+	if !slices.Equal(l.VKeys, p.keys.VKeys) || l.Configuration.Origin != testlog.Origin {
+		t.Errorf("%+v", l)
+	}
+	p.publish(300, "a")
+	p.opens(300)
+	p.noticed()
+	// Without a memory nothing is written and everybody is warned.
+	p.o.Home = ""
+	p.opens(300)
+	p.noticed("keys are read from the same place")
+	p.o.VKeys = p.keys.VKeys
+	p.opens(300)
+	p.noticed()
+	// Without a configuration keys must be known.
+	p.files.Put(tiles.ConfigurationPath, nil)
+	p.opens(300)
+	p.o.VKeys = nil
+	p.refuses(nil, "no keys for the log at")
+}
+
+func TestOpenKeysChanged(t *testing.T) {
+	p := newPlace(t)
+	p.opens(3)
+	old := p.keys
+	p.keys = testlog.NewKeys(t) // of the same name
+	p.publish(4, "a")
+	p.refuses(party.ErrKeysChanged, "showed others on 2026-07-01")
+	// The operator confirms them.
+	p.o.VKeys = p.keys.VKeys
+	p.opens(4)
+	p.o.VKeys = nil
+	p.opens(4)
+	// And a copy with the old keys is refused from now on.
+	p.keys = old
+	p.publish(5, "a")
+	p.refuses(party.ErrKeysChanged, "showed others")
+}
+
+func TestOpenOtherLog(t *testing.T) {
+	p := newPlace(t)
+	p.opens(3)
+	p.keys = testlog.NewKeysOf(t, "other.example")
+	p.publish(4, "a")
+	// Its configuration shows that other keys are here.
+	p.refuses(party.ErrKeysChanged, "")
+	p.o.VKeys = p.keys.VKeys
+	p.refuses(party.ErrOtherLog, `"transparency.example" on 2026-07-01 and is "other.example"`)
+	// Without a configuration its checkpoint tells.
+	p.o.VKeys = nil
+	p.files.Put(tiles.ConfigurationPath, nil)
+	p.refuses(party.ErrOtherLog, `its checkpoint is of "other.example"`)
+	// What is no checkpoint at all is no other log.
+	p.files.Put(tiles.CheckpointPath, []byte("<html>\nnothing here\n"))
+	if err := p.refuses(nil, "checkpoint does not verify"); errors.Is(err, party.ErrOtherLog) {
+		t.Error(err)
+	}
+}
+
+// proven expects a fork with its proof, in Home and valid.
+func (p *place) proven(older, newer uint64) {
+	p.t.Helper()
+	err := p.refuses(party.ErrForked, "the proof, for anybody to verify, is "+string(p.o.Home))
+	h, ok := errors.AsType[*party.HistoryError](err)
+	if !ok || h.Older.Size != older || h.Newer.Size != newer {
+		p.t.Fatalf("%v", err)
+	}
+	data, err := os.ReadFile(h.ProofFile)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	e, err := tiles.ParseEquivocation(data)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if _, _, err := e.Verify(p.keys.Verifiers); err != nil || e.VKey != p.keys.VKeys[0] {
+		p.t.Errorf("the proof: %v, key %q", err, e.VKey)
+	}
+}
+
+func TestOpenForks(t *testing.T) {
+	for name, c := range map[string]struct {
+		first, then  int
+		older, newer uint64
+		clear        bool
+	}{
+		"same size":                         {300, 300, 300, 300, false},
+		"same size, with the tiles gone":    {300, 300, 300, 300, true},
+		"larger":                            {300, 600, 300, 600, true},
+		"from a power of two":               {256, 600, 256, 600, true},
+		"smaller, with the older tree kept": {600, 300, 300, 600, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newPlace(t)
+			p.publish(c.first, "a")
+			p.opens(uint64(c.first))
+			if c.clear {
+				p.files.Clear()
+			}
+			p.publish(c.then, "b")
+			if c.first == c.then && c.clear {
+				p.files.Put(tiles.TilePath(0, 1, c.then-256), nil)
+			}
+			if c.first > c.then {
+				// The full tiles of the first history are still there.
+				var first testlog.Files
+				first.Publish(t, p.keys, entries(c.first, 1, "a"))
+				for _, path := range []string{tiles.TilePath(0, 0, 0), tiles.TilePath(0, 1, 0)} {
+					p.files.Put(path, testlog.Must(first.Get(t.Context(), path))(t))
+				}
+			}
+			p.proven(c.older, c.newer)
+			p.proven(c.older, c.newer) // it is not forgotten
+			// The first history is still good.
+			p.files.Clear()
+			p.publish(c.first+1, "a")
+			p.opens(uint64(c.first) + 1)
+		})
+	}
+}
+
+// TestOpenForksBack: when the files of both histories are there, a smaller
+// checkpoint that is not of the first one is a fork too.
+func TestOpenForksBack(t *testing.T) {
+	p := newPlace(t)
+	p.publish(200, "a")
+	p.opens(200)
+	p.publish(100, "b") // partial tiles of another width
+	p.proven(100, 200)
+}
+
+func TestOpenRolledBack(t *testing.T) {
+	p := newPlace(t)
+	p.publish(300, "a")
+	p.opens(300)
+	p.publish(200, "a")
+	err := p.refuses(party.ErrRolledBack, "300 entries with root")
+	if h, ok := errors.AsType[*party.HistoryError](err); !ok || h.Proof != nil || h.ProofFile != "" {
+		t.Errorf("%v", err)
+	}
+	// Without the larger tree's tiles nobody can tell more.
+	p.files.Clear()
+	p.publish(200, "b")
+	p.refuses(party.ErrRolledBack, "and now 200")
+	p.files.Clear()
+	p.publish(300, "a")
+	p.opens(300)
+}
+
+// TestOpenWrongTile: a wrong tile behind the root is not called a fork.
+func TestOpenWrongTile(t *testing.T) {
+	p := newPlace(t)
+	p.publish(300, "a")
+	p.opens(300)
+	p.publish(600, "a")
+	path := tiles.TilePath(0, 1, 0)
+	good := testlog.Must(p.files.Get(t.Context(), path))(t)
+	p.files.Put(path, make([]byte, len(good)))
+	if err := p.refuses(tiles.ErrCorrupt, "show neither"); errors.Is(err, party.ErrForked) {
+		t.Error(err)
+	}
+	p.files.Put(path, good)
+	p.opens(600)
+}
+
+// TestOpenMirror: what was seen at one place binds the others.
+func TestOpenMirror(t *testing.T) {
+	p := newPlace(t)
+	p.publish(300, "a")
+	p.opens(300)
+	mirror := t.TempDir()
+	var old testlog.Files
+	old.Publish(t, p.keys, entries(200, 1, "a"))
+	old.WriteTo(t, mirror)
+	p.location = mirror
+	p.opens(200)
+	p.noticed("is new here", "is behind: 200 entries, and 300 were seen elsewhere")
+	// It catches up, or shows another history.
+	old.Publish(t, p.keys, entries(310, 1, "a"))
+	old.WriteTo(t, mirror)
+	p.opens(310)
+	p.location = p.url
+	p.opens(300)
+	p.noticed("is behind")
+	p.files.Clear()
+	p.publish(320, "b")
+	p.proven(300, 320)
+	p.location = t.TempDir()
+	other := testlog.Files{}
+	other.Publish(t, p.keys, entries(320, 305, "a"))
+	other.WriteTo(t, p.location)
+	p.proven(310, 320)
+}
+
+func TestOpenDirectory(t *testing.T) {
+	p := newPlace(t)
+	service := t.TempDir()
+	public := filepath.Join(service, "public")
+	p.files.WriteTo(t, public)
+	p.location = service
+	p.refuses(nil, "did you mean "+public+"?")
+	t.Chdir(service)
+	p.location = "public"
+	p.opens(3)
+	p.noticed("is new here")
+	p.location = public
+	if l := p.opens(3); l.Location != public || party.IsURL(l.Location) {
+		t.Errorf("location %q", l.Location)
+	}
+	p.noticed() // known by whatever name
+	p.location = p.url
+	if l := p.opens(3); !party.IsURL(l.Location) {
+		t.Errorf("location %q", l.Location)
+	}
+	p.noticed("is new here")
+	p.location = filepath.Join(service, "nowhere")
+	p.refuses(os.ErrNotExist, "nowhere")
+}
+
+// TestOpenDamagedHome: a damaged memory is neither believed nor forgotten.
+func TestOpenDamagedHome(t *testing.T) {
+	for _, kind := range []string{"logs", "checkpoints"} {
+		p := newPlace(t)
+		p.opens(3)
+		files := testlog.Must(filepath.Glob(filepath.Join(string(p.o.Home), kind, "*")))(t)
+		if len(files) != 1 {
+			t.Fatalf("files %q", files)
+		}
+		good := testlog.Must(os.ReadFile(files[0]))(t)
+		for _, bad := range []string{"", "{}", "null", string(good[:len(good)/2]), strings.Replace(string(good), "\n3\n", "\n2\n", 1), strings.Replace(string(good), `\n3\n`, `\n2\n`, 1)} {
+			if bad == string(good) {
+				continue
+			}
+			if err := os.WriteFile(files[0], []byte(bad), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			p.refuses(nil, "is damaged")
+			if got := testlog.Must(os.ReadFile(files[0]))(t); string(got) != bad {
+				t.Errorf("%s was overwritten", kind)
+			}
+		}
+		if err := os.WriteFile(files[0], good, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		p.opens(3)
+	}
+}

@@ -1,0 +1,83 @@
+package party
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+
+	"github.com/conmotion/conmotion/monitor"
+	"github.com/conmotion/conmotion/scitt"
+)
+
+// registerMany registers statements in their order, up to the first that is
+// not registered, and gives the Receipts of those before it and an error about
+// it. Nothing of the answer is verified yet.
+func (w *Writer) registerMany(ctx context.Context, statements [][]byte) (receipts [][]byte, err error) {
+	done, err := w.client.RegisterAll(ctx, statements)
+	for _, r := range done {
+		receipts = append(receipts, r.Receipt)
+	}
+	return receipts, err
+}
+
+// MaxRun is how many statements are sent at a time, and maxRunBytes how large
+// they are all together. A log of this project takes 1000, and 4 MiB.
+const (
+	MaxRun      = 512
+	maxRunBytes = 3 << 20
+)
+
+// sendable is how many of the statements can be sent at a time.
+func sendable(statements [][]byte) int {
+	size := 0
+	for n, s := range statements {
+		if size += len(s); n > 0 && (n == MaxRun || size > maxRunBytes) {
+			return n
+		}
+	}
+	return len(statements)
+}
+
+// checkAll verifies Receipts of this log for statements that the writer
+// signed. Those of one checkpoint have one signature.
+func (w *Writer) checkAll(statements []*scitt.Statement, receipts [][]byte) ([]monitor.EntryRef, error) {
+	if len(receipts) > len(statements) {
+		return nil, fmt.Errorf("%w: the service gave %d receipts for %d statements", scitt.ErrProof, len(receipts), len(statements))
+	}
+	var refs []monitor.EntryRef
+	var good *scitt.Receipt // the last one
+	var goodRoot []byte
+	for i, data := range receipts {
+		r, root, err := w.rootOf(statements[i], data)
+		if err == nil && (good == nil || !r.SameSignature(good) || !bytes.Equal(root, goodRoot)) {
+			var key scitt.Key
+			if key, err = w.receipts.Find(r.KeyID); err == nil {
+				err = r.VerifyRoot(key.Public, root)
+			}
+		}
+		if err != nil {
+			return nil, fmt.Errorf("the service's receipt is not good: %w", err)
+		}
+		good, goodRoot = r, root
+		refs = append(refs, w.ref(place{r.Proofs[0].Index, statements[i].ID()}))
+	}
+	return refs, nil
+}
+
+// rootOf is a Receipt of this log and the root that it leads to.
+func (w *Writer) rootOf(s *scitt.Statement, receipt []byte) (*scitt.Receipt, []byte, error) {
+	r, err := scitt.ParseReceipt(receipt)
+	if err != nil {
+		return nil, nil, err
+	}
+	if origin := w.log.View.Checkpoint.Origin; r.Subject != origin {
+		return nil, nil, fmt.Errorf("%w: it is of the log %q and not of %q", scitt.ErrProof, r.Subject, origin)
+	}
+	root, err := r.Root(s.Entry())
+	return r, root, err
+}
+
+// ref names an entry of the writer's log.
+func (w *Writer) ref(p place) monitor.EntryRef {
+	return monitor.EntryRef{EntryID: p.ID.String(), Index: p.Index, Origin: w.log.View.Checkpoint.Origin}
+}

@@ -1,0 +1,45 @@
+package party
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// turn waits until no other command of this Home registers for the same
+// issuer in the log with this key. So two commands that record the same events
+// do not record them twice, whatever the log's policy allows. The lock goes with
+// the process, however it ends.
+func (h Home) turn(ctx context.Context, vkey, issuer string) (done func(), err error) {
+	if h == "" {
+		return func() {}, nil
+	}
+	path := filepath.Join(string(h), "locks", hashName(vkey+"\x00"+issuer))
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return nil, err
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	poll := time.NewTicker(20 * time.Millisecond)
+	defer poll.Stop()
+	for {
+		ok, err := tryLock(f)
+		if err != nil {
+			f.Close()
+			return nil, fmt.Errorf("lock %s: %w", path, err)
+		}
+		if ok {
+			return func() { f.Close() }, nil
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			f.Close()
+			return nil, fmt.Errorf("another command registers for this issuer: %w", context.Cause(ctx))
+		}
+	}
+}

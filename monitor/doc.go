@@ -7,7 +7,8 @@
 // The records of one issuer form chains ([Chain]). A [Replay] of the records
 // in a log's order is the inventory and the configuration that the log speaks
 // of. Acknowledgements and endorsements speak of entries of other logs
-// ([Acknowledgement], [Endorsement]). [Compare] holds what was reported
+// ([Acknowledgement], [Endorsement]); [Links] leads from an asset to them, and
+// [Requirements] are what a relying party asks for. [Compare] holds what was reported
 // against what was observed, and [Measure] makes a number of it that anybody
 // can compute again ([Recompute]).
 //

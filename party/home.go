@@ -21,6 +21,7 @@ import (
 //
 //	logs/HASH.json          keys and newest checkpoint of a log, by its location
 //	checkpoints/HASH        the newest checkpoint seen of a log anywhere, by its key
+//	attested/HASH/*.cose    see [Writer.Attest]
 //	proofs/HASH.json        that a log signed two histories, for anybody to verify
 //
 // Every file is replaced in one step: a crash leaves the old one or the new
@@ -174,4 +175,56 @@ func writeFile(path string, data []byte, dirMode, mode os.FileMode) (err error) 
 		return err
 	}
 	return os.Rename(f.Name(), path)
+}
+
+// KnownLog is where a log was seen, and the keys that were taken for it.
+type KnownLog struct {
+	Location string
+	VKeys    []string
+}
+
+// Known gives the places where the log with this origin was seen. Logs with
+// different keys that use one origin are an error: it cannot be said which
+// one is meant.
+func (h Home) Known(origin string) ([]KnownLog, error) {
+	if h == "" {
+		return nil, nil
+	}
+	files, err := filepath.Glob(filepath.Join(string(h), "logs", "*.json"))
+	if err != nil {
+		return nil, err
+	}
+	var found []KnownLog
+	for _, path := range files {
+		data, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("remembered logs: %w", err)
+		}
+		var k known
+		if err := json.Unmarshal(data, &k); err != nil {
+			return nil, fmt.Errorf("%s %w; remove it to trust its log anew", path, ErrDamaged)
+		}
+		if k.Origin != origin {
+			continue
+		}
+		if len(found) > 0 && !sameKeys(found[0].VKeys, k.VKeys) {
+			return nil, fmt.Errorf("the logs at %s and %s both call themselves %q, with different keys", found[0].Location, k.Location, origin)
+		}
+		found = append(found, KnownLog{k.Location, k.VKeys})
+	}
+	return found, nil
+}
+
+// ReceiptKeys are the keys for Receipts among a log's verifier keys.
+func (k KnownLog) ReceiptKeys() scitt.KeySet {
+	var set scitt.KeySet
+	for _, vkey := range k.VKeys {
+		if key, err := scitt.TreeKey(vkey); err == nil {
+			set = append(set, key)
+		}
+	}
+	return set
 }

@@ -288,34 +288,52 @@ func isTreeVKey(vkey string) bool {
 	return err == nil && bytes.HasPrefix(b, []byte(treeSignatureType))
 }
 
+// TreeKey reads the key in what TreeVKey writes, under the name that Receipts
+// have for it.
+func TreeKey(vkey string) (Key, error) {
+	_, key, err := treeKey(vkey)
+	if err != nil {
+		return Key{}, err
+	}
+	return NewKey(key.Public)
+}
+
 // NewTreeVerifier reads what TreeVKey writes.
 func NewTreeVerifier(vkey string) (note.Verifier, error) {
+	v, _, err := treeKey(vkey)
+	if err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+func treeKey(vkey string) (*treeVerifier, Key, error) {
 	origin, rest, _ := strings.Cut(vkey, "+")
 	hash, enc, ok := strings.Cut(rest, "+")
 	id, err := hex.DecodeString(hash)
 	if !ok || err != nil || len(id) != 4 {
-		return nil, malformed("verifier key %q is not name+hash+key", vkey)
+		return nil, Key{}, malformed("verifier key %q is not name+hash+key", vkey)
 	}
 	b, err := base64.StdEncoding.DecodeString(enc)
 	if err != nil {
-		return nil, malformed("verifier key %q: the key is not base64", vkey)
+		return nil, Key{}, malformed("verifier key %q: the key is not base64", vkey)
 	}
 	coseKey, ok := bytes.CutPrefix(b, []byte(treeSignatureType))
 	if !ok {
-		return nil, malformed("verifier key %q is not one for receipts", vkey)
+		return nil, Key{}, malformed("verifier key %q is not one for receipts", vkey)
 	}
 	key, err := ParseKey(coseKey)
 	if err != nil {
-		return nil, fmt.Errorf("verifier key %q: %w", vkey, err)
+		return nil, Key{}, fmt.Errorf("verifier key %q: %w", vkey, err)
 	}
 	v, err := newTreeVerifier(origin, key.Public)
 	if err != nil {
-		return nil, err
+		return nil, Key{}, err
 	}
 	if v.hash != binary.BigEndian.Uint32(id) {
-		return nil, malformed("verifier key %q: the hash does not fit the key", vkey)
+		return nil, Key{}, malformed("verifier key %q: the hash does not fit the key", vkey)
 	}
-	return v, nil
+	return v, key, nil
 }
 
 // Name is the log's origin.

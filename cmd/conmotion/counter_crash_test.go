@@ -203,6 +203,36 @@ func TestKilledAttestation(t *testing.T) {
 	}
 }
 
+// TestKilledBetweenLogs kills submit while the second of two services registers.
+// The Receipt of the first one is kept, and the same call goes on from it.
+func TestKilledBetweenLogs(t *testing.T) {
+	daemon := buildDaemon(t)
+	work := t.TempDir()
+	home, key := filepath.Join(work, "home"), filepath.Join(work, "key.pem")
+	var urls []string
+	for _, name := range []string{"one", "two"} {
+		s := &service{daemon: daemon, listen: "127.0.0.1:0"}
+		urls = append(urls, testlog.Must(s.start(filepath.Join(work, name), nil))(t))
+		t.Cleanup(func() { _ = s.stop() })
+	}
+	stop, second := newStopper(t, urls[1])
+	completeTool(t, home, "keygen", "--out", key)
+	for _, at := range []killPoint{killSigned, killStored, killAnswered} {
+		out, in := filepath.Join(work, string(at)+".t.cose"), filepath.Join(work, string(at)+".cose")
+		completeTool(t, home, "sign", "--key", key, "--sub", string(at), "--type", scitt.TypeEndorsement, "--out", in, key)
+		args := []string{"submit", "--log", urls[0], "--also", second, "--out", out, in}
+		killTool(t, stop, at, home, args...)
+		completeTool(t, home, "verify", "--log", urls[0], out)
+		completeTool(t, home, args...)
+		completeTool(t, home, "verify", "--quorum", "2", "--log", urls[0], "--log", urls[1], out)
+	}
+	for _, url := range urls {
+		if n := attestations(t, url); n != 3 {
+			t.Errorf("%s has %d statements, not 3", url, n)
+		}
+	}
+}
+
 // attestations counts the acknowledgements and endorsements in a log.
 func attestations(t *testing.T, log string) (n int) {
 	t.Helper()

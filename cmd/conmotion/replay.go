@@ -16,6 +16,8 @@ import (
 type replayFlags struct {
 	readFlags
 	log, at, since, save, asset, diff string
+	follow                            string
+	upstream                          followFlags
 	issuers, types                    []string
 	atIndex                           int64
 	selected                          bool // issuers or types were given
@@ -34,6 +36,13 @@ whose records count; an auditor's own observations are --types observation.
 deletions. --diff T1 T2 shows what changed between two moments, each a time or
 the index of an entry.
 
+--follow UID walks from an asset to what it rests on in other logs: the entries
+that acknowledgements of it name and embed (conmotion ack), and those that its
+newest records refer to. Each is verified with its Receipt: in its log, which is
+given with --upstream or is where it was seen before, and with the Transparent
+Statement that is embedded, which needs no log but its keys. It goes on from the
+upstream's assets. What is not verified ends with exit code 1.
+
 --save FILE keeps the state, and --since FILE goes on from there: only what is new
 in the log is read, which must extend the one that was read before. The result
 is the same as from the start, bit for bit. When both name one file that is not
@@ -49,13 +58,14 @@ const replayExample = `  conmotion replay --log https://transparency.example
   conmotion replay --log mirror --issuer did:jwk:eyJ... --at 2026-07-01T12:00:00Z
   conmotion replay --log mirror --since provider.replay --save provider.replay
   conmotion replay --log mirror --asset i-0a1b2c3d
+  conmotion replay --log https://customer.example --follow vm-web-1 --upstream https://provider.example
   conmotion replay --log mirror --diff 2026-07-01 2026-07-02
   conmotion replay --log mirror --json | sha256sum`
 
 func (a *app) replay() *cobra.Command {
 	var f replayFlags
 	cmd := &cobra.Command{
-		Use: "replay --log URL-or-DIR [--at TIME | --at-index N | --asset UID | --diff T1 T2]", Short: "Inventory and configuration at a moment",
+		Use: "replay --log URL-or-DIR [--at TIME | --at-index N | --asset UID | --diff T1 T2 | --follow UID]", Short: "Inventory and configuration at a moment",
 		Long: replayLong, Example: replayExample,
 		Args: func(_ *cobra.Command, args []string) error {
 			switch {
@@ -85,10 +95,13 @@ func (a *app) replay() *cobra.Command {
 	fl.StringVar(&f.save, "save", "", "file to keep the state in")
 	fl.StringVar(&f.asset, "asset", "", "uid of the asset whose records are shown")
 	fl.StringVar(&f.diff, "diff", "", "T1 T2: show what changed between two moments")
+	fl.StringVar(&f.follow, "follow", "", "uid of the asset whose references to other logs are followed")
+	f.upstream.add(cmd)
 	require(cmd, "log")
-	cmd.MarkFlagsMutuallyExclusive("at", "asset", "diff")
+	cmd.MarkFlagsMutuallyExclusive("at", "asset", "diff", "follow")
 	cmd.MarkFlagsMutuallyExclusive("at-index", "diff")
-	for _, one := range []string{"asset", "diff"} {
+	cmd.MarkFlagsMutuallyExclusive("at-index", "follow")
+	for _, one := range []string{"asset", "diff", "follow"} {
 		cmd.MarkFlagsMutuallyExclusive("since", one)
 		cmd.MarkFlagsMutuallyExclusive("save", one)
 	}
@@ -120,6 +133,8 @@ func (a *app) runReplay(ctx context.Context, f replayFlags, args []string) error
 	r.progress = a.progress()
 	defer r.progress.done()
 	switch {
+	case f.follow != "":
+		return a.followUpstream(ctx, r.log, f.readFlags, f.upstream, f.follow)
 	case f.asset != "":
 		err = r.history(ctx)
 	case f.diff != "":

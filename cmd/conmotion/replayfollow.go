@@ -1,0 +1,322 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/conmotion/conmotion/monitor"
+	"github.com/conmotion/conmotion/party"
+	"github.com/conmotion/conmotion/scitt"
+)
+
+// followFlags say how far references to other logs are followed, and where.
+type followFlags struct {
+	upstream []string
+	vkeys    []string
+	depth    int
+}
+
+func (f *followFlags) add(cmd *cobra.Command) {
+	fl := cmd.Flags()
+	fl.StringArrayVar(&f.upstream, "upstream", nil, "with --follow: URL or directory of an upstream log (default: where it was seen before); once for each")
+	fl.StringArrayVar(&f.vkeys, "upstream-vkey", nil, "with --follow: verifier key of an upstream log; once for each key")
+	fl.IntVar(&f.depth, "max-depth", 8, "with --follow: how many logs one behind the other are followed")
+}
+
+// followed is an asset of a log, and what it rests on.
+type followed struct {
+	Asset  string     `json:"asset"`
+	Origin string     `json:"origin"`
+	Links  []followUp `json:"links"`
+	Note   string     `json:"note,omitempty"` // why it goes no further
+}
+
+// followUp is a way from an asset to an entry of another log.
+type followUp struct {
+	By     string           `json:"by"` // acknowledgement or record
+	From   monitor.EntryRef `json:"from"`
+	Issuer string           `json:"issuer"`
+	To     monitor.EntryRef `json:"to"`
+	// Says is what the upstream's record says, such as inventory.create.
+	Says   string   `json:"says,omitempty"`
+	Signer string   `json:"signer,omitempty"` // its issuer
+	Assets []string `json:"assets,omitempty"` // of the upstream
+	// Verified says with what: the embedded Transparent Statement, the log.
+	Verified    []string   `json:"verified"`
+	Error       string     `json:"error,omitempty"`
+	Transparent []byte     `json:"transparent_statement,omitempty"` // of the upstream's record, with its Receipt
+	Upstream    []followed `json:"upstream,omitempty"`
+}
+
+const (
+	byAcknowledgement = "acknowledgement"
+	byRecord          = "record"
+	withEmbedded      = "embedded"
+	withLog           = "log"
+)
+
+// follower walks from assets to what they rest on in other logs.
+type follower struct {
+	*app
+	f       readFlags
+	options party.Options
+	flags   followFlags
+	logs    map[string]*party.Log // by origin
+	seen    map[[2]string]bool    // origin and asset
+	failed  []string
+}
+
+// followUpstream walks from an asset to the entries of other logs that it rests
+// on, and on from their assets, and verifies each of them.
+func (a *app) followUpstream(ctx context.Context, l *party.Log, f readFlags, u followFlags, asset string) error {
+	if u.depth < 1 {
+		return usage(errors.New("--max-depth is at least 1"))
+	}
+	o, err := a.partyOptions(f)
+	if err != nil {
+		return err
+	}
+	w := &follower{app: a, f: f, options: o, flags: u, logs: map[string]*party.Log{l.View.Checkpoint.Origin: l}, seen: map[[2]string]bool{}}
+	w.f.artifacts, w.f.token, w.f.vkeys = "", "", u.vkeys // those are of the log where it begins
+	logs, err := a.openLogs(ctx, u.upstream, w.f)
+	if err != nil {
+		return err
+	}
+	for _, other := range logs {
+		origin := other.View.Checkpoint.Origin
+		if old := w.logs[origin]; old != nil && old.Key() != other.Key() {
+			return bad(fmt.Errorf("the logs at %s and %s both call themselves %q, with different keys", old.Location, other.Location, origin))
+		}
+		w.logs[origin] = other
+	}
+	w.logs[l.View.Checkpoint.Origin] = l
+	root, err := w.visit(ctx, l, asset, 0)
+	if err != nil {
+		return err
+	}
+	if err := w.print(root); err != nil {
+		return err
+	}
+	if len(w.failed) > 0 {
+		return bad(fmt.Errorf("%d of the references are not verified: %s", len(w.failed), strings.Join(w.failed, "; ")))
+	}
+	return nil
+}
+
+// visit looks for what an asset rests on.
+func (w *follower) visit(ctx context.Context, l *party.Log, asset string, depth int) (followed, error) {
+	node := followed{Asset: asset, Origin: l.View.Checkpoint.Origin, Links: []followUp{}}
+	key := [2]string{node.Origin, asset}
+	switch {
+	case w.seen[key]:
+		node.Note = "it stands above already"
+		return node, nil
+	case depth >= w.flags.depth:
+		node.Note = fmt.Sprintf("not followed: it is %d logs away", depth)
+		return node, nil
+	}
+	w.seen[key] = true
+	links, flaws, err := monitor.Links(ctx, l.Monitor(), asset)
+	if err != nil {
+		return node, fmt.Errorf("the log at %s: %w", l.Location, err)
+	}
+	for _, b := range flaws {
+		w.notice("notice: %s does not count: %s: %s", b.Entry, b.Kind, b.Detail)
+	}
+	for _, link := range links {
+		up := followUp{By: byRecord, From: link.From, Issuer: link.Issuer, To: link.To, Verified: []string{}}
+		if link.Acknowledgement != nil {
+			up.By, up.Assets = byAcknowledgement, link.Acknowledgement.Upstream
+		}
+		if err := w.follow(ctx, link, &up, depth); err != nil {
+			return node, err
+		}
+		node.Links = append(node.Links, up)
+	}
+	return node, nil
+}
+
+// follow verifies where a link leads to, and goes on from there.
+func (w *follower) follow(ctx context.Context, link monitor.Link, up *followUp, depth int) error {
+	other, keys, why, err := w.open(ctx, link.To.Origin)
+	if err != nil {
+		return err
+	}
+	fail := func(err error) {
+		up.Error = err.Error()
+		w.failed = append(w.failed, fmt.Sprintf("%s, in %s: %v", link.To, link.From, err))
+	}
+	var content []byte
+	if other != nil {
+		if content, err = w.fetch(ctx, other, up); err != nil {
+			if exitCode(err) != exitBad {
+				return err
+			}
+			fail(err)
+			return nil
+		}
+		up.Verified = append(up.Verified, withLog)
+	}
+	if a := link.Acknowledgement; a != nil && keys != nil {
+		if err := w.embedded(keys, a, content, up); err != nil {
+			fail(err)
+			return nil
+		}
+		up.Verified = append(up.Verified, withEmbedded)
+	}
+	if len(up.Verified) == 0 {
+		fail(fmt.Errorf("the log %s is not known here%s: give it with --upstream", link.To.Origin, why))
+		return nil
+	}
+	if other == nil {
+		return nil
+	}
+	for _, asset := range up.Assets {
+		node, err := w.visit(ctx, other, asset, depth+1)
+		if err != nil {
+			return err
+		}
+		up.Upstream = append(up.Upstream, node)
+	}
+	return nil
+}
+
+// open gives the log with an origin, and the keys whose Receipts count as its.
+// It is one that was given, or else one that was seen before: where it was, if
+// it is still there, and at least its keys.
+func (w *follower) open(ctx context.Context, origin string) (l *party.Log, keys scitt.KeySet, why string, err error) {
+	if l = w.logs[origin]; l != nil {
+		keys, err = l.ReceiptKeys(ctx)
+		return l, keys, "", err
+	}
+	places, err := w.options.Home.Known(origin)
+	if err != nil {
+		return nil, nil, ": " + err.Error(), nil
+	}
+	for _, place := range places {
+		keys = place.ReceiptKeys()
+		f := w.f
+		f.vkeys = nil // what is remembered counts
+		l, err := w.openLog(ctx, place.Location, f)
+		if err == nil && l.View.Checkpoint.Origin == origin {
+			w.logs[origin] = l
+			return l, keys, "", nil
+		}
+		if err != nil && exitCode(err) == exitBad {
+			return nil, nil, "", err
+		}
+		w.notice("notice: the log %s is not at %s any more", origin, place.Location)
+	}
+	return nil, keys, "", nil
+}
+
+// fetch reads the entry in its log, and what it says.
+func (w *follower) fetch(ctx context.Context, l *party.Log, up *followUp) (content []byte, err error) {
+	e, err := w.findIn(ctx, l, party.EntryName{Location: l.Location, Index: up.To.Index})
+	if err != nil {
+		return nil, err
+	}
+	if id := e.Statement.ID().String(); id != up.To.EntryID {
+		return nil, bad(fmt.Errorf("entry %d of %s is another one: %s", up.To.Index, l.Location, id))
+	}
+	there := &spokenOf{l, e}
+	if up.Transparent, _, err = there.transparent(ctx); err != nil {
+		return nil, err
+	}
+	up.Signer = e.Statement.Issuer
+	content, err = there.content(ctx)
+	if errors.Is(err, fs.ErrNotExist) {
+		up.Says = "its content is not to be had"
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	w.says(content, e.Statement, up)
+	return content, nil
+}
+
+// says tells what the upstream's record says. It may be no record: then its
+// type is what there is to tell.
+func (w *follower) says(content []byte, s *scitt.Statement, up *followUp) {
+	event, err := monitor.ParseEvent(content)
+	if err != nil {
+		up.Says = s.Type
+		return
+	}
+	up.Says = event.Code()
+	if up.Assets == nil {
+		up.Assets = event.Assets
+	}
+}
+
+// embedded verifies the Transparent Statement in an acknowledgement, and that
+// it is about the assets that are named.
+func (w *follower) embedded(keys scitt.KeySet, a *monitor.Acknowledgement, content []byte, up *followUp) error {
+	s, err := scitt.DecodeStatement(a.Transparent)
+	if err != nil {
+		return err
+	}
+	v := &scitt.Verifier{LogKeys: keys, IssuerKey: w.options.IssuerKeys[s.Issuer], Leaf: []scitt.LeafMode{scitt.LeafEntry}}
+	if err := a.Verify(v, content); err != nil {
+		return err
+	}
+	if up.Transparent == nil {
+		up.Transparent, up.Signer = a.Transparent, s.Issuer
+	}
+	if content == nil && s.Envelope == nil {
+		w.says(s.Payload, s, up)
+	}
+	return nil
+}
+
+func (w *follower) print(root followed) error {
+	if w.json {
+		return w.printJSON(root)
+	}
+	var b strings.Builder
+	root.text(&b, "")
+	_, err := w.stdout.Write([]byte(b.String()))
+	return err
+}
+
+// text writes the tree for people.
+func (n followed) text(b *strings.Builder, indent string) {
+	fmt.Fprintf(b, "%s%s in %s\n", indent, clean(n.Asset), clean(n.Origin))
+	indent += "  "
+	switch {
+	case n.Note != "":
+		fmt.Fprintf(b, "%s%s\n", indent, n.Note)
+	case len(n.Links) == 0:
+		fmt.Fprintf(b, "%srests on nothing in another log\n", indent)
+	}
+	for _, l := range n.Links {
+		fmt.Fprintf(b, "%s%s, entry %d, by %s\n", indent, l.By, l.From.Index, clean(l.Issuer))
+		state := "verified " + strings.Join(slices.Collect(l.how), " and ")
+		if l.Error != "" {
+			state = "NOT VERIFIED: " + l.Error
+		}
+		fmt.Fprintf(b, "%s-> %s, %s\n", indent, clean(l.To.String()), clean(state))
+		if l.Says != "" {
+			fmt.Fprintf(b, "%s   %s by %s\n", indent, clean(l.Says), clean(l.Signer))
+		}
+		for _, up := range l.Upstream {
+			up.text(b, indent+"   ")
+		}
+	}
+}
+
+// how says what a reference was verified with.
+func (l followUp) how(yield func(string) bool) {
+	for _, v := range l.Verified {
+		if !yield(map[string]string{withLog: "in its log", withEmbedded: "with the Receipt that is embedded"}[v]) {
+			return
+		}
+	}
+}

@@ -53,14 +53,14 @@ func (h *hook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	h.got[a.ID]++
 }
 
-// startService runs a real conmotiond and gives its URL.
-func startService(t *testing.T) string {
+// serviceToWatch runs a real conmotiond and gives its URL.
+func serviceToWatch(t *testing.T) string {
 	t.Helper()
 	daemon := filepath.Join(t.TempDir(), "conmotiond")
 	if out, err := exec.Command("go", "build", "-o", daemon, "../conmotiond").CombinedOutput(); err != nil {
 		t.Fatalf("build conmotiond: %v\n%s", err, out)
 	}
-	s := &service{daemon: daemon}
+	s := &service{daemon: daemon, listen: "127.0.0.1:0"}
 	url := testlog.Must(s.start(filepath.Join(t.TempDir(), "log"), []string{"--rate", "0", "--batch-max-age", "5ms"}))(t)
 	t.Cleanup(func() {
 		if err := s.stop(); err != nil {
@@ -78,7 +78,7 @@ func TestMonitorKill(t *testing.T) {
 	if n, err := strconv.Atoi(os.Getenv("CONMOTION_KILL_ROUNDS")); err == nil {
 		rounds = n // for a long soak by hand
 	}
-	url := startService(t)
+	url := serviceToWatch(t)
 	h := &hook{flaky: true, got: map[string]int{}, first: map[string]string{}}
 	server := httptest.NewServer(h)
 	defer server.Close()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -14,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -206,6 +208,41 @@ logs:
 		t.Errorf("%d repetitions at the webhook, of %d kills", again, rounds)
 	}
 	t.Logf("%d alerts; %d repetitions at the webhook, %d on lines", len(alerts), again, reprinted)
+}
+
+// TestMonitorInterrupt: an interrupt ends it in order; what it had told is not
+// told again.
+func TestMonitorInterrupt(t *testing.T) {
+	keys := testlog.NewKeys(t)
+	var files testlog.Files
+	files.Publish(t, keys, keys.Begin(t, "{}"))
+	dir := t.TempDir()
+	files.WriteTo(t, filepath.Join(dir, "log"))
+	config := filepath.Join(dir, "monitor.yaml")
+	if err := os.WriteFile(config, []byte("logs: [{name: files, location: log, from: start, records: [{name: all}]}]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	r, w := io.Pipe()
+	code := make(chan int, 1)
+	go func() {
+		code <- run(ctx, []string{"monitor", "--config", config}, strings.NewReader(""), w, io.Discard)
+		w.Close()
+	}()
+	out := bufio.NewReader(r)
+	for _, want := range []string{"INFO      files  record (all): new keys, entry 0: ", "INFO      files  record (all): new policy, entry 1: "} {
+		if line := testlog.Must(out.ReadString('\n'))(t); !strings.Contains(line, want) {
+			t.Errorf("told %q", line)
+		}
+	}
+	cancel()
+	if rest := testlog.Must(io.ReadAll(out))(t); <-code != exitGood || len(rest) > 0 {
+		t.Errorf("told %q", rest)
+	}
+	if got := runTool(t, "monitor", "--config", config, "--once"); got.code != exitGood || got.stdout != "" {
+		t.Errorf("%+v", got)
+	}
 }
 
 func exitOf(err error) int {

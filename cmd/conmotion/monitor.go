@@ -57,7 +57,7 @@ func (a *app) monitor() *cobra.Command {
 		Long: monitorLong + indent(watch.Example),
 		Example: `  conmotion monitor --config monitor.yaml --check
   conmotion monitor --config monitor.yaml
-  conmotion monitor --config monitor.yaml --once --json || mail -s "logs" operations < alerts`,
+  conmotion monitor --config monitor.yaml --once > alerts.txt || mail -s "log alerts" operations < alerts.txt`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.runMonitor(cmd.Context(), f) },
 	}

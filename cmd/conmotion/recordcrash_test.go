@@ -29,12 +29,12 @@ const (
 
 // recorders are commands that record events with one key.
 type recorders struct {
-	t      *testing.T
+	t      testing.TB
 	dir    string
 	daemon string
 }
 
-func newRecorders(t *testing.T) *recorders {
+func newRecorders(t testing.TB) *recorders {
 	r := &recorders{t: t, dir: t.TempDir()}
 	r.daemon = filepath.Join(r.dir, "conmotiond")
 	if out, err := exec.Command("go", "build", "-o", r.daemon, "../conmotiond").CombinedOutput(); err != nil {

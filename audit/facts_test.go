@@ -90,7 +90,7 @@ func TestArtifacts(t *testing.T) {
 	for _, location := range []string{root, server.URL} {
 		src := testlog.Must(OpenArtifacts(location, server.Client()))(t)
 		a := w.audit(m, Options{Artifacts: src})
-		a.expect("3 no-secrets", "4 few", "5 artifact", "5 no-secrets", "6 signature")
+		a.expect("3 no-secrets", "4 few", "5 artifact", "5 no-secrets", "5 few", "6 signature")
 		if s := a.Summary(); s.Unjudged != 0 || !s.Complete {
 			t.Errorf("%+v", s)
 		}
@@ -110,7 +110,7 @@ func TestArtifacts(t *testing.T) {
 		t.Fatal(err)
 	}
 	a = w.audit(m, Options{Artifacts: testlog.Must(OpenArtifacts(root, nil))(t)})
-	a.expect("3 no-secrets", "4 few", "5 artifact", "5 no-secrets", "6 signature")
+	a.expect("3 no-secrets", "4 few", "5 artifact", "5 no-secrets", "5 few", "6 signature")
 	if s := a.Summary(); s.Unjudged != 1 || s.Complete {
 		t.Errorf("%+v", s)
 	}

@@ -85,8 +85,9 @@ func (c *Claim) check() error {
 			return malformed("a number of objects is %d, of %d", n, m.Union)
 		}
 	}
-	if m.Union > maxInteger/200 || m.LagCount < 0 || m.LagLongest < 0 || m.LagMedian < 0 || m.LagMedian > m.LagLongest {
-		return malformed("the numbers of objects or the lags are not possible")
+	if m.Union > maxInteger/200 || m.LagCount < 0 || m.LagCount > maxInteger || m.LagMedian < 0 || m.LagMedian > m.LagLongest ||
+		m.LagLongest > maxInteger || max(c.ReportedAnomalies, c.ObservedAnomalies) > maxInteger {
+		return malformed("the numbers of objects, lags or anomalies are not possible")
 	}
 	if want := impact(m.Missing, m.Union); c.Impact != want {
 		return malformed("the impact score is %d, and %d of %d objects missing makes %d", c.Impact, m.Missing, m.Union, want)
@@ -112,4 +113,14 @@ func (c *Claim) check() error {
 		return malformed("the coverage is %.20q, and %s of %s ms makes %q", c.Coverage, m.CoveredMS, m.ObservedMS, want)
 	}
 	return nil
+}
+
+// Impact is the impact score of these numbers, 0 to 100.
+func (m *Metrics) Impact() int { return impact(m.Missing, m.Union) }
+
+// Severity is the caption of the OCSF severity of an impact score:
+// Informational, Low, Medium, High or Critical.
+func Severity(score int) string {
+	_, caption := severity(score)
+	return caption
 }

@@ -1,7 +1,6 @@
 package monitor
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -99,7 +98,7 @@ func parseCode(code string) (Kind, Action, bool) {
 // what each class says. Errors wrap ErrEvent, or ErrOther when the event is
 // valid and about something else.
 func ParseEvent(data []byte) (*Event, error) {
-	report, err := ocsf.Default().Check(data)
+	report, err := ocsf.Default().Errors(data)
 	if err != nil {
 		return nil, badEvent("%w", err)
 	}
@@ -118,8 +117,8 @@ func readEvent(data []byte, report ocsf.Report) (*Event, error) {
 	if !ok {
 		return nil, badEvent("metadata.event_code is %.40q: it is inventory or configuration, a dot, and create, modify or delete", report.EventCode)
 	}
-	var raw rawEvent
-	if err := json.Unmarshal(data, &raw); err != nil {
+	raw, err := readRaw(data)
+	if err != nil {
 		return nil, badEvent("%w", err)
 	}
 	e := &Event{Kind: kind, Action: action, Class: report.ClassUID, Time: report.Time}
@@ -127,7 +126,7 @@ func readEvent(data []byte, report ocsf.Report) (*Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := e.read(&raw, settings, report.ActivityID); err != nil {
+	if err := e.read(raw, settings, report.ActivityID); err != nil {
 		return nil, err
 	}
 	for _, c := range e.Configurations {

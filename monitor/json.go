@@ -30,6 +30,9 @@ const maxInteger = 1<<53 - 1
 // have one meaning. JCS writes numbers as IEEE 754 doubles: an integer that
 // would become another one is refused.
 func canonical(data []byte) ([]byte, error) {
+	if isCanonical(data) {
+		return bytes.Clone(data), nil
+	}
 	if n := wideInteger(data); n != "" {
 		return nil, malformed("the integer %.40s is beyond 2^53-1, which JSON readers round: write it as a string", n)
 	}

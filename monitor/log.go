@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/sha256"
@@ -176,10 +177,14 @@ func records(ctx context.Context, log Log, f Filter, from, to uint64) iter.Seq2[
 
 // read reads one entry. The error is about what kept it from looking.
 func (l Log) read(ctx context.Context, f Filter, e tiles.Entry) (*record, error) {
-	r := &record{Ref: Ref{Index: e.Index, ID: scitt.NewEntryID(e.Data)}}
+	r := &record{Ref: Ref{Index: e.Index}}
 	s, err := scitt.DecodeStatement(e.Data)
 	if err != nil {
+		r.ID = scitt.NewEntryID(e.Data)
 		return r, nil // no statement of anybody
+	}
+	if r.ID = s.ID(); !bytes.Equal(s.Entry(), e.Data) {
+		r.ID = scitt.NewEntryID(e.Data)
 	}
 	wanted := f.issuer(s.Issuer) && slices.Contains(f.Types, s.Type)
 	if !f.issuer(s.Issuer) || !wanted && s.Chain == nil {

@@ -104,8 +104,8 @@ func (e *Event) resources(raw *rawEvent, s settings) error {
 	}
 	var contents [][]byte
 	for _, r := range raw.Resources {
-		var resource rawEntity
-		if err := json.Unmarshal(r, &resource); err != nil {
+		resource, err := readEntity(r)
+		if err != nil {
 			return badEvent("resources: %w", err)
 		}
 		e.Assets = append(e.Assets, resource.UID)
@@ -228,12 +228,13 @@ func (e *Event) entity(raw *rawEvent, s settings, activity int64) error {
 	if action != "" && action != e.Action {
 		return badEvent("metadata.event_code says %s and activity_id %d says %s", e.Action, activity, action)
 	}
-	var before, after rawEntity
-	if err := json.Unmarshal(raw.Entity, &before); err != nil {
+	var after rawEntity
+	before, err := readEntity(raw.Entity)
+	if err != nil {
 		return badEvent("entity: %w", err)
 	}
 	if raw.EntityResult != nil {
-		if err := json.Unmarshal(raw.EntityResult, &after); err != nil {
+		if after, err = readEntity(raw.EntityResult); err != nil {
 			return badEvent("entity_result: %w", err)
 		}
 	}

@@ -1,14 +1,15 @@
 package party
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 
@@ -33,7 +34,7 @@ func openArtifacts(location string, o Options) (monitor.Artifacts, error) {
 		if err != nil {
 			return nil, fmt.Errorf("artifacts: %w", err)
 		}
-		return &remoteArtifacts{c}, nil
+		return &remoteArtifacts{c, place, client.Options{HTTP: o.HTTP}}, nil
 	}
 	for _, dir := range []string{place, filepath.Join(place, "artifacts")} {
 		if info, err := os.Stat(filepath.Join(dir, "sha256")); err == nil && info.IsDir() {
@@ -49,40 +50,78 @@ func openArtifacts(location string, o Options) (monitor.Artifacts, error) {
 // dirArtifacts are the files of an artifact storage: sha256/ab/cd/abcd...
 type dirArtifacts string
 
-// Artifact implements [monitor.Artifacts].
-func (d dirArtifacts) Artifact(ctx context.Context, digest [sha256.Size]byte) ([]byte, error) {
+// open opens an artifact of any size.
+func (d dirArtifacts) open(ctx context.Context, digest [sha256.Size]byte) (io.ReadCloser, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	name := hex.EncodeToString(digest[:])
-	f, err := os.Open(filepath.Join(string(d), "sha256", name[:2], name[2:4], name))
+	return os.Open(filepath.Join(string(d), filepath.FromSlash(ArtifactPath(digest))))
+}
+
+// Artifact implements [monitor.Artifacts].
+func (d dirArtifacts) Artifact(ctx context.Context, digest [sha256.Size]byte) ([]byte, error) {
+	return readArtifact(d.open(ctx, digest))
+}
+
+// remoteArtifacts are those of a service, or of an export on a file server.
+type remoteArtifacts struct {
+	store *client.Artifacts
+	place string // URL
+	o     client.Options
+}
+
+// open opens an artifact of any size.
+func (r *remoteArtifacts) open(ctx context.Context, digest [sha256.Size]byte) (io.ReadCloser, error) {
+	d, err := r.store.Get(ctx, digest, 0)
+	if notFound(err) {
+		u, parseErr := url.Parse(r.place)
+		if parseErr != nil {
+			return nil, parseErr
+		}
+		if d, err = client.Fetch(ctx, u.JoinPath(ArtifactPath(digest)).String(), r.o); notFound(err) {
+			return nil, fmt.Errorf("%w: %w", fs.ErrNotExist, err)
+		}
+	}
+	if errors.Is(err, client.ErrOffset) {
+		return io.NopCloser(bytes.NewReader(nil)), nil // it is empty
+	}
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	return readArtifact(f)
+	return d, nil
 }
 
-// remoteArtifacts are those of a service.
-type remoteArtifacts struct{ store *client.Artifacts }
+func notFound(err error) bool {
+	p, ok := errors.AsType[*scitt.Problem](err)
+	return ok && p.Status == http.StatusNotFound
+}
 
 // Artifact implements [monitor.Artifacts].
 func (r *remoteArtifacts) Artifact(ctx context.Context, digest [sha256.Size]byte) ([]byte, error) {
-	d, err := r.store.Get(ctx, digest, 0)
-	if p, ok := errors.AsType[*scitt.Problem](err); ok && p.Status == http.StatusNotFound {
-		return nil, fmt.Errorf("%w: %w", fs.ErrNotExist, err)
+	return readArtifact(r.open(ctx, digest))
+}
+
+// OpenArtifact opens the artifact with a digest, which may be of any size. It
+// is not verified. The error wraps [fs.ErrNotExist] when it is not to be had.
+func (l *Log) OpenArtifact(ctx context.Context, digest [sha256.Size]byte) (io.ReadCloser, error) {
+	store, ok := l.Artifacts.(interface {
+		open(ctx context.Context, digest [sha256.Size]byte) (io.ReadCloser, error)
+	})
+	if ok {
+		return store.open(ctx, digest)
 	}
-	if errors.Is(err, client.ErrOffset) {
-		return nil, nil // it is empty
+	if l.Artifacts == nil {
+		return nil, fmt.Errorf("there is no artifact storage: %w", fs.ErrNotExist)
 	}
+	content, err := l.Artifacts.Artifact(ctx, digest)
+	return io.NopCloser(bytes.NewReader(content)), err
+}
+
+func readArtifact(r io.ReadCloser, err error) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer d.Close()
-	return readArtifact(d)
-}
-
-func readArtifact(r io.Reader) ([]byte, error) {
+	defer r.Close()
 	data, err := io.ReadAll(io.LimitReader(r, maxArtifact+1))
 	if err != nil {
 		return nil, err

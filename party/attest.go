@@ -95,6 +95,10 @@ func (w *Writer) attestAgain(ctx context.Context, file string) (*Attested, error
 		return nil, fmt.Errorf("%s is damaged: it is no statement of %s. Remove it to sign anew", file, w.Issuer)
 	}
 	transparent, err := w.register(ctx, statement)
+	if err == nil || refused(err) {
+		// A statement in a chain is pending too.
+		err = errors.Join(err, w.pending.forget(statement))
+	}
 	if refused(err) { // such as a chain that went on without it
 		return nil, (&Attested{file: file}).Done()
 	}

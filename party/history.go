@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/conmotion/conmotion/scitt"
@@ -75,8 +76,10 @@ func (l *Log) checkpoint(ctx context.Context) (*scitt.Checkpoint, error) {
 	}
 	cp, err := l.Files.Verifiers.Open(raw)
 	if err != nil {
-		origin, _, _ := bytes.Cut(raw, []byte("\n"))
-		if want := l.Files.Verifiers.Note.Name(); len(origin) <= maxOrigin && scitt.CheckOrigin(string(origin)) == nil && string(origin) != want {
+		origin, rest, _ := bytes.Cut(raw, []byte("\n"))
+		size, _, _ := bytes.Cut(rest, []byte("\n"))
+		_, serr := strconv.ParseUint(string(size), 10, 64)
+		if want := l.Files.Verifiers.Note.Name(); serr == nil && len(origin) <= maxOrigin && scitt.CheckOrigin(string(origin)) == nil && string(origin) != want {
 			return nil, fmt.Errorf("%w: its checkpoint is of %q, and the trusted keys are of %q", ErrOtherLog, origin, want)
 		}
 		return nil, err
@@ -96,7 +99,7 @@ type seenBefore struct {
 func (l *Log) remembered(k *known, o Options) (s seenBefore, err error) {
 	if k != nil && sameKeys(k.VKeys, l.VKeys) {
 		if s.here, err = l.Files.Verifiers.Open([]byte(k.Checkpoint)); err != nil {
-			return s, fmt.Errorf("%s is damaged: %w", o.Home.logFile(l.Location), err)
+			return s, fmt.Errorf("%s %w: %w", o.Home.logFile(l.Location), ErrDamaged, err)
 		}
 	}
 	s.anywhere, err = o.Home.seen(l.Key(), l.Files.Verifiers)
@@ -131,17 +134,14 @@ func (l *Log) compareHistory(ctx context.Context, k *known, before seenBefore, o
 	}
 	if old := before.here; old != nil {
 		next.Since = k.Since
-		if old.Size > now.Size {
-			return l.shrunk(ctx, old, o)
-		}
-		if err := l.extends(ctx, old, o); err != nil {
+		if err := l.Extends(ctx, old, o); err != nil {
 			return err
 		}
 	}
 	switch newest := before.anywhere; {
 	case newest == nil || newest.Size <= now.Size:
 		if newest != nil {
-			if err := l.extends(ctx, newest, o); err != nil {
+			if err := l.Extends(ctx, newest, o); err != nil {
 				return err
 			}
 		}
@@ -157,9 +157,13 @@ func (l *Log) compareHistory(ctx context.Context, k *known, before seenBefore, o
 	return nil
 }
 
-// extends checks that the log extends an older checkpoint. That it forked is
-// said only with a proof: a wrong tile looks the same at first.
-func (l *Log) extends(ctx context.Context, old *scitt.Checkpoint, o Options) error {
+// Extends checks that the log extends a checkpoint of it that was seen before.
+// The error is a [HistoryError] when it does not. That it forked is said only
+// with a proof: a wrong tile looks the same at first.
+func (l *Log) Extends(ctx context.Context, old *scitt.Checkpoint, o Options) error {
+	if old.Size > l.View.Checkpoint.Size {
+		return l.shrunk(ctx, old, o)
+	}
 	err := l.View.Consistency(ctx, old)
 	if !errors.Is(err, scitt.ErrProof) {
 		return err

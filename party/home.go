@@ -46,6 +46,9 @@ type known struct {
 	Checkpoint string    `json:"checkpoint"`
 }
 
+// ErrDamaged is wrapped when a file in Home is not what was written there.
+var ErrDamaged = errors.New("is damaged")
+
 // ErrKeysChanged says that a location shows other keys than it did before.
 var ErrKeysChanged = errors.New("the log's keys changed")
 
@@ -77,7 +80,7 @@ func (h Home) known(location string) (*known, error) {
 	}
 	var k known
 	if err := json.Unmarshal(data, &k); err != nil || k.Location != location {
-		return nil, fmt.Errorf("%s is damaged; remove it to trust the log at %s anew", path, location)
+		return nil, fmt.Errorf("%s %w; remove it to trust the log at %s anew", path, ErrDamaged, location)
 	}
 	return &k, nil
 }
@@ -110,7 +113,7 @@ func (h Home) seen(vkey string, cv scitt.CheckpointVerifiers) (*scitt.Checkpoint
 	}
 	cp, err := cv.Open(raw)
 	if err != nil {
-		return nil, fmt.Errorf("%s is damaged: %w", path, err)
+		return nil, fmt.Errorf("%s %w: %w", path, ErrDamaged, err)
 	}
 	return cp, nil
 }
@@ -134,12 +137,17 @@ func sameKeys(a, b []string) bool {
 // WriteFile replaces a file in one step, and makes its directory. A crash
 // leaves the old file or the new one, never a part, and perhaps a temporary
 // file beside it whose name begins with a dot.
-func WriteFile(path string, data []byte) (err error) {
+func WriteFile(path string, data []byte) error { return writeFile(path, data, 0o700, 0o600) }
+
+// writePublic is WriteFile for what everybody may read.
+func writePublic(path string, data []byte) error { return writeFile(path, data, 0o755, 0o644) }
+
+func writeFile(path string, data []byte, dirMode, mode os.FileMode) (err error) {
 	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, data) {
 		return nil
 	}
 	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.MkdirAll(dir, dirMode); err != nil {
 		return err
 	}
 	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*")
@@ -152,6 +160,9 @@ func WriteFile(path string, data []byte) (err error) {
 			os.Remove(f.Name())
 		}
 	}()
+	if err = f.Chmod(mode); err != nil {
+		return err
+	}
 	if _, err = f.Write(data); err != nil {
 		return err
 	}

@@ -63,6 +63,9 @@ type Log struct {
 	// none. Nothing of it is verified but the keys that are in VKeys.
 	Configuration *scitt.Configuration
 	Artifacts     monitor.Artifacts // nil when there are none
+	// Previous is the checkpoint that Home remembered of this location, which
+	// the log extends; nil when it remembered none.
+	Previous *scitt.Checkpoint
 
 	verify func(*scitt.Statement) error
 	keys   map[string]crypto.PublicKey
@@ -106,6 +109,7 @@ func Open(ctx context.Context, location string, o Options) (*Log, error) {
 	if err != nil {
 		return nil, err
 	}
+	l.Previous = before.here
 	if err := before.contradict(cp, l, o); err != nil {
 		return nil, err
 	}

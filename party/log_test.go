@@ -155,7 +155,7 @@ func TestOpenOtherLog(t *testing.T) {
 	p.files.Put(tiles.ConfigurationPath, nil)
 	p.refuses(party.ErrOtherLog, `its checkpoint is of "other.example"`)
 	// What is no checkpoint at all is no other log.
-	p.files.Put(tiles.CheckpointPath, []byte("<html> nothing here </html>\n"))
+	p.files.Put(tiles.CheckpointPath, []byte("<html>\nnothing here\n"))
 	if err := p.refuses(nil, "checkpoint does not verify"); errors.Is(err, party.ErrOtherLog) {
 		t.Error(err)
 	}

@@ -114,7 +114,7 @@ func (w *Writer) catchUp(ctx context.Context, s *said) error {
 		return nil // what was read is still true
 	}
 	w.log.View = view
-	if err := w.log.extends(ctx, old, w.options); err != nil {
+	if err := w.log.Extends(ctx, old, w.options); err != nil {
 		return err
 	}
 	return s.read(ctx, view, nil)

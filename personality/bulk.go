@@ -41,6 +41,7 @@ func (s *Service) RegisterAll(ctx context.Context, all []*scitt.Statement) ([]*R
 		}
 		return done, failure // only the context ends the waiting
 	}
+	ctx = context.WithoutCancel(ctx) // the waiting is over, perhaps just in time
 	for i, r := range done {
 		s.Metrics.reached(stagePublished, start)
 		if r.Receipt, err = view.Receipt(ctx, r.Index, scitt.LeafHash(all[i].Entry())); err != nil {

@@ -96,10 +96,10 @@ func (s *Service) stored(ctx context.Context, st *scitt.Statement, r *Registrati
 func (s *Service) admit(ctx context.Context, st *scitt.Statement, add func(context.Context, []byte) (wait, error), pending Heads) (wait, error) {
 	s.change.RLock()
 	defer s.change.RUnlock()
-	inForce := s.policy.Load()
-	if inForce == nil {
+	if s.unknown {
 		return nil, errPolicyUnknown
 	}
+	inForce := s.policy.Load()
 	if refusal := inForce.Policy.Admit(ctx, st, pending); refusal != nil {
 		// A statement that is in the log was admitted when it came; sending it
 		// again is no error, whatever the policy is now.

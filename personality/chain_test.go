@@ -95,3 +95,71 @@ func TestChainAfterDoubt(t *testing.T) {
 		t.Errorf("the second was judged before the first was known: %v", err)
 	}
 }
+
+// halting is a log whose runs store their first two entries, and say of the
+// others that they could not.
+type halting struct {
+	*doubtful
+	entries int
+}
+
+func (h *halting) Run() func(context.Context, []byte) (wait, error) {
+	return func(context.Context, []byte) (wait, error) {
+		h.entries++
+		n := h.entries
+		return func(context.Context) (uint64, bool, error) {
+			if n > 2 {
+				return 0, false, scitt.ErrUnavailable
+			}
+			return uint64(n), false, nil
+		}, nil
+	}
+}
+
+func (h *halting) Await(context.Context, uint64) (*tiles.View, error) {
+	return nil, context.DeadlineExceeded
+}
+
+// TestBulkAfterDoubt: what is stored of a request is acknowledged, nothing
+// else is, and its chains go on when the log has said what it holds.
+func TestBulkAfterDoubt(t *testing.T) {
+	log := &halting{doubtful: &doubtful{entered: make(chan struct{}), leave: make(chan struct{})}}
+	metrics, err := NewMetrics(noop.Meter{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := New(Config{Policy: InForce{Policy: oneHead{log: log.doubtful}}, Wait: time.Second, Log: log, Index: log, Metrics: metrics, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := scitt.GenerateKey("ES256")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []*scitt.Statement
+	for _, name := range []string{"a", "b", "a", "b", "c"} {
+		data, err := scitt.SignStatement(key, scitt.SignOptions{Subject: "asset", Chain: &scitt.ChainLink{Name: name}}, []byte(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		st, err := scitt.ParseStatement(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, st)
+	}
+	done, err := s.RegisterAll(t.Context(), all)
+	if len(done) != 2 || done[1].ID != all[1].ID() || done[1].Index != 2 || !errors.Is(err, scitt.ErrUnavailable) {
+		t.Fatalf("%d registrations, %v", len(done), err)
+	}
+	<-log.entered
+	next := make(chan error, 2)
+	go func() { _, err := s.Register(t.Context(), all[4]); next <- err }()
+	go func() { _, err := s.RegisterAll(t.Context(), all[2:4]); next <- err }()
+	close(log.leave)
+	for range 2 {
+		if err := <-next; !errors.Is(err, errTaken) {
+			t.Errorf("a chain went on before the log had said what it holds: %v", err)
+		}
+	}
+}

@@ -27,10 +27,10 @@ var errPolicyUnknown = fmt.Errorf("%w: a change of the Registration Policy ended
 func (s *Service) changePolicy(ctx context.Context, st *scitt.Statement, r *Registration) error {
 	s.change.Lock()
 	defer s.change.Unlock()
-	inForce := s.policy.Load()
-	if inForce == nil {
+	if s.unknown {
 		return errPolicyUnknown
 	}
+	inForce := s.policy.Load()
 	if place, ok, err := s.Index.Lookup(ctx, r.ID); err != nil {
 		return fmt.Errorf("%w: %w", scitt.ErrUnavailable, err)
 	} else if ok {
@@ -50,7 +50,7 @@ func (s *Service) changePolicy(ctx context.Context, st *scitt.Statement, r *Regi
 	}
 	if err := s.stored(ctx, st, r, wait); err != nil {
 		if !s.settle(ctx, r) {
-			s.policy.Store(nil)
+			s.unknown = true
 			return errors.Join(errPolicyUnknown, err)
 		}
 		if !r.Duplicate {

@@ -2,7 +2,9 @@ package personality
 
 import (
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 )
 
 // getHome tells a person with a browser where they are.
@@ -26,5 +28,8 @@ GET  /.well-known/scitt-keys       the keys that sign Receipts
 GET  /.well-known/transparency-configuration
 GET  /checkpoint, /tile/...        the log itself, as static files (C2SP tlog-tiles)
 `, s.Issuer, cp.Origin, cp.Size, cp.Root, p.Index, p.ID)
+	for _, path := range slices.Sorted(maps.Keys(s.Adjacent)) {
+		body += fmt.Sprintf("%-34s Adjacent Service, see the operator's guide\n", path+"...")
+	}
 	return s.publish(w, r, "text/plain; charset=utf-8", []byte(body))
 }

@@ -93,3 +93,23 @@ func (l *limits) reserve(r *http.Request, n int) *scitt.Problem {
 		RetryAfter: max(delay, time.Second),
 	}
 }
+
+// RateLimit gives each client address its rate of requests to a handler; 0 is
+// no limit.
+func RateLimit(perSecond float64, burst int, next http.Handler) (http.Handler, error) {
+	l, err := newLimits(perSecond, burst)
+	if err != nil {
+		return nil, err
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p := l.take(r)
+		if p == nil {
+			next.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Retry-After", seconds(p.RetryAfter))
+		w.Header().Set("Content-Type", scitt.ProblemMediaType)
+		w.WriteHeader(p.Status)
+		_, _ = w.Write(p.Marshal()) // the client is gone: nobody to tell
+	}), nil
+}

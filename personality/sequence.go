@@ -26,7 +26,10 @@ func (s *Service) postSequence(w http.ResponseWriter, r *http.Request) error {
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
 	if done[0].Receipt == nil {
-		// The same request again finds out about the problem again.
+		if p := scitt.ProblemOf(failure); p != nil && p.RetryAfter > 0 {
+			return failure
+		}
+		// The same request again finds out about a refusal again.
 		h.Set("Retry-After", seconds(time.Second))
 		w.WriteHeader(http.StatusAccepted)
 		return nil

@@ -130,8 +130,9 @@ type Service struct {
 	policy atomic.Pointer[InForce]
 	// change is held for reading from Admit to Append, and for writing while
 	// the policy changes: an entry is judged by the policy before it in the log.
-	change sync.RWMutex
-	chains keyedLocks
+	change  sync.RWMutex
+	unknown bool // the log may hold a newer policy than this one
+	chains  keyedLocks
 
 	mu      sync.Mutex
 	running map[scitt.EntryID]int // registrations that are not sequenced yet
@@ -179,7 +180,8 @@ func (s *Service) Register(ctx context.Context, st *scitt.Statement) (*Registrat
 		return r, nil // only the context ends the waiting
 	}
 	s.Metrics.reached(stagePublished, start)
-	if r.Receipt, err = view.Receipt(ctx, r.Index, scitt.LeafHash(st.Entry())); err != nil {
+	// The waiting is over, perhaps just in time, or there was none to do.
+	if r.Receipt, err = view.Receipt(context.WithoutCancel(ctx), r.Index, scitt.LeafHash(st.Entry())); err != nil {
 		s.Metrics.registered(resultError)
 		return nil, fmt.Errorf("receipt of entry %d: %w", r.Index, err)
 	}
@@ -266,7 +268,8 @@ func notFound(id string) *scitt.Problem {
 	return &scitt.Problem{Status: http.StatusNotFound, Title: "Not Found", Detail: fmt.Sprintf("Receipt with entry ID %s not known to this Transparency Service", id)}
 }
 
-// InForce is the policy that judges the next statement.
+// InForce is the policy that judges the next statement, as far as the service
+// knows.
 func (s *Service) InForce() *InForce { return s.policy.Load() }
 
 // Configuration is what the service publishes about itself.

@@ -167,7 +167,15 @@ func acceptsGzip(accept string) bool {
 	return false
 }
 
-var gzipWriters = sync.Pool{New: func() any { return gzip.NewWriter(nil) }}
+// gzipWriters compress at the least cost: bundles are for everybody, as often
+// as they like, and no rate limits that.
+var gzipWriters = sync.Pool{New: func() any {
+	z, err := gzip.NewWriterLevel(nil, gzip.BestSpeed)
+	if err != nil {
+		panic(err) // the level is one of the package's own
+	}
+	return z
+}}
 
 func serveGzip(w http.ResponseWriter, r *http.Request, tag string, f io.Reader) error {
 	tag = `"` + tag + `-gzip"`

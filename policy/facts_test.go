@@ -165,6 +165,36 @@ func TestArtifact(t *testing.T) {
 	refused(t, content.Admit(hashed(`{"x": 1, "x": 1}`), stored(`{"x": 1, "x": 1}`)), "r")
 }
 
+// TestArtifactLater: whatever a rule says, a statement that is admitted while
+// its artifact is not stored is admitted when it is, or a replay would accuse
+// the service of what it could not know.
+func TestArtifactLater(t *testing.T) {
+	const content = `{"x": 2, "pad": "0123456789"}`
+	s := sign(t, p256(t, "issuer"), scitt.SignOptions{Hash: true, ContentType: "application/json"}, content)
+	inline := sign(t, p256(t, "issuer"), scitt.SignOptions{ContentType: "application/json"}, content)
+	for expr, want := range map[string]bool{ // whether it admits without the artifact
+		"!artifact.stored": false, "artifact.stored == false": false, "artifact.size == 0": false, "artifact.size < 5": false,
+		"artifact.stored ? artifact.size < 5 : true": false, "!(artifact.size > 5)": false, "!artifact.stored || artifact.size < 5": false,
+		"[1].exists(i, !artifact.stored)": false, "[1].all(i, artifact.size < 5)": false, "[artifact.size].size() == 1": false,
+		"!has(artifact.content.x)": false, "artifact.content.?x.orValue(1) == 1": false, "!(artifact.size > 5 && envelope.present)": false,
+		"envelope.present || artifact.size < 5": true, "artifact.size < 5 || envelope.present": true, "!(artifact.stored && !envelope.present)": true,
+		"[artifact.size < 5, true].exists(x, x)": false, "[1, 2].exists(i, i == 2 || artifact.size < 5)": true,
+	} {
+		p := with(t, `"artifact": "optional", `+rule1(expr))
+		without, later := p.Admit(s, stored()), p.Admit(s, stored(content))
+		if (without == nil) != want {
+			t.Errorf("%s, not stored: %v", expr, without)
+		}
+		if without == nil && later != nil {
+			t.Errorf("%s admits while the artifact is not stored, and then: %v", expr, later)
+		}
+		// Content that is in the statement is no artifact, now and for ever.
+		if a, b := p.Admit(inline, stored()), p.Admit(inline, stored(content)); (a == nil) != (b == nil) {
+			t.Errorf("%s, inline: %v, then %v", expr, a, b)
+		}
+	}
+}
+
 // TestFactsErrors: what cannot be read is neither admitted nor refused.
 func TestFactsErrors(t *testing.T) {
 	s := sign(t, p256(t, "issuer"), scitt.SignOptions{Hash: true, ContentType: "application/json", Chain: &scitt.ChainLink{Name: "a"}}, `{}`)

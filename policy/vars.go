@@ -134,6 +134,10 @@ func (e *evaluation) envelopeVar(name string) (any, bool) {
 		switch {
 		case err != nil:
 			return types.WrapErr(err), true
+		case a == nil && e.s.Envelope != nil:
+			// It can be stored a moment later, and a replay would find it: what
+			// is admitted must not depend on its absence.
+			return types.WrapErr(errNotStored), true
 		case name == "artifact.stored":
 			return types.Bool(a != nil), true
 		case a == nil:

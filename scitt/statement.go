@@ -154,6 +154,14 @@ func (s *Statement) registrable() error {
 // asking for the header parameters that registration needs. It is for
 // verifiers of statements that other services registered.
 func DecodeStatement(data []byte) (*Statement, error) {
+	if _, _, _, ok := splitEntry(data); ok {
+		return decodeEntry(bytes.Clone(data))
+	}
+	return decodeSign1(data)
+}
+
+// decodeSign1 is DecodeStatement for any encoding.
+func decodeSign1(data []byte) (*Statement, error) {
 	m, err := parseSign1(data)
 	if err != nil {
 		return nil, err
@@ -192,6 +200,22 @@ func DecodeStatement(data []byte) (*Statement, error) {
 	}
 	s.entry = marshalSign1(s.protected, nil, s.Payload, s.signature)
 	s.id = NewEntryID(s.entry)
+	return s, nil
+}
+
+// decodeEntry is DecodeStatement for an Entry in its one encoding. The
+// statement keeps the bytes.
+func decodeEntry(entry []byte) (_ *Statement, err error) {
+	s := &Statement{entry: entry}
+	s.protected, s.Payload, s.signature, _ = splitEntry(entry)
+	if s.Header, err = parseHeader("protected", s.protected); err != nil {
+		return nil, err
+	}
+	s.unprotected = map[any]any{}
+	if err := s.readHeader(); err != nil {
+		return nil, err
+	}
+	s.id = NewEntryID(entry)
 	return s, nil
 }
 

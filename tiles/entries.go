@@ -146,7 +146,7 @@ func Ahead[T any](ctx context.Context, start, end uint64, workers int, f func(co
 		queue := make(chan chan Result[T], workers)
 		g.Go(func() error {
 			defer close(queue)
-			for n := start; n < end; n++ {
+			for n := start; n < end && ctx.Err() == nil; n++ {
 				slot := make(chan Result[T], 1)
 				select {
 				case queue <- slot:

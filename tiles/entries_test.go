@@ -279,3 +279,19 @@ func TestAheadStops(t *testing.T) {
 		}
 	})
 }
+
+// TestAheadCancelled: a context that has ended before is told, however quick
+// the calls are.
+func TestAheadCancelled(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 100 {
+		var last error
+		for _, r := range tiles.Ahead(ctx, 0, 3, 8, func(context.Context, uint64) (int, error) { return 1, nil }) {
+			last = r.Err
+		}
+		if !errors.Is(last, context.Canceled) {
+			t.Fatalf("error %v", last)
+		}
+	}
+}

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -13,10 +15,12 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/conmotion/conmotion/internal/bench"
+	"github.com/conmotion/conmotion/scitt"
 )
 
 func (a *app) bench() *cobra.Command {
 	var o bench.Options
+	var payload string
 	cmd := &cobra.Command{
 		Use: "bench --log URL", Short: "Put load on a service and measure it",
 		Long: `Register distinct ES256 Signed Statements, signed before the clock starts, and
@@ -26,13 +30,18 @@ service can do at most. With --rate statements are due at fixed times (open
 loop), and latency counts from when a statement was due: that shows what clients
 see. --reads then gets Receipts again by entry id.
 
+With --chain each connection registers a chain of its own, one statement after
+the other. --bulk sends so many statements in one request, which is how a chain
+grows fast; latency is that of the whole request then.
+
 It writes to the log that it measures: use one that may be thrown away. A service
 that limits rates (conmotiond --rate) answers 429 above its limit.`,
 		Example: `  conmotion bench --log http://127.0.0.1:8080 --concurrency 1024 -n 100000
   conmotion bench --log http://127.0.0.1:8080 --rate 1000 -n 20000 --json
-  conmotion bench --log http://127.0.0.1:8080 -n 20000 --reads 100000 --concurrency 64`,
+  conmotion bench --log http://127.0.0.1:8080 -n 20000 --reads 100000 --concurrency 64
+  conmotion bench --log http://127.0.0.1:8080 --chain --bulk 1000 --concurrency 1 --payload event.json`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return a.runBench(cmd.Context(), o) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.runBench(cmd.Context(), o, payload) },
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.URL, "log", "", "URL of the service")
@@ -42,14 +51,29 @@ that limits rates (conmotiond --rate) answers 429 above its limit.`,
 	f.Float64Var(&o.Rate, "rate", 0, "registrations per second, in an open loop; 0 for as fast as it goes")
 	f.IntVar(&o.Reads, "reads", 0, "Receipts to get by entry id afterwards")
 	f.IntVar(&o.Verify, "verify", 100, "verify every n-th Receipt; 0 for none")
+	f.IntVar(&o.Bulk, "bulk", 1, "statements in one request, at most 1000")
+	f.BoolVar(&o.Chain, "chain", false, "have the statements of each connection form a chain")
+	f.StringVar(&payload, "payload", "", "JSON file that is the content of every statement (default: random bytes)")
 	f.IntVar(&o.Wave, "wave", 50000, "statements that are signed, and kept in memory, at a time")
 	require(cmd, "log")
 	return cmd
 }
 
-func (a *app) runBench(ctx context.Context, o bench.Options) error {
+func (a *app) runBench(ctx context.Context, o bench.Options, payload string) error {
 	if o.Statements < 1 || o.Concurrency < 1 || o.Wave < 1 || o.Size < 16 {
 		return usage(errors.New("--statements, --concurrency and --wave are at least 1, and --size is at least 16"))
+	}
+	if o.Bulk < 1 || o.Bulk > scitt.MaxSequence {
+		return usage(fmt.Errorf("--bulk is from 1 to %d", scitt.MaxSequence))
+	}
+	if payload != "" {
+		var err error
+		if o.Payload, err = os.ReadFile(payload); err != nil {
+			return usage(fmt.Errorf("--payload: %w", err))
+		}
+		if !json.Valid(o.Payload) {
+			return usage(fmt.Errorf("--payload: %s is not JSON", payload))
+		}
 	}
 	debug.SetGCPercent(400) // the load generator should cost little
 	c, err := a.connect(o.URL, 1)

@@ -20,8 +20,8 @@ import (
 // uidFields are where an event of each class has the uid of its object.
 var uidFields = []string{"f.resources.uid", "f.device.uid", "f.entity.uid", "f.unmapped.conmotion.configuration.uid"}
 
-// mostHits is how many entries about one object are looked at.
-const mostHits = 50
+// mostConfirmed is how many entries about one object are looked at.
+const mostConfirmed = 50
 
 // confirmation is what the provider's search says of an object that is missing.
 type confirmation struct {
@@ -68,7 +68,7 @@ type searchEntry struct {
 // ask asks for the newest entries that have a uid in a field.
 func (c *confirmer) ask(ctx context.Context, field, uid string) (*searchAnswer, error) {
 	// The operator keeps a uid that begins with one from being read as one.
-	body, err := c.search.Search(ctx, url.Values{field: {"=" + uid}, "limit": {strconv.Itoa(mostHits)}, "order": {"desc"}})
+	body, err := c.search.Search(ctx, url.Values{field: {"=" + uid}, "limit": {strconv.Itoa(mostConfirmed)}, "order": {"desc"}})
 	if err != nil {
 		return nil, err
 	}

@@ -1,11 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 	"time"
 
@@ -38,11 +38,8 @@ func (f *readFlags) add(cmd *cobra.Command) {
 // options reads what the flags name. The verifier keys are for the one log of
 // a command; a command with several takes them away.
 func (a *app) partyOptions(f readFlags) (party.Options, error) {
-	o := party.Options{Home: party.Home(f.home), VKeys: f.vkeys, Artifacts: f.artifacts, HTTP: httpClient(readers), Notice: a.notice,
+	o := party.Options{Home: party.Home(cmp.Or(f.home, a.home)), VKeys: f.vkeys, Artifacts: f.artifacts, HTTP: httpClient(readers), Notice: a.notice,
 		IssuerKeys: map[string]crypto.PublicKey{}}
-	if o.Home == "" {
-		o.Home = party.Home(os.Getenv("CONMOTION_HOME"))
-	}
 	if o.Home == "" {
 		var err error
 		if o.Home, err = party.DefaultHome(); err != nil {

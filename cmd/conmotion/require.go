@@ -98,6 +98,7 @@ type gateReport struct {
 }
 
 func (a *app) runRequire(ctx context.Context, f gateFlags, name string) error {
+	limitMemory()
 	now := time.Now()
 	g := &gate{app: a, gateFlags: f, at: now.UTC(), out: gateReport{Checks: []finding{}}}
 	if f.at != "" {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,16 +22,25 @@ type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	json           bool
+	home           string // where --home does not say: see [readFlags]
 }
 
-// commands makes every command of the tool.
-func (a *app) commands() []*cobra.Command {
-	return []*cobra.Command{
-		a.keygen(), a.sign(), a.submit(), a.receipt(), a.verify(), a.inspect(), a.fsck(), a.audit(), a.policy(), a.artifact(), a.bench(),
-		a.record(), a.observe(), a.importing(), a.head(),
-		a.replay(), a.compare(), a.measure(),
-		a.ack(), a.endorse(), a.dispute(), a.withdraw(), a.endorsements(), a.requireCommand(),
+// groups are the commands, by who needs them.
+func (a *app) groups() []commandGroup {
+	return []commandGroup{
+		{"Statements and Receipts:", []*cobra.Command{a.keygen(), a.sign(), a.submit(), a.receipt(), a.verify(), a.inspect(), a.artifact()}},
+		{"Logs:", []*cobra.Command{a.policy(), a.audit(), a.monitor(), a.fsck(), a.export(), a.search(), a.bench()}},
+		{"Mutual monitoring, for who publishes records:", []*cobra.Command{a.record(), a.importing(), a.head()}},
+		{"for who uses them:", []*cobra.Command{a.replay(), a.ack(), a.endorsements(), a.requireCommand(), a.report()}},
+		{"for auditors:", []*cobra.Command{a.observe(), a.compare(), a.measure(), a.endorse(), a.dispute(), a.withdraw()}},
+		{"With a database or a service in them:", a.heavy()},
 	}
+}
+
+// commandGroup is a part of the help.
+type commandGroup struct {
+	title    string
+	commands []*cobra.Command
 }
 
 const rootLong = `conmotion makes Signed Statements, registers them with a SCITT Transparency
@@ -57,7 +67,15 @@ func (a *app) root() *cobra.Command {
 	cmd.SetIn(a.stdin)
 	cmd.SetOut(a.stdout)
 	cmd.SetErr(a.stderr)
-	cmd.AddCommand(a.commands()...)
+	for _, g := range a.groups() {
+		if len(g.commands) > 0 {
+			cmd.AddGroup(&cobra.Group{ID: g.title, Title: g.title})
+		}
+		for _, c := range g.commands {
+			c.GroupID = g.title
+			cmd.AddCommand(c)
+		}
+	}
 	return cmd
 }
 
@@ -111,14 +129,18 @@ func exitCode(err error) int {
 
 // run runs the tool with these arguments and gives its exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr}
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, home: os.Getenv("CONMOTION_HOME")}
+	return a.run(ctx, args)
+}
+
+func (a *app) run(ctx context.Context, args []string) int {
 	root := a.root()
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitGood
 	}
-	fmt.Fprintln(stderr, "conmotion:", clean(err.Error()))
+	fmt.Fprintln(a.stderr, "conmotion:", clean(err.Error()))
 	return exitCode(err)
 }
 

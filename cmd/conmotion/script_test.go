@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -10,18 +9,14 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
-	"fmt"
 	"math/big"
 	"net"
-	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strconv"
-	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -47,6 +42,11 @@ func TestMain(m *testing.M) {
 //	service stop NAME       stops that one
 //	files start NAME DIR    serves the files of a directory; $NAME in capitals is the URL
 //	files stop NAME         stops that
+//	capture NAME REGEXP     $NAME is what the first group matches in the last standard output
+//	searchof start [flags]  starts conmotiond as a search over somebody else's log; $SEARCH is its
+//	                        URL, $SEARCH_ADMIN that of its health and metrics
+//	searchof stop           stops it
+//	indexed URL N           waits until the service there answers searches up to N entries
 //	exit CODE command...    runs a command that ends with this exit code
 //	flip FILE OFFSET        changes one byte of a file; a negative offset counts from the end
 //	certificates            makes signer.pem, chain.pem and roots.pem, and other-roots.pem that lead nowhere
@@ -55,10 +55,7 @@ func TestMain(m *testing.M) {
 //
 // $POLICIES is the directory with the example policies and their keys.
 func TestScripts(t *testing.T) {
-	daemon := filepath.Join(t.TempDir(), "conmotiond")
-	if out, err := exec.Command("go", "build", "-o", daemon, "../conmotiond").CombinedOutput(); err != nil {
-		t.Fatalf("build conmotiond: %v\n%s", err, out)
-	}
+	daemon := buildDaemon(t)
 	policies, err := filepath.Abs("../../testdata/policies")
 	if err != nil {
 		t.Fatal(err)
@@ -69,6 +66,7 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		Setup: func(env *testscript.Env) error {
 			env.Values[servicesKey{}] = &services{daemon: daemon, named: map[string]*service{}, files: map[string]*httptest.Server{}}
+			env.Values[searchKey{}] = &service{daemon: daemon, listen: "127.0.0.1:0"}
 			env.Setenv("FILES", filepath.Join(env.WorkDir, "log", "public"))
 			env.Setenv("POLICIES", policies)
 			// The race detector otherwise sleeps a second at each exit.
@@ -85,6 +83,9 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"service":         cmdService,
 			"files":           cmdFiles,
+			"searchof":        cmdSearchOf,
+			"indexed":         cmdIndexed,
+			"capture":         cmdCapture,
 			"exit":            cmdExit,
 			"flip":            cmdFlip,
 			"certificates":    cmdCertificates,
@@ -93,123 +94,13 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-type servicesKey struct{}
-
-// services are what one script runs.
-type services struct {
-	daemon string
-	named  map[string]*service // "" is the one without a name
-	files  map[string]*httptest.Server
-}
-
-// service is one conmotiond.
-type service struct {
-	daemon  string
-	listen  string // where it is the next time
-	running *exec.Cmd
-	manage  string // URL of its management over TLS
-}
-
-var manageAddress = regexp.MustCompile(`msg="management over TLS" address=(\S+)`)
-
-func cmdService(ts *testscript.TestScript, _ bool, args []string) {
-	all := ts.Value(servicesKey{}).(*services)
-	var verb, name string
-	if len(args) > 0 {
-		verb, args = args[0], args[1:]
+func buildDaemon(t *testing.T) string {
+	t.Helper()
+	daemon := filepath.Join(t.TempDir(), "conmotiond")
+	if out, err := exec.Command("go", "build", "-o", daemon, "../conmotiond").CombinedOutput(); err != nil {
+		t.Fatalf("build conmotiond: %v\n%s", err, out)
 	}
-	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
-		name, args = args[0], args[1:]
-	}
-	s := all.named[name]
-	if s == nil {
-		s = &service{daemon: all.daemon, listen: "127.0.0.1:0"}
-		all.named[name] = s
-	}
-	switch {
-	case verb == "start" && s.running == nil:
-		dir, env := name, strings.ToUpper(name)
-		if name == "" {
-			dir, env = "log", "LOG"
-		}
-		url, err := s.start(ts.MkAbs(dir), args)
-		ts.Check(err)
-		ts.Setenv(env, url)
-		if name == "" {
-			ts.Setenv("MANAGE", s.manage)
-		} else {
-			s.listen = strings.TrimPrefix(url, "http://")
-			ts.Setenv(env+"_MANAGE", s.manage)
-			ts.Setenv(env+"_FILES", filepath.Join(ts.MkAbs(dir), "public"))
-		}
-		ts.Defer(func() { ts.Check(s.stop()) })
-	case verb == "stop" && len(args) == 0 && s.running != nil:
-		ts.Check(s.stop())
-	default:
-		ts.Fatalf("usage: service start [NAME] [flags] | service stop [NAME]")
-	}
-}
-
-// cmdFiles serves a directory as any file server would.
-func cmdFiles(ts *testscript.TestScript, _ bool, args []string) {
-	all := ts.Value(servicesKey{}).(*services)
-	switch {
-	case len(args) == 3 && args[0] == "start" && all.files[args[1]] == nil:
-		server := httptest.NewServer(http.FileServer(http.Dir(ts.MkAbs(args[2]))))
-		all.files[args[1]] = server
-		ts.Setenv(strings.ToUpper(args[1]), server.URL)
-		ts.Defer(server.Close)
-	case len(args) == 2 && args[0] == "stop" && all.files[args[1]] != nil:
-		all.files[args[1]].Close()
-		delete(all.files, args[1])
-	default:
-		ts.Fatalf("usage: files start NAME DIR | files stop NAME")
-	}
-}
-
-// start waits until the service says where it is.
-func (s *service) start(dir string, flags []string) (url string, err error) {
-	flags = append([]string{"--listen", s.listen, "--dir", dir, "--checkpoint-interval", "100ms"}, flags...)
-	cmd := exec.Command(s.daemon, flags...)
-	// A file has whatever was written before the welcome.
-	stderr, err := os.Create(dir + ".stderr")
-	if err != nil {
-		return "", err
-	}
-	defer stderr.Close()
-	cmd.Stderr = stderr
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return "", err
-	}
-	if err := cmd.Start(); err != nil {
-		return "", err
-	}
-	for lines := bufio.NewScanner(out); lines.Scan(); {
-		if fields := strings.Fields(lines.Text()); len(fields) == 2 && fields[0] == "service" {
-			s.running = cmd
-			log, err := os.ReadFile(stderr.Name())
-			if m := manageAddress.FindSubmatch(log); m != nil {
-				s.manage = "https://" + string(m[1])
-			}
-			return fields[1], err
-		}
-	}
-	err = cmd.Wait()
-	log, readErr := os.ReadFile(stderr.Name())
-	return "", fmt.Errorf("conmotiond: %w\n%s", errors.Join(err, readErr), log)
-}
-
-func (s *service) stop() error {
-	if s.running == nil {
-		return nil
-	}
-	cmd := s.running
-	s.running = nil
-	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {
-		return err
-	}
-	return cmd.Wait()
+	return daemon
 }
 
 func cmdExit(ts *testscript.TestScript, _ bool, args []string) {
@@ -228,6 +119,19 @@ func cmdExit(ts *testscript.TestScript, _ bool, args []string) {
 	if got != want {
 		ts.Fatalf("exit code %d, want %d", got, want)
 	}
+}
+
+func cmdCapture(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: capture NAME REGEXP")
+	}
+	re, err := regexp.Compile("(?m)" + args[1])
+	ts.Check(err)
+	m := re.FindStringSubmatch(ts.ReadFile("stdout"))
+	if len(m) < 2 {
+		ts.Fatalf("no match for %q", args[1])
+	}
+	ts.Setenv(args[0], m[1])
 }
 
 func cmdFlip(ts *testscript.TestScript, _ bool, args []string) {

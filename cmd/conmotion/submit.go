@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,35 +12,39 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/conmotion/conmotion/client"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 )
 
 // submitFlags are the flags of submit.
 type submitFlags struct {
-	log, out, outDir, keys string
-	async                  bool
-	concurrency            int
-	timeout                time.Duration
+	log, out, outDir string
+	also, keys       []string
+	async            bool
+	concurrency      int
+	timeout          time.Duration
 }
 
 func (a *app) submit() *cobra.Command {
 	var f submitFlags
 	cmd := &cobra.Command{
-		Use: "submit --log URL [--out FILE | --out-dir DIR] STATEMENT...", Short: "Register statements with a Transparency Service",
+		Use: "submit --log URL [--also URL]... [--out FILE | --out-dir DIR] STATEMENT...", Short: "Register statements with a Transparency Service",
 		Long: `Register Signed Statements with a Transparency Service (SCRAPI), check the
 Receipts that come back with the service's keys, and write Transparent
 Statements: the statements with their Receipts. Receipts of other logs that a
 statement has are kept, so one statement can be registered with several logs,
-one after the other.
+one after the other. With --also that is one call: it registers each statement
+with --log and with each other service, and the Transparent Statement has the
+Receipts of all. When one of them is down, the output has the Receipts of the
+others, and the same call goes on from there.
 
 A busy service is asked again, as it wishes. A run that was interrupted can be
 started again: what is there and verifies is skipped, and a service answers the
 same statement with the same Location. With --out-dir, s.cose becomes
 DIR/s.transparent.cose. A refusal tells the reason and ends with exit code 1.`,
 		Example: `  conmotion submit --log http://127.0.0.1:8080 --out transparent.cose s.cose
-  conmotion submit --log https://transparency.example --out-dir done --concurrency 16 statements/*.cose`,
+  conmotion submit --log https://transparency.example --out-dir done --concurrency 16 statements/*.cose
+  conmotion submit --log https://provider.example --also https://auditor.example --out t.cose s.cose`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runSubmit(cmd.Context(), f, args) },
 	}
@@ -47,7 +52,8 @@ DIR/s.transparent.cose. A refusal tells the reason and ends with exit code 1.`,
 	fl.StringVar(&f.log, "log", "", "URL of the Transparency Service")
 	fl.StringVar(&f.out, "out", "", `file for the Transparent Statement of a single statement, or "-"`)
 	fl.StringVar(&f.outDir, "out-dir", "", "directory for the Transparent Statements of many")
-	fl.StringVar(&f.keys, "keys", "", "file with the service's keys (default: fetched from the service)")
+	fl.StringArrayVar(&f.also, "also", nil, "URL of another service that registers the statements too; once for each")
+	fl.StringArrayVar(&f.keys, "keys", nil, "file with the service's keys (default: fetched from the service); with --also once for each service, that of --log first")
 	fl.BoolVar(&f.async, "async", false, "ask for an answer at once and poll for the Receipt")
 	fl.IntVar(&f.concurrency, "concurrency", 8, "statements that are under way at a time")
 	fl.DurationVar(&f.timeout, "timeout", 2*time.Minute, "longest time to wait for one Receipt")
@@ -65,7 +71,16 @@ type submitted struct {
 	Out      string   `json:"out,omitempty"`
 	Problem  *problem `json:"problem,omitempty"`
 	Error    string   `json:"error,omitempty"`
-	err      error
+	// Also is what became of it at the services of --also.
+	Also []submittedAlso `json:"also,omitempty"`
+	err  error
+}
+
+// submittedAlso is what became of a statement at one more service.
+type submittedAlso struct {
+	Log      string `json:"log"`
+	Result   string `json:"result"`
+	Location string `json:"location,omitempty"`
 }
 
 // problem is how a service explains a refusal.
@@ -86,8 +101,7 @@ const (
 type submitter struct {
 	*app
 	submitFlags
-	client *client.Client
-	trust  trust
+	services []registrar // --log, and each --also
 }
 
 func (a *app) runSubmit(ctx context.Context, f submitFlags, files []string) error {
@@ -95,17 +109,8 @@ func (a *app) runSubmit(ctx context.Context, f submitFlags, files []string) erro
 	if err != nil {
 		return usage(err)
 	}
-	c, err := a.connect(f.log, f.concurrency)
-	if err != nil {
-		return usage(fmt.Errorf("--log: %w", err))
-	}
-	s := &submitter{app: a, submitFlags: f, client: c}
-	if f.keys != "" {
-		s.trust, err = readKeys(f.keys)
-	} else {
-		s.trust.keys, err = c.Keys(ctx)
-	}
-	if err != nil {
+	s := &submitter{app: a, submitFlags: f}
+	if s.services, err = a.registrars(ctx, f); err != nil {
 		return usage(err) // no verdict on any statement
 	}
 	one := func(ctx context.Context, n uint64) (submitted, error) {
@@ -206,7 +211,11 @@ func (a *app) printSubmitted(r submitted, many bool) error {
 		a.notice("%s: %v", r.File, r.err)
 	}
 	if !many {
-		return a.printRows([][]string{{r.Result, r.EntryID}, {"location", r.Location}, {"wrote", r.Out}})
+		rows := [][]string{{r.Result, r.EntryID}, {"location", r.Location}}
+		for _, also := range r.Also {
+			rows = append(rows, []string{"also", cmp.Or(also.Location, also.Log+" ("+also.Result+")")})
+		}
+		return a.printRows(append(rows, []string{"wrote", r.Out}))
 	}
 	_, err := fmt.Fprintf(a.stdout, "%-10s  %-64s  %s\n", r.Result, r.EntryID, clean(r.File))
 	return err
@@ -227,90 +236,4 @@ func (s *submitter) submitOne(ctx context.Context, file, out string) submitted {
 		r.Problem = &problem{p.Status, p.Title, p.Detail}
 	}
 	return r
-}
-
-func (s *submitter) advance(ctx context.Context, r *submitted, out string) error {
-	data, err := s.readInput(r.File)
-	if err != nil {
-		return err
-	}
-	// Only what cannot be read at all is refused here; to judge is the
-	// service's task.
-	st, err := scitt.DecodeStatement(data)
-	if err != nil {
-		return fmt.Errorf("%s: %w", r.File, err)
-	}
-	r.EntryID = st.ID().String()
-	if out != "" && out != "-" && s.finished(st, out) {
-		r.Result, r.Out = resultSkipped, out
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, s.timeout)
-	defer cancel()
-	register := s.client.Register
-	if s.async {
-		register = s.client.RegisterAsync
-	}
-	reg, err := register(ctx, data)
-	if err != nil {
-		return fmt.Errorf("%s: %w", r.File, err)
-	}
-	r.Location = reg.Location
-	transparent, err := s.attach(st, reg.Receipt)
-	if err != nil {
-		return bad(fmt.Errorf("%s: the service's receipt is not good, and nothing was written: %w", r.File, err))
-	}
-	if out != "" {
-		if err := s.writeOutput(out, transparent); err != nil {
-			return err
-		}
-	}
-	r.Result, r.Out = resultRegistered, out
-	return nil
-}
-
-// attach adds a Receipt, which must verify, to those of other logs. One of
-// the same log gives way to it.
-func (s *submitter) attach(st *scitt.Statement, receipt []byte) ([]byte, error) {
-	fresh, err := s.trust.check(st, [][]byte{receipt})
-	if err != nil {
-		return nil, err
-	}
-	if fresh[0].Err != nil {
-		return nil, fresh[0].Err
-	}
-	old, err := s.trust.check(st, st.Receipts)
-	if err != nil {
-		return nil, err
-	}
-	var receipts [][]byte
-	for i, r := range old {
-		if r.Err != nil {
-			receipts = append(receipts, st.Receipts[i])
-		}
-	}
-	return scitt.AttachReceipts(st, append(receipts, receipt)...), nil
-}
-
-// finished says whether the output is there, is this statement and has a
-// Receipt of this log. It also has to have every Receipt that the statement has.
-func (s *submitter) finished(st *scitt.Statement, out string) bool {
-	data, err := s.readInput(out)
-	if err != nil {
-		return false
-	}
-	have, err := scitt.DecodeStatement(data)
-	if err != nil || have.ID() != st.ID() || len(have.Receipts) < len(st.Receipts) {
-		return false
-	}
-	checked, err := s.trust.check(have, have.Receipts)
-	if err != nil {
-		return false
-	}
-	for _, r := range checked {
-		if r.Err == nil {
-			return true
-		}
-	}
-	return false
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -15,7 +16,9 @@ import (
 
 // verifyFlags are the flags of verify.
 type verifyFlags struct {
-	log, static, keys                 string
+	logs, statics, keyFiles           []string // --log, --static, --keys
+	log, static, keys                 string   // the one that there is without --quorum
+	quorum                            int      // 0: there is one log at most
 	payload, leaf, issuerKey, rootCAs string
 	receipts, vkeys                   []string
 	artifactStore                     storeFlags // --artifacts, which may be a directory too
@@ -25,8 +28,9 @@ type verifyFlags struct {
 func (a *app) verify() *cobra.Command {
 	var f verifyFlags
 	cmd := &cobra.Command{
-		Use: "verify [--log URL | --static URL-or-DIR | --keys FILE] TRANSPARENT", Short: "Verify a Transparent Statement",
-		Long: `Verify a Transparent Statement, or a proof that a log signed two histories.
+		Use: "verify [--log URL | --static URL-or-DIR | --keys FILE]... [--quorum N] TRANSPARENT | verify DIR", Short: "Verify a Transparent Statement, or an export",
+		Long: `Verify a Transparent Statement, an export, or a proof that a log signed two
+histories.
 
 Of a Transparent Statement: the issuer's signature, and that each receipt
 proves that the statement is in a log. It says what was checked, what was not,
@@ -38,6 +42,13 @@ such as /.well-known/scitt-keys, a COSE_Key, or PEM), fully offline; with --log
 those of the keys that a service publishes; with --static those of the keys
 beside the log's files, and then the entry is also checked against the log's
 current checkpoint.
+
+A rule such as "2 of these 3 logs" is --quorum 2 with --log, --static and --keys
+once for each log, in any mixture. What counts are logs that vouch: two receipts
+of one log, or one log named twice, are one, told by its keys; receipts of other
+logs are nothing. A log that is out of reach, or has no receipt here, does not
+vouch. A receipt that names a key of one of the logs and does not verify fails
+the whole, as it does without --quorum.
 
 The issuer's key is the one in its did:jwk or did:key. For other issuers give
 --issuer-key, or --roots for a statement with x5chain: its certificates are
@@ -54,12 +65,15 @@ the statement gives. --fetch is off unless asked for: the issuer chooses that
 URL, so that it learns who verifies, and when, and can have this machine send a
 GET request to any address that it reaches. It is sent only when the issuer's
 signature verifies, without a token, and no more than 5 GiB are read.
-` + equivocationHelp,
+` + exportVerifyHelp + equivocationHelp,
 		Example: `  conmotion verify --log http://127.0.0.1:8080 --payload README.md transparent.cose
 
   # offline, with saved keys
   curl -o scitt-keys.cbor http://127.0.0.1:8080/.well-known/scitt-keys
   conmotion verify --keys scitt-keys.cbor transparent.cose
+
+  # two of three logs have to vouch for it
+  conmotion verify --quorum 2 --log https://provider.example --log https://auditor.example --keys third.cbor transparent.cose
 
   # with the content behind a hash
   conmotion verify --log https://transparency.example --artifacts https://transparency.example transparent.cose
@@ -67,15 +81,22 @@ signature verifies, without a token, and no more than 5 GiB are read.
   # a statement and its receipt in two files, made by another service
   conmotion verify --keys log-key.pub --issuer-key issuer-key.pub --leaf digest --receipt receipt.cose statement.cose
 
-  # did the log with this key sign two histories?
+  # an export, offline; and did the log with this key sign two histories?
+  conmotion verify --vkey "$VKEY" mirror
   conmotion verify --vkey "$VKEY" equivocation.json`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.runVerify(cmd.Context(), f, args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := f.chooseLogs(cmd.Flags().Changed("quorum")); err != nil {
+				return usage(err)
+			}
+			return a.runVerify(cmd.Context(), f, args[0])
+		},
 	}
 	fl := cmd.Flags()
-	fl.StringVar(&f.log, "log", "", "URL of the Transparency Service, for its keys")
-	fl.StringVar(&f.static, "static", "", "URL or directory with the log's files")
-	fl.StringVar(&f.keys, "keys", "", "file with the log's keys")
+	fl.StringArrayVar(&f.logs, "log", nil, "URL of the Transparency Service, for its keys; with --quorum once for each")
+	fl.StringArrayVar(&f.statics, "static", nil, "URL or directory with the log's files; with --quorum once for each")
+	fl.StringArrayVar(&f.keyFiles, "keys", nil, "file with the log's keys; with --quorum once for each log")
+	fl.IntVar(&f.quorum, "quorum", 0, "how many of the logs have to vouch")
 	fl.StringVar(&f.payload, "payload", "", "file that the statement should be about")
 	fl.StringVar(&f.leaf, "leaf", "", "what the log hashes: entry or digest (default: either)")
 	fl.StringVar(&f.issuerKey, "issuer-key", "", "file with the issuer's public key: PEM, JWK or COSE_Key")
@@ -85,7 +106,6 @@ signature verifies, without a token, and no more than 5 GiB are read.
 	fl.BoolVar(&f.fetch, "fetch", false, "fetch the content behind a hash from the URL in the statement")
 	vkeyFlag(cmd, &f.vkeys)
 	cmd.MarkFlagsMutuallyExclusive("payload", "artifacts", "fetch")
-	cmd.MarkFlagsMutuallyExclusive("log", "static", "keys")
 	cmd.MarkFlagsMutuallyExclusive("log", "vkey")
 	cmd.MarkFlagsMutuallyExclusive("keys", "vkey")
 	return cmd
@@ -126,6 +146,9 @@ type verification struct {
 }
 
 func (a *app) runVerify(ctx context.Context, f verifyFlags, path string) error {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return a.verifyDir(ctx, f, path)
+	}
 	v := &verification{app: a, verifyFlags: f, report: verifyReport{Checks: []finding{}}}
 	data, err := a.readInput(path)
 	if err != nil {
@@ -161,7 +184,13 @@ func (v *verification) run(ctx context.Context, data []byte) (verdict, err error
 	if err := v.openArtifacts(); err != nil {
 		return nil, err
 	}
-	t, err := v.trust(ctx)
+	var voters *voters
+	var t trust
+	if v.quorum > 0 {
+		voters, err = v.voters(ctx)
+	} else {
+		t, err = v.trust(ctx)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -187,8 +216,13 @@ func (v *verification) run(ctx context.Context, data []byte) (verdict, err error
 			return verdict, nil
 		}
 	}
-	verifier.LogKeys = t.forReceipts(receipts)
-	out, verdict := verifier.Verify(data)
+	var out *scitt.Verification
+	if voters != nil {
+		out, verdict = voters.verify(verifier, data, receipts)
+	} else {
+		verifier.LogKeys = t.forReceipts(receipts)
+		out, verdict = verifier.Verify(data)
+	}
 	if verdict != nil {
 		return verdict, nil
 	}
@@ -205,7 +239,12 @@ func (v *verification) run(ctx context.Context, data []byte) (verdict, err error
 	if len(out.Receipts) == 0 {
 		v.found("receipt", resultBad, "the statement carries none")
 	}
-	if err := v.current(ctx, out); err != nil {
+	if voters != nil {
+		err = voters.count(ctx, v, out)
+	} else {
+		err = v.current(ctx, out)
+	}
+	if err != nil {
 		return nil, err
 	}
 	if verdict = out.Err(); verdict != nil {
@@ -372,38 +411,11 @@ func (v *verification) receipt(n int, r scitt.ReceiptVerification, st *scitt.Sta
 			scitt.LeafEntry: "statement", scitt.LeafDigest: "statement's digest"}[r.Leaf])
 	case errors.Is(r.Err, scitt.ErrUnknownKey):
 		why := r.Err.Error()
-		if v.keys == "" && v.static == "" && v.log == "" {
+		if v.keys == "" && v.static == "" && v.log == "" && v.quorum == 0 {
 			why = "no keys of a log are known; give --log, --static or --keys"
 		}
 		v.found(name, resultNotChecked, "%s", why)
 	default:
 		v.found(name, resultBad, "%v", r.Err)
 	}
-}
-
-func (v *verification) print() error {
-	r := &v.report
-	if v.json {
-		return v.printJSON(r)
-	}
-	if r.EntryID != "" {
-		rows := [][]string{{"entry id", r.EntryID}, {"issuer", r.Issuer}, {"subject", r.Subject}, {"signed", r.Signed}}
-		if err := v.printRows(rows); err != nil {
-			return err
-		}
-		fmt.Fprintln(v.stdout)
-	}
-	var rows [][]string
-	for _, c := range r.Checks {
-		rows = append(rows, []string{c.Result, c.Check, c.Detail})
-	}
-	result := "verified"
-	if !r.Verified {
-		result = "NOT VERIFIED"
-	}
-	if err := v.printRows(rows); err != nil {
-		return err
-	}
-	_, err := fmt.Fprintf(v.stdout, "\n%s\n", result)
-	return err
 }

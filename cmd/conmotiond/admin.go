@@ -14,8 +14,46 @@ import (
 	"github.com/conmotion/conmotion/cmd/internal/daemon"
 )
 
+// checks are what the operator's orchestrator asks.
+type checks struct {
+	// ready says whether the program can do its work.
+	ready func(context.Context, time.Time) error
+	// search gives the health of the search index, nil when there is none.
+	search func() *daemon.SearchHealth
+}
+
+// readyz answers 200 when the program can do its work. A search index beside a
+// log is told of and does not count: registration does not wait for it.
+func (c checks) readyz(w http.ResponseWriter, r *http.Request) {
+	if err := c.ready(r.Context(), time.Now()); err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "ok")
+	if h := c.search(); h != nil {
+		fmt.Fprintln(w, "search:", h)
+		if err := h.Check(time.Now()); err != nil {
+			fmt.Fprintln(w, "search is not ready:", err)
+		}
+	}
+}
+
+// searchReadyz answers 200 when the search index is up with its log.
+func (c checks) searchReadyz(w http.ResponseWriter, _ *http.Request) {
+	h := c.search()
+	if h == nil {
+		http.Error(w, "there is no search here", http.StatusNotFound)
+		return
+	}
+	if err := h.Check(time.Now()); err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "ok:", h)
+}
+
 // serveAdmin serves what only the operator may see.
-func serveAdmin(ctx context.Context, c *config, t *daemon.Telemetry, ready func(context.Context, time.Time) error) (stop func(), err error) {
+func serveAdmin(ctx context.Context, c *config, t *daemon.Telemetry, check checks) (stop func(), err error) {
 	if c.adminListen == "" {
 		return func() {}, nil
 	}
@@ -26,13 +64,8 @@ func serveAdmin(ctx context.Context, c *config, t *daemon.Telemetry, ready func(
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(t.Registry, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		if err := ready(r.Context(), time.Now()); err != nil {
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
-			return
-		}
-		fmt.Fprintln(w, "ok")
-	})
+	mux.HandleFunc("GET /readyz", check.readyz)
+	mux.HandleFunc("GET /readyz/search", check.searchReadyz)
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)

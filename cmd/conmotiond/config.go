@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -25,8 +26,10 @@ type config struct {
 	daemon.Config
 	listen, adminListen string
 	tlsCert, tlsKey     string
+	tls                 *tls.Config // nil without them
 	logFormat           string
 	bootstrap           string
+	searchOf            searchOf
 
 	manageSocket, manageListen           string
 	manageCert, manageKey, manageClients string
@@ -40,6 +43,10 @@ the log, sequences them with Tessera, and answers with Receipts (RFC 9942).
 Without flags it serves a working log from ./conmotion-data on
 http://127.0.0.1:8080, and makes what is missing: keys, the log, a first policy
 that admits every statement whose issuer is a did:jwk.
+
+With --search-of it is no Transparency Service, and has no keys and no policy:
+it answers GET /search over the log of somebody else, from that log's static
+files.
 
 The directory has two parts. Everything in public/ may be shown by any file
 server or mirrored with curl or rsync; nobody else may read private/.
@@ -57,7 +64,10 @@ const example = `  # a working log on http://127.0.0.1:8080
   # in public, behind TLS, with metrics on another port
   conmotiond --listen :443 --issuer https://transparency.example \
       --tls-cert cert.pem --tls-key key.pem --dir /var/lib/conmotion \
-      --admin-listen 127.0.0.1:9090 --rate 50 --burst 100`
+      --admin-listen 127.0.0.1:9090 --rate 50 --burst 100
+
+  # no log of its own: a search over somebody else's
+  conmotiond --search-of https://transparency.example --listen 127.0.0.1:8081`
 
 func command(stdout, stderr io.Writer) *cobra.Command {
 	c := &config{stdout: stdout}
@@ -67,6 +77,9 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := c.complete(cmd.Flags(), stderr); err != nil {
 				return err
+			}
+			if c.searchOf.location != "" {
+				return serveSearchOf(cmd.Context(), c)
 			}
 			return serve(cmd.Context(), c)
 		},
@@ -102,6 +115,7 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	f.StringVar(&c.manageCert, "manage-tls-cert", "", "PEM file with the certificate chain of --manage-listen")
 	f.StringVar(&c.manageKey, "manage-tls-key", "", "PEM file with its key")
 	f.StringVar(&c.manageClients, "manage-client-ca", "", "PEM file with the authorities of the clients' certificates")
+	c.searchOf.addFlags(f)
 	f.StringVar(&c.logFormat, "log-format", "text", "form of the log on standard error: text or json")
 	return cmd
 }
@@ -120,6 +134,9 @@ func (c *config) complete(flags *pflag.FlagSet, stderr io.Writer) error {
 		c.Logger = slog.New(slog.NewJSONHandler(stderr, nil))
 	default:
 		return fmt.Errorf("--log-format is text or json, not %q", c.logFormat)
+	}
+	if err := c.searchOf.complete(c, flags); err != nil {
+		return err
 	}
 	switch c.bootstrap {
 	case "policy":

@@ -16,7 +16,7 @@ import (
 
 // ownDisk starts a service on a disk of its own of this size, in a mount
 // namespace, and gives the directory as this process sees it.
-func ownDisk(t *testing.T, size string) (p *process, disk string) {
+func ownDisk(t *testing.T, size string, args ...string) (p *process, disk string) {
 	t.Helper()
 	dir := t.TempDir()
 	attr := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
@@ -25,7 +25,7 @@ func ownDisk(t *testing.T, size string) (p *process, disk string) {
 		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
 		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
 	}
-	p = start(t, []string{mountTmpfs + "=" + dir + "=" + size}, attr, "--dir", filepath.Join(dir, "data"), "--listen", "127.0.0.1:0")
+	p = start(t, []string{mountTmpfs + "=" + dir + "=" + size}, attr, append(args, "--dir", filepath.Join(dir, "data"), "--listen", "127.0.0.1:0")...)
 	return p, filepath.Join("/proc", strconv.Itoa(p.cmd.Process.Pid), "root", dir, "data")
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -56,8 +57,35 @@ func TestDrainManagement(t *testing.T) {
 	}
 }
 
+// chainWriter continues one chain over all lives of a service. A statement
+// whose fate is not known is sent again until it is.
+type chainWriter struct {
+	key     crypto.Signer
+	link    scitt.ChainLink // of the next statement
+	pending []byte
+}
+
+func (w *chainWriter) write(ctx context.Context, t *testing.T, p *process) {
+	for ctx.Err() == nil {
+		if w.pending == nil {
+			link := w.link
+			w.pending = testlog.Must(scitt.SignStatement(w.key, scitt.SignOptions{Subject: "asset", Chain: &link}, fmt.Append(nil, link.Seq)))(t)
+		}
+		status, body, err := p.post(ctx, w.pending, "respond-async")
+		switch {
+		case err != nil || status == http.StatusServiceUnavailable:
+			continue
+		case status != http.StatusCreated && status != http.StatusAccepted:
+			t.Errorf("statement %d of the chain: status %d %q", w.link.Seq, status, body)
+			return
+		}
+		id := testlog.Must(scitt.ParseStatement(w.pending))(t).ID()
+		w.link, w.pending = scitt.ChainLink{Name: w.link.Name, Seq: w.link.Seq + 1, Prev: id[:]}, nil
+	}
+}
+
 // TestKillWhilePolicyChanges ends the service with SIGKILL while its policy is
-// changed under load. Whatever the moment, the log has a policy or has not:
+// changed under load, and a chain grows. Whatever the moment, the log has a policy or has not:
 // the audit of the files finds every entry admitted by the policy at its
 // place, and the next start has the last one in force.
 func TestKillWhilePolicyChanges(t *testing.T) {
@@ -70,16 +98,18 @@ func TestKillWhilePolicyChanges(t *testing.T) {
 	args := []string{"--dir", dir, "--listen", freeAddress(t), "--batch-max-age", "5ms", "--rate", "0", "--manage-socket", socket}
 	manager := managerOn(socket)
 	changed := make(chan struct{}, 1)
+	chain := &chainWriter{key: testlog.Key(t, "ES256"), link: scitt.ChainLink{Name: "c"}}
 	for range 5 {
 		p := start(t, nil, nil, args...)
 		ctx, cancel := context.WithCancel(t.Context())
 		a := &acknowledged{receipts: map[string][]byte{}}
 		var group sync.WaitGroup
 		group.Go(func() { a.load(ctx, t, p, 4) })
+		group.Go(func() { chain.write(ctx, t, p) })
 		group.Go(func() {
 			for i := 0; ctx.Err() == nil; i++ {
 				// Two policies in turn that both admit the load, with a rule each.
-				doc := fmt.Sprintf(`{"version":1,"description":"%d","trust_anchors":{"self_certifying":["did:jwk"]},"rules":[{"id":"r","expr":"payload_size < %d","message":"small"}]}`, i, 1000+i)
+				doc := fmt.Sprintf(`{"version":1,"description":"%d","chain":"optional","trust_anchors":{"self_certifying":["did:jwk"]},"rules":[{"id":"r","expr":"payload_size < %d","message":"small"}]}`, i, 1000+i)
 				req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://manage/policy", bytes.NewReader([]byte(doc)))
 				if err != nil {
 					t.Error(err)
@@ -126,7 +156,7 @@ func TestKillWhilePolicyChanges(t *testing.T) {
 	if out, err := exec.Command(filepath.Join(bin, "conmotion"), "audit", public).CombinedOutput(); err != nil {
 		t.Errorf("audit: %v\n%s", err, out)
 	}
-	if inForce.Index < 10 {
-		t.Errorf("the last policy is entry %d: this was no test", inForce.Index)
+	if inForce.Index < 10 || chain.link.Seq < 5 {
+		t.Errorf("the last policy is entry %d, and the chain has %d statements: this was no test", inForce.Index, chain.link.Seq)
 	}
 }

@@ -31,17 +31,9 @@ const (
 func serve(ctx context.Context, c *config) (err error) {
 	klog.SetSlogLogger(slog.New(atLeast{c.Logger.Handler(), slog.LevelWarn})) // Tessera's way to log
 	tuneMemory()
-	var tlsConfig *tls.Config
-	if c.tlsCert != "" {
-		cert, err := loadCertificate(c.tlsCert, c.tlsKey, c.Logger)
-		if err != nil {
-			return fmt.Errorf("--tls-cert, --tls-key: %w", err)
-		}
-		tlsConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: cert.get}
-	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.listen)
+	listener, err := c.listenPublic(ctx)
 	if err != nil {
-		return fmt.Errorf("--listen: %w", err)
+		return err
 	}
 	defer listener.Close()
 	c.DefaultIssuer = "http://" + listener.Addr().String()
@@ -54,11 +46,19 @@ func serve(ctx context.Context, c *config) (err error) {
 	}
 	otel.SetMeterProvider(t.Provider) // where Tessera looks for it
 	var running atomic.Pointer[daemon.Daemon]
-	stopAdmin, err := serveAdmin(ctx, c, t, func(ctx context.Context, now time.Time) error {
-		if d := running.Load(); d != nil {
-			return d.Readiness.Check(ctx, now)
-		}
-		return errors.New("starting")
+	stopAdmin, err := serveAdmin(ctx, c, t, checks{
+		ready: func(ctx context.Context, now time.Time) error {
+			if d := running.Load(); d != nil {
+				return d.Readiness.Check(ctx, now)
+			}
+			return errors.New("starting")
+		},
+		search: func() *daemon.SearchHealth {
+			if d := running.Load(); d != nil {
+				return d.Search
+			}
+			return nil
+		},
 	})
 	if err != nil {
 		return err
@@ -78,18 +78,43 @@ func serve(ctx context.Context, c *config) (err error) {
 	defer management.Close()
 	welcome(c, d)
 
+	return c.serveUntil(ctx, listener, d.Handler(), func(drain context.Context) error {
+		d.Readiness.Stop()
+		return management.Shutdown(drain)
+	})
+}
+
+// listenPublic listens for everybody, and reads the certificate.
+func (c *config) listenPublic(ctx context.Context) (net.Listener, error) {
+	if c.tlsCert != "" {
+		cert, err := loadCertificate(c.tlsCert, c.tlsKey, c.Logger)
+		if err != nil {
+			return nil, fmt.Errorf("--tls-cert, --tls-key: %w", err)
+		}
+		c.tls = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: cert.get}
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.listen)
+	if err != nil {
+		return nil, fmt.Errorf("--listen: %w", err)
+	}
+	return listener, nil
+}
+
+// serveUntil serves until the context ends, and then drains: new connections
+// are refused and those that wait get their answers.
+func (c *config) serveUntil(ctx context.Context, listener net.Listener, handler http.Handler, draining func(context.Context) error) error {
 	server := &http.Server{
-		Handler:           d.Handler(),
+		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       bodyTimeout,
 		WriteTimeout:      c.Wait + answerTimeout,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
-		TLSConfig:         tlsConfig,
+		TLSConfig:         c.tls,
 	}
 	failed := make(chan error, 1)
 	go func() {
-		if tlsConfig != nil {
+		if c.tls != nil {
 			failed <- server.ServeTLS(listener, "", "")
 		} else {
 			failed <- server.Serve(listener)
@@ -102,12 +127,9 @@ func serve(ctx context.Context, c *config) (err error) {
 	}
 	timeout := drainTimeout + c.Wait
 	c.Logger.Info("draining", "timeout", timeout)
-	d.Readiness.Stop()
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 	defer cancel()
-	// New connections are refused and those that wait get their Receipts; the
-	// log is closed after that.
-	return errors.Join(management.Shutdown(drain), server.Shutdown(drain))
+	return errors.Join(draining(drain), server.Shutdown(drain))
 }
 
 // atLeast passes on what is important enough.

@@ -9,13 +9,10 @@ import (
 	"cmp"
 	"context"
 	"crypto"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"net/url"
-	"runtime"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,6 +30,9 @@ type Options struct {
 	Reads       int     // Receipts to read again afterwards, by id
 	Verify      int     // verify every n-th Receipt; 0 for none
 	Wave        int     // statements that are signed at a time
+	Bulk        int     // statements in one request; at most 1 for one by one
+	Chain       bool    // the statements of each connection are a chain
+	Payload     []byte  // JSON, the content of each statement; nil for Size random bytes
 
 	Keys     scitt.KeySet // of the service, to verify Receipts
 	Progress func(phase string, done, total int)
@@ -45,7 +45,9 @@ type Report struct {
 	Concurrency   int    `json:"concurrency"`
 	Size          int    `json:"payload_bytes"`
 	// Rate is the one that was asked for; 0 in a closed loop.
-	Rate float64 `json:"rate,omitempty"`
+	Rate  float64 `json:"rate,omitempty"`
+	Bulk  int     `json:"bulk,omitempty"` // statements in one request
+	Chain bool    `json:"chain,omitempty"`
 }
 
 // Phase is the outcome of one kind of request.
@@ -62,7 +64,7 @@ type Phase struct {
 	Errors    map[string]int `json:"errors,omitempty"`
 }
 
-// statement is one request and what came of it.
+// statement is what is registered, and where its Receipt is then.
 type statement struct {
 	data     []byte
 	location string
@@ -79,9 +81,14 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &bench{Options: o, url: u, registrations: newRecorder(), reads: newRecorder()}
+	b := &bench{Options: o, url: u, key: key, registrations: newRecorder(), reads: newRecorder()}
+	b.Bulk = min(max(b.Bulk, 1), scitt.MaxSequence)
+	b.links = make([]scitt.ChainLink, o.Concurrency)
+	for i := range b.links {
+		b.links[i].Name = fmt.Sprintf("bench-%d", i)
+	}
 	for done := 0; done < o.Statements; {
-		wave, err := b.sign(ctx, key, min(o.Wave, o.Statements-done), done)
+		wave, err := b.sign(ctx, min(o.Wave, o.Statements-done), done)
 		if err != nil {
 			return nil, err
 		}
@@ -95,7 +102,13 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 			}
 		}
 	}
-	report := &Report{Registrations: b.registrations.phase(), Concurrency: o.Concurrency, Size: o.Size, Rate: o.Rate}
+	report := &Report{Registrations: b.registrations.phase(), Concurrency: o.Concurrency, Size: o.Size, Rate: o.Rate, Chain: o.Chain}
+	if b.Bulk > 1 {
+		report.Bulk = b.Bulk
+	}
+	if o.Payload != nil {
+		report.Size = len(o.Payload)
+	}
 	if len(b.locations) > 0 {
 		if err := b.read(ctx); err != nil {
 			return nil, err
@@ -109,88 +122,18 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 type bench struct {
 	Options
 	url           *url.URL
+	key           crypto.Signer
+	links         []scitt.ChainLink // the next of each connection's chain
 	registrations *recorder
 	reads         *recorder
 	locations     []string
-}
-
-// sign makes distinct statements on every core, outside of the measurement.
-func (b *bench) sign(ctx context.Context, key crypto.Signer, n, before int) ([]*statement, error) {
-	wave := make([]*statement, n)
-	var next atomic.Int64
-	var failed atomic.Pointer[error]
-	var group sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
-		group.Go(func() {
-			payload := make([]byte, b.Size)
-			for {
-				i := int(next.Add(1)) - 1
-				if i >= n || ctx.Err() != nil {
-					return
-				}
-				_, _ = rand.Read(payload) // it never fails
-				data, err := scitt.SignStatement(key, scitt.SignOptions{Subject: "bench", ContentType: "application/octet-stream"}, payload)
-				if err != nil {
-					failed.Store(&err)
-					return
-				}
-				wave[i] = &statement{data: data}
-				if i%1000 == 0 {
-					b.Progress("sign", before+i, b.Statements)
-				}
-			}
-		})
-	}
-	group.Wait()
-	if err := failed.Load(); err != nil {
-		return nil, *err
-	}
-	return wave, ctx.Err()
-}
-
-// register sends the statements: each worker the next one, or in an open loop
-// the next one when its time has come, whether earlier ones are answered or
-// not. Latency counts from that time.
-func (b *bench) register(ctx context.Context, wave []*statement, before int) error {
-	b.registrations.start()
-	defer b.registrations.stop()
-	path := strings.TrimRight(b.url.EscapedPath(), "/") + "/entries"
-	start := time.Now()
-	return b.workers(ctx, len(wave), func(c *conn, i int) error {
-		due := time.Now()
-		if b.Rate > 0 {
-			due = start.Add(time.Duration(float64(i) / b.Rate * float64(time.Second)))
-			if err := sleepUntil(ctx, due); err != nil {
-				return err
-			}
-		}
-		s := wave[i]
-		answer, err := c.post(path, s.data)
-		took := time.Since(due)
-		if err != nil {
-			b.registrations.fail(err, took)
-			return nil
-		}
-		s.location = answer.location
-		b.registrations.add(answer.status, took)
-		if b.Verify > 0 && i%b.Verify == 0 && answer.status == 201 {
-			if err := b.verify(s.data, answer.body); err != nil {
-				return err
-			}
-			b.registrations.verified.Add(1)
-		}
-		if i%500 == 0 {
-			b.Progress("register", before+i, b.Statements)
-		}
-		return nil
-	})
 }
 
 // read gets Receipts by entry id.
 func (b *bench) read(ctx context.Context) error {
 	b.reads.start()
 	defer b.reads.stop()
-	return b.workers(ctx, b.Reads, func(c *conn, i int) error {
+	return b.workers(ctx, b.Reads, false, func(c *conn, i int) error {
 		u, err := url.Parse(b.locations[i%len(b.locations)])
 		if err != nil {
 			return fmt.Errorf("bench: Location: %w", err)
@@ -199,10 +142,10 @@ func (b *bench) read(ctx context.Context) error {
 		answer, err := c.get(u.Path)
 		took := time.Since(begin)
 		if err != nil {
-			b.reads.fail(err, took)
+			b.reads.fail(err, took, 1)
 			return nil
 		}
-		b.reads.add(answer.status, took)
+		b.reads.add(answer.status, took, 1)
 		if i%1000 == 0 {
 			b.Progress("read", i, b.Reads)
 		}
@@ -210,34 +153,21 @@ func (b *bench) read(ctx context.Context) error {
 	})
 }
 
-func (b *bench) verify(data, receipt []byte) error {
-	st, err := scitt.ParseStatement(data)
-	if err != nil {
-		return err
-	}
-	v := scitt.Verifier{LogKeys: b.Keys, Leaf: []scitt.LeafMode{scitt.LeafEntry}}
-	out, err := v.Verify(scitt.AttachReceipts(st, receipt))
-	if err == nil {
-		err = out.Err()
-	}
-	if err != nil {
-		return fmt.Errorf("bench: the service gave a Receipt that does not verify: %w", err)
-	}
-	return nil
-}
-
-// workers runs do for 0 to n-1, each worker on a connection of its own.
-func (b *bench) workers(ctx context.Context, n int, do func(c *conn, i int) error) error {
+// workers runs do for 0 to n-1, each worker on a connection of its own: the
+// next that nobody does, or in turn the ones that are its own.
+func (b *bench) workers(ctx context.Context, n int, own bool, do func(c *conn, i int) error) error {
 	var next atomic.Int64
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var group sync.WaitGroup
-	for range min(b.Concurrency, n) {
+	for w := range min(b.Concurrency, n) {
 		group.Go(func() {
 			c := newConn(ctx, b.url)
 			defer c.close()
-			for ctx.Err() == nil {
-				i := int(next.Add(1)) - 1
+			for i := w; ctx.Err() == nil; i += b.Concurrency {
+				if !own {
+					i = int(next.Add(1)) - 1
+				}
 				if i >= n {
 					return
 				}
@@ -283,18 +213,19 @@ func newRecorder() *recorder { return &recorder{status: map[int]int{}, errors: m
 func (r *recorder) start() { r.began = time.Now() }
 func (r *recorder) stop()  { r.seconds += time.Since(r.began).Seconds() }
 
-func (r *recorder) add(status int, took time.Duration) {
+// add notes what came of n statements of one request.
+func (r *recorder) add(status int, took time.Duration, n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.status[status]++
-	r.took = append(r.took, took)
+	r.status[status] += n
+	r.took = append(r.took, slices.Repeat([]time.Duration{took}, n)...)
 }
 
-func (r *recorder) fail(err error, took time.Duration) {
+func (r *recorder) fail(err error, took time.Duration, n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.errors[err.Error()]++
-	r.took = append(r.took, took)
+	r.errors[err.Error()] += n
+	r.took = append(r.took, slices.Repeat([]time.Duration{took}, n)...)
 }
 
 func (r *recorder) phase() Phase {

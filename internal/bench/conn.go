@@ -63,8 +63,8 @@ func (c *conn) dial() error {
 	return nil
 }
 
-func (c *conn) post(path string, body []byte) (answer, error) {
-	head := "POST " + path + " HTTP/1.1\r\nHost: " + c.url.Host + "\r\nContent-Type: application/cose\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n"
+func (c *conn) post(path, media string, body []byte) (answer, error) {
+	head := "POST " + path + " HTTP/1.1\r\nHost: " + c.url.Host + "\r\nContent-Type: " + media + "\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n"
 	return c.do(head, body)
 }
 
@@ -124,7 +124,7 @@ func (c *conn) answer() (a answer, err error) {
 		value = bytes.TrimSpace(value)
 		switch string(name) {
 		case "Content-Length":
-			if length, err = strconv.Atoi(string(value)); err != nil || length < 0 || length > 1<<20 {
+			if length, err = strconv.Atoi(string(value)); err != nil || length < 0 || length > 4<<20 {
 				return a, fmt.Errorf("response: Content-Length %q", value)
 			}
 		case "Location":

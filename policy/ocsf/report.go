@@ -127,6 +127,9 @@ func (c *checker) errorf(code, format string, args ...any) {
 }
 
 func (c *checker) warnf(code, format string, args ...any) {
+	if c.quiet {
+		return
+	}
 	if c.warned++; len(c.rep.Warnings) < MaxFindings {
 		c.rep.Warnings = append(c.rep.Warnings, Finding{c.path(), code, sprintf(format, args)})
 	}

@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -273,20 +274,28 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// TestManyReaders is readers with ranges of one artifact, all at once.
+// TestManyReaders is ten thousand readers with ranges of one artifact, all at
+// once.
 func TestManyReaders(t *testing.T) {
+	const readers, step = 10_000, 100
 	d := mustOpenDir(t, t.TempDir(), Options{})
 	b := pattern(1 << 20)
 	digest := mustPut(t, d, b)
 	h := mustHandler(t, Config{Store: d})
+	var here atomic.Int64
+	start := make(chan struct{})
 	var wg sync.WaitGroup
-	for i := range 2000 {
+	for i := range readers {
 		wg.Go(func() {
+			if here.Add(1) == readers {
+				close(start)
+			}
+			<-start
 			r := httptest.NewRequestWithContext(context.Background(), "GET", artifactPath+digest.String(), nil)
-			r.Header.Set("Range", fmt.Sprintf("bytes=%d-%d", i*500, i*500+999))
+			r.Header.Set("Range", fmt.Sprintf("bytes=%d-%d", i*step, i*step+999))
 			w := httptest.NewRecorder()
 			h.ServeHTTP(w, r)
-			if w.Code != 206 || !bytes.Equal(w.Body.Bytes(), b[i*500:i*500+1000]) {
+			if w.Code != 206 || !bytes.Equal(w.Body.Bytes(), b[i*step:i*step+1000]) {
 				t.Errorf("range %d: %d with %d bytes", i, w.Code, w.Body.Len())
 			}
 		})

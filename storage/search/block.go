@@ -8,7 +8,7 @@ import (
 )
 
 // ErrDamaged says that the index is damaged. The indexer builds it anew.
-var ErrDamaged = errors.New("search: the index is damaged and is being rebuilt")
+var ErrDamaged = errors.New("search: the index is damaged")
 
 // A block is a run of terms of a segment, in order:
 //
@@ -129,39 +129,49 @@ func (r *blockReader) next() (ok bool, err error) {
 	if len(r.data) == 0 {
 		return false, nil
 	}
-	hi, lo, form := r.uvarint(), r.uvarint(), r.uvarint()
+	// Of a variable of its own: each store into r would be seen by the garbage
+	// collector, and this is where queries spend their time.
+	hi, data := uvarint(r.data)
+	lo, data := uvarint(data)
+	form, data := uvarint(data)
 	if hi == 0 {
 		lo += r.key.lo
 	}
 	r.key = key{r.key.hi + hi, lo}
 	if r.form = form; form == 1 {
-		r.one = uint32(r.uvarint())
+		var one uint64
+		one, data = uvarint(data)
+		r.one = uint32(one)
 	} else {
 		n := form / 2
-		if n > uint64(len(r.data)) {
+		if n > uint64(len(data)) {
 			return false, ErrDamaged
 		}
-		r.list, r.data = r.data[:n], r.data[n:]
+		r.list, data = data[:n], data[n:]
 	}
-	if r.data == nil {
+	if data == nil {
 		return false, ErrDamaged
 	}
+	r.data = data
 	return true, nil
 }
 
-// uvarint takes a number from data, which becomes nil when there is none.
-func (r *blockReader) uvarint() uint64 {
-	if len(r.data) > 0 && r.data[0] < 0x80 {
-		v := r.data[0]
-		r.data = r.data[1:]
-		return uint64(v)
+// uvarint takes a number from data and gives the rest, which is nil when there
+// is no number.
+func uvarint(data []byte) (v uint64, rest []byte) {
+	if len(data) > 0 && data[0] < 0x80 {
+		return uint64(data[0]), data[1:]
 	}
-	v, n := binary.Uvarint(r.data)
+	v, n := binary.Uvarint(data)
 	if n <= 0 {
-		r.data = nil
-		return 0
+		return 0, nil
 	}
-	r.data = r.data[n:]
+	return v, data[n:]
+}
+
+// uvarint takes a number from data, which becomes nil when there is none.
+func (r *blockReader) uvarint() (v uint64) {
+	v, r.data = uvarint(r.data)
 	return v
 }
 
@@ -171,19 +181,21 @@ func (r *blockReader) entries(f func(entry uint32)) error {
 		f(r.one)
 		return nil
 	}
-	list := blockReader{data: r.list}
 	if r.form%2 == 0 {
-		for sum := uint32(0); len(list.data) > 0; {
-			sum += uint32(list.uvarint())
-			if list.data == nil {
+		sum := uint32(0)
+		for list := r.list; len(list) > 0; {
+			var step uint64
+			if step, list = uvarint(list); list == nil {
 				return ErrDamaged
 			}
+			sum += uint32(step)
 			f(sum)
 		}
 		return nil
 	}
-	base := uint32(list.uvarint()) * 8
-	for i, b := range list.data {
+	first, list := uvarint(r.list)
+	base := uint32(first) * 8
+	for i, b := range list {
 		for bit := uint32(0); b != 0; bit, b = bit+1, b>>1 {
 			if b&1 == 1 {
 				f(base + uint32(i)*8 + bit)

@@ -222,7 +222,7 @@ func TestAgainstScan(t *testing.T) {
 	} {
 		q := parseQuery(t, query)
 		a := ask(t, x, query)
-		if err := Verify(t.Context(), view, q, a, store, nil); err != nil {
+		if err := verifyOne(t, view, q, a, store, nil); err != nil {
 			t.Errorf("%s: %v", query, err)
 		}
 		if err := VerifyHits(t.Context(), view, q, a, store); err != nil {

@@ -25,7 +25,7 @@ const (
 
 // ErrOtherLog says that the entries that were read do not lead to the root of
 // the checkpoint: the index is of another log, or a bundle is damaged. The
-// index has been emptied.
+// index has been emptied, unless [Options] say to keep it.
 var ErrOtherLog = errors.New("search: the entries do not lead to the checkpoint's root")
 
 // ErrOlder says that the checkpoint is older than what the index has read, as
@@ -127,7 +127,15 @@ func (x *Index) CatchUp(ctx context.Context, cp *scitt.Checkpoint, log Log) erro
 }
 
 func (x *Index) catchUp(ctx context.Context, cp *scitt.Checkpoint, log Log) error {
-	if x.damaged.Load() || (x.state.Origin != "" && x.state.Origin != cp.Origin) {
+	another := x.state.Origin != "" && x.state.Origin != cp.Origin
+	switch {
+	case x.ReadOnly:
+		return errReadOnly
+	case x.Keep && x.damaged.Load():
+		return ErrDamaged
+	case x.Keep && another:
+		return x.otherLog(ctx, cp)
+	case x.damaged.Load() || another:
 		if err := x.replace(ctx); err != nil {
 			return err
 		}
@@ -149,9 +157,12 @@ func (x *Index) catchUp(ctx context.Context, cp *scitt.Checkpoint, log Log) erro
 	return x.merge(ctx)
 }
 
-// otherLog empties the index and says why.
+// otherLog empties the index, if it may, and says why.
 func (x *Index) otherLog(ctx context.Context, cp *scitt.Checkpoint) error {
 	err := fmt.Errorf("%w: %s at size %d", ErrOtherLog, cp.Origin, cp.Size)
+	if x.Keep {
+		return err
+	}
 	return errors.Join(err, x.replace(ctx))
 }
 

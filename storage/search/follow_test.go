@@ -301,25 +301,6 @@ func TestReaders(t *testing.T) {
 	same(t, "after all", answers(t, x), answers(t, indexed(t, l, Options{})))
 }
 
-// TestManyReaders: ten thousand at once are served by a few connections.
-func TestManyReaders(t *testing.T) {
-	l := eventLog(t, 0, 500)
-	x := indexed(t, l, Options{})
-	var group sync.WaitGroup
-	q := parseQuery(t, "iss=https://provider-3.example&sub=asset/1")
-	for range 10_000 {
-		group.Go(func() {
-			if a, err := x.Search(t.Context(), q); err != nil || len(a.Entries) != 1 {
-				t.Errorf("%v, %v", a, err)
-			}
-		})
-	}
-	group.Wait()
-	if open := x.db.Stats().OpenConnections; open > 2+2*64 {
-		t.Errorf("%d connections", open)
-	}
-}
-
 // TestFollow runs the loop that a daemon runs.
 func TestFollow(t *testing.T) {
 	l := eventLog(t, 0, 100)

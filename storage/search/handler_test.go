@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -108,5 +110,74 @@ func TestHandlerFailures(t *testing.T) {
 	})
 	if _, err := NewHandler(HandlerConfig{}); err == nil {
 		t.Error("a handler of nothing was made")
+	}
+}
+
+// gathering lets nobody search before all are there.
+type gathering struct {
+	*Index
+	here, all atomic.Int64
+	start     chan struct{}
+}
+
+func (g *gathering) Search(ctx context.Context, q Query) (*Answer, error) {
+	if g.here.Add(1) == g.all.Load() {
+		close(g.start)
+	}
+	select {
+	case <-g.start:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	return g.Index.Search(ctx, q)
+}
+
+// TestTenThousandRequests: ten thousand requests are in the handler at the
+// same time. A few connections to the database answer each of them; with less
+// time, those whose turn does not come are told to try again.
+func TestTenThousandRequests(t *testing.T) {
+	const requests = 10_000
+	l := eventLog(t, 0, 3000)
+	g := &gathering{Index: indexed(t, l, Options{})}
+	g.all.Store(requests)
+	want := map[string]string{}
+	urls := []string{
+		"/search?iss=https://provider-3.example&sub=asset/1", "/search?class_uid=5023&event_code=inventory.create&limit=3", "/search?f.severity_id=%3E%3D5&limit=2",
+		"/search?q=tenant+17&limit=2", "/search?order=time-desc&limit=1", "/search?entry=" + scitt.NewEntryID(l[77]).String(),
+	}
+	for _, u := range urls {
+		_, query, _ := strings.Cut(u, "?")
+		want[u] = string(testlog.Must(json.Marshal(ask(t, g.Index, query)))(t)) + "\n"
+	}
+	for _, timeout := range []time.Duration{5 * time.Minute, time.Second} {
+		g.here.Store(0)
+		g.start = make(chan struct{})
+		h := testlog.Must(NewHandler(HandlerConfig{Searcher: g, Problem: problem, Timeout: timeout}))(t)
+		var right, later atomic.Int64
+		var group sync.WaitGroup
+		for i := range requests {
+			group.Go(func() {
+				u := urls[i%len(urls)]
+				w := httptest.NewRecorder()
+				h.ServeHTTP(w, httptest.NewRequest("GET", u, nil))
+				switch {
+				case w.Code == http.StatusOK && w.Body.String() == want[u]:
+					right.Add(1)
+				case w.Code == http.StatusServiceUnavailable && w.Header().Get("Retry-After") != "":
+					later.Add(1)
+				default:
+					t.Errorf("%s: %d %.300s", u, w.Code, w.Body)
+				}
+			})
+		}
+		group.Wait()
+		t.Logf("in %v: %d answers, %d to come again", timeout, right.Load(), later.Load())
+		if right.Load()+later.Load() != requests || (timeout > time.Minute && later.Load() > 0) {
+			t.Errorf("in %v: %d answers, %d to come again", timeout, right.Load(), later.Load())
+		}
+	}
+	stats := g.db.Stats()
+	if stats.MaxOpenConnections == 0 || stats.OpenConnections > stats.MaxOpenConnections || stats.WaitCount == 0 {
+		t.Errorf("the database was used by %+v", stats)
 	}
 }

@@ -267,3 +267,13 @@ func eventLog(t testing.TB, first, n int) memLog {
 	}
 	return l
 }
+
+// verifyOne verifies one answer completely.
+func verifyOne(t testing.TB, view *tiles.View, q Query, a *Answer, store Artifacts, progress func(uint64)) error {
+	t.Helper()
+	s, err := Verify(t.Context(), view, []Page{{q, a}}, store, progress)
+	if err == nil && s.Entries != a.Checkpoint.Size {
+		t.Errorf("%d entries were read of %d", s.Entries, a.Checkpoint.Size)
+	}
+	return err
+}

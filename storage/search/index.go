@@ -72,6 +72,7 @@ type state struct {
 	Policy   string        `json:"policy"` // entry id of the last policy before next
 	Segments []segmentInfo `json:"segments"`
 	Last     uint64        `json:"last"` // segment that was made
+	Service  string        `json:"service,omitempty"`
 }
 
 // Options configure an Index. The zero value is good.
@@ -79,11 +80,17 @@ type Options struct {
 	// Artifacts gives the content of hash envelopes; nil when there is none.
 	Artifacts Artifacts
 	// Service is the URL of the log's Transparency Service; hits have the URL
-	// of their Receipt from it.
+	// of their Receipt from it. Without it the one that SetService left counts.
 	Service string
 	// MaxWork bounds what one query reads of the index, in bytes; DefaultMaxWork if zero.
 	MaxWork int64
-	Logger  *slog.Logger // nil for nothing
+	// Keep has a file that is damaged, is no search index or is of another log
+	// stay as it is: Open and CatchUp return the error where they else begin anew.
+	Keep bool
+	// ReadOnly opens an index that is there, which another process may write.
+	// It implies Keep.
+	ReadOnly bool
+	Logger   *slog.Logger // nil for nothing
 }
 
 // DefaultMaxWork lets a query look at every number of one field in some
@@ -113,9 +120,14 @@ type Index struct {
 	failed  atomic.Pointer[error]
 }
 
+// errReadOnly: CatchUp was called of an index that is opened for reading.
+var errReadOnly = errors.New("search: the index is opened for reading only")
+
 // Open opens the index in a file, or makes an empty one. A file that is no
-// usable index is thrown away and built anew from the log.
+// usable index is thrown away and built anew from the log; with Options.Keep
+// the error wraps ErrDamaged instead.
 func Open(ctx context.Context, path string, o Options) (*Index, error) {
+	o.Keep = o.Keep || o.ReadOnly
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -124,7 +136,7 @@ func Open(ctx context.Context, path string, o Options) (*Index, error) {
 	}
 	x := &Index{Options: o, path: path, batch: batchSize, step: blocksAStep}
 	err := x.load(ctx)
-	if errors.Is(err, ErrDamaged) {
+	if errors.Is(err, ErrDamaged) && !o.Keep {
 		o.Logger.Warn("the search index cannot be read; building it anew from the log", "path", path, "err", err)
 		err = x.replace(ctx)
 	}
@@ -157,10 +169,17 @@ func (x *Index) Err() error {
 func (x *Index) load(ctx context.Context) (err error) {
 	// Durability is the log's business: after a loss of power the index may
 	// lack its last transactions, and follows the log again from where it is.
-	pragmas := url.Values{"_pragma": {"page_size(8192)", "journal_mode(WAL)", "synchronous(NORMAL)", "busy_timeout(10000)",
-		"cache_size(-8192)", "wal_autocheckpoint(2048)", "journal_size_limit(67108864)"}}
-	x.db, err = sql.Open("sqlite", "file:"+(&url.URL{Path: x.path}).EscapedPath()+"?"+pragmas.Encode())
-	if err != nil {
+	pragmas := []string{"page_size(8192)", "journal_mode(WAL)", "synchronous(NORMAL)", "busy_timeout(10000)",
+		"cache_size(-8192)", "wal_autocheckpoint(2048)", "journal_size_limit(67108864)"}
+	if x.ReadOnly {
+		pragmas = []string{"query_only(1)", "busy_timeout(10000)", "cache_size(-8192)"}
+	}
+	if x.Keep {
+		if err := x.isOurs(ctx); err != nil {
+			return fmt.Errorf("search: %s: %w", x.path, damage(err))
+		}
+	}
+	if x.db, err = openDB(x.path, pragmas...); err != nil {
 		return fmt.Errorf("search: %w", err)
 	}
 	readers := 2 + 2*runtime.GOMAXPROCS(0) // each with its cache
@@ -179,10 +198,15 @@ func (x *Index) load(ctx context.Context) (err error) {
 	if version > 1 {
 		return fmt.Errorf("%w: it was made by a newer version (%d)", ErrDamaged, version)
 	}
-	if _, err := x.db.ExecContext(ctx, schema); err != nil {
-		return err
+	if !x.ReadOnly {
+		if _, err := x.db.ExecContext(ctx, schema); err != nil {
+			return err
+		}
 	}
 	x.state, err = readState(ctx, x.db)
+	if errors.Is(err, sql.ErrNoRows) && x.ReadOnly {
+		return fmt.Errorf("%w: it is empty", ErrDamaged)
+	}
 	if errors.Is(err, sql.ErrNoRows) {
 		x.state = state{Secret: make([]byte, 16), Root: hasher.EmptyRoot()}
 		_, _ = rand.Read(x.state.Secret) // it never fails
@@ -193,6 +217,34 @@ func (x *Index) load(ctx context.Context) (err error) {
 	}
 	x.next.Store(x.state.Next)
 	return nil
+}
+
+func openDB(path string, pragmas ...string) (*sql.DB, error) {
+	return sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+url.Values{"_pragma": pragmas}.Encode())
+}
+
+// isOurs tells a file of somebody else, without a change to it. One that is
+// not there, or empty, is fine when it may be written.
+func (x *Index) isOurs(ctx context.Context) error {
+	info, err := os.Stat(x.path)
+	if !x.ReadOnly && (errors.Is(err, fs.ErrNotExist) || (err == nil && info.Size() == 0)) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	db, err := openDB(x.path, "query_only(1)", "busy_timeout(10000)")
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	var tables, others int
+	err = db.QueryRowContext(ctx, `SELECT count(*), count(*) FILTER (WHERE name NOT IN
+		('state', 'row', 'time', 'segment', 'block', 'garbage', 'policy', 'stat')) FROM sqlite_master WHERE type = 'table'`).Scan(&tables, &others)
+	if err == nil && (others > 0 || (tables == 0 && x.ReadOnly)) {
+		err = fmt.Errorf("%w: it is not a search index", ErrDamaged)
+	}
+	return err
 }
 
 // replace throws the file away. A crash in between leaves no file or an empty

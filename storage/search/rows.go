@@ -177,12 +177,12 @@ func decodeTimes(data []byte) ([]int64, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := blockReader{data: data}
 	times := make([]int64, 0, timesPerBlock)
-	for last := int64(0); len(r.data) > 0; {
-		v := r.uvarint()
+	for last := int64(0); len(data) > 0; {
+		var v uint64
+		v, data = uvarint(data)
 		switch {
-		case r.data == nil:
+		case data == nil:
 			return nil, ErrDamaged
 		case v == 0:
 			times = append(times, noTime)

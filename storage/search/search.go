@@ -313,8 +313,8 @@ func (s *search) hits(ctx context.Context, page []cursor) ([]Hit, error) {
 			return nil, ErrDamaged
 		}
 		hit := hitOf(c.index, rows[c.index%rowsPerBlock])
-		if s.x.Service != "" {
-			hit.Receipt = s.x.Service + "/entries/" + hit.Entry
+		if service := cmp.Or(s.x.Service, s.state.Service); service != "" {
+			hit.Receipt = service + "/entries/" + hit.Entry
 		}
 		hits = append(hits, hit)
 	}

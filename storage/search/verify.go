@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 
 	"github.com/conmotion/conmotion/scitt"
@@ -15,6 +14,10 @@ import (
 // ErrAnswer says that an answer is not what the log says.
 var ErrAnswer = errors.New("search: the answer is not true")
 
+// ErrUnchecked says that an answer depends on an artifact that the index and
+// the verifier do not both have, so that nobody can tell whether it is true.
+var ErrUnchecked = errors.New("search: the answer cannot be checked")
+
 // VerifyHits checks what an answer says of each entry in it, and not whether
 // entries were left out: the answer's checkpoint is a state of the log in
 // view, each hit is the entry with that id at that index (proven to be
@@ -22,9 +25,9 @@ var ErrAnswer = errors.New("search: the answer is not true")
 // hits are in order. It reads one bundle for each hit. The policy in force
 // is not checked: that needs the entries before.
 //
-// The artifacts should be those that the index had; a hit whose artifact is
-// not to be had here is an error. Errors wrap ErrAnswer where the answer is at
-// fault, and are those of the log otherwise.
+// The artifacts should be those that the index had. Errors wrap ErrAnswer where
+// the answer is at fault, ErrUnchecked where it depends on an artifact that only
+// one side has, and are those of the log or the artifacts otherwise.
 func VerifyHits(ctx context.Context, view *tiles.View, q Query, a *Answer, artifacts Artifacts) error {
 	if err := sameLog(ctx, view, a); err != nil {
 		return err
@@ -50,6 +53,9 @@ func VerifyHits(ctx context.Context, view *tiles.View, q Query, a *Answer, artif
 		if err != nil {
 			return err
 		}
+		if err := sameArtifact(&d.Hit, hit); err != nil {
+			return err
+		}
 		if !m.all() {
 			return fmt.Errorf("%w: entry %d does not match the query", ErrAnswer, hit.Index)
 		}
@@ -64,42 +70,44 @@ func VerifyHits(ctx context.Context, view *tiles.View, q Query, a *Answer, artif
 	return nil
 }
 
-// Verify checks an answer completely: it reads every entry up to the answer's
-// checkpoint, verified by the view, answers the query from them alone, and
-// compares. So it also shows that no entry was left out. Progress, when not
-// nil, is told the number of entries read. See VerifyHits for artifacts and
-// errors.
-func Verify(ctx context.Context, view *tiles.View, q Query, a *Answer, artifacts Artifacts, progress func(read uint64)) error {
-	if err := sameLog(ctx, view, a); err != nil {
-		return err
-	}
-	size := a.Checkpoint.Size
-	want, err := scanLog(ctx, view, &q, size, artifacts, progress)
-	if err != nil {
-		return err
-	}
-	next := ""
-	if limit := q.pageSize(); len(want) > limit {
-		want = want[:limit]
-		next = q.cursor(&want[limit-1].Hit).String()
-	}
-	for i := range max(len(want), len(a.Entries)) {
-		switch {
-		case i >= len(a.Entries):
-			return fmt.Errorf("%w: entry %d was left out", ErrAnswer, want[i].Index)
-		case i >= len(want):
-			return fmt.Errorf("%w: entry %d does not belong there", ErrAnswer, a.Entries[i].Index)
-		case want[i].Index != a.Entries[i].Index:
-			return fmt.Errorf("%w: entry %d stands where entry %d should", ErrAnswer, a.Entries[i].Index, want[i].Index)
+// Page is one answer, and the query that it answers.
+type Page struct {
+	Query  Query
+	Answer *Answer
+}
+
+// Scanned is what [Verify] has read.
+type Scanned struct {
+	Entries uint64
+	// Missing is how many of them sign the hash of an artifact that is not to
+	// be had here. They were judged by their headers.
+	Missing uint64
+}
+
+// Verify checks answers completely: it reads every entry up to their
+// checkpoints once, verified by the view, answers the queries from them alone,
+// and compares. So it also shows that no entry was left out. The queries are
+// one query, but for the cursor and the limit: the pages of a list. Progress,
+// when not nil, is told the number of entries read. See VerifyHits for
+// artifacts and errors.
+func Verify(ctx context.Context, view *tiles.View, pages []Page, artifacts Artifacts, progress func(read uint64)) (Scanned, error) {
+	s := scan{view: view, artifacts: artifacts, progress: progress}
+	for _, p := range pages {
+		if err := sameLog(ctx, view, p.Answer); err != nil {
+			return s.Scanned, err
 		}
-		if err := sameHit(&want[i].Hit, &a.Entries[i]); err != nil {
-			return err
+		s.pages = append(s.pages, &wanted{Page: p})
+		s.size = max(s.size, p.Answer.Checkpoint.Size)
+	}
+	if err := s.run(ctx); err != nil {
+		return s.Scanned, err
+	}
+	for _, p := range s.pages {
+		if err := s.compare(ctx, p); err != nil {
+			return s.Scanned, err
 		}
 	}
-	if a.Next != next {
-		return fmt.Errorf("%w: it goes on at %q, and should at %q", ErrAnswer, a.Next, next)
-	}
-	return nil
+	return s.Scanned, nil
 }
 
 // sameLog checks that the answer's checkpoint is a state of the log in view.
@@ -146,64 +154,6 @@ func (q *Query) cursor(h *Hit) cursor {
 		return cursor{h.time(), h.Index}
 	}
 	return cursor{noCursorTime, h.Index}
-}
-
-// scanned is one entry, and whether it meets the conditions of a query other
-// than on the policy.
-type scanned struct {
-	*document
-	matches bool
-}
-
-// scanLog answers a query by reading the log; one entry more than the limit.
-func scanLog(ctx context.Context, view *tiles.View, q *Query, size uint64, artifacts Artifacts, progress func(uint64)) ([]*document, error) {
-	if size == 0 {
-		return nil, nil
-	}
-	readBundle := func(ctx context.Context, n uint64) (list []scanned, err error) {
-		for e, err := range view.Entries(ctx, n*tiles.Width, min(size, (n+1)*tiles.Width)) {
-			if err != nil {
-				return nil, err
-			}
-			m := newMatcher(q)
-			d, err := read(ctx, e.Index, e.Data, artifacts, m)
-			if err != nil {
-				return nil, err
-			}
-			list = append(list, scanned{d, m.all()})
-		}
-		return list, nil
-	}
-	low, high := q.bounds(size)
-	keep := q.pageSize() + 1
-	byPlace := func(a, b *document) int { return q.compare(q.cursor(&a.Hit), q.cursor(&b.Hit)) }
-	var found []*document
-	policy := ""
-	for n, bundle := range tiles.Ahead(ctx, 0, (size-1)/tiles.Width+1, 2*runtime.GOMAXPROCS(0), readBundle) {
-		if bundle.Err != nil {
-			return nil, bundle.Err
-		}
-		for _, d := range bundle.Value {
-			d.Policy = policy
-			if d.isPolicy {
-				policy = d.Entry
-			}
-			if !d.matches || d.Index < low || d.Index >= high || (q.policy != nil && d.Policy != q.policy.String()) ||
-				(q.after != nil && q.compare(q.cursor(&d.Hit), *q.after) <= 0) {
-				continue
-			}
-			found = append(found, d.document)
-		}
-		if len(found) > 2*keep {
-			slices.SortFunc(found, byPlace)
-			found = found[:keep]
-		}
-		if progress != nil {
-			progress(min(size, (n+1)*tiles.Width))
-		}
-	}
-	slices.SortFunc(found, byPlace)
-	return found[:min(len(found), keep)], nil
 }
 
 // matcher is the emitter that holds one entry to a query.

@@ -48,11 +48,11 @@ func TestVerifyLies(t *testing.T) {
 		{"the log is another", func(a *Answer) { a.Checkpoint.Origin = "elsewhere.example" }, false},
 	} {
 		a := ask(t, x, query)
-		if err := errors.Join(VerifyHits(t.Context(), view, q, a, nil), Verify(t.Context(), view, q, a, nil, nil)); err != nil {
+		if err := errors.Join(VerifyHits(t.Context(), view, q, a, nil), verifyOne(t, view, q, a, nil, nil)); err != nil {
 			t.Fatal(err)
 		}
 		c.lie(a)
-		if err := Verify(t.Context(), view, q, a, nil, nil); !errors.Is(err, ErrAnswer) {
+		if err := verifyOne(t, view, q, a, nil, nil); !errors.Is(err, ErrAnswer) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 		if err := VerifyHits(t.Context(), view, q, a, nil); errors.Is(err, ErrAnswer) == c.hitsFine || (err != nil && !errors.Is(err, ErrAnswer)) {
@@ -71,20 +71,20 @@ func TestVerifyOlder(t *testing.T) {
 	for _, query := range []string{"order=desc&limit=5", "order=time-desc&class_uid=5001&limit=3", "policy=" + scitt.NewEntryID(l[1]).String() + "&order=desc&limit=2"} {
 		q, a := parseQuery(t, query), ask(t, x, query)
 		var last uint64
-		if err := Verify(t.Context(), view, q, a, nil, func(n uint64) { last = n }); err != nil || last != 333 {
+		if err := verifyOne(t, view, q, a, nil, func(n uint64) { last = n }); err != nil || last != 333 {
 			t.Errorf("%s: %v after %d entries", query, err, last)
 		}
 		if err := VerifyHits(t.Context(), view, q, a, nil); err != nil {
 			t.Errorf("%s: %v", query, err)
 		}
 		a.Checkpoint.Size = 601
-		if err := Verify(t.Context(), view, q, a, nil, nil); err == nil || errors.Is(err, ErrAnswer) || !strings.Contains(err.Error(), "newer") {
+		if err := verifyOne(t, view, q, a, nil, nil); err == nil || errors.Is(err, ErrAnswer) || !strings.Contains(err.Error(), "newer") {
 			t.Errorf("%s, of a checkpoint to come: %v", query, err)
 		}
 	}
 	empty := openIndex(t, "", Options{})
 	q, a := parseQuery(t, ""), ask(t, empty, "")
-	if err := Verify(t.Context(), view, q, a, nil, nil); err != nil {
+	if err := verifyOne(t, view, q, a, nil, nil); err != nil {
 		t.Errorf("the answer of an index that has read nothing: %v", err)
 	}
 }
@@ -124,4 +124,90 @@ type longest struct {
 
 func (l longest) ReadEntryBundle(ctx context.Context, n uint64, _ uint8) ([]byte, error) {
 	return l.bundleDir.ReadEntryBundle(ctx, n, uint8(min(256, l.size-n*256)))
+}
+
+// TestVerifyPages: all pages of a list are verified with one reading, also
+// when the log grew between them.
+func TestVerifyPages(t *testing.T) {
+	l := eventLog(t, 0, 700)
+	view := l.published(t)
+	for _, order := range []Order{Ascending, Descending, ByTime, ByTimeDescending} {
+		x := openIndex(t, "", Options{})
+		catchUp(t, x, l, 500)
+		var pages []Page
+		for after := ""; ; {
+			query := "class_uid=5023&limit=30&order=" + string(order)
+			if after != "" {
+				query += "&after=" + after
+			}
+			a := ask(t, x, query)
+			pages = append(pages, Page{parseQuery(t, query), a})
+			if after = a.Next; after == "" {
+				break
+			}
+			catchUp(t, x, l, 500+40*min(len(pages), 5))
+		}
+		if len(pages) < 4 {
+			t.Fatalf("%s: only %d pages", order, len(pages))
+		}
+		var last uint64
+		s, err := Verify(t.Context(), view, pages, nil, func(n uint64) { last = n })
+		if size := pages[len(pages)-1].Answer.Checkpoint.Size; err != nil || s.Entries != size || last != size || size < 600 || s.Missing != 0 {
+			t.Errorf("%s: %+v, %v", order, s, err)
+		}
+		gone := pages[2].Answer
+		gone.Entries = slices.Delete(gone.Entries, 5, 6)
+		if _, err := Verify(t.Context(), view, pages, nil, nil); !errors.Is(err, ErrAnswer) {
+			t.Errorf("%s: an entry of the third page was left out: %v", order, err)
+		}
+	}
+}
+
+// TestVerifyArtifacts: an artifact that only one side has makes nobody a liar.
+// The artifact of entry 6 is in the storage, and that of entry 7 is not.
+func TestVerifyArtifacts(t *testing.T) {
+	l, store := sample(t)
+	view := l.published(t)
+	with, without := openIndex(t, "", Options{Artifacts: store}), openIndex(t, "", Options{})
+	for _, x := range []*Index{with, without} {
+		if err := x.CatchUp(t.Context(), view.Checkpoint, view); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		name  string
+		x     *Index
+		query string
+		store Artifacts
+		lie   func(a *Answer)
+		want  error
+	}{
+		{"both have it", with, "q=storage", store, nil, nil},
+		{"neither has it", without, "index_from=6&index_to=7", nil, nil, nil},
+		{"not here, and found by it", with, "q=storage", nil, nil, ErrUnchecked},
+		{"not here, and shown", with, "index_from=6&index_to=7", nil, nil, ErrUnchecked},
+		{"not in the index, and not found", without, "q=storage", store, nil, ErrUnchecked},
+		{"not in the index, and shown", without, "index_from=6&index_to=7", store, nil, ErrUnchecked},
+		{"by time, not in the index", without, "order=time-desc&limit=3", store, nil, ErrUnchecked},
+		{"by time, not here", with, "order=time-desc&limit=3", nil, nil, ErrUnchecked},
+		{"left out, found by its header", with, "index_from=6&index_to=8", store, func(a *Answer) { a.Entries = a.Entries[1:] }, ErrAnswer},
+		{"left out for what it says", with, "q=storage", store, func(a *Answer) { a.Entries = nil }, ErrUnchecked},
+		{"another artifact", with, "index_from=6&index_to=7", store, func(a *Answer) { a.Entries[0].Artifact = strings.Repeat("0", 64) }, ErrAnswer},
+		{"one that does not match", with, "q=storage", store, func(a *Answer) { a.Entries[0] = ask(t, with, "index_from=7&limit=1").Entries[0] }, ErrAnswer},
+	} {
+		q, a := parseQuery(t, c.query), ask(t, c.x, c.query)
+		if c.lie != nil {
+			c.lie(a)
+		}
+		if err := verifyOne(t, view, q, a, c.store, nil); !errors.Is(err, c.want) || (c.want == nil && err != nil) {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if err := VerifyHits(t.Context(), view, q, a, c.store); c.want == ErrUnchecked && errors.Is(err, ErrAnswer) {
+			t.Errorf("%s: the hits: %v", c.name, err)
+		}
+	}
+	s, err := Verify(t.Context(), view, []Page{{parseQuery(t, "sub=one"), ask(t, without, "sub=one")}}, nil, nil)
+	if err != nil || s.Missing < 2 {
+		t.Errorf("%+v, %v", s, err)
+	}
 }

@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -14,6 +16,7 @@ import (
 	"github.com/transparency-dev/tessera"
 	"github.com/transparency-dev/tessera/storage/posix"
 
+	"github.com/conmotion/conmotion/client"
 	"github.com/conmotion/conmotion/cmd/internal/daemon"
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/scitt"
@@ -88,6 +91,37 @@ func BenchmarkRegister(b *testing.B) {
 			return err
 		})
 	})
+}
+
+// BenchmarkChain is one chain of OCSF events, over HTTP: 1,000 of them in a
+// request, and one by one, which is the rate of checkpoints. Each operation is
+// a statement; run it with -benchtime 20000x, and few for one by one.
+func BenchmarkChain(b *testing.B) {
+	event := testlog.Must(os.ReadFile("../../../policy/ocsf/testdata/inventory_provider.json"))(b)
+	key, admin := testlog.Key(b, "ES256"), testlog.Key(b, "ES256")
+	for name, size := range map[string]int{"bulk": scitt.MaxSequence, "one-by-one": 1} {
+		b.Run(name, func(b *testing.B) {
+			policy := withPolicy(b, document(b, key, admin, "", map[string]any{"chain": "required", "ocsf": map[string]any{"mode": "enforce"}}))
+			s := newService(b, func(c *daemon.Config) { policy(c); c.BatchMaxAge = storage.DefaultBatchMaxAge })
+			c := testlog.Must(client.New(s.server.URL, client.Options{}))(b)
+			var all [][]byte
+			link := scitt.ChainLink{Name: "c"}
+			for range b.N {
+				l := link
+				data := testlog.Must(scitt.SignStatement(key, scitt.SignOptions{Subject: "asset", ContentType: "application/json", Chain: &l}, event))(b)
+				id := testlog.Must(scitt.ParseStatement(data))(b).ID()
+				link.Seq, link.Prev = link.Seq+1, id[:]
+				all = append(all, data)
+			}
+			b.ResetTimer()
+			for part := range slices.Chunk(all, size) {
+				if _, err := c.RegisterAll(b.Context(), part); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "registrations/s")
+		})
+	}
 }
 
 func benchService(b *testing.B) *service {

@@ -2,7 +2,6 @@ package daemon_test
 
 import (
 	"bytes"
-	"context"
 	"crypto"
 	"fmt"
 	"net/http"
@@ -239,6 +238,20 @@ func TestBulkLater(t *testing.T) {
 		t.Errorf("again: %v", problem)
 	}
 	s.verifyAll(all[:10], receipts, true)
+	// Published is published, also for who does not wait, and after a restart:
+	// when tiles have to be read that the start has no need for.
+	more := chain(t, key, "more", nil, 600)
+	s.bulk(more)
+	s.stop()
+	s.start()
+	if a, receipts, problem := s.bulk(more[300:310], "Prefer", "respond-async"); a.StatusCode != http.StatusOK || len(receipts) != 10 {
+		t.Errorf("after a restart: %s %v", a.Status, problem)
+	}
+	s.stop()
+	s.start()
+	if a := s.do(http.MethodPost, "/entries", more[300], "Prefer", "respond-async"); a.StatusCode != http.StatusCreated {
+		t.Errorf("one after a restart: %s %v", a.Status, a.problem(t))
+	}
 }
 
 // TestBulkFork: of many that continue one chain at once, with one request
@@ -307,88 +320,4 @@ func TestBulkOfManyChains(t *testing.T) {
 		}
 	}
 	replay(t, s)
-}
-
-// TestBulkHeadIndex: a rule that reads where the head is in the log is judged
-// with what the log says in the end, also within a request.
-func TestBulkHeadIndex(t *testing.T) {
-	key := testlog.Key(t, "ES256")
-	s, _ := chained(t, key, map[string]any{"rules": []any{map[string]any{
-		"id": "early", "expr": "!head.present || head.index < 12", "message": "the chain is long enough"}}})
-	all := chain(t, key, "c", nil, 30)
-	_, receipts, problem := s.bulk(all)
-	// Entries 2 to 12: the one whose head is at 11 is the last.
-	if len(receipts) != 11 || problem == nil || !strings.Contains(problem.Detail, "long enough") {
-		t.Errorf("%d receipts, %v", len(receipts), problem)
-	}
-	s.verifyAll(all[:len(receipts)], receipts, true)
-	replay(t, s)
-}
-
-// TestBulkWhilePolicyChanges: policies change in the middle of requests, and
-// do not wait for their end. Whatever was admitted was admitted by the policy
-// at its place.
-func TestBulkWhilePolicyChanges(t *testing.T) {
-	const switches = 30
-	one, two := testlog.Key(t, "ES256"), testlog.Key(t, "ES256")
-	s, admin := chained(t, one, nil)
-	ctx, stop := context.WithCancel(t.Context())
-	var group sync.WaitGroup
-	var whole, partly, refused atomic.Int64
-	for w, key := range []crypto.Signer{one, two, one, two} {
-		group.Go(func() {
-			var head []byte
-			for ctx.Err() == nil {
-				all := chain(t, key, fmt.Sprint(w), head, 200)
-				a, receipts, problem := s.bulk(all)
-				switch {
-				case a.StatusCode == http.StatusOK && problem == nil:
-					whole.Add(1)
-				case a.StatusCode == http.StatusOK && problem.Status == http.StatusBadRequest:
-					partly.Add(1)
-				case a.StatusCode == http.StatusBadRequest:
-					refused.Add(1)
-				default:
-					t.Errorf("%s: %v", a.Status, problem)
-				}
-				if n := len(receipts); n > 0 {
-					head = all[n-1]
-				}
-			}
-		})
-	}
-	for i := range switches {
-		admits := two
-		if i%2 == 1 {
-			admits = one
-		}
-		doc := document(t, admits, admin, s.InForce().ID.String(), map[string]any{"chain": "required"})
-		s.register(s.signPolicy(admin, doc))
-	}
-	stop()
-	group.Wait()
-	if policies := replay(t, s); policies != switches+1 {
-		t.Errorf("the log has %d policies, want %d", policies, switches+1)
-	}
-	t.Logf("requests: %d whole, %d in part, %d refused", whole.Load(), partly.Load(), refused.Load())
-	if partly.Load() == 0 || refused.Load() == 0 {
-		t.Error("no policy changed within a request: this was no test")
-	}
-}
-
-func TestBulkRate(t *testing.T) {
-	key := testlog.Key(t, "ES256")
-	s := newService(t, func(c *daemon.Config) { c.Rate, c.Burst = 0.01, 10 })
-	all := chain(t, key, "c", nil, 20)
-	if _, _, p := s.bulk(all[:11]); p == nil || p.Status != http.StatusRequestEntityTooLarge || !strings.Contains(p.Detail, "at most 10 statements") {
-		t.Errorf("more than fit into the limit: %v", p)
-	}
-	// That was one request.
-	if _, receipts, p := s.bulk(all[:6]); p != nil || len(receipts) != 6 {
-		t.Errorf("%d receipts, %v", len(receipts), p)
-	}
-	a, _, p := s.bulk(all[6:10])
-	if p == nil || p.Status != http.StatusTooManyRequests || a.Header.Get("Retry-After") == "" {
-		t.Errorf("four where three are left: %s %v", a.Status, p)
-	}
 }

@@ -56,6 +56,7 @@ const closeTimeout = time.Minute
 type Daemon struct {
 	*personality.Service
 	Readiness *Readiness
+	Search    *SearchHealth // nil without Config.Search
 	// New says that the log was made just now.
 	New bool
 
@@ -81,6 +82,9 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 			err = errors.Join(err, d.Close())
 		}
 	}()
+	if _, err := os.Stat(dir.Private(foreignFile)); err == nil {
+		return d, fmt.Errorf("the directory %s is of a search over somebody else's log; use another --dir", c.Dir)
+	}
 	id, err := loadIdentity(dir, &c)
 	if err != nil {
 		return d, err

@@ -28,7 +28,7 @@ func (d *Daemon) openAdjacent(ctx context.Context, c *Config, t *Telemetry, issu
 	}
 	adjacent := map[string]http.Handler{"/artifacts": artifacts}
 	if c.Search {
-		if adjacent["/search"], err = d.openSearch(ctx, c, issuer); err != nil {
+		if adjacent["/search"], err = d.openSearch(ctx, c, t, issuer); err != nil {
 			return nil, fmt.Errorf("search: %w", err)
 		}
 	}
@@ -42,7 +42,7 @@ type searching struct {
 	fed   sync.WaitGroup
 }
 
-func (d *Daemon) openSearch(ctx context.Context, c *Config, issuer string) (http.Handler, error) {
+func (d *Daemon) openSearch(ctx context.Context, c *Config, t *Telemetry, issuer string) (http.Handler, error) {
 	x, err := search.Open(ctx, d.dir.Private("search.db"), search.Options{Artifacts: stored{d.artifacts}, Service: issuer, Logger: c.Logger})
 	if err != nil {
 		return nil, err
@@ -50,6 +50,10 @@ func (d *Daemon) openSearch(ctx context.Context, c *Config, issuer string) (http
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	d.search = &searching{index: x, stop: cancel}
 	d.search.fed.Go(func() { x.Follow(run, searchInterval, latest(d.log)) })
+	d.Search = &SearchHealth{index: x, published: d.log.PublishedSize, good: time.Now()}
+	if err := t.observeSearch(d.Search); err != nil {
+		return nil, err
+	}
 	return search.NewHandler(search.HandlerConfig{Searcher: x, Problem: writeProblem, Log: c.Logger})
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/conmotion/conmotion/cmd/internal/daemon"
@@ -17,6 +18,9 @@ import (
 func TestSearch(t *testing.T) {
 	s := newService(t, func(c *daemon.Config) { c.Search = true })
 	key := testlog.Key(t, "ES256")
+	if home := string(s.get("/").body); !strings.Contains(home, "\n/search... ") || !strings.Contains(home, "\n/artifacts... ") {
+		t.Errorf("the home page says %s", home)
+	}
 	event := []byte(`{"class_uid":5023,"resources":[{"uid":"i-0a1"},{"uid":"i-0a2"}],"metadata":{"event_code":"inventory.create"}}`)
 	if a := s.do(http.MethodPost, "/artifacts", event); a.StatusCode != http.StatusCreated {
 		t.Fatal(a.Status)
@@ -39,6 +43,14 @@ func TestSearch(t *testing.T) {
 	status, answer := find(q)
 	for status != http.StatusOK || answer.Checkpoint.Size < 4 { // until the index is there
 		status, answer = find(q)
+	}
+	for _, hit := range answer.Entries {
+		if hit.Receipt != "http://transparency.example/entries/"+hit.Entry {
+			t.Errorf("the receipt is at %q", hit.Receipt)
+		}
+		if a := s.get("/entries/" + hit.Entry); a.StatusCode != http.StatusOK {
+			t.Errorf("receipt: %s", a.Status)
+		}
 	}
 	if len(answer.Entries) != 2 || answer.Entries[0].Index != 2 || answer.Entries[1].Index != 3 {
 		t.Errorf("found %+v", answer.Entries)

@@ -1,6 +1,8 @@
 package daemon
 
 import (
+	"context"
+	"errors"
 	"fmt"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -35,4 +37,24 @@ func NewTelemetry() (*Telemetry, error) {
 	t.meter = t.Provider.Meter("github.com/conmotion/conmotion")
 	t.service, err = personality.NewMetrics(t.meter)
 	return t, err
+}
+
+// observeSearch adds the gauges of a search index.
+func (t *Telemetry) observeSearch(h *SearchHealth) error {
+	lag, err1 := t.meter.Int64ObservableGauge("conmotion.search.lag", metric.WithDescription("Published entries that the search index has not read"))
+	up, err2 := t.meter.Int64ObservableGauge("conmotion.search.up", metric.WithDescription("1 when the last look of the search index at the log went well, else 0"))
+	if err := errors.Join(err1, err2); err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
+	_, err := t.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		read, published := h.progress()
+		o.ObserveInt64(lag, int64(published-min(read, published)))
+		good := int64(0)
+		if h.index.Err() == nil {
+			good = 1
+		}
+		o.ObserveInt64(up, good)
+		return nil
+	}, lag, up)
+	return err
 }

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/conmotion/conmotion/party"
+	"github.com/conmotion/conmotion/scitt"
+)
+
+type exportFlags struct {
+	readFlags
+	log, out    string
+	noArtifacts bool
+}
+
+const exportLong = `Copy a whole log into a directory that needs nothing else: entries, tiles and
+checkpoint, the log's keys, the artifacts whose hashes its statements sign, and a
+manifest with the SHA-256 of everything. Everything is verified on its way:
+conmotion verify DIR does it again, with the network off, and so do audit, fsck,
+replay, compare and receipt --static. Any file server can serve the directory.
+
+The log may grow meanwhile: what is exported is the log at the checkpoint that it
+had at the beginning. The same command again brings the directory up to date and
+fetches only what is new; it refuses a log that forked from what the directory
+has. At every moment the directory is a whole log: the checkpoint is written
+last. An export that was interrupted goes on where it was.
+
+Artifacts that the storage does not have are told and named in the manifest, and
+looked for again the next time.
+` + homeHelp
+
+const exportExample = `  conmotion export --log https://transparency.example --out mirror
+  conmotion verify mirror
+  conmotion export --log conmotion-data/public --artifacts conmotion-data/private/artifacts --out mirror`
+
+func (a *app) export() *cobra.Command {
+	var f exportFlags
+	cmd := &cobra.Command{
+		Use: "export --log URL-or-DIR --out DIR", Short: "Copy a log, self-contained, or bring a copy up to date",
+		Long: exportLong, Example: exportExample,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.runExport(cmd.Context(), f) },
+	}
+	f.add(cmd)
+	fl := cmd.Flags()
+	fl.StringVar(&f.log, "log", "", "URL of the log, or directory with its files")
+	fl.StringVar(&f.out, "out", "", "directory of the export")
+	fl.BoolVar(&f.noArtifacts, "no-artifacts", false, "leave the content behind hashes out")
+	require(cmd, "log", "out")
+	return cmd
+}
+
+func (a *app) runExport(ctx context.Context, f exportFlags) error {
+	o, err := a.partyOptions(f.readFlags)
+	if err != nil {
+		return err
+	}
+	log, err := party.Open(ctx, f.log, o)
+	if err != nil {
+		return partyError(err)
+	}
+	if !party.IsURL(f.log) && sameFile(f.log, f.out) {
+		return usage(errors.New("--log and --out are the same directory"))
+	}
+	unlock, err := lockExport(f.out)
+	if err != nil {
+		return usage(fmt.Errorf("--out: %w", err))
+	}
+	p := a.progress()
+	done, err := party.Export(ctx, log, f.out, party.ExportOptions{NoArtifacts: f.noArtifacts, Home: o.Home, Progress: func(what string, done, total uint64) {
+		p.show(func() string { return fmt.Sprintf("%s: %d of %d", what, done, total) })
+	}})
+	p.done()
+	if err = errors.Join(err, unlock(err == nil)); err != nil {
+		return exportError(err)
+	}
+	return a.printExported(done, f)
+}
+
+// exportError says what to do about an artifact storage that wants a token.
+func exportError(err error) error {
+	if p, ok := errors.AsType[*scitt.Problem](err); ok && (p.Status == http.StatusUnauthorized || p.Status == http.StatusForbidden) {
+		return usage(fmt.Errorf("%w (give --artifact-token-file, or --no-artifacts)", err))
+	}
+	if errors.Is(err, party.ErrArtifact) {
+		return bad(err)
+	}
+	return replayError(err)
+}
+
+// exporting is the file that says that an export is at work, or was interrupted.
+const exporting = ".exporting"
+
+// lockExport makes the directory of an export, or finds it, for one export at
+// a time. A directory that holds something else is refused. A crash leaves the
+// lock's file, which tells the next export that this is one.
+func lockExport(dir string) (unlock func(done bool) error, err error) {
+	there, err := os.ReadDir(dir)
+	if err != nil && !isMissing(err) {
+		return nil, err
+	}
+	known := len(there) == 0
+	for _, d := range there {
+		known = known || d.Name() == party.ManifestPath || d.Name() == exporting
+	}
+	if !known {
+		return nil, fmt.Errorf("%s is not empty and no export", dir)
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, err
+	}
+	path := filepath.Join(dir, exporting)
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, err
+	}
+	if err := lockFile(f); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	// Until the lock was there, another export may have ended and taken it away.
+	named, err := os.Stat(path)
+	if opened, statErr := f.Stat(); err != nil || statErr != nil || !os.SameFile(named, opened) {
+		f.Close()
+		return nil, fmt.Errorf("%s: another export ended just now; try again", dir)
+	}
+	return func(done bool) error {
+		var err error
+		if done {
+			err = os.Remove(path)
+		}
+		return errors.Join(err, f.Close())
+	}, nil
+}
+
+func (a *app) printExported(e *party.Exported, f exportFlags) error {
+	m := e.Manifest
+	missing := len(m.Missing)
+	if missing > 0 {
+		a.notice("notice: %d artifacts are not to be had where the log's are looked for; the manifest names them", missing)
+	}
+	before := uint64(0)
+	if e.Before != nil {
+		before = e.Before.Size
+	}
+	if a.json {
+		return a.printJSON(map[string]any{
+			"dir": f.out, "origin": m.Checkpoint.Origin, "size": m.Checkpoint.Size, "root": m.Checkpoint.Root, "size_before": before,
+			"files": len(m.Files), "artifacts": len(m.Artifacts), "artifacts_missing": missing, "artifacts_left_out": m.LeftOut,
+			"fetched_files": e.Fetched, "fetched_bytes": e.Bytes,
+		})
+	}
+	artifacts := fmt.Sprint(len(m.Artifacts))
+	if missing > 0 {
+		artifacts += fmt.Sprintf(", %d missing", missing)
+	}
+	if m.LeftOut {
+		artifacts += "; others were left out"
+	}
+	was := ""
+	if e.Before != nil {
+		was = fmt.Sprintf("%d entries", before)
+	}
+	return a.printRows([][]string{
+		{"log", m.Checkpoint.Origin}, {"entries", fmt.Sprint(m.Checkpoint.Size)}, {"before", was}, {"root", m.Checkpoint.Root.String()},
+		{"files", fmt.Sprint(len(m.Files))}, {"artifacts", artifacts},
+		{"fetched", fmt.Sprintf("%d files, %d bytes", e.Fetched, e.Bytes)}, {"directory", f.out},
+	})
+}

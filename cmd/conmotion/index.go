@@ -1,0 +1,265 @@
+//go:build !light
+
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/conmotion/conmotion/cmd/internal/foreign"
+	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/storage/search"
+	"github.com/conmotion/conmotion/tiles"
+)
+
+// indexFlags are the flags of index.
+type indexFlags struct {
+	db              string
+	vkeys           []string
+	artifactStore   storeFlags // --artifacts, which may be a directory too
+	rebuild, follow bool
+	interval        time.Duration
+}
+
+const indexLong = `Make a search index of any log from its static files, or bring one up to date,
+to search with conmotion search --db. Nobody has to be asked: neither the
+operator of the log nor its search service.
+
+Every entry is verified against the checkpoint while it is read, and the index
+answers only up to a checkpoint whose root it found itself. The checkpoint is
+verified with the keys of --vkey. Without it they are read from the same place as
+the log.
+
+The next run goes on where the last one ended, however it ended: what is in the
+index is complete, and a crash loses the last seconds of work at most. It first
+proves that the log extends what was indexed. When the log is another one, shows
+an older state, has another history (it forked) or is damaged, the run ends with
+an error and the index stays as it was. A file that is damaged, or is something
+else, is never replaced unless --rebuild says so; made anew, an index answers as
+before.
+
+Statements that sign only a hash are found by their headers. --artifacts says
+where their content is, to find them by that too: the service's URL, or the
+directory of its artifact storage. Artifacts are asked for once, when an entry is
+read; --rebuild finds those that were stored later.
+
+--follow goes on until it is interrupted.`
+
+func (a *app) index() *cobra.Command {
+	var f indexFlags
+	cmd := &cobra.Command{
+		Use: "index URL-or-DIR --db FILE", Short: "Make a search index of any log", Long: indexLong,
+		Example: `  conmotion index https://transparency.example --db search.db
+  conmotion index conmotion-data/public --db search.db --artifacts conmotion-data/private/artifacts
+  conmotion index https://transparency.example --db search.db --follow --interval 1m
+  conmotion search --db search.db --iss https://provider.example --order desc`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return a.runIndex(cmd.Context(), args[0], &f) },
+	}
+	fl := cmd.Flags()
+	fl.StringVar(&f.db, "db", "", "file of the index; it is made when it is not there")
+	vkeyFlag(cmd, &f.vkeys)
+	f.artifactStore.add(cmd, "artifacts", "where the content behind hashes is: URL of a service, or directory of an artifact storage")
+	fl.BoolVar(&f.rebuild, "rebuild", false, "throw away what is in the file and begin anew")
+	fl.BoolVar(&f.follow, "follow", false, "go on when the log grows")
+	fl.DurationVar(&f.interval, "interval", 10*time.Second, "time between two looks at the log with --follow")
+	require(cmd, "db")
+	return cmd
+}
+
+// indexing is one run of index.
+type indexing struct {
+	*app
+	flags *indexFlags
+	log   *staticLog
+	index *search.Index
+	// service is where Receipts are.
+	service string
+}
+
+func (a *app) runIndex(ctx context.Context, location string, f *indexFlags) error {
+	if f.interval <= 0 {
+		return usage(errors.New("--interval is more than 0"))
+	}
+	artifacts, err := a.searchArtifacts(f.artifactStore)
+	if err != nil {
+		return err
+	}
+	log, err := a.openStatic(ctx, location, f.vkeys)
+	if err != nil {
+		return err
+	}
+	service, err := foreign.Service(ctx, log.Source, location)
+	if err != nil {
+		return err
+	}
+	// Before anything is thrown away the log must be there to read.
+	if _, err := log.Checkpoint(ctx); err != nil {
+		return fmt.Errorf("%w%s", err, hint(location))
+	}
+	if f.rebuild {
+		if err := removeIndex(f.db); err != nil {
+			return usage(fmt.Errorf("--rebuild: %w", err))
+		}
+	}
+	x, err := search.Open(ctx, f.db, search.Options{Artifacts: artifacts, Keep: true})
+	if err != nil {
+		return usage(fmt.Errorf("--db: %w%s", err, rebuildHint(err)))
+	}
+	defer x.Close()
+	i := &indexing{a, f, log, x, service}
+	if f.follow {
+		return i.follow(ctx)
+	}
+	report, err := i.update(ctx)
+	if err != nil {
+		return err
+	}
+	if a.json {
+		return a.printJSON(report)
+	}
+	return i.print(report)
+}
+
+// removeIndex removes a database with what belongs to it. A crash in between
+// leaves no file, or one that goes on as it is.
+func removeIndex(path string) error {
+	for _, suffix := range []string{"-wal", "-shm", ""} {
+		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// indexReport is what one update came to.
+type indexReport struct {
+	DB      string  `json:"db"`
+	Origin  string  `json:"origin"`
+	Size    uint64  `json:"size"` // entries up to which the index answers
+	Root    string  `json:"root"`
+	New     uint64  `json:"new"` // entries that were read now
+	Seconds float64 `json:"seconds"`
+	Bytes   int64   `json:"bytes"` // of the index
+}
+
+// update reads what the log has and the index has not.
+func (i *indexing) update(ctx context.Context) (*indexReport, error) {
+	view, err := i.log.Latest(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := i.index.Extends(ctx, view); err != nil {
+		return nil, i.explain(err, view)
+	}
+	if err := i.index.SetService(ctx, i.service); err != nil {
+		return nil, i.explain(err, view)
+	}
+	start, before := time.Now(), i.index.Next()
+	stop := i.watch(view.Checkpoint.Size)
+	err = i.index.CatchUp(ctx, view.Checkpoint, view)
+	stop()
+	if err != nil {
+		return nil, i.explain(err, view)
+	}
+	cp := view.Checkpoint
+	r := &indexReport{i.flags.db, cp.Origin, cp.Size, hex.EncodeToString(cp.Root), cp.Size - before, time.Since(start).Seconds(), 0}
+	for _, suffix := range []string{"", "-wal"} {
+		if info, err := os.Stat(i.flags.db + suffix); err == nil {
+			r.Bytes += info.Size()
+		}
+	}
+	return r, nil
+}
+
+// watch shows how far the index is, until it is stopped.
+func (i *indexing) watch(size uint64) (stop func()) {
+	p := i.progress()
+	done, ended := make(chan struct{}), make(chan struct{})
+	first, start := i.index.Next(), time.Now()
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-done:
+				p.done()
+				return
+			case <-time.After(200 * time.Millisecond):
+			}
+			p.show(func() string {
+				next := i.index.Next()
+				return fmt.Sprintf("indexed %d of %d entries, %.0f a second", next, size, float64(next-first)/time.Since(start).Seconds())
+			})
+		}
+	}()
+	return func() { close(done); <-ended }
+}
+
+// explain says what an error means for the index, and gives it its exit code.
+func (i *indexing) explain(err error, view *tiles.View) error {
+	switch {
+	case errors.Is(err, search.ErrOtherLog):
+		return usage(fmt.Errorf("--db %s: %w: use another file for another log", i.flags.db, err))
+	case errors.Is(err, search.ErrOlder):
+		return bad(fmt.Errorf("%w: this copy of the log is old, or entries were taken away; the index is as it was", err))
+	case errors.Is(err, search.ErrDamaged):
+		return usage(fmt.Errorf("--db %s: %w%s", i.flags.db, search.ErrDamaged, rebuildHint(err)))
+	case errors.Is(err, context.Canceled):
+		return usage(fmt.Errorf("interrupted with %d of %d entries in the index; the same command goes on from there", i.index.Next(), view.Checkpoint.Size))
+	}
+	return fmt.Errorf("%w; the index has the %d entries before, and the next run goes on from there", err, i.index.Next())
+}
+
+// follow updates the index until it is interrupted, which is a good end. A
+// log that cannot be read now is read later; one that forked ends it.
+func (i *indexing) follow(ctx context.Context) error {
+	for {
+		report, err := i.update(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err == nil && report.New > 0 && i.json:
+			err = i.printJSONLine(report)
+		case err == nil && report.New > 0:
+			_, err = fmt.Fprintf(i.stdout, "indexed %d new entries in %.1f s: %d in all, root %s\n", report.New, report.Seconds, report.Size, report.Root)
+		case err == nil:
+		case isLasting(err):
+			return err
+		default:
+			i.notice("will try again: %v", err)
+			// Whatever was read may have been wrong, and is read again.
+			i.log.Log = tiles.NewLog(i.log.Source, i.log.Verifiers)
+			err = nil
+		}
+		if err != nil {
+			return err // of the output
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(i.flags.interval):
+		}
+	}
+}
+
+// isLasting tells errors that waiting does not mend.
+func isLasting(err error) bool {
+	return errors.Is(err, search.ErrOtherLog) || errors.Is(err, search.ErrDamaged) || errors.Is(err, scitt.ErrProof) && !errors.Is(err, tiles.ErrCorrupt)
+}
+
+func (i *indexing) print(r *indexReport) error {
+	news := "none"
+	if r.New > 0 {
+		news = fmt.Sprintf("%d in %.1f s, %.0f a second", r.New, r.Seconds, float64(r.New)/max(r.Seconds, 1e-3))
+	}
+	return i.printRows([][]string{
+		{"log", r.Origin}, {"entries", fmt.Sprint(r.Size)}, {"new", news}, {"root", r.Root}, {"index", fmt.Sprintf("%s, %.1f MB", r.DB, float64(r.Bytes)/1e6)},
+	})
+}

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/conmotion/conmotion/watch"
+)
+
+type monitorFlags struct {
+	config      string
+	once, check bool
+}
+
+const monitorLong = `Follow any number of logs from their static files, and tell what is wrong with
+them or new in them.
+
+Always told: a log that cannot be reached or read (each reason by its name),
+that shows other keys or is another log, that goes back, and that signed two
+histories (with a proof file that anybody can verify). Told when the
+configuration asks: no new checkpoint or entry for some time; entries that the
+policy in force at their index does not admit; new records by a filter;
+expected records that did not come; measurements over a threshold, or that are
+not what their logs lead to; endorsements that end soon.
+
+An alert is a line on standard output (with --json its JSON) and goes to every
+webhook and command of the configuration. What lasts is told when it begins and
+when it ends. The state directory holds where each log is and the alerts that
+are on their way: killed and started again at any point, the monitor skips
+nothing. Each alert reaches each receiver at least once and, unless the monitor
+was killed between a delivery and its note, exactly once; "id" is always the
+same for the same alert, so that receivers can drop a repetition.
+
+--once looks one time at each log, for cron and scripts. Exit code 0: no alert,
+and no condition holds. 1: there are alerts, or conditions that hold. 2: wrong
+configuration, or an alert could not be delivered; it stays for the next run.
+Without --once the monitor runs until it is interrupted and ends with 0.
+
+A configuration that shows everything:
+
+`
+
+func (a *app) monitor() *cobra.Command {
+	var f monitorFlags
+	cmd := &cobra.Command{
+		Use: "monitor --config FILE", Short: "Follow logs and tell what is wrong or new",
+		Long: monitorLong + indent(watch.Example),
+		Example: `  conmotion monitor --config monitor.yaml --check
+  conmotion monitor --config monitor.yaml
+  conmotion monitor --config monitor.yaml --once --json || mail -s "logs" operations < alerts`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.runMonitor(cmd.Context(), f) },
+	}
+	fl := cmd.Flags()
+	fl.StringVar(&f.config, "config", "", "YAML file that says what to watch and whom to tell")
+	fl.BoolVar(&f.once, "once", false, "look one time at each log, deliver, and end")
+	fl.BoolVar(&f.check, "check", false, "only check the configuration")
+	require(cmd, "config")
+	cmd.MarkFlagsMutuallyExclusive("once", "check")
+	return cmd
+}
+
+func indent(text string) string {
+	return "    " + strings.ReplaceAll(strings.TrimSpace(text), "\n", "\n    ")
+}
+
+func (a *app) runMonitor(ctx context.Context, f monitorFlags) (err error) {
+	data, err := readFileFlag("config", f.config)
+	if err != nil {
+		return err
+	}
+	c, err := watch.ParseConfig(data)
+	if err != nil {
+		return usage(fmt.Errorf("--config %s: %w", f.config, err))
+	}
+	dir, err := filepath.Abs(filepath.Dir(f.config))
+	if err != nil {
+		return err
+	}
+	c.Resolve(dir)
+	if f.check {
+		_, err := fmt.Fprintf(a.stdout, "the configuration is good: %d logs\n", len(c.Logs))
+		return err
+	}
+	// Computing a measurement again replays two logs; GOMEMLIMIT wins.
+	if debug.SetMemoryLimit(-1) == math.MaxInt64 {
+		debug.SetMemoryLimit(900 << 20)
+	}
+	stderr := &oneWriter{w: a.stderr}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConnsPerHost = readers
+	out := *a
+	out.stdout = &oneWriter{w: a.stdout}
+	w, err := watch.New(c, watch.Options{
+		Line: out.printAlert, Output: stderr, Transport: transport,
+		Notice: func(format string, args ...any) { fmt.Fprintln(stderr, clean(fmt.Sprintf(format, args...))) },
+	})
+	if err != nil {
+		return usage(err)
+	}
+	defer func() { err = errors.Join(err, w.Close()) }()
+	if !f.once {
+		w.Run(ctx)
+		return nil
+	}
+	r := w.Once(ctx)
+	switch {
+	case r.Alerts > 0 || r.Holding > 0:
+		return bad(fmt.Errorf("%d new alerts; %d conditions hold", r.Alerts, r.Holding))
+	case r.Undelivered > 0:
+		return usage(fmt.Errorf("%d alerts could not be delivered; they stay for the next run", r.Undelivered))
+	}
+	return usage(ctx.Err())
+}
+
+// printAlert writes an alert as one line.
+func (a *app) printAlert(alert *watch.Alert, data []byte) error {
+	if a.json {
+		_, err := a.stdout.Write(slices.Concat(data, []byte("\n"))) // others read data too
+		return err
+	}
+	word := strings.ToUpper(string(alert.Severity))
+	if alert.Status == watch.Resolved {
+		word = "RESOLVED"
+	}
+	rule := string(alert.Check)
+	if alert.Rule != "" {
+		rule += " (" + alert.Rule + ")"
+	}
+	line := fmt.Sprintf("%s  %-8s  %s  %s: %s", alert.Time.Format(time.RFC3339), word, alert.Log, rule, alert.Message)
+	_, err := io.WriteString(a.stdout, strings.ReplaceAll(clean(line), "\n", " ")+"\n")
+	return err
+}
+
+// oneWriter has its writes one after the other.
+type oneWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+// Write implements [io.Writer].
+func (o *oneWriter) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.w.Write(p)
+}

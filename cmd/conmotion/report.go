@@ -1,0 +1,250 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/conmotion/conmotion/report"
+)
+
+type reportFlags struct {
+	readFlags
+	provider, auditor, own, logs                   []string
+	measuredBy, endorsedBy, reportedBy, observedBy []string
+	names                                          []string
+	from, to, at, format, out                      string
+	grace, expiring, stale                         time.Duration
+	compare, recompute                             bool
+}
+
+const reportLong = `Make a risk report out of verified statements only: how complete a provider's
+reports are over time, as auditors measured it; what is missing, drifting or
+late; which endorsements hold; how the logs do. HTML is one file that needs
+nothing else, with no script and no request; json is the document behind it
+(docs/schemas/report.schema.json); prometheus is for a textfile collector.
+
+Every log is opened at its newest checkpoint, which must be signed by trusted
+keys and extend what was seen before. A statement counts when it is proven to be
+in such a log, its issuer signed it, and the issuer's word counts: --measured-by
+for measurements, --endorsed-by for endorsements and disputes. Where nobody is
+named, those count whose statements are in a log given with --auditor or --own,
+and the report says so. What was left out is listed, with the reason.
+
+What measurements rest on is held against the logs at hand: the checkpoints that
+they pin, and by computing the newest ones again (--recompute=false leaves that
+out). The records of each --provider are compared with the observations of each
+--auditor over the interval (--compare=false): of the issuers in --reported-by
+and --observed-by, or else those of the newest measurement.
+
+The same logs, options, memory (--home) and --at give the same bytes.
+
+Exit code 0: the report is made, whatever it says about the provider. 1: it is
+made, and what it rests on contradicts itself: a log that forked, went back or
+does not verify, a measurement that comes out differently or rests on another
+history. 2: a log could not be read (the report says so), or the report could
+not be made.
+` + homeHelp + `
+--vkey counts for the log whose name it bears.`
+
+func (a *app) report() *cobra.Command {
+	var f reportFlags
+	cmd := &cobra.Command{
+		Use: "report --provider LOCATION --auditor LOCATION [--from TIME] [--to TIME]", Short: "Make a risk report: HTML, JSON or for Prometheus", Long: reportLong,
+		Example: `  conmotion report --provider https://provider.example --auditor https://auditor.example --from -720h --out report.html
+  conmotion report --provider mirror/provider --auditor mirror/auditor --measured-by did:jwk:... --name did:jwk:...=Auditor \
+      --from 2026-07-01 --to 2026-08-01 --at 2026-08-01T06:00:00Z --format json --out report.json
+  conmotion report --auditor https://auditor.example --format prometheus --out /var/lib/node_exporter/conmotion.prom`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.runReport(cmd.Context(), f) },
+	}
+	f.add(cmd)
+	fl := cmd.Flags()
+	location := func(to *[]string, name, what string) {
+		fl.StringArrayVar(to, name, nil, what+": URL, or directory with its files; once for each")
+	}
+	location(&f.provider, "provider", "log of a provider, whose records are compared")
+	location(&f.auditor, "auditor", "log of an auditor, with measurements, observations and endorsements")
+	location(&f.own, "own", "own log")
+	location(&f.logs, "log", "any other log that may hold measurements or endorsements")
+	issuers := func(to *[]string, name, what string) {
+		fl.StringArrayVar(to, name, nil, "issuer whose "+what+" count; once for each")
+	}
+	issuers(&f.measuredBy, "measured-by", "measurements")
+	issuers(&f.endorsedBy, "endorsed-by", "endorsements and disputes")
+	issuers(&f.reportedBy, "reported-by", "records")
+	issuers(&f.observedBy, "observed-by", "observations")
+	fl.StringArrayVar(&f.names, "name", nil, "ISSUER=NAME: what the report calls an issuer; once for each")
+	fl.StringVar(&f.at, "at", "now", "the time that the report is made for")
+	fl.StringVar(&f.from, "from", "", "begin of the interval: 2026-07-01T12:00:00Z, 2026-07-01, or -24h for a day ago (default: 30 days before --to)")
+	fl.StringVar(&f.to, "to", "", "end of the interval (default: --at)")
+	fl.StringVar(&f.format, "format", "html", "html, json or prometheus (--json is the same as --format json)")
+	fl.StringVar(&f.out, "out", "-", `file for the report, or "-"`)
+	fl.DurationVar(&f.grace, "grace", 15*time.Minute, "how late a report may be, and how far clocks may disagree, when comparing")
+	fl.DurationVar(&f.expiring, "expiring", 14*24*time.Hour, "how long before its end an endorsement is told to expire")
+	fl.DurationVar(&f.stale, "stale", 48*time.Hour, "how old a log's checkpoint, and the newest measurement, may be")
+	fl.BoolVar(&f.compare, "compare", true, "compare the logs over the interval")
+	fl.BoolVar(&f.recompute, "recompute", true, "compute the newest measurements again")
+	return cmd
+}
+
+// formats are how a report is written.
+var formats = map[string]func(*report.Report) ([]byte, error){
+	"html":       (*report.Report).HTML,
+	"json":       (*report.Report).JSON,
+	"prometheus": func(r *report.Report) ([]byte, error) { return r.Prometheus(), nil },
+}
+
+func (a *app) runReport(ctx context.Context, f reportFlags) error {
+	if a.json {
+		f.format = "json"
+	}
+	write, ok := formats[f.format]
+	if !ok {
+		return usage(fmt.Errorf("--format %q: it is html, json or prometheus", f.format))
+	}
+	o, err := f.options(time.Now())
+	if err != nil {
+		return err
+	}
+	limitMemory()
+	sources, err := a.reportSources(ctx, f)
+	if err != nil {
+		return err
+	}
+	p := a.progress()
+	defer p.done()
+	o.Progress = func(location string, done, size uint64) {
+		p.show(func() string { return fmt.Sprintf("%s: read %d of %d entries", location, done, size) })
+	}
+	r, err := report.Make(ctx, sources, o)
+	if err != nil {
+		return usage(err)
+	}
+	p.done()
+	data, err := write(r)
+	if err != nil {
+		return err
+	}
+	if f.format == "json" && f.out == "-" {
+		data = append(data, '\n')
+	}
+	if err := a.writeOutput(f.out, data); err != nil {
+		return err
+	}
+	if f.out != "-" {
+		a.notice("%s: %s; %d things ask for attention", f.out, r.Level, len(r.Attention))
+	}
+	return reportVerdict(r)
+}
+
+// options reads what the flags say.
+func (f reportFlags) options(now time.Time) (o report.Options, err error) {
+	o = report.Options{
+		MeasuredBy: f.measuredBy, EndorsedBy: f.endorsedBy, ReportedBy: f.reportedBy, ObservedBy: f.observedBy, Names: map[string]string{},
+		Grace: f.grace, Expiring: f.expiring, Stale: f.stale, Compare: f.compare, Recompute: f.recompute,
+	}
+	if o.At, err = parseTime("at", f.at, now); err != nil {
+		return o, err
+	}
+	o.To = o.At
+	if f.to != "" {
+		if o.To, err = parseTime("to", f.to, o.At); err != nil {
+			return o, err
+		}
+	}
+	o.From = o.To.Add(-30 * 24 * time.Hour)
+	if f.from != "" {
+		if o.From, err = parseTime("from", f.from, o.At); err != nil {
+			return o, err
+		}
+	}
+	for _, pair := range f.names {
+		i := strings.LastIndex(pair, "=")
+		if i < 1 || i == len(pair)-1 {
+			return o, usage(fmt.Errorf("--name %q is not ISSUER=NAME", pair))
+		}
+		o.Names[pair[:i]] = pair[i+1:]
+	}
+	o.Command = f.command(o)
+	return o, nil
+}
+
+// command is the command line that makes the same report, whenever it is run.
+func (f reportFlags) command(o report.Options) string {
+	words := []string{"conmotion", "report"}
+	add := func(flag string, values ...string) {
+		for _, v := range values {
+			words = append(words, "--"+flag, v)
+		}
+	}
+	for _, l := range []struct {
+		flag   string
+		values []string
+	}{
+		{"provider", f.provider}, {"auditor", f.auditor}, {"own", f.own}, {"log", f.logs}, {"vkey", f.vkeys}, {"issuer-key", f.issuerKeys},
+		{"measured-by", f.measuredBy}, {"endorsed-by", f.endorsedBy}, {"reported-by", f.reportedBy}, {"observed-by", f.observedBy}, {"name", f.names},
+	} {
+		add(l.flag, l.values...)
+	}
+	if f.artifacts != "" {
+		add("artifacts", f.artifacts)
+	}
+	for _, t := range []struct {
+		flag string
+		at   time.Time
+	}{{"from", o.From}, {"to", o.To}, {"at", o.At}} {
+		add(t.flag, t.at.UTC().Format(time.RFC3339Nano))
+	}
+	for _, d := range []struct {
+		flag  string
+		value time.Duration
+	}{{"grace", f.grace}, {"expiring", f.expiring}, {"stale", f.stale}} {
+		add(d.flag, d.value.String())
+	}
+	if !f.compare {
+		words = append(words, "--compare=false")
+	}
+	if !f.recompute {
+		words = append(words, "--recompute=false")
+	}
+	add("format", f.format)
+	return report.CommandLine(words...)
+}
+
+// reportVerdict says whether what the report rests on is good.
+func reportVerdict(r *report.Report) error {
+	var contradictions, unread []string
+	for _, l := range r.Logs {
+		name := l.Location
+		switch {
+		case l.State == report.StateUnreachable:
+			unread = append(unread, fmt.Sprintf("%s could not be read: %s", name, l.Detail))
+		case l.State != report.StateGood:
+			contradictions = append(contradictions, fmt.Sprintf("%s: %s: %s", name, l.State, l.Detail))
+		case len(l.Proofs) > 0:
+			contradictions = append(contradictions, name+" signed two histories")
+		case l.Pins.Conflict > 0:
+			contradictions = append(contradictions, fmt.Sprintf("%s is not the history that %d measured checkpoints are of", name, l.Pins.Conflict))
+		}
+	}
+	for _, as := range r.Assessments {
+		for _, s := range as.Series {
+			if s.Recomputed.State == report.RecomputedDiffers {
+				contradictions = append(contradictions, fmt.Sprintf("the measurement of the %s of %s, entry %d of %s, comes out differently", s.What, as.Origin, s.Newest().Entry.Index, s.Newest().Entry.Origin))
+			}
+		}
+	}
+	switch all := slices.Concat(contradictions, unread); {
+	case len(contradictions) > 0:
+		return bad(errors.New(strings.Join(all, "; ")))
+	case len(unread) > 0:
+		return usage(errors.New(strings.Join(all, "; ")))
+	}
+	return nil
+}

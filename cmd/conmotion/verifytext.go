@@ -1,0 +1,31 @@
+package main
+
+import "fmt"
+
+// print prints what was found about a statement.
+func (v *verification) print() error {
+	r := &v.report
+	if v.json {
+		return v.printJSON(r)
+	}
+	if r.EntryID != "" {
+		rows := [][]string{{"entry id", r.EntryID}, {"issuer", r.Issuer}, {"subject", r.Subject}, {"signed", r.Signed}}
+		if err := v.printRows(rows); err != nil {
+			return err
+		}
+		fmt.Fprintln(v.stdout)
+	}
+	var rows [][]string
+	for _, c := range r.Checks {
+		rows = append(rows, []string{c.Result, c.Check, c.Detail})
+	}
+	result := "verified"
+	if !r.Verified {
+		result = "NOT VERIFIED"
+	}
+	if err := v.printRows(rows); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(v.stdout, "\n%s\n", result)
+	return err
+}

@@ -1,0 +1,134 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/conmotion/conmotion/internal/testlog"
+)
+
+// status asks one of the operator's addresses.
+func status(t testing.TB, url string) (int, string) {
+	t.Helper()
+	req := testlog.Must(http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil))(t)
+	code, body, err := roundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return code, string(body)
+}
+
+// TestSearchOf runs a search over another process's log in this one, and looks
+// at what its operator sees.
+func TestSearchOf(t *testing.T) {
+	dir := t.TempDir()
+	log := start(t, nil, nil, "--dir", filepath.Join(dir, "log"), "--listen", "127.0.0.1:0")
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	out, in := io.Pipe()
+	stderr := &buffer{}
+	admin := "http://" + freeAddress(t)
+	cmd := command(in, stderr)
+	cmd.SetArgs([]string{"--search-of", log.url, "--dir", filepath.Join(dir, "search"), "--listen", "127.0.0.1:0",
+		"--admin-listen", strings.TrimPrefix(admin, "http://"), "--search-interval", "5ms"})
+	ended := make(chan error, 1)
+	go func() {
+		ended <- cmd.ExecuteContext(ctx)
+		in.Close()
+	}()
+	var welcome strings.Builder
+	url := ""
+	for lines := bufio.NewScanner(out); lines.Scan(); {
+		welcome.WriteString(lines.Text() + "\n")
+		if _, at, ok := strings.Cut(lines.Text(), "service   "); ok {
+			url = at
+		}
+		if strings.Contains(lines.Text(), "--verify") {
+			break
+		}
+	}
+	go func() { _, _ = io.Copy(io.Discard, out) }()
+	if url == "" {
+		t.Fatalf("it did not start: %v\n%s%s", <-ended, &welcome, stderr)
+	}
+	if s := welcome.String(); !strings.Contains(s, "2, taken from the log itself at the first start (trust on first use) and kept in "+filepath.Join(dir, "search")) ||
+		!strings.Contains(s, "receipts  "+log.url) {
+		t.Errorf("it says\n%s", s)
+	}
+	for {
+		if _, body := status(t, url+"/search"); strings.Contains(body, `"size":2,`) {
+			break
+		}
+	}
+	if code, body := status(t, admin+"/readyz"); code != http.StatusOK || body != "ok\nsearch: 2 of 2 entries are read\n" {
+		t.Errorf("/readyz: %d %q", code, body)
+	}
+	if code, body := status(t, admin+"/readyz/search"); code != http.StatusOK || body != "ok: 2 of 2 entries are read\n" {
+		t.Errorf("/readyz/search: %d %q", code, body)
+	}
+	if code, body := status(t, admin+"/healthz"); code != http.StatusOK || body != "ok\n" {
+		t.Errorf("/healthz: %d %q", code, body)
+	}
+	if _, body := status(t, admin+"/metrics"); !strings.Contains(body, "\nconmotion_search_lag 0\n") || !strings.Contains(body, "\nconmotion_search_up 1\n") {
+		t.Errorf("/metrics: %s", body)
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Errorf("at the end: %v", err)
+	}
+}
+
+// TestSearchReadyz: the search over the own log is told of in /readyz, and has
+// a check of its own.
+func TestSearchReadyz(t *testing.T) {
+	admin := "http://" + freeAddress(t)
+	log := start(t, nil, nil, "--dir", filepath.Join(t.TempDir(), "log"), "--listen", "127.0.0.1:0", "--search", "--admin-listen", strings.TrimPrefix(admin, "http://"))
+	for {
+		if _, body := log.get("/search"); strings.Contains(string(body), `"size":2,`) {
+			break
+		}
+	}
+	if code, body := status(t, admin+"/readyz"); code != http.StatusOK || body != "ok\nsearch: 2 of 2 entries are read\n" {
+		t.Errorf("/readyz: %d %q", code, body)
+	}
+	if code, body := status(t, admin+"/readyz/search"); code != http.StatusOK || !strings.HasPrefix(body, "ok: ") {
+		t.Errorf("/readyz/search: %d %q", code, body)
+	}
+	other := "http://" + freeAddress(t)
+	start(t, nil, nil, "--dir", filepath.Join(t.TempDir(), "log"), "--listen", "127.0.0.1:0", "--admin-listen", strings.TrimPrefix(other, "http://"))
+	if code, body := status(t, other+"/readyz"); code != http.StatusOK || body != "ok\n" {
+		t.Errorf("without search: /readyz: %d %q", code, body)
+	}
+	if code, _ := status(t, other+"/readyz/search"); code != http.StatusNotFound {
+		t.Errorf("without search: /readyz/search: %d", code)
+	}
+}
+
+func TestSearchOfFlags(t *testing.T) {
+	for _, c := range []struct {
+		flags []string
+		want  string
+	}{
+		{[]string{"--search-of", ".", "--policy", "x.json"}, "--policy is for a log of one's own"},
+		{[]string{"--search-of", ".", "--manage-socket", "off"}, "--manage-socket is for a log of one's own"},
+		{[]string{"--vkey", "x"}, "--vkey is for --search-of"},
+		{[]string{"--artifacts-of", "."}, "--artifacts-of is for --search-of"},
+		{[]string{"--search-of", ".", "--search-interval", "0s"}, "more than 0"},
+	} {
+		var out buffer
+		cmd := command(&out, &out)
+		cmd.SetArgs(c.flags)
+		if err := cmd.ExecuteContext(t.Context()); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%v: %v", c.flags, err)
+		}
+	}
+	if _, err := os.Stat("conmotion-search"); err == nil {
+		t.Error("a directory was made for what was refused")
+	}
+}

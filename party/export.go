@@ -1,0 +1,234 @@
+package party
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/tiles"
+)
+
+// ExportOptions say what is exported.
+type ExportOptions struct {
+	NoArtifacts bool
+	Home        Home // keeps the proof when the log forked
+	// Progress, when not nil, is told how much of what is done.
+	Progress func(what string, done, total uint64)
+}
+
+// Exported is what an export came to.
+type Exported struct {
+	Manifest *Manifest
+	// Before is the checkpoint that the directory had; nil when it had none.
+	Before  *scitt.Checkpoint
+	Fetched uint64 // files, artifacts included
+	Bytes   uint64 // of those files
+}
+
+// Export copies the log, as its checkpoint commits to it, with its keys and its
+// artifacts into a directory, or brings an older export there up to date. It
+// fetches what is not there yet, and verifies what is new as it lies on the
+// disk: entries, tiles, and the artifacts' digests. What the log does
+// meanwhile changes nothing.
+//
+// Files are written in one step each, the checkpoint as the last one. So at
+// every moment the directory is a log at its checkpoint: a crash leaves the
+// older state, and files that no checkpoint covers yet; the next export finds
+// them and goes on. A manifest that does not fit the checkpoint says that.
+//
+// Errors wrap ErrOtherLog, ErrForked or ErrRolledBack when the directory has
+// something else than an older state of the log. Then nothing was changed.
+func Export(ctx context.Context, l *Log, dir string, o ExportOptions) (*Exported, error) {
+	e := &export{Log: l, dir: dir, o: o, cp: l.View.Checkpoint, files: map[string]ManifestFile{}, dirs: map[string]bool{}, out: &Exported{}}
+	if e.o.Progress == nil {
+		e.o.Progress = func(string, uint64, uint64) {}
+	}
+	if err := e.begin(ctx); err != nil {
+		return nil, err
+	}
+	digests, err := e.entries(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := e.artifacts(ctx, digests); err != nil {
+		return nil, err
+	}
+	if err := e.finish(ctx); err != nil {
+		return nil, err
+	}
+	e.out.Manifest = &e.manifest
+	return e.out, nil
+}
+
+// export is one export at work.
+type export struct {
+	*Log
+	dir      string
+	o        ExportOptions
+	cp       *scitt.Checkpoint
+	from     uint64                  // entries before are in the directory and were verified
+	files    map[string]ManifestFile // by path
+	manifest Manifest
+	before   *Manifest       // of the export that is there; nil when there is none
+	dirs     map[string]bool // with new files, to be made durable
+	out      *Exported
+}
+
+func (e *export) path(name string) string { return filepath.Join(e.dir, filepath.FromSlash(name)) }
+
+// begin looks at what the directory has.
+func (e *export) begin(ctx context.Context) error {
+	raw, err := os.ReadFile(e.path(tiles.CheckpointPath))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	old, err := e.Files.Verifiers.Open(raw)
+	if err != nil {
+		return fmt.Errorf("%w: %s is not signed by the keys of the log that is exported: %w", ErrOtherLog, e.path(tiles.CheckpointPath), err)
+	}
+	if err := e.Extends(ctx, old, Options{Home: e.o.Home}); err != nil {
+		return err
+	}
+	e.out.Before = old
+	data, err := os.ReadFile(e.path(ManifestPath))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // a log, and no export of one: everything is looked at
+	}
+	if err != nil {
+		return err
+	}
+	m, err := ParseManifest(data)
+	if err != nil || !m.Is(old) {
+		return nil // an update was interrupted
+	}
+	e.before, e.from = m, old.Size
+	for _, f := range m.Files {
+		e.files[f.Path] = f
+	}
+	return nil
+}
+
+// entries brings bundles and tiles, and gives the digests that new statements
+// sign. What an interrupted run left is fetched again when it is not right.
+func (e *export) entries(ctx context.Context) ([]Digest, error) {
+	kept, err := e.fetch(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	digests, err := e.verify(ctx)
+	if !errors.Is(err, tiles.ErrCorrupt) || kept == 0 {
+		return digests, err
+	}
+	if _, err := e.fetch(ctx, true); err != nil {
+		return nil, err
+	}
+	return e.verify(ctx)
+}
+
+// verify reads what is new as it is on the disk, and proves it to be under the
+// checkpoint. Each bundle is held to its tile, and each tile lies on the paths
+// of the entries below it.
+func (e *export) verify(ctx context.Context) ([]Digest, error) {
+	view, err := tiles.NewTree(tiles.Dir(e.dir)).At(ctx, e.cp)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", e.dir, err)
+	}
+	from := e.from / tiles.Width * tiles.Width
+	if e.before != nil && e.before.LeftOut && !e.o.NoArtifacts {
+		from = 0 // the artifacts of what was exported before are wanted now
+	}
+	var digests []Digest
+	for entry, err := range view.Entries(ctx, from, e.cp.Size) {
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", e.dir, err)
+		}
+		if d, ok := EnvelopeDigest(entry.Data); ok {
+			digests = append(digests, d)
+		}
+		if done := entry.Index + 1; done%tiles.Width == 0 {
+			e.o.Progress("entries verified", done, e.cp.Size)
+		}
+	}
+	return digests, nil
+}
+
+// EnvelopeDigest is the SHA-256 that an entry signs in place of its content.
+func EnvelopeDigest(entry []byte) (Digest, bool) {
+	const sha256Algorithm = -16 // RFC 9054
+	s, err := scitt.DecodeStatement(entry)
+	if err != nil || s.Envelope == nil || s.Envelope.Algorithm != sha256Algorithm || len(s.Payload) != sha256.Size {
+		return Digest{}, false
+	}
+	return Digest(s.Payload), true
+}
+
+// finish writes what names the files, the checkpoint last.
+func (e *export) finish(ctx context.Context) error {
+	for _, name := range []string{tiles.KeysPath, tiles.ConfigurationPath} {
+		data, err := e.Files.Source.Get(ctx, name)
+		if errors.Is(err, fs.ErrNotExist) {
+			delete(e.files, name)
+			continue // a log of another kind: its keys stand in the manifest
+		}
+		if err != nil {
+			return err
+		}
+		if err := e.write(name, data); err != nil {
+			return err
+		}
+	}
+	e.files[tiles.CheckpointPath] = fileOf(tiles.CheckpointPath, e.cp.Raw)
+	m := &e.manifest
+	m.Checkpoint = ManifestCheckpoint{e.cp.Origin, Digest(e.cp.Root), e.cp.Size}
+	m.VKeys = slices.Clone(e.VKeys)
+	covered := e.covered()
+	for _, f := range e.files {
+		if covered(f.Path) {
+			m.Files = append(m.Files, f)
+		}
+	}
+	data, err := m.Marshal()
+	if err != nil {
+		return err
+	}
+	if err := e.syncDirs(); err != nil {
+		return err
+	}
+	if err := writePublic(e.path(ManifestPath), data); err != nil {
+		return err
+	}
+	if err := syncDir(e.dir); err != nil {
+		return err
+	}
+	// From here on the directory is the new state.
+	if err := writePublic(e.path(tiles.CheckpointPath), e.cp.Raw); err != nil {
+		return err
+	}
+	return e.clean(covered)
+}
+
+func fileOf(name string, data []byte) ManifestFile {
+	return ManifestFile{name, sha256.Sum256(data), int64(len(data))}
+}
+
+// write writes a file of the export, unless it is there with these bytes.
+func (e *export) write(name string, data []byte) error {
+	e.files[name] = fileOf(name, data)
+	e.touch(name)
+	old, err := os.ReadFile(e.path(name))
+	if err == nil && bytes.Equal(old, data) {
+		return nil
+	}
+	e.out.Fetched, e.out.Bytes = e.out.Fetched+1, e.out.Bytes+uint64(len(data))
+	return writePublic(e.path(name), data)
+}

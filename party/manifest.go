@@ -1,0 +1,154 @@
+package party
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+
+	"github.com/conmotion/conmotion/scitt"
+)
+
+// ManifestPath is where an export has its manifest.
+const ManifestPath = "manifest.json"
+
+// manifestFormat names the format of a manifest.
+const manifestFormat = "conmotion-export/1"
+
+// ErrManifest is wrapped when bytes are no manifest of an export.
+var ErrManifest = errors.New("not a manifest of an export")
+
+// Manifest says what an export consists of: docs/schemas/export.schema.json.
+type Manifest struct {
+	// Artifacts are the content of hash envelopes, by digest; each is the file
+	// sha256/ab/cd/abcd....
+	Artifacts []ManifestArtifact `json:"artifacts"`
+	// LeftOut says that the export was made without artifacts, or some time was.
+	LeftOut bool `json:"artifacts_left_out"`
+	// Missing are digests that statements sign and whose artifact was not to be had.
+	Missing    []Digest           `json:"artifacts_missing"`
+	Checkpoint ManifestCheckpoint `json:"checkpoint"`
+	Files      []ManifestFile     `json:"files"` // all others, by path
+	Format     string             `json:"format"`
+	VKeys      []string           `json:"vkeys"` // that the exporter trusted, sorted
+}
+
+// ManifestCheckpoint is the state of the log that was exported.
+type ManifestCheckpoint struct {
+	Origin string `json:"origin"`
+	Root   Digest `json:"root"`
+	Size   uint64 `json:"size"`
+}
+
+// ManifestFile is one file.
+type ManifestFile struct {
+	Path   string `json:"path"` // from the export's directory, with slashes
+	SHA256 Digest `json:"sha256"`
+	Size   int64  `json:"size"` // bytes
+}
+
+// ManifestArtifact is one artifact.
+type ManifestArtifact struct {
+	SHA256 Digest `json:"sha256"`
+	Size   int64  `json:"size"`
+}
+
+// Digest is a SHA-256, in JSON 64 lowercase hexadecimal characters.
+type Digest [sha256.Size]byte
+
+// String is the hexadecimal form.
+func (d Digest) String() string { return hex.EncodeToString(d[:]) }
+
+// MarshalText implements [encoding.TextMarshaler].
+func (d Digest) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, d[:]), nil }
+
+// UnmarshalText implements [encoding.TextUnmarshaler].
+func (d *Digest) UnmarshalText(text []byte) error {
+	if len(text) != 2*len(d) || bytes.ContainsAny(text, "ABCDEF") {
+		return fmt.Errorf("a SHA-256 has 64 lowercase hexadecimal characters, not %.80q", text)
+	}
+	_, err := hex.Decode(d[:], text)
+	return err
+}
+
+// ArtifactPath is where an artifact is in an export and in an artifact storage.
+func ArtifactPath(d Digest) string {
+	name := d.String()
+	return path.Join("sha256", name[:2], name[2:4], name)
+}
+
+// Marshal encodes the manifest, in its one spelling: members in order, without
+// space, and a line feed at the end.
+func (m *Manifest) Marshal() ([]byte, error) {
+	m.Format = manifestFormat
+	m.sort()
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(m)
+	return b.Bytes(), err
+}
+
+func (m *Manifest) sort() {
+	slices.SortFunc(m.Files, func(a, b ManifestFile) int { return strings.Compare(a.Path, b.Path) })
+	slices.SortFunc(m.Artifacts, func(a, b ManifestArtifact) int { return bytes.Compare(a.SHA256[:], b.SHA256[:]) })
+	slices.SortFunc(m.Missing, func(a, b Digest) int { return bytes.Compare(a[:], b[:]) })
+	slices.Sort(m.VKeys)
+	m.Artifacts, m.Missing, m.Files, m.VKeys = some(m.Artifacts), some(m.Missing), some(m.Files), some(m.VKeys)
+}
+
+// some makes the empty list of what would be null.
+func some[T any](l []T) []T {
+	if l == nil {
+		return []T{}
+	}
+	return l
+}
+
+// ParseManifest reads a manifest. Every path is one of an export's, stands
+// once, and leads nowhere else. Errors wrap ErrManifest.
+func ParseManifest(data []byte) (*Manifest, error) {
+	var m Manifest
+	if err := json.Unmarshal(data, &m); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrManifest, err)
+	}
+	if m.Format != manifestFormat {
+		return nil, fmt.Errorf("%w: the format is %.40q, and this is %s", ErrManifest, m.Format, manifestFormat)
+	}
+	again, err := m.Marshal()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrManifest, err)
+	}
+	if !bytes.Equal(again, data) {
+		return nil, fmt.Errorf("%w: it has unknown members, or another order or spelling than this program writes", ErrManifest)
+	}
+	for i, f := range m.Files {
+		if !exportPath(f.Path) || f.Size < 0 || i > 0 && m.Files[i-1].Path == f.Path {
+			return nil, fmt.Errorf("%w: %.200q is no file of an export, or stands there twice", ErrManifest, f.Path)
+		}
+	}
+	for i, a := range m.Artifacts {
+		if a.Size < 0 || i > 0 && m.Artifacts[i-1].SHA256 == a.SHA256 {
+			return nil, fmt.Errorf("%w: artifact %s", ErrManifest, a.SHA256)
+		}
+	}
+	return &m, nil
+}
+
+// exportPath says whether an export may have a file there.
+func exportPath(p string) bool {
+	if p == "checkpoint" || p == ".well-known/scitt-keys" || p == ".well-known/transparency-configuration" {
+		return true
+	}
+	return strings.HasPrefix(p, "tile/") && p == path.Clean(p) && !strings.ContainsAny(p, "\\:\x00")
+}
+
+// Is says whether the manifest is of this checkpoint.
+func (m *Manifest) Is(cp *scitt.Checkpoint) bool {
+	return m.Checkpoint.Origin == cp.Origin && m.Checkpoint.Size == cp.Size && bytes.Equal(m.Checkpoint.Root[:], cp.Root)
+}

@@ -1,0 +1,232 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/conmotion/conmotion/monitor"
+)
+
+// finish orders what was found and says what needs attention.
+func (m *maker) finish() {
+	m.leaveUnread()
+	out := &m.r.LeftOut
+	for c, n := range m.left {
+		c.Count = n
+		out.Counts = append(out.Counts, c)
+	}
+	slices.SortFunc(out.Counts, func(a, b LeftOutCount) int {
+		return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(a.Reason, b.Reason))
+	})
+	m.attendLogs()
+	m.attendAssessments()
+	m.attendComparisons()
+	m.attendStatements()
+	slices.SortStableFunc(m.r.Attention, func(a, b Attention) int { return slices.Index(levels, a.Level) - slices.Index(levels, b.Level) })
+	if len(m.r.Attention) > 0 {
+		m.r.Level = m.r.Attention[0].Level
+	}
+	m.commands()
+}
+
+func (m *maker) attend(about string, level Level, format string, args ...any) {
+	m.r.Attention = append(m.r.Attention, Attention{about, level, fmt.Sprintf(format, args...)})
+}
+
+// states says what a log's state means.
+var states = map[State]string{
+	StateForked:      "it signed two histories that cannot both be true",
+	StateRolledBack:  "it shows less than it did before",
+	StateOtherLog:    "another log is at this place than before",
+	StateKeysChanged: "it shows other keys than before",
+	StateCorrupt:     "its files or its signatures do not verify",
+	StateUnreachable: "it could not be read",
+}
+
+func (m *maker) attendLogs() {
+	for _, l := range m.logs {
+		h := &l.health
+		h.Level = None
+		tell := func(level Level, format string, args ...any) {
+			if slices.Index(levels, level) < slices.Index(levels, h.Level) {
+				h.Level = level
+			}
+			m.attend("log", level, "The log %s: %s", cmp.Or(h.Origin, h.Location), fmt.Sprintf(format, args...))
+		}
+		switch h.State {
+		case StateGood:
+		case StateUnreachable:
+			tell(High, "%s. Nothing of it counts in this report.", states[h.State])
+		default:
+			tell(Critical, "%s. Nothing of it counts in this report.", states[h.State])
+		}
+		if n := len(h.Proofs); n > 0 {
+			tell(Critical, "there %s that it signed two histories.", plural(n, "is a proof", "are %d proofs"))
+		}
+		if h.Pins.Conflict > 0 {
+			tell(Critical, "measurements rest on a history that is not the one that it shows here (%s).", plural(h.Pins.Conflict, "1 checkpoint", "%d checkpoints"))
+		}
+		if h.Pins.Ahead > 0 {
+			tell(Medium, "measurers saw more of it than it shows here (%s).", plural(h.Pins.Ahead, "1 checkpoint", "%d checkpoints"))
+		}
+		if h.Quiet {
+			tell(Medium, "its checkpoint is %s old.", age(h.AgeMS))
+		}
+		if h.Keys == KeysFirstUse {
+			tell(Low, "its keys are believed because it shows them; it was not known before.")
+		}
+		m.r.Logs = append(m.r.Logs, *h)
+	}
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return one
+	}
+	return fmt.Sprintf(many, n)
+}
+
+// objects names what a kind counts.
+func objects(what monitor.Kind, n int) string {
+	word := map[monitor.Kind]string{monitor.Inventory: "asset", monitor.Configuration: "configuration"}[what]
+	if n == 1 {
+		return "1 " + word
+	}
+	return fmt.Sprintf("%d %ss", n, word)
+}
+
+func (m *maker) attendAssessments() {
+	about := map[string]bool{}
+	for _, a := range m.r.Assessments {
+		about[a.Origin] = true
+		for _, s := range a.Series {
+			n := s.Newest()
+			name := fmt.Sprintf("The %s of %s, as %s measured it", s.What, a.Origin, m.r.Name(a.Issuer))
+			if s.Level == Unknown {
+				m.attend("assessment", Unknown, "%s: there was no data.", name)
+			} else if s.Level != None {
+				m.attend("assessment", s.Level, "%s: impact score %d; of %s, %s.", name, n.Impact, objects(s.What, n.Union), differences(n.Missing, n.Drift, n.Late, n.Phantom))
+			}
+			if old := m.At.Sub(s.newest.claim.Interval.To); old > m.Stale {
+				m.attend("assessment", Medium, "%s: the newest measurement ends %s before this report.", name, age(old.Milliseconds()))
+			}
+			switch s.Recomputed.State {
+			case RecomputedDiffers:
+				m.attend("assessment", Critical, "%s: computing it again from the logs gives another result.", name)
+			case RecomputedFailed:
+				m.attend("assessment", Medium, "%s: it could not be computed again.", name)
+			}
+		}
+	}
+	for _, l := range m.logs {
+		if origin := l.health.Origin; l.is(RoleProvider) && l.good() && !about[origin] {
+			about[origin] = true
+			m.attend("assessment", Unknown, "The log %s: no measurement that counts is about it in this interval.", origin)
+		}
+	}
+	if len(about) == 0 {
+		m.attend("assessment", Unknown, "No measurement that counts lies in this interval: nothing can be said about completeness.")
+	}
+}
+
+func (m *maker) attendComparisons() {
+	for _, c := range m.r.Comparisons {
+		name := fmt.Sprintf("Comparing %s with what %s observed", c.Reported.Checkpoint.Origin, c.Observed.Checkpoint.Origin)
+		if c.State != "done" {
+			m.attend("comparison", Medium, "%s failed: %s", name, c.Detail)
+			continue
+		}
+		for _, what := range kinds {
+			n := c.Metrics[what]
+			if level := worse(scoreLevel(n.Impact()), differing(n)); level != None {
+				m.attend("comparison", level, "%s: of %s, %s.", name, objects(what, n.Union), differences(n.Missing, n.Drift, n.Late, n.Phantom))
+			}
+		}
+	}
+}
+
+// differences counts what there is.
+func differences(missing, drift, late, phantom int) string {
+	var found []string
+	for _, one := range []struct {
+		n    int
+		text string
+	}{{missing, "missing"}, {drift, "drifting"}, {late, "late"}, {phantom, "never observed"}} {
+		if one.n > 0 {
+			found = append(found, fmt.Sprintf("%d %s", one.n, one.text))
+		}
+	}
+	return strings.Join(found, ", ")
+}
+
+func worse(a, b Level) Level {
+	if slices.Index(levels, b) < slices.Index(levels, a) {
+		return b
+	}
+	return a
+}
+
+// scoreLevel is the level of an impact score.
+func scoreLevel(score int) Level {
+	caption := monitor.Severity(score)
+	if caption == "Informational" {
+		return None
+	}
+	return Level(strings.ToLower(caption))
+}
+
+// attendStatements tells about endorsements, what was left out, and trust.
+func (m *maker) attendStatements() {
+	for _, c := range m.r.Endorsements.Standings {
+		endorsement := plural(c.Count, "1 endorsement", "%d endorsements")
+		switch {
+		case c.Verdict == monitor.Dispute && c.Standing == Standing(monitor.Holds):
+			m.attend("endorsement", High, "%s.", plural(c.Count, "1 dispute holds", "%d disputes hold"))
+		case c.Verdict == monitor.Dispute:
+		case c.Standing == Standing(monitor.Disputed):
+			m.attend("endorsement", High, "%s disputed.", endorsement+plural(c.Count, " is", " are"))
+		case c.Standing == Standing(monitor.Withdrawn):
+			m.attend("endorsement", Medium, "%s withdrawn by the issuer.", endorsement+plural(c.Count, " was", " were"))
+		case c.Standing == Standing(monitor.Expired):
+			m.attend("endorsement", Medium, "%s expired in this interval.", endorsement)
+		case c.Standing == Expiring:
+			m.attend("endorsement", Low, "%s within %s.", endorsement+plural(c.Count, " expires", " expire"), age(m.Expiring.Milliseconds()))
+		}
+	}
+	if n := m.r.Endorsements.Astray; n > 0 {
+		m.attend("endorsement", Medium, "%s an entry that its log does not have there.", plural(n, "1 endorsement names", "%d endorsements name"))
+	}
+	for _, c := range m.r.LeftOut.Counts {
+		n := fmt.Sprintf("%s left out:", plural(c.Count, "1 "+c.Type+" is", "%d "+c.Type+"s are"))
+		switch c.Reason {
+		case ReasonSignature:
+			m.attend("trust", High, "%s the issuer that it names, whose word counts, did not sign it.", n)
+		case ReasonContent:
+			m.attend("trust", Medium, "%s the content is not to be had.", n)
+		case ReasonInvalid:
+			m.attend("trust", Low, "%s not what the type says.", n)
+		}
+	}
+	if w := m.r.Trust.MeasuredBy; !w.Named && len(w.Issuers) > 0 {
+		m.attend("trust", Low, "Nobody was named whose measurements count, so those in the auditors' logs do, by %s.", plural(len(w.Issuers), "1 issuer", "%d issuers"))
+	}
+	if w := m.r.Trust.EndorsedBy; !w.Named && len(w.Issuers) > 0 {
+		m.attend("trust", Low, "Nobody was named whose endorsements count, so those in the auditors' logs do, by %s.", plural(len(w.Issuers), "1 issuer", "%d issuers"))
+	}
+}
+
+// Name is what people call an issuer.
+func (r *Report) Name(issuer string) string {
+	for _, n := range r.Trust.Names {
+		if n.Issuer == issuer {
+			return n.Name
+		}
+	}
+	// All keys of a kind begin alike.
+	if rest, ok := strings.CutPrefix(issuer, "did:jwk:"); ok && len(rest) > 16 {
+		return "did:jwk:..." + strings.ToValidUTF8(rest[len(rest)-12:], "")
+	}
+	return shorten(issuer, 80)
+}

@@ -1,0 +1,186 @@
+package report
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/conmotion/conmotion/monitor"
+	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/tiles"
+)
+
+// endorse says how endorsements and disputes stand at the report's time.
+func (m *maker) endorse(ctx context.Context) error {
+	out := &m.r.Endorsements
+	out.List, out.Standings = []Endorsement{}, []StandingCount{}
+	if err := m.locate(ctx); err != nil {
+		return err
+	}
+	byEntry := map[string][]monitor.Registered{}
+	var entries []string
+	withdrawals := map[string][]monitor.Registered{}
+	for _, e := range m.endorsements {
+		if e.Verdict == monitor.Withdraw {
+			withdrawals[e.Entry.EntryID] = append(withdrawals[e.Entry.EntryID], e)
+			continue
+		}
+		if len(byEntry[e.Entry.EntryID]) == 0 {
+			entries = append(entries, e.Entry.EntryID)
+		}
+		byEntry[e.Entry.EntryID] = append(byEntry[e.Entry.EntryID], e)
+	}
+	slices.Sort(entries)
+	var all []Endorsement
+	for _, name := range entries {
+		id, err := scitt.ParseEntryID(name)
+		if err != nil {
+			return err // ParseEndorsement has read it
+		}
+		statements := byEntry[name]
+		for _, e := range byEntry[name] {
+			statements = append(statements, withdrawals[e.Self.EntryID]...)
+		}
+		for _, s := range monitor.Evaluate(statements, id, m.At) {
+			e := m.standing(s, statements)
+			e.Target = m.targets[s.Entry]
+			if e.Target.State == targetAbsent {
+				e.Level = worse(e.Level, Medium)
+			}
+			all = append(all, e)
+		}
+	}
+	counts := map[StandingCount]int{}
+	all = slices.DeleteFunc(all, func(e Endorsement) bool {
+		if !e.endsAt.IsZero() && e.endsAt.Before(m.From) {
+			out.Ended++
+			return true
+		}
+		counts[StandingCount{Standing: e.Standing, Verdict: e.Verdict}]++
+		return false
+	})
+	for c, n := range counts {
+		c.Count = n
+		out.Standings = append(out.Standings, c)
+	}
+	slices.SortFunc(out.Standings, func(a, b StandingCount) int {
+		return cmp.Or(-cmp.Compare(a.Verdict, b.Verdict), cmp.Compare(a.Standing, b.Standing))
+	})
+	slices.SortFunc(all, func(a, b Endorsement) int {
+		return cmp.Or(cmp.Compare(slices.Index(levels, a.Level), slices.Index(levels, b.Level)), a.endsAt.Compare(b.endsAt), compareRefs(a.Entry.EntryRef, b.Entry.EntryRef))
+	})
+	out.More = max(0, len(all)-maxEndorsements)
+	out.List = append(out.List, all[:len(all)-out.More]...)
+	for _, e := range all {
+		if e.Target.State == targetAbsent {
+			out.Astray++
+		}
+	}
+	return nil
+}
+
+// standing is an endorsement as the report shows it.
+func (m *maker) standing(s monitor.Standings, all []monitor.Registered) Endorsement {
+	signed := unix(s.Issued)
+	e := Endorsement{
+		AgeMS: max(0, m.At.Sub(signed).Milliseconds()), By: []EntryLink{}, Entry: m.linkTo(s.Self), From: timestamp(s.From), Issuer: s.Issuer,
+		Level: None, Reason: s.Reason, Scope: list(slices.Clone(s.Scope)), Signed: timestamp(signed), Standing: Standing(s.Standing),
+		Verdict: s.Verdict, endsAt: s.Until,
+	}
+	for _, by := range s.By {
+		e.By = append(e.By, m.linkTo(by))
+	}
+	if !s.Until.IsZero() {
+		e.Until = timestamp(s.Until)
+		if m.At.Before(s.Until) {
+			e.LeftMS = s.Until.Sub(m.At).Milliseconds()
+		}
+	}
+	if s.Standing == monitor.Holds && s.Verdict == monitor.Endorse && s.Until.Sub(m.At) <= m.Expiring {
+		e.Standing = Expiring
+	}
+	switch {
+	case s.Verdict == monitor.Dispute && s.Standing == monitor.Holds, s.Standing == monitor.Disputed:
+		e.Level = High
+	case s.Verdict == monitor.Endorse && (s.Standing == monitor.Expired || s.Standing == monitor.Withdrawn):
+		e.Level = Medium
+	case e.Standing == Expiring:
+		e.Level = Low
+	}
+	if s.Standing == monitor.Withdrawn {
+		e.endsAt = withdrawn(all, s)
+	}
+	return e
+}
+
+// withdrawn is since when an endorsement is withdrawn.
+func withdrawn(all []monitor.Registered, s monitor.Standings) (since time.Time) {
+	for _, w := range all {
+		if slices.Contains(s.By, w.Self) && (since.IsZero() || w.From.Before(since)) {
+			since = w.From
+		}
+	}
+	return since
+}
+
+// locate looks whether the entries that endorsements name are in their logs. It
+// reads each bundle of entries once.
+func (m *maker) locate(ctx context.Context) error {
+	wanted := map[*log][]monitor.EntryRef{}
+	for _, e := range m.endorsements {
+		ref := e.Entry
+		if _, known := m.targets[ref]; known || e.Verdict == monitor.Withdraw {
+			continue
+		}
+		l := m.byOrigin(ref.Origin)
+		m.targets[ref] = EndorsedEntry{EntryLink: l.link(ref), State: targetUnknown}
+		if l != nil {
+			wanted[l] = append(wanted[l], ref)
+		}
+	}
+	for l, refs := range wanted {
+		slices.SortFunc(refs, compareRefs)
+		for i := 0; i < len(refs); {
+			bundle := refs[i].Index / tiles.Width
+			end := i + 1
+			for end < len(refs) && refs[end].Index/tiles.Width == bundle {
+				end++
+			}
+			if err := m.locateIn(ctx, l, refs[i:end]); err != nil {
+				return err
+			}
+			i = end
+		}
+	}
+	return nil
+}
+
+// locateIn looks for entries of one bundle.
+func (m *maker) locateIn(ctx context.Context, l *log, refs []monitor.EntryRef) error {
+	size := l.Log.Checkpoint.Size
+	read := map[uint64]*scitt.Statement{}
+	if first, last := refs[0].Index, min(refs[len(refs)-1].Index+1, size); first < last {
+		for e, err := range l.Log.Source.Entries(ctx, first, last) {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if err != nil {
+				return nil // of entries that cannot be read nothing is said
+			}
+			read[e.Index] = nil
+			if s, err := scitt.DecodeStatement(e.Data); err == nil {
+				read[e.Index] = s
+			}
+		}
+	}
+	for _, ref := range refs {
+		t := m.targets[ref]
+		t.State = targetAbsent
+		if s := read[ref.Index]; s != nil && s.ID().String() == ref.EntryID {
+			t.State, t.Subject = targetFound, s.Subject
+		}
+		m.targets[ref] = t
+	}
+	return nil
+}

@@ -1,0 +1,217 @@
+package report
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/ed25519"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/conmotion/conmotion/monitor"
+	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/tiles"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// first is the beginning of the tests' time.
+var first = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+const day = 24 * time.Hour
+
+func must[T any](v T, err error) func(testing.TB) T {
+	return func(t testing.TB) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+// testKey is an Ed25519 key: its signatures are the same every time.
+func testKey(name string) crypto.Signer {
+	seed := sha256.Sum256([]byte(name))
+	return ed25519.NewKeyFromSeed(seed[:])
+}
+
+func issuer(t testing.TB, name string) string {
+	return must(scitt.DIDJWK(testKey(name).Public()))(t)
+}
+
+// files are the static files of a log in memory.
+type files map[string][]byte
+
+func (f files) Get(ctx context.Context, path string) ([]byte, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if data, ok := f[path]; ok {
+		return data, nil
+	}
+	return nil, fmt.Errorf("%s: %w", path, fs.ErrNotExist)
+}
+
+// merkle is the Merkle tree hash of RFC 9162 section 2.1.1.
+func merkle(leaves [][]byte) []byte {
+	switch len(leaves) {
+	case 0:
+		sum := sha256.Sum256(nil)
+		return sum[:]
+	case 1:
+		return leaves[0]
+	}
+	k := 1
+	for 2*k < len(leaves) {
+		k *= 2
+	}
+	sum := sha256.Sum256(bytes.Join([][]byte{{1}, merkle(leaves[:k]), merkle(leaves[k:])}, nil))
+	return sum[:]
+}
+
+// testLog is a log in memory.
+type testLog struct {
+	t       testing.TB
+	origin  string
+	url     string
+	entries [][]byte
+	heads   map[string]*monitor.Head
+	signed  time.Time // of the checkpoint
+}
+
+func newTestLog(t testing.TB, origin string) *testLog {
+	return &testLog{t: t, origin: origin, url: "https://" + origin, heads: map[string]*monitor.Head{}}
+}
+
+// view is the log with its first n entries.
+func (l *testLog) view(n int) *tiles.View {
+	l.t.Helper()
+	f := files{}
+	var level [][]byte
+	for i, e := range l.entries[:n] {
+		level = append(level, scitt.LeafHash(e))
+		if k := i % tiles.Width; k == tiles.Width-1 || i == n-1 {
+			var bundle []byte
+			for _, e := range l.entries[i-k : i+1] {
+				bundle = append(binary.BigEndian.AppendUint16(bundle, uint16(len(e))), e...)
+			}
+			f[tiles.BundlePath(uint64(i/tiles.Width), k+1)] = bundle
+		}
+	}
+	cp := &scitt.Checkpoint{Origin: l.origin, Size: uint64(n), Root: merkle(level)}
+	if !l.signed.IsZero() {
+		cp.Tree = must(scitt.SignTree(testKey(l.origin), l.url, l.origin, l.signed, cp.Root))(l.t)
+	}
+	for h := 0; len(level) > 0; h++ {
+		var above [][]byte
+		for i := 0; i < len(level); i += tiles.Width {
+			tile := level[i:min(i+tiles.Width, len(level))]
+			f[tiles.TilePath(h, uint64(i/tiles.Width), len(tile))] = bytes.Join(tile, nil)
+			if len(tile) == tiles.Width {
+				above = append(above, merkle(tile))
+			}
+		}
+		level = above
+	}
+	return must(tiles.NewTree(f).At(l.t.Context(), cp))(l.t)
+}
+
+func (l *testLog) log(n int) monitor.Log {
+	return monitor.NewLog(l.view(n), nil, monitor.SelfCertified())
+}
+
+// source is the log as it is given to Make.
+func (l *testLog) source(roles ...Role) Source {
+	now := l.log(len(l.entries))
+	return Source{
+		Location: l.url, URL: l.url, Roles: roles, Log: &now, State: StateGood, Keys: KeysRemembered, VKeys: []string{l.origin + "+00000000+AAAA"},
+		SeenBefore: true,
+		At: func(_ context.Context, cp *scitt.Checkpoint) (monitor.Log, error) {
+			return l.log(int(cp.Size)), nil
+		},
+	}
+}
+
+func (l *testLog) add(statement []byte) monitor.EntryRef {
+	l.t.Helper()
+	s := must(scitt.ParseStatement(statement))(l.t)
+	l.entries = append(l.entries, s.Entry())
+	return monitor.EntryRef{EntryID: s.ID().String(), Index: uint64(len(l.entries) - 1), Origin: l.origin}
+}
+
+type object = map[string]any
+
+// record registers an event about an asset, or with data about its
+// configuration.
+func (l *testLog) record(who, typ string, action monitor.Action, when time.Time, uid string, data any) monitor.EntryRef {
+	l.t.Helper()
+	kind, resource := monitor.Inventory, object{"uid": uid}
+	if data != nil {
+		kind, resource["data"] = monitor.Configuration, data
+	}
+	event := object{
+		"class_uid": 5023, "category_uid": 5, "activity_id": 1, "type_uid": 502301, "severity_id": 1, "time": when.UnixMilli(),
+		"metadata":  object{"version": "1.5.0", "product": object{"name": "test", "vendor_name": "test"}},
+		"resources": []object{resource},
+	}
+	r := must(monitor.NewRecord(must(json.Marshal(event))(l.t), kind, action))(l.t)
+	chain := who + string(kind)
+	o := scitt.SignOptions{Type: typ, IssuedAt: when.Add(time.Minute), Chain: monitor.Next(string(kind), l.heads[chain])}
+	ref := l.add(must(r.Sign(testKey(who), o))(l.t))
+	l.heads[chain] = &monitor.Head{Seq: o.Chain.Seq, ID: must(scitt.ParseEntryID(ref.EntryID))(l.t)}
+	return ref
+}
+
+// measure makes the measurement of two logs as they are.
+func measure(t testing.TB, reported, observed *testLog, what monitor.Kind, from, to time.Time) *monitor.Measurement {
+	t.Helper()
+	c := must(monitor.Compare(t.Context(),
+		monitor.Party{Log: reported.log(len(reported.entries)), Filter: monitor.Filter{Types: []string{scitt.TypeRecord}}},
+		monitor.Party{Log: observed.log(len(observed.entries)), Filter: monitor.Filter{Types: []string{scitt.TypeObservation}}},
+		monitor.Interval{From: from, To: to, Grace: 15 * time.Minute}))(t)
+	return must(monitor.Measure(c, monitor.MeasureOptions{What: what, At: to.Add(5 * time.Minute), ReportedURL: reported.url, ObservedURL: observed.url}))(t)
+}
+
+func (l *testLog) measurement(m *monitor.Measurement, who string, signed time.Time) monitor.EntryRef {
+	l.t.Helper()
+	return l.add(must(m.Sign(testKey(who), scitt.SignOptions{IssuedAt: signed}))(l.t))
+}
+
+func (l *testLog) endorsement(who string, e monitor.Endorsement, signed time.Time) monitor.EntryRef {
+	l.t.Helper()
+	return l.add(must(e.Sign(testKey(who), scitt.SignOptions{IssuedAt: signed}))(l.t))
+}
+
+// golden compares a document with a file in testdata.
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if filepath.Ext(name) == ".json" {
+		var pretty bytes.Buffer
+		if err := json.Indent(&pretty, got, "", " "); err != nil {
+			t.Fatal(err)
+		}
+		pretty.WriteByte('\n')
+		got = pretty.Bytes()
+	}
+	if *update {
+		if err := os.MkdirAll("testdata", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if want := must(os.ReadFile(path))(t); !bytes.Equal(want, got) {
+		t.Errorf("%s is another one now; run with -update if that is meant", path)
+	}
+}

@@ -1,0 +1,234 @@
+package report
+
+import (
+	"bytes"
+	"crypto/sha256"
+	_ "embed" // the template and the style
+	"encoding/base64"
+	"fmt"
+	"html/template"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/conmotion/conmotion/monitor"
+)
+
+//go:embed report.html.tmpl
+var pageText string
+
+//go:embed report.css
+var style string
+
+// Bounds of what a page shows; the JSON document has more.
+const (
+	maxRows = 100 // measurements of one table
+)
+
+// page is what the template sees.
+type page struct {
+	*Report
+	Style template.CSS
+	// StyleHash is what the Content-Security-Policy allows: this style and
+	// nothing else, neither scripts nor anything from elsewhere.
+	StyleHash string
+}
+
+// HTML is the report as one file that needs nothing else: no script, no
+// request.
+func (r *Report) HTML() ([]byte, error) {
+	t, err := template.New("report").Funcs(template.FuncMap{
+		"visible": visible, "folded": fold, "when": when, "date": date, "percent": coverage, "ago": age, "title": title, "objects": objects,
+		"short": short, "levelName": levelName, "charts": r.charts, "name": r.Name, "rows": rows, "change": change, "lower": strings.ToLower,
+		"plural": plural, "thousands": thousands, "entries": entries, "stateText": stateText, "reasonText": reasonText, "typeText": typeText, "kinds": func() []monitor.Kind { return kinds },
+		"standingText": standingText, "roleText": roleText, "keysText": keysText, "link": func(ref *monitor.EntryRef, url string) EntryLink { return EntryLink{*ref, url} },
+		"add": func(a, b int) int { return a + b }, "intOf": func(n uint64) int { return int(n) },
+		"interval": interval, "differences": differences,
+		"section": func(about string) string { return sections[about][0] }, "sectionName": func(about string) string { return sections[about][1] },
+		"text": func(v any) string { return fmt.Sprint(v) },
+	}).Parse(pageText)
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256([]byte(style))
+	var b bytes.Buffer
+	// The style is this package's own file.
+	if err := t.Execute(&b, page{r, template.CSS(style), base64.StdEncoding.EncodeToString(sum[:])}); err != nil {
+		return nil, fmt.Errorf("report: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// visible makes text that came from outside readable as what it is: marks that
+// change the direction of writing, and what cannot be seen, are written out.
+func visible(v any) string {
+	var b strings.Builder
+	for _, r := range fmt.Sprint(v) {
+		if r == ' ' || unicode.IsPrint(r) {
+			b.WriteRune(r)
+		} else {
+			fmt.Fprintf(&b, `\u%04x`, r)
+		}
+	}
+	return b.String()
+}
+
+// folded is a text, and whether it is long.
+type folded struct {
+	Start, Whole string
+	Bytes        int
+}
+
+// fold makes text from outside visible, and folds away what is longer than
+// most runes.
+func fold(v any, most int) folded {
+	f := folded{Whole: visible(v), Bytes: len(fmt.Sprint(v))}
+	if runes := []rune(f.Whole); len(runes) > most {
+		f.Start = string(runes[:most*2/3])
+	}
+	return f
+}
+
+// when writes a time of the report for people.
+func when(text string) string {
+	t, err := time.Parse(timeLayout, text)
+	switch {
+	case err != nil:
+		return text
+	case t.Nanosecond() != 0:
+		return t.Format("2006-01-02 15:04:05.000") + " UTC"
+	case t.Second() != 0:
+		return t.Format("2006-01-02 15:04:05") + " UTC"
+	}
+	return t.Format("2006-01-02 15:04") + " UTC"
+}
+
+// date is the day of a time, or the time when it is not midnight.
+func date(text string) string {
+	if t, err := time.Parse(timeLayout, text); err == nil && t.Equal(t.Truncate(24*time.Hour)) {
+		return t.Format("2 January 2006")
+	}
+	return when(text)
+}
+
+// interval writes two times for people, days when they are that.
+func interval(from, to string) string {
+	a, errA := time.Parse(timeLayout, from)
+	b, errB := time.Parse(timeLayout, to)
+	if errA == nil && errB == nil && a.Equal(a.Truncate(24*time.Hour)) && b.Equal(b.Truncate(24*time.Hour)) {
+		return a.Format(time.DateOnly) + " to " + b.Format(time.DateOnly)
+	}
+	return when(from) + " to " + when(to)
+}
+
+// coverage writes a fraction as percent, cut and not rounded: 100 % is only
+// what is all.
+func coverage(fraction string) string {
+	whole, digits, ok := strings.Cut(fraction, ".")
+	if !ok || len(digits) != 6 {
+		return "no data"
+	}
+	if whole == "1" {
+		return "100 %"
+	}
+	n := strings.TrimLeft(digits[:2], "0")
+	if n == "" {
+		n = "0"
+	}
+	return n + "." + digits[2:4] + " %"
+}
+
+// short is an entry id that people can tell from others.
+func short(id string) string { return id[:min(12, len(id))] }
+
+// sections are where the page says more about what needs attention.
+var sections = map[string][2]string{
+	"assessment": {"completeness", "Completeness ↓"}, "comparison": {"differences", "Differences ↓"},
+	"endorsement": {"endorsements", "Endorsements ↓"}, "log": {"logs", "Logs ↓"}, "trust": {"trust", "Whose word counts ↓"},
+}
+
+func levelName(l Level) string {
+	return map[Level]string{Critical: "Critical", High: "High", Medium: "Medium", Unknown: "Unknown", Low: "Low", None: "Good"}[l]
+}
+
+// rows are the points that a table shows, the newest first.
+func rows(s Series) []Point {
+	out := make([]Point, 0, min(maxRows, len(s.Points)))
+	for i := len(s.Points) - 1; i >= 0 && len(out) < maxRows; i-- {
+		out = append(out, s.Points[i])
+	}
+	return out
+}
+
+// change says how the newest coverage differs from the one before.
+func change(s Series) string {
+	if len(s.Points) < 2 {
+		return ""
+	}
+	now, err := strconv.ParseFloat(s.Newest().Coverage, 64)
+	before, errBefore := strconv.ParseFloat(s.Points[len(s.Points)-2].Coverage, 64)
+	if err != nil || errBefore != nil {
+		return ""
+	}
+	switch points := (now - before) * 100; {
+	case points >= 0.005:
+		return fmt.Sprintf("▲ %.2f points up", points)
+	case points <= -0.005:
+		return fmt.Sprintf("▼ %.2f points down", -points)
+	}
+	return "as before"
+}
+
+// thousands writes a number with thin gaps between thousands.
+func thousands(v any) string {
+	digits := fmt.Sprint(v)
+	for i := len(digits) - 3; i > 0; i -= 3 {
+		digits = digits[:i] + "\u202f" + digits[i:]
+	}
+	return digits
+}
+
+func entries(n uint64) string {
+	if n == 1 {
+		return "1 entry"
+	}
+	return thousands(n) + " entries"
+}
+
+func stateText(s State) string {
+	if s == StateGood {
+		return "Read and verified"
+	}
+	return strings.ToUpper(states[s][:1]) + states[s][1:]
+}
+
+func reasonText(r Reason) string {
+	return map[Reason]string{
+		ReasonSignature: "Not signed by its issuer", ReasonStranger: "By somebody whose word does not count", ReasonInvalid: "Not what its type says",
+		ReasonContent: "Content not to be had", ReasonLater: "Signed after this report's time",
+	}[r]
+}
+
+func standingText(s Standing) string {
+	return map[Standing]string{
+		Standing(monitor.Holds): "in force", Expiring: "expiring", Standing(monitor.Expired): "expired", Standing(monitor.Disputed): "disputed",
+		Standing(monitor.Withdrawn): "withdrawn", Standing(monitor.NotYet): "not yet in force",
+	}[s]
+}
+
+func roleText(r Role) string {
+	return map[Role]string{RoleProvider: "a provider's log", RoleAuditor: "an auditor's log", RoleOwn: "the own log", RoleOther: "a log without a role"}[r]
+}
+
+func keysText(k Keys) string {
+	return map[Keys]string{
+		KeysGiven: "Given by the reader", KeysRemembered: "Remembered from when the log was first opened",
+		KeysFirstUse: "Taken on first use, in making this report", KeysUnknown: "Not known",
+	}[k]
+}
+
+// typeText is the kind in a media type of this project.
+func typeText(typ string) string {
+	return strings.TrimSuffix(strings.TrimPrefix(typ, "application/vnd.conmotion."), "+cose")
+}

@@ -1,0 +1,253 @@
+package report
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/conmotion/conmotion/monitor"
+	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/tiles"
+)
+
+// Role is what the reader takes a log for.
+type Role string
+
+// The roles. Measurements and endorsements are looked for in all of them.
+const (
+	RoleProvider Role = "provider" // its records are compared
+	RoleAuditor  Role = "auditor"  // with its observations
+	RoleOwn      Role = "own"
+	RoleOther    Role = "other"
+)
+
+// State is whether a log could be used.
+type State string
+
+// The states of a log. Of all but good nothing counts.
+const (
+	StateGood        State = "good"
+	StateForked      State = "forked"
+	StateRolledBack  State = "rolled_back"
+	StateOtherLog    State = "other_log"
+	StateKeysChanged State = "keys_changed"
+	StateCorrupt     State = "corrupt"     // its files are not what its checkpoint says
+	StateUnreachable State = "unreachable" // there is no answer, or no log
+)
+
+// Keys says why a log's keys are trusted.
+type Keys string
+
+// The reasons.
+const (
+	KeysGiven      Keys = "given"      // by the reader
+	KeysRemembered Keys = "remembered" // from when the log was first opened
+	KeysFirstUse   Keys = "first_use"  // this is the first time
+	KeysUnknown    Keys = "unknown"
+)
+
+// Source is a log, opened and verified, or why it could not be.
+type Source struct {
+	Location string
+	Roles    []Role
+	// URL is what "/entries/ID" is added to for links; "" for none.
+	URL string
+	// Log is nil when it could not be opened; then State and Detail say why.
+	Log    *monitor.Log
+	State  State
+	Detail string
+	Keys   Keys
+	VKeys  []string
+	// SeenBefore says that a checkpoint of it was seen before, and that Log
+	// extends it.
+	SeenBefore bool
+	// At is the log at an older checkpoint, which Log must extend.
+	At     func(context.Context, *scitt.Checkpoint) (monitor.Log, error)
+	Proofs []Proof
+}
+
+// Options are what a report is about, and whose word counts in it.
+type Options struct {
+	At, From, To time.Time
+	// MeasuredBy and EndorsedBy are issuers (iss). When there are none, those
+	// count who have such a statement in a log of the auditor or the own one.
+	MeasuredBy, EndorsedBy []string
+	// ReportedBy and ObservedBy are whose records are compared. When there are
+	// none, those of whom the newest measurement speaks, or all.
+	ReportedBy, ObservedBy []string
+	Grace                  time.Duration // of comparisons
+	Expiring               time.Duration // how long before its end an endorsement is to be told
+	Stale                  time.Duration // how old a checkpoint may be
+	Compare, Recompute     bool
+	Names                  map[string]string // of issuers, for people
+	// Progress, when not nil, is told how far reading a log is.
+	Progress func(location string, done, size uint64)
+	// Command is the command line that makes this report, for people.
+	Command string
+}
+
+// ErrOptions is wrapped by errors about the options.
+var ErrOptions = errors.New("the report's options")
+
+func (o Options) check() error {
+	bad := func(format string, args ...any) error {
+		return fmt.Errorf("%w: %w", ErrOptions, fmt.Errorf(format, args...))
+	}
+	for _, t := range []time.Time{o.At, o.From, o.To} {
+		if t.UnixMilli() < 0 || t.Year() > 9999 || t.Nanosecond()%int(time.Millisecond) != 0 {
+			return bad("times must be in whole milliseconds, between 1970 and 9999")
+		}
+	}
+	if !o.From.Before(o.To) || o.To.After(o.At) {
+		return bad("the interval must end after it begins, and not after the time that the report is made for")
+	}
+	if o.Grace < 0 || o.Grace%time.Millisecond != 0 || o.Expiring < 0 || o.Stale <= 0 {
+		return bad("grace and expiring must not be negative, and stale more than 0")
+	}
+	return nil
+}
+
+// maker is a report in the making.
+type maker struct {
+	Options
+	r    *Report
+	logs []*log
+	// What the logs hold, each statement once.
+	measurements []measurement
+	endorsements []monitor.Registered
+	targets      map[monitor.EntryRef]EndorsedEntry
+	seen         map[scitt.EntryID]*place
+	unread       map[scitt.EntryID]LeftOutEntry
+	left         map[LeftOutCount]int // Count is 0 in the keys
+}
+
+// log is a source and what was read of it.
+type log struct {
+	*Source
+	health LogHealth
+	pins   map[string]Pin // by size and root
+	// Whether it has statements of the types that are compared.
+	records, observations bool
+}
+
+// place is where a statement was found first, and where else.
+type place struct {
+	log    *log
+	link   EntryLink
+	alsoIn []string
+}
+
+// Make makes the report. Logs that could not be read are part of it; an error
+// is about the options, or is the context's.
+func Make(ctx context.Context, sources []Source, o Options) (*Report, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	m := &maker{
+		Options: o, seen: map[scitt.EntryID]*place{}, unread: map[scitt.EntryID]LeftOutEntry{}, left: map[LeftOutCount]int{}, targets: map[monitor.EntryRef]EndorsedEntry{},
+		r: &Report{
+			Format: Format, At: timestamp(o.At), From: timestamp(o.From), To: timestamp(o.To), Level: None,
+			Assessments: []Assessment{}, Attention: []Attention{}, Commands: []Command{}, Comparisons: []Comparison{}, Logs: []LogHealth{},
+			LeftOut: LeftOut{Counts: []LeftOutCount{}, List: []LeftOutEntry{}},
+			Trust: TrustDocument{
+				EndorsedBy: newWord(o.EndorsedBy), MeasuredBy: newWord(o.MeasuredBy),
+				Names: []IssuerName{}, ExpiringMS: o.Expiring.Milliseconds(), StaleMS: o.Stale.Milliseconds(),
+			},
+		},
+	}
+	for _, issuer := range slices.Sorted(maps.Keys(o.Names)) {
+		m.r.Trust.Names = append(m.r.Trust.Names, IssuerName{issuer, o.Names[issuer]})
+	}
+	for i := range sources {
+		m.logs = append(m.logs, newLog(&sources[i], o))
+	}
+	// Statements count as of the auditor's log before those of others.
+	order := slices.Clone(m.logs)
+	slices.SortStableFunc(order, func(a, b *log) int { return cmp.Compare(a.rank(), b.rank()) })
+	for _, l := range order {
+		if err := m.read(ctx, l); err != nil {
+			return nil, err
+		}
+	}
+	for _, step := range []func(context.Context) error{m.assess, m.recompute, m.compare, m.endorse} {
+		if err := step(ctx); err != nil {
+			return nil, err
+		}
+	}
+	m.finish()
+	return m.r, nil
+}
+
+func newWord(issuers []string) Word {
+	sorted := slices.Sorted(slices.Values(issuers))
+	return Word{Issuers: list(slices.Compact(sorted)), Named: len(issuers) > 0}
+}
+
+// add notes an issuer whose word counts because of where it stands.
+func (w *Word) add(issuer string) {
+	if i, found := slices.BinarySearch(w.Issuers, issuer); !found {
+		w.Issuers = slices.Insert(w.Issuers, i, issuer)
+	}
+}
+
+// counts says whether the word of an issuer counts, in a log.
+func (w *Word) counts(issuer string, l *log) bool {
+	if w.Named {
+		return slices.Contains(w.Issuers, issuer)
+	}
+	return l.is(RoleAuditor) || l.is(RoleOwn)
+}
+
+func (l *log) is(r Role) bool { return slices.Contains(l.Roles, r) }
+
+func (l *log) rank() int {
+	for i, r := range []Role{RoleAuditor, RoleOwn, RoleProvider} {
+		if l.is(r) {
+			return i
+		}
+	}
+	return 3
+}
+
+// link names an entry of the log.
+func (l *log) link(ref monitor.EntryRef) EntryLink {
+	if l == nil || l.URL == "" {
+		return EntryLink{EntryRef: ref}
+	}
+	return EntryLink{ref, l.URL + "/entries/" + ref.EntryID}
+}
+
+func (l *log) good() bool { return l.health.State == StateGood }
+
+// fail marks a log as one that cannot be used.
+func (l *log) fail(err error) {
+	l.health.State, l.health.Detail = StateUnreachable, err.Error()
+	if errors.Is(err, tiles.ErrCorrupt) || errors.Is(err, scitt.ErrProof) {
+		l.health.State = StateCorrupt
+	}
+}
+
+// byOrigin is the first usable log with an origin; nil when there is none.
+func (m *maker) byOrigin(origin string) *log {
+	for _, l := range m.logs {
+		if l.good() && l.health.Origin == origin {
+			return l
+		}
+	}
+	return nil
+}
+
+// linkTo names an entry of whatever log it is in.
+func (m *maker) linkTo(ref monitor.EntryRef) EntryLink { return m.byOrigin(ref.Origin).link(ref) }
+
+// list makes the empty array of what would be null.
+func list[T any](l []T) []T {
+	if l == nil {
+		return []T{}
+	}
+	return l
+}

@@ -1,0 +1,229 @@
+package watch
+
+import (
+	"bytes"
+	_ "embed"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/conmotion/conmotion/party"
+)
+
+// Example is a configuration that shows everything.
+//
+//go:embed testdata/monitor.yaml
+var Example string
+
+// Duration is a length of time in a configuration: 90s, 24h, or 7d for days of
+// 24 hours.
+type Duration time.Duration
+
+// UnmarshalYAML implements [yaml.Unmarshaler].
+func (d *Duration) UnmarshalYAML(node *yaml.Node) error {
+	text := node.Value
+	v, err := time.ParseDuration(text)
+	if days, ok := strings.CutSuffix(text, "d"); ok && err != nil {
+		var n uint64
+		if n, err = strconv.ParseUint(days, 10, 16); err == nil {
+			v = time.Duration(n) * 24 * time.Hour
+		}
+	}
+	if err != nil || v <= 0 || node.Kind != yaml.ScalarNode {
+		return fmt.Errorf("line %d: %q is not a length of time such as 90s, 24h or 7d", node.Line, text)
+	}
+	*d = Duration(v)
+	return nil
+}
+
+// or gives a default for what is not set.
+func (d Duration) or(other Duration) Duration {
+	if d == 0 {
+		return other
+	}
+	return d
+}
+
+// String is the shortest spelling.
+func (d Duration) String() string {
+	v := time.Duration(d)
+	if day := 24 * time.Hour; v >= day && v%day == 0 {
+		return fmt.Sprintf("%dd", v/day)
+	}
+	text := v.String()
+	if strings.HasSuffix(text, "m0s") {
+		text = strings.TrimSuffix(text, "0s")
+	}
+	if strings.HasSuffix(text, "h0m") {
+		text = strings.TrimSuffix(text, "0m")
+	}
+	return text
+}
+
+// Resolve makes the paths of files absolute, which were relative to a
+// directory: that of the configuration. What commands run is left alone.
+func (c *Config) Resolve(dir string) {
+	paths := []*string{&c.State}
+	for i := range c.Alerts.Webhooks {
+		paths = append(paths, &c.Alerts.Webhooks[i].TokenFile)
+	}
+	for i := range c.Logs {
+		l := &c.Logs[i]
+		paths = append(paths, &l.Location, &l.Artifacts, &l.TokenFile)
+		if l.Admission != nil {
+			paths = append(paths, &l.Admission.Schema)
+		}
+	}
+	absolute := func(path string) string {
+		if path == "" || party.IsURL(path) || filepath.IsAbs(path) {
+			return path
+		}
+		return filepath.Join(dir, path)
+	}
+	for _, p := range paths {
+		*p = absolute(*p)
+	}
+	for issuer, path := range c.IssuerKeys {
+		c.IssuerKeys[issuer] = absolute(path)
+	}
+}
+
+// Config says what to watch and whom to tell. [Config.Resolve] makes its paths
+// independent of where the program runs.
+type Config struct {
+	// State is the directory in which the monitor remembers.
+	State      string            `yaml:"state"`
+	Interval   Duration          `yaml:"interval"`    // between two looks at a log
+	Timeout    Duration          `yaml:"timeout"`     // of one request
+	IssuerKeys map[string]string `yaml:"issuer_keys"` // files with the keys of issuers who are no did:jwk
+	Alerts     Sinks             `yaml:"alerts"`
+	Logs       []Log             `yaml:"logs"`
+}
+
+// Sinks are where alerts go, beside the log lines.
+type Sinks struct {
+	Webhooks []Webhook `yaml:"webhooks"`
+	Commands []Command `yaml:"commands"`
+}
+
+// Webhook is sent each alert as JSON with POST, until it answers 2xx.
+type Webhook struct {
+	Name      string   `yaml:"name"`
+	URL       string   `yaml:"url"`
+	TokenFile string   `yaml:"token_file"` // sent as a bearer token
+	Timeout   Duration `yaml:"timeout"`
+}
+
+// Command is run for each alert, with its JSON on standard input, until it ends with 0.
+type Command struct {
+	Name    string   `yaml:"name"`
+	Run     []string `yaml:"run"`
+	Timeout Duration `yaml:"timeout"`
+}
+
+// Log is a log to follow.
+type Log struct {
+	Name      string   `yaml:"name"`
+	Location  string   `yaml:"location"` // URL or directory
+	VKeys     []string `yaml:"vkeys"`
+	Artifacts string   `yaml:"artifacts"`
+	TokenFile string   `yaml:"artifact_token_file"`
+	Interval  Duration `yaml:"interval"`
+	Timeout   Duration `yaml:"timeout"`
+	// From is now (the default: what was there before the first look is no
+	// news) or start.
+	From    string   `yaml:"from"`
+	MaxAge  Duration `yaml:"max_age"`  // of the checkpoint's signature
+	MaxIdle Duration `yaml:"max_idle"` // without a new entry
+
+	Admission    *Admission        `yaml:"admission"`
+	Records      []RecordRule      `yaml:"records"`
+	Expected     []ExpectedRule    `yaml:"expected"`
+	Measurements []MeasurementRule `yaml:"measurements"`
+	Endorsements []EndorsementRule `yaml:"endorsements"`
+}
+
+// Admission has every entry judged by the Registration Policy in force at its index.
+type Admission struct {
+	Since  uint64 `yaml:"since"`       // first index that is judged
+	Schema string `yaml:"ocsf_schema"` // file with the OCSF schema that policies name
+}
+
+// RuleHead is what every rule has.
+type RuleHead struct {
+	Name     string   `yaml:"name"`
+	Severity Severity `yaml:"severity"`
+}
+
+// RecordRule tells each new entry that the filter selects.
+type RecordRule struct {
+	RuleHead `yaml:",inline"`
+	Filter   `yaml:",inline"`
+}
+
+// ExpectedRule tells when no entry that the filter selects came in time.
+type ExpectedRule struct {
+	RuleHead `yaml:",inline"`
+	Filter   `yaml:",inline"`
+	Every    Duration `yaml:"every"`
+	Grace    Duration `yaml:"grace"`
+}
+
+// MeasurementRule tells when the newest measurement by an issuer is over a threshold.
+type MeasurementRule struct {
+	RuleHead  `yaml:",inline"`
+	By        []string `yaml:"by"`    // issuers whose measurements count
+	About     []string `yaml:"about"` // origins of logs of reports; any when empty
+	What      []string `yaml:"what"`  // inventory, configuration; both when empty
+	Over      *int     `yaml:"over"`  // impact_score; more than this is told
+	Recompute bool     `yaml:"recompute"`
+}
+
+// EndorsementRule tells when endorsements end soon.
+type EndorsementRule struct {
+	RuleHead `yaml:",inline"`
+	By       []string `yaml:"by"`    // issuers whose endorsements count
+	Scope    []string `yaml:"scope"` // one of these tokens; any when empty
+	About    []string `yaml:"about"` // origins of the endorsed entries' logs; any when empty
+	Before   Duration `yaml:"before"`
+}
+
+// How the YAML decoder speaks of what it cannot take.
+var (
+	unknownField = regexp.MustCompile(`field (\S+) not found in type \S+`)
+	wrongKind    = regexp.MustCompile(`cannot unmarshal !!(\w+)(.*) into \S+`)
+)
+
+// ParseConfig reads a configuration. Every error names the line.
+func ParseConfig(data []byte) (*Config, error) {
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	dec.KnownFields(true)
+	c := &Config{}
+	err := dec.Decode(c)
+	if errors.Is(err, io.EOF) {
+		return nil, errors.New("the configuration is empty")
+	}
+	if err != nil {
+		text := strings.TrimPrefix(strings.TrimPrefix(err.Error(), "yaml: "), "unmarshal errors:\n")
+		text = unknownField.ReplaceAllString(text, "there is no setting $1 here")
+		text = wrongKind.ReplaceAllString(text, "a value of the kind $1$2 does not belong here")
+		return nil, errors.New(strings.ReplaceAll(strings.TrimSpace(text), "\n  ", "; "))
+	}
+	if err := dec.Decode(&yaml.Node{}); !errors.Is(err, io.EOF) {
+		return nil, errors.New("more than one YAML document")
+	}
+	var root yaml.Node
+	if err := yaml.Unmarshal(data, &root); err != nil {
+		return nil, err
+	}
+	v := &validator{root: &root}
+	v.config(c)
+	return c, errors.Join(v.errs...)
+}

@@ -1,0 +1,388 @@
+package watch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/conmotion/conmotion/audit"
+	"github.com/conmotion/conmotion/party"
+	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/tiles"
+)
+
+// follower follows one log. All but log belongs to its one goroutine.
+type follower struct {
+	w       *Watcher
+	c       *Log
+	book    *book
+	look    *lookState
+	rules   []rule
+	options party.Options
+	client  *http.Client
+
+	alerts []*Alert // that are not in the book yet
+	found  int      // alerts so far that are no ends
+	said   map[string]bool
+
+	audit   *audit.Options
+	auditor *audit.Auditor
+	stopped string // why the audit cannot go on
+
+	log atomic.Pointer[party.Log] // as it was last seen
+}
+
+// say tells what concerns the monitor and not the log, once.
+func (f *follower) say(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	if f.said[text] {
+		return
+	}
+	if len(f.said) > 1000 {
+		clear(f.said)
+	}
+	f.said[text] = true
+	f.w.o.Notice("log %s: %s", f.c.Name, text)
+}
+
+func (f *follower) now() time.Time { return f.w.o.Now().UTC() }
+
+// attempts is how often a look is tried before it failed.
+const attempts = 3
+
+// unread is an error of reading entries, when the log itself is well.
+type unread struct{ error }
+
+func (u unread) Unwrap() error { return u.error }
+
+// lookOnce makes one look and puts what it came to into the book.
+func (f *follower) lookOnce(ctx context.Context) {
+	wait := f.w.o.Retry
+	var err error
+	for attempt := 1; ; attempt++ {
+		if err = f.try(ctx); err == nil || attempt == attempts || final(err) || !pause(ctx, jitter(wait)) {
+			break
+		}
+		wait *= 2
+	}
+	if ctx.Err() != nil {
+		return // it did not happen
+	}
+	if err != nil {
+		f.failed(ctx, err)
+	} else {
+		for _, key := range []string{keyReach, string(CheckEntries)} {
+			f.resolve(key, "the log can be read again")
+		}
+	}
+	f.overdue()
+	_ = f.commit() // which tells, and the next look tries again
+}
+
+// commit puts alerts into the book. When that fails they stay for the next
+// time: nothing of them was delivered.
+func (f *follower) commit() error {
+	err := f.book.commit(f.look, f.alerts)
+	if err != nil {
+		f.w.o.Notice("log %s: nothing is delivered until its state can be written: %v", f.c.Name, err)
+		return err
+	}
+	f.alerts = nil
+	return nil
+}
+
+// keyReach is the condition of a log that cannot be looked at. Whatever the
+// reason is then, it is told once.
+const keyReach = "reach"
+
+// openChecks are conditions that end when the log opens.
+var openChecks = []Check{CheckOtherLog, CheckKeysChanged, CheckCheckpoint, CheckFork, CheckRolledBack, CheckTiles}
+
+// try opens the log and follows it.
+func (f *follower) try(ctx context.Context) error {
+	log, err := party.Open(ctx, f.c.Location, f.options)
+	if err != nil {
+		return err
+	}
+	if err := f.held(ctx, log); err != nil {
+		return err
+	}
+	for _, check := range openChecks {
+		text := "the log is again what it was"
+		if check == CheckFork {
+			text = "the log shows the first of its histories again; that it signed two stays proven"
+		}
+		f.resolve(string(check), "%s", text)
+	}
+	f.saw(log.View.Checkpoint)
+	f.agree(log.View.Checkpoint.Size)
+	f.log.Store(log)
+	if err := f.scan(ctx, log); err != nil {
+		return unread{err}
+	}
+	if err := f.admission(ctx, log); err != nil {
+		return unread{fmt.Errorf("audit: %w", err)}
+	}
+	return nil
+}
+
+// held holds the log against the state, beside what Home remembers of it.
+func (f *follower) held(ctx context.Context, log *party.Log) error {
+	cp := log.View.Checkpoint
+	if f.look.Origin == "" {
+		return nil
+	}
+	if f.look.Origin != cp.Origin {
+		return fmt.Errorf("%w: it was %q and is %q", party.ErrOtherLog, f.look.Origin, cp.Origin)
+	}
+	return log.Extends(ctx, &scitt.Checkpoint{Origin: cp.Origin, Size: f.look.Size, Root: f.look.Root, Raw: []byte(f.look.Note)}, f.options)
+}
+
+// saw notes the newest checkpoint.
+func (f *follower) saw(cp *scitt.Checkpoint) {
+	l, now := f.look, f.now()
+	first, grown := l.Origin == "", cp.Size > l.Size
+	switch {
+	case cp.Tree != nil && cp.Tree.IssuedAt > 0:
+		l.Signed = time.Unix(cp.Tree.IssuedAt, 0).UTC()
+	case first || grown:
+		l.Signed = now
+	}
+	if first || grown {
+		l.Grew = now
+	}
+	if first && l.Signed.Before(now) {
+		l.Grew = l.Signed
+	}
+	l.Location, l.Origin, l.Size, l.Root, l.Note = f.c.Location, cp.Origin, cp.Size, cp.Root, string(cp.Raw)
+}
+
+// failed tells why the log could not be looked at.
+func (f *follower) failed(ctx context.Context, err error) {
+	check := f.checkOf(ctx, err)
+	a := &Alert{Check: check, Severity: severityOf(check), Message: describe(check) + err.Error()}
+	switch check {
+	case CheckUnreachable, CheckTimeout, CheckHTTP, CheckMissing, CheckError:
+		f.fire(keyReach, a)
+		return
+	}
+	if h, ok := errors.AsType[*party.HistoryError](err); ok && h.Proof != nil {
+		a.ProofFile = h.ProofFile
+		if proof, err := h.Proof.Marshal(); err == nil {
+			a.Proof = string(proof)
+		}
+	}
+	f.resolve(keyReach, "the log answers, and is not well: see the alert about %s", check)
+	f.fire(string(check), a)
+}
+
+// describe says in words what a check means.
+func describe(c Check) string {
+	return map[Check]string{
+		CheckUnreachable: "the log cannot be reached: ",
+		CheckTimeout:     "the log does not answer in time: ",
+		CheckHTTP:        "the log's server answers with an error: ",
+		CheckMissing:     "there is no log at the location: ",
+		CheckError:       "the log cannot be looked at: ",
+		CheckCheckpoint:  "the checkpoint is not signed by the log's key: ",
+		CheckTiles:       "a tile of the log is wrong or missing: ",
+		CheckEntries:     "entries of the log are wrong or missing: ",
+	}[c]
+}
+
+// final errors are not tried again: they are no accidents, or took their time.
+func final(err error) bool {
+	for _, f := range []error{party.ErrForked, party.ErrRolledBack, party.ErrOtherLog, party.ErrKeysChanged, party.ErrDamaged} {
+		if errors.Is(err, f) {
+			return true
+		}
+	}
+	return isTimeout(err)
+}
+
+func isTimeout(err error) bool {
+	n, ok := errors.AsType[net.Error](err)
+	return errors.Is(err, context.DeadlineExceeded) || ok && n.Timeout()
+}
+
+// checkOf says what kind of an error it is.
+func (f *follower) checkOf(ctx context.Context, err error) Check {
+	for _, c := range []struct {
+		err   error
+		check Check
+	}{
+		{party.ErrDamaged, CheckError}, {party.ErrForked, CheckFork}, {party.ErrRolledBack, CheckRolledBack},
+		{party.ErrOtherLog, CheckOtherLog}, {party.ErrKeysChanged, CheckKeysChanged}, {tiles.ErrStatus, CheckHTTP},
+		{scitt.ErrCheckpoint, CheckCheckpoint},
+	} {
+		if errors.Is(err, c.err) {
+			return c.check
+		}
+	}
+	_, reading := errors.AsType[unread](err)
+	_, isURL := errors.AsType[*url.Error](err)
+	_, isNet := errors.AsType[net.Error](err)
+	switch {
+	case isTimeout(err):
+		return CheckTimeout
+	case errors.Is(err, fs.ErrNotExist) && !f.hasCheckpoint(ctx):
+		return CheckMissing
+	case errors.Is(err, tiles.ErrCorrupt) || errors.Is(err, fs.ErrNotExist):
+		if reading {
+			return CheckEntries
+		}
+		return CheckTiles
+	case isURL || isNet:
+		return CheckUnreachable
+	}
+	return CheckError
+}
+
+// hasCheckpoint says whether there is anything at the location.
+func (f *follower) hasCheckpoint(ctx context.Context) bool {
+	src, err := tiles.Open(f.c.Location, f.client)
+	if err == nil {
+		_, err = src.Get(ctx, tiles.CheckpointPath)
+	}
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+// event tells something that happened. What tells it from all others makes its id.
+func (f *follower) event(a *Alert, unique ...string) {
+	a.Status = Event
+	a.ID = idOf(append([]string{f.c.Name, string(a.Check), a.Rule}, unique...)...)
+	f.add(a)
+}
+
+// fire begins a condition, unless it holds.
+func (f *follower) fire(key string, a *Alert) {
+	if f.look.Conditions[key] != nil {
+		return
+	}
+	f.look.Alerts++
+	a.Status = Fired
+	a.ID = idOf(f.c.Name, key, strconv.FormatUint(f.look.Alerts, 10), f.now().String())
+	f.add(a)
+	f.look.Conditions[key] = a
+}
+
+// resolve ends a condition, if it holds.
+func (f *follower) resolve(key, format string, args ...any) {
+	began := f.look.Conditions[key]
+	if began == nil {
+		return
+	}
+	delete(f.look.Conditions, key)
+	f.add(&Alert{
+		ID: idOf(began.ID, string(Resolved)), Status: Resolved, Severity: SeverityInfo, Check: began.Check, Rule: began.Rule,
+		Issuer: began.Issuer, Subject: began.Subject, Entry: began.Entry, Resolves: began.ID, Message: fmt.Sprintf(format, args...),
+	})
+}
+
+func (f *follower) add(a *Alert) {
+	a.Format, a.Log, a.Location, a.Time = FormatAlert, f.c.Name, f.c.Location, f.now().Truncate(time.Millisecond)
+	a.Message = limit(a.Message)
+	if a.Status != Resolved {
+		f.found++
+	}
+	f.alerts = append(f.alerts, a)
+}
+
+// agree makes the state's rules those of the configuration. Of a rule that is
+// new or changed, the entries up to size are history, unless the log is
+// followed from its start.
+func (f *follower) agree(size uint64) {
+	known := map[string]bool{}
+	for _, r := range f.rules {
+		known[r.key()] = true
+		st := f.look.Rules[r.key()]
+		if st != nil && st.Hash == r.hash() {
+			continue
+		}
+		f.drop(r.key())
+		st = &ruleState{Hash: r.hash(), Since: f.now()}
+		if f.c.From == fromNow {
+			st.Quiet = size
+			if !r.history() {
+				st.Next = size
+			}
+		}
+		f.look.Rules[r.key()] = st
+	}
+	for _, key := range slices.Sorted(maps.Keys(f.look.Rules)) {
+		if !known[key] {
+			f.drop(key)
+			delete(f.look.Rules, key)
+		}
+	}
+}
+
+// drop ends the conditions of a rule that is no more what it was.
+func (f *follower) drop(rule string) {
+	for _, key := range slices.Sorted(maps.Keys(f.look.Conditions)) {
+		if key == rule || strings.HasPrefix(key, rule+"|") {
+			f.resolve(key, "the rule was changed or taken away")
+		}
+	}
+}
+
+// overdue tells what time alone brings about.
+func (f *follower) overdue() {
+	l, now := f.look, f.now()
+	if l.Origin == "" {
+		return
+	}
+	if limit := time.Duration(f.c.MaxAge); limit > 0 {
+		f.hold(string(CheckStale), now.Sub(l.Signed) > limit, fmt.Sprintf("the newest checkpoint that was seen was signed at %s, more than %v ago", stamp(l.Signed), f.c.MaxAge))
+	}
+	if limit := time.Duration(f.c.MaxIdle); limit > 0 {
+		f.hold(string(CheckIdle), now.Sub(l.Grew) > limit, fmt.Sprintf("the log has %d entries, and no new one was seen since %s, more than %v ago", l.Size, stamp(l.Grew), f.c.MaxIdle))
+	}
+	f.hold(string(CheckClock), l.Signed.Sub(now) > maxSkew, fmt.Sprintf("the newest checkpoint says that it was signed at %s, which is in the future", stamp(l.Signed)))
+	for _, r := range f.rules {
+		if st := l.Rules[r.key()]; st != nil && st.Next >= st.Quiet {
+			r.overdue(f, st, now)
+		}
+	}
+}
+
+// maxSkew is how far a log's clock may be ahead.
+const maxSkew = 5 * time.Minute
+
+// hold begins or ends a condition of the log.
+func (f *follower) hold(key string, holds bool, message string) {
+	if holds {
+		f.fire(key, &Alert{Check: Check(key), Severity: severityOf(Check(key)), Message: message})
+	} else {
+		f.resolve(key, "the newest checkpoint was signed at %s, with %d entries", stamp(f.look.Signed), f.look.Size)
+	}
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// readToken reads a bearer token; "" when there is no file.
+func readToken(path string) (string, error) {
+	if path == "" {
+		return "", nil
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("token: %w", err)
+	}
+	token := strings.TrimSpace(string(data))
+	if token == "" || strings.ContainsAny(token, " \t\r\n") {
+		return "", fmt.Errorf("token: %s is not one token and nothing else", path)
+	}
+	return token, nil
+}

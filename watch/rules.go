@@ -1,0 +1,200 @@
+package watch
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/conmotion/conmotion/monitor"
+	"github.com/conmotion/conmotion/scitt"
+)
+
+// fromNow and fromStart are the values of Log.From.
+const (
+	fromNow   = "now"
+	fromStart = "start"
+)
+
+// rule is one rule of a log.
+type rule interface {
+	key() string  // kind and name
+	hash() string // changes when the rule does
+	// history says that the rule needs to know the entries of the past.
+	history() bool
+	// take takes an entry. With an error it has changed nothing and is called
+	// again.
+	take(ctx context.Context, f *follower, st *ruleState, e *entry) error
+	// overdue tells what time brings about.
+	overdue(f *follower, st *ruleState, now time.Time)
+}
+
+// ruleState is where a rule is.
+type ruleState struct {
+	Hash  string    `json:"hash"`
+	Since time.Time `json:"since"`
+	Next  uint64    `json:"next"`  // the first entry that it has not taken
+	Quiet uint64    `json:"quiet"` // entries before are history
+	// Hold are conditions that would hold if history ended here.
+	Hold map[string]*Alert `json:"hold,omitempty"`
+	// Last is when the newest expected record was signed.
+	Last time.Time `json:"last,omitzero"`
+	// Endorsed are the endorsements that have not ended.
+	Endorsed []endorsed `json:"endorsed,omitempty"`
+}
+
+// rulesOf are the rules of a log.
+func rulesOf(c *Log) []rule {
+	var out []rule
+	for i := range c.Records {
+		out = append(out, &c.Records[i])
+	}
+	for i := range c.Expected {
+		out = append(out, &c.Expected[i])
+	}
+	for i := range c.Measurements {
+		out = append(out, &c.Measurements[i])
+	}
+	for i := range c.Endorsements {
+		out = append(out, &c.Endorsements[i])
+	}
+	return out
+}
+
+func hashOf(r any) string {
+	data, err := json.Marshal(r)
+	if err != nil {
+		panic(err) // it has nothing that cannot be written
+	}
+	return idOf(string(data))
+}
+
+func (r *RecordRule) key() string   { return "records/" + r.Name }
+func (r *RecordRule) hash() string  { return hashOf(r) }
+func (r *RecordRule) history() bool { return false }
+
+func (r *RecordRule) overdue(*follower, *ruleState, time.Time) {}
+
+// take tells an entry that the filter selects.
+func (r *RecordRule) take(ctx context.Context, f *follower, st *ruleState, e *entry) error {
+	if e.index < st.Quiet {
+		return nil
+	}
+	ok, err := f.wanted(ctx, st, r.RuleHead, r.Filter, e)
+	if err != nil || !ok {
+		return err
+	}
+	what := shortType(e.s.Type)
+	if what == "" || what == "." {
+		what = "statement"
+	}
+	if e.facts != nil && e.facts.code != "" {
+		what += " " + e.facts.code
+	}
+	a := e.alert(CheckRecord, r.RuleHead, "new %s, entry %d: %s", what, e.index, e.s.Subject)
+	if err := e.signature(); err != nil {
+		a.Message += fmt.Sprintf("; its issuer's signature does not verify: %v", err)
+	}
+	f.tell(st, e, a)
+	return nil
+}
+
+func (r *ExpectedRule) key() string   { return "expected/" + r.Name }
+func (r *ExpectedRule) hash() string  { return hashOf(r) }
+func (r *ExpectedRule) history() bool { return true }
+
+// due is when the next record is overdue.
+func (r *ExpectedRule) due(st *ruleState) time.Time {
+	last := st.Last
+	if last.IsZero() {
+		last = st.Since
+	}
+	return last.Add(time.Duration(r.Every) + time.Duration(r.Grace))
+}
+
+// take notes when a record was signed. The issuer says so himself; what he
+// claims to be in the future counts as now.
+func (r *ExpectedRule) take(ctx context.Context, f *follower, st *ruleState, e *entry) error {
+	ok, err := f.wanted(ctx, st, r.RuleHead, r.Filter, e)
+	if err != nil || !ok {
+		return err
+	}
+	if err := e.signature(); err != nil {
+		f.tell(st, e, e.alert(CheckSignature, r.RuleHead, "entry %d (%s) does not count for rule %s: its issuer's signature does not verify: %v", e.index, e.s.Subject, r.Name, err))
+		return nil
+	}
+	at := f.now()
+	if signed := time.Unix(e.s.IssuedAt, 0).UTC(); e.s.IssuedAt > 0 && signed.Before(at) {
+		at = signed
+	}
+	if e.index >= st.Quiet {
+		if at.After(r.due(st)) {
+			f.late(r, st) // unless a look has told it already
+		}
+		f.resolve(r.key(), "entry %d came, signed at %s", e.index, stamp(at))
+	}
+	if at.After(st.Last) {
+		st.Last = at
+	}
+	return nil
+}
+
+func (r *ExpectedRule) overdue(f *follower, st *ruleState, now time.Time) {
+	if now.After(r.due(st)) {
+		f.late(r, st)
+	}
+}
+
+// late tells that a record did not come.
+func (f *follower) late(r *ExpectedRule, st *ruleState) {
+	last := "none was seen since the rule began, at " + stamp(st.Since)
+	if !st.Last.IsZero() {
+		last = "the last one was signed at " + stamp(st.Last)
+	}
+	f.fire(r.key(), &Alert{Check: CheckExpected, Rule: r.Name, Severity: r.Severity,
+		Message: fmt.Sprintf("no record for %s came by %s: one is expected every %v, and %s", r.Name, stamp(r.due(st)), r.Every, last)})
+}
+
+func (r *MeasurementRule) key() string   { return "measurements/" + r.Name }
+func (r *MeasurementRule) hash() string  { return hashOf(r) }
+func (r *MeasurementRule) history() bool { return true }
+
+func (r *MeasurementRule) overdue(*follower, *ruleState, time.Time) {}
+
+// take holds a measurement to the threshold. The newest one of an issuer, a log
+// and a kind counts.
+func (r *MeasurementRule) take(ctx context.Context, f *follower, st *ruleState, e *entry) error {
+	if e.s.Type != scitt.TypeMeasurement || !slices.Contains(r.By, e.s.Issuer) {
+		return nil
+	}
+	content, ok, err := f.trusted(ctx, st, r.RuleHead, e)
+	if err != nil || !ok {
+		return err
+	}
+	in, err := monitor.ParseMeasurement(content)
+	if err == nil && e.s.Subject != "measurement/"+string(in.Options.What)+"/"+in.Reported.Origin {
+		err = fmt.Errorf("its subject is %q, and it is about the %s of %s", e.s.Subject, in.Options.What, in.Reported.Origin)
+	}
+	if err != nil {
+		f.invalid(st, r.RuleHead, e, err)
+		return nil
+	}
+	what := string(in.Options.What)
+	if !oneOf(r.About, in.Reported.Origin) || !oneOf(r.What, what) {
+		return nil
+	}
+	if r.Over != nil {
+		var a *Alert
+		if in.Impact > *r.Over {
+			a = e.alert(CheckMeasurement, r.RuleHead, "%d percent of the %s are missing from the reports in %s, more than %d (%s to %s)",
+				in.Impact, what, in.Reported.Origin, *r.Over, stamp(in.Interval.From), stamp(in.Interval.To))
+		}
+		key := r.key() + "|" + idOf(e.s.Issuer, what, in.Reported.Origin)
+		f.lasting(st, e, key, a, fmt.Sprintf("%d percent of the %s are missing from the reports in %s, by entry %d", in.Impact, what, in.Reported.Origin, e.index))
+	}
+	if r.Recompute && e.index >= st.Quiet {
+		f.look.Recompute = append(f.look.Recompute, pending{Rule: r.Name, Index: e.index})
+	}
+	return nil
+}

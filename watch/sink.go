@@ -1,0 +1,231 @@
+package watch
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"os/exec"
+	"strings"
+	"time"
+)
+
+// lineSink is the name of the sink that writes log lines.
+const lineSink = "lines"
+
+// sink is where alerts go.
+type sink interface {
+	name() string
+	// deliver hands over one alert; refused says that trying others makes sense.
+	deliver(ctx context.Context, alert []byte) (refused bool, err error)
+	// together says that all that are owed are handed over before it is noted.
+	together() bool
+}
+
+// lines writes alerts for people, or as lines of JSON.
+type lines struct{ print func(*Alert, []byte) error }
+
+func (l *lines) name() string   { return lineSink }
+func (l *lines) together() bool { return true }
+
+func (l *lines) deliver(_ context.Context, data []byte) (bool, error) {
+	a, err := ParseAlert(data)
+	if err != nil {
+		return true, err
+	}
+	return false, l.print(a, data)
+}
+
+// webhook posts alerts.
+type webhook struct {
+	Webhook
+	token  string
+	client *http.Client
+}
+
+func newWebhook(w Webhook, transport http.RoundTripper) (*webhook, error) {
+	out := &webhook{Webhook: w, client: &http.Client{Transport: transport, Timeout: time.Duration(w.Timeout)}}
+	var err error
+	if out.token, err = readToken(w.TokenFile); err != nil {
+		return nil, fmt.Errorf("webhook %s: %w", w.Name, err)
+	}
+	return out, nil
+}
+
+func (w *webhook) name() string   { return w.Name }
+func (w *webhook) together() bool { return false }
+
+// deliver finishes what it began even when the program is told to end.
+func (w *webhook) deliver(ctx context.Context, data []byte) (refused bool, err error) {
+	a, err := ParseAlert(data)
+	if err != nil {
+		return true, err
+	}
+	req, err := http.NewRequestWithContext(context.WithoutCancel(ctx), http.MethodPost, w.URL, bytes.NewReader(data))
+	if err != nil {
+		return false, err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("Idempotency-Key", a.ID)
+	if w.token != "" {
+		req.Header.Set("Authorization", "Bearer "+w.token)
+	}
+	resp, err := w.client.Do(req)
+	if err != nil {
+		return false, err
+	}
+	defer resp.Body.Close()
+	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 1<<16)) // so that the connection can be used again
+	switch {
+	case resp.StatusCode < 300:
+		return false, nil
+	case resp.StatusCode >= 400 && resp.StatusCode < 500 && resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusRequestTimeout:
+		return true, fmt.Errorf("status %s", resp.Status)
+	}
+	return false, fmt.Errorf("status %s", resp.Status)
+}
+
+// command runs a program for each alert.
+type command struct {
+	Command
+	stderr io.Writer
+}
+
+func (c *command) name() string   { return c.Name }
+func (c *command) together() bool { return false }
+
+// deliver lets a program that runs come to its end.
+func (c *command) deliver(ctx context.Context, data []byte) (refused bool, err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Duration(c.Timeout))
+	defer cancel()
+	cmd := exec.CommandContext(ctx, c.Run[0], c.Run[1:]...)
+	cmd.Stdin = io.MultiReader(bytes.NewReader(data), strings.NewReader("\n"))
+	cmd.Stdout, cmd.Stderr = c.stderr, c.stderr
+	cmd.WaitDelay = time.Second // for what it left behind
+	if err := cmd.Run(); err != nil {
+		if ctx.Err() != nil {
+			err = fmt.Errorf("not done after %v: %w", time.Duration(c.Timeout), err)
+		}
+		return false, fmt.Errorf("%s: %w", c.Run[0], err)
+	}
+	return false, nil
+}
+
+// delivery takes the alerts of one log to one sink.
+type delivery struct {
+	sink   sink
+	book   *book
+	signal <-chan struct{}
+	say    func(format string, args ...any)
+	failed bool // and that was said
+}
+
+// round tries each alert that is owed. It gives how many are left, and why.
+func (d *delivery) round(ctx context.Context) (left int, err error) {
+	owed := d.book.owed(d.sink.name())
+	var done []*outgoing
+	for _, o := range owed {
+		if ctx.Err() != nil {
+			break
+		}
+		refused, derr := d.sink.deliver(ctx, o.Alert)
+		if derr != nil {
+			left, err = left+1, derr
+			if refused {
+				continue // the receiver may like others
+			}
+			break
+		}
+		if done = append(done, o); !d.sink.together() {
+			d.note(o)
+		}
+	}
+	if d.sink.together() && len(done) > 0 {
+		d.note(done...)
+	}
+	d.tell(err)
+	return len(owed) - len(done), err
+}
+
+func (d *delivery) note(done ...*outgoing) {
+	if err := d.book.delivered(d.sink.name(), done...); err != nil {
+		d.say("alerts were delivered to %s, and that cannot be noted: after a restart they are delivered again: %v", d.sink.name(), err)
+	}
+}
+
+// tell says once that a sink does not take alerts, and once that it does again.
+func (d *delivery) tell(err error) {
+	switch {
+	case err != nil && !d.failed:
+		d.say("%s does not take alerts; they wait until it does: %v", d.sink.name(), err)
+	case err == nil && d.failed:
+		d.say("%s takes alerts again", d.sink.name())
+	}
+	d.failed = err != nil
+}
+
+// The waits between two rounds when something is left.
+const (
+	minBackoff = time.Second
+	maxBackoff = 5 * time.Minute
+)
+
+// run delivers until the context ends.
+func (d *delivery) run(ctx context.Context) {
+	backoff := minBackoff
+	for {
+		left, _ := d.round(ctx) // which it has told
+		var again <-chan time.Time
+		if left > 0 {
+			timer := time.NewTimer(jitter(backoff))
+			again, backoff = timer.C, min(2*backoff, maxBackoff)
+			select {
+			case <-again:
+			case <-ctx.Done():
+				timer.Stop()
+				return
+			}
+			continue
+		}
+		backoff = minBackoff
+		select {
+		case <-d.signal:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// onceAttempts is how often a single run tries to deliver.
+const onceAttempts = 3
+
+// once delivers what it can in a few attempts.
+func (d *delivery) once(ctx context.Context) (left int) {
+	backoff := minBackoff
+	for attempt := 1; ; attempt++ {
+		left, _ = d.round(ctx)
+		if left == 0 || attempt == onceAttempts || !pause(ctx, jitter(backoff)) {
+			return left
+		}
+		backoff *= 2
+	}
+}
+
+// jitter is a time near d, so that what began together does not stay together.
+func jitter(d time.Duration) time.Duration {
+	return d - d/10 + time.Duration(rand.Int64N(int64(d)/5+1))
+}
+
+// pause waits, and says whether it came to the end.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -61,6 +61,7 @@ type book struct {
 	look    json.RawMessage
 	outbox  []*outgoing
 	changed []chan struct{} // one for each sink; each has room for one signal
+	wrote   func()          // for tests: the file was replaced
 }
 
 type bookFile struct {
@@ -165,6 +166,9 @@ func (b *book) write(look json.RawMessage, outbox []*outgoing) error {
 	}
 	if err != nil {
 		return fmt.Errorf("state: %w", err)
+	}
+	if b.wrote != nil {
+		b.wrote()
 	}
 	return nil
 }

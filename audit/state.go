@@ -5,10 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 
+	"github.com/conmotion/conmotion/internal/durable"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -101,35 +100,15 @@ func ParseState(data []byte) (*State, error) {
 // Write replaces the file in one step. A crash leaves the old state or the
 // new one, never a part, and perhaps a temporary file beside it whose name
 // begins with a dot.
-func (s *State) Write(path string) (err error) {
+func (s *State) Write(path string) error {
 	data, err := json.Marshal(s)
 	if err != nil {
 		return fmt.Errorf("state: %w", err)
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
+	if err := durable.WriteFile(path, data, 0o600); err != nil {
 		return fmt.Errorf("state: %w", err)
 	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-			err = fmt.Errorf("state: %w", err)
-		}
-	}()
-	if _, err = f.Write(data); err != nil {
-		return err
-	}
-	// The name must not reach the disk before the content.
-	if err = f.Sync(); err != nil {
-		return err
-	}
-	if err = f.Close(); err != nil {
-		return err
-	}
-	// After a crash of the machine the old name may be back: the audit then
-	// goes on from the older state, which is as good.
-	return os.Rename(f.Name(), path)
+	return nil
 }
 
 // checkpoint is the log as it was last seen; nil when it never was.

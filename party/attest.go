@@ -50,7 +50,7 @@ func (w *Writer) Attest(ctx context.Context, words []string, chain string, sign 
 		if err != nil || file == "" {
 			return statement, err
 		}
-		if err := WriteFile(file, statement); err != nil {
+		if err := writeFile(file, statement); err != nil {
 			return nil, fmt.Errorf("keep what was signed: %w", err)
 		}
 		return statement, nil

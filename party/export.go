@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/conmotion/conmotion/internal/durable"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 )
@@ -207,7 +208,7 @@ func (e *export) finish(ctx context.Context) error {
 	if err := writePublic(e.path(ManifestPath), data); err != nil {
 		return err
 	}
-	if err := syncDir(e.dir); err != nil {
+	if err := durable.SyncDir(e.dir); err != nil {
 		return err
 	}
 	// From here on the directory is the new state.

@@ -61,7 +61,7 @@ func (h Home) KeepProof(e *tiles.Equivocation) (path string, err error) {
 		return "", err
 	}
 	path = filepath.Join(string(h), "proofs", hashName(string(data))+".json")
-	if err := WriteFile(path, data); err != nil {
+	if err := writeFile(path, data); err != nil {
 		return "", fmt.Errorf("keep the proof: %w", err)
 	}
 	return path, nil

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/conmotion/conmotion/internal/durable"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -95,7 +96,7 @@ func (h Home) remember(k known) error {
 	if err != nil {
 		return err
 	}
-	return WriteFile(h.logFile(k.Location), append(data, '\n'))
+	return writeFile(h.logFile(k.Location), append(data, '\n'))
 }
 
 // seen gives the newest checkpoint that was seen anywhere of the log with this
@@ -124,7 +125,7 @@ func (h Home) see(vkey string, cp *scitt.Checkpoint) error {
 	if h == "" {
 		return nil
 	}
-	return WriteFile(h.checkpointFile(vkey), cp.Raw)
+	return writeFile(h.checkpointFile(vkey), cp.Raw)
 }
 
 // sameKeys compares sets of verifier keys.
@@ -135,46 +136,21 @@ func sameKeys(a, b []string) bool {
 	return slices.Equal(slices.Compact(a), slices.Compact(b))
 }
 
-// WriteFile replaces a file in one step, and makes its directory. A crash
-// leaves the old file or the new one, never a part, and perhaps a temporary
-// file beside it whose name begins with a dot.
-func WriteFile(path string, data []byte) error { return writeFile(path, data, 0o700, 0o600) }
+// writeFile replaces a file of Home, and makes its directory. What is there
+// already is not written again.
+func writeFile(path string, data []byte) error { return replace(path, data, 0o700, 0o600) }
 
-// writePublic is WriteFile for what everybody may read.
-func writePublic(path string, data []byte) error { return writeFile(path, data, 0o755, 0o644) }
+// writePublic is writeFile for what everybody may read.
+func writePublic(path string, data []byte) error { return replace(path, data, 0o755, 0o644) }
 
-func writeFile(path string, data []byte, dirMode, mode os.FileMode) (err error) {
+func replace(path string, data []byte, dirMode, mode os.FileMode) error {
 	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, data) {
 		return nil
 	}
-	dir := filepath.Dir(path)
-	if err := os.MkdirAll(dir, dirMode); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), dirMode); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+".*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-		}
-	}()
-	if err = f.Chmod(mode); err != nil {
-		return err
-	}
-	if _, err = f.Write(data); err != nil {
-		return err
-	}
-	// The name must not reach the disk before the content.
-	if err = f.Sync(); err != nil {
-		return err
-	}
-	if err = f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+	return durable.WriteFile(path, data, mode)
 }
 
 // KnownLog is where a log was seen, and the keys that were taken for it.

@@ -39,7 +39,7 @@ func (p pendingDir) keep(statements []byte) error {
 	if p == "" {
 		return nil
 	}
-	if err := WriteFile(p.file(statements), statements); err != nil {
+	if err := writeFile(p.file(statements), statements); err != nil {
 		return fmt.Errorf("keep what was signed: %w", err)
 	}
 	return nil

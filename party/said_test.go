@@ -182,7 +182,7 @@ func (l *spokenLog) write(head saidHead, rows []row) error {
 	if err != nil {
 		return err
 	}
-	return WriteFile(l.dir.name(head.From, head.To, data), data)
+	return writeFile(l.dir.name(head.From, head.To, data), data)
 }
 
 // Many small files become one.

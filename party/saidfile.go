@@ -201,7 +201,7 @@ func (d saidDir) save(s *said, view *tiles.View) error {
 	if err != nil {
 		return err
 	}
-	if err := WriteFile(d.name(head.From, head.To, data), data); err != nil {
+	if err := writeFile(d.name(head.From, head.To, data), data); err != nil {
 		return fmt.Errorf("remember what was recorded: %w", err)
 	}
 	s.base, s.fresh = s.size, nil

@@ -2,10 +2,13 @@ package party
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/conmotion/conmotion/internal/durable"
 )
 
 // turn waits until no other command of this Home registers for the same
@@ -27,13 +30,14 @@ func (h Home) turn(ctx context.Context, vkey, issuer string) (done func(), err e
 	poll := time.NewTicker(20 * time.Millisecond)
 	defer poll.Stop()
 	for {
-		ok, err := tryLock(f)
-		if err != nil {
+		switch err := durable.Lock(f); {
+		case err == nil, errors.Is(err, errors.ErrUnsupported):
+			// Where files cannot be locked, a policy that holds records to their
+			// chain keeps two commands apart.
+			return func() { f.Close() }, nil
+		case !errors.Is(err, durable.ErrLocked):
 			f.Close()
 			return nil, fmt.Errorf("lock %s: %w", path, err)
-		}
-		if ok {
-			return func() { f.Close() }, nil
 		}
 		select {
 		case <-poll.C:

@@ -15,6 +15,7 @@ import (
 	"github.com/transparency-dev/tessera/storage/posix"
 	"golang.org/x/sys/unix"
 
+	"github.com/conmotion/conmotion/internal/durable"
 	"github.com/conmotion/conmotion/tiles"
 )
 
@@ -56,7 +57,7 @@ func (p posixDriver) open(ctx context.Context) (tessera.Driver, error) {
 		return nil, fmt.Errorf("open log: %w", err)
 	}
 	for _, dir := range []string{p.dir.Public("tile"), p.dir.Public(), work, p.dir.Private(), p.dir.path} {
-		if err := syncDir(dir); err != nil {
+		if err := durable.SyncDir(dir); err != nil {
 			return nil, fmt.Errorf("open log: %w", err)
 		}
 	}

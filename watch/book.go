@@ -7,12 +7,11 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
 
-	"github.com/conmotion/conmotion/party"
+	"github.com/conmotion/conmotion/internal/durable"
 )
 
 const stateVersion = 1
@@ -158,29 +157,13 @@ func (b *book) commit(look *lookState, alerts []*Alert) error {
 func (b *book) write(look json.RawMessage, outbox []*outgoing) error {
 	data, err := json.Marshal(bookFile{stateVersion, look, outbox})
 	if err == nil {
-		err = party.WriteFile(b.path, data)
-	}
-	if err == nil {
-		// The name too must be on the disk before anything is delivered.
-		err = syncDir(filepath.Dir(b.path))
+		err = durable.WriteFile(b.path, data, 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf("state: %w", err)
 	}
 	if b.wrote != nil {
 		b.wrote()
-	}
-	return nil
-}
-
-func syncDir(path string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if err := f.Sync(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
-		return err
 	}
 	return nil
 }

@@ -242,7 +242,7 @@ func TestOpenState(t *testing.T) {
 		return err
 	}
 	first := w.watch("logs: [{name: log, location: http://log.example}]\n")
-	if err := open(); err == nil || !strings.Contains(err.Error(), "another monitor uses it") {
+	if err := open(); err == nil || !strings.Contains(err.Error(), "another process uses it") {
 		t.Errorf("a second monitor: %v", err)
 	}
 	first.Once(t.Context())

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/conmotion/conmotion/internal/durable"
 	"github.com/conmotion/conmotion/party"
 	"github.com/conmotion/conmotion/scitt"
 )
@@ -76,7 +77,9 @@ func New(c *Config, o Options) (w *Watcher, err error) {
 	if w.lock, err = os.OpenFile(filepath.Join(c.State, "lock"), os.O_CREATE|os.O_RDWR, 0o600); err != nil {
 		return w, fmt.Errorf("state: %w", err)
 	}
-	if err := lockFile(w.lock); err != nil {
+	// Where files cannot be locked, that only one monitor uses a state is left
+	// to who runs it.
+	if err := durable.Lock(w.lock); err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		return w, fmt.Errorf("state %s: %w", c.State, err)
 	}
 	keys, err := issuerKeys(c.IssuerKeys)

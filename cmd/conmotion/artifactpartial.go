@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/conmotion/conmotion/internal/durable"
 	"github.com/conmotion/conmotion/storage/artifact"
 )
 
@@ -24,7 +25,8 @@ func openPartial(out string, digest artifact.Digest) (*partial, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := lockFile(f); err != nil {
+		// Without a lock two processes would mix their bytes.
+		if err := durable.Lock(f); err != nil {
 			f.Close()
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}

@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
+
+	"github.com/conmotion/conmotion/internal/durable"
 )
 
 // Options limit a Dir. The zero value limits nothing.
@@ -79,7 +81,11 @@ func (d *Dir) open() error {
 		}
 	}
 	var err error
-	if d.lock, err = lockFile(filepath.Join(d.root, "lock")); err != nil {
+	if d.lock, err = os.OpenFile(filepath.Join(d.root, "lock"), os.O_RDWR|os.O_CREATE, 0o600); err != nil {
+		return err
+	}
+	// Without a lock two processes would delete each other's uploads.
+	if err := durable.Lock(d.lock); err != nil {
 		return err
 	}
 	// A crash in here leaves some of them for the next start. A leftover may be a
@@ -195,7 +201,7 @@ func makeDir(dir string) error {
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return syncDir(filepath.Dir(dir))
+	return durable.SyncDir(filepath.Dir(dir))
 }
 
 // fanOut makes the directory of an artifact, and says which directories may
@@ -216,12 +222,4 @@ func (d *Dir) fanOut(dir string) (fresh []string, err error) {
 		fresh = append(fresh, dir)
 	}
 	return fresh, nil
-}
-
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(f.Sync(), f.Close())
 }

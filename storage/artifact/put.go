@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/conmotion/conmotion/internal/durable"
 )
 
 // copyBuffer is what one upload holds in memory, in bytes.
@@ -113,9 +115,9 @@ func (d *Dir) link(digest Digest, name func(path string) error) error {
 	}
 	// All at a time: a file system that keeps a journal commits it once for them.
 	var g errgroup.Group
-	g.Go(func() error { return syncDir(filepath.Dir(path)) })
+	g.Go(func() error { return durable.SyncDir(filepath.Dir(path)) })
 	for _, dir := range fresh {
-		g.Go(func() error { return syncDir(filepath.Dir(dir)) })
+		g.Go(func() error { return durable.SyncDir(filepath.Dir(dir)) })
 	}
 	if err := g.Wait(); err != nil {
 		return storageError(err)

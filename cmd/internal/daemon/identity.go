@@ -15,6 +15,7 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/conmotion/conmotion/internal/durable"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage"
 	"github.com/conmotion/conmotion/tiles"
@@ -94,7 +95,7 @@ func newIdentity(path string, c *Config) (identity, error) {
 	if err != nil {
 		return id, fmt.Errorf("identity: %w", err)
 	}
-	return id, storage.WriteFile(path, append(data, '\n'), 0o600)
+	return id, durable.WriteFile(path, append(data, '\n'), 0o600)
 }
 
 // everyAddress says that a URL has the address that stands for all addresses
@@ -184,5 +185,5 @@ func makeKey(path, algorithm string) (crypto.Signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return key, storage.WriteFile(path, data, 0o600)
+	return key, durable.WriteFile(path, data, 0o600)
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/conmotion/conmotion/client"
 	"github.com/conmotion/conmotion/cmd/internal/foreign"
+	"github.com/conmotion/conmotion/internal/durable"
 	"github.com/conmotion/conmotion/personality"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage"
@@ -158,7 +159,7 @@ func (s *SearchOf) openLog(ctx context.Context, c *SearchOfConfig) error {
 	if err != nil {
 		return err
 	}
-	return storage.WriteFile(s.KeysFile, append(data, '\n'), 0o600)
+	return durable.WriteFile(s.KeysFile, append(data, '\n'), 0o600)
 }
 
 // readForeign gives nil when there is no file yet.

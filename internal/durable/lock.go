@@ -1,6 +1,6 @@
 //go:build darwin || dragonfly || freebsd || linux || netbsd || openbsd
 
-package main
+package durable
 
 import (
 	"errors"
@@ -8,12 +8,12 @@ import (
 	"syscall"
 )
 
-// lockFile takes a lock that the system gives back when the file is closed or
-// the process ends in any way.
-func lockFile(f *os.File) error {
+// Lock holds a file until it is closed, or the process ends in any way, and
+// does not wait for it.
+func Lock(f *os.File) error {
 	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 	if errors.Is(err, syscall.EWOULDBLOCK) {
-		return errors.New("another process writes it")
+		return ErrLocked
 	}
 	return err
 }

@@ -76,7 +76,7 @@ func newReader(t *testing.T) *reader {
 	}
 	defer l.Close()
 	r := &reader{t: t, dir: t.TempDir(), path: bin, address: l.Addr().String()}
-	for _, name := range []string{"README.md", "policy/ocsf/testdata", "testdata"} {
+	for _, name := range []string{"README.md", "policy/ocsf/testdata", "monitor/importer/testdata", "testdata"} {
 		target, err := filepath.Abs(name)
 		if err != nil {
 			t.Fatal(err)
@@ -95,7 +95,7 @@ func newReader(t *testing.T) *reader {
 func (r *reader) command(snippet string) *exec.Cmd {
 	cmd := exec.Command("sh", "-euc", strings.ReplaceAll(snippet, "127.0.0.1:8080", r.address))
 	cmd.Dir = r.dir
-	cmd.Env = append(os.Environ(), "PATH="+r.path+":"+os.Getenv("PATH"))
+	cmd.Env = append(os.Environ(), "PATH="+r.path+":"+os.Getenv("PATH"), "CONMOTION_HOME="+filepath.Join(r.dir, "home"))
 	return cmd
 }
 

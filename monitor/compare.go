@@ -132,6 +132,7 @@ func Compare(ctx context.Context, reported, observed Party, in Interval) (*Compa
 	if err := in.check(); err != nil {
 		return nil, err
 	}
+	reported.Log, observed.Log = share(reported.Log, observed.Log)
 	c := &Comparison{Interval: in, Metrics: map[Kind]*Metrics{}, missing: map[Kind][]basis{}, present: map[Kind][]basis{}}
 	c.verified = reported.Log.Verify != nil && observed.Log.Verify != nil
 	var stories [2]map[Kind]map[string]*story

@@ -9,6 +9,7 @@ import (
 
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/tiles"
 )
 
 // alsoLog is a further log that gets the statements of a Recorder's log.
@@ -24,9 +25,6 @@ type alsoLog struct {
 func (w *Writer) newAlso(ctx context.Context, to *Writer, progress func(done, size uint64)) (*alsoLog, error) {
 	home := w.options.Home
 	a := &alsoLog{w: to, run: MaxRun, dir: home.said(to.log.Key(), w.Issuer)}
-	if to.log.Key() == w.log.Key() {
-		return nil, fmt.Errorf("%s and %s are the same log", w.Service, to.Service)
-	}
 	// By both logs: what waits for this one is no statement of its own.
 	a.pending = home.pending(to.log.Key()+"\x00also\x00"+w.log.Key(), w.Issuer)
 	var p struct {
@@ -80,6 +78,7 @@ func (a *alsoLog) forward(ctx context.Context, r *Recorder, drafts []Draft, outc
 // items is what is to be sent.
 func (a *alsoLog) items(ctx context.Context, r *Recorder, drafts []Draft, outcomes []Outcome, left [][]byte) ([]forwarded, error) {
 	var items []forwarded
+	var bundle bundleReader
 	taken := map[uint64]bool{}
 	for i := range outcomes {
 		o := &outcomes[i]
@@ -99,11 +98,10 @@ func (a *alsoLog) items(ctx context.Context, r *Recorder, drafts []Draft, outcom
 		}
 		f := forwarded{index: have.Index, draft: i, statement: o.statement}
 		if f.statement == nil {
-			entry, err := r.w.log.View.Entry(ctx, have.Index)
-			if err != nil {
+			var err error
+			if f.statement, err = bundle.entry(ctx, r.w.log.View, have.Index); err != nil {
 				return nil, err
 			}
-			f.statement = entry
 		}
 		var err error
 		if f.parsed, err = scitt.ParseStatement(f.statement); err != nil {
@@ -139,6 +137,31 @@ func (a *alsoLog) items(ctx context.Context, r *Recorder, drafts []Draft, outcom
 		return 1
 	})
 	return items, nil
+}
+
+// bundleReader reads entries that stand close together.
+type bundleReader struct {
+	first   uint64
+	entries [][]byte
+}
+
+func (b *bundleReader) entry(ctx context.Context, view *tiles.View, index uint64) ([]byte, error) {
+	if index >= b.first && index-b.first < uint64(len(b.entries)) {
+		return b.entries[index-b.first], nil
+	}
+	first := index / tiles.Width * tiles.Width
+	var entries [][]byte
+	for e, err := range view.Entries(ctx, first, min(first+tiles.Width, view.Checkpoint.Size)) {
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, e.Data)
+	}
+	if index-first >= uint64(len(entries)) {
+		return nil, fmt.Errorf("%w: index %d", ErrNoEntry, index)
+	}
+	b.first, b.entries = first, entries
+	return entries[index-first], nil
 }
 
 // send sends statements to the further log.

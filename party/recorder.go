@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
@@ -23,6 +24,8 @@ type Draft struct {
 	// Chain is the name of the chain that the statement continues; "" for
 	// none.
 	Chain string
+
+	refused error // by the artifact storage
 }
 
 func (d Draft) key() contentKey { return newContentKey(d.Options.Type, sha256.Sum256(d.Content)) }
@@ -73,7 +76,12 @@ func NewRecorder(ctx context.Context, w *Writer, also []*Writer, progress func(d
 	if r.said, err = w.readSaid(ctx, r.dir, progress); err != nil {
 		return nil, err
 	}
-	for _, a := range also {
+	for i, a := range also {
+		for _, other := range append([]*Writer{w}, also[:i]...) {
+			if a.log.Key() == other.log.Key() {
+				return nil, fmt.Errorf("%s and %s are the same log", other.Service, a.Service)
+			}
+		}
 		next, err := w.newAlso(ctx, a, progress)
 		if err != nil {
 			return nil, err
@@ -116,9 +124,10 @@ func (w *Writer) catchUp(ctx context.Context, s *said) error {
 const uploads = 32
 
 // Store stores the contents of the drafts that are to be hash envelopes, as
-// far as the log has no statement about them, and notes where they are. It may
-// run while Record is busy with other drafts. A crash leaves artifacts of
-// which no statement speaks; the next run finds them stored.
+// far as the log has no statement about them, and notes where they are, or that
+// the storage does not take them. It may run while Record is busy with other
+// drafts. A crash leaves artifacts of which no statement speaks; the next run
+// finds them stored.
 func (r *Recorder) Store(ctx context.Context, drafts []Draft) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(uploads)
@@ -130,21 +139,30 @@ func (r *Recorder) Store(ctx context.Context, drafts []Draft) error {
 		if _, ok := r.said.find(d.key()); ok {
 			continue
 		}
-		g.Go(func() (err error) {
-			if d.Options.Location, err = r.w.Store(ctx, d.Content); err != nil {
-				return err
+		g.Go(func() error {
+			err := r.store(ctx, d)
+			if p, ok := errors.AsType[*scitt.Problem](err); ok && (p.Status == http.StatusBadRequest || p.Status == http.StatusRequestEntityTooLarge) {
+				d.refused, err = err, nil // it is about this content
 			}
-			for _, a := range r.also {
-				if a.artifacts {
-					if _, err = a.w.Store(ctx, d.Content); err != nil {
-						return fmt.Errorf("%s: %w", a.w.Service, err)
-					}
-				}
-			}
-			return nil
+			return err
 		})
 	}
 	return g.Wait()
+}
+
+func (r *Recorder) store(ctx context.Context, d *Draft) (err error) {
+	if d.Options.Location, err = r.w.Store(ctx, d.Content); err != nil {
+		return err
+	}
+	for _, a := range r.also {
+		if !a.artifacts {
+			continue
+		}
+		if _, err := a.w.Store(ctx, d.Content); err != nil {
+			return fmt.Errorf("%s: %w", a.w.Service, err)
+		}
+	}
+	return nil
 }
 
 // Record registers drafts in their order. It stops at the first that is
@@ -264,104 +282,6 @@ func (r *Recorder) record(ctx context.Context, drafts []Draft, outcomes []Outcom
 
 // maxAttempts is how often in a row another writer may be faster.
 const maxAttempts = 16
-
-// run is what is sent at a time.
-type run struct {
-	places     []int // of the drafts
-	parsed     []*scitt.Statement
-	statements [][]byte
-	sequence   []byte // all statements, one behind the other
-}
-
-// sign signs the next drafts behind the heads of their chains. What the log
-// has is known; of equal drafts only the first is signed.
-func (r *Recorder) sign(ctx context.Context, drafts []Draft, outcomes []Outcome) (run, error) {
-	var out run
-	heads := map[string]*monitor.Head{}
-	now := map[contentKey]bool{}
-	size := 0
-	for i, d := range drafts {
-		if outcomes[i].Result == Refused && !r.KeepGoing {
-			break
-		}
-		if outcomes[i].Result != Unreached {
-			continue
-		}
-		key := d.key()
-		if at, ok := r.said.find(key); ok {
-			outcomes[i] = Outcome{Result: Known, Ref: r.w.ref(at)}
-			continue
-		}
-		if now[key] {
-			continue
-		}
-		if len(out.places) == r.run {
-			break
-		}
-		now[key] = true
-		name := r.chain(d)
-		o := d.Options
-		o.Issuer, o.IssuedAt = r.w.Issuer, r.w.Now()
-		if name != "" {
-			if _, ok := heads[name]; !ok {
-				heads[name] = r.said.head(name)
-			}
-			o.Chain = monitor.Next(name, heads[name])
-		}
-		data, err := scitt.SignStatement(r.w.Key, o, d.Content)
-		if err != nil {
-			outcomes[i] = Outcome{Result: Refused, Err: err}
-			if !r.KeepGoing {
-				break
-			}
-			continue
-		}
-		if size += len(data); len(out.places) > 0 && size > maxRunBytes {
-			break
-		}
-		st, err := scitt.ParseStatement(data)
-		if err != nil {
-			return out, err
-		}
-		if o.Chain != nil {
-			heads[name] = &monitor.Head{Seq: o.Chain.Seq, ID: st.ID()}
-		}
-		out.places, out.parsed, out.statements = append(out.places, i), append(out.parsed, st), append(out.statements, data)
-		out.sequence = append(out.sequence, data...)
-	}
-	return out, ctx.Err()
-}
-
-// send registers a run and says how many of it are in the log.
-func (r *Recorder) send(ctx context.Context, run run, outcomes []Outcome) (n int, err error) {
-	for _, a := range r.also {
-		if err := a.pending.keep(run.sequence); err != nil {
-			return 0, err
-		}
-	}
-	if err := r.w.pending.keep(run.sequence); err != nil {
-		return 0, err
-	}
-	receipts, err := r.w.registerMany(ctx, run.statements)
-	refs, checkErr := r.w.checkAll(run.parsed, receipts)
-	if checkErr != nil {
-		return 0, checkErr
-	}
-	for i, ref := range refs {
-		outcomes[run.places[i]] = Outcome{Result: Registered, Ref: ref, statement: run.statements[i], receipts: receipts[i : i+1 : i+1]}
-		r.said.add(run.parsed[i], ref.Index)
-	}
-	if err == nil && len(refs) < len(run.places) {
-		err = errPart
-	}
-	if err == nil || refused(err) {
-		// The rest is surely not in the log: each comes behind the one before.
-		if forgetErr := r.w.pending.forget(run.sequence); forgetErr != nil {
-			return len(refs), forgetErr
-		}
-	}
-	return len(refs), err
-}
 
 // chain is the name of the chain that a draft's statement continues; "" for
 // none.

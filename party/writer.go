@@ -193,6 +193,8 @@ func (w *Writer) resume(ctx context.Context, file []byte) (resumed []*Published,
 		}
 		switch {
 		case refused(err):
+			w.options.notice("notice: %d statements that an earlier run signed are not in the log and let go, what they are about has to be said again: %v",
+				len(statements)-len(refs), err)
 			return resumed, nil
 		case err == nil && len(refs) < n:
 			err = errPart

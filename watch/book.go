@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -60,6 +61,7 @@ type book struct {
 	look    json.RawMessage
 	outbox  []*outgoing
 	changed []chan struct{} // one for each sink; each has room for one signal
+	wrote   func()          // for tests: the file was replaced
 }
 
 type bookFile struct {
@@ -158,8 +160,27 @@ func (b *book) write(look json.RawMessage, outbox []*outgoing) error {
 	if err == nil {
 		err = party.WriteFile(b.path, data)
 	}
+	if err == nil {
+		// The name too must be on the disk before anything is delivered.
+		err = syncDir(filepath.Dir(b.path))
+	}
 	if err != nil {
 		return fmt.Errorf("state: %w", err)
+	}
+	if b.wrote != nil {
+		b.wrote()
+	}
+	return nil
+}
+
+func syncDir(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := f.Sync(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		return err
 	}
 	return nil
 }

@@ -48,6 +48,7 @@ func TestConfigErrors(t *testing.T) {
 		log + "  - name: a\n    location: b\n":               `line 4: the name "a" is there twice`,
 		log + "  - location: b\n":                            "line 4: a log needs a name",
 		log + "  - name: a/b\n    location: b\n":             `line 4: the name "a/b"`,
+		log + "  - name: a.audit\n    location: b\n":         `line 4: the name "a.audit" ends in .audit`,
 		log + "  - name: b\n":                                `line 4: the log "b" needs a location`,
 		log + "  - name: b\n    location: ftp://b.example\n": "line 5: the location",
 		log + "    records:\n      - {}\n":                   "line 5: a rule needs a name",

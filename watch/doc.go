@@ -18,7 +18,9 @@
 //   - killed after it, the alerts stand in the file and are delivered by the
 //     next run;
 //   - killed between a delivery and its note, the same alert is delivered to
-//     that sink once more, with the same bytes and the same id.
+//     that sink once more, with the same bytes and the same id. This concerns
+//     one alert of a command or a webhook (up to 100 when more than 100 wait), and
+//     the lines that were written last.
 //
 // Every alert therefore reaches every sink at least once, and its id, which
 // never changes once it was written, is how a receiver drops a repetition.

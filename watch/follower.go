@@ -43,17 +43,13 @@ type follower struct {
 	log atomic.Pointer[party.Log] // as it was last seen
 }
 
-// say tells what concerns the monitor and not the log, once.
+// say tells what concerns the monitor and not the log. Each kind of notice is
+// told once in a life: looks are many.
 func (f *follower) say(format string, args ...any) {
-	text := fmt.Sprintf(format, args...)
-	if f.said[text] {
-		return
+	if !f.said[format] {
+		f.said[format] = true
+		f.w.o.Notice("log %s: %s", f.c.Name, fmt.Sprintf(format, args...))
 	}
-	if len(f.said) > 1000 {
-		clear(f.said)
-	}
-	f.said[text] = true
-	f.w.o.Notice("log %s: %s", f.c.Name, text)
 }
 
 func (f *follower) now() time.Time { return f.w.o.Now().UTC() }
@@ -174,6 +170,9 @@ func (f *follower) failed(ctx context.Context, err error) {
 	a := &Alert{Check: check, Severity: severityOf(check), Message: describe(check) + err.Error()}
 	switch check {
 	case CheckUnreachable, CheckTimeout, CheckHTTP, CheckMissing, CheckError:
+		if _, reading := errors.AsType[unread](err); reading {
+			a.Message = "the log opens, and not all of it or of its artifacts can be read: " + err.Error()
+		}
 		f.fire(keyReach, a)
 		return
 	}

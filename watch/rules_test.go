@@ -102,6 +102,18 @@ logs:
 		w.once(config, "provider unreachable fired", "auditor measurement_unchecked fired")
 		w.host("provider.example", &provider.files)
 		w.once(config, "provider unreachable resolved", "auditor measurement_unchecked resolved")
+		// One that runs on gives the other log some time to catch up.
+		auditor.add(w.measure(anna, provider, auditor, func(p string) string { return strings.Replace(p, `"New"`, `"new"`, 1) }))
+		w.host("provider.example", nil)
+		stop := w.run(config)
+		time.Sleep(100 * time.Second)
+		w.expect("provider unreachable fired")
+		time.Sleep(time.Minute)
+		w.expect("auditor measurement_unchecked fired")
+		w.host("provider.example", &provider.files)
+		time.Sleep(3 * time.Minute)
+		w.expect("provider unreachable resolved", "auditor measurement_unchecked resolved", "auditor measurement_differs event")
+		stop()
 	})
 }
 

@@ -20,6 +20,9 @@ type bounds struct {
 	waiting int    // alerts that may wait for their receivers before no more entries are read
 }
 
+// longScan is how many entries are worth a word.
+const longScan = 100_000
+
 func defaultBounds() bounds { return bounds{16 * tiles.Width, 10_000} }
 
 // entry is an entry of the log on its way through the rules.
@@ -89,6 +92,9 @@ func (f *follower) scan(ctx context.Context, log *party.Log) error {
 		}
 		if from >= size {
 			return errors.Join(failed...)
+		}
+		if size-from > longScan {
+			f.say("%d entries are to be read, which takes a while; it goes on from where it is when it is interrupted", size-from)
 		}
 		if n := f.book.waiting(); n > f.w.bounds.waiting {
 			f.say("%d alerts wait for their receivers; the log is read on when some are delivered", n)

@@ -20,15 +20,23 @@ type sink interface {
 	name() string
 	// deliver hands over one alert; refused says that trying others makes sense.
 	deliver(ctx context.Context, alert []byte) (refused bool, err error)
-	// together says that all that are owed are handed over before it is noted.
-	together() bool
+	// together says how many may be handed over before that is noted: so many
+	// may be repeated after a kill.
+	together() int
 }
+
+// Lines are written to the end before it is noted, and a program is never run
+// again when it can be helped.
+const (
+	linesTogether   = 1 << 30
+	webhookTogether = 100
+)
 
 // lines writes alerts for people, or as lines of JSON.
 type lines struct{ print func(*Alert, []byte) error }
 
-func (l *lines) name() string   { return lineSink }
-func (l *lines) together() bool { return true }
+func (l *lines) name() string  { return lineSink }
+func (l *lines) together() int { return linesTogether }
 
 func (l *lines) deliver(_ context.Context, data []byte) (bool, error) {
 	a, err := ParseAlert(data)
@@ -54,8 +62,8 @@ func newWebhook(w Webhook, transport http.RoundTripper) (*webhook, error) {
 	return out, nil
 }
 
-func (w *webhook) name() string   { return w.Name }
-func (w *webhook) together() bool { return false }
+func (w *webhook) name() string  { return w.Name }
+func (w *webhook) together() int { return webhookTogether }
 
 // deliver finishes what it began even when the program is told to end.
 func (w *webhook) deliver(ctx context.Context, data []byte) (refused bool, err error) {
@@ -93,8 +101,8 @@ type command struct {
 	stderr io.Writer
 }
 
-func (c *command) name() string   { return c.Name }
-func (c *command) together() bool { return false }
+func (c *command) name() string  { return c.Name }
+func (c *command) together() int { return 1 }
 
 // deliver lets a program that runs come to its end.
 func (c *command) deliver(ctx context.Context, data []byte) (refused bool, err error) {
@@ -125,6 +133,7 @@ type delivery struct {
 // round tries each alert that is owed. It gives how many are left, and why.
 func (d *delivery) round(ctx context.Context) (left int, err error) {
 	owed := d.book.owed(d.sink.name())
+	left = len(owed)
 	var done []*outgoing
 	for _, o := range owed {
 		if ctx.Err() != nil {
@@ -132,21 +141,23 @@ func (d *delivery) round(ctx context.Context) (left int, err error) {
 		}
 		refused, derr := d.sink.deliver(ctx, o.Alert)
 		if derr != nil {
-			left, err = left+1, derr
-			if refused {
+			if err = derr; refused {
 				continue // the receiver may like others
 			}
 			break
 		}
-		if done = append(done, o); !d.sink.together() {
-			d.note(o)
+		left--
+		// While few wait, noting is cheap.
+		if done = append(done, o); len(done) >= d.sink.together() || len(owed) <= webhookTogether && d.sink.together() < linesTogether {
+			d.note(done...)
+			done = nil
 		}
 	}
-	if d.sink.together() && len(done) > 0 {
+	if len(done) > 0 {
 		d.note(done...)
 	}
 	d.tell(err)
-	return len(owed) - len(done), err
+	return left, err
 }
 
 func (d *delivery) note(done ...*outgoing) {

@@ -79,6 +79,8 @@ func (v *validator) name(path []any, name string, seen map[string]bool, of strin
 		v.bad(path, "%s needs a name", of)
 	case !goodName.MatchString(name):
 		v.bad(append(path, "name"), "the name %q is not letters, digits, dots, dashes and underscores, up to 64", name)
+	case strings.HasSuffix(name, ".audit"):
+		v.bad(append(path, "name"), "the name %q ends in .audit, which is for the monitor's own files", name)
 	case seen[name]:
 		v.bad(append(path, "name"), "the name %q is there twice", name)
 	}

@@ -141,9 +141,6 @@ func (a *app) compareLogs(ctx context.Context, f compareFlags, now time.Time) (*
 		if logs[i], err = a.openSide(ctx, side, f.readFlags); err != nil {
 			return nil, logs, err
 		}
-	}
-	party.Share(logs[:]...)
-	for i, side := range []sideFlags{f.reported, f.observed} {
 		parties[i].Log = p.count(side.name, logs[i].Monitor())
 	}
 	c, err := monitor.Compare(ctx, parties[0], parties[1], in)

@@ -94,7 +94,11 @@ func (a *app) runHead(ctx context.Context, f headFlags) error {
 		if f.chain != "" {
 			what = fmt.Sprintf("entry in the chain %q", f.chain)
 		}
-		return bad(fmt.Errorf("%s has no %s of %s among its %d entries", f.log, what, issuer, l.View.Checkpoint.Size))
+		hint := ""
+		if !scitt.IsDIDJWK(issuer) && len(f.issuerKeys) == 0 {
+			hint = "; the key of an issuer who is no did:jwk is given with --issuer-key"
+		}
+		return bad(fmt.Errorf("%s has no %s of %s among its %d entries%s", f.log, what, issuer, l.View.Checkpoint.Size, hint))
 	}
 	if err != nil {
 		return partyError(err)

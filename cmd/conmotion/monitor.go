@@ -5,10 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"net/http"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"sync"
@@ -59,7 +57,7 @@ func (a *app) monitor() *cobra.Command {
 		Long: monitorLong + indent(watch.Example),
 		Example: `  conmotion monitor --config monitor.yaml --check
   conmotion monitor --config monitor.yaml
-  conmotion monitor --config monitor.yaml --once --json || mail -s "logs" operations < alerts`,
+  conmotion monitor --config monitor.yaml --once > alerts.txt || mail -s "log alerts" operations < alerts.txt`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.runMonitor(cmd.Context(), f) },
 	}
@@ -94,10 +92,7 @@ func (a *app) runMonitor(ctx context.Context, f monitorFlags) (err error) {
 		_, err := fmt.Fprintf(a.stdout, "the configuration is good: %d logs\n", len(c.Logs))
 		return err
 	}
-	// Computing a measurement again replays two logs; GOMEMLIMIT wins.
-	if debug.SetMemoryLimit(-1) == math.MaxInt64 {
-		debug.SetMemoryLimit(900 << 20)
-	}
+	limitMemory() // to compute a measurement again replays two logs
 	stderr := &oneWriter{w: a.stderr}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = readers

@@ -36,22 +36,14 @@ func (a *app) runRecompute(ctx context.Context, f measureFlags) error {
 	}
 	p := a.progress()
 	defer p.done()
-	sides := []struct {
+	var logs [2]monitor.Log
+	for i, side := range []struct {
 		flags sideFlags
 		url   string
 		pin   *scitt.Checkpoint
-	}{{f.reported, in.Options.ReportedURL, in.Reported}, {f.observed, in.Options.ObservedURL, in.Observed}}
-	var opened [2]*party.Log
-	for i, side := range sides {
-		if opened[i], err = a.openMeasured(ctx, side.flags, side.url, side.pin, f.readFlags); err != nil {
+	}{{f.reported, in.Options.ReportedURL, in.Reported}, {f.observed, in.Options.ObservedURL, in.Observed}} {
+		if logs[i], err = a.pinned(ctx, side.flags, side.url, side.pin, f.readFlags); err != nil {
 			return err
-		}
-	}
-	party.Share(opened[:]...)
-	var logs [2]monitor.Log
-	for i, side := range sides {
-		if logs[i], err = opened[i].At(ctx, side.pin); err != nil {
-			return replayError(fmt.Errorf("%s: %s at the checkpoint that the measurement pins, of %d entries: %w", side.flags.name, opened[i].Location, side.pin.Size, err))
 		}
 		logs[i] = p.count(side.flags.name, logs[i])
 	}
@@ -126,16 +118,24 @@ func (a *app) measurementSigned(err error, st *scitt.Statement) error {
 	return nil
 }
 
-// openMeasured opens a log that a measurement pins.
-func (a *app) openMeasured(ctx context.Context, f sideFlags, url string, pin *scitt.Checkpoint, common readFlags) (*party.Log, error) {
+// pinned opens a log at the checkpoint that the measurement pins.
+func (a *app) pinned(ctx context.Context, f sideFlags, url string, pin *scitt.Checkpoint, common readFlags) (monitor.Log, error) {
 	if f.location == "" {
 		if !party.IsURL(url) {
-			return nil, usage(fmt.Errorf("the measurement does not say where the log %q is: give --%s", pin.Origin, f.name))
+			return monitor.Log{}, usage(fmt.Errorf("the measurement does not say where the log %q is: give --%s", pin.Origin, f.name))
 		}
 		f.location = url
 		a.notice("notice: --%s is %s, as the measurement says", f.name, url)
 	}
-	return a.openSide(ctx, f, common)
+	l, err := a.openSide(ctx, f, common)
+	if err != nil {
+		return monitor.Log{}, err
+	}
+	log, err := l.At(ctx, pin)
+	if err != nil {
+		return log, replayError(fmt.Errorf("%s: %s at the checkpoint that the measurement pins, of %d entries: %w", f.name, f.location, pin.Size, err))
+	}
+	return log, nil
 }
 
 func (a *app) printRecomputed(r *recomputed, in *monitor.MeasurementInputs) error {

@@ -9,6 +9,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"math/big"
 	"net"
 	"net/http/httptest"
@@ -53,22 +54,34 @@ func TestMain(m *testing.M) {
 //	tlscertificates         makes ca.pem, server.pem, client.pem and stranger.pem, of another
 //	                        authority, with keys in server-key.pem, client-key.pem and stranger-key.pem
 //
-// $POLICIES is the directory with the example policies and their keys.
+// $POLICIES is the directory with the example policies and their keys, and
+// $ROOT that of the project. Where the condition [shared] holds, $SHARED has
+// real events.
 func TestScripts(t *testing.T) {
 	daemon := buildDaemon(t)
-	policies, err := filepath.Abs("../../testdata/policies")
+	root, err := filepath.Abs("../..")
 	if err != nil {
 		t.Fatal(err)
 	}
+	policies, shared := filepath.Join(root, "testdata/policies"), filepath.Join(root, "../shared/ocsf")
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
-		RequireUniqueNames:  true,
+		Condition: func(cond string) (bool, error) {
+			if cond != "shared" {
+				return false, fmt.Errorf("unknown condition %q", cond)
+			}
+			_, err := os.Stat(shared)
+			return err == nil, nil
+		},
+		RequireUniqueNames: true,
 		Setup: func(env *testscript.Env) error {
 			env.Values[servicesKey{}] = &services{daemon: daemon, named: map[string]*service{}, files: map[string]*httptest.Server{}}
 			env.Values[searchKey{}] = &service{daemon: daemon, listen: "127.0.0.1:0"}
 			env.Setenv("FILES", filepath.Join(env.WorkDir, "log", "public"))
 			env.Setenv("POLICIES", policies)
+			env.Setenv("ROOT", root)
+			env.Setenv("SHARED", shared)
 			// The race detector otherwise sleeps a second at each exit.
 			env.Setenv("GORACE", "atexit_sleep_ms=0")
 			// The key of a log that no script runs.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -174,8 +175,12 @@ func cpuTime() time.Duration {
 // latencies reports for each kind of query the time that it takes, and the
 // processor time, which does not depend on what else the machine does.
 func latencies(b *testing.B, x *Index, n int) {
+	// As conmotiond, which is what answers queries.
+	defer debug.SetGCPercent(debug.SetGCPercent(400))
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(224 << 20))
 	rnd := rand.New(rand.NewPCG(1, 2))
 	page := ask(b, x, "limit=1000&order=desc")
+	ask(b, x, "entry="+page.Entries[0].Entry) // reads the directories of the segments, once
 	for _, c := range []struct {
 		name string
 		ask  func() string
@@ -216,6 +221,23 @@ func latencies(b *testing.B, x *Index, n int) {
 		b.ReportMetric(float64(times[len(times)/2])/1e6, "p50-ms-"+c.name)
 		b.ReportMetric(float64(times[len(times)*99/100])/1e6, "p99-ms-"+c.name)
 	}
+}
+
+// BenchmarkVerified indexes a log from its static files, each entry verified
+// against the checkpoint, as conmotion index and conmotiond --search-of do.
+func BenchmarkVerified(b *testing.B) {
+	const n = 50_000
+	view := eventLog(b, 0, n).published(b)
+	for b.Loop() {
+		x := openIndex(b, "", Options{})
+		used, start := cpuTime(), time.Now()
+		if err := errors.Join(x.Extends(b.Context(), view), x.CatchUp(b.Context(), view.Checkpoint, view)); err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(n/time.Since(start).Seconds(), "entries/s")
+		b.ReportMetric(float64(cpuTime()-used)/n/1e3, "cpu-us/entry")
+	}
+	b.ReportMetric(0, "ns/op")
 }
 
 // BenchmarkLive indexes as a running service does, some entries at a time.

@@ -137,7 +137,7 @@ func (g *gathering) Search(ctx context.Context, q Query) (*Answer, error) {
 // time, those whose turn does not come are told to try again.
 func TestTenThousandRequests(t *testing.T) {
 	const requests = 10_000
-	l := eventLog(t, 0, 3000)
+	l := eventLog(t, 0, 300)
 	g := &gathering{Index: indexed(t, l, Options{})}
 	g.all.Store(requests)
 	want := map[string]string{}

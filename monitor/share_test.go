@@ -1,4 +1,4 @@
-package party
+package monitor
 
 import (
 	"context"
@@ -28,8 +28,9 @@ func TestShare(t *testing.T) {
 	away := errors.New("away")
 	a := &storage{map[[sha256.Size]byte]string{first: "first", second: "something else"}, fs.ErrNotExist}
 	b := &storage{map[[sha256.Size]byte]string{second: "second"}, fs.ErrNotExist}
-	logs := []*Log{{Artifacts: a}, {Artifacts: b}, {}}
-	Share(logs...)
+	x, y := share(Log{Artifacts: a}, Log{Artifacts: b})
+	z, _ := share(Log{}, x)
+	logs := []Log{x, y, z}
 	for i, l := range logs {
 		for _, want := range []string{"first", "second"} {
 			got, err := l.Artifacts.Artifact(t.Context(), sha256.Sum256([]byte(want)))
@@ -45,9 +46,7 @@ func TestShare(t *testing.T) {
 	if _, err := logs[0].Artifacts.Artifact(t.Context(), nobody); !errors.Is(err, away) || errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a storage that is away: %v", err)
 	}
-	alone := &Log{}
-	Share(alone)
-	if alone.Artifacts != nil {
-		t.Error("a log without storage got one")
+	if x, y := share(Log{}, Log{}); x.Artifacts != nil || y.Artifacts != nil {
+		t.Error("logs without storage got one")
 	}
 }

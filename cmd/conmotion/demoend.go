@@ -1,0 +1,91 @@
+//go:build !light
+
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"time"
+)
+
+// customerActs has the customer build on what was published.
+func (d *demonstration) customerActs() error {
+	d.say("\nThe customer decides\n")
+	s, _, err := readTransparent(d.path("statements", "inventory-1-provider.cose"))
+	if err != nil {
+		return err
+	}
+	entry := d.provider.url + "/entries/" + s.ID().String()
+	for _, step := range []struct {
+		exit int
+		args []string
+	}{
+		{exitGood, []string{"endorse", entry, "--log", d.auditor.url, "--key", d.path("auditor.pem"), "--scope", "existence", "--for", "720h"}},
+		{exitGood, []string{"ack", entry, "--log", d.customer.url, "--key", d.path("customer.pem"), "--asset", "vm-web-1", "--out", d.path("statements", "acknowledgement.cose")}},
+		{exitGood, []string{"endorsements", entry, "--in", d.auditor.url}},
+		// The provider reports half of what there is: not good enough.
+		{exitBad, d.gate(10)},
+		{exitGood, d.gate(50)},
+	} {
+		if err := d.command(step.exit, step.args...); err != nil {
+			return err
+		}
+	}
+	checked, err := d.registered(d.path("statements", "acknowledgement.cose"), d.customer)
+	if err != nil {
+		return err
+	}
+	for _, c := range checked {
+		d.say("   checked: %s", c)
+	}
+	return nil
+}
+
+func (d *demonstration) gate(impact int) []string {
+	return []string{"require", "--endorsed-by", d.keys["auditor"], "--max-impact", fmt.Sprint(impact), "--max-age", "24h",
+		"--log", d.provider.url, "--in", d.auditor.url, demoAssets[1]}
+}
+
+// verifyAlone verifies everything again when all services have stopped.
+func (d *demonstration) verifyAlone() error {
+	d.say("\nAll services have stopped: the files are enough\n")
+	for _, s := range []*demoService{d.provider, d.auditor, d.customer} {
+		if err := d.command(exitGood, "audit", s.public(), "--artifacts", s.private("artifacts")); err != nil {
+			return err
+		}
+	}
+	if err := d.command(exitGood, "verify", "--quorum", "2", "--static", d.provider.public(), "--static", d.auditor.public(),
+		"--artifacts", d.provider.private("artifacts"), d.path("statements", "inventory-1-both.cose")); err != nil {
+		return err
+	}
+	measurements, err := filepath.Glob(d.path("statements", "*-measurement.cose"))
+	if err != nil {
+		return err
+	}
+	for _, m := range measurements {
+		if err := d.command(exitGood, "measure", "--recompute", m,
+			"--reported", d.provider.public(), "--reported-artifacts", d.provider.private("artifacts"),
+			"--observed", d.auditor.public(), "--observed-artifacts", d.auditor.private("artifacts")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// farewell says what is left to explore.
+func (d *demonstration) farewell() error {
+	if d.json {
+		return d.printJSONLine(map[string]any{"report": d.path("report.html"), "dir": d.dir, "seconds": time.Since(d.start).Seconds()})
+	}
+	d.say(`
+Played in %.1f s. The dashboard: %s
+
+The three logs are in %s, to be explored:
+  export CONMOTION_HOME=%s
+  conmotion replay --log %s --artifacts %s
+  conmotion inspect %s
+  conmotiond --dir %s --listen %s --search`, time.Since(d.start).Seconds(), d.path("report.html"), d.dir, d.path("home"),
+		d.provider.public(), d.provider.private("artifacts"), d.path("statements", "inventory-1-both.cose"),
+		d.provider.dir, d.provider.address())
+	return nil
+}

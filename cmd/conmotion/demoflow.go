@@ -1,0 +1,311 @@
+//go:build !light
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/conmotion/conmotion/client"
+	"github.com/conmotion/conmotion/monitor"
+	"github.com/conmotion/conmotion/party"
+	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/storage/search"
+)
+
+// demoEvents are the updates: what happened to two instances of a cloud.
+//
+//go:embed demo/*.json
+var demoEvents embed.FS
+
+// assets of the updates, by number.
+var demoAssets = [...]string{1: "i-0a52c1f3e8d97b601", 2: "i-0c77d0b2f4a1e9835"}
+
+// prepare makes the parties' keys.
+func (d *demonstration) prepare() error {
+	d.say("\nThe parties and their keys\n")
+	for _, name := range []string{"provider", "auditor", "customer"} {
+		out, err := d.output(exitGood, "keygen", "--out", d.path(name+".pem"), "--json")
+		if err != nil {
+			return err
+		}
+		var key struct {
+			Issuer string `json:"issuer"`
+		}
+		if err := json.Unmarshal(out, &key); err != nil || key.Issuer == "" {
+			return fmt.Errorf("keygen printed no issuer: %w", err)
+		}
+		d.keys[name] = key.Issuer
+	}
+	return os.MkdirAll(d.path("statements"), 0o755)
+}
+
+// update writes an event of now and gives its file.
+func (d *demonstration) update(flow string, n int) (path string, err error) {
+	name := fmt.Sprintf("%s-update-%d.json", flow, n)
+	data, err := demoEvents.ReadFile("demo/" + name)
+	if err != nil {
+		return "", err
+	}
+	var event map[string]any
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.UseNumber() // times have more digits than are shown
+	if err := decoder.Decode(&event); err != nil {
+		return "", err
+	}
+	event["time"] = time.Now().UnixMilli()
+	if data, err = json.MarshalIndent(event, "", "  "); err != nil {
+		return "", err
+	}
+	return d.path(name), os.WriteFile(d.path(name), data, 0o644)
+}
+
+// flow is one of the architecture's two sequence diagrams.
+func (d *demonstration) flow(flow string) ([]demoStep, error) {
+	kind, action, record := monitor.Inventory, "create", "inventory"
+	if flow == "configuration" {
+		kind, action, record = monitor.Configuration, "create", "config"
+	}
+	update1, err := d.update(flow, 1)
+	if err != nil {
+		return nil, err
+	}
+	update2, err := d.update(flow, 2)
+	if err != nil {
+		return nil, err
+	}
+	statement := func(n int, of string) string { return d.path("statements", fmt.Sprintf("%s-%d-%s.cose", flow, n, of)) }
+	measurement := d.path("statements", flow+"-measurement.cose")
+	first, both, second := statement(1, "provider"), statement(1, "both"), statement(2, "auditor")
+	sides := d.sides(d.start)
+	return []demoStep{
+		{"provider", "stores update 1 and signs its hash", exitGood,
+			[][]string{{"record", record, action, "--log", d.provider.url, "--key", d.path("provider.pem"), "--out", first, update1}},
+			func() ([]string, error) { return d.stored(first, d.provider) }},
+		{"provider", "registers it at its own log: the Transparent Statement comes back", exitGood,
+			[][]string{{"verify", "--log", d.provider.url, "--artifacts", d.provider.url, first}},
+			func() ([]string, error) { return d.registered(first, d.provider) }},
+		{"provider", "registers the same statement at the auditor's log", exitGood,
+			[][]string{{"submit", "--log", d.auditor.url, "--out", both, first}},
+			func() ([]string, error) { return d.registered(both, d.provider, d.auditor) }},
+		{"auditor", "observes update 2, which the provider did not report, stores, signs and registers it", exitGood,
+			[][]string{{"observe", record, action, "--log", d.auditor.url, "--key", d.path("auditor.pem"), "--out", second, update2}},
+			func() ([]string, error) {
+				stored, err := d.stored(second, d.auditor)
+				if err != nil {
+					return nil, err
+				}
+				registered, err := d.registered(second, d.auditor)
+				return append(stored, registered...), err
+			}},
+		{"auditor", "reads the last statements, finds what is missing, and confirms it by the provider's search", exitBad,
+			[][]string{append([]string{"compare"}, sides...)},
+			func() ([]string, error) { return d.missing(kind, both, second) }},
+		{"auditor", "signs and registers the measurement", exitGood,
+			[][]string{append(append([]string{"measure", flow}, sides...), "--log", d.auditor.url, "--key", d.path("auditor.pem"), "--out", measurement)},
+			func() ([]string, error) { return d.measured(measurement) }},
+		{"customer", "retrieves the measurements and pushes them to its dashboard", exitGood,
+			[][]string{d.report()},
+			func() ([]string, error) { return d.pushed(flow) }},
+	}, nil
+}
+
+// sides say what is compared: what the provider's log reports against
+// everything in the auditor's, from a time until now.
+func (d *demonstration) sides(from time.Time) []string {
+	to := time.Now().UTC().Truncate(time.Millisecond).Add(time.Millisecond) // the end counts too
+	return []string{"--reported", d.provider.url, "--observed", d.auditor.url, "--observed-types", "record,observation",
+		"--from", from.Format(time.RFC3339Nano), "--to", to.Format(time.RFC3339Nano), "--grace", "0s"}
+}
+
+// report is the customer's dashboard.
+func (d *demonstration) report() []string {
+	return []string{"report", "--provider", d.provider.url, "--auditor", d.auditor.url, "--measured-by", d.keys["auditor"],
+		"--name", d.keys["auditor"] + "=Meridian Assurance", "--name", d.keys["provider"] + "=Northwind Cloud",
+		"--from", d.start.Format(time.RFC3339), "--grace", "0s", "--out", d.path("report.html")}
+}
+
+// readTransparent reads a Transparent Statement.
+func readTransparent(path string) (*scitt.Statement, []byte, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := scitt.DecodeStatement(data)
+	return s, data, err
+}
+
+// open opens a service's log from its directory, as it stands on the disk.
+func (d *demonstration) open(s *demoService) (*party.Log, error) {
+	return party.Open(d.ctx, s.public(), party.Options{Artifacts: s.private("artifacts"), HTTP: httpClient(readers)})
+}
+
+// stored checks the artifact behind a statement's hash.
+func (d *demonstration) stored(path string, at *demoService) ([]string, error) {
+	s, _, err := readTransparent(path)
+	if err != nil {
+		return nil, err
+	}
+	if s.Envelope == nil {
+		return nil, errors.New("the statement signs no hash")
+	}
+	log, err := d.open(at)
+	if err != nil {
+		return nil, err
+	}
+	content, err := log.Content(d.ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	return []string{fmt.Sprintf("the %s's artifact storage has %d bytes whose SHA-256 is %x, which the statement signs", at.name, len(content), sha256.Sum256(content))}, nil
+}
+
+// registered checks that logs hold a statement, from their files, and that it
+// has the Receipt of each.
+func (d *demonstration) registered(path string, in ...*demoService) (checked []string, err error) {
+	s, data, err := readTransparent(path)
+	if err != nil {
+		return nil, err
+	}
+	for _, service := range in {
+		log, err := d.open(service)
+		if err != nil {
+			return nil, err
+		}
+		id := s.ID()
+		e, err := log.Find(d.ctx, party.EntryName{Location: log.Location, ID: &id}, nil)
+		if err != nil {
+			return nil, err
+		}
+		keys, err := log.ReceiptKeys(d.ctx)
+		if err != nil {
+			return nil, err
+		}
+		v := scitt.Verifier{LogKeys: keys}
+		out, err := v.Verify(data)
+		if err != nil {
+			return nil, err
+		}
+		if err := out.Err(); err != nil {
+			return nil, err
+		}
+		checked = append(checked, fmt.Sprintf("entry %d in the files of the %s's log is this statement, and its Receipt by that log verifies", e.Index, service.name))
+	}
+	return checked, nil
+}
+
+// missing checks with other means than compare what the provider did not
+// report: its search, and every entry of its log.
+func (d *demonstration) missing(kind monitor.Kind, reported, observed string) (checked []string, err error) {
+	log, err := d.open(d.provider)
+	if err != nil {
+		return nil, err
+	}
+	for n, path := range []string{1: reported, 2: observed} {
+		if n == 0 {
+			continue
+		}
+		s, _, err := readTransparent(path)
+		if err != nil {
+			return nil, err
+		}
+		found := false
+		for e, err := range log.View.Entries(d.ctx, 0, log.View.Checkpoint.Size) {
+			if err != nil {
+				return nil, err
+			}
+			entry, err := scitt.DecodeStatement(e.Data)
+			found = found || err == nil && entry.Subject == s.Subject
+		}
+		answer, err := d.searchFor(kind, demoAssets[n], log.View.Checkpoint.Size)
+		if err != nil {
+			return nil, err
+		}
+		if known := len(answer.Entries) > 0; found != (n == 1) || known != (n == 1) {
+			return nil, fmt.Errorf("%s: in the provider's log: %v, in its search: %v", demoAssets[n], found, known)
+		}
+		where := "is neither in the provider's search nor in any of its entries"
+		if found {
+			where = "is in the provider's search and in its log"
+		}
+		checked = append(checked, fmt.Sprintf("%s of %s %s, up to %d entries", kind, demoAssets[n], where, answer.Checkpoint.Size))
+	}
+	return checked, nil
+}
+
+// searchFor asks the provider's search for records of a kind about an asset,
+// as soon as it has read so many entries: the index follows the log.
+func (d *demonstration) searchFor(kind monitor.Kind, uid string, size uint64) (*search.Answer, error) {
+	ctx, cancel := context.WithTimeout(d.ctx, time.Minute)
+	defer cancel()
+	c, err := client.New(d.provider.url, client.Options{HTTP: httpClient(readers)})
+	if err != nil {
+		return nil, err
+	}
+	for {
+		body, err := c.Search(ctx, url.Values{"f.resources.uid": {"=" + uid}, "sub": {string(kind) + "/" + uid}})
+		if err != nil {
+			return nil, err
+		}
+		var a search.Answer
+		if err := json.Unmarshal(body, &a); err != nil {
+			return nil, err
+		}
+		if a.Checkpoint.Size >= size {
+			return &a, nil
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, fmt.Errorf("the provider's search knows %d of %d entries: %w", a.Checkpoint.Size, size, ctx.Err())
+		}
+	}
+}
+
+// measured checks the measurement against the architecture's figure.
+func (d *demonstration) measured(path string) ([]string, error) {
+	s, _, err := readTransparent(path)
+	if err != nil {
+		return nil, err
+	}
+	log, err := d.open(d.auditor)
+	if err != nil {
+		return nil, err
+	}
+	content, err := log.Content(d.ctx, s)
+	if err != nil {
+		return nil, err
+	}
+	in, err := monitor.ParseMeasurement(content)
+	if err != nil {
+		return nil, err
+	}
+	if in.Impact != 50 {
+		return nil, fmt.Errorf("the impact score is %d: of two objects one is missing, which is 50", in.Impact)
+	}
+	checked, err := d.registered(path, d.auditor)
+	return append(checked, "impact_score is 50: of two objects one is missing"), err
+}
+
+// pushed checks the dashboard.
+func (d *demonstration) pushed(flow string) ([]string, error) {
+	page, err := os.ReadFile(d.path("report.html"))
+	if err != nil {
+		return nil, err
+	}
+	for _, needed := range []string{flow, "50"} {
+		if !strings.Contains(strings.ToLower(string(page)), needed) {
+			return nil, fmt.Errorf("the report does not mention %s", needed)
+		}
+	}
+	return []string{"the report has the measurement of the " + flow + ": " + d.path("report.html")}, nil
+}

@@ -192,6 +192,24 @@ func TestKilledAttestation(t *testing.T) {
 					}
 				}
 			}
+			// What was kept and is damaged is told, and nothing is registered over it.
+			spoilt := []string{"dispute", entry, "--scope", "spoilt", "--log", log, "--key", key}
+			killTool(t, stop, killSigned, home, spoilt...)
+			kept := testlog.Must(filepath.Glob(filepath.Join(home, "attested", "*", "*.cose")))(t)
+			if len(kept) != 1 {
+				t.Fatalf("kept %q", kept)
+			}
+			data := testlog.Must(os.ReadFile(kept[0]))(t)
+			data[len(data)-1] ^= 1
+			if err := os.WriteFile(kept[0], data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if out, err := toolCommand(t, home, spoilt...).CombinedOutput(); err == nil || !strings.Contains(string(out), "is damaged") {
+				t.Errorf("%v: %s", err, out)
+			}
+			if got := attestations(t, log); got != n {
+				t.Errorf("%d statements in the log, not %d", got, n)
+			}
 			// Said again on purpose, it is another statement.
 			again := []string{"dispute", entry, "--scope", "owner", "--from", "2026-01-01", "--log", log, "--key", key}
 			for range 2 {

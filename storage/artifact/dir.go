@@ -35,10 +35,12 @@ type Options struct {
 //
 // Reading trusts neither name nor time stamps: see verifier.
 type Dir struct {
-	root  string
-	opts  Options
-	lock  *os.File
-	quota quota
+	root    string
+	opts    Options
+	lock    *os.File
+	quota   quota
+	group   group
+	release func() error // of what group holds
 	verifier
 
 	durable sync.Map   // directories whose entry in their parent is on disk
@@ -61,7 +63,7 @@ func OpenDir(root string, opts Options) (*Dir, error) {
 	d.create = func(dir string) (tempFile, error) { return os.CreateTemp(dir, "upload-*") }
 	if err := d.open(); err != nil {
 		if d.lock != nil {
-			d.lock.Close()
+			d.Close()
 		}
 		return nil, fmt.Errorf("artifact: opening %s: %w", root, err)
 	}
@@ -86,6 +88,9 @@ func (d *Dir) open() error {
 	}
 	// Without a lock two processes would delete each other's uploads.
 	if err := durable.Lock(d.lock); err != nil {
+		return err
+	}
+	if d.group.all, d.release, err = syncAll(d.root); err != nil {
 		return err
 	}
 	// A crash in here leaves some of them for the next start. A leftover may be a
@@ -124,7 +129,12 @@ func (d *Dir) count() (sum int64, err error) {
 }
 
 // Close lets another process use the directory. The Dir must not be in use.
-func (d *Dir) Close() error { return d.lock.Close() }
+func (d *Dir) Close() error {
+	if d.release != nil {
+		return errors.Join(d.release(), d.lock.Close())
+	}
+	return d.lock.Close()
+}
 
 // Used is the number of bytes stored and being uploaded, as the quota counts them.
 func (d *Dir) Used() int64 { return d.quota.inUse() }

@@ -37,6 +37,8 @@ func (d *Dir) Put(ctx context.Context, r io.Reader, want Want) (Info, bool, erro
 	if !d.quota.fits(want.Size) {
 		return Info{}, false, ErrFull
 	}
+	d.group.enter()
+	defer d.group.leave()
 	f, err := d.create(d.tmp())
 	if err != nil {
 		return Info{}, false, storageError(err)
@@ -113,19 +115,25 @@ func (d *Dir) link(digest Digest, name func(path string) error) error {
 			return err
 		}
 	}
-	// All at a time: a file system that keeps a journal commits it once for them.
-	var g errgroup.Group
-	g.Go(func() error { return durable.SyncDir(filepath.Dir(path)) })
-	for _, dir := range fresh {
-		g.Go(func() error { return durable.SyncDir(filepath.Dir(dir)) })
-	}
-	if err := g.Wait(); err != nil {
+	if err := d.group.sync(0, func() error { return syncNames(path, fresh) }); err != nil {
 		return storageError(err)
 	}
 	for _, dir := range fresh {
 		d.durable.Store(dir, true)
 	}
 	return nil
+}
+
+// syncNames makes the name of an artifact durable, and those of the
+// directories that were made for it. All at a time: a file system that keeps a
+// journal commits it once for them.
+func syncNames(path string, fresh []string) error {
+	var g errgroup.Group
+	g.Go(func() error { return durable.SyncDir(filepath.Dir(path)) })
+	for _, dir := range fresh {
+		g.Go(func() error { return durable.SyncDir(filepath.Dir(dir)) })
+	}
+	return g.Wait()
 }
 
 // upload is one artifact on its way into a Dir, in a file in tmp.
@@ -145,7 +153,7 @@ func (u *upload) store(ctx context.Context, r io.Reader, want Want) (created boo
 	}
 	// The bytes are on disk before they have their name: no crash can show the
 	// name with other bytes.
-	if err := u.Sync(); err != nil {
+	if err := u.dir.group.sync(u.info.Size, u.Sync); err != nil {
 		return false, storageError(err)
 	}
 	u.closed = true

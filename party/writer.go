@@ -88,63 +88,6 @@ type Published struct {
 // Sign makes the bytes of a statement; link is nil when it is in no chain.
 type Sign func(link *scitt.ChainLink) ([]byte, error)
 
-// Publish signs and registers a statement that is in no chain, unless the
-// policy requires one: then it is in the chain with this name.
-//
-// What is signed is kept in Home until its Receipt is there. A crash between
-// the two leaves it there, and the next Publish of a statement of this type and
-// subject registers those bytes and not new ones, so that nothing is said twice.
-func (w *Writer) Publish(ctx context.Context, chain string, sign Sign) (*Published, error) {
-	if w.required {
-		return w.PublishChained(ctx, chain, sign)
-	}
-	return w.publish(ctx, func() ([]byte, error) { return sign(nil) }, func() (statement, transparent []byte, err error) {
-		if statement, err = sign(nil); err == nil {
-			transparent, err = w.Register(ctx, statement)
-		}
-		return statement, transparent, err
-	})
-}
-
-// PublishChained is Publish for a statement that continues a chain. When
-// another one came first it is signed again.
-func (w *Writer) PublishChained(ctx context.Context, name string, sign Sign) (*Published, error) {
-	chain := w.chains[name]
-	if chain == nil {
-		chain = &monitor.Chain{Log: w, Issuer: w.Issuer, Name: name}
-		w.chains[name] = chain
-	}
-	first := func() ([]byte, error) { return sign(&scitt.ChainLink{Name: name}) }
-	return w.publish(ctx, first, func() ([]byte, []byte, error) { return chain.Append(ctx, sign) })
-}
-
-// publish finishes what an earlier run left, or else registers what is new.
-// What sample makes is not registered: it tells what is to be said.
-func (w *Writer) publish(ctx context.Context, sample func() ([]byte, error), register func() (statement, transparent []byte, err error)) (*Published, error) {
-	data, err := sample()
-	if err != nil {
-		return nil, err
-	}
-	wanted, err := scitt.ParseStatement(data)
-	if err != nil {
-		return nil, err
-	}
-	resumed, err := w.Resume(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, r := range resumed {
-		if r.Statement.Type == wanted.Type && r.Statement.Subject == wanted.Subject {
-			return r, nil
-		}
-	}
-	statement, transparent, err := register()
-	if err != nil {
-		return nil, err
-	}
-	return w.published(statement, transparent)
-}
-
 // Resume registers what earlier runs signed and did not get registered.
 func (w *Writer) Resume(ctx context.Context) (resumed []*Published, err error) {
 	left, err := w.pending.left()

@@ -104,7 +104,7 @@ func TestGetInterrupted(t *testing.T) {
 		first <- result{code, output}
 	}()
 	<-halfway
-	if code, output := tool(t.Context(), get...); code != exitUsage || !strings.Contains(output, "another process writes it") {
+	if code, output := tool(t.Context(), get...); code != exitUsage || !strings.Contains(output, "another process uses it") {
 		t.Errorf("a second download at the same time: exit code %d, %s", code, output)
 	}
 	// It is ended when all that was sent is in the file.

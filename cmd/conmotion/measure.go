@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -134,80 +132,35 @@ func (a *app) runMeasure(ctx context.Context, f measureFlags, what monitor.Kind)
 		_, err := a.stdout.Write(m.Payload)
 		return err
 	}
-	p, err := a.publishMeasurement(ctx, w, m, now)
+	in := c.Interval
+	words := []string{measurementChain, string(what), c.Reported.Checkpoint.Origin, c.Observed.Checkpoint.Origin,
+		moment(in.From.UnixMilli()), moment(in.To.UnixMilli()), in.Grace.String(),
+		fmt.Sprint(c.Reported.Issuers, c.Reported.Types, c.Observed.Issuers, c.Observed.Types)}
+	p, err := w.Attest(ctx, words, measurementChain, func(link *scitt.ChainLink) ([]byte, error) {
+		return w.SignOrStore(ctx, m.Payload, link, func(o scitt.SignOptions) ([]byte, error) { return m.Sign(w.Key, o) })
+	})
 	if err != nil {
-		return err
+		return partyError(err)
 	}
 	if f.out != "" {
 		if err := a.writeOutput(f.out, p.Transparent); err != nil {
 			return err
 		}
 	}
-	return a.printMeasured(c, m, p)
-}
-
-// publishMeasurement registers the measurement. One that an interrupted run
-// has signed counts in its place when it measured the same.
-func (a *app) publishMeasurement(ctx context.Context, w *party.Writer, m *monitor.Measurement, now time.Time) (*party.Published, error) {
-	sign := func(link *scitt.ChainLink) ([]byte, error) {
-		return signMeasurement(ctx, w, m, scitt.SignOptions{Issuer: w.Issuer, IssuedAt: now, Chain: link})
-	}
-	p, err := w.Publish(ctx, measurementChain, sign)
-	if err != nil || !p.Resumed {
-		return p, partyError(err)
-	}
+	// What an earlier run had signed may be of logs that were smaller.
 	content, err := w.Log().Content(ctx, p.Statement)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if sameMeasurement(content, m.Payload) {
-		a.notice("notice: an earlier run had signed this measurement; it is registered now")
-		m.Payload = content
-		return p, nil
+	claim, err := monitor.ParseClaim(content)
+	if err != nil {
+		return err
 	}
-	a.notice("notice: another measurement that an earlier run had signed is registered now, as entry %d", p.Ref.Index)
-	p, err = w.Publish(ctx, measurementChain, sign)
-	return p, partyError(err)
+	return errors.Join(a.printMeasured(claim, p), p.Done())
 }
 
-// inlineMeasurement is how large a payload may be within the statement, whose
-// entry has 65,535 bytes at most.
-const inlineMeasurement = 60_000
-
-// signMeasurement signs the measurement itself, or its hash where it is too
-// large for an entry: then the service stores it. A crash between the two
-// leaves an artifact that nothing speaks of.
-func signMeasurement(ctx context.Context, w *party.Writer, m *monitor.Measurement, o scitt.SignOptions) ([]byte, error) {
-	if len(m.Payload) > inlineMeasurement {
-		location, err := w.Store(ctx, m.Payload)
-		if err != nil {
-			return nil, fmt.Errorf("the measurement has %d bytes, too many for an entry: %w", len(m.Payload), err)
-		}
-		o.Hash, o.Location = true, location
-	}
-	return m.Sign(w.Key, o)
-}
-
-// sameMeasurement says whether two payloads measured the same logs over the
-// same interval, at whatever time.
-func sameMeasurement(a, b []byte) bool {
-	x, errX := monitor.ParseMeasurement(a)
-	y, errY := monitor.ParseMeasurement(b)
-	if errX != nil || errY != nil {
-		return false
-	}
-	same := func(a, b *scitt.Checkpoint) bool {
-		return a.Origin == b.Origin && a.Size == b.Size && bytes.Equal(a.Root, b.Root)
-	}
-	filters := func(a, b monitor.Filter) bool {
-		return slices.Equal(a.Issuers, b.Issuers) && slices.Equal(a.Types, b.Types)
-	}
-	return x.Options.What == y.Options.What && x.Interval.From.Equal(y.Interval.From) && x.Interval.To.Equal(y.Interval.To) &&
-		x.Interval.Grace == y.Interval.Grace && same(x.Reported, y.Reported) && same(x.Observed, y.Observed) &&
-		filters(x.ReportedFilter, y.ReportedFilter) && filters(x.ObservedFilter, y.ObservedFilter)
-}
-
-func (a *app) printMeasured(c *monitor.Comparison, m *monitor.Measurement, p *party.Published) error {
+func (a *app) printMeasured(c *monitor.Claim, p *party.Attested) error {
+	what, in := c.Options.What, c.Interval
 	if a.json {
 		return a.printJSON(struct {
 			monitor.EntryRef
@@ -215,17 +168,16 @@ func (a *app) printMeasured(c *monitor.Comparison, m *monitor.Measurement, p *pa
 			Impact  int          `json:"impact_score"`
 			Data    bool         `json:"data"`
 			Resumed bool         `json:"resumed"`
-		}{p.Ref, m.What, m.Impact, m.Data, p.Resumed})
+		}{p.Ref, what, c.Impact, c.Data, p.Resumed})
 	}
-	metrics := c.Metrics[m.What]
-	impact := fmt.Sprintf("%d of 100", m.Impact)
-	if !m.Data {
+	impact := fmt.Sprintf("%d of 100", c.Impact)
+	if !c.Data {
 		impact = "no data"
 	}
 	return a.printRows([][]string{
-		{"measured", string(m.What) + " of " + c.Reported.Checkpoint.Origin},
-		{"interval", fmt.Sprintf("%s to %s, grace %v", moment(c.Interval.From.UnixMilli()), moment(c.Interval.To.UnixMilli()), c.Interval.Grace)},
-		{"missing", fmt.Sprintf("%d of %d objects that were observed or reported", metrics.Missing, metrics.Union)},
+		{"measured", string(what) + " of " + c.Reported.Origin},
+		{"interval", fmt.Sprintf("%s to %s, grace %v", moment(in.From.UnixMilli()), moment(in.To.UnixMilli()), in.Grace)},
+		{"missing", fmt.Sprintf("%d of %d objects that were observed or reported", c.Metrics.Missing, c.Metrics.Union)},
 		{"impact", impact},
 		{"entry", fmt.Sprintf("%d of %s", p.Ref.Index, p.Ref.Origin)},
 		{"entry id", p.Ref.EntryID},

@@ -96,8 +96,8 @@ func TestMeasureKill(t *testing.T) {
 			t.Errorf("%d measurements after %d commands that were killed", n, round+1)
 		}
 	}
-	// Nothing is left, so the next one is new. What is left of another
-	// interval is registered, and does not count for this one.
+	// Nothing is left, so the next one is new. What is left of another grace
+	// waits for who says it again.
 	if out := run(measure...); !strings.Contains(out, `"resumed": false`) {
 		t.Errorf("%s", out)
 	}
@@ -109,7 +109,10 @@ func TestMeasureKill(t *testing.T) {
 	proxy.victim, proxy.after = cmd, false
 	proxy.mu.Unlock()
 	_ = cmd.Wait()
-	if out := run(measure...); !strings.Contains(out, `"resumed": false`) || !strings.Contains(out, fmt.Sprintf(`"index": %d`, 6)) {
+	if out := run(measure...); !strings.Contains(out, `"resumed": false`) {
+		t.Errorf("%s", out)
+	}
+	if out := run(append(measure, "--grace", "1h")...); !strings.Contains(out, `"resumed": true`) || !strings.Contains(out, fmt.Sprintf(`"index": %d`, 6)) {
 		t.Errorf("%s", out)
 	}
 	if n := measurements(t, public); n != 5 {

@@ -27,15 +27,20 @@ browser or ssh remembers hosts: a log that shows other keys, forks or goes back
 is refused from then on.`
 
 func (f *readFlags) add(cmd *cobra.Command) {
-	fl := cmd.Flags()
-	fl.StringVar(&f.home, "home", "", "directory that remembers logs and unfinished work (default: $CONMOTION_HOME, or conmotion in the user's configuration directory)")
-	fl.StringVar(&f.artifacts, "artifacts", "", "content behind hashes: URL of a service, or directory of an artifact storage (default: where the log is)")
-	fl.StringVar(&f.token, "artifact-token-file", "", "file with the token for the artifact storage")
-	fl.StringArrayVar(&f.issuerKeys, "issuer-key", nil, "ISSUER=FILE: the public key of an issuer who is no did:jwk; once for each")
+	f.addCommon(cmd)
+	cmd.Flags().StringVar(&f.artifacts, "artifacts", "", "content behind hashes: URL of a service, or directory of an artifact storage (default: where the log is)")
 	vkeyFlag(cmd, &f.vkeys)
 }
 
-// options reads what the flags name. The verifier keys are for the one log of
+// addCommon adds the flags that do not depend on the log.
+func (f *readFlags) addCommon(cmd *cobra.Command) {
+	fl := cmd.Flags()
+	fl.StringVar(&f.home, "home", "", "directory that remembers logs and unfinished work (default: $CONMOTION_HOME, or conmotion in the user's configuration directory)")
+	fl.StringVar(&f.token, "artifact-token-file", "", "file with the token for the artifact storage")
+	fl.StringArrayVar(&f.issuerKeys, "issuer-key", nil, "ISSUER=FILE: the public key of an issuer who is no did:jwk; once for each")
+}
+
+// partyOptions reads what the flags name. The verifier keys are for the one log of
 // a command; a command with several takes them away.
 func (a *app) partyOptions(f readFlags) (party.Options, error) {
 	o := party.Options{Home: party.Home(cmp.Or(f.home, a.home)), VKeys: f.vkeys, Artifacts: f.artifacts, HTTP: httpClient(readers), Notice: a.notice,

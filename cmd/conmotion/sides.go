@@ -72,14 +72,6 @@ func (f *sideFlags) addSelection(cmd *cobra.Command, name, defaultType string) {
 	fl.StringVar(&f.since, name+"-since", "", "saved replay of the log's beginning, from replay --save, with events before --from only")
 }
 
-// commonFlags are those of readFlags that do not depend on the log.
-func (f *readFlags) addCommon(cmd *cobra.Command) {
-	fl := cmd.Flags()
-	fl.StringVar(&f.home, "home", "", "directory that remembers logs and unfinished work (default: $CONMOTION_HOME, or conmotion in the user's configuration directory)")
-	fl.StringVar(&f.token, "artifact-token-file", "", "file with the token for the artifact storages")
-	fl.StringArrayVar(&f.issuerKeys, "issuer-key", nil, "ISSUER=FILE: the public key of an issuer who is no did:jwk; once for each")
-}
-
 // open opens the side's log.
 func (a *app) openSide(ctx context.Context, f sideFlags, common readFlags) (*party.Log, error) {
 	common.vkeys, common.artifacts = f.vkeys, f.artifacts

@@ -23,7 +23,8 @@ import (
 const maxArtifact = 64 << 20
 
 // openArtifacts finds the content of hash envelopes: where the options say, or
-// else beside the log. A directory has them in sha256/ or artifacts/sha256/.
+// else beside the log. A directory has them in sha256/ or artifacts/sha256/;
+// of a service's own public/, who may read its private/ finds them there.
 func openArtifacts(location string, o Options) (monitor.Artifacts, error) {
 	place := o.Artifacts
 	if place == "" {
@@ -36,7 +37,11 @@ func openArtifacts(location string, o Options) (monitor.Artifacts, error) {
 		}
 		return &remoteArtifacts{c, place, client.Options{HTTP: o.HTTP}}, nil
 	}
-	for _, dir := range []string{place, filepath.Join(place, "artifacts")} {
+	dirs := []string{place, filepath.Join(place, "artifacts")}
+	if o.Artifacts == "" && filepath.Base(place) == "public" {
+		dirs = append(dirs, filepath.Join(filepath.Dir(place), "private", "artifacts"))
+	}
+	for _, dir := range dirs {
 		if info, err := os.Stat(filepath.Join(dir, "sha256")); err == nil && info.IsDir() {
 			return dirArtifacts(dir), nil
 		}

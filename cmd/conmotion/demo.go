@@ -103,6 +103,7 @@ func (a *app) runDemo(ctx context.Context, f demoFlags) (err error) {
 		return usage(fmt.Errorf("--dir: %w; the demo starts with nothing: remove it, or give another one", err))
 	}
 	d := &demonstration{app: a, ctx: ctx, dir: dir, quiet: f.quiet, keys: map[string]string{}, start: time.Now().UTC().Truncate(time.Second)}
+	quietTessera()
 	services := []**demoService{&d.provider, &d.auditor, &d.customer}
 	stop := func() error {
 		var errs []error

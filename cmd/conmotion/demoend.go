@@ -63,9 +63,7 @@ func (d *demonstration) verifyAlone() error {
 		return err
 	}
 	for _, m := range measurements {
-		if err := d.command(exitGood, "measure", "--recompute", m,
-			"--reported", d.provider.public(), "--reported-artifacts", d.provider.private("artifacts"),
-			"--observed", d.auditor.public(), "--observed-artifacts", d.auditor.private("artifacts")); err != nil {
+		if err := d.command(exitGood, "measure", "--recompute", m, "--reported", d.provider.public(), "--observed", d.auditor.public()); err != nil {
 			return err
 		}
 	}
@@ -82,10 +80,10 @@ Played in %.1f s. The dashboard: %s
 
 The three logs are in %s, to be explored:
   export CONMOTION_HOME=%s
-  conmotion replay --log %s --artifacts %s
+  conmotion replay --log %s
   conmotion inspect %s
   conmotiond --dir %s --listen %s --search`, time.Since(d.start).Seconds(), d.path("report.html"), d.dir, d.path("home"),
-		d.provider.public(), d.provider.private("artifacts"), d.path("statements", "inventory-1-both.cose"),
+		d.provider.public(), d.path("statements", "inventory-1-both.cose"),
 		d.provider.dir, d.provider.address())
 	return nil
 }

@@ -27,6 +27,10 @@ type demoService struct {
 	failed         chan error
 }
 
+// quietTessera is for the whole process, before the first service: Tessera
+// logs by itself.
+func quietTessera() { klog.SetSlogLogger(slog.New(slog.DiscardHandler)) }
+
 // startDemoService runs a service on a free port, with search and artifact
 // storage. What it has to say goes to a file in its directory.
 func startDemoService(ctx context.Context, dir, name string) (_ *demoService, err error) {
@@ -39,7 +43,6 @@ func startDemoService(ctx context.Context, dir, name string) (_ *demoService, er
 		return nil, err
 	}
 	logger := slog.New(slog.NewTextHandler(out, nil))
-	klog.SetSlogLogger(slog.New(slog.DiscardHandler)) // Tessera's way to log, one for the process
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err

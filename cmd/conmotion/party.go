@@ -28,7 +28,7 @@ is refused from then on.`
 
 func (f *readFlags) add(cmd *cobra.Command) {
 	f.addCommon(cmd)
-	cmd.Flags().StringVar(&f.artifacts, "artifacts", "", "content behind hashes: URL of a service, or directory of an artifact storage (default: where the log is)")
+	cmd.Flags().StringVar(&f.artifacts, "artifacts", "", "content behind hashes: URL of a service, or directory of an artifact storage (default: where the log is, such as private/ beside public/)")
 	vkeyFlag(cmd, &f.vkeys)
 }
 

@@ -6,7 +6,6 @@ import (
 	"crypto"
 	"crypto/ed25519"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -17,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 )
@@ -67,47 +67,7 @@ func staticLog(t testing.TB, origin string, entries [][]byte) *tiles.View {
 
 // writeLog writes the tiles of a log with these entries.
 func writeLog(origin string, entries [][]byte, write func(path string, data []byte)) *scitt.Checkpoint {
-	var level [][]byte
-	for i, e := range entries {
-		level = append(level, scitt.LeafHash(e))
-		if n := i % tiles.Width; n == tiles.Width-1 || i == len(entries)-1 {
-			var bundle []byte
-			for _, e := range entries[i-n : i+1] {
-				bundle = append(binary.BigEndian.AppendUint16(bundle, uint16(len(e))), e...)
-			}
-			write(tiles.BundlePath(uint64(i/tiles.Width), n+1), bundle)
-		}
-	}
-	root := merkle(level)
-	for l := 0; len(level) > 0; l++ {
-		var above [][]byte
-		for i := 0; i < len(level); i += tiles.Width {
-			tile := level[i:min(i+tiles.Width, len(level))]
-			write(tiles.TilePath(l, uint64(i/tiles.Width), len(tile)), bytes.Join(tile, nil))
-			if len(tile) == tiles.Width {
-				above = append(above, merkle(tile))
-			}
-		}
-		level = above
-	}
-	return &scitt.Checkpoint{Origin: origin, Size: uint64(len(entries)), Root: root}
-}
-
-// merkle is the Merkle tree hash of RFC 9162 section 2.1.1.
-func merkle(leaves [][]byte) []byte {
-	switch len(leaves) {
-	case 0:
-		sum := sha256.Sum256(nil)
-		return sum[:]
-	case 1:
-		return leaves[0]
-	}
-	k := 1
-	for 2*k < len(leaves) {
-		k *= 2
-	}
-	sum := sha256.Sum256(bytes.Join([][]byte{{1}, merkle(leaves[:k]), merkle(leaves[k:])}, nil))
-	return sum[:]
+	return &scitt.Checkpoint{Origin: origin, Size: uint64(len(entries)), Root: testlog.WriteTree(entries, write)}
 }
 
 // blobs are artifacts.

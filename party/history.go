@@ -157,6 +157,26 @@ func (l *Log) compareHistory(ctx context.Context, k *known, before seenBefore, o
 	return nil
 }
 
+// Refresh brings the log to its newest checkpoint, which must extend the one
+// that it had. A location that is behind, as a cache may be, changes nothing:
+// what was read is still true.
+func (l *Log) Refresh(ctx context.Context, o Options) error {
+	view, err := l.Files.Latest(ctx)
+	if err != nil {
+		return err
+	}
+	old := l.View
+	if view.Checkpoint.Size < old.Checkpoint.Size {
+		return nil
+	}
+	l.View = view
+	if err := l.Extends(ctx, old.Checkpoint, o); err != nil {
+		l.View = old
+		return err
+	}
+	return nil
+}
+
 // Extends checks that the log extends a checkpoint of it that was seen before.
 // The error is a [HistoryError] when it does not. That it forked is said only
 // with a proof: a wrong tile looks the same at first.

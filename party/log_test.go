@@ -223,6 +223,35 @@ func TestOpenForks(t *testing.T) {
 	}
 }
 
+// TestRefresh: a log that is open goes on with what extends it, stays where it is
+// when the location is behind, and is not taken to another history.
+func TestRefresh(t *testing.T) {
+	p := newPlace(t)
+	p.publish(300, "a")
+	l := p.opens(300)
+	for _, c := range []struct {
+		publish int
+		history string
+		size    uint64
+		err     error
+	}{
+		{310, "a", 310, nil},
+		{305, "a", 310, nil},
+		{320, "b", 310, party.ErrForked},
+		{310, "b", 310, party.ErrForked},
+		{330, "a", 330, nil},
+	} {
+		p.files.Clear()
+		p.publish(c.publish, c.history)
+		if err := l.Refresh(t.Context(), p.o); !errors.Is(err, c.err) {
+			t.Errorf("%d of %s: %v", c.publish, c.history, err)
+		}
+		if got := l.View.Checkpoint.Size; got != c.size {
+			t.Errorf("%d of %s: size %d, want %d", c.publish, c.history, got, c.size)
+		}
+	}
+}
+
 // TestOpenForksBack: when the files of both histories are there, a smaller
 // checkpoint that is not of the first one is a fork too.
 func TestOpenForksBack(t *testing.T) {

@@ -105,19 +105,10 @@ func (w *Writer) readSaid(ctx context.Context, dir saidDir, progress func(done, 
 
 // catchUp reads what is new in the log.
 func (w *Writer) catchUp(ctx context.Context, s *said) error {
-	view, err := w.log.Files.Latest(ctx)
-	if err != nil {
+	if err := w.log.Refresh(ctx, w.options); err != nil {
 		return err
 	}
-	old := w.log.View.Checkpoint
-	if view.Checkpoint.Size < old.Size {
-		return nil // what was read is still true
-	}
-	w.log.View = view
-	if err := w.log.Extends(ctx, old, w.options); err != nil {
-		return err
-	}
-	return s.read(ctx, view, nil)
+	return s.read(ctx, w.log.View, nil)
 }
 
 // uploads is how many artifacts are stored at a time.

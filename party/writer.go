@@ -160,11 +160,9 @@ func refused(err error) bool {
 // in the published log. Register waits for the Receipt, so what it has
 // acknowledged is there.
 func (w *Writer) Head(ctx context.Context, issuer, name string) (*monitor.Head, error) {
-	view, err := w.log.Files.Latest(ctx)
-	if err != nil {
+	if err := w.log.Refresh(ctx, w.options); err != nil {
 		return nil, err
 	}
-	w.log.View = view
 	found, err := w.log.newest(ctx, nil, func(e tiles.Entry) bool {
 		s, err := scitt.DecodeStatement(e.Data)
 		return err == nil && s.Issuer == issuer && s.Chain != nil && s.Chain.Name == name && s.VerifySignature(w.Key.Public()) == nil

@@ -6,7 +6,6 @@ import (
 	"crypto"
 	"crypto/ed25519"
 	"crypto/sha256"
-	"encoding/binary"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -16,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
@@ -61,23 +61,6 @@ func (f files) Get(ctx context.Context, path string) ([]byte, error) {
 	return nil, fmt.Errorf("%s: %w", path, fs.ErrNotExist)
 }
 
-// merkle is the Merkle tree hash of RFC 9162 section 2.1.1.
-func merkle(leaves [][]byte) []byte {
-	switch len(leaves) {
-	case 0:
-		sum := sha256.Sum256(nil)
-		return sum[:]
-	case 1:
-		return leaves[0]
-	}
-	k := 1
-	for 2*k < len(leaves) {
-		k *= 2
-	}
-	sum := sha256.Sum256(bytes.Join([][]byte{{1}, merkle(leaves[:k]), merkle(leaves[k:])}, nil))
-	return sum[:]
-}
-
 // testLog is a log in memory.
 type testLog struct {
 	t       testing.TB
@@ -96,31 +79,10 @@ func newTestLog(t testing.TB, origin string) *testLog {
 func (l *testLog) view(n int) *tiles.View {
 	l.t.Helper()
 	f := files{}
-	var level [][]byte
-	for i, e := range l.entries[:n] {
-		level = append(level, scitt.LeafHash(e))
-		if k := i % tiles.Width; k == tiles.Width-1 || i == n-1 {
-			var bundle []byte
-			for _, e := range l.entries[i-k : i+1] {
-				bundle = append(binary.BigEndian.AppendUint16(bundle, uint16(len(e))), e...)
-			}
-			f[tiles.BundlePath(uint64(i/tiles.Width), k+1)] = bundle
-		}
-	}
-	cp := &scitt.Checkpoint{Origin: l.origin, Size: uint64(n), Root: merkle(level)}
+	root := testlog.WriteTree(l.entries[:n], func(path string, data []byte) { f[path] = data })
+	cp := &scitt.Checkpoint{Origin: l.origin, Size: uint64(n), Root: root}
 	if !l.signed.IsZero() {
-		cp.Tree = must(scitt.SignTree(testKey(l.origin), l.url, l.origin, l.signed, cp.Root))(l.t)
-	}
-	for h := 0; len(level) > 0; h++ {
-		var above [][]byte
-		for i := 0; i < len(level); i += tiles.Width {
-			tile := level[i:min(i+tiles.Width, len(level))]
-			f[tiles.TilePath(h, uint64(i/tiles.Width), len(tile))] = bytes.Join(tile, nil)
-			if len(tile) == tiles.Width {
-				above = append(above, merkle(tile))
-			}
-		}
-		level = above
+		cp.Tree = must(scitt.SignTree(testKey(l.origin), l.url, l.origin, l.signed, root))(l.t)
 	}
 	return must(tiles.NewTree(f).At(l.t.Context(), cp))(l.t)
 }

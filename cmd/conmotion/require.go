@@ -230,8 +230,12 @@ func (g *gate) judge(ctx context.Context) error {
 func (g *gate) pinned(ctx context.Context, m monitor.Measured) (why string, err error) {
 	l := g.logs[0]
 	if m.Reported.Size > l.View.Checkpoint.Size { // it grew meanwhile
-		if l.View, err = l.Files.Latest(ctx); err != nil {
+		o, err := g.partyOptions(g.readFlags)
+		if err != nil {
 			return "", err
+		}
+		if err := l.Refresh(ctx, o); err != nil {
+			return "", partyError(err)
 		}
 		if m.Reported.Size > l.View.Checkpoint.Size {
 			return fmt.Sprintf("it is of %d entries, and the log has %d", m.Reported.Size, l.View.Checkpoint.Size), nil

@@ -38,7 +38,7 @@ type Files struct {
 func (f *Files) Publish(t testing.TB, k *Keys, entries [][]byte) {
 	t.Helper()
 	files := map[string][]byte{}
-	root := writeTree(entries, func(path string, data []byte) { files[path] = data })
+	root := WriteTree(entries, func(path string, data []byte) { files[path] = data })
 	files[tiles.CheckpointPath] = k.Checkpoint(t, uint64(len(entries)), root)
 	files[tiles.KeysPath] = Must(k.KeySet(t).Marshal())(t)
 	c := scitt.Configuration{Issuer: Issuer, Origin: k.Note.Name(), CheckpointKeys: k.VKeys,
@@ -146,8 +146,8 @@ func (f *Files) WriteTo(t testing.TB, dir string) {
 	}
 }
 
-// writeTree writes bundles and tiles, and gives the root.
-func writeTree(entries [][]byte, write func(path string, data []byte)) []byte {
+// WriteTree writes bundles and tiles, and gives the root.
+func WriteTree(entries [][]byte, write func(path string, data []byte)) []byte {
 	var level [][]byte
 	for i, e := range entries {
 		level = append(level, scitt.LeafHash(e))

@@ -14,24 +14,25 @@ const module = "github.com/conmotion/conmotion/"
 // ours says which of our packages a package may import. Tests may import more.
 // Whoever is not here is a program and may import everything.
 var ours = map[string][]string{
-	"scitt":            {},
-	"tiles":            {"scitt"},
-	"policy":           {"scitt", "policy/ocsf"},
-	"policy/ocsf":      {},
-	"storage":          {"scitt", "tiles", "internal/durable"},
-	"storage/index":    {"scitt", "tiles"},
-	"storage/artifact": {"internal/durable"},
-	"storage/search":   {"scitt", "tiles", "policy/ocsf"},
-	"personality":      {"scitt", "tiles"},
-	"client":           {"scitt"},
-	"audit":            {"scitt", "tiles", "policy", "internal/durable"},
-	"monitor":          {"scitt", "tiles", "policy/ocsf"},
-	"monitor/importer": {"policy/ocsf"},
-	"party":            {"scitt", "tiles", "client", "monitor", "internal/durable"},
-	"watch":            {"scitt", "tiles", "policy", "policy/ocsf", "audit", "monitor", "party", "internal/durable"},
-	"report":           {"scitt", "tiles", "monitor"},
-	"internal/bench":   {"scitt"},
-	"internal/durable": {},
+	"scitt":             {},
+	"scitt/client":      {"scitt"},
+	"tiles":             {"scitt", "internal/parallel"},
+	"policy":            {"scitt", "policy/ocsf"},
+	"policy/ocsf":       {},
+	"storage":           {"scitt", "tiles", "internal/durable"},
+	"storage/index":     {"scitt", "tiles", "internal/parallel"},
+	"storage/artifact":  {"internal/durable"},
+	"storage/search":    {"scitt", "tiles", "policy/ocsf", "internal/parallel"},
+	"personality":       {"scitt", "tiles"},
+	"monitor":           {"scitt", "tiles", "policy/ocsf", "internal/parallel"},
+	"monitor/importer":  {"policy/ocsf"},
+	"monitor/party":     {"scitt", "scitt/client", "tiles", "monitor", "internal/durable", "internal/parallel"},
+	"monitor/watch":     {"scitt", "tiles", "policy", "policy/ocsf", "monitor", "monitor/party", "witness/audit", "internal/durable"},
+	"monitor/report":    {"scitt", "tiles", "monitor"},
+	"witness/audit":     {"scitt", "tiles", "policy", "internal/durable", "internal/parallel"},
+	"internal/bench":    {"scitt"},
+	"internal/durable":  {},
+	"internal/parallel": {},
 }
 
 // heavy may not be behind what a Relying Party imports, or runs.
@@ -42,7 +43,7 @@ var heavy = []string{
 
 // light are what a Relying Party imports, or runs. The tool has commands that
 // need what is heavy; built with -tags light it is without them.
-var light = []string{"scitt", "tiles", "policy", "policy/ocsf", "client", "audit", "monitor", "party", "watch", "report", "cmd/conmotion"}
+var light = []string{"scitt", "tiles", "policy", "policy/ocsf", "scitt/client", "witness/audit", "monitor", "monitor/party", "monitor/watch", "monitor/report", "cmd/conmotion"}
 
 type goPackage struct {
 	ImportPath    string

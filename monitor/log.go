@@ -9,11 +9,11 @@ import (
 	"fmt"
 	"io/fs"
 	"iter"
-	"runtime"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/conmotion/conmotion/internal/parallel"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 )
@@ -153,7 +153,7 @@ func records(ctx context.Context, log Log, f Filter, from, to uint64) iter.Seq2[
 			return out, nil
 		}
 		next := from
-		for _, batch := range tiles.Ahead(ctx, from/batch, (to-1)/batch+1, runtime.GOMAXPROCS(0), read) {
+		for _, batch := range parallel.Ordered(ctx, from/batch, (to-1)/batch+1, parallel.CPUs(), read) {
 			if batch.Err != nil {
 				yield(nil, batch.Err)
 				return

@@ -139,8 +139,8 @@ func TestSchemas(t *testing.T) {
 		"acknowledgement.json": "acknowledgement", "endorsement.json": "endorsement", "dispute.json": "endorsement", "withdrawal.json": "endorsement",
 		"measurement-inventory.json": "measurement", "measurement-configuration.json": "measurement",
 		"replay.json": "replay", "saved.json": "replay", "comparison.json": "comparison", "history.json": "history", "difference.json": "difference",
-		"../../tiles/testdata/equivocation.json": "equivocation", "../../watch/testdata/alert.json": "alert",
-		"../../report/testdata/hostile.json": "report", "../../party/testdata/manifest.json": "export",
+		"../../tiles/testdata/equivocation.json": "equivocation", "../watch/testdata/alert.json": "alert",
+		"../report/testdata/hostile.json": "report", "../party/testdata/manifest.json": "export",
 	}
 	used := map[string]bool{"record-settings": true}
 	for file, name := range documents {

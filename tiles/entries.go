@@ -7,8 +7,7 @@ import (
 	"fmt"
 	"iter"
 
-	"golang.org/x/sync/errgroup"
-
+	"github.com/conmotion/conmotion/internal/parallel"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -103,8 +102,8 @@ func (v *View) Entry(ctx context.Context, index uint64) ([]byte, error) {
 	return entry, nil
 }
 
-// readAhead is how many bundles are fetched while earlier ones are used.
-const readAhead = 4
+// readAhead is how many bundles are fetched or used at a time.
+const readAhead = 5
 
 // Entries reads and verifies the entries from index from up to, and not
 // including, index to, in order. The first error ends it.
@@ -114,7 +113,7 @@ func (v *View) Entries(ctx context.Context, from, to uint64) iter.Seq2[Entry, er
 		if from >= to {
 			return
 		}
-		bundles := Ahead(ctx, from/Width, (to-1)/Width+1, readAhead, v.bundle)
+		bundles := parallel.Ordered(ctx, from/Width, (to-1)/Width+1, readAhead, v.bundle)
 		for n, entries := range bundles {
 			if entries.Err != nil {
 				yield(Entry{}, entries.Err)
@@ -126,50 +125,6 @@ func (v *View) Entries(ctx context.Context, from, to uint64) iter.Seq2[Entry, er
 					return
 				}
 			}
-		}
-	}
-}
-
-// Result is what a call of [Ahead] came to.
-type Result[T any] struct {
-	Value T
-	Err   error
-}
-
-// Ahead calls f for every n from start up to end, several at a time, and
-// gives the results in order. It stops all calls when the consumer stops.
-func Ahead[T any](ctx context.Context, start, end uint64, workers int, f func(context.Context, uint64) (T, error)) iter.Seq2[uint64, Result[T]] {
-	return func(yield func(uint64, Result[T]) bool) {
-		ctx, cancel := context.WithCancel(ctx)
-		g, ctx := errgroup.WithContext(ctx)
-		defer func() { cancel(); _ = g.Wait() }() // errors travel in the results
-		queue := make(chan chan Result[T], workers)
-		g.Go(func() error {
-			defer close(queue)
-			for n := start; n < end && ctx.Err() == nil; n++ {
-				slot := make(chan Result[T], 1)
-				select {
-				case queue <- slot:
-				case <-ctx.Done():
-					return nil
-				}
-				g.Go(func() error {
-					value, err := f(ctx, n)
-					slot <- Result[T]{value, err}
-					return nil
-				})
-			}
-			return nil
-		})
-		n := start
-		for slot := range queue {
-			if !yield(n, <-slot) {
-				return
-			}
-			n++
-		}
-		if n < end {
-			yield(n, Result[T]{Err: ctx.Err()})
 		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 
+	"github.com/conmotion/conmotion/internal/parallel"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -18,7 +19,7 @@ import (
 func Fsck(ctx context.Context, src Source, cp *scitt.Checkpoint, report func(error), progress func(done uint64)) error {
 	read := func(ctx context.Context, n uint64) (checked, error) { return readChecked(ctx, src, n, cp.Size) }
 	tree := NewRebuild(src, 0, report)
-	for n, b := range Ahead(ctx, 0, (cp.Size+Width-1)/Width, 2*runtime.GOMAXPROCS(0), read) {
+	for n, b := range parallel.Ordered(ctx, 0, (cp.Size+Width-1)/Width, 2*runtime.GOMAXPROCS(0), read) {
 		if b.Err != nil {
 			return fmt.Errorf("cannot go on after entry %d: %w", n*Width, b.Err)
 		}

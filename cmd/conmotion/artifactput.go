@@ -11,10 +11,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/conmotion/conmotion/client"
+	"github.com/conmotion/conmotion/internal/parallel"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/storage/artifact"
-	"github.com/conmotion/conmotion/tiles"
 )
 
 type putFlags struct {
@@ -79,8 +79,7 @@ func (a *app) runArtifactPut(ctx context.Context, f putFlags, files []string) er
 	one := func(ctx context.Context, n uint64) (putResult, error) { return a.putOne(ctx, store, p, files[n]), nil }
 	counts := map[string]int{}
 	var last error
-	// Ahead has one more call under way than it keeps results for.
-	for _, r := range tiles.Ahead(ctx, 0, uint64(len(files)), f.concurrency-1, one) {
+	for _, r := range parallel.Ordered(ctx, 0, uint64(len(files)), f.concurrency, one) {
 		if r.Err != nil {
 			return r.Err
 		}

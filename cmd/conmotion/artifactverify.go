@@ -11,8 +11,8 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/conmotion/conmotion/client"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/storage/artifact"
 )
 

@@ -14,9 +14,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/conmotion/conmotion/audit"
 	"github.com/conmotion/conmotion/policy"
 	"github.com/conmotion/conmotion/policy/ocsf"
+	"github.com/conmotion/conmotion/witness/audit"
 )
 
 // shownPolicies is how many policies are shown to people, the last ones.

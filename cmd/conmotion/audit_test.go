@@ -10,9 +10,9 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/conmotion/conmotion/audit"
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/witness/audit"
 )
 
 // dishonest makes a log whose entry 2 is by an issuer that the policy does

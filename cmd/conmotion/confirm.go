@@ -11,10 +11,10 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/conmotion/conmotion/client"
 	"github.com/conmotion/conmotion/monitor"
-	"github.com/conmotion/conmotion/party"
+	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/client"
 )
 
 // uidFields are where an event of each class has the uid of its object.

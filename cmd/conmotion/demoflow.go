@@ -15,10 +15,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/conmotion/conmotion/client"
 	"github.com/conmotion/conmotion/monitor"
-	"github.com/conmotion/conmotion/party"
+	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/storage/search"
 )
 

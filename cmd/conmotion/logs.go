@@ -10,8 +10,9 @@ import (
 	"slices"
 	"time"
 
-	"github.com/conmotion/conmotion/client"
+	"github.com/conmotion/conmotion/internal/parallel"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/tiles"
 )
 
@@ -183,7 +184,7 @@ func (a *app) findStatement(ctx context.Context, view *tiles.View, st *scitt.Sta
 		}
 		return nil, nil
 	}
-	for n, r := range tiles.Ahead(ctx, 0, count, readers, scan) {
+	for n, r := range parallel.Ordered(ctx, 0, count, readers, scan) {
 		if r.Err != nil {
 			return 0, false, r.Err
 		}

@@ -14,7 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/conmotion/conmotion/watch"
+	"github.com/conmotion/conmotion/monitor/watch"
 )
 
 type monitorFlags struct {

@@ -20,10 +20,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/conmotion/conmotion/client"
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/monitor/watch"
 	"github.com/conmotion/conmotion/scitt"
-	"github.com/conmotion/conmotion/watch"
+	"github.com/conmotion/conmotion/scitt/client"
 )
 
 // hook is a receiver of alerts that is down now and then.

@@ -9,9 +9,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/conmotion/conmotion/client"
 	"github.com/conmotion/conmotion/policy"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/client"
 )
 
 // defaultSocket is the management socket of a service in this directory.

@@ -13,7 +13,7 @@ import (
 
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/importer"
-	"github.com/conmotion/conmotion/party"
+	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 )
 

@@ -6,7 +6,7 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/conmotion/conmotion/party"
+	"github.com/conmotion/conmotion/monitor/party"
 )
 
 // batch is candidates that go on together, at most as many as are sent at a

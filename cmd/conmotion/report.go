@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/conmotion/conmotion/report"
+	"github.com/conmotion/conmotion/monitor/report"
 )
 
 type reportFlags struct {

@@ -10,8 +10,8 @@ import (
 	"testing"
 
 	"github.com/conmotion/conmotion/internal/testlog"
-	"github.com/conmotion/conmotion/party"
-	"github.com/conmotion/conmotion/report"
+	"github.com/conmotion/conmotion/monitor/party"
+	"github.com/conmotion/conmotion/monitor/report"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 )

@@ -8,8 +8,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/conmotion/conmotion/party"
-	"github.com/conmotion/conmotion/report"
+	"github.com/conmotion/conmotion/monitor/party"
+	"github.com/conmotion/conmotion/monitor/report"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 )

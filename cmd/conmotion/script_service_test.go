@@ -19,7 +19,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"github.com/conmotion/conmotion/client"
+	"github.com/conmotion/conmotion/scitt/client"
 )
 
 type (

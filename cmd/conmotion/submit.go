@@ -12,8 +12,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/conmotion/conmotion/internal/parallel"
 	"github.com/conmotion/conmotion/scitt"
-	"github.com/conmotion/conmotion/tiles"
 )
 
 // submitFlags are the flags of submit.
@@ -125,8 +125,7 @@ func (a *app) runSubmit(ctx context.Context, f submitFlags, files []string) erro
 	defer p.done()
 	counts := map[string]int{}
 	var last error
-	// Ahead has one more call under way than it keeps results for.
-	for _, r := range tiles.Ahead(ctx, 0, uint64(len(files)), f.concurrency-1, one) {
+	for _, r := range parallel.Ordered(ctx, 0, uint64(len(files)), f.concurrency, one) {
 		if r.Err != nil {
 			return r.Err
 		}

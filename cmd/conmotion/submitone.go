@@ -7,8 +7,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/conmotion/conmotion/client"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/client"
 )
 
 // registrar is a service that registers.

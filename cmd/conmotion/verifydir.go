@@ -9,7 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/conmotion/conmotion/party"
+	"github.com/conmotion/conmotion/internal/parallel"
+	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 )
@@ -220,7 +221,7 @@ func (v *dirVerification) files(ctx context.Context) error {
 		}
 		return "", nil
 	}
-	for n, r := range tiles.Ahead(ctx, 0, uint64(len(m.Files)), readers, check) {
+	for n, r := range parallel.Ordered(ctx, 0, uint64(len(m.Files)), readers, check) {
 		if r.Err != nil {
 			return r.Err
 		}
@@ -270,7 +271,7 @@ func (v *dirVerification) entries(ctx context.Context, cp *scitt.Checkpoint) err
 // statement signs to the manifest.
 func (v *dirVerification) artifacts(ctx context.Context, signed []party.Digest) error {
 	m := v.manifest
-	for n, r := range tiles.Ahead(ctx, 0, uint64(len(m.Artifacts)), readers, func(ctx context.Context, n uint64) (party.Digest, error) {
+	for n, r := range parallel.Ordered(ctx, 0, uint64(len(m.Artifacts)), readers, func(ctx context.Context, n uint64) (party.Digest, error) {
 		digest, _, err := party.HashFile(ctx, filepath.Join(v.dir, filepath.FromSlash(party.ArtifactPath(m.Artifacts[n].SHA256))))
 		return digest, err
 	}) {

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/conmotion/conmotion/internal/testlog"
-	"github.com/conmotion/conmotion/party"
+	"github.com/conmotion/conmotion/monitor/party"
 )
 
 // forkedLog shows a log to a participant, then another history of it, and

@@ -8,8 +8,8 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/conmotion/conmotion/client"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/client"
 )
 
 // chooseLogs tells a rule over several logs from the one log that there is without.

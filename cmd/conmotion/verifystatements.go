@@ -12,8 +12,9 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/conmotion/conmotion/internal/parallel"
 	"github.com/conmotion/conmotion/monitor"
-	"github.com/conmotion/conmotion/party"
+	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 )
@@ -141,7 +142,7 @@ func (v *dirVerification) statements(ctx context.Context, view *tiles.View) ([]p
 	}
 	var digests []party.Digest
 	unknown := map[string]uint64{}
-	for n, r := range tiles.Ahead(ctx, 0, (cp.Size+tiles.Width-1)/tiles.Width, readers, read) {
+	for n, r := range parallel.Ordered(ctx, 0, (cp.Size+tiles.Width-1)/tiles.Width, readers, read) {
 		if r.Err != nil {
 			return nil, r.Err
 		}

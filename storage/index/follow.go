@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/transparency-dev/tessera"
 
+	"github.com/conmotion/conmotion/internal/parallel"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 )
@@ -169,7 +169,7 @@ func (x *Index) CatchUp(ctx context.Context, log Log) error {
 	}
 	read := func(ctx context.Context, n uint64) ([]row, error) { return readBundle(ctx, log, n, size) }
 	var batch []row
-	for n, bundle := range tiles.Ahead(ctx, from/tiles.Width, (size-1)/tiles.Width+1, runtime.GOMAXPROCS(0), read) {
+	for n, bundle := range parallel.Ordered(ctx, from/tiles.Width, (size-1)/tiles.Width+1, parallel.CPUs(), read) {
 		if bundle.Err != nil {
 			return bundle.Err
 		}

@@ -13,6 +13,7 @@ import (
 	"github.com/transparency-dev/merkle/compact"
 	"github.com/transparency-dev/merkle/rfc6962"
 
+	"github.com/conmotion/conmotion/internal/parallel"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 )
@@ -200,7 +201,7 @@ func (x *Index) read(ctx context.Context, cp *scitt.Checkpoint, log Log) error {
 		return parse(ctx, log, x.Artifacts, out, max(from, n*tiles.Width), min(cp.Size, (n+1)*tiles.Width))
 	}
 	var b batch
-	for _, parsed := range tiles.Ahead(ctx, from/tiles.Width, (cp.Size-1)/tiles.Width+1, max(bundlesAhead, 2*runtime.GOMAXPROCS(0)), parse) {
+	for _, parsed := range parallel.Ordered(ctx, from/tiles.Width, (cp.Size-1)/tiles.Width+1, max(bundlesAhead, 2*runtime.GOMAXPROCS(0)), parse) {
 		if parsed.Err != nil {
 			return parsed.Err
 		}

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"slices"
 
+	"github.com/conmotion/conmotion/internal/parallel"
 	"github.com/conmotion/conmotion/tiles"
 )
 
@@ -53,7 +54,7 @@ func (s *scan) run(ctx context.Context) error {
 		return nil
 	}
 	policy := ""
-	for n, bundle := range tiles.Ahead(ctx, 0, (s.size-1)/tiles.Width+1, 2*runtime.GOMAXPROCS(0), s.bundle) {
+	for n, bundle := range parallel.Ordered(ctx, 0, (s.size-1)/tiles.Width+1, 2*runtime.GOMAXPROCS(0), s.bundle) {
 		if bundle.Err != nil {
 			return bundle.Err
 		}

@@ -16,10 +16,10 @@ import (
 	"github.com/transparency-dev/tessera"
 	"github.com/transparency-dev/tessera/storage/posix"
 
-	"github.com/conmotion/conmotion/client"
 	"github.com/conmotion/conmotion/cmd/internal/daemon"
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/storage"
 )
 

@@ -12,10 +12,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/conmotion/conmotion/client"
 	"github.com/conmotion/conmotion/cmd/internal/daemon"
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/client"
 )
 
 // TestBulkHeadIndex: a rule that reads where the head is in the log is judged

@@ -17,12 +17,12 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/conmotion/conmotion/audit"
 	"github.com/conmotion/conmotion/cmd/internal/daemon"
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/policy"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
+	"github.com/conmotion/conmotion/witness/audit"
 )
 
 func issuer(t testing.TB, key crypto.Signer) string {

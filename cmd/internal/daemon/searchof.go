@@ -15,11 +15,11 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/conmotion/conmotion/client"
 	"github.com/conmotion/conmotion/cmd/internal/foreign"
 	"github.com/conmotion/conmotion/internal/durable"
 	"github.com/conmotion/conmotion/personality"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/storage"
 	"github.com/conmotion/conmotion/storage/search"
 	"github.com/conmotion/conmotion/tiles"

@@ -14,8 +14,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/conmotion/conmotion/client"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/storage/artifact"
 	"github.com/conmotion/conmotion/storage/search"
 	"github.com/conmotion/conmotion/tiles"

@@ -15,9 +15,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/conmotion/conmotion/scitt"
 	"github.com/transparency-dev/merkle/rfc6962"
 	"github.com/transparency-dev/merkle/testonly"
+
+	"github.com/conmotion/conmotion/scitt"
 )
 
 // verify runs the verifier in dir and gives its exit code and what it printed.

@@ -13,7 +13,7 @@ import (
 	"time"
 
 	"github.com/conmotion/conmotion/internal/durable"
-	"github.com/conmotion/conmotion/party"
+	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 )
 

@@ -9,7 +9,7 @@ import (
 	"slices"
 
 	"github.com/conmotion/conmotion/monitor"
-	"github.com/conmotion/conmotion/party"
+	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 )

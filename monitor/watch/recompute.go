@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/conmotion/conmotion/monitor"
-	"github.com/conmotion/conmotion/party"
+	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 )
 

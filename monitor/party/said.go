@@ -4,9 +4,9 @@ import (
 	"context"
 	"crypto"
 	"crypto/sha256"
-	"runtime"
 	"sync"
 
+	"github.com/conmotion/conmotion/internal/parallel"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
@@ -144,7 +144,7 @@ func (s *said) read(ctx context.Context, view *tiles.View, progress func(done, s
 		}
 		return found, nil
 	}
-	for n, r := range tiles.Ahead(ctx, from/tiles.Width, (to-1)/tiles.Width+1, runtime.GOMAXPROCS(0), bundle) {
+	for n, r := range parallel.Ordered(ctx, from/tiles.Width, (to-1)/tiles.Width+1, parallel.CPUs(), bundle) {
 		if r.Err != nil {
 			return r.Err
 		}

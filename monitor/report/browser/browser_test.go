@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/conmotion/conmotion/report"
+	"github.com/conmotion/conmotion/monitor/report"
 )
 
 // look is what check.mjs says of a page on a screen.

@@ -16,10 +16,10 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/conmotion/conmotion/audit"
-	"github.com/conmotion/conmotion/party"
+	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
+	"github.com/conmotion/conmotion/witness/audit"
 )
 
 // follower follows one log. All but log belongs to its one goroutine.

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/conmotion/conmotion/internal/parallel"
 	"github.com/conmotion/conmotion/policy"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
@@ -90,7 +91,7 @@ func (r *replay) reload(ctx context.Context, size uint64) error {
 	read := func(ctx context.Context, n uint64) ([]byte, error) {
 		return tiles.ReadTile(ctx, r.src, 0, n, int(min(tiles.Width, size-n*tiles.Width)))
 	}
-	for n, tile := range tiles.Ahead(ctx, 0, (size+tiles.Width-1)/tiles.Width, workers(), read) {
+	for n, tile := range parallel.Ordered(ctx, 0, (size+tiles.Width-1)/tiles.Width, workers(), read) {
 		if tile.Err != nil {
 			return tile.Err
 		}
@@ -148,7 +149,7 @@ func (r *replay) run(ctx context.Context, cp *scitt.Checkpoint, view *tiles.View
 	g.Go(func() error {
 		defer close(queue)
 		in := &reader{src: r.src, view: view, from: r.a.state.Next, size: cp.Size}
-		for _, b := range tiles.Ahead(gctx, in.from/tiles.Width, (cp.Size+tiles.Width-1)/tiles.Width, workers(), in.read) {
+		for _, b := range parallel.Ordered(gctx, in.from/tiles.Width, (cp.Size+tiles.Width-1)/tiles.Width, workers(), in.read) {
 			if b.Err != nil {
 				return b.Err
 			}

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/conmotion/conmotion/internal/durable"
+	"github.com/conmotion/conmotion/internal/parallel"
 	"github.com/conmotion/conmotion/tiles"
 )
 
@@ -76,7 +77,7 @@ func (e *export) fetch(ctx context.Context, again bool) (kept int, err error) {
 		return result{fileOf(name, data), true}, writePublic(e.path(name), data)
 	}
 	total := uint64(len(wanted))
-	for n, r := range tiles.Ahead(ctx, 0, total, fetchers, one) {
+	for n, r := range parallel.Ordered(ctx, 0, total, fetchers, one) {
 		if r.Err != nil {
 			return kept, r.Err
 		}

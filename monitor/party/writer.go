@@ -10,9 +10,9 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/conmotion/conmotion/client"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/tiles"
 )
 

@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"runtime"
 	"strconv"
 	"strings"
 
-	"github.com/conmotion/conmotion/client"
+	"github.com/conmotion/conmotion/internal/parallel"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/tiles"
 )
 
@@ -174,7 +174,7 @@ func (l *Log) newest(ctx context.Context, progress func(done, size uint64), is f
 		}
 		return found, nil
 	}
-	for n, r := range tiles.Ahead(ctx, 0, count, runtime.GOMAXPROCS(0), last) {
+	for n, r := range parallel.Ordered(ctx, 0, count, parallel.CPUs(), last) {
 		if r.Err != nil || r.Value != nil {
 			return r.Value, r.Err
 		}

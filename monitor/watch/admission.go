@@ -13,11 +13,11 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/conmotion/conmotion/audit"
 	"github.com/conmotion/conmotion/monitor"
-	"github.com/conmotion/conmotion/party"
+	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/policy"
 	"github.com/conmotion/conmotion/policy/ocsf"
+	"github.com/conmotion/conmotion/witness/audit"
 )
 
 const (

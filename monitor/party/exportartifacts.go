@@ -12,7 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 
-	"github.com/conmotion/conmotion/tiles"
+	"github.com/conmotion/conmotion/internal/parallel"
 )
 
 // ErrArtifact is wrapped when a storage gives other bytes than were asked for.
@@ -52,7 +52,7 @@ func (e *export) artifacts(ctx context.Context, digests []Digest) error {
 		return r, err
 	}
 	total := uint64(len(digests))
-	for n, r := range tiles.Ahead(ctx, 0, total, fetchers, one) {
+	for n, r := range parallel.Ordered(ctx, 0, total, fetchers, one) {
 		d := digests[n]
 		switch {
 		case r.Err != nil:

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/conmotion/conmotion/cmd/internal/version"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 )
@@ -76,6 +77,7 @@ func (a *app) root() *cobra.Command {
 			cmd.AddCommand(c)
 		}
 	}
+	version.Add(cmd)
 	return cmd
 }
 

@@ -17,6 +17,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/conmotion/conmotion/cmd/internal/daemon"
+	"github.com/conmotion/conmotion/cmd/internal/version"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage"
 )
@@ -86,6 +87,8 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	}
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
+	cmd.CompletionOptions.HiddenDefaultCmd = true
+	version.Add(cmd)
 	f := cmd.Flags()
 	f.StringVar(&c.listen, "listen", "127.0.0.1:8080", "address of the public service")
 	f.StringVar(&c.adminListen, "admin-listen", "", "address of metrics, health, readiness and pprof; not to be shown in public (default: off)")
@@ -193,7 +196,7 @@ func readConfigFile(flags *pflag.FlagSet, path string) error {
 	for _, name := range names {
 		node := doc[name]
 		flag := flags.Lookup(name)
-		if flag == nil || name == "config" || name == "help" {
+		if flag == nil || name == "config" || name == "help" || name == "version" {
 			return fmt.Errorf("--config %s: line %d: there is no flag --%s", path, node.Line, name)
 		}
 		if node.Kind != yaml.ScalarNode {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/conmotion/conmotion/policy"
 	"github.com/conmotion/conmotion/policy/ocsf"
+	"github.com/conmotion/conmotion/witness/audit"
 )
 
 func (a *app) policy() *cobra.Command {
@@ -118,7 +119,7 @@ func isDir(path string) bool {
 type namedPolicy struct {
 	*policy.Policy
 	name    string
-	history *history // when it is a log's
+	history *audit.History // when it is a log's
 }
 
 // loadPolicy reads the policy that an argument names.
@@ -132,11 +133,15 @@ func (a *app) loadPolicy(ctx context.Context, arg string, vkeys []string, schema
 	if err != nil {
 		return nil, err
 	}
-	h, err := a.replayPolicies(ctx, log, ref.at, schema, nil)
+	view, err := log.Latest(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return h.named(a)
+	h, err := a.policiesOf(ctx, view, log.vkeys, ref.at, schema, nil)
+	if err != nil {
+		return nil, err
+	}
+	return a.named(h)
 }
 
 // readPolicy reads a policy document in a file.

@@ -15,6 +15,7 @@ import (
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/policy"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/witness/audit"
 )
 
 // own signs a statement of the kind that a service and its administrators make.
@@ -233,8 +234,8 @@ func TestPolicyText(t *testing.T) {
 		{logPolicy{From: 2}.judges(), "entry 2 and what follows"},
 		{logPolicy{From: 2, To: to(2)}.judges(), "entry 2"},
 		{logPolicy{From: 2, To: to(9)}.judges(), "entries 2 to 9"},
-		{logPolicy{Signer: "a", SignedAs: signedByService}.signer(), "a (the service)"},
-		{logPolicy{Signer: "a", SignedAs: signedByAdmin}.signer(), "a (an administrator of the policy before)"},
+		{logPolicy{Signer: "a", SignedAs: audit.SignedByService}.signer(), "a (the service)"},
+		{logPolicy{Signer: "a", SignedAs: audit.SignedByAdministrator}.signer(), "a (an administrator of the policy before)"},
 		{count(0, "warning"), "0 warnings"},
 		{count(1, "warning"), "1 warning"},
 		{policyProblem{Line: 3, Column: 5, Path: "rules[0].expr"}.at("p.json"), "p.json:3:5: rules[0].expr"},

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/conmotion/conmotion/policy"
+	"github.com/conmotion/conmotion/witness/audit"
 )
 
 // policyShowFlags are the flags of policy show.
@@ -69,11 +70,15 @@ func (a *app) runPolicyShow(ctx context.Context, f policyShowFlags) error {
 	if f.byIndex {
 		at = &f.at
 	}
-	h, err := a.replayPolicies(ctx, log, at, schema, nil)
+	view, err := log.Latest(ctx)
 	if err != nil {
 		return err
 	}
-	_, err = h.named(a)
+	h, err := a.policiesOf(ctx, view, log.vkeys, at, schema, nil)
+	if err != nil {
+		return err
+	}
+	_, err = a.named(h)
 	switch {
 	case f.list:
 		err = a.printPolicies(h)
@@ -81,53 +86,58 @@ func (a *app) runPolicyShow(ctx context.Context, f policyShowFlags) error {
 	case f.edit != "":
 		err = a.editPolicy(h, f.edit)
 	default:
-		err = a.printPolicy(h)
+		err = a.printPolicy(h, h.Size == view.Checkpoint.Size)
 	}
-	return errors.Join(err, h.verdict())
+	return errors.Join(err, verdict(h))
 }
 
-func (a *app) printPolicies(h *history) error {
+func (a *app) printPolicies(h *audit.History) error {
+	policies := []logPolicy{}
+	for i := range h.Policies {
+		policies = append(policies, newLogPolicy(&h.Policies[i]))
+	}
 	if a.json {
 		return a.printJSON(struct {
 			Log       string      `json:"log"`
 			Size      uint64      `json:"size"`
 			Policies  []logPolicy `json:"policies"`
 			Misplaced []misplaced `json:"misplaced"`
-		}{h.origin, h.size, append([]logPolicy{}, h.policies...), append([]misplaced{}, h.misplaced...)})
+		}{h.Origin, h.Size, policies, misplacedIn(h)})
 	}
 	rows := [][]string{{"INDEX", "JUDGES", "ENTRY ID", "SIGNED", "BY"}}
-	for _, p := range h.policies {
+	for _, p := range policies {
 		rows = append(rows, []string{fmt.Sprint(p.Index), p.judges(), p.EntryID, p.Signed, p.signer()})
 	}
 	return a.printRows(rows)
 }
 
-func (a *app) printPolicy(h *history) error {
-	p := h.policies[len(h.policies)-1]
+// printPolicy prints the last policy; whole says that the whole log was read.
+func (a *app) printPolicy(h *audit.History, whole bool) error {
+	p, document := newLogPolicy(h.Last()), h.Last().Statement.Payload
 	if a.json {
 		return a.printJSON(struct {
 			Log string `json:"log"`
 			logPolicy
 			Document  json.RawMessage `json:"document"`
 			Misplaced []misplaced     `json:"misplaced"`
-		}{h.origin, p, h.statement.Payload, append([]misplaced{}, h.misplaced...)})
+		}{h.Origin, p, document, misplacedIn(h)})
 	}
 	judges := p.judges()
-	if !h.whole {
+	if !whole {
 		// Whether another one follows was not looked at.
-		judges = fmt.Sprintf("entry %d, and all since entry %d", h.size, p.From)
+		judges = fmt.Sprintf("entry %d, and all since entry %d", h.Size, p.From)
 	}
 	previous := p.Previous
 	if previous == "" {
 		previous = "none"
 	}
 	if err := a.printRows([][]string{
-		{"policy", p.EntryID}, {"log", h.origin}, {"index", fmt.Sprint(p.Index)}, {"judges", judges},
+		{"policy", p.EntryID}, {"log", h.Origin}, {"index", fmt.Sprint(p.Index)}, {"judges", judges},
 		{"signer", p.signer()}, {"signed", p.Signed}, {"previous", previous}, {"hash", p.Hash},
 	}); err != nil {
 		return err
 	}
-	document, err := indented(h.statement.Payload)
+	document, err := indented(document)
 	if err != nil {
 		return err
 	}
@@ -136,8 +146,8 @@ func (a *app) printPolicy(h *history) error {
 }
 
 // editPolicy writes the document as one that replaces itself.
-func (a *app) editPolicy(h *history, path string) error {
-	document, err := policy.WithPrevious(h.statement.Payload, h.statement.ID())
+func (a *app) editPolicy(h *audit.History, path string) error {
+	document, err := policy.WithPrevious(h.Last().Statement.Payload, h.InForce().Entry)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/conmotion/conmotion/policy"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/tiles"
 )
 
 // policyTestFlags are the flags of policy test.
@@ -158,22 +159,26 @@ func (a *app) newTrial(ctx context.Context, f policyTestFlags, statements [][]by
 		if err != nil {
 			return nil, err
 		}
-		h, err := a.replayPolicies(ctx, log, nil, schema, t.registered)
+		view, err := log.Latest(ctx)
+		if err != nil {
+			return nil, err
+		}
+		h, err := a.policiesOf(ctx, view, log.vkeys, nil, schema, t.registered)
 		if err != nil {
 			return nil, err
 		}
 		t.facts.log = true
 		if p == nil {
-			if p, err = h.named(a); err != nil {
+			if p, err = a.named(h); err != nil {
 				return nil, err
 			}
 		}
 	}
 	t.policy = p.Policy
 	if p.history != nil {
-		at := p.history.inForce()
+		at := p.history.InForce()
 		t.inForce = &at
-		a.notice("policy: entry %d of %s, %s", p.history.policies[len(p.history.policies)-1].Index, p.history.origin, at.Entry)
+		a.notice("policy: entry %d of %s, %s", p.history.Last().Index, p.history.Origin, at.Entry)
 	}
 	return t, nil
 }
@@ -182,7 +187,8 @@ func (a *app) newTrial(ctx context.Context, f policyTestFlags, statements [][]by
 var chainLabel = []byte("chain")
 
 // registered takes an entry of the log into account.
-func (t *trial) registered(index uint64, entry []byte) error {
+func (t *trial) registered(e tiles.Entry) error {
+	index, entry := e.Index, e.Data
 	t.next = index + 1
 	if id := scitt.NewEntryID(entry); t.given(id) {
 		t.places[id] = &index

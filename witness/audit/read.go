@@ -29,6 +29,8 @@ type item struct {
 	leaf  []byte           // what the tree holds
 	st    *scitt.Statement // nil when it is none
 	found []finding
+	// refusal is where a policy found it.
+	refusal *policy.Refusal
 
 	issuer     string         // hash
 	registered *Registered    // what came into force with it
@@ -54,7 +56,14 @@ func (it *item) refused(err error) bool {
 	for _, f := range r.Failed {
 		it.found = append(it.found, finding{f.Check, f.Message})
 	}
+	it.refusal = r
 	return true
+}
+
+// duplicate notes that the log has the entry already. It was judged at its
+// first place, and changes nothing.
+func (it *item) duplicate(first uint64) {
+	it.found = []finding{{CheckDuplicate, fmt.Sprintf("the same entry is at index %d", first)}}
 }
 
 // reader reads the bundles of one pass, many at once.

@@ -27,10 +27,7 @@ type replay struct {
 	problems []Violation // of the tree, not yet told
 	seen     seen
 
-	keys      scitt.KeySet
-	keysCount uint64 // statements of keys so far
-	policy    *policy.Policy
-	inForce   scitt.EntryID
+	register register
 	// expected are the last entries of all chains, admitted or not: what the
 	// service takes for their heads.
 	expected heads
@@ -40,6 +37,7 @@ type replay struct {
 func newReplay(ctx context.Context, a *Auditor, view *tiles.View) (*replay, error) {
 	r := &replay{a: a, src: a.log.Source, seen: seen{mix: rand.Uint64() | 1}, expected: maps.Clone(a.heads)}
 	maps.Copy(r.expected, a.refused)
+	r.register = register{origin: a.state.Origin, vkeys: a.o.VKeys, options: a.o.Policy, schema: a.o.Schema}
 	r.tree = tiles.NewRebuild(r.src, 1, r.treeProblem)
 	if a.state.Next == 0 {
 		return r, nil
@@ -48,13 +46,13 @@ func newReplay(ctx context.Context, a *Auditor, view *tiles.View) (*replay, erro
 	if err := r.reload(ctx, a.state.Next); err != nil {
 		return nil, err
 	}
-	r.keysCount = uint64(len(a.state.Keys))
-	if r.keysCount > 0 {
+	r.register.keysCount = uint64(len(a.state.Keys))
+	if len(a.state.Keys) > 0 {
 		st, err := r.reread(ctx, view, a.state.Keys)
 		if err != nil {
 			return nil, err
 		}
-		if r.keys, err = scitt.ParseKeySet(st.Payload); err != nil {
+		if r.register.keys, err = scitt.ParseKeySet(st.Payload); err != nil {
 			return nil, err
 		}
 	}
@@ -63,8 +61,8 @@ func newReplay(ctx context.Context, a *Auditor, view *tiles.View) (*replay, erro
 		if err != nil {
 			return nil, err
 		}
-		r.inForce = st.ID()
-		if r.policy, err = policy.FromStatement(st, a.o.Policy...); err != nil {
+		r.register.entry = st.ID()
+		if r.register.policy, err = policy.FromStatement(st, a.o.Policy...); err != nil {
 			return nil, err
 		}
 	}
@@ -206,14 +204,16 @@ func (r *replay) enter(ctx context.Context, b *bundle) error {
 			return err
 		}
 		if duplicate {
-			// It was judged at its first place, and changes nothing.
-			it.found = []finding{{CheckDuplicate, fmt.Sprintf("the same entry is at index %d", first)}}
+			it.duplicate(first)
 		}
 		if len(it.found) > 0 {
 			continue
 		}
-		if err := r.register(it); err != nil {
-			return fmt.Errorf("entry %d: %w", it.index, err)
+		if err := r.register.add(it); err != nil {
+			return err
+		}
+		if it.index < r.a.state.Since {
+			it.under = nil
 		}
 		if len(it.found) == 0 {
 			it.head = r.expected.of(it.st)

@@ -1,0 +1,189 @@
+package audit
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/conmotion/conmotion/policy"
+	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/tiles"
+)
+
+// ErrKeys reports that entry 0 of a log does not announce the keys of its
+// service, or none that are trusted.
+var ErrKeys = errors.New("entry 0 does not announce the keys of the log's service, so it cannot be known which policies it signed")
+
+// PolicyOptions are the options of [Policies]. The zero value reads all entries.
+type PolicyOptions struct {
+	// VKeys are the trusted verifier keys of the log. When a receipt key is
+	// among them, entry 0 must announce one of those.
+	VKeys []string
+	// Policy and Schema are as in [Options].
+	Policy []policy.Option
+	Schema string
+	// Size is how many entries are read, from the first; nil for all.
+	Size *uint64
+	// Entry is called with each entry before it is taken into account. Its
+	// error ends the replay.
+	Entry func(tiles.Entry) error
+}
+
+// History is what a log says about its service's keys and its Registration
+// Policies, up to an entry.
+type History struct {
+	Origin   string
+	Size     uint64 // entries that were read
+	Keys     []KeysInForce
+	Policies []PolicyInForce
+	// Refused are statements of keys or policy that are in the log although what
+	// was in force did not allow them. They did not come into force.
+	Refused []Refused
+}
+
+// KeysInForce are the service's keys from the entry after Index on.
+type KeysInForce struct {
+	Registered
+	Keys scitt.KeySet
+}
+
+// PolicyInForce is a Registration Policy that came into force.
+type PolicyInForce struct {
+	Registered
+	// From and To are the first and the last entry that it judges. The last is
+	// the policy that replaces it; nil when no entry that was read does.
+	From      uint64
+	To        *uint64
+	SignedBy  Signer
+	Policy    *policy.Policy
+	Statement *scitt.Statement
+}
+
+// Signer is who signed a policy.
+type Signer string
+
+// The signers of policies.
+const (
+	SignedByService       Signer = "service"
+	SignedByAdministrator Signer = "administrator"   // of the policy before
+	SignedByAnybody       Signer = "first statement" // see BootstrapStatement
+)
+
+// Refused is a statement of keys or policy that should not be in the log.
+type Refused struct {
+	Index   uint64
+	EntryID string
+	Reason  error // a *policy.Refusal where a policy in force refused it
+}
+
+// Last returns the policy in force after the last entry that was read; nil
+// when the log has none so far.
+func (h *History) Last() *PolicyInForce {
+	if len(h.Policies) == 0 {
+		return nil
+	}
+	return &h.Policies[len(h.Policies)-1]
+}
+
+// InForce returns what the next policy of the log has to fit, for
+// [policy.Policy.AdmitPolicy]. There must be a policy in force.
+func (h *History) InForce() policy.InForce {
+	return policy.InForce{Entry: h.Last().Statement.ID(), Subject: scitt.PolicySubject(h.Origin), ServiceKeys: h.Keys[len(h.Keys)-1].Keys}
+}
+
+// ownTypes is in every statement of policy or keys. CBOR of indefinite length
+// is not accepted, so a text is never in pieces.
+var ownTypes = []byte("application/vnd.conmotion.")
+
+// Policies replays the keys and policies of a log from its first entry, by the
+// same rules as an audit. Each entry is verified against the view's checkpoint;
+// statements of other kinds are not judged: that is an audit.
+//
+// Errors wrap [ErrKeys], scitt.ErrMalformed (an entry is not a Signed
+// Statement) and the errors of [tiles.View.Entries], or are a *[SchemaError].
+func Policies(ctx context.Context, view *tiles.View, o PolicyOptions) (*History, error) {
+	h := &History{Origin: view.Checkpoint.Origin, Size: view.Checkpoint.Size}
+	if o.Size != nil {
+		if *o.Size > h.Size {
+			return nil, fmt.Errorf("cannot read %d entries of a log with %d", *o.Size, h.Size)
+		}
+		h.Size = *o.Size
+	}
+	r := &register{origin: h.Origin, vkeys: o.VKeys, options: o.Policy, schema: o.Schema}
+	leaves := map[string]uint64{} // of statements of keys and policy, for duplicates
+	for e, err := range view.Entries(ctx, 0, h.Size) {
+		if err != nil {
+			return nil, err
+		}
+		if o.Entry != nil {
+			if err := o.Entry(e); err != nil {
+				return nil, err
+			}
+		}
+		if e.Index > 0 && !bytes.Contains(e.Data, ownTypes) {
+			continue
+		}
+		if err := h.add(r, leaves, e); err != nil {
+			return nil, err
+		}
+	}
+	return h, nil
+}
+
+func (h *History) add(r *register, leaves map[string]uint64, e tiles.Entry) error {
+	st, err := scitt.ParseStatement(e.Data)
+	if err != nil {
+		return fmt.Errorf("entry %d is not a Signed Statement: %w", e.Index, err)
+	}
+	if e.Index > 0 && st.Type != scitt.TypeKeys && st.Type != scitt.TypePolicy {
+		return nil
+	}
+	it := &item{index: e.Index, leaf: scitt.LeafHash(e.Data)}
+	if it.parse(e.Data); len(it.found) == 0 {
+		if first, ok := leaves[string(it.leaf)]; ok {
+			it.duplicate(first)
+		} else if err := r.add(it); err != nil {
+			return err
+		}
+		leaves[string(it.leaf)] = e.Index
+	}
+	switch {
+	case len(it.found) > 0 && it.index == 0:
+		return fmt.Errorf("%w: %w", ErrKeys, it.reason())
+	case len(it.found) > 0:
+		h.Refused = append(h.Refused, Refused{it.index, it.id.String(), it.reason()})
+	case st.Type == scitt.TypeKeys:
+		h.Keys = append(h.Keys, KeysInForce{*it.registered, r.keys})
+	default:
+		if last := h.Last(); last != nil {
+			last.To = &it.index
+		}
+		h.Policies = append(h.Policies, PolicyInForce{*it.registered, it.index + 1, nil, r.signer(it), r.policy, st})
+	}
+	return nil
+}
+
+// signer returns who signed a policy that came into force.
+func (r *register) signer(it *item) Signer {
+	switch {
+	case it.registered.Bootstrap == BootstrapStatement:
+		return SignedByAnybody
+	case r.signed(it.st):
+		return SignedByService
+	}
+	return SignedByAdministrator
+}
+
+// reason is what was found, as one error.
+func (it *item) reason() error {
+	if it.refusal != nil {
+		return it.refusal
+	}
+	var messages []string
+	for _, f := range it.found {
+		messages = append(messages, f.message)
+	}
+	return errors.New(strings.Join(messages, "; "))
+}

@@ -14,10 +14,11 @@ const module = "github.com/conmotion/conmotion/"
 // ours says which of our packages a package may import. Tests may import more.
 // Whoever is not here is a program and may import everything.
 var ours = map[string][]string{
-	"scitt":             {},
+	"scitt":             {"scitt/did", "scitt/internal/pubkey"},
+	"scitt/did":         {"scitt/internal/pubkey"},
 	"scitt/client":      {"scitt"},
 	"tiles":             {"scitt", "internal/parallel"},
-	"policy":            {"scitt", "policy/ocsf"},
+	"policy":            {"scitt", "scitt/did", "policy/ocsf"},
 	"policy/ocsf":       {},
 	"storage":           {"scitt", "tiles", "internal/durable"},
 	"storage/index":     {"scitt", "tiles", "internal/parallel"},
@@ -26,7 +27,7 @@ var ours = map[string][]string{
 	"personality":       {"scitt", "tiles"},
 	"monitor":           {"scitt", "tiles", "policy/ocsf", "internal/parallel"},
 	"monitor/importer":  {"policy/ocsf"},
-	"monitor/party":     {"scitt", "scitt/client", "tiles", "monitor", "internal/durable", "internal/parallel"},
+	"monitor/party":     {"scitt", "scitt/did", "scitt/client", "tiles", "monitor", "internal/durable", "internal/parallel"},
 	"monitor/watch":     {"scitt", "tiles", "policy", "policy/ocsf", "monitor", "monitor/party", "witness/audit", "internal/durable"},
 	"monitor/report":    {"scitt", "tiles", "monitor"},
 	"witness/audit":     {"scitt", "tiles", "policy", "internal/durable", "internal/parallel"},
@@ -43,7 +44,7 @@ var heavy = []string{
 
 // light are what a Relying Party imports, or runs. The tool has commands that
 // need what is heavy; built with -tags light it is without them.
-var light = []string{"scitt", "tiles", "policy", "policy/ocsf", "scitt/client", "witness/audit", "monitor", "monitor/party", "monitor/watch", "monitor/report", "cmd/conmotion"}
+var light = []string{"scitt", "scitt/did", "tiles", "policy", "policy/ocsf", "scitt/client", "witness/audit", "monitor", "monitor/party", "monitor/watch", "monitor/report", "cmd/conmotion"}
 
 type goPackage struct {
 	ImportPath    string

@@ -18,6 +18,7 @@ import (
 
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/did"
 	"github.com/conmotion/conmotion/tiles"
 )
 
@@ -95,7 +96,7 @@ func newParty(t testing.TB, name, typ string) *party {
 	return &party{t: t, key: testKey(name), typ: typ, heads: map[Kind]*Head{}, blobs: blobs{}}
 }
 
-func (p *party) issuer() string { return must(scitt.DIDJWK(p.key.Public()))(p.t) }
+func (p *party) issuer() string { return must(did.NewJWK(p.key.Public()))(p.t) }
 
 func (p *party) add(statement []byte) *scitt.Statement {
 	p.t.Helper()

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/conmotion/conmotion/internal/testpki"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -18,10 +19,7 @@ func TestDefault(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) { admitted(t, p.Admit(k, NoFacts{})) })
 	}
-	did, err := DIDKey(key.Public())
-	if err != nil {
-		t.Fatal(err)
-	}
+	did := testpki.DIDKey(t, key.Public())
 	for name, c := range map[string]struct {
 		issuer string
 		key    string // signs
@@ -134,10 +132,7 @@ func TestIssuers(t *testing.T) {
 			{"issuer": "https://*", "keys": ["a"]},
 			{"issuer": "`+didJWK(t, a)+`"},
 			{"issuer": "did:key:*", "subjects": ["public"]}]}`)
-	bKey, err := DIDKey(b.Public())
-	if err != nil {
-		t.Fatal(err)
-	}
+	bKey := testpki.DIDKey(t, b.Public())
 	for name, c := range map[string]struct {
 		key    *scitt.Statement
 		checks []string

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/did"
 )
 
 // trustKey is a key of trust_anchors.keys.
@@ -46,8 +47,8 @@ func (p *Policy) readAnchors(d *decoder, n *node, path string) {
 	}
 	d.object(n, path, fields{
 		"self_certifying": d.texts(&p.methods, func(s string) error {
-			if !slices.Contains([]string{MethodJWK, MethodKey, MethodX509}, s) {
-				return fmt.Errorf("%s is none of %s, %s, %s", quote(s), MethodJWK, MethodKey, MethodX509)
+			if !slices.Contains([]string{did.MethodJWK, did.MethodKey, did.MethodX509}, s) {
+				return fmt.Errorf("%s is none of %s, %s, %s", quote(s), did.MethodJWK, did.MethodKey, did.MethodX509)
 			}
 			return nil
 		}),
@@ -91,7 +92,7 @@ func (d *decoder) jwk(n *node) (scitt.Key, error) {
 	if n.kind != kindObject {
 		return scitt.Key{}, fmt.Errorf("expected an object, found %s", n.kind)
 	}
-	public, err := scitt.ParseJWK([]byte(d.src[n.pos:n.end]))
+	public, err := did.ParseJWK([]byte(d.src[n.pos:n.end]))
 	if err != nil {
 		return scitt.Key{}, err
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/conmotion/conmotion/internal/testpki"
 	"github.com/conmotion/conmotion/policy/ocsf"
 	"github.com/conmotion/conmotion/scitt"
 )
@@ -181,8 +182,8 @@ func TestSchema(t *testing.T) {
 func TestLint(t *testing.T) {
 	a := `{"id": "a", "jwk": ` + jwk(t, p256(t, "a")) + `}`
 	admin := `"administrators": [{"issuer": "` + didJWK(t, p256(t, "admin")) + `"}]`
-	corp := newPKI(t, "corp")
-	root := `"x509_roots": [{"id": "root", "pem": ` + pemOf(corp.root) + `}]`
+	corp := testpki.New(t, "corp")
+	root := `"x509_roots": [{"id": "root", "pem": ` + pemOf(corp.Root) + `}]`
 	for name, c := range map[string]struct {
 		members string
 		want    []string

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/did"
 )
 
 // Mode says how strictly chains and artifacts are treated.
@@ -44,9 +45,9 @@ const (
 type grant struct {
 	issuer       string // a pattern, for issuers
 	keys         []*trustKey
-	pins         []*DIDX509 // "certificates"
-	subjects     []string   // patterns; empty: any
-	contentTypes []string   // patterns in lower case; empty: any
+	pins         []*did.X509 // "certificates"
+	subjects     []string    // patterns; empty: any
+	contentTypes []string    // patterns in lower case; empty: any
 
 	pos    int32
 	keyIDs []string
@@ -120,8 +121,8 @@ func (p *Policy) readGrants(d *decoder, n *node, path string, issuers bool) []*g
 			"issuer": d.text(&g.issuer),
 			"keys":   d.texts(&g.keyIDs, func(string) error { return nil }),
 			"certificates": d.texts(new([]string), func(s string) error {
-				did, err := ParseDIDX509(s)
-				g.pins = append(g.pins, did)
+				pin, err := did.ParseX509(s)
+				g.pins = append(g.pins, pin)
 				return err
 			}),
 		}
@@ -165,18 +166,18 @@ func (p *Policy) link(d *decoder, grants []*grant) {
 			}
 			g.keys = append(g.keys, p.keys[i])
 		}
-		if methodOf(g.issuer) != "" && (g.keyIDs != nil || g.pins != nil) {
-			d.errorf(g.pos, g.path, "a %s issuer is known by its DID alone: leave out keys and certificates", methodOf(g.issuer))
+		if did.Method(g.issuer) != "" && (g.keyIDs != nil || g.pins != nil) {
+			d.errorf(g.pos, g.path, "a %s issuer is known by its DID alone: leave out keys and certificates", did.Method(g.issuer))
 		}
 		if isPattern(g.issuer) {
 			continue
 		}
 		var err error
-		switch methodOf(g.issuer) {
-		case MethodJWK, MethodKey:
+		switch did.Method(g.issuer) {
+		case did.MethodJWK, did.MethodKey:
 			_, err = selfCertified(g.issuer)
-		case MethodX509:
-			_, err = ParseDIDX509(g.issuer)
+		case did.MethodX509:
+			_, err = did.ParseX509(g.issuer)
 		}
 		if err != nil {
 			d.errorf(g.pos, g.path+".issuer", "%v", err)
@@ -190,7 +191,7 @@ func (p *Policy) readOCSF(d *decoder, n *node, path string) {
 	d.object(n, path, fields{
 		"mode": choice(d, &o.mode, OCSFOff, OCSFWarn, OCSFEnforce),
 		"versions": d.texts(&o.versions, func(s string) error {
-			if strings.Count(s, ".") != 2 || !isOID(s) {
+			if !isVersion(s) {
 				return fmt.Errorf("%s is no OCSF version such as 1.5.0", quote(s))
 			}
 			return nil
@@ -223,6 +224,14 @@ func (p *Policy) readOCSF(d *decoder, n *node, path string) {
 	if o.schema == "" && p.schemaDigest != "" && o.mode != OCSFOff {
 		d.errorf(n.pos, path+".schema", "missing: %s is loaded, and without its SHA-256 in the policy nobody can replay the checks", schemaName(p.schemaDigest))
 	}
+}
+
+// isVersion reports whether s is three numbers such as 1.5.0.
+func isVersion(s string) bool {
+	parts := strings.Split(s, ".")
+	return len(parts) == 3 && !slices.ContainsFunc(parts, func(p string) bool {
+		return p == "" || strings.Trim(p, "0123456789") != ""
+	})
 }
 
 func schemaName(digest string) string {

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/conmotion/conmotion/internal/testpki"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -37,8 +38,8 @@ func examples(t testing.TB) (docs map[string]example, keys map[string][]byte) {
 		signer[name] = p256(t, "example "+name)
 	}
 	signer["auditor"] = ed("example auditor")
-	corp := newPKI(t, "Example Corporation")
-	signer["corporate-signer"] = corp.leaf.key
+	corp := testpki.New(t, "Example Corporation")
+	signer["corporate-signer"] = corp.Leaf.Key
 	for name, key := range signer {
 		data, err := scitt.MarshalPrivateKey(key)
 		if err != nil {
@@ -46,7 +47,7 @@ func examples(t testing.TB) (docs map[string]example, keys map[string][]byte) {
 		}
 		keys[name+".pem"] = data
 	}
-	for _, c := range []*ca{corp.leaf, corp.inter} {
+	for _, c := range []*testpki.Cert{corp.Leaf, corp.Inter} {
 		keys["corporate-signer-chain.pem"] = append(keys["corporate-signer-chain.pem"], pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})...)
 	}
 
@@ -78,9 +79,9 @@ func examples(t testing.TB) (docs map[string]example, keys map[string][]byte) {
 	}
 	admin := `"administrators": [{"issuer": "` + did("administrator") + `"}]`
 	corporate := func(issuer string) *scitt.Statement {
-		return sign(t, corp.leaf.key, scitt.SignOptions{Issuer: issuer, IssuedAt: at(1_800_000_000), X5Chain: chainDER(corp.leaf, corp.inter)}, "x")
+		return sign(t, corp.Leaf.Key, scitt.SignOptions{Issuer: issuer, IssuedAt: at(1_800_000_000), X5Chain: testpki.Chain(corp.Leaf, corp.Inter)}, "x")
 	}
-	outside := newPKI(t, "Outside")
+	outside := testpki.New(t, "Outside")
 	chain := func(seq uint64, prev []byte) *scitt.Statement {
 		o := as("provider", "inventory/eu-1")
 		o.Chain = &scitt.ChainLink{Name: "inventory", Seq: seq, Prev: prev}
@@ -135,12 +136,12 @@ func examples(t testing.TB) (docs map[string]example, keys map[string][]byte) {
 		},
 		"x509-corporate-roots.json": {
 			doc: `{"version": 1, "description": "Whoever has a code signing certificate of Example Corporation may sign under the names in it.",
-				"trust_anchors": {"x509_roots": [{"id": "corporate-root", "pem": ` + pemOf(corp.root) + `}]}, ` + admin + `,
+				"trust_anchors": {"x509_roots": [{"id": "corporate-root", "pem": ` + pemOf(corp.Root) + `}]}, ` + admin + `,
 				"rules": [{"id": "code-signing", "expr": "'1.3.6.1.5.5.7.3.3' in cert.eku", "message": "the certificate must be one for code signing"},
 				{"id": "organization", "expr": "'Example, Inc.' in cert.subject.O", "message": "the certificate must name Example, Inc."}]}`,
-			admits: map[string]*scitt.Statement{"SAN": corporate("https://corp.example"), "did:x509": corporate(corp.did("::subject:CN:signer"))},
+			admits: map[string]*scitt.Statement{"SAN": corporate("https://corp.example"), "did:x509": corporate(corp.DID("::subject:CN:signer"))},
 			bans: map[string]*scitt.Statement{
-				CheckKey: outside.sign(t, "https://corp.example"),
+				CheckKey: signBy(t, outside, "https://corp.example"),
 			},
 		},
 		"ocsf-enforced.json": {

@@ -2,49 +2,23 @@ package policy
 
 import (
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/elliptic"
-	"crypto/sha256"
-	"crypto/sha512"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
 
+	"github.com/conmotion/conmotion/internal/testpki"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/did"
 )
 
 // p256 and the others derive a key from its name: the same in every run.
-func p256(t testing.TB, name string) crypto.Signer {
-	t.Helper()
-	sum := sha256.Sum256([]byte("test key " + name))
-	key, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), sum[:])
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
-
-func p384(t testing.TB, name string) crypto.Signer {
-	t.Helper()
-	sum := sha512.Sum384([]byte("test key " + name))
-	key, err := ecdsa.ParseRawPrivateKey(elliptic.P384(), sum[:])
-	if err != nil {
-		t.Fatal(err)
-	}
-	return key
-}
-
-func ed(name string) crypto.Signer {
-	sum := sha256.Sum256([]byte("test key " + name))
-	return ed25519.NewKeyFromSeed(sum[:])
-}
+var p256, p384, ed = testpki.P256, testpki.P384, testpki.Ed25519
 
 func jwk(t testing.TB, key crypto.Signer) string {
 	t.Helper()
-	b, err := scitt.MarshalJWK(key.Public())
+	b, err := did.MarshalJWK(key.Public())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,11 +27,11 @@ func jwk(t testing.TB, key crypto.Signer) string {
 
 func didJWK(t testing.TB, key crypto.Signer) string {
 	t.Helper()
-	did, err := scitt.DIDJWK(key.Public())
+	iss, err := did.NewJWK(key.Public())
 	if err != nil {
 		t.Fatal(err)
 	}
-	return did
+	return iss
 }
 
 // sign makes a statement; the subject is "test" unless o has one.

@@ -8,6 +8,7 @@ import (
 	"cel.dev/cel-go/cel"
 
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/did"
 )
 
 // Warning is something in a valid policy that its author probably did not mean.
@@ -58,7 +59,7 @@ func (p *Policy) Lint() []Warning {
 	if p.issuers == nil && len(p.methods) > 0 {
 		warn("issuers", "missing: anybody can make a %v issuer and register statements", p.methods)
 	}
-	if len(p.roots) > 0 && slices.Contains(p.methods, MethodX509) {
+	if len(p.roots) > 0 && slices.Contains(p.methods, did.MethodX509) {
 		warn("trust_anchors.x509_roots", "do not restrict did:x509 issuers, because trust_anchors.self_certifying has did:x509")
 	}
 	if p.ocsf.mode == OCSFEnforce && p.artifact == Off {
@@ -90,14 +91,14 @@ func (p *Policy) reachable(g *grant) bool {
 	if g.pins != nil || slices.ContainsFunc(g.keys, func(k *trustKey) bool { return p.usable(k.public) }) {
 		return true
 	}
-	switch m := methodOf(g.issuer); {
+	switch m := did.Method(g.issuer); {
 	case isPattern(g.issuer):
 		return len(p.roots) > 0 || slices.ContainsFunc(p.methods, func(m string) bool { return overlap(g.issuer, m+":*") })
-	case m == MethodJWK, m == MethodKey:
+	case m == did.MethodJWK, m == did.MethodKey:
 		key, err := selfCertified(g.issuer)
 		return err == nil && p.usable(key.Public)
 	default:
-		return m == MethodX509 || len(p.roots) > 0
+		return m == did.MethodX509 || len(p.roots) > 0
 	}
 }
 

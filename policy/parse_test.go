@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/conmotion/conmotion/internal/testpki"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -18,7 +19,7 @@ func TestParseErrors(t *testing.T) {
 	keyDoc := func(more string) string {
 		return `{"version": 1, "trust_anchors": {"keys": [{"id": "a", "jwk": ` + j + `}]}, ` + more + `}`
 	}
-	corp := newPKI(t, "corp")
+	corp := testpki.New(t, "corp")
 	for name, c := range map[string]struct {
 		doc  string
 		want []string // one for each error
@@ -68,8 +69,8 @@ func TestParseErrors(t *testing.T) {
 		"root no PEM":      {anchors(`"x509_roots": [{"id": "a", "pem": "x"}]`), []string{"expected certificates in PEM"}},
 		"root empty":       {anchors(`"x509_roots": [{"id": "a", "pem": " "}]`), []string{"expected a certificate in PEM"}},
 		"root missing":     {anchors(`"x509_roots": [{"id": "a"}]`), []string{"x509_roots[0].pem: missing"}},
-		"root no CA":       {anchors(`"x509_roots": [{"id": "a", "pem": ` + pemOf(corp.leaf) + `}]`), []string{"not that of a CA"}},
-		"root two":         {anchors(`"x509_roots": [{"id": "a", "pem": ` + strings.TrimSuffix(pemOf(corp.root), `"`) + strings.TrimPrefix(pemOf(corp.inter), `"`) + `}]`), []string{"2 certificates where one"}},
+		"root no CA":       {anchors(`"x509_roots": [{"id": "a", "pem": ` + pemOf(corp.Leaf) + `}]`), []string{"not that of a CA"}},
+		"root two":         {anchors(`"x509_roots": [{"id": "a", "pem": ` + strings.TrimSuffix(pemOf(corp.Root), `"`) + strings.TrimPrefix(pemOf(corp.Inter), `"`) + `}]`), []string{"2 certificates where one"}},
 		"unknown in a key": {anchors(`"keys": [{"id": "a", "jwk": ` + j + `, "kid": "x"}]`), []string{"keys[0].kid: unknown field"}},
 
 		"issuer missing":       {keyDoc(`"issuers": [{"keys": ["a"]}]`), []string{"issuers[0].issuer: missing"}},

@@ -45,7 +45,7 @@ type Policy struct {
 // The caches' generations: at most twice as many entries are kept.
 const (
 	cachedDIDs   = 1024 // of at most maxCachedDID bytes each
-	cachedChains = 128  // of at most maxChain certificates each
+	cachedChains = 128  // of at most did.MaxChain certificates each
 	maxCachedDID = 1024
 )
 

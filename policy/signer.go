@@ -4,6 +4,7 @@ import (
 	"crypto"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,13 +12,14 @@ import (
 	"time"
 
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/did"
 )
 
 // signer is who a policy found to have signed a statement, before the
 // signature is checked.
 type signer struct {
 	key  crypto.PublicKey
-	path *certPath // nil unless certificates vouch for the key
+	path *did.Path // nil unless certificates vouch for the key
 }
 
 // didKey is the key that a did:jwk or did:key carries.
@@ -26,14 +28,10 @@ type didKey struct {
 	err error
 }
 
-// selfCertified gives the key in a did:jwk or did:key, named by its RFC 9679
+// selfCertified returns the key in a did:jwk or did:key, named by its RFC 9679
 // thumbprint.
 func selfCertified(issuer string) (scitt.Key, error) {
-	parse := ParseDIDKey
-	if strings.HasPrefix(issuer, MethodJWK+":") {
-		parse = scitt.ParseDIDJWK
-	}
-	public, err := parse(issuer)
+	public, err := did.Key(issuer)
 	if err != nil {
 		return scitt.Key{}, err
 	}
@@ -74,8 +72,8 @@ var anyone = grant{issuer: "*"}
 // signer resolves the key that must have signed the statement, for an issuer
 // with this grant. The error is for the issuer to read.
 func (p *Policy) signer(s *scitt.Statement, g *grant) (signer, error) {
-	switch m := methodOf(s.Issuer); m {
-	case MethodJWK, MethodKey:
+	switch m := did.Method(s.Issuer); m {
+	case did.MethodJWK, did.MethodKey:
 		if g.issuer != s.Issuer && !slices.Contains(p.methods, m) {
 			return signer{}, fmt.Errorf("the policy does not trust %s issuers (trust_anchors.self_certifying)", m)
 		}
@@ -96,7 +94,7 @@ func (p *Policy) signer(s *scitt.Statement, g *grant) (signer, error) {
 		}
 	}
 	if s.X5Chain == nil && s.X5T == nil {
-		if methodOf(s.Issuer) == MethodX509 {
+		if did.Method(s.Issuer) == did.MethodX509 {
 			return signer{}, errors.New("a did:x509 issuer needs x5chain (33) in the protected header")
 		}
 		return signer{}, fmt.Errorf("%w: the policy has no key with kid %s for this issuer", scitt.ErrUnknownKey, showKid(s.KeyID))
@@ -105,7 +103,7 @@ func (p *Policy) signer(s *scitt.Statement, g *grant) (signer, error) {
 	if err != nil {
 		return signer{}, fmt.Errorf("%w: %w", scitt.ErrUnknownKey, err)
 	}
-	return signer{path.leaf().PublicKey, path}, nil
+	return signer{path.Leaf().PublicKey, path}, nil
 }
 
 func showKid(kid []byte) string {
@@ -120,7 +118,7 @@ func showKid(kid []byte) string {
 // Validity is judged at the statement's iat: the issuer signed it and every
 // later reader finds it in the log. The wall clock would give a replay another
 // answer than the service gave.
-func (p *Policy) certified(s *scitt.Statement, g *grant) (*certPath, error) {
+func (p *Policy) certified(s *scitt.Statement, g *grant) (*did.Path, error) {
 	chain, err := p.chainOf(s)
 	if err != nil {
 		return nil, err
@@ -132,32 +130,32 @@ func (p *Policy) certified(s *scitt.Statement, g *grant) (*certPath, error) {
 	if found.err != nil {
 		return nil, found.err
 	}
-	var anchored []*certPath
+	var anchored []*did.Path
 	for _, path := range found.anchored {
-		if path.validAt(s.IssuedAt) {
+		if path.ValidAt(s.IssuedAt) {
 			anchored = append(anchored, path)
 		}
 	}
-	if own := found.own; !own.validAt(s.IssuedAt) {
-		return nil, fmt.Errorf("x5chain is valid from %s to %s, and iat is %s", showTime(own.from), showTime(own.to), showTime(s.IssuedAt))
+	if own := found.own; !own.ValidAt(s.IssuedAt) {
+		return nil, fmt.Errorf("x5chain is valid from %s to %s, and iat is %s", showTime(own.From), showTime(own.To), showTime(s.IssuedAt))
 	}
-	if methodOf(s.Issuer) == MethodX509 {
-		did, err := ParseDIDX509(s.Issuer)
+	if did.Method(s.Issuer) == did.MethodX509 {
+		self, err := did.ParseX509(s.Issuer)
 		if err != nil {
 			return nil, err
 		}
 		// The DID pins its own CA. It is enough where the policy names the
 		// DID, or trusts the method; else the CA must be below a root.
-		if g.issuer == s.Issuer || slices.Contains(p.methods, MethodX509) {
+		if g.issuer == s.Issuer || slices.Contains(p.methods, did.MethodX509) {
 			anchored = append(anchored, found.own)
 		}
-		return firstMatch(anchored, did)
+		return firstMatch(anchored, self)
 	}
 	if g.pins != nil {
 		anchored = append(anchored, found.own)
 		var last error
 		for _, pin := range g.pins {
-			var path *certPath
+			var path *did.Path
 			if path, last = firstMatch(anchored, pin); last == nil {
 				return path, nil
 			}
@@ -167,18 +165,64 @@ func (p *Policy) certified(s *scitt.Statement, g *grant) (*certPath, error) {
 	if len(anchored) == 0 {
 		return nil, errNotAnchored
 	}
-	if !IssuedTo(anchored[0].leaf(), s.Issuer) {
+	if !did.IssuedTo(anchored[0].Leaf(), s.Issuer) {
 		return nil, fmt.Errorf("the signer's certificate was not issued to this issuer: no Subject Alternative Name says so (a URI equal to iss, the DNS name of an https iss, or an email address)")
 	}
 	return anchored[0], nil
 }
 
+// chainPaths are the certification paths that an x5chain gives under a policy,
+// without regard to time.
+type chainPaths struct {
+	own      *did.Path   // x5chain by itself, its last certificate as the trust anchor
+	anchored []*did.Path // x5chain up to a root of the policy
+	err      error       // why there is no path at all
+}
+
+// paths validates an x5chain. The result depends on nothing but the chain and
+// the policy, not on the time: that is for [did.Path.ValidAt].
+func (p *Policy) paths(chain [][]byte) *chainPaths {
+	h := sha256.New()
+	for _, der := range chain {
+		h.Write(binary.BigEndian.AppendUint32(nil, uint32(len(der))))
+		h.Write(der)
+	}
+	key := [sha256.Size]byte(h.Sum(nil))
+	if c, ok := p.chains.get(key); ok {
+		return c
+	}
+	c := p.buildPaths(chain)
+	p.chains.put(key, c)
+	return c
+}
+
+func (p *Policy) buildPaths(chain [][]byte) *chainPaths {
+	certs, err := did.ParseChain(chain)
+	if err != nil {
+		return &chainPaths{err: err}
+	}
+	own, err := did.ValidatePath(certs)
+	if err != nil {
+		return &chainPaths{err: err}
+	}
+	out := &chainPaths{own: own}
+	last := certs[len(certs)-1]
+	for _, root := range p.roots {
+		if root.Equal(last) {
+			out.anchored = append(out.anchored, own)
+		} else if path, err := did.ValidatePath(append(slices.Clip(certs), root)); err == nil {
+			out.anchored = append(out.anchored, path)
+		}
+	}
+	return out
+}
+
 var errNotAnchored = errors.New("x5chain leads to none of the policy's roots (trust_anchors.x509_roots) that is valid at iat")
 
-func firstMatch(paths []*certPath, did *DIDX509) (*certPath, error) {
+func firstMatch(paths []*did.Path, pin *did.X509) (*did.Path, error) {
 	err := errNotAnchored
 	for _, path := range paths {
-		if err = did.Match(path.certs); err == nil {
+		if err = pin.Match(path.Certs); err == nil {
 			return path, nil
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"cel.dev/cel-go/common/types/ref"
 
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/did"
 )
 
 // evaluation is one statement under one policy. As the activation of the
@@ -19,7 +20,7 @@ type evaluation struct {
 	s     *scitt.Statement
 	facts Facts
 
-	path    *certPath // once the signature has been verified; nil without certificates
+	path    *did.Path // once the signature has been verified; nil without certificates
 	verbose bool      // report what passed, too
 	report  Report
 	causes  []error // of what failed
@@ -198,7 +199,7 @@ func (e *evaluation) certVar(name string) (any, bool) {
 	if e.path == nil {
 		return noCert(name)
 	}
-	c := e.path.leaf()
+	c := e.path.Leaf()
 	switch name {
 	case "cert.subject", "cert.issuer":
 		to, n := &e.subject, c.Subject
@@ -206,24 +207,24 @@ func (e *evaluation) certVar(name string) (any, bool) {
 			to, n = &e.certIssuer, c.Issuer
 		}
 		return lazy(to, func() (ref.Val, error) {
-			m, err := nameMap(n)
+			m, err := did.Attributes(n)
 			return attributes(m), err
 		}), true
 	case "cert.email", "cert.dns", "cert.uri":
-		san, err := sansOf(c)
+		san, err := did.NamesOf(c)
 		if err != nil {
 			return types.WrapErr(err), true
 		}
-		return texts(map[string][]string{"cert.email": san.email, "cert.dns": san.dns, "cert.uri": san.uri}[name]), true
+		return texts(map[string][]string{"cert.email": san.Email, "cert.dns": san.DNS, "cert.uri": san.URI}[name]), true
 	case "cert.eku":
-		return texts(ekusOf(c)), true
+		return texts(did.EKUs(c)), true
 	case "cert.serial":
 		return types.String(c.SerialNumber.Text(16)), true
 	case "cert.thumbprint":
 		return types.String(hexSHA256(c.Raw)), true
 	case "cert.path":
 		var path []string
-		for _, c := range e.path.certs {
+		for _, c := range e.path.Certs {
 			path = append(path, hexSHA256(c.Raw))
 		}
 		return texts(path), true

@@ -17,6 +17,8 @@ import (
 	"github.com/transparency-dev/formats/log"
 	"github.com/transparency-dev/merkle/rfc6962"
 	"golang.org/x/mod/sumdb/note"
+
+	"github.com/conmotion/conmotion/scitt/internal/pubkey"
 )
 
 // treeSignatureType is the signature type of the note line that carries a
@@ -247,7 +249,7 @@ func newTreeVerifier(origin string, public crypto.PublicKey) (*treeVerifier, err
 // treeKeyBytes are the signature type and the public key: the COSE_Key with
 // only its required parameters, as in RFC 9679.
 func treeKeyBytes(public crypto.PublicKey) ([]byte, error) {
-	params, err := keyParams(public)
+	params, err := pubkey.Params(public)
 	if err != nil {
 		return nil, err
 	}

@@ -2,14 +2,15 @@ package scitt
 
 import (
 	"errors"
-	"fmt"
+
+	"github.com/conmotion/conmotion/scitt/internal/pubkey"
 )
 
 // The reasons for which bytes are refused. Every error of this package wraps
 // one of them; [ProblemOf] turns it into what SCRAPI answers.
 var (
-	ErrMalformed      = errors.New("malformed")
-	ErrAlgorithm      = errors.New("signing algorithm not supported")
+	ErrMalformed      = pubkey.ErrMalformed
+	ErrAlgorithm      = pubkey.ErrAlgorithm
 	ErrNoKeyID        = errors.New("the statement names no key")
 	ErrPayloadMissing = errors.New("the payload is missing")
 	ErrTooLarge       = errors.New("the statement is too large")
@@ -26,5 +27,5 @@ var (
 )
 
 func malformed(format string, args ...any) error {
-	return fmt.Errorf("%w: %w", ErrMalformed, fmt.Errorf(format, args...))
+	return pubkey.Malformed(format, args...)
 }

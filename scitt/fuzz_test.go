@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/did"
 )
 
 // keysOfAllKinds verify whatever a fuzzer finds; none of them may panic.
@@ -155,9 +156,9 @@ func checkKey(t *testing.T, public crypto.PublicKey) {
 	if err != nil {
 		return // a certificate or a PEM file may hold a key of another kind
 	}
-	did, err := scitt.DIDJWK(public)
+	iss, err := did.NewJWK(public)
 	must(t, err)
-	again, err := scitt.ParseDIDJWK(did)
+	again, err := did.Key(iss)
 	must(t, err)
 	sameKey(t, again, public)
 	data, err := newKeyOf(t, public).Marshal()
@@ -214,8 +215,8 @@ func FuzzParseKeySet(f *testing.F) {
 }
 
 func FuzzParsePublicKey(f *testing.F) {
-	addKeys(f, scitt.MarshalJWK)
-	addKeys(f, func(k crypto.PublicKey) ([]byte, error) { did, err := scitt.DIDJWK(k); return []byte(did), err })
+	addKeys(f, did.MarshalJWK)
+	addKeys(f, func(k crypto.PublicKey) ([]byte, error) { iss, err := did.NewJWK(k); return []byte(iss), err })
 	f.Add([]byte("-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----\n"))
 	f.Add([]byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
@@ -224,35 +225,6 @@ func FuzzParsePublicKey(f *testing.F) {
 		}
 		_, _ = scitt.ParseCertificates(data)
 		_, _ = scitt.ParsePrivateKey(data)
-	})
-}
-
-func FuzzParseJWK(f *testing.F) {
-	addKeys(f, scitt.MarshalJWK)
-	f.Add([]byte(`{"kty":"EC","kty":"EC"}`))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		public, err := scitt.ParseJWK(data)
-		if err != nil {
-			return
-		}
-		if !json.Valid(data) {
-			t.Fatal("not JSON")
-		}
-		checkKey(t, public)
-	})
-}
-
-func FuzzParseDIDJWK(f *testing.F) {
-	addKeys(f, func(k crypto.PublicKey) ([]byte, error) { did, err := scitt.DIDJWK(k); return []byte(did), err })
-	f.Fuzz(func(t *testing.T, data []byte) {
-		public, err := scitt.ParseDIDJWK(string(data))
-		if err != nil {
-			return
-		}
-		if bytes.ContainsAny(data, " \t\r\n=#") {
-			t.Fatalf("%q is a did:jwk", data)
-		}
-		checkKey(t, public)
 	})
 }
 

@@ -3,59 +3,25 @@ package scitt
 import (
 	"bytes"
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
 	"crypto/elliptic"
-	"crypto/rsa"
 	"crypto/sha256"
-	"encoding/base64"
 	"fmt"
-	"math/big"
 
 	"github.com/fxamacker/cbor/v2"
+
+	"github.com/conmotion/conmotion/scitt/internal/pubkey"
 )
 
-// COSE_Key labels and values (RFC 9052 section 7, RFC 9053 section 7, RFC 8230 section 4).
+// COSE_Key labels (RFC 9052 section 7) beside those of [pubkey.Params].
 const (
-	keyKty, keyKid, keyAlg     = int64(1), int64(2), int64(3)
-	keyCrv, keyX, keyY         = int64(-1), int64(-2), int64(-3)
-	keyN, keyE                 = int64(-1), int64(-2)
-	keyD                       = int64(-4)
-	ktyOKP, ktyEC2, ktyRSA     = int64(1), int64(2), int64(3)
-	crvP256, crvP384, crvEd255 = int64(1), int64(2), int64(6)
+	keyKid, keyAlg = int64(2), int64(3)
+	keyD           = int64(-4)
 )
-
-// keyParams are the parameters of a public key that RFC 9679 hashes: "only
-// the required parameters" of its key type.
-func keyParams(key crypto.PublicKey) (map[int64]any, error) {
-	switch k := key.(type) {
-	case *ecdsa.PublicKey:
-		crv := crvP256
-		switch k.Curve {
-		case elliptic.P256():
-		case elliptic.P384():
-			crv = crvP384
-		default:
-			return nil, fmt.Errorf("%w: curve %s", ErrAlgorithm, k.Curve.Params().Name)
-		}
-		point, err := k.Bytes()
-		if err != nil {
-			return nil, malformed("not a point on the curve: %w", err)
-		}
-		n := len(point) / 2
-		return map[int64]any{keyKty: ktyEC2, keyCrv: crv, keyX: point[1 : 1+n], keyY: point[1+n:]}, nil
-	case ed25519.PublicKey:
-		return map[int64]any{keyKty: ktyOKP, keyCrv: crvEd255, keyX: []byte(k)}, nil
-	case *rsa.PublicKey:
-		return map[int64]any{keyKty: ktyRSA, keyN: k.N.Bytes(), keyE: big.NewInt(int64(k.E)).Bytes()}, nil
-	}
-	return nil, fmt.Errorf("%w: a key of type %T", ErrAlgorithm, key)
-}
 
 // Thumbprint is the COSE Key Thumbprint of a public key: the SHA-256 of the
 // deterministic encoding of its required parameters (RFC 9679 section 3).
 func Thumbprint(key crypto.PublicKey) ([]byte, error) {
-	params, err := keyParams(key)
+	params, err := pubkey.Params(key)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +43,7 @@ func NewKey(public crypto.PublicKey) (Key, error) {
 
 // Marshal encodes the key as a COSE_Key with kty, kid and alg.
 func (k Key) Marshal() ([]byte, error) {
-	params, err := keyParams(k.Public)
+	params, err := pubkey.Params(k.Public)
 	if err != nil {
 		return nil, err
 	}
@@ -121,70 +87,27 @@ func publicKeyOf(m map[any]any) (crypto.PublicKey, error) {
 	if _, ok := m[keyD]; ok {
 		return nil, malformed("the COSE_Key holds a private key")
 	}
-	kty, _ := m[keyKty].(int64)
-	crv, _ := m[keyCrv].(int64)
-	x, _ := m[keyX].([]byte)
+	kty, _ := m[pubkey.Kty].(int64)
+	crv, _ := m[pubkey.Crv].(int64)
+	x, _ := m[pubkey.X].([]byte)
 	switch kty {
-	case ktyEC2:
-		curve := map[int64]elliptic.Curve{crvP256: elliptic.P256(), crvP384: elliptic.P384()}[crv]
+	case pubkey.KtyEC2:
+		curve := map[int64]elliptic.Curve{pubkey.CrvP256: elliptic.P256(), pubkey.CrvP384: elliptic.P384()}[crv]
 		if curve == nil {
-			return nil, fmt.Errorf("%w: COSE elliptic curve %v", ErrAlgorithm, m[keyCrv])
+			return nil, fmt.Errorf("%w: COSE elliptic curve %v", ErrAlgorithm, m[pubkey.Crv])
 		}
-		return pointOf(curve, x, m[keyY])
-	case ktyOKP:
-		if crv != crvEd255 {
-			return nil, fmt.Errorf("%w: COSE elliptic curve %v", ErrAlgorithm, m[keyCrv])
+		return pubkey.Point(curve, x, m[pubkey.Y])
+	case pubkey.KtyOKP:
+		if crv != pubkey.CrvEd25519 {
+			return nil, fmt.Errorf("%w: COSE elliptic curve %v", ErrAlgorithm, m[pubkey.Crv])
 		}
-		if len(x) != ed25519.PublicKeySize {
-			return nil, malformed("an Ed25519 key has %d bytes, not %d", ed25519.PublicKeySize, len(x))
-		}
-		return ed25519.PublicKey(x), nil
-	case ktyRSA:
-		n, _ := m[keyN].([]byte)
-		e, _ := m[keyE].([]byte)
-		return rsaKeyOf(n, e)
+		return pubkey.Ed25519(x)
+	case pubkey.KtyRSA:
+		n, _ := m[pubkey.N].([]byte)
+		e, _ := m[pubkey.E].([]byte)
+		return pubkey.RSA(n, e)
 	}
-	return nil, fmt.Errorf("%w: COSE key type %v", ErrAlgorithm, m[keyKty])
-}
-
-// pointOf reads an EC2 point; y is a byte string, or the sign bit of a
-// compressed point (RFC 9053 section 7.1.1).
-func pointOf(curve elliptic.Curve, x []byte, y any) (*ecdsa.PublicKey, error) {
-	size := (curve.Params().BitSize + 7) / 8
-	if len(x) != size {
-		return nil, malformed("the x coordinate has %d bytes, not %d", len(x), size)
-	}
-	switch y := y.(type) {
-	case []byte:
-		point := bytes.Join([][]byte{{4}, x, y}, nil)
-		key, err := ecdsa.ParseUncompressedPublicKey(curve, point)
-		if err != nil {
-			return nil, malformed("not a point on the curve: %w", err)
-		}
-		return key, nil
-	case bool:
-		sign := byte(2)
-		if y {
-			sign = 3
-		}
-		px, py := elliptic.UnmarshalCompressed(curve, append([]byte{sign}, x...))
-		if px == nil {
-			return nil, malformed("not a point on the curve")
-		}
-		return pointOf(curve, x, py.FillBytes(make([]byte, size)))
-	}
-	return nil, malformed("the y coordinate is neither a byte string nor a sign")
-}
-
-func rsaKeyOf(n, e []byte) (*rsa.PublicKey, error) {
-	if len(e) == 0 || len(e) > 4 || len(n) == 0 || len(n) > 1024 {
-		return nil, malformed("an RSA key wants a modulus of at most 8192 bits and an exponent of at most 32")
-	}
-	exp := new(big.Int).SetBytes(e).Int64()
-	if exp < 3 || exp%2 == 0 || exp >= 1<<31 {
-		return nil, malformed("%d is no RSA exponent", exp)
-	}
-	return &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: int(exp)}, nil
+	return nil, fmt.Errorf("%w: COSE key type %v", ErrAlgorithm, m[pubkey.Kty])
 }
 
 // KeySet is a COSE Key Set (RFC 9052 section 7): what a Transparency Service
@@ -241,5 +164,5 @@ func (ks KeySet) Find(id []byte) (Key, error) {
 			return k, nil
 		}
 	}
-	return Key{}, fmt.Errorf("%w: kid %s", ErrUnknownKey, base64.RawURLEncoding.EncodeToString(id))
+	return Key{}, fmt.Errorf("%w: kid %s", ErrUnknownKey, pubkey.EncodeBase64(id))
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/did"
 )
 
 func sameKey(t *testing.T, got, want any) {
@@ -218,16 +219,16 @@ func TestParsePublicKey(t *testing.T) {
 	block := func(kind string, der []byte) []byte {
 		return pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der})
 	}
-	jwk, err := scitt.MarshalJWK(key.Public())
+	jwk, err := did.MarshalJWK(key.Public())
 	must(t, err)
-	did, err := scitt.DIDJWK(key.Public())
+	iss, err := did.NewJWK(key.Public())
 	must(t, err)
 	coseKey, err := newKeyID(t, key).Marshal()
 	must(t, err)
 	cert := newCA(t, "ca", key, nil)
 	for name, data := range map[string][]byte{
 		"PEM": block("PUBLIC KEY", spki), "certificate": block("CERTIFICATE", cert.Raw),
-		"JWK": append([]byte("\n "), jwk...), "did:jwk": []byte(did + "\n"), "COSE_Key": coseKey,
+		"JWK": append([]byte("\n "), jwk...), "did:jwk": []byte(iss + "\n"), "COSE_Key": coseKey,
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := scitt.ParsePublicKey(data)

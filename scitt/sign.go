@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/veraison/go-cose"
+
+	"github.com/conmotion/conmotion/scitt/did"
 )
 
 // SignOptions say what a Signed Statement is about.
@@ -40,7 +42,7 @@ func SignStatement(key crypto.Signer, o SignOptions, content []byte) ([]byte, er
 		return nil, malformed("a Signed Statement needs a subject")
 	}
 	if o.Issuer == "" {
-		if o.Issuer, err = DIDJWK(key.Public()); err != nil {
+		if o.Issuer, err = did.NewJWK(key.Public()); err != nil {
 			return nil, err
 		}
 	}
@@ -163,7 +165,7 @@ func ParsePrivateKey(data []byte) (crypto.Signer, error) {
 }
 
 // ParsePublicKey reads a public key: PEM (SubjectPublicKeyInfo or a
-// certificate), a JSON Web Key, a did:jwk, or a COSE_Key.
+// certificate), a JSON Web Key, a did:jwk or did:key, or a COSE_Key.
 func ParsePublicKey(data []byte) (crypto.PublicKey, error) {
 	if block, _ := pem.Decode(data); block != nil {
 		switch block.Type {
@@ -184,10 +186,10 @@ func ParsePublicKey(data []byte) (crypto.PublicKey, error) {
 	}
 	trimmed := string(bytes.TrimSpace(data))
 	switch {
-	case IsDIDJWK(trimmed):
-		return ParseDIDJWK(trimmed)
+	case did.Method(trimmed) != "":
+		return did.Key(trimmed)
 	case len(trimmed) > 0 && trimmed[0] == '{':
-		return ParseJWK([]byte(trimmed))
+		return did.ParseJWK([]byte(trimmed))
 	}
 	k, err := ParseKey(data)
 	return k.Public, err

@@ -18,6 +18,7 @@ import (
 	"github.com/veraison/go-cose"
 
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/did"
 )
 
 var kinds = []string{"ES256", "ES384", "EdDSA", "PS256"}
@@ -134,9 +135,9 @@ func TestSignStatement(t *testing.T) {
 			s, err := scitt.ParseStatement(data)
 			must(t, err)
 			must(t, s.VerifySignature(key.Public()))
-			did, err := scitt.DIDJWK(key.Public())
+			iss, err := did.NewJWK(key.Public())
 			must(t, err)
-			if s.Issuer != did || s.Subject != "sub" || !s.IssuedTime().Equal(at) || s.ContentType != "text/plain" ||
+			if s.Issuer != iss || s.Subject != "sub" || !s.IssuedTime().Equal(at) || s.ContentType != "text/plain" ||
 				s.Type != scitt.TypeRecord || string(s.Payload) != "hello" || !bytes.Equal(s.KeyID, newKeyID(t, key).ID) {
 				t.Errorf("statement %+v", s)
 			}

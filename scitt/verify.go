@@ -7,6 +7,9 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+
+	"github.com/conmotion/conmotion/scitt/did"
+	"github.com/conmotion/conmotion/scitt/internal/pubkey"
 )
 
 // LeafMode is what a log takes as the bytes of an entry.
@@ -127,7 +130,7 @@ func (v *Verifier) verifyReceipt(s *Statement, data []byte) ReceiptVerification 
 			if err := r.Verify(key.Public, mode.Leaf(s)); err == nil {
 				return ReceiptVerification{r, mode, nil}
 			} else if out.Err == nil {
-				out.Err = fmt.Errorf("not a receipt for this statement by key %s: %w", b64.EncodeToString(key.ID), err)
+				out.Err = fmt.Errorf("not a receipt for this statement by key %s: %w", pubkey.EncodeBase64(key.ID), err)
 			}
 		}
 	}
@@ -151,7 +154,7 @@ func (v *Verifier) issuerKey(s *Statement) (crypto.PublicKey, string, error) {
 	switch {
 	case v.IssuerKey != nil:
 		return v.IssuerKey, "given", nil
-	case IsDIDJWK(s.Issuer):
+	case did.Method(s.Issuer) == did.MethodJWK:
 		key, err := SelfCertifiedKey(s)
 		return key, "did:jwk", err
 	case s.X5Chain != nil && v.Roots != nil:
@@ -167,7 +170,7 @@ func (v *Verifier) issuerKey(s *Statement) (crypto.PublicKey, string, error) {
 // SelfCertifiedKey is the key in the statement's did:jwk issuer. The
 // statement's kid must be that key's COSE Key Thumbprint.
 func SelfCertifiedKey(s *Statement) (crypto.PublicKey, error) {
-	key, err := ParseDIDJWK(s.Issuer)
+	key, err := did.Key(s.Issuer)
 	if err != nil {
 		return nil, err
 	}
@@ -177,7 +180,7 @@ func SelfCertifiedKey(s *Statement) (crypto.PublicKey, error) {
 	}
 	if s.KeyID != nil && !bytes.Equal(s.KeyID, kid) {
 		return nil, fmt.Errorf("%w: the kid is %s, and the COSE Key Thumbprint (RFC 9679) of the did:jwk's key is %s",
-			ErrUnknownKey, b64.EncodeToString(s.KeyID), b64.EncodeToString(kid))
+			ErrUnknownKey, pubkey.EncodeBase64(s.KeyID), pubkey.EncodeBase64(kid))
 	}
 	return key, nil
 }

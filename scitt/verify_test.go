@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/did"
 )
 
 // receiptFor makes a receipt of a log that holds the leaf as its second entry.
@@ -77,7 +78,7 @@ func TestVerifierIssuerKey(t *testing.T) {
 	key, other, logKey := newKey(t, "ES256"), newKey(t, "ES256"), newKey(t, "EdDSA")
 	byName := newStatement(t, key, scitt.SignOptions{Issuer: "https://i.example"}, []byte("x"))
 	byDID := newStatement(t, key, scitt.SignOptions{}, []byte("x"))
-	otherDID, err := scitt.DIDJWK(other.Public())
+	otherDID, err := did.NewJWK(other.Public())
 	must(t, err)
 	// A did:jwk of another key, with the kid of the signing key.
 	stolen := newStatement(t, key, scitt.SignOptions{Issuer: otherDID}, []byte("x"))
@@ -86,9 +87,9 @@ func TestVerifierIssuerKey(t *testing.T) {
 	leaf := newLeaf(t, root, 0)
 	byChain := newStatement(t, leaf.key, scitt.SignOptions{Issuer: "https://i.example", IssuedAt: during, X5Chain: [][]byte{leaf.Raw}}, []byte("x"))
 	wrongKey := sign1{protected: goodHeader(), payload: []byte("x")}
-	did, err := scitt.DIDJWK(key.Public())
+	iss, err := did.NewJWK(key.Public())
 	must(t, err)
-	wrongKey.protected = with(goodHeader(), m{4: newKeyID(t, key).ID, 15: m{1: did, 2: "s"}})
+	wrongKey.protected = with(goodHeader(), m{4: newKeyID(t, key).ID, 15: m{1: iss, 2: "s"}})
 	tampered, err := scitt.ParseStatement(signed(t, "ES256", other, wrongKey, []byte("x")).encode(t))
 	must(t, err)
 

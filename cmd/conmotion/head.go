@@ -10,6 +10,7 @@ import (
 
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/did"
 )
 
 type headFlags struct {
@@ -95,7 +96,7 @@ func (a *app) runHead(ctx context.Context, f headFlags) error {
 			what = fmt.Sprintf("entry in the chain %q", f.chain)
 		}
 		hint := ""
-		if !scitt.IsDIDJWK(issuer) && len(f.issuerKeys) == 0 {
+		if did.Method(issuer) != did.MethodJWK && len(f.issuerKeys) == 0 {
 			hint = "; the key of an issuer who is no did:jwk is given with --issuer-key"
 		}
 		return bad(fmt.Errorf("%s has no %s of %s among its %d entries%s", f.log, what, issuer, l.View.Checkpoint.Size, hint))
@@ -149,11 +150,11 @@ func issuerOf(value string) (string, error) {
 		return value, nil // no file: the issuer itself
 	}
 	if key, err := scitt.ParsePrivateKey(data); err == nil {
-		return scitt.DIDJWK(key.Public())
+		return did.NewJWK(key.Public())
 	}
 	key, err := scitt.ParsePublicKey(data)
 	if err != nil {
 		return "", usage(fmt.Errorf("--issuer %s: %w", value, err))
 	}
-	return scitt.DIDJWK(key)
+	return did.NewJWK(key)
 }

@@ -9,6 +9,7 @@ import (
 	"unicode"
 
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/did"
 )
 
 // Examples of RFC 8949 appendix A, and what it has none of.
@@ -75,11 +76,11 @@ func TestInspectKinds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	did, err := scitt.DIDJWK(signer.Public())
+	iss, err := did.NewJWK(signer.Public())
 	if err != nil {
 		t.Fatal(err)
 	}
-	jwk, err := scitt.MarshalJWK(signer.Public())
+	jwk, err := did.MarshalJWK(signer.Public())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +98,7 @@ func TestInspectKinds(t *testing.T) {
 	}{
 		{string((&scitt.Problem{Title: "Rejected", Detail: "no"}).Marshal()), []string{"Concise Problem Details", `/ title / -1: "Rejected"`}},
 		{string(coseKey), []string{"COSE_Key", "/ crv, or n of RSA / -1: 1 / P-256 /"}},
-		{did, []string{"did:jwk", "key 1        ES256, COSE Key Thumbprint " + hex.EncodeToString(key.ID)}},
+		{iss, []string{"did:jwk", "key 1        ES256, COSE Key Thumbprint " + hex.EncodeToString(key.ID)}},
 		{string(jwk), []string{"JSON Web Key", `"crv": "P-256"`}},
 		{`{"a":[1]}`, []string{"JSON"}},
 		{"\xd2\x84\x40\xa0\xf6\x40", []string{"COSE_Sign1", "not read"}},

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/did"
 )
 
 // inspectText reads what is text.
@@ -27,8 +28,8 @@ func inspectText(data []byte) []object {
 		return inspectPEM(data)
 	case bytes.HasPrefix(data, []byte("{")):
 		return inspectJSON(data)
-	case scitt.IsDIDJWK(string(data)):
-		key, err := scitt.ParseDIDJWK(strings.TrimSpace(string(data)))
+	case did.Method(string(data)) == did.MethodJWK:
+		key, err := did.Key(strings.TrimSpace(string(data)))
 		if err != nil {
 			return []object{{"did:jwk", []fact{{"not read", err.Error()}}, ""}}
 		}
@@ -46,7 +47,7 @@ func inspectJSON(data []byte) []object {
 	if c, err := scitt.ParseConfiguration(data); err == nil {
 		return []object{{"Transparency Configuration", configurationFacts(c), body}}
 	}
-	if key, err := scitt.ParseJWK(data); err == nil {
+	if key, err := did.ParseJWK(data); err == nil {
 		return []object{{"JSON Web Key", publicFacts(key), body}}
 	}
 	return []object{{"JSON", nil, body}}
@@ -137,9 +138,9 @@ func inspectPEM(data []byte) []object {
 }
 
 func publicFacts(public crypto.PublicKey) []fact {
-	did, err := scitt.DIDJWK(public)
+	iss, err := did.NewJWK(public)
 	if err != nil {
 		return []fact{{"not read", err.Error()}}
 	}
-	return append(keyFacts(scitt.KeySet{{Public: public}}), fact{"did:jwk", did})
+	return append(keyFacts(scitt.KeySet{{Public: public}}), fact{"did:jwk", iss})
 }

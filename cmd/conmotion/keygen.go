@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/did"
 )
 
 func (a *app) keygen() *cobra.Command {
@@ -36,7 +37,7 @@ func (a *app) runKeygen(out, alg string) error {
 	if err != nil {
 		return usage(err)
 	}
-	issuer, err := scitt.DIDJWK(key.Public())
+	issuer, err := did.NewJWK(key.Public())
 	if err != nil {
 		return err
 	}

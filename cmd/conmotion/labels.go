@@ -7,7 +7,7 @@ import (
 
 	"github.com/veraison/go-cose"
 
-	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/did"
 )
 
 // shapes are the shapes of everything in CBOR that inspect knows.
@@ -123,11 +123,11 @@ func base64Note(v leaf) string {
 }
 
 func issuerNote(v leaf) string {
-	key, err := scitt.ParseDIDJWK(v.text)
+	key, err := did.Key(v.text)
 	if err != nil {
 		return ""
 	}
-	jwk, err := scitt.MarshalJWK(key)
+	jwk, err := did.MarshalJWK(key)
 	if err != nil {
 		return ""
 	}

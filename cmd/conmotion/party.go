@@ -13,6 +13,7 @@ import (
 
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/did"
 )
 
 // readFlags are how the logs of a command are opened: see [party.Options].
@@ -119,7 +120,7 @@ func (f signerFlags) read() (crypto.Signer, string, error) {
 	}
 	issuer := f.issuer
 	if issuer == "" {
-		issuer, err = scitt.DIDJWK(key.Public())
+		issuer, err = did.NewJWK(key.Public())
 	}
 	return key, issuer, err
 }

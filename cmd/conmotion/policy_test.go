@@ -15,6 +15,7 @@ import (
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/policy"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/did"
 	"github.com/conmotion/conmotion/witness/audit"
 )
 
@@ -60,7 +61,7 @@ func withVKeys(keys *testlog.Keys, args ...string) []string {
 func TestPolicyHistory(t *testing.T) {
 	keys := testlog.NewKeys(t)
 	admin, stranger := testlog.Key(t, "ES256"), testlog.Key(t, "ES256")
-	first := fmt.Sprintf(`{"version": 1, "description": "first", "administrators": [{"issuer": %q}]}`, testlog.Must(scitt.DIDJWK(admin.Public()))(t))
+	first := fmt.Sprintf(`{"version": 1, "description": "first", "administrators": [{"issuer": %q}]}`, testlog.Must(did.NewJWK(admin.Public()))(t))
 	announced, founding := keysStatement(t, keys.Receipt), policyStatement(t, keys.Receipt, first)
 	next := func(description string, of *scitt.Statement) string {
 		return fmt.Sprintf(`{"version": 1, "description": %q, "previous": %q}`, description, of.ID())

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/did"
 )
 
 // chainFlags say how a statement continues a chain of its issuer.
@@ -23,7 +24,7 @@ func (a *app) link(f chainFlags, issuer string, key crypto.PublicKey) (*scitt.Ch
 		return nil, usage(fmt.Errorf("--after: %w", err))
 	}
 	if issuer == "" {
-		if issuer, err = scitt.DIDJWK(key); err != nil {
+		if issuer, err = did.NewJWK(key); err != nil {
 			return nil, err
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/transparency-dev/merkle/rfc6962"
 
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/did"
 )
 
 // outcome is what a run of the tool came to.
@@ -131,7 +132,7 @@ func makeVector(t *testing.T, alg string, change func(statement, receipt []byte)
 	if err != nil {
 		t.Fatal(err)
 	}
-	issuerJWK, err := scitt.MarshalJWK(issuer.Public())
+	issuerJWK, err := did.MarshalJWK(issuer.Public())
 	if err != nil {
 		t.Fatal(err)
 	}

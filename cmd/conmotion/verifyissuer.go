@@ -5,19 +5,18 @@ import (
 	"crypto"
 	"crypto/x509"
 	"fmt"
-	"strings"
 
-	"github.com/conmotion/conmotion/policy"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/did"
 )
 
 // didKey is the key of an issuer that is a did:key, nil for every other one.
 // A kid must be the key's RFC 9679 thumbprint, as services hold it.
 func didKey(st *scitt.Statement) (crypto.PublicKey, error) {
-	if !strings.HasPrefix(st.Issuer, policy.MethodKey+":") {
+	if did.Method(st.Issuer) != did.MethodKey {
 		return nil, nil
 	}
-	public, err := policy.ParseDIDKey(st.Issuer)
+	public, err := did.Key(st.Issuer)
 	if err != nil {
 		return nil, err
 	}
@@ -44,10 +43,10 @@ func (v *verification) issuer(out *scitt.Verification) {
 		v.found("issuer", resultBad, "%v", err)
 		return
 	}
-	if strings.HasPrefix(st.Issuer, policy.MethodX509+":") {
-		did, err := policy.ParseDIDX509(st.Issuer)
+	if did.Method(st.Issuer) == did.MethodX509 {
+		pin, err := did.ParseX509(st.Issuer)
 		if err == nil {
-			err = did.Match(path)
+			err = pin.Match(path)
 		}
 		if err != nil {
 			v.found("issuer", resultBad, "%v", err)
@@ -56,7 +55,7 @@ func (v *verification) issuer(out *scitt.Verification) {
 		v.found("issuer", resultOK, "the certificates are those that the did:x509 describes")
 		return
 	}
-	if policy.IssuedTo(path[0], st.Issuer) {
+	if did.IssuedTo(path[0], st.Issuer) {
 		v.found("issuer", resultOK, "the certificate was issued to %s", st.Issuer)
 		return
 	}

@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/conmotion/conmotion/internal/testlog"
-	"github.com/conmotion/conmotion/policy"
+	"github.com/conmotion/conmotion/internal/testpki"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -61,13 +61,13 @@ func TestVerifyIssuer(t *testing.T) {
 func TestVerifyDIDKey(t *testing.T) {
 	for _, alg := range []string{"ES256", "ES384", "EdDSA"} {
 		key, other := testlog.Key(t, alg), testlog.Key(t, alg)
-		did := testlog.Must(policy.DIDKey(key.Public()))(t)
+		iss := testpki.DIDKey(t, key.Public())
 		for name, c := range map[string]struct {
 			data []byte
 			good bool
 		}{
-			"its key":     {testlog.Must(scitt.SignStatement(key, scitt.SignOptions{Issuer: did, Subject: "s"}, nil))(t), true},
-			"another key": {testlog.Must(scitt.SignStatement(other, scitt.SignOptions{Issuer: did, Subject: "s"}, nil))(t), false},
+			"its key":     {testlog.Must(scitt.SignStatement(key, scitt.SignOptions{Issuer: iss, Subject: "s"}, nil))(t), true},
+			"another key": {testlog.Must(scitt.SignStatement(other, scitt.SignOptions{Issuer: iss, Subject: "s"}, nil))(t), false},
 			"no did:key":  {testlog.Must(scitt.SignStatement(key, scitt.SignOptions{Issuer: "did:key:z1111", Subject: "s"}, nil))(t), false},
 		} {
 			v := &verification{app: &app{}}

@@ -16,6 +16,7 @@ import (
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/did"
 	"github.com/conmotion/conmotion/tiles"
 )
 
@@ -97,7 +98,7 @@ func (s *signers) verify(st *scitt.Statement, origin string) error {
 		return st.VerifySignature(key)
 	}
 	switch {
-	case scitt.IsDIDJWK(st.Issuer):
+	case did.Method(st.Issuer) == did.MethodJWK:
 		return s.self(st)
 	case st.X5Chain != nil && s.roots != nil:
 		leaf, err := scitt.VerifyX5Chain(st, s.roots)

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/did"
 	"github.com/conmotion/conmotion/tiles"
 )
 
@@ -74,7 +75,7 @@ func (k *Keys) Begin(t testing.TB, policy string) [][]byte {
 // DIDJWK is the issuer of a key.
 func DIDJWK(t testing.TB, key crypto.Signer) string {
 	t.Helper()
-	return Must(scitt.DIDJWK(key.Public()))(t)
+	return Must(did.NewJWK(key.Public()))(t)
 }
 
 // Get implements [tiles.Source].

@@ -15,6 +15,7 @@ import (
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/did"
 	"github.com/conmotion/conmotion/tiles"
 )
 
@@ -35,7 +36,7 @@ type spokenLog struct {
 func newSpokenLog(t *testing.T, n int) *spokenLog {
 	key, other := testlog.Key(t, "ES256"), testlog.Key(t, "ES256")
 	l := &spokenLog{keys: testlog.NewKeys(t), dir: saidDir(t.TempDir())}
-	issuer := testlog.Must(scitt.DIDJWK(key.Public()))(t)
+	issuer := testlog.Must(did.NewJWK(key.Public()))(t)
 	l.said = newSaid(issuer, key.Public())
 	var head *monitor.Head
 	for i := range n {

@@ -13,6 +13,7 @@ import (
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/client"
+	"github.com/conmotion/conmotion/scitt/did"
 	"github.com/conmotion/conmotion/tiles"
 )
 
@@ -41,7 +42,7 @@ func NewWriter(ctx context.Context, service string, key crypto.Signer, issuer st
 	}
 	if issuer == "" {
 		var err error
-		if issuer, err = scitt.DIDJWK(key.Public()); err != nil {
+		if issuer, err = did.NewJWK(key.Public()); err != nil {
 			return nil, err
 		}
 	}

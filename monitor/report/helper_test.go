@@ -18,6 +18,7 @@ import (
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/did"
 	"github.com/conmotion/conmotion/tiles"
 )
 
@@ -45,7 +46,7 @@ func testKey(name string) crypto.Signer {
 }
 
 func issuer(t testing.TB, name string) string {
-	return must(scitt.DIDJWK(testKey(name).Public()))(t)
+	return must(did.NewJWK(testKey(name).Public()))(t)
 }
 
 // files are the static files of a log in memory.

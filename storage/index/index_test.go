@@ -15,6 +15,7 @@ import (
 
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/did"
 	"github.com/conmotion/conmotion/storage/index"
 	"github.com/conmotion/conmotion/tiles"
 )
@@ -229,7 +230,7 @@ func TestSpecial(t *testing.T) {
 	if _, ok := head(a1.Issuer, "c"); ok {
 		t.Error("a chain that there is not has a head")
 	}
-	if _, ok := head(testlog.Must(scitt.DIDJWK(other.Public()))(t), "a"); ok {
+	if _, ok := head(testlog.Must(did.NewJWK(other.Public()))(t), "a"); ok {
 		t.Error("another issuer has this chain")
 	}
 	// Known as soon as it is sequenced, and still when it was read back.

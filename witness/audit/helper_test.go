@@ -18,6 +18,7 @@ import (
 
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/did"
 	"github.com/conmotion/conmotion/tiles"
 )
 
@@ -139,7 +140,7 @@ func newWorld(t testing.TB) *world {
 }
 
 func (w *world) did(key crypto.Signer) string {
-	return testlog.Must(scitt.DIDJWK(key.Public()))(w.t)
+	return testlog.Must(did.NewJWK(key.Public()))(w.t)
 }
 
 // corp is an issuer by the name in its certificate, where a policy has roots.

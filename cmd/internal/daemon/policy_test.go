@@ -21,20 +21,21 @@ import (
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/policy"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/did"
 	"github.com/conmotion/conmotion/tiles"
 	"github.com/conmotion/conmotion/witness/audit"
 )
 
 func issuer(t testing.TB, key crypto.Signer) string {
 	t.Helper()
-	return testlog.Must(scitt.DIDJWK(key.Public()))(t)
+	return testlog.Must(did.NewJWK(key.Public()))(t)
 }
 
 // document is a policy that admits one issuer, and that an administrator may
 // replace. The previous one is left out when it is empty.
 func document(t testing.TB, admits, admin crypto.Signer, previous string, more map[string]any) []byte {
 	t.Helper()
-	jwk := testlog.Must(scitt.MarshalJWK(admin.Public()))(t)
+	jwk := testlog.Must(did.MarshalJWK(admin.Public()))(t)
 	doc := map[string]any{
 		"version":        1,
 		"trust_anchors":  map[string]any{"self_certifying": []string{"did:jwk"}, "keys": []any{map[string]any{"id": "admin", "jwk": json.RawMessage(jwk)}}},

@@ -22,6 +22,7 @@ import (
 	"github.com/conmotion/conmotion/cmd/internal/daemon"
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/did"
 )
 
 // sign1 is a statement in the making that a test can break.
@@ -40,7 +41,7 @@ func newSign1(t testing.TB) *sign1 {
 		t: t, key: key, payload: []byte("hello"),
 		protected: map[any]any{1: -7, 3: "text/plain",
 			4:  testlog.Must(scitt.Thumbprint(key.Public()))(t),
-			15: map[any]any{1: testlog.Must(scitt.DIDJWK(key.Public()))(t), 2: "asset"}},
+			15: map[any]any{1: testlog.Must(did.NewJWK(key.Public()))(t), 2: "asset"}},
 		unprotected: map[any]any{},
 	}
 }

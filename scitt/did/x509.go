@@ -1,4 +1,4 @@
-package policy
+package did
 
 import (
 	"bytes"
@@ -7,23 +7,23 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
-	"encoding/base64"
 	"errors"
 	"fmt"
+	"net/url"
 	"slices"
 	"strings"
 
-	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/internal/pubkey"
 )
 
-// DIDX509 is a did:x509 of method version 0 (microsoft/did-x509,
+// X509 is a did:x509 of method version 0 (microsoft/did-x509,
 // specification.md; draft-birkholz-did-x509): the fingerprint of a CA and
 // predicates about the signer's certificate.
 //
 //	did-x509 = "did:x509:0:" alg ":" fingerprint 1*("::" name ":" value)
 //	alg      = "sha256" / "sha384" / "sha512"
 //	name     = "subject" / "san" / "eku" / "fulcio-issuer"
-type DIDX509 struct {
+type X509 struct {
 	text        string
 	algorithm   string
 	fingerprint []byte
@@ -35,8 +35,8 @@ type predicate struct {
 	fields []string // percent-decoded: key, value, ...; type, value; OID; issuer
 }
 
-// maxDIDX509 is the longest did:x509 that is read.
-const maxDIDX509 = 2048
+// maxX509 is the longest did:x509 that is read.
+const maxX509 = 2048
 
 var digests = map[string]func([]byte) []byte{
 	"sha256": func(b []byte) []byte { s := sha256.Sum256(b); return s[:] },
@@ -45,29 +45,29 @@ var digests = map[string]func([]byte) []byte{
 }
 
 func badDID(format string, args ...any) error {
-	return fmt.Errorf("%w: did:x509: %w", scitt.ErrMalformed, fmt.Errorf(format, args...))
+	return pubkey.Malformed("did:x509: %w", fmt.Errorf(format, args...))
 }
 
-// ParseDIDX509 reads a did:x509. A path, query or fragment is refused: an
-// issuer is a DID and no DID URL. Errors wrap scitt.ErrMalformed.
-func ParseDIDX509(did string) (*DIDX509, error) {
+// ParseX509 reads a did:x509. A path, query or fragment is refused: an
+// issuer is a DID and no DID URL.
+func ParseX509(did string) (*X509, error) {
 	rest, ok := strings.CutPrefix(did, MethodX509+":0:")
 	if !ok {
-		return nil, badDID("%s does not begin with did:x509:0:", quote(did))
+		return nil, badDID("%.120q does not begin with did:x509:0:", did)
 	}
-	if len(did) > maxDIDX509 {
-		return nil, badDID("%d characters, and %d are allowed", len(did), maxDIDX509)
+	if len(did) > maxX509 {
+		return nil, badDID("%d characters, and %d are allowed", len(did), maxX509)
 	}
 	parts := strings.Split(rest, "::")
-	d := &DIDX509{text: did}
+	d := &X509{text: did}
 	var enc string
 	if d.algorithm, enc, ok = strings.Cut(parts[0], ":"); !ok || digests[d.algorithm] == nil {
 		return nil, badDID("expected sha256, sha384 or sha512 and the fingerprint of a CA")
 	}
 	var err error
-	d.fingerprint, err = base64.RawURLEncoding.Strict().DecodeString(enc)
-	if err != nil || strings.ContainsAny(enc, "\r\n") || len(d.fingerprint) != len(digests[d.algorithm](nil)) {
-		return nil, badDID("%s is no %s fingerprint in unpadded base64url", quote(enc), d.algorithm)
+	d.fingerprint, err = pubkey.DecodeBase64(enc)
+	if err != nil || len(d.fingerprint) != len(digests[d.algorithm](nil)) {
+		return nil, badDID("%.120q is no %s fingerprint in unpadded base64url", enc, d.algorithm)
 	}
 	if len(parts) == 1 {
 		return nil, badDID("at least one predicate is needed, such as ::subject:O:Example")
@@ -85,7 +85,7 @@ func ParseDIDX509(did string) (*DIDX509, error) {
 func parsePredicate(s string) (predicate, error) {
 	name, value, ok := strings.Cut(s, ":")
 	if !ok {
-		return predicate{}, badDID("the predicate %s has no value", quote(s))
+		return predicate{}, badDID("the predicate %.120q has no value", s)
 	}
 	p := predicate{name: name}
 	for field := range strings.SplitSeq(value, ":") {
@@ -104,11 +104,11 @@ func parsePredicate(s string) (predicate, error) {
 		for i := 0; i < n; i += 2 {
 			for j := 0; j < i; j += 2 {
 				if p.fields[i] == p.fields[j] { // "Key repetitions are not allowed."
-					return p, badDID("the subject key %s is there twice", quote(p.fields[i]))
+					return p, badDID("the subject key %.120q is there twice", p.fields[i])
 				}
 			}
 			if k := p.fields[i]; !slices.Contains(subjectLabels, k) && !isOID(k) {
-				return p, badDID("%s is neither one of %s nor an OID", quote(k), strings.Join(subjectLabels, ", "))
+				return p, badDID("%.120q is neither one of %s nor an OID", k, strings.Join(subjectLabels, ", "))
 			}
 		}
 	case "san":
@@ -124,7 +124,7 @@ func parsePredicate(s string) (predicate, error) {
 			return p, badDID("a fulcio-issuer predicate is one percent-encoded value")
 		}
 	default:
-		return p, badDID("unknown predicate %s", quote(name))
+		return p, badDID("unknown predicate %.120q", name)
 	}
 	return p, nil
 }
@@ -143,36 +143,26 @@ func percentDecode(s string) (string, error) {
 	if s == "" {
 		return "", badDID("a predicate has an empty value")
 	}
-	b := make([]byte, 0, len(s))
-	for i := 0; i < len(s); i++ {
+	for i := range len(s) {
 		switch c := s[i]; {
-		case c == '%' && i+2 < len(s) && unhex(s[i+1]) >= 0 && unhex(s[i+2]) >= 0:
-			b = append(b, byte(unhex(s[i+1])<<4|unhex(s[i+2])))
-			i += 2
-		case isDigit(c), 'a' <= c|0x20 && c|0x20 <= 'z', c == '.', c == '-', c == '_':
-			b = append(b, c)
+		case '0' <= c && c <= '9', 'a' <= c|0x20 && c|0x20 <= 'z', c == '.', c == '-', c == '_', c == '%':
 		default:
 			return "", badDID("the character %q must be percent-encoded", c)
 		}
 	}
-	return string(b), nil
-}
-
-func unhex(c byte) int { return strings.IndexByte("0123456789abcdef", lower(c)) }
-
-func lower(c byte) byte {
-	if 'A' <= c && c <= 'Z' {
-		c += 'a' - 'A'
+	text, err := url.PathUnescape(s)
+	if err != nil {
+		return "", badDID("%w", err)
 	}
-	return c
+	return text, nil
 }
 
 // String is the DID.
-func (d *DIDX509) String() string { return d.text }
+func (d *X509) String() string { return d.text }
 
-// Match says whether a certification path, the signer's certificate first and
-// already validated, is one of the DID's. The error names what does not fit.
-func (d *DIDX509) Match(path []*x509.Certificate) error {
+// Match reports whether a certification path, the signer's certificate first and
+// already validated, is one of the DID's: the error names what does not fit.
+func (d *X509) Match(path []*x509.Certificate) error {
 	if len(path) < 2 {
 		return errors.New("did:x509 needs a certificate of a CA behind the signer's")
 	}
@@ -202,7 +192,7 @@ func (d *DIDX509) Match(path []*x509.Certificate) error {
 func (p *predicate) match(c *x509.Certificate) (bool, error) {
 	switch p.name {
 	case "subject":
-		subject, err := nameMap(c.Subject)
+		subject, err := Attributes(c.Subject)
 		if err != nil {
 			return false, err
 		}
@@ -214,11 +204,11 @@ func (p *predicate) match(c *x509.Certificate) (bool, error) {
 		}
 		return true, nil
 	case "san":
-		san, err := sansOf(c)
-		values := map[string][]string{"email": san.email, "dns": san.dns, "uri": san.uri}[p.fields[0]]
+		san, err := NamesOf(c)
+		values := map[string][]string{"email": san.Email, "dns": san.DNS, "uri": san.URI}[p.fields[0]]
 		return slices.Contains(values, p.fields[1]), err
 	case "eku":
-		return slices.Contains(ekusOf(c), p.fields[0]), nil
+		return slices.Contains(EKUs(c), p.fields[0]), nil
 	case "fulcio-issuer":
 		for _, ext := range c.Extensions {
 			if ext.Id.Equal(oidFulcioIssuer) && !ext.Critical {
@@ -235,9 +225,9 @@ var oidFulcioIssuer = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 57264, 1, 1}
 
 var subjectLabels = []string{"CN", "L", "ST", "O", "OU", "C", "STREET"}
 
-// nameMap maps the attributes of a name by their RFC 4514 label, or their
+// Attributes maps the attributes of a name by their RFC 4514 label, or their
 // dotted OID, to their values.
-func nameMap(n pkix.Name) (map[string][]string, error) {
+func Attributes(n pkix.Name) (map[string][]string, error) {
 	out := make(map[string][]string, len(n.Names))
 	for _, a := range n.Names {
 		v, ok := a.Value.(string)

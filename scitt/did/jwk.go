@@ -1,4 +1,4 @@
-package scitt
+package did
 
 import (
 	"bytes"
@@ -7,25 +7,13 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/conmotion/conmotion/scitt/internal/pubkey"
 )
-
-const didJWKPrefix = "did:jwk:"
-
-var b64 = base64.RawURLEncoding.Strict()
-
-// decodeB64 reads unpadded base64url. The decoder of the standard library
-// skips line breaks, even when it is strict.
-func decodeB64(s string) ([]byte, error) {
-	if strings.ContainsAny(s, "\r\n") {
-		return nil, malformed("a line break in base64url")
-	}
-	return b64.DecodeString(s)
-}
 
 // jwk are the members of a JSON Web Key (RFC 7517, RFC 7518 section 6, RFC
 // 8037) that a public signing key needs. encoding/json writes them in this
@@ -41,19 +29,19 @@ type jwk struct {
 
 // MarshalJWK writes a public key as a JSON Web Key.
 func MarshalJWK(key crypto.PublicKey) ([]byte, error) {
-	params, err := keyParams(key)
+	params, err := pubkey.Params(key)
 	if err != nil {
 		return nil, err
 	}
-	enc := func(label int64) string { return b64.EncodeToString(params[label].([]byte)) }
+	enc := func(label int64) string { return pubkey.EncodeBase64(params[label].([]byte)) }
 	var j jwk
 	switch k := key.(type) {
 	case *ecdsa.PublicKey:
-		j = jwk{Kty: "EC", Crv: k.Curve.Params().Name, X: enc(keyX), Y: enc(keyY)}
+		j = jwk{Kty: "EC", Crv: k.Curve.Params().Name, X: enc(pubkey.X), Y: enc(pubkey.Y)}
 	case ed25519.PublicKey:
-		j = jwk{Kty: "OKP", Crv: "Ed25519", X: enc(keyX)}
+		j = jwk{Kty: "OKP", Crv: "Ed25519", X: enc(pubkey.X)}
 	case *rsa.PublicKey:
-		j = jwk{Kty: "RSA", N: enc(keyN), E: enc(keyE)}
+		j = jwk{Kty: "RSA", N: enc(pubkey.N), E: enc(pubkey.E)}
 	}
 	return json.Marshal(j)
 }
@@ -67,7 +55,7 @@ func ParseJWK(data []byte) (crypto.PublicKey, error) {
 	}
 	for _, private := range []string{"d", "k"} {
 		if _, ok := members[private]; ok {
-			return nil, malformed("the JSON Web Key holds a private key")
+			return nil, pubkey.Malformed("the JSON Web Key holds a private key")
 		}
 	}
 	var j jwk
@@ -78,30 +66,27 @@ func ParseJWK(data []byte) (crypto.PublicKey, error) {
 	}{{"kty", &j.Kty}, {"crv", &j.Crv}, {"x", &j.X}, {"y", &j.Y}, {"n", &j.N}, {"e", &j.E}} {
 		if v, ok := members[m.name]; ok {
 			if err := json.Unmarshal(v, m.to); err != nil {
-				return nil, malformed("the JSON Web Key member %q: %w", m.name, err)
+				return nil, pubkey.Malformed("the JSON Web Key member %q: %w", m.name, err)
 			}
 		}
 		if i >= 2 {
-			if raw[i-2], err = decodeB64(*m.to); err != nil {
-				return nil, malformed("the JSON Web Key member %q is not unpadded base64url", m.name)
+			if raw[i-2], err = pubkey.DecodeBase64(*m.to); err != nil {
+				return nil, pubkey.Malformed("the JSON Web Key member %q is not unpadded base64url", m.name)
 			}
 		}
 	}
 	x, y, n, e := raw[0], raw[1], raw[2], raw[3]
 	switch j.Kty + " " + j.Crv {
 	case "EC P-256":
-		return pointOf(elliptic.P256(), x, y)
+		return pubkey.Point(elliptic.P256(), x, y)
 	case "EC P-384":
-		return pointOf(elliptic.P384(), x, y)
+		return pubkey.Point(elliptic.P384(), x, y)
 	case "OKP Ed25519":
-		if len(x) != ed25519.PublicKeySize {
-			return nil, malformed("an Ed25519 key has %d bytes, not %d", ed25519.PublicKeySize, len(x))
-		}
-		return ed25519.PublicKey(x), nil
+		return pubkey.Ed25519(x)
 	case "RSA ":
-		return rsaKeyOf(n, e)
+		return pubkey.RSA(n, e)
 	}
-	return nil, fmt.Errorf("%w: JSON Web Key of type %q %q", ErrAlgorithm, j.Kty, j.Crv)
+	return nil, fmt.Errorf("%w: JSON Web Key of type %q %q", pubkey.ErrAlgorithm, j.Kty, j.Crv)
 }
 
 // jsonMembers reads one JSON object and refuses repeated members, of which
@@ -109,55 +94,48 @@ func ParseJWK(data []byte) (crypto.PublicKey, error) {
 func jsonMembers(data []byte) (map[string]json.RawMessage, error) {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
-		return nil, malformed("not a JSON object")
+		return nil, pubkey.Malformed("not a JSON object")
 	}
 	members := map[string]json.RawMessage{}
 	for dec.More() {
 		t, err := dec.Token()
 		if err != nil {
-			return nil, malformed("not a JSON object: %w", err)
+			return nil, pubkey.Malformed("not a JSON object: %w", err)
 		}
 		name := t.(string) // what More announces inside an object is a name
 		if _, ok := members[name]; ok {
-			return nil, malformed("the JSON member %q is there twice", name)
+			return nil, pubkey.Malformed("the JSON member %q is there twice", name)
 		}
 		var v json.RawMessage
 		if err := dec.Decode(&v); err != nil {
-			return nil, malformed("the JSON member %q: %w", name, err)
+			return nil, pubkey.Malformed("the JSON member %q: %w", name, err)
 		}
 		members[name] = v
 	}
 	if _, err := dec.Token(); err != nil {
-		return nil, malformed("not a JSON object: %w", err)
+		return nil, pubkey.Malformed("not a JSON object: %w", err)
 	}
 	if _, err := dec.Token(); err != io.EOF {
-		return nil, malformed("something trails the JSON object")
+		return nil, pubkey.Malformed("something trails the JSON object")
 	}
 	return members, nil
 }
 
-// DIDJWK is the did:jwk of a public key: an issuer identity that carries its
-// own key ("did:jwk:" and the base64url of the JSON Web Key).
-func DIDJWK(key crypto.PublicKey) (string, error) {
+// NewJWK returns the did:jwk of a public key: an issuer identity that carries
+// its own key ("did:jwk:" and the base64url of the JSON Web Key).
+func NewJWK(key crypto.PublicKey) (string, error) {
 	j, err := MarshalJWK(key)
 	if err != nil {
 		return "", err
 	}
-	return didJWKPrefix + b64.EncodeToString(j), nil
+	return MethodJWK + ":" + pubkey.EncodeBase64(j), nil
 }
 
-// IsDIDJWK says whether an issuer claims to be a did:jwk.
-func IsDIDJWK(issuer string) bool { return strings.HasPrefix(issuer, didJWKPrefix) }
-
-// ParseDIDJWK reads the public key in a did:jwk.
-func ParseDIDJWK(did string) (crypto.PublicKey, error) {
-	enc, ok := strings.CutPrefix(did, didJWKPrefix)
-	if !ok {
-		return nil, malformed("%q is not a did:jwk", did)
-	}
-	j, err := decodeB64(enc)
+// parseJWK reads the public key in a did:jwk.
+func parseJWK(did string) (crypto.PublicKey, error) {
+	j, err := pubkey.DecodeBase64(strings.TrimPrefix(did, MethodJWK+":"))
 	if err != nil {
-		return nil, malformed("the did:jwk is not unpadded base64url")
+		return nil, pubkey.Malformed("the did:jwk is not unpadded base64url")
 	}
 	return ParseJWK(j)
 }

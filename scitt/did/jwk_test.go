@@ -1,0 +1,218 @@
+package did_test
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/conmotion/conmotion/internal/testpki"
+	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/did"
+)
+
+func TestJWKRoundTrip(t *testing.T) {
+	for _, alg := range kinds {
+		t.Run(alg, func(t *testing.T) {
+			public := newKey(t, alg).Public()
+			jwk, err := did.MarshalJWK(public)
+			must(t, err)
+			got, err := did.ParseJWK(jwk)
+			must(t, err)
+			sameKey(t, got, public)
+
+			text, err := did.NewJWK(public)
+			must(t, err)
+			if did.Method(text) != did.MethodJWK {
+				t.Errorf("%q is not a did:jwk", text)
+			}
+			got, err = did.Key(text)
+			must(t, err)
+			sameKey(t, got, public)
+			again, err := did.NewJWK(got)
+			must(t, err)
+			if again != text {
+				t.Errorf("the did:jwk of one key is %q and %q", text, again)
+			}
+		})
+	}
+	_, err := did.NewJWK(newKey(t, "P-521").Public())
+	wantError(t, err, scitt.ErrAlgorithm, "P-521")
+}
+
+func TestParseJWKRefusals(t *testing.T) {
+	jwk, err := did.MarshalJWK(newKey(t, "ES256").Public())
+	must(t, err)
+	var members map[string]string
+	must(t, json.Unmarshal(jwk, &members))
+	x, y := members["x"], members["y"]
+	ec := func(x, y string) string { return `{"kty":"EC","crv":"P-256","x":"` + x + `","y":"` + y + `"}` }
+	add := func(member string) string { return strings.TrimSuffix(ec(x, y), "}") + "," + member + "}" }
+
+	_, err = did.ParseJWK([]byte(add(`"use":"sig","kid":"1","x5c":["a"]`)))
+	must(t, err)
+	for name, c := range map[string]struct {
+		jwk   string
+		want  error
+		piece string
+	}{
+		"empty":             {"", scitt.ErrMalformed, "not a JSON object"},
+		"array":             {"[]", scitt.ErrMalformed, "not a JSON object"},
+		"not closed":        {ec(x, y)[:20], scitt.ErrMalformed, "JSON"},
+		"no value":          {`{"kty"}`, scitt.ErrMalformed, `"kty"`},
+		"name is no text":   {`{1:2}`, scitt.ErrMalformed, "not a JSON object"},
+		"comma at the end":  {`{"kty":"EC",}`, scitt.ErrMalformed, "not a JSON object"},
+		"trailing":          {ec(x, y) + "{}", scitt.ErrMalformed, "trails"},
+		"trailing rubbish":  {ec(x, y) + "x", scitt.ErrMalformed, "trails"},
+		"repeated":          {add(`"x":"` + x + `"`), scitt.ErrMalformed, `"x" is there twice`},
+		"repeated escaped":  {add(`"\u0078":"` + x + `"`), scitt.ErrMalformed, `"x" is there twice`},
+		"private d":         {add(`"d":"AQ"`), scitt.ErrMalformed, "private key"},
+		"private d is null": {add(`"d":null`), scitt.ErrMalformed, "private key"},
+		"symmetric":         {`{"kty":"oct","k":"AQ"}`, scitt.ErrMalformed, "private key"},
+		"kty number":        {`{"kty":1}`, scitt.ErrMalformed, `member "kty"`},
+		"no kty":            {`{}`, scitt.ErrAlgorithm, `type "" ""`},
+		"kty in capitals":   {`{"KTY":"EC"}`, scitt.ErrAlgorithm, `type ""`},
+		"secp256k1":         {`{"kty":"EC","crv":"secp256k1"}`, scitt.ErrAlgorithm, `"secp256k1"`},
+		"RSA with curve":    {`{"kty":"RSA","crv":"P-256"}`, scitt.ErrAlgorithm, `"RSA" "P-256"`},
+		"RSA without n":     {`{"kty":"RSA","e":"AQAB"}`, scitt.ErrMalformed, "modulus"},
+		"Ed25519 short":     {`{"kty":"OKP","crv":"Ed25519","x":"AQ"}`, scitt.ErrMalformed, "32 bytes, not 1"},
+		"padding":           {ec(x+"=", y), scitt.ErrMalformed, `"x" is not unpadded base64url`},
+		"standard base64":   {ec("+/"+x[2:], y), scitt.ErrMalformed, `"x" is not unpadded base64url`},
+		"line break":        {ec(x[:4]+`\n`+x[4:], y), scitt.ErrMalformed, `"x" is not unpadded base64url`},
+		"not canonical":     {ec(strings.Repeat("A", 42)+"B", y), scitt.ErrMalformed, `"x" is not unpadded base64url`},
+		"x and y swapped":   {ec(y, x), scitt.ErrMalformed, "not a point"},
+		"no y":              {`{"kty":"EC","crv":"P-256","x":"` + x + `"}`, scitt.ErrMalformed, "not a point"},
+		"short x":           {ec("AQ", y), scitt.ErrMalformed, "1 bytes, not 32"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := did.ParseJWK([]byte(c.jwk))
+			wantError(t, err, c.want, c.piece)
+		})
+	}
+}
+
+func TestParseDIDJWKRefusals(t *testing.T) {
+	text, err := did.NewJWK(newKey(t, "EdDSA").Public())
+	must(t, err)
+	encoded := strings.TrimPrefix(text, "did:jwk:")
+	for name, c := range map[string]struct{ text, piece string }{
+		"empty":          {"", "is neither a did:jwk nor a did:key"},
+		"another method": {"did:web:example.com", "is neither a did:jwk nor a did:key"},
+		"in capitals":    {"DID:JWK:" + encoded, "is neither a did:jwk nor a did:key"},
+		"space before":   {" " + text, "is neither a did:jwk nor a did:key"},
+		"no key":         {"did:jwk:", "not a JSON object"},
+		"padding":        {"did:jwk:" + base64.URLEncoding.EncodeToString([]byte(`{"kty":"EC"}  `)), "not unpadded base64url"},
+		"line break":     {text + "\n", "not unpadded base64url"},
+		"line break in":  {text[:12] + "\r\n" + text[12:], "not unpadded base64url"},
+		"a fragment":     {text + "#0", "not unpadded base64url"},
+		"no JSON":        {"did:jwk:AAAA", "not a JSON object"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := did.Key(c.text)
+			wantError(t, err, scitt.ErrMalformed, c.piece)
+		})
+	}
+}
+
+func FuzzParseJWK(f *testing.F) {
+	for _, alg := range kinds {
+		data, err := did.MarshalJWK(newKey(f, alg).Public())
+		must(f, err)
+		f.Add(data)
+	}
+	f.Add([]byte(`{"kty":"EC","kty":"EC"}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		public, err := did.ParseJWK(data)
+		if err != nil {
+			return
+		}
+		if !json.Valid(data) {
+			t.Fatal("not JSON")
+		}
+		checkKey(t, public)
+	})
+}
+
+func FuzzDIDJWK(f *testing.F) {
+	for _, alg := range kinds {
+		text, err := did.NewJWK(newKey(f, alg).Public())
+		must(f, err)
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		public, err := did.Key(string(data))
+		if err != nil {
+			return
+		}
+		if did.Method(string(data)) == did.MethodJWK && bytes.ContainsAny(data, " \t\r\n=#") {
+			t.Fatalf("%q is a did:jwk", data)
+		}
+		checkKey(t, public)
+	})
+}
+
+// checkKey holds a key that was read to the round trip.
+func checkKey(t *testing.T, public crypto.PublicKey) {
+	t.Helper()
+	text, err := did.NewJWK(public)
+	must(t, err)
+	again, err := did.Key(text)
+	must(t, err)
+	sameKey(t, again, public)
+}
+
+// kinds are the algorithms whose keys are read.
+var kinds = []string{"ES256", "ES384", "EdDSA", "PS256"}
+
+// rsaKey is made once: it takes long.
+var rsaKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
+
+// newKey makes a key for an algorithm, or for a curve that none is for.
+func newKey(t testing.TB, alg string) crypto.Signer {
+	t.Helper()
+	switch alg {
+	case "ES256":
+		return testpki.P256(t, alg)
+	case "ES384":
+		return testpki.P384(t, alg)
+	case "EdDSA":
+		return testpki.Ed25519(alg)
+	case "PS256":
+		key, err := rsaKey()
+		must(t, err)
+		return key
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
+	must(t, err)
+	return key
+}
+
+func sameKey(t *testing.T, got, want any) {
+	t.Helper()
+	if !want.(interface{ Equal(crypto.PublicKey) bool }).Equal(got) {
+		t.Errorf("got key %v, want %v", got, want)
+	}
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// wantError holds an error to a sentinel and to a piece of its message.
+func wantError(t testing.TB, err, sentinel error, piece string) {
+	t.Helper()
+	if !errors.Is(err, sentinel) || !strings.Contains(err.Error(), piece) {
+		t.Errorf("got error %v, want %q that says %q", err, sentinel, piece)
+	}
+}

@@ -75,7 +75,7 @@ func printFigures(out io.Writer, files []*goFile, cover, times bool) error {
 		for line := range strings.Lines(string(results)) {
 			if status, rest, _ := strings.Cut(line, "\t"); strings.TrimSpace(status) == "ok" {
 				name, figures, _ := strings.Cut(strings.TrimPrefix(rest, module), "\t")
-				tests[name] = strings.TrimSpace(figures)
+				tests[name] = strings.Join(strings.Fields(figures), " ")
 			}
 		}
 	}

@@ -23,7 +23,7 @@ import (
 const shownPolicies = 20
 
 type auditFlags struct {
-	vkeys                    []string
+	memoryFlags
 	artifacts, schema, state string
 	since                    uint64
 	most                     int
@@ -42,9 +42,6 @@ Each violation is told with its index and the check or rule that it fails. Exit
 code 0: every entry was looked at and is good. 1: there are violations. 2: not
 everything could be looked at (the audit is incomplete), and what could is good.
 
-The checkpoint is verified with the keys of --vkey. Without it they are read
-from the same place as the log.
-
 --artifacts is where the content behind hash envelopes is: the service's URL, or
 the directory of its artifact storage. Without it, an entry whose policy asks
 for its artifact is held only to what needs none (issuer, key, signature,
@@ -61,7 +58,8 @@ exactly once; a violation is printed before the file is written, so a crash in
 between has it printed again and never lost. Duplicates are compared with all
 entries: to go on, the audit reads 32 bytes of each entry before, from the tiles.
 
---follow goes on until it is interrupted.`
+--follow goes on until it is interrupted.
+` + homeHelp
 
 func (a *app) audit() *cobra.Command {
 	var f auditFlags
@@ -73,7 +71,7 @@ func (a *app) audit() *cobra.Command {
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runAudit(cmd.Context(), args[0], f) },
 	}
-	vkeyFlag(cmd, &f.vkeys)
+	f.add(cmd)
 	flags := cmd.Flags()
 	flags.StringVar(&f.artifacts, "artifacts", "", "URL of the service, or directory of the artifact storage")
 	flags.StringVar(&f.schema, "ocsf-schema", "", "file with the OCSF schema that the policies name")
@@ -89,11 +87,11 @@ func (a *app) runAudit(ctx context.Context, location string, f auditFlags) error
 	if f.most < 0 || f.interval <= 0 {
 		return usage(errors.New("--max is at least 0, and --interval more than 0"))
 	}
-	log, err := a.openStatic(ctx, location, f.vkeys)
+	log, err := a.examine(ctx, location, f.memoryFlags)
 	if err != nil {
 		return err
 	}
-	o := audit.Options{VKeys: log.vkeys, Since: f.since, List: f.most}
+	o := audit.Options{VKeys: log.VKeys, Since: f.since, List: f.most}
 	if err := a.auditFacts(f, &o); err != nil {
 		return err
 	}
@@ -108,7 +106,7 @@ func (a *app) runAudit(ctx context.Context, location string, f auditFlags) error
 		violations++
 		a.printViolation(v)
 		if v.Proof != nil {
-			a.keepProof(v.Proof)
+			a.keepProof(f.memoryFlags, v.Proof)
 		}
 	}
 	o.Progress = func(done, size uint64) {
@@ -117,7 +115,7 @@ func (a *app) runAudit(ctx context.Context, location string, f auditFlags) error
 	if f.state != "" {
 		o.Save = func(s *audit.State) error { return s.Write(f.state) }
 	}
-	auditor, err := audit.New(log.Log, state, o)
+	auditor, err := audit.New(log.Files, state, o)
 	if err != nil {
 		return usage(err)
 	}
@@ -134,7 +132,10 @@ func (a *app) runAudit(ctx context.Context, location string, f auditFlags) error
 		}
 		a.notice("the audit ended early: %v", err)
 	}
-	return a.auditResult(summary, f)
+	if err := a.auditResult(summary, f); err != nil {
+		return err
+	}
+	return log.Damage // that the audit did not meet: it was mended meanwhile, or is where only what was seen before leads
 }
 
 // auditFacts opens what an audit needs beside the log.

@@ -79,6 +79,7 @@ func (a *app) compare() *cobra.Command {
 
 // addAll adds what says which logs are compared and how.
 func (f *compareFlags) addAll(cmd *cobra.Command) {
+	f.addReading(cmd)
 	f.addCommon(cmd)
 	f.intervalFlags.add(cmd)
 	f.reported.add(cmd, "reported", "of reports")
@@ -138,6 +139,7 @@ func (a *app) compareLogs(ctx context.Context, f compareFlags, now time.Time) (*
 		}
 	}
 	for i, side := range []sideFlags{f.reported, f.observed} {
+		f.newest = true // what is not shown would be told as missing
 		if logs[i], err = a.openSide(ctx, side, f.readFlags); err != nil {
 			return nil, logs, err
 		}

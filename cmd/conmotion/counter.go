@@ -35,6 +35,7 @@ func (f *counterFlags) add(cmd *cobra.Command, prefix string) {
 	fl := cmd.Flags()
 	fl.StringVar(&f.log, "log", "", "URL of the service that registers the statement")
 	fl.StringVar(&f.out, "out", "", `file for the Transparent Statement, or "-"`)
+	f.own.addHome(cmd)
 	f.own.addCommon(cmd)
 	vkeyFlag(cmd, &f.own.vkeys)
 	f.signer.add(cmd)
@@ -53,7 +54,7 @@ func (f *entryFlags) add(cmd *cobra.Command, prefix string) {
 // read gives how the entry's log is opened: the keys and the token of the own
 // log are nobody else's business.
 func (f counterFlags) read() readFlags {
-	return readFlags{home: f.own.home, artifacts: f.entry.artifacts, token: f.entry.token, vkeys: f.entry.vkeys, issuerKeys: f.own.issuerKeys}
+	return readFlags{memoryFlags: memoryFlags{home: f.own.home, vkeys: f.entry.vkeys}, artifacts: f.entry.artifacts, token: f.entry.token, issuerKeys: f.own.issuerKeys}
 }
 
 // spokenOf is the entry that a statement is about.

@@ -1,18 +1,15 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
-	"github.com/conmotion/conmotion/tiles"
 )
 
 // gatherFlags say in which logs statements about an entry are looked for.
@@ -31,17 +28,15 @@ func (f *gatherFlags) add(cmd *cobra.Command, logUsage string) {
 
 // openLogs opens several logs, each once. With verifier keys every log needs
 // its own among them. The token for artifacts goes to the place that
-// --artifacts names, or else to the first log only.
+// --artifacts names, or else to the first log only. What statements say together
+// depends on the newest of them, such as a withdrawal.
 func (a *app) openLogs(ctx context.Context, locations []string, f readFlags) ([]*party.Log, error) {
 	var logs []*party.Log
 	for i, location := range locations {
 		one := f
+		one.newest = true
 		if i > 0 && f.artifacts == "" {
 			one.token = ""
-		}
-		var err error
-		if one.vkeys, err = keysFor(ctx, location, f.vkeys); err != nil {
-			return nil, err
 		}
 		l, err := a.openLog(ctx, location, one)
 		if err != nil {
@@ -52,28 +47,6 @@ func (a *app) openLogs(ctx context.Context, locations []string, f readFlags) ([]
 		}
 	}
 	return logs, nil
-}
-
-// keysFor picks the keys of the log at a location among those of several. The
-// origin that its checkpoint shows says which: nothing else is taken from it.
-func keysFor(ctx context.Context, location string, vkeys []string) ([]string, error) {
-	if len(vkeys) == 0 {
-		return nil, nil
-	}
-	src, err := tiles.Open(location, httpClient(readers))
-	if err != nil {
-		return nil, err
-	}
-	checkpoint, err := src.Get(ctx, tiles.CheckpointPath)
-	if err != nil {
-		return nil, fmt.Errorf("the log at %s: %w", location, err)
-	}
-	origin, _, _ := bytes.Cut(checkpoint, []byte("\n"))
-	picked := slices.DeleteFunc(slices.Clone(vkeys), func(vkey string) bool { return !strings.HasPrefix(vkey, string(origin)+"+") })
-	if len(picked) == 0 {
-		return nil, bad(fmt.Errorf("none of the --vkey is of the log at %s, which calls itself %.80q", location, origin))
-	}
-	return picked, nil
 }
 
 // gathered is what logs say about entries.

@@ -8,26 +8,24 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/tiles"
 )
 
 func (a *app) fsck() *cobra.Command {
-	var vkeys []string
+	var f memoryFlags
 	cmd := &cobra.Command{
 		Use: "fsck URL-or-DIR", Short: "Check a whole log",
 		Long: `Check every file of a log: the checkpoint's signatures, every entry, every tile
 of every level, and that the entries lead to the root that the checkpoint signs.
 It reads the whole log, which may be a directory or any file server.
-
-The checkpoint is verified with the keys of --vkey. Without it they are read
-from the same place as the log.`,
+` + homeHelp,
 		Example: `  conmotion fsck conmotion-data/public
   conmotion fsck --vkey transparency.example+0a1b2c3d+AY... https://transparency.example`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.runFsck(cmd.Context(), args[0], vkeys) },
+		RunE: func(cmd *cobra.Command, args []string) error { return a.runFsck(cmd.Context(), args[0], f) },
 	}
-	vkeyFlag(cmd, &vkeys)
+	f.add(cmd)
 	return cmd
 }
 
@@ -53,12 +51,12 @@ func (r *fsckReport) add(err error) {
 	}
 }
 
-func (a *app) runFsck(ctx context.Context, location string, vkeys []string) error {
-	log, err := a.openStatic(ctx, location, vkeys)
+func (a *app) runFsck(ctx context.Context, location string, f memoryFlags) error {
+	report := &fsckReport{Problems: []string{}}
+	log, err := a.examine(ctx, location, f)
 	if err != nil {
 		return err
 	}
-	report := &fsckReport{Problems: []string{}}
 	if err := a.check(ctx, log, report); err != nil {
 		return err
 	}
@@ -73,14 +71,11 @@ func (a *app) runFsck(ctx context.Context, location string, vkeys []string) erro
 }
 
 // check fills the report. The error is about what kept it from looking.
-func (a *app) check(ctx context.Context, log *staticLog, report *fsckReport) error {
-	cp, err := log.Checkpoint(ctx)
-	if errors.Is(err, scitt.ErrCheckpoint) {
-		report.add(err)
+func (a *app) check(ctx context.Context, log *party.Log, report *fsckReport) error {
+	cp := log.Checkpoint
+	if cp == nil {
+		report.add(log.Damage)
 		return nil
-	}
-	if err != nil {
-		return err
 	}
 	report.Origin, report.Size, report.Root = cp.Origin, cp.Size, hex.EncodeToString(cp.Root)
 	if cp.Tree != nil {
@@ -88,7 +83,7 @@ func (a *app) check(ctx context.Context, log *staticLog, report *fsckReport) err
 	}
 	p := a.progress()
 	defer p.done()
-	err = tiles.Fsck(ctx, log.Source, cp, report.add, func(done uint64) {
+	err := tiles.Fsck(ctx, log.Files.Source, cp, report.add, func(done uint64) {
 		p.show(func() string {
 			return fmt.Sprintf("checked %d of %d entries, %d problems", done, cp.Size, report.Count)
 		})
@@ -97,6 +92,9 @@ func (a *app) check(ctx context.Context, log *staticLog, report *fsckReport) err
 		// A file that the checkpoint covers and that cannot be read.
 		report.add(err)
 		return nil
+	}
+	if err == nil && report.Count == 0 && log.Damage != nil {
+		report.add(log.Damage) // it was there when the log was opened
 	}
 	return err
 }

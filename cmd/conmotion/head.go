@@ -72,6 +72,7 @@ func (a *app) runHead(ctx context.Context, f headFlags) error {
 	if err != nil {
 		return err
 	}
+	f.newest = true
 	l, err := a.openLog(ctx, f.log, f.readFlags)
 	if err != nil {
 		return err

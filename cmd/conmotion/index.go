@@ -13,7 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/conmotion/conmotion/cmd/internal/foreign"
+	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage/search"
 	"github.com/conmotion/conmotion/tiles"
@@ -21,8 +21,8 @@ import (
 
 // indexFlags are the flags of index.
 type indexFlags struct {
-	db              string
-	vkeys           []string
+	db string
+	memoryFlags
 	artifactStore   storeFlags // --artifacts, which may be a directory too
 	rebuild, follow bool
 	interval        time.Duration
@@ -33,9 +33,7 @@ to search with conmotion search --db. Nobody has to be asked: neither the
 operator of the log nor its search service.
 
 Every entry is verified against the checkpoint while it is read, and the index
-answers only up to a checkpoint whose root it found itself. The checkpoint is
-verified with the keys of --vkey. Without it they are read from the same place as
-the log.
+answers only up to a checkpoint whose root it found itself.
 
 The next run goes on where the last one ended, however it ended: what is in the
 index is complete, and a crash loses the last seconds of work at most. It first
@@ -65,7 +63,7 @@ func (a *app) index() *cobra.Command {
 	}
 	fl := cmd.Flags()
 	fl.StringVar(&f.db, "db", "", "file of the index; it is made when it is not there")
-	vkeyFlag(cmd, &f.vkeys)
+	f.memoryFlags.add(cmd)
 	f.artifactStore.add(cmd, "artifacts", "where the content behind hashes is: URL of a service, or directory of an artifact storage")
 	fl.BoolVar(&f.rebuild, "rebuild", false, "throw away what is in the file and begin anew")
 	fl.BoolVar(&f.follow, "follow", false, "go on when the log grows")
@@ -78,7 +76,8 @@ func (a *app) index() *cobra.Command {
 type indexing struct {
 	*app
 	flags *indexFlags
-	log   *staticLog
+	log   *party.Log
+	party party.Options
 	index *search.Index
 	// service is where Receipts are.
 	service string
@@ -92,17 +91,14 @@ func (a *app) runIndex(ctx context.Context, location string, f *indexFlags) erro
 	if err != nil {
 		return err
 	}
-	log, err := a.openStatic(ctx, location, f.vkeys)
-	if err != nil {
-		return err
-	}
-	service, err := foreign.Service(ctx, log.Source, location)
-	if err != nil {
-		return err
-	}
 	// Before anything is thrown away the log must be there to read.
-	if _, err := log.Checkpoint(ctx); err != nil {
-		return fmt.Errorf("%w%s", err, hint(location))
+	o, err := a.logOptions(f.memoryFlags)
+	if err != nil {
+		return err
+	}
+	log, err := party.Open(ctx, location, o)
+	if err != nil {
+		return partyError(err)
 	}
 	if f.rebuild {
 		if err := removeIndex(f.db); err != nil {
@@ -114,7 +110,7 @@ func (a *app) runIndex(ctx context.Context, location string, f *indexFlags) erro
 		return usage(fmt.Errorf("--db: %w%s", err, rebuildHint(err)))
 	}
 	defer x.Close()
-	i := &indexing{a, f, log, x, service}
+	i := &indexing{a, f, log, o, x, log.Service()}
 	if f.follow {
 		return i.follow(ctx)
 	}
@@ -152,10 +148,10 @@ type indexReport struct {
 
 // update reads what the log has and the index has not.
 func (i *indexing) update(ctx context.Context) (*indexReport, error) {
-	view, err := i.log.Latest(ctx)
-	if err != nil {
-		return nil, err
+	if err := i.log.Refresh(ctx, i.party); err != nil {
+		return nil, partyError(err)
 	}
+	view := i.log.View
 	if err := i.index.Extends(ctx, view); err != nil {
 		return nil, i.explain(err, view)
 	}
@@ -164,7 +160,7 @@ func (i *indexing) update(ctx context.Context) (*indexReport, error) {
 	}
 	start, before := time.Now(), i.index.Next()
 	stop := i.watch(view.Checkpoint.Size)
-	err = i.index.CatchUp(ctx, view.Checkpoint, view)
+	err := i.index.CatchUp(ctx, view.Checkpoint, view)
 	stop()
 	if err != nil {
 		return nil, i.explain(err, view)
@@ -235,7 +231,7 @@ func (i *indexing) follow(ctx context.Context) error {
 		default:
 			i.notice("will try again: %v", err)
 			// Whatever was read may have been wrong, and is read again.
-			i.log.Log = tiles.NewLog(i.log.Source, i.log.Verifiers)
+			i.log.Files = tiles.NewLog(i.log.Files.Source, i.log.Files.Verifiers)
 			err = nil
 		}
 		if err != nil {
@@ -251,7 +247,7 @@ func (i *indexing) follow(ctx context.Context) error {
 
 // isLasting tells errors that waiting does not mend.
 func isLasting(err error) bool {
-	return errors.Is(err, search.ErrOtherLog) || errors.Is(err, search.ErrDamaged) || errors.Is(err, scitt.ErrProof) && !errors.Is(err, tiles.ErrCorrupt)
+	return isVerdict(err) || errors.Is(err, search.ErrOtherLog) || errors.Is(err, search.ErrDamaged) || errors.Is(err, scitt.ErrProof) && !errors.Is(err, tiles.ErrCorrupt)
 }
 
 func (i *indexing) print(r *indexReport) error {

@@ -5,15 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"slices"
 	"time"
 
 	"github.com/conmotion/conmotion/internal/parallel"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/tiles"
+	"github.com/conmotion/conmotion/witness"
 )
 
 // readers is how many files of a log are fetched at a time.
@@ -35,130 +33,27 @@ func (a *app) clientOptions(concurrency int) client.Options {
 	}
 }
 
-// trust is whose Receipts count.
-type trust struct {
-	keys scitt.KeySet
-	// unnamed keys were given without an identifier, as PEM. They have their
-	// thumbprint for a name, and a single Receipt's own kid as well.
-	unnamed []scitt.Key
-}
-
 // readKeys reads a COSE Key Set, a COSE_Key, or a public key as PEM, JWK or did:jwk.
-func readKeys(path string) (trust, error) {
+func readKeys(path string) (witness.Keys, error) {
 	data, err := readFileFlag("keys", path)
 	if err != nil {
-		return trust{}, err
+		return witness.Keys{}, err
 	}
 	if set, err := scitt.ParseKeySet(data); err == nil {
-		return trust{keys: set}, nil
+		return witness.Keys{Named: set}, nil
 	}
 	if key, err := scitt.ParseKey(data); err == nil {
-		return trust{keys: scitt.KeySet{key}}, nil
+		return witness.Keys{Named: scitt.KeySet{key}}, nil
 	}
 	public, err := scitt.ParsePublicKey(data)
 	if err != nil {
-		return trust{}, usage(fmt.Errorf("--keys %s is neither a COSE Key Set, a COSE_Key nor a public key in PEM: %w", path, err))
+		return witness.Keys{}, usage(fmt.Errorf("--keys %s is neither a COSE Key Set, a COSE_Key nor a public key in PEM: %w", path, err))
 	}
 	key, err := scitt.NewKey(public)
 	if err != nil {
-		return trust{}, usage(fmt.Errorf("--keys %s: %w", path, err))
+		return witness.Keys{}, usage(fmt.Errorf("--keys %s: %w", path, err))
 	}
-	return trust{unnamed: []scitt.Key{key}}, nil
-}
-
-// forReceipts gives the keys under the names that these Receipts use. Among
-// several Receipts an unnamed key cannot know its own by a foreign kid.
-func (t trust) forReceipts(receipts [][]byte) scitt.KeySet {
-	keys := slices.Clone(t.keys)
-	for _, key := range t.unnamed {
-		keys = append(keys, key)
-		if len(receipts) == 1 {
-			if r, err := scitt.ParseReceipt(receipts[0]); err == nil && r.KeyID != nil {
-				keys = append(keys, scitt.Key{ID: r.KeyID, Public: key.Public})
-			}
-		}
-	}
-	return keys
-}
-
-// check verifies Receipts for a statement.
-func (t trust) check(st *scitt.Statement, receipts [][]byte) ([]scitt.ReceiptVerification, error) {
-	if len(receipts) == 0 {
-		return nil, nil
-	}
-	v := scitt.Verifier{LogKeys: t.forReceipts(receipts)}
-	out, err := v.Verify(scitt.AttachReceipts(st, receipts...))
-	if err != nil {
-		return nil, err
-	}
-	return out.Receipts, nil
-}
-
-// staticLog is a log in files, read with keys that are trusted.
-type staticLog struct {
-	*tiles.Log
-	vkeys []string
-	given bool // the vkeys are the user's own
-}
-
-// openStatic opens the log at a URL or in a directory. Without vkeys, the
-// log's own word is taken for its keys, and the user is told.
-func (a *app) openStatic(ctx context.Context, location string, vkeys []string) (*staticLog, error) {
-	src, err := tiles.Open(location, httpClient(readers))
-	if err != nil {
-		return nil, err
-	}
-	l := &staticLog{vkeys: vkeys, given: len(vkeys) > 0}
-	if !l.given {
-		data, err := src.Get(ctx, tiles.ConfigurationPath)
-		if err != nil {
-			return nil, fmt.Errorf("no keys for the log at %s%s: give --vkey: %w", location, hint(location), err)
-		}
-		c, err := scitt.ParseConfiguration(data)
-		if err != nil {
-			return nil, fmt.Errorf("%s of %s: %w", tiles.ConfigurationPath, location, err)
-		}
-		l.vkeys = c.CheckpointKeys
-		a.notice("notice: keys read from the same place as the log; whoever can change one can change both. Give --vkey to trust keys that you know.")
-	}
-	verifiers, err := scitt.NewCheckpointVerifiers(l.vkeys)
-	if err != nil {
-		if l.given {
-			err = usage(fmt.Errorf("--vkey: %w", err))
-		}
-		return nil, err
-	}
-	l.Log = tiles.NewLog(src, verifiers)
-	return l, nil
-}
-
-// hint helps who named the service's directory and not the public one in it.
-func hint(location string) string {
-	public := filepath.Join(location, "public")
-	if _, err := os.Stat(filepath.Join(public, tiles.CheckpointPath)); err == nil {
-		return fmt.Sprintf(" (did you mean %s?)", public)
-	}
-	return ""
-}
-
-// trust gives the log's receipt keys. When the user named the vkeys, the keys
-// that the log publishes count only as far as they are among those.
-func (l *staticLog) trust(ctx context.Context) (trust, error) {
-	data, err := l.Source.Get(ctx, tiles.KeysPath)
-	if err != nil {
-		return trust{}, fmt.Errorf("receipt keys: %w", err)
-	}
-	set, err := scitt.ParseKeySet(data)
-	if err != nil {
-		return trust{}, fmt.Errorf("%s: %w", tiles.KeysPath, err)
-	}
-	if l.given {
-		set = slices.DeleteFunc(set, func(k scitt.Key) bool {
-			vkey, err := scitt.TreeVKey(l.Verifiers.Note.Name(), k.Public)
-			return err != nil || !slices.Contains(l.vkeys, vkey)
-		})
-	}
-	return trust{keys: set}, nil
+	return witness.Keys{Unnamed: []scitt.Key{key}}, nil
 }
 
 // findStatement gives the newest index of a statement. It compares leaf

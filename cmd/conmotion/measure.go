@@ -92,6 +92,7 @@ func (a *app) measure() *cobra.Command {
 		cmd.MarkFlagsMutuallyExclusive("recompute", flag)
 	}
 	cmd.MarkFlagsMutuallyExclusive("dry-run", "out")
+	cmd.MarkFlagsMutuallyExclusive("no-home", "key") // unfinished work is there
 	return cmd
 }
 

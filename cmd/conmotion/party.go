@@ -6,6 +6,7 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,42 +17,109 @@ import (
 	"github.com/conmotion/conmotion/scitt/did"
 )
 
-// readFlags are how the logs of a command are opened: see [party.Options].
-type readFlags struct {
-	home, artifacts, token string
-	vkeys, issuerKeys      []string
+// memoryFlags are whom a command that opens logs believes about them.
+type memoryFlags struct {
+	home   string
+	noHome bool
+	vkeys  []string
 }
 
 const homeHelp = `
 Keys and the newest checkpoint of each log are remembered in --home, like a
 browser or ssh remembers hosts: a log that shows other keys, forks or goes back
-is refused from then on.`
+is refused from then on, at whatever address. --vkey names keys that you know
+from elsewhere, which then count in place of the remembered ones; --no-home
+neither reads nor writes what is remembered.`
 
-func (f *readFlags) add(cmd *cobra.Command) {
-	f.addCommon(cmd)
-	cmd.Flags().StringVar(&f.artifacts, "artifacts", "", "content behind hashes: URL of a service, or directory of an artifact storage (default: where the log is, such as private/ beside public/)")
+// add adds the flags of a command that reads one log.
+func (f *memoryFlags) add(cmd *cobra.Command) {
+	f.addReading(cmd)
 	vkeyFlag(cmd, &f.vkeys)
+}
+
+// addReading adds the flags of a command that reads logs, and registers nothing.
+func (f *memoryFlags) addReading(cmd *cobra.Command) {
+	f.addHome(cmd)
+	cmd.Flags().BoolVar(&f.noHome, "no-home", false, "do not remember logs: believe what they show now, or --vkey")
+	cmd.MarkFlagsMutuallyExclusive("home", "no-home")
+}
+
+// addHome adds the flag that a command has too that registers statements: its
+// unfinished work is there.
+func (f *memoryFlags) addHome(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.home, "home", "", "directory that remembers logs and unfinished work (default: $CONMOTION_HOME, or conmotion in the user's configuration directory)")
+}
+
+func vkeyFlag(cmd *cobra.Command, vkeys *[]string) {
+	cmd.Flags().StringArrayVar(vkeys, "vkey", nil, "verifier key of the log, as in its transparency configuration (default: remembered, or taken on first use); once for each key")
+}
+
+// readFlags are how the logs of a command are opened: see [party.Options].
+type readFlags struct {
+	memoryFlags
+	artifacts, token string
+	issuerKeys       []string
+	newest           bool // what was seen and is not shown would change the result
+}
+
+// add adds the flags of a command that reads logs.
+func (f *readFlags) add(cmd *cobra.Command) {
+	f.memoryFlags.add(cmd)
+	f.addContent(cmd)
+}
+
+// addWriting adds the flags of a command that registers statements too.
+func (f *readFlags) addWriting(cmd *cobra.Command) {
+	f.addHome(cmd)
+	vkeyFlag(cmd, &f.vkeys)
+	f.addContent(cmd)
+}
+
+func (f *readFlags) addContent(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.artifacts, "artifacts", "", "content behind hashes: URL of a service, or directory of an artifact storage (default: where the log is, such as private/ beside public/)")
+	f.addCommon(cmd)
 }
 
 // addCommon adds the flags that do not depend on the log.
 func (f *readFlags) addCommon(cmd *cobra.Command) {
 	fl := cmd.Flags()
-	fl.StringVar(&f.home, "home", "", "directory that remembers logs and unfinished work (default: $CONMOTION_HOME, or conmotion in the user's configuration directory)")
 	fl.StringVar(&f.token, "artifact-token-file", "", "file with the token for the artifact storage")
 	fl.StringArrayVar(&f.issuerKeys, "issuer-key", nil, "ISSUER=FILE: the public key of an issuer who is no did:jwk; once for each")
+}
+
+// logOptions are how logs are opened by commands that need nothing else of them.
+func (a *app) logOptions(f memoryFlags) (o party.Options, err error) {
+	o = party.Options{VKeys: f.vkeys, HTTP: httpClient(readers), Notice: a.notice}
+	if f.noHome {
+		return o, nil
+	}
+	if o.Home = party.Home(cmp.Or(f.home, a.home)); o.Home == "" {
+		if o.Home, err = party.DefaultHome(); err != nil {
+			return o, usage(fmt.Errorf("--home: %w; or give --no-home", err))
+		}
+	}
+	return o, nil
+}
+
+// examine opens a log to check it, which may be damaged: see [party.Log.Damage].
+func (a *app) examine(ctx context.Context, location string, f memoryFlags) (*party.Log, error) {
+	o, err := a.logOptions(f)
+	if err != nil {
+		return nil, err
+	}
+	o.Examine = true
+	l, err := party.Open(ctx, location, o)
+	return l, partyError(err)
 }
 
 // partyOptions reads what the flags name. The verifier keys are for the one log of
 // a command; a command with several takes them away.
 func (a *app) partyOptions(f readFlags) (party.Options, error) {
-	o := party.Options{Home: party.Home(cmp.Or(f.home, a.home)), VKeys: f.vkeys, Artifacts: f.artifacts, HTTP: httpClient(readers), Notice: a.notice,
-		IssuerKeys: map[string]crypto.PublicKey{}}
-	if o.Home == "" {
-		var err error
-		if o.Home, err = party.DefaultHome(); err != nil {
-			return o, usage(fmt.Errorf("--home: %w", err))
-		}
+	o, err := a.logOptions(f.memoryFlags)
+	if err != nil {
+		return o, err
 	}
+	o.Artifacts, o.Newest, o.IssuerKeys = f.artifacts, f.newest, map[string]crypto.PublicKey{}
 	for _, pair := range f.issuerKeys {
 		i := strings.LastIndex(pair, "=") // an issuer may have "=" in it, and file names seldom do
 		if i < 1 {
@@ -90,12 +158,28 @@ func (a *app) openLog(ctx context.Context, location string, f readFlags) (*party
 
 // partyError gives an error its exit code: what a log did wrong is a verdict.
 func partyError(err error) error {
-	for _, verdict := range []error{party.ErrForked, party.ErrRolledBack, party.ErrOtherLog, party.ErrKeysChanged, party.ErrNoEntry} {
-		if errors.Is(err, verdict) {
-			return bad(err)
-		}
+	if errors.Is(err, party.ErrVKeys) {
+		return usage(fmt.Errorf("--vkey: %w", err))
+	}
+	if isVerdict(err) || errors.Is(err, party.ErrNoEntry) {
+		return bad(err)
 	}
 	return err
+}
+
+// isVerdict reports whether an error is that a log is not what was seen of it.
+func isVerdict(err error) bool {
+	return slices.ContainsFunc([]error{party.ErrForked, party.ErrRolledBack, party.ErrOtherLog, party.ErrKeysChanged},
+		func(verdict error) bool { return errors.Is(err, verdict) })
+}
+
+// noVerdict marks an error as no verdict on what a command is about, unless it
+// is one on the log.
+func noVerdict(err error) error {
+	if isVerdict(err) {
+		return err
+	}
+	return usage(err)
 }
 
 // signerFlags are who signs.

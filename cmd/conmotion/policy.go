@@ -66,13 +66,13 @@ func loadSchema(path string) (eventSchema, error) {
 // logFlags say where a log is.
 type logFlags struct {
 	log, static string
-	vkeys       []string
+	memoryFlags
 }
 
 func (f *logFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.log, "log", "", "URL of the Transparency Service, which shows its log's files")
 	cmd.Flags().StringVar(&f.static, "static", "", "URL or directory with the log's files")
-	vkeyFlag(cmd, &f.vkeys)
+	f.memoryFlags.add(cmd)
 	cmd.MarkFlagsMutuallyExclusive("log", "static")
 }
 
@@ -123,21 +123,17 @@ type namedPolicy struct {
 }
 
 // loadPolicy reads the policy that an argument names.
-func (a *app) loadPolicy(ctx context.Context, arg string, vkeys []string, schema eventSchema) (*namedPolicy, error) {
+func (a *app) loadPolicy(ctx context.Context, arg string, f memoryFlags, schema eventSchema) (*namedPolicy, error) {
 	ref := parsePolicyRef(arg)
 	if ref.log == "" {
 		p, err := a.readPolicy(ref.file, schema)
 		return &namedPolicy{Policy: p, name: arg}, err
 	}
-	log, err := a.openStatic(ctx, ref.log, vkeys)
+	log, err := a.openLog(ctx, ref.log, readFlags{memoryFlags: f})
 	if err != nil {
 		return nil, err
 	}
-	view, err := log.Latest(ctx)
-	if err != nil {
-		return nil, err
-	}
-	h, err := a.policiesOf(ctx, view, log.vkeys, ref.at, schema, nil)
+	h, err := a.policiesOf(ctx, log, ref.at, schema, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 func (a *app) policyDiff() *cobra.Command {
-	var vkeys []string
+	var f memoryFlags
 	var schema string
 	cmd := &cobra.Command{
 		Use: "diff A B", Short: "Say what changes from one policy to another",
@@ -19,31 +19,32 @@ takes away, "+" what it adds. A policy is a file, or URL-or-DIR[@INDEX]: the one
 in force at that index of a log, by default at its end. The order of members,
 white space and "previous" are no difference.
 
-The exit code is 0 when both mean the same, 1 when they differ, and 2 when one
-of them cannot be read.`,
+The exit code is 0 when both mean the same, 1 when they differ or a log is not
+the one that was seen before, and 2 when one of them cannot be read.
+` + homeHelp,
 		Example: `  conmotion policy diff old.json new.json
   conmotion policy diff https://transparency.example new.json
   conmotion policy diff conmotion-data/public@2 conmotion-data/public`,
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return a.runPolicyDiff(cmd.Context(), args[0], args[1], vkeys, schema)
+			return a.runPolicyDiff(cmd.Context(), args[0], args[1], f, schema)
 		},
 	}
-	vkeyFlag(cmd, &vkeys)
+	f.add(cmd)
 	schemaFlag(cmd, &schema)
 	return cmd
 }
 
-func (a *app) runPolicyDiff(ctx context.Context, from, to string, vkeys []string, schemaPath string) error {
+func (a *app) runPolicyDiff(ctx context.Context, from, to string, f memoryFlags, schemaPath string) error {
 	schema, err := loadSchema(schemaPath)
 	if err != nil {
 		return err
 	}
 	var both [2]*namedPolicy
 	for i, arg := range []string{from, to} {
-		// Exit code 1 means different, so nothing else may have it.
-		if both[i], err = a.loadPolicy(ctx, arg, vkeys, schema); err != nil {
-			return usage(err)
+		// Exit code 1 means different, so nothing else of a policy may have it.
+		if both[i], err = a.loadPolicy(ctx, arg, f, schema); err != nil {
+			return noVerdict(err)
 		}
 	}
 	changes := policy.Diff(both[0].Policy, both[1].Policy)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 	"github.com/conmotion/conmotion/witness/audit"
@@ -75,15 +76,15 @@ func misplacedIn(h *audit.History) []misplaced {
 
 // policiesOf replays the policies of a log up to the index at, nil for all,
 // and shows the progress. Each entry goes to visit too, unless it is nil.
-func (a *app) policiesOf(ctx context.Context, view *tiles.View, vkeys []string, at *uint64, schema eventSchema, visit func(tiles.Entry) error) (*audit.History, error) {
-	size := view.Checkpoint.Size
+func (a *app) policiesOf(ctx context.Context, l *party.Log, at *uint64, schema eventSchema, visit func(tiles.Entry) error) (*audit.History, error) {
+	size := l.Checkpoint.Size
 	if at != nil && *at > size {
 		return nil, usage(fmt.Errorf("index %d: the log has %d entries, and the next one is judged at index %d", *at, size, size))
 	}
 	p := a.progress()
 	defer p.done()
-	h, err := audit.Policies(ctx, view, audit.PolicyOptions{
-		VKeys: vkeys, Policy: schema.options, Schema: schema.digest, Size: at,
+	h, err := audit.Policies(ctx, l.View, audit.PolicyOptions{
+		VKeys: l.VKeys, Policy: schema.options, Schema: schema.digest, Size: at,
 		Entry: func(e tiles.Entry) error {
 			p.show(func() string { return fmt.Sprintf("read %d of %d entries", e.Index+1, size) })
 			if visit == nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/conmotion/conmotion/policy"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/client"
+	"github.com/conmotion/conmotion/witness"
 )
 
 // defaultSocket is the management socket of a service in this directory.
@@ -280,12 +281,12 @@ func (s *inBand) subject(ctx context.Context, c *scitt.Configuration, now *polic
 
 // register submits the statement; its Receipt must verify.
 func (s *inBand) register(ctx context.Context, data []byte) (*policyChange, error) {
-	var t trust
+	var keys witness.Keys
 	var err error
 	if s.keys != "" {
-		t, err = readKeys(s.keys)
+		keys, err = readKeys(s.keys)
 	} else {
-		t.keys, err = s.client.Keys(ctx)
+		keys.Named, err = s.client.Keys(ctx)
 	}
 	if err != nil {
 		return nil, usage(err)
@@ -298,7 +299,7 @@ func (s *inBand) register(ctx context.Context, data []byte) (*policyChange, erro
 	if err != nil {
 		return nil, err
 	}
-	checked, err := t.check(st, [][]byte{reg.Receipt})
+	checked, err := keys.Verify(st, [][]byte{reg.Receipt})
 	if err == nil {
 		err = checked[0].Err
 	}

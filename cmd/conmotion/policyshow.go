@@ -62,7 +62,7 @@ func (a *app) runPolicyShow(ctx context.Context, f policyShowFlags) error {
 	if err != nil {
 		return err
 	}
-	log, err := a.openStatic(ctx, f.location(), f.vkeys)
+	log, err := a.openLog(ctx, f.location(), readFlags{memoryFlags: f.memoryFlags})
 	if err != nil {
 		return err
 	}
@@ -70,11 +70,7 @@ func (a *app) runPolicyShow(ctx context.Context, f policyShowFlags) error {
 	if f.byIndex {
 		at = &f.at
 	}
-	view, err := log.Latest(ctx)
-	if err != nil {
-		return err
-	}
-	h, err := a.policiesOf(ctx, view, log.vkeys, at, schema, nil)
+	h, err := a.policiesOf(ctx, log, at, schema, nil)
 	if err != nil {
 		return err
 	}
@@ -86,7 +82,7 @@ func (a *app) runPolicyShow(ctx context.Context, f policyShowFlags) error {
 	case f.edit != "":
 		err = a.editPolicy(h, f.edit)
 	default:
-		err = a.printPolicy(h, h.Size == view.Checkpoint.Size)
+		err = a.printPolicy(h, h.Size == log.Checkpoint.Size)
 	}
 	return errors.Join(err, verdict(h))
 }

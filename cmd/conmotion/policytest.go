@@ -76,7 +76,7 @@ func (a *app) runPolicyTest(ctx context.Context, f policyTestFlags, files []stri
 	}
 	t, err := a.newTrial(ctx, f, statements)
 	if err != nil {
-		return usage(err) // no verdict on any statement
+		return noVerdict(err) // on any statement
 	}
 	counts := map[string]int{}
 	for i, data := range statements {
@@ -150,20 +150,16 @@ func (a *app) newTrial(ctx context.Context, f policyTestFlags, statements [][]by
 	}
 	var p *namedPolicy
 	if f.policy != "" {
-		if p, err = a.loadPolicy(ctx, f.policy, f.vkeys, schema); err != nil {
+		if p, err = a.loadPolicy(ctx, f.policy, f.memoryFlags, schema); err != nil {
 			return nil, err
 		}
 	}
 	if location := f.location(); location != "" {
-		log, err := a.openStatic(ctx, location, f.vkeys)
+		log, err := a.openLog(ctx, location, readFlags{memoryFlags: f.memoryFlags})
 		if err != nil {
 			return nil, err
 		}
-		view, err := log.Latest(ctx)
-		if err != nil {
-			return nil, err
-		}
-		h, err := a.policiesOf(ctx, view, log.vkeys, nil, schema, t.registered)
+		h, err := a.policiesOf(ctx, log, nil, schema, t.registered)
 		if err != nil {
 			return nil, err
 		}

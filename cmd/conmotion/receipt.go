@@ -13,9 +13,9 @@ import (
 // receiptFlags are the flags of receipt.
 type receiptFlags struct {
 	log, static, statement, out string
-	vkeys                       []string
-	index                       uint64
-	byIndex, transparent        bool
+	memoryFlags
+	index                uint64
+	byIndex, transparent bool
 }
 
 func (a *app) receipt() *cobra.Command {
@@ -31,9 +31,7 @@ server: the checkpoint, which carries the signature, and the tiles on the way
 from the entry to the root. No service is needed. A statement is searched from
 the newest entry to the oldest; --index says where it is.
 
-The checkpoint is verified with the keys of --vkey. Without it they are read
-from the same place as the log, which protects against accidents but not
-against whoever controls that place.`,
+` + homeHelp,
 		Example: `  conmotion receipt --log http://127.0.0.1:8080 --out receipt.cose 2
   conmotion receipt --static conmotion-data/public --statement s.cose --out receipt.cose
   conmotion receipt --static https://transparency.example --index 2 --transparent --out transparent.cose`,
@@ -50,16 +48,12 @@ against whoever controls that place.`,
 	fl.Uint64Var(&f.index, "index", 0, "index of the entry; with --static")
 	fl.BoolVar(&f.transparent, "transparent", false, "give the Transparent Statement, which is the entry with its receipt")
 	fl.StringVar(&f.out, "out", "-", "file for the result")
-	vkeyFlag(cmd, &f.vkeys)
+	f.memoryFlags.add(cmd)
 	cmd.MarkFlagsMutuallyExclusive("log", "static")
 	cmd.MarkFlagsOneRequired("log", "static")
 	cmd.MarkFlagsMutuallyExclusive("log", "vkey")
 	cmd.MarkFlagsMutuallyExclusive("statement", "index")
 	return cmd
-}
-
-func vkeyFlag(cmd *cobra.Command, vkeys *[]string) {
-	cmd.Flags().StringArrayVar(vkeys, "vkey", nil, "verifier key of the log, as in its transparency configuration; once for each key")
 }
 
 func (a *app) runReceipt(ctx context.Context, f receiptFlags, args []string) error {
@@ -117,15 +111,11 @@ func (a *app) receiptFromService(ctx context.Context, f receiptFlags, id string)
 // receiptFromFiles builds the receipt. Its proof and the signature on its
 // root have been verified when it returns.
 func (a *app) receiptFromFiles(ctx context.Context, f receiptFlags, st *scitt.Statement) ([]byte, error) {
-	log, err := a.openStatic(ctx, f.static, f.vkeys)
+	log, err := a.openLog(ctx, f.static, readFlags{memoryFlags: f.memoryFlags})
 	if err != nil {
 		return nil, err
 	}
-	view, err := log.Latest(ctx)
-	if err != nil {
-		return nil, err
-	}
-	index := f.index
+	view, index := log.View, f.index
 	if st != nil {
 		var found bool
 		if index, found, err = a.findStatement(ctx, view, st); err != nil {

@@ -27,7 +27,7 @@ type recordFlags struct {
 }
 
 func (f *recordFlags) add(cmd *cobra.Command) {
-	f.readFlags.add(cmd)
+	f.addWriting(cmd)
 	f.signerFlags.add(cmd)
 	fl := cmd.Flags()
 	fl.StringVar(&f.log, "log", "", "URL of the Transparency Service")

@@ -195,15 +195,18 @@ func (w *follower) open(ctx context.Context, origin string) (l *party.Log, keys 
 		keys, err = l.ReceiptKeys(ctx)
 		return l, keys, "", err
 	}
-	places, err := w.options.Home.Known(origin)
+	known, err := w.options.Home.Known(origin)
 	if err != nil {
 		return nil, nil, ": " + err.Error(), nil
 	}
-	for _, place := range places {
-		keys = place.ReceiptKeys()
+	if known == nil {
+		return nil, nil, "", nil
+	}
+	keys = known.ReceiptKeys()
+	for _, address := range known.Addresses {
 		f := w.f
 		f.vkeys = nil // what is remembered counts
-		l, err := w.openLog(ctx, place.Location, f)
+		l, err := w.openLog(ctx, address, f)
 		if err == nil && l.View.Checkpoint.Origin == origin {
 			w.logs[origin] = l
 			return l, keys, "", nil
@@ -211,7 +214,7 @@ func (w *follower) open(ctx context.Context, origin string) (l *party.Log, keys 
 		if err != nil && exitCode(err) == exitBad {
 			return nil, nil, "", err
 		}
-		w.notice("notice: the log %s is not at %s any more", origin, place.Location)
+		w.notice("notice: the log %s is not at %s any more", origin, address)
 	}
 	return nil, keys, "", nil
 }

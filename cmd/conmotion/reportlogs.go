@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -40,6 +39,7 @@ func (a *app) reportSources(ctx context.Context, f reportFlags) (sources []repor
 	if err != nil {
 		return nil, err
 	}
+	o.SomeVKeys, o.Newest = true, true
 	for i := range sources {
 		if err := openSource(ctx, &sources[i], o); err != nil {
 			return nil, err
@@ -50,7 +50,6 @@ func (a *app) reportSources(ctx context.Context, f reportFlags) (sources []repor
 
 // openSource opens a log, or notes why it could not be.
 func openSource(ctx context.Context, s *report.Source, o party.Options) error {
-	o.VKeys = vkeysOf(ctx, s.Location, o)
 	l, err := party.Open(ctx, s.Location, o)
 	if ctx.Err() != nil {
 		return ctx.Err()
@@ -69,7 +68,7 @@ func openSource(ctx context.Context, s *report.Source, o party.Options) error {
 		s.URL = strings.TrimSuffix(l.Location, "/")
 	}
 	switch {
-	case len(o.VKeys) > 0:
+	case slices.ContainsFunc(o.VKeys, func(v string) bool { return slices.Contains(l.VKeys, v) }):
 		s.Keys = report.KeysGiven
 	case l.Previous != nil:
 		s.Keys = report.KeysRemembered
@@ -84,29 +83,6 @@ func openSource(ctx context.Context, s *report.Source, o party.Options) error {
 		s.Proofs = append(s.Proofs, report.Proof{Detail: "seen before, and verified", File: file})
 	}
 	return nil
-}
-
-// vkeysOf are those of the given verifier keys that bear the name of the log
-// at a location.
-func vkeysOf(ctx context.Context, location string, o party.Options) (own []string) {
-	if len(o.VKeys) == 0 {
-		return nil
-	}
-	src, err := tiles.Open(location, o.HTTP)
-	if err != nil {
-		return nil // opening the log says so
-	}
-	raw, err := src.Get(ctx, tiles.CheckpointPath)
-	if err != nil {
-		return nil
-	}
-	origin, _, _ := bytes.Cut(raw, []byte("\n"))
-	for _, vkey := range o.VKeys {
-		if strings.HasPrefix(vkey, string(origin)+"+") {
-			own = append(own, vkey)
-		}
-	}
-	return own
 }
 
 // stateOf is what an error of opening a log says about it.

@@ -12,9 +12,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/conmotion/conmotion/cmd/internal/foreign"
+	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage/search"
-	"github.com/conmotion/conmotion/tiles"
 )
 
 const (
@@ -34,10 +34,10 @@ checkpoint that the answer names, answers the query from them alone, and
 compares: it also shows that nothing was left out. Nothing is shown that is not
 true, and the exit code is then 1.
 
-The files are read at --log, or at --static where the log is elsewhere; the
-checkpoint is verified with the keys of --vkey. Content behind hashes is fetched
-from --artifacts. An answer that depends on an artifact that only one side has
-cannot be checked: exit code 2.`
+The files are read at --log, or at --static where the log is elsewhere. Content
+behind hashes is fetched from --artifacts. An answer that depends on an artifact
+that only one side has cannot be checked: exit code 2.
+` + homeHelp
 
 const searchLocalExample = `
 
@@ -51,8 +51,8 @@ const searchLocalExample = `
 
 // localSearchFlags are the flags that --verify needs.
 type localSearchFlags struct {
-	static        string
-	vkeys         []string
+	static string
+	memoryFlags
 	artifactStore storeFlags // --artifacts, which may be a directory too
 }
 
@@ -66,7 +66,7 @@ func addLocalSearch(cmd *cobra.Command, f *searchFlags) {
 	fl.StringVar(&f.verify, "verify", "", "hold the answer to the log: hits, or all")
 	fl.Lookup("verify").NoOptDefVal = verifyAll
 	fl.StringVar(&f.static, "static", "", "URL or directory with the log's files, for --verify (default: --log)")
-	vkeyFlag(cmd, &f.vkeys)
+	f.memoryFlags.add(cmd)
 	f.artifactStore.add(cmd, "artifacts", "for --verify, where the content behind hashes is: URL of a service, or directory of an artifact storage")
 	cmd.MarkFlagsMutuallyExclusive("log", "db")
 }
@@ -123,8 +123,8 @@ func (l localSearch) encode(answer any, err error) ([]byte, error) {
 func (a *app) openHolder(ctx context.Context, f *searchFlags) (holder, error) {
 	switch f.verify {
 	case "":
-		if f.static != "" || len(f.vkeys) > 0 || f.artifactStore.url != "" {
-			return nil, usage(errors.New("--static, --vkey and --artifacts are for --verify"))
+		if f.static != "" || len(f.vkeys) > 0 || f.home != "" || f.noHome || f.artifactStore.url != "" {
+			return nil, usage(errors.New("--static, --vkey, --home, --no-home and --artifacts are for --verify"))
 		}
 		return notHeld{}, nil
 	case verifyHits, verifyAll:
@@ -142,11 +142,15 @@ func (a *app) openHolder(ctx context.Context, f *searchFlags) (holder, error) {
 	if err != nil {
 		return nil, err
 	}
-	log, err := a.openStatic(ctx, where, f.vkeys)
+	o, err := a.logOptions(f.memoryFlags)
 	if err != nil {
 		return nil, err
 	}
-	return &logHolder{app: a, log: log, all: f.verify == verifyAll, artifacts: artifacts}, nil
+	log, err := party.Open(ctx, where, o)
+	if err != nil {
+		return nil, partyError(err)
+	}
+	return &logHolder{app: a, log: log, options: o, all: f.verify == verifyAll, artifacts: artifacts}, nil
 }
 
 // searchArtifacts opens --artifacts; nil when it is not given.
@@ -173,8 +177,8 @@ func (a *app) searchArtifacts(f storeFlags) (search.Artifacts, error) {
 // logHolder holds answers to the static files of the log.
 type logHolder struct {
 	*app
-	log       *staticLog
-	view      *tiles.View // the last that was read
+	log       *party.Log
+	options   party.Options
 	all       bool
 	artifacts search.Artifacts
 	pages     []search.Page
@@ -191,15 +195,15 @@ func (h *logHolder) hold(ctx context.Context, query url.Values, body []byte) ([]
 		return nil, bad(fmt.Errorf("the service does not answer as a search does: %w", err))
 	}
 	// The files may be those of a mirror, which has its own pace.
-	if h.view == nil || h.view.Checkpoint.Size < answer.Checkpoint.Size {
-		if h.view, err = h.log.Latest(ctx); err != nil {
-			return nil, err
+	if h.log.Checkpoint.Size < answer.Checkpoint.Size {
+		if err := h.log.Refresh(ctx, h.options); err != nil {
+			return nil, partyError(err)
 		}
 	}
 	h.hits += len(answer.Entries)
 	if h.all {
 		h.pages = append(h.pages, search.Page{Query: q, Answer: answer})
-	} else if err := search.VerifyHits(ctx, h.view, q, answer, h.artifacts); err != nil {
+	} else if err := search.VerifyHits(ctx, h.log.View, q, answer, h.artifacts); err != nil {
 		return nil, h.verdict(err)
 	}
 	return json.Marshal(answer)
@@ -213,7 +217,7 @@ func (h *logHolder) finish(ctx context.Context) (searchVerified, error) {
 	p := h.progress()
 	defer p.done()
 	size := h.pages[len(h.pages)-1].Answer.Checkpoint.Size
-	scanned, err := search.Verify(ctx, h.view, h.pages, h.artifacts, func(read uint64) {
+	scanned, err := search.Verify(ctx, h.log.View, h.pages, h.artifacts, func(read uint64) {
 		p.show(func() string { return fmt.Sprintf("verified %d of %d entries", read, size) })
 	})
 	if err != nil {

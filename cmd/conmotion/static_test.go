@@ -16,6 +16,7 @@ import (
 	"github.com/transparency-dev/merkle/rfc6962"
 
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage"
 	"github.com/conmotion/conmotion/tiles"
@@ -60,8 +61,7 @@ func TestFindStatement(t *testing.T) {
 	}
 	files := staticFiles(t, keys, statements)
 	a := &app{stderr: io.Discard}
-	log := testlog.Must(a.openStatic(t.Context(), files, keys.VKeys))(t)
-	view := testlog.Must(log.Latest(t.Context()))(t)
+	view := testlog.Must(party.Open(t.Context(), files, party.Options{VKeys: keys.VKeys}))(t).View
 	for _, want := range []uint64{0, 1, 255, 256, 511, 512, 599} {
 		index, found, err := a.findStatement(t.Context(), view, statements[want])
 		if err != nil || !found || index != want {

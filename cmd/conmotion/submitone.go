@@ -9,13 +9,14 @@ import (
 
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/client"
+	"github.com/conmotion/conmotion/witness"
 )
 
 // registrar is a service that registers.
 type registrar struct {
 	url    string
 	client *client.Client
-	trust  trust
+	keys   witness.Keys
 	down   error // why its keys are not known
 }
 
@@ -41,10 +42,10 @@ func (a *app) registrars(ctx context.Context, f submitFlags) ([]registrar, error
 			return nil, fmt.Errorf("--%s: %w", flag, err)
 		}
 		if len(f.keys) > 0 {
-			if r.trust, err = readKeys(f.keys[i]); err != nil {
+			if r.keys, err = readKeys(f.keys[i]); err != nil {
 				return nil, err
 			}
-		} else if r.trust.keys, err = f.fetchKeys(ctx, r.client); err != nil && i == 0 {
+		} else if r.keys.Named, err = f.fetchKeys(ctx, r.client); err != nil && i == 0 {
 			return nil, err
 		}
 		r.down = err
@@ -61,7 +62,7 @@ func (f submitFlags) fetchKeys(ctx context.Context, c *client.Client) (scitt.Key
 
 // vouches says whether one of the Receipts is this service's and verifies.
 func (r *registrar) vouches(st *scitt.Statement, receipts [][]byte) bool {
-	checked, err := r.trust.check(st, receipts)
+	checked, err := r.keys.Verify(st, receipts)
 	return err == nil && slices.ContainsFunc(checked, func(v scitt.ReceiptVerification) bool { return v.Err == nil })
 }
 
@@ -180,14 +181,14 @@ func (s *submitter) registerWith(ctx context.Context, service *registrar, data [
 // attach adds a Receipt, which must verify, to those of other logs. One of
 // the same log gives way to it.
 func (r *registrar) attach(st *scitt.Statement, receipt []byte) ([]byte, error) {
-	fresh, err := r.trust.check(st, [][]byte{receipt})
+	fresh, err := r.keys.Verify(st, [][]byte{receipt})
 	if err != nil {
 		return nil, err
 	}
 	if fresh[0].Err != nil {
 		return nil, fresh[0].Err
 	}
-	old, err := r.trust.check(st, st.Receipts)
+	old, err := r.keys.Verify(st, st.Receipts)
 	if err != nil {
 		return nil, err
 	}

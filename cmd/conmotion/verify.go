@@ -9,9 +9,11 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/tiles"
+	"github.com/conmotion/conmotion/witness"
 )
 
 // verifyFlags are the flags of verify.
@@ -20,9 +22,10 @@ type verifyFlags struct {
 	log, static, keys                 string   // the one that there is without --quorum
 	quorum                            int      // 0: there is one log at most
 	payload, leaf, issuerKey, rootCAs string
-	receipts, vkeys                   []string
-	artifactStore                     storeFlags // --artifacts, which may be a directory too
-	fetch                             bool
+	receipts                          []string
+	memoryFlags
+	artifactStore storeFlags // --artifacts, which may be a directory too
+	fetch         bool
 }
 
 func (a *app) verify() *cobra.Command {
@@ -65,7 +68,7 @@ the statement gives. --fetch is off unless asked for: the issuer chooses that
 URL, so that it learns who verifies, and when, and can have this machine send a
 GET request to any address that it reaches. It is sent only when the issuer's
 signature verifies, without a token, and no more than 5 GiB are read.
-` + exportVerifyHelp + equivocationHelp,
+` + exportVerifyHelp + equivocationHelp + homeHelp,
 		Example: `  conmotion verify --log http://127.0.0.1:8080 --payload README.md transparent.cose
 
   # offline, with saved keys
@@ -104,7 +107,7 @@ signature verifies, without a token, and no more than 5 GiB are read.
 	fl.StringArrayVar(&f.receipts, "receipt", nil, "file with a receipt that the statement does not carry; once for each")
 	f.artifactStore.add(cmd, "artifacts", "fetch the content behind a hash: URL of a service, or directory of an artifact storage")
 	fl.BoolVar(&f.fetch, "fetch", false, "fetch the content behind a hash from the URL in the statement")
-	vkeyFlag(cmd, &f.vkeys)
+	f.memoryFlags.add(cmd)
 	cmd.MarkFlagsMutuallyExclusive("payload", "artifacts", "fetch")
 	cmd.MarkFlagsMutuallyExclusive("log", "vkey")
 	cmd.MarkFlagsMutuallyExclusive("keys", "vkey")
@@ -139,8 +142,9 @@ type verifyReport struct {
 type verification struct {
 	*app
 	verifyFlags
-	files     *staticLog        // with --static
-	artifacts *client.Artifacts // with --artifacts and a URL
+	files     *party.Log            // with --static
+	filesOf   map[string]*party.Log // by the --static that names them, with --quorum
+	artifacts *client.Artifacts     // with --artifacts and a URL
 	roots     *x509.CertPool
 	report    verifyReport
 }
@@ -184,12 +188,12 @@ func (v *verification) run(ctx context.Context, data []byte) (verdict, err error
 	if err := v.openArtifacts(); err != nil {
 		return nil, err
 	}
-	var voters *voters
-	var t trust
+	var quorum *witness.Quorum
+	var keys witness.Keys
 	if v.quorum > 0 {
-		voters, err = v.voters(ctx)
+		quorum, err = v.logsOf(ctx)
 	} else {
-		t, err = v.trust(ctx)
+		keys, err = v.logKeys(ctx)
 	}
 	if err != nil {
 		return nil, err
@@ -217,10 +221,10 @@ func (v *verification) run(ctx context.Context, data []byte) (verdict, err error
 		}
 	}
 	var out *scitt.Verification
-	if voters != nil {
-		out, verdict = voters.verify(verifier, data, receipts)
+	if quorum != nil {
+		out, verdict = quorum.Verify(verifier, data, receipts)
 	} else {
-		verifier.LogKeys = t.forReceipts(receipts)
+		verifier.LogKeys = keys.For(receipts)
 		out, verdict = verifier.Verify(data)
 	}
 	if verdict != nil {
@@ -239,8 +243,8 @@ func (v *verification) run(ctx context.Context, data []byte) (verdict, err error
 	if len(out.Receipts) == 0 {
 		v.found("receipt", resultBad, "the statement carries none")
 	}
-	if voters != nil {
-		err = voters.count(ctx, v, out)
+	if quorum != nil {
+		err = v.counted(ctx, quorum, out)
 	} else {
 		err = v.current(ctx, out)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -24,7 +25,8 @@ type outcome struct {
 func runTool(t *testing.T, args ...string) outcome {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	code := run(t.Context(), args, strings.NewReader(""), &stdout, &stderr)
+	a := &app{stdin: strings.NewReader(""), stdout: &stdout, stderr: &stderr, home: cmp.Or(os.Getenv("CONMOTION_HOME"), t.TempDir())}
+	code := a.run(t.Context(), args)
 	return outcome{code, stdout.String(), stderr.String()}
 }
 

@@ -40,7 +40,7 @@ type dirVerification struct {
 	verifyFlags
 	dir      string
 	manifest *party.Manifest
-	log      *staticLog
+	log      *party.Log
 	progress *progress
 	report   exportReport
 	shown    map[string]int // failures of a check that were listed
@@ -117,46 +117,41 @@ func (v *dirVerification) run(ctx context.Context) error {
 	if err := v.files(ctx); err != nil {
 		return err
 	}
-	if v.log, err = v.openStatic(ctx, v.dir, v.vkeysOf()); err != nil {
-		if exitCode(err) == exitBad || isMissing(err) {
-			v.failed("keys", "%v", err)
-			return nil
-		}
+	switch v.log, err = v.open(ctx); {
+	case isVerdict(err):
+		return err
+	case err == nil && v.log.Checkpoint == nil:
+		v.failed("checkpoint", "%v", v.log.Damage)
+		return nil
+	case isMissing(err):
+		v.failed("checkpoint", "%v", err)
+		return nil
+	case exitCode(err) == exitBad:
+		v.failed("keys", "%v", err)
+		return nil
+	case err != nil:
 		return err
 	}
-	cp, err := v.checkpoint(ctx)
-	if err != nil || cp == nil {
-		return err
-	}
+	cp := v.checkpoint()
 	v.keys(ctx)
 	return v.entries(ctx, cp)
 }
 
-// vkeysOf are the keys that the user gave; or those of the manifest where the
-// export has no configuration to read them from.
-func (v *dirVerification) vkeysOf() []string {
-	if len(v.vkeys) > 0 {
-		return v.vkeys
-	}
-	if _, err := os.Stat(filepath.Join(v.dir, filepath.FromSlash(tiles.ConfigurationPath))); isMissing(err) {
-		v.notice("notice: keys read from the manifest beside the log; whoever can change one can change both. Give --vkey to trust keys that you know.")
-		return v.manifest.VKeys
-	}
-	return nil
-}
-
-// checkpoint holds the checkpoint to its keys and to the manifest; nil when it
-// is not good.
-func (v *dirVerification) checkpoint(ctx context.Context) (*scitt.Checkpoint, error) {
-	cp, err := v.log.Checkpoint(ctx)
-	if errors.Is(err, scitt.ErrCheckpoint) || isMissing(err) {
-		v.failed("checkpoint", "%v", err)
-		return nil, nil
-	}
+// open opens the log. Where the export has no configuration, keys that are new
+// here are those of the manifest.
+func (v *dirVerification) open(ctx context.Context) (*party.Log, error) {
+	o, err := v.logOptions(v.memoryFlags)
 	if err != nil {
 		return nil, err
 	}
-	r := &v.report
+	o.Examine, o.FirstKeys = true, v.manifest.VKeys
+	l, err := party.Open(ctx, v.dir, o)
+	return l, partyError(err)
+}
+
+// checkpoint holds the checkpoint to the manifest.
+func (v *dirVerification) checkpoint() *scitt.Checkpoint {
+	cp, r := v.log.Checkpoint, &v.report
 	r.Origin, r.Size, r.Root = cp.Origin, cp.Size, fmt.Sprintf("%x", cp.Root)
 	if cp.Tree != nil {
 		r.Signed = timeOf(cp.Tree.IssuedAt)
@@ -164,19 +159,20 @@ func (v *dirVerification) checkpoint(ctx context.Context) (*scitt.Checkpoint, er
 	if !v.manifest.Is(cp) {
 		v.failed("checkpoint", "it is of %d entries of %q, and the manifest of %d of %q: an update was interrupted (run conmotion export again), or files were exchanged",
 			cp.Size, cp.Origin, v.manifest.Checkpoint.Size, v.manifest.Checkpoint.Origin)
-		return cp, nil
+		return cp
 	}
 	v.found("checkpoint", resultOK, "%d entries of %s", cp.Size, cp.Origin)
-	return cp, nil
+	return cp
 }
 
 // keys compares the three places where an export has keys.
 func (v *dirVerification) keys(ctx context.Context) {
-	trusted := slices.Sorted(slices.Values(v.log.vkeys))
-	if !v.log.given && !slices.Equal(trusted, v.manifest.VKeys) {
+	trusted := slices.Sorted(slices.Values(v.log.VKeys))
+	given := len(v.vkeys) > 0
+	if !given && !slices.Equal(trusted, v.manifest.VKeys) {
 		v.failed("keys", "the manifest names other verifier keys than %s", tiles.ConfigurationPath)
 	}
-	data, err := v.log.Source.Get(ctx, tiles.KeysPath)
+	data, err := v.log.Files.Source.Get(ctx, tiles.KeysPath)
 	if isMissing(err) {
 		v.found("keys", resultNotChecked, "the export has no receipt keys")
 		return
@@ -188,8 +184,8 @@ func (v *dirVerification) keys(ctx context.Context) {
 	}
 	known := 0
 	for _, key := range set {
-		vkey, err := scitt.TreeVKey(v.log.Verifiers.Note.Name(), key.Public)
-		if err == nil && slices.Contains(v.log.vkeys, vkey) {
+		vkey, err := scitt.TreeVKey(v.log.Files.Verifiers.Note.Name(), key.Public)
+		if err == nil && slices.Contains(v.log.VKeys, vkey) {
 			known++
 		}
 	}
@@ -198,10 +194,10 @@ func (v *dirVerification) keys(ctx context.Context) {
 		return
 	}
 	source := "as the export says"
-	if v.log.given {
+	if given {
 		source = "as --vkey says"
 	}
-	v.summary("keys", "%d verifier keys, %s; %d receipt keys are among them", len(v.log.vkeys), source, known)
+	v.summary("keys", "%d verifier keys, %s; %d receipt keys are among them", len(v.log.VKeys), source, known)
 }
 
 // files holds every file to the manifest, and looks for others.
@@ -245,7 +241,7 @@ func (v *dirVerification) files(ctx context.Context) error {
 // entries checks the log itself: the files against the root, and then every
 // statement and artifact.
 func (v *dirVerification) entries(ctx context.Context, cp *scitt.Checkpoint) error {
-	err := tiles.Fsck(ctx, v.log.Source, cp, func(err error) { v.failed("log", "%v", err) }, func(done uint64) {
+	err := tiles.Fsck(ctx, v.log.Files.Source, cp, func(err error) { v.failed("log", "%v", err) }, func(done uint64) {
 		v.progress.show(func() string { return fmt.Sprintf("checked %d of %d entries", done, cp.Size) })
 	})
 	if errors.Is(err, tiles.ErrCorrupt) || isMissing(err) {
@@ -253,14 +249,13 @@ func (v *dirVerification) entries(ctx context.Context, cp *scitt.Checkpoint) err
 	} else if err != nil {
 		return err
 	}
+	if v.log.Damage != nil && v.shown["log"] == 0 {
+		v.failed("log", "%v", v.log.Damage)
+	}
 	if v.summary("log", "%d entries, every tile, and the root %x", cp.Size, cp.Root); v.shown["log"] > 0 {
 		return nil // the statements are not those of the log
 	}
-	view, err := v.log.At(ctx, cp)
-	if err != nil {
-		return err
-	}
-	digests, err := v.statements(ctx, view)
+	digests, err := v.statements(ctx, v.log.View)
 	if err != nil {
 		return err
 	}

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 )
@@ -49,11 +48,11 @@ func (a *app) verifyEquivocation(ctx context.Context, f verifyFlags, path string
 	var cv scitt.CheckpointVerifiers
 	switch location := f.static + f.log; { // of which one is given at most
 	case location != "":
-		log, err := a.openStatic(ctx, location, f.vkeys)
+		log, err := a.examine(ctx, location, f.memoryFlags)
 		if err != nil {
 			return err
 		}
-		cv, r.VKey, r.Given = log.Verifiers, scitt.NoteVKey(log.vkeys), log.given
+		cv, r.VKey, r.Given = log.Files.Verifiers, log.Key(), len(f.vkeys) > 0
 	case len(f.vkeys) > 0:
 		if cv, err = scitt.NewCheckpointVerifiers(f.vkeys); err != nil {
 			return usage(fmt.Errorf("--vkey: %w", err))
@@ -103,25 +102,20 @@ func (a *app) equivocationResult(path string, r *equivocationReport, err error) 
 	return nil
 }
 
-// keepProof writes a proof that a command found into the directory that
-// remembers, where logs are not opened with it.
-func (a *app) keepProof(document []byte) {
-	o, err := a.partyOptions(readFlags{})
+// keepProof writes a proof that an audit found into the directory that remembers.
+func (a *app) keepProof(f memoryFlags, document []byte) {
+	o, err := a.logOptions(f)
+	if err != nil || o.Home == "" {
+		return // the proof is in the audit's state
+	}
+	e, err := tiles.ParseEquivocation(document)
 	var file string
 	if err == nil {
-		file, err = keepProof(o.Home, document)
+		file, err = o.Home.KeepProof(e)
 	}
 	if err != nil {
 		a.notice("the proof that the log forked could not be kept: %v", err)
 		return
 	}
 	a.notice("the proof that the log forked, for anybody to verify, is %s", file)
-}
-
-func keepProof(home party.Home, document []byte) (string, error) {
-	e, err := tiles.ParseEquivocation(document)
-	if err != nil {
-		return "", err
-	}
-	return home.KeepProof(e)
 }

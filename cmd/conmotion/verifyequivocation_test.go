@@ -61,7 +61,7 @@ func TestVerifyEquivocation(t *testing.T) {
 		"its own key":     {[]string{proof}, exitGood, "THE LOG EQUIVOCATED", "notice: the key is the one that the proof names"},
 		"the log's key":   {[]string{proof, "--vkey", keys.VKeys[0]}, exitGood, "10 entries, root", ""},
 		"all its keys":    {[]string{proof, "--vkey", keys.VKeys[0], "--vkey", keys.VKeys[1]}, exitGood, "20 entries, root", ""},
-		"from the log":    {[]string{proof, "--static", location}, exitGood, "THE LOG EQUIVOCATED", "notice: keys read from the same place"},
+		"from the log":    {[]string{proof, "--static", location}, exitGood, "THE LOG EQUIVOCATED", "its keys are taken on first use"},
 		"a new line":      {[]string{write(data + "\n")}, exitGood, "THE LOG EQUIVOCATED", ""},
 		"another's key":   {[]string{proof, "--vkey", stranger.VKeys[0]}, exitBad, "NO PROOF", "proves nothing about the log"},
 		"changed":         {[]string{write(strings.Replace(data, `"head":["`, `"head":["A`, 1))}, exitBad, "NO PROOF", "proves nothing"},
@@ -94,20 +94,31 @@ func TestAuditFork(t *testing.T) {
 		dir := t.TempDir()
 		files.Publish(t, keys, append(entries[:2:2], testlog.Statement(t, key, name, []byte(name))))
 		files.WriteTo(t, dir)
-		return []string{"audit", "--vkey", keys.VKeys[0], "--vkey", keys.VKeys[1], "--state", filepath.Join(home, "audit.json"), dir}
+		return []string{"audit", "--vkey", keys.VKeys[0], "--vkey", keys.VKeys[1], "--state", filepath.Join(t.TempDir(), "audit.json"), dir}
 	}
-	if got := runTool(t, log("a")...); got.code != exitGood {
+	first, other := log("a"), log("b")
+	state := first[len(first)-2]
+	if got := runTool(t, append(first, "--home", t.TempDir())...); got.code != exitGood {
 		t.Fatalf("%+v", got)
 	}
-	got := runTool(t, log("b")...)
+	// What the audit's own state shows, and then what the home remembers.
+	got := runTool(t, append(other, "--state", state)...)
 	if got.code != exitBad || !strings.Contains(got.stdout, "log/consistency") || !strings.Contains(got.stderr, "for anybody to verify, is "+home) {
 		t.Fatalf("%+v", got)
 	}
+	if got := runTool(t, first...); got.code != exitBad || !strings.Contains(got.stderr, "the log forked") || !strings.Contains(got.stderr, "for anybody to verify, is "+home) {
+		t.Fatalf("%+v", got)
+	}
+	if got := runTool(t, append(other, "--state", state, "--no-home")...); got.code != exitBad || !strings.Contains(got.stdout, "log/consistency") {
+		t.Fatalf("%+v", got)
+	}
 	proofs := testlog.Must(filepath.Glob(filepath.Join(home, "proofs", "*.json")))(t)
-	if len(proofs) != 1 {
+	if len(proofs) != 2 {
 		t.Fatalf("proofs %q", proofs)
 	}
-	if got := runTool(t, "verify", "--vkey", keys.VKeys[0], proofs[0]); got.code != exitGood {
-		t.Errorf("%+v", got)
+	for _, proof := range proofs {
+		if got := runTool(t, "verify", "--vkey", keys.VKeys[0], proof); got.code != exitGood {
+			t.Errorf("%+v", got)
+		}
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/witness"
 )
 
 // verifier reads the keys of the issuer.
@@ -41,23 +42,24 @@ func (v *verification) verifier() (*scitt.Verifier, error) {
 	return out, nil
 }
 
-// trust finds whose receipts count.
-func (v *verification) trust(ctx context.Context) (t trust, err error) {
+// logKeys finds whose receipts count.
+func (v *verification) logKeys(ctx context.Context) (k witness.Keys, err error) {
 	switch {
 	case v.keys != "":
 		return readKeys(v.keys)
 	case v.static != "":
-		if v.files, err = v.openStatic(ctx, v.static, v.vkeys); err != nil {
-			return t, err
+		if v.files, err = v.examine(ctx, v.static, v.memoryFlags); err != nil {
+			return k, err
 		}
-		return v.files.trust(ctx)
+		k.Named, err = v.files.ReceiptKeys(ctx)
+		return k, err
 	case v.log != "":
 		c, err := v.connect(v.log, 1)
 		if err != nil {
-			return t, usage(fmt.Errorf("--log: %w", err))
+			return k, usage(fmt.Errorf("--log: %w", err))
 		}
-		t.keys, err = c.Keys(ctx)
-		return t, usage(err)
+		k.Named, err = c.Keys(ctx)
+		return k, usage(err)
 	}
-	return t, nil
+	return k, nil
 }

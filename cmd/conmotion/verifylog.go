@@ -14,9 +14,9 @@ func (v *verification) current(ctx context.Context, out *scitt.Verification) err
 		v.found("log now", resultNotChecked, "whether the log still holds the entry; --static looks")
 		return nil
 	}
-	view, err := v.files.Latest(ctx)
+	err := v.files.Damage
 	if err == nil {
-		err = v.inLog(ctx, view, out)
+		err = v.inLog(ctx, v.files.View, out)
 	}
 	switch {
 	case err == nil:

@@ -60,7 +60,7 @@ var errNotChecked = errors.New("no key")
 
 func (v *dirVerification) signers(ctx context.Context) (*signers, error) {
 	s := &signers{self: monitor.SelfCertified(), given: map[string]crypto.PublicKey{}}
-	if data, err := v.log.Source.Get(ctx, tiles.KeysPath); err == nil {
+	if data, err := v.log.Files.Source.Get(ctx, tiles.KeysPath); err == nil {
 		// That it cannot be read was told with the keys.
 		if set, err := scitt.ParseKeySet(data); err == nil {
 			s.service = set

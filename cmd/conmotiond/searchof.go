@@ -104,7 +104,7 @@ func welcomeSearch(c *config, s *daemon.SearchOf, addr net.Addr) {
 	}
 	keys := fmt.Sprintf("%d, given with --vkey", len(s.VKeys))
 	if s.FirstUse {
-		keys = fmt.Sprintf("%d, taken from the log itself at the first start (trust on first use) and kept in %s;\n            --vkey names keys that you know", len(s.VKeys), s.KeysFile)
+		keys = fmt.Sprintf("%d, taken from the log itself at the first start (trust on first use) and kept in %s;\n            --vkey names keys that you know", len(s.VKeys), s.Home)
 	}
 	receipts := s.Service
 	if receipts == "" {

@@ -27,6 +27,7 @@ var ours = map[string][]string{
 	"monitor/party":     {"scitt", "scitt/did", "scitt/client", "tiles", "monitor", "internal/durable", "internal/parallel"},
 	"monitor/watch":     {"scitt", "tiles", "policy", "policy/ocsf", "monitor", "monitor/party", "witness/audit", "internal/durable"},
 	"monitor/report":    {"scitt", "tiles", "monitor"},
+	"witness":           {"scitt"},
 	"witness/audit":     {"scitt", "tiles", "policy", "internal/durable", "internal/parallel"},
 	"internal/bench":    {"scitt"},
 	"internal/durable":  {},
@@ -41,7 +42,7 @@ var heavy = []string{
 
 // light are what a Relying Party imports, or runs. The tool has commands that
 // need what is heavy; built with -tags light it is without them.
-var light = []string{"scitt", "scitt/did", "tiles", "policy", "policy/ocsf", "scitt/client", "witness/audit", "monitor", "monitor/party", "monitor/watch", "monitor/report", "cmd/conmotion"}
+var light = []string{"scitt", "scitt/did", "tiles", "policy", "policy/ocsf", "scitt/client", "witness", "witness/audit", "monitor", "monitor/party", "monitor/watch", "monitor/report", "cmd/conmotion"}
 
 // graph returns what breaks the import graph.
 func graph(pkgs []goPackage) (broken []string) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -17,8 +18,10 @@ import (
 var (
 	// ErrForked is wrapped when a log signed two histories.
 	ErrForked = errors.New("the log forked: it signed two checkpoints that cannot both be true")
-	// ErrRolledBack is wrapped when a location shows an older checkpoint than before.
-	ErrRolledBack = errors.New("the log was rolled back")
+	// ErrRolledBack is wrapped when a location shows fewer entries than were
+	// seen of the log, and it cannot be checked whether both are one history; or
+	// when they are, and the newest state is needed.
+	ErrRolledBack = errors.New("the log was rolled back, or this copy of it is old")
 	// ErrOtherLog is wrapped when a location shows another log than before.
 	ErrOtherLog = errors.New("another log is at this place")
 )
@@ -32,6 +35,9 @@ type HistoryError struct {
 	Proof *tiles.Equivocation
 	// ProofFile is where Home keeps the proof; "" when it does not.
 	ProofFile string
+	// OneHistory reports that the log was rolled back to what is proven to be an
+	// older state of it. Otherwise that could not be checked.
+	OneHistory bool
 }
 
 // Error says what is wrong.
@@ -41,6 +47,12 @@ func (e *HistoryError) Error() string {
 		form = "%v: %q has %d entries with root %x, and %d with root %x"
 	}
 	text := fmt.Sprintf(form, e.Err, e.Older.Origin, e.Older.Size, e.Older.Root, e.Newer.Size, e.Newer.Root)
+	switch {
+	case e.Proof == nil && e.OneHistory:
+		text += "; both are one history"
+	case e.Proof == nil:
+		text += "; that both are one history cannot be checked here"
+	}
 	if e.ProofFile != "" {
 		text += "; the proof, for anybody to verify, is " + e.ProofFile
 	}
@@ -67,19 +79,23 @@ func (h Home) KeepProof(e *tiles.Equivocation) (path string, err error) {
 	return path, nil
 }
 
-// checkpoint reads the newest checkpoint and verifies its signature. Errors
-// wrap ErrOtherLog when it is another log's by its own words.
-func (l *Log) checkpoint(ctx context.Context) (*scitt.Checkpoint, error) {
-	raw, err := l.Files.Source.Get(ctx, tiles.CheckpointPath)
-	if err != nil {
-		return nil, fmt.Errorf("checkpoint: %w", err)
-	}
+// originOf returns the first line of a checkpoint, by which keys are picked;
+// nothing else is taken from it before its signature is verified.
+func originOf(raw []byte) string {
+	origin, _, _ := bytes.Cut(raw, []byte("\n"))
+	return string(origin)
+}
+
+// open verifies a checkpoint. Errors wrap ErrOtherLog when it is another log's
+// by its own words.
+func (l *Log) open(raw []byte) (*scitt.Checkpoint, error) {
 	cp, err := l.Files.Verifiers.Open(raw)
 	if err != nil {
-		origin, rest, _ := bytes.Cut(raw, []byte("\n"))
+		origin := originOf(raw)
+		_, rest, _ := bytes.Cut(raw, []byte("\n"))
 		size, _, _ := bytes.Cut(rest, []byte("\n"))
 		_, serr := strconv.ParseUint(string(size), 10, 64)
-		if want := l.Files.Verifiers.Note.Name(); serr == nil && len(origin) <= maxOrigin && scitt.CheckOrigin(string(origin)) == nil && string(origin) != want {
+		if want := l.Files.Verifiers.Note.Name(); serr == nil && len(origin) <= maxOrigin && scitt.CheckOrigin(origin) == nil && origin != want {
 			return nil, fmt.Errorf("%w: its checkpoint is of %q, and the trusted keys are of %q", ErrOtherLog, origin, want)
 		}
 		return nil, err
@@ -90,90 +106,110 @@ func (l *Log) checkpoint(ctx context.Context) (*scitt.Checkpoint, error) {
 // maxOrigin bounds the origins that are shown to people.
 const maxOrigin = 256
 
-// seenBefore are the newest checkpoints that Home remembers; each may be nil.
-type seenBefore struct {
-	here     *scitt.Checkpoint // at this location
-	anywhere *scitt.Checkpoint // of this log
-}
-
-func (l *Log) remembered(k *known, o Options) (s seenBefore, err error) {
-	if k != nil && sameKeys(k.VKeys, l.VKeys) {
-		if s.here, err = l.Files.Verifiers.Open([]byte(k.Checkpoint)); err != nil {
-			return s, fmt.Errorf("%s %w: %w", o.Home.logFile(l.Location), ErrDamaged, err)
-		}
-	}
-	s.anywhere, err = o.Home.seen(l.Key(), l.Files.Verifiers)
-	return s, err
-}
-
-// contradict finds a fork that shows without looking at any tile, which may
-// be those of the other history.
-func (s seenBefore) contradict(cp *scitt.Checkpoint, l *Log, o Options) error {
-	for _, old := range []*scitt.Checkpoint{s.here, s.anywhere} {
-		if old == nil {
-			continue
-		}
-		if proof := tiles.Contradict(old, cp); proof != nil {
-			return l.forked(old, cp, proof, o)
-		}
-	}
-	return nil
-}
-
-// Key is the verifier key that signs the log's checkpoints: it is what a log
-// is told by, wherever its files are.
+// Key is the verifier key that signs the log's checkpoints.
 func (l *Log) Key() string { return scitt.NoteVKey(l.VKeys) }
 
-// compareHistory holds the checkpoint against those that were seen before, at
-// this location and at others, and remembers it.
-func (l *Log) compareHistory(ctx context.Context, k *known, before seenBefore, o Options) error {
-	now := l.View.Checkpoint
-	next := known{Location: l.Location, Origin: now.Origin, VKeys: slices.Sorted(slices.Values(l.VKeys)), Since: o.now().UTC(), Checkpoint: string(now.Raw)}
-	if k != nil && k.Origin != now.Origin {
-		return fmt.Errorf("%w: %s was %q on %s and is %q", ErrOtherLog, l.Location, k.Origin, k.Since.Format(time.DateOnly), now.Origin)
-	}
-	if old := before.here; old != nil {
-		next.Since = k.Since
-		if err := l.Extends(ctx, old, o); err != nil {
+// settle compares the checkpoint with what Home remembers of the log, and
+// remembers it. Of processes that do so at once, each compares with what the
+// others saw.
+func (l *Log) settle(ctx context.Context, k *KnownLog, o Options) error {
+	for {
+		if err := l.compare(ctx, k, o); err != nil || l.Damage != nil {
+			return err
+		}
+		err := o.Home.remember(ctx, k, l.next(k, o), l.address)
+		if !errors.Is(err, errMoved) {
+			return err
+		}
+		if k, err = o.Home.Known(l.Checkpoint.Origin); err != nil {
 			return err
 		}
 	}
-	switch newest := before.anywhere; {
-	case newest == nil || newest.Size <= now.Size:
-		if newest != nil {
-			if err := l.Extends(ctx, newest, o); err != nil {
-				return err
+}
+
+// next is what is to be remembered in the place of k, which may be nil.
+func (l *Log) next(k *KnownLog, o Options) KnownLog {
+	n := KnownLog{Origin: l.Checkpoint.Origin, VKeys: slices.Sorted(slices.Values(l.VKeys)), FirstUse: l.FirstUse, Since: o.now().UTC(), Checkpoint: string(l.Checkpoint.Raw)}
+	if k == nil || scitt.NoteVKey(k.VKeys) != l.Key() {
+		return n
+	}
+	if !slices.ContainsFunc(n.VKeys, func(v string) bool { return !slices.Contains(k.VKeys, v) }) && len(n.VKeys) < len(k.VKeys) {
+		n.VKeys, n.FirstUse = k.VKeys, k.FirstUse // some of them were given
+	}
+	if sameKeys(n.VKeys, k.VKeys) {
+		n.Since = k.Since
+	}
+	if l.Previous != nil && l.Previous.Size > l.Checkpoint.Size {
+		n.Checkpoint = k.Checkpoint
+	}
+	return n
+}
+
+// compare holds the checkpoint against the newest one that is remembered. A fork
+// that shows without any tile is found first: the tiles may be those of the
+// other history.
+func (l *Log) compare(ctx context.Context, k *KnownLog, o Options) (err error) {
+	l.Previous = nil
+	if k != nil && scitt.NoteVKey(k.VKeys) == l.Key() {
+		if l.Previous, err = l.Files.Verifiers.Open([]byte(k.Checkpoint)); err != nil {
+			return fmt.Errorf("%s %w: %w", o.Home.logFile(k.Origin), ErrDamaged, err)
+		}
+		if proof := tiles.Contradict(l.Previous, l.Checkpoint); proof != nil {
+			return l.forked(l.Previous, l.Checkpoint, proof, o)
+		}
+	}
+	if l.View == nil {
+		if l.View, err = l.Files.At(ctx, l.Checkpoint); err != nil {
+			if err = l.damaged(err, o); err != nil {
+				err = fmt.Errorf("the log at %s: %w", l.Location, err)
 			}
+			return err
 		}
-		if err := o.Home.see(l.Key(), now); err != nil {
-			return fmt.Errorf("remember the checkpoint: %w", err)
-		}
+	}
+	switch seen := l.Previous; {
+	case seen == nil:
+		return nil
+	case seen.Size > l.Checkpoint.Size:
+		return l.older(ctx, seen, k.Addresses, o)
 	default:
-		o.notice("notice: the log at %s is behind: %d entries, and %d were seen elsewhere; that it is the same history cannot be checked here", l.Location, now.Size, newest.Size)
+		return l.damaged(l.extends(ctx, l.View, seen, o), o)
 	}
-	if err := o.Home.remember(next); err != nil {
-		return fmt.Errorf("remember the log: %w", err)
+}
+
+// damaged makes an error about tiles the log's Damage, where that is looked for.
+func (l *Log) damaged(err error, o Options) error {
+	if o.Examine && (errors.Is(err, tiles.ErrCorrupt) || errors.Is(err, fs.ErrNotExist)) {
+		l.Damage, err = err, nil
 	}
-	return nil
+	return err
 }
 
 // Refresh brings the log to its newest checkpoint, which must extend the one
-// that it had. A location that is behind, as a cache may be, changes nothing:
-// what was read is still true.
+// that it had, and remembers it. A location that is behind, as a cache may be,
+// changes nothing: what was read is still true.
 func (l *Log) Refresh(ctx context.Context, o Options) error {
 	view, err := l.Files.Latest(ctx)
 	if err != nil {
 		return err
 	}
-	old := l.View
-	if view.Checkpoint.Size < old.Checkpoint.Size {
+	if view.Checkpoint.Size < l.Checkpoint.Size {
 		return nil
 	}
-	l.View = view
-	if err := l.Extends(ctx, old.Checkpoint, o); err != nil {
-		l.View = old
+	next := *l
+	next.View, next.Checkpoint = view, view.Checkpoint
+	if err := next.Extends(ctx, l.Checkpoint, o); err != nil {
 		return err
 	}
+	if next.Checkpoint.Size > l.Checkpoint.Size {
+		k, err := o.Home.Known(next.Checkpoint.Origin)
+		if err != nil {
+			return err
+		}
+		if err := next.settle(ctx, k, o); err != nil {
+			return err
+		}
+	}
+	*l = next
 	return nil
 }
 
@@ -181,33 +217,70 @@ func (l *Log) Refresh(ctx context.Context, o Options) error {
 // The error is a [HistoryError] when it does not. That it forked is said only
 // with a proof: a wrong tile looks the same at first.
 func (l *Log) Extends(ctx context.Context, old *scitt.Checkpoint, o Options) error {
-	if old.Size > l.View.Checkpoint.Size {
-		return l.shrunk(ctx, old, o)
+	if old.Size > l.Checkpoint.Size {
+		o.Newest = true
+		return l.older(ctx, old, nil, o)
 	}
-	err := l.View.Consistency(ctx, old)
+	return l.extends(ctx, l.View, old, o)
+}
+
+// extends checks that a view of the log extends a checkpoint that is not larger.
+func (l *Log) extends(ctx context.Context, view *tiles.View, old *scitt.Checkpoint, o Options) error {
+	err := view.Consistency(ctx, old)
 	if !errors.Is(err, scitt.ErrProof) {
 		return err
 	}
-	proof, perr := l.View.Equivocation(ctx, old)
+	proof, perr := view.Equivocation(ctx, old)
 	if errors.Is(perr, tiles.ErrEquivocation) {
 		return fmt.Errorf("%w: the tiles at %s show neither that the log extends the %d entries seen before nor that it does not: %w", tiles.ErrCorrupt, l.Location, old.Size, err)
 	}
 	if perr != nil {
 		return errors.Join(err, perr)
 	}
-	return l.forked(old, l.View.Checkpoint, proof, o)
+	return l.forked(old, view.Checkpoint, proof, o)
 }
 
-// shrunk tells a fork from an older state of the same history, as far as the
-// files allow.
-func (l *Log) shrunk(ctx context.Context, old *scitt.Checkpoint, o Options) error {
-	now := l.View.Checkpoint
-	if view, err := l.Files.At(ctx, old); err == nil {
-		if proof, err := view.Equivocation(ctx, now); err == nil {
-			return l.forked(now, old, proof, o)
+// lookElsewhere is how long the files at another address may take to answer.
+const lookElsewhere = 15 * time.Second
+
+// older decides about a log that shows fewer entries than seen: it is stale when
+// both are one history, and otherwise forked. Which it is shows in the files of
+// the larger tree, here or at another address of the log. Whose they are does not
+// matter: they have to lead to the root that seen signs.
+func (l *Log) older(ctx context.Context, seen *scitt.Checkpoint, addresses []string, o Options) error {
+	for i, address := range append([]string{l.Location}, addresses...) {
+		if i > 0 && address == l.address {
+			continue
+		}
+		switch err := l.olderBy(ctx, address, seen, o); {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err == nil && o.Newest:
+			return &HistoryError{Err: ErrRolledBack, Older: seen, Newer: l.Checkpoint, OneHistory: true}
+		case err == nil:
+			o.notice("notice: the log at %s is stale: it shows %d entries, and %d were seen; both are one history", l.Location, l.Checkpoint.Size, seen.Size)
+			return nil
+		case errors.Is(err, ErrForked):
+			return err
 		}
 	}
-	return &HistoryError{Err: ErrRolledBack, Older: old, Newer: now}
+	return &HistoryError{Err: ErrRolledBack, Older: seen, Newer: l.Checkpoint}
+}
+
+// olderBy checks with the files at an address that the log's checkpoint is an
+// older one of the log that is at seen.
+func (l *Log) olderBy(ctx context.Context, address string, seen *scitt.Checkpoint, o Options) error {
+	ctx, cancel := context.WithTimeout(ctx, lookElsewhere)
+	defer cancel()
+	src, err := tiles.Open(address, o.HTTP)
+	if err != nil {
+		return err
+	}
+	view, err := tiles.NewTree(src).At(ctx, seen)
+	if err != nil {
+		return err
+	}
+	return l.extends(ctx, view, l.Checkpoint, o)
 }
 
 // forked is the error of a fork, whose proof Home keeps.

@@ -2,6 +2,7 @@ package party
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -11,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/conmotion/conmotion/internal/durable"
@@ -20,8 +22,8 @@ import (
 // Home is the directory in which a participant remembers between its
 // commands; "" remembers nothing.
 //
-//	logs/HASH.json          keys and newest checkpoint of a log, by its location
-//	checkpoints/HASH        the newest checkpoint seen of a log anywhere, by its key
+//	logs/HASH.json          a [KnownLog], by its origin
+//	locks/HASH              held while one of these is written, or an issuer registers
 //	attested/HASH/*.cose    see [Writer.Attest]
 //	proofs/HASH.json        that a log signed two histories, for anybody to verify
 //
@@ -39,40 +41,53 @@ func DefaultHome() (Home, error) {
 	return Home(filepath.Join(dir, "conmotion")), nil
 }
 
-// known is what is remembered of the log at a location.
-type known struct {
-	Location   string    `json:"location"`
-	Origin     string    `json:"origin"`
-	VKeys      []string  `json:"vkeys"` // sorted
-	Since      time.Time `json:"since"` // when the keys were first seen
-	Checkpoint string    `json:"checkpoint"`
+// formatLog names the format of a [KnownLog].
+const formatLog = "conmotion-log/1"
+
+// maxAddresses is how many addresses of a log are remembered, the last ones.
+const maxAddresses = 16
+
+// KnownLog is what is remembered of a log. All addresses of one origin are one
+// log: what was seen at one of them holds for the others.
+type KnownLog struct {
+	Format string   `json:"format"`
+	Origin string   `json:"origin"`
+	VKeys  []string `json:"vkeys"` // sorted
+	// FirstUse reports that the keys are the log's own word, taken when it was
+	// first opened. Otherwise they were given.
+	FirstUse bool      `json:"first_use,omitempty"`
+	Since    time.Time `json:"since"` // when the keys were first seen
+	// Checkpoint is the newest one that was seen at any address, as it is signed.
+	Checkpoint string `json:"checkpoint"`
+	// Addresses are URLs and directories where the log was seen, the newest ones first.
+	Addresses []string `json:"addresses"`
 }
 
-// ErrDamaged is wrapped when a file in Home is not what was written there.
-var ErrDamaged = errors.New("is damaged")
-
-// ErrKeysChanged says that a location shows other keys than it did before.
-var ErrKeysChanged = errors.New("the log's keys changed")
+var (
+	// ErrDamaged is wrapped when a file in Home is not what was written there.
+	ErrDamaged = errors.New("is damaged")
+	// ErrKeysChanged is wrapped when an address shows other keys than it did
+	// before, or a log other keys than the remembered one of its origin.
+	ErrKeysChanged = errors.New("the log's keys changed, or this is another log")
+	// errMoved reports that another process wrote what is remembered meanwhile.
+	errMoved = errors.New("what is remembered of the log changed")
+)
 
 func hashName(s string) string {
 	sum := sha256.Sum256([]byte(s))
 	return hex.EncodeToString(sum[:16])
 }
 
-func (h Home) logFile(location string) string {
-	return filepath.Join(string(h), "logs", hashName(location)+".json")
+func (h Home) logFile(origin string) string {
+	return filepath.Join(string(h), "logs", hashName(origin)+".json")
 }
 
-func (h Home) checkpointFile(vkey string) string {
-	return filepath.Join(string(h), "checkpoints", hashName(vkey))
-}
-
-// known reads what is remembered of a location; nil when there is nothing.
-func (h Home) known(location string) (*known, error) {
+// Known returns what is remembered of the log with an origin; nil when that is nothing.
+func (h Home) Known(origin string) (*KnownLog, error) {
 	if h == "" {
 		return nil, nil
 	}
-	path := h.logFile(location)
+	path := h.logFile(origin)
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -80,52 +95,106 @@ func (h Home) known(location string) (*known, error) {
 	if err != nil {
 		return nil, fmt.Errorf("remembered logs: %w", err)
 	}
-	var k known
-	if err := json.Unmarshal(data, &k); err != nil || k.Location != location {
-		return nil, fmt.Errorf("%s %w; remove it to trust the log at %s anew", path, ErrDamaged, location)
-	}
-	return &k, nil
+	return h.parse(path, data)
 }
 
-// remember notes the keys and the newest checkpoint of a location.
-func (h Home) remember(k known) error {
+func (h Home) parse(path string, data []byte) (*KnownLog, error) {
+	var k struct {
+		KnownLog
+		Location string `json:"location"`
+	}
+	err := json.Unmarshal(data, &k)
+	if err == nil && k.Format == "" && k.Location != "" {
+		return nil, fmt.Errorf("%s is of an older conmotion, which remembered a log once for each address; remove the directories logs and checkpoints in %s, and logs are taken on first use anew", path, h)
+	}
+	if err != nil || k.Format != formatLog || len(k.Addresses) == 0 || path != h.logFile(k.Origin) {
+		return nil, fmt.Errorf("%s %w; remove it to trust its log anew", path, ErrDamaged)
+	}
+	cv, err := scitt.NewCheckpointVerifiers(k.VKeys)
+	if err == nil {
+		_, err = cv.Open([]byte(k.Checkpoint))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s %w; remove it to trust its log anew: %w", path, ErrDamaged, err)
+	}
+	return &k.KnownLog, nil
+}
+
+// Logs returns everything that is remembered, in the order of the files' names.
+func (h Home) Logs() (logs []*KnownLog, err error) {
+	if h == "" {
+		return nil, nil
+	}
+	files, err := filepath.Glob(filepath.Join(string(h), "logs", "*.json"))
+	if err != nil {
+		return nil, err
+	}
+	for _, path := range files {
+		data, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) || strings.HasPrefix(filepath.Base(path), ".") {
+			continue
+		}
+		if err != nil {
+			return nil, fmt.Errorf("remembered logs: %w", err)
+		}
+		k, err := h.parse(path, data)
+		if err != nil {
+			return nil, err
+		}
+		logs = append(logs, k)
+	}
+	return logs, nil
+}
+
+// recall returns the log that was seen at an address, and the one with an
+// origin; nil where there is none.
+func (h Home) recall(address, origin string) (here, named *KnownLog, err error) {
+	logs, err := h.Logs()
+	for _, k := range logs {
+		if k.Origin == origin {
+			named = k
+		}
+		if slices.Contains(k.Addresses, address) {
+			here = k
+		}
+	}
+	return here, named, err
+}
+
+// remember replaces what was remembered of a log, which was seen at an address,
+// if that is still before; else the error is errMoved, and next has to be
+// compared with what is there now. A crash leaves what was there, or next.
+func (h Home) remember(ctx context.Context, before *KnownLog, next KnownLog, address string) error {
 	if h == "" {
 		return nil
 	}
-	data, err := json.MarshalIndent(k, "", "  ")
+	done, err := h.lock(ctx, "log\x00"+next.Origin)
+	if err != nil {
+		return fmt.Errorf("remember the log: %w", err)
+	}
+	defer done()
+	now, err := h.Known(next.Origin)
 	if err != nil {
 		return err
 	}
-	return writeFile(h.logFile(k.Location), append(data, '\n'))
-}
-
-// seen gives the newest checkpoint that was seen anywhere of the log with this
-// key; nil when none was.
-func (h Home) seen(vkey string, cv scitt.CheckpointVerifiers) (*scitt.Checkpoint, error) {
-	if h == "" {
-		return nil, nil
+	if (now == nil) != (before == nil) || now != nil && (now.Checkpoint != before.Checkpoint || !slices.Equal(now.VKeys, before.VKeys)) {
+		return errMoved
 	}
-	path := h.checkpointFile(vkey)
-	raw, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+	next.Format, next.Addresses = formatLog, []string{address}
+	if now != nil && scitt.NoteVKey(now.VKeys) == scitt.NoteVKey(next.VKeys) {
+		next.Addresses = now.Addresses
+		if !slices.Contains(now.Addresses, address) {
+			next.Addresses = append([]string{address}, now.Addresses[:min(len(now.Addresses), maxAddresses-1)]...)
+		}
 	}
+	data, err := json.MarshalIndent(next, "", "  ")
 	if err != nil {
-		return nil, fmt.Errorf("remembered checkpoints: %w", err)
+		return err
 	}
-	cp, err := cv.Open(raw)
-	if err != nil {
-		return nil, fmt.Errorf("%s %w: %w", path, ErrDamaged, err)
+	if err := writeFile(h.logFile(next.Origin), append(data, '\n')); err != nil {
+		return fmt.Errorf("remember the log: %w", err)
 	}
-	return cp, nil
-}
-
-// see notes a checkpoint as the newest one.
-func (h Home) see(vkey string, cp *scitt.Checkpoint) error {
-	if h == "" {
-		return nil
-	}
-	return writeFile(h.checkpointFile(vkey), cp.Raw)
+	return nil
 }
 
 // sameKeys compares sets of verifier keys.
@@ -153,49 +222,8 @@ func replace(path string, data []byte, dirMode, mode os.FileMode) error {
 	return durable.WriteFile(path, data, mode)
 }
 
-// KnownLog is where a log was seen, and the keys that were taken for it.
-type KnownLog struct {
-	Location string
-	VKeys    []string
-}
-
-// Known gives the places where the log with this origin was seen. Logs with
-// different keys that use one origin are an error: it cannot be said which
-// one is meant.
-func (h Home) Known(origin string) ([]KnownLog, error) {
-	if h == "" {
-		return nil, nil
-	}
-	files, err := filepath.Glob(filepath.Join(string(h), "logs", "*.json"))
-	if err != nil {
-		return nil, err
-	}
-	var found []KnownLog
-	for _, path := range files {
-		data, err := os.ReadFile(path)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return nil, fmt.Errorf("remembered logs: %w", err)
-		}
-		var k known
-		if err := json.Unmarshal(data, &k); err != nil {
-			return nil, fmt.Errorf("%s %w; remove it to trust its log anew", path, ErrDamaged)
-		}
-		if k.Origin != origin {
-			continue
-		}
-		if len(found) > 0 && !sameKeys(found[0].VKeys, k.VKeys) {
-			return nil, fmt.Errorf("the logs at %s and %s both call themselves %q, with different keys", found[0].Location, k.Location, origin)
-		}
-		found = append(found, KnownLog{k.Location, k.VKeys})
-	}
-	return found, nil
-}
-
 // ReceiptKeys are the keys for Receipts among a log's verifier keys.
-func (k KnownLog) ReceiptKeys() scitt.KeySet {
+func (k *KnownLog) ReceiptKeys() scitt.KeySet {
 	var set scitt.KeySet
 	for _, vkey := range k.VKeys {
 		if key, err := scitt.TreeKey(vkey); err == nil {

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/conmotion/conmotion/monitor"
@@ -21,10 +22,24 @@ import (
 // log's files and remembers nothing.
 type Options struct {
 	Home Home
-	// VKeys are the verifier keys that are trusted. Without them those count
-	// that the location showed when it was first opened, if Home remembers,
-	// else those that it shows now.
+	// VKeys are verifier keys that are trusted, of this log or of several: those
+	// count that have its origin as their name. They replace those that Home
+	// remembers. Without them the remembered ones count, or else those that the
+	// location shows now, on first use.
 	VKeys []string
+	// Origin, unless it is "", is that of the log that is meant. Nothing is taken
+	// on first use of another one.
+	Origin string
+	// SomeVKeys opens a log that none of VKeys is of as if there were none.
+	SomeVKeys bool
+	// FirstKeys are taken on first use where the location shows no keys.
+	FirstKeys []string
+	// Newest refuses a location that shows fewer entries than were seen, even
+	// when both are one history.
+	Newest bool
+	// Examine opens a log too whose checkpoint is wrong, or whose tiles are
+	// missing or wrong: see Log.Damage.
+	Examine bool
 	// Artifacts is the URL of a service with artifact storage, or a directory
 	// of one. "" looks where the log is.
 	Artifacts string
@@ -52,28 +67,40 @@ func (o Options) now() time.Time {
 	return time.Now()
 }
 
-// Log is a log at its newest checkpoint, which has been verified, and held
-// against what was seen of the log before.
+// Log is a log at its newest checkpoint, which has been verified, and compared
+// with what was seen of the log before.
 type Log struct {
-	Location string // URL or directory
-	Files    *tiles.Log
-	View     *tiles.View
-	VKeys    []string // that are trusted
+	Location   string // URL or directory
+	Files      *tiles.Log
+	Checkpoint *scitt.Checkpoint
+	View       *tiles.View // at Checkpoint
+	VKeys      []string    // that are trusted
+	// FirstUse reports that VKeys are the log's own word, of now or of its first use.
+	FirstUse bool
 	// Configuration is what the log says about itself; nil when it shows
 	// none. Nothing of it is verified but the keys that are in VKeys.
 	Configuration *scitt.Configuration
 	Artifacts     monitor.Artifacts // nil when there are none
-	// Previous is the checkpoint that Home remembered of this location, which
-	// the log extends; nil when it remembered none.
+	// Previous is the newest checkpoint that Home remembered of this log; nil
+	// when it remembered none. The log extends it, or is an older state of it.
 	Previous *scitt.Checkpoint
+	// Damage is, with Options.Examine, why the checkpoint does not verify, the
+	// tiles do not lead to it, or do not show that the log extends Previous. Then
+	// View may be nil, and Checkpoint if it does not verify; nothing is remembered.
+	// It wraps [scitt.ErrCheckpoint], [tiles.ErrCorrupt] or [fs.ErrNotExist].
+	Damage error
 
-	verify func(*scitt.Statement) error
-	keys   map[string]crypto.PublicKey
-	http   *http.Client
+	address string // of Location, as it is remembered
+	verify  func(*scitt.Statement) error
+	keys    map[string]crypto.PublicKey
+	http    *http.Client
 }
 
 // Open opens the log at a URL or in a directory. Its newest checkpoint must be
-// signed by the trusted keys, and extend every one that Home remembers.
+// signed by the trusted keys, and be of one history with the newest that Home
+// remembers of the log, from wherever: else the error is a [HistoryError].
+// Errors wrap ErrKeysChanged, ErrOtherLog, ErrVKeys, ErrDamaged, the errors of
+// package tiles, or those of reading files.
 func Open(ctx context.Context, location string, o Options) (*Log, error) {
 	src, err := tiles.Open(location, o.HTTP)
 	if err != nil {
@@ -85,44 +112,49 @@ func Open(ctx context.Context, location string, o Options) (*Log, error) {
 			return nil, err
 		}
 	}
-	l := &Log{Location: location, keys: o.IssuerKeys, http: o.HTTP}
-	k, err := o.Home.known(location)
-	if err != nil {
-		return nil, err
-	}
+	l := &Log{Location: location, address: strings.TrimRight(location, "/"), keys: o.IssuerKeys, http: o.HTTP, verify: issuers(o.IssuerKeys)}
 	if l.Configuration, err = configuration(ctx, src); err != nil {
 		return nil, fmt.Errorf("%s: %w", location, err)
 	}
-	if err := l.chooseKeys(k, o); err != nil {
+	raw, err := src.Get(ctx, tiles.CheckpointPath)
+	if err != nil {
+		return nil, fmt.Errorf("the log at %s: checkpoint: %w%s", location, err, hint(location))
+	}
+	if o.Origin != "" && originOf(raw) != o.Origin {
+		return nil, fmt.Errorf("the log at %s: %w: its checkpoint is of %.80q, and %q is meant", location, ErrOtherLog, originOf(raw), o.Origin)
+	}
+	here, named, err := o.Home.recall(l.address, originOf(raw))
+	if err != nil {
+		return nil, err
+	}
+	if err := l.chooseKeys(originOf(raw), here, named, o); err != nil {
 		return nil, err
 	}
 	verifiers, err := scitt.NewCheckpointVerifiers(l.VKeys)
 	if err != nil {
+		if len(o.VKeys) > 0 {
+			err = fmt.Errorf("%w: %w", ErrVKeys, err)
+		}
 		return nil, fmt.Errorf("keys of the log at %s: %w", location, err)
 	}
 	l.Files = tiles.NewLog(src, verifiers)
-	cp, err := l.checkpoint(ctx)
-	if err != nil {
+	switch l.Checkpoint, err = l.open(raw); {
+	case o.Examine && errors.Is(err, scitt.ErrCheckpoint):
+		l.Damage = err
+		return l, nil
+	case err != nil:
 		return nil, fmt.Errorf("the log at %s: %w", location, err)
 	}
-	before, err := l.remembered(k, o)
-	if err != nil {
-		return nil, err
+	if here != nil && here.Origin != l.Checkpoint.Origin {
+		return nil, fmt.Errorf("%w: %s was %q on %s and is %q; if that is meant, remove %s", ErrOtherLog, location,
+			here.Origin, here.Since.Format(time.DateOnly), l.Checkpoint.Origin, o.Home.logFile(here.Origin))
 	}
-	l.Previous = before.here
-	if err := before.contradict(cp, l, o); err != nil {
-		return nil, err
-	}
-	if l.View, err = l.Files.At(ctx, cp); err != nil {
-		return nil, fmt.Errorf("the log at %s: %w", location, err)
-	}
-	if err := l.compareHistory(ctx, k, before, o); err != nil {
+	if err := l.settle(ctx, named, o); err != nil {
 		return nil, err
 	}
 	if l.Artifacts, err = openArtifacts(location, o); err != nil {
 		return nil, err
 	}
-	l.verify = issuers(o.IssuerKeys)
 	return l, nil
 }
 
@@ -142,31 +174,56 @@ func configuration(ctx context.Context, src tiles.Source) (*scitt.Configuration,
 	return c, nil
 }
 
-// chooseKeys decides which keys are trusted.
-func (l *Log) chooseKeys(k *known, o Options) error {
+// ErrVKeys is wrapped when Options.VKeys are not the verifier keys of a log.
+var ErrVKeys = errors.New("the keys that were given")
+
+// chooseKeys decides which keys are trusted: of a log that says to be origin, when
+// here was at its address before and named is what is remembered of that origin.
+func (l *Log) chooseKeys(origin string, here, named *KnownLog, o Options) error {
+	if l.VKeys = slices.DeleteFunc(slices.Clone(o.VKeys), func(v string) bool { return !strings.HasPrefix(v, origin+"+") }); len(l.VKeys) > 0 {
+		return nil
+	}
+	if len(o.VKeys) > 0 && !o.SomeVKeys {
+		l.VKeys = o.VKeys // which open says
+		return nil
+	}
+	var shown []string
+	if l.Configuration != nil {
+		shown = l.Configuration.CheckpointKeys
+	}
+	k := here
+	if k == nil {
+		k = named
+	}
 	switch {
-	case len(o.VKeys) > 0:
-		l.VKeys = o.VKeys
-	case l.Configuration == nil && k == nil:
-		return fmt.Errorf("no keys for the log at %s: it has no %s%s; give its verifier keys", l.Location, tiles.ConfigurationPath, hint(l.Location))
+	case k == nil && len(shown)+len(o.FirstKeys) == 0:
+		return fmt.Errorf("no keys for the log at %s: it has no %s; give its verifier keys", l.Location, tiles.ConfigurationPath)
 	case k == nil:
-		l.VKeys = l.Configuration.CheckpointKeys
+		if l.VKeys, l.FirstUse = shown, true; len(shown) == 0 {
+			l.VKeys = o.FirstKeys
+		}
 		if o.Home != "" {
 			o.notice("notice: the log at %s is new here; its keys are taken on first use and remembered in %s", l.Location, o.Home)
 		} else {
 			o.notice("notice: the keys are read from the same place as the log; whoever can change one can change both")
 		}
+	case len(shown) == 0 || sameKeys(shown, k.VKeys):
+		l.VKeys, l.FirstUse = k.VKeys, k.FirstUse
+	case !k.FirstUse && !slices.ContainsFunc(k.VKeys, func(v string) bool { return !slices.Contains(shown, v) }):
+		o.notice("notice: the log at %s shows the keys that were given for it, and others that are new here; those are taken on first use and remembered in %s", l.Location, o.Home)
+		l.VKeys, l.FirstUse = shown, true
 	default:
-		l.VKeys = k.VKeys
-		if c := l.Configuration; c != nil && !sameKeys(c.CheckpointKeys, k.VKeys) {
-			return fmt.Errorf("%w: %s showed others on %s. If its operator confirms the change, remove %s, or give the keys that you trust",
-				ErrKeysChanged, l.Location, k.Since.Format(time.DateOnly), o.Home.logFile(l.Location))
+		who := l.Location
+		if here == nil {
+			who = fmt.Sprintf("%s is of %q, which at %s", l.Location, k.Origin, k.Addresses[0])
 		}
+		return fmt.Errorf("%w: %s showed others on %s. If its operator confirms the change, remove %s, or give the keys that you trust",
+			ErrKeysChanged, who, k.Since.Format(time.DateOnly), o.Home.logFile(k.Origin))
 	}
 	return nil
 }
 
-// hint helps who named the service's directory and not the public one in it.
+// hint helps whoever named the service's directory and not the public one in it.
 func hint(location string) string {
 	public := filepath.Join(location, "public")
 	if _, err := os.Stat(filepath.Join(public, tiles.CheckpointPath)); err == nil {
@@ -220,7 +277,7 @@ func (l *Log) ReceiptKeys(ctx context.Context) (scitt.KeySet, error) {
 		return nil, fmt.Errorf("%s: %w", tiles.KeysPath, err)
 	}
 	return slices.DeleteFunc(set, func(k scitt.Key) bool {
-		vkey, err := scitt.TreeVKey(l.View.Checkpoint.Origin, k.Public)
+		vkey, err := scitt.TreeVKey(l.Files.Verifiers.Note.Name(), k.Public)
 		return err != nil || !slices.Contains(l.VKeys, vkey)
 	}), nil
 }
@@ -232,6 +289,20 @@ func (l *Log) Verifier(ctx context.Context, issuer string) (*scitt.Verifier, err
 		return nil, err
 	}
 	return &scitt.Verifier{LogKeys: keys, IssuerKey: l.keys[issuer], Leaf: []scitt.LeafMode{scitt.LeafEntry}}, nil
+}
+
+// Service is the URL of the Transparency Service whose log it is: what the log
+// says of itself, or its own URL where it says nothing; "" when there is none. It
+// is where Receipts may be found, and nothing to trust.
+func (l *Log) Service() string {
+	location := l.Location
+	if l.Configuration != nil {
+		location = l.Configuration.Issuer
+	}
+	if u, err := url.Parse(location); err != nil || !IsURL(location) || u.User != nil {
+		return ""
+	}
+	return strings.TrimRight(location, "/")
 }
 
 // IsURL says whether a location is a URL and no directory.

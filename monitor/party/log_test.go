@@ -1,6 +1,7 @@
 package party_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net/http/httptest"
@@ -8,11 +9,13 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/monitor/party"
+	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 )
 
@@ -109,6 +112,11 @@ func TestOpenFirstUse(t *testing.T) {
 	p.publish(300, "a")
 	p.opens(300)
 	p.noticed()
+	// Of another log than the one that is meant nothing is taken.
+	p.o.Origin = "other.example"
+	p.refuses(party.ErrOtherLog, `is of "transparency.example", and "other.example" is meant`)
+	p.o.Origin = testlog.Origin
+	p.opens(300)
 	// Without a memory nothing is written and everybody is warned.
 	p.o.Home = ""
 	p.opens(300)
@@ -250,6 +258,10 @@ func TestRefresh(t *testing.T) {
 			t.Errorf("%d of %s: size %d, want %d", c.publish, c.history, got, c.size)
 		}
 	}
+	// It is remembered as if the log were opened again.
+	if k := testlog.Must(p.o.Home.Known(testlog.Origin))(t); !strings.Contains(k.Checkpoint, "\n330\n") {
+		t.Errorf("%+v", k)
+	}
 }
 
 // TestOpenForksBack: when the files of both histories are there, a smaller
@@ -262,22 +274,55 @@ func TestOpenForksBack(t *testing.T) {
 	p.proven(100, 200)
 }
 
-func TestOpenRolledBack(t *testing.T) {
+// TestOpenOlder: a checkpoint that is smaller than one that was seen is stale
+// when the files of the larger tree prove both to be one history, and else it
+// is not good.
+func TestOpenOlder(t *testing.T) {
 	p := newPlace(t)
 	p.publish(300, "a")
 	p.opens(300)
-	p.publish(200, "a")
-	err := p.refuses(party.ErrRolledBack, "300 entries with root")
-	if h, ok := errors.AsType[*party.HistoryError](err); !ok || h.Proof != nil || h.ProofFile != "" {
+	p.publish(200, "a") // beside the tiles of the larger tree
+	p.opens(200)
+	p.noticed("is stale: it shows 200 entries, and 300 were seen; both are one history")
+	p.o.Newest = true
+	err := p.refuses(party.ErrRolledBack, "both are one history")
+	if h, ok := errors.AsType[*party.HistoryError](err); !ok || !h.OneHistory || h.Proof != nil || h.Older.Size != 300 {
 		t.Errorf("%v", err)
 	}
-	// Without the larger tree's tiles nobody can tell more.
-	p.files.Clear()
-	p.publish(200, "b")
-	p.refuses(party.ErrRolledBack, "and now 200")
+	p.o.Newest = false
+	// Without the larger tree's tiles nobody can tell.
+	for _, history := range []string{"a", "b"} {
+		p.files.Clear()
+		p.publish(200, history)
+		err := p.refuses(party.ErrRolledBack, "300 entries with root")
+		if h, ok := errors.AsType[*party.HistoryError](err); !ok || h.OneHistory || h.Proof != nil || h.ProofFile != "" || !strings.Contains(err.Error(), "cannot be checked") {
+			t.Errorf("%v", err)
+		}
+	}
+	// Nothing of that was remembered.
 	p.files.Clear()
 	p.publish(300, "a")
 	p.opens(300)
+	p.noticed()
+}
+
+// TestOpenRestored: a log that was restored from a backup is stale; when it then
+// grows to other entries it is not good, and a fork as soon as that can be proven.
+func TestOpenRestored(t *testing.T) {
+	p := newPlace(t)
+	p.publish(300, "a")
+	p.opens(300)
+	restore := func(n, from int) {
+		p.files.Clear()
+		p.files.Publish(t, p.keys, entries(n, 1, "a")[:200])
+		p.files.Publish(t, p.keys, append(entries(200, 1, "a"), entries(n, from, "b")[200:]...))
+	}
+	restore(250, 200)
+	p.refuses(party.ErrRolledBack, "cannot be checked")
+	restore(300, 200)
+	p.proven(300, 300)
+	restore(350, 200)
+	p.proven(300, 350)
 }
 
 // TestOpenWrongTile: a wrong tile behind the root is not called a fork.
@@ -296,33 +341,182 @@ func TestOpenWrongTile(t *testing.T) {
 	p.opens(600)
 }
 
-// TestOpenMirror: what was seen at one place binds the others.
+// mirror makes a directory with n entries of a history, whose first are common.
+func (p *place) mirror(n, common int, history string) string {
+	p.t.Helper()
+	dir := p.t.TempDir()
+	var files testlog.Files
+	files.Publish(p.t, p.keys, append(entries(common, 1, "a"), entries(n, 0, history)[common:]...))
+	files.WriteTo(p.t, dir)
+	return dir
+}
+
+// TestOpenMirror: all addresses of an origin are one log, and what was seen at
+// one of them binds the others.
 func TestOpenMirror(t *testing.T) {
 	p := newPlace(t)
 	p.publish(300, "a")
 	p.opens(300)
-	mirror := t.TempDir()
-	var old testlog.Files
-	old.Publish(t, p.keys, entries(200, 1, "a"))
-	old.WriteTo(t, mirror)
-	p.location = mirror
+	old, ahead := p.mirror(200, 200, "a"), p.mirror(310, 310, "a")
+	p.location = old
 	p.opens(200)
-	p.noticed("is new here", "is behind: 200 entries, and 300 were seen elsewhere")
-	// It catches up, or shows another history.
-	old.Publish(t, p.keys, entries(310, 1, "a"))
-	old.WriteTo(t, mirror)
+	p.noticed("is stale: it shows 200 entries, and 300 were seen")
+	p.location = ahead
 	p.opens(310)
+	p.noticed()
+	// The files that prove it may be at any address.
 	p.location = p.url
 	p.opens(300)
-	p.noticed("is behind")
+	p.noticed("is stale: it shows 300 entries, and 310 were seen")
 	p.files.Clear()
 	p.publish(320, "b")
-	p.proven(300, 320)
-	p.location = t.TempDir()
-	other := testlog.Files{}
-	other.Publish(t, p.keys, entries(320, 305, "a"))
-	other.WriteTo(t, p.location)
 	p.proven(310, 320)
+	p.location = p.mirror(320, 305, "b")
+	p.proven(310, 320)
+	// A shorter fork at an address that was never seen.
+	p.location = p.mirror(205, 150, "b")
+	p.proven(205, 310)
+	// Where the larger tree is not to be read, a copy is not good, and no fork.
+	if err := os.RemoveAll(ahead); err != nil {
+		t.Fatal(err)
+	}
+	err := p.refuses(party.ErrRolledBack, "cannot be checked")
+	p.location = old
+	if err := errors.Join(err, p.refuses(party.ErrRolledBack, "cannot be checked")); errors.Is(err, party.ErrForked) {
+		t.Error(err)
+	}
+	p.o.Home = ""
+	p.opens(200)
+}
+
+// TestOpenOtherKeys: another log under the same origin is refused at whatever
+// address, and another log at a known address.
+func TestOpenOtherKeys(t *testing.T) {
+	p := newPlace(t)
+	p.opens(3)
+	mine := p.keys
+	p.keys = testlog.NewKeys(t)
+	p.location = p.mirror(3, 3, "a")
+	p.refuses(party.ErrKeysChanged, "is of \"transparency.example\", which at "+p.url+" showed others on 2026-07-01")
+	// Its keys are trusted when they are given, and from then on.
+	p.o.VKeys = p.keys.VKeys
+	p.opens(3)
+	p.o.VKeys = nil
+	p.opens(3)
+	p.noticed()
+	p.location = p.url
+	p.refuses(party.ErrKeysChanged, "showed others")
+	// Keys that were given, in part: the others are those of the first use.
+	p.o.Home = party.Home(t.TempDir())
+	p.o.VKeys = mine.VKeys[:1]
+	p.opens(3)
+	p.noticed()
+	p.o.VKeys = nil
+	if l := p.opens(3); !l.FirstUse || !slices.Equal(l.VKeys, mine.VKeys) {
+		t.Errorf("%+v", l)
+	}
+	p.noticed("shows the keys that were given for it, and others")
+	// And a part that is given later takes nothing away.
+	p.o.VKeys = mine.VKeys[:1]
+	if l := p.opens(3); l.FirstUse {
+		t.Errorf("%+v", l)
+	}
+	p.o.VKeys = nil
+	if l := p.opens(3); len(l.VKeys) != 2 {
+		t.Errorf("%+v", l)
+	}
+	p.noticed()
+}
+
+// TestOpenVKeys: of the keys of several logs those count that are of this one.
+func TestOpenVKeys(t *testing.T) {
+	p := newPlace(t)
+	other := testlog.NewKeysOf(t, "other.example").VKeys
+	p.o.VKeys = append(slices.Clone(other), p.keys.VKeys...)
+	if l := p.opens(3); !slices.Equal(l.VKeys, p.keys.VKeys) || l.FirstUse {
+		t.Errorf("%+v", l)
+	}
+	p.o.VKeys = other
+	p.refuses(party.ErrOtherLog, `its checkpoint is of "transparency.example", and the trusted keys are of "other.example"`)
+	p.o.Home, p.o.SomeVKeys = party.Home(t.TempDir()), true
+	if l := p.opens(3); !l.FirstUse {
+		t.Errorf("%+v", l)
+	}
+	p.o.VKeys, p.o.SomeVKeys = []string{"nonsense"}, false
+	p.refuses(party.ErrVKeys, "nonsense")
+	p.o.VKeys = []string{p.keys.VKeys[1]}
+	p.refuses(party.ErrVKeys, "no Ed25519 verifier key")
+	// Keys from elsewhere are taken where the location shows none.
+	p.files.Put(tiles.ConfigurationPath, nil)
+	p.o.VKeys, p.o.Home = nil, party.Home(t.TempDir())
+	p.refuses(nil, "no keys for the log at")
+	p.o.FirstKeys = p.keys.VKeys
+	if l := p.opens(3); !l.FirstUse {
+		t.Errorf("%+v", l)
+	}
+	p.o.FirstKeys = nil
+	p.opens(3) // they are remembered
+}
+
+// TestOpenExamine: a damaged log can be opened to look for the damage, and
+// nothing of it is remembered. Its keys and a fork are no damage.
+func TestOpenExamine(t *testing.T) {
+	p := newPlace(t)
+	p.publish(300, "a")
+	p.opens(300)
+	p.o.Examine = true
+	if l := p.opens(300); l.Damage != nil {
+		t.Error(l.Damage)
+	}
+	path := tiles.TilePath(0, 1, 44)
+	good := testlog.Must(p.files.Get(t.Context(), path))(t)
+	for _, data := range [][]byte{nil, make([]byte, len(good))} {
+		p.files.Put(path, data)
+		l, err := p.open()
+		if err != nil || l.Damage == nil || l.View != nil || l.Checkpoint.Size != 300 {
+			t.Errorf("%+v, %v", l, err)
+		}
+	}
+	cp := testlog.Must(p.files.Get(t.Context(), tiles.CheckpointPath))(t)
+	p.files.Put(tiles.CheckpointPath, bytes.Replace(cp, []byte("\n300\n"), []byte("\n301\n"), 1))
+	if l, err := p.open(); err != nil || !errors.Is(l.Damage, scitt.ErrCheckpoint) || l.Checkpoint != nil || l.Files == nil {
+		t.Errorf("%+v, %v", l, err)
+	}
+	p.publish(600, "a")
+	p.files.Put(tiles.TilePath(0, 1, 0), make([]byte, 256*32))
+	if l, err := p.open(); err != nil || l.Damage == nil || l.Checkpoint.Size != 600 {
+		t.Errorf("%+v, %v", l, err)
+	}
+	p.files.Clear()
+	p.publish(300, "b")
+	p.files.Put(path, nil)
+	p.proven(300, 300)
+	p.files.Clear()
+	p.publish(400, "a")
+	if l := p.opens(400); l.Damage != nil || l.Previous.Size != 300 {
+		t.Errorf("%+v", l)
+	}
+}
+
+// TestOpenAtOnce: of processes that open a log at once each compares with what
+// the others saw, so the newest checkpoint is remembered.
+func TestOpenAtOnce(t *testing.T) {
+	p := newPlace(t)
+	p.o.Notice = nil
+	var group sync.WaitGroup
+	for n := range 8 {
+		dir := p.mirror(500+n, 500+n, "a")
+		group.Go(func() {
+			if _, err := party.Open(t.Context(), dir, p.o); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	group.Wait()
+	k := testlog.Must(p.o.Home.Known(testlog.Origin))(t)
+	if !strings.Contains(k.Checkpoint, "\n507\n") || len(k.Addresses) != 8 {
+		t.Errorf("%+v", k)
+	}
 }
 
 func TestOpenDirectory(t *testing.T) {
@@ -341,40 +535,35 @@ func TestOpenDirectory(t *testing.T) {
 		t.Errorf("location %q", l.Location)
 	}
 	p.noticed() // known by whatever name
-	p.location = p.url
+	p.location = p.url + "/"
 	if l := p.opens(3); !party.IsURL(l.Location) {
 		t.Errorf("location %q", l.Location)
 	}
-	p.noticed("is new here")
+	p.noticed()
 	p.location = filepath.Join(service, "nowhere")
 	p.refuses(os.ErrNotExist, "nowhere")
 }
 
 // TestOpenDamagedHome: a damaged memory is neither believed nor forgotten.
 func TestOpenDamagedHome(t *testing.T) {
-	for _, kind := range []string{"logs", "checkpoints"} {
-		p := newPlace(t)
-		p.opens(3)
-		files := testlog.Must(filepath.Glob(filepath.Join(string(p.o.Home), kind, "*")))(t)
-		if len(files) != 1 {
-			t.Fatalf("files %q", files)
-		}
-		good := testlog.Must(os.ReadFile(files[0]))(t)
-		for _, bad := range []string{"", "{}", "null", string(good[:len(good)/2]), strings.Replace(string(good), "\n3\n", "\n2\n", 1), strings.Replace(string(good), `\n3\n`, `\n2\n`, 1)} {
-			if bad == string(good) {
-				continue
-			}
-			if err := os.WriteFile(files[0], []byte(bad), 0o600); err != nil {
-				t.Fatal(err)
-			}
-			p.refuses(nil, "is damaged")
-			if got := testlog.Must(os.ReadFile(files[0]))(t); string(got) != bad {
-				t.Errorf("%s was overwritten", kind)
-			}
-		}
-		if err := os.WriteFile(files[0], good, 0o600); err != nil {
+	p := newPlace(t)
+	p.opens(3)
+	files := testlog.Must(filepath.Glob(filepath.Join(string(p.o.Home), "logs", "*")))(t)
+	if len(files) != 1 {
+		t.Fatalf("files %q", files)
+	}
+	good := testlog.Must(os.ReadFile(files[0]))(t)
+	for _, bad := range []string{"", "{}", "null", string(good[:len(good)/2]), strings.Replace(string(good), `\n3\n`, `\n2\n`, 1)} {
+		if err := os.WriteFile(files[0], []byte(bad), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		p.opens(3)
+		p.refuses(party.ErrDamaged, "is damaged")
+		if got := testlog.Must(os.ReadFile(files[0]))(t); string(got) != bad {
+			t.Error("it was overwritten")
+		}
 	}
+	if err := os.WriteFile(files[0], good, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.opens(3)
 }

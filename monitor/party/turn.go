@@ -16,10 +16,19 @@ import (
 // do not record them twice, whatever the log's policy allows. The lock goes with
 // the process, however it ends.
 func (h Home) turn(ctx context.Context, vkey, issuer string) (done func(), err error) {
+	done, err = h.lock(ctx, vkey+"\x00"+issuer)
+	if err != nil {
+		return nil, fmt.Errorf("wait for the registrations of this issuer: %w", err)
+	}
+	return done, nil
+}
+
+// lock waits until no other process, and nobody else in this one, holds a name.
+func (h Home) lock(ctx context.Context, name string) (done func(), err error) {
 	if h == "" {
 		return func() {}, nil
 	}
-	path := filepath.Join(string(h), "locks", hashName(vkey+"\x00"+issuer))
+	path := filepath.Join(string(h), "locks", hashName(name))
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, err
 	}
@@ -33,7 +42,8 @@ func (h Home) turn(ctx context.Context, vkey, issuer string) (done func(), err e
 		switch err := durable.Lock(f); {
 		case err == nil, errors.Is(err, errors.ErrUnsupported):
 			// Where files cannot be locked, a policy that holds records to their
-			// chain keeps two commands apart.
+			// chain keeps two commands apart, and of two that remember a log at
+			// once the last one is remembered.
 			return func() { f.Close() }, nil
 		case !errors.Is(err, durable.ErrLocked):
 			f.Close()
@@ -43,7 +53,7 @@ func (h Home) turn(ctx context.Context, vkey, issuer string) (done func(), err e
 		case <-poll.C:
 		case <-ctx.Done():
 			f.Close()
-			return nil, fmt.Errorf("another command registers for this issuer: %w", context.Cause(ctx))
+			return nil, fmt.Errorf("another command holds %s: %w", path, context.Cause(ctx))
 		}
 	}
 }

@@ -54,6 +54,7 @@ func NewWriter(ctx context.Context, service string, key crypto.Signer, issuer st
 	if w.store, err = client.NewArtifacts(service, o.Token, c); err != nil {
 		return nil, err
 	}
+	o.Newest = true // what the issuer said last is in it
 	if w.log, err = Open(ctx, service, o); err != nil {
 		return nil, err
 	}

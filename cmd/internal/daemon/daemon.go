@@ -82,7 +82,7 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 			err = errors.Join(err, d.Close())
 		}
 	}()
-	if _, err := os.Stat(dir.Private(foreignFile)); err == nil {
+	if _, err := os.Stat(dir.Private(foreignHome)); err == nil {
 		return d, fmt.Errorf("the directory %s is of a search over somebody else's log; use another --dir", c.Dir)
 	}
 	id, err := loadIdentity(dir, &c)

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -44,7 +45,7 @@ func (h *SearchHealth) Check(now time.Time) error {
 	switch {
 	case err == nil:
 		h.good = now
-	case errors.Is(err, scitt.ErrProof), now.Sub(h.good) > silentFor:
+	case errors.Is(err, scitt.ErrProof), errors.Is(err, party.ErrForked), now.Sub(h.good) > silentFor:
 		return fmt.Errorf("the search index does not get on, %d entries are read: %w", read, err)
 	}
 	if max(read, published) == 0 {

@@ -3,26 +3,22 @@ package daemon
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/conmotion/conmotion/cmd/internal/foreign"
-	"github.com/conmotion/conmotion/internal/durable"
+	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/personality"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/storage"
 	"github.com/conmotion/conmotion/storage/search"
-	"github.com/conmotion/conmotion/tiles"
 )
 
 // SearchOfConfig says over which log to search.
@@ -49,29 +45,21 @@ type SearchOf struct {
 	VKeys   []string
 	// FirstUse says that the keys are the log's own word, at the first start.
 	FirstUse bool
-	// KeysFile is where they are kept.
-	KeysFile string
-	Health   *SearchHealth
+	// Home is where they are remembered, with the newest checkpoint.
+	Home   party.Home
+	Health *SearchHealth
 
 	dir       *storage.Dir
-	log       *tiles.Log
-	view      *tiles.View // the last one; only the indexer uses it
+	location  string
+	options   party.Options
+	log       *party.Log // nil while it is out of reach; only the indexer uses it
 	searching *searching
 	handler   http.Handler
 	published atomic.Uint64
 }
 
-// foreignFile keeps which log it is, and its keys.
-const foreignFile = "search-of.json"
-
-// foreignLog is what foreignFile holds.
-type foreignLog struct {
-	Origin  string   `json:"origin"`
-	VKeys   []string `json:"vkeys"`
-	Service string   `json:"service,omitempty"`
-	// FirstUse says that the keys were taken from the log itself.
-	FirstUse bool `json:"first_use,omitempty"`
-}
+// foreignHome is where it is remembered which log is searched.
+const foreignHome = "home"
 
 // OpenSearchOf opens the index and begins to follow the log. It answers from
 // what it has at once.
@@ -80,7 +68,10 @@ func OpenSearchOf(ctx context.Context, c SearchOfConfig, t *Telemetry) (s *Searc
 	if err != nil {
 		return nil, err
 	}
-	s = &SearchOf{dir: dir, KeysFile: dir.Private(foreignFile)}
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.MaxIdleConnsPerHost = 32
+	s = &SearchOf{dir: dir, Home: party.Home(dir.Private(foreignHome)), location: c.Log}
+	s.options = party.Options{Home: s.Home, VKeys: c.VKeys, HTTP: &http.Client{Timeout: time.Minute, Transport: transport}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
@@ -113,82 +104,54 @@ func OpenSearchOf(ctx context.Context, c SearchOfConfig, t *Telemetry) (s *Searc
 	return s, nil
 }
 
-// openLog finds out which keys count, and keeps them. A crash before the file
-// is written leaves a first start.
+// openLog opens the log as everybody else's is opened; the directory remembers
+// its keys and its newest checkpoint. When the log was seen before, it may be
+// out of reach, and is opened when it is there again. A crash leaves a first start.
 func (s *SearchOf) openLog(ctx context.Context, c *SearchOfConfig) error {
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.MaxIdleConnsPerHost = 32
-	src, err := tiles.Open(c.Log, &http.Client{Timeout: time.Minute, Transport: transport})
-	if err != nil {
-		return fmt.Errorf("--search-of: %w", err)
-	}
-	kept, err := readForeign(s.KeysFile)
+	known, err := s.options.Home.Logs()
 	if err != nil {
 		return err
 	}
-	log := foreignLog{VKeys: c.VKeys}
-	switch {
-	case len(c.VKeys) > 0:
-	case kept != nil:
-		log.VKeys, log.FirstUse = kept.VKeys, kept.FirstUse
-	default:
-		log.FirstUse = true
-		if log.VKeys, err = publishedKeys(ctx, src); err != nil {
-			return fmt.Errorf("--search-of %s: no keys of the log; give --vkey: %w", c.Log, err)
+	if len(known) > 0 {
+		k := known[0]
+		s.options.Origin = k.Origin
+		s.Origin, s.VKeys, s.FirstUse = k.Origin, k.VKeys, k.FirstUse
+		cv, err := scitt.NewCheckpointVerifiers(c.VKeys)
+		if len(c.VKeys) > 0 && err != nil {
+			return fmt.Errorf("--vkey: %w", err)
+		}
+		if len(c.VKeys) > 0 && cv.Note.Name() != k.Origin {
+			return fmt.Errorf("--vkey: the directory %s is of the log %s, and these are keys of %s; use another --dir for another log", c.Dir, k.Origin, cv.Note.Name())
+		}
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, firstLook)
+		defer cancel()
+	}
+	if !party.IsURL(c.Log) {
+		if _, err := os.Stat(c.Log); err != nil {
+			return fmt.Errorf("--search-of: %w", err)
 		}
 	}
-	verifiers, err := scitt.NewCheckpointVerifiers(log.VKeys)
-	if err != nil {
-		return fmt.Errorf("keys of the log: %w", err)
-	}
-	log.Origin = verifiers.Note.Name()
-	if kept != nil {
-		if kept.Origin != log.Origin {
-			return fmt.Errorf("--vkey: the directory %s is of the log %s, and these are keys of %s; use another --dir for another log", c.Dir, kept.Origin, log.Origin)
-		}
-		log.Service = kept.Service
-	} else if log.Service, err = foreign.Service(ctx, src, c.Log); err != nil {
-		return fmt.Errorf("--search-of: %w", err)
-	}
-	s.Origin, s.Service, s.VKeys, s.FirstUse = log.Origin, log.Service, log.VKeys, log.FirstUse
-	s.log = tiles.NewLog(src, verifiers)
-	if kept != nil && slices.Equal(kept.VKeys, log.VKeys) && kept.FirstUse == log.FirstUse {
+	o := s.options
+	o.Examine = true // the files may be whole later
+	log, err := party.Open(ctx, c.Log, o)
+	if err != nil && len(known) > 0 {
+		c.Logger.WarnContext(ctx, "the log cannot be followed yet", "err", err)
 		return nil
 	}
-	data, err := json.MarshalIndent(log, "", "  ")
 	if err != nil {
-		return err
+		return fmt.Errorf("--search-of: %w; --vkey names keys that you know", err)
 	}
-	return durable.WriteFile(s.KeysFile, append(data, '\n'), 0o600)
+	s.Origin, s.VKeys, s.FirstUse, s.Service = log.Files.Verifiers.Note.Name(), log.VKeys, log.FirstUse, log.Service()
+	s.options.Origin = s.Origin
+	if log.Damage == nil {
+		s.log = log
+	}
+	return nil
 }
 
-// readForeign gives nil when there is no file yet.
-func readForeign(path string) (*foreignLog, error) {
-	data, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	var log foreignLog
-	if err := json.Unmarshal(data, &log); err != nil || len(log.VKeys) == 0 {
-		return nil, fmt.Errorf("%s is not what an earlier start wrote; remove it to trust the log's keys anew", path)
-	}
-	return &log, nil
-}
-
-func publishedKeys(ctx context.Context, src tiles.Source) ([]string, error) {
-	data, err := src.Get(ctx, tiles.ConfigurationPath)
-	if err != nil {
-		return nil, err
-	}
-	c, err := scitt.ParseConfiguration(data)
-	if err != nil {
-		return nil, err
-	}
-	return c.CheckpointKeys, nil
-}
+// firstLook is how long a start waits for a log that was seen before.
+const firstLook = 10 * time.Second
 
 func openForeignArtifacts(c *SearchOfConfig) (search.Artifacts, error) {
 	switch {
@@ -220,26 +183,24 @@ func openForeignArtifacts(c *SearchOfConfig) (search.Artifacts, error) {
 
 // latest gives the index the log as it is now, if it extends what was read.
 func (s *SearchOf) latest(ctx context.Context) (*scitt.Checkpoint, search.Log, error) {
-	if s.searching.index.Err() != nil {
+	var err error
+	if s.log == nil || s.searching.index.Err() != nil {
 		// Whatever was read may have been wrong, and is read again.
-		s.log, s.view = tiles.NewLog(s.log.Source, s.log.Verifiers), nil
+		if s.log, err = party.Open(ctx, s.location, s.options); err == nil {
+			err = s.searching.index.SetService(ctx, s.log.Service())
+		}
+	} else {
+		err = s.log.Refresh(ctx, s.options)
 	}
-	cp, err := s.log.Checkpoint(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	if s.view == nil || cp.Size != s.view.Checkpoint.Size || !bytes.Equal(cp.Root, s.view.Checkpoint.Root) {
-		view, err := s.log.At(ctx, cp)
-		if err != nil {
-			return nil, nil, err
-		}
-		if err := s.searching.index.Extends(ctx, view); err != nil {
-			return nil, nil, err
-		}
-		s.view = view
-		s.published.Store(cp.Size)
+	view := s.log.View
+	if err := s.searching.index.Extends(ctx, view); err != nil {
+		return nil, nil, err
 	}
-	return cp, s.view, nil
+	s.published.Store(view.Checkpoint.Size)
+	return view.Checkpoint, view, nil
 }
 
 func (s *SearchOf) openHandler(c *SearchOfConfig) error {

@@ -19,7 +19,7 @@ import (
 
 	"github.com/conmotion/conmotion/cmd/internal/daemon"
 	"github.com/conmotion/conmotion/internal/testlog"
-	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/monitor/party"
 )
 
 // gauge reads one metric.
@@ -123,13 +123,45 @@ func TestSearchOf(t *testing.T) {
 	if err := errors.Join(os.Symlink(second.PublicDir(), next), os.Rename(next, place)); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "the fork is seen", func() bool { return errors.Is(s.Health.Check(time.Now()), scitt.ErrProof) })
+	until(t, "the fork is seen", func() bool { return errors.Is(s.Health.Check(time.Now()), party.ErrForked) })
 	if up := gauge(t, telemetry.Registry, "conmotion_search_up"); up != 0 {
 		t.Errorf("up %v", up)
 	}
 	if !strings.HasPrefix(s.Health.String(), "3 of 3") {
 		t.Errorf("after a fork: %s", s.Health)
 	}
+	if files := testlog.Must(filepath.Glob(filepath.Join(string(s.Home), "proofs", "*.json")))(t); len(files) == 0 {
+		t.Error("there is no proof of the fork")
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	// It is remembered which log this is the search over, and what it was.
+	if err := os.Remove(filepath.Join(dir, "private", "search.db")); err != nil {
+		t.Fatal(err)
+	}
+	if s, _, err = openSearchOf(t, daemon.SearchOfConfig{Dir: dir, Log: place, Burst: 1}); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the fork is seen without an index", func() bool { return errors.Is(s.Health.Check(time.Now()), party.ErrForked) })
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	elsewhere := newService(t, func(c *daemon.Config) { c.Origin = "elsewhere.example" })
+	if s, _, err = openSearchOf(t, daemon.SearchOfConfig{Dir: dir, Log: elsewhere.PublicDir(), Burst: 1}); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "another log is refused", func() bool { return s.Health.Check(time.Now()) != nil })
+	if logs := testlog.Must(s.Home.Logs())(t); len(logs) != 1 || logs[0].Origin != "log.example" || s.Origin != "log.example" {
+		t.Errorf("%+v", logs)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if s, _, err = openSearchOf(t, daemon.SearchOfConfig{Dir: dir, Log: first.PublicDir(), Burst: 1}); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "3 entries are read again", func() bool { return strings.HasPrefix(s.Health.String(), "3 of 3") })
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -209,10 +241,14 @@ func TestSearchOfKeys(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(s.KeysFile, []byte("{"), 0o600); err != nil {
+	files := testlog.Must(filepath.Glob(filepath.Join(string(s.Home), "logs", "*.json")))(t)
+	if len(files) != 1 {
+		t.Fatalf("it remembers %q", files)
+	}
+	if err := os.WriteFile(files[0], []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := open(daemon.SearchOfConfig{Log: log.PublicDir()}); err == nil || !strings.Contains(err.Error(), "search-of.json") {
+	if _, err := open(daemon.SearchOfConfig{Log: log.PublicDir()}); !errors.Is(err, party.ErrDamaged) {
 		t.Errorf("a damaged file of keys: %v", err)
 	}
 	// A directory has one purpose.

@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
-	"fmt"
 	"io/fs"
 	"net/http"
 	"net/http/httptest"
@@ -18,7 +17,6 @@ import (
 	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/storage/artifact"
 	"github.com/conmotion/conmotion/storage/search"
-	"github.com/conmotion/conmotion/tiles"
 )
 
 // TestArtifacts reads the same storage over HTTP and from its files.
@@ -104,44 +102,5 @@ func TestArtifactsRefused(t *testing.T) {
 			t.Errorf("status %d: %v", status, err)
 		}
 		server.Close()
-	}
-}
-
-// files is a log's source in memory.
-type files map[string][]byte
-
-func (f files) Get(_ context.Context, path string) ([]byte, error) {
-	data, ok := f[path]
-	if !ok {
-		return nil, fmt.Errorf("%s: %w", path, fs.ErrNotExist)
-	}
-	return data, nil
-}
-
-func TestService(t *testing.T) {
-	says := func(issuer string) files {
-		data, err := (&scitt.Configuration{Issuer: issuer, Origin: "x", CheckpointKeys: []string{"k"}, Policy: scitt.ConfigurationPolicy{Document: []byte("{}")}}).Marshal()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return files{tiles.ConfigurationPath: data}
-	}
-	for _, c := range []struct {
-		src            files
-		location, want string
-	}{
-		{says("https://service.example/"), "/some/dir", "https://service.example"},
-		{says("https://service.example/at"), "https://mirror.example", "https://service.example/at"},
-		{says("did:web:service.example"), "https://mirror.example", ""},
-		{says("https://me:secret@service.example"), "https://mirror.example", ""},
-		{files{}, "https://service.example/logs/1/", "https://service.example/logs/1"},
-		{files{}, "/some/dir", ""},
-	} {
-		if got, err := Service(t.Context(), c.src, c.location); err != nil || got != c.want {
-			t.Errorf("%v at %s: %q, %v", c.src, c.location, got, err)
-		}
-	}
-	if _, err := Service(t.Context(), files{tiles.ConfigurationPath: []byte("nonsense")}, "x"); err == nil {
-		t.Error("nonsense is a configuration")
 	}
 }

@@ -1,0 +1,146 @@
+package witness
+
+import (
+	"crypto/x509"
+	"errors"
+	"slices"
+
+	"github.com/conmotion/conmotion/scitt"
+)
+
+// Keys are the keys whose Receipts count as one log's.
+type Keys struct {
+	Named scitt.KeySet
+	// Unnamed keys were given without an identifier, as PEM. They have their
+	// thumbprint for a name, and a single Receipt's own kid as well.
+	Unnamed []scitt.Key
+}
+
+// For returns the keys under the names that these Receipts use. Among several
+// Receipts an unnamed key cannot know its own by a foreign kid.
+func (k Keys) For(receipts [][]byte) scitt.KeySet {
+	keys := slices.Clone(k.Named)
+	for _, key := range k.Unnamed {
+		keys = append(keys, key)
+		if len(receipts) == 1 {
+			if r, err := scitt.ParseReceipt(receipts[0]); err == nil && r.KeyID != nil {
+				keys = append(keys, scitt.Key{ID: r.KeyID, Public: key.Public})
+			}
+		}
+	}
+	return keys
+}
+
+// Verify verifies Receipts for a statement.
+func (k Keys) Verify(st *scitt.Statement, receipts [][]byte) ([]scitt.ReceiptVerification, error) {
+	if len(receipts) == 0 {
+		return nil, nil
+	}
+	v := scitt.Verifier{LogKeys: k.For(receipts)}
+	out, err := v.Verify(scitt.AttachReceipts(st, receipts...))
+	if err != nil {
+		return nil, err
+	}
+	return out.Receipts, nil
+}
+
+// shares reports whether two logs have a public key in common, under whatever name.
+func (k Keys) shares(o Keys) bool {
+	mine := k.public()
+	return slices.ContainsFunc(o.public(), func(key string) bool { return slices.Contains(mine, key) })
+}
+
+func (k Keys) public() (keys []string) {
+	for _, key := range slices.Concat(k.Named, k.Unnamed) {
+		if der, err := x509.MarshalPKIXPublicKey(key.Public); err == nil {
+			keys = append(keys, string(der))
+		}
+	}
+	return keys
+}
+
+// Log is one log of a [Quorum], under all the names that it was added with.
+type Log struct {
+	Names   []string
+	Keys    Keys
+	vouches bool
+}
+
+// Quorum is the rule that so many of these logs have to vouch for a statement.
+type Quorum struct {
+	Threshold int // how many, at least 1
+	Logs      []*Log
+	Missing   []string // names of logs that are out of reach: they do not vouch
+}
+
+// Add adds a log. Logs that have a public key in common are one log, and count once.
+func (q *Quorum) Add(name string, keys Keys) {
+	one := &Log{Names: []string{name}, Keys: keys}
+	q.Logs = slices.DeleteFunc(q.Logs, func(o *Log) bool {
+		if !one.Keys.shares(o.Keys) {
+			return false
+		}
+		one.Names = append(o.Names, one.Names...)
+		one.Keys.Named = append(one.Keys.Named, o.Keys.Named...)
+		one.Keys.Unnamed = append(one.Keys.Unnamed, o.Keys.Unnamed...)
+		return true
+	})
+	q.Logs = append(q.Logs, one)
+}
+
+// Verify verifies a Transparent Statement, each log's Receipts with that log's own
+// keys; verifier has none. Of each Receipt the result is that of the log whose it
+// is: the one that vouches with it, or else one that knows the key that it names.
+// Errors are those of [scitt.Verifier.Verify].
+func (q *Quorum) Verify(verifier *scitt.Verifier, statement []byte, receipts [][]byte) (*scitt.Verification, error) {
+	out, err := verifier.Verify(statement) // without keys: the signature
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range q.Logs {
+		own := *verifier
+		own.LogKeys = l.Keys.For(receipts)
+		mine, err := own.Verify(statement)
+		if err != nil {
+			return nil, err
+		}
+		l.vouches = false
+		for i, r := range mine.Receipts {
+			l.vouches = l.vouches || r.Err == nil
+			known := r.Receipt != nil && !errors.Is(r.Err, scitt.ErrUnknownKey)
+			if r.Err == nil || known && out.Receipts[i].Err != nil {
+				out.Receipts[i] = r
+			}
+		}
+	}
+	return out, nil
+}
+
+// Vouching returns the logs of which a Receipt verified.
+func (q *Quorum) Vouching() []*Log {
+	return slices.DeleteFunc(slices.Clone(q.Logs), func(l *Log) bool { return !l.vouches })
+}
+
+// Size is how many logs there are, those out of reach included.
+func (q *Quorum) Size() int { return len(q.Logs) + len(q.Missing) }
+
+// Outcome is what a Quorum comes to.
+type Outcome int
+
+// Outcomes of a [Quorum].
+const (
+	Missed    Outcome = iota // too few logs vouch, whatever the missing ones say
+	Undecided                // too few do, and the missing ones could change that
+	Reached                  // enough logs vouch
+)
+
+// Outcome counts the logs that vouch.
+func (q *Quorum) Outcome() Outcome {
+	switch n := len(q.Vouching()); {
+	case n >= q.Threshold:
+		return Reached
+	case n+len(q.Missing) >= q.Threshold:
+		return Undecided
+	}
+	return Missed
+}

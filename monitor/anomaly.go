@@ -3,6 +3,7 @@ package monitor
 import (
 	"fmt"
 
+	"github.com/conmotion/conmotion/internal/jsonx"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -53,7 +54,7 @@ func (r EntryRef) check() (scitt.EntryID, error) {
 	if r.Origin == "" {
 		return scitt.EntryID{}, malformed("the entry's origin is empty")
 	}
-	if r.Index > maxInteger {
+	if r.Index > jsonx.MaxInteger {
 		return scitt.EntryID{}, malformed("the entry's index is beyond 2^53-1")
 	}
 	id, err := scitt.ParseEntryID(r.EntryID)

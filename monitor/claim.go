@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"math/big"
 	"strings"
+
+	"github.com/conmotion/conmotion/internal/jsonx"
 )
 
 // Claim is what a measurement says it came to.
@@ -85,8 +87,8 @@ func (c *Claim) check() error {
 			return malformed("a number of objects is %d, of %d", n, m.Union)
 		}
 	}
-	if m.Union > maxInteger/200 || m.LagCount < 0 || m.LagCount > maxInteger || m.LagMedian < 0 || m.LagMedian > m.LagLongest ||
-		m.LagLongest > maxInteger || max(c.ReportedAnomalies, c.ObservedAnomalies) > maxInteger {
+	if m.Union > jsonx.MaxInteger/200 || m.LagCount < 0 || m.LagCount > jsonx.MaxInteger || m.LagMedian < 0 || m.LagMedian > m.LagLongest ||
+		m.LagLongest > jsonx.MaxInteger || max(c.ReportedAnomalies, c.ObservedAnomalies) > jsonx.MaxInteger {
 		return malformed("the numbers of objects, lags or anomalies are not possible")
 	}
 	if want := impact(m.Missing, m.Union); c.Impact != want {

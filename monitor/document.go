@@ -10,6 +10,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/conmotion/conmotion/internal/jsonx"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -77,7 +78,7 @@ func (d checkpointDocument) checkpoint() (*scitt.Checkpoint, error) {
 	if err != nil || len(root) != 32 || hex.EncodeToString(root) != d.Root {
 		return nil, malformed("the root %.80q is not 64 lowercase hexadecimal characters", d.Root)
 	}
-	if d.Origin == "" || d.Size > maxInteger {
+	if d.Origin == "" || d.Size > jsonx.MaxInteger {
 		return nil, malformed("the checkpoint has no origin, or a size beyond 2^53-1")
 	}
 	return &scitt.Checkpoint{Origin: d.Origin, Size: d.Size, Root: root}, nil

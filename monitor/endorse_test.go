@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/conmotion/conmotion/internal/jsonx"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -141,7 +142,7 @@ func TestEndorsement(t *testing.T) {
 		"verdict":             endorsement("praise", entry, 0, 9, "a"),
 		"id":                  endorsement(Dispute, EntryRef{"AB", 0, "o"}, 0, 0, "a"),
 		"origin":              endorsement(Dispute, EntryRef{entry.EntryID, 0, ""}, 0, 0, "a"),
-		"index":               endorsement(Dispute, EntryRef{entry.EntryID, maxInteger + 1, "o"}, 0, 0, "a"),
+		"index":               endorsement(Dispute, EntryRef{entry.EntryID, jsonx.MaxInteger + 1, "o"}, 0, 0, "a"),
 		"parts of a second":   {Entry: entry, Verdict: Withdraw, From: at(noon + 1)},
 		"reason is not UTF-8": {Entry: entry, Verdict: Withdraw, From: at(noon), Reason: "\xff"},
 	} {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/conmotion/conmotion/internal/jsonx"
 	"github.com/conmotion/conmotion/policy/ocsf"
 )
 
@@ -98,15 +99,15 @@ func parseCode(code string) (Kind, Action, bool) {
 // what each class says. Errors wrap ErrEvent, or ErrOther when the event is
 // valid and about something else.
 func ParseEvent(data []byte) (*Event, error) {
-	report, err := ocsf.Default().Errors(data)
+	t, err := ocsf.Parse(data)
 	if err != nil {
 		return nil, badEvent("%w", err)
 	}
-	return readEvent(data, report)
+	return readEvent(t, ocsf.Default().CheckTree(t, true))
 }
 
 // readEvent reads an event that has been checked.
-func readEvent(data []byte, report ocsf.Report) (*Event, error) {
+func readEvent(t *jsonx.Tree, report ocsf.Report) (*Event, error) {
 	kind, action, ok := parseCode(report.EventCode)
 	if !ok && !strings.HasPrefix(report.EventCode, "inventory.") && !strings.HasPrefix(report.EventCode, "configuration.") || !recordClass(report.ClassUID) {
 		return nil, fmt.Errorf("%w: class %d with metadata.event_code %.40q", ErrOther, report.ClassUID, report.EventCode)
@@ -117,10 +118,7 @@ func readEvent(data []byte, report ocsf.Report) (*Event, error) {
 	if !ok {
 		return nil, badEvent("metadata.event_code is %.40q: it is inventory or configuration, a dot, and create, modify or delete", report.EventCode)
 	}
-	raw, err := readRaw(data)
-	if err != nil {
-		return nil, badEvent("%w", err)
-	}
+	raw := rawEvent{t}
 	e := &Event{Kind: kind, Action: action, Class: report.ClassUID, Time: report.Time}
 	settings, err := raw.settings()
 	if err != nil {

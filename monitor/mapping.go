@@ -2,30 +2,52 @@ package monitor
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/conmotion/conmotion/internal/jsonx"
 )
 
-// rawEvent is what a record's event is read for. The event has been checked:
-// member names are unique and those of OCSF, so that Go's caseless matching of
-// names cannot meet another one.
-type rawEvent struct {
-	Resources    []json.RawMessage          `json:"resources"`
-	Device       *rawEntity                 `json:"device"`
-	Entity       json.RawMessage            `json:"entity"`
-	EntityResult json.RawMessage            `json:"entity_result"`
-	Unmapped     map[string]json.RawMessage `json:"unmapped"`
+// rawEvent is an event that has been checked: what OCSF has an attribute for
+// is null or of the right type.
+type rawEvent struct{ *jsonx.Tree }
 
-	StateID         *int64 `json:"state_id"`
-	SecurityLevelID *int64 `json:"security_level_id"`
-	SecurityStates  []struct {
-		StateID int64 `json:"state_id"`
-	} `json:"security_states"`
+// rawEntity is what identifies an asset and describes it: nodes of the event.
+type rawEntity struct {
+	uid        string
+	self, data int32 // data is 0 where it has none
 }
 
-type rawEntity struct {
-	UID  string          `json:"uid"`
-	Data json.RawMessage `json:"data"`
+func (r rawEvent) entity(n int32) rawEntity {
+	return rawEntity{r.text(r.Member(n, "uid")), n, r.Member(n, "data")}
+}
+
+// device is that of the event; ok is false where it has none.
+func (r rawEvent) device() (e rawEntity, ok bool) {
+	n := r.Find("device")
+	if n == 0 || r.Kind(n) == jsonx.Null {
+		return e, false
+	}
+	return r.entity(n), true
+}
+
+func (r rawEvent) text(n int32) string {
+	if n == 0 || r.Kind(n) != jsonx.String {
+		return ""
+	}
+	return strings.Clone(r.Text(n))
+}
+
+// integer is an integer_t; ok is false where there is none.
+func (r rawEvent) integer(n int32) (v int64, ok bool) {
+	if n == 0 || r.Kind(n) != jsonx.Number {
+		return 0, false
+	}
+	v, err := strconv.ParseInt(r.Text(n), 10, 64)
+	return v, err == nil
 }
 
 // settings is unmapped.conmotion.configuration: what OCSF has no place for.
@@ -35,48 +57,46 @@ type settings struct {
 	assets  []string
 }
 
-func (r *rawEvent) settings() (settings, error) {
-	var s settings
-	var ours, members map[string]json.RawMessage
-	for _, level := range []struct {
-		raw  json.RawMessage
-		into *map[string]json.RawMessage
-		name string
-	}{{r.Unmapped["conmotion"], &ours, ""}, {nil, &members, "configuration"}} {
-		raw := level.raw
-		if level.name != "" {
-			raw = ours[level.name]
-		}
-		if raw == nil {
-			return s, nil
-		}
-		if err := json.Unmarshal(raw, level.into); err != nil {
-			return s, badEvent("unmapped.conmotion: %w", err)
+func (r rawEvent) settings() (s settings, err error) {
+	for _, path := range [][]string{{"unmapped", "conmotion"}, {"unmapped", "conmotion", "configuration"}} {
+		if n := r.Find(path...); n != 0 && r.Kind(n) != jsonx.Null && r.Kind(n) != jsonx.Object {
+			return s, badEvent("%s: expected an object, found %s", strings.Join(path, "."), r.Kind(n))
 		}
 	}
-	for name, raw := range members {
-		var err error
-		switch name {
+	n := r.Find("unmapped", "conmotion", "configuration")
+	if n == 0 {
+		return s, nil
+	}
+	for m := r.First(n); m != 0; m = r.Next(m) {
+		switch r.Name(m) {
 		case "uid":
-			if err = json.Unmarshal(raw, &s.uid); err == nil && s.uid == "" {
+			if err = json.Unmarshal([]byte(r.JSON(m)), &s.uid); err == nil && s.uid == "" {
 				err = badEvent("it is empty")
 			}
 		case "assets":
-			err = json.Unmarshal(raw, &s.assets)
+			err = json.Unmarshal([]byte(r.JSON(m)), &s.assets)
 		case "content":
-			s.content, err = canonical(raw)
+			s.content, err = r.canonical(m)
 		default:
 			err = badEvent("no such member")
 		}
 		if err != nil {
-			return s, badEvent("unmapped.conmotion.configuration.%s: %w", name, err)
+			return s, badEvent("unmapped.conmotion.configuration.%s: %w", r.Name(m), err)
 		}
 	}
 	return s, nil
 }
 
+func (r rawEvent) canonical(n int32) ([]byte, error) {
+	out, err := r.Canonical(n)
+	if err != nil {
+		return nil, malformed("%w", err)
+	}
+	return out, nil
+}
+
 // read maps the event by its class.
-func (e *Event) read(raw *rawEvent, s settings, activity int64) error {
+func (e *Event) read(raw rawEvent, s settings, activity int64) error {
 	if s.assets != nil && (e.Class != ClassEntity || e.Kind != Configuration) {
 		return badEvent("unmapped.conmotion.configuration.assets is for class %d: other classes name their assets themselves", ClassEntity)
 	}
@@ -84,10 +104,11 @@ func (e *Event) read(raw *rawEvent, s settings, activity int64) error {
 	case e.Class == ClassCloudInventory:
 		return e.resources(raw, s)
 	case e.Class == ClassDeviceInventory && e.Kind == Inventory:
-		if raw.Device == nil {
+		device, ok := raw.device()
+		if !ok {
 			return badEvent("there is no device")
 		}
-		e.Assets = []string{raw.Device.UID}
+		e.Assets = []string{device.uid}
 		return nil
 	case e.Class == ClassConfigChange && e.Kind == Configuration:
 		return e.configChange(raw, s)
@@ -98,31 +119,25 @@ func (e *Event) read(raw *rawEvent, s settings, activity int64) error {
 }
 
 // resources maps class 5023.
-func (e *Event) resources(raw *rawEvent, s settings) error {
-	if len(raw.Resources) == 0 {
-		return badEvent("there are no resources")
+func (e *Event) resources(raw rawEvent, s settings) error {
+	var resources []rawEntity
+	if n := raw.Find("resources"); n != 0 {
+		for r := raw.First(n); r != 0; r = raw.Next(r) {
+			resources = append(resources, raw.entity(r))
+			e.Assets = append(e.Assets, resources[len(resources)-1].uid)
+		}
 	}
-	var contents [][]byte
-	for _, r := range raw.Resources {
-		resource, err := readEntity(r)
-		if err != nil {
-			return badEvent("resources: %w", err)
-		}
-		e.Assets = append(e.Assets, resource.UID)
-		content := resource.Data
-		if content == nil {
-			content = r
-		}
-		contents = append(contents, content)
+	if len(resources) == 0 {
+		return badEvent("there are no resources")
 	}
 	if e.Kind == Inventory {
 		return nil
 	}
 	assets := e.Assets
 	e.Assets = nil
-	for i := range contents {
+	contents := make([][]byte, len(resources))
+	for i, resource := range resources {
 		if e.Action == Delete {
-			contents[i] = nil
 			continue
 		}
 		if s.content != nil {
@@ -130,7 +145,7 @@ func (e *Event) resources(raw *rawEvent, s settings) error {
 			continue
 		}
 		var err error
-		if contents[i], err = canonical(contents[i]); err != nil {
+		if contents[i], err = raw.canonical(cmp.Or(resource.data, resource.self)); err != nil {
 			return badEvent("resources[%d]: %w", i, err)
 		}
 	}
@@ -163,25 +178,26 @@ func (e *Event) shared(uid string, assets []string, content []byte) error {
 
 // configChange maps class 5019. Its own content is the numbers of the states:
 // the captions beside them are for people.
-func (e *Event) configChange(raw *rawEvent, s settings) error {
-	if raw.Device == nil {
+func (e *Event) configChange(raw rawEvent, s settings) error {
+	device, ok := raw.device()
+	if !ok {
 		return badEvent("there is no device")
 	}
 	if s.uid == "" {
-		s.uid = raw.Device.UID
+		s.uid = device.uid
 	}
 	if s.content == nil {
 		states := map[string]any{}
-		if raw.StateID != nil {
-			states["state_id"] = *raw.StateID
+		for _, name := range []string{"state_id", "security_level_id"} {
+			if v, ok := raw.integer(raw.Find(name)); ok {
+				states[name] = v
+			}
 		}
-		if raw.SecurityLevelID != nil {
-			states["security_level_id"] = *raw.SecurityLevelID
-		}
-		if raw.SecurityStates != nil {
+		if n := raw.Find("security_states"); n != 0 && raw.Kind(n) == jsonx.Array {
 			ids := []int64{}
-			for _, state := range raw.SecurityStates {
-				ids = append(ids, state.StateID)
+			for state := raw.First(n); state != 0; state = raw.Next(state) {
+				id, _ := raw.integer(raw.Member(state, "state_id"))
+				ids = append(ids, id)
 			}
 			slices.Sort(ids)
 			states["security_states"] = slices.Compact(ids)
@@ -191,7 +207,7 @@ func (e *Event) configChange(raw *rawEvent, s settings) error {
 			return badEvent("%w", err)
 		}
 	}
-	return e.shared(s.uid, []string{raw.Device.UID}, s.content)
+	return e.shared(s.uid, []string{device.uid}, s.content)
 }
 
 // Activities of class 3004 with a meaning of their own; all others modify.
@@ -220,7 +236,7 @@ func activityAction(activity int64) (Action, error) {
 }
 
 // entity maps class 3004. The entity is the asset, or the configuration itself.
-func (e *Event) entity(raw *rawEvent, s settings, activity int64) error {
+func (e *Event) entity(raw rawEvent, s settings, activity int64) error {
 	action, err := activityAction(activity)
 	if err != nil {
 		return err
@@ -228,28 +244,20 @@ func (e *Event) entity(raw *rawEvent, s settings, activity int64) error {
 	if action != "" && action != e.Action {
 		return badEvent("metadata.event_code says %s and activity_id %d says %s", e.Action, activity, action)
 	}
-	var after rawEntity
-	before, err := readEntity(raw.Entity)
-	if err != nil {
-		return badEvent("entity: %w", err)
-	}
-	if raw.EntityResult != nil {
-		if after, err = readEntity(raw.EntityResult); err != nil {
-			return badEvent("entity_result: %w", err)
-		}
+	before, after := raw.entity(raw.Find("entity")), rawEntity{}
+	if n := raw.Find("entity_result"); n != 0 {
+		after = raw.entity(n)
 	}
 	if e.Kind == Inventory {
-		e.Assets = []string{before.UID}
+		e.Assets = []string{before.uid}
 		return nil
 	}
 	if s.uid == "" {
-		s.uid = before.UID
+		s.uid = before.uid
 	}
-	for _, c := range [][]byte{after.Data, raw.EntityResult, before.Data, raw.Entity} {
-		if s.content == nil && c != nil {
-			if s.content, err = canonical(c); err != nil {
-				return badEvent("entity: %w", err)
-			}
+	if n := cmp.Or(after.data, after.self, before.data, before.self); s.content == nil {
+		if s.content, err = raw.canonical(n); err != nil {
+			return badEvent("entity: %w", err)
 		}
 	}
 	return e.shared(s.uid, s.assets, s.content)

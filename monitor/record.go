@@ -59,7 +59,11 @@ func NewRecord(event []byte, kind Kind, action Action) (*Record, error) {
 		return nil, err
 	}
 	// A code that is one of ours makes no valid event invalid.
-	r.Event, err = readEvent(r.Payload, report)
+	t, err := ocsf.Parse(r.Payload)
+	if err != nil {
+		return nil, badEvent("%w", err)
+	}
+	r.Event, err = readEvent(t, report)
 	return r, err
 }
 
@@ -70,9 +74,6 @@ func Canonical(data []byte) ([]byte, error) { return canonical(data) }
 // setCode sets metadata.event_code and gives the JCS form.
 func setCode(event []byte, code string) ([]byte, error) {
 	var members, metadata map[string]json.RawMessage
-	if n := wideInteger(event); n != "" {
-		return nil, malformed("the integer %.40s is beyond 2^53-1: write it as a string", n)
-	}
 	if err := json.Unmarshal(event, &members); err != nil {
 		return nil, badEvent("%w", err)
 	}

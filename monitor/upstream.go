@@ -31,9 +31,6 @@ func WithUpstream(event []byte, refs []EntryRef) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if n := wideInteger(event); n != "" {
-		return nil, malformed("the integer %.40s is beyond 2^53-1: write it as a string", n)
-	}
 	all, err := u.refs()
 	if err != nil {
 		return nil, err

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/conmotion/conmotion/internal/jsonx"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/did"
 )
@@ -20,7 +21,7 @@ type trustKey struct {
 	id     string
 	kids   [][]byte // the identifiers by which a statement may name it
 	public crypto.PublicKey
-	pos    int32
+	pos    int
 }
 
 func (k *trustKey) answersTo(kid []byte) bool {
@@ -54,7 +55,7 @@ func (p *Policy) readAnchors(d *decoder, n *node, path string) {
 		}),
 		"keys": func(n *node, path string) {
 			named(n, path, func(n *node, path, id string) fields {
-				if (n.member("jwk") == nil) == (n.member("cose_key") == nil) && n.kind == kindObject {
+				if (n.member("jwk") == nil) == (n.member("cose_key") == nil) && n.kind == jsonx.Object {
 					d.errorf(n.pos, path, "expected either jwk or cose_key")
 				}
 				add := func(n *node, path string, key scitt.Key, err error) {
@@ -89,14 +90,14 @@ func (p *Policy) readAnchors(d *decoder, n *node, path string) {
 // jwk reads a JSON Web Key. A statement may name it by its thumbprint or by
 // the text of its kid.
 func (d *decoder) jwk(n *node) (scitt.Key, error) {
-	if n.kind != kindObject {
-		return scitt.Key{}, fmt.Errorf("expected an object, found %s", n.kind)
+	if n.kind != jsonx.Object {
+		return scitt.Key{}, fmt.Errorf("expected an object, found %s", article(n.kind))
 	}
-	public, err := did.ParseJWK([]byte(d.src[n.pos:n.end]))
+	public, err := did.ParseJWK([]byte(n.json))
 	if err != nil {
 		return scitt.Key{}, err
 	}
-	if kid := n.member("kid"); kid != nil && kid.kind == kindString && kid.text != "" {
+	if kid := n.member("kid"); kid != nil && kid.kind == jsonx.String && kid.text != "" {
 		return scitt.Key{ID: []byte(kid.text), Public: public}, nil
 	}
 	return scitt.NewKey(public)

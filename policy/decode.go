@@ -1,11 +1,14 @@
 package policy
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/conmotion/conmotion/internal/jsonx"
 )
 
 // ErrInvalid is wrapped by every error of [Parse].
@@ -20,7 +23,7 @@ type SyntaxError struct {
 	Path         string // of the member, such as rules[2].expr; "" for the document
 	Message      string
 
-	pos int32
+	pos int
 }
 
 func (e *SyntaxError) Error() string {
@@ -48,18 +51,59 @@ func (e *ParseError) Error() string {
 
 func (e *ParseError) Unwrap() error { return ErrInvalid }
 
+// node is a value of a document.
+type node struct {
+	kind   jsonx.Kind
+	pos    int    // in bytes
+	key    string // the name of a member
+	keyPos int
+	text   string // of a string, number or boolean
+	json   string // as it is written
+	items  []node
+}
+
+func parseNode(doc []byte) (*node, error) {
+	t, err := jsonx.Parse(bytes.Clone(doc))
+	if err != nil {
+		return nil, err
+	}
+	n := newNode(t, 0)
+	return &n, nil
+}
+
+func newNode(t *jsonx.Tree, i int32) node {
+	n := node{kind: t.Kind(i), pos: t.Pos(i), key: t.Name(i), keyPos: t.NamePos(i), text: t.Text(i), json: t.JSON(i)}
+	for m := t.First(i); m != 0; m = t.Next(m) {
+		n.items = append(n.items, newNode(t, m))
+	}
+	return n
+}
+
+// member finds a member of an object.
+func (n *node) member(key string) *node {
+	if n.kind != jsonx.Object {
+		return nil
+	}
+	for i := range n.items {
+		if n.items[i].key == key {
+			return &n.items[i]
+		}
+	}
+	return nil
+}
+
 // decoder reads a document and collects what is wrong with it.
 type decoder struct {
 	src  string
 	errs []*SyntaxError
 }
 
-func (d *decoder) errorf(pos int32, path, format string, args ...any) {
+func (d *decoder) errorf(pos int, path, format string, args ...any) {
 	if len(d.errs) >= maxErrors {
 		return
 	}
 	line := 1 + strings.Count(d.src[:pos], "\n")
-	column := int(pos) - strings.LastIndexByte(d.src[:pos], '\n')
+	column := pos - strings.LastIndexByte(d.src[:pos], '\n')
 	d.errs = append(d.errs, &SyntaxError{line, column, path, fmt.Sprintf(format, args...), pos})
 }
 
@@ -67,16 +111,26 @@ func (d *decoder) err() error {
 	if len(d.errs) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(d.errs, func(a, b *SyntaxError) int { return int(a.pos - b.pos) })
+	slices.SortStableFunc(d.errs, func(a, b *SyntaxError) int { return a.pos - b.pos })
 	return &ParseError{d.errs}
 }
 
 // is says whether a value has the kind that belongs there.
-func (d *decoder) is(n *node, path string, k kind) bool {
+func (d *decoder) is(n *node, path string, k jsonx.Kind) bool {
 	if n.kind != k {
-		d.errorf(n.pos, path, "expected %s, found %s", k, n.kind)
+		d.errorf(n.pos, path, "expected %s, found %s", article(k), article(n.kind))
 	}
 	return n.kind == k
+}
+
+func article(k jsonx.Kind) string {
+	switch k {
+	case jsonx.Null:
+		return "null"
+	case jsonx.Array, jsonx.Object:
+		return "an " + k.String()
+	}
+	return "a " + k.String()
 }
 
 // fields say how each member of an object is read.
@@ -84,7 +138,7 @@ type fields map[string]func(n *node, path string)
 
 // object reads an object that may have these members and no others.
 func (d *decoder) object(n *node, path string, f fields, required ...string) {
-	if !d.is(n, path, kindObject) {
+	if !d.is(n, path, jsonx.Object) {
 		return
 	}
 	for i := range n.items {
@@ -154,7 +208,7 @@ func distance(a, b string) int {
 // each reads the elements of an array. An empty one is an error: it could
 // mean "none" or "any", and the reader of a policy must not have to guess.
 func (d *decoder) each(n *node, path string, f func(n *node, path string)) {
-	if !d.is(n, path, kindArray) {
+	if !d.is(n, path, jsonx.Array) {
 		return
 	}
 	if len(n.items) == 0 {
@@ -167,7 +221,7 @@ func (d *decoder) each(n *node, path string, f func(n *node, path string)) {
 
 func (d *decoder) text(to *string) func(n *node, path string) {
 	return func(n *node, path string) {
-		if !d.is(n, path, kindString) {
+		if !d.is(n, path, jsonx.String) {
 			return
 		}
 		if *to = n.text; n.text == "" {
@@ -198,7 +252,7 @@ func (d *decoder) texts(to *[]string, check func(s string) error) func(n *node, 
 
 func (d *decoder) integer(to *int64, least, most int64) func(n *node, path string) {
 	return func(n *node, path string) {
-		if !d.is(n, path, kindNumber) {
+		if !d.is(n, path, jsonx.Number) {
 			return
 		}
 		v, ok := number(n.text).(int64)
@@ -213,7 +267,7 @@ func (d *decoder) integer(to *int64, least, most int64) func(n *node, path strin
 // choice reads one of the allowed words.
 func choice[T ~string](d *decoder, to *T, allowed ...T) func(n *node, path string) {
 	return func(n *node, path string) {
-		if !d.is(n, path, kindString) {
+		if !d.is(n, path, jsonx.String) {
 			return
 		}
 		for _, a := range allowed {

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+
+	"github.com/conmotion/conmotion/internal/jsonx"
 )
 
 // Diff says what changes from one policy to another, a line for each value:
@@ -37,7 +39,7 @@ func pathOf(line string) string {
 
 // values are the leaves of the document with their paths.
 func (p *Policy) values() []string {
-	root, err := parseNode(string(p.text))
+	root, err := parseNode(p.text)
 	if err != nil {
 		return nil // the text was made by the canonicalization
 	}
@@ -45,18 +47,18 @@ func (p *Policy) values() []string {
 	var walk func(n *node, path string)
 	walk = func(n *node, path string) {
 		switch n.kind {
-		case kindObject:
+		case jsonx.Object:
 			for i := range n.items {
 				if at := join(path, n.items[i].key); at != "previous" {
 					walk(&n.items[i], at)
 				}
 			}
-		case kindArray:
+		case jsonx.Array:
 			for i := range n.items {
 				walk(&n.items[i], path+"["+identity(&n.items[i])+"]")
 			}
 		default:
-			out = append(out, path+" = "+string(p.text[n.pos:n.end]))
+			out = append(out, path+" = "+n.json)
 		}
 	}
 	walk(root, "")

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/conmotion/conmotion/internal/jsonx"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/did"
 )
@@ -49,7 +50,7 @@ type grant struct {
 	subjects     []string    // patterns; empty: any
 	contentTypes []string    // patterns in lower case; empty: any
 
-	pos    int32
+	pos    int
 	keyIDs []string
 	path   string
 }
@@ -60,7 +61,7 @@ type ocsfPolicy struct {
 	versions []string
 	classes  []int64
 	schema   string // hex SHA-256 of the schema file; "" for the built-in one
-	pos      int32
+	pos      int
 }
 
 // document reads the whole document into the policy.
@@ -281,13 +282,9 @@ func (p *Policy) readRules(d *decoder, n *node, path string) {
 // "previous" set to the entry id of the policy that it replaces. Errors wrap
 // ErrInvalid when doc is not a JSON object.
 func WithPrevious(doc []byte, id scitt.EntryID) ([]byte, error) {
-	root, jerr := parseNode(string(doc))
-	if jerr != nil || root.kind != kindObject {
-		return nil, fmt.Errorf("%w: not a JSON object", ErrInvalid)
-	}
-	members := make(map[string]json.RawMessage, len(root.items)+1)
-	for i := range root.items {
-		members[root.items[i].key] = json.RawMessage(doc[root.items[i].pos:root.items[i].end])
+	members, err := jsonx.Members(doc)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}
 	members["previous"] = json.RawMessage(`"` + id.String() + `"`)
 	out, err := json.Marshal(members)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/conmotion/conmotion/internal/jsonx"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -229,7 +230,7 @@ func (e *evaluation) rule(r *rule) {
 	}
 	switch {
 	case err != nil:
-		e.fail(r.id, nil, "make this true: "+r.expr, "%s (it cannot be evaluated: %s)", r.message, cut(err.Error()))
+		e.fail(r.id, nil, "make this true: "+r.expr, "%s (it cannot be evaluated: %s)", r.message, jsonx.Cut(err.Error(), 300))
 	case out.Value() != true:
 		e.fail(r.id, nil, "make this true: "+r.expr, "%s", r.message)
 	default:

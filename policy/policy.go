@@ -4,11 +4,11 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 
-	"github.com/gowebpki/jcs"
-
+	"github.com/conmotion/conmotion/internal/jsonx"
 	"github.com/conmotion/conmotion/policy/ocsf"
 	"github.com/conmotion/conmotion/scitt"
 )
@@ -77,9 +77,9 @@ func (p *Policy) parse(doc []byte) (*Policy, error) {
 		d.errorf(0, "", "the document has %d bytes, and %d are allowed", len(doc), maxDocument)
 		return nil, d.err()
 	}
-	root, jerr := parseNode(d.src)
-	if jerr != nil {
-		d.errorf(int32(jerr.pos), "", "%s", jerr.msg)
+	root, err := parseNode(doc)
+	if e, ok := errors.AsType[*jsonx.Error](err); ok {
+		d.errorf(e.Offset, "", "%s", e.Message)
 		return nil, d.err()
 	}
 	p.document(d, root)
@@ -94,7 +94,6 @@ func (p *Policy) parse(doc []byte) (*Policy, error) {
 			p.exact[g.issuer] = g
 		}
 	}
-	var err error
 	if p.text, err = canonical(doc); err != nil {
 		return nil, err
 	}
@@ -108,7 +107,7 @@ func (p *Policy) successor(doc []byte) (*Policy, error) {
 
 // canonical is the JSON Canonicalization Scheme, RFC 8785.
 func canonical(doc []byte) ([]byte, error) {
-	out, err := jcs.Transform(doc)
+	out, err := jsonx.Canonical(doc)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrInvalid, err)
 	}

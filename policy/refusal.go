@@ -3,10 +3,9 @@ package policy
 import (
 	"fmt"
 	"net/http"
-	"strconv"
 	"strings"
-	"unicode/utf8"
 
+	"github.com/conmotion/conmotion/internal/jsonx"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -112,17 +111,7 @@ func (r *Refusal) As(target any) bool {
 }
 
 // quote shows a text from outside, cut to a bounded length.
-func quote(s string) string {
-	const most = 120
-	if len(s) > most {
-		cut := most
-		for cut > 0 && !utf8.RuneStart(s[cut]) {
-			cut--
-		}
-		return strconv.Quote(s[:cut]) + fmt.Sprintf("... (%d bytes)", len(s))
-	}
-	return strconv.Quote(s)
-}
+func quote(s string) string { return jsonx.Quote(s, 120) }
 
 // list shows patterns, and not too many of them.
 func list(s []string) string {
@@ -136,12 +125,4 @@ func list(s []string) string {
 		out = append(out, quote(v))
 	}
 	return strings.Join(out, ", ")
-}
-
-func cut(s string) string {
-	const most = 300
-	if len(s) > most {
-		return strings.ToValidUTF8(s[:most], "") + "..."
-	}
-	return s
 }

@@ -32,7 +32,7 @@ const (
 type rule struct {
 	id, expr, message string
 
-	pos     int32
+	pos     int
 	program cel.Program
 	reads   []string // the variables in it
 }

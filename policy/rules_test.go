@@ -83,7 +83,7 @@ func TestUnreadable(t *testing.T) {
 		"wrong type":            {"application/json", `{"x": "1"}`, `payload.x > 1`, "no such overload"},
 		"number of an array":    {"application/json", `[1]`, `payload[5] == 1`, "index"},
 		"not a member":          {"application/json", `1`, `payload.x == 1`, "no such key"},
-		"deep":                  {"application/json", strings.Repeat("[", 70) + strings.Repeat("]", 70), `payload != 1`, "inside each other"},
+		"deep":                  {"application/json", strings.Repeat("[", 70) + strings.Repeat("]", 70), `payload != 1`, "nested deeper than 64 levels"},
 		"conversion":            {"application/json", `{}`, `int(content_type) == 1`, "error"},
 		"division":              {"application/json", `{"x": 0}`, `1 / payload.x == 1`, "division"},
 		"map as a text":         {"application/json", `{}`, `string(payload) == ""`, "no such overload"},

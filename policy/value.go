@@ -9,6 +9,7 @@ import (
 	"math/big"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -16,6 +17,8 @@ import (
 	"cel.dev/cel-go/common/types/ref"
 	"cel.dev/cel-go/common/types/traits"
 	"github.com/fxamacker/cbor/v2"
+
+	"github.com/conmotion/conmotion/internal/jsonx"
 )
 
 // mapping is what a CEL map needs to know of its content. The order of keys
@@ -110,60 +113,66 @@ func (k *keys) ConvertToNative(reflect.Type) (any, error) {
 	return nil, errors.New("an iterator is no value")
 }
 
+// content is a JSON text that rules read.
+type content struct {
+	*jsonx.Tree
+	values map[int32]ref.Val // the arrays and objects that a rule has read
+}
+
 // jsonObject is an object of a JSON text; its members become CEL values when
 // a rule asks for them.
 type jsonObject struct {
-	t     *tree
+	t     *content
 	i     int32
-	cells []int32 // of the members, nil until a rule iterates over them
+	items []int32 // nil until a rule iterates over them
 }
 
-func (o *jsonObject) len() int { return int(o.t.cells[o.i].count) }
+func (o *jsonObject) len() int { return o.t.Len(o.i) }
 
 func (o *jsonObject) key(i int) ref.Val {
-	if o.cells == nil {
-		o.cells = o.t.items(o.i)
+	if o.items == nil {
+		o.items = o.t.items(o.i)
 	}
-	return types.String(o.t.key(o.cells[i]))
+	return types.String(o.t.Name(o.items[i]))
 }
 
 func (o *jsonObject) find(key ref.Val) (ref.Val, bool) {
 	if s, ok := key.(types.String); ok {
-		if m := o.t.member(o.i, string(s)); m != 0 {
+		if m := o.t.Member(o.i, string(s)); m != 0 {
 			return o.t.value(m), true
 		}
 	}
 	return nil, false
 }
 
-// items are the cells of an array's or object's items.
-func (t *tree) items(i int32) []int32 {
-	out := make([]int32, 0, t.cells[i].count)
-	for m := i + 1; m < t.cells[i].next; m = t.cells[m].next {
+// items are the elements of an array or the members of an object.
+func (t *content) items(i int32) []int32 {
+	out := make([]int32, 0, t.Len(i))
+	for m := t.First(i); m != 0; m = t.Next(m) {
 		out = append(out, m)
 	}
 	return out
 }
 
-// value is the CEL value of a cell. Arrays and objects are made once only: CEL
+// value is the CEL value of a value of the text. Arrays and objects are made once only: CEL
 // counts reading a member as one step, however much is in it.
-func (t *tree) value(i int32) ref.Val {
-	switch t.cells[i].kind {
-	case kindBool:
-		return types.Bool(t.text(i) == "true")
-	case kindNumber:
-		return fromNumber(number(t.text(i)))
-	case kindString:
-		return types.String(t.text(i))
-	case kindNull:
+func (t *content) value(i int32) ref.Val {
+	switch t.Kind(i) {
+	case jsonx.Bool:
+		return types.Bool(t.Text(i) == "true")
+	case jsonx.Number:
+		return fromNumber(number(t.Text(i)))
+	case jsonx.String:
+		return types.String(t.Text(i))
+	case jsonx.Null:
 		return types.NullValue
 	}
 	if v, ok := t.values[i]; ok {
 		return v
 	}
 	var v ref.Val = &celMap{&jsonObject{t: t, i: i}}
-	if t.cells[i].kind == kindArray {
-		list := make([]ref.Val, 0, t.cells[i].count)
+	if t.Kind(i) == jsonx.Array {
+		list := make([]ref.Val, 0, t.Len(i))
 		for _, m := range t.items(i) {
 			list = append(list, t.value(m))
 		}
@@ -187,6 +196,24 @@ func fromNumber(v any) ref.Val {
 		return types.Uint(v)
 	}
 	return types.Double(v.(float64))
+}
+
+// number gives an integral literal that fits as int64 or uint64, and every
+// other number as float64.
+func number(text string) any {
+	if !strings.ContainsAny(text, ".eE") {
+		if i, err := strconv.ParseInt(text, 10, 64); err == nil {
+			return i
+		}
+		if u, err := strconv.ParseUint(text, 10, 64); err == nil {
+			return u
+		}
+	}
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil { // out of range: the parser has checked the form
+		f = math.Copysign(math.Inf(1), f)
+	}
+	return f
 }
 
 // pairs is a CBOR map, sorted by its keys.
@@ -284,32 +311,18 @@ func fromCBORMap(m map[any]any) (ref.Val, error) {
 	return &celMap{p}, nil
 }
 
-// payloadMode decodes outside bytes strictly: Go's CBOR decoder otherwise
-// accepts duplicate map keys.
-var payloadMode = func() cbor.DecMode {
-	m, err := cbor.DecOptions{
-		DupMapKey:       cbor.DupMapKeyEnforcedAPF,
-		IntDec:          cbor.IntDecConvertNone,
-		MaxNestedLevels: maxDepth,
-	}.DecMode()
-	if err != nil {
-		panic(err) // the options are constant
-	}
-	return m
-}()
-
 // parseContent reads content of a JSON or CBOR media type as a CEL value.
-func parseContent(mediaType string, content []byte) (ref.Val, error) {
+func parseContent(mediaType string, data []byte) (ref.Val, error) {
 	switch contentFormat(mediaType) {
 	case "json":
-		t, err := parseJSON(string(content))
+		t, err := jsonx.Parse(bytes.Clone(data))
 		if err != nil {
 			return nil, fmt.Errorf("not one JSON text with a single meaning: %w", err)
 		}
-		return t.value(0), nil
+		return (&content{Tree: t}).value(0), nil
 	case "cbor":
-		var v any
-		if err := payloadMode.Unmarshal(content, &v); err != nil {
+		v, err := jsonx.CBOR(data)
+		if err != nil {
 			return nil, fmt.Errorf("not one CBOR item with a single meaning: %w", err)
 		}
 		return fromCBOR(v)
@@ -340,3 +353,5 @@ func baseType(mediaType string) string {
 
 // bytesEqual is bytes.Equal that treats nil as equal to nothing.
 func bytesEqual(a, b []byte) bool { return a != nil && b != nil && bytes.Equal(a, b) }
+
+func isDigit(c byte) bool { return '0' <= c && c <= '9' }

@@ -8,10 +8,10 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/gowebpki/jcs"
 	"github.com/transparency-dev/merkle/compact"
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/conmotion/conmotion/internal/jsonx"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -65,7 +65,7 @@ func (e *Equivocation) Marshal() ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("equivocation: %w", err)
 	}
-	if data, err = jcs.Transform(data); err != nil {
+	if data, err = jsonx.Canonical(data); err != nil {
 		return nil, noProof("%w", err)
 	}
 	return data, nil

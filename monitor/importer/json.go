@@ -1,7 +1,6 @@
 package importer
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -9,6 +8,8 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/conmotion/conmotion/policy/ocsf"
 )
@@ -20,15 +21,13 @@ type (
 	list   = []any
 )
 
-// decode reads one JSON text strictly: encoding/json would drop all but the last of the members that share a name, and
-// replace what is not UTF-8. The error wraps ocsf.ErrMalformed.
-func decode(raw []byte) (v any, err error) {
-	if _, err := ocsf.Summarize(raw); err != nil {
+// decode reads one JSON text strictly. The error wraps ocsf.ErrMalformed.
+func decode(raw []byte) (any, error) {
+	t, err := ocsf.Parse(raw)
+	if err != nil {
 		return nil, err
 	}
-	d := json.NewDecoder(bytes.NewReader(raw))
-	d.UseNumber()
-	return v, d.Decode(&v)
+	return t.Any(0), nil
 }
 
 // encode writes what decode returns, and Go's integers, without white space and with members sorted by the bytes of
@@ -74,22 +73,11 @@ func appendJSON(b []byte, v any) []byte {
 
 // appendString escapes what RFC 8259 section 7 says must be, the way RFC 8785 section 3.2.2.2 does it.
 func appendString(b []byte, s string) []byte {
-	b = append(b, '"')
-	from := 0
-	for i := range len(s) {
-		c := s[i]
-		if c >= 0x20 && c != '"' && c != '\\' {
-			continue
-		}
-		b = append(b, s[from:i]...)
-		from = i + 1
-		if j := bytes.IndexByte([]byte("\"\\\b\f\n\r\t"), c); j >= 0 {
-			b = append(b, '\\', `"\bfnrt`[j])
-		} else {
-			b = fmt.Appendf(b, `\u%04x`, c)
-		}
+	b, err := jsontext.AppendQuote(b, s)
+	if err != nil {
+		panic(err) // decode takes valid UTF-8 only
 	}
-	return append(append(b, s[from:]...), '"')
+	return b
 }
 
 // digest is what an event's identifier depends on of its source item.

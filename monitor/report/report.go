@@ -5,8 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/gowebpki/jcs"
-
+	"github.com/conmotion/conmotion/internal/jsonx"
 	"github.com/conmotion/conmotion/monitor"
 )
 
@@ -364,7 +363,7 @@ func (r *Report) JSON() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if data, err = jcs.Transform(data); err != nil {
+	if data, err = jsonx.Canonical(data); err != nil {
 		return nil, fmt.Errorf("report: %w", err)
 	}
 	return data, nil

@@ -1,9 +1,22 @@
 package ocsf
 
 import (
+	"errors"
+	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+
+	"github.com/conmotion/conmotion/internal/jsonx"
 )
+
+// ErrMalformed is wrapped by every error of Check and Summarize: the bytes are not one JSON text that has a single
+// meaning. That covers syntax, bytes after the text, invalid UTF-8, unpaired surrogates, a member name that occurs
+// twice in one object, and nesting beyond MaxDepth.
+var ErrMalformed = errors.New("malformed JSON")
+
+// MaxDepth is how many objects and arrays may stand inside each other.
+const MaxDepth = jsonx.MaxDepth
 
 // Summary is what an event says of itself. A member that is missing or of the wrong type leaves the zero value.
 type Summary struct {
@@ -17,29 +30,52 @@ type Summary struct {
 
 // Summarize reads an event's summary without checking the event. The error wraps ErrMalformed.
 func Summarize(event []byte) (Summary, error) {
-	d, err := parse(event)
+	d, err := Parse(event)
 	if err != nil {
 		return Summary{}, err
 	}
-	return d.summary(), nil
+	return summary(d), nil
 }
 
-func (d *doc) summary() (s Summary) {
-	s.ClassUID, _ = d.int(d.member(0, "class_uid"))
-	s.ActivityID, _ = d.int(d.member(0, "activity_id"))
-	s.Time, _ = d.int(d.member(0, "time"))
-	if meta := d.member(0, "metadata"); meta != 0 {
-		s.Version = d.str(d.member(meta, "version"))
-		s.EventCode = d.str(d.member(meta, "event_code"))
-		s.UID = d.str(d.member(meta, "uid"))
+// Parse reads an event for CheckTree. The error wraps ErrMalformed.
+func Parse(event []byte) (*jsonx.Tree, error) {
+	d, err := jsonx.Parse(event)
+	if err != nil {
+		return nil, fmt.Errorf("ocsf: %w: %w", ErrMalformed, err)
 	}
+	return d, nil
+}
+
+func summary(d *jsonx.Tree) (s Summary) {
+	text := func(n int32) string {
+		if n == 0 || d.Kind(n) != jsonx.String {
+			return ""
+		}
+		return strings.Clone(d.Text(n))
+	}
+	s.ClassUID, _ = integer(d, d.Member(0, "class_uid"))
+	s.ActivityID, _ = integer(d, d.Member(0, "activity_id"))
+	s.Time, _ = integer(d, d.Member(0, "time"))
+	s.Version = text(d.Find("metadata", "version"))
+	s.EventCode = text(d.Find("metadata", "event_code"))
+	s.UID = text(d.Find("metadata", "uid"))
 	return s
+}
+
+// integer returns the value of n and whether n is a JSON integer that fits 64 bits. 1.0 and 1e3 are not integers here,
+// as in the OCSF server.
+func integer(d *jsonx.Tree, n int32) (int64, bool) {
+	if n == 0 || d.Kind(n) != jsonx.Number {
+		return 0, false
+	}
+	v, err := strconv.ParseInt(d.Text(n), 10, 64)
+	return v, err == nil
 }
 
 // checker is the state of one Check.
 type checker struct {
 	s        *Schema
-	d        *doc
+	d        *jsonx.Tree
 	rep      *Report
 	quiet    bool // no warnings
 	profiles uint64
@@ -58,17 +94,21 @@ func (s *Schema) Check(event []byte) (Report, error) { return s.check(event, fal
 func (s *Schema) Errors(event []byte) (Report, error) { return s.check(event, true) }
 
 func (s *Schema) check(event []byte, quiet bool) (Report, error) {
-	d, err := parse(event)
+	d, err := Parse(event)
 	if err != nil {
 		return Report{}, err
 	}
-	var rep Report
+	return s.CheckTree(d, quiet), nil
+}
+
+// CheckTree is Check, or Errors where it is to be quiet, of an event that its caller reads too.
+func (s *Schema) CheckTree(d *jsonx.Tree, quiet bool) (rep Report) {
 	c := checker{s: s, d: d, rep: &rep, quiet: quiet, at: make([]segment, 0, 16)}
-	if k := d.nodes[0].kind; k != kindObject {
+	if k := d.Kind(0); k != jsonx.Object {
 		c.errorf(CodeNotObject, "an event is an object, not %s", k)
-		return rep, nil
+		return rep
 	}
-	rep.Summary = d.summary()
+	rep.Summary = summary(d)
 	if class := c.class(); class != nil {
 		rep.Class = class.name
 		if class.deprecated != "" {
@@ -86,19 +126,19 @@ func (s *Schema) check(event []byte, quiet bool) (Report, error) {
 			c.addMissing()
 		}
 	}
-	return rep, nil
+	return rep
 }
 
 // class finds the event's class. Without it nothing else can be said.
 func (c *checker) class() *item {
 	c.push("class_uid")
 	defer c.pop()
-	n := c.d.member(0, "class_uid")
-	if n == 0 || c.d.nodes[n].kind == kindNull {
+	n := c.d.Member(0, "class_uid")
+	if n == 0 || c.d.Kind(n) == jsonx.Null {
 		c.errorf(CodeRequiredMissing, "required attribute is missing; without the class nothing else was checked")
 		return nil
 	}
-	uid, ok := c.d.int(n)
+	uid, ok := integer(c.d, n)
 	if !ok {
 		c.wrongType(n, "integer_t (a 64-bit integer); without the class nothing else was checked")
 		return nil
@@ -112,21 +152,17 @@ func (c *checker) class() *item {
 
 // readProfiles collects metadata.profiles; its type is checked with the rest of the event.
 func (c *checker) readProfiles() {
-	meta := c.d.member(0, "metadata")
-	if meta == 0 {
-		return
-	}
-	list := c.d.member(meta, "profiles")
-	if list == 0 || c.d.nodes[list].kind != kindArray {
+	list := c.d.Find("metadata", "profiles")
+	if list == 0 || c.d.Kind(list) != jsonx.Array {
 		return
 	}
 	i := 0
-	for n := c.d.first(list); n != 0; n = c.d.nodes[n].next {
-		if c.d.nodes[n].kind == kindString {
-			bit, ok := c.s.profiles[string(c.d.val(n))]
+	for n := c.d.First(list); n != 0; n = c.d.Next(n) {
+		if c.d.Kind(n) == jsonx.String {
+			bit, ok := c.s.profiles[c.d.Text(n)]
 			if c.profiles |= bit; !ok {
 				c.at = append(c.at, segment{name: "metadata"}, segment{name: "profiles"}, segment{index: i})
-				c.errorf(CodeProfileUnknown, "OCSF %s has no profile %s", c.s.version, quote(c.d.val(n)))
+				c.errorf(CodeProfileUnknown, "OCSF %s has no profile %s", c.s.version, jsonx.Quote(c.d.Text(n), quoted))
 				c.at = c.at[:0]
 			}
 		}
@@ -146,8 +182,8 @@ func (c *checker) object(it *item, n int32) {
 	clear(c.slots[frame:])
 	defer func() { c.slots = c.slots[:frame] }()
 
-	for m := c.d.first(n); m != 0; m = c.d.nodes[m].next {
-		i, ok := it.index[string(c.d.key(m))]
+	for m := c.d.First(n); m != 0; m = c.d.Next(m) {
+		i, ok := it.index[c.d.Name(m)]
 		if !ok {
 			c.unknown(it, m)
 			continue
@@ -156,7 +192,7 @@ func (c *checker) object(it *item, n int32) {
 		c.push(a.name)
 		if !a.allowedBy(c.profiles) {
 			c.errorf(CodeProfileMissing, "%s has this attribute only under the profile %s, which metadata.profiles does not list", it.name, a.profileNames)
-		} else if c.d.nodes[m].kind != kindNull {
+		} else if c.d.Kind(m) != jsonx.Null {
 			c.slots[frame+int(i)] = m
 			if a.deprecated != "" {
 				c.warnf(CodeDeprecated, "attribute is deprecated since %s", a.deprecated)
@@ -193,9 +229,9 @@ func (c *checker) object(it *item, n int32) {
 }
 
 func (c *checker) unknown(it *item, m int32) {
-	name := string(c.d.key(m))
+	name := c.d.Name(m)
 	if !plainName(name) {
-		name = quote(c.d.key(m))
+		name = jsonx.Quote(c.d.Name(m), quoted)
 	}
 	c.push(name)
 	c.errorf(CodeUnknown, "%s has no such attribute in OCSF %s", it.name, c.s.version)
@@ -208,10 +244,10 @@ func (c *checker) constraint(con *constraint, slots []int32) {
 		n := slots[con.attrs[i].attr]
 		for _, name := range con.attrs[i].below {
 			if n != 0 {
-				n = c.d.member(n, name)
+				n = c.d.Member(n, name)
 			}
 		}
-		if n == 0 || c.d.nodes[n].kind == kindNull {
+		if n == 0 || c.d.Kind(n) == jsonx.Null {
 			continue
 		}
 		if count++; !con.justOne {
@@ -229,12 +265,12 @@ func (c *checker) attribute(a *attr, n int32) {
 		c.element(a, n)
 		return
 	}
-	if c.d.nodes[n].kind != kindArray {
+	if c.d.Kind(n) != jsonx.Array {
 		c.wrongType(n, "an array of "+a.typeName())
 		return
 	}
 	i := 0
-	for e := c.d.first(n); e != 0; e = c.d.nodes[e].next {
+	for e := c.d.First(n); e != 0; e = c.d.Next(e) {
 		c.at = append(c.at, segment{index: i})
 		c.element(a, e)
 		c.pop()
@@ -254,7 +290,7 @@ func (c *checker) element(a *attr, n int32) {
 		c.scalar(a, n)
 		return
 	}
-	if c.d.nodes[n].kind != kindObject {
+	if c.d.Kind(n) != jsonx.Object {
 		c.wrongType(n, a.typeName())
 		return
 	}
@@ -265,23 +301,23 @@ func (c *checker) element(a *attr, n int32) {
 }
 
 func (c *checker) wrongType(n int32, want string) {
-	k := c.d.nodes[n].kind
+	k := c.d.Kind(n)
 	got := k.String()
 	switch k {
-	case kindNumber:
-		got += " " + cut(c.d.val(n))
-	case kindString:
-		got += " " + quote(c.d.val(n))
+	case jsonx.Number:
+		got += " " + jsonx.Cut(c.d.Text(n), bare)
+	case jsonx.String:
+		got += " " + jsonx.Quote(c.d.Text(n), quoted)
 	}
 	c.errorf(CodeWrongType, "expected %s, got %s", want, got)
 }
 
 // typeUID checks "class_uid * 100 + activity_id", the definition of type_uid.
 func (c *checker) typeUID() {
-	class, ok1 := c.d.int(c.d.member(0, "class_uid"))
-	activity, ok2 := c.d.int(c.d.member(0, "activity_id"))
-	n := c.d.member(0, "type_uid")
-	got, ok3 := c.d.int(n)
+	class, ok1 := integer(c.d, c.d.Member(0, "class_uid"))
+	activity, ok2 := integer(c.d, c.d.Member(0, "activity_id"))
+	n := c.d.Member(0, "type_uid")
+	got, ok3 := integer(c.d, n)
 	if want := class*100 + activity; ok1 && ok2 && ok3 && got != want {
 		c.push("type_uid")
 		c.errorf(CodeTypeUID, "expected %d (class_uid %d * 100 + activity_id %d), got %d", want, class, activity, got)
@@ -291,16 +327,16 @@ func (c *checker) typeUID() {
 
 // observables checks that each observable's name is the path of an attribute of the class.
 func (c *checker) observables(class *item) {
-	list := c.d.member(0, "observables")
-	if list == 0 || c.d.nodes[list].kind != kindArray {
+	list := c.d.Member(0, "observables")
+	if list == 0 || c.d.Kind(list) != jsonx.Array {
 		return
 	}
 	i := 0
-	for o := c.d.first(list); o != 0; o = c.d.nodes[o].next {
-		n := c.d.member(o, "name")
-		if n != 0 && c.d.nodes[n].kind == kindString && !c.refers(class, string(c.d.val(n))) {
+	for o := c.d.First(list); o != 0; o = c.d.Next(o) {
+		n := c.d.Member(o, "name")
+		if n != 0 && c.d.Kind(n) == jsonx.String && !c.refers(class, c.d.Text(n)) {
 			c.at = append(c.at, segment{name: "observables"}, segment{index: i}, segment{name: "name"})
-			c.errorf(CodeObservable, "%s is not the path of an attribute of %s", quote(c.d.val(n)), class.name)
+			c.errorf(CodeObservable, "%s is not the path of an attribute of %s", jsonx.Quote(c.d.Text(n), quoted), class.name)
 			c.at = c.at[:0]
 		}
 		i++

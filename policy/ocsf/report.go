@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+
+	"github.com/conmotion/conmotion/internal/jsonx"
 )
 
 // MaxFindings is how many errors, and how many warnings, a Report lists; more are counted.
@@ -108,15 +110,7 @@ func (c *checker) appendPath(b []byte) []byte {
 }
 
 // plainName reports whether a name may stand after a dot in a JSON path.
-func plainName(s string) bool {
-	for i := range len(s) {
-		c := s[i]
-		if c != '_' && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9' || i == 0) {
-			return false
-		}
-	}
-	return s != "" && len(s) <= 64
-}
+func plainName(s string) bool { return len(s) <= 64 && jsonx.PlainName(s) }
 
 func (c *checker) errorf(code, format string, args ...any) {
 	if len(c.rep.Errors) == MaxFindings {

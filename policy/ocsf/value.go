@@ -1,34 +1,35 @@
 package ocsf
 
 import (
-	"bytes"
 	"slices"
 	"strconv"
 	"time"
 	"unicode/utf8"
+
+	"github.com/conmotion/conmotion/internal/jsonx"
 )
 
 // scalar checks a value against its dictionary type and, if the type is right, against its enum.
 func (c *checker) scalar(a *attr, n int32) {
 	t := a.scalar
-	text := c.d.val(n)
-	k := c.d.nodes[n].kind
+	text := c.d.Text(n)
+	k := c.d.Kind(n)
 	ok := true
 	switch t.base {
 	case "json_t":
 		return
 	case "boolean_t":
-		ok = k == kindBool
+		ok = k == jsonx.Bool
 	case "string_t":
-		if ok = k == kindString; ok {
+		if ok = k == jsonx.String; ok {
 			c.stringType(t, text)
 		}
 	case "float_t":
-		_, err := strconv.ParseFloat(string(text), 64)
-		ok = k == kindNumber && err == nil
+		_, err := strconv.ParseFloat(text, 64)
+		ok = k == jsonx.Number && err == nil
 	default: // integer_t, long_t
 		var v int64
-		if v, ok = c.d.int(n); ok {
+		if v, ok = integer(c.d, n); ok {
 			c.integer(t, v)
 		}
 	}
@@ -36,8 +37,8 @@ func (c *checker) scalar(a *attr, n int32) {
 		c.wrongType(n, a.typeName())
 		return
 	}
-	if t.values != nil && !slices.ContainsFunc(t.values, func(v string) bool { return v == string(text) }) {
-		c.errorf(CodeNotInValues, "%s is not a value of %s", cut(text), t.name)
+	if t.values != nil && !slices.ContainsFunc(t.values, func(v string) bool { return v == text }) {
+		c.errorf(CodeNotInValues, "%s is not a value of %s", jsonx.Cut(text, bare), t.name)
 	}
 	if a.enum == nil {
 		return
@@ -46,22 +47,22 @@ func (c *checker) scalar(a *attr, n int32) {
 	if a.array {
 		unknown, old = CodeArrayEnumUnknown, CodeArrayEnumDeprecated
 	}
-	e, ok := a.enum[string(text)]
+	e, ok := a.enum[text]
 	if !ok {
-		c.errorf(unknown, "%s is not in the enum %s%s", cut(text), a.name, a.allowed)
+		c.errorf(unknown, "%s is not in the enum %s%s", jsonx.Cut(text, bare), a.name, a.allowed)
 	} else if e.Deprecated != "" {
-		c.warnf(old, "value %s (%s) is deprecated since %s", cut(text), e.Caption, string(e.Deprecated))
+		c.warnf(old, "value %s (%s) is deprecated since %s", jsonx.Cut(text, bare), e.Caption, string(e.Deprecated))
 	}
 }
 
-func (c *checker) stringType(t *scalar, text []byte) {
+func (c *checker) stringType(t *scalar, text string) {
 	if t.maxLen > 0 && len(text) > t.maxLen {
-		if runes := utf8.RuneCount(text); runes > t.maxLen {
+		if runes := utf8.RuneCountInString(text); runes > t.maxLen {
 			c.errorf(CodeMaxLen, "%d characters exceed the %d of %s", runes, t.maxLen, t.name)
 		}
 	}
-	if t.regex != nil && !c.quiet && !t.regex.Match(text) {
-		c.warnf(CodeRegex, "%s does not match the pattern of %s", quote(text), t.name)
+	if t.regex != nil && !c.quiet && !t.regex.MatchString(text) {
+		c.warnf(CodeRegex, "%s does not match the pattern of %s", jsonx.Quote(text, quoted), t.name)
 	}
 }
 
@@ -95,12 +96,12 @@ func (c *checker) siblings(a *attr, n int32, sib *attr, text int32) {
 		c.arraySiblings(a, n, sib, text)
 		return
 	}
-	value := c.d.val(n)
-	e, ok := a.enum[string(value)]
-	if !ok || c.d.nodes[n].kind == kindArray {
+	value := c.d.Text(n)
+	e, ok := a.enum[value]
+	if !ok || c.d.Kind(n) == jsonx.Array {
 		return // reported with the value
 	}
-	other := string(value) == "99" && e.Caption == "Other"
+	other := value == "99" && e.Caption == "Other"
 	c.push(sib.name)
 	defer c.pop()
 	switch {
@@ -108,49 +109,46 @@ func (c *checker) siblings(a *attr, n int32, sib *attr, text int32) {
 		if other {
 			c.warnf(CodeSiblingMissing, "%s 99 (Other) says that the source's own value stands here, but it is missing", a.name)
 		}
-	case c.d.nodes[text].kind != kindString:
+	case c.d.Kind(text) != jsonx.String:
 		// reported as a wrong type
 	case other:
-		if string(c.d.val(text)) == e.Caption {
+		if c.d.Text(text) == e.Caption {
 			c.warnf(CodeSiblingOther, "for %s 99 (Other) the source's own value belongs here, not the caption", a.name)
 		}
-	case string(c.d.val(text)) != e.Caption:
-		c.warnf(CodeSibling, "%s is not the caption of %s %s, which is %q", quote(c.d.val(text)), a.name, cut(value), e.Caption)
+	case c.d.Text(text) != e.Caption:
+		c.warnf(CodeSibling, "%s is not the caption of %s %s, which is %q", jsonx.Quote(c.d.Text(text), quoted), a.name, jsonx.Cut(value, bare), e.Caption)
 	}
 }
 
 // arraySiblings compares two arrays element by element. That a caption differs is an error here, unlike above: so the
 // server has it.
 func (c *checker) arraySiblings(a *attr, n int32, sib *attr, text int32) {
-	if text == 0 || !sib.array || c.d.nodes[n].kind != kindArray || c.d.nodes[text].kind != kindArray {
+	if text == 0 || !sib.array || c.d.Kind(n) != jsonx.Array || c.d.Kind(text) != jsonx.Array {
 		return
 	}
-	s := c.d.first(text)
+	s := c.d.First(text)
 	i := 0
-	for v := c.d.first(n); v != 0; v = c.d.nodes[v].next {
-		e, ok := a.enum[string(c.d.val(v))]
-		if ok && string(c.d.val(v)) != "99" {
+	for v := c.d.First(n); v != 0; v = c.d.Next(v) {
+		e, ok := a.enum[c.d.Text(v)]
+		if ok && c.d.Text(v) != "99" {
 			c.push(sib.name)
 			c.at = append(c.at, segment{index: i})
 			if s == 0 {
-				c.errorf(CodeArraySiblingAbsent, "%s[%d] is %s, so %q is expected here", a.name, i, cut(c.d.val(v)), e.Caption)
-			} else if string(c.d.val(s)) != e.Caption {
-				c.errorf(CodeArraySibling, "%s is not the caption of %s[%d], which is %q", quote(c.d.val(s)), a.name, i, e.Caption)
+				c.errorf(CodeArraySiblingAbsent, "%s[%d] is %s, so %q is expected here", a.name, i, jsonx.Cut(c.d.Text(v), bare), e.Caption)
+			} else if c.d.Text(s) != e.Caption {
+				c.errorf(CodeArraySibling, "%s is not the caption of %s[%d], which is %q", jsonx.Quote(c.d.Text(s), quoted), a.name, i, e.Caption)
 			}
 			c.at = c.at[:len(c.at)-2]
 		}
 		if s != 0 {
-			s = c.d.nodes[s].next
+			s = c.d.Next(s)
 		}
 		i++
 	}
 }
 
-// cut prints a bare scalar in a message.
-func cut(b []byte) string {
-	const limit = 40
-	if len(b) > limit {
-		return string(bytes.ToValidUTF8(b[:limit], nil)) + "..."
-	}
-	return string(b)
-}
+// How many bytes of an event's text a message shows: quoted, or a bare scalar's. No event can blow up its own report.
+const (
+	quoted = 64
+	bare   = 40
+)

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"strconv"
 	"strings"
+
+	"github.com/conmotion/conmotion/internal/jsonx"
 )
 
 // version is a semantic version; pre is what follows the hyphen.
@@ -40,29 +42,25 @@ func (v version) compare(w version) int {
 // version grades metadata.version as the OCSF server does: an event of an earlier release can be checked against a
 // later schema, one of a later release cannot.
 func (c *checker) version() {
-	meta := c.d.member(0, "metadata")
-	if meta == 0 {
-		return
-	}
-	n := c.d.member(meta, "version")
-	if n == 0 || c.d.nodes[n].kind != kindString {
+	n := c.d.Find("metadata", "version")
+	if n == 0 || c.d.Kind(n) != jsonx.String {
 		return // reported as missing or as a wrong type
 	}
 	c.push("metadata")
 	c.push("version")
 	defer func() { c.pop(); c.pop() }()
-	v, ok := parseVersion(string(c.d.val(n)))
+	v, ok := parseVersion(c.d.Text(n))
 	order := v.compare(c.s.parsed)
 	switch {
 	case !ok:
-		c.errorf(CodeVersionMalformed, "version %s is not MAJOR.MINOR.PATCH", quote(c.d.val(n)))
+		c.errorf(CodeVersionMalformed, "version %s is not MAJOR.MINOR.PATCH", jsonx.Quote(c.d.Text(n), quoted))
 	case order > 0:
-		c.errorf(CodeVersionLater, "version %s is later than the schema's, %s", quote(c.d.val(n)), c.s.version)
+		c.errorf(CodeVersionLater, "version %s is later than the schema's, %s", jsonx.Quote(c.d.Text(n), quoted), c.s.version)
 	case order < 0 && v.major == 0:
-		c.errorf(CodeVersionInitial, "version %s is from before OCSF 1.0.0 and not compatible with %s", quote(c.d.val(n)), c.s.version)
+		c.errorf(CodeVersionInitial, "version %s is from before OCSF 1.0.0 and not compatible with %s", jsonx.Quote(c.d.Text(n), quoted), c.s.version)
 	case order < 0 && v.pre != "":
-		c.errorf(CodeVersionPrerelease, "version %s is a prerelease and not compatible with %s", quote(c.d.val(n)), c.s.version)
+		c.errorf(CodeVersionPrerelease, "version %s is a prerelease and not compatible with %s", jsonx.Quote(c.d.Text(n), quoted), c.s.version)
 	case order < 0:
-		c.warnf(CodeVersionEarlier, "version %s is earlier than the schema's, %s", quote(c.d.val(n)), c.s.version)
+		c.warnf(CodeVersionEarlier, "version %s is earlier than the schema's, %s", jsonx.Quote(c.d.Text(n), quoted), c.s.version)
 	}
 }

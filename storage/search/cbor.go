@@ -12,26 +12,14 @@ import (
 	"time"
 
 	"github.com/fxamacker/cbor/v2"
-)
 
-// payloadMode decodes outside bytes strictly: Go's CBOR decoder otherwise
-// accepts duplicate map keys.
-var payloadMode = func() cbor.DecMode {
-	m, err := cbor.DecOptions{
-		DupMapKey:       cbor.DupMapKeyEnforcedAPF,
-		IntDec:          cbor.IntDecConvertNone,
-		MaxNestedLevels: maxDepth,
-	}.DecMode()
-	if err != nil {
-		panic(err) // the options are constant
-	}
-	return m
-}()
+	"github.com/conmotion/conmotion/internal/jsonx"
+)
 
 // readCBOR gives the values of one CBOR item to l.
 func readCBOR(data []byte, l *leaves) error {
-	var v any
-	if err := payloadMode.Unmarshal(data, &v); err != nil {
+	v, err := jsonx.CBOR(data)
+	if err != nil {
 		return fmt.Errorf("%w: %w", errPayload, err)
 	}
 	l.cbor(v)

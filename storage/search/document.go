@@ -209,7 +209,6 @@ func format(mediaType string, content []byte) Content {
 
 func (d *document) payload(content []byte, out emitter) {
 	l := &leaves{out: out, doc: d}
-	out.mark()
 	var err error
 	switch d.Content {
 	case ContentJSON:
@@ -224,8 +223,7 @@ func (d *document) payload(content []byte, out emitter) {
 		eachWord(view(content), l.word)
 	}
 	if err != nil {
-		out.undo()
-		d.Content, d.ClassUID, d.ActivityID, d.EventCode, d.Time = ContentMalformed, nil, nil, "", nil
+		d.Content = ContentMalformed
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/fxamacker/cbor/v2"
 
+	"github.com/conmotion/conmotion/internal/jsonx"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -48,8 +49,7 @@ func FuzzQuery(f *testing.F) {
 
 // collected is an emitter that keeps all.
 type collected struct {
-	all  []string
-	kept int
+	all []string
 }
 
 func (c *collected) term(k kind, path, value string) {
@@ -58,8 +58,6 @@ func (c *collected) term(k kind, path, value string) {
 func (c *collected) number(k kind, path string, v float64) {
 	c.all = append(c.all, string(binary.BigEndian.AppendUint64(appendTerm(nil, k, path, ""), ordered(v))))
 }
-func (c *collected) mark() { c.kept = len(c.all) }
-func (c *collected) undo() { c.all = c.all[:c.kept] }
 
 // FuzzPayload: whatever a payload holds, it is read the same way twice; JSON
 // is taken when encoding/json takes it, but for bad UTF-8, unpaired
@@ -84,7 +82,7 @@ func FuzzPayload(f *testing.F) {
 		}
 		taken := docs[0].Content == ContentJSON
 		if format(mediaType, payload) == ContentJSON && taken != json.Valid(payload) && (taken ||
-			(utf8.Valid(payload) && !bytes.Contains(payload, []byte(`\u`)) && bytes.Count(payload, []byte("{"))+bytes.Count(payload, []byte("[")) <= maxDepth)) {
+			(utf8.Valid(payload) && !bytes.Contains(payload, []byte(`\u`)) && bytes.Count(payload, []byte("{"))+bytes.Count(payload, []byte("[")) <= jsonx.MaxDepth)) {
 			t.Fatalf("taken is %v, and encoding/json says %v", taken, !taken)
 		}
 	})

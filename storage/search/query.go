@@ -12,6 +12,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/conmotion/conmotion/internal/jsonx"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -149,12 +150,7 @@ func (q *Query) set(param, value string) error {
 	return set(q, param, value)
 }
 
-func cut(s string) string {
-	if len(s) > 64 {
-		return s[:64] + "..."
-	}
-	return s
-}
+func cut(s string) string { return jsonx.Cut(s, 64) }
 
 // equal is what a field has that is equal to a value.
 func equal(path, value string) (terms []term, spans []span) {

@@ -31,7 +31,6 @@ type postings struct {
 	secret hashKey
 	entry  uint32
 	list   []posting
-	start  int // of this entry, or since mark
 	buf    []byte
 }
 
@@ -44,9 +43,6 @@ func (p *postings) number(k kind, path string, v float64) {
 	p.buf = appendTerm(p.buf[:0], k, path, "")
 	p.list = append(p.list, posting{key{p.secret.sum(p.buf), ordered(v)}, p.entry})
 }
-
-func (p *postings) mark() { p.start = len(p.list) }
-func (p *postings) undo() { p.list = p.list[:p.start] }
 
 // appendTerm writes a term so that no two have the same bytes.
 func appendTerm(b []byte, k kind, path, value string) []byte {

@@ -2,9 +2,12 @@ package search
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"strconv"
 	"unsafe"
+
+	"github.com/conmotion/conmotion/internal/jsonx"
 )
 
 // kind is what a term is about.
@@ -44,17 +47,11 @@ func chainTerm(name string, seq uint64) term {
 }
 
 // emitter takes what there is to find in one entry. It keeps nothing of the
-// arguments. Undo forgets what came since mark.
+// arguments.
 type emitter interface {
 	term(k kind, path, value string)
 	number(k kind, path string, v float64)
-	mark()
-	undo()
 }
-
-// maxDepth is how many objects and arrays of a payload may stand inside each
-// other; the same as where events are checked.
-const maxDepth = 64
 
 var errPayload = errors.New("search: the payload cannot be read")
 
@@ -69,6 +66,41 @@ type leaves struct {
 
 // view is b as a string for as long as b does not change.
 func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
+
+// readJSON gives the values of one JSON text to l.
+func readJSON(text []byte, l *leaves) error {
+	t, err := jsonx.ParseLoose(text)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errPayload, err)
+	}
+	l.json(t, 0)
+	return nil
+}
+
+func (l *leaves) json(t *jsonx.Tree, n int32) {
+	switch t.Kind(n) {
+	case jsonx.Object:
+		l.depth++
+		for m := t.First(n); m != 0; m = t.Next(m) {
+			back := l.push(t.Name(m))
+			l.json(t, m)
+			l.pop(back)
+		}
+		l.depth--
+	case jsonx.Array:
+		l.array++
+		for m := t.First(n); m != 0; m = t.Next(m) {
+			l.json(t, m)
+		}
+		l.array--
+	case jsonx.String:
+		l.text(t.Text(n))
+	case jsonx.Number:
+		l.number(t.Text(n))
+	default:
+		l.literal(t.Text(n))
+	}
+}
 
 // push goes to a member; the result is where pop returns to.
 func (l *leaves) push(name string) int {
@@ -102,10 +134,7 @@ func (l *leaves) literal(s string) { l.out.term(kindLiteral, view(l.path), s) }
 
 // number takes a JSON number.
 func (l *leaves) number(s string) {
-	v, ok := parseNumber(s)
-	if !ok {
-		return
-	}
+	v := double(s)
 	path := view(l.path)
 	l.out.number(kindNumber, path, v)
 	if isBig(s, v) {
@@ -130,50 +159,22 @@ func (l *leaves) number(s string) {
 // parseNumber reads a number in the grammar of JSON; one that is too large for
 // a double is infinite.
 func parseNumber(s string) (float64, bool) {
-	if n := scanNumber(s); n == 0 || n != len(s) {
+	t, err := jsonx.Parse([]byte(s))
+	if err != nil || t.Kind(0) != jsonx.Number || t.Text(0) != s {
 		return 0, false
 	}
-	if len(s) <= 15 {
-		if n, err := strconv.ParseInt(s, 10, 64); err == nil {
-			return float64(n), true
-		}
-	}
-	v, _ := strconv.ParseFloat(s, 64) // out of range it is infinite
-	return v, true
+	return double(s), true
 }
 
-// scanNumber is the length of the JSON number that s begins with, or 0.
-func scanNumber(s string) int {
-	i := 0
-	digits := func() bool {
-		start := i
-		for i < len(s) && s[i] >= '0' && s[i] <= '9' {
-			i++
-		}
-		return i > start
-	}
-	if i < len(s) && s[i] == '-' {
-		i++
-	}
-	if start := i; !digits() || (s[start] == '0' && i > start+1) {
-		return 0
-	}
-	if i < len(s) && s[i] == '.' {
-		i++
-		if !digits() {
-			return 0
+// double is the value of a JSON number, infinite where it is out of range.
+func double(s string) float64 {
+	if len(s) <= 15 {
+		if n, err := strconv.ParseInt(s, 10, 64); err == nil {
+			return float64(n)
 		}
 	}
-	if i < len(s) && (s[i] == 'e' || s[i] == 'E') {
-		i++
-		if i < len(s) && (s[i] == '+' || s[i] == '-') {
-			i++
-		}
-		if !digits() {
-			return 0
-		}
-	}
-	return i
+	v, _ := strconv.ParseFloat(s, 64)
+	return v
 }
 
 // isBig says whether a number is an integer that a double may not tell from

@@ -158,8 +158,8 @@ func (q *Query) cursor(h *Hit) cursor {
 
 // matcher is the emitter that holds one entry to a query.
 type matcher struct {
-	q          *Query
-	met, saved []bool
+	q   *Query
+	met []bool
 }
 
 func newMatcher(q *Query) *matcher { return &matcher{q: q, met: make([]bool, len(q.conditions))} }
@@ -184,6 +184,4 @@ func (m *matcher) number(k kind, path string, v float64) {
 	}
 }
 
-func (m *matcher) mark()     { m.saved = slices.Clone(m.met) }
-func (m *matcher) undo()     { m.met = m.saved }
 func (m *matcher) all() bool { return !slices.Contains(m.met, false) }

@@ -231,7 +231,9 @@ func (i *indexing) follow(ctx context.Context) error {
 		default:
 			i.notice("will try again: %v", err)
 			// Whatever was read may have been wrong, and is read again.
-			i.log.Files = tiles.NewLog(i.log.Files.Source, i.log.Files.Verifiers)
+			if log, oerr := party.Open(ctx, i.log.Location, i.party); oerr == nil {
+				i.log = log
+			}
 			err = nil
 		}
 		if err != nil {

@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"os"
@@ -117,8 +118,11 @@ func Open(ctx context.Context, location string, o Options) (*Log, error) {
 		return nil, fmt.Errorf("%s: %w", location, err)
 	}
 	raw, err := src.Get(ctx, tiles.CheckpointPath)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("the log at %s: %w: %w%s", location, ErrNoLog, err, hint(location))
+	}
 	if err != nil {
-		return nil, fmt.Errorf("the log at %s: checkpoint: %w%s", location, err, hint(location))
+		return nil, fmt.Errorf("the log at %s: checkpoint: %w", location, err)
 	}
 	if o.Origin != "" && originOf(raw) != o.Origin {
 		return nil, fmt.Errorf("the log at %s: %w: its checkpoint is of %.80q, and %q is meant", location, ErrOtherLog, originOf(raw), o.Origin)
@@ -173,6 +177,9 @@ func configuration(ctx context.Context, src tiles.Source) (*scitt.Configuration,
 	}
 	return c, nil
 }
+
+// ErrNoLog is wrapped when there is no checkpoint at a location.
+var ErrNoLog = errors.New("no checkpoint")
 
 // ErrVKeys is wrapped when Options.VKeys are not the verifier keys of a log.
 var ErrVKeys = errors.New("the keys that were given")

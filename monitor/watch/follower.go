@@ -76,7 +76,7 @@ func (f *follower) lookOnce(ctx context.Context) {
 		return // it did not happen
 	}
 	if err != nil {
-		f.failed(ctx, err)
+		f.failed(err)
 	} else {
 		for _, key := range []string{keyReach, string(CheckEntries)} {
 			f.resolve(key, "the log can be read again")
@@ -165,8 +165,8 @@ func (f *follower) saw(cp *scitt.Checkpoint) {
 }
 
 // failed tells why the log could not be looked at.
-func (f *follower) failed(ctx context.Context, err error) {
-	check := f.checkOf(ctx, err)
+func (f *follower) failed(err error) {
+	check := checkOf(err)
 	a := &Alert{Check: check, Severity: severityOf(check), Message: describe(check) + err.Error()}
 	switch check {
 	case CheckUnreachable, CheckTimeout, CheckHTTP, CheckMissing, CheckError:
@@ -216,13 +216,13 @@ func isTimeout(err error) bool {
 }
 
 // checkOf says what kind of an error it is.
-func (f *follower) checkOf(ctx context.Context, err error) Check {
+func checkOf(err error) Check {
 	for _, c := range []struct {
 		err   error
 		check Check
 	}{
 		{party.ErrDamaged, CheckError}, {party.ErrForked, CheckFork}, {party.ErrRolledBack, CheckRolledBack},
-		{party.ErrOtherLog, CheckOtherLog}, {party.ErrKeysChanged, CheckKeysChanged}, {tiles.ErrStatus, CheckHTTP},
+		{party.ErrOtherLog, CheckOtherLog}, {party.ErrKeysChanged, CheckKeysChanged}, {tiles.ErrStatus, CheckHTTP}, {party.ErrNoLog, CheckMissing},
 		{scitt.ErrCheckpoint, CheckCheckpoint},
 	} {
 		if errors.Is(err, c.err) {
@@ -235,8 +235,6 @@ func (f *follower) checkOf(ctx context.Context, err error) Check {
 	switch {
 	case isTimeout(err):
 		return CheckTimeout
-	case errors.Is(err, fs.ErrNotExist) && !f.hasCheckpoint(ctx):
-		return CheckMissing
 	case errors.Is(err, tiles.ErrCorrupt) || errors.Is(err, fs.ErrNotExist):
 		if reading {
 			return CheckEntries
@@ -246,15 +244,6 @@ func (f *follower) checkOf(ctx context.Context, err error) Check {
 		return CheckUnreachable
 	}
 	return CheckError
-}
-
-// hasCheckpoint says whether there is anything at the location.
-func (f *follower) hasCheckpoint(ctx context.Context) bool {
-	src, err := tiles.Open(f.c.Location, f.client)
-	if err == nil {
-		_, err = src.Get(ctx, tiles.CheckpointPath)
-	}
-	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // event tells something that happened. What tells it from all others makes its id.

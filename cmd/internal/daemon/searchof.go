@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -116,12 +117,8 @@ func (s *SearchOf) openLog(ctx context.Context, c *SearchOfConfig) error {
 		k := known[0]
 		s.options.Origin = k.Origin
 		s.Origin, s.VKeys, s.FirstUse = k.Origin, k.VKeys, k.FirstUse
-		cv, err := scitt.NewCheckpointVerifiers(c.VKeys)
-		if len(c.VKeys) > 0 && err != nil {
-			return fmt.Errorf("--vkey: %w", err)
-		}
-		if len(c.VKeys) > 0 && cv.Note.Name() != k.Origin {
-			return fmt.Errorf("--vkey: the directory %s is of the log %s, and these are keys of %s; use another --dir for another log", c.Dir, k.Origin, cv.Note.Name())
+		if len(c.VKeys) > 0 && !slices.ContainsFunc(c.VKeys, func(v string) bool { return strings.HasPrefix(v, k.Origin+"+") }) {
+			return fmt.Errorf("--vkey: the directory %s is of the log %s, and none of these keys is; use another --dir for another log", c.Dir, k.Origin)
 		}
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, firstLook)

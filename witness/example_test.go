@@ -1,48 +1,45 @@
 package witness_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"fmt"
-	"strings"
+	"time"
 
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/witness"
 )
 
-// vouched tells whether two of these logs vouch for a Transparent Statement.
-func vouched(keys map[string]scitt.KeySet, outOfReach []string, transparent []byte) (string, error) {
-	st, err := scitt.DecodeStatement(transparent)
+// must is for what does not fail in an example.
+func must[T any](v T, err error) T {
 	if err != nil {
-		return "", err
+		panic(err)
 	}
-	q := &witness.Quorum{Threshold: 2, Missing: outOfReach}
-	for name, set := range keys {
-		q.Add(name, witness.Keys{Named: set})
-	}
-	out, err := q.Verify(&scitt.Verifier{}, transparent, st.Receipts)
-	if err != nil {
-		return "", err
-	}
-	if err := out.Err(); err != nil {
-		return "", err // the signature, or a Receipt by a key that is known
-	}
-	switch q.Outcome() {
-	case witness.Reached:
-		return fmt.Sprintf("%d of %d logs vouch for it", len(q.Vouching()), q.Size()), nil
-	case witness.Undecided:
-		return "cannot be said without " + strings.Join(q.Missing, ", "), nil
-	}
-	return "too few logs vouch for it", nil
+	return v
 }
 
-// ExampleQuorum counts the logs that vouch for a statement: here none can, as
-// the bytes are no statement.
+// ExampleQuorum asks for two of three logs, of which one vouches for a statement
+// and one is out of reach.
 func ExampleQuorum() {
-	_, err := vouched(nil, []string{"https://auditor.example"}, []byte("not a statement"))
-	fmt.Println(err != nil)
+	issuer := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
+	provider, auditor := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)), must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
+	statement := must(scitt.ParseStatement(must(scitt.SignStatement(issuer, scitt.SignOptions{Subject: "asset", ContentType: "text/plain"}, []byte("content")))))
 
-	q := &witness.Quorum{Threshold: 2, Missing: []string{"https://auditor.example"}}
-	fmt.Println(q.Size(), q.Outcome() == witness.Missed)
+	// The provider's Receipt: the statement is entry 0 of 2.
+	proof := &scitt.InclusionProof{Size: 2, Index: 0, Path: [][]byte{make([]byte, 32)}}
+	root := must(proof.Root(scitt.LeafHash(statement.Entry())))
+	receipt := must(scitt.SignTree(provider, "https://provider.example", "provider.example", time.Now(), root)).Receipt(proof)
+
+	q := &witness.Quorum{Threshold: 2, Missing: []string{"https://third.example"}}
+	q.Add("https://provider.example", witness.Keys{Unnamed: []scitt.Key{must(scitt.NewKey(provider.Public()))}})
+	q.Add("https://auditor.example", witness.Keys{Unnamed: []scitt.Key{must(scitt.NewKey(auditor.Public()))}})
+	out := must(q.Verify(&scitt.Verifier{}, scitt.AttachReceipts(statement, receipt), [][]byte{receipt}))
+	fmt.Println("signature:", out.SignatureErr)
+	fmt.Printf("%d of %d logs vouch for it: %s\n", len(q.Vouching()), q.Size(), q.Vouching()[0].Names)
+	fmt.Println("decided:", q.Outcome() != witness.Undecided)
 	// Output:
-	// true
-	// 1 true
+	// signature: <nil>
+	// 1 of 3 logs vouch for it: [https://provider.example]
+	// decided: false
 }

@@ -139,7 +139,6 @@ func (a *app) compareLogs(ctx context.Context, f compareFlags, now time.Time) (*
 		}
 	}
 	for i, side := range []sideFlags{f.reported, f.observed} {
-		f.newest = true // what is not shown would be told as missing
 		if logs[i], err = a.openSide(ctx, side, f.readFlags); err != nil {
 			return nil, logs, err
 		}

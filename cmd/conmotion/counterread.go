@@ -28,13 +28,11 @@ func (f *gatherFlags) add(cmd *cobra.Command, logUsage string) {
 
 // openLogs opens several logs, each once. With verifier keys every log needs
 // its own among them. The token for artifacts goes to the place that
-// --artifacts names, or else to the first log only. What statements say together
-// depends on the newest of them, such as a withdrawal.
+// --artifacts names, or else to the first log only.
 func (a *app) openLogs(ctx context.Context, locations []string, f readFlags) ([]*party.Log, error) {
 	var logs []*party.Log
 	for i, location := range locations {
 		one := f
-		one.newest = true
 		if i > 0 && f.artifacts == "" {
 			one.token = ""
 		}
@@ -94,7 +92,9 @@ type named struct {
 
 // openNamed opens the log of an entry and others, and finds the entry. An
 // entry id without a log is looked for in none: its statements can be found all the same.
+// What they say together depends on the newest of them, such as a withdrawal.
 func (a *app) openNamed(ctx context.Context, name string, f gatherFlags) (*named, error) {
+	f.newest = true
 	if id, err := scitt.ParseEntryID(name); err == nil && f.log == "" && len(f.in) > 0 {
 		logs, err := a.openLogs(ctx, f.in, f.readFlags)
 		return &named{id: id, logs: logs}, err

@@ -134,6 +134,7 @@ func (g *gate) run(ctx context.Context, name string) error {
 		location = n.Location
 	}
 	var err error
+	g.newest = true // a withdrawal may be the newest entry
 	if g.logs, err = g.openLogs(ctx, append([]string{location}, g.in...), g.readFlags); err != nil {
 		return err
 	}

@@ -37,7 +37,7 @@ func (v *verification) logsOf(ctx context.Context) (*witness.Quorum, error) {
 	v.filesOf = map[string]*party.Log{}
 	add := func(name string, keys witness.Keys, err error) error {
 		switch {
-		case err != nil && (exitCode(err) == exitBad || isMissing(err)):
+		case err != nil && (exitCode(err) == exitBad || isMissing(err) || errors.Is(err, party.ErrVKeys) || errors.Is(err, party.ErrDamaged)):
 			return err
 		case err != nil:
 			v.found("log", resultNotChecked, "%s is out of reach: %v", name, err)

@@ -151,9 +151,7 @@ func (l *Log) next(k *KnownLog, o Options) KnownLog {
 func (l *Log) compare(ctx context.Context, k *KnownLog, o Options) (err error) {
 	l.Previous = nil
 	if k != nil && scitt.NoteVKey(k.VKeys) == l.Key() {
-		if l.Previous, err = l.Files.Verifiers.Open([]byte(k.Checkpoint)); err != nil {
-			return fmt.Errorf("%s %w: %w", o.Home.logFile(k.Origin), ErrDamaged, err)
-		}
+		l.Previous = k.newest
 		if proof := tiles.Contradict(l.Previous, l.Checkpoint); proof != nil {
 			return l.forked(l.Previous, l.Checkpoint, proof, o)
 		}

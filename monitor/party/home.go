@@ -61,6 +61,8 @@ type KnownLog struct {
 	Checkpoint string `json:"checkpoint"`
 	// Addresses are URLs and directories where the log was seen, the newest ones first.
 	Addresses []string `json:"addresses"`
+
+	newest *scitt.Checkpoint // Checkpoint, verified
 }
 
 var (
@@ -112,7 +114,8 @@ func (h Home) parse(path string, data []byte) (*KnownLog, error) {
 	}
 	cv, err := scitt.NewCheckpointVerifiers(k.VKeys)
 	if err == nil {
-		_, err = cv.Open([]byte(k.Checkpoint))
+		cv.Tree = nil // a log may have been opened with its note key alone
+		k.newest, err = cv.Open([]byte(k.Checkpoint))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s %w; remove it to trust its log anew: %w", path, ErrDamaged, err)

@@ -168,6 +168,11 @@ func (l *Log) compare(ctx context.Context, k *KnownLog, o Options) (err error) {
 	case seen == nil:
 		return nil
 	case seen.Size > l.Checkpoint.Size:
+		// It may have grown since it was read, and another process saw that.
+		if again, err := l.Files.Checkpoint(ctx); err == nil && again.Size > l.Checkpoint.Size {
+			l.Checkpoint, l.View = again, nil
+			return l.compare(ctx, k, o)
+		}
 		return l.older(ctx, seen, k.Addresses, o)
 	default:
 		return l.damaged(l.extends(ctx, l.View, seen, o), o)

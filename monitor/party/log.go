@@ -145,6 +145,7 @@ func Open(ctx context.Context, location string, o Options) (*Log, error) {
 	switch l.Checkpoint, err = l.open(raw); {
 	case o.Examine && errors.Is(err, scitt.ErrCheckpoint):
 		l.Damage = err
+		l.firstUse(here, named, o)
 		return l, nil
 	case err != nil:
 		return nil, fmt.Errorf("the log at %s: %w", location, err)
@@ -156,6 +157,7 @@ func Open(ctx context.Context, location string, o Options) (*Log, error) {
 	if err := l.settle(ctx, named, o); err != nil {
 		return nil, err
 	}
+	l.firstUse(here, named, o)
 	if l.Artifacts, err = openArtifacts(location, o); err != nil {
 		return nil, err
 	}
@@ -209,16 +211,12 @@ func (l *Log) chooseKeys(origin string, here, named *KnownLog, o Options) error 
 		if l.VKeys, l.FirstUse = shown, true; len(shown) == 0 {
 			l.VKeys = o.FirstKeys
 		}
-		if o.Home != "" {
-			o.notice("notice: the log at %s is new here; its keys are taken on first use and remembered in %s", l.Location, o.Home)
-		} else {
-			o.notice("notice: the keys are read from the same place as the log; whoever can change one can change both")
-		}
 	case len(shown) == 0 || sameKeys(shown, k.VKeys):
 		l.VKeys, l.FirstUse = k.VKeys, k.FirstUse
 	case !k.FirstUse && !slices.ContainsFunc(k.VKeys, func(v string) bool { return !slices.Contains(shown, v) }):
-		o.notice("notice: the log at %s shows the keys that were given for it, and others that are new here; those are taken on first use and remembered in %s", l.Location, o.Home)
-		l.VKeys, l.FirstUse = shown, true
+		// A copy of the checkpoint could stand beside any other key.
+		o.notice("notice: the log at %s shows more keys than were given for it; the others do not count. To take them, give all, or remove %s", l.Location, o.Home.logFile(k.Origin))
+		l.VKeys = k.VKeys
 	default:
 		who := l.Location
 		if here == nil {
@@ -228,6 +226,17 @@ func (l *Log) chooseKeys(origin string, here, named *KnownLog, o Options) error 
 			ErrKeysChanged, who, k.Since.Format(time.DateOnly), o.Home.logFile(k.Origin))
 	}
 	return nil
+}
+
+// firstUse says whose word the keys are, when the log was not known.
+func (l *Log) firstUse(here, named *KnownLog, o Options) {
+	switch {
+	case here != nil || named != nil || !l.FirstUse:
+	case o.Home != "" && l.Damage == nil:
+		o.notice("notice: the log at %s is new here; its keys are taken on first use and remembered in %s", l.Location, o.Home)
+	default:
+		o.notice("notice: the keys are read from the same place as the log; whoever can change one can change both")
+	}
 }
 
 // hint helps whoever named the service's directory and not the public one in it.

@@ -190,6 +190,38 @@ func TestForkProof(t *testing.T) {
 	})
 }
 
+// TestMirror: a mirror that lags is not told, and a mirror with another history
+// is, although it is shorter than the log.
+func TestMirror(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		s := w.log("log.example")
+		s.fill(300)
+		mirror := &site{w: w, keys: s.keys, entries: s.entries}
+		mirror.publish()
+		w.host("mirror.example", &mirror.files)
+		const config = "logs: [{name: log, location: http://log.example}, {name: mirror, location: http://mirror.example}]\n"
+		w.once(config)
+		s.fill(10)
+		w.once(config)
+		w.once(config)
+		mirror.entries = append([][]byte{}, mirror.entries...)
+		mirror.fill(5)
+		_, alerts := w.once(config, "mirror fork fired")
+		if alerts[0].Proof == "" {
+			t.Errorf("%+v", alerts[0])
+		}
+		mirror.files.Clear()
+		mirror.entries = s.entries
+		mirror.publish()
+		w.once(config, "mirror fork resolved")
+		// What the log does not show any more is told at the log, not at the mirror.
+		s.entries = s.entries[:290]
+		s.publish()
+		w.once(config, "log rolled_back fired")
+	})
+}
+
 // TestAccident: a failure that a second attempt does not see is not told.
 func TestAccident(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

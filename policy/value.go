@@ -353,5 +353,3 @@ func baseType(mediaType string) string {
 
 // bytesEqual is bytes.Equal that treats nil as equal to nothing.
 func bytesEqual(a, b []byte) bool { return a != nil && b != nil && bytes.Equal(a, b) }
-
-func isDigit(c byte) bool { return '0' <= c && c <= '9' }

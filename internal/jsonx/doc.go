@@ -9,8 +9,13 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
+
+// Unmarshal stores a JSON text in a Go value. Unlike encoding/json's it tells
+// names apart by case and refuses one that is there twice.
+func Unmarshal(src []byte, v any) error { return json.Unmarshal(src, v) }
 
 // MaxDepth is how many objects and arrays may be inside each other. OCSF
 // events are around ten deep; the rest is room for their free-form parts.

@@ -3,14 +3,8 @@ package importer
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
-	"fmt"
-	"maps"
-	"slices"
-	"strconv"
 
-	"github.com/go-json-experiment/json/jsontext"
-
+	"github.com/conmotion/conmotion/internal/jsonx"
 	"github.com/conmotion/conmotion/policy/ocsf"
 )
 
@@ -30,55 +24,8 @@ func decode(raw []byte) (any, error) {
 	return t.Any(0), nil
 }
 
-// encode writes what decode returns, and Go's integers, without white space and with members sorted by the bytes of
-// their names. It takes a third of the time of encoding/json, which would be half the time of a conversion.
-func encode(v any) []byte { return appendJSON(make([]byte, 0, 2048), v) }
-
-func appendJSON(b []byte, v any) []byte {
-	switch v := v.(type) {
-	case nil:
-		return append(b, "null"...)
-	case bool:
-		return strconv.AppendBool(b, v)
-	case int:
-		return strconv.AppendInt(b, int64(v), 10)
-	case int64:
-		return strconv.AppendInt(b, v, 10)
-	case json.Number:
-		return append(b, v...)
-	case string:
-		return appendString(b, v)
-	case list:
-		b = append(b, '[')
-		for i, e := range v {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			b = appendJSON(b, e)
-		}
-		return append(b, ']')
-	case object:
-		b = append(b, '{')
-		for i, name := range slices.Sorted(maps.Keys(v)) {
-			if i > 0 {
-				b = append(b, ',')
-			}
-			b = append(appendString(b, name), ':')
-			b = appendJSON(b, v[name])
-		}
-		return append(b, '}')
-	}
-	panic(fmt.Sprintf("importer: a %T is no JSON", v)) // a mistake in this package: no input can lead here
-}
-
-// appendString escapes what RFC 8259 section 7 says must be, the way RFC 8785 section 3.2.2.2 does it.
-func appendString(b []byte, s string) []byte {
-	b, err := jsontext.AppendQuote(b, s)
-	if err != nil {
-		panic(err) // decode takes valid UTF-8 only
-	}
-	return b
-}
+// encode writes what decode returns, and Go's integers.
+func encode(v any) []byte { return jsonx.Append(make([]byte, 0, 2048), v) }
 
 // digest is what an event's identifier depends on of its source item.
 func digest(item any) [sha256.Size]byte { return sha256.Sum256(encode(item)) }

@@ -2,12 +2,13 @@ package ocsf
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"iter"
 	"slices"
 	"strings"
+
+	"github.com/conmotion/conmotion/internal/jsonx"
 )
 
 // maxSchema bounds what Load reads. OCSF 1.8.0 compiled has 3.5 MB.
@@ -54,7 +55,7 @@ type rawType struct {
 	Type   string            `json:"type"`
 	Regex  string            `json:"regex"`
 	MaxLen int               `json:"max_len"`
-	Range  []json.Number     `json:"range"`
+	Range  []json.RawMessage `json:"range"`
 	Values []json.RawMessage `json:"values"`
 }
 
@@ -66,10 +67,10 @@ type rawEnum struct {
 
 func (e *rawEnum) UnmarshalJSON(b []byte) error {
 	if b[0] == '"' {
-		return json.Unmarshal(b, &e.Caption)
+		return jsonx.Unmarshal(b, &e.Caption)
 	}
 	type plain rawEnum
-	return json.Unmarshal(b, (*plain)(e))
+	return jsonx.Unmarshal(b, (*plain)(e))
 }
 
 // since is the version that deprecated something: a string, or an object that has it beside a message.
@@ -77,12 +78,12 @@ type since string
 
 func (s *since) UnmarshalJSON(b []byte) error {
 	if b[0] == '"' {
-		return json.Unmarshal(b, (*string)(s))
+		return jsonx.Unmarshal(b, (*string)(s))
 	}
 	var o struct {
 		Since *string `json:"since"`
 	}
-	if err := json.Unmarshal(b, &o); err != nil {
+	if err := jsonx.Unmarshal(b, &o); err != nil {
 		return err
 	}
 	if *s = "?"; o.Since != nil {
@@ -93,17 +94,16 @@ func (s *since) UnmarshalJSON(b []byte) error {
 
 // readJSON decodes one compiled schema and refuses bytes after it.
 func readJSON(r io.Reader) (*rawSchema, error) {
-	lr := &io.LimitedReader{R: r, N: maxSchema + 1}
-	dec := json.NewDecoder(lr)
-	var raw rawSchema
-	if err := dec.Decode(&raw); err != nil {
-		if lr.N <= 0 {
-			return nil, fmt.Errorf("larger than %d bytes", maxSchema)
-		}
+	data, err := io.ReadAll(io.LimitReader(r, maxSchema+1))
+	if err != nil {
 		return nil, err
 	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, errors.New("bytes after the JSON text")
+	if len(data) > maxSchema {
+		return nil, fmt.Errorf("larger than %d bytes", maxSchema)
+	}
+	var raw rawSchema
+	if err := jsonx.Unmarshal(data, &raw); err != nil {
+		return nil, err
 	}
 	if raw.Types == nil {
 		raw.Types = raw.Dictionary.Types.Attributes
@@ -122,7 +122,7 @@ func readJSON(r io.Reader) (*rawSchema, error) {
 }
 
 // applyProfiles marks the attributes that exist only under a profile, by the rules of profiles-1.5.0.txt. It is for
-// schemas that do not say so themselves: our own table, and reduced exports, which drop the member.
+// schemas that do not say so themselves: reduced exports, which drop the member, such as our own.
 func applyProfiles(raw *rawSchema, rules string) error {
 	if raw.Profiles == nil {
 		raw.Profiles = map[string]json.RawMessage{}

@@ -17,6 +17,8 @@
 package ocsf
 
 import (
+	"bytes"
+	"compress/gzip"
 	_ "embed"
 	"encoding/json"
 	"errors"
@@ -31,10 +33,12 @@ import (
 	"sync"
 )
 
-//go:generate sh -c "go run gen.go < ../../../shared/ocsf/ocsf-1.5.0-seven-classes.json > schema-1.5.0.txt"
+//go:generate go run gen.go schema-1.5.0.json.gz schema-1.5.0.json.gz
 
-//go:embed schema-1.5.0.txt
-var tableText string
+// builtIn is the source and the product of gen.go, which reduces another schema to it too.
+//
+//go:embed schema-1.5.0.json.gz
+var builtIn []byte
 
 //go:embed profiles-1.5.0.txt
 var profilesText string
@@ -105,14 +109,14 @@ type scalar struct {
 }
 
 var defaultSchema = sync.OnceValue(func() *Schema {
-	raw, err := readTable(tableText)
+	z, err := gzip.NewReader(bytes.NewReader(builtIn))
 	if err == nil {
 		var s *Schema
-		if s, err = compile(raw); err == nil {
+		if s, err = Load(z); err == nil {
 			return s
 		}
 	}
-	panic(fmt.Sprintf("ocsf: embedded table: %v", err)) // a broken build: the tests read the table
+	panic(fmt.Sprintf("ocsf: embedded schema: %v", err)) // a broken build: the tests read it
 })
 
 // Default returns the embedded schema: the seven classes of OCSF 1.5.0 with all that they refer to.
@@ -244,10 +248,10 @@ func compileType(types map[string]*rawType, name string) (*scalar, error) {
 				return nil, fmt.Errorf("its range has %d ends", len(raw.Range))
 			}
 			var err error
-			if t.low, err = raw.Range[0].Int64(); err != nil {
+			if t.low, err = strconv.ParseInt(string(raw.Range[0]), 10, 64); err != nil {
 				return nil, fmt.Errorf("range: %w", err)
 			}
-			if t.high, err = raw.Range[1].Int64(); err != nil {
+			if t.high, err = strconv.ParseInt(string(raw.Range[1]), 10, 64); err != nil {
 				return nil, fmt.Errorf("range: %w", err)
 			}
 		}

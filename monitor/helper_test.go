@@ -19,6 +19,7 @@ import (
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/did"
+	"github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/tiles"
 )
 
@@ -74,7 +75,7 @@ func writeLog(origin string, entries [][]byte, write func(path string, data []by
 // blobs are artifacts.
 type blobs map[[sha256.Size]byte][]byte
 
-func (b blobs) Artifact(_ context.Context, digest [sha256.Size]byte) ([]byte, error) {
+func (b blobs) Artifact(_ context.Context, digest reader.Digest, _ int64) ([]byte, error) {
 	if data, ok := b[digest]; ok {
 		return data, nil
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/conmotion/conmotion/internal/parallel"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/tiles"
 )
 
@@ -27,28 +28,18 @@ type Source interface {
 	Consistency(ctx context.Context, old *scitt.Checkpoint) error
 }
 
-// Artifacts gives the content of hash envelopes by its SHA-256. The error
-// wraps fs.ErrNotExist when it is not there. It is safe for concurrent use; the
-// bytes need not be verified.
-type Artifacts interface {
-	Artifact(ctx context.Context, digest [sha256.Size]byte) ([]byte, error)
-}
-
-// ErrArtifact says that a storage gave other bytes than those that were signed.
-var ErrArtifact = errors.New("the storage gave bytes with another digest")
-
 // Log is a log at one verified checkpoint.
 type Log struct {
 	Checkpoint *scitt.Checkpoint
 	Source     Source
-	Artifacts  Artifacts // nil when there are none
+	Artifacts  reader.Artifacts // nil when there are none
 	// Verify holds a statement to its issuer's signature; nil leaves that to
 	// the log's admission. It is safe for concurrent use.
 	Verify func(*scitt.Statement) error
 }
 
 // NewLog is the log in a view.
-func NewLog(view *tiles.View, artifacts Artifacts, verify func(*scitt.Statement) error) Log {
+func NewLog(view *tiles.View, artifacts reader.Artifacts, verify func(*scitt.Statement) error) Log {
 	return Log{view.Checkpoint, view, artifacts, verify}
 }
 
@@ -227,9 +218,14 @@ func (l Log) read(ctx context.Context, f Filter, e tiles.Entry) (*record, error)
 // maxSeconds is the last second of the year 9999.
 var maxSeconds = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC).Unix()
 
+// maxContent bounds in bytes the content that is read into memory: events and
+// documents, which are small.
+const maxContent = 64 << 20
+
 // Content is what the statement speaks of. Errors wrap fs.ErrNotExist when it
-// is not to be had, ErrMalformed when nothing can have that digest, ErrArtifact
-// when the storage gave something else, or they are the storage's.
+// is not to be had, ErrMalformed when nothing can have that digest,
+// [reader.ErrWrong] when the storage gave something else, or they are the
+// storage's.
 func (l Log) Content(ctx context.Context, s *scitt.Statement) ([]byte, error) {
 	if s.Envelope == nil {
 		return s.Payload, nil
@@ -240,7 +236,7 @@ func (l Log) Content(ctx context.Context, s *scitt.Statement) ([]byte, error) {
 	if l.Artifacts == nil {
 		return nil, fmt.Errorf("the content is not in the log, and there is no artifact storage: %w", fs.ErrNotExist)
 	}
-	content, err := l.Artifacts.Artifact(ctx, [sha256.Size]byte(s.Payload))
+	content, err := l.Artifacts.Artifact(ctx, reader.Digest(s.Payload), maxContent)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("artifact %x is not in the artifact storage: %w", s.Payload, fs.ErrNotExist)
 	}
@@ -252,7 +248,7 @@ func (l Log) Content(ctx context.Context, s *scitt.Statement) ([]byte, error) {
 		return nil, malformed("%w", err)
 	}
 	if !ok {
-		return nil, fmt.Errorf("artifact %x: %w", s.Payload, ErrArtifact)
+		return nil, fmt.Errorf("artifact %x: %w", s.Payload, reader.ErrWrong)
 	}
 	return content, nil
 }

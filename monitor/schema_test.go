@@ -140,7 +140,7 @@ func TestSchemas(t *testing.T) {
 		"measurement-inventory.json": "measurement", "measurement-configuration.json": "measurement",
 		"replay.json": "replay", "saved.json": "replay", "comparison.json": "comparison", "history.json": "history", "difference.json": "difference",
 		"../../tiles/testdata/equivocation.json": "equivocation", "../watch/testdata/alert.json": "alert",
-		"../report/testdata/hostile.json": "report", "../party/testdata/manifest.json": "export",
+		"../report/testdata/hostile.json": "report", "../../witness/mirror/testdata/manifest.json": "export",
 	}
 	used := map[string]bool{"record-settings": true}
 	for file, name := range documents {

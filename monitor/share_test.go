@@ -6,6 +6,8 @@ import (
 	"errors"
 	"io/fs"
 	"testing"
+
+	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
 
 // storage is artifacts in memory; what it says of a digest it does not have is err.
@@ -14,8 +16,12 @@ type storage struct {
 	err     error
 }
 
-func (s *storage) Artifact(_ context.Context, digest [sha256.Size]byte) ([]byte, error) {
-	if c, ok := s.content[digest]; ok {
+func (s *storage) Artifact(_ context.Context, digest reader.Digest, _ int64) ([]byte, error) {
+	c, ok := s.content[digest]
+	switch {
+	case ok && sha256.Sum256([]byte(c)) != digest:
+		return nil, reader.ErrWrong
+	case ok:
 		return []byte(c), nil
 	}
 	return nil, s.err
@@ -33,17 +39,17 @@ func TestShare(t *testing.T) {
 	logs := []Log{x, y, z}
 	for i, l := range logs {
 		for _, want := range []string{"first", "second"} {
-			got, err := l.Artifacts.Artifact(t.Context(), sha256.Sum256([]byte(want)))
+			got, err := l.Artifacts.Artifact(t.Context(), sha256.Sum256([]byte(want)), 100)
 			if err != nil || string(got) != want {
 				t.Errorf("log %d: %q is %q, %v", i, want, got, err)
 			}
 		}
-		if _, err := l.Artifacts.Artifact(t.Context(), nobody); !errors.Is(err, fs.ErrNotExist) {
+		if _, err := l.Artifacts.Artifact(t.Context(), nobody, 100); !errors.Is(err, fs.ErrNotExist) {
 			t.Errorf("log %d: what nobody has: %v", i, err)
 		}
 	}
 	b.err = away
-	if _, err := logs[0].Artifacts.Artifact(t.Context(), nobody); !errors.Is(err, away) || errors.Is(err, fs.ErrNotExist) {
+	if _, err := logs[0].Artifacts.Artifact(t.Context(), nobody, 100); !errors.Is(err, away) || errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a storage that is away: %v", err)
 	}
 	if x, y := share(Log{}, Log{}); x.Artifacts != nil || y.Artifacts != nil {

@@ -1,8 +1,10 @@
 package policy
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/conmotion/conmotion/scitt"
 )
@@ -37,6 +39,21 @@ type Artifact struct {
 	// Read gives the content. It is called only when a rule or the OCSF check
 	// reads it, and at most MaxArtifact bytes are read.
 	Read func() ([]byte, error)
+}
+
+// ReadArtifact reads content to its end, and returns it as an evaluation sees it:
+// all of it counts, and the first MaxArtifact bytes are kept.
+func ReadArtifact(r io.Reader) (*Artifact, error) {
+	var content bytes.Buffer
+	size, err := io.Copy(&content, io.LimitReader(r, MaxArtifact))
+	if err != nil {
+		return nil, err
+	}
+	more, err := io.Copy(io.Discard, r)
+	if err != nil {
+		return nil, err
+	}
+	return &Artifact{Size: size + more, Read: func() ([]byte, error) { return content.Bytes(), nil }}, nil
 }
 
 // MaxArtifact is the largest artifact in bytes whose content a policy reads.

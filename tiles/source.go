@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/conmotion/conmotion/internal/plain"
 )
 
 // Paths of a log's files, relative to its prefix.
@@ -60,7 +62,7 @@ func (d Dir) Get(ctx context.Context, path string) ([]byte, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	return os.ReadFile(filepath.Join(string(d), filepath.FromSlash(path)))
+	return plain.ReadFile(filepath.Join(string(d), filepath.FromSlash(path)), maxFileSize)
 }
 
 type httpSource struct {

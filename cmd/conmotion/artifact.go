@@ -15,6 +15,7 @@ import (
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/storage/artifact"
+	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
 
 func (a *app) artifact() *cobra.Command {
@@ -45,27 +46,65 @@ func (f *storeFlags) add(cmd *cobra.Command, flag, usage string) {
 	cmd.Flags().StringVar(&f.tokenFile, "token-file", "", "file with the token for the artifact storage")
 }
 
-// store makes a client of the artifact storage.
+// store makes a client that stores artifacts.
 func (a *app) store(f storeFlags, concurrency int) (*client.Artifacts, error) {
-	token := ""
-	if f.tokenFile != "" {
-		data, err := readFileFlag("token-file", f.tokenFile)
-		if err != nil {
-			return nil, err
-		}
-		token = strings.TrimSpace(string(data))
-		if !isToken(token) {
-			return nil, usage(fmt.Errorf("--token-file %s: not one token and nothing else", f.tokenFile))
-		}
+	token, err := a.token(f)
+	if err != nil {
+		return nil, err
 	}
 	c, err := client.NewArtifacts(f.url, token, a.clientOptions(concurrency))
 	if err != nil {
 		return nil, usage(fmt.Errorf("--%s: %w", f.flag, err))
 	}
-	if u, err := url.Parse(f.url); err == nil && token != "" && u.Scheme == "http" && !loopback(u.Hostname()) {
+	return c, nil
+}
+
+// artifacts opens an artifact storage to read; nil when the flag is not given.
+func (a *app) artifacts(f storeFlags, concurrency int, limits reader.Limits) (*reader.Reader, error) {
+	if f.url == "" && f.tokenFile == "" {
+		return nil, nil
+	}
+	token, err := a.token(f)
+	if err != nil {
+		return nil, err
+	}
+	r, err := reader.Open(f.url, reader.Options{Client: a.clientOptions(concurrency), Token: token, Limits: limits})
+	if err != nil {
+		return nil, usage(fmt.Errorf("--%s: %w", f.flag, err))
+	}
+	return r, nil
+}
+
+// token reads --token-file; it is "" without one.
+func (a *app) token(f storeFlags) (string, error) {
+	if f.tokenFile == "" {
+		return "", nil
+	}
+	data, err := readFileFlag("token-file", f.tokenFile)
+	if err != nil {
+		return "", err
+	}
+	token := strings.TrimSpace(string(data))
+	if !isToken(token) {
+		return "", usage(fmt.Errorf("--token-file %s: not one token and nothing else", f.tokenFile))
+	}
+	if u, err := url.Parse(f.url); err == nil && u.Scheme == "http" && !loopback(u.Hostname()) {
 		a.notice("notice: the token goes to %s without encryption; whoever sees it can use it", u.Host)
 	}
-	return c, nil
+	return token, nil
+}
+
+// limitFlags adds the limits of what is fetched of one artifact.
+func limitFlags(cmd *cobra.Command, l *reader.Limits) {
+	cmd.Flags().Int64Var(&l.Size, "max-size", reader.MaxSize, "largest artifact to fetch, in bytes")
+	cmd.Flags().DurationVar(&l.Time, "max-time", reader.MaxTime, "longest time to spend on one artifact")
+}
+
+func checkLimits(l reader.Limits) error {
+	if l.Size <= 0 || l.Time <= 0 {
+		return usage(errors.New("--max-size and --max-time are more than 0"))
+	}
+	return nil
 }
 
 // isWeb says whether it is a URL that can be fetched.
@@ -91,19 +130,19 @@ func isToken(s string) bool {
 	return core != ""
 }
 
-// storeError gives an error its exit code. A storage that is damaged or full
-// is reached, and its word is final.
+// storeError gives an error its exit code. A storage that has other bytes, is
+// damaged or full is reached, and its word is final.
 func storeError(err error) error {
-	if p, ok := errors.AsType[*scitt.Problem](err); ok &&
-		(p.Status == http.StatusInternalServerError || p.Status == http.StatusInsufficientStorage) {
+	p, ok := errors.AsType[*scitt.Problem](err)
+	if errors.Is(err, reader.ErrWrong) || ok && (p.Status == http.StatusInternalServerError || p.Status == http.StatusInsufficientStorage) {
 		return bad(err)
 	}
 	return err
 }
 
 // parseDigest reads a SHA-256 with or without "sha256:" before it.
-func parseDigest(s string) (artifact.Digest, error) {
-	d, err := artifact.ParseDigest(strings.TrimPrefix(s, "sha256:"))
+func parseDigest(s string) (reader.Digest, error) {
+	d, err := reader.ParseDigest(strings.TrimPrefix(s, "sha256:"))
 	if err != nil {
 		return d, usage(fmt.Errorf("%q is not a SHA-256 in 64 lower case hex digits, with or without sha256: before it", s))
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage/artifact"
+	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
 
 // blobs is an artifact storage that a test can have go wrong.
@@ -159,7 +160,7 @@ func TestGetLies(t *testing.T) {
 			dir := t.TempDir()
 			out := filepath.Join(dir, "out")
 			get := []string{"artifact", "get", "--store", url, "--out", out, digest}
-			if code, output := tool(t.Context(), get...); code != exitBad || !strings.Contains(output, errWrongBytes.Error()) || len(filesIn(t, dir)) != 0 {
+			if code, output := tool(t.Context(), get...); code != exitBad || !strings.Contains(output, reader.ErrWrong.Error()) || len(filesIn(t, dir)) != 0 {
 				t.Errorf("exit code %d, files %q, %s", code, filesIn(t, dir), output)
 			}
 			// An older file stays as it is.
@@ -169,7 +170,7 @@ func TestGetLies(t *testing.T) {
 			if code, _ := tool(t.Context(), get...); code != exitBad || string(testlog.Must(os.ReadFile(out))(t)) != "older" || len(filesIn(t, dir)) != 1 {
 				t.Errorf("exit code %d, files %q", code, filesIn(t, dir))
 			}
-			if code, output := tool(t.Context(), "artifact", "get", "--store", url, "--out", "-", digest); code != exitBad || !strings.Contains(output, "what was written is wrong") {
+			if code, output := tool(t.Context(), "artifact", "get", "--store", url, "--out", "-", digest); code != exitBad || !strings.Contains(output, "what was written is not the whole artifact") {
 				t.Errorf("to standard output: exit code %d, %s", code, output)
 			}
 		})
@@ -233,12 +234,26 @@ func TestPutSpool(t *testing.T) {
 	}
 }
 
-func TestBounded(t *testing.T) {
-	for size, ok := range map[int]bool{9: true, 10: true, 11: false} {
-		n, err := io.Copy(io.Discard, &bounded{io.NopCloser(bytes.NewReader(make([]byte, size))), 10})
-		if (err == nil) != ok || (!ok && exitCode(err) != exitBad) {
-			t.Errorf("%d bytes: %d, %v", size, n, err)
+// TestLimits: the limits are the user's.
+func TestLimits(t *testing.T) {
+	s, url, digest := newBlobs(t, []byte("the content"))
+	get := []string{"artifact", "get", "--store", url, "--out", filepath.Join(t.TempDir(), "out"), digest}
+	for _, c := range []struct {
+		flag, value string
+		want        int
+	}{{"--max-size", "10", exitUsage}, {"--max-size", "0", exitUsage}, {"--max-time", "0s", exitUsage}, {"--max-size", "11", exitGood}} {
+		if code, output := tool(t.Context(), append(get, c.flag, c.value)...); code != c.want {
+			t.Errorf("%s %s: exit code %d, %s", c.flag, c.value, code, output)
 		}
+	}
+	s.wrong = func(w http.ResponseWriter, r *http.Request) bool {
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+		return true
+	}
+	get[5] = filepath.Join(t.TempDir(), "out")
+	if code, output := tool(t.Context(), append(get, "--max-time", "100ms")...); code != exitUsage || !strings.Contains(output, "took longer than the limit of 100ms") {
+		t.Errorf("exit code %d, %s", code, output)
 	}
 }
 

@@ -11,16 +11,13 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/conmotion/conmotion/scitt/client"
-	"github.com/conmotion/conmotion/storage/artifact"
+	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
-
-// errWrongBytes says that what came is not the artifact.
-var errWrongBytes = errors.New("these are not the bytes with this SHA-256")
 
 type getFlags struct {
 	storeFlags
-	out string
+	limits reader.Limits
+	out    string
 }
 
 func (a *app) artifactGet() *cobra.Command {
@@ -30,7 +27,8 @@ func (a *app) artifactGet() *cobra.Command {
 		Long: `Fetch an artifact by its SHA-256, given as 64 hex digits with or without
 "sha256:" before them. The file appears, under the name of --out or of the hash,
 when all its bytes have come and have that hash; an existing one is replaced, or
-left if it is the artifact already. Other bytes are refused, and nothing is left.
+left if it is the artifact already. Other bytes are refused, and nothing is left;
+more than --max-size are not taken, nor those that come after --max-time.
 
 A download that was interrupted leaves a file beside it whose name begins with a
 dot and ends with .partial. The same command goes on from there.
@@ -42,6 +40,7 @@ exit code says whether they are good.`,
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.runArtifactGet(cmd.Context(), f, args[0]) },
 	}
 	f.add(cmd, "store", "URL of the service with the artifact storage")
+	limitFlags(cmd, &f.limits)
 	cmd.Flags().StringVar(&f.out, "out", "", `file for the artifact, or "-" (default: the hash)`)
 	require(cmd, "store")
 	return cmd
@@ -52,7 +51,10 @@ func (a *app) runArtifactGet(ctx context.Context, f getFlags, name string) error
 	if err != nil {
 		return err
 	}
-	store, err := a.store(f.storeFlags, 1)
+	if err := checkLimits(f.limits); err != nil {
+		return err
+	}
+	store, err := a.artifacts(f.storeFlags, 1, f.limits)
 	if err != nil {
 		return err
 	}
@@ -79,8 +81,8 @@ func (a *app) runArtifactGet(ctx context.Context, f getFlags, name string) error
 // download brings one artifact.
 type download struct {
 	*app
-	store  *client.Artifacts
-	digest artifact.Digest
+	store  *reader.Reader
+	digest reader.Digest
 	out    string
 	p      *progress
 	size   int64 // bytes that were hashed
@@ -88,17 +90,13 @@ type download struct {
 
 func (d *download) toStdout(ctx context.Context) error {
 	d.notice("notice: the bytes are written before they are verified; they are good only if the exit code is 0")
-	h := sha256.New()
-	if err := d.receive(ctx, 0, io.MultiWriter(d.stdout, h)); err != nil {
+	if err := d.receive(ctx, d.stdout, sha256.New()); err != nil {
 		return storeError(fmt.Errorf("what was written is not the whole artifact: %w", err))
-	}
-	if !d.has(h) {
-		return bad(fmt.Errorf("what was written is wrong: %w", errWrongBytes))
 	}
 	return nil
 }
 
-func (d *download) has(h hash.Hash) bool { return artifact.Digest(h.Sum(nil)) == d.digest }
+func (d *download) has(h hash.Hash) bool { return reader.Digest(h.Sum(nil)) == d.digest }
 
 // toFile says whether it fetched the file or found it.
 func (d *download) toFile(ctx context.Context) (result string, err error) {
@@ -130,7 +128,7 @@ func (d *download) toFile(ctx context.Context) (result string, err error) {
 	if err == nil {
 		return "fetched", part.finish()
 	}
-	kept, closeErr := part.abandon(errors.Is(err, errWrongBytes))
+	kept, closeErr := part.abandon(errors.Is(err, reader.ErrWrong))
 	if kept != "" {
 		d.notice("notice: what has come is in %s; the same command goes on from there", kept)
 	}
@@ -148,8 +146,8 @@ func (d *download) complete(ctx context.Context, part *partial) error {
 			return nil // interrupted between the last byte and the name
 		}
 		d.notice("going on after %d bytes that are there", d.size)
-		err := d.append(ctx, part, h)
-		if !errors.Is(err, errWrongBytes) && !errors.Is(err, client.ErrOffset) {
+		err := d.receive(ctx, part, h)
+		if !errors.Is(err, reader.ErrWrong) {
 			return err
 		}
 		// Not a beginning of the artifact: once more without it.
@@ -160,18 +158,7 @@ func (d *download) complete(ctx context.Context, part *partial) error {
 		h.Reset()
 		d.size = 0
 	}
-	return d.append(ctx, part, h)
-}
-
-// append adds what is missing. The hash is that of what is there.
-func (d *download) append(ctx context.Context, part *partial, h hash.Hash) error {
-	if err := d.receive(ctx, d.size, io.MultiWriter(part, h)); err != nil {
-		return err
-	}
-	if !d.has(h) {
-		return bad(errWrongBytes)
-	}
-	return nil
+	return d.receive(ctx, part, h)
 }
 
 // hash reads a file from where it stands to its end.
@@ -182,9 +169,11 @@ func (d *download) hash(ctx context.Context, f io.Reader, h hash.Hash) (err erro
 	return err
 }
 
-// receive copies the artifact's bytes from an offset on.
-func (d *download) receive(ctx context.Context, offset int64, to io.Writer) error {
-	from, err := d.store.Get(ctx, d.digest, offset)
+// receive copies what is missing behind the d.size bytes that are there, whose
+// hash is h, and verifies the whole.
+func (d *download) receive(ctx context.Context, to io.Writer, h hash.Hash) error {
+	offset := d.size
+	from, err := d.store.OpenAt(ctx, d.digest, offset, h)
 	if err != nil {
 		return err
 	}

@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/conmotion/conmotion/internal/durable"
-	"github.com/conmotion/conmotion/storage/artifact"
+	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
 
 // partial is a file on its way to its name. A crash leaves it beside that name
@@ -18,7 +18,7 @@ type partial struct {
 }
 
 // openPartial opens the file that an earlier run left, or makes a new one.
-func openPartial(out string, digest artifact.Digest) (*partial, error) {
+func openPartial(out string, digest reader.Digest) (*partial, error) {
 	path := filepath.Join(filepath.Dir(out), fmt.Sprintf(".%s.%.16s.partial", filepath.Base(out), digest))
 	for {
 		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)

@@ -14,7 +14,7 @@ import (
 	"github.com/conmotion/conmotion/internal/parallel"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/client"
-	"github.com/conmotion/conmotion/storage/artifact"
+	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
 
 type putFlags struct {
@@ -150,7 +150,7 @@ func (a *app) putOne(ctx context.Context, store *client.Artifacts, p *progress, 
 type content struct {
 	file    *os.File
 	name    string
-	digest  artifact.Digest
+	digest  reader.Digest
 	size    int64
 	spooled bool
 	p       *progress
@@ -194,7 +194,7 @@ func (a *app) openContent(ctx context.Context, p *progress, name string) (_ *con
 		c.Close()
 		return nil, err
 	}
-	c.digest = artifact.Digest(hash.Sum(nil))
+	c.digest = reader.Digest(hash.Sum(nil))
 	return c, nil
 }
 

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/conmotion/conmotion/storage/artifact"
+	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
 
 // storePayload stores what is to be signed, and gives it. The location that is
@@ -31,7 +31,7 @@ func (a *app) storePayload(ctx context.Context, f *signFlags, path string) (payl
 	if payload, err = io.ReadAll(io.NewSectionReader(c.file, 0, c.size)); err != nil {
 		return nil, "", err
 	}
-	if artifact.Digest(sha256.Sum256(payload)) != c.digest {
+	if reader.Digest(sha256.Sum256(payload)) != c.digest {
 		return nil, "", errors.New("nothing was signed: the file changed after it was stored")
 	}
 	if f.Location == "" {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/conmotion/conmotion/policy"
 	"github.com/conmotion/conmotion/policy/ocsf"
+	"github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/witness/audit"
 )
 
@@ -24,11 +25,12 @@ const shownPolicies = 20
 
 type auditFlags struct {
 	memoryFlags
-	artifacts, schema, state string
-	since                    uint64
-	most                     int
-	follow                   bool
-	interval                 time.Duration
+	artifactStore storeFlags // --artifacts, which may be a directory too
+	schema, state string
+	since         uint64
+	most          int
+	follow        bool
+	interval      time.Duration
 }
 
 const auditLong = `Replay a whole log from its static files: the checkpoint's signatures, the
@@ -43,7 +45,8 @@ code 0: every entry was looked at and is good. 1: there are violations. 2: not
 everything could be looked at (the audit is incomplete), and what could is good.
 
 --artifacts is where the content behind hash envelopes is: the service's URL, or
-the directory of its artifact storage. Without it, an entry whose policy asks
+the directory of its artifact storage. What is read there is hashed. Without it,
+or where it does not have the content that was signed, an entry whose policy asks
 for its artifact is held only to what needs none (issuer, key, signature,
 subject, content type, size, chain), and the audit is incomplete.
 
@@ -73,7 +76,7 @@ func (a *app) audit() *cobra.Command {
 	}
 	f.add(cmd)
 	flags := cmd.Flags()
-	flags.StringVar(&f.artifacts, "artifacts", "", "URL of the service, or directory of the artifact storage")
+	f.artifactStore.add(cmd, "artifacts", "where the content behind hashes is: URL of a service, or directory of an artifact storage")
 	flags.StringVar(&f.schema, "ocsf-schema", "", "file with the OCSF schema that the policies name")
 	flags.StringVar(&f.state, "state", "", "file to go on from, and to keep the state in")
 	flags.Uint64Var(&f.since, "since", 0, "first index to judge; with --state only at the beginning")
@@ -140,10 +143,8 @@ func (a *app) runAudit(ctx context.Context, location string, f auditFlags) error
 
 // auditFacts opens what an audit needs beside the log.
 func (a *app) auditFacts(f auditFlags, o *audit.Options) (err error) {
-	if f.artifacts != "" {
-		if o.Artifacts, err = audit.OpenArtifacts(f.artifacts, httpClient(readers)); err != nil {
-			return usage(err)
-		}
+	if o.Artifacts, err = a.artifacts(f.artifactStore, readers, reader.Limits{}); err != nil {
+		return err
 	}
 	if f.schema == "" {
 		return nil
@@ -243,11 +244,11 @@ func (a *app) auditResult(s audit.Summary, f auditFlags) error {
 }
 
 func missingArtifacts(s audit.Summary, f auditFlags) string {
-	if s.Unjudged > 0 && f.artifacts == "" {
+	if s.Unjudged > 0 && f.artifactStore.url == "" {
 		return fmt.Sprintf(": %d entries need --artifacts to be judged", s.Unjudged)
 	}
 	if s.Unjudged > 0 {
-		return fmt.Sprintf(": the artifacts of %d entries are damaged", s.Unjudged)
+		return fmt.Sprintf(": the artifacts of %d entries are not in the storage, or are not what was signed", s.Unjudged)
 	}
 	return fmt.Sprintf(": it ended at entry %d of %d", s.Done, s.Size)
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
 
 // counterFlags are the flags of the commands that register a statement about
@@ -105,7 +106,7 @@ func (s *spokenOf) content(ctx context.Context) ([]byte, error) {
 		return data, nil
 	}
 	err = fmt.Errorf("content of entry %d of %s: %w", s.entry.Index, s.log.Location, err)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, monitor.ErrMalformed) || errors.Is(err, monitor.ErrArtifact) {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, monitor.ErrMalformed) || errors.Is(err, reader.ErrWrong) {
 		return nil, bad(err)
 	}
 	return nil, err

@@ -5,20 +5,20 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
-	"github.com/conmotion/conmotion/internal/durable"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/storage/artifact/reader"
+	"github.com/conmotion/conmotion/witness/mirror"
 )
 
 type exportFlags struct {
 	readFlags
 	log, out    string
 	noArtifacts bool
+	limits      reader.Limits
 }
 
 const exportLong = `Copy a whole log into a directory that needs nothing else: entries, tiles and
@@ -34,7 +34,9 @@ has. At every moment the directory is a whole log: the checkpoint is written
 last. An export that was interrupted goes on where it was.
 
 Artifacts that the storage does not have are told and named in the manifest, and
-looked for again the next time.
+looked for again the next time. One that is larger than --max-size, or that takes
+longer than --max-time, ends the export: the same command with another limit goes
+on from there.
 ` + homeHelp
 
 const exportExample = `  conmotion export --log https://transparency.example --out mirror
@@ -54,15 +56,20 @@ func (a *app) export() *cobra.Command {
 	fl.StringVar(&f.log, "log", "", "URL of the log, or directory with its files")
 	fl.StringVar(&f.out, "out", "", "directory of the export")
 	fl.BoolVar(&f.noArtifacts, "no-artifacts", false, "leave the content behind hashes out")
+	limitFlags(cmd, &f.limits)
 	require(cmd, "log", "out")
 	return cmd
 }
 
 func (a *app) runExport(ctx context.Context, f exportFlags) error {
+	if err := checkLimits(f.limits); err != nil {
+		return err
+	}
 	o, err := a.partyOptions(f.readFlags)
 	if err != nil {
 		return err
 	}
+	o.Limits = f.limits
 	log, err := party.Open(ctx, f.log, o)
 	if err != nil {
 		return partyError(err)
@@ -70,16 +77,13 @@ func (a *app) runExport(ctx context.Context, f exportFlags) error {
 	if !party.IsURL(f.log) && sameFile(f.log, f.out) {
 		return usage(errors.New("--log and --out are the same directory"))
 	}
-	unlock, err := lockExport(f.out)
-	if err != nil {
-		return usage(fmt.Errorf("--out: %w", err))
-	}
 	p := a.progress()
-	done, err := party.Export(ctx, log, f.out, party.ExportOptions{NoArtifacts: f.noArtifacts, Home: o.Home, Progress: func(what string, done, total uint64) {
-		p.show(func() string { return fmt.Sprintf("%s: %d of %d", what, done, total) })
-	}})
+	done, err := mirror.Export(ctx, mirror.Log{
+		Files: log.Files, View: log.View, VKeys: log.VKeys, Artifacts: log.Artifacts,
+		Extends: func(ctx context.Context, old *scitt.Checkpoint) error { return log.Extends(ctx, old, o) },
+	}, f.out, mirror.Options{NoArtifacts: f.noArtifacts, Progress: p.part})
 	p.done()
-	if err = errors.Join(err, unlock(err == nil)); err != nil {
+	if err != nil {
 		return exportError(err)
 	}
 	return a.printExported(done, f)
@@ -90,58 +94,13 @@ func exportError(err error) error {
 	if p, ok := errors.AsType[*scitt.Problem](err); ok && (p.Status == http.StatusUnauthorized || p.Status == http.StatusForbidden) {
 		return usage(fmt.Errorf("%w (give --artifact-token-file, or --no-artifacts)", err))
 	}
-	if errors.Is(err, party.ErrArtifact) {
+	if errors.Is(err, reader.ErrWrong) || errors.Is(err, mirror.ErrOtherLog) {
 		return bad(err)
 	}
 	return replayError(err)
 }
 
-// exporting is the file that says that an export is at work, or was interrupted.
-const exporting = ".exporting"
-
-// lockExport makes the directory of an export, or finds it, for one export at
-// a time. A directory that holds something else is refused. A crash leaves the
-// lock's file, which tells the next export that this is one.
-func lockExport(dir string) (unlock func(done bool) error, err error) {
-	there, err := os.ReadDir(dir)
-	if err != nil && !isMissing(err) {
-		return nil, err
-	}
-	known := len(there) == 0
-	for _, d := range there {
-		known = known || d.Name() == party.ManifestPath || d.Name() == exporting
-	}
-	if !known {
-		return nil, fmt.Errorf("%s is not empty and no export", dir)
-	}
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return nil, err
-	}
-	path := filepath.Join(dir, exporting)
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	if err := durable.Lock(f); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("%s: %w", dir, err)
-	}
-	// Until the lock was there, another export may have ended and taken it away.
-	named, err := os.Stat(path)
-	if opened, statErr := f.Stat(); err != nil || statErr != nil || !os.SameFile(named, opened) {
-		f.Close()
-		return nil, fmt.Errorf("%s: another export ended just now; try again", dir)
-	}
-	return func(done bool) error {
-		var err error
-		if done {
-			err = os.Remove(path)
-		}
-		return errors.Join(err, f.Close())
-	}, nil
-}
-
-func (a *app) printExported(e *party.Exported, f exportFlags) error {
+func (a *app) printExported(e *mirror.Exported, f exportFlags) error {
 	m := e.Manifest
 	missing := len(m.Missing)
 	if missing > 0 {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/storage/search"
 	"github.com/conmotion/conmotion/tiles"
 )
@@ -87,7 +88,7 @@ func (a *app) runIndex(ctx context.Context, location string, f *indexFlags) erro
 	if f.interval <= 0 {
 		return usage(errors.New("--interval is more than 0"))
 	}
-	artifacts, err := a.searchArtifacts(f.artifactStore)
+	artifacts, err := a.artifacts(f.artifactStore, readers, reader.Limits{})
 	if err != nil {
 		return err
 	}

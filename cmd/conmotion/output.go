@@ -108,6 +108,11 @@ func (p *progress) show(line func() string) {
 	p.width = len(text)
 }
 
+// part shows how much of what is done.
+func (p *progress) part(what string, done, total uint64) {
+	p.show(func() string { return fmt.Sprintf("%s: %d of %d", what, done, total) })
+}
+
 // done takes the line away again.
 func (p *progress) done() {
 	p.mu.Lock()

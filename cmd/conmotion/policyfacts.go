@@ -1,16 +1,13 @@
 package main
 
 import (
-	"crypto/sha256"
+	"context"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
 
 	"github.com/conmotion/conmotion/policy"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
 
 // errNoFact: the policy asks for something that was not given. It is no
@@ -20,9 +17,10 @@ var errNoFact = errors.New("not given")
 // trialFacts are the Facts that policy test has: heads of chains that it has
 // seen, and files.
 type trialFacts struct {
+	ctx       context.Context
 	heads     policy.Heads
-	log       bool // a log gave the heads, so that there are no others
-	artifacts artifactFiles
+	log       bool           // a log gave the heads, so that there are no others
+	artifacts *reader.Reader // nil without
 
 	// For one evaluation.
 	statement *scitt.Statement
@@ -48,56 +46,19 @@ func (f *trialFacts) ChainHead(issuer, name string) (*policy.Head, error) {
 // Artifact implements [policy.Facts]. A service stores artifacts by their
 // SHA-256 and no other hash.
 func (f *trialFacts) Artifact(algorithm int64, digest []byte) (*policy.Artifact, error) {
-	if f.artifacts.dir == "" {
+	if f.artifacts == nil {
 		return nil, fmt.Errorf("%w: the content behind the hash envelope; give a directory that has it with --artifacts", errNoFact)
 	}
-	const coseSHA256 = -16
-	if algorithm != coseSHA256 || len(digest) != sha256.Size {
+	if algorithm != algorithmSHA256 || len(digest) != len(reader.Digest{}) {
 		return nil, nil
 	}
-	return f.artifacts.find([sha256.Size]byte(digest))
-}
-
-// artifactFiles finds files by the hash of their content.
-type artifactFiles struct {
-	dir   string
-	files map[[sha256.Size]byte]string // nil until the first is asked for
-}
-
-// find gives the file with this hash; nil when there is none.
-func (a *artifactFiles) find(digest [sha256.Size]byte) (*policy.Artifact, error) {
-	if a.files == nil {
-		if err := a.read(); err != nil {
-			return nil, fmt.Errorf("--artifacts: %w", err)
-		}
-	}
-	path, ok := a.files[digest]
-	if !ok {
+	content, err := f.artifacts.Open(f.ctx, reader.Digest(digest))
+	if isMissing(err) {
 		return nil, nil
 	}
-	info, err := os.Stat(path)
 	if err != nil {
 		return nil, err
 	}
-	return &policy.Artifact{Size: info.Size(), Read: func() ([]byte, error) { return os.ReadFile(path) }}, nil
-}
-
-func (a *artifactFiles) read() error {
-	a.files = map[[sha256.Size]byte]string{}
-	return filepath.WalkDir(a.dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
-			return err
-		}
-		file, err := os.Open(path)
-		if err != nil {
-			return err
-		}
-		defer file.Close()
-		hash := sha256.New()
-		if _, err := io.Copy(hash, file); err != nil {
-			return err
-		}
-		a.files[[sha256.Size]byte(hash.Sum(nil))] = path
-		return nil
-	})
+	defer content.Close()
+	return policy.ReadArtifact(content)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/conmotion/conmotion/policy"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/tiles"
 )
 
@@ -142,7 +143,12 @@ func (a *app) newTrial(ctx context.Context, f policyTestFlags, statements [][]by
 	if err != nil {
 		return nil, err
 	}
-	t := &trial{facts: &trialFacts{artifacts: artifactFiles{dir: f.artifacts}}, places: map[scitt.EntryID]*uint64{}}
+	t := &trial{facts: &trialFacts{ctx: ctx}, places: map[scitt.EntryID]*uint64{}}
+	if f.artifacts != "" {
+		if t.facts.artifacts, err = reader.Files(ctx, f.artifacts, reader.Options{}); err != nil {
+			return nil, fmt.Errorf("--artifacts: %w", err)
+		}
+	}
 	for _, data := range statements {
 		if st, err := scitt.ParseStatement(data); err == nil { // judge tells what is wrong
 			t.places[st.ID()] = nil

@@ -11,9 +11,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/conmotion/conmotion/cmd/internal/foreign"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/storage/search"
 )
 
@@ -138,7 +138,7 @@ func (a *app) openHolder(ctx context.Context, f *searchFlags) (holder, error) {
 	if where == "" {
 		return nil, usage(errors.New("--verify with --db needs --static, with the URL or directory of the log's files"))
 	}
-	artifacts, err := a.searchArtifacts(f.artifactStore)
+	artifacts, err := a.artifacts(f.artifactStore, readers, reader.Limits{})
 	if err != nil {
 		return nil, err
 	}
@@ -153,34 +153,13 @@ func (a *app) openHolder(ctx context.Context, f *searchFlags) (holder, error) {
 	return &logHolder{app: a, log: log, options: o, all: f.verify == verifyAll, artifacts: artifacts}, nil
 }
 
-// searchArtifacts opens --artifacts; nil when it is not given.
-func (a *app) searchArtifacts(f storeFlags) (search.Artifacts, error) {
-	switch {
-	case isWeb(f.url):
-		c, err := a.store(f, readers)
-		if err != nil {
-			return nil, err
-		}
-		return foreign.Fetched{Artifacts: c}, nil
-	case f.tokenFile != "":
-		return nil, usage(errors.New("--token-file is for a service in --artifacts"))
-	case f.url == "":
-		return nil, nil
-	}
-	stored, err := foreign.OpenStored(f.url)
-	if err != nil {
-		return nil, usage(fmt.Errorf("--artifacts: %w", err))
-	}
-	return stored, nil
-}
-
 // logHolder holds answers to the static files of the log.
 type logHolder struct {
 	*app
 	log       *party.Log
 	options   party.Options
 	all       bool
-	artifacts search.Artifacts
+	artifacts *reader.Reader
 	pages     []search.Page
 	hits      int
 }

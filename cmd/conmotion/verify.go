@@ -11,7 +11,7 @@ import (
 
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
-	"github.com/conmotion/conmotion/scitt/client"
+	"github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/tiles"
 	"github.com/conmotion/conmotion/witness"
 )
@@ -144,7 +144,7 @@ type verification struct {
 	verifyFlags
 	files     *party.Log            // with --static
 	filesOf   map[string]*party.Log // by the --static that names them, with --quorum
-	artifacts *client.Artifacts     // with --artifacts and a URL
+	artifacts *reader.Reader        // with --artifacts
 	roots     *x509.CertPool
 	report    verifyReport
 }
@@ -185,7 +185,7 @@ func (v *verification) run(ctx context.Context, data []byte) (verdict, err error
 	if err != nil {
 		return nil, err
 	}
-	if err := v.openArtifacts(); err != nil {
+	if v.artifacts, err = v.app.artifacts(v.artifactStore, 1, reader.Limits{}); err != nil {
 		return nil, err
 	}
 	var quorum *witness.Quorum

@@ -14,25 +14,29 @@ var ours = map[string][]string{
 	"scitt":             {"scitt/did", "scitt/internal/pubkey"},
 	"scitt/did":         {"scitt/internal/pubkey"},
 	"scitt/client":      {"scitt"},
-	"tiles":             {"scitt", "internal/parallel", "internal/jsonx"},
+	"tiles":             {"scitt", "internal/parallel", "internal/jsonx", "internal/plain"},
 	"policy":            {"scitt", "scitt/did", "policy/ocsf", "internal/jsonx"},
 	"policy/ocsf":       {"internal/jsonx"},
 	"storage":           {"scitt", "tiles", "internal/durable"},
 	"storage/index":     {"scitt", "tiles", "internal/parallel"},
-	"storage/artifact":  {"internal/durable"},
-	"storage/search":    {"scitt", "tiles", "policy/ocsf", "internal/jsonx", "internal/parallel"},
+	"storage/artifact":  {"storage/artifact/reader", "internal/durable"},
+	"storage/search":    {"scitt", "tiles", "policy/ocsf", "storage/artifact/reader", "internal/jsonx", "internal/parallel"},
 	"personality":       {"scitt", "tiles"},
-	"monitor":           {"scitt", "tiles", "policy/ocsf", "internal/parallel", "internal/jsonx"},
+	"monitor":           {"scitt", "tiles", "policy/ocsf", "storage/artifact/reader", "internal/parallel", "internal/jsonx"},
 	"monitor/importer":  {"policy/ocsf", "internal/jsonx"},
-	"monitor/party":     {"scitt", "scitt/did", "scitt/client", "tiles", "monitor", "internal/durable", "internal/parallel"},
+	"monitor/party":     {"scitt", "scitt/did", "scitt/client", "tiles", "monitor", "storage/artifact/reader", "internal/durable", "internal/parallel"},
 	"monitor/watch":     {"scitt", "tiles", "policy", "policy/ocsf", "monitor", "monitor/party", "witness/audit", "internal/durable"},
 	"monitor/report":    {"scitt", "tiles", "monitor", "internal/jsonx"},
 	"witness":           {"scitt"},
-	"witness/audit":     {"scitt", "tiles", "policy", "internal/durable", "internal/parallel"},
+	"witness/audit":     {"scitt", "tiles", "policy", "storage/artifact/reader", "internal/durable", "internal/parallel"},
 	"internal/bench":    {"scitt"},
 	"internal/durable":  {},
 	"internal/jsonx":    {},
 	"internal/parallel": {},
+
+	"storage/artifact/reader": {"scitt", "scitt/client", "internal/plain"},
+	"witness/mirror":          {"scitt", "scitt/did", "tiles", "storage/artifact/reader", "internal/durable", "internal/parallel", "internal/plain"},
+	"internal/plain":          {},
 }
 
 // heavy may not be behind what a Relying Party imports, or runs.
@@ -43,7 +47,7 @@ var heavy = []string{
 
 // light are what a Relying Party imports, or runs. The tool has commands that
 // need what is heavy; built with -tags light it is without them.
-var light = []string{"scitt", "scitt/did", "tiles", "policy", "policy/ocsf", "scitt/client", "witness", "witness/audit", "monitor", "monitor/party", "monitor/watch", "monitor/report", "cmd/conmotion"}
+var light = []string{"scitt", "scitt/did", "tiles", "policy", "policy/ocsf", "scitt/client", "storage/artifact/reader", "witness", "witness/audit", "witness/mirror", "monitor", "monitor/party", "monitor/watch", "monitor/report", "cmd/conmotion"}
 
 // graph returns what breaks the import graph.
 func graph(pkgs []goPackage) (broken []string) {

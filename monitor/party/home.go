@@ -210,19 +210,14 @@ func sameKeys(a, b []string) bool {
 
 // writeFile replaces a file of Home, and makes its directory. What is there
 // already is not written again.
-func writeFile(path string, data []byte) error { return replace(path, data, 0o700, 0o600) }
-
-// writePublic is writeFile for what everybody may read.
-func writePublic(path string, data []byte) error { return replace(path, data, 0o755, 0o644) }
-
-func replace(path string, data []byte, dirMode, mode os.FileMode) error {
+func writeFile(path string, data []byte) error {
 	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, data) {
 		return nil
 	}
-	if err := os.MkdirAll(filepath.Dir(path), dirMode); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
-	return durable.WriteFile(path, data, mode)
+	return durable.WriteFile(path, data, 0o600)
 }
 
 // ReceiptKeys are the keys for Receipts among a log's verifier keys.

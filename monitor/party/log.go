@@ -16,6 +16,7 @@ import (
 
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/tiles"
 )
 
@@ -46,6 +47,8 @@ type Options struct {
 	Artifacts string
 	// Token is for reading artifacts from a service.
 	Token string
+	// Limits bound the reading of one artifact.
+	Limits reader.Limits
 	// IssuerKeys verify the statements of issuers who are no did:jwk.
 	IssuerKeys map[string]crypto.PublicKey
 	HTTP       *http.Client
@@ -81,7 +84,7 @@ type Log struct {
 	// Configuration is what the log says about itself; nil when it shows
 	// none. Nothing of it is verified but the keys that are in VKeys.
 	Configuration *scitt.Configuration
-	Artifacts     monitor.Artifacts // nil when there are none
+	Artifacts     *reader.Reader // nil when there are none
 	// Previous is the newest checkpoint that Home remembered of this log; nil
 	// when it remembered none. The log extends it, or is an older state of it.
 	Previous *scitt.Checkpoint
@@ -158,7 +161,7 @@ func Open(ctx context.Context, location string, o Options) (*Log, error) {
 		return nil, err
 	}
 	l.firstUse(here, named, o)
-	if l.Artifacts, err = openArtifacts(location, o); err != nil {
+	if l.Artifacts, err = o.OpenArtifacts(location); err != nil {
 		return nil, err
 	}
 	return l, nil
@@ -260,7 +263,7 @@ func issuers(keys map[string]crypto.PublicKey) func(*scitt.Statement) error {
 }
 
 // Monitor is the log as package monitor reads it.
-func (l *Log) Monitor() monitor.Log { return monitor.NewLog(l.View, l.Artifacts, l.verify) }
+func (l *Log) Monitor() monitor.Log { return l.monitor(l.View) }
 
 // VerifyStatement holds a statement to its issuer's signature.
 func (l *Log) VerifyStatement(s *scitt.Statement) error { return l.verify(s) }
@@ -278,7 +281,7 @@ func (l *Log) At(ctx context.Context, cp *scitt.Checkpoint) (monitor.Log, error)
 	if err != nil {
 		return monitor.Log{}, err
 	}
-	return monitor.NewLog(view, l.Artifacts, l.verify), nil
+	return l.monitor(view), nil
 }
 
 // ReceiptKeys are the keys whose Receipts count as this log's: those that it

@@ -15,6 +15,7 @@ import (
 
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/tiles"
 )
 
@@ -308,7 +309,7 @@ func TestNoContent(t *testing.T) {
 // artifact is a storage with one artifact for every digest.
 type artifact []byte
 
-func (a artifact) Artifact(_ context.Context, digest [32]byte) ([]byte, error) {
+func (a artifact) Artifact(_ context.Context, digest reader.Digest, _ int64) ([]byte, error) {
 	if a == nil {
 		return nil, fs.ErrNotExist
 	}

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -37,11 +36,7 @@ func (f *follower) auditFile() string {
 func (f *follower) prepareAudit() (err error) {
 	o := &audit.Options{Since: f.c.Admission.Since, List: maxViolations, Report: f.violation, Save: f.saveAudit}
 	if f.c.Artifacts != "" {
-		client := *f.client
-		if f.options.Token != "" {
-			client.Transport = bearer{f.w.o.Transport, f.options.Token}
-		}
-		if o.Artifacts, err = audit.OpenArtifacts(f.c.Artifacts, &client); err != nil {
+		if o.Artifacts, err = f.options.OpenArtifacts(f.c.Artifacts); err != nil {
 			return err
 		}
 	}
@@ -59,19 +54,6 @@ func (f *follower) prepareAudit() (err error) {
 	}
 	f.audit = o
 	return nil
-}
-
-// bearer sends a token with every request.
-type bearer struct {
-	http.RoundTripper
-	token string
-}
-
-// RoundTrip implements [http.RoundTripper].
-func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
-	r = r.Clone(r.Context())
-	r.Header.Set("Authorization", "Bearer "+b.token)
-	return b.RoundTripper.RoundTrip(r)
 }
 
 // admission judges the entries that are new.

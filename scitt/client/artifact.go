@@ -58,12 +58,12 @@ func NewArtifacts(service, token string, o Options) (*Artifacts, error) {
 }
 
 // Fetch gets what is at a URL, as [Artifacts.Get] does and without a token.
-func Fetch(ctx context.Context, location string, o Options) (*Download, error) {
+func Fetch(ctx context.Context, location string, offset int64, o Options) (*Download, error) {
 	a, err := NewArtifacts(location, "", o)
 	if err != nil {
 		return nil, err
 	}
-	return a.download(ctx, a.client.service, 0)
+	return a.download(ctx, a.client.service, offset)
 }
 
 // checkRedirect follows what does not change the request and stays as safe.

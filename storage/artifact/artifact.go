@@ -9,42 +9,26 @@ package artifact
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+
+	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
 
 // What a Store's caller branches on. Every other error is a fault of the storage
 // itself, or the error of the reader that was given to Put.
 var (
-	ErrDigest   = errors.New("artifact: not a SHA-256 digest in 64 lower case hex digits")
-	ErrNotFound = errors.New("artifact: not stored")
+	ErrNotFound = fmt.Errorf("artifact: not stored: %w", fs.ErrNotExist)
 	ErrMismatch = errors.New("artifact: the bytes are not those that were announced")
 	ErrTooLarge = errors.New("artifact: larger than the limit for one artifact")
 	ErrFull     = errors.New("artifact: no space left in the store")
-	ErrCorrupt  = errors.New("artifact: the stored bytes do not match their digest")
+	ErrCorrupt  = fmt.Errorf("artifact: damaged in the store: %w", reader.ErrWrong)
 )
 
 // Digest is the SHA-256 of an artifact's bytes, and its name.
-type Digest [sha256.Size]byte
-
-// ParseDigest reads 64 lower case hex digits. One digest has one spelling, so
-// that one artifact has one address; anything else is ErrDigest.
-func ParseDigest(s string) (Digest, error) {
-	var d Digest
-	if len(s) != hex.EncodedLen(len(d)) {
-		return Digest{}, ErrDigest
-	}
-	if _, err := hex.Decode(d[:], []byte(s)); err != nil || d.String() != s {
-		return Digest{}, ErrDigest
-	}
-	return d, nil
-}
-
-// String is the digest in 64 lower case hex digits.
-func (d Digest) String() string { return hex.EncodeToString(d[:]) }
+type Digest = reader.Digest
 
 // Info describes a stored artifact; Size is in bytes.
 type Info struct {

@@ -124,7 +124,7 @@ func TestVerifiedOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer r.Close()
-		return r.(*reader).chain
+		return r.(*checkedReader).chain
 	}
 	first := open()
 	if open() != first {
@@ -157,7 +157,7 @@ func TestVerifyShared(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				chains.Store(r.(*reader).chain, true)
+				chains.Store(r.(*checkedReader).chain, true)
 				r.Close()
 			}()
 			go func() {

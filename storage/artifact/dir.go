@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/conmotion/conmotion/internal/durable"
+	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
 
 // Options limit a Dir. The zero value limits nothing.
@@ -29,7 +30,7 @@ type Options struct {
 
 // Dir is a Store in a directory of a local file system with hard links:
 //
-//	sha256/ab/cd/abcd...   the artifacts, by the first two bytes of the digest
+//	sha256/ab/cd/abcd...   the artifacts: see [reader.Digest.Path]
 //	tmp/                   uploads in progress
 //	lock                   held while a process uses the directory
 //
@@ -116,7 +117,7 @@ func (d *Dir) count() (sum int64, err error) {
 		if err != nil || !e.Type().IsRegular() {
 			return err
 		}
-		if digest, err := ParseDigest(e.Name()); err != nil || d.path(digest) != path {
+		if digest, err := reader.ParseDigest(e.Name()); err != nil || d.path(digest) != path {
 			return nil
 		}
 		fi, err := e.Info()
@@ -142,8 +143,7 @@ func (d *Dir) Used() int64 { return d.quota.inUse() }
 func (d *Dir) tmp() string { return filepath.Join(d.root, "tmp") }
 
 func (d *Dir) path(digest Digest) string {
-	name := digest.String()
-	return filepath.Join(d.root, "sha256", name[:2], name[2:4], name)
+	return filepath.Join(d.root, filepath.FromSlash(digest.Path()))
 }
 
 // Stat implements Store.
@@ -170,7 +170,20 @@ func (d *Dir) Open(ctx context.Context, digest Digest) (io.ReadSeekCloser, Info,
 		f.Close()
 		return nil, Info{}, err
 	}
-	return &reader{f: f, chain: c, have: -1, damaged: d.damaged}, Info{digest, c.size}, nil
+	return &checkedReader{f: f, chain: c, have: -1, damaged: d.damaged}, Info{digest, c.size}, nil
+}
+
+// Artifact implements [reader.Artifacts].
+func (d *Dir) Artifact(ctx context.Context, digest Digest, limit int64) ([]byte, error) {
+	r, info, err := d.Open(ctx, digest)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	if info.Size > limit {
+		return nil, fmt.Errorf("%w of %d bytes", reader.ErrTooLarge, limit)
+	}
+	return io.ReadAll(r)
 }
 
 // intact is nil if the artifact is stored and undamaged.

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
 
 const childEnv = "ARTIFACT_TEST_CHILD_DIR"
@@ -80,7 +82,7 @@ func TestKill(t *testing.T) {
 		lines := bufio.NewScanner(out)
 		for n := 0; lines.Scan(); n++ {
 			what, hex, _ := bytes.Cut(lines.Bytes(), []byte(" "))
-			digest, err := ParseDigest(string(hex))
+			digest, err := reader.ParseDigest(string(hex))
 			if string(what) != "stored" || err != nil {
 				t.Fatalf("the child says %q", lines.Text())
 			}

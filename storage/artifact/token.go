@@ -10,6 +10,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
 
 // ErrTokens is a file of tokens that cannot be used.
@@ -65,7 +67,7 @@ func ParseTokens(r io.Reader) (*Tokens, error) {
 		hash, name, _ := strings.Cut(line, " ")
 		name = strings.TrimSpace(name)
 		hash, ok := strings.CutPrefix(hash, hashPrefix)
-		digest, err := ParseDigest(hash)
+		digest, err := reader.ParseDigest(hash)
 		switch {
 		case !ok || err != nil:
 			return nil, fmt.Errorf("%w: line %d: want %s and 64 lower case hex digits", ErrTokens, n, hashPrefix)

@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
 
 // get answers GET and HEAD of one artifact.
@@ -15,7 +17,7 @@ func (h *handler) get(w http.ResponseWriter, r *http.Request, hex string) *failu
 	if _, f := h.authorize(w, r, h.Read, h.Write, "read"); f != nil {
 		return f
 	}
-	digest, err := ParseDigest(hex)
+	digest, err := reader.ParseDigest(hex)
 	if err != nil {
 		return badAddress()
 	}
@@ -25,7 +27,7 @@ func (h *handler) get(w http.ResponseWriter, r *http.Request, hex string) *failu
 	case errors.Is(err, ErrNotFound):
 		return &failure{status: http.StatusNotFound, title: "Artifact Not Found", detail: "No artifact with this SHA-256 is stored here."}
 	case errors.Is(err, ErrCorrupt):
-		return &failure{status: http.StatusInternalServerError, title: "Artifact Damaged", detail: "The stored bytes do not match the SHA-256; they are not given out.", err: err}
+		return &failure{status: http.StatusInternalServerError, title: reader.TitleDamaged, detail: "The stored bytes do not match the SHA-256; they are not given out.", err: err}
 	case errors.Is(err, context.Canceled):
 		panic(http.ErrAbortHandler) // nobody is left to answer
 	default:

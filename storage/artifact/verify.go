@@ -268,8 +268,8 @@ func (v *verifier) damaged(d Digest) {
 	v.onCorrupt(d)
 }
 
-// reader gives an artifact's bytes, each chunk after it was checked.
-type reader struct {
+// checkedReader gives an artifact's bytes, each chunk after it was checked.
+type checkedReader struct {
 	f       *os.File
 	chain   *chain
 	pos     int64
@@ -279,7 +279,7 @@ type reader struct {
 }
 
 // Read implements io.Reader. It gives no byte of a chunk that is damaged.
-func (r *reader) Read(p []byte) (int, error) {
+func (r *checkedReader) Read(p []byte) (int, error) {
 	if r.pos >= r.chain.size {
 		return 0, io.EOF
 	}
@@ -294,7 +294,7 @@ func (r *reader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-func (r *reader) load(i int64) error {
+func (r *checkedReader) load(i int64) error {
 	c := r.chain
 	if r.buf == nil {
 		r.buf = make([]byte, min(c.chunk, c.size))
@@ -316,7 +316,7 @@ func (r *reader) load(i int64) error {
 
 // Seek implements io.Seeker. A place before the start is an error; past the end
 // there is nothing to read.
-func (r *reader) Seek(offset int64, whence int) (int64, error) {
+func (r *checkedReader) Seek(offset int64, whence int) (int64, error) {
 	switch whence {
 	case io.SeekStart:
 	case io.SeekCurrent:
@@ -333,4 +333,4 @@ func (r *reader) Seek(offset int64, whence int) (int64, error) {
 	return offset, nil
 }
 
-func (r *reader) Close() error { return r.f.Close() }
+func (r *checkedReader) Close() error { return r.f.Close() }

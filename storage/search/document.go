@@ -14,6 +14,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
 
 // Content says what of an entry's payload can be found.
@@ -33,18 +34,6 @@ const (
 
 // MaxArtifact is the size in bytes up to which artifacts are read.
 const MaxArtifact = 1 << 20
-
-// ErrTooLarge is what [Artifacts] say of an artifact beyond the limit.
-var ErrTooLarge = errors.New("search: the artifact is larger than the limit")
-
-// Artifacts gives artifacts by digest. It is safe for concurrent use.
-type Artifacts interface {
-	// Artifact reads a whole artifact of at most limit bytes. Errors wrap
-	// [fs.ErrNotExist] when the artifact is not there or will never be
-	// readable, and ErrTooLarge when it is too large. Any other error is
-	// taken for one that will pass: the indexer stops and tries again.
-	Artifact(ctx context.Context, sha256 [32]byte, limit int64) ([]byte, error)
-}
 
 // Chain is a record's place in its issuer's chain.
 type Chain struct {
@@ -105,7 +94,7 @@ func (h *Hit) day() string {
 
 // read takes an entry apart and gives out all that can be found in it. The
 // policy in force is not known here.
-func read(ctx context.Context, index uint64, entry []byte, artifacts Artifacts, out emitter) (*document, error) {
+func read(ctx context.Context, index uint64, entry []byte, artifacts reader.Artifacts, out emitter) (*document, error) {
 	d := &document{}
 	d.Index = index
 	s, err := scitt.DecodeStatement(entry)
@@ -163,7 +152,7 @@ func (d *document) header(s *scitt.Statement, out emitter) {
 
 // content is the bytes that the statement speaks of, nil when they are not to
 // be had.
-func (d *document) content(ctx context.Context, s *scitt.Statement, artifacts Artifacts) ([]byte, error) {
+func (d *document) content(ctx context.Context, s *scitt.Statement, artifacts reader.Artifacts) ([]byte, error) {
 	if s.Envelope == nil {
 		d.Content = format(s.ContentType, s.Payload)
 		return s.Payload, nil
@@ -172,11 +161,11 @@ func (d *document) content(ctx context.Context, s *scitt.Statement, artifacts Ar
 	if artifacts == nil || len(s.Payload) != 32 {
 		return nil, nil
 	}
-	content, err := artifacts.Artifact(ctx, [32]byte(s.Payload), MaxArtifact)
+	content, err := artifacts.Artifact(ctx, reader.Digest(s.Payload), MaxArtifact)
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, nil
-	case errors.Is(err, ErrTooLarge) || len(content) > MaxArtifact:
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, reader.ErrWrong):
+		return nil, nil // what is damaged will not come back by itself
+	case errors.Is(err, reader.ErrTooLarge):
 		d.Content = ContentTooLarge
 		return nil, nil
 	case err != nil:

@@ -15,6 +15,7 @@ import (
 
 	"github.com/conmotion/conmotion/internal/parallel"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/tiles"
 )
 
@@ -221,7 +222,7 @@ func (x *Index) read(ctx context.Context, cp *scitt.Checkpoint, log Log) error {
 	return nil
 }
 
-func parse(ctx context.Context, log Log, artifacts Artifacts, out *postings, from, to uint64) (*batch, error) {
+func parse(ctx context.Context, log Log, artifacts reader.Artifacts, out *postings, from, to uint64) (*batch, error) {
 	b := &batch{}
 	for e, err := range log.Entries(ctx, from, to) {
 		if err != nil {

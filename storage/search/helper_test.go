@@ -19,6 +19,7 @@ import (
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage"
+	"github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/storage/index"
 	"github.com/conmotion/conmotion/tiles"
 )
@@ -207,13 +208,13 @@ func expect(t *testing.T, x *Index, query string, want ...uint64) {
 // artifacts are kept in memory.
 type artifacts map[[32]byte][]byte
 
-func (a artifacts) Artifact(_ context.Context, digest [32]byte, limit int64) ([]byte, error) {
+func (a artifacts) Artifact(_ context.Context, digest reader.Digest, limit int64) ([]byte, error) {
 	content, ok := a[digest]
 	switch {
 	case !ok:
 		return nil, fmt.Errorf("artifact %x: %w", digest, fs.ErrNotExist)
 	case int64(len(content)) > limit:
-		return nil, ErrTooLarge
+		return nil, reader.ErrTooLarge
 	}
 	return content, nil
 }
@@ -269,7 +270,7 @@ func eventLog(t testing.TB, first, n int) memLog {
 }
 
 // verifyOne verifies one answer completely.
-func verifyOne(t testing.TB, view *tiles.View, q Query, a *Answer, store Artifacts, progress func(uint64)) error {
+func verifyOne(t testing.TB, view *tiles.View, q Query, a *Answer, store reader.Artifacts, progress func(uint64)) error {
 	t.Helper()
 	s, err := Verify(t.Context(), view, []Page{{q, a}}, store, progress)
 	if err == nil && s.Entries != a.Checkpoint.Size {

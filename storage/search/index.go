@@ -17,6 +17,8 @@ import (
 	"sync/atomic"
 
 	"modernc.org/sqlite"
+
+	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
 
 const schema = `
@@ -78,7 +80,7 @@ type state struct {
 // Options configure an Index. The zero value is good.
 type Options struct {
 	// Artifacts gives the content of hash envelopes; nil when there is none.
-	Artifacts Artifacts
+	Artifacts reader.Artifacts
 	// Service is the URL of the log's Transparency Service; hits have the URL
 	// of their Receipt from it. Without it the one that SetService left counts.
 	Service string

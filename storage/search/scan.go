@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/conmotion/conmotion/internal/parallel"
+	"github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/tiles"
 )
 
@@ -16,7 +17,7 @@ type scan struct {
 	view      *tiles.View
 	pages     []*wanted
 	size      uint64 // of the largest checkpoint
-	artifacts Artifacts
+	artifacts reader.Artifacts
 	progress  func(read uint64)
 }
 
@@ -195,7 +196,7 @@ func (s *scan) artifactsDiffer(ctx context.Context, q *Query, a *Answer, want, g
 }
 
 // judge reads one entry with these artifacts.
-func (s *scan) judge(ctx context.Context, q *Query, index uint64, artifacts Artifacts) (matches bool, d *document, err error) {
+func (s *scan) judge(ctx context.Context, q *Query, index uint64, artifacts reader.Artifacts) (matches bool, d *document, err error) {
 	entry, err := s.view.Entry(ctx, index)
 	if err != nil {
 		return false, nil, err

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/tiles"
 )
 
@@ -28,7 +29,7 @@ var ErrUnchecked = errors.New("search: the answer cannot be checked")
 // The artifacts should be those that the index had. Errors wrap ErrAnswer where
 // the answer is at fault, ErrUnchecked where it depends on an artifact that only
 // one side has, and are those of the log or the artifacts otherwise.
-func VerifyHits(ctx context.Context, view *tiles.View, q Query, a *Answer, artifacts Artifacts) error {
+func VerifyHits(ctx context.Context, view *tiles.View, q Query, a *Answer, artifacts reader.Artifacts) error {
 	if err := sameLog(ctx, view, a); err != nil {
 		return err
 	}
@@ -90,7 +91,7 @@ type Scanned struct {
 // one query, but for the cursor and the limit: the pages of a list. Progress,
 // when not nil, is told the number of entries read. See VerifyHits for
 // artifacts and errors.
-func Verify(ctx context.Context, view *tiles.View, pages []Page, artifacts Artifacts, progress func(read uint64)) (Scanned, error) {
+func Verify(ctx context.Context, view *tiles.View, pages []Page, artifacts reader.Artifacts, progress func(read uint64)) (Scanned, error) {
 	s := scan{view: view, artifacts: artifacts, progress: progress}
 	for _, p := range pages {
 		if err := sameLog(ctx, view, p.Answer); err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
 
 // TestVerifyLies: an answer that is not true is told from one that is, and
@@ -178,7 +179,7 @@ func TestVerifyArtifacts(t *testing.T) {
 		name  string
 		x     *Index
 		query string
-		store Artifacts
+		store reader.Artifacts
 		lie   func(a *Answer)
 		want  error
 	}{

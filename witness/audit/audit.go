@@ -12,6 +12,7 @@ import (
 
 	"github.com/conmotion/conmotion/policy"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/tiles"
 )
 
@@ -52,7 +53,7 @@ type Options struct {
 	VKeys []string
 	// Artifacts may be nil: then what depends on the content of hash envelopes
 	// is not judged.
-	Artifacts Artifacts
+	Artifacts *reader.Reader
 	// Policy is for reading policies, such as policy.WithSchema; Schema is then
 	// the SHA-256 of that schema's file, in hexadecimal.
 	Policy []policy.Option

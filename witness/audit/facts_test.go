@@ -6,20 +6,25 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/policy"
 	"github.com/conmotion/conmotion/policy/ocsf"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/storage"
 	"github.com/conmotion/conmotion/storage/artifact"
+	"github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/storage/index"
 	"github.com/conmotion/conmotion/tiles"
 )
@@ -87,13 +92,22 @@ func TestArtifacts(t *testing.T) {
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
 
+	open := func(location string) Options {
+		return Options{Artifacts: testlog.Must(reader.Open(location, reader.Options{Client: client.Options{Retries: -1}}))(t)}
+	}
+	// The content of entry 5 is not stored now. That is no evidence of what was
+	// stored when it was admitted.
 	for _, location := range []string{root, server.URL} {
-		src := testlog.Must(OpenArtifacts(location, server.Client()))(t)
-		a := w.audit(m, Options{Artifacts: src})
-		a.expect("3 no-secrets", "4 few", "5 artifact", "5 no-secrets", "5 few", "6 signature")
-		if s := a.Summary(); s.Unjudged != 0 || !s.Complete {
+		a := w.audit(m, open(location))
+		a.expect("3 no-secrets", "4 few", "6 signature")
+		if s := a.Summary(); s.Unjudged != 1 || s.Complete {
 			t.Errorf("%+v", s)
 		}
+	}
+	whole := w.audit(w.log(append(slices.Clone(entries[:5]), entries[6:]...)...), open(root))
+	whole.expect("3 no-secrets", "4 few", "5 signature")
+	if s := whole.Summary(); s.Unjudged != 0 || !s.Complete {
+		t.Errorf("%+v", s)
 	}
 
 	// Without them, what does not depend on them is judged all the same.
@@ -104,27 +118,83 @@ func TestArtifacts(t *testing.T) {
 	}
 
 	// One that is damaged cannot be judged; one out of reach ends the audit.
-	name := fmt.Sprintf("%x", sha256.Sum256([]byte(stored[0])))
-	path := filepath.Join(root, "sha256", name[:2], name[2:4], name)
+	path := filepath.Join(root, filepath.FromSlash(reader.Digest(sha256.Sum256([]byte(stored[0]))).Path()))
 	if err := errors.Join(os.Chmod(path, 0o600), os.WriteFile(path, []byte(`{"a": 2}`), 0o600)); err != nil {
 		t.Fatal(err)
 	}
-	a = w.audit(m, Options{Artifacts: testlog.Must(OpenArtifacts(root, nil))(t)})
-	a.expect("3 no-secrets", "4 few", "5 artifact", "5 no-secrets", "5 few", "6 signature")
-	if s := a.Summary(); s.Unjudged != 1 || s.Complete {
+	a = w.audit(m, open(root))
+	a.expect("3 no-secrets", "4 few", "6 signature")
+	if s := a.Summary(); s.Unjudged != 2 || s.Complete {
 		t.Errorf("%+v", s)
 	}
 	broken := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }))
 	t.Cleanup(broken.Close)
-	b := w.auditor(m, nil, Options{Artifacts: testlog.Must(OpenArtifacts(broken.URL, broken.Client()))(t)})
+	b := w.auditor(m, nil, open(broken.URL))
 	if err := b.Run(t.Context()); !errors.Is(err, policy.ErrFacts) {
 		t.Errorf("error %v", err)
 	}
 	if s := b.Summary(); s.Done != 2 || s.Violations != 0 {
 		t.Errorf("%+v", s)
 	}
-	if _, err := OpenArtifacts(t.TempDir(), nil); err == nil {
-		t.Error("an empty directory is taken for an artifact storage")
+}
+
+// TestArtifactLies: no answer but the bytes themselves makes an entry good, and
+// none makes the log bad, also where the policy asks only whether there is an
+// artifact and how large it is.
+func TestArtifactLies(t *testing.T) {
+	w := newWorld(t)
+	const content = "the content"
+	entry := w.sign(w.alice, scitt.SignOptions{Hash: true}, content)
+	logs := map[string]tiles.Source{
+		"required": w.log(append(w.begin(`, "artifact": "required"`), entry)...),
+		"stored":   w.log(append(w.begin(`, "artifact": "optional", "rules": [{"id": "there", "expr": "!envelope.present || artifact.stored", "message": "there"}]`), entry)...),
+		"size":     w.log(append(w.begin(`, "artifact": "optional", "rules": [{"id": "few", "expr": "!envelope.present || artifact.size == 11", "message": "few"}]`), entry)...),
+	}
+	write := func(body string) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			http.ServeContent(w, r, "", time.Time{}, strings.NewReader(body))
+		}
+	}
+	length := func(n int, body string) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Length", fmt.Sprint(n))
+			if r.Method == http.MethodGet {
+				_, _ = io.WriteString(w, body)
+			}
+		}
+	}
+	for name, c := range map[string]struct {
+		answer http.HandlerFunc
+		good   bool
+	}{
+		"the truth":     {write(content), true},
+		"swapped":       {write("THE CONTENT"), false},
+		"empty":         {write(""), false},
+		"truncated":     {write("the conten"), false},
+		"longer":        {write("the content!"), false},
+		"longer length": {length(12, content), false},
+		"less length":   {length(10, content), false},
+		"endless": {func(w http.ResponseWriter, r *http.Request) {
+			for r.Context().Err() == nil {
+				_, _ = w.Write(bytes.Repeat([]byte(content), 1000))
+			}
+		}, false},
+	} {
+		server := httptest.NewServer(c.answer)
+		how := reader.Options{Client: client.Options{Retries: -1}, Limits: reader.Limits{Size: 1 << 20}}
+		src := testlog.Must(reader.Open(server.URL, how))(t)
+		for asks, m := range logs {
+			a := w.auditor(m, nil, Options{Artifacts: src})
+			err := a.Run(t.Context())
+			if err != nil && (c.good || !errors.Is(err, policy.ErrFacts)) {
+				t.Errorf("%s, %s: %v", name, asks, err)
+			}
+			if s := a.Summary(); s.Violations != 0 || s.Complete != c.good {
+				t.Errorf("%s, %s: %+v, %v", name, asks, s, err)
+			}
+		}
+		server.CloseClientConnections()
+		server.Close()
 	}
 }
 

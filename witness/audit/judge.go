@@ -1,50 +1,55 @@
 package audit
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
+	"fmt"
+	"io/fs"
 	"slices"
 
 	"github.com/conmotion/conmotion/policy"
+	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
 
-// Artifacts give the content behind hash envelopes.
-type Artifacts interface {
-	// Artifact gives the content with this digest; nil when it is not stored.
-	// The algorithm is that of the envelope (RFC 9054), such as -16. An error
-	// is no answer, and ends the audit.
-	Artifact(ctx context.Context, algorithm int64, digest []byte) (*policy.Artifact, error)
-}
+// algorithmSHA256 is the hash algorithm by which artifacts are stored (RFC
+// 9054). Content under another one is never stored.
+const algorithmSHA256 = -16
 
 // facts are what the log and the artifact storage hold, for one entry.
 type facts struct {
 	ctx       context.Context
 	head      *policy.Head
-	artifacts Artifacts
-	missed    bool // an artifact was asked for, and cannot be had
+	artifacts *reader.Reader
+	missed    bool // an artifact was asked for, and cannot be read or is not what was signed
 }
 
 func (f *facts) ChainHead(issuer, name string) (*policy.Head, error) { return f.head, nil }
 
+// Artifact implements [policy.Facts]. Nothing that a storage says of an artifact
+// counts but the bytes, all of which are hashed. That it does not have them now
+// is no evidence that it did not when the entry was admitted.
 func (f *facts) Artifact(algorithm int64, digest []byte) (*policy.Artifact, error) {
 	if f.artifacts == nil {
 		f.missed = true
 		return nil, nil
 	}
-	a, err := f.artifacts.Artifact(f.ctx, algorithm, digest)
-	if a == nil || err != nil {
-		return nil, err
+	if algorithm != algorithmSHA256 || len(digest) != len(reader.Digest{}) {
+		return nil, nil
 	}
-	return &policy.Artifact{Size: a.Size, Read: func() ([]byte, error) {
-		content, err := a.Read()
-		if sum := sha256.Sum256(content); err == nil && algorithm == algorithmSHA256 && !bytes.Equal(sum[:], digest) {
-			f.missed = true
-			err = errors.New("the artifact is damaged")
-		}
-		return content, err
-	}}, nil
+	content, err := f.artifacts.Open(f.ctx, reader.Digest(digest))
+	var a *policy.Artifact
+	if err == nil {
+		defer content.Close()
+		a, err = policy.ReadArtifact(content)
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, reader.ErrWrong), errors.Is(err, reader.ErrTooLarge):
+		f.missed = true
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("artifact %x: %w", digest, err)
+	}
+	return a, nil
 }
 
 // withoutArtifacts are the checks that never look at an artifact.
@@ -54,16 +59,13 @@ var withoutArtifacts = []string{
 }
 
 // judge holds the entry to its policy. It runs on many cores at once.
-func (it *item) judge(ctx context.Context, artifacts Artifacts) error {
+func (it *item) judge(ctx context.Context, artifacts *reader.Reader) error {
 	if it.under == nil {
 		return nil
 	}
 	f := &facts{ctx: ctx, head: it.head, artifacts: artifacts}
 	it.found, it.unjudged = nil, false
 	err := it.under.Admit(it.st, f)
-	if errors.Is(err, policy.ErrFacts) && f.missed {
-		return it.judge(ctx, nil)
-	}
 	if err != nil && !it.refused(err) {
 		return err
 	}

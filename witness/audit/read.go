@@ -66,15 +66,15 @@ func (it *item) duplicate(first uint64) {
 	it.found = []finding{{CheckDuplicate, fmt.Sprintf("the same entry is at index %d", first)}}
 }
 
-// reader reads the bundles of one pass, many at once.
-type reader struct {
+// bundleReader reads the bundles of one pass, many at once.
+type bundleReader struct {
 	src  tiles.Source
 	view *tiles.View // nil when the tiles are damaged at the edge of the tree
 	from uint64
 	size uint64
 }
 
-func (r *reader) read(ctx context.Context, n uint64) (*bundle, error) {
+func (r *bundleReader) read(ctx context.Context, n uint64) (*bundle, error) {
 	entries, err := tiles.ReadBundle(ctx, r.src, n, r.size)
 	switch {
 	case err == nil:
@@ -116,7 +116,7 @@ func (it *item) parse(entry []byte) {
 
 // compare compares the entries with the tile above them. Where they differ,
 // the one is wrong that does not lead to the root.
-func (r *reader) compare(ctx context.Context, n uint64, b *bundle) error {
+func (r *bundleReader) compare(ctx context.Context, n uint64, b *bundle) error {
 	wrong := func(format string, args ...any) {
 		b.files = append(b.files, Violation{Check: CheckTile, Message: fmt.Sprintf(format, args...)})
 	}

@@ -146,7 +146,7 @@ func (r *replay) run(ctx context.Context, cp *scitt.Checkpoint, view *tiles.View
 	queue := make(chan chan *bundle, workers())
 	g.Go(func() error {
 		defer close(queue)
-		in := &reader{src: r.src, view: view, from: r.a.state.Next, size: cp.Size}
+		in := &bundleReader{src: r.src, view: view, from: r.a.state.Next, size: cp.Size}
 		for _, b := range parallel.Ordered(gctx, in.from/tiles.Width, (cp.Size+tiles.Width-1)/tiles.Width, workers(), in.read) {
 			if b.Err != nil {
 				return b.Err

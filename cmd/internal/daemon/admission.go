@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/conmotion/conmotion/personality"
 	"github.com/conmotion/conmotion/policy"
@@ -16,7 +15,7 @@ import (
 // sources are where a policy finds the facts that it may ask for.
 type sources struct {
 	index     *index.Index
-	artifacts artifact.Store
+	artifacts *artifact.Dir
 	subject   string       // of the log's policies
 	keys      scitt.KeySet // of the service
 	options   []policy.Option
@@ -93,12 +92,7 @@ func (f facts) Artifact(algorithm int64, digest []byte) (*policy.Artifact, error
 		return nil, err
 	}
 	return &policy.Artifact{Size: info.Size, Read: func() ([]byte, error) {
-		r, _, err := f.artifacts.Open(f.ctx, info.Digest)
-		if err != nil {
-			return nil, err
-		}
-		defer r.Close()
-		return io.ReadAll(io.LimitReader(r, policy.MaxArtifact+1))
+		return f.artifacts.Artifact(f.ctx, info.Digest, policy.MaxArtifact)
 	}}, nil
 }
 

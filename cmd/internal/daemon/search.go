@@ -2,17 +2,13 @@ package daemon
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"net/http"
 	"sync"
 	"time"
 
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage"
-	"github.com/conmotion/conmotion/storage/artifact"
 	"github.com/conmotion/conmotion/storage/search"
 )
 
@@ -43,7 +39,7 @@ type searching struct {
 }
 
 func (d *Daemon) openSearch(ctx context.Context, c *Config, t *Telemetry, issuer string) (http.Handler, error) {
-	x, err := search.Open(ctx, d.dir.Private("search.db"), search.Options{Artifacts: stored{d.artifacts}, Service: issuer, Logger: c.Logger})
+	x, err := search.Open(ctx, d.dir.Private("search.db"), search.Options{Artifacts: d.artifacts, Service: issuer, Logger: c.Logger})
 	if err != nil {
 		return nil, err
 	}
@@ -69,23 +65,4 @@ func (s *searching) close() error {
 	s.stop()
 	s.fed.Wait()
 	return s.index.Close()
-}
-
-// stored is artifact storage as search reads it.
-type stored struct{ store artifact.Store }
-
-// Artifact implements [search.Artifacts].
-func (s stored) Artifact(ctx context.Context, sha256 [32]byte, limit int64) ([]byte, error) {
-	r, info, err := s.store.Open(ctx, artifact.Digest(sha256))
-	if errors.Is(err, artifact.ErrNotFound) || errors.Is(err, artifact.ErrCorrupt) {
-		return nil, fmt.Errorf("%w: %w", fs.ErrNotExist, err)
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer r.Close()
-	if info.Size > limit {
-		return nil, search.ErrTooLarge
-	}
-	return io.ReadAll(r)
 }

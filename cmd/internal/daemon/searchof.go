@@ -13,12 +13,11 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/conmotion/conmotion/cmd/internal/foreign"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/personality"
 	"github.com/conmotion/conmotion/scitt"
-	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/storage"
+	"github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/storage/search"
 )
 
@@ -150,32 +149,24 @@ func (s *SearchOf) openLog(ctx context.Context, c *SearchOfConfig) error {
 // firstLook is how long a start waits for a log that was seen before.
 const firstLook = 10 * time.Second
 
-func openForeignArtifacts(c *SearchOfConfig) (search.Artifacts, error) {
-	switch {
-	case c.Artifacts == "" && c.ArtifactsToken == "":
-		return nil, nil
-	case strings.HasPrefix(c.Artifacts, "http://"), strings.HasPrefix(c.Artifacts, "https://"):
-		token := ""
-		if c.ArtifactsToken != "" {
-			data, err := os.ReadFile(c.ArtifactsToken)
-			if err != nil {
-				return nil, fmt.Errorf("--artifacts-of-token: %w", err)
-			}
-			token = string(bytes.TrimSpace(data))
-		}
-		a, err := client.NewArtifacts(c.Artifacts, token, client.Options{})
+// openForeignArtifacts returns nil where there are none.
+func openForeignArtifacts(c *SearchOfConfig) (*reader.Reader, error) {
+	var o reader.Options
+	if c.ArtifactsToken != "" {
+		data, err := os.ReadFile(c.ArtifactsToken)
 		if err != nil {
-			return nil, fmt.Errorf("--artifacts-of: %w", err)
+			return nil, fmt.Errorf("--artifacts-of-token: %w", err)
 		}
-		return foreign.Fetched{Artifacts: a}, nil
-	case c.ArtifactsToken != "":
-		return nil, errors.New("--artifacts-of-token is for a URL in --artifacts-of")
+		o.Token = string(bytes.TrimSpace(data))
 	}
-	stored, err := foreign.OpenStored(c.Artifacts)
+	if c.Artifacts == "" && o.Token == "" {
+		return nil, nil
+	}
+	r, err := reader.Open(c.Artifacts, o)
 	if err != nil {
 		return nil, fmt.Errorf("--artifacts-of: %w", err)
 	}
-	return stored, nil
+	return r, nil
 }
 
 // latest gives the index the log as it is now, if it extends what was read.

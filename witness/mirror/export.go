@@ -1,4 +1,4 @@
-package party
+package mirror
 
 import (
 	"bytes"
@@ -13,13 +13,28 @@ import (
 
 	"github.com/conmotion/conmotion/internal/durable"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/tiles"
 )
 
-// ExportOptions say what is exported.
-type ExportOptions struct {
+// ErrOtherLog is wrapped when the directory has another log than the one that
+// is exported.
+var ErrOtherLog = errors.New("another log is at this place")
+
+// Log is a log that is exported, at its checkpoint.
+type Log struct {
+	Files     *tiles.Log
+	View      *tiles.View
+	VKeys     []string       // that the exporter trusts; they stand in the manifest
+	Artifacts *reader.Reader // nil when there are none
+	// Extends checks that the log extends a checkpoint of it that was exported
+	// before. Its error ends the export; it may keep the proof of a fork.
+	Extends func(ctx context.Context, old *scitt.Checkpoint) error
+}
+
+// Options say what is exported.
+type Options struct {
 	NoArtifacts bool
-	Home        Home // keeps the proof when the log forked
 	// Progress, when not nil, is told how much of what is done.
 	Progress func(what string, done, total uint64)
 }
@@ -44,9 +59,16 @@ type Exported struct {
 // older state, and files that no checkpoint covers yet; the next export finds
 // them and goes on. A manifest that does not fit the checkpoint says that.
 //
-// Errors wrap ErrOtherLog, ErrForked or ErrRolledBack when the directory has
-// something else than an older state of the log. Then nothing was changed.
-func Export(ctx context.Context, l *Log, dir string, o ExportOptions) (*Exported, error) {
+// The directory is for one export at a time, and has nothing but plain files in
+// it. Errors wrap ErrOtherLog when it has another log, or are those of
+// [Log.Extends]; then nothing was changed. They wrap [reader.ErrWrong] when the
+// storage has other bytes than an artifact's.
+func Export(ctx context.Context, l Log, dir string, o Options) (out *Exported, err error) {
+	unlock, err := lock(ctx, dir)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, unlock(err == nil)) }()
 	e := &export{Log: l, dir: dir, o: o, cp: l.View.Checkpoint, files: map[string]ManifestFile{}, dirs: map[string]bool{}, out: &Exported{}}
 	if e.o.Progress == nil {
 		e.o.Progress = func(string, uint64, uint64) {}
@@ -70,9 +92,9 @@ func Export(ctx context.Context, l *Log, dir string, o ExportOptions) (*Exported
 
 // export is one export at work.
 type export struct {
-	*Log
+	Log
 	dir      string
-	o        ExportOptions
+	o        Options
 	cp       *scitt.Checkpoint
 	from     uint64                  // entries before are in the directory and were verified
 	files    map[string]ManifestFile // by path
@@ -97,7 +119,7 @@ func (e *export) begin(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%w: %s is not signed by the keys of the log that is exported: %w", ErrOtherLog, e.path(tiles.CheckpointPath), err)
 	}
-	if err := e.Extends(ctx, old, Options{Home: e.o.Home}); err != nil {
+	if err := e.Extends(ctx, old); err != nil {
 		return err
 	}
 	e.out.Before = old
@@ -121,7 +143,7 @@ func (e *export) begin(ctx context.Context) error {
 
 // entries brings bundles and tiles, and gives the digests that new statements
 // sign. What an interrupted run left is fetched again when it is not right.
-func (e *export) entries(ctx context.Context) ([]Digest, error) {
+func (e *export) entries(ctx context.Context) ([]reader.Digest, error) {
 	kept, err := e.fetch(ctx, false)
 	if err != nil {
 		return nil, err
@@ -139,7 +161,7 @@ func (e *export) entries(ctx context.Context) ([]Digest, error) {
 // verify reads what is new as it is on the disk, and proves it to be under the
 // checkpoint. Each bundle is held to its tile, and each tile lies on the paths
 // of the entries below it.
-func (e *export) verify(ctx context.Context) ([]Digest, error) {
+func (e *export) verify(ctx context.Context) ([]reader.Digest, error) {
 	view, err := tiles.NewTree(tiles.Dir(e.dir)).At(ctx, e.cp)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", e.dir, err)
@@ -148,12 +170,12 @@ func (e *export) verify(ctx context.Context) ([]Digest, error) {
 	if e.before != nil && e.before.LeftOut && !e.o.NoArtifacts {
 		from = 0 // the artifacts of what was exported before are wanted now
 	}
-	var digests []Digest
+	var digests []reader.Digest
 	for entry, err := range view.Entries(ctx, from, e.cp.Size) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", e.dir, err)
 		}
-		if d, ok := EnvelopeDigest(entry.Data); ok {
+		if d, ok := envelopeDigest(entry.Data); ok {
 			digests = append(digests, d)
 		}
 		if done := entry.Index + 1; done%tiles.Width == 0 {
@@ -163,14 +185,14 @@ func (e *export) verify(ctx context.Context) ([]Digest, error) {
 	return digests, nil
 }
 
-// EnvelopeDigest is the SHA-256 that an entry signs in place of its content.
-func EnvelopeDigest(entry []byte) (Digest, bool) {
+// envelopeDigest is the SHA-256 that an entry signs in place of its content.
+func envelopeDigest(entry []byte) (reader.Digest, bool) {
 	const sha256Algorithm = -16 // RFC 9054
 	s, err := scitt.DecodeStatement(entry)
 	if err != nil || s.Envelope == nil || s.Envelope.Algorithm != sha256Algorithm || len(s.Payload) != sha256.Size {
-		return Digest{}, false
+		return reader.Digest{}, false
 	}
-	return Digest(s.Payload), true
+	return reader.Digest(s.Payload), true
 }
 
 // finish writes what names the files, the checkpoint last.
@@ -190,7 +212,7 @@ func (e *export) finish(ctx context.Context) error {
 	}
 	e.files[tiles.CheckpointPath] = fileOf(tiles.CheckpointPath, e.cp.Raw)
 	m := &e.manifest
-	m.Checkpoint = ManifestCheckpoint{e.cp.Origin, Digest(e.cp.Root), e.cp.Size}
+	m.Checkpoint = ManifestCheckpoint{e.cp.Origin, reader.Digest(e.cp.Root), e.cp.Size}
 	m.VKeys = slices.Clone(e.VKeys)
 	covered := e.covered()
 	for _, f := range e.files {
@@ -205,14 +227,14 @@ func (e *export) finish(ctx context.Context) error {
 	if err := e.syncDirs(); err != nil {
 		return err
 	}
-	if err := writePublic(e.path(ManifestPath), data); err != nil {
+	if err := replace(e.path(ManifestPath), data); err != nil {
 		return err
 	}
 	if err := durable.SyncDir(e.dir); err != nil {
 		return err
 	}
 	// From here on the directory is the new state.
-	if err := writePublic(e.path(tiles.CheckpointPath), e.cp.Raw); err != nil {
+	if err := replace(e.path(tiles.CheckpointPath), e.cp.Raw); err != nil {
 		return err
 	}
 	return e.clean(covered)
@@ -231,5 +253,17 @@ func (e *export) write(name string, data []byte) error {
 		return nil
 	}
 	e.out.Fetched, e.out.Bytes = e.out.Fetched+1, e.out.Bytes+uint64(len(data))
-	return writePublic(e.path(name), data)
+	return replace(e.path(name), data)
+}
+
+// replace replaces a file, and makes its directory, unless it is there with
+// these bytes.
+func replace(path string, data []byte) error {
+	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, data) {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return durable.WriteFile(path, data, 0o644)
 }

@@ -1,4 +1,4 @@
-package party
+package mirror
 
 import (
 	"bytes"
@@ -10,13 +10,14 @@ import (
 	"testing"
 
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/tiles"
 )
 
 func exampleManifest() *Manifest {
 	return &Manifest{
 		Artifacts:  []ManifestArtifact{{sha256.Sum256([]byte("b")), 1}, {sha256.Sum256([]byte("a")), 1}},
-		Missing:    []Digest{sha256.Sum256([]byte("c"))},
+		Missing:    []reader.Digest{sha256.Sum256([]byte("c"))},
 		Checkpoint: ManifestCheckpoint{"log.example", sha256.Sum256([]byte("root")), 300},
 		Files: []ManifestFile{
 			{"tile/entries/001.p/44", sha256.Sum256([]byte("x")), 44}, {"checkpoint", sha256.Sum256([]byte("y")), 7},

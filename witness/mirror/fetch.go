@@ -1,4 +1,4 @@
-package party
+package mirror
 
 import (
 	"context"
@@ -74,7 +74,7 @@ func (e *export) fetch(ctx context.Context, again bool) (kept int, err error) {
 			return result{}, err
 		}
 		// A crash leaves it to the next export, which finds and verifies it.
-		return result{fileOf(name, data), true}, writePublic(e.path(name), data)
+		return result{fileOf(name, data), true}, replace(e.path(name), data)
 	}
 	total := uint64(len(wanted))
 	for n, r := range parallel.Ordered(ctx, 0, total, fetchers, one) {

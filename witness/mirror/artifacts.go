@@ -1,9 +1,7 @@
-package party
+package mirror
 
 import (
-	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -13,24 +11,21 @@ import (
 	"slices"
 
 	"github.com/conmotion/conmotion/internal/parallel"
+	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
-
-// ErrArtifact is wrapped when a storage gives other bytes than were asked for.
-var ErrArtifact = errors.New("the artifact has another digest")
 
 // artifacts brings the artifacts of new statements, and those that were not to
 // be had before.
-func (e *export) artifacts(ctx context.Context, digests []Digest) error {
+func (e *export) artifacts(ctx context.Context, digests []reader.Digest) error {
 	m := &e.manifest
 	if e.before != nil {
 		m.Artifacts, m.LeftOut = e.before.Artifacts, e.before.LeftOut
 		digests = append(digests, e.before.Missing...)
 	}
-	compare := func(a, b Digest) int { return bytes.Compare(a[:], b[:]) }
 	slices.SortFunc(digests, compare)
 	digests = slices.Compact(digests)
-	have := func(d Digest) bool {
-		_, found := slices.BinarySearchFunc(m.Artifacts, d, func(a ManifestArtifact, d Digest) int { return compare(a.SHA256, d) })
+	have := func(d reader.Digest) bool {
+		_, found := m.artifact(d)
 		return found
 	}
 	digests = slices.DeleteFunc(digests, have)
@@ -61,7 +56,7 @@ func (e *export) artifacts(ctx context.Context, digests []Digest) error {
 			m.Missing = append(m.Missing, d)
 		default:
 			m.Artifacts = append(m.Artifacts, ManifestArtifact{d, r.Value.size})
-			e.touch(ArtifactPath(d))
+			e.touch(d.Path())
 		}
 		if r.Value.fetched {
 			e.out.Fetched, e.out.Bytes = e.out.Fetched+1, e.out.Bytes+uint64(r.Value.size)
@@ -72,64 +67,44 @@ func (e *export) artifacts(ctx context.Context, digests []Digest) error {
 }
 
 // artifact brings one artifact, unless it is there.
-func (e *export) artifact(ctx context.Context, d Digest) (size int64, fetched bool, err error) {
-	path := e.path(ArtifactPath(d))
-	if got, size, err := HashFile(ctx, path); err == nil && got == d {
+func (e *export) artifact(ctx context.Context, d reader.Digest) (size int64, fetched bool, err error) {
+	path := e.path(d.Path())
+	if got, size, err := reader.HashFile(ctx, path); err == nil && got == d {
 		return size, false, nil
 	}
-	from, err := e.OpenArtifact(ctx, d)
+	from, err := e.Artifacts.Open(ctx, d)
 	if err != nil {
 		return 0, false, err
 	}
 	defer from.Close()
-	size, err = writeArtifact(path, d, from)
+	size, err = writeArtifact(path, from)
 	return size, err == nil, err
 }
 
-// HashFile is the digest of a file, and its size in bytes.
-func HashFile(ctx context.Context, path string) (Digest, int64, error) {
-	if err := ctx.Err(); err != nil {
-		return Digest{}, 0, err
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return Digest{}, 0, err
-	}
-	return hashOf(f)
-}
-
-// hashOf reads and closes a file.
-func hashOf(f io.ReadCloser) (d Digest, size int64, err error) {
-	defer f.Close()
-	h := sha256.New()
-	size, err = io.Copy(h, f)
-	return Digest(h.Sum(nil)), size, err
-}
-
 // writeArtifact writes an artifact of any size, and gives it its name only
-// when the digest is right. A crash leaves a partial file beside it, whose name
-// begins with a dot, and which the next export writes anew.
-func writeArtifact(path string, d Digest, from io.Reader) (size int64, err error) {
+// when all of it is there and has the digest. A crash leaves a partial file
+// beside it, whose name begins with a dot, and which the next export writes anew.
+func writeArtifact(path string, from io.Reader) (size int64, err error) {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return 0, err
 	}
-	f, err := os.OpenFile(filepath.Join(dir, "."+filepath.Base(path)+".partial"), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	part := filepath.Join(dir, "."+filepath.Base(path)+".partial")
+	if err := os.Remove(part); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return 0, err
+	}
+	f, err := os.OpenFile(part, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
 	if err != nil {
 		return 0, err
 	}
 	defer func() {
 		if err != nil {
 			f.Close()
-			os.Remove(f.Name())
+			os.Remove(part)
 		}
 	}()
-	h := sha256.New()
-	if size, err = io.Copy(io.MultiWriter(f, h), from); err != nil {
+	if size, err = io.Copy(f, from); err != nil {
 		return 0, err
-	}
-	if got := Digest(h.Sum(nil)); got != d {
-		return 0, fmt.Errorf("%w: it is %s", ErrArtifact, got)
 	}
 	if err = f.Sync(); err != nil {
 		return 0, err
@@ -137,5 +112,5 @@ func writeArtifact(path string, d Digest, from io.Reader) (size int64, err error
 	if err = f.Close(); err != nil {
 		return 0, err
 	}
-	return size, os.Rename(f.Name(), path)
+	return size, os.Rename(part, path)
 }

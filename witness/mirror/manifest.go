@@ -1,9 +1,7 @@
-package party
+package mirror
 
 import (
 	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,10 +10,11 @@ import (
 	"strings"
 
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
 
 // ManifestPath is where an export has its manifest.
-const ManifestPath = "manifest.json"
+const ManifestPath = reader.ManifestPath
 
 // manifestFormat names the format of a manifest.
 const manifestFormat = "conmotion-export/1"
@@ -26,12 +25,12 @@ var ErrManifest = errors.New("not a manifest of an export")
 // Manifest says what an export consists of: docs/schemas/export.schema.json.
 type Manifest struct {
 	// Artifacts are the content of hash envelopes, by digest; each is the file
-	// sha256/ab/cd/abcd....
+	// at [reader.Digest.Path].
 	Artifacts []ManifestArtifact `json:"artifacts"`
 	// LeftOut says that the export was made without artifacts, or some time was.
 	LeftOut bool `json:"artifacts_left_out"`
 	// Missing are digests that statements sign and whose artifact was not to be had.
-	Missing    []Digest           `json:"artifacts_missing"`
+	Missing    []reader.Digest    `json:"artifacts_missing"`
 	Checkpoint ManifestCheckpoint `json:"checkpoint"`
 	Files      []ManifestFile     `json:"files"` // all others, by path
 	Format     string             `json:"format"`
@@ -40,46 +39,22 @@ type Manifest struct {
 
 // ManifestCheckpoint is the state of the log that was exported.
 type ManifestCheckpoint struct {
-	Origin string `json:"origin"`
-	Root   Digest `json:"root"`
-	Size   uint64 `json:"size"`
+	Origin string        `json:"origin"`
+	Root   reader.Digest `json:"root"`
+	Size   uint64        `json:"size"`
 }
 
 // ManifestFile is one file.
 type ManifestFile struct {
-	Path   string `json:"path"` // from the export's directory, with slashes
-	SHA256 Digest `json:"sha256"`
-	Size   int64  `json:"size"` // bytes
+	Path   string        `json:"path"` // from the export's directory, with slashes
+	SHA256 reader.Digest `json:"sha256"`
+	Size   int64         `json:"size"` // bytes
 }
 
 // ManifestArtifact is one artifact.
 type ManifestArtifact struct {
-	SHA256 Digest `json:"sha256"`
-	Size   int64  `json:"size"`
-}
-
-// Digest is a SHA-256, in JSON 64 lowercase hexadecimal characters.
-type Digest [sha256.Size]byte
-
-// String is the hexadecimal form.
-func (d Digest) String() string { return hex.EncodeToString(d[:]) }
-
-// MarshalText implements [encoding.TextMarshaler].
-func (d Digest) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, d[:]), nil }
-
-// UnmarshalText implements [encoding.TextUnmarshaler].
-func (d *Digest) UnmarshalText(text []byte) error {
-	if len(text) != 2*len(d) || bytes.ContainsAny(text, "ABCDEF") {
-		return fmt.Errorf("a SHA-256 has 64 lowercase hexadecimal characters, not %.80q", text)
-	}
-	_, err := hex.Decode(d[:], text)
-	return err
-}
-
-// ArtifactPath is where an artifact is in an export and in an artifact storage.
-func ArtifactPath(d Digest) string {
-	name := d.String()
-	return path.Join("sha256", name[:2], name[2:4], name)
+	SHA256 reader.Digest `json:"sha256"`
+	Size   int64         `json:"size"`
 }
 
 // Marshal encodes the manifest, in its one spelling: members in order, without
@@ -96,10 +71,21 @@ func (m *Manifest) Marshal() ([]byte, error) {
 
 func (m *Manifest) sort() {
 	slices.SortFunc(m.Files, func(a, b ManifestFile) int { return strings.Compare(a.Path, b.Path) })
-	slices.SortFunc(m.Artifacts, func(a, b ManifestArtifact) int { return bytes.Compare(a.SHA256[:], b.SHA256[:]) })
-	slices.SortFunc(m.Missing, func(a, b Digest) int { return bytes.Compare(a[:], b[:]) })
+	slices.SortFunc(m.Artifacts, func(a, b ManifestArtifact) int { return compare(a.SHA256, b.SHA256) })
+	slices.SortFunc(m.Missing, compare)
 	slices.Sort(m.VKeys)
 	m.Artifacts, m.Missing, m.Files, m.VKeys = some(m.Artifacts), some(m.Missing), some(m.Files), some(m.VKeys)
+}
+
+func compare(a, b reader.Digest) int { return bytes.Compare(a[:], b[:]) }
+
+// artifact returns what a sorted manifest says about an artifact.
+func (m *Manifest) artifact(d reader.Digest) (a ManifestArtifact, ok bool) {
+	n, ok := slices.BinarySearchFunc(m.Artifacts, d, func(a ManifestArtifact, d reader.Digest) int { return compare(a.SHA256, d) })
+	if ok {
+		a = m.Artifacts[n]
+	}
+	return a, ok
 }
 
 // some makes the empty list of what would be null.

@@ -1,0 +1,75 @@
+// Package plain opens files that somebody else may have put there: opening a
+// pipe would wait, and reading a device may never end.
+package plain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+)
+
+// ErrNotPlain says that something is neither a plain file nor a directory.
+var ErrNotPlain = errors.New("not a plain file")
+
+// Open opens a plain file to read, also by way of a symbolic link, and returns
+// its size in bytes.
+func Open(path string) (*os.File, int64, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, 0, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, 0, fmt.Errorf("%s is %w", path, ErrNotPlain)
+	}
+	f, err := os.Open(path)
+	return f, info.Size(), err
+}
+
+// ReadFile returns all of a plain file of at most limit bytes.
+func ReadFile(path string, limit int64) ([]byte, error) {
+	f, size, err := Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if size > limit {
+		return nil, fmt.Errorf("%s has %d bytes, and at most %d are read", path, size, limit)
+	}
+	return io.ReadAll(io.LimitReader(f, limit))
+}
+
+// Tree checks that below a directory, which may itself be a symbolic link, there
+// are only plain files and directories: no links that lead elsewhere, no pipes
+// and no devices. A directory that is not there is none. The error wraps
+// ErrNotPlain and names the first one that is something else.
+func Tree(ctx context.Context, dir string) error {
+	return fs.WalkDir(os.DirFS(dir), ".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case name == "." && errors.Is(err, fs.ErrNotExist):
+			return fs.SkipAll
+		case err != nil:
+			return err
+		case !d.IsDir() && !d.Type().IsRegular():
+			return fmt.Errorf("%s in %s is %w", name, dir, ErrNotPlain)
+		}
+		return context.Cause(ctx)
+	})
+}
+
+// Reader ends reading with the context.
+func Reader(ctx context.Context, r io.Reader) io.Reader { return inContext{ctx, r} }
+
+type inContext struct {
+	ctx context.Context
+	io.Reader
+}
+
+func (r inContext) Read(p []byte) (int, error) {
+	if err := context.Cause(r.ctx); err != nil {
+		return 0, err
+	}
+	return r.Reader.Read(p)
+}

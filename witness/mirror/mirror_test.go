@@ -1,0 +1,404 @@
+package mirror
+
+import (
+	"bytes"
+	"context"
+	"crypto"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/conmotion/conmotion/internal/plain"
+	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/client"
+	"github.com/conmotion/conmotion/storage/artifact/reader"
+	"github.com/conmotion/conmotion/tiles"
+)
+
+// world is a log with artifacts, whose operator does what the test wants.
+type world struct {
+	*testing.T
+	keys    *testlog.Keys
+	issuer  crypto.Signer
+	files   testlog.Files
+	entries [][]byte
+	store   string // artifact storage
+}
+
+func newWorld(t *testing.T) *world {
+	w := &world{T: t, keys: testlog.NewKeys(t), issuer: testlog.Key(t, "EdDSA"), store: t.TempDir()}
+	if err := os.Mkdir(filepath.Join(w.store, "sha256"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	w.entries = w.keys.Begin(t, `{"version": 1}`)
+	return w
+}
+
+// add registers statements about contents, of which every seventh signs a hash.
+func (w *world) add(n int) {
+	w.Helper()
+	for range n {
+		i := len(w.entries)
+		content := fmt.Appendf(nil, "content %d", i)
+		hash := i%7 == 0
+		signed := testlog.Must(scitt.SignStatement(w.issuer, scitt.SignOptions{Subject: fmt.Sprint("s/", i), Hash: hash}, content))(w)
+		w.entries = append(w.entries, testlog.Must(scitt.ParseStatement(signed))(w).Entry())
+		if hash {
+			w.put(filepath.Join(w.store, filepath.FromSlash(digestOf(content).Path())), content)
+		}
+	}
+	w.files.Publish(w, w.keys, w.entries)
+}
+
+func (w *world) put(path string, content []byte) {
+	w.Helper()
+	if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, content, 0o644)); err != nil {
+		w.Fatal(err)
+	}
+}
+
+func digestOf(content []byte) reader.Digest { return sha256.Sum256(content) }
+
+// log is the log as it is now.
+func (w *world) log() Log {
+	w.Helper()
+	files := tiles.NewLog(&w.files, w.keys.Verifiers)
+	view := testlog.Must(files.Latest(w.Context()))(w)
+	return Log{
+		Files: files, View: view, VKeys: w.keys.VKeys,
+		Artifacts: testlog.Must(reader.Open(w.store, reader.Options{}))(w),
+		Extends:   view.Consistency,
+	}
+}
+
+func (w *world) export(dir string) *Exported {
+	w.Helper()
+	return testlog.Must(Export(w.Context(), w.log(), dir, Options{}))(w)
+}
+
+// options hold an export to its own word for its keys.
+func (w *world) options(dir string) VerifyOptions {
+	return VerifyOptions{
+		SelfCertified: func(s *scitt.Statement) error {
+			key, err := scitt.SelfCertifiedKey(s)
+			if err != nil {
+				return err
+			}
+			return s.VerifySignature(key)
+		},
+		Open: func(ctx context.Context, _ []string) (out Opened, err error) {
+			out.Files, out.VKeys = tiles.NewLog(tiles.Dir(dir), w.keys.Verifiers), w.keys.VKeys
+			if out.Checkpoint, err = out.Files.Checkpoint(ctx); errors.Is(err, scitt.ErrCheckpoint) {
+				out.Damage = err
+				return out, nil
+			} else if err != nil {
+				return out, err
+			}
+			out.View, out.Damage = out.Files.At(ctx, out.Checkpoint)
+			return out, nil
+		},
+	}
+}
+
+func (w *world) verify(dir string) *Report {
+	w.Helper()
+	return testlog.Must(Verify(w.Context(), dir, w.options(dir)))(w)
+}
+
+// tree is the content of a directory by path.
+func tree(t testing.TB, dir string) map[string]string {
+	t.Helper()
+	out := map[string]string{}
+	if err := fs.WalkDir(os.DirFS(dir), ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		out[name] = string(data)
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// TestExport: an export that grew with the log is the same as a new one, names
+// what the storage does not have, and verifies.
+func TestExport(t *testing.T) {
+	w := newWorld(t)
+	dir, fresh := filepath.Join(t.TempDir(), "grown"), filepath.Join(t.TempDir(), "fresh")
+	w.add(100)
+	lost := filepath.Join(w.store, filepath.FromSlash(digestOf([]byte("content 14")).Path()))
+	content := testlog.Must(os.ReadFile(lost))(t)
+	if err := os.Remove(lost); err != nil {
+		t.Fatal(err)
+	}
+	first := w.export(dir)
+	if first.Before != nil || len(first.Manifest.Missing) != 1 || len(first.Manifest.Artifacts) != 13 {
+		t.Errorf("%+v", first.Manifest)
+	}
+	if r := w.verify(dir); !r.Verified || r.Statements != 102 || r.Artifacts != 13 {
+		t.Errorf("%+v", r)
+	}
+	if again := w.export(dir); again.Fetched != 0 {
+		t.Errorf("%d files were fetched again", again.Fetched)
+	}
+	w.put(lost, content)
+	w.add(600)
+	grown := w.export(dir)
+	if grown.Before == nil || grown.Before.Size != 102 || len(grown.Manifest.Missing) != 0 {
+		t.Errorf("%+v", grown)
+	}
+	w.export(fresh)
+	got, want := tree(t, dir), tree(t, fresh)
+	for name := range want {
+		if got[name] != want[name] {
+			t.Errorf("%s is not as in a new export", name)
+		}
+	}
+	if len(got) != len(want) {
+		t.Errorf("%d files, and %d in a new export", len(got), len(want))
+	}
+	if r := w.verify(dir); !r.Verified || r.Size != 702 || r.Statements != 702 || r.Artifacts != 100 {
+		t.Errorf("%+v", r)
+	}
+	// The directory is a log, and so is a file server that has it.
+	server := httptest.NewServer(http.FileServer(http.Dir(dir)))
+	defer server.Close()
+	l := w.log()
+	l.Files = tiles.NewLog(testlog.Must(tiles.Open(server.URL, nil))(t), w.keys.Verifiers)
+	l.View = testlog.Must(l.Files.Latest(t.Context()))(t)
+	l.Artifacts = testlog.Must(reader.Open(server.URL, reader.Options{Client: client.Options{Retries: -1}}))(t)
+	second := filepath.Join(t.TempDir(), "second")
+	testlog.Must(Export(t.Context(), l, second, Options{}))(t)
+	if !bytes.Equal([]byte(tree(t, second)[ManifestPath]), []byte(want[ManifestPath])) {
+		t.Error("the export of an export has another manifest")
+	}
+}
+
+// TestExportRefused: what is in the directory and is something else stays.
+func TestExportRefused(t *testing.T) {
+	w, other := newWorld(t), newWorld(t)
+	w.add(10)
+	other.add(10)
+	dir := filepath.Join(t.TempDir(), "mirror")
+	w.export(dir)
+	before := tree(t, dir)
+	forked := errors.New("forked")
+	l := w.log()
+	l.Extends = func(_ context.Context, old *scitt.Checkpoint) error { return fmt.Errorf("%w at %d", forked, old.Size) }
+	if _, err := Export(t.Context(), l, dir, Options{}); !errors.Is(err, forked) {
+		t.Errorf("a log that does not extend it: %v", err)
+	}
+	if _, err := Export(t.Context(), other.log(), dir, Options{}); !errors.Is(err, ErrOtherLog) {
+		t.Errorf("another log: %v", err)
+	}
+	for name, data := range tree(t, dir) {
+		if name != exporting && before[name] != data {
+			t.Errorf("%s was changed", name)
+		}
+	}
+	if _, err := Export(t.Context(), w.log(), w.store, Options{}); err == nil || !strings.Contains(err.Error(), "no export") {
+		t.Errorf("a directory with something else: %v", err)
+	}
+	// A storage that has other bytes.
+	w.put(filepath.Join(w.store, filepath.FromSlash(digestOf([]byte("content 7")).Path())), []byte("c0ntent 7"))
+	fresh := filepath.Join(t.TempDir(), "fresh")
+	if _, err := Export(t.Context(), w.log(), fresh, Options{}); !errors.Is(err, reader.ErrWrong) {
+		t.Errorf("wrong bytes: %v", err)
+	}
+	for name := range tree(t, fresh) {
+		if strings.HasPrefix(name, "sha256/") {
+			t.Errorf("%s was left behind", name)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := Export(ctx, w.log(), dir, Options{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+}
+
+// TestExportLinks: nothing is written by way of a link that somebody put into
+// the directory.
+func TestExportLinks(t *testing.T) {
+	w := newWorld(t)
+	w.add(10)
+	artifact := digestOf([]byte("content 7")).Path()
+	for _, name := range []string{
+		exporting, ManifestPath, tiles.CheckpointPath, "tile", "tile/0", "sha256", artifact,
+		filepath.Join(filepath.Dir(artifact), "."+filepath.Base(artifact)+".partial"),
+	} {
+		dir, outside := filepath.Join(t.TempDir(), "mirror"), t.TempDir()
+		w.export(dir)
+		// As if interrupted: an export is still what it takes it for.
+		w.put(filepath.Join(dir, exporting), nil)
+		victim := filepath.Join(outside, "victim")
+		w.put(victim, []byte("precious"))
+		target := victim
+		if info, err := os.Stat(filepath.Join(dir, name)); err == nil && info.IsDir() {
+			target = outside
+		}
+		if err := errors.Join(os.RemoveAll(filepath.Join(dir, name)), os.Symlink(target, filepath.Join(dir, name))); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Export(t.Context(), w.log(), dir, Options{}); !errors.Is(err, plain.ErrNotPlain) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if got := tree(t, outside); len(got) != 1 || got["victim"] != "precious" {
+			t.Errorf("%s: outside there is now %q", name, got)
+		}
+		if r := w.verify(dir); r.Verified || !strings.Contains(r.Error, "not a plain file") {
+			t.Errorf("%s: %+v", name, r)
+		}
+	}
+}
+
+// TestVerifyFailures: whatever is changed shows, by the check that it fails.
+func TestVerifyFailures(t *testing.T) {
+	w := newWorld(t)
+	w.add(300)
+	whole := filepath.Join(t.TempDir(), "whole")
+	w.export(whole)
+	artifact := digestOf([]byte("content 7")).Path()
+	edit := func(name string, change func([]byte) []byte) func(dir string) error {
+		return func(dir string) error {
+			path := filepath.Join(dir, filepath.FromSlash(name))
+			data, err := os.ReadFile(path)
+			return errors.Join(err, os.WriteFile(path, change(data), 0o644))
+		}
+	}
+	flip := func(data []byte) []byte { data[len(data)-10] ^= 1; return data }
+	longer := func(data []byte) []byte { return append(data, 0) }
+	remove := func(name string) func(string) error {
+		return func(dir string) error { return os.Remove(filepath.Join(dir, filepath.FromSlash(name))) }
+	}
+	link := func(name, target string) func(string) error {
+		return func(dir string) error {
+			path := filepath.Join(dir, filepath.FromSlash(name))
+			return errors.Join(os.Remove(path), os.Symlink(target, path))
+		}
+	}
+	inManifest := func(change func(m *Manifest)) func(string) error {
+		return func(dir string) error {
+			path := filepath.Join(dir, ManifestPath)
+			data, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			m, err := ParseManifest(data)
+			if err != nil {
+				return err
+			}
+			change(m)
+			if data, err = m.Marshal(); err != nil {
+				return err
+			}
+			return os.WriteFile(path, data, 0o644)
+		}
+	}
+	for name, c := range map[string]struct {
+		change func(dir string) error
+		failed []string // checks, in the order of the report
+	}{
+		"nothing":                    {func(string) error { return nil }, nil},
+		"a bundle":                   {edit("tile/entries/000", flip), []string{"manifest", "log"}},
+		"a tile":                     {edit("tile/0/000", flip), []string{"manifest", "log"}},
+		"no tile":                    {remove("tile/0/000"), []string{"manifest", "log"}},
+		"the checkpoint":             {edit(tiles.CheckpointPath, flip), []string{"manifest", "checkpoint"}},
+		"no checkpoint":              {remove(tiles.CheckpointPath), []string{"manifest", "checkpoint"}},
+		"the keys":                   {edit(tiles.KeysPath, flip), []string{"manifest", "keys"}},
+		"the manifest":               {edit(ManifestPath, func(data []byte) []byte { return data[1:] }), []string{"manifest"}},
+		"an artifact":                {edit(artifact, func([]byte) []byte { return []byte("content 8") }), []string{"artifacts"}},
+		"a longer artifact":          {edit(artifact, longer), []string{"artifacts"}},
+		"no artifact":                {remove(artifact), []string{"artifacts"}},
+		"the size of a file":         {inManifest(func(m *Manifest) { m.Files[0].Size++ }), []string{"manifest"}},
+		"the size of an artifact":    {inManifest(func(m *Manifest) { m.Artifacts[0].Size++ }), []string{"artifacts"}},
+		"an artifact is not named":   {inManifest(func(m *Manifest) { m.Artifacts = m.Artifacts[1:] }), []string{"artifacts"}},
+		"other verifier keys":        {inManifest(func(m *Manifest) { m.VKeys = m.VKeys[1:] }), []string{"keys"}},
+		"another size of the log":    {inManifest(func(m *Manifest) { m.Checkpoint.Size-- }), []string{"checkpoint"}},
+		"a bundle that never ends":   {link("tile/entries/000", "/dev/zero"), []string{"files"}},
+		"an artifact that never is":  {link(artifact, "/dev/zero"), []string{"files"}},
+		"a manifest that never ends": {link(ManifestPath, "/dev/zero"), []string{"files"}},
+	} {
+		dir := filepath.Join(t.TempDir(), "mirror")
+		if err := errors.Join(os.CopyFS(dir, os.DirFS(whole)), c.change(dir)); err != nil {
+			t.Fatal(err)
+		}
+		r := w.verify(dir)
+		var failed []string
+		for _, f := range r.Checks {
+			if f.Result == Failed {
+				failed = append(failed, f.Check)
+			}
+		}
+		if r.Verified != (len(c.failed) == 0) || !slices.Equal(slices.Compact(failed), c.failed) {
+			t.Errorf("%s: verified %t, failed %q; %+v", name, r.Verified, failed, r.Checks)
+		}
+	}
+}
+
+// TestVerifyStatements: a signature that is not good is found, and one whose
+// key is not known is not checked.
+func TestVerifyStatements(t *testing.T) {
+	w := newWorld(t)
+	sign := func(issuer string, broken bool) {
+		data := testlog.Must(scitt.SignStatement(w.issuer, scitt.SignOptions{Issuer: issuer, Subject: "s"}, []byte("content")))(t)
+		entry := testlog.Must(scitt.ParseStatement(data))(t).Entry()
+		if broken {
+			entry[len(entry)-1] ^= 1
+		}
+		w.entries = append(w.entries, entry)
+	}
+	sign("https://known.example", false)
+	sign("https://known.example", true)
+	sign("https://stranger.example", false)
+	w.add(1)
+	dir := filepath.Join(t.TempDir(), "mirror")
+	w.export(dir)
+	o := w.options(dir)
+	o.IssuerKeys = map[string]crypto.PublicKey{"https://known.example": w.issuer.Public()}
+	r := testlog.Must(Verify(t.Context(), dir, o))(t)
+	if r.Verified || r.Statements != 4 || !strings.HasPrefix(r.Error, "signatures: entry 3: ") {
+		t.Errorf("%+v", r)
+	}
+	if !slices.ContainsFunc(r.Checks, func(f Finding) bool {
+		return f.Check == "signatures" && f.Result == NotChecked && strings.HasPrefix(f.Detail, "1 statements of https://stranger.example")
+	}) {
+		t.Errorf("%+v", r.Checks)
+	}
+}
+
+// TestVerifyEnds: what keeps it from looking is an error, and no verdict.
+func TestVerifyEnds(t *testing.T) {
+	w := newWorld(t)
+	w.add(10)
+	dir := filepath.Join(t.TempDir(), "mirror")
+	w.export(dir)
+	ctx, cancel := context.WithCancel(t.Context())
+	o := w.options(dir)
+	o.Progress = func(string, uint64, uint64) { cancel() }
+	if r, err := Verify(ctx, dir, o); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %+v, %v", r, err)
+	}
+	away := errors.New("away")
+	o = w.options(dir)
+	o.Open = func(context.Context, []string) (Opened, error) { return Opened{}, away }
+	if _, err := Verify(t.Context(), dir, o); !errors.Is(err, away) {
+		t.Error(err)
+	}
+	for _, none := range []string{w.store, filepath.Join(dir, "nowhere")} {
+		if _, err := Verify(t.Context(), none, o); !errors.Is(err, ErrNoExport) {
+			t.Errorf("%s: %v", none, err)
+		}
+	}
+}

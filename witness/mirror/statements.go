@@ -1,0 +1,107 @@
+package mirror
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/conmotion/conmotion/internal/parallel"
+	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/did"
+	"github.com/conmotion/conmotion/storage/artifact/reader"
+	"github.com/conmotion/conmotion/tiles"
+)
+
+// errNoKey says that there is no key to check a signature with.
+var errNoKey = errors.New("no key")
+
+// verifyStatement holds a statement to its issuer's signature. The error wraps
+// errNoKey when the issuer's key is not known.
+func (v *verification) verifyStatement(st *scitt.Statement) error {
+	if key, ok := v.o.IssuerKeys[st.Issuer]; ok {
+		return st.VerifySignature(key)
+	}
+	switch {
+	case did.Method(st.Issuer) == did.MethodJWK && v.o.SelfCertified != nil:
+		return v.o.SelfCertified(st)
+	case st.X5Chain != nil && v.o.Roots != nil:
+		leaf, err := scitt.VerifyX5Chain(st, v.o.Roots)
+		if err != nil {
+			return err
+		}
+		return st.VerifySignature(leaf.PublicKey)
+	case strings.HasPrefix(st.Subject, v.report.Origin+"/") && st.KeyID != nil:
+		// The service's own: its keys and policies.
+		if key, err := v.service.Find(st.KeyID); err == nil {
+			return st.VerifySignature(key.Public)
+		}
+	}
+	return fmt.Errorf("%w of %s", errNoKey, st.Issuer)
+}
+
+// signed is what there is to know of the signatures in one bundle.
+type signed struct {
+	good     uint64
+	problems []string
+	unknown  map[string]uint64 // statements by issuers whose key is not known
+	digests  []reader.Digest
+}
+
+// statements verifies the signature of every statement, and returns the digests
+// that they sign in place of content.
+func (v *verification) statements(ctx context.Context, view *tiles.View) ([]reader.Digest, error) {
+	size := view.Checkpoint.Size
+	read := func(ctx context.Context, n uint64) (*signed, error) {
+		out := &signed{unknown: map[string]uint64{}}
+		for e, err := range view.Entries(ctx, n*tiles.Width, min(size, (n+1)*tiles.Width)) {
+			if err != nil {
+				return nil, err
+			}
+			out.add(v, e)
+		}
+		return out, nil
+	}
+	var digests []reader.Digest
+	unknown := map[string]uint64{}
+	for n, r := range parallel.Ordered(ctx, 0, (size+tiles.Width-1)/tiles.Width, workers, read) {
+		if r.Err != nil {
+			return nil, r.Err
+		}
+		v.report.Statements += r.Value.good
+		digests = append(digests, r.Value.digests...)
+		for issuer, count := range r.Value.unknown {
+			unknown[issuer] += count
+		}
+		for _, problem := range r.Value.problems {
+			v.failed("signatures", "%s", problem)
+		}
+		v.o.Progress("statements verified", min(size, (n+1)*tiles.Width), size)
+	}
+	v.summary("signatures", "%d statements are what their issuers signed", v.report.Statements)
+	issuers := slices.Sorted(maps.Keys(unknown))
+	for _, issuer := range issuers[:min(len(issuers), mostProblems)] {
+		v.found("signatures", NotChecked, "%d statements of %s: give --issuer-key, or --roots for x5chain", unknown[issuer], issuer)
+	}
+	return digests, nil
+}
+
+func (s *signed) add(v *verification, e tiles.Entry) {
+	st, err := scitt.DecodeStatement(e.Data)
+	if err == nil {
+		err = v.verifyStatement(st)
+	}
+	switch {
+	case err == nil:
+		s.good++
+	case errors.Is(err, errNoKey):
+		s.unknown[st.Issuer]++
+	default:
+		s.problems = append(s.problems, fmt.Sprintf("entry %d: %v", e.Index, err))
+	}
+	if d, ok := envelopeDigest(e.Data); ok {
+		s.digests = append(s.digests, d)
+	}
+}

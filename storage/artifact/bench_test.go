@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/conmotion/conmotion/storage/artifact"
-	"github.com/conmotion/conmotion/storage/artifact/artifacttest"
+	"github.com/conmotion/conmotion/storage/internal/artifacttest"
 )
 
 var sizes = []int{2 << 10, 1 << 20, 256 << 20}

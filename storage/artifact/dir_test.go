@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"github.com/conmotion/conmotion/storage/artifact"
-	"github.com/conmotion/conmotion/storage/artifact/artifacttest"
+	"github.com/conmotion/conmotion/storage/internal/artifacttest"
 )
 
 func openDir(t testing.TB, root string, opts artifact.Options) *artifact.Dir {

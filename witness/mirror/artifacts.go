@@ -14,8 +14,8 @@ import (
 	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
 
-// artifacts brings the artifacts of new statements, and those that were not to
-// be had before.
+// artifacts fetches the artifacts of new statements, and those that were not
+// found before.
 func (e *export) artifacts(ctx context.Context, digests []reader.Digest) error {
 	m := &e.manifest
 	if e.before != nil {
@@ -66,7 +66,7 @@ func (e *export) artifacts(ctx context.Context, digests []reader.Digest) error {
 	return nil
 }
 
-// artifact brings one artifact, unless it is there.
+// artifact fetches one artifact, unless it is there.
 func (e *export) artifact(ctx context.Context, d reader.Digest) (size int64, fetched bool, err error) {
 	path := e.path(d.Path())
 	if got, size, err := reader.HashFile(ctx, path); err == nil && got == d {

@@ -35,7 +35,7 @@ type Log struct {
 // Options say what is exported.
 type Options struct {
 	NoArtifacts bool
-	// Progress, when not nil, is told how much of what is done.
+	// Progress, when not nil, is called with how much of what is done.
 	Progress func(what string, done, total uint64)
 }
 
@@ -57,7 +57,7 @@ type Exported struct {
 // Files are written in one step each, the checkpoint as the last one. So at
 // every moment the directory is a log at its checkpoint: a crash leaves the
 // older state, and files that no checkpoint covers yet; the next export finds
-// them and goes on. A manifest that does not fit the checkpoint says that.
+// them and continues. A manifest that does not fit the checkpoint shows that.
 //
 // The directory is for one export at a time, and has nothing but plain files in
 // it. Errors wrap ErrOtherLog when it has another log, or are those of
@@ -141,7 +141,7 @@ func (e *export) begin(ctx context.Context) error {
 	return nil
 }
 
-// entries brings bundles and tiles, and gives the digests that new statements
+// entries fetches bundles and tiles, and returns the digests that new statements
 // sign. What an interrupted run left is fetched again when it is not right.
 func (e *export) entries(ctx context.Context) ([]reader.Digest, error) {
 	kept, err := e.fetch(ctx, false)

@@ -51,7 +51,7 @@ func parts(from, size uint64) []part {
 	return out
 }
 
-// fetch brings the parts that are new, and says how many were there already.
+// fetch fetches the parts that are new, and returns how many were there already.
 // They are believed only when they have been verified.
 func (e *export) fetch(ctx context.Context, again bool) (kept int, err error) {
 	wanted := parts(e.from, e.cp.Size)
@@ -111,7 +111,7 @@ func (e *export) read(ctx context.Context, p part) ([]byte, error) {
 	return data, nil
 }
 
-// covered says which files belong to the state that is exported.
+// covered reports which files belong to the state that is exported.
 func (e *export) covered() func(path string) bool {
 	return func(path string) bool {
 		level, index, width, ok := tiles.ParseTilePath(path)

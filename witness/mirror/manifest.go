@@ -29,7 +29,7 @@ type Manifest struct {
 	Artifacts []ManifestArtifact `json:"artifacts"`
 	// LeftOut says that the export was made without artifacts, or some time was.
 	LeftOut bool `json:"artifacts_left_out"`
-	// Missing are digests that statements sign and whose artifact was not to be had.
+	// Missing are digests that statements sign and whose artifact was not found.
 	Missing    []reader.Digest    `json:"artifacts_missing"`
 	Checkpoint ManifestCheckpoint `json:"checkpoint"`
 	Files      []ManifestFile     `json:"files"` // all others, by path
@@ -126,7 +126,7 @@ func ParseManifest(data []byte) (*Manifest, error) {
 	return &m, nil
 }
 
-// exportPath says whether an export may have a file there.
+// exportPath reports whether an export may have a file there.
 func exportPath(p string) bool {
 	if p == "checkpoint" || p == ".well-known/scitt-keys" || p == ".well-known/transparency-configuration" {
 		return true
@@ -134,7 +134,7 @@ func exportPath(p string) bool {
 	return strings.HasPrefix(p, "tile/") && p == path.Clean(p) && !strings.ContainsAny(p, "\\:\x00")
 }
 
-// Is says whether the manifest is of this checkpoint.
+// Is reports whether the manifest is of this checkpoint.
 func (m *Manifest) Is(cp *scitt.Checkpoint) bool {
 	return m.Checkpoint.Origin == cp.Origin && m.Checkpoint.Size == cp.Size && bytes.Equal(m.Checkpoint.Root[:], cp.Root)
 }

@@ -74,7 +74,7 @@ type VerifyOptions struct {
 	// SelfCertified verifies the statements of issuers that are a did:jwk, as
 	// [scitt.SelfCertifiedKey] does; nil leaves them unchecked.
 	SelfCertified func(*scitt.Statement) error
-	// Progress, when not nil, is told how much of what is done.
+	// Progress, when not nil, is called with how much of what is done.
 	Progress func(what string, done, total uint64)
 }
 

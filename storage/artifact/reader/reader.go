@@ -150,9 +150,9 @@ func (r *Reader) Open(ctx context.Context, digest Digest) (*Content, error) {
 	return r.open(ctx, digest, sha256.New(), 0, math.MaxInt64)
 }
 
-// OpenAt is Open from an offset on, for who has the bytes before it. The hash
-// is the SHA-256 of those, and is used from then on. An artifact that ends
-// before the offset is ErrWrong when it is read.
+// OpenAt is Open from an offset on, for a caller that has the bytes before it.
+// The hash is the SHA-256 of those, and is used from then on. An artifact that
+// ends before the offset is ErrWrong when it is read.
 func (r *Reader) OpenAt(ctx context.Context, digest Digest, offset int64, before hash.Hash) (*Content, error) {
 	return r.open(ctx, digest, before, offset, math.MaxInt64)
 }
@@ -164,7 +164,11 @@ func (r *Reader) Artifact(ctx context.Context, digest Digest, limit int64) ([]by
 		return nil, err
 	}
 	defer c.Close()
-	return io.ReadAll(c)
+	content, err := io.ReadAll(c)
+	if err != nil {
+		return nil, err // what was read is not verified
+	}
+	return content, nil
 }
 
 // Fetch opens the content with a digest at a URL of its own, such as the one

@@ -122,7 +122,7 @@ func benchLog(b *testing.B, typ string, n int, partial bool) (Log, Filter) {
 		}
 	})
 	view := must(tiles.NewTree(tiles.Dir(dir)).At(b.Context(), cp))(b)
-	return NewLog(view, nil, SelfCertified()), Filter{Types: []string{typ}}
+	return NewLog(view, nil, scitt.SelfCertifying(nil, nil).Verifier(nil)), Filter{Types: []string{typ}}
 }
 
 // BenchmarkCompare replays and compares two logs from their tiles on disk,

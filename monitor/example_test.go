@@ -41,7 +41,7 @@ func exampleLog(entries ...[]byte) monitor.Log {
 	if err != nil {
 		log.Fatal(err)
 	}
-	return monitor.NewLog(view, nil, monitor.SelfCertified())
+	return monitor.NewLog(view, nil, scitt.SelfCertifying(nil, nil).Verifier(nil))
 }
 
 // A replay is the inventory that a party's records amount to.

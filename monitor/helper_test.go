@@ -126,7 +126,7 @@ func (p *party) record(event object, issued ...int64) *scitt.Statement {
 }
 
 func (p *party) log() Log {
-	return NewLog(staticLog(p.t, p.origin(), p.entries), p.blobs, SelfCertified())
+	return NewLog(staticLog(p.t, p.origin(), p.entries), p.blobs, scitt.SelfCertifying(nil, nil).Verifier(nil))
 }
 
 func (p *party) origin() string {

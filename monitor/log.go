@@ -3,14 +3,12 @@ package monitor
 import (
 	"bytes"
 	"context"
-	"crypto"
 	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
 	"iter"
 	"slices"
-	"sync"
 	"time"
 
 	"github.com/conmotion/conmotion/internal/parallel"
@@ -41,36 +39,6 @@ type Log struct {
 // NewLog is the log in a view.
 func NewLog(view *tiles.View, artifacts reader.Artifacts, verify func(*scitt.Statement) error) Log {
 	return Log{view.Checkpoint, view, artifacts, verify}
-}
-
-// maxKeys bounds how many issuers' keys SelfCertified keeps.
-const maxKeys = 1024
-
-// SelfCertified gives a function that verifies statements whose issuer is a
-// did:jwk. It keeps the keys that it has read.
-func SelfCertified() func(*scitt.Statement) error {
-	type signer struct{ issuer, kid string }
-	var mu sync.RWMutex
-	keys := map[signer]crypto.PublicKey{}
-	return func(s *scitt.Statement) error {
-		who := signer{s.Issuer, string(s.KeyID)}
-		mu.RLock()
-		key, ok := keys[who]
-		mu.RUnlock()
-		if !ok {
-			var err error
-			if key, err = scitt.SelfCertifiedKey(s); err != nil {
-				return err
-			}
-			mu.Lock()
-			if len(keys) >= maxKeys {
-				clear(keys)
-			}
-			keys[who] = key
-			mu.Unlock()
-		}
-		return s.VerifySignature(key)
-	}
 }
 
 // Filter selects the records of one party.

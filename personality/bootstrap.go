@@ -132,11 +132,10 @@ func (f Founder) checkKeys(ctx context.Context, view *tiles.View) error {
 	if err != nil {
 		return err
 	}
-	key, err := set.Find(kid)
-	if err != nil {
+	if _, err := set.Find(kid); err != nil {
 		return fmt.Errorf("bootstrap: the receipt key is not the one that entry 0 of the log announces: %w", err)
 	}
-	return st.VerifySignature(key.Public)
+	return st.VerifySignature(f.Key.Public())
 }
 
 func appendAndAwait(ctx context.Context, log Log, st *scitt.Statement) (uint64, error) {

@@ -233,17 +233,17 @@ func (s *Service) getKeys(w http.ResponseWriter, r *http.Request) error {
 // then its 32 characters are no base64url of another 32 bytes.
 func (s *Service) getKey(w http.ResponseWriter, r *http.Request) error {
 	name := r.PathValue("kid")
-	key, err := s.Keys.Find([]byte(name))
+	keys, err := s.Keys.Find([]byte(name))
 	if err != nil {
 		id, decodeErr := base64.RawURLEncoding.Strict().DecodeString(name)
 		if decodeErr == nil {
-			key, err = s.Keys.Find(id)
+			keys, err = s.Keys.Find(id)
 		}
 	}
 	if err != nil {
 		return &scitt.Problem{Status: http.StatusNotFound, Title: "No such key", Detail: "No key could be found for this kid value"}
 	}
-	body, err := key.Marshal()
+	body, err := keys[0].Marshal() // the service gives each key a kid of its own
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"crypto"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
@@ -18,14 +17,16 @@ import (
 
 // trustKey is a key of trust_anchors.keys.
 type trustKey struct {
-	id     string
-	kids   [][]byte // the identifiers by which a statement may name it
-	public crypto.PublicKey
-	pos    int
+	id    string
+	names []scitt.Key // the key under each kid by which a statement may name it
+	pos   int
 }
 
-func (k *trustKey) answersTo(kid []byte) bool {
-	return slices.ContainsFunc(k.kids, func(id []byte) bool { return bytesEqual(id, kid) })
+// sharesKid reports whether a kid names both keys.
+func (k *trustKey) sharesKid(other *trustKey) bool {
+	return slices.ContainsFunc(k.names, func(a scitt.Key) bool {
+		return slices.ContainsFunc(other.names, func(b scitt.Key) bool { return bytesEqual(a.ID, b.ID) })
+	})
 }
 
 func (p *Policy) readAnchors(d *decoder, n *node, path string) {
@@ -93,14 +94,8 @@ func (d *decoder) jwk(n *node) (scitt.Key, error) {
 	if n.kind != jsonx.Object {
 		return scitt.Key{}, fmt.Errorf("expected an object, found %s", article(n.kind))
 	}
-	public, err := did.ParseJWK([]byte(n.json))
-	if err != nil {
-		return scitt.Key{}, err
-	}
-	if kid := n.member("kid"); kid != nil && kid.kind == jsonx.String && kid.text != "" {
-		return scitt.Key{ID: []byte(kid.text), Public: public}, nil
-	}
-	return scitt.NewKey(public)
+	k, err := did.ParseJWK([]byte(n.json))
+	return scitt.Key(k), err
 }
 
 func coseKey(s string) (scitt.Key, error) {
@@ -112,23 +107,22 @@ func coseKey(s string) (scitt.Key, error) {
 }
 
 func (p *Policy) addKey(d *decoder, n *node, path, id string, key scitt.Key) {
-	thumbprint, err := scitt.NewKey(key.Public)
-	if err == nil {
-		_, err = scitt.AlgorithmFor(key.Public)
-	}
+	thumbprint, err := scitt.Thumbprint(key.Public)
 	if err != nil {
 		d.errorf(n.pos, path, "%v", err)
 		return
 	}
-	for _, kid := range [][]byte{key.ID, thumbprint.ID} {
-		for _, other := range p.keys {
-			if other.answersTo(kid) {
-				d.errorf(n.pos, path, "the key answers to the same kid as the key %s", quote(other.id))
-				return
-			}
+	k := &trustKey{id: id, pos: n.pos, names: []scitt.Key{{ID: thumbprint, Public: key.Public, Algorithm: key.Algorithm}}}
+	if key.ID != nil && !bytesEqual(key.ID, thumbprint) {
+		k.names = append(k.names, key)
+	}
+	for _, other := range p.keys {
+		if bytesEqual(other.names[0].ID, thumbprint) {
+			d.errorf(n.pos, path, "it is the same key as %s", quote(other.id))
+			return
 		}
 	}
-	p.keys = append(p.keys, &trustKey{id: id, kids: [][]byte{thumbprint.ID, key.ID}, public: key.Public, pos: n.pos})
+	p.keys = append(p.keys, k)
 }
 
 // certificates reads PEM and nothing but PEM certificates.
@@ -161,6 +155,8 @@ func (p *Policy) addRoot(d *decoder, n *node, path string) {
 		d.errorf(n.pos, path, "%d certificates where one is expected", len(certs))
 	case !certs[0].IsCA:
 		d.errorf(n.pos, path, "the certificate of %s is not that of a CA", quote(certs[0].Subject.String()))
+	case did.CheckCA(certs[0]) != nil:
+		d.errorf(n.pos, path, "%v", did.CheckCA(certs[0]))
 	default:
 		p.roots = append(p.roots, certs[0])
 	}
@@ -176,6 +172,10 @@ func (p *Policy) addCertificates(d *decoder, n *node, path string) {
 	var chain [][]byte
 	for _, c := range certs {
 		chain = append(chain, c.Raw)
+	}
+	if _, err := did.ParseChain(chain); err != nil {
+		d.errorf(n.pos, path, "%v", err)
+		return
 	}
 	if p.known == nil {
 		p.known = map[[sha256.Size]byte][][]byte{}

@@ -76,7 +76,7 @@ func BenchmarkAdmit(b *testing.B) {
 		for b.Loop() {
 			e := evaluation{p: p, s: s, facts: NoFacts{}}
 			g, _ := e.identify()
-			_, err := p.signer(s, g)
+			_, err := p.anchors.Signer(s, g.known(s.Issuer))
 			if err := errors.Join(err, e.content(), e.refusal()); err != nil {
 				b.Fatal(err)
 			}

@@ -63,7 +63,7 @@ func TestX509(t *testing.T) {
 		"did:x509":              {signed(key, as(corp.DID("::subject:CN:signer")), corp.Leaf, corp.Inter, corp.Root), ""},
 		"did:x509, root added":  {signed(key, as(corp.DID("::subject:CN:signer")), corp.Leaf, corp.Inter), ""},
 		"did:x509, no match":    {signed(key, as(corp.DID("::subject:CN:other")), corp.Leaf, corp.Inter), "does not fulfil"},
-		"did:x509, other root":  {signBy(t, evil, evil.DID("::subject:CN:signer")), "none of the policy's roots"},
+		"did:x509, other root":  {signBy(t, evil, evil.DID("::subject:CN:signer")), "none of the trusted roots"},
 		"did:x509, no chain":    {sign(t, key, as(corp.DID("::subject:CN:signer")), "x"), "needs x5chain"},
 		"another's name":        {signed(key, as("https://other.example"), corp.Leaf, corp.Inter), "not issued to this issuer"},
 		"part of the name":      {signed(key, as("https://corp.example.evil.example"), corp.Leaf, corp.Inter), "not issued to this issuer"},
@@ -74,10 +74,10 @@ func TestX509(t *testing.T) {
 		"first second":          {signed(key, when(1_700_000_000), corp.Leaf, corp.Inter), ""},
 		"last second":           {signed(key, when(1_900_000_000), corp.Leaf, corp.Inter), ""},
 		"after":                 {signed(key, when(1_900_000_001), corp.Leaf, corp.Inter), "iat is 2030-03-17T17:46:41Z"},
-		"without intermediate":  {signed(key, o, corp.Leaf), "none of the policy's roots"},
+		"without intermediate":  {signed(key, o, corp.Leaf), "none of the trusted roots"},
 		"wrong order":           {signed(key, o, corp.Leaf, corp.Root, corp.Inter), "x5chain"},
 		"one too many":          {signed(key, o, corp.Leaf, corp.Inter, corp.Root, evil.Root), "x5chain"},
-		"other root":            {signBy(t, evil, "https://corp.example"), "none of the policy's roots"},
+		"other root":            {signBy(t, evil, "https://corp.example"), "none of the trusted roots"},
 		"not for signatures":    {signed(key, o, notSigner, corp.Inter), "does not allow digital signatures"},
 		"signer is no CA":       {signed(notCA.Key, o, notCA, corp.Leaf, corp.Inter), "x5chain"},
 		"long chain":            {signed(key, o, append([]*testpki.Cert{corp.Leaf}, long...)...), "are allowed"},
@@ -117,7 +117,7 @@ func TestDIDX509Issuers(t *testing.T) {
 
 	pinned := parse(t, `{"version": 1, "issuers": [{"issuer": "https://acme.example", "certificates": ["`+evil.DID("::eku:1.2.3")+`", "`+did+`"]}]}`)
 	admitted(t, pinned.Admit(signBy(t, corp, "https://acme.example"), NoFacts{}))
-	contains(t, refused(t, pinned.Admit(signBy(t, evil, "https://acme.example"), NoFacts{}), CheckKey), "none of those that the policy has")
+	contains(t, refused(t, pinned.Admit(signBy(t, evil, "https://acme.example"), NoFacts{}), CheckKey), "none of those that the issuer may sign with")
 }
 
 func TestX5T(t *testing.T) {

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -70,16 +71,15 @@ func (e *evaluation) administrator(service scitt.KeySet) {
 }
 
 func (e *evaluation) serviceSignature(service scitt.KeySet) {
-	key, err := service.Find(e.s.KeyID)
-	if err != nil {
+	err := service.Verify(e.s)
+	switch {
+	case errors.Is(err, scitt.ErrUnknownKey):
 		e.fail(CheckKey, err, "let the service sign it", "%v", err)
-		return
-	}
-	if err := e.s.VerifySignature(key.Public); err != nil {
+	case err != nil:
 		e.fail(CheckSignature, err, "sign again with the service's key", "%v", err)
-		return
+	default:
+		e.report.Signed = true
 	}
-	e.report.Signed = true
 }
 
 // successor reads the new policy and looks at what it replaces.

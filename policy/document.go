@@ -97,6 +97,7 @@ func (p *Policy) document(d *decoder, root *node) {
 	}
 	p.link(d, p.issuers)
 	p.link(d, p.admins)
+	p.oneKeyEach(d)
 	p.checkModes(d)
 }
 
@@ -176,12 +177,33 @@ func (p *Policy) link(d *decoder, grants []*grant) {
 		var err error
 		switch did.Method(g.issuer) {
 		case did.MethodJWK, did.MethodKey:
-			_, err = selfCertified(g.issuer)
+			_, err = scitt.KeyOf(g.issuer)
 		case did.MethodX509:
 			_, err = did.ParseX509(g.issuer)
 		}
 		if err != nil {
 			d.errorf(g.pos, g.path+".issuer", "%v", err)
+		}
+	}
+}
+
+// oneKeyEach refuses two keys for one issuer and kid, which would leave open
+// whose signature is asked for. An issuer may stand in "issuers" and in
+// "administrators".
+func (p *Policy) oneKeyEach(d *decoder) {
+	for _, g := range slices.Concat(p.issuers, p.admins) {
+		keys := g.keys
+		for _, other := range p.issuers {
+			if other != g && !isPattern(g.issuer) && (other.issuer == g.issuer || match(other.issuer, g.issuer)) {
+				keys = slices.Concat(keys, other.keys)
+			}
+		}
+		for i, a := range keys {
+			for _, b := range keys[:i] {
+				if a != b && a.sharesKid(b) {
+					d.errorf(g.pos, g.path+".keys", "the keys %s and %s have one kid, and both may sign as %s; give them different ones", quote(b.id), quote(a.id), quote(g.issuer))
+				}
+			}
 		}
 	}
 }

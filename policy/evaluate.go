@@ -141,7 +141,7 @@ func (e *evaluation) grant(g *grant) {
 }
 
 func (e *evaluation) signature(g *grant) {
-	by, err := e.p.signer(e.s, g)
+	by, err := e.p.anchors.Signer(e.s, g.known(e.s.Issuer))
 	if err != nil {
 		e.fail(CheckKey, err, "sign with a key that the policy has for the issuer, and name it in the protected header", "%v", err)
 		return
@@ -150,12 +150,12 @@ func (e *evaluation) signature(g *grant) {
 	if !slices.Contains(e.p.algorithms, scitt.AlgorithmName(e.s.Algorithm)) {
 		return // already refused, and the algorithm may be a weak one
 	}
-	if err := e.s.VerifySignature(by.key); err != nil {
+	if err := e.s.VerifySignature(by.Public); err != nil {
 		e.fail(CheckSignature, err, "sign again with the key that the statement names", "%v", err)
 		return
 	}
 	e.pass(CheckSignature)
-	e.path = by.path
+	e.path = by.Path
 	e.report.Signed = true
 }
 

@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"crypto"
 	"fmt"
 	"slices"
 
@@ -88,24 +87,24 @@ func (p *Policy) lockout() bool {
 
 // reachable says whether there is a way to sign as the issuer of a grant.
 func (p *Policy) reachable(g *grant) bool {
-	if g.pins != nil || slices.ContainsFunc(g.keys, func(k *trustKey) bool { return p.usable(k.public) }) {
+	if g.pins != nil || slices.ContainsFunc(g.keys, func(k *trustKey) bool { return p.usable(k.names[0]) }) {
 		return true
 	}
 	switch m := did.Method(g.issuer); {
 	case isPattern(g.issuer):
 		return len(p.roots) > 0 || slices.ContainsFunc(p.methods, func(m string) bool { return overlap(g.issuer, m+":*") })
 	case m == did.MethodJWK, m == did.MethodKey:
-		key, err := selfCertified(g.issuer)
-		return err == nil && p.usable(key.Public)
+		key, err := scitt.KeyOf(g.issuer)
+		return err == nil && p.usable(key)
 	default:
 		return m == did.MethodX509 || len(p.roots) > 0
 	}
 }
 
-// usable says whether the policy allows the algorithm of a key.
-func (p *Policy) usable(key crypto.PublicKey) bool {
-	alg, err := scitt.AlgorithmFor(key)
-	return err == nil && slices.Contains(p.algorithms, scitt.AlgorithmName(alg))
+// usable reports whether the policy allows an algorithm of a key.
+func (p *Policy) usable(key scitt.Key) bool {
+	names, err := scitt.AlgorithmNames(key)
+	return err == nil && slices.ContainsFunc(names, func(name string) bool { return slices.Contains(p.algorithms, name) })
 }
 
 // overlap says whether some text can fit both patterns, as far as their parts

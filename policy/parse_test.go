@@ -65,7 +65,7 @@ func TestParseErrors(t *testing.T) {
 		"cose_key":         {anchors(`"keys": [{"id": "a", "cose_key": "AA=="}]`), []string{"unpadded base64url"}},
 		"cose_key no key":  {anchors(`"keys": [{"id": "a", "cose_key": "oA"}]`), []string{"COSE key type"}},
 		"ids":              {anchors(`"keys": [{"id": "a", "jwk": ` + j + `}, {"id": "a", "jwk": ` + jwk(t, ed("b")) + `}]`), []string{`"a" is there twice`}},
-		"same key":         {anchors(`"keys": [{"id": "a", "jwk": ` + j + `}, {"id": "b", "jwk": ` + j + `}]`), []string{`the same kid as the key "a"`}},
+		"same key":         {anchors(`"keys": [{"id": "a", "jwk": ` + j + `}, {"id": "b", "jwk": ` + j + `}]`), []string{`the same key as "a"`}},
 		"root no PEM":      {anchors(`"x509_roots": [{"id": "a", "pem": "x"}]`), []string{"expected certificates in PEM"}},
 		"root empty":       {anchors(`"x509_roots": [{"id": "a", "pem": " "}]`), []string{"expected a certificate in PEM"}},
 		"root missing":     {anchors(`"x509_roots": [{"id": "a"}]`), []string{"x509_roots[0].pem: missing"}},

@@ -37,17 +37,8 @@ type Policy struct {
 	schema       *ocsf.Schema
 	schemaDigest string
 
-	// Both caches hold pure functions of their key and this document.
-	dids   cache[string, didKey]
-	chains cache[[sha256.Size]byte, *chainPaths]
+	anchors *scitt.Anchors // of methods, roots and known
 }
-
-// The caches' generations: at most twice as many entries are kept.
-const (
-	cachedDIDs   = 1024 // of at most maxCachedDID bytes each
-	cachedChains = 128  // of at most did.MaxChain certificates each
-	maxCachedDID = 1024
-)
 
 // Option changes how a document is read.
 type Option func(*Policy)
@@ -71,7 +62,6 @@ func Parse(doc []byte, options ...Option) (*Policy, error) {
 }
 
 func (p *Policy) parse(doc []byte) (*Policy, error) {
-	p.dids.size, p.chains.size = cachedDIDs, cachedChains
 	d := &decoder{src: string(doc)}
 	if len(doc) > maxDocument {
 		d.errorf(0, "", "the document has %d bytes, and %d are allowed", len(doc), maxDocument)
@@ -86,6 +76,7 @@ func (p *Policy) parse(doc []byte) (*Policy, error) {
 	if err := d.err(); err != nil {
 		return nil, err
 	}
+	p.anchors = scitt.NewAnchors(p.methods, p.roots, p.known)
 	p.exact = make(map[string]*grant)
 	for _, g := range p.issuers {
 		if isPattern(g.issuer) {

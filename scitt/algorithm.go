@@ -2,76 +2,72 @@ package scitt
 
 import (
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/rsa"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/veraison/go-cose"
+
+	"github.com/conmotion/conmotion/scitt/internal/pubkey"
 )
 
-// algorithms are the signing algorithms that statements and receipts may use,
-// with the fixed size of a signature in bytes; 0 when it follows the key.
-var algorithms = map[cose.Algorithm]int{
-	cose.AlgorithmES256: 64,
-	cose.AlgorithmES384: 96,
-	cose.AlgorithmEdDSA: ed25519.SignatureSize,
-	cose.AlgorithmPS256: 0,
+// Algorithms lists the names of the supported signing algorithms.
+func Algorithms() (names []string) {
+	for _, a := range pubkey.Algorithms() {
+		names = append(names, a.Name)
+	}
+	return names
 }
 
-// Algorithms lists the names of the supported signing algorithms.
-func Algorithms() []string { return []string{"ES256", "ES384", "EdDSA", "PS256"} }
-
-func supported() string { return "ES256, ES384, EdDSA and PS256" }
+func supported() string { return strings.Join(Algorithms(), ", ") }
 
 // AlgorithmName is the registered name of alg, or its number.
 func AlgorithmName(alg cose.Algorithm) string {
-	if _, ok := algorithms[alg]; ok {
-		return alg.String()
+	if a, ok := pubkey.Find(alg); ok {
+		return a.Name
 	}
 	return fmt.Sprintf("algorithm %d", int64(alg))
 }
 
 func signatureSize(alg cose.Algorithm) (int, bool) {
-	n := algorithms[alg]
-	return n, n > 0
+	a, _ := pubkey.Find(alg)
+	return a.Size, a.Size > 0
 }
 
 // AlgorithmFor is the algorithm that a key signs with: the curve of an EC key
 // decides, so that ES256 means P-256 and ES384 means P-384 and nothing else.
 func AlgorithmFor(key crypto.PublicKey) (cose.Algorithm, error) {
-	switch k := key.(type) {
-	case *ecdsa.PublicKey:
-		switch k.Curve {
-		case elliptic.P256():
-			return cose.AlgorithmES256, nil
-		case elliptic.P384():
-			return cose.AlgorithmES384, nil
-		}
-		return 0, fmt.Errorf("%w: curve %s", ErrAlgorithm, k.Curve.Params().Name)
-	case ed25519.PublicKey:
-		return cose.AlgorithmEdDSA, nil
-	case *rsa.PublicKey:
-		if k.N.BitLen() < 2048 {
-			return 0, fmt.Errorf("%w: an RSA key of %d bits; at least 2048 are needed (RFC 8230 section 6.1)", ErrAlgorithm, k.N.BitLen())
-		}
-		return cose.AlgorithmPS256, nil
+	fits, err := pubkey.For(key)
+	if err != nil {
+		return 0, err
 	}
-	return 0, fmt.Errorf("%w: a key of type %T", ErrAlgorithm, key)
+	return fits[0].ID, nil
+}
+
+// AlgorithmNames are the names of the algorithms that a key may be used with.
+// Errors wrap ErrAlgorithm.
+func AlgorithmNames(key Key) (names []string, err error) {
+	fits, err := pubkey.For(key.Public)
+	for _, a := range fits {
+		if key.Allows(a.ID) {
+			names = append(names, a.Name)
+		}
+	}
+	return names, err
 }
 
 // verify checks a COSE_Sign1 signature.
 func verify(alg cose.Algorithm, key crypto.PublicKey, protected, payload, signature []byte) error {
-	want, err := AlgorithmFor(key)
+	fits, err := pubkey.For(key)
 	if err != nil {
 		return err
 	}
-	if alg != want {
-		return fmt.Errorf("%w: the header says %s and the key is one for %s", ErrSignature, AlgorithmName(alg), AlgorithmName(want))
+	i := slices.IndexFunc(fits, func(a pubkey.Algorithm) bool { return a.ID == alg })
+	if i < 0 {
+		return fmt.Errorf("%w: the header says %s and the key is one for %s", ErrSignature, AlgorithmName(alg), fits[0].Name)
 	}
-	v, err := cose.NewVerifier(alg, key)
+	v, err := cose.NewVerifier(fits[i].Base, key)
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrAlgorithm, err)
 	}

@@ -11,7 +11,7 @@
 //
 //	Signed_Statement = #6.18([
 //	    protected   : bstr .cbor {
-//	        1  => int,                    ; alg: ES256, ES384, EdDSA or PS256
+//	        1  => int,                    ; alg: see [Algorithms]
 //	        15 => {1 => tstr, 2 => tstr}, ; CWT Claims with iss and sub
 //	        (4 => bstr // 34 => [int, bstr] // 33 => bstr / [2*bstr]), ; kid, x5t or x5chain
 //	        * label => any },

@@ -36,17 +36,13 @@ func ExampleSignStatement() {
 		fmt.Println(err)
 		return
 	}
-	issuerKey, err := scitt.SelfCertifiedKey(s) // the issuer is a did:jwk
-	if err != nil {
-		fmt.Println(err)
-		return
-	}
-	fmt.Println("signature:", s.VerifySignature(issuerKey))
+	by, err := scitt.SelfCertifying(nil, nil).Verify(s, scitt.Known{})
+	fmt.Println("signature:", err, "with the key in the", by.Source)
 	fmt.Println("subject:", s.Subject)
 	fmt.Println("payload:", string(s.Payload))
 	fmt.Println("entry:", s.ID())
 	// Output:
-	// signature: <nil>
+	// signature: <nil> with the key in the did:jwk
 	// subject: urn:example:host-17
 	// payload: {"state":"running"}
 	// entry: 4c1f56ec05c5780e40e94478ce2f2db279b00941a769800096f757a3ff34fafa

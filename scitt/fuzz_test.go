@@ -14,7 +14,7 @@ import (
 // keysOfAllKinds verify whatever a fuzzer finds; none of them may panic.
 func keysOfAllKinds(f *testing.F) []crypto.PublicKey {
 	var keys []crypto.PublicKey
-	for _, alg := range append(kinds, "P-521") {
+	for _, alg := range append(kinds, "P-224") {
 		keys = append(keys, newKey(f, alg).Public())
 	}
 	return keys
@@ -57,7 +57,7 @@ func FuzzParseStatement(f *testing.F) {
 				t.Fatalf("no answer for %v", err)
 			}
 		}
-		v, err := (&scitt.Verifier{Roots: pool()}).Verify(data)
+		v, err := (&scitt.Verifier{}).Verify(data)
 		if err != nil {
 			t.Fatalf("a verifier does not read it: %v", err)
 		}
@@ -160,7 +160,7 @@ func checkKey(t *testing.T, public crypto.PublicKey) {
 	must(t, err)
 	again, err := did.Key(iss)
 	must(t, err)
-	sameKey(t, again, public)
+	sameKey(t, again.Public, public)
 	data, err := newKeyOf(t, public).Marshal()
 	must(t, err)
 	key, err := scitt.ParseKey(data)
@@ -220,8 +220,8 @@ func FuzzParsePublicKey(f *testing.F) {
 	f.Add([]byte("-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----\n"))
 	f.Add([]byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if public, err := scitt.ParsePublicKey(data); err == nil {
-			checkKey(t, public)
+		if key, err := scitt.ParsePublicKey(data); err == nil {
+			checkKey(t, key.Public)
 		}
 		_, _ = scitt.ParseCertificates(data)
 		_, _ = scitt.ParsePrivateKey(data)

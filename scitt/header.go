@@ -7,6 +7,8 @@ import (
 	"strconv"
 
 	"github.com/veraison/go-cose"
+
+	"github.com/conmotion/conmotion/scitt/internal/pubkey"
 )
 
 // understood are the labels that may be marked critical.
@@ -149,7 +151,7 @@ func algorithmOf(h map[any]any) (cose.Algorithm, error) {
 	case nil:
 		return 0, malformed("the protected header has no alg (1)")
 	case int64:
-		if _, ok := algorithms[cose.Algorithm(alg)]; !ok {
+		if _, ok := pubkey.Find(cose.Algorithm(alg)); !ok {
 			return 0, fmt.Errorf("%w: %s; this service takes %s", ErrAlgorithm, AlgorithmName(cose.Algorithm(alg)), supported())
 		}
 		return cose.Algorithm(alg), nil

@@ -126,8 +126,8 @@ func newKey(t testing.TB, alg string) crypto.Signer {
 	switch alg {
 	case "PS256":
 		key, err = rsaKey()
-	case "P-521":
-		key, err = ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
+	case "P-224":
+		key, err = ecdsa.GenerateKey(elliptic.P224(), rand.Reader)
 	default:
 		key, err = scitt.GenerateKey(alg)
 	}
@@ -144,7 +144,7 @@ func newKeyID(t testing.TB, key crypto.Signer) scitt.Key {
 
 func coseAlg(alg string) cose.Algorithm {
 	return map[string]cose.Algorithm{
-		"ES256": cose.AlgorithmES256, "ES384": cose.AlgorithmES384,
+		"ES256": cose.AlgorithmES256, "ES384": cose.AlgorithmES384, "ES512": cose.AlgorithmES512,
 		"EdDSA": cose.AlgorithmEdDSA, "PS256": cose.AlgorithmPS256,
 	}[alg]
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/veraison/go-cose"
 
 	"github.com/conmotion/conmotion/scitt/did"
+	"github.com/conmotion/conmotion/scitt/internal/pubkey"
 )
 
 // SignOptions say what a Signed Statement is about.
@@ -115,24 +116,26 @@ func (o SignOptions) identifyKey(h map[any]any, public crypto.PublicKey) error {
 	if err != nil {
 		return malformed("the signer's certificate: %w", err)
 	}
-	if eq, ok := public.(interface{ Equal(crypto.PublicKey) bool }); !ok || !eq.Equal(leaf.PublicKey) {
+	if !pubkey.Equal(public, leaf.PublicKey) {
 		return malformed("the first certificate is not for the signing key")
 	}
 	return nil
 }
 
-// GenerateKey makes a signing key for ES256, ES384 or EdDSA.
+// GenerateKey makes a signing key for ES256, ES384, ES512 or EdDSA.
 func GenerateKey(algorithm string) (crypto.Signer, error) {
 	switch algorithm {
 	case "ES256":
 		return ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	case "ES384":
 		return ecdsa.GenerateKey(elliptic.P384(), rand.Reader)
+	case "ES512":
+		return ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
 	case "EdDSA":
 		_, key, err := ed25519.GenerateKey(rand.Reader)
 		return key, err
 	}
-	return nil, fmt.Errorf("%w: cannot make a key for %q; choose ES256, ES384 or EdDSA", ErrAlgorithm, algorithm)
+	return nil, fmt.Errorf("%w: cannot make a key for %q; choose ES256, ES384, ES512 or EdDSA", ErrAlgorithm, algorithm)
 }
 
 const pemPrivateKey, pemPublicKey, pemCertificate = "PRIVATE KEY", "PUBLIC KEY", "CERTIFICATE"
@@ -165,39 +168,50 @@ func ParsePrivateKey(data []byte) (crypto.Signer, error) {
 }
 
 // ParsePublicKey reads a public key: PEM (SubjectPublicKeyInfo or a
-// certificate), a JSON Web Key, a did:jwk or did:key, or a COSE_Key.
-func ParsePublicKey(data []byte) (crypto.PublicKey, error) {
+// certificate), a JSON Web Key, a did:jwk or did:key, or a COSE_Key. Its ID is
+// the one that it has in a JSON Web Key or COSE_Key, else its thumbprint.
+func ParsePublicKey(data []byte) (Key, error) {
 	if block, _ := pem.Decode(data); block != nil {
 		switch block.Type {
 		case pemPublicKey:
-			key, err := x509.ParsePKIXPublicKey(block.Bytes)
+			public, err := x509.ParsePKIXPublicKey(block.Bytes)
 			if err != nil {
-				return nil, malformed("public key: %w", err)
+				return Key{}, malformed("public key: %w", err)
 			}
-			return key, nil
+			return checkedKey(public)
 		case pemCertificate:
 			cert, err := x509.ParseCertificate(block.Bytes)
 			if err != nil {
-				return nil, malformed("certificate: %w", err)
+				return Key{}, malformed("certificate: %w", err)
 			}
-			return cert.PublicKey, nil
+			return checkedKey(cert.PublicKey)
 		}
-		return nil, malformed("a PEM block of type %q is no public key", block.Type)
+		return Key{}, malformed("a PEM block of type %q is no public key", block.Type)
 	}
 	trimmed := string(bytes.TrimSpace(data))
 	switch {
 	case did.Method(trimmed) != "":
-		return did.Key(trimmed)
+		return KeyOf(trimmed)
 	case len(trimmed) > 0 && trimmed[0] == '{':
-		return did.ParseJWK([]byte(trimmed))
+		k, err := did.ParseJWK([]byte(trimmed))
+		if err == nil && k.ID == nil {
+			k.ID, err = Thumbprint(k.Public)
+		}
+		return Key(k), err
 	}
-	k, err := ParseKey(data)
-	return k.Public, err
+	return ParseKey(data)
 }
 
-// ParseCertificates reads the DER of every certificate in a PEM file.
-func ParseCertificates(data []byte) ([][]byte, error) {
-	var chain [][]byte
+func checkedKey(public crypto.PublicKey) (Key, error) {
+	if err := pubkey.Check(public); err != nil {
+		return Key{}, err
+	}
+	return NewKey(public)
+}
+
+// ParseCertificates reads every certificate in a PEM file.
+func ParseCertificates(data []byte) ([]*x509.Certificate, error) {
+	var certs []*x509.Certificate
 	for {
 		var block *pem.Block
 		if block, data = pem.Decode(data); block == nil {
@@ -206,13 +220,14 @@ func ParseCertificates(data []byte) ([][]byte, error) {
 		if block.Type != pemCertificate {
 			return nil, malformed("a PEM block of type %q among certificates", block.Type)
 		}
-		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
-			return nil, malformed("certificate %d: %w", len(chain)+1, err)
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, malformed("certificate %d: %w", len(certs)+1, err)
 		}
-		chain = append(chain, block.Bytes)
+		certs = append(certs, c)
 	}
-	if len(chain) == 0 {
+	if len(certs) == 0 {
 		return nil, malformed("no certificate in the PEM file")
 	}
-	return chain, nil
+	return certs, nil
 }

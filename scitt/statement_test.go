@@ -93,8 +93,8 @@ func TestParseStatementRefusals(t *testing.T) {
 
 		"no alg":                {change(m{1: nil}), scitt.ErrMalformed, "no alg (1)"},
 		"alg only unprotected":  {edit(func(s *sign1) { s.protected, s.unprotected = with(goodHeader(), m{1: nil}), m{1: -7} }), scitt.ErrMalformed, "no alg (1)"},
-		"alg text":              {change(m{1: "ES256"}), scitt.ErrAlgorithm, "takes ES256, ES384"},
-		"alg ES512":             {change(m{1: -36}), scitt.ErrAlgorithm, "algorithm -36; this service takes"},
+		"alg text":              {change(m{1: "ES256"}), scitt.ErrAlgorithm, "takes ES256, ESP256"},
+		"alg ES256K":            {change(m{1: -47}), scitt.ErrAlgorithm, "algorithm -47; this service takes"},
 		"alg HMAC":              {change(m{1: 5}), scitt.ErrAlgorithm, "algorithm 5"},
 		"no CWT claims":         {change(m{15: nil}), scitt.ErrMalformed, "no CWT Claims (15)"},
 		"claims not a map":      {change(m{15: "x"}), scitt.ErrMalformed, "CWT Claims (15) are not a map"},

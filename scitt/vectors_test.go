@@ -90,7 +90,7 @@ func TestForeignVectors(t *testing.T) {
 			}
 
 			// The receipt names its key as its log does.
-			v := &scitt.Verifier{IssuerKey: issuerKey, LogKeys: scitt.KeySet{{ID: r.KeyID, Public: logKey}}}
+			v := &scitt.Verifier{IssuerKey: &issuerKey, LogKeys: scitt.KeySet{{ID: r.KeyID, Public: logKey.Public}}}
 			got, err := v.Verify(withReceipt(t, read("statement.cose"), read("receipt.cose")))
 			must(t, err)
 			if (got.SignatureErr == nil) != want.StatementValid {

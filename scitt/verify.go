@@ -1,15 +1,8 @@
 package scitt
 
 import (
-	"bytes"
-	"crypto"
-	"crypto/sha256"
-	"crypto/x509"
 	"errors"
 	"fmt"
-
-	"github.com/conmotion/conmotion/scitt/did"
-	"github.com/conmotion/conmotion/scitt/internal/pubkey"
 )
 
 // LeafMode is what a log takes as the bytes of an entry.
@@ -33,11 +26,13 @@ func (m LeafMode) Leaf(s *Statement) []byte {
 type Verifier struct {
 	// LogKeys are the keys of the logs whose Receipts count.
 	LogKeys KeySet
-	// IssuerKey verifies the statement. When nil, the statement must bring
-	// its own: a did:jwk issuer, or x5chain together with Roots.
-	IssuerKey crypto.PublicKey
-	// Roots are trusted for x5chain. The path is judged at the statement's iat.
-	Roots *x509.CertPool
+	// IssuerKey is the key of the statement's issuer, as the Relying Party knows
+	// it: its ID says nothing. When nil, the statement must bring its own: by a
+	// self-certifying issuer, or x5chain.
+	IssuerKey *Key
+	// Anchors say whose key counts without IssuerKey; when nil, that of every
+	// did:jwk and did:key.
+	Anchors *Anchors
 	// Leaf is tried in this order; when empty, entry and then digest.
 	Leaf []LeafMode
 }
@@ -45,7 +40,8 @@ type Verifier struct {
 // Verification says what was checked about one Transparent Statement.
 type Verification struct {
 	Statement *Statement
-	// KeySource says where the issuer's key came from: "given", "did:jwk" or "x5chain".
+	// KeySource says where the issuer's key came from, or what contradicts the
+	// statement: see [Signer]. It is "" when nothing is known of the issuer.
 	KeySource string
 	// SignatureErr is nil when the issuer's signature verifies.
 	SignatureErr error
@@ -97,11 +93,16 @@ func (v *Verifier) Verify(data []byte) (*Verification, error) {
 		return nil, err
 	}
 	out := &Verification{Statement: s}
-	key, source, err := v.issuerKey(s)
-	out.KeySource = source
-	if err == nil {
-		err = s.VerifySignature(key)
+	var known Known
+	if v.IssuerKey != nil {
+		known = Given(*v.IssuerKey)
 	}
+	anchors := v.Anchors
+	if anchors == nil {
+		anchors = SelfCertifying(nil, nil)
+	}
+	by, err := anchors.Verify(s, known)
+	out.KeySource = by.Source
 	out.SignatureErr = err
 	for _, r := range s.Receipts {
 		out.Receipts = append(out.Receipts, v.verifyReceipt(s, r))
@@ -116,131 +117,18 @@ func (v *Verifier) verifyReceipt(s *Statement, data []byte) ReceiptVerification 
 		return ReceiptVerification{Err: err}
 	}
 	out := ReceiptVerification{Receipt: r}
-	keys, err := v.receiptKeys(r)
-	if err != nil {
-		out.Err = err
-		return out
-	}
 	modes := v.Leaf
 	if len(modes) == 0 {
 		modes = []LeafMode{LeafEntry, LeafDigest}
 	}
 	for _, mode := range modes {
-		for _, key := range keys {
-			if err := r.Verify(key.Public, mode.Leaf(s)); err == nil {
-				return ReceiptVerification{r, mode, nil}
-			} else if out.Err == nil {
-				out.Err = fmt.Errorf("not a receipt for this statement by key %s: %w", pubkey.EncodeBase64(key.ID), err)
-			}
+		err := v.LogKeys.VerifyReceipt(r, mode.Leaf(s))
+		if err == nil {
+			return ReceiptVerification{r, mode, nil}
+		}
+		if out.Err == nil {
+			out.Err = err
 		}
 	}
 	return out
-}
-
-// receiptKeys are the keys that may have made the receipt: the one that kid
-// names, or every key when it names none.
-func (v *Verifier) receiptKeys(r *Receipt) (KeySet, error) {
-	if r.KeyID == nil {
-		if len(v.LogKeys) == 0 {
-			return nil, fmt.Errorf("%w: no key of a log is known", ErrUnknownKey)
-		}
-		return v.LogKeys, nil
-	}
-	key, err := v.LogKeys.Find(r.KeyID)
-	return KeySet{key}, err
-}
-
-func (v *Verifier) issuerKey(s *Statement) (crypto.PublicKey, string, error) {
-	switch {
-	case v.IssuerKey != nil:
-		return v.IssuerKey, "given", nil
-	case did.Method(s.Issuer) == did.MethodJWK:
-		key, err := SelfCertifiedKey(s)
-		return key, "did:jwk", err
-	case s.X5Chain != nil && v.Roots != nil:
-		leaf, err := VerifyX5Chain(s, v.Roots)
-		if err != nil {
-			return nil, "x5chain", err
-		}
-		return leaf.PublicKey, "x5chain", nil
-	}
-	return nil, "", fmt.Errorf("%w: the issuer %q is not a did:jwk; give its key, or trusted roots for its x5chain", ErrUnknownKey, s.Issuer)
-}
-
-// SelfCertifiedKey is the key in the statement's did:jwk issuer. The
-// statement's kid must be that key's COSE Key Thumbprint.
-func SelfCertifiedKey(s *Statement) (crypto.PublicKey, error) {
-	key, err := did.Key(s.Issuer)
-	if err != nil {
-		return nil, err
-	}
-	kid, err := Thumbprint(key)
-	if err != nil {
-		return nil, err
-	}
-	if s.KeyID != nil && !bytes.Equal(s.KeyID, kid) {
-		return nil, fmt.Errorf("%w: the kid is %s, and the COSE Key Thumbprint (RFC 9679) of the did:jwk's key is %s",
-			ErrUnknownKey, pubkey.EncodeBase64(s.KeyID), pubkey.EncodeBase64(kid))
-	}
-	return key, nil
-}
-
-// VerifyX5Chain validates the path from the statement's x5chain to one of the
-// roots and gives the signer's certificate. Validity is judged at the
-// statement's iat, which the issuer signed and which every later reader finds
-// in the log, never at the wall clock; without iat the path is refused.
-func VerifyX5Chain(s *Statement, roots *x509.CertPool) (*x509.Certificate, error) {
-	// Times before 1970 are refused too: crypto/x509 takes the zero time, in
-	// the year 1, for the wall clock.
-	if s.IssuedAt <= 0 {
-		return nil, malformed("a statement with x5chain needs the CWT claim iat (6): certificates are judged at that time")
-	}
-	var certs []*x509.Certificate
-	for i, der := range s.X5Chain {
-		c, err := x509.ParseCertificate(der)
-		if err != nil {
-			return nil, malformed("certificate %d of x5chain: %w", i+1, err)
-		}
-		certs = append(certs, c)
-	}
-	if len(certs) == 0 {
-		return nil, malformed("the statement has no x5chain")
-	}
-	if err := checkX5T(s, certs[0]); err != nil {
-		return nil, err
-	}
-	if roots == nil { // never the roots of the machine
-		roots = x509.NewCertPool()
-	}
-	intermediates := x509.NewCertPool()
-	for _, c := range certs[1:] {
-		intermediates.AddCert(c)
-	}
-	_, err := certs[0].Verify(x509.VerifyOptions{
-		Roots:         roots,
-		Intermediates: intermediates,
-		CurrentTime:   s.IssuedTime(),
-		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
-	})
-	if err != nil {
-		return nil, fmt.Errorf("%w: x5chain: %w", ErrUnknownKey, err)
-	}
-	if u := certs[0].KeyUsage; u != 0 && u&x509.KeyUsageDigitalSignature == 0 {
-		return nil, fmt.Errorf("%w: x5chain: the signer's certificate is not for digital signatures", ErrUnknownKey)
-	}
-	return certs[0], nil
-}
-
-// checkX5T holds x5t, when both are there, to the first certificate.
-func checkX5T(s *Statement, leaf *x509.Certificate) error {
-	if s.X5T == nil {
-		return nil
-	}
-	if s.X5T.Algorithm != hashSHA256 {
-		return fmt.Errorf("%w: x5t uses hash algorithm %d; use SHA-256 (-16)", ErrAlgorithm, s.X5T.Algorithm)
-	}
-	if sum := sha256.Sum256(leaf.Raw); !bytes.Equal(sum[:], s.X5T.Digest) {
-		return fmt.Errorf("%w: x5t is not the thumbprint of the first certificate of x5chain", ErrUnknownKey)
-	}
-	return nil
 }

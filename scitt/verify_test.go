@@ -74,6 +74,8 @@ func TestVerifierReceipts(t *testing.T) {
 	}
 }
 
+func given(key crypto.Signer) *scitt.Key { return &scitt.Key{Public: key.Public()} }
+
 func TestVerifierIssuerKey(t *testing.T) {
 	key, other, logKey := newKey(t, "ES256"), newKey(t, "ES256"), newKey(t, "EdDSA")
 	byName := newStatement(t, key, scitt.SignOptions{Issuer: "https://i.example"}, []byte("x"))
@@ -101,19 +103,21 @@ func TestVerifierIssuerKey(t *testing.T) {
 		piece  string
 	}{
 		"did:jwk":             {byDID, scitt.Verifier{}, "did:jwk", nil, ""},
-		"given":               {byName, scitt.Verifier{IssuerKey: key.Public()}, "given", nil, ""},
-		"given before did":    {byDID, scitt.Verifier{IssuerKey: other.Public()}, "given", scitt.ErrSignature, "does not verify"},
-		"given, another":      {byName, scitt.Verifier{IssuerKey: other.Public()}, "given", scitt.ErrSignature, "does not verify"},
+		"given":               {byName, scitt.Verifier{IssuerKey: given(key)}, "given", nil, ""},
+		"given, another did":  {byDID, scitt.Verifier{IssuerKey: given(other)}, "did:jwk", scitt.ErrUnknownKey, "a did:jwk of another key than the given one"},
+		"given, its did":      {byDID, scitt.Verifier{IssuerKey: given(key)}, "did:jwk", nil, ""},
+		"given, not chain's":  {byChain, scitt.Verifier{IssuerKey: given(other)}, "given", scitt.ErrUnknownKey, "is for another key"},
+		"given, another":      {byName, scitt.Verifier{IssuerKey: given(other)}, "given", scitt.ErrSignature, "does not verify"},
 		"none":                {byName, scitt.Verifier{}, "", scitt.ErrUnknownKey, `"https://i.example" is not a did:jwk`},
 		"did of another":      {stolen, scitt.Verifier{}, "did:jwk", scitt.ErrUnknownKey, "the COSE Key Thumbprint (RFC 9679) of the did:jwk's key is"},
 		"did malformed":       {badDID, scitt.Verifier{}, "did:jwk", scitt.ErrMalformed, "did:jwk is not unpadded"},
 		"signed by another":   {tampered, scitt.Verifier{}, "did:jwk", scitt.ErrSignature, "does not verify"},
-		"x5chain":             {byChain, scitt.Verifier{Roots: pool(root)}, "x5chain", nil, ""},
-		"x5chain, no root":    {byChain, scitt.Verifier{Roots: pool()}, "x5chain", scitt.ErrUnknownKey, "unknown authority"},
+		"x5chain":             {byChain, scitt.Verifier{Anchors: below(root)}, "x5chain", nil, ""},
+		"x5chain, no root":    {byChain, scitt.Verifier{Anchors: below()}, "", scitt.ErrUnknownKey, "trusted roots for its x5chain"},
 		"x5chain, nothing":    {byChain, scitt.Verifier{}, "", scitt.ErrUnknownKey, "trusted roots for its x5chain"},
-		"x5chain, given":      {byChain, scitt.Verifier{IssuerKey: leaf.key.Public()}, "given", nil, ""},
-		"did despite roots":   {byDID, scitt.Verifier{Roots: pool(root)}, "did:jwk", nil, ""},
-		"no x5chain to roots": {byName, scitt.Verifier{Roots: pool(root)}, "", scitt.ErrUnknownKey, "is not a did:jwk"},
+		"x5chain, given":      {byChain, scitt.Verifier{IssuerKey: given(leaf.key)}, "given", nil, ""},
+		"did despite roots":   {byDID, scitt.Verifier{Anchors: below(root)}, "did:jwk", nil, ""},
+		"no x5chain to roots": {byName, scitt.Verifier{Anchors: below(root)}, "", scitt.ErrUnknownKey, "give its key"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c.v.LogKeys = scitt.KeySet{newKeyID(t, logKey)}

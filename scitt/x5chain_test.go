@@ -55,18 +55,19 @@ func newCA(t *testing.T, name string, key crypto.Signer, by *authority) *authori
 
 func newLeaf(t *testing.T, by *authority, usage x509.KeyUsage) *authority {
 	t.Helper()
-	return newCert(t, x509.Certificate{Subject: pkix.Name{CommonName: "leaf"}, KeyUsage: usage}, newKey(t, "ES256"), by)
+	return newCert(t, x509.Certificate{Subject: pkix.Name{CommonName: "leaf"}, KeyUsage: usage, DNSNames: []string{"i.example"}}, newKey(t, "ES256"), by)
 }
 
-func pool(certs ...*authority) *x509.CertPool {
-	p := x509.NewCertPool()
+// below are anchors that trust these CAs.
+func below(certs ...*authority) *scitt.Anchors {
+	var roots []*x509.Certificate
 	for _, c := range certs {
-		p.AddCert(c.Certificate)
+		roots = append(roots, c.Certificate)
 	}
-	return p
+	return scitt.SelfCertifying(roots, nil)
 }
 
-func TestVerifyX5Chain(t *testing.T) {
+func TestX5Chain(t *testing.T) {
 	root := newCA(t, "root", newKey(t, "ES384"), nil)
 	other := newCA(t, "other", newKey(t, "ES256"), nil)
 	// The machine trusts this root; that must make no difference.
@@ -85,40 +86,36 @@ func TestVerifyX5Chain(t *testing.T) {
 		chain [][]byte
 		key   crypto.Signer
 		iat   time.Time
-		roots *x509.CertPool
+		roots *scitt.Anchors
 		want  error // nil when it verifies
 		piece string
 	}{
-		"good":                 {full, leaf.key, during, pool(root), nil, ""},
-		"with the root":        {append(full, root.Raw), leaf.key, during, pool(root), nil, ""},
-		"one of two roots":     {full, leaf.key, during, pool(other, root), nil, ""},
-		"middle trusted":       {full[:1], leaf.key, during, pool(middle), nil, ""},
-		"one certificate":      {[][]byte{direct.Raw}, direct.key, during, pool(root), nil, ""},
-		"expired at iat":       {full, leaf.key, notAfter.Add(time.Second), pool(root), scitt.ErrUnknownKey, "expired"},
-		"not valid yet at iat": {full, leaf.key, notBefore.Add(-time.Second), pool(root), scitt.ErrUnknownKey, "not yet valid"},
-		"no iat":               {full, leaf.key, time.Time{}, pool(root), scitt.ErrMalformed, "needs the CWT claim iat (6)"},
-		"wrong root":           {full, leaf.key, during, pool(other), scitt.ErrUnknownKey, "unknown authority"},
-		"no roots":             {full, leaf.key, during, nil, scitt.ErrUnknownKey, "unknown authority"},
-		"missing intermediate": {full[:1], leaf.key, during, pool(root), scitt.ErrUnknownKey, "unknown authority"},
-		"not a CA":             {[][]byte{notCA.Raw, direct.Raw}, notCA.key, during, pool(root), scitt.ErrUnknownKey, "x5chain"},
-		"not for signatures":   {[][]byte{encipher.Raw}, encipher.key, during, pool(root), scitt.ErrUnknownKey, "not for digital signatures"},
-		"bad intermediate":     {[][]byte{leaf.Raw, {1, 2}}, leaf.key, during, pool(root), scitt.ErrMalformed, "certificate 2 of x5chain"},
+		"good":                 {full, leaf.key, during, below(root), nil, ""},
+		"with the root":        {append(full, root.Raw), leaf.key, during, below(root), nil, ""},
+		"one of two roots":     {full, leaf.key, during, below(other, root), nil, ""},
+		"middle trusted":       {full[:1], leaf.key, during, below(middle), nil, ""},
+		"one certificate":      {[][]byte{direct.Raw}, direct.key, during, below(root), nil, ""},
+		"expired at iat":       {full, leaf.key, notAfter.Add(time.Second), below(root), scitt.ErrUnknownKey, "x5chain is valid from"},
+		"not valid yet at iat": {full, leaf.key, notBefore.Add(-time.Second), below(root), scitt.ErrUnknownKey, "x5chain is valid from"},
+		"no iat":               {full, leaf.key, time.Time{}, below(root), scitt.ErrMalformed, "needs the CWT claim iat (6)"},
+		"wrong root":           {full, leaf.key, during, below(other), scitt.ErrUnknownKey, "none of the trusted roots"},
+		"no roots":             {full, leaf.key, during, nil, scitt.ErrUnknownKey, "give its key, or trusted roots"},
+		"missing intermediate": {full[:1], leaf.key, during, below(root), scitt.ErrUnknownKey, "none of the trusted roots"},
+		"not a CA":             {[][]byte{notCA.Raw, direct.Raw}, notCA.key, during, below(root), scitt.ErrUnknownKey, "x5chain"},
+		"not for signatures":   {[][]byte{encipher.Raw}, encipher.key, during, below(root), scitt.ErrUnknownKey, "does not allow digital signatures"},
+		"bad intermediate":     {[][]byte{leaf.Raw, {1, 2}}, leaf.key, during, below(root), scitt.ErrMalformed, "certificate 2 of x5chain"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newStatement(t, c.key, scitt.SignOptions{Issuer: "https://i.example", IssuedAt: c.iat, X5Chain: c.chain}, []byte("x"))
 			if s.KeyID != nil {
 				t.Error("a kid beside x5chain")
 			}
-			cert, err := scitt.VerifyX5Chain(s, c.roots)
+			v, err := (&scitt.Verifier{Anchors: c.roots}).Verify(s.Entry())
+			must(t, err)
 			if c.want != nil {
-				wantError(t, err, c.want, c.piece)
+				wantError(t, v.SignatureErr, c.want, c.piece)
 				return
 			}
-			must(t, err)
-			must(t, s.VerifySignature(cert.PublicKey))
-
-			v, err := (&scitt.Verifier{Roots: c.roots}).Verify(s.Entry())
-			must(t, err)
 			if v.KeySource != "x5chain" || v.SignatureErr != nil {
 				t.Errorf("key from %q: %v", v.KeySource, v.SignatureErr)
 			}
@@ -133,15 +130,15 @@ func TestVerifyX5Chain(t *testing.T) {
 		piece string
 	}{
 		"x5t":            {[]any{-16, sha[:]}, []any{leaf.Raw, middle.Raw}, nil, ""},
-		"x5t of another": {[]any{-16, make([]byte, 32)}, []any{leaf.Raw, middle.Raw}, scitt.ErrUnknownKey, "x5t is not the thumbprint"},
+		"x5t of another": {[]any{-16, make([]byte, 32)}, []any{leaf.Raw, middle.Raw}, scitt.ErrUnknownKey, "x5t (34) is not the thumbprint"},
 		"x5t of SHA-1":   {[]any{-14, make([]byte, 20)}, []any{leaf.Raw, middle.Raw}, scitt.ErrAlgorithm, "hash algorithm -14"},
-		"x5t alone":      {[]any{-16, sha[:]}, nil, scitt.ErrMalformed, "has no x5chain"},
+		"x5t alone":      {[]any{-16, sha[:]}, nil, scitt.ErrUnknownKey, "no certificate with this x5t"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			h := with(goodHeader(), m{4: nil, 34: c.x5t, 33: c.chain, 15: m{1: "i", 2: "s", 6: during.Unix()}})
+			h := with(goodHeader(), m{4: nil, 34: c.x5t, 33: c.chain, 15: m{1: "https://i.example", 2: "s", 6: during.Unix()}})
 			s, err := scitt.ParseStatement(sign1{protected: h, payload: []byte("x"), signature: zeroSignature}.encode(t))
 			must(t, err)
-			_, err = scitt.VerifyX5Chain(s, pool(root))
+			_, err = below(root).Signer(s, scitt.Known{})
 			if c.want == nil {
 				must(t, err)
 				return
@@ -167,7 +164,7 @@ func TestX5ChainNeverNow(t *testing.T) {
 		h := with(goodHeader(), m{4: nil, 33: root.Raw, 15: m{1: "i", 2: "s", 6: iat}})
 		s, err := scitt.ParseStatement(sign1{protected: h, payload: []byte("x"), signature: zeroSignature}.encode(t))
 		must(t, err)
-		_, err = scitt.VerifyX5Chain(s, pool(root))
+		_, err = below(root).Signer(s, scitt.Known{})
 		wantError(t, err, scitt.ErrMalformed, "certificates are judged at that time")
 	}
 }

@@ -97,8 +97,8 @@ func (a *app) runHead(ctx context.Context, f headFlags) error {
 			what = fmt.Sprintf("entry in the chain %q", f.chain)
 		}
 		hint := ""
-		if did.Method(issuer) != did.MethodJWK && len(f.issuerKeys) == 0 {
-			hint = "; the key of an issuer who is no did:jwk is given with --issuer-key"
+		if m := did.Method(issuer); m != did.MethodJWK && m != did.MethodKey && len(f.issuerKeys) == 0 {
+			hint = "; the key of an issuer that is no did:jwk or did:key is given with --issuer-key"
 		}
 		return bad(fmt.Errorf("%s has no %s of %s among its %d entries%s", f.log, what, issuer, l.View.Checkpoint.Size, hint))
 	}
@@ -157,5 +157,5 @@ func issuerOf(value string) (string, error) {
 	if err != nil {
 		return "", usage(fmt.Errorf("--issuer %s: %w", value, err))
 	}
-	return did.NewJWK(key)
+	return did.NewJWK(key.Public)
 }

@@ -33,7 +33,7 @@ func inspectText(data []byte) []object {
 		if err != nil {
 			return []object{{"did:jwk", []fact{{"not read", err.Error()}}, ""}}
 		}
-		return []object{{"did:jwk", publicFacts(key), ""}}
+		return []object{{"did:jwk", publicFacts(key.Public), ""}}
 	}
 	return inspectCheckpoint(data)
 }
@@ -48,7 +48,7 @@ func inspectJSON(data []byte) []object {
 		return []object{{"Transparency Configuration", configurationFacts(c), body}}
 	}
 	if key, err := did.ParseJWK(data); err == nil {
-		return []object{{"JSON Web Key", publicFacts(key), body}}
+		return []object{{"JSON Web Key", publicFacts(key.Public), body}}
 	}
 	return []object{{"JSON", nil, body}}
 }
@@ -125,7 +125,9 @@ func inspectPEM(data []byte) []object {
 	if err == nil {
 		kind, public = "private key, of which only the public part is shown", key.Public()
 	} else {
-		public, err = scitt.ParsePublicKey(data)
+		var given scitt.Key
+		given, err = scitt.ParsePublicKey(data)
+		public = given.Public
 	}
 	if err != nil {
 		return []object{{kind, []fact{{"not read", err.Error()}}, ""}}

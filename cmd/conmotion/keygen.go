@@ -27,7 +27,7 @@ is never replaced.`,
 		RunE: func(*cobra.Command, []string) error { return a.runKeygen(out, alg) },
 	}
 	cmd.Flags().StringVar(&out, "out", "", "file for the private key")
-	cmd.Flags().StringVar(&alg, "alg", "ES256", "signing algorithm: ES256, ES384 or EdDSA")
+	cmd.Flags().StringVar(&alg, "alg", "ES256", "signing algorithm: ES256, ES384, ES512 or EdDSA")
 	require(cmd, "out")
 	return cmd
 }

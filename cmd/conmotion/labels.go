@@ -127,7 +127,7 @@ func issuerNote(v leaf) string {
 	if err != nil {
 		return ""
 	}
-	jwk, err := did.MarshalJWK(key)
+	jwk, err := did.MarshalJWK(key.Public)
 	if err != nil {
 		return ""
 	}

@@ -45,13 +45,9 @@ func readKeys(path string) (witness.Keys, error) {
 	if key, err := scitt.ParseKey(data); err == nil {
 		return witness.Keys{Named: scitt.KeySet{key}}, nil
 	}
-	public, err := scitt.ParsePublicKey(data)
+	key, err := scitt.ParsePublicKey(data)
 	if err != nil {
 		return witness.Keys{}, usage(fmt.Errorf("--keys %s is neither a COSE Key Set, a COSE_Key nor a public key in PEM: %w", path, err))
-	}
-	key, err := scitt.NewKey(public)
-	if err != nil {
-		return witness.Keys{}, usage(fmt.Errorf("--keys %s: %w", path, err))
 	}
 	return witness.Keys{Unnamed: []scitt.Key{key}}, nil
 }

@@ -84,7 +84,7 @@ func (f *readFlags) addContent(cmd *cobra.Command) {
 func (f *readFlags) addCommon(cmd *cobra.Command) {
 	fl := cmd.Flags()
 	fl.StringVar(&f.token, "artifact-token-file", "", "file with the token for the artifact storage")
-	fl.StringArrayVar(&f.issuerKeys, "issuer-key", nil, "ISSUER=FILE: the public key of an issuer who is no did:jwk; once for each")
+	fl.StringArrayVar(&f.issuerKeys, "issuer-key", nil, "ISSUER=FILE: the public key of an issuer that is no did:jwk or did:key; once for each")
 }
 
 // logOptions are how logs are opened by commands that need nothing else of them.
@@ -119,7 +119,7 @@ func (a *app) partyOptions(f readFlags) (party.Options, error) {
 	if err != nil {
 		return o, err
 	}
-	o.Artifacts, o.Newest, o.IssuerKeys = f.artifacts, f.newest, map[string]crypto.PublicKey{}
+	o.Artifacts, o.Newest, o.IssuerKeys = f.artifacts, f.newest, map[string]scitt.Key{}
 	for _, pair := range f.issuerKeys {
 		i := strings.LastIndex(pair, "=") // an issuer may have "=" in it, and file names seldom do
 		if i < 1 {

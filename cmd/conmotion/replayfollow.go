@@ -266,7 +266,10 @@ func (w *follower) embedded(keys scitt.KeySet, a *monitor.Acknowledgement, conte
 	if err != nil {
 		return err
 	}
-	v := &scitt.Verifier{LogKeys: keys, IssuerKey: w.options.IssuerKeys[s.Issuer], Leaf: []scitt.LeafMode{scitt.LeafEntry}}
+	v := &scitt.Verifier{LogKeys: keys, Leaf: []scitt.LeafMode{scitt.LeafEntry}}
+	if key, ok := w.options.IssuerKeys[s.Issuer]; ok {
+		v.IssuerKey = &key
+	}
 	if err := a.Verify(v, content); err != nil {
 		return err
 	}

@@ -50,7 +50,7 @@ func TestMain(m *testing.M) {
 //	indexed URL N           waits until the service there answers searches up to N entries
 //	exit CODE command...    runs a command that ends with this exit code
 //	flip FILE OFFSET        changes one byte of a file; a negative offset counts from the end
-//	certificates            makes signer.pem, chain.pem and roots.pem, and other-roots.pem that lead nowhere
+//	certificates            makes signer.pem, chain.pem for vendor.example and roots.pem, and other-roots.pem that lead nowhere
 //	tlscertificates         makes ca.pem, server.pem, client.pem and stranger.pem, of another
 //	                        authority, with keys in server-key.pem, client-key.pem and stranger-key.pem
 //
@@ -216,7 +216,7 @@ func cmdCertificates(ts *testscript.TestScript, _ bool, args []string) {
 		key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		ts.Check(err)
 		t := &x509.Certificate{
-			SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name},
+			SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, DNSNames: []string{"vendor.example"},
 			NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour),
 			IsCA: parent == nil, BasicConstraintsValid: true,
 			KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,

@@ -98,8 +98,12 @@ func (a *app) runSign(ctx context.Context, f signFlags, path string) error {
 		if pem, err = readFileFlag("x5chain", f.chain); err != nil {
 			return err
 		}
-		if f.X5Chain, err = scitt.ParseCertificates(pem); err != nil {
+		certs, err := scitt.ParseCertificates(pem)
+		if err != nil {
 			return usage(fmt.Errorf("--x5chain %s: %w", f.chain, err))
+		}
+		for _, c := range certs {
+			f.X5Chain = append(f.X5Chain, c.Raw)
 		}
 	}
 	if f.Chain, err = a.link(f.link, f.Issuer, key.Public()); err != nil {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"os"
@@ -11,6 +10,7 @@ import (
 
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/did"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/tiles"
 	"github.com/conmotion/conmotion/witness"
@@ -55,7 +55,9 @@ the whole, as it does without --quorum.
 
 The issuer's key is the one in its did:jwk or did:key. For other issuers give
 --issuer-key, or --roots for a statement with x5chain: its certificates are
-judged at the time that the statement was signed, and held to the issuer's name.
+judged at the time that the statement was signed, and must be issued to the
+issuer that it names. A kid, x5t and x5chain that stand together must name one
+key, and a given key for a did:jwk or did:key must be its own.
 
 Logs differ in what they hash for a statement: this project's log the statement
 itself (entry), some others its SHA-256 (digest). Both are tried unless --leaf
@@ -145,7 +147,7 @@ type verification struct {
 	files     *party.Log            // with --static
 	filesOf   map[string]*party.Log // by the --static that names them, with --quorum
 	artifacts *reader.Reader        // with --artifacts
-	roots     *x509.CertPool
+	anchors   *scitt.Anchors
 	report    verifyReport
 }
 
@@ -214,12 +216,6 @@ func (v *verification) run(ctx context.Context, data []byte) (verdict, err error
 	if len(receipts) > len(st.Receipts) {
 		data = scitt.AttachReceipts(st, receipts...)
 	}
-	if verifier.IssuerKey == nil {
-		if verifier.IssuerKey, verdict = didKey(st); verdict != nil {
-			v.found("signature", resultBad, "%v", verdict)
-			return verdict, nil
-		}
-	}
 	var out *scitt.Verification
 	if quorum != nil {
 		out, verdict = quorum.Verify(verifier, data, receipts)
@@ -278,11 +274,9 @@ func (v *verification) signature(out *scitt.Verification) {
 		source := map[string]string{
 			"given":   "the key in --issuer-key",
 			"did:jwk": "the key in the issuer's did:jwk",
+			"did:key": "the key in the issuer's did:key",
 			"x5chain": "the first certificate of x5chain, which leads to a root in --roots and was valid at iat",
 		}[out.KeySource]
-		if out.KeySource == "given" && v.issuerKey == "" {
-			source = "the key in the issuer's did:key"
-		}
 		v.found("signature", resultOK, "%s, with %s", alg, source)
 	case out.KeySource == "":
 		v.found("signature", resultNotChecked, "%v", out.SignatureErr)
@@ -291,25 +285,36 @@ func (v *verification) signature(out *scitt.Verification) {
 	}
 }
 
-// chain checks x5chain when the issuer's key is known without it.
+// issuer tells why certificates speak for the issuer that the statement names,
+// which is a condition of their key's being the issuer's.
+func (v *verification) issuer(out *scitt.Verification) {
+	issuer := out.Statement.Issuer
+	switch {
+	case out.KeySource != "x5chain" || out.SignatureErr != nil:
+	case did.Method(issuer) == did.MethodX509:
+		v.found("issuer", resultOK, "the certificates are those that the did:x509 describes")
+	default:
+		v.found("issuer", resultOK, "the certificate was issued to %s", issuer)
+	}
+}
+
+// chain checks x5chain when the issuer's key is known without it. That it is
+// the key of its first certificate was checked with the signature.
 func (v *verification) chain(out *scitt.Verification) {
 	st := out.Statement
 	if st.X5Chain == nil || out.KeySource == "x5chain" {
 		return
 	}
-	if v.roots == nil {
+	if v.rootCAs == "" {
 		v.found("x5chain", resultNotChecked, "give the roots that you trust with --roots")
 		return
 	}
-	leaf, err := scitt.VerifyX5Chain(st, v.roots)
-	if err == nil {
-		err = st.VerifySignature(leaf.PublicKey)
-	}
+	path, err := v.anchors.Path(st)
 	if err != nil {
 		v.found("x5chain", resultBad, "%v", err)
 		return
 	}
-	v.found("x5chain", resultOK, "%s, valid at iat", leaf.Subject)
+	v.found("x5chain", resultOK, "%s, valid at iat", path.Leaf().Subject)
 }
 
 func (v *verification) content(ctx context.Context, out *scitt.Verification) error {

@@ -2,13 +2,10 @@ package main
 
 import (
 	"context"
-	"crypto"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"strings"
 
-	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/witness/mirror"
@@ -54,7 +51,6 @@ func (a *app) verifyDir(ctx context.Context, f verifyFlags, dir string) error {
 
 // exportOptions says what an export is held to.
 func (a *app) exportOptions(f verifyFlags, dir string) (o mirror.VerifyOptions, err error) {
-	o.SelfCertified = monitor.SelfCertified()
 	open, err := a.logOptions(f.memoryFlags)
 	if err != nil {
 		return o, err
@@ -73,7 +69,9 @@ func (a *app) exportOptions(f verifyFlags, dir string) (o mirror.VerifyOptions, 
 		if i < 1 {
 			return o, usage(fmt.Errorf("--issuer-key %q is not ISSUER=FILE", f.issuerKey))
 		}
-		data, err := readFileFlag("issuer-key", f.issuerKey[i+1:])
+		issuer := f.issuerKey[:i]
+		f.issuerKey = f.issuerKey[i+1:]
+		data, err := readFileFlag("issuer-key", f.issuerKey)
 		if err != nil {
 			return o, err
 		}
@@ -81,18 +79,10 @@ func (a *app) exportOptions(f verifyFlags, dir string) (o mirror.VerifyOptions, 
 		if err != nil {
 			return o, usage(fmt.Errorf("--issuer-key: %w", err))
 		}
-		o.IssuerKeys = map[string]crypto.PublicKey{f.issuerKey[:i]: key}
+		o.IssuerKeys = map[string]scitt.Key{issuer: key}
 	}
-	if f.rootCAs != "" {
-		data, err := readFileFlag("roots", f.rootCAs)
-		if err != nil {
-			return o, err
-		}
-		if o.Roots = x509.NewCertPool(); !o.Roots.AppendCertsFromPEM(data) {
-			return o, usage(fmt.Errorf("--roots %s: no certificate in the PEM file", f.rootCAs))
-		}
-	}
-	return o, nil
+	o.Anchors, err = f.readAnchors()
+	return o, err
 }
 
 func (a *app) printExport(r *mirror.Report) error {

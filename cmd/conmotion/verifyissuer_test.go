@@ -1,14 +1,10 @@
 package main
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/sha256"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/base64"
-	"math/big"
+	"crypto"
+	"encoding/pem"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -16,43 +12,75 @@ import (
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/internal/testpki"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/did"
 )
 
-// TestVerifyIssuer: a certificate below a trusted root speaks for the issuers
-// that it names, and for no other.
-func TestVerifyIssuer(t *testing.T) {
-	now := time.Now()
-	key := func() *ecdsa.PrivateKey { return testlog.Must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(t) }
-	rootKey, leafKey := key(), key()
-	ca := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Root"}, NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
-	rootDER := testlog.Must(x509.CreateCertificate(rand.Reader, ca, ca, &rootKey.PublicKey, rootKey))(t)
-	signer := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "Signer"}, NotBefore: ca.NotBefore, NotAfter: ca.NotAfter,
-		DNSNames: []string{"vendor.example"}, KeyUsage: x509.KeyUsageDigitalSignature}
-	leafDER := testlog.Must(x509.CreateCertificate(rand.Reader, signer, ca, &leafKey.PublicKey, rootKey))(t)
-	root := testlog.Must(x509.ParseCertificate(rootDER))(t)
-	pin := sha256.Sum256(rootDER)
-	x509DID := "did:x509:0:sha256:" + base64.RawURLEncoding.EncodeToString(pin[:]) + "::subject:CN:"
-
-	for issuer, want := range map[string]finding{
-		"https://vendor.example":  {"issuer", resultOK, "issued to https://vendor.example"},
-		"https://another.example": {"issuer", resultNotChecked, "no Subject Alternative Name says so"},
-		x509DID + "Signer":        {"issuer", resultOK, "did:x509"},
-		x509DID + "Somebody":      {"issuer", resultBad, ""},
-		"did:x509:1:nonsense":     {"issuer", resultBad, ""},
-	} {
-		data := testlog.Must(scitt.SignStatement(leafKey, scitt.SignOptions{Issuer: issuer, Subject: "s", IssuedAt: now, X5Chain: [][]byte{leafDER, rootDER}}, []byte("x")))(t)
-		roots := x509.NewCertPool()
-		roots.AddCert(root)
-		out := testlog.Must((&scitt.Verifier{Roots: roots}).Verify(data))(t)
-		v := &verification{roots: roots}
-		v.signature(out)
-		v.issuer(out)
-		if len(v.report.Checks) != 2 || v.report.Checks[0].Result != resultOK {
-			t.Fatalf("%s: %+v", issuer, v.report.Checks)
+// issuerCases are statements by issuers of every kind, and whether they are
+// what they say, with --roots of the PKI and the given key.
+func issuerCases(t *testing.T) (roots, issuerKey string, cases map[string]issuerCase) {
+	corp := testpki.New(t, "corp")
+	a, b := testpki.P256(t, "a"), testpki.P256(t, "b")
+	dir := t.TempDir()
+	write := func(name string, data []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
 		}
-		if got := v.report.Checks[1]; got.Check != want.Check || got.Result != want.Result || !strings.Contains(got.Detail, want.Detail) {
-			t.Errorf("%s: %+v, want %+v", issuer, got, want)
+		return path
+	}
+	roots = write("roots.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: corp.Root.Raw}))
+	issuerKey = write("b.cose", testlog.Must(testlog.Must(scitt.NewKey(b.Public()))(t).Marshal())(t))
+	signed := func(key crypto.Signer, issuer string, chain ...*testpki.Cert) []byte {
+		o := scitt.SignOptions{Issuer: issuer, Subject: "s", IssuedAt: time.Unix(1_800_000_000, 0), X5Chain: testpki.Chain(chain...)}
+		return testlog.Must(scitt.SignStatement(key, o, []byte("x")))(t)
+	}
+	certified := func(issuer string) []byte { return signed(corp.Leaf.Key, issuer, corp.Leaf, corp.Inter) }
+	ofA := testlog.Must(did.NewJWK(a.Public()))(t)
+	return roots, issuerKey, map[string]issuerCase{
+		"the certificate's issuer":  {certified("https://corp.example"), "", resultOK},
+		"another issuer":            {certified("https://ceo.corp.example"), "", resultBad},
+		"a did:x509":                {certified(corp.DID("::subject:CN:signer")), "", resultOK},
+		"another's did:x509":        {certified(corp.DID("::subject:CN:somebody")), "", resultBad},
+		"no did:x509":               {certified("did:x509:1:nonsense"), "", resultBad},
+		"a given key":               {signed(b, "https://b.example"), "https://b.example", resultOK},
+		"not the given key":         {signed(a, "https://b.example"), "https://b.example", resultBad},
+		"its did:jwk, given":        {signed(b, testlog.Must(did.NewJWK(b.Public()))(t)), testlog.Must(did.NewJWK(b.Public()))(t), resultOK},
+		"another's did:jwk":         {signed(b, ofA), ofA, resultBad},
+		"another's did:key":         {signed(b, testpki.DIDKey(t, a.Public())), testpki.DIDKey(t, a.Public()), resultBad},
+		"a given key, and x5chain":  {certified("https://corp.example"), "https://corp.example", resultBad}, // which is for another key
+		"nobody that anybody knows": {signed(a, "https://nobody.example"), "", resultNotChecked},
+	}
+}
+
+type issuerCase struct {
+	data   []byte
+	given  string // the issuer whose key --issuer-key is
+	result string // of the check of the signature
+}
+
+// TestVerifyIssuer: nobody speaks for an issuer who is not theirs, whatever
+// certificate or key is given.
+func TestVerifyIssuer(t *testing.T) {
+	roots, issuerKey, cases := issuerCases(t)
+	for name, c := range cases {
+		v := &verification{app: &app{}, verifyFlags: verifyFlags{rootCAs: roots}}
+		if c.given != "" {
+			v.issuerKey = issuerKey
+		}
+		verdict, err := v.run(t.Context(), c.data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if verdict == nil {
+			t.Errorf("%s: verified without a receipt", name)
+		}
+		if got := v.report.Checks[0]; got.Check != "signature" || got.Result != c.result {
+			t.Errorf("%s: %+v, want %s", name, got, c.result)
+		}
+		for _, check := range v.report.Checks {
+			if check.Check == "issuer" && (check.Result != resultOK || c.result != resultOK) {
+				t.Errorf("%s: %+v", name, check)
+			}
 		}
 	}
 }

@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"crypto/x509"
 	"fmt"
+	"os"
 
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/witness"
@@ -24,22 +26,38 @@ func (v *verification) verifier() (*scitt.Verifier, error) {
 		if err != nil {
 			return nil, err
 		}
-		if out.IssuerKey, err = scitt.ParsePublicKey(data); err != nil {
+		key, err := scitt.ParsePublicKey(data)
+		if err != nil {
 			return nil, usage(fmt.Errorf("--issuer-key %s: %w", v.issuerKey, err))
 		}
+		out.IssuerKey = &key
 	}
-	if v.rootCAs != "" {
-		data, err := readFileFlag("roots", v.rootCAs)
+	var err error
+	v.anchors, err = v.readAnchors()
+	out.Anchors = v.anchors
+	return out, err
+}
+
+// readAnchors reads --roots, and certificates in --issuer-key, which x5t may
+// name.
+func (f *verifyFlags) readAnchors() (*scitt.Anchors, error) {
+	var roots []*x509.Certificate
+	if f.rootCAs != "" {
+		data, err := readFileFlag("roots", f.rootCAs)
 		if err != nil {
 			return nil, err
 		}
-		v.roots = x509.NewCertPool()
-		if !v.roots.AppendCertsFromPEM(data) {
-			return nil, usage(fmt.Errorf("--roots %s: no certificate in the PEM file", v.rootCAs))
+		if roots, err = scitt.ParseCertificates(data); err != nil {
+			return nil, usage(fmt.Errorf("--roots %s: %w", f.rootCAs, err))
 		}
-		out.Roots = v.roots
 	}
-	return out, nil
+	known := map[[sha256.Size]byte][][]byte{}
+	if data, err := os.ReadFile(f.issuerKey); err == nil {
+		if certs, err := scitt.ParseCertificates(data); err == nil {
+			known[sha256.Sum256(certs[0].Raw)] = [][]byte{certs[0].Raw}
+		}
+	}
+	return scitt.SelfCertifying(roots, known), nil
 }
 
 // logKeys finds whose receipts count.

@@ -35,7 +35,7 @@ var ours = map[string][]string{
 	"internal/parallel": {},
 
 	"storage/artifact/reader": {"scitt", "scitt/client", "internal/plain"},
-	"witness/mirror":          {"scitt", "scitt/did", "tiles", "storage/artifact/reader", "internal/durable", "internal/parallel", "internal/plain"},
+	"witness/mirror":          {"scitt", "tiles", "storage/artifact/reader", "internal/durable", "internal/parallel", "internal/plain"},
 	"internal/plain":          {},
 }
 

@@ -181,11 +181,7 @@ func (c *Checker) checkReceipt(ctx context.Context, view *tiles.View, places map
 	if err != nil {
 		return err
 	}
-	key, err := c.keys.Find(r.KeyID)
-	if err != nil {
-		return err
-	}
-	if err := r.Verify(key.Public, st.Entry()); err != nil {
+	if err := c.keys.VerifyReceipt(r, st.Entry()); err != nil {
 		return fmt.Errorf("receipt of %s: %w", st.ID(), err)
 	}
 	for _, p := range r.Proofs {

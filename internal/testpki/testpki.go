@@ -23,7 +23,7 @@ import (
 	"github.com/mr-tron/base58"
 )
 
-// P256, P384 and Ed25519 derive a key from its name.
+// P256, P384, P521 and Ed25519 derive a key from its name.
 func P256(t testing.TB, name string) crypto.Signer {
 	sum := sha256.Sum256([]byte("test key " + name))
 	return must(ecdsa.ParseRawPrivateKey(elliptic.P256(), sum[:]))(t)
@@ -32,6 +32,11 @@ func P256(t testing.TB, name string) crypto.Signer {
 func P384(t testing.TB, name string) crypto.Signer {
 	sum := sha512.Sum384([]byte("test key " + name))
 	return must(ecdsa.ParseRawPrivateKey(elliptic.P384(), sum[:]))(t)
+}
+
+func P521(t testing.TB, name string) crypto.Signer {
+	sum := sha512.Sum512([]byte("test key " + name))
+	return must(ecdsa.ParseRawPrivateKey(elliptic.P521(), append([]byte{0, 0}, sum[:]...)))(t)
 }
 
 func Ed25519(name string) crypto.Signer {
@@ -135,8 +140,11 @@ func DIDKey(t testing.TB, key crypto.PublicKey) string {
 	case *ecdsa.PublicKey:
 		point := must(k.Bytes())(t)
 		raw = append([]byte{0x80, 0x24, 2 + point[len(point)-1]&1}, point[1:1+len(point)/2]...)
-		if k.Curve == elliptic.P384() {
+		switch k.Curve {
+		case elliptic.P384():
 			raw[0] = 0x81
+		case elliptic.P521():
+			raw[0] = 0x82
 		}
 	default:
 		t.Fatalf("no did:key for a key of type %T", key)

@@ -2,7 +2,6 @@ package party
 
 import (
 	"context"
-	"crypto"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -49,8 +48,8 @@ type Options struct {
 	Token string
 	// Limits bound the reading of one artifact.
 	Limits reader.Limits
-	// IssuerKeys verify the statements of issuers who are no did:jwk.
-	IssuerKeys map[string]crypto.PublicKey
+	// IssuerKeys verify the statements of issuers that are no did:jwk or did:key.
+	IssuerKeys map[string]scitt.Key
 	HTTP       *http.Client
 	// Notice, when not nil, is told what a person should know.
 	Notice func(format string, args ...any)
@@ -96,7 +95,7 @@ type Log struct {
 
 	address string // of Location, as it is remembered
 	verify  func(*scitt.Statement) error
-	keys    map[string]crypto.PublicKey
+	keys    map[string]scitt.Key
 	http    *http.Client
 }
 
@@ -116,7 +115,7 @@ func Open(ctx context.Context, location string, o Options) (*Log, error) {
 			return nil, err
 		}
 	}
-	l := &Log{Location: location, address: strings.TrimRight(location, "/"), keys: o.IssuerKeys, http: o.HTTP, verify: issuers(o.IssuerKeys)}
+	l := &Log{Location: location, address: strings.TrimRight(location, "/"), keys: o.IssuerKeys, http: o.HTTP, verify: scitt.SelfCertifying(nil, nil).Verifier(o.IssuerKeys)}
 	if l.Configuration, err = configuration(ctx, src); err != nil {
 		return nil, fmt.Errorf("%s: %w", location, err)
 	}
@@ -251,17 +250,6 @@ func hint(location string) string {
 	return ""
 }
 
-// issuers verifies statements by their issuers' keys.
-func issuers(keys map[string]crypto.PublicKey) func(*scitt.Statement) error {
-	self := monitor.SelfCertified()
-	return func(s *scitt.Statement) error {
-		if key, ok := keys[s.Issuer]; ok {
-			return s.VerifySignature(key)
-		}
-		return self(s)
-	}
-}
-
 // Monitor is the log as package monitor reads it.
 func (l *Log) Monitor() monitor.Log { return l.monitor(l.View) }
 
@@ -307,7 +295,11 @@ func (l *Log) Verifier(ctx context.Context, issuer string) (*scitt.Verifier, err
 	if err != nil {
 		return nil, err
 	}
-	return &scitt.Verifier{LogKeys: keys, IssuerKey: l.keys[issuer], Leaf: []scitt.LeafMode{scitt.LeafEntry}}, nil
+	v := &scitt.Verifier{LogKeys: keys, Leaf: []scitt.LeafMode{scitt.LeafEntry}}
+	if key, ok := l.keys[issuer]; ok {
+		v.IssuerKey = &key
+	}
+	return v, nil
 }
 
 // Service is the URL of the Transparency Service whose log it is: what the log

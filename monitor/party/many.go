@@ -50,10 +50,7 @@ func (w *Writer) checkAll(statements []*scitt.Statement, receipts [][]byte) ([]m
 	for i, data := range receipts {
 		r, root, err := w.rootOf(statements[i], data)
 		if err == nil && (good == nil || !r.SameSignature(good) || !bytes.Equal(root, goodRoot)) {
-			var key scitt.Key
-			if key, err = w.receipts.Find(r.KeyID); err == nil {
-				err = r.VerifyRoot(key.Public, root)
-			}
+			err = w.receipts.VerifyRoot(r, root)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("the service's receipt is not good: %w", err)

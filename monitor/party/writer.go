@@ -209,7 +209,7 @@ func (w *Writer) register(ctx context.Context, statement []byte) ([]byte, error)
 
 // check verifies a Transparent Statement as one of this log, by this issuer.
 func (w *Writer) check(transparent []byte) (*scitt.Receipt, error) {
-	v := scitt.Verifier{LogKeys: w.receipts, IssuerKey: w.Key.Public(), Leaf: []scitt.LeafMode{scitt.LeafEntry}}
+	v := scitt.Verifier{LogKeys: w.receipts, IssuerKey: &scitt.Key{Public: w.Key.Public()}, Leaf: []scitt.LeafMode{scitt.LeafEntry}}
 	out, err := v.Verify(transparent)
 	if err != nil {
 		return nil, err

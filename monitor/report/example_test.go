@@ -9,6 +9,7 @@ import (
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/report"
+	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 )
 
@@ -21,7 +22,7 @@ func ExampleMake() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	provider := monitor.NewLog(view, nil, monitor.SelfCertified())
+	provider := monitor.NewLog(view, nil, scitt.SelfCertifying(nil, nil).Verifier(nil))
 
 	now := time.Now().Truncate(time.Millisecond)
 	r, err := report.Make(context.Background(), []report.Source{{

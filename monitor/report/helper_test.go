@@ -89,7 +89,7 @@ func (l *testLog) view(n int) *tiles.View {
 }
 
 func (l *testLog) log(n int) monitor.Log {
-	return monitor.NewLog(l.view(n), nil, monitor.SelfCertified())
+	return monitor.NewLog(l.view(n), nil, scitt.SelfCertifying(nil, nil).Verifier(nil))
 }
 
 // source is the log as it is given to Make.

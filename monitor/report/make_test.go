@@ -254,7 +254,7 @@ func TestFailingLog(t *testing.T) {
 	for err, want := range map[error]State{tiles.ErrCorrupt: StateCorrupt, errors.New("connection reset"): StateUnreachable} {
 		s := w.sources()
 		view := w.auditor.view(len(w.auditor.entries))
-		log := monitor.NewLog(view, nil, monitor.SelfCertified())
+		log := monitor.NewLog(view, nil, scitt.SelfCertifying(nil, nil).Verifier(nil))
 		log.Source = failing{view, fmt.Errorf("entry 9: %w", err)}
 		s[1].Log = &log
 		r := must(Make(t.Context(), s, w.options(t)))(t)

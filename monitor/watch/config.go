@@ -102,7 +102,7 @@ type Config struct {
 	State      string            `yaml:"state"`
 	Interval   Duration          `yaml:"interval"`    // between two looks at a log
 	Timeout    Duration          `yaml:"timeout"`     // of one request
-	IssuerKeys map[string]string `yaml:"issuer_keys"` // files with the keys of issuers who are no did:jwk
+	IssuerKeys map[string]string `yaml:"issuer_keys"` // files with the keys of issuers that are no did:jwk or did:key
 	Alerts     Sinks             `yaml:"alerts"`
 	Logs       []Log             `yaml:"logs"`
 }

@@ -2,7 +2,6 @@ package watch
 
 import (
 	"context"
-	"crypto"
 	"errors"
 	"fmt"
 	"io"
@@ -106,8 +105,8 @@ func (w *Watcher) Close() error {
 	return w.lock.Close()
 }
 
-func issuerKeys(files map[string]string) (map[string]crypto.PublicKey, error) {
-	keys := map[string]crypto.PublicKey{}
+func issuerKeys(files map[string]string) (map[string]scitt.Key, error) {
+	keys := map[string]scitt.Key{}
 	for issuer, path := range files {
 		data, err := os.ReadFile(path)
 		if err != nil {
@@ -136,7 +135,7 @@ func (w *Watcher) sinks() ([]sink, error) {
 }
 
 // follow opens the state of one log.
-func (w *Watcher) follow(c *Log, sinks []sink, keys map[string]crypto.PublicKey) error {
+func (w *Watcher) follow(c *Log, sinks []sink, keys map[string]scitt.Key) error {
 	var names []string
 	for _, s := range sinks {
 		names = append(names, s.name())

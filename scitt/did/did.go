@@ -2,7 +2,7 @@
 // key, and what certificates say about an issuer:
 //
 //   - did:jwk and the JSON Web Key in it (RFC 7517, RFC 7518, RFC 8037),
-//   - did:key of P-256, P-384 and Ed25519 keys,
+//   - did:key of P-256, P-384, P-521 and Ed25519 keys,
 //   - did:x509 of method version 0 (microsoft/did-x509; draft-birkholz-did-x509),
 //   - certification paths of x5chain (RFC 9360, RFC 5280), and their names.
 //
@@ -11,7 +11,6 @@
 package did
 
 import (
-	"crypto"
 	"strings"
 
 	"github.com/conmotion/conmotion/scitt/internal/pubkey"
@@ -35,13 +34,18 @@ func Method(issuer string) string {
 	return ""
 }
 
+// PublicKey is a public key, with the identifier and the algorithm that a JSON
+// Web Key may give it.
+type PublicKey = pubkey.Key
+
 // Key returns the public key that a did:jwk or did:key carries.
-func Key(did string) (crypto.PublicKey, error) {
+func Key(did string) (PublicKey, error) {
 	switch Method(did) {
 	case MethodJWK:
 		return parseJWK(did)
 	case MethodKey:
-		return parseKey(did)
+		public, err := parseKey(did)
+		return PublicKey{Public: public}, err
 	}
-	return nil, pubkey.Malformed("%.120q is neither a did:jwk nor a did:key", did)
+	return PublicKey{}, pubkey.Malformed("%.120q is neither a did:jwk nor a did:key", did)
 }

@@ -15,10 +15,10 @@ func ExampleKey() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	public, err := did.Key(issuer)
+	carried, err := did.Key(issuer)
 	if err != nil {
 		log.Fatal(err) // did:x509 and URLs carry no key
 	}
-	fmt.Println(issuer[:24], did.Method(issuer), key.Public().(ed25519.PublicKey).Equal(public))
+	fmt.Println(issuer[:24], did.Method(issuer), key.Public().(ed25519.PublicKey).Equal(carried.Public))
 	// Output: did:jwk:eyJrdHkiOiJPS1Ai did:jwk true
 }

@@ -5,11 +5,11 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
-	"crypto/elliptic"
 	"crypto/rsa"
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/conmotion/conmotion/scitt/internal/pubkey"
@@ -46,47 +46,93 @@ func MarshalJWK(key crypto.PublicKey) ([]byte, error) {
 	return json.Marshal(j)
 }
 
-// ParseJWK reads a public JSON Web Key. Members that do not belong to the
-// public key are ignored, but a private key or a repeated member is refused.
-func ParseJWK(data []byte) (crypto.PublicKey, error) {
+// ParseJWK reads a public JSON Web Key that verifies signatures. Members that
+// this package does not know are ignored (RFC 7517 section 4); a private key, a
+// repeated member, and a key for another use is refused.
+func ParseJWK(data []byte) (PublicKey, error) {
 	members, err := jsonMembers(data)
 	if err != nil {
-		return nil, err
+		return PublicKey{}, err
 	}
-	for _, private := range []string{"d", "k"} {
+	for _, private := range []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k"} { // RFC 7518 sections 6.2.2, 6.3.2 and 6.4
 		if _, ok := members[private]; ok {
-			return nil, pubkey.Malformed("the JSON Web Key holds a private key")
+			return PublicKey{}, pubkey.Malformed("the JSON Web Key holds a private key")
 		}
 	}
 	var j jwk
-	var raw [4][]byte
-	for i, m := range []struct {
-		name string
-		to   *string
-	}{{"kty", &j.Kty}, {"crv", &j.Crv}, {"x", &j.X}, {"y", &j.Y}, {"n", &j.N}, {"e", &j.E}} {
-		if v, ok := members[m.name]; ok {
-			if err := json.Unmarshal(v, m.to); err != nil {
-				return nil, pubkey.Malformed("the JSON Web Key member %q: %w", m.name, err)
+	var use, alg, kid string
+	var ops []string
+	for name, to := range map[string]any{"kty": &j.Kty, "crv": &j.Crv, "x": &j.X, "y": &j.Y, "n": &j.N, "e": &j.E,
+		"use": &use, "alg": &alg, "kid": &kid, "key_ops": &ops} {
+		if v, ok := members[name]; ok {
+			if err := json.Unmarshal(v, to); err != nil {
+				return PublicKey{}, pubkey.Malformed("the JSON Web Key member %q: %w", name, err)
 			}
 		}
-		if i >= 2 {
-			if raw[i-2], err = pubkey.DecodeBase64(*m.to); err != nil {
-				return nil, pubkey.Malformed("the JSON Web Key member %q is not unpadded base64url", m.name)
-			}
+	}
+	if err := forSignatures(members, use, ops); err != nil {
+		return PublicKey{}, err
+	}
+	key := PublicKey{}
+	if kid != "" {
+		key.ID = []byte(kid)
+	}
+	if key.Public, err = j.publicKey(); err != nil {
+		return PublicKey{}, err
+	}
+	// RFC 7517 section 4.4: "alg ... identifies the algorithm intended for use
+	// with the key."
+	if _, ok := members["alg"]; ok {
+		err = key.Restrict(alg, func(a pubkey.Algorithm) bool { return a.Name == alg })
+	} else {
+		err = pubkey.Check(key.Public)
+	}
+	return key, err
+}
+
+func (j *jwk) publicKey() (crypto.PublicKey, error) {
+	var raw [4][]byte
+	for i, m := range []struct{ name, value string }{{"x", j.X}, {"y", j.Y}, {"n", j.N}, {"e", j.E}} {
+		var err error
+		if raw[i], err = pubkey.DecodeBase64(m.value); err != nil {
+			return nil, pubkey.Malformed("the JSON Web Key member %q is not unpadded base64url", m.name)
 		}
 	}
 	x, y, n, e := raw[0], raw[1], raw[2], raw[3]
-	switch j.Kty + " " + j.Crv {
-	case "EC P-256":
-		return pubkey.Point(elliptic.P256(), x, y)
-	case "EC P-384":
-		return pubkey.Point(elliptic.P384(), x, y)
-	case "OKP Ed25519":
+	switch curve, ok := pubkey.FindCurve(func(c pubkey.Curve) bool { return c.Name() == j.Crv }); {
+	case j.Kty == "EC" && ok:
+		return pubkey.Point(curve.Curve, x, y)
+	case j.Kty == "OKP" && j.Crv == "Ed25519":
 		return pubkey.Ed25519(x)
-	case "RSA ":
+	case j.Kty == "RSA" && j.Crv == "":
 		return pubkey.RSA(n, e)
 	}
-	return nil, fmt.Errorf("%w: JSON Web Key of type %q %q", pubkey.ErrAlgorithm, j.Kty, j.Crv)
+	return nil, fmt.Errorf("%w: JSON Web Key of type %.40q %.40q", pubkey.ErrAlgorithm, j.Kty, j.Crv)
+}
+
+// forSignatures refuses a key that is not for verifying signatures.
+//
+// RFC 7517 section 4.2: "use ... identifies the intended use of the public
+// key": "sig" or "enc". Section 4.3: "verify" of key_ops; "Duplicate key
+// operation values MUST NOT be present in the array"; "if both are used, the
+// information they convey MUST be consistent".
+func forSignatures(members map[string]json.RawMessage, use string, ops []string) error {
+	_, hasUse := members["use"]
+	_, hasOps := members["key_ops"]
+	slices.Sort(ops)
+	switch {
+	case hasUse && use != "sig":
+		return pubkey.Malformed("the JSON Web Key has the use %.40q, and it must be sig", use)
+	case !hasOps:
+		return nil
+	case !slices.Contains(ops, "verify"):
+		return pubkey.Malformed("the key_ops of the JSON Web Key do not allow verify")
+	case len(slices.Compact(slices.Clone(ops))) < len(ops):
+		return pubkey.Malformed("the key_ops of the JSON Web Key repeat an operation")
+	case hasUse && slices.ContainsFunc(ops, func(op string) bool { return op != "verify" && op != "sign" }):
+		return pubkey.Malformed("the use and the key_ops of the JSON Web Key contradict each other")
+	}
+	return nil
 }
 
 // jsonMembers reads one JSON object and refuses repeated members, of which
@@ -132,10 +178,10 @@ func NewJWK(key crypto.PublicKey) (string, error) {
 }
 
 // parseJWK reads the public key in a did:jwk.
-func parseJWK(did string) (crypto.PublicKey, error) {
+func parseJWK(did string) (PublicKey, error) {
 	j, err := pubkey.DecodeBase64(strings.TrimPrefix(did, MethodJWK+":"))
 	if err != nil {
-		return nil, pubkey.Malformed("the did:jwk is not unpadded base64url")
+		return PublicKey{}, pubkey.Malformed("the did:jwk is not unpadded base64url")
 	}
 	return ParseJWK(j)
 }

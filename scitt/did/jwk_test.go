@@ -8,6 +8,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -27,7 +28,7 @@ func TestJWKRoundTrip(t *testing.T) {
 			must(t, err)
 			got, err := did.ParseJWK(jwk)
 			must(t, err)
-			sameKey(t, got, public)
+			sameKey(t, got.Public, public)
 
 			text, err := did.NewJWK(public)
 			must(t, err)
@@ -36,16 +37,16 @@ func TestJWKRoundTrip(t *testing.T) {
 			}
 			got, err = did.Key(text)
 			must(t, err)
-			sameKey(t, got, public)
-			again, err := did.NewJWK(got)
+			sameKey(t, got.Public, public)
+			again, err := did.NewJWK(got.Public)
 			must(t, err)
 			if again != text {
 				t.Errorf("the did:jwk of one key is %q and %q", text, again)
 			}
 		})
 	}
-	_, err := did.NewJWK(newKey(t, "P-521").Public())
-	wantError(t, err, scitt.ErrAlgorithm, "P-521")
+	_, err := did.NewJWK(newKey(t, "P-224").Public())
+	wantError(t, err, scitt.ErrAlgorithm, "P-224")
 }
 
 func TestParseJWKRefusals(t *testing.T) {
@@ -99,6 +100,85 @@ func TestParseJWKRefusals(t *testing.T) {
 	}
 }
 
+// TestJWKUse: use, key_ops and alg say what a key is for (RFC 7517 sections 4.2
+// to 4.4).
+func TestJWKUse(t *testing.T) {
+	member := func(alg, members string) string {
+		jwk, err := did.MarshalJWK(newKey(t, alg).Public())
+		must(t, err)
+		return strings.TrimSuffix(string(jwk), "}") + "," + members + "}"
+	}
+	for _, c := range []struct {
+		kind, members string
+		want          string // the algorithm that the key is restricted to; "" for none
+	}{
+		{"ES256", `"use":"sig"`, ""}, {"ES256", `"key_ops":["verify"]`, ""}, {"ES256", `"key_ops":["sign","verify"],"use":"sig"`, ""},
+		{"ES256", `"key_ops":["verify","x"]`, ""}, {"ES256", `"alg":"ES256"`, "ES256"}, {"ES256", `"alg":"ESP256"`, "ESP256"},
+		{"EdDSA", `"alg":"EdDSA"`, "EdDSA"}, {"EdDSA", `"alg":"Ed25519"`, "Ed25519"}, {"PS256", `"alg":"PS384"`, "PS384"}, {"ES512", `"alg":"ES512"`, "ES512"},
+	} {
+		key, err := did.ParseJWK([]byte(member(c.kind, c.members)))
+		must(t, err)
+		if c.want == "" != (key.Algorithm == 0) || c.want != "" && scitt.AlgorithmName(key.Algorithm) != c.want {
+			t.Errorf("%s: restricted to %d, want %q", c.members, key.Algorithm, c.want)
+		}
+	}
+	for _, c := range []struct{ kind, members, piece string }{
+		{"ES256", `"use":"enc"`, `the use "enc"`}, {"ES256", `"use":null`, `the use ""`}, {"ES256", `"use":["sig"]`, `member "use"`},
+		{"ES256", `"key_ops":["sign"]`, "do not allow verify"}, {"ES256", `"key_ops":[]`, "do not allow verify"}, {"ES256", `"key_ops":null`, "do not allow verify"},
+		{"ES256", `"key_ops":"verify"`, `member "key_ops"`}, {"ES256", `"key_ops":["verify","verify"]`, "repeat"},
+		{"ES256", `"use":"sig","key_ops":["verify","deriveKey"]`, "contradict"}, {"ES256", `"use":"enc","key_ops":["verify"]`, `the use "enc"`},
+		{"ES256", `"alg":"ES384"`, "for algorithm ES384 and its parameters are those of ES256"}, {"ES256", `"alg":"ECDH-ES"`, "for algorithm ECDH-ES"},
+		{"ES256", `"alg":""`, "for algorithm  and"}, {"ES256", `"alg":-7`, `member "alg"`}, {"EdDSA", `"alg":"Ed448"`, "for algorithm Ed448"},
+		{"PS256", `"alg":"RS256"`, "for algorithm RS256"}, {"PS256", `"p":"AQ"`, "private key"}, {"PS256", `"q":"AQ"`, "private key"},
+		{"PS256", `"dp":"AQ"`, "private key"}, {"PS256", `"dq":"AQ"`, "private key"}, {"PS256", `"qi":"AQ"`, "private key"}, {"PS256", `"oth":[]`, "private key"},
+	} {
+		_, err := did.ParseJWK([]byte(member(c.kind, c.members)))
+		wantError(t, err, scitt.ErrMalformed, c.piece)
+	}
+}
+
+// TestJWKWeakKeys: keys that are out of bounds, or have two encodings, or
+// verify what nobody signed.
+func TestJWKWeakKeys(t *testing.T) {
+	modulus := bytes.Repeat([]byte{0xff}, 256)
+	rsaJWK := func(n, e []byte) string { return `{"kty":"RSA","n":"` + b64(n) + `","e":"` + b64(e) + `"}` }
+	ed := func(hexKey string) string {
+		key, err := hex.DecodeString(hexKey)
+		must(t, err)
+		return `{"kty":"OKP","crv":"Ed25519","x":"` + b64(key) + `"}`
+	}
+	e := []byte{1, 0, 1}
+	zeros := strings.Repeat("0", 62)
+	_, err := did.ParseJWK([]byte(rsaJWK(modulus, e)))
+	must(t, err)
+	for name, c := range map[string]struct {
+		jwk   string
+		want  error
+		piece string
+	}{
+		"n with a leading zero": {rsaJWK(append([]byte{0}, modulus...), e), scitt.ErrMalformed, "leading zeros"},
+		"e with a leading zero": {rsaJWK(modulus, []byte{0, 1, 0, 1}), scitt.ErrMalformed, "leading zeros"},
+		"2,047 bits":            {rsaJWK(append([]byte{0x7f}, modulus[1:]...), e), scitt.ErrAlgorithm, "2047 bits"},
+		"4,097 bits":            {rsaJWK(append([]byte{1}, bytes.Repeat([]byte{0xff}, 512)...), e), scitt.ErrAlgorithm, "4097 bits"},
+		"16,384 bits":           {rsaJWK(bytes.Repeat([]byte{0xff}, 2048), e), scitt.ErrAlgorithm, "16384 bits"},
+		"an exponent of 65,539": {rsaJWK(modulus, []byte{1, 0, 3}), scitt.ErrAlgorithm, "exponent 65539"},
+		"order 1":               {ed("01" + zeros), scitt.ErrMalformed, "small order"},
+		"order 2":               {ed("ec" + strings.Repeat("ff", 30) + "7f"), scitt.ErrMalformed, "small order"},
+		"order 4":               {ed("00" + zeros), scitt.ErrMalformed, "small order"},
+		"order 4, other sign":   {ed("00" + zeros[2:] + "80"), scitt.ErrMalformed, "small order"},
+		"order 8":               {ed("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05"), scitt.ErrMalformed, "small order"},
+		"order 8, other sign":   {ed("26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85"), scitt.ErrMalformed, "small order"},
+		"order 8, another":      {ed("c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"), scitt.ErrMalformed, "small order"},
+		"p, which is zero":      {ed("ed" + strings.Repeat("ff", 30) + "7f"), scitt.ErrMalformed, "encoding of a point"},
+		"no point":              {ed("02" + zeros), scitt.ErrMalformed, "encoding of a point"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := did.ParseJWK([]byte(c.jwk))
+			wantError(t, err, c.want, c.piece)
+		})
+	}
+}
+
 func TestParseDIDJWKRefusals(t *testing.T) {
 	text, err := did.NewJWK(newKey(t, "EdDSA").Public())
 	must(t, err)
@@ -130,14 +210,14 @@ func FuzzParseJWK(f *testing.F) {
 	}
 	f.Add([]byte(`{"kty":"EC","kty":"EC"}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		public, err := did.ParseJWK(data)
+		key, err := did.ParseJWK(data)
 		if err != nil {
 			return
 		}
 		if !json.Valid(data) {
 			t.Fatal("not JSON")
 		}
-		checkKey(t, public)
+		checkKey(t, key.Public)
 	})
 }
 
@@ -148,14 +228,14 @@ func FuzzDIDJWK(f *testing.F) {
 		f.Add([]byte(text))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		public, err := did.Key(string(data))
+		key, err := did.Key(string(data))
 		if err != nil {
 			return
 		}
 		if did.Method(string(data)) == did.MethodJWK && bytes.ContainsAny(data, " \t\r\n=#") {
 			t.Fatalf("%q is a did:jwk", data)
 		}
-		checkKey(t, public)
+		checkKey(t, key.Public)
 	})
 }
 
@@ -166,11 +246,11 @@ func checkKey(t *testing.T, public crypto.PublicKey) {
 	must(t, err)
 	again, err := did.Key(text)
 	must(t, err)
-	sameKey(t, again, public)
+	sameKey(t, again.Public, public)
 }
 
 // kinds are the algorithms whose keys are read.
-var kinds = []string{"ES256", "ES384", "EdDSA", "PS256"}
+var kinds = []string{"ES256", "ES384", "ES512", "EdDSA", "PS256"}
 
 // rsaKey is made once: it takes long.
 var rsaKey = sync.OnceValues(func() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) })
@@ -183,6 +263,8 @@ func newKey(t testing.TB, alg string) crypto.Signer {
 		return testpki.P256(t, alg)
 	case "ES384":
 		return testpki.P384(t, alg)
+	case "ES512":
+		return testpki.P521(t, alg)
 	case "EdDSA":
 		return testpki.Ed25519(alg)
 	case "PS256":
@@ -190,7 +272,7 @@ func newKey(t testing.TB, alg string) crypto.Signer {
 		must(t, err)
 		return key
 	}
-	key, err := ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
+	key, err := ecdsa.GenerateKey(elliptic.P224(), rand.Reader)
 	must(t, err)
 	return key
 }

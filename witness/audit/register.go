@@ -96,8 +96,7 @@ func (r *register) trusted(keys scitt.KeySet) bool {
 
 // signed reports whether one of the service's keys signed the statement.
 func (r *register) signed(st *scitt.Statement) bool {
-	key, err := r.keys.Find(st.KeyID)
-	return err == nil && st.VerifySignature(key.Public) == nil
+	return r.keys.Verify(st) == nil
 }
 
 // firstPolicy takes the log's first policy: one that the service signed, or

@@ -7,7 +7,6 @@ import (
 	"os"
 
 	"github.com/conmotion/conmotion/internal/testlog"
-	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/tiles"
 	"github.com/conmotion/conmotion/witness/mirror"
 )
@@ -33,7 +32,6 @@ func Example() {
 	fmt.Println(exported.Manifest.Checkpoint.Size, "entries in", len(exported.Manifest.Files), "files")
 
 	report, err := mirror.Verify(ctx, dir, mirror.VerifyOptions{
-		SelfCertified: monitor.SelfCertified(),
 		// The tool opens it with party.Open, which remembers logs.
 		Open: func(ctx context.Context, _ []string) (mirror.Opened, error) {
 			files := tiles.NewLog(tiles.Dir(dir), keys.Verifiers)

@@ -88,13 +88,6 @@ func (w *world) export(dir string) *Exported {
 // options hold an export to its own word for its keys.
 func (w *world) options(dir string) VerifyOptions {
 	return VerifyOptions{
-		SelfCertified: func(s *scitt.Statement) error {
-			key, err := scitt.SelfCertifiedKey(s)
-			if err != nil {
-				return err
-			}
-			return s.VerifySignature(key)
-		},
 		Open: func(ctx context.Context, _ []string) (out Opened, err error) {
 			out.Files, out.VKeys = tiles.NewLog(tiles.Dir(dir), w.keys.Verifiers), w.keys.VKeys
 			if out.Checkpoint, err = out.Files.Checkpoint(ctx); errors.Is(err, scitt.ErrCheckpoint) {
@@ -366,7 +359,7 @@ func TestVerifyStatements(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "mirror")
 	w.export(dir)
 	o := w.options(dir)
-	o.IssuerKeys = map[string]crypto.PublicKey{"https://known.example": w.issuer.Public()}
+	o.IssuerKeys = map[string]scitt.Key{"https://known.example": {Public: w.issuer.Public()}}
 	r := testlog.Must(Verify(t.Context(), dir, o))(t)
 	if r.Verified || r.Statements != 4 || !strings.HasPrefix(r.Error, "signatures: entry 3: ") {
 		t.Errorf("%+v", r)

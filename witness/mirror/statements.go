@@ -10,7 +10,6 @@ import (
 
 	"github.com/conmotion/conmotion/internal/parallel"
 	"github.com/conmotion/conmotion/scitt"
-	"github.com/conmotion/conmotion/scitt/did"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/tiles"
 )
@@ -21,25 +20,21 @@ var errNoKey = errors.New("no key")
 // verifyStatement holds a statement to its issuer's signature. The error wraps
 // errNoKey when the issuer's key is not known.
 func (v *verification) verifyStatement(st *scitt.Statement) error {
+	var known scitt.Known
 	if key, ok := v.o.IssuerKeys[st.Issuer]; ok {
-		return st.VerifySignature(key)
+		known = scitt.Given(key)
 	}
-	switch {
-	case did.Method(st.Issuer) == did.MethodJWK && v.o.SelfCertified != nil:
-		return v.o.SelfCertified(st)
-	case st.X5Chain != nil && v.o.Roots != nil:
-		leaf, err := scitt.VerifyX5Chain(st, v.o.Roots)
-		if err != nil {
+	by, err := v.o.Anchors.Verify(st, known)
+	if err == nil || by.Source != "" {
+		return err
+	}
+	if strings.HasPrefix(st.Subject, v.report.Origin+"/") && st.KeyID != nil {
+		// The service's own: its keys and policies.
+		if err := v.service.Verify(st); !errors.Is(err, scitt.ErrUnknownKey) {
 			return err
 		}
-		return st.VerifySignature(leaf.PublicKey)
-	case strings.HasPrefix(st.Subject, v.report.Origin+"/") && st.KeyID != nil:
-		// The service's own: its keys and policies.
-		if key, err := v.service.Find(st.KeyID); err == nil {
-			return st.VerifySignature(key.Public)
-		}
 	}
-	return fmt.Errorf("%w of %s", errNoKey, st.Issuer)
+	return fmt.Errorf("%w of %s: %w", errNoKey, st.Issuer, err)
 }
 
 // signed is what there is to know of the signatures in one bundle.

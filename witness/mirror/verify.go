@@ -2,8 +2,6 @@ package mirror
 
 import (
 	"context"
-	"crypto"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -68,12 +66,10 @@ type VerifyOptions struct {
 	// keys in the manifest, for where no others are known. An error ends the
 	// verification, unless it wraps [fs.ErrNotExist] or [scitt.ErrMalformed].
 	Open func(ctx context.Context, vkeys []string) (Opened, error)
-	// IssuerKeys are the keys of issuers; Roots are for x5chain, nil for none.
-	IssuerKeys map[string]crypto.PublicKey
-	Roots      *x509.CertPool
-	// SelfCertified verifies the statements of issuers that are a did:jwk, as
-	// [scitt.SelfCertifiedKey] does; nil leaves them unchecked.
-	SelfCertified func(*scitt.Statement) error
+	// IssuerKeys are the keys of issuers. Anchors say whose key counts without;
+	// when nil, that of every did:jwk and did:key.
+	IssuerKeys map[string]scitt.Key
+	Anchors    *scitt.Anchors
 	// Progress, when not nil, is called with how much of what is done.
 	Progress func(what string, done, total uint64)
 }
@@ -99,6 +95,9 @@ func Verify(ctx context.Context, dir string, o VerifyOptions) (*Report, error) {
 	v := &verification{dir: dir, o: o, shown: map[string]int{}, report: Report{Checks: []Finding{}}}
 	if v.o.Progress == nil {
 		v.o.Progress = func(string, uint64, uint64) {}
+	}
+	if v.o.Anchors == nil {
+		v.o.Anchors = scitt.SelfCertifying(nil, nil)
 	}
 	if err := v.run(ctx); err != nil {
 		return nil, err

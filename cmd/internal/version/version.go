@@ -81,6 +81,7 @@ func Add(root *cobra.Command) {
 		Use: "version", Short: "Print which build this is",
 		Long: `Print the version of the module, the revision that the program was built from,
 whether the source was modified, and the version of Go.`,
+		Example: "  " + root.Name() + " version --json",
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !asJSON {

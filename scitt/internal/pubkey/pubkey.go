@@ -14,7 +14,11 @@ import (
 	"errors"
 	"fmt"
 	"math/big"
+	"math/bits"
+	"slices"
 	"strings"
+
+	"filippo.io/edwards25519"
 )
 
 // Why bytes are refused. Package scitt exports both.
@@ -30,11 +34,35 @@ func Malformed(format string, args ...any) error {
 
 // COSE_Key labels and values (RFC 9052 section 7, RFC 9053 section 7, RFC 8230 section 4).
 const (
-	Kty, Crv, X, Y               = int64(1), int64(-1), int64(-2), int64(-3)
-	N, E                         = int64(-1), int64(-2)
-	KtyOKP, KtyEC2, KtyRSA       = int64(1), int64(2), int64(3)
-	CrvP256, CrvP384, CrvEd25519 = int64(1), int64(2), int64(6)
+	Kty, Crv, X, Y         = int64(1), int64(-1), int64(-2), int64(-3)
+	N, E                   = int64(-1), int64(-2)
+	KtyOKP, KtyEC2, KtyRSA = int64(1), int64(2), int64(3)
+	CrvEd25519             = int64(6)
 )
+
+// Curve is an elliptic curve of ECDSA keys.
+type Curve struct {
+	elliptic.Curve
+	COSE       int64   // RFC 9053 section 7.1
+	Multicodec [2]byte // of did:key: the unsigned varint of its code
+}
+
+// Name is that of the curve in JSON Web Keys.
+func (c Curve) Name() string { return c.Params().Name }
+
+var curves = []Curve{
+	{elliptic.P256(), 1, [2]byte{0x80, 0x24}},
+	{elliptic.P384(), 2, [2]byte{0x81, 0x24}},
+	{elliptic.P521(), 3, [2]byte{0x82, 0x24}},
+}
+
+// FindCurve returns the curve for which is reports true.
+func FindCurve(is func(Curve) bool) (Curve, bool) {
+	if i := slices.IndexFunc(curves, is); i >= 0 {
+		return curves[i], true
+	}
+	return Curve{}, false
+}
 
 // Params returns the parameters of a public key that RFC 9679 hashes: "only
 // the required parameters" of its key type, by their COSE_Key labels. Coordinates,
@@ -42,12 +70,8 @@ const (
 func Params(key crypto.PublicKey) (map[int64]any, error) {
 	switch k := key.(type) {
 	case *ecdsa.PublicKey:
-		crv := CrvP256
-		switch k.Curve {
-		case elliptic.P256():
-		case elliptic.P384():
-			crv = CrvP384
-		default:
+		crv := slices.IndexFunc(curves, func(c Curve) bool { return c.Curve == k.Curve })
+		if crv < 0 {
 			return nil, fmt.Errorf("%w: curve %s", ErrAlgorithm, k.Curve.Params().Name)
 		}
 		point, err := k.Bytes()
@@ -55,7 +79,7 @@ func Params(key crypto.PublicKey) (map[int64]any, error) {
 			return nil, Malformed("not a point on the curve: %w", err)
 		}
 		n := len(point) / 2
-		return map[int64]any{Kty: KtyEC2, Crv: crv, X: point[1 : 1+n], Y: point[1+n:]}, nil
+		return map[int64]any{Kty: KtyEC2, Crv: curves[crv].COSE, X: point[1 : 1+n], Y: point[1+n:]}, nil
 	case ed25519.PublicKey:
 		return map[int64]any{Kty: KtyOKP, Crv: CrvEd25519, X: []byte(k)}, nil
 	case *rsa.PublicKey:
@@ -64,12 +88,38 @@ func Params(key crypto.PublicKey) (map[int64]any, error) {
 	return nil, fmt.Errorf("%w: a key of type %T", ErrAlgorithm, key)
 }
 
-// Ed25519 reads an Ed25519 public key of 32 bytes.
+// Ed25519 reads an Ed25519 public key of 32 bytes. Refused is an encoding that
+// is none of a point, or not its only one, and a point of small order: every
+// message would have a signature that verifies with such a key.
 func Ed25519(x []byte) (ed25519.PublicKey, error) {
 	if len(x) != ed25519.PublicKeySize {
 		return nil, Malformed("an Ed25519 key has %d bytes, not %d", ed25519.PublicKeySize, len(x))
 	}
+	p, err := new(edwards25519.Point).SetBytes(x)
+	if err != nil || !bytes.Equal(p.Bytes(), x) {
+		return nil, Malformed("an Ed25519 key that is not the encoding of a point (RFC 8032 section 5.1.3)")
+	}
+	if new(edwards25519.Point).MultByCofactor(p).Equal(edwards25519.NewIdentityPoint()) == 1 {
+		return nil, Malformed("an Ed25519 key of small order")
+	}
 	return ed25519.PublicKey(x), nil
+}
+
+// Check holds a key that came in a certificate or a SubjectPublicKeyInfo to
+// what the other forms are held to. Errors wrap ErrAlgorithm or ErrMalformed.
+func Check(key crypto.PublicKey) error {
+	if k, ok := key.(ed25519.PublicKey); ok {
+		_, err := Ed25519(k)
+		return err
+	}
+	_, err := For(key)
+	return err
+}
+
+// Equal reports whether two public keys are the same.
+func Equal(a, b crypto.PublicKey) bool {
+	k, ok := a.(interface{ Equal(crypto.PublicKey) bool })
+	return ok && k.Equal(b)
 }
 
 // Point reads a point on the curve. y is a byte string, or the sign bit of a
@@ -102,15 +152,21 @@ func Point(curve elliptic.Curve, x []byte, y any) (*ecdsa.PublicKey, error) {
 }
 
 // RSA reads an RSA public key from its big-endian modulus and exponent.
+//
+// RFC 7518 section 2 (Base64urlUInt), and RFC 8230 section 4 likewise: "The octet sequence MUST
+// utilize the minimum number of octets needed to represent the value."
 func RSA(n, e []byte) (*rsa.PublicKey, error) {
-	if len(e) == 0 || len(e) > 4 || len(n) == 0 || len(n) > 1024 {
-		return nil, Malformed("an RSA key wants a modulus of at most 8192 bits and an exponent of at most 32")
+	if len(n) == 0 || len(e) == 0 || n[0] == 0 || e[0] == 0 {
+		return nil, Malformed("an RSA key wants a modulus and an exponent, each without leading zeros")
 	}
-	exp := new(big.Int).SetBytes(e).Int64()
-	if exp < 3 || exp%2 == 0 || exp >= 1<<31 {
-		return nil, Malformed("%d is no RSA exponent", exp)
+	exp := maxExponent + 1
+	if len(e) <= 4 {
+		exp = int(new(big.Int).SetBytes(e).Int64())
 	}
-	return &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: int(exp)}, nil
+	if err := boundRSA(8*(len(n)-1)+bits.Len8(n[0]), exp); err != nil {
+		return nil, err
+	}
+	return &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: exp}, nil
 }
 
 // EncodeBase64 writes unpadded base64url.

@@ -18,6 +18,7 @@ const FormatAcknowledgement = "conmotion-acknowledgement/1"
 type Acknowledgement struct {
 	Asset    string   // uid in the own inventory
 	Entry    EntryRef // the upstream record
+	Home     string   // origin of the log in which it is to be registered
 	Upstream []string // uids in the upstream's inventory, sorted
 	Note     string
 	// Transparent is the upstream's Transparent Statement.
@@ -28,23 +29,26 @@ type acknowledgementDocument struct {
 	Asset       string   `json:"asset"`
 	Entry       EntryRef `json:"entry"`
 	Format      string   `json:"format"`
+	Home        string   `json:"home"`
 	Note        string   `json:"note,omitempty"`
 	Transparent []byte   `json:"transparent_statement"`
 	Upstream    []string `json:"upstream_assets"`
 }
 
 // NewAcknowledgement makes an acknowledgement of an upstream record after it
-// has verified its Transparent Statement. The content is the artifact where the
-// statement is a hash envelope. Upstream are those of the record's assets that
-// are meant; all when empty. Errors wrap those of scitt, ErrEvent, ErrOther or
-// ErrMalformed.
-func NewAcknowledgement(v *scitt.Verifier, transparent, content []byte, asset string, upstream []string, note string) (*Acknowledgement, error) {
-	a := &Acknowledgement{Asset: asset, Transparent: transparent, Upstream: slices.Clone(upstream), Note: note}
-	s, receipts, err := verifyTransparent(v, transparent)
+// has verified its Transparent Statement; draft is what it says, without Entry. The
+// content is the artifact where the statement is a hash envelope. Upstream are
+// those of the record's assets that are meant; all when empty. Of the Receipts
+// only the one that proves Entry is kept. Errors wrap those of scitt, ErrEvent,
+// ErrOther or ErrMalformed.
+func NewAcknowledgement(v *scitt.Verifier, draft Acknowledgement, content []byte) (*Acknowledgement, error) {
+	a := &draft
+	a.Upstream = slices.Clone(draft.Upstream)
+	s, receipts, err := verifyTransparent(v, draft.Transparent)
 	if err != nil {
 		return nil, err
 	}
-	a.Entry = receipts[0]
+	a.Entry, a.Transparent = receipts[0].ref, scitt.AttachReceipts(s, receipts[0].encoded)
 	event, err := upstreamEvent(s, content)
 	if err != nil {
 		return nil, err
@@ -62,9 +66,15 @@ func NewAcknowledgement(v *scitt.Verifier, transparent, content []byte, asset st
 	return a, a.speaksOf(event)
 }
 
+// proven is a Receipt and the entry that it proves.
+type proven struct {
+	ref     EntryRef
+	encoded []byte
+}
+
 // verifyTransparent verifies a Transparent Statement and says which entries
 // its verified Receipts make it.
-func verifyTransparent(v *scitt.Verifier, transparent []byte) (*scitt.Statement, []EntryRef, error) {
+func verifyTransparent(v *scitt.Verifier, transparent []byte) (*scitt.Statement, []proven, error) {
 	result, err := v.Verify(transparent)
 	if err != nil {
 		return nil, nil, err
@@ -72,13 +82,13 @@ func verifyTransparent(v *scitt.Verifier, transparent []byte) (*scitt.Statement,
 	if err := result.Err(); err != nil {
 		return nil, nil, err
 	}
-	var refs []EntryRef
-	for _, r := range result.Receipts {
+	var refs []proven
+	for i, r := range result.Receipts {
 		if r.Err != nil || r.Receipt.Subject == "" {
 			continue
 		}
 		for _, p := range r.Receipt.Proofs {
-			refs = append(refs, EntryRef{result.Statement.ID().String(), p.Index, r.Receipt.Subject})
+			refs = append(refs, proven{EntryRef{result.Statement.ID().String(), p.Index, r.Receipt.Subject}, result.Statement.Receipts[i]})
 		}
 	}
 	if len(refs) == 0 {
@@ -103,6 +113,9 @@ func upstreamEvent(s *scitt.Statement, content []byte) (*Event, error) {
 
 func (a *Acknowledgement) check() error {
 	if _, err := a.Entry.check(); err != nil {
+		return err
+	}
+	if err := checkHome(a.Home); err != nil {
 		return err
 	}
 	if a.Asset == "" || len(a.Asset) > maxUID {
@@ -151,7 +164,7 @@ func ParseAcknowledgement(payload []byte) (*Acknowledgement, error) {
 	if d.Format != FormatAcknowledgement {
 		return nil, malformed("the format is %.80q, not %s", d.Format, FormatAcknowledgement)
 	}
-	a := &Acknowledgement{d.Asset, d.Entry, d.Upstream, d.Note, d.Transparent}
+	a := &Acknowledgement{d.Asset, d.Entry, d.Home, d.Upstream, d.Note, d.Transparent}
 	return a, a.check()
 }
 
@@ -160,7 +173,7 @@ func (a *Acknowledgement) Payload() ([]byte, error) {
 	if err := a.check(); err != nil {
 		return nil, err
 	}
-	return marshal(acknowledgementDocument{a.Asset, a.Entry, FormatAcknowledgement, a.Note, a.Transparent, a.Upstream})
+	return marshal(acknowledgementDocument{a.Asset, a.Entry, FormatAcknowledgement, a.Home, a.Note, a.Transparent, a.Upstream})
 }
 
 // Verify verifies the upstream's Transparent Statement with the given keys, that it
@@ -187,9 +200,10 @@ func verifyEmbedded(v *scitt.Verifier, transparent []byte, entry EntryRef) error
 	if err != nil {
 		return fmt.Errorf("the embedded Transparent Statement: %w", err)
 	}
-	if !slices.Contains(refs, entry) {
+	if !slices.ContainsFunc(refs, func(p proven) bool { return p.ref == entry }) {
+		is := refs[0].ref
 		return fmt.Errorf("the embedded Transparent Statement: %w: it is entry %d of %q with id %s, and not what is named", scitt.ErrProof,
-			refs[0].Index, refs[0].Origin, refs[0].EntryID)
+			is.Index, is.Origin, is.EntryID)
 	}
 	return nil
 }

@@ -10,24 +10,25 @@ import (
 // AnomalyKind is what is wrong about a record.
 type AnomalyKind string
 
-// The anomalies. But for the first three, the record counts all the same: the
+// The anomalies. But for the first four, the record counts all the same: the
 // last word of the issuer is what a replay shows.
 const (
 	AnomalySignature AnomalyKind = "signature"       // the issuer did not sign it
+	AnomalyDuplicate AnomalyKind = "duplicate"       // what it says is in the log already, with a signature that verifies
 	AnomalyInvalid   AnomalyKind = "invalid"         // the event is not valid or cannot be mapped
 	AnomalyContent   AnomalyKind = "content_missing" // the artifact is not to be had
 
-	AnomalyDuplicate      AnomalyKind = "duplicate_create" // create of what is alive
-	AnomalyModifyDeleted  AnomalyKind = "modify_deleted"   // modify after delete: alive again
-	AnomalyModifyUnknown  AnomalyKind = "modify_unknown"   // modify without create: alive
-	AnomalyDeleteDeleted  AnomalyKind = "delete_deleted"
-	AnomalyDeleteUnknown  AnomalyKind = "delete_unknown"
-	AnomalyTimeBackwards  AnomalyKind = "time_backwards" // older than the asset's last record, or a chain's iat
-	AnomalySubject        AnomalyKind = "subject"        // sub is not what the event is about
-	AnomalyChainGap       AnomalyKind = "chain_gap"      // seq jumps
-	AnomalyChainFork      AnomalyKind = "chain_fork"     // a second record with a seq that was there
-	AnomalyChainPrev      AnomalyKind = "chain_prev"     // the right seq, and prev is another entry
-	AnomalyChainAbandoned AnomalyKind = "chain_missing"  // no link although the chain has begun
+	AnomalyDuplicateCreate AnomalyKind = "duplicate_create" // create of what is alive
+	AnomalyModifyDeleted   AnomalyKind = "modify_deleted"   // modify after delete: alive again
+	AnomalyModifyUnknown   AnomalyKind = "modify_unknown"   // modify without create: alive
+	AnomalyDeleteDeleted   AnomalyKind = "delete_deleted"
+	AnomalyDeleteUnknown   AnomalyKind = "delete_unknown"
+	AnomalyTimeBackwards   AnomalyKind = "time_backwards" // older than the asset's last record, or a chain's iat
+	AnomalySubject         AnomalyKind = "subject"        // sub is not what the event is about
+	AnomalyChainGap        AnomalyKind = "chain_gap"      // seq jumps
+	AnomalyChainFork       AnomalyKind = "chain_fork"     // a second record with a seq that was there
+	AnomalyChainPrev       AnomalyKind = "chain_prev"     // the right seq, and prev is another entry
+	AnomalyChainAbandoned  AnomalyKind = "chain_missing"  // no link although the chain has begun
 )
 
 // Anomaly is a record that does not fit what came before it.

@@ -110,6 +110,7 @@ type stateDocument struct {
 	Checkpoint checkpointDocument `json:"checkpoint"`
 	Deleted    []graveDocument    `json:"deleted"`
 	LastTime   int64              `json:"last_time"`
+	Once       []byte             `json:"once"` // the ids that records took: see Once.Save
 }
 
 // list makes the empty array of what would be null.
@@ -130,7 +131,7 @@ func (r *Replay) Save(w io.Writer) error {
 	if r.checkpoint.Origin == "" {
 		return malformed("nothing has been read")
 	}
-	s := &stateDocument{Chains: []chainDocument{}, Deleted: []graveDocument{}, Checkpoint: newCheckpointDocument(&r.checkpoint), LastTime: r.lastTime}
+	s := &stateDocument{Chains: []chainDocument{}, Deleted: []graveDocument{}, Checkpoint: newCheckpointDocument(&r.checkpoint), LastTime: r.lastTime, Once: r.once.Save()}
 	for key, head := range r.chains {
 		s.Chains = append(s.Chains, chainDocument{head.document(), r.numbers[key.issuer], key.name, head.seq})
 	}
@@ -275,6 +276,9 @@ func (d *replayDocument) replay() (*Replay, error) {
 	}
 	if d.Entries > cp.Size {
 		return nil, malformed("%d entries were read of a log with %d", d.Entries, cp.Size)
+	}
+	if r.once, err = LoadOnce(d.State.Once, d.Entries); err != nil {
+		return nil, err
 	}
 	r.until, r.checkpoint, r.next = d.Selected.Until, *cp, d.Entries
 	r.anomalies, r.anomaliesMore, r.counts, r.lastTime = d.Anomalies, d.AnomaliesMore, d.Counts, d.State.LastTime

@@ -145,7 +145,8 @@ func readContents(ctx context.Context, log Log, wanted map[uint64][]string) (map
 			if err != nil {
 				return nil, fmt.Errorf("entry %d: %w", e.Index, err)
 			}
-			entry := Ref{Index: e.Index, ID: scitt.NewEntryID(e.Data)}.entry(log.Checkpoint.Origin)
+			id, _ := scitt.EntryIDOf(e.Data) // it has an event, so it is a statement
+			entry := Ref{Index: e.Index, ID: id}.entry(log.Checkpoint.Origin)
 			for _, f := range event.Configurations {
 				if slices.Contains(uids, f.UID) {
 					out[contentKey{e.Index, f.UID}] = content{&entry, f.Content}

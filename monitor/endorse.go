@@ -25,6 +25,7 @@ const (
 // Endorsement is a counter-signature: a statement about an entry of a log.
 type Endorsement struct {
 	Entry   EntryRef
+	Home    string // origin of the log in which it is to be registered
 	Verdict Verdict
 	// Scope is what about the entry is endorsed or disputed, as tokens in
 	// order; none in a withdrawal.
@@ -41,6 +42,7 @@ type endorsementDocument struct {
 	Entry       EntryRef `json:"entry"`
 	Format      string   `json:"format"`
 	From        string   `json:"from"`
+	Home        string   `json:"home"`
 	Reason      string   `json:"reason,omitempty"`
 	Scope       []string `json:"scope,omitempty"`
 	Transparent []byte   `json:"transparent_statement,omitempty"`
@@ -59,6 +61,9 @@ const (
 
 func (e *Endorsement) check() error {
 	if _, err := e.Entry.check(); err != nil {
+		return err
+	}
+	if err := checkHome(e.Home); err != nil {
 		return err
 	}
 	if !utf8.ValidString(e.Reason) {
@@ -98,6 +103,14 @@ func (e *Endorsement) check() error {
 	return nil
 }
 
+// checkHome holds the member "home" to being the origin of a log.
+func checkHome(home string) error {
+	if home == "" || !utf8.ValidString(home) {
+		return malformed("home is not the origin of the log in which the statement is to be registered")
+	}
+	return nil
+}
+
 func isToken(s string) bool {
 	for i := range len(s) {
 		c := s[i]
@@ -113,7 +126,7 @@ func (e *Endorsement) Payload() ([]byte, error) {
 	if err := e.check(); err != nil {
 		return nil, err
 	}
-	d := endorsementDocument{e.Entry, FormatEndorsement, e.From.UTC().Format(secondLayout), e.Reason, e.Scope, e.Transparent, "", e.Verdict}
+	d := endorsementDocument{e.Entry, FormatEndorsement, e.From.UTC().Format(secondLayout), e.Home, e.Reason, e.Scope, e.Transparent, "", e.Verdict}
 	if !e.Until.IsZero() {
 		d.Until = e.Until.UTC().Format(secondLayout)
 	}
@@ -130,7 +143,7 @@ func ParseEndorsement(payload []byte) (*Endorsement, error) {
 	if d.Format != FormatEndorsement {
 		return nil, malformed("the format is %.80q, not %s", d.Format, FormatEndorsement)
 	}
-	e := &Endorsement{Entry: d.Entry, Verdict: d.Verdict, Scope: d.Scope, Reason: d.Reason, Transparent: d.Transparent}
+	e := &Endorsement{Entry: d.Entry, Home: d.Home, Verdict: d.Verdict, Scope: d.Scope, Reason: d.Reason, Transparent: d.Transparent}
 	for _, t := range []struct {
 		text string
 		time *time.Time

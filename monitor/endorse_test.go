@@ -40,7 +40,10 @@ func TestAcknowledgement(t *testing.T) {
 	inline, hashed := p.transparent(0, key), p.transparent(1, key)
 	content := p.blobs[sha256.Sum256(must(NewRecord(encode(inventory(Create, noon, "host-3")), Inventory, ""))(t).Payload)]
 
-	a := must(NewAcknowledgement(v, inline, nil, "vm-7", []string{"host-1"}, "rack 4"))(t)
+	ack := func(v *scitt.Verifier, transparent, content []byte, asset string, upstream []string, note string) (*Acknowledgement, error) {
+		return NewAcknowledgement(v, Acknowledgement{Asset: asset, Home: "log.customer.example", Upstream: upstream, Note: note, Transparent: transparent}, content)
+	}
+	a := must(ack(v, inline, nil, "vm-7", []string{"host-1"}, "rack 4"))(t)
 	payload := must(a.Payload())(t)
 	golden(t, "acknowledgement.json", payload)
 	again := must(ParseAcknowledgement(payload))(t)
@@ -51,10 +54,10 @@ func TestAcknowledgement(t *testing.T) {
 	if s.Type != scitt.TypeAcknowledgement || s.Subject != "acknowledgement/"+a.Entry.EntryID || !bytes.Equal(s.Payload, payload) {
 		t.Errorf("%+v", s)
 	}
-	if all := must(NewAcknowledgement(v, inline, nil, "vm-7", nil, ""))(t); !slices.Equal(all.Upstream, []string{"host-1", "host-2"}) {
+	if all := must(ack(v, inline, nil, "vm-7", nil, ""))(t); !slices.Equal(all.Upstream, []string{"host-1", "host-2"}) {
 		t.Errorf("upstream %q", all.Upstream)
 	}
-	h := must(NewAcknowledgement(v, hashed, content, "vm-8", nil, ""))(t)
+	h := must(ack(v, hashed, content, "vm-8", nil, ""))(t)
 	if err := errors.Join(h.Verify(v, nil), h.Verify(v, content)); err != nil || h.Entry.Index != 1 {
 		t.Errorf("%+v: %v", h.Entry, err)
 	}
@@ -65,14 +68,15 @@ func TestAcknowledgement(t *testing.T) {
 	tampered := slices.Clone(inline)
 	tampered[len(tampered)/2] ^= 1
 	for name, err := range map[string]error{
-		"tampered":         second(NewAcknowledgement(v, tampered, nil, "vm", nil, "")),
-		"no receipt":       second(NewAcknowledgement(v, p.entries[0], nil, "vm", nil, "")),
-		"another log":      second(NewAcknowledgement(verifier(t, testKey("other")), inline, nil, "vm", nil, "")),
-		"not its asset":    second(NewAcknowledgement(v, inline, nil, "vm", []string{"host-9"}, "")),
-		"no own asset":     second(NewAcknowledgement(v, inline, nil, "", nil, "")),
-		"no artifact":      second(NewAcknowledgement(v, hashed, nil, "vm", nil, "")),
-		"another artifact": second(NewAcknowledgement(v, hashed, []byte("{}"), "vm", nil, "")),
-		"bad text":         second(NewAcknowledgement(v, inline, nil, "vm", nil, "\xff")),
+		"tampered":         second(ack(v, tampered, nil, "vm", nil, "")),
+		"no receipt":       second(ack(v, p.entries[0], nil, "vm", nil, "")),
+		"another log":      second(ack(verifier(t, testKey("other")), inline, nil, "vm", nil, "")),
+		"not its asset":    second(ack(v, inline, nil, "vm", []string{"host-9"}, "")),
+		"no own asset":     second(ack(v, inline, nil, "", nil, "")),
+		"no artifact":      second(ack(v, hashed, nil, "vm", nil, "")),
+		"another artifact": second(ack(v, hashed, []byte("{}"), "vm", nil, "")),
+		"no home":          second(NewAcknowledgement(v, Acknowledgement{Asset: "vm", Transparent: inline}, nil)),
+		"bad text":         second(ack(v, inline, nil, "vm", nil, "\xff")),
 	} {
 		if err == nil {
 			t.Errorf("%s: no error", name)
@@ -94,7 +98,7 @@ func TestAcknowledgement(t *testing.T) {
 }
 
 func endorsement(verdict Verdict, entry EntryRef, from, until int64, scope ...string) *Endorsement {
-	e := &Endorsement{Entry: entry, Verdict: verdict, Scope: scope, From: at(noon + from*minute)}
+	e := &Endorsement{Entry: entry, Home: "log.auditor.example", Verdict: verdict, Scope: scope, From: at(noon + from*minute)}
 	if until != 0 {
 		e.Until = at(noon + until*minute)
 	}
@@ -106,7 +110,7 @@ func TestEndorsement(t *testing.T) {
 	p := newParty(t, "provider", scitt.TypeRecord)
 	p.record(inventory(Create, noon, "a"))
 	p.record(inventory(Create, noon, "b"))
-	entry := EntryRef{scitt.NewEntryID(p.entries[0]).String(), 0, p.origin()}
+	entry := EntryRef{idOf(t, p.entries[0]).String(), 0, p.origin()}
 	e := endorsement(Endorse, entry, 0, 60*24, "configuration", "existence")
 	e.Reason, e.Transparent = "seen on site", p.transparent(0, key)
 	payload := must(e.Payload())(t)
@@ -132,7 +136,9 @@ func TestEndorsement(t *testing.T) {
 		"no scope":            endorsement(Endorse, entry, 0, 60),
 		"no end":              endorsement(Endorse, entry, 0, 0, "a"),
 		"ends before":         endorsement(Endorse, entry, 60, 60, "a"),
-		"no start":            {Entry: entry, Verdict: Dispute, Scope: []string{"a"}},
+		"no start":            {Entry: entry, Home: "h", Verdict: Dispute, Scope: []string{"a"}},
+		"no home":             {Entry: entry, Verdict: Withdraw, From: at(noon)},
+		"home is not UTF-8":   {Entry: entry, Home: "\xff", Verdict: Withdraw, From: at(noon)},
 		"scope unordered":     endorsement(Dispute, entry, 0, 0, "b", "a"),
 		"scope twice":         endorsement(Dispute, entry, 0, 0, "a", "a"),
 		"scope no token":      endorsement(Dispute, entry, 0, 0, "A"),
@@ -143,8 +149,8 @@ func TestEndorsement(t *testing.T) {
 		"id":                  endorsement(Dispute, EntryRef{"AB", 0, "o"}, 0, 0, "a"),
 		"origin":              endorsement(Dispute, EntryRef{entry.EntryID, 0, ""}, 0, 0, "a"),
 		"index":               endorsement(Dispute, EntryRef{entry.EntryID, jsonx.MaxInteger + 1, "o"}, 0, 0, "a"),
-		"parts of a second":   {Entry: entry, Verdict: Withdraw, From: at(noon + 1)},
-		"reason is not UTF-8": {Entry: entry, Verdict: Withdraw, From: at(noon), Reason: "\xff"},
+		"parts of a second":   {Entry: entry, Home: "h", Verdict: Withdraw, From: at(noon + 1)},
+		"reason is not UTF-8": {Entry: entry, Home: "h", Verdict: Withdraw, From: at(noon), Reason: "\xff"},
 	} {
 		if _, err := bad.Payload(); !errors.Is(err, ErrMalformed) {
 			t.Errorf("%s: %v", name, err)
@@ -165,13 +171,22 @@ func TestEndorsement(t *testing.T) {
 	}
 }
 
+// signAs signs an endorsement with another sub than its own.
+func (e *Endorsement) signAs(key crypto.Signer, sub string) ([]byte, error) {
+	payload, err := e.Payload()
+	if err != nil {
+		return nil, err
+	}
+	return signPayload(key, scitt.SignOptions{IssuedAt: at(noon), Type: scitt.TypeEndorsement, Subject: sub}, payload)
+}
+
 func TestEvaluate(t *testing.T) {
-	id := scitt.NewEntryID([]byte("entry"))
+	id := scitt.EntryID(sha256.Sum256([]byte("entry")))
 	target := EntryRef{id.String(), 5, "provider"}
 	n := uint64(0)
 	says := func(issuer string, e *Endorsement) Registered {
 		n++
-		self := EntryRef{scitt.NewEntryID(fmt.Append(nil, n)).String(), n, "auditor"}
+		self := EntryRef{scitt.EntryID(sha256.Sum256(fmt.Append(nil, n))).String(), n, "log.auditor.example"}
 		return Registered{*e, self, issuer, noon / 1000}
 	}
 	good := says("A", endorsement(Endorse, target, 0, 100, "configuration", "existence"))
@@ -228,6 +243,7 @@ func TestEndorsements(t *testing.T) {
 	forged := must(endorsement(Dispute, entry, 0, 0, "y").Sign(testKey("other"), scitt.SignOptions{IssuedAt: at(noon), Issuer: a.issuer()}))(t)
 	a.add(forged)
 	a.add(must(scitt.SignStatement(a.key, scitt.SignOptions{Subject: "x", Type: scitt.TypeEndorsement}, []byte("{}")))(t))
+	a.add(must(endorsement(Dispute, entry, 0, 0, "z").signAs(a.key, "endorsement/x"))(t))
 	found, bad, err := Endorsements(t.Context(), a.log(), []string{a.issuer()})
 	if err != nil || len(found) != 1 || found[0].Self.Index != 0 || found[0].Issuer != a.issuer() || found[0].Issued != noon/1000 {
 		t.Errorf("%+v, %v", found, err)
@@ -236,7 +252,7 @@ func TestEndorsements(t *testing.T) {
 	for _, b := range bad {
 		flaws = append(flaws, fmt.Sprintf("%d %s", b.Entry.Index, b.Kind))
 	}
-	if !slices.Equal(flaws, []string{"3 content_missing", "4 signature", "5 invalid"}) {
+	if !slices.Equal(flaws, []string{"3 content_missing", "4 signature", "5 invalid", "6 invalid"}) {
 		t.Errorf("%q", flaws)
 	}
 	if found, _, err = Endorsements(t.Context(), a.log(), nil); err != nil || len(found) != 2 {
@@ -268,7 +284,7 @@ func FuzzParseEndorsement(f *testing.F) {
 }
 
 func FuzzParseAcknowledgement(f *testing.F) {
-	f.Add(fmt.Appendf(nil, `{"asset":"vm","entry":{"entry_id":"%064d","index":1,"origin":"o"},"format":"conmotion-acknowledgement/1","transparent_statement":"%s","upstream_assets":["h"]}`,
+	f.Add(fmt.Appendf(nil, `{"asset":"vm","entry":{"entry_id":"%064d","index":1,"origin":"o"},"format":"conmotion-acknowledgement/1","home":"h","transparent_statement":"%s","upstream_assets":["h"]}`,
 		0, base64.StdEncoding.EncodeToString([]byte{0xd2, 0x84})))
 	v := &scitt.Verifier{}
 	f.Fuzz(func(t *testing.T, data []byte) {

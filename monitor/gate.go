@@ -29,12 +29,19 @@ func (m Measured) AsOf() time.Time {
 	return m.Interval.To
 }
 
+// Carried reports whether it was read in another log than its home: see
+// [Registered.Carried].
+func (m Measured) Carried() bool { return m.Self.Origin != m.Options.Home }
+
 // Measurements reads the measurements by the given issuers (by anybody when
 // there are none) in a log. What is none although its type says so is listed
 // as an anomaly.
 func Measurements(ctx context.Context, log Log, issuers []string) (found []Measured, bad []Anomaly, err error) {
 	return statements(ctx, log, Filter{issuers, []string{scitt.TypeMeasurement}}, func(s *scitt.Statement, self EntryRef, content []byte) (Measured, error) {
 		c, err := ParseClaim(content)
+		if err == nil {
+			err = about(s, c)
+		}
 		return Measured{c, self, s.Issuer, s.IssuedAt, content}, err
 	})
 }
@@ -158,6 +165,8 @@ func (s Standings) why() string {
 		text = fmt.Sprintf("expired at %s (%s)", s.Until.Format(secondLayout), s.Self)
 	case NotYet:
 		text = fmt.Sprintf("from %s on (%s)", s.From.Format(secondLayout), s.Self)
+	case AsOfLog:
+		text = fmt.Sprintf("only as of that log: %s; its home, which would know of a withdrawal, is %s", s.Self, s.Home)
 	case Withdrawn, Disputed:
 		text = fmt.Sprintf("%s by %s (%s)", s.Standing, s.By[0], s.Self)
 	}
@@ -168,7 +177,11 @@ func (s Standings) why() string {
 func (q Requirements) undisputed(standings []Standings) Judgement {
 	scope := slices.Sorted(slices.Values(q.Scope))
 	var found []string
+	none := "by none of those that are named"
 	for _, s := range standings {
+		if s.Verdict == Dispute && s.Standing == AsOfLog {
+			none += "; " + s.why()
+		}
 		if s.Verdict != Dispute || s.Standing != Holds || len(scope) > 0 && !overlap(s.Scope, scope) {
 			continue
 		}
@@ -181,12 +194,12 @@ func (q Requirements) undisputed(standings []Standings) Judgement {
 	if len(found) > 0 {
 		return Judgement{"not disputed", false, strings.Join(found, "; ")}
 	}
-	return Judgement{"not disputed", true, "by none of those that are named"}
+	return Judgement{"not disputed", true, none}
 }
 
 // Newest is the measurement that counts at a time: of those by the issuers
-// whose measurements do, of the required kind, made by then and neither
-// disputed by a named issuer nor withdrawn, the one that speaks of the latest
+// whose measurements do, read in their home, of the required kind, made by then and
+// neither disputed by a named issuer nor withdrawn, the one that speaks of the latest
 // time. nil when there is none.
 func (q Requirements) Newest(statements []Registered, measured []Measured, at time.Time) *Measured {
 	statements = q.counting(statements)
@@ -194,7 +207,7 @@ func (q Requirements) Newest(statements []Registered, measured []Measured, at ti
 	for i := range measured {
 		m := &measured[i]
 		id, err := scitt.ParseEntryID(m.Self.EntryID)
-		if err != nil || m.Options.What != q.What || m.Options.At.After(at) || !slices.Contains(q.measurers(), m.Issuer) || disputed(statements, id, at) {
+		if err != nil || m.Carried() || m.Options.What != q.What || m.Options.At.After(at) || !slices.Contains(q.measurers(), m.Issuer) || disputed(statements, id, at) {
 			continue
 		}
 		if newest == nil || m.AsOf().After(newest.AsOf()) || m.AsOf().Equal(newest.AsOf()) && m.Options.At.After(newest.Options.At) ||
@@ -213,7 +226,13 @@ func disputed(statements []Registered, entry scitt.EntryID, at time.Time) bool {
 func (q Requirements) impact(statements []Registered, measured []Measured, at time.Time) []Judgement {
 	m := q.Newest(statements, measured, at)
 	if m == nil {
-		return []Judgement{{"measured", false, fmt.Sprintf("no measurement of the %s by %s", q.What, strings.Join(q.measurers(), " or "))}}
+		detail := fmt.Sprintf("no measurement of the %s by %s", q.What, strings.Join(q.measurers(), " or "))
+		for _, m := range measured {
+			if m.Carried() && slices.Contains(q.measurers(), m.Issuer) {
+				detail += fmt.Sprintf("; only as of that log: %s; its home is %s", m.Self, m.Options.Home)
+			}
+		}
+		return []Judgement{{"measured", false, detail}}
 	}
 	by := fmt.Sprintf("by %s (%s)", m.Issuer, m.Self)
 	if !m.Data {

@@ -15,7 +15,7 @@ func gateRef(n byte) EntryRef { return EntryRef{scitt.EntryID{n}.String(), uint6
 
 // said is a statement about the entry by an issuer, from noon on.
 func said(n byte, issuer string, v Verdict, scope string, hours int) Registered {
-	e := Endorsement{Entry: EntryRef{gateEntry.String(), 1, "log"}, Verdict: v, From: at(noon)}
+	e := Endorsement{Entry: EntryRef{gateEntry.String(), 1, "log"}, Home: "log", Verdict: v, From: at(noon)}
 	if scope != "" {
 		e.Scope = strings.Split(scope, ",")
 	}
@@ -29,7 +29,7 @@ func said(n byte, issuer string, v Verdict, scope string, hours int) Registered 
 func took(n byte, issuer string, impact, hours int) Measured {
 	to := at(noon).Add(time.Duration(hours) * time.Hour)
 	return Measured{Claim: &Claim{
-		MeasurementInputs: &MeasurementInputs{Impact: impact, Interval: Interval{From: at(noon), To: to}, Options: MeasureOptions{What: Inventory, At: to}}, Data: true,
+		MeasurementInputs: &MeasurementInputs{Impact: impact, Interval: Interval{From: at(noon), To: to}, Options: MeasureOptions{What: Inventory, At: to, Home: "log"}}, Data: true,
 	}, Self: gateRef(n), Issuer: issuer}
 }
 
@@ -42,7 +42,7 @@ func TestJudge(t *testing.T) {
 	noData.Data = false
 	configuration := took(7, "A", 0, 3)
 	configuration.Options.What = Configuration
-	withdrawn := Registered{Endorsement{Entry: gateRef(3), Verdict: Withdraw, From: at(noon).Add(time.Hour)}, gateRef(4), "B", 0}
+	withdrawn := Registered{Endorsement{Entry: gateRef(3), Home: "log", Verdict: Withdraw, From: at(noon).Add(time.Hour)}, gateRef(4), "B", 0}
 	disputeOfMeasurement := said(8, "A", Dispute, "x", 0)
 	disputeOfMeasurement.Entry = gateRef(5)
 	measure := Requirements{MeasuredBy: []string{"A"}, MaxImpact: &ten, MaxAge: 3 * time.Hour}

@@ -125,6 +125,12 @@ func (p *party) record(event object, issued ...int64) *scitt.Statement {
 	return s
 }
 
+// idOf is the id of an entry.
+func idOf(t testing.TB, entry []byte) scitt.EntryID {
+	t.Helper()
+	return must(scitt.DecodeStatement(entry))(t).ID()
+}
+
 func (p *party) log() Log {
 	return NewLog(staticLog(p.t, p.origin(), p.entries), p.blobs, scitt.SelfCertifying(nil, nil).Verifier(nil))
 }

@@ -39,7 +39,7 @@ type History struct {
 func HistoryOf(ctx context.Context, log Log, f Filter, uid string, to uint64) (*History, error) {
 	h := &History{FormatHistory, log.Checkpoint.Origin, []Step{}, uid}
 	has := map[string]bool{} // configurations that the asset has
-	for rec, err := range records(ctx, log, f.normal(), 0, min(to, log.Checkpoint.Size)) {
+	for rec, err := range records(ctx, log, f.normal(), NewOnce(), 0, min(to, log.Checkpoint.Size)) {
 		if err != nil {
 			return nil, err
 		}

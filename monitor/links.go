@@ -18,6 +18,12 @@ type Link struct {
 	Acknowledgement *Acknowledgement
 }
 
+// Carried reports whether it is an acknowledgement that was read in another log than its
+// home: see [Registered.Carried].
+func (l Link) Carried() bool {
+	return l.Acknowledgement != nil && l.From.Origin != l.Acknowledgement.Home
+}
+
 // Links reads what in a log leads from an asset to other logs: every
 // acknowledgement that names it, and the references of the records that say
 // how it is now, its inventory record and those of its configurations. They are
@@ -30,6 +36,9 @@ func Links(ctx context.Context, log Log, uid string) ([]Link, []Anomaly, error) 
 	read := func(s *scitt.Statement, self EntryRef, content []byte) (struct{}, error) {
 		if s.Type == scitt.TypeAcknowledgement {
 			a, err := ParseAcknowledgement(content)
+			if err == nil {
+				err = about(s, a)
+			}
 			if err == nil && a.Asset == uid {
 				acknowledged = append(acknowledged, Link{self, s.Issuer, a.Entry, a})
 			}

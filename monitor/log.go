@@ -1,7 +1,6 @@
 package monitor
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -11,7 +10,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/conmotion/conmotion/internal/parallel"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/tiles"
@@ -85,102 +83,74 @@ type record struct {
 	event                *Event      // nil when there is none, or none of interest
 	flaw                 AnomalyKind // why there is no event: the record cannot be used
 	detail               string
+	first                uint64 // of a duplicate: the index that counts
 }
-
-// batch is how many entries one worker reads at a time: a tile's width.
-const batch = tiles.Width
 
 // records reads the records of a log from index from up to, and not including,
-// to, in order. Entries of other parties and types have no event.
-func records(ctx context.Context, log Log, f Filter, from, to uint64) iter.Seq2[*record, error] {
+// to, in order. Entries of other parties and types have no event. once has what
+// counts of the entries before.
+func records(ctx context.Context, log Log, f Filter, once *Once, from, to uint64) iter.Seq2[*record, error] {
+	ofType := func(s *scitt.Statement) bool { return slices.Contains(f.Types, s.Type) }
+	want := func(s *scitt.Statement) bool { return f.issuer(s.Issuer) && (ofType(s) || s.Chain != nil) }
+	read := func(ctx context.Context, s *scitt.Statement) (*record, error) {
+		r := newRecord(s)
+		r.chain = s.Chain
+		if !ofType(s) {
+			return r, nil
+		}
+		return r, log.read(ctx, s, r)
+	}
 	return func(yield func(*record, error) bool) {
-		if from >= to {
-			return
-		}
-		read := func(ctx context.Context, n uint64) ([]*record, error) {
-			out := make([]*record, 0, batch)
-			for e, err := range log.Source.Entries(ctx, max(from, n*batch), min(to, (n+1)*batch)) {
-				if err != nil {
-					return nil, err
-				}
-				r, err := log.read(ctx, f, e)
-				if err != nil {
-					return nil, fmt.Errorf("entry %d: %w", e.Index, err)
-				}
-				out = append(out, r)
-			}
-			return out, nil
-		}
-		next := from
-		for _, batch := range parallel.Ordered(ctx, from/batch, (to-1)/batch+1, parallel.CPUs(), read) {
-			if batch.Err != nil {
-				yield(nil, batch.Err)
+		for f, err := range walk(ctx, log, once, from, to, want, read) {
+			if err != nil {
+				yield(nil, err)
 				return
 			}
-			for _, r := range batch.Value {
-				if r.Index != next {
-					yield(nil, fmt.Errorf("the source gave entry %d in place of %d", r.Index, next))
-					return
-				}
-				next++
-				if !yield(r, nil) {
-					return
-				}
+			r := f.value
+			switch {
+			case f.Flaw != "":
+				r = newRecord(f.Statement)
+				r.flaw, r.detail, r.first = f.Flaw, f.Detail, f.First
+			case r == nil: // not wanted
+				r = &record{}
 			}
-		}
-		if next != to {
-			yield(nil, fmt.Errorf("the source ended at entry %d, before %d", next, to))
+			r.Index = f.Index
+			if !yield(r, nil) {
+				return
+			}
 		}
 	}
 }
 
-// read reads one entry. The error is about what kept it from looking.
-func (l Log) read(ctx context.Context, f Filter, e tiles.Entry) (*record, error) {
-	r := &record{Ref: Ref{Index: e.Index}}
-	s, err := scitt.DecodeStatement(e.Data)
-	if err != nil {
-		r.ID = scitt.NewEntryID(e.Data)
-		return r, nil // no statement of anybody
-	}
-	if r.ID = s.ID(); !bytes.Equal(s.Entry(), e.Data) {
-		r.ID = scitt.NewEntryID(e.Data)
-	}
-	wanted := f.issuer(s.Issuer) && slices.Contains(f.Types, s.Type)
-	if !f.issuer(s.Issuer) || !wanted && s.Chain == nil {
-		return r, nil
-	}
-	r.issuer, r.typ, r.subject, r.Issued = s.Issuer, s.Type, s.Subject, s.IssuedAt
-	if l.Verify != nil {
-		if err := l.Verify(s); err != nil {
-			r.flaw, r.detail = AnomalySignature, err.Error()
-			return r, nil
-		}
-	}
-	r.chain = s.Chain
-	if !wanted {
-		return r, nil
-	}
+// newRecord is a record as its header has it.
+func newRecord(s *scitt.Statement) *record {
+	return &record{Ref: Ref{ID: s.ID(), Issued: s.IssuedAt}, issuer: s.Issuer, typ: s.Type, subject: s.Subject}
+}
+
+// read reads what a record says whose issuer signed it. The error is about what
+// kept it from looking.
+func (l Log) read(ctx context.Context, s *scitt.Statement, r *record) error {
 	if r.Issued < 0 || r.Issued > maxSeconds {
 		r.Issued, r.flaw, r.detail = 0, AnomalyInvalid, fmt.Sprintf("iat %d is no time of this project's", s.IssuedAt)
-		return r, nil
+		return nil
 	}
 	content, err := l.Content(ctx, s)
 	if err != nil {
 		if r.flaw = flaw(err); r.flaw == "" {
-			return nil, err
+			return err
 		}
 		r.detail = err.Error()
-		return r, nil
+		return nil
 	}
 	if r.event, err = ParseEvent(content); err != nil {
 		r.event = nil
 		if !errors.Is(err, ErrOther) {
 			r.flaw, r.detail = AnomalyInvalid, err.Error()
 		}
-		return r, nil
+		return nil
 	}
 	r.Time = r.event.Time
-	return r, nil
+	return nil
 }
 
 // maxSeconds is the last second of the year 9999.

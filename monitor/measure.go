@@ -27,6 +27,7 @@ const maxEvidence = 100
 type MeasureOptions struct {
 	What Kind
 	At   time.Time // when it was measured, in whole milliseconds
+	Home string    // origin of the log in which it is to be registered
 	// ReportedURL and ObservedURL are the services' URLs, for links to
 	// entries; may be empty.
 	ReportedURL, ObservedURL string
@@ -98,6 +99,7 @@ func ratio(covered, observed string) (string, error) {
 type measurementDocument struct {
 	Algorithm algorithmDocument `json:"algorithm"`
 	Complete  bool              `json:"evidence_complete"` // every object's entries are listed
+	Home      string            `json:"home"`
 	Interval  intervalDocument  `json:"interval"`
 	Observed  measuredSide      `json:"observed"`
 	Reported  measuredSide      `json:"reported"`
@@ -148,8 +150,12 @@ func Measure(c *Comparison, o MeasureOptions) (*Measurement, error) {
 	if o.At.Nanosecond()%int(time.Millisecond) != 0 || o.At.Before(c.Interval.To) || o.At.Unix() > maxSeconds {
 		return nil, malformed("the time of the measurement must be in whole milliseconds and not before the interval's end")
 	}
+	if err := checkHome(o.Home); err != nil {
+		return nil, err
+	}
 	doc := measurementDocument{
 		Algorithm: algorithmDocument{Algorithm, AlgorithmVersion},
+		Home:      o.Home,
 		Interval:  c.Interval.document(),
 		Observed:  c.Observed.measured(o.ObservedURL),
 		Reported:  c.Reported.measured(o.ReportedURL),

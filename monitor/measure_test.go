@@ -29,7 +29,7 @@ func TestImpact(t *testing.T) {
 }
 
 func measureOptions(what Kind) MeasureOptions {
-	return MeasureOptions{What: what, At: at(noon + 61*minute), ReportedURL: "https://log.provider.example"}
+	return MeasureOptions{What: what, At: at(noon + 61*minute), Home: "log.auditor.example", ReportedURL: "https://log.provider.example"}
 }
 
 func valid(t *testing.T, payload []byte) {
@@ -86,7 +86,7 @@ func TestMeasureArchitecture(t *testing.T) {
 		}
 	}
 	in := Interval{at(when - 60*minute), at(when + 60*minute), 15 * time.Minute}
-	m := must(Measure(p.compare(in), MeasureOptions{What: Inventory, At: in.To}))(t)
+	m := must(Measure(p.compare(in), MeasureOptions{What: Inventory, At: in.To, Home: "log.auditor.example"}))(t)
 	if m.Impact != 50 {
 		t.Errorf("impact %d: %s", m.Impact, m.Payload)
 	}
@@ -111,7 +111,9 @@ func TestMeasureNothing(t *testing.T) {
 		t.Error(err)
 	}
 	for name, o := range map[string]MeasureOptions{
-		"no kind": {At: hour.To}, "early": {What: Inventory, At: hour.To.Add(-time.Millisecond)}, "micro": {What: Inventory, At: hour.To.Add(time.Microsecond)}, "late": {What: Inventory, At: time.Unix(maxSeconds+1, 0)},
+		"no kind": {At: hour.To, Home: "h"}, "early": {What: Inventory, Home: "h", At: hour.To.Add(-time.Millisecond)},
+		"micro": {What: Inventory, Home: "h", At: hour.To.Add(time.Microsecond)}, "late": {What: Inventory, Home: "h", At: time.Unix(maxSeconds+1, 0)},
+		"no home": {What: Inventory, At: hour.To},
 	} {
 		if _, err := Measure(p.compare(hour), o); !errors.Is(err, ErrMalformed) {
 			t.Errorf("%s: %v", name, err)

@@ -24,6 +24,11 @@ type MeasurementInputs struct {
 	Impact                         int // as it claims
 }
 
+// Subject is the sub of the measurement's statement.
+func (in *MeasurementInputs) Subject() string {
+	return (&Measurement{What: in.Options.What, Origin: in.Reported.Origin}).Subject()
+}
+
 // ParseMeasurement reads the payload of a measurement. It believes nothing but
 // the form; [Recompute] tells whether the numbers are right. Errors wrap
 // ErrMalformed.
@@ -47,14 +52,15 @@ func ParseMeasurement(payload []byte) (*MeasurementInputs, error) {
 	in := &MeasurementInputs{
 		ReportedFilter: Filter{doc.Reported.Issuers, doc.Reported.Types},
 		ObservedFilter: Filter{doc.Observed.Issuers, doc.Observed.Types},
-		Options:        MeasureOptions{doc.What, time.UnixMilli(event.Time).UTC(), doc.Reported.URL, doc.Observed.URL},
+		Options:        MeasureOptions{doc.What, time.UnixMilli(event.Time).UTC(), doc.Home, doc.Reported.URL, doc.Observed.URL},
 		Impact:         doc.Result.Impact,
 	}
-	var errs [4]error
+	var errs [5]error
 	in.Reported, errs[0] = doc.Reported.Checkpoint.checkpoint()
 	in.Observed, errs[1] = doc.Observed.Checkpoint.checkpoint()
 	in.Interval.From, errs[2] = time.Parse(timeLayout, doc.Interval.From)
 	in.Interval.To, errs[3] = time.Parse(timeLayout, doc.Interval.To)
+	errs[4] = checkHome(doc.Home)
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, malformed("%w", err)
 	}

@@ -16,13 +16,15 @@ var ErrResume = errors.New("the replay cannot be resumed")
 
 // Replay is the inventory and the configuration that one party's records in a
 // log amount to, up to an entry of the log. Records count in the log's order,
-// whatever their times say. Its size depends on what is alive, not on the
-// log's length. It is not safe for concurrent use.
+// whatever their times say. Its size depends on what is alive and, with what
+// [Once] needs of each record, on the number of records. It is not safe for
+// concurrent use.
 type Replay struct {
 	filter     Filter
 	until      *int64 // only events up to this time, milliseconds since 1970
 	checkpoint scitt.Checkpoint
 	next       uint64 // index of the first entry that was not read
+	once       *Once
 
 	assets  map[string]*asset
 	configs map[string]*configuration
@@ -74,6 +76,7 @@ func NewReplay(f Filter, until *time.Time) *Replay {
 	r := &Replay{
 		filter: f.normal(), assets: map[string]*asset{}, configs: map[string]*configuration{}, links: map[string][]string{},
 		chains: map[chainKey]chainHead{}, numbers: map[string]int{}, dead: graves{at: map[graveKey]uint64{}},
+		once: NewOnce(),
 	}
 	if until != nil {
 		ms := until.UnixMilli()
@@ -126,7 +129,7 @@ func (r *Replay) Advance(ctx context.Context, log Log, to uint64) error {
 	}
 	r.checkpoint = scitt.Checkpoint{Origin: cp.Origin, Size: cp.Size, Root: cp.Root}
 	to = min(to, cp.Size)
-	for rec, err := range records(ctx, log, r.filter, r.next, to) {
+	for rec, err := range records(ctx, log, r.filter, r.once, r.next, to) {
 		if err != nil {
 			return err
 		}
@@ -141,7 +144,12 @@ func (r *Replay) apply(rec *record) {
 	if rec.issuer == "" {
 		return
 	}
-	if rec.flaw != AnomalySignature {
+	switch rec.flaw {
+	case AnomalySignature:
+	case AnomalyDuplicate:
+		r.anomaly(Anomaly{Kind: rec.flaw, Detail: limit(rec.detail)}, rec.Ref, &Ref{Index: rec.first, ID: rec.ID})
+		return
+	default:
 		r.followChain(rec)
 	}
 	if rec.flaw != "" {
@@ -204,7 +212,7 @@ func (r *Replay) lifecycle(what Kind, uid string, action Action, at Ref, last *R
 	a := Anomaly{What: what, UID: uid}
 	switch {
 	case action == Create && last != nil:
-		a.Kind = AnomalyDuplicate
+		a.Kind = AnomalyDuplicateCreate
 	case action == Create || last != nil:
 	case action == Delete && grave != nil && grave.withAsset:
 		grave.withAsset = false // its asset's deletion said so already

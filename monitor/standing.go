@@ -20,12 +20,18 @@ type Registered struct {
 // Standing is whether an endorsement or a dispute holds.
 type Standing string
 
+// Carried reports whether it was read in another log than its home. There it may
+// have been withdrawn or replaced, so it does not count: it is what was said as of
+// the log that it was read in.
+func (r Registered) Carried() bool { return r.Self.Origin != r.Home }
+
 // The standings; the first that applies counts.
 const (
 	Withdrawn Standing = "withdrawn" // by its issuer
 	Expired   Standing = "expired"
-	NotYet    Standing = "not_yet"  // it begins later
-	Disputed  Standing = "disputed" // by a dispute that holds and has a part of the scope
+	NotYet    Standing = "not_yet"   // it begins later
+	AsOfLog   Standing = "as_of_log" // it was read in another log than its home: see Registered.Carried
+	Disputed  Standing = "disputed"  // by a dispute that holds and has a part of the scope
 	Holds     Standing = "holds"
 )
 
@@ -40,7 +46,8 @@ type Standings struct {
 // time, in the order of their logs' origins and indices. The caller gives only
 // statements of those whose word counts for him: anybody may dispute.
 //
-// The entry is told by its id alone: the same statement has it in every log.
+// The entry is told by its id alone: the same statement has it in every log. A
+// withdrawal cannot be taken back, so it counts in whatever log it is read.
 func Evaluate(statements []Registered, entry scitt.EntryID, at time.Time) []Standings {
 	var out []Standings
 	for _, s := range statements {
@@ -87,6 +94,8 @@ func (s Registered) standing(all []Registered, at time.Time) Standings {
 		out.Standing = Expired
 	case at.Before(s.From):
 		out.Standing = NotYet
+	case s.Carried():
+		out.Standing = AsOfLog
 	}
 	return out
 }
@@ -105,6 +114,9 @@ func overlap(a, b []string) bool {
 func Endorsements(ctx context.Context, log Log, issuers []string) (found []Registered, bad []Anomaly, err error) {
 	return statements(ctx, log, Filter{issuers, []string{scitt.TypeEndorsement}}, func(s *scitt.Statement, self EntryRef, content []byte) (Registered, error) {
 		e, err := ParseEndorsement(content)
+		if err == nil {
+			err = about(s, e)
+		}
 		if err != nil {
 			return Registered{}, err
 		}
@@ -112,50 +124,74 @@ func Endorsements(ctx context.Context, log Log, issuers []string) (found []Regis
 	})
 }
 
-// Distinct gives each statement once: registered in several logs it is the
-// same one, and the first that is given stands for it.
-func Distinct(statements []Registered) []Registered {
-	seen := map[string]bool{}
-	return slices.DeleteFunc(slices.Clone(statements), func(r Registered) bool {
-		again := seen[r.Self.EntryID]
-		seen[r.Self.EntryID] = true
-		return again
-	})
+// about holds a statement's sub to what its payload is about.
+func about(s *scitt.Statement, payload interface{ Subject() string }) error {
+	if want := payload.Subject(); s.Subject != want {
+		return malformed("its subject is %q, and it is about %q", s.Subject, want)
+	}
+	return nil
 }
 
-// statements reads the statements of a log that the filter selects. Those that
-// their issuer did not sign, whose content is not to be had, or that cannot be
-// parsed, are listed as anomalies.
-func statements[T any](ctx context.Context, log Log, f Filter, parse func(s *scitt.Statement, self EntryRef, content []byte) (T, error)) (found []T, bad []Anomaly, err error) {
-	for e, err := range log.Source.Entries(ctx, 0, log.Checkpoint.Size) {
+// Distinct returns each statement once. Registered in several logs it is the
+// same one: that of its home stands for it, or else the first that is given.
+func Distinct(statements []Registered) []Registered {
+	var out []Registered
+	at := map[string]int{}
+	for _, r := range statements {
+		i, again := at[r.Self.EntryID]
+		switch {
+		case !again:
+			at[r.Self.EntryID] = len(out)
+			out = append(out, r)
+		case out[i].Carried() && !r.Carried():
+			out[i] = r
+		}
+	}
+	return out
+}
+
+// statements reads the statements of a log that the filter selects, each content
+// once, in order. Those that their issuer did not sign, that are there already,
+// whose content is not to be had, or that cannot be parsed, are listed as
+// anomalies.
+func statements[T any](ctx context.Context, log Log, f Filter, parse func(s *scitt.Statement, self EntryRef, content []byte) (T, error)) (all []T, bad []Anomaly, err error) {
+	type content struct {
+		data []byte
+		err  error
+	}
+	read := func(ctx context.Context, s *scitt.Statement) (content, error) {
+		data, err := log.Content(ctx, s)
+		if err != nil && flaw(err) == "" {
+			return content{}, err // the storage's
+		}
+		return content{data, err}, nil
+	}
+	want := func(s *scitt.Statement) bool { return slices.Contains(f.Types, s.Type) && f.issuer(s.Issuer) }
+	for e, err := range walk(ctx, log, NewOnce(), 0, log.Checkpoint.Size, want, read) {
 		if err != nil {
 			return nil, nil, err
 		}
-		s, err := scitt.DecodeStatement(e.Data)
-		if err != nil || !slices.Contains(f.Types, s.Type) || !f.issuer(s.Issuer) {
+		if !e.wanted {
 			continue
 		}
-		self := EntryRef{s.ID().String(), e.Index, log.Checkpoint.Origin}
-		if log.Verify != nil {
-			if err := log.Verify(s); err != nil {
-				bad = append(bad, Anomaly{Kind: AnomalySignature, Entry: self, Detail: limit(err.Error())})
+		self := EntryRef{e.Statement.ID().String(), e.Index, log.Checkpoint.Origin}
+		a := Anomaly{Kind: e.Flaw, Entry: self, Detail: e.Detail}
+		if e.Flaw == AnomalyDuplicate {
+			a.Previous = &EntryRef{self.EntryID, e.First, self.Origin}
+		}
+		if a.Kind == "" && e.value.err != nil {
+			a.Kind, a.Detail = flaw(e.value.err), e.value.err.Error()
+		}
+		if a.Kind == "" {
+			value, err := parse(e.Statement, self, e.value.data)
+			if err == nil {
+				all = append(all, value)
 				continue
 			}
+			a.Kind, a.Detail = AnomalyInvalid, err.Error()
 		}
-		content, err := log.Content(ctx, s)
-		kind := flaw(err)
-		if err == nil {
-			var value T
-			if value, err = parse(s, self, content); err == nil {
-				found = append(found, value)
-				continue
-			}
-			kind = AnomalyInvalid
-		}
-		if kind == "" {
-			return nil, nil, err // the storage's
-		}
-		bad = append(bad, Anomaly{Kind: kind, Entry: self, Detail: limit(err.Error())})
+		a.Detail = limit(a.Detail)
+		bad = append(bad, a)
 	}
-	return found, bad, nil
+	return all, bad, nil
 }

@@ -3,44 +3,27 @@ package personality
 import (
 	"context"
 	"crypto"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/conmotion/conmotion/scitt"
-	"github.com/conmotion/conmotion/tiles"
 )
 
 // Founder is the service as an issuer of its own statements.
 type Founder struct {
 	Issuer string // URL
 	Origin string
-	Key    crypto.Signer // the receipt key
+	Key    crypto.Signer // a service key
 	Now    func() time.Time
 }
 
-// Media types of the payloads of a service's own statements.
-const (
-	mediaKeySet = "application/cose-key-set"
-	mediaPolicy = "application/vnd.conmotion.policy+json"
-)
+// mediaPolicy is the media type of a policy document.
+const mediaPolicy = "application/vnd.conmotion.policy+json"
 
 // SignPolicy signs a policy document as the service does: the log's first
 // one, and those that come by its management interface.
 func (f Founder) SignPolicy(document []byte) (*scitt.Statement, error) {
 	return f.sign(scitt.SignOptions{Subject: scitt.PolicySubject(f.Origin), ContentType: mediaPolicy, Type: scitt.TypePolicy}, document)
-}
-
-func (f Founder) signKeys() (*scitt.Statement, error) {
-	key, err := scitt.NewKey(f.Key.Public())
-	if err != nil {
-		return nil, err
-	}
-	set, err := scitt.KeySet{key}.Marshal()
-	if err != nil {
-		return nil, err
-	}
-	return f.sign(scitt.SignOptions{Subject: scitt.KeysSubject(f.Origin), ContentType: mediaKeySet, Type: scitt.TypeKeys}, set)
 }
 
 func (f Founder) sign(o scitt.SignOptions, payload []byte) (*scitt.Statement, error) {
@@ -52,17 +35,26 @@ func (f Founder) sign(o scitt.SignOptions, payload []byte) (*scitt.Statement, er
 	return scitt.ParseStatement(data)
 }
 
-// Bootstrap gives the log its first entries, or finds the policy of a log
-// that has them. The service's keys are entry 0 and the policy is entry 1, so
-// that no statement of anybody else is alone in the tree: RFC 9942 does not
-// allow the empty inclusion path that its Receipt would have.
+// Announce makes entry 0 of an empty log, in which the service announces its
+// keys, and returns the keys that are in force. The function keys is called for an
+// empty log only; it returns the keys to announce.
 //
-// A crash in between leaves a log with entry 0 only; the next call goes on.
-// The function policies gives the places of all policies, in order. Without a
-// first policy (nil) a log that has none is left so: the result has no Statement.
-func (f Founder) Bootstrap(ctx context.Context, log Log, policies func(context.Context) ([]uint64, error), first []byte) (*LoggedPolicy, error) {
+// The keys are entry 0 and the policy is entry 1, so that no statement of
+// anybody else is alone in the tree: RFC 9942 does not allow the empty
+// inclusion path that its Receipt would have.
+//
+// A crash leaves an empty log or one with entry 0.
+func (f Founder) Announce(ctx context.Context, log Log, keys func() (*scitt.Keys, error)) (*scitt.KeysInForce, error) {
 	if log.Published().Checkpoint.Size == 0 {
-		st, err := f.signKeys()
+		k, err := keys()
+		if err != nil {
+			return nil, err
+		}
+		payload, err := k.Marshal()
+		if err != nil {
+			return nil, err
+		}
+		st, err := f.sign(scitt.SignOptions{Subject: scitt.KeysSubject(f.Origin), ContentType: scitt.MediaTypeKeys, Type: scitt.TypeKeys}, payload)
 		if err != nil {
 			return nil, err
 		}
@@ -70,9 +62,31 @@ func (f Founder) Bootstrap(ctx context.Context, log Log, policies func(context.C
 			return nil, fmt.Errorf("bootstrap: keys: %w", err)
 		}
 	}
-	if err := f.checkKeys(ctx, log.Published()); err != nil {
-		return nil, err
+	entry, err := log.Published().Entry(ctx, 0)
+	if err != nil {
+		return nil, fmt.Errorf("bootstrap: %w", err)
 	}
+	st, err := scitt.ParseStatement(entry)
+	if err != nil {
+		return nil, fmt.Errorf("bootstrap: entry 0: %w", err)
+	}
+	inForce, err := scitt.FirstKeys(st, f.Origin)
+	if err != nil {
+		return nil, fmt.Errorf("bootstrap: entry 0 does not announce the service's keys: this log was made by something else: %w", err)
+	}
+	if inForce.Issuer != f.Issuer {
+		return nil, fmt.Errorf("bootstrap: entry 0 is by %s, and the service is %s", inForce.Issuer, f.Issuer)
+	}
+	return inForce, nil
+}
+
+// Bootstrap registers the first policy of a log that holds its keys only, or
+// finds the policy of one that has them.
+//
+// A crash leaves a log with entry 0 only; the next call goes on.
+// The function policies gives the places of all policies, in order. Without a
+// first policy (nil) a log that has none is left so: the result has no Statement.
+func (f Founder) Bootstrap(ctx context.Context, log Log, policies func(context.Context) ([]uint64, error), first []byte) (*LoggedPolicy, error) {
 	places, err := policies(ctx)
 	if err != nil {
 		return nil, err
@@ -112,30 +126,6 @@ type LoggedPolicy struct {
 	Index     uint64
 	Statement *scitt.Statement
 	New       bool // registered just now
-}
-
-// checkKeys holds the receipt key to what the log says of its service.
-func (f Founder) checkKeys(ctx context.Context, view *tiles.View) error {
-	entry, err := view.Entry(ctx, 0)
-	if err != nil {
-		return fmt.Errorf("bootstrap: %w", err)
-	}
-	st, err := scitt.ParseStatement(entry)
-	if err != nil || st.Type != scitt.TypeKeys {
-		return errors.New("bootstrap: entry 0 is not the service's keys: this log was made by something else")
-	}
-	set, err := scitt.ParseKeySet(st.Payload)
-	if err != nil {
-		return fmt.Errorf("bootstrap: entry 0: %w", err)
-	}
-	kid, err := scitt.Thumbprint(f.Key.Public())
-	if err != nil {
-		return err
-	}
-	if _, err := set.Find(kid); err != nil {
-		return fmt.Errorf("bootstrap: the receipt key is not the one that entry 0 of the log announces: %w", err)
-	}
-	return st.VerifySignature(f.Key.Public())
 }
 
 func appendAndAwait(ctx context.Context, log Log, st *scitt.Statement) (uint64, error) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/conmotion/conmotion/scitt"
@@ -24,37 +23,33 @@ var errPolicyUnknown = fmt.Errorf("%w: a change of the Registration Policy ended
 // what was admitted before it is before it in the log, and what is judged by
 // it is behind it. A crash at any point leaves a log that either has the new
 // policy or has not, and the next start finds out.
-func (s *Service) changePolicy(ctx context.Context, st *scitt.Statement, r *Registration) error {
+func (q *request) changePolicy(ctx context.Context, st *scitt.Statement) (wait, error) {
+	s := q.Service
 	s.change.Lock()
 	defer s.change.Unlock()
 	if s.unknown {
-		return errPolicyUnknown
+		return nil, errPolicyUnknown
 	}
 	inForce := s.policy.Load()
-	if place, ok, err := s.Index.Lookup(ctx, r.ID); err != nil {
-		return fmt.Errorf("%w: %w", scitt.ErrUnavailable, err)
-	} else if ok {
-		r.Index, r.Duplicate = place.Index, true
-		return nil
-	}
 	next, err := inForce.Policy.Replace(st, inForce.ID)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := s.Log.Drain(ctx); err != nil {
-		return fmt.Errorf("%w: %w", scitt.ErrBusy, err)
+		return nil, fmt.Errorf("%w: %w", scitt.ErrBusy, err)
 	}
-	wait, err := s.Log.Append(ctx, st.Entry())
+	wait, err := q.append(ctx, st)
 	if err != nil {
-		return err
+		return nil, err
 	}
+	r := &Registration{ID: st.ID()}
 	if err := s.stored(ctx, st, r, wait); err != nil {
 		if !s.settle(ctx, r) {
 			s.unknown = true
-			return errors.Join(errPolicyUnknown, err)
+			return nil, errors.Join(errPolicyUnknown, err)
 		}
 		if !r.Duplicate {
-			return err
+			return nil, err
 		}
 	}
 	s.policy.Store(&InForce{next, r.Index, r.ID})
@@ -65,7 +60,7 @@ func (s *Service) changePolicy(ctx context.Context, st *scitt.Statement, r *Regi
 			s.Logger.ErrorContext(ctx, "cannot publish the new policy as a file", "err", err)
 		}
 	}
-	return nil
+	return func(context.Context) (uint64, bool, error) { return r.Index, r.Duplicate, nil }, nil
 }
 
 // settle finds out whether an entry whose storing failed is in the log after
@@ -82,45 +77,4 @@ func (s *Service) settle(ctx context.Context, r *Registration) (ok bool) {
 	}
 	r.Index, r.Duplicate = place.Index, found
 	return true
-}
-
-// keyedLocks are locks by name; one that nobody holds or wants takes no room.
-type keyedLocks struct {
-	mu    sync.Mutex
-	locks map[string]*keyedLock
-}
-
-type keyedLock struct {
-	free  chan struct{} // has an element when the lock is free
-	users int
-}
-
-// lock waits for the lock with this name, or until the context ends.
-func (k *keyedLocks) lock(ctx context.Context, name string) (unlock func(), err error) {
-	k.mu.Lock()
-	if k.locks == nil {
-		k.locks = map[string]*keyedLock{}
-	}
-	l := k.locks[name]
-	if l == nil {
-		l = &keyedLock{free: make(chan struct{}, 1)}
-		l.free <- struct{}{}
-		k.locks[name] = l
-	}
-	l.users++
-	k.mu.Unlock()
-	leave := func() {
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		if l.users--; l.users == 0 {
-			delete(k.locks, name)
-		}
-	}
-	select {
-	case <-l.free:
-		return func() { l.free <- struct{}{}; leave() }, nil
-	case <-ctx.Done():
-		leave()
-		return nil, ctx.Err()
-	}
 }

@@ -69,7 +69,13 @@ func (s *Service) locate(r *http.Request, e resolved) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return s.location(scitt.NewEntryID(entry)), nil
+	return s.entryLocation(entry), nil
+}
+
+// entryLocation is the URL of an entry: by its id, if it is a statement's.
+func (s *Service) entryLocation(entry []byte) string {
+	id, _ := scitt.EntryIDOf(entry)
+	return s.location(id)
 }
 
 // getReceipt resolves a Receipt (SCRAPI section 2.4).
@@ -103,7 +109,7 @@ func (s *Service) getStatement(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return respond(w, mediaCOSE, s.location(scitt.NewEntryID(entry)), transparent)
+	return respond(w, mediaCOSE, s.entryLocation(entry), transparent)
 }
 
 func transparentStatement(ctx context.Context, view *tiles.View, index uint64, entry []byte) ([]byte, error) {

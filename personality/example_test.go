@@ -29,6 +29,8 @@ func (p open) Admit(_ context.Context, s *scitt.Statement, _ personality.Heads) 
 	return p.Policy.Admit(s, policy.NoFacts{})
 }
 
+func (p open) VerifySignature(s *scitt.Statement) error { return p.Policy.VerifySignature(s, nil) }
+
 func (open) Replace(*scitt.Statement, scitt.EntryID) (personality.Policy, error) {
 	return nil, errors.New("this policy stays")
 }
@@ -48,7 +50,7 @@ func ExampleService() {
 		log.Fatal(err)
 	}
 	defer dir.Close()
-	entries, _, err := index.Open(ctx, dir.Private("index.db"))
+	entries, _, err := index.Open(ctx, dir.Private("index.db"), nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -78,13 +80,17 @@ func ExampleService() {
 	if err != nil {
 		log.Fatal(err)
 	}
+	id, ok := scitt.EntryIDOf(founding)
+	if !ok {
+		log.Fatal("entry 1 is not a statement")
+	}
 	metrics, err := personality.NewMetrics(noop.Meter{})
 	if err != nil {
 		log.Fatal(err)
 	}
 	service, err := personality.New(personality.Config{
 		Issuer: testlog.Issuer, Origin: testlog.Origin, Keys: keys.KeySet(t), VKeys: keys.VKeys,
-		Policy: personality.InForce{Policy: p, Index: 1, ID: scitt.NewEntryID(founding)},
+		Policy: personality.InForce{Policy: p, Index: 1, ID: id},
 		Wait:   10 * time.Second, Log: l, Index: entries, Files: http.Dir(dir.Public()), Metrics: metrics, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

@@ -128,6 +128,9 @@ func (s *Service) writeError(w http.ResponseWriter, r *http.Request, err error) 
 	if p.RetryAfter > 0 {
 		h.Set("Retry-After", seconds(p.RetryAfter))
 	}
+	if p.Location != "" {
+		h.Set("Location", p.Location)
+	}
 	h.Del("ETag")
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Type", scitt.ProblemMediaType)

@@ -51,7 +51,10 @@ func (s *Service) postSequence(w http.ResponseWriter, r *http.Request) error {
 	return ignoreGone(err)
 }
 
-// readSequence reads statements up to the first that is malformed. When that
+var errPolicyInSequence = &scitt.Problem{Status: http.StatusBadRequest, Title: "Rejected",
+	Detail: "a Registration Policy is not registered together with other statements: send it by itself"}
+
+// readSequence reads statements up to the first that is malformed, or a policy. When that
 // is the very first one, or there are none or too many, err says so.
 func (s *Service) readSequence(w http.ResponseWriter, r *http.Request) (all []*scitt.Statement, malformed, err error) {
 	body, err := readBody(w, r, scitt.MaxSequenceBytes)
@@ -68,6 +71,9 @@ func (s *Service) readSequence(w http.ResponseWriter, r *http.Request) (all []*s
 	}
 	for _, item := range items {
 		st, err := scitt.ParseStatement(item)
+		if err == nil && st.Type == scitt.TypePolicy {
+			err = errPolicyInSequence
+		}
 		if err != nil {
 			malformed = err
 			break

@@ -4,8 +4,8 @@
 //
 // A statement walks straight down:
 //
-//	POST /entries -> scitt.ParseStatement -> Policy.Admit -> Log.Append
-//	              -> Log.Await -> tiles.View.Receipt -> 201
+//	POST /entries -> scitt.ParseStatement -> Index.Lookup -> Policy.Admit
+//	              -> Log.Run -> Log.Await -> tiles.View.Receipt -> 201
 package personality
 
 import (
@@ -17,8 +17,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-
-	lru "github.com/hashicorp/golang-lru/v2"
 
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
@@ -61,6 +59,8 @@ type Policy interface {
 	// has. The error says why not. One that wraps ErrPending asks to be called
 	// again when they are in the Index.
 	Admit(ctx context.Context, s *scitt.Statement, pending Heads) error
+	// VerifySignature verifies who signed a statement, and judges nothing else.
+	VerifySignature(s *scitt.Statement) error
 	// Replace says whether a statement of the type of policies may replace
 	// this policy, whose own statement is entry, and gives the new one.
 	Replace(s *scitt.Statement, entry scitt.EntryID) (Policy, error)
@@ -89,11 +89,13 @@ type InForce struct {
 
 // Config configures a Service.
 type Config struct {
-	Issuer string // the service's URL, without a slash at the end
-	Origin string // the log's
-	Keys   scitt.KeySet
-	VKeys  []string // of the checkpoint
+	Issuer string       // the service's URL, without a slash at the end
+	Origin string       // the log's
+	Keys   scitt.KeySet // of Receipts
+	VKeys  []string     // of the checkpoint
 	Policy InForce
+	// KeysStatements are the places of the log's keys statements.
+	KeysStatements []scitt.ConfigurationKeys
 
 	// Wait is the longest time that a registration waits for its Receipt.
 	Wait time.Duration
@@ -113,14 +115,9 @@ type Config struct {
 	Adjacent map[string]http.Handler
 }
 
-const (
-	// storeGrace is how much longer than Wait a registration waits to be
-	// durable. A 202 promises that the Receipt will come, also after a crash.
-	storeGrace = 10 * time.Second
-	// rememberFailures is how many failed registrations are explained to who
-	// asks for their Receipt.
-	rememberFailures = 1024
-)
+// storeGrace is how much longer than Wait a registration waits to be durable. A
+// 202 promises that the Receipt will come, also after a crash.
+const storeGrace = 10 * time.Second
 
 // Service is a Transparency Service.
 type Service struct {
@@ -131,102 +128,22 @@ type Service struct {
 	// change is held for reading from Admit to Append, and for writing while
 	// the policy changes: an entry is judged by the policy before it in the log.
 	change  sync.RWMutex
-	unknown bool // the log may hold a newer policy than this one
-	chains  keyedLocks
+	unknown bool       // the log may hold a newer policy than this one
+	locks   keyedLocks // of ids and chains
 
 	mu      sync.Mutex
-	running map[scitt.EntryID]int // registrations that are not sequenced yet
-	failed  *lru.Cache[scitt.EntryID, error]
+	running map[scitt.EntryID]bool // admitted, and not known to be in the log or not
 }
 
 // New makes the service of a log that is open and has its policy.
 func New(c Config) (*Service, error) {
-	failed, err := lru.New[scitt.EntryID, error](rememberFailures)
-	if err != nil {
-		return nil, fmt.Errorf("service: %w", err)
-	}
 	limits, err := newLimits(c.RatePerSecond, c.Burst)
 	if err != nil {
 		return nil, fmt.Errorf("service: %w", err)
 	}
-	s := &Service{Config: c, limits: limits, running: map[scitt.EntryID]int{}, failed: failed}
+	s := &Service{Config: c, limits: limits, running: map[scitt.EntryID]bool{}}
 	s.policy.Store(&c.Policy)
 	return s, nil
-}
-
-// Registration is a statement on its way to its Receipt.
-type Registration struct {
-	ID        scitt.EntryID
-	Index     uint64
-	Duplicate bool
-	Receipt   []byte // nil when the entry is durable but not published in time
-}
-
-// Register registers a statement and waits for its Receipt, at most until
-// the context ends. When it returns without an error the entry is durable.
-func (s *Service) Register(ctx context.Context, st *scitt.Statement) (*Registration, error) {
-	start := time.Now()
-	r := &Registration{ID: st.ID()}
-	err := s.sequence(ctx, st, r)
-	if err != nil {
-		s.failed.Add(r.ID, err)
-		s.Metrics.registered(resultOf(err))
-		return nil, err
-	}
-	s.Metrics.reached(stageSequenced, start)
-	view, err := s.Log.Await(ctx, r.Index)
-	if err != nil {
-		s.Metrics.registered(resultLate)
-		return r, nil // only the context ends the waiting
-	}
-	s.Metrics.reached(stagePublished, start)
-	// The waiting is over, perhaps just in time, or there was none to do.
-	if r.Receipt, err = view.Receipt(context.WithoutCancel(ctx), r.Index, scitt.LeafHash(st.Entry())); err != nil {
-		s.Metrics.registered(resultError)
-		return nil, fmt.Errorf("receipt of entry %d: %w", r.Index, err)
-	}
-	s.Metrics.reached(stageReceipt, start)
-	result := resultNew
-	if r.Duplicate {
-		result = resultDuplicate
-	}
-	s.Metrics.registered(result)
-	return r, nil
-}
-
-// sequence gives the statement its index. It ends in its own time: a client
-// that does not wait, or is gone, is no reason to leave a statement half way.
-func (s *Service) sequence(ctx context.Context, st *scitt.Statement, r *Registration) error {
-	s.run(r.ID, 1)
-	defer s.run(r.ID, -1)
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.Wait+storeGrace)
-	defer cancel()
-	if st.Type == scitt.TypePolicy {
-		return s.changePolicy(ctx, st, r)
-	}
-	if st.Chain != nil {
-		return s.sequenceChained(ctx, st, r)
-	}
-	wait, err := s.admit(ctx, st, s.Log.Append, nil)
-	if err != nil {
-		return err
-	}
-	return s.stored(ctx, st, r, wait)
-}
-
-// run counts a registration that begins (1) or ends (-1).
-func (s *Service) run(id scitt.EntryID, n int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.running[id] += n; s.running[id] == 0 {
-		delete(s.running, id)
-	}
-}
-
-func (s *Service) isRunning(id scitt.EntryID) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.running[id] > 0
 }
 
 // errRunning says that a registration has not come to its end.
@@ -235,19 +152,23 @@ var errRunning = errors.New("registration is running")
 // place finds an entry in the published log. The error is errRunning, or a
 // problem that says why there is no such entry.
 func (s *Service) place(ctx context.Context, id scitt.EntryID) (uint64, []byte, *tiles.View, error) {
-	// First the index and then the checkpoint: an entry that is in both is
-	// never reported as running.
+	// In this order an entry whose registration ends meanwhile is found in the
+	// index, and one that is in the index and published is never reported as
+	// running.
+	s.mu.Lock()
+	running := s.running[id]
+	s.mu.Unlock()
 	place, ok, err := s.Index.Lookup(ctx, id)
 	if err != nil {
 		return 0, nil, nil, fmt.Errorf("%w: %w", scitt.ErrUnavailable, err)
 	}
 	if !ok {
-		if s.isRunning(id) {
+		if running {
 			return 0, nil, nil, errRunning
 		}
-		if why, ok := s.failed.Get(id); ok {
-			return 0, nil, nil, &scitt.Problem{Status: http.StatusNotFound, Title: "Registration Failed", Detail: fmt.Sprintf("entry %s: %v", id, why)}
-		}
+		// Why a registration failed is in the answer to it: 202 comes only when
+		// the entry is durable. It is not remembered for whoever asks later,
+		// since anybody can send garbage with somebody else's id.
 		return 0, nil, nil, notFound(id.String())
 	}
 	view := s.Log.Published()
@@ -276,7 +197,7 @@ func (s *Service) InForce() *InForce { return s.policy.Load() }
 func (s *Service) Configuration() *scitt.Configuration {
 	p := s.InForce()
 	return &scitt.Configuration{
-		Issuer: s.Issuer, Origin: s.Origin, CheckpointKeys: s.VKeys, Algorithms: p.Policy.Algorithms(),
+		Issuer: s.Issuer, Origin: s.Origin, CheckpointKeys: s.VKeys, Keys: s.KeysStatements, Algorithms: p.Policy.Algorithms(),
 		RegistrationEndpoint: s.Issuer + "/entries",
 		Policy:               scitt.ConfigurationPolicy{EntryID: p.ID.String(), Index: p.Index, Document: p.Policy.Document()},
 	}

@@ -3,7 +3,6 @@ package policy
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/conmotion/conmotion/scitt"
 )
@@ -15,7 +14,7 @@ type InForce struct {
 	// Subject is the sub of the log's policy statements. Any is good when it
 	// is empty.
 	Subject string
-	// ServiceKeys are the keys of the service as the log has them. They may
+	// ServiceKeys are the service keys in force (scitt.KeysInForce). They may
 	// sign a policy as an administrator may.
 	ServiceKeys scitt.KeySet
 }
@@ -60,14 +59,14 @@ func (e *evaluation) administrator(service scitt.KeySet) {
 		e.serviceSignature(service)
 		return
 	}
-	i := slices.IndexFunc(e.p.admins, func(g *grant) bool { return g.issuer == e.s.Issuer })
-	if i < 0 {
+	g, known := e.p.administrator(e.s.Issuer)
+	if !known {
 		e.fail(CheckIssuer, nil, "let an administrator of the policy in force sign it",
 			"the issuer %s is no administrator of the policy in force", quote(e.s.Issuer))
 		return
 	}
 	e.algorithm()
-	e.signature(e.p.admins[i])
+	e.signature(g)
 }
 
 func (e *evaluation) serviceSignature(service scitt.KeySet) {
@@ -115,28 +114,6 @@ func FromStatement(s *scitt.Statement, options ...Option) (*Policy, error) {
 		return nil, err
 	}
 	return Parse(doc, options...)
-}
-
-// AdmitKeys judges a statement about the service's keys: one of its keys must
-// have signed it, and its payload must be a COSE Key Set. The error is a
-// *Refusal.
-func AdmitKeys(s *scitt.Statement, service scitt.KeySet) (scitt.KeySet, error) {
-	e := evaluation{s: s}
-	if s.Type != scitt.TypeKeys {
-		e.fail(CheckType, nil, "put typ "+scitt.TypeKeys+" into the protected header", "the type %s is not that of keys", quote(s.Type))
-	}
-	e.serviceSignature(service)
-	var keys scitt.KeySet
-	if e.report.Signed {
-		var err error
-		if keys, err = scitt.ParseKeySet(s.Payload); err != nil || s.Envelope != nil {
-			e.fail(CheckPayload, err, "put the COSE Key Set itself into the payload", "the payload is no COSE Key Set")
-		}
-	}
-	if err := e.refusal(); err != nil {
-		return nil, err
-	}
-	return keys, nil
 }
 
 // document is the policy document in a policy statement. It must be inline:

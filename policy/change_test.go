@@ -19,13 +19,13 @@ func TestAdmitPolicy(t *testing.T) {
 		"trust_anchors": {"self_certifying": ["did:jwk"], "keys": [{"id": "admin", "jwk": `+jwk(t, admin)+`}]},
 		"administrators": [{"issuer": "https://admin.example", "keys": ["admin"]}, {"issuer": "`+didJWK(t, admin)+`"}, {"issuer": "`+didJWK(t, ed("admin"))+`"}],
 		"rules": [{"id": "never", "expr": "false", "message": "m"}], "ocsf": {"mode": "enforce"}}`)
-	at := InForce{Entry: scitt.NewEntryID([]byte("policy")), Subject: "log/policy", ServiceKeys: keySet(t, service, ed("service"))}
+	at := InForce{Entry: scitt.EntryID{1}, Subject: "log/policy", ServiceKeys: keySet(t, service, ed("service"))}
 	const plain = `{"version": 1, "description": "next"}`
 	next, err := WithPrevious([]byte(plain), at.Entry)
 	if err != nil {
 		t.Fatal(err)
 	}
-	old, err := WithPrevious([]byte(plain), scitt.NewEntryID([]byte("older policy")))
+	old, err := WithPrevious([]byte(plain), scitt.EntryID{2})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -124,25 +124,6 @@ func keySet(t *testing.T, keys ...crypto.Signer) (set scitt.KeySet) {
 		set = append(set, key)
 	}
 	return set
-}
-
-func TestAdmitKeys(t *testing.T) {
-	service, next := p256(t, "service"), p256(t, "next")
-	raw, err := keySet(t, service, next).Marshal()
-	if err != nil {
-		t.Fatal(err)
-	}
-	o := scitt.SignOptions{Type: scitt.TypeKeys}
-	keys, err := AdmitKeys(sign(t, service, o, string(raw)), keySet(t, service))
-	if err != nil || len(keys) != 2 {
-		t.Fatalf("%v, %v", keys, err)
-	}
-	_, err = AdmitKeys(sign(t, next, o, string(raw)), keySet(t, service))
-	refused(t, err, CheckKey)
-	_, err = AdmitKeys(sign(t, service, o, "x"), keySet(t, service))
-	refused(t, err, CheckPayload)
-	_, err = AdmitKeys(sign(t, service, scitt.SignOptions{}, string(raw)), keySet(t, service))
-	refused(t, err, CheckType)
 }
 
 // TestSchema: a policy for another schema than the one that is loaded is

@@ -34,6 +34,15 @@ const (
 	OCSFEnforce OCSFMode = "enforce"
 )
 
+// Form says which of the two forms of an ECDSA signature is admitted.
+type Form string
+
+// The forms of "signature".
+const (
+	AnyForm Form = "any"
+	LowS    Form = "low-s" // s <= n/2: see [scitt.Statement.LowS]
+)
+
 const (
 	maxDocument = 64 << 10 // bytes; a policy must fit into an entry
 	maxRules    = 64
@@ -67,7 +76,7 @@ type ocsfPolicy struct {
 // document reads the whole document into the policy.
 func (p *Policy) document(d *decoder, root *node) {
 	var version, maxEntry int64 = 0, scitt.MaxEntrySize
-	p.chain, p.artifact, p.ocsf.mode = Off, Off, OCSFOff
+	p.chain, p.artifact, p.ocsf.mode, p.form = Off, Off, OCSFOff, AnyForm
 	d.object(root, "", fields{
 		"version":        d.integer(&version, 1, 1),
 		"description":    d.text(&p.description),
@@ -86,10 +95,11 @@ func (p *Policy) document(d *decoder, root *node) {
 				}),
 			})
 		},
-		"chain":    choice(d, &p.chain, Off, Optional, Required),
-		"artifact": choice(d, &p.artifact, Off, Optional, Required),
-		"ocsf":     func(n *node, path string) { p.readOCSF(d, n, path) },
-		"rules":    func(n *node, path string) { p.readRules(d, n, path) },
+		"signature": choice(d, &p.form, AnyForm, LowS),
+		"chain":     choice(d, &p.chain, Off, Optional, Required),
+		"artifact":  choice(d, &p.artifact, Off, Optional, Required),
+		"ocsf":      func(n *node, path string) { p.readOCSF(d, n, path) },
+		"rules":     func(n *node, path string) { p.readRules(d, n, path) },
 	}, "version")
 	p.maxEntry = int(maxEntry)
 	if p.algorithms == nil {

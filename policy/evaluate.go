@@ -17,7 +17,7 @@ const (
 	CheckAlgorithm   = "algorithm"    // limits.algorithms
 	CheckIssuer      = "issuer"       // issuers
 	CheckKey         = "key"          // trust_anchors: the key or certificate
-	CheckSignature   = "signature"    // the issuer's signature
+	CheckSignature   = "signature"    // the issuer's signature, and its form: signature
 	CheckSubject     = "subject"      // issuers[].subjects
 	CheckContentType = "content_type" // issuers[].content_types
 	CheckChain       = "chain"
@@ -40,7 +40,7 @@ var builtin = []string{CheckType, CheckSize, CheckAlgorithm, CheckIssuer, CheckK
 // looked at: a stranger's statement is refused for the stranger alone.
 //
 // A statement whose typ is that of policies or keys is refused: AdmitPolicy
-// and AdmitKeys judge those.
+// and scitt.KeysInForce.Next judge those.
 func (p *Policy) Admit(s *scitt.Statement, facts Facts) error {
 	e := evaluation{p: p, s: s, facts: facts}
 	if err := e.run(); err != nil {
@@ -149,6 +149,11 @@ func (e *evaluation) signature(g *grant) {
 	e.pass(CheckKey)
 	if !slices.Contains(e.p.algorithms, scitt.AlgorithmName(e.s.Algorithm)) {
 		return // already refused, and the algorithm may be a weak one
+	}
+	if e.p.form == LowS && !e.s.LowS() {
+		e.fail(CheckSignature, scitt.ErrSignature, "replace s by n-s, where n is the order of the curve: the signature stays valid, and so does the entry id; conmotion sign does so",
+			"s of the %s signature is high (more than n/2), and the policy asks for low s", scitt.AlgorithmName(e.s.Algorithm))
+		return
 	}
 	if err := e.s.VerifySignature(by.Public); err != nil {
 		e.fail(CheckSignature, err, "sign again with the key that the statement names", "%v", err)

@@ -3,6 +3,7 @@ package policy
 import (
 	"bytes"
 	"crypto"
+	"crypto/sha256"
 	"encoding/json"
 	"encoding/pem"
 	"flag"
@@ -102,7 +103,7 @@ func examples(t testing.TB) (docs map[string]example, keys map[string][]byte) {
 		"one-provider.json": {
 			doc: `{"version": 1, "description": "One provider publishes its inventory and configuration as JSON, and nobody else anything.",
 				"trust_anchors": {` + key("provider") + `}, "issuers": [{"issuer": "https://provider.example", "keys": ["provider"],
-				"subjects": ["inventory/*", "configuration/*"], "content_types": ["application/json"]}], ` + admin + `, "limits": {"max_entry_bytes": 16384, "algorithms": ["ES256"]}}`,
+				"subjects": ["inventory/*", "configuration/*"], "content_types": ["application/json"]}], ` + admin + `, "signature": "low-s", "limits": {"max_entry_bytes": 16384, "algorithms": ["ES256"]}}`,
 			admits: map[string]*scitt.Statement{"provider": by("provider", as("provider", "inventory/eu-1"), inventory)},
 			bans: map[string]*scitt.Statement{
 				CheckIssuer:  by("stranger", scitt.SignOptions{}, "x"),
@@ -116,7 +117,7 @@ func examples(t testing.TB) (docs map[string]example, keys map[string][]byte) {
 				"trust_anchors": {` + key("provider", "customer", "auditor") + `}, "issuers": [
 				{"issuer": "https://provider.example", "keys": ["provider"], "subjects": ["inventory/*", "configuration/*"]},
 				{"issuer": "https://customer.example", "keys": ["customer"]},
-				{"issuer": "https://auditor.example", "keys": ["auditor"]}], ` + admin + `, "artifact": "optional", "chain": "optional",
+				{"issuer": "https://auditor.example", "keys": ["auditor"]}], ` + admin + `, "signature": "low-s", "artifact": "optional", "chain": "optional",
 				"rules": [
 				{"id": "kind", "expr": "typ.startsWith('application/vnd.conmotion.') && typ.endsWith('+cose')", "message": "typ must say what kind of statement it is"},
 				{"id": "provider-records", "expr": "iss != 'https://provider.example' || typ == 'application/vnd.conmotion.record+cose'", "message": "the provider registers records only"},
@@ -146,7 +147,7 @@ func examples(t testing.TB) (docs map[string]example, keys map[string][]byte) {
 		},
 		"ocsf-enforced.json": {
 			doc: `{"version": 1, "description": "Records are valid OCSF 1.5.0 events of the classes that inventories, configurations and measurements use.",
-				"trust_anchors": {` + key("provider", "auditor") + `}, "issuers": [{"issuer": "https://provider.example", "keys": ["provider"]}, {"issuer": "https://auditor.example", "keys": ["auditor"]}], ` + admin + `,
+				"trust_anchors": {` + key("provider", "auditor") + `}, "issuers": [{"issuer": "https://provider.example", "keys": ["provider"]}, {"issuer": "https://auditor.example", "keys": ["auditor"]}], ` + admin + `, "signature": "low-s",
 				"artifact": "required", "ocsf": {"mode": "enforce", "versions": ["1.5.0"], "classes": [5001, 5023, 5019, 3004, 2003, 2004]},
 				"rules": [{"id": "event-code", "expr": "envelope.present || !(payload.class_uid in [5001, 5019, 5023]) || payload.metadata.?event_code.orValue('').matches('^(inventory|configuration)[.](create|modify|delete)$')",
 				"message": "metadata.event_code must say what happened, such as inventory.create"}]}`,
@@ -165,7 +166,7 @@ func examples(t testing.TB) (docs map[string]example, keys map[string][]byte) {
 		},
 		"chains-required.json": {
 			doc: `{"version": 1, "description": "Each record continues a chain of its issuer, so that nothing can be left out unseen.",
-				"trust_anchors": {` + key("provider") + `}, "issuers": [{"issuer": "https://provider.example", "keys": ["provider"], "subjects": ["inventory/*"]}], ` + admin + `,
+				"trust_anchors": {` + key("provider") + `}, "issuers": [{"issuer": "https://provider.example", "keys": ["provider"], "subjects": ["inventory/*"]}], ` + admin + `, "signature": "low-s",
 				"chain": "required", "rules": [{"id": "chain-name", "expr": "chain.name == 'inventory'", "message": "the provider has one chain, called inventory"}]}`,
 			admits: map[string]*scitt.Statement{"next": chain(1, firstID[:])},
 			bans: map[string]*scitt.Statement{
@@ -249,7 +250,7 @@ func TestExamples(t *testing.T) {
 				}
 			}
 			// The administrator may replace it.
-			id := scitt.NewEntryID(data)
+			id := scitt.EntryID(sha256.Sum256(data))
 			doc, err := WithPrevious(data, id)
 			if err != nil {
 				t.Fatal(err)

@@ -89,6 +89,7 @@ func TestParseErrors(t *testing.T) {
 		"size 0":       {`{"version": 1, "limits": {"max_entry_bytes": 0}}`, []string{"found 0"}},
 		"size big":     {`{"version": 1, "limits": {"max_entry_bytes": 99999999999999999999}}`, []string{"found 99999999999999999999"}},
 		"algorithm":    {`{"version": 1, "limits": {"algorithms": ["RS256"]}}`, []string{`limits.algorithms[0]: "RS256" is none of`}},
+		"signature":    {`{"version": 1, "signature": "low"}`, []string{`signature: expected one of ["any" "low-s"], found "low"`}},
 		"no algorithm": {`{"version": 1, "limits": {"algorithms": []}}`, []string{"empty"}},
 
 		"ocsf mode":    {`{"version": 1, "ocsf": {}}`, []string{"ocsf.mode: missing"}},
@@ -174,7 +175,7 @@ func TestCanonical(t *testing.T) {
 }
 
 func TestWithPrevious(t *testing.T) {
-	id := scitt.NewEntryID([]byte("x"))
+	id := scitt.EntryID{1}
 	doc, err := WithPrevious([]byte("{\"version\": 1,\n \"previous\": \"x\", \"chain\": \"off\"}"), id)
 	if err != nil {
 		t.Fatal(err)

@@ -27,6 +27,7 @@ type Policy struct {
 	patterns []*grant          // in the order of the document
 	admins   []*grant
 	maxEntry int
+	form     Form
 	chain    Mode
 	artifact Mode
 	ocsf     ocsfPolicy

@@ -136,6 +136,7 @@ func TestSchemaFile(t *testing.T) {
 		`{"version": 1, "trust_anchors": {"keys": [` + a + `]}, "issuers": [{"issuer": "a*", "keys": ["a"]}], "administrators": [{"issuer": "a", "keys": ["a"]}]}`:              true,
 		`{"version": 1, "ocsf": {"mode": "warn", "versions": ["1.5.0"], "classes": [5023]}, "rules": [{"id": "a", "expr": "iat > 0", "message": "m"}], "artifact": "required"}`: true,
 		`{"version": 1, "issuers": [{"issuer": "x", "certificates": ["did:x509:0:sha256:` + strings.Repeat("A", 43) + `::eku:1"], "subjects": ["a"], "content_types": ["*"]}]}`: true,
+		`{"version": 1, "signature": "low-s"}`: true, `{"version": 1, "signature": "any"}`: true, `{"version": 1, "signature": "high-s"}`: false, `{"version": 1, "signature": ""}`: false,
 		`{}`: false, `[]`: false, `{"version": 2}`: false, `{"version": "1"}`: false, `{"version": 1, "x": 1}`: false,
 		`{"version": 1, "chain": "on"}`: false, `{"version": 1, "issuers": []}`: false, `{"version": 1, "issuers": [{}]}`: false, `{"version": 1, "issuers": [{"issuer": ""}]}`: false,
 		`{"version": 1, "administrators": [{"issuer": "a*"}]}`: false, `{"version": 1, "administrators": [{"issuer": "a", "subjects": ["a"]}]}`: false,

@@ -1,6 +1,9 @@
 package policy
 
 import (
+	"fmt"
+	"slices"
+
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/did"
 )
@@ -36,4 +39,34 @@ func (g *grant) known(issuer string) scitt.Known {
 		known.Keys = append(known.Keys, k.names...)
 	}
 	return known
+}
+
+// VerifySignature verifies who signed a statement, and judges nothing else of
+// it: for a statement whose content is in the log already. Service are the keys
+// of the service, which signs policies and keys. Errors wrap
+// scitt.ErrUnknownKey when the policy has no key for the issuer any more,
+// scitt.ErrSignature or scitt.ErrAlgorithm.
+func (p *Policy) VerifySignature(s *scitt.Statement, service scitt.KeySet) error {
+	g, known := p.grantFor(s.Issuer)
+	switch s.Type {
+	case scitt.TypePolicy, scitt.TypeKeys:
+		if _, err := service.Find(s.KeyID); err == nil {
+			return service.Verify(s)
+		}
+		g, known = p.administrator(s.Issuer)
+	}
+	if !known {
+		return fmt.Errorf("%w: the policy in force does not list the issuer %s, so its signature cannot be verified", scitt.ErrUnknownKey, quote(s.Issuer))
+	}
+	_, err := p.anchors.Verify(s, g.known(s.Issuer))
+	return err
+}
+
+// administrator finds the entry of "administrators" that names an issuer.
+func (p *Policy) administrator(issuer string) (*grant, bool) {
+	i := slices.IndexFunc(p.admins, func(g *grant) bool { return g.issuer == issuer })
+	if i < 0 {
+		return nil, false
+	}
+	return p.admins[i], true
 }

@@ -77,7 +77,7 @@ func verify(alg cose.Algorithm, key crypto.PublicKey, protected, payload, signat
 	return nil
 }
 
-// sign makes a COSE_Sign1 signature.
+// sign makes a COSE_Sign1 signature, of ECDSA the one with low s.
 func sign(key crypto.Signer, protected, payload []byte) ([]byte, error) {
 	alg, err := AlgorithmFor(key.Public())
 	if err != nil {
@@ -91,5 +91,5 @@ func sign(key crypto.Signer, protected, payload []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sign: %w", err)
 	}
-	return sig, nil
+	return lowS(alg, sig), nil
 }

@@ -23,10 +23,23 @@ type Configuration struct {
 	CheckpointKeys []string `json:"checkpoint_keys"`
 	// Algorithms are the names of the signing algorithms that it accepts.
 	Algorithms []string `json:"supported_signature_algorithms"`
+	// Keys are the log's keys statements in their order, entry 0 first; nil when
+	// the log has none, as those of other software.
+	Keys []ConfigurationKeys `json:"keys_statements,omitempty"`
 	// RegistrationEndpoint is where statements are sent.
 	RegistrationEndpoint string `json:"registration_endpoint"`
 	// Policy is the Registration Policy in force.
 	Policy ConfigurationPolicy `json:"registration_policy"`
+}
+
+// ConfigurationKeys is where a keys statement is in the log.
+type ConfigurationKeys struct {
+	EntryID string `json:"entry_id"` // hexadecimal
+	Index   uint64 `json:"index"`
+	// Handover is a checkpoint of a tree that holds the statement, signed by the
+	// note key before it. It is there when a service key signed a statement with
+	// another first note key.
+	Handover string `json:"handover,omitempty"`
 }
 
 // ConfigurationPolicy is a Registration Policy and its place in the log.

@@ -16,7 +16,7 @@ func testConfiguration() scitt.Configuration {
 		Issuer: issuer, Origin: origin, CheckpointKeys: []string{"log.example/test+00000000+AQ=="},
 		Algorithms: scitt.Algorithms(), RegistrationEndpoint: issuer + "/entries",
 		Policy: scitt.ConfigurationPolicy{
-			EntryID: scitt.NewEntryID(nil).String(), Index: math.MaxInt64,
+			EntryID: scitt.EntryID{1}.String(), Index: math.MaxInt64,
 			Document: json.RawMessage(`{"a":[1,-2,2.5,18446744073709551615,true,null,"x"],"b":{"c":{}}}`),
 		},
 	}

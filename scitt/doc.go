@@ -25,7 +25,8 @@
 // header (RFC 9943 section 6.3) in one fixed encoding: tag 18, an array of
 // four, definite and shortest lengths, the bytes of the protected header as
 // they were received. Its leaf hash is SHA-256(0x00 || entry) (RFC 9162
-// section 2.1.1) and its [EntryID] is SHA-256(entry).
+// section 2.1.1). Its [EntryID] is the
+// SHA-256 of what the issuer signed, the Sig_structure (RFC 9052 section 4.4).
 //
 // # Receipt
 //

@@ -20,6 +20,10 @@ var (
 	ErrCheckpoint     = errors.New("the checkpoint does not verify")
 )
 
+// ErrRegistered says that the log holds the content with another signature of
+// its issuer. A Receipt of that entry does not fit the statement.
+var ErrRegistered = errors.New("the content is already registered with another signature")
+
 // What a log may answer to a statement that is fine. Both are safe to retry.
 var (
 	ErrBusy        = errors.New("the log is busy")

@@ -45,7 +45,7 @@ func ExampleSignStatement() {
 	// signature: <nil> with the key in the did:jwk
 	// subject: urn:example:host-17
 	// payload: {"state":"running"}
-	// entry: 4c1f56ec05c5780e40e94478ce2f2db279b00941a769800096f757a3ff34fafa
+	// entry: e7d8347d5379a2ee2f8b55e19751a3f18d14d809f8ae195178cc299e06bce78e
 }
 
 // A Receipt is put together from a log's checkpoint and the Merkle path of

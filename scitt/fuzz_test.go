@@ -46,8 +46,12 @@ func FuzzParseStatement(f *testing.F) {
 		if err != nil {
 			t.Fatalf("the entry does not parse: %v", err)
 		}
-		if again.ID() != s.ID() || !bytes.Equal(again.Entry(), s.Entry()) || scitt.NewEntryID(s.Entry()) != s.ID() {
+		id, ok := scitt.EntryIDOf(s.Entry())
+		if again.ID() != s.ID() || !bytes.Equal(again.Entry(), s.Entry()) || !ok || id != s.ID() {
 			t.Fatal("the entry has another id")
+		}
+		if id, ok := scitt.EntryIDOf(data); ok && (id != s.ID() || !bytes.Equal(data, s.Entry())) {
+			t.Fatal("bytes that are not the entry have its id")
 		}
 		if len(s.Entry()) > scitt.MaxEntrySize {
 			t.Fatalf("an entry of %d bytes", len(s.Entry()))

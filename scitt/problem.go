@@ -15,6 +15,9 @@ type Problem struct {
 	Detail string // what is wrong and how to put it right
 	// RetryAfter, when not zero, is how long to wait before trying again.
 	RetryAfter time.Duration
+	// Location, when not empty, is the URL of the entry that is there already:
+	// a Location header in HTTP. A CBOR sequence does not carry it.
+	Location string
 }
 
 // ProblemMediaType is the content type of every error of SCRAPI.
@@ -26,6 +29,24 @@ func (p *Problem) Error() string {
 		return fmt.Sprintf("%s (status %d)", p.Title, p.Status)
 	}
 	return fmt.Sprintf("%s: %s (status %d)", p.Title, p.Detail, p.Status)
+}
+
+// AlreadyRegistered is the answer to a statement whose content the log holds
+// with another signature, at this URL (docs/formats.md, "Registration").
+func AlreadyRegistered(location string) *Problem {
+	p := ProblemOf(ErrRegistered)
+	p.Location = location
+	p.Detail = fmt.Sprintf("%v: fetch its Transparent Statement, %s/statement; a Receipt of that entry does not fit the bytes of this one", ErrRegistered, location)
+	return p
+}
+
+// Unwrap is ErrRegistered for the Problem that AlreadyRegistered makes, also
+// where it was read from an answer.
+func (p *Problem) Unwrap() error {
+	if p.Status == 409 && p.Title == titleRegistered {
+		return ErrRegistered
+	}
+	return nil
 }
 
 // Marshal encodes the body of the answer (RFC 9290 section 2): a map with
@@ -86,6 +107,8 @@ func olText(v any) string {
 	return ""
 }
 
+const titleRegistered = "Already Registered"
+
 // problems says once, for every reason to refuse a statement, what SCRAPI
 // answers (draft-ietf-scitt-scrapi-11 section 2.3.3).
 var problems = []struct {
@@ -101,6 +124,7 @@ var problems = []struct {
 	{ErrSignature, 400, "Rejected", 0},
 	{ErrUnknownKey, 400, "Rejected", 0},
 	{ErrMalformed, 400, "Malformed request", 0},
+	{ErrRegistered, 409, titleRegistered, 0},
 	{ErrBusy, 503, "Log Busy", time.Second},
 	{ErrUnavailable, 503, "Registration Failed", 5 * time.Second},
 }
@@ -113,7 +137,7 @@ func ProblemOf(err error) *Problem {
 	}
 	for _, p := range problems {
 		if errors.Is(err, p.err) {
-			return &Problem{p.status, p.title, err.Error(), p.retry}
+			return &Problem{Status: p.status, Title: p.title, Detail: err.Error(), RetryAfter: p.retry}
 		}
 	}
 	return nil

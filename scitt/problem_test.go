@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,7 +33,7 @@ func TestProblemRoundTrip(t *testing.T) {
 }
 
 func TestProblemItem(t *testing.T) {
-	for status, want := range map[int]struct{ code, status int }{400: {0x80, 400}, 413: {0x8d, 413}, 429: {0x9d, 429}, 451: {0x80, 400}, 503: {0xa3, 503}} {
+	for status, want := range map[int]struct{ code, status int }{400: {0x80, 400}, 413: {0x8d, 413}, 409: {0x89, 409}, 429: {0x9d, 429}, 451: {0x80, 400}, 503: {0xa3, 503}} {
 		p := &scitt.Problem{Status: status, Title: "Rejected", Detail: "because"}
 		if want := enc(t, m{-1: "Rejected", -2: "because", -4: want.code}); !bytes.Equal(p.MarshalItem(), want) {
 			t.Errorf("%d encoded %x, want %x", status, p.MarshalItem(), want)
@@ -46,6 +47,28 @@ func TestProblemItem(t *testing.T) {
 	for _, body := range []any{m{-1: "no code"}, m{-4: 0x60}, m{-4: 0xc0}, m{-4: "x"}, []any{}} {
 		if _, err := scitt.ParseProblemItem(enc(t, body)); !errors.Is(err, scitt.ErrMalformed) {
 			t.Errorf("%v: %v", body, err)
+		}
+	}
+}
+
+// TestAlreadyRegistered: the reason is found again where the answer is read.
+func TestAlreadyRegistered(t *testing.T) {
+	p := scitt.AlreadyRegistered("https://transparency.example/entries/17")
+	if p.Status != 409 || p.Location != "https://transparency.example/entries/17" || !strings.Contains(p.Detail, "fetch its Transparent Statement, "+p.Location+"/statement") {
+		t.Errorf("%+v", p)
+	}
+	whole, err := scitt.ParseProblem(p.Status, p.Marshal())
+	must(t, err)
+	item, err := scitt.ParseProblemItem(p.MarshalItem())
+	must(t, err)
+	for _, err := range []error{p, whole, item} {
+		if !errors.Is(fmt.Errorf("register: %w", err), scitt.ErrRegistered) || scitt.ProblemOf(err) != err {
+			t.Errorf("%v", err)
+		}
+	}
+	for _, other := range []*scitt.Problem{{Status: 409, Title: "Conflict"}, {Status: 400, Title: "Already Registered"}} {
+		if errors.Is(other, scitt.ErrRegistered) {
+			t.Errorf("%v", other)
 		}
 	}
 }
@@ -107,6 +130,7 @@ func TestProblemOf(t *testing.T) {
 		{scitt.ErrTooLarge, 413, "Statement Too Large", 0},
 		{scitt.ErrSignature, 400, "Rejected", 0},
 		{scitt.ErrUnknownKey, 400, "Rejected", 0},
+		{scitt.ErrRegistered, 409, "Already Registered", 0},
 		{scitt.ErrBusy, 503, "Log Busy", time.Second},
 		{scitt.ErrUnavailable, 503, "Registration Failed", 5 * time.Second},
 	} {

@@ -33,7 +33,8 @@ type SignOptions struct {
 }
 
 // SignStatement signs content as a Signed Statement. The key's type chooses
-// the algorithm; kid is the key's COSE Key Thumbprint.
+// the algorithm; kid is the key's COSE Key Thumbprint. ECDSA signatures have
+// low s, whatever the key returns: see [Statement.LowS].
 func SignStatement(key crypto.Signer, o SignOptions, content []byte) ([]byte, error) {
 	alg, err := AlgorithmFor(key.Public())
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"encoding/asn1"
 	"encoding/pem"
+	"io"
 	"math/big"
 	"slices"
 	"testing"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/veraison/go-cose"
 
+	"github.com/conmotion/conmotion/internal/vectors"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/did"
 )
@@ -154,6 +156,70 @@ func TestSignStatement(t *testing.T) {
 				t.Error("what is signed is not in the form of an entry")
 			}
 		})
+	}
+}
+
+// highS is a signer that returns high s, as half of the signatures of a KMS are.
+type highS struct{ crypto.Signer }
+
+func (k highS) Sign(random io.Reader, digest []byte, o crypto.SignerOpts) ([]byte, error) {
+	der, err := k.Signer.Sign(random, digest, o)
+	var sig struct{ R, S *big.Int }
+	if err == nil {
+		_, err = asn1.Unmarshal(der, &sig)
+	}
+	if err != nil {
+		return nil, err
+	}
+	n := k.Public().(*ecdsa.PublicKey).Params().N
+	if low := new(big.Int).Sub(n, sig.S); low.Cmp(sig.S) < 0 {
+		return der, nil
+	}
+	sig.S.Sub(n, sig.S)
+	return asn1.Marshal(sig)
+}
+
+// TestLowS: what is signed here has low s, whatever the key returns, and the
+// other form of it is valid, has the same id, and is told apart.
+func TestLowS(t *testing.T) {
+	for _, alg := range kinds {
+		key := newKey(t, alg)
+		signers := []crypto.Signer{key}
+		if _, ok := key.Public().(*ecdsa.PublicKey); ok {
+			signers = append(signers, highS{key})
+		}
+		for _, signer := range signers {
+			for range 20 { // of which Go's own signer has high s in ten
+				s := newStatement(t, signer, scitt.SignOptions{}, []byte("hello"))
+				must(t, s.VerifySignature(key.Public()))
+				data, err := vectors.Twin(key, s.Entry())
+				must(t, err)
+				twin, err := scitt.ParseStatement(data)
+				must(t, err)
+				must(t, twin.VerifySignature(key.Public()))
+				if twin.ID() != s.ID() || bytes.Equal(twin.Entry(), s.Entry()) || bytes.Equal(scitt.LeafHash(twin.Entry()), scitt.LeafHash(s.Entry())) {
+					t.Fatalf("%s: the other signature is of %v, this one of %v", alg, twin.ID(), s.ID())
+				}
+				if _, ec := key.Public().(*ecdsa.PublicKey); !s.LowS() || twin.LowS() == ec {
+					t.Fatalf("%s: low s: %v, of the other form: %v", alg, s.LowS(), twin.LowS())
+				}
+			}
+		}
+	}
+	// The edge: n/2 is low and the next one is high; s of n and above is not valid in any form.
+	n := elliptic.P256().Params().N
+	half := new(big.Int).Rsh(n, 1)
+	for _, c := range []struct {
+		s   *big.Int
+		low bool
+	}{{big.NewInt(0), true}, {half, true}, {new(big.Int).Add(half, big.NewInt(1)), false}, {new(big.Int).Sub(n, big.NewInt(1)), false}, {n, true}} {
+		g := good()
+		g.signature = append(bytes.Repeat([]byte{1}, 32), c.s.FillBytes(make([]byte, 32))...)
+		s, err := scitt.ParseStatement(g.encode(t))
+		must(t, err)
+		if s.LowS() != c.low {
+			t.Errorf("s of %x: low is %v", c.s, s.LowS())
+		}
 	}
 }
 

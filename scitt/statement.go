@@ -15,7 +15,10 @@ import (
 // tlog-tiles prefixes each with a big-endian uint16.
 const MaxEntrySize = 1<<16 - 1
 
-// EntryID identifies an entry: the SHA-256 of its bytes.
+// EntryID identifies what an issuer signed: the SHA-256 of the Sig_structure
+// (RFC 9052 section 4.4). It does not depend on the signature, because an
+// issuer, and for ECDSA anybody, can make another valid one. The zero value is
+// no id.
 type EntryID [sha256.Size]byte
 
 // String is the lowercase hexadecimal form, 64 characters.
@@ -34,8 +37,21 @@ func ParseEntryID(s string) (EntryID, error) {
 	return id, nil
 }
 
-// NewEntryID is the id of the entry with these bytes.
-func NewEntryID(entry []byte) EntryID { return sha256.Sum256(entry) }
+// EntryIDOf returns the id of the statement in an Entry. It reads the outer
+// form and not the header. Bytes that are not in the one encoding of an Entry
+// (see [Statement.Entry]) have no id, and ok is false.
+func EntryIDOf(entry []byte) (id EntryID, ok bool) {
+	protected, payload, _, ok := splitEntry(entry)
+	if !ok {
+		return EntryID{}, false
+	}
+	return signedID(protected, payload), true
+}
+
+// signedID is the id of a statement with these parts.
+func signedID(protected, payload []byte) EntryID {
+	return sha256.Sum256(sigStructure(protected, payload))
+}
 
 // Statement is a Signed Statement whose form has been checked and whose
 // signature has not: see [Statement.VerifySignature]. It is read-only.
@@ -95,11 +111,13 @@ type ChainLink struct {
 // Entry is what the log stores for the statement.
 //
 // RFC 9943 section 6.3: "the unprotected header ... is replaced by an empty
-// map" before the statement is committed to the log, so an entry and its id
-// do not depend on receipts or anything else that was put there.
+// map" before the statement is committed to the log, so an entry does not
+// depend on receipts or anything else that was put there.
 func (s *Statement) Entry() []byte { return s.entry }
 
-// ID is the SHA-256 of the Entry.
+// ID returns the id of what the issuer signed; zero when the payload is
+// detached. Statements that differ in nothing but the signature and the
+// unprotected header have the same one.
 func (s *Statement) ID() EntryID { return s.id }
 
 // ParseStatement reads a Signed Statement and holds it to everything that
@@ -199,7 +217,9 @@ func decodeSign1(data []byte) (*Statement, error) {
 		return nil, err
 	}
 	s.entry = marshalSign1(s.protected, nil, s.Payload, s.signature)
-	s.id = NewEntryID(s.entry)
+	if s.Payload != nil {
+		s.id = signedID(s.protected, s.Payload)
+	}
 	return s, nil
 }
 
@@ -215,7 +235,7 @@ func decodeEntry(entry []byte) (_ *Statement, err error) {
 	if err := s.readHeader(); err != nil {
 		return nil, err
 	}
-	s.id = NewEntryID(entry)
+	s.id = signedID(s.protected, s.Payload)
 	return s, nil
 }
 

@@ -212,7 +212,7 @@ func TestEntry(t *testing.T) {
 	s.unprotected = m{"note": []any{1, "two"}, 394: []any{[]byte("receipt")}, 3: 60}
 	withHeader := s.encode(t)
 
-	want := sha256.Sum256(canonical)
+	want := scitt.EntryID(sha256.Sum256(enc(t, []any{"Signature1", unsorted, []byte{}, []byte{}})))
 	for name, data := range map[string][]byte{"canonical": canonical, "longer lengths": long, "unprotected": withHeader} {
 		t.Run(name, func(t *testing.T) {
 			got, err := scitt.ParseStatement(data)
@@ -220,8 +220,14 @@ func TestEntry(t *testing.T) {
 			if !bytes.Equal(got.Entry(), canonical) {
 				t.Errorf("entry\n%x want\n%x", got.Entry(), canonical)
 			}
-			if got.ID() != want || scitt.NewEntryID(got.Entry()) != got.ID() || got.ID().String() != hex.EncodeToString(want[:]) {
+			if id, ok := scitt.EntryIDOf(got.Entry()); got.ID() != want || !ok || id != want || id.String() != hex.EncodeToString(want[:]) {
 				t.Errorf("id %v, want %x", got.ID(), want)
+			}
+			if _, ok := scitt.EntryIDOf(data); ok != bytes.Equal(data, canonical) {
+				t.Errorf("bytes that are the Entry: %v, have an id: %v", !ok, ok)
+			}
+			if digest := sha256.Sum256(canonical); !bytes.Equal(scitt.LeafDigest.Leaf(got), digest[:]) {
+				t.Error("the leaf of a log of digests is not SHA-256 of the Entry")
 			}
 			if got.Payload == nil {
 				t.Error("an empty payload is not a missing one")
@@ -235,8 +241,51 @@ func TestEntry(t *testing.T) {
 	}
 }
 
+// TestEntryIDSigned: the id is that of what was signed, and of nothing else.
+func TestEntryIDSigned(t *testing.T) {
+	id := func(change func(*sign1)) scitt.EntryID {
+		s := good()
+		change(&s)
+		got, err := scitt.DecodeStatement(s.encode(t))
+		must(t, err)
+		return got.ID()
+	}
+	first := id(func(*sign1) {})
+	for name, change := range map[string]func(*sign1){
+		"signature":          func(s *sign1) { s.signature = bytes.Repeat([]byte{1}, 64) },
+		"unprotected header": func(s *sign1) { s.unprotected = m{33: []byte{1}, "x": 1} },
+	} {
+		if id(change) != first {
+			t.Errorf("another %s makes another id", name)
+		}
+	}
+	for name, change := range map[string]func(*sign1){
+		"payload":       func(s *sign1) { s.payload = []byte("Payload") },
+		"kid":           func(s *sign1) { s.protected = with(goodHeader(), m{4: []byte("Key")}) },
+		"alg":           func(s *sign1) { s.protected = with(goodHeader(), m{1: -35}) },
+		"x5chain":       func(s *sign1) { s.protected = with(goodHeader(), m{33: []byte{1}}) },
+		"its encoding":  func(s *sign1) { s.protected = append(unhex(t, "b803"), enc(t, goodHeader())[1:]...) },
+		"x5t":           func(s *sign1) { s.protected = with(goodHeader(), m{34: []any{-16, []byte{1}}}) },
+		"where it ends": func(s *sign1) { s.protected, s.payload = with(goodHeader(), m{"p": "payload"}), []byte{} },
+	} {
+		if got := id(change); got == first || got == (scitt.EntryID{}) {
+			t.Errorf("with another %s the id is %v", name, got)
+		}
+	}
+	if got := id(func(s *sign1) { s.payload = nil }); got != (scitt.EntryID{}) {
+		t.Errorf("a detached statement has the id %v", got)
+	}
+	detached := good()
+	detached.payload = nil
+	for name, data := range map[string][]byte{"detached": detached.encode(t), "empty": nil, "text": []byte("entry"), "trailing": append(good().encode(t), 0)} {
+		if got, ok := scitt.EntryIDOf(data); ok || got != (scitt.EntryID{}) {
+			t.Errorf("%s: id %v", name, got)
+		}
+	}
+}
+
 func TestParseEntryID(t *testing.T) {
-	id := scitt.NewEntryID([]byte("entry"))
+	id := scitt.EntryID(sha256.Sum256([]byte("entry")))
 	got, err := scitt.ParseEntryID(id.String())
 	must(t, err)
 	if got != id {

@@ -1,6 +1,7 @@
 package scitt
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 )
@@ -17,7 +18,8 @@ const (
 // Leaf gives the bytes that a log in this mode hashes for the statement.
 func (m LeafMode) Leaf(s *Statement) []byte {
 	if m == LeafDigest {
-		return s.id[:]
+		sum := sha256.Sum256(s.entry)
+		return sum[:]
 	}
 	return s.entry
 }

@@ -23,7 +23,7 @@ func TestVerifierReceipts(t *testing.T) {
 	keys := scitt.KeySet{newKeyID(t, newKey(t, "EdDSA")), newKeyID(t, logKey)}
 	s := newStatement(t, key, scitt.SignOptions{}, []byte("payload"))
 	id := s.ID()
-	byEntry, byDigest := receiptFor(t, logKey, s.Entry()), receiptFor(t, logKey, id[:])
+	byEntry, byDigest := receiptFor(t, logKey, s.Entry()), receiptFor(t, logKey, scitt.LeafDigest.Leaf(s))
 	foreign := receiptFor(t, unknown, s.Entry())
 	another := receiptFor(t, logKey, []byte("another"))
 	noKid := newForeignReceipt(t, logKey, 4, 2)

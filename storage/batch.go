@@ -90,8 +90,9 @@ func (b *batcher) store(ctx context.Context, batch []*pending) {
 	if slices.ContainsFunc(batch, func(p *pending) bool { return p.after != nil }) {
 		futures = b.whole.store(ctx, batch)
 	} else {
+		add := once(b.add)
 		for _, p := range batch {
-			futures = append(futures, b.add(ctx, p.entry))
+			futures = append(futures, add(ctx, p.entry))
 		}
 	}
 	for i, p := range batch {

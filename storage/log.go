@@ -83,7 +83,7 @@ func Open(ctx context.Context, dir *Dir, o Options) (*Log, error) {
 		WithCheckpointInterval(interval).
 		WithCheckpointRepublishInterval(max(interval, tessera.DefaultCheckpointRepublishInterval)).
 		WithPushback(pushback).
-		WithAntispam(4*pushback, o.Antispam) // more than can be on their way at once
+		WithAntispam(1, o.Antispam) // its cache, by SHA-256 of the entry, has nothing to do: see once
 
 	// Tessera's background work ends with run, not with the caller's context:
 	// Close must be able to drain first.
@@ -126,7 +126,8 @@ func (a announcer) Sign(body []byte) ([]byte, error) {
 // A crash before wait returned may leave the entry in the log or not; a crash
 // after it never loses the entry, and it will be published. Errors wrap
 // [scitt.ErrBusy] or [scitt.ErrUnavailable], or are the context's: then the
-// entry may still be stored, and the same entry can be appended again.
+// entry may still be stored, and the same entry can be appended again; or wrap
+// [scitt.ErrRegistered], when the log has the content with another signature.
 func (l *Log) Append(ctx context.Context, entry []byte) (wait func(context.Context) (index uint64, duplicate bool, err error), err error) {
 	p, err := l.append(entry, nil)
 	if err != nil {
@@ -176,6 +177,8 @@ func (p *pending) wait(ctx context.Context) (index uint64, duplicate bool, err e
 	switch {
 	case errors.Is(p.err, tessera.ErrPushback):
 		return 0, false, fmt.Errorf("%w: %w", scitt.ErrBusy, p.err)
+	case errors.Is(p.err, scitt.ErrRegistered):
+		return 0, false, p.err
 	case p.err != nil:
 		return 0, false, fmt.Errorf("%w: %w", scitt.ErrUnavailable, p.err)
 	}

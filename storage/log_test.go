@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/vectors"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage"
 	"github.com/conmotion/conmotion/storage/index"
@@ -49,7 +50,7 @@ func (s *service) tryOpen() (err error) {
 	if s.dir, err = storage.OpenDir(s.path); err != nil {
 		return err
 	}
-	if s.index, _, err = index.Open(s.t.Context(), s.dir.Private("index.db")); err != nil {
+	if s.index, _, err = index.Open(s.t.Context(), s.dir.Private("index.db"), nil); err != nil {
 		return err
 	}
 	s.keys.NewTree(s.t)
@@ -209,6 +210,55 @@ func TestDuplicates(t *testing.T) {
 		}
 	}
 	s.checker().Check(t, nil)
+}
+
+// TestTwins: of two signatures of one content at once, in one run, one after
+// the other and after a restart, the log takes the first; the other one is a
+// conflict and not a duplicate.
+func TestTwins(t *testing.T) {
+	s := newService(t)
+	key := testlog.Key(t, "ES256")
+	s.add(testlog.Statement(t, key, "other", nil))
+	append1 := func(add func(context.Context, []byte) (func(context.Context) (uint64, bool, error), error), data []byte) func() error {
+		wait, err := add(t.Context(), data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return func() error { _, _, err := wait(t.Context()); return err }
+	}
+	var first, twin []byte
+	for i := range 30 {
+		first = testlog.Statement(t, key, "asset", fmt.Append(nil, i))
+		twin = testlog.Must(vectors.Twin(key, first))(t)
+		add := s.log.Append
+		if i%2 == 1 {
+			add = s.log.Run()
+		}
+		a, b, c := append1(add, first), append1(add, twin), append1(add, first)
+		if err := a(); err != nil {
+			t.Fatal(err)
+		}
+		if err := b(); !errors.Is(err, scitt.ErrRegistered) || errors.Is(err, scitt.ErrUnavailable) {
+			t.Errorf("the other signature: %v", err)
+		}
+		if err := c(); err != nil {
+			t.Errorf("the same bytes: %v", err)
+		}
+		if err := append1(add, twin)(); !errors.Is(err, scitt.ErrRegistered) {
+			t.Errorf("the other signature, later: %v", err)
+		}
+	}
+	s.close()
+	s.open()
+	if err := s.index.Await(t.Context(), 31); err != nil {
+		t.Fatal(err)
+	}
+	if err := append1(s.log.Append, twin)(); !errors.Is(err, scitt.ErrRegistered) {
+		t.Errorf("after a restart: %v", err)
+	}
+	if view := s.checker().Check(t, nil); view.Checkpoint.Size != 31 {
+		t.Errorf("the log has %d entries", view.Checkpoint.Size)
+	}
 }
 
 func removeIndex(t *testing.T, s *service) {
@@ -374,7 +424,7 @@ func files(t *testing.T, dir string) map[string]string {
 func TestPushback(t *testing.T) {
 	s := &service{t: t, path: t.TempDir(), keys: testlog.NewKeys(t)}
 	s.dir = testlog.Must(storage.OpenDir(s.path))(t)
-	s.index, _, _ = index.Open(t.Context(), s.dir.Private("index.db"))
+	s.index, _, _ = index.Open(t.Context(), s.dir.Private("index.db"), nil)
 	o := s.keys.Options()
 	o.Antispam, o.Pushback, o.BatchMaxAge = s.index, 2, time.Hour
 	s.log = testlog.Must(storage.Open(t.Context(), s.dir, o))(t)

@@ -1,12 +1,15 @@
 package storage
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"sync/atomic"
 
 	"github.com/transparency-dev/tessera"
+
+	"github.com/conmotion/conmotion/scitt"
 )
 
 // whole stores batches with runs: all of a batch or nothing of it.
@@ -86,19 +89,32 @@ func failed(err error) tessera.IndexFuture {
 	return func() (tessera.Index, error) { return tessera.Index{}, err }
 }
 
-// once adds an entry that comes twice in a batch once.
+// once adds an entry that comes twice in a batch once, and of several
+// signatures of one content the first. Batches are stored one at a time, so
+// the index knows all that came in others.
 func once(add tessera.AddFn) tessera.AddFn {
-	seen := map[string]tessera.IndexFuture{}
+	type first struct {
+		data   []byte
+		future tessera.IndexFuture
+	}
+	seen := map[scitt.EntryID]first{}
 	return func(ctx context.Context, e *tessera.Entry) tessera.IndexFuture {
-		id := string(e.Identity())
-		if first, ok := seen[id]; ok {
-			return func() (tessera.Index, error) {
-				index, err := first()
-				index.IsDup = true
-				return index, err
-			}
+		id, ok := scitt.EntryIDOf(e.Data())
+		if !ok {
+			id = scitt.EntryID(e.Identity()) // bytes that are not an Entry are themselves
 		}
-		seen[id] = add(ctx, e)
-		return seen[id]
+		f, ok := seen[id]
+		if !ok {
+			f = first{e.Data(), add(ctx, e)}
+			seen[id] = f
+			return f.future
+		}
+		return func() (tessera.Index, error) {
+			index, err := f.future()
+			if index.IsDup = true; err == nil && !bytes.Equal(e.Data(), f.data) {
+				return tessera.Index{}, fmt.Errorf("%w: entry %d", scitt.ErrRegistered, index.Index)
+			}
+			return index, err
+		}
 	}
 }

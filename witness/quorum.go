@@ -3,6 +3,7 @@ package witness
 import (
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"slices"
 
 	"github.com/conmotion/conmotion/scitt"
@@ -61,17 +62,24 @@ func (k Keys) public() (keys []string) {
 
 // Log is one log of a [Quorum], under all the names that it was added with.
 type Log struct {
-	Names   []string
-	Keys    Keys
-	vouches bool
+	Names []string
+	Keys  Keys
+	// Vouched is what the log vouches for, the first of several; nil for nothing.
+	Vouched *scitt.Verification
 }
 
-// Quorum is the rule that so many of these logs have to vouch for a statement.
+// Quorum is the rule that so many of these logs have to vouch for an entry id.
 type Quorum struct {
 	Threshold int // how many, at least 1
 	Logs      []*Log
 	Missing   []string // names of logs that are out of reach: they do not vouch
+
+	first *scitt.Statement // that was verified
 }
+
+// ErrContent is wrapped when a statement is not another signature of the one
+// that a [Quorum] counts for.
+var ErrContent = errors.New("another content, and not another signature of the same")
 
 // Add adds a log. Logs that have a public key in common are one log, and count once.
 func (q *Quorum) Add(name string, keys Keys) {
@@ -89,13 +97,21 @@ func (q *Quorum) Add(name string, keys Keys) {
 }
 
 // Verify verifies a Transparent Statement, each log's Receipts with that log's own
-// keys; verifier has none. Of each Receipt the result is that of the log whose it
+// keys; verifier has none. Logs that hold different signatures of one content
+// vouch for different Transparent Statements: each is verified, and what counts
+// are the logs that vouch for any of them. The entry id of all is one, else the error wraps ErrContent. Of each Receipt the result is that of the log whose it
 // is: the one that vouches with it, or else one that knows the key that it names.
-// Errors are those of [scitt.Verifier.Verify].
+// Other errors are those of [scitt.Verifier.Verify].
 func (q *Quorum) Verify(verifier *scitt.Verifier, statement []byte, receipts [][]byte) (*scitt.Verification, error) {
 	out, err := verifier.Verify(statement) // without keys: the signature
 	if err != nil {
 		return nil, err
+	}
+	if q.first == nil {
+		q.first = out.Statement
+	}
+	if id := out.Statement.ID(); id != q.first.ID() {
+		return nil, fmt.Errorf("%w: entry %v and entry %v", ErrContent, q.first.ID(), id)
 	}
 	for _, l := range q.Logs {
 		own := *verifier
@@ -104,9 +120,10 @@ func (q *Quorum) Verify(verifier *scitt.Verifier, statement []byte, receipts [][
 		if err != nil {
 			return nil, err
 		}
-		l.vouches = false
 		for i, r := range mine.Receipts {
-			l.vouches = l.vouches || r.Err == nil
+			if r.Err == nil && l.Vouched == nil {
+				l.Vouched = out
+			}
 			known := r.Receipt != nil && !errors.Is(r.Err, scitt.ErrUnknownKey)
 			if r.Err == nil || known && out.Receipts[i].Err != nil {
 				out.Receipts[i] = r
@@ -118,7 +135,7 @@ func (q *Quorum) Verify(verifier *scitt.Verifier, statement []byte, receipts [][
 
 // Vouching returns the logs of which a Receipt verified.
 func (q *Quorum) Vouching() []*Log {
-	return slices.DeleteFunc(slices.Clone(q.Logs), func(l *Log) bool { return !l.vouches })
+	return slices.DeleteFunc(slices.Clone(q.Logs), func(l *Log) bool { return l.Vouched == nil })
 }
 
 // Size is how many logs there are, those out of reach included.

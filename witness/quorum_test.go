@@ -1,6 +1,7 @@
 package witness_test
 
 import (
+	"bytes"
 	"errors"
 	"maps"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/vectors"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/witness"
 )
@@ -137,5 +139,42 @@ func TestKeys(t *testing.T) {
 	}
 	if len(k.For([][]byte{[]byte("no receipt")})) != 1 {
 		t.Error("of what is no receipt a key got its name")
+	}
+}
+
+// TestQuorumSignatures: logs that hold different signatures of one content
+// vouch for different files, and count for its entry id, each once.
+func TestQuorumSignatures(t *testing.T) {
+	key := testlog.Key(t, "ES256")
+	first := testlog.Must(scitt.ParseStatement(testlog.Statement(t, key, "s", nil)))(t)
+	twin := testlog.Must(scitt.ParseStatement(testlog.Must(vectors.Twin(key, first.Entry()))(t)))(t)
+	a, b := testlog.NewKeysOf(t, "a"), testlog.NewKeysOf(t, "b")
+	q := &witness.Quorum{Threshold: 2}
+	q.Add("a", keysOf(t, a))
+	q.Add("b", keysOf(t, b))
+	verify := func(st *scitt.Statement, receipts ...[]byte) error {
+		out, err := q.Verify(&scitt.Verifier{}, scitt.AttachReceipts(st, receipts...), receipts)
+		if err != nil {
+			return err
+		}
+		return out.Err()
+	}
+	for i, c := range []struct {
+		st      *scitt.Statement
+		receipt []byte
+		outcome witness.Outcome
+	}{{first, receipt(t, a, first), witness.Missed}, {twin, receipt(t, a, twin), witness.Missed}, {twin, receipt(t, b, twin), witness.Reached}} {
+		if err := verify(c.st, c.receipt); err != nil || q.Outcome() != c.outcome {
+			t.Errorf("%d: %v, outcome %v", i, err, q.Outcome())
+		}
+	}
+	if l := q.Vouching(); len(l) != 2 || l[0].Vouched.Statement.ID() != first.ID() || !bytes.Equal(l[0].Vouched.Statement.Entry(), first.Entry()) {
+		t.Errorf("vouching: %+v", l)
+	}
+	if err := verify(first, receipt(t, b, twin)); !errors.Is(err, scitt.ErrSignature) {
+		t.Errorf("a Receipt of another signature: %v", err)
+	}
+	if err := verify(statement(t, "other")); !errors.Is(err, witness.ErrContent) {
+		t.Errorf("other content: %v", err)
 	}
 }

@@ -35,8 +35,12 @@ upstream's checkpoint with the keys that are remembered, or given with
 Receipt, and the content behind a hash. What does not verify is refused with
 exit code 1, and nothing is registered.
 
-An acknowledgement that is too large for an entry (65,535 bytes) is stored as an
-artifact with the service in --log, which registers its hash.
+Of the upstream's Receipts only the one of its log is embedded. An
+acknowledgement that is too large for an entry (65,535 bytes) all the same is
+stored as an artifact with the service in --log, which registers its hash.
+
+The acknowledgement names the log that it is registered in as its home. Carried
+to another log by somebody else it counts there only as of that log.
 
 A run that was interrupted can be started again: it registers the statement
 that was signed then, and not a second one.
@@ -68,17 +72,18 @@ func (a *app) runAck(ctx context.Context, f ackFlags, name string) error {
 	if err != nil {
 		return err
 	}
-	ack, err := monitor.NewAcknowledgement(verifier, transparent, content, f.asset, f.upstream, f.note)
+	w, err := a.openWriter(ctx, f.log, f.signer, f.own)
+	if err != nil {
+		return err
+	}
+	draft := monitor.Acknowledgement{Asset: f.asset, Home: w.Log().Origin(), Upstream: f.upstream, Note: f.note, Transparent: transparent}
+	ack, err := monitor.NewAcknowledgement(verifier, draft, content)
 	if err != nil {
 		return counterVerdict(err)
 	}
 	payload, err := ack.Payload()
 	if err != nil {
 		return counterVerdict(err)
-	}
-	w, err := a.openWriter(ctx, f.log, f.signer, f.own)
-	if err != nil {
-		return err
 	}
 	sign := func(link *scitt.ChainLink) ([]byte, error) {
 		return w.SignOrStore(ctx, payload, link, func(o scitt.SignOptions) ([]byte, error) { return ack.Sign(w.Key, o) })

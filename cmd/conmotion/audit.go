@@ -58,8 +58,16 @@ wrong behind it.
 --state FILE keeps where the audit is. The next one goes on from there and first
 proves that the log extends what was audited. The file holds each violation
 exactly once; a violation is printed before the file is written, so a crash in
-between has it printed again and never lost. Duplicates are compared with all
-entries: to go on, the audit reads 32 bytes of each entry before, from the tiles.
+between has it printed again and never lost. To go on, the audit reads 32 bytes
+of each entry before, from the tiles; the entry ids, by which duplicates are
+found, are in the file with 12 bytes each.
+
+A content counts once: the first entry with its id whose signature verifies. A
+later one is told as log/duplicate. That is a fault of the service and changes
+nothing for a reader that counts once, so a log with no other violation is
+called FAULTY and not BAD; the exit code is 1 all the same. An entry whose
+signature does not verify is told as signature, and takes nothing from a later
+one whose signature does.
 
 --follow goes on until it is interrupted.
 ` + homeHelp
@@ -195,7 +203,10 @@ func (a *app) printViolation(v audit.Violation) {
 	}
 	place := "log"
 	if v.Index != nil {
-		place = fmt.Sprintf("entry %d (%s)", *v.Index, v.EntryID)
+		place = fmt.Sprintf("entry %d", *v.Index)
+		if v.EntryID != "" {
+			place += " (" + v.EntryID + ")"
+		}
 	}
 	fmt.Fprintf(a.stdout, "VIOLATION  %s  %s: %s\n", place, v.Check, clean(v.Message))
 	for i, raw := range v.Checkpoints {
@@ -210,6 +221,11 @@ func (a *app) auditResult(s audit.Summary, f auditFlags) error {
 	switch {
 	case s.Violations > 0:
 		verdict = fmt.Sprintf("BAD: %d violations", s.Violations)
+		if s.Checks[audit.CheckDuplicate] == s.Violations {
+			verdict = fmt.Sprintf("FAULTY: %d duplicates, and nothing else: each content was admitted once", s.Violations)
+			err = bad(fmt.Errorf("the log has %d duplicates: its service did not notice that it had their contents already", s.Violations))
+			break
+		}
 		err = bad(fmt.Errorf("the log is not what an honest service would have written: %d violations", s.Violations))
 	case !s.Complete:
 		verdict = fmt.Sprintf("INCOMPLETE: %d of %d entries audited, %d without their artifacts; no violations", s.Done, s.Size, s.Unjudged)

@@ -21,10 +21,10 @@ func dishonest(t *testing.T, members string, entries ...*scitt.Statement) []stri
 	t.Helper()
 	keys := testlog.NewKeys(t)
 	sign := func(o scitt.SignOptions, payload []byte) *scitt.Statement {
-		return testlog.Must(scitt.ParseStatement(testlog.Must(scitt.SignStatement(keys.Receipt, o, payload))(t)))(t)
+		return testlog.Must(scitt.ParseStatement(testlog.Must(scitt.SignStatement(keys.Service, o, payload))(t)))(t)
 	}
 	statements := append([]*scitt.Statement{
-		sign(scitt.SignOptions{Type: scitt.TypeKeys, Subject: testlog.Origin + "/keys"}, testlog.Must(keys.KeySet(t).Marshal())(t)),
+		announced(t, keys),
 		sign(scitt.SignOptions{Type: scitt.TypePolicy, Subject: testlog.Origin + "/registration-policy"}, fmt.Appendf(nil, `{"version": 1, %s}`, members)),
 	}, entries...)
 	args := []string{staticFiles(t, keys, statements)}

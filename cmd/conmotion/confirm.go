@@ -199,6 +199,11 @@ func (c *confirmer) reason(ctx context.Context, f monitor.Finding, hit searchEnt
 	if err := c.log.VerifyStatement(s); err != nil {
 		return "its issuer did not sign it: " + err.Error(), nil
 	}
+	for _, a := range side.Anomalies {
+		if a.Kind == monitor.AnomalyDuplicate && a.Entry.Index == hit.Index {
+			return fmt.Sprintf("entry %d has the same content and is what counts", a.Previous.Index), nil
+		}
+	}
 	content, err := c.log.Content(ctx, s)
 	if err != nil {
 		return "its content is not to be had: " + err.Error(), nil

@@ -33,7 +33,9 @@ checkpoint, the entry's place in it, and the issuer's signature. What is
 registered names it by its log, index and entry id; with --embed its whole
 Transparent Statement stands in the new statement too, as evidence for when its
 log is gone. --log is where the statement is registered: one's own log, that of
-the entry, or any other.
+the entry, or any other. The statement names that log as its home: only there it
+can be withdrawn, and carried to another log by somebody else it counts there
+only as of that log.
 
 A run that was interrupted can be started again: it registers the statement
 that was signed then, and not a second one.
@@ -101,8 +103,8 @@ func (f *endorseFlags) addScope(cmd *cobra.Command) {
 }
 
 // statement is what the flags say about an entry.
-func (f endorseFlags) statement(entry monitor.EntryRef, now time.Time) (*monitor.Endorsement, error) {
-	e := &monitor.Endorsement{Entry: entry, Verdict: f.verdict, Scope: slices.Clone(f.scope), Reason: f.reason, From: now.UTC().Truncate(time.Second)}
+func (f endorseFlags) statement(entry monitor.EntryRef, home string, now time.Time) (*monitor.Endorsement, error) {
+	e := &monitor.Endorsement{Entry: entry, Home: home, Verdict: f.verdict, Scope: slices.Clone(f.scope), Reason: f.reason, From: now.UTC().Truncate(time.Second)}
 	slices.Sort(e.Scope)
 	e.Scope = slices.Compact(e.Scope)
 	var err error
@@ -130,7 +132,7 @@ func (f endorseFlags) statement(entry monitor.EntryRef, now time.Time) (*monitor
 
 func (a *app) runEndorse(ctx context.Context, f endorseFlags, name string) error {
 	// The form of what is said does not depend on the entry.
-	if _, err := f.statement(monitor.EntryRef{EntryID: scitt.EntryID{}.String(), Origin: "-"}, time.Now()); err != nil {
+	if _, err := f.statement(monitor.EntryRef{EntryID: scitt.EntryID{}.String(), Origin: "-"}, "-", time.Now()); err != nil {
 		return err
 	}
 	// With a bare id the entry is in --log, whose keys are then the ones.
@@ -154,11 +156,15 @@ func (a *app) runEndorse(ctx context.Context, f endorseFlags, name string) error
 		return err
 	}
 	if f.verdict == monitor.Withdraw {
-		if err := ownEndorsement(ctx, about, w.Issuer); err != nil {
+		home, err := ownEndorsement(ctx, about, w.Issuer)
+		if err != nil {
 			return err
 		}
+		if here := w.Log().Origin(); home != here {
+			a.notice("notice: the home of what is withdrawn is %s, and this withdrawal goes to %s: whoever reads only the former does not know of it", home, here)
+		}
 	}
-	e, err := f.statement(about.log.Ref(about.entry), w.Now())
+	e, err := f.statement(about.log.Ref(about.entry), w.Log().Origin(), w.Now())
 	if err != nil {
 		return err
 	}
@@ -172,7 +178,11 @@ func (a *app) runEndorse(ctx context.Context, f endorseFlags, name string) error
 		return counterVerdict(err)
 	}
 	sign := func(link *scitt.ChainLink) ([]byte, error) {
-		return w.SignOrStore(ctx, payload, link, func(o scitt.SignOptions) ([]byte, error) { return e.Sign(w.Key, o) })
+		statement, err := w.SignOrStore(ctx, payload, link, func(o scitt.SignOptions) ([]byte, error) { return e.Sign(w.Key, o) })
+		if errors.Is(err, scitt.ErrTooLarge) && f.embed {
+			err = fmt.Errorf("%w. Leave out --embed: the entry is named by its log, index and id all the same", err)
+		}
+		return statement, err
 	}
 	// Where the times are left to the clock, a second attempt means those of the first.
 	words := slices.Concat([]string{"endorsement", string(e.Verdict), e.Entry.EntryID, e.Reason, f.from, f.until, f.last.String(), fmt.Sprint(f.embed)}, e.Scope)
@@ -194,25 +204,26 @@ func (a *app) checkContent(ctx context.Context, f endorseFlags, about *spokenOf)
 	return err
 }
 
-// ownEndorsement says whether the entry is one that the issuer can withdraw.
-func ownEndorsement(ctx context.Context, about *spokenOf, issuer string) error {
+// ownEndorsement returns the home of an endorsement or a dispute. The error says why the
+// issuer cannot withdraw the entry.
+func ownEndorsement(ctx context.Context, about *spokenOf, issuer string) (home string, err error) {
 	s := about.entry.Statement
 	if s.Type != scitt.TypeEndorsement {
-		return bad(fmt.Errorf("entry %d of %s is no endorsement or dispute: its type is %q", about.entry.Index, about.log.Location, s.Type))
+		return "", bad(fmt.Errorf("entry %d of %s is no endorsement or dispute: its type is %q", about.entry.Index, about.log.Location, s.Type))
 	}
 	if s.Issuer != issuer {
-		return bad(fmt.Errorf("entry %d of %s is by another issuer, %s: only who said it can withdraw it", about.entry.Index, about.log.Location, s.Issuer))
+		return "", bad(fmt.Errorf("entry %d of %s is by another issuer, %s: only who said it can withdraw it", about.entry.Index, about.log.Location, s.Issuer))
 	}
 	content, err := about.content(ctx)
 	if err != nil {
-		return err
+		return "", err
 	}
 	e, err := monitor.ParseEndorsement(content)
 	if err != nil {
-		return counterVerdict(err)
+		return "", counterVerdict(err)
 	}
 	if e.Verdict == monitor.Withdraw {
-		return bad(fmt.Errorf("entry %d of %s is a withdrawal, which cannot be withdrawn: endorse or dispute again", about.entry.Index, about.log.Location))
+		return "", bad(fmt.Errorf("entry %d of %s is a withdrawal, which cannot be withdrawn: endorse or dispute again", about.entry.Index, about.log.Location))
 	}
-	return nil
+	return e.Home, nil
 }

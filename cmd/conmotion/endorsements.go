@@ -25,8 +25,9 @@ func (a *app) endorsements() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "endorsements ENTRY [--in LOCATION]... [--by ISSUER]... [--at TIME]", Short: "Tell who endorsed or disputed an entry, and whether it holds",
 		Long: `Tell who endorsed or disputed an entry, with scope and validity, and how each
-stands at a time: holds, expired, not_yet, withdrawn by its issuer, or disputed
-by a dispute that holds and has a part of the scope.
+stands at a time: holds, expired, not_yet, withdrawn by its issuer, disputed by
+a dispute that holds and has a part of the scope, or as_of_log: it was read in
+another log than its home, where it may have been withdrawn, so it does not count.
 
 ENTRY is the URL of the entry, or its entry id or index in --log. Its log is
 looked in and those given with --in. An entry is told by its id: the same
@@ -69,6 +70,7 @@ type endorsementItem struct {
 	Reason   string             `json:"reason,omitempty"`
 	Entry    monitor.EntryRef   `json:"entry"`
 	By       []monitor.EntryRef `json:"by,omitempty"` // the withdrawals or the disputes
+	Home     string             `json:"home"`         // origin of the log in which it can be withdrawn
 	// Evidence says whether the embedded Transparent Statement verifies: ok,
 	// why not, or not checked when its log is not among those that are open.
 	Evidence string `json:"evidence,omitempty"`
@@ -93,7 +95,7 @@ func (a *app) runEndorsements(ctx context.Context, f endorsementsFlags, name str
 		list.Entry = &ref
 	}
 	for _, s := range monitor.Evaluate(g.statements, about.id, at) {
-		item := endorsementItem{s.Verdict, s.Standing, s.Scope, s.From.Format(time.RFC3339), "", s.Issuer, timeOf(s.Issued), s.Reason, s.Self, s.By, ""}
+		item := endorsementItem{s.Verdict, s.Standing, s.Scope, s.From.Format(time.RFC3339), "", s.Issuer, timeOf(s.Issued), s.Reason, s.Self, s.By, s.Home, ""}
 		if s.Transparent != nil {
 			item.Evidence = evidence(ctx, about.logs, &s.Endorsement)
 		}
@@ -133,6 +135,9 @@ func (a *app) printEndorsements(list endorsementList) error {
 		return err
 	}
 	for _, e := range list.Endorsements {
+		if e.Standing == monitor.AsOfLog {
+			fmt.Fprintf(a.stdout, "%s counts only as of that log: its home, where it can be withdrawn, is %s (--in)\n", clean(e.Entry.String()), clean(e.Home))
+		}
 		for _, ref := range e.By {
 			fmt.Fprintf(a.stdout, "%s is %s by %s\n", clean(e.Entry.String()), e.Standing, clean(ref.String()))
 		}

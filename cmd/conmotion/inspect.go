@@ -194,7 +194,7 @@ func inspectSign1(item []byte) object {
 	}
 	var payload *shape
 	if st.Type == scitt.TypeKeys {
-		payload = &shape{inner: newShapes(nil).keySet}
+		payload = &shape{inner: newShapes(nil).keys}
 	}
 	return object{kind, facts, diagnose(item, newShapes(payload).statement)}
 }

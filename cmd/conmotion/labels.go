@@ -12,7 +12,7 @@ import (
 
 // shapes are the shapes of everything in CBOR that inspect knows.
 type shapes struct {
-	statement, receipt, key, keySet, problem *shape
+	statement, receipt, key, keySet, keys, problem *shape
 }
 
 // labelVDS tells a receipt (RFC 9942).
@@ -27,6 +27,11 @@ func newShapes(payload *shape) *shapes {
 		problem: &shape{labels: map[int64]*shape{-1: {name: "title"}, -2: {name: "detail"}, -3: {name: "instance"}, -4: {name: "response-code"}}},
 	}
 	s.keySet = &shape{each: s.key}
+	s.keys = &shape{words: map[string]*shape{
+		"note": {name: "verifier keys"}, "receipt": {name: "COSE Key Set", each: s.key}, "service": {name: "COSE Key Set", each: s.key},
+		"recovery": {name: "COSE Key Thumbprints"}, "previous": {name: "entry id"}, "recovery_key": {name: "COSE_Key", labels: s.key.labels},
+		"compromised": {name: "keys", each: &shape{items: []*shape{{name: "COSE Key Thumbprint"}, {name: "from index"}}}},
+	}}
 	if payload == nil {
 		payload = &shape{}
 	}

@@ -30,7 +30,11 @@ OCSF 1.5.0 (class 2004): impact_score is 100 x missing / all objects. It pins bo
 logs' checkpoints, names the entries it rests on, and the algorithm, so that
 anybody can compute it again.
 
---dry-run prints the payload and signs nothing. --out gets the Transparent
+The measurement names the log that it is registered in as its home. Carried to
+another log by somebody else it counts there only as of that log.
+
+--dry-run prints the payload and signs nothing; without --log its home is the log
+of --observed. --out gets the Transparent
 Statement. If the command is interrupted, the next one registers what was signed
 and says so, so that nothing is measured twice.
 
@@ -123,8 +127,21 @@ func (a *app) runMeasure(ctx context.Context, f measureFlags, what monitor.Kind)
 	if c.Interval.To.After(now) {
 		return usage(fmt.Errorf("--to %s has not come yet", moment(c.Interval.To.UnixMilli())))
 	}
+	// Nothing is registered in a dry run without --log: the log of observations is
+	// the own one most of the time.
+	home := c.Observed.Checkpoint.Origin
+	switch {
+	case w != nil:
+		home = w.Log().Origin()
+	case f.log != "":
+		l, err := a.openLog(ctx, f.log, f.readFlags)
+		if err != nil {
+			return err
+		}
+		home = l.Origin()
+	}
 	m, err := monitor.Measure(c, monitor.MeasureOptions{
-		What: what, At: now, ReportedURL: serviceURL(f.reported.location), ObservedURL: serviceURL(f.observed.location),
+		What: what, At: now, Home: home, ReportedURL: serviceURL(f.reported.location), ObservedURL: serviceURL(f.observed.location),
 	})
 	if err != nil {
 		return err

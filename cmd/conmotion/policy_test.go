@@ -28,10 +28,10 @@ func own(t *testing.T, key crypto.Signer, typ, subject string, payload []byte) *
 	return testlog.Must(scitt.ParseStatement(data))(t)
 }
 
-func keysStatement(t *testing.T, key crypto.Signer) *scitt.Statement {
+// announced is the log's first keys statement.
+func announced(t *testing.T, keys *testlog.Keys) *scitt.Statement {
 	t.Helper()
-	set := scitt.KeySet{testlog.Must(scitt.NewKey(key.Public()))(t)}
-	return own(t, key, scitt.TypeKeys, testlog.Origin+"/keys", testlog.Must(set.Marshal())(t))
+	return testlog.Must(scitt.ParseStatement(keys.Announce(t, keys.Service, keys.Announced)))(t)
 }
 
 func policyStatement(t *testing.T, key crypto.Signer, document string) *scitt.Statement {
@@ -62,7 +62,8 @@ func TestPolicyHistory(t *testing.T) {
 	keys := testlog.NewKeys(t)
 	admin, stranger := testlog.Key(t, "ES256"), testlog.Key(t, "ES256")
 	first := fmt.Sprintf(`{"version": 1, "description": "first", "administrators": [{"issuer": %q}]}`, testlog.Must(did.NewJWK(admin.Public()))(t))
-	announced, founding := keysStatement(t, keys.Receipt), policyStatement(t, keys.Receipt, first)
+	foreignKeys := announced(t, testlog.NewKeys(t))
+	announced, founding := announced(t, keys), policyStatement(t, keys.Service, first)
 	next := func(description string, of *scitt.Statement) string {
 		return fmt.Sprintf(`{"version": 1, "description": %q, "previous": %q}`, description, of.ID())
 	}
@@ -78,27 +79,27 @@ func TestPolicyHistory(t *testing.T) {
 		stderr    string
 	}{
 		"by an administrator": {log: []*scitt.Statement{announced, founding, policyStatement(t, admin, next("second", founding))}, inForce: "second"},
-		"by the service":      {log: []*scitt.Statement{announced, founding, policyStatement(t, keys.Receipt, next("second", founding))}, inForce: "second"},
+		"by the service":      {log: []*scitt.Statement{announced, founding, policyStatement(t, keys.Service, next("second", founding))}, inForce: "second"},
 		"by a stranger": {log: []*scitt.Statement{announced, founding, policyStatement(t, stranger, next("second", founding))},
 			code: exitBad, inForce: "first", misplaced: "is no administrator of the policy in force"},
-		"a replay": {log: []*scitt.Statement{announced, founding, policyStatement(t, keys.Receipt, next("second", founding)), policyStatement(t, keys.Receipt, next("third", founding))},
+		"a replay": {log: []*scitt.Statement{announced, founding, policyStatement(t, keys.Service, next("second", founding)), policyStatement(t, keys.Service, next("third", founding))},
 			code: exitBad, inForce: "second", misplaced: "it is a replay"},
 		"of another log": {log: []*scitt.Statement{announced, founding, own(t, admin, scitt.TypePolicy, "other/registration-policy", []byte(next("second", founding)))},
 			code: exitBad, inForce: "first", misplaced: "is not that of this log's policy"},
-		"foreign keys": {log: []*scitt.Statement{announced, founding, keysStatement(t, stranger)},
+		"foreign keys": {log: []*scitt.Statement{announced, founding, foreignKeys},
 			code: exitBad, inForce: "first", misplaced: "key"},
 		"the first statement": {log: []*scitt.Statement{announced, policyStatement(t, stranger, first)}, inForce: "first"},
 		"not the first statement": {log: []*scitt.Statement{announced, statement(t, "asset"), policyStatement(t, stranger, first)},
 			code: exitBad, stderr: "no Registration Policy"},
-		"the service for another log": {log: []*scitt.Statement{announced, own(t, keys.Receipt, scitt.TypePolicy, "other", []byte(first))},
+		"the service for another log": {log: []*scitt.Statement{announced, own(t, keys.Service, scitt.TypePolicy, "other", []byte(first))},
 			code: exitBad, stderr: "no Registration Policy"},
 		"no keys":     {log: []*scitt.Statement{statement(t, "asset"), founding}, code: exitBad, stderr: "entry 0 does not announce the keys"},
-		"other keys":  {log: []*scitt.Statement{keysStatement(t, stranger), founding}, code: exitBad, stderr: "none of the receipt keys that are trusted"},
-		"no document": {log: []*scitt.Statement{announced, policyStatement(t, keys.Receipt, "[]")}, code: exitBad, stderr: "no Registration Policy"},
-		"a schema that is not given": {log: []*scitt.Statement{announced, policyStatement(t, keys.Receipt, foreign)},
+		"other keys":  {log: []*scitt.Statement{foreignKeys, founding}, code: exitBad, stderr: "is trusted, and no keys statement of the log announces it"},
+		"no document": {log: []*scitt.Statement{announced, policyStatement(t, keys.Service, "[]")}, code: exitBad, stderr: "no Registration Policy"},
+		"a schema that is not given": {log: []*scitt.Statement{announced, policyStatement(t, keys.Service, foreign)},
 			code: exitUsage, stderr: "give it with --ocsf-schema"},
-		"a schema that is given": {log: []*scitt.Statement{announced, policyStatement(t, keys.Receipt, foreign)}, args: []string{"--ocsf-schema", schemaFile}, inForce: "events"},
-		"a schema too many": {log: []*scitt.Statement{announced, policyStatement(t, keys.Receipt, `{"version": 1, "ocsf": {"mode": "warn"}}`)}, args: []string{"--ocsf-schema", schemaFile},
+		"a schema that is given": {log: []*scitt.Statement{announced, policyStatement(t, keys.Service, foreign)}, args: []string{"--ocsf-schema", schemaFile}, inForce: "events"},
+		"a schema too many": {log: []*scitt.Statement{announced, policyStatement(t, keys.Service, `{"version": 1, "ocsf": {"mode": "warn"}}`)}, args: []string{"--ocsf-schema", schemaFile},
 			code: exitUsage, stderr: "leave out --ocsf-schema"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -144,7 +145,7 @@ func TestPolicyChains(t *testing.T) {
 	zero := link(0, nil)
 	one := link(1, id(zero))
 	two, fork := link(2, id(one)), link(1, id(statement(t, "other")))
-	files := staticFiles(t, keys, []*scitt.Statement{keysStatement(t, keys.Receipt), policyStatement(t, keys.Receipt, document), zero, one})
+	files := staticFiles(t, keys, []*scitt.Statement{announced(t, keys), policyStatement(t, keys.Service, document), zero, one})
 	policyFile := writeFile(t, "policy.json", []byte(document))
 	for name, tc := range map[string]struct {
 		args  []string
@@ -259,7 +260,7 @@ func TestPolicyText(t *testing.T) {
 func TestPolicyTerminal(t *testing.T) {
 	keys := testlog.NewKeys(t)
 	document := "{\"version\": 1, \"description\": \"\u202e\u009b31m\"}"
-	files := staticFiles(t, keys, []*scitt.Statement{keysStatement(t, keys.Receipt), policyStatement(t, keys.Receipt, document)})
+	files := staticFiles(t, keys, []*scitt.Statement{announced(t, keys), policyStatement(t, keys.Service, document)})
 	file := writeFile(t, "p.json", []byte(`{"version": 1, "description": "plain"}`))
 	for _, args := range [][]string{{"policy", "show", "--static", files}, {"policy", "diff", files, file}} {
 		got := runTool(t, withVKeys(keys, args...)...)

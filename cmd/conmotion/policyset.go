@@ -295,11 +295,20 @@ func (s *inBand) register(ctx context.Context, data []byte) (*policyChange, erro
 	if err != nil {
 		return nil, err
 	}
+	var receipts [][]byte
 	reg, err := s.client.Register(ctx, data)
-	if err != nil {
+	switch {
+	case err == nil:
+		receipts = [][]byte{reg.Receipt}
+	case errors.Is(err, scitt.ErrRegistered): // somebody on the way made another signature of it
+		if st, err = s.client.Registered(ctx, st, "", scitt.Verifier{LogKeys: keys.For(nil), IssuerKey: &scitt.Key{Public: s.key.Public()}}); err != nil {
+			return nil, bad(err)
+		}
+		receipts = st.Receipts
+	default:
 		return nil, err
 	}
-	checked, err := keys.Verify(st, [][]byte{reg.Receipt})
+	checked, err := keys.Verify(st, receipts)
 	if err == nil {
 		err = checked[0].Err
 	}

@@ -192,7 +192,7 @@ var chainLabel = []byte("chain")
 func (t *trial) registered(e tiles.Entry) error {
 	index, entry := e.Index, e.Data
 	t.next = index + 1
-	if id := scitt.NewEntryID(entry); t.given(id) {
+	if id, ok := scitt.EntryIDOf(entry); ok && t.given(id) {
 		t.places[id] = &index
 	}
 	if !bytes.Contains(entry, chainLabel) {

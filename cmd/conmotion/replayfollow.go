@@ -43,6 +43,8 @@ type followUp struct {
 	From   monitor.EntryRef `json:"from"`
 	Issuer string           `json:"issuer"`
 	To     monitor.EntryRef `json:"to"`
+	// Home is that of an acknowledgement that was carried to this log: it counts only as of this log.
+	Home string `json:"as_of_log_home,omitempty"`
 	// Says is what the upstream's record says, such as inventory.create.
 	Says   string   `json:"says,omitempty"`
 	Signer string   `json:"signer,omitempty"` // its issuer
@@ -133,6 +135,9 @@ func (w *follower) visit(ctx context.Context, l *party.Log, asset string, depth 
 		up := followUp{By: byRecord, From: link.From, Issuer: link.Issuer, To: link.To, Verified: []string{}}
 		if link.Acknowledgement != nil {
 			up.By, up.Assets = byAcknowledgement, link.Acknowledgement.Upstream
+		}
+		if link.Carried() {
+			up.Home = link.Acknowledgement.Home
 		}
 		if err := w.follow(ctx, link, &up, depth); err != nil {
 			return node, err
@@ -309,6 +314,9 @@ func (n followed) text(b *strings.Builder, indent string) {
 			state = "NOT VERIFIED: " + l.Error
 		}
 		fmt.Fprintf(b, "%s-> %s, %s\n", indent, clean(l.To.String()), clean(state))
+		if l.Home != "" {
+			fmt.Fprintf(b, "%s   only as of this log: its home is %s\n", indent, clean(l.Home))
+		}
 		if l.Says != "" {
 			fmt.Fprintf(b, "%s   %s by %s\n", indent, clean(l.Says), clean(l.Signer))
 		}

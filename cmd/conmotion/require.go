@@ -52,7 +52,9 @@ counts only if the log extends the checkpoint that it pins, and not when a named
 issuer disputes it. With --recompute it must also come out the same, bit for
 bit, when it is computed again; the log of observations must be among --in.
 
-Statements are looked for in the entry's own log and in those of --in.
+Statements are looked for in the entry's own log and in those of --in. Each counts
+only in its home, the log that it names: carried to another one, it may have been
+withdrawn at home.
 ` + homeHelp,
 		Example: `  conmotion require --endorsed-by did:jwk:eyJr... --scope existence --max-impact 10 --max-age 24h \
       --log https://provider.example --in https://auditor.example i-0abc && terraform apply`,

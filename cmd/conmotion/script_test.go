@@ -18,12 +18,15 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/vectors"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -48,8 +51,13 @@ func TestMain(m *testing.M) {
 //	                        URL, $SEARCH_ADMIN that of its health and metrics
 //	searchof stop           stops it
 //	indexed URL N           waits until the service there answers searches up to N entries
+//	operator DIR FILE...    writes the log DIR.example of an operator who puts in anything, signed by the
+//	                        log's own keys: entries 0 and 1 as usual, then these statements; of
+//	                        garbage:FILE a copy that its issuer did not sign, of twin:FILE
+//	                        one with the other valid signature
 //	exit CODE command...    runs a command that ends with this exit code
 //	flip FILE OFFSET        changes one byte of a file; a negative offset counts from the end
+//	twin FROM TO            copies an ES256 statement with the other form of its signature
 //	certificates            makes signer.pem, chain.pem for vendor.example and roots.pem, and other-roots.pem that lead nowhere
 //	tlscertificates         makes ca.pem, server.pem, client.pem and stranger.pem, of another
 //	                        authority, with keys in server-key.pem, client-key.pem and stranger-key.pem
@@ -100,8 +108,10 @@ func TestScripts(t *testing.T) {
 			"searchof":        cmdSearchOf,
 			"indexed":         cmdIndexed,
 			"capture":         cmdCapture,
+			"operator":        func(ts *testscript.TestScript, _ bool, args []string) { cmdOperator(t, ts, args) },
 			"exit":            cmdExit,
 			"flip":            cmdFlip,
+			"twin":            cmdTwin,
 			"certificates":    cmdCertificates,
 			"tlscertificates": cmdTLSCertificates,
 		},
@@ -135,6 +145,32 @@ func cmdExit(ts *testscript.TestScript, _ bool, args []string) {
 	}
 }
 
+func cmdOperator(t *testing.T, ts *testscript.TestScript, args []string) {
+	if len(args) < 2 {
+		ts.Fatalf("usage: operator DIR FILE...")
+	}
+	keys, files := testlog.NewKeysOf(t, args[0]+".example"), &testlog.Files{}
+	entries := keys.Begin(t, `{"version": 1, "trust_anchors": {"self_certifying": ["did:jwk"]}}`)
+	for _, arg := range args[1:] {
+		what, name, copied := strings.Cut(arg, ":")
+		if !copied {
+			name = arg
+		}
+		s, err := scitt.DecodeStatement([]byte(ts.ReadFile(name)))
+		ts.Check(err)
+		switch entry := s.Entry(); what {
+		case "garbage":
+			entries = append(entries, testlog.Garbage(entry))
+		case "twin":
+			entries = append(entries, testlog.Twin(t, entry))
+		default:
+			entries = append(entries, entry)
+		}
+	}
+	files.Publish(t, keys, entries)
+	files.WriteTo(t, ts.MkAbs(args[0]))
+}
+
 func cmdCapture(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) != 2 {
 		ts.Fatalf("usage: capture NAME REGEXP")
@@ -146,6 +182,19 @@ func cmdCapture(ts *testscript.TestScript, _ bool, args []string) {
 		ts.Fatalf("no match for %q", args[1])
 	}
 	ts.Setenv(args[0], m[1])
+}
+
+func cmdTwin(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: twin FROM TO")
+	}
+	key, err := scitt.GenerateKey("ES256") // anybody's: it takes no key of the issuer
+	ts.Check(err)
+	st, err := scitt.DecodeStatement([]byte(ts.ReadFile(args[0])))
+	ts.Check(err)
+	data, err := vectors.Twin(key, st.Entry())
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]), data, 0o600))
 }
 
 func cmdFlip(ts *testscript.TestScript, _ bool, args []string) {

@@ -76,7 +76,10 @@ At most --limit entries are shown, or --all. What follows is asked for with
 --stats shows how many entries there are by issuer, class, event code and day.
 
 Whoever searches for you can leave entries out or make them up. The answer names
-the checkpoint up to which it claims to be complete.`
+the checkpoint up to which it claims to be complete. What is verified (--verify) has
+a standing for each entry: a log may hold entries that their issuer did not sign,
+or the same content twice. Those do not count, and that is said. They are in the
+answer all the same: it is complete only with them.`
 
 const searchExample = `  conmotion search --log http://127.0.0.1:8080 --class-uid 5023 --event-code inventory.create
   conmotion search --log http://127.0.0.1:8080 --filter f.resources.uid=i-0a1 --order desc --limit 5
@@ -153,8 +156,9 @@ type holder interface {
 	// hold checks one answer, or keeps it for finish, and gives it as it was
 	// understood: what is shown is what was checked.
 	hold(ctx context.Context, query url.Values, body []byte) ([]byte, error)
-	// finish checks what was kept, and says what was checked.
-	finish(ctx context.Context) (searchVerified, error)
+	// finish checks what was kept, and says what was checked. The answers that
+	// were kept come as they are to be shown.
+	finish(ctx context.Context) (v searchVerified, kept [][]byte, err error)
 }
 
 // searchVerified is what was checked of an answer.
@@ -186,6 +190,9 @@ type foundEntry struct {
 	IssuedAt  int64  `json:"iat"`
 	Time      *int64 `json:"time"`
 	Content   string `json:"content"`
+	// What verifying found: see package search.
+	Standing    string  `json:"standing"`
+	DuplicateOf *uint64 `json:"duplicate_of"`
 }
 
 func (a *app) runSearch(ctx context.Context, f *searchFlags) error {
@@ -240,7 +247,6 @@ type searchRun struct {
 	hold  holder
 
 	first *foundPage // whose checkpoint holds for the whole list
-	kept  []*foundPage
 	shown int
 	next  string
 }
@@ -256,11 +262,18 @@ func (r *searchRun) run(ctx context.Context) error {
 			break
 		}
 	}
-	verified, err := r.hold.finish(ctx)
+	verified, kept, err := r.hold.finish(ctx)
 	if err != nil {
 		return err
 	}
-	for _, p := range r.kept {
+	for i, body := range kept {
+		p, err := parsePage(body)
+		if err != nil {
+			return err
+		}
+		if i == 0 {
+			r.first = p
+		}
 		if err := r.print(p); err != nil {
 			return err
 		}
@@ -304,10 +317,10 @@ func (r *searchRun) page(ctx context.Context) (done bool, err error) {
 	}
 	r.shown += len(p.Entries)
 	r.next = p.Next
-	if r.flags.verify == verifyAll {
-		r.kept = append(r.kept, p)
-	} else if err := r.print(p); err != nil {
-		return false, err
+	if r.flags.verify != verifyAll { // then it is shown when all is verified
+		if err := r.print(p); err != nil {
+			return false, err
+		}
 	}
 	return r.next == "" || (!r.flags.all && r.shown >= r.flags.limit), nil
 }
@@ -325,6 +338,6 @@ type notHeld struct{}
 
 func (notHeld) hold(_ context.Context, _ url.Values, body []byte) ([]byte, error) { return body, nil }
 
-func (notHeld) finish(context.Context) (searchVerified, error) {
-	return searchVerified{"none", "nothing: this is the word of who searched" + verifyHint}, nil
+func (notHeld) finish(context.Context) (searchVerified, [][]byte, error) {
+	return searchVerified{"none", "nothing: this is the word of who searched" + verifyHint}, nil, nil
 }

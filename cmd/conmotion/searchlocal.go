@@ -182,32 +182,39 @@ func (h *logHolder) hold(ctx context.Context, query url.Values, body []byte) ([]
 	h.hits += len(answer.Entries)
 	if h.all {
 		h.pages = append(h.pages, search.Page{Query: q, Answer: answer})
-	} else if err := search.VerifyHits(ctx, h.log.View, q, answer, h.artifacts); err != nil {
+	} else if err := search.VerifyHits(ctx, h.log.View, q, answer, h.artifacts, h.log.VerifyStatement); err != nil {
 		return nil, h.verdict(err)
 	}
 	return json.Marshal(answer)
 }
 
-func (h *logHolder) finish(ctx context.Context) (searchVerified, error) {
+func (h *logHolder) finish(ctx context.Context) (v searchVerified, kept [][]byte, err error) {
 	if !h.all {
 		return searchVerified{verifyHits, fmt.Sprintf("hits only: each of the %d entries is in the log, matches and says this; "+
-			"not whether others were left out (--verify=all does), and not the policy in force", h.hits)}, nil
+			"not whether others were left out (--verify=all does), and not the policy in force", h.hits)}, nil, nil
 	}
 	p := h.progress()
 	defer p.done()
 	size := h.pages[len(h.pages)-1].Answer.Checkpoint.Size
-	scanned, err := search.Verify(ctx, h.log.View, h.pages, h.artifacts, func(read uint64) {
+	scanned, err := search.Verify(ctx, h.log.View, h.pages, h.artifacts, h.log.VerifyStatement, func(read uint64) {
 		p.show(func() string { return fmt.Sprintf("verified %d of %d entries", read, size) })
 	})
 	if err != nil {
 		p.done()
-		return searchVerified{}, h.verdict(err)
+		return searchVerified{}, nil, h.verdict(err)
 	}
 	detail := fmt.Sprintf("complete: all %d entries of the log were read; these are true, and none was left out", scanned.Entries)
 	if scanned.Missing > 0 {
 		detail += fmt.Sprintf(" (%d of them speak of artifacts that are not to be had here and were judged by their headers)", scanned.Missing)
 	}
-	return searchVerified{verifyAll, detail}, nil
+	for _, p := range h.pages {
+		body, err := json.Marshal(p.Answer)
+		if err != nil {
+			return searchVerified{}, nil, err
+		}
+		kept = append(kept, body)
+	}
+	return searchVerified{verifyAll, detail}, kept, nil
 }
 
 // verdict gives an error its exit code.

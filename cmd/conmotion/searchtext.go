@@ -13,6 +13,7 @@ import (
 // print shows the entries of one page.
 func (r *searchRun) print(p *foundPage) error {
 	var rows [][]string
+	var not []string // what does not count
 	if !r.json && r.first == p && len(p.Entries) > 0 {
 		rows = append(rows, []string{"INDEX", "TIME", "ISSUER", "SUBJECT", "CLASS", "EVENT", "ENTRY"})
 	}
@@ -32,8 +33,30 @@ func (r *searchRun) print(p *foundPage) error {
 			continue
 		}
 		rows = append(rows, e.row())
+		if why := e.why(); why != "" {
+			not = append(not, fmt.Sprintf("entry %d does not count: %s", e.Index, why))
+		}
 	}
-	return r.printRows(rows)
+	if err := r.printRows(rows); err != nil {
+		return err
+	}
+	for _, line := range not {
+		fmt.Fprintln(r.stdout, line)
+	}
+	return nil
+}
+
+// why is why a verified entry does not count, or may not; "" when it does.
+func (e *foundEntry) why() string {
+	switch {
+	case e.Standing == "signature":
+		return "its issuer did not sign it"
+	case e.Standing == "duplicate" && e.DuplicateOf != nil:
+		return fmt.Sprintf("entry %d has the same content", *e.DuplicateOf)
+	case e.Standing == "unchecked":
+		return "unless its issuer signed it, whose key is not known here"
+	}
+	return ""
 }
 
 // typed puts a member "type" before those of a JSON object, on one line.

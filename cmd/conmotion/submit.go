@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 // submitFlags are the flags of submit.
 type submitFlags struct {
 	log, out, outDir string
+	issuerKey        string
 	also, keys       []string
 	async            bool
 	concurrency      int
@@ -38,6 +40,16 @@ with --log and with each other service, and the Transparent Statement has the
 Receipts of all. When one of them is down, the output has the Receipts of the
 others, and the same call goes on from there.
 
+A service that has the content with another signature of yours does not register
+it again. An ECDSA signature has a second form that anybody can make, and
+signing twice makes two. Then the output is the Transparent Statement of that
+signature: it is fetched, and written when its content is the statement's and
+its signature and Receipt verify. A Receipt is never attached to other bytes. So
+when services hold different signatures there is a file for each: NAME.cose for
+the first, in the order of the services, then NAME.2.cose and so on; conmotion
+verify --quorum takes them together. Issuers that are not a did:jwk or did:key,
+and have no x5chain, need --issuer-key for this.
+
 A busy service is asked again, as it wishes. A run that was interrupted can be
 started again: what is there and verifies is skipped, and a service answers the
 same statement with the same Location. With --out-dir, s.cose becomes
@@ -54,6 +66,7 @@ DIR/s.transparent.cose. A refusal tells the reason and ends with exit code 1.`,
 	fl.StringVar(&f.outDir, "out-dir", "", "directory for the Transparent Statements of many")
 	fl.StringArrayVar(&f.also, "also", nil, "URL of another service that registers the statements too; once for each")
 	fl.StringArrayVar(&f.keys, "keys", nil, "file with the service's keys (default: fetched from the service); with --also once for each service, that of --log first")
+	fl.StringVar(&f.issuerKey, "issuer-key", "", "file with your public key: PEM, JWK or COSE_Key; for a log that has the content with another signature")
 	fl.BoolVar(&f.async, "async", false, "ask for an answer at once and poll for the Receipt")
 	fl.IntVar(&f.concurrency, "concurrency", 8, "statements that are under way at a time")
 	fl.DurationVar(&f.timeout, "timeout", 2*time.Minute, "longest time to wait for one Receipt")
@@ -71,16 +84,34 @@ type submitted struct {
 	Out      string   `json:"out,omitempty"`
 	Problem  *problem `json:"problem,omitempty"`
 	Error    string   `json:"error,omitempty"`
+	// OtherSignature says that --log holds the content with another signature,
+	// and that Out is the Transparent Statement of that one.
+	OtherSignature bool `json:"other_signature,omitempty"`
 	// Also is what became of it at the services of --also.
-	Also []submittedAlso `json:"also,omitempty"`
+	Also []submittedAt `json:"also,omitempty"`
+	log  string
 	err  error
 }
 
-// submittedAlso is what became of a statement at one more service.
-type submittedAlso struct {
-	Log      string `json:"log"`
-	Result   string `json:"result"`
-	Location string `json:"location,omitempty"`
+// submittedAt is what became of a statement at one service.
+type submittedAt struct {
+	Log            string `json:"log"`
+	Result         string `json:"result"`
+	Location       string `json:"location,omitempty"`
+	OtherSignature bool   `json:"other_signature,omitempty"`
+	Out            string `json:"out,omitempty"` // when it is another file than that of the first service
+}
+
+// files are those that were written, or were there, each once.
+func (r submitted) files() []string {
+	out := []string{r.Out}
+	for _, at := range r.Also {
+		if at.Out != "" {
+			out = append(out, at.Out)
+		}
+	}
+	slices.Sort(out[1:])
+	return slices.Compact(out)
 }
 
 // problem is how a service explains a refusal.
@@ -102,6 +133,7 @@ type submitter struct {
 	*app
 	submitFlags
 	services []registrar // --log, and each --also
+	issuer   *scitt.Key  // --issuer-key
 }
 
 func (a *app) runSubmit(ctx context.Context, f submitFlags, files []string) error {
@@ -110,6 +142,11 @@ func (a *app) runSubmit(ctx context.Context, f submitFlags, files []string) erro
 		return usage(err)
 	}
 	s := &submitter{app: a, submitFlags: f}
+	if f.issuerKey != "" {
+		if s.issuer, err = readIssuerKey(f.issuerKey); err != nil {
+			return usage(err)
+		}
+	}
 	if s.services, err = a.registrars(ctx, f); err != nil {
 		return usage(err) // no verdict on any statement
 	}
@@ -200,6 +237,11 @@ func (a *app) printSubmitted(r submitted, many bool) error {
 		// One line for each statement.
 		return a.printJSONLine(r)
 	}
+	for _, at := range append([]submittedAt{{Log: r.log, OtherSignature: r.OtherSignature}}, r.Also...) {
+		if at.OtherSignature {
+			a.notice("%s: %s holds the content with another signature: %s is the Transparent Statement of that one", r.File, at.Log, cmp.Or(at.Out, r.Out, "its Receipt"))
+		}
+	}
 	if r.Out == "-" {
 		return nil
 	}
@@ -214,7 +256,10 @@ func (a *app) printSubmitted(r submitted, many bool) error {
 		for _, also := range r.Also {
 			rows = append(rows, []string{"also", cmp.Or(also.Location, also.Log+" ("+also.Result+")")})
 		}
-		return a.printRows(append(rows, []string{"wrote", r.Out}))
+		for _, file := range r.files() {
+			rows = append(rows, []string{"wrote", file})
+		}
+		return a.printRows(rows)
 	}
 	_, err := fmt.Fprintf(a.stdout, "%-10s  %-64s  %s\n", r.Result, r.EntryID, clean(r.File))
 	return err

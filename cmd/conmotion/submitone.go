@@ -1,9 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -81,80 +83,147 @@ func (s *submitter) advance(ctx context.Context, r *submitted, out string) error
 	}
 	r.EntryID = st.ID().String()
 	r.Result = resultSkipped
-	there := s.there(st, out)
-	if st, err = s.goOn(st, there); err != nil {
+	files, err := s.there(st, out)
+	if err != nil {
 		return err
 	}
 	registered := 0
 	var failures []error
 	for i := range s.services {
 		service := &s.services[i]
-		also := submittedAlso{Log: service.url, Result: resultSkipped}
-		if service.vouches(st, there) {
-			r.Out = out
-		} else if also.Location, err = s.registerWith(ctx, service, data, &st); err == nil {
-			// A crash from here on leaves the Receipts of those that came before.
-			if out != "" && (out != "-" || i == len(s.services)-1 && failures == nil) {
-				if err := s.writeOutput(out, scitt.AttachReceipts(st, st.Receipts...)); err != nil {
-					return err
+		at := submittedAt{Log: service.url, Result: resultSkipped}
+		n := files.vouched(service)
+		if n < 0 {
+			if n, at.Location, err = s.registerWith(ctx, service, data, st, files); err == nil {
+				// A crash from here on leaves the Receipts of those that came before.
+				if out != "" && out != "-" {
+					if err := s.writeOutput(signatureFile(out, n), files.bytes(n)); err != nil {
+						return err
+					}
+				}
+				at.Result, r.Result = resultRegistered, resultRegistered
+			} else {
+				failures = append(failures, s.failure(service, err))
+				if at.Result = resultFailed; exitCode(err) == exitBad {
+					at.Result = resultRefused
 				}
 			}
-			also.Result = resultRegistered
-			r.Result, r.Out = resultRegistered, out
-		} else {
-			failures = append(failures, s.failure(service, err))
-			if also.Result = resultFailed; exitCode(err) == exitBad {
-				also.Result = resultRefused
+		}
+		if at.Result == resultSkipped || at.Result == resultRegistered {
+			registered++
+			at.OtherSignature = !bytes.Equal(files.all[n].Entry(), st.Entry())
+			if at.Out = signatureFile(out, n); r.Out == "" {
+				r.Out = at.Out
+			}
+			if at.Out == r.Out {
+				at.Out = ""
 			}
 		}
-		if also.Result == resultSkipped || also.Result == resultRegistered {
-			registered++
-		}
 		if i == 0 {
-			r.Location = also.Location
+			r.log, r.Location, r.OtherSignature = at.Log, at.Location, at.OtherSignature
 		} else {
-			r.Also = append(r.Also, also)
+			r.Also = append(r.Also, at)
+		}
+	}
+	if out == "-" && failures == nil {
+		for n := range files.all {
+			if err := s.writeOutput(out, files.bytes(n)); err != nil {
+				return err
+			}
 		}
 	}
 	return s.together(r.File, registered, failures)
 }
 
-// there gives the Receipts in an output that an earlier run left, as far as a
-// service of this call vouches for them.
-func (s *submitter) there(st *scitt.Statement, out string) [][]byte {
-	if out == "" || out == "-" {
-		return nil
+// signatures are the Transparent Statements of one content: one for each
+// signature of it that a log holds, since a Receipt is for these bytes alone.
+type signatures struct{ all []*scitt.Statement }
+
+// signatureFile names the file of the n-th signature, from 0: NAME.cose and
+// then NAME.2.cose, NAME.3.cose and so on. On standard output they follow each
+// other.
+func signatureFile(out string, n int) string {
+	if n == 0 || out == "" || out == "-" {
+		return out
 	}
-	data, err := s.readInput(out)
+	ext := filepath.Ext(out)
+	return fmt.Sprintf("%s.%d%s", strings.TrimSuffix(out, ext), n+1, ext)
+}
+
+func (f *signatures) bytes(n int) []byte {
+	return scitt.AttachReceipts(f.all[n], f.all[n].Receipts...)
+}
+
+// vouched finds the one for which a service vouches already, or -1.
+func (f *signatures) vouched(r *registrar) int {
+	return slices.IndexFunc(f.all, func(st *scitt.Statement) bool { return r.vouches(st, st.Receipts) })
+}
+
+// add attaches a Receipt, which must verify, to the one with these bytes, or
+// makes it with the Receipts that st has.
+func (f *signatures) add(r *registrar, st *scitt.Statement, receipt []byte) (n int, err error) {
+	n = slices.IndexFunc(f.all, func(have *scitt.Statement) bool { return bytes.Equal(have.Entry(), st.Entry()) })
+	if n >= 0 {
+		st = f.all[n]
+	}
+	transparent, err := r.attach(st, receipt)
 	if err != nil {
-		return nil
+		return 0, err
 	}
-	have, err := scitt.DecodeStatement(data)
-	if err != nil || have.ID() != st.ID() || len(have.Receipts) < len(st.Receipts) {
-		return nil
+	if st, err = scitt.DecodeStatement(transparent); err != nil {
+		return 0, err
 	}
-	return slices.DeleteFunc(have.Receipts, func(receipt []byte) bool {
-		return !slices.ContainsFunc(s.services, func(r registrar) bool { return r.vouches(have, [][]byte{receipt}) })
-	})
+	if n < 0 {
+		n, f.all = len(f.all), append(f.all, nil)
+	}
+	f.all[n] = st
+	return n, nil
 }
 
-// goOn gives the statement with the Receipts of an earlier run, in place of
-// those that it has of the same services.
-func (s *submitter) goOn(st *scitt.Statement, there [][]byte) (*scitt.Statement, error) {
-	receipts := st.Receipts
-	for i := range s.services {
-		r := &s.services[i]
-		if r.vouches(st, there) {
-			receipts = slices.DeleteFunc(slices.Clone(receipts), func(old []byte) bool { return r.vouches(st, [][]byte{old}) })
+// there reads what an earlier run left, as far as a service of this call
+// vouches for it. Receipts of other logs that the statement brings are kept.
+func (s *submitter) there(st *scitt.Statement, out string) (*signatures, error) {
+	files := &signatures{}
+	for n := 0; out != "" && out != "-"; n++ {
+		data, err := s.readInput(signatureFile(out, n))
+		if err != nil {
+			break
 		}
+		have, err := scitt.DecodeStatement(data)
+		if err != nil || have.ID() != st.ID() {
+			break
+		}
+		var old [][]byte
+		if bytes.Equal(have.Entry(), st.Entry()) {
+			if old = st.Receipts; len(have.Receipts) < len(old) {
+				break
+			}
+		}
+		receipts := slices.DeleteFunc(have.Receipts, func(receipt []byte) bool {
+			return !slices.ContainsFunc(s.services, func(r registrar) bool { return r.vouches(have, [][]byte{receipt}) })
+		})
+		if len(receipts) == 0 {
+			break
+		}
+		for i := range s.services { // in place of those of the same services
+			if r := &s.services[i]; r.vouches(have, receipts) {
+				old = slices.DeleteFunc(slices.Clone(old), func(receipt []byte) bool { return r.vouches(have, [][]byte{receipt}) })
+			}
+		}
+		if have, err = scitt.DecodeStatement(scitt.AttachReceipts(have, append(slices.Clone(old), receipts...)...)); err != nil {
+			return nil, err
+		}
+		files.all = append(files.all, have)
 	}
-	return scitt.DecodeStatement(scitt.AttachReceipts(st, append(slices.Clone(receipts), there...)...))
+	return files, nil
 }
 
-// registerWith registers the statement in data with a service, and adds the Receipt to st.
-func (s *submitter) registerWith(ctx context.Context, service *registrar, data []byte, st **scitt.Statement) (location string, err error) {
+// registerWith registers the statement in data with a service, and adds the
+// Receipt to the file of these bytes. When the service holds the content with
+// another signature it is that one's Receipt, in a file of its own.
+func (s *submitter) registerWith(ctx context.Context, service *registrar, data []byte, st *scitt.Statement, files *signatures) (n int, location string, err error) {
 	if service.down != nil {
-		return "", service.down
+		return 0, "", service.down
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
@@ -163,19 +232,57 @@ func (s *submitter) registerWith(ctx context.Context, service *registrar, data [
 		register = service.client.RegisterAsync
 	}
 	reg, err := register(ctx, data)
-	if err != nil {
-		return "", err
-	}
-	transparent, err := service.attach(*st, reg.Receipt)
-	if err != nil {
+	if err == nil {
+		if n, err = files.add(service, st, reg.Receipt); err == nil {
+			return n, reg.Location, nil
+		}
 		nothing := ", and nothing was written"
 		if len(s.services) > 1 {
 			nothing = ", and was not written"
 		}
-		return "", bad(fmt.Errorf("the service's receipt is not good%s: %w", nothing, err))
+		err = bad(fmt.Errorf("the service's receipt is not good%s: %w", nothing, err))
+		location = reg.Location
+	} else if p, ok := errors.AsType[*scitt.Problem](err); ok && errors.Is(err, scitt.ErrRegistered) {
+		location = p.Location
+	} else {
+		return 0, "", err
 	}
-	*st, err = scitt.DecodeStatement(transparent)
-	return reg.Location, err
+	// The service holds another signature; or its Receipt, which came later, is
+	// of another signature; or of nothing.
+	other, otherErr := s.registered(ctx, service, st, location)
+	if otherErr != nil {
+		if reg != nil {
+			return 0, "", err
+		}
+		return 0, "", otherErr
+	}
+	i := slices.IndexFunc(other.Receipts, func(receipt []byte) bool { return service.vouches(other, [][]byte{receipt}) })
+	if i < 0 {
+		return 0, "", bad(fmt.Errorf("%w: no receipt of the registered statement is this service's", scitt.ErrProof))
+	}
+	n, err = files.add(service, other, other.Receipts[i])
+	return n, location, err
+}
+
+// registered fetches what a service holds in place of a statement. Its
+// signature must verify with the key that verifies the statement's own.
+func (s *submitter) registered(ctx context.Context, service *registrar, st *scitt.Statement, location string) (*scitt.Statement, error) {
+	v := scitt.Verifier{LogKeys: service.keys.For(nil), IssuerKey: s.issuer}
+	own, err := v.Verify(scitt.AttachReceipts(st))
+	if err != nil {
+		return nil, err
+	}
+	if own.SignatureErr != nil && own.KeySource != "" {
+		return nil, bad(fmt.Errorf("the signature of the statement itself: %w", own.SignatureErr))
+	}
+	other, err := service.client.Registered(ctx, st, location, v)
+	if own.KeySource == "" && errors.Is(err, scitt.ErrUnknownKey) {
+		return nil, usage(fmt.Errorf("the service holds the content with another signature; to verify that one give --issuer-key: %w", err))
+	}
+	if errors.Is(err, client.ErrOther) {
+		return nil, bad(err)
+	}
+	return other, err
 }
 
 // attach adds a Receipt, which must verify, to those of other logs. One of

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -13,7 +14,6 @@ import (
 	"github.com/conmotion/conmotion/scitt/did"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/tiles"
-	"github.com/conmotion/conmotion/witness"
 )
 
 // verifyFlags are the flags of verify.
@@ -31,7 +31,7 @@ type verifyFlags struct {
 func (a *app) verify() *cobra.Command {
 	var f verifyFlags
 	cmd := &cobra.Command{
-		Use: "verify [--log URL | --static URL-or-DIR | --keys FILE]... [--quorum N] TRANSPARENT | verify DIR", Short: "Verify a Transparent Statement, or an export",
+		Use: "verify [--log URL | --static URL-or-DIR | --keys FILE]... [--quorum N] TRANSPARENT... | verify DIR", Short: "Verify a Transparent Statement, or an export",
 		Long: `Verify a Transparent Statement, an export, or a proof that a log signed two
 histories.
 
@@ -51,7 +51,10 @@ once for each log, in any mixture. What counts are logs that vouch: two receipts
 of one log, or one log named twice, are one, told by its keys; receipts of other
 logs are nothing. A log that is out of reach, or has no receipt here, does not
 vouch. A receipt that names a key of one of the logs and does not verify fails
-the whole, as it does without --quorum.
+the whole, as it does without --quorum. When logs hold different signatures of
+one content, each is a Transparent Statement of its own (conmotion submit writes
+NAME.2.cose beside NAME.cose). Given together they must have one entry id; each
+is verified, and a log that vouches for any of them counts once.
 
 The issuer's key is the one in its did:jwk or did:key. For other issuers give
 --issuer-key, or --roots for a statement with x5chain: its certificates are
@@ -80,6 +83,9 @@ signature verifies, without a token, and no more than 5 GiB are read.
   # two of three logs have to vouch for it
   conmotion verify --quorum 2 --log https://provider.example --log https://auditor.example --keys third.cbor transparent.cose
 
+  # logs that hold different signatures of one content
+  conmotion verify --quorum 2 --log https://provider.example --log https://auditor.example transparent.cose transparent.2.cose
+
   # with the content behind a hash
   conmotion verify --log https://transparency.example --artifacts https://transparency.example transparent.cose
 
@@ -89,12 +95,18 @@ signature verifies, without a token, and no more than 5 GiB are read.
   # an export, offline; and did the log with this key sign two histories?
   conmotion verify --vkey "$VKEY" mirror
   conmotion verify --vkey "$VKEY" equivocation.json`,
-		Args: cobra.ExactArgs(1),
+		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := f.chooseLogs(cmd.Flags().Changed("quorum")); err != nil {
 				return usage(err)
 			}
-			return a.runVerify(cmd.Context(), f, args[0])
+			if len(args) > 1 && f.quorum == 0 {
+				return usage(errors.New("several files need --quorum; without it verify them one by one"))
+			}
+			if len(args) > 1 && len(f.receipts) > 0 {
+				return usage(errors.New("--receipt is for a single file: a receipt is for the bytes of one signature"))
+			}
+			return a.runVerify(cmd.Context(), f, args)
 		},
 	}
 	fl := cmd.Flags()
@@ -149,21 +161,25 @@ type verification struct {
 	artifacts *reader.Reader        // with --artifacts
 	anchors   *scitt.Anchors
 	report    verifyReport
+	seen      int // receipts, over all files
 }
 
-func (a *app) runVerify(ctx context.Context, f verifyFlags, path string) error {
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		return a.verifyDir(ctx, f, path)
+func (a *app) runVerify(ctx context.Context, f verifyFlags, paths []string) error {
+	if info, err := os.Stat(paths[0]); err == nil && info.IsDir() && len(paths) == 1 {
+		return a.verifyDir(ctx, f, paths[0])
 	}
 	v := &verification{app: a, verifyFlags: f, report: verifyReport{Checks: []finding{}}}
-	data, err := a.readInput(path)
-	if err != nil {
-		return err
+	files := make([][]byte, len(paths))
+	for i, path := range paths {
+		var err error
+		if files[i], err = a.readInput(path); err != nil {
+			return err
+		}
 	}
-	if tiles.IsEquivocation(data) {
-		return a.verifyEquivocation(ctx, f, path, data)
+	if tiles.IsEquivocation(files[0]) && len(files) == 1 {
+		return a.verifyEquivocation(ctx, f, paths[0], files[0])
 	}
-	verdict, err := v.run(ctx, data)
+	verdict, err := v.run(ctx, files...)
 	if err != nil {
 		return err
 	}
@@ -175,87 +191,13 @@ func (a *app) runVerify(ctx context.Context, f verifyFlags, path string) error {
 		return err
 	}
 	if verdict != nil {
-		return bad(fmt.Errorf("%s is not verified: %w", path, verdict))
+		is := "is"
+		if len(paths) > 1 {
+			is = "are"
+		}
+		return bad(fmt.Errorf("%s %s not verified: %w", strings.Join(paths, ", "), is, verdict))
 	}
 	return nil
-}
-
-// run makes all checks. The verdict is nil when the statement is verified;
-// the error is about what kept it from looking.
-func (v *verification) run(ctx context.Context, data []byte) (verdict, err error) {
-	verifier, err := v.verifier()
-	if err != nil {
-		return nil, err
-	}
-	if v.artifacts, err = v.app.artifacts(v.artifactStore, 1, reader.Limits{}); err != nil {
-		return nil, err
-	}
-	var quorum *witness.Quorum
-	var keys witness.Keys
-	if v.quorum > 0 {
-		quorum, err = v.logsOf(ctx)
-	} else {
-		keys, err = v.logKeys(ctx)
-	}
-	if err != nil {
-		return nil, err
-	}
-	st, verdict := scitt.DecodeStatement(data)
-	if verdict != nil {
-		v.found("form", resultBad, "%v", verdict)
-		return verdict, nil
-	}
-	receipts := st.Receipts
-	for _, path := range v.receipts {
-		r, err := readFileFlag("receipt", path)
-		if err != nil {
-			return nil, err
-		}
-		receipts = append(receipts, r)
-	}
-	if len(receipts) > len(st.Receipts) {
-		data = scitt.AttachReceipts(st, receipts...)
-	}
-	var out *scitt.Verification
-	if quorum != nil {
-		out, verdict = quorum.Verify(verifier, data, receipts)
-	} else {
-		verifier.LogKeys = keys.For(receipts)
-		out, verdict = verifier.Verify(data)
-	}
-	if verdict != nil {
-		return verdict, nil
-	}
-	v.describe(st)
-	v.signature(out)
-	v.issuer(out)
-	v.chain(out)
-	if err := v.content(ctx, out); err != nil {
-		return nil, err
-	}
-	for i, r := range out.Receipts {
-		v.receipt(i+1, r, st)
-	}
-	if len(out.Receipts) == 0 {
-		v.found("receipt", resultBad, "the statement carries none")
-	}
-	if quorum != nil {
-		err = v.counted(ctx, quorum, out)
-	} else {
-		err = v.current(ctx, out)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if verdict = out.Err(); verdict != nil {
-		return verdict, nil
-	}
-	for _, c := range v.report.Checks {
-		if c.Result == resultBad {
-			return fmt.Errorf("%s: %s", c.Check, c.Detail), nil
-		}
-	}
-	return nil, nil
 }
 
 func (v *verification) found(check, result, format string, args ...any) {

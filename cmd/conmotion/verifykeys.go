@@ -22,15 +22,10 @@ func (v *verification) verifier() (*scitt.Verifier, error) {
 		return nil, usage(fmt.Errorf("--leaf is entry or digest, not %q", v.leaf))
 	}
 	if v.issuerKey != "" {
-		data, err := readFileFlag("issuer-key", v.issuerKey)
-		if err != nil {
+		var err error
+		if out.IssuerKey, err = readIssuerKey(v.issuerKey); err != nil {
 			return nil, err
 		}
-		key, err := scitt.ParsePublicKey(data)
-		if err != nil {
-			return nil, usage(fmt.Errorf("--issuer-key %s: %w", v.issuerKey, err))
-		}
-		out.IssuerKey = &key
 	}
 	var err error
 	v.anchors, err = v.readAnchors()
@@ -80,4 +75,17 @@ func (v *verification) logKeys(ctx context.Context) (k witness.Keys, err error) 
 		return k, usage(err)
 	}
 	return k, nil
+}
+
+// readIssuerKey reads the file of --issuer-key.
+func readIssuerKey(path string) (*scitt.Key, error) {
+	data, err := readFileFlag("issuer-key", path)
+	if err != nil {
+		return nil, err
+	}
+	key, err := scitt.ParsePublicKey(data)
+	if err != nil {
+		return nil, usage(fmt.Errorf("--issuer-key %s: %w", path, err))
+	}
+	return &key, nil
 }

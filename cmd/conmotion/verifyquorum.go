@@ -99,7 +99,7 @@ func (v *verification) counted(ctx context.Context, q *witness.Quorum, out *scit
 				continue
 			}
 			looked[v.files] = true
-			if err := v.current(ctx, out); err != nil {
+			if err := v.current(ctx, l.Vouched); err != nil {
 				return err
 			}
 		}

@@ -50,7 +50,9 @@ it answers GET /search over the log of somebody else, from that log's static
 files.
 
 The directory has two parts. Everything in public/ may be shown by any file
-server or mirrored with curl or rsync; nobody else may read private/.
+server or mirrored with curl or rsync; nobody else may read private/. The first start
+makes the service's keys there. Move one of them, private/recovery-key.pem, off
+the machine: with it, and only with it, a stolen service key can be replaced.
 
 Every flag can be in the file that --config names, under the same name:
 

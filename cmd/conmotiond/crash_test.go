@@ -1,11 +1,14 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"crypto"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"sync"
@@ -15,6 +18,7 @@ import (
 	"time"
 
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/vectors"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -24,10 +28,13 @@ type acknowledged struct {
 	receipts map[string][]byte // by statement; 201
 	accepted []string          // statements; 202
 	unsure   []string          // no answer: they may be in the log or not
+	twins    map[string]string // other signatures of the same content, both ways
+	lost     []string          // statements whose twin is in the log; 409
 }
 
 // load sends statements until the context ends, half of them for a receipt
-// later, and statements without an answer of an earlier life again.
+// later, some together with another signature of theirs, and statements without
+// an answer of an earlier life again.
 func (a *acknowledged) load(ctx context.Context, t *testing.T, p *process, workers int) {
 	key := testlog.Key(t, "ES256")
 	var group sync.WaitGroup
@@ -42,8 +49,17 @@ func (a *acknowledged) load(ctx context.Context, t *testing.T, p *process, worke
 				if i%2 == 1 {
 					prefer = "respond-async"
 				}
+				var together sync.WaitGroup
+				if i%3 == 0 {
+					other := a.twin(t, key, statement)
+					together.Go(func() {
+						status, body, err := p.post(ctx, []byte(other), prefer)
+						a.note(t, other, status, body, err)
+					})
+				}
 				status, body, err := p.post(ctx, []byte(statement), prefer)
 				a.note(t, statement, status, body, err)
+				together.Wait()
 			}
 		})
 	}
@@ -62,6 +78,21 @@ func (a *acknowledged) await(t *testing.T, n int) {
 		enough = len(a.receipts)+len(a.accepted) >= n
 		a.mu.Unlock()
 	}
+}
+
+// twin makes another signature of the content, or finds it.
+func (a *acknowledged) twin(t *testing.T, key crypto.Signer, statement string) string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if other, ok := a.twins[statement]; ok {
+		return other
+	}
+	if a.twins == nil {
+		a.twins = map[string]string{}
+	}
+	other := string(testlog.Must(vectors.Twin(key, []byte(statement)))(t))
+	a.twins[statement], a.twins[other] = other, statement
+	return other
 }
 
 func (a *acknowledged) again() string {
@@ -85,6 +116,8 @@ func (a *acknowledged) note(t *testing.T, statement string, status int, body []b
 		a.receipts[statement] = body
 	case status == http.StatusAccepted:
 		a.accepted = append(a.accepted, statement)
+	case status == http.StatusConflict && a.twins[statement] != "":
+		a.lost = append(a.lost, statement)
 	default:
 		t.Errorf("status %d: %q", status, body)
 	}
@@ -107,6 +140,9 @@ func (a *acknowledged) check(t *testing.T, p *process, checker *testlog.Checker)
 		if err := out.Err(); err != nil {
 			t.Fatal(err)
 		}
+	}
+	for _, statement := range a.lost {
+		find(a.twins[statement])
 	}
 	for _, statement := range a.accepted {
 		find(statement)
@@ -149,8 +185,8 @@ func TestKill(t *testing.T) {
 	}
 	p := start(t, nil, nil, args...)
 	a.check(t, p, checker)
-	if len(a.receipts) < rounds || len(a.accepted) < rounds {
-		t.Errorf("only %d receipts and %d acceptances: this was no test", len(a.receipts), len(a.accepted))
+	if len(a.receipts) < rounds || len(a.accepted) < rounds || len(a.lost) < rounds {
+		t.Errorf("only %d receipts, %d acceptances and %d other signatures: this was no test", len(a.receipts), len(a.accepted), len(a.lost))
 	}
 	// The index is disposable: without it the answers are the same.
 	if err := p.signal(syscall.SIGTERM); err != nil {
@@ -163,6 +199,55 @@ func TestKill(t *testing.T) {
 	}
 	p = start(t, nil, nil, args...)
 	a.check(t, p, checker)
+}
+
+// TestKillFirstStart ends first starts with SIGKILL at random moments. The next
+// ones complete what is there, and announce the keys that are there.
+func TestKillFirstStart(t *testing.T) {
+	finished := 0
+	for range 8 {
+		dir := t.TempDir()
+		args := []string{"--dir", dir, "--listen", freeAddress(t)}
+		for range 3 {
+			cmd := exec.Command(testlog.Must(os.Executable())(t), args...)
+			cmd.Env = append(os.Environ(), beConmotiond+"=1")
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			select {
+			case <-time.After(time.Duration(rand.IntN(150)) * time.Millisecond):
+			case <-t.Context().Done():
+			}
+			_ = cmd.Process.Kill() // it may have ended
+			_ = cmd.Wait()
+		}
+		private := func(name string) string { return filepath.Join(dir, "private", name) }
+		files := testlog.Must(filepath.Glob(private("*-key.pem")))(t)
+		var before [][]byte
+		for _, name := range files {
+			before = append(before, testlog.Must(os.ReadFile(name))(t))
+		}
+		p := start(t, nil, nil, args...)
+		view := p.checker(dir).Check(t, nil)
+		first := testlog.Must(scitt.ParseStatement(testlog.Must(view.Entry(t.Context(), 0))(t)))(t)
+		k := testlog.Must(scitt.FirstKeys(first, view.Checkpoint.Origin))(t)
+		recovery := testlog.Must(scitt.ParsePrivateKey(testlog.Must(os.ReadFile(private("recovery-key.pem")))(t)))(t)
+		if view.Checkpoint.Size != 2 || !bytes.Equal(testlog.KeySet(t, recovery)[0].ID, k.Recovery[0]) {
+			t.Errorf("%d entries, recovery %x", view.Checkpoint.Size, k.Recovery)
+		}
+		for i, name := range files {
+			if now := testlog.Must(os.ReadFile(name))(t); !bytes.Equal(now, before[i]) {
+				t.Errorf("%s was replaced", name)
+			}
+		}
+		if len(files) == 4 {
+			finished++
+		}
+		if err := p.signal(syscall.SIGTERM); err != nil {
+			t.Errorf("SIGTERM: %v\n%s", err, p.stderr)
+		}
+	}
+	t.Logf("%d of 8 had all keys before their last start", finished)
 }
 
 // TestDrain: SIGTERM under load loses nothing, and every client that waits

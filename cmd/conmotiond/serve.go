@@ -160,14 +160,21 @@ func welcome(c *config, d *daemon.Daemon) {
 		what = "made"
 	}
 	p := d.InForce()
+	var recovery string
+	if d.New {
+		recovery = fmt.Sprintf(`  recovery  %s
+            Move this file off the machine now, and keep it: it replaces a
+            stolen service key. The service runs without it.
+`, d.RecoveryKey())
+	}
 	fmt.Fprintf(c.stdout, `conmotiond %s the log %s in %s
   service   %s
   public    %s   (any file server may show it)
   policy    entry %d: %s
-try
+%stry
   go run ./cmd/conmotion keygen --out issuer.pem
   go run ./cmd/conmotion sign --key issuer.pem --sub my-first-asset --out s.cose README.md
   go run ./cmd/conmotion submit --log %s --out transparent.cose s.cose
   go run ./cmd/conmotion verify --log %s --payload README.md transparent.cose
-`, what, d.Origin, c.Dir, d.Issuer, d.PublicDir(), p.Index, p.ID, d.Issuer, d.Issuer)
+`, what, d.Origin, c.Dir, d.Issuer, d.PublicDir(), p.Index, p.ID, recovery, d.Issuer, d.Issuer)
 }

@@ -27,6 +27,7 @@ var rules = []struct {
 		"cmd/conmotion/verifyequivocation.go": "verifies a proof with keys and reads no log",
 		"monitor/watch/validate.go":           "checks the keys in a configuration",
 		"internal/testlog":                    "makes and checks logs for tests",
+		"internal/vectors":                    "makes a checkpoint for the test vectors",
 	}},
 	{thing: "artifacts are found by digest", uses: []string{"element: sha256"}, allowed: map[string]string{
 		"storage/artifact":         "the storage and its reader",

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -42,7 +43,7 @@ func (f *Files) Publish(t testing.TB, k *Keys, entries [][]byte) {
 	root := WriteTree(entries, func(path string, data []byte) { files[path] = data })
 	files[tiles.CheckpointPath] = k.Checkpoint(t, uint64(len(entries)), root)
 	files[tiles.KeysPath] = Must(k.KeySet(t).Marshal())(t)
-	c := scitt.Configuration{Issuer: Issuer, Origin: k.Note.Name(), CheckpointKeys: k.VKeys,
+	c := scitt.Configuration{Issuer: Issuer, Origin: k.Note.Name(), CheckpointKeys: k.VKeys, Keys: k.statements(entries),
 		Policy: scitt.ConfigurationPolicy{Document: json.RawMessage("{}")}}
 	files[tiles.ConfigurationPath] = Must(c.Marshal())(t)
 	f.mu.Lock()
@@ -63,13 +64,50 @@ func (k *Keys) Checkpoint(t testing.TB, size uint64, root []byte) []byte {
 // Begin are the first entries of a log: its keys, and a policy by the service.
 func (k *Keys) Begin(t testing.TB, policy string) [][]byte {
 	t.Helper()
-	sign := func(o scitt.SignOptions, payload []byte) []byte {
-		return Must(scitt.SignStatement(k.Receipt, o, payload))(t)
-	}
 	return [][]byte{
-		sign(scitt.SignOptions{Type: scitt.TypeKeys, Subject: k.Note.Name() + "/keys", ContentType: "application/cose-key-set"}, Must(k.KeySet(t).Marshal())(t)),
-		sign(scitt.SignOptions{Type: scitt.TypePolicy, Subject: scitt.PolicySubject(k.Note.Name()), ContentType: "application/json"}, []byte(policy)),
+		k.Announce(t, k.Service, k.Announced),
+		Must(scitt.SignStatement(k.Service, scitt.SignOptions{
+			Issuer: Issuer, Type: scitt.TypePolicy, Subject: scitt.PolicySubject(k.Note.Name()), ContentType: "application/json",
+		}, []byte(policy)))(t),
 	}
+}
+
+// Announce signs a keys statement of the log.
+func (k *Keys) Announce(t testing.TB, by crypto.Signer, keys *scitt.Keys) []byte {
+	t.Helper()
+	return Must(scitt.SignStatement(by, scitt.SignOptions{
+		Issuer: Issuer, Type: scitt.TypeKeys, Subject: scitt.KeysSubject(k.Note.Name()), ContentType: scitt.MediaTypeKeys,
+	}, Must(keys.Marshal())(t)))(t)
+}
+
+// Rotate replaces the note key and the receipt key. It returns the new keys, and
+// the entries with the statement that announces them, signed by the service key. The
+// statement must replace the one in force, whose entry is before.
+func (k *Keys) Rotate(t testing.TB, entries [][]byte, before []byte) (*Keys, [][]byte) {
+	t.Helper()
+	next, announced := *k, *k.Announced
+	next.Announced = &announced
+	announced.Previous, announced.RecoveryKey = ID(before), nil
+	next.renew(t, k.Note.Name())
+	statement := k.Announce(t, k.Service, next.Announced)
+	entries = append(slices.Clone(entries), statement)
+	root := WriteTree(entries, func(string, []byte) {})
+	next.Handovers = maps.Clone(k.Handovers)
+	if next.Handovers == nil {
+		next.Handovers = map[string]string{}
+	}
+	next.Handovers[string(statement)] = string(k.Checkpoint(t, uint64(len(entries)), root))
+	return &next, entries
+}
+
+// statements are the keys statements among the entries.
+func (k *Keys) statements(entries [][]byte) (list []scitt.ConfigurationKeys) {
+	for i, e := range entries {
+		if st, err := scitt.ParseStatement(e); err == nil && st.Type == scitt.TypeKeys {
+			list = append(list, scitt.ConfigurationKeys{EntryID: st.ID().String(), Index: uint64(i), Handover: k.Handovers[string(e)]})
+		}
+	}
+	return list
 }
 
 // DIDJWK is the issuer of a key.

@@ -28,11 +28,16 @@ const (
 	Origin = "transparency.example"
 )
 
-// Keys are the keys of a log.
+// Keys are the keys of a log, and what it announces of them.
 type Keys struct {
 	Receipt    crypto.Signer
-	Note       note.Signer
+	Service    crypto.Signer
+	Recovery   crypto.Signer
+	Announced  *scitt.Keys
+	NoteKey    crypto.Signer // Ed25519
+	Note       note.Signer   // the same
 	Tree       *scitt.TreeSigner
+	Handovers  map[string]string // checkpoints by the keys before, by keys statement
 	VKeys      []string
 	Verifiers  scitt.CheckpointVerifiers
 	Signatures func() int // made with the receipt key so far
@@ -47,18 +52,30 @@ func NewKeys(t testing.TB) *Keys {
 // NewKeysOf makes the keys of a log with another origin.
 func NewKeysOf(t testing.TB, origin string) *Keys {
 	t.Helper()
-	k := &Keys{Receipt: Key(t, "ES256")}
+	k := &Keys{Service: Key(t, "ES256"), Recovery: Key(t, "ES256")}
+	k.Announced = &scitt.Keys{Service: KeySet(t, k.Service), Recovery: [][]byte{KeySet(t, k.Recovery)[0].ID}}
+	k.renew(t, origin)
+	return k
+}
+
+// renew makes a new note key and a new receipt key, and announces them before
+// those that there were.
+func (k *Keys) renew(t testing.TB, origin string) {
+	t.Helper()
+	k.Receipt = Key(t, "ES256")
 	ed, ok := Key(t, "EdDSA").(ed25519.PrivateKey)
 	if !ok {
 		t.Fatal("not an Ed25519 key")
 	}
+	k.NoteKey = ed
 	vkey := Must(note.NewEd25519VerifierKey(origin, ed.Public().(ed25519.PublicKey)))(t)
 	hash := strings.SplitN(vkey, "+", 3)[1]
 	k.Note = Must(note.NewSigner("PRIVATE+KEY+" + origin + "+" + hash + "+" + base64.StdEncoding.EncodeToString(append([]byte{1}, ed.Seed()...))))(t)
-	k.VKeys = []string{vkey, Must(scitt.TreeVKey(origin, k.Receipt.Public()))(t)}
+	k.Announced.Note = append([]string{vkey}, k.Announced.Note...)
+	k.Announced.Receipt = append(KeySet(t, k.Receipt), k.Announced.Receipt...)
+	k.VKeys = Must(k.Announced.VKeys())(t)
 	k.Verifiers = Must(scitt.NewCheckpointVerifiers(k.VKeys))(t)
 	k.NewTree(t)
-	return k
 }
 
 // NewTree makes the signer of trees anew, as a restart does.
@@ -79,15 +96,27 @@ func (k *Keys) Options() storage.Options {
 }
 
 // KeySet is what a Relying Party knows of the log.
-func (k *Keys) KeySet(t testing.TB) scitt.KeySet {
+func (k *Keys) KeySet(testing.TB) scitt.KeySet { return k.Announced.Receipt }
+
+// KeySet are the public keys by their thumbprints.
+func KeySet(t testing.TB, keys ...crypto.Signer) (set scitt.KeySet) {
 	t.Helper()
-	return scitt.KeySet{Must(scitt.NewKey(k.Receipt.Public()))(t)}
+	for _, key := range keys {
+		set = append(set, Must(scitt.NewKey(key.Public()))(t))
+	}
+	return set
 }
 
 // Key makes a signing key.
 func Key(t testing.TB, algorithm string) crypto.Signer {
 	t.Helper()
 	return Must(scitt.GenerateKey(algorithm))(t)
+}
+
+// ID is the id of an Entry; zero for bytes that are none.
+func ID(entry []byte) scitt.EntryID {
+	id, _ := scitt.EntryIDOf(entry)
+	return id
 }
 
 // Statement signs content by an issuer that is a did:jwk.
@@ -158,7 +187,10 @@ func (c *Checker) check(ctx context.Context, receipts map[string][]byte) (*tiles
 		if err != nil {
 			return nil, err
 		}
-		id := scitt.NewEntryID(e.Data)
+		id, ok := scitt.EntryIDOf(e.Data)
+		if !ok {
+			continue
+		}
 		if first, ok := places[id]; ok {
 			return nil, fmt.Errorf("entry %s is at %d and at %d", id, first, e.Index)
 		}

@@ -1,6 +1,7 @@
 package party
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -176,7 +177,7 @@ func (a *alsoLog) send(ctx context.Context, r *Recorder, items []forwarded, outc
 			}
 			statements, parsed = append(statements, f.statement), append(parsed, f.parsed)
 		}
-		receipts, err := a.w.registerMany(ctx, statements)
+		receipts, err := a.w.registerMany(ctx, parsed, statements)
 		refs, checkErr := a.w.checkAll(parsed, receipts)
 		if checkErr != nil {
 			return checkErr
@@ -185,7 +186,7 @@ func (a *alsoLog) send(ctx context.Context, r *Recorder, items []forwarded, outc
 			a.said.add(parsed[i], ref.Index)
 			if d := items[i].draft; d >= 0 {
 				outcomes[d].Also = append(outcomes[d].Also, ref)
-				if outcomes[d].receipts != nil {
+				if outcomes[d].receipts != nil && bytes.Equal(parsed[i].Entry(), items[i].parsed.Entry()) {
 					outcomes[d].receipts = append(outcomes[d].receipts, receipts[i])
 				}
 			}
@@ -218,7 +219,9 @@ func (a *alsoLog) send(ctx context.Context, r *Recorder, items []forwarded, outc
 var errPart = errors.New("the service answered for a part of the statements only")
 
 // Transparent is the Transparent Statement of an outcome, with the Receipts of
-// every log that has it; what was known before is read from the logs' files.
+// every log that has it; what was known before is read from the logs' files. A
+// Receipt is of bytes: that of a further log that has another signature over the
+// content is not in it.
 func (r *Recorder) Transparent(ctx context.Context, o Outcome) ([]byte, error) {
 	if o.receipts != nil {
 		st, err := scitt.ParseStatement(o.statement)
@@ -249,7 +252,9 @@ func (r *Recorder) Transparent(ctx context.Context, o Outcome) ([]byte, error) {
 			if err != nil {
 				return nil, err
 			}
-			receipts = append(receipts, s.Receipts...)
+			if bytes.Equal(s.Entry(), st.Entry()) { // a Receipt of another signature does not fit
+				receipts = append(receipts, s.Receipts...)
+			}
 		}
 	}
 	return scitt.AttachReceipts(st, receipts...), nil

@@ -126,7 +126,8 @@ func (w *Writer) attestedFile(words []string) string {
 }
 
 // SignOrStore signs a payload inline where it fits into an entry, or else stores it
-// with the service and signs its hash. sign gets the options to sign it with.
+// with the service and signs its hash. sign gets the options to sign it with. The
+// error wraps scitt.ErrTooLarge where neither can be done.
 func (w *Writer) SignOrStore(ctx context.Context, payload []byte, link *scitt.ChainLink, sign func(scitt.SignOptions) ([]byte, error)) ([]byte, error) {
 	o := scitt.SignOptions{Issuer: w.Issuer, IssuedAt: w.Now(), Chain: link}
 	statement, err := sign(o)
@@ -136,7 +137,7 @@ func (w *Writer) SignOrStore(ctx context.Context, payload []byte, link *scitt.Ch
 	// In storage before it is in the log: a crash between leaves an artifact
 	// that nothing speaks of.
 	if o.Location, err = w.Store(ctx, payload); err != nil {
-		return nil, fmt.Errorf("it is too large for an entry, and its artifact could not be stored: %w", err)
+		return nil, fmt.Errorf("%w, and the service at %s does not store it as an artifact: %w", scitt.ErrTooLarge, w.Service, err)
 	}
 	o.Hash = true
 	return sign(o)

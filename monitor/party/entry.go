@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/conmotion/conmotion/internal/parallel"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/client"
@@ -107,7 +106,9 @@ func (l *Log) locate(ctx context.Context, id scitt.EntryID, progress func(done, 
 }
 
 // ask has a service say where an entry is. A file server cannot, and what a
-// service says is only where to look.
+// service says is only where to look: an entry that its issuer did not sign is not
+// the one. That no entry before has the same content is not looked at; what
+// counts is the same either way.
 func (l *Log) ask(ctx context.Context, id scitt.EntryID) (uint64, bool) {
 	c, err := client.New(l.Location, client.Options{HTTP: l.http, Retries: -1})
 	if err != nil {
@@ -122,67 +123,79 @@ func (l *Log) ask(ctx context.Context, id scitt.EntryID) (uint64, bool) {
 		return 0, false
 	}
 	entry, err := l.View.Entry(ctx, r.Proofs[0].Index)
-	return r.Proofs[0].Index, err == nil && scitt.NewEntryID(entry) == id
+	if err != nil {
+		return 0, false
+	}
+	s, err := scitt.DecodeStatement(entry)
+	return r.Proofs[0].Index, err == nil && s.ID() == id && l.verify(s) == nil
 }
 
-// scan reads the log from the newest entries to the oldest.
+// scan reads the log for an entry id: the first entry with it whose signature
+// verifies, or where none does the first at all, which whoever follows it finds out.
 func (l *Log) scan(ctx context.Context, id scitt.EntryID, progress func(done, size uint64)) (uint64, error) {
-	found, err := l.newest(ctx, progress, func(e tiles.Entry) bool { return scitt.NewEntryID(e.Data) == id })
-	if err == nil && found == nil {
-		err = fmt.Errorf("%w: %s, among the %d of %s", ErrNoEntry, id, l.View.Checkpoint.Size, l.Location)
-	}
-	if err != nil {
-		return 0, err
-	}
-	return found.Index, nil
-}
-
-// Newest is the newest entry with a statement that its issuer signed and that
-// is the one. Errors wrap ErrNoEntry when there is none.
-func (l *Log) Newest(ctx context.Context, is func(*scitt.Statement) bool, progress func(done, size uint64)) (*Entry, error) {
-	found, err := l.newest(ctx, progress, func(e tiles.Entry) bool {
-		s, err := scitt.DecodeStatement(e.Data)
-		return err == nil && is(s) && l.verify(s) == nil
+	var first *uint64
+	var good *uint64
+	want := func(s *scitt.Statement) bool { return s.ID() == id }
+	err := l.walk(ctx, want, progress, func(f *monitor.Found) bool {
+		if first == nil {
+			first = &f.Index
+		}
+		if f.Flaw == "" {
+			good = &f.Index
+		}
+		return good == nil
 	})
-	if err != nil {
-		return nil, err
+	switch {
+	case err != nil:
+		return 0, err
+	case good != nil:
+		return *good, nil
+	case first != nil:
+		return *first, nil
 	}
-	if found == nil {
-		return nil, fmt.Errorf("%w: none of the %d of %s", ErrNoEntry, l.View.Checkpoint.Size, l.Location)
-	}
-	s, err := scitt.DecodeStatement(found.Data)
-	if err != nil {
-		return nil, err
-	}
-	return &Entry{found.Index, s}, nil
+	return 0, fmt.Errorf("%w: %s, among the %d of %s", ErrNoEntry, id, l.View.Checkpoint.Size, l.Location)
 }
 
-// newest is the newest entry that is the one; nil when there is none.
-func (l *Log) newest(ctx context.Context, progress func(done, size uint64), is func(tiles.Entry) bool) (*tiles.Entry, error) {
+// walk reads the log from its start and gives the wanted entries to yield, until
+// that returns false.
+func (l *Log) walk(ctx context.Context, want func(*scitt.Statement) bool, progress func(done, size uint64), yield func(*monitor.Found) bool) error {
 	size := l.View.Checkpoint.Size
-	count := (size + tiles.Width - 1) / tiles.Width
-	last := func(ctx context.Context, n uint64) (*tiles.Entry, error) {
-		first := (count - 1 - n) * tiles.Width
-		var found *tiles.Entry
-		for e, err := range l.View.Entries(ctx, first, min(size, first+tiles.Width)) {
-			if err != nil {
-				return nil, err
-			}
-			if is(e) {
-				found = &e
-			}
+	for f, err := range l.Monitor().Walk(ctx, monitor.NewOnce(), 0, size, want) {
+		if err != nil {
+			return err
 		}
-		return found, nil
-	}
-	for n, r := range parallel.Ordered(ctx, 0, count, parallel.CPUs(), last) {
-		if r.Err != nil || r.Value != nil {
-			return r.Value, r.Err
+		if progress != nil && f.Index%tiles.Width == 0 {
+			progress(f.Index, size)
 		}
-		if progress != nil {
-			progress(min(size, (n+1)*tiles.Width), size)
+		if f.Statement != nil && want(f.Statement) && !yield(f) {
+			return nil
 		}
 	}
-	return nil, nil
+	return nil
+}
+
+// Newest is the newest entry with a statement that its issuer signed, that is the
+// one, and whose content no entry before has. Of a chain it is the one with the
+// highest seq: what stands behind it with a lower one forks the chain. It reads
+// the log from its start: the newest entry could be a copy. Errors wrap
+// ErrNoEntry when there is none.
+func (l *Log) Newest(ctx context.Context, is func(*scitt.Statement) bool, progress func(done, size uint64)) (*Entry, error) {
+	var newest *Entry
+	err := l.walk(ctx, is, progress, func(f *monitor.Found) bool {
+		if f.Flaw == "" && (newest == nil || !behind(newest.Statement.Chain, f.Statement.Chain)) {
+			newest = &Entry{f.Index, f.Statement}
+		}
+		return true
+	})
+	if err == nil && newest == nil {
+		err = fmt.Errorf("%w: none of the %d of %s", ErrNoEntry, l.View.Checkpoint.Size, l.Location)
+	}
+	return newest, err
+}
+
+// behind reports whether the chain of head has come farther than link.
+func behind(head, link *scitt.ChainLink) bool {
+	return head != nil && link != nil && head.Name == link.Name && link.Seq <= head.Seq
 }
 
 // Transparent makes the Transparent Statement of an entry from the log's files.

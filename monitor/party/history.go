@@ -114,7 +114,10 @@ func (l *Log) Key() string { return scitt.NoteVKey(l.VKeys) }
 // others saw.
 func (l *Log) settle(ctx context.Context, k *KnownLog, o Options) error {
 	for {
-		if err := l.compare(ctx, k, o); err != nil || l.Damage != nil {
+		if err := l.compare(ctx, k, o); err != nil {
+			return err
+		}
+		if err := l.followKeys(ctx, k, o); err != nil || l.Damage != nil {
 			return err
 		}
 		err := o.Home.remember(ctx, k, l.next(k, o), l.address)
@@ -129,11 +132,14 @@ func (l *Log) settle(ctx context.Context, k *KnownLog, o Options) error {
 
 // next is what is to be remembered in the place of k, which may be nil.
 func (l *Log) next(k *KnownLog, o Options) KnownLog {
-	n := KnownLog{Origin: l.Checkpoint.Origin, VKeys: slices.Sorted(slices.Values(l.VKeys)), FirstUse: l.FirstUse, Since: o.now().UTC(), Checkpoint: string(l.Checkpoint.Raw)}
+	n := KnownLog{Origin: l.Checkpoint.Origin, VKeys: slices.Sorted(slices.Values(l.VKeys)), FirstUse: l.FirstUse, Since: o.now().UTC(), Keys: l.announced, Checkpoint: string(l.Checkpoint.Raw)}
+	if l.rotated {
+		n.Addresses = k.Addresses
+	}
 	if k == nil || scitt.NoteVKey(k.VKeys) != l.Key() {
 		return n
 	}
-	if !slices.ContainsFunc(n.VKeys, func(v string) bool { return !slices.Contains(k.VKeys, v) }) && len(n.VKeys) < len(k.VKeys) {
+	if !slices.ContainsFunc(n.VKeys, func(v string) bool { return !slices.Contains(k.VKeys, v) }) && len(n.VKeys) < len(k.VKeys) && !l.rotated {
 		n.VKeys, n.FirstUse = k.VKeys, k.FirstUse // some of them were given
 	}
 	if sameKeys(n.VKeys, k.VKeys) {
@@ -192,6 +198,9 @@ func (l *Log) damaged(err error, o Options) error {
 // changes nothing: what was read is still true.
 func (l *Log) Refresh(ctx context.Context, o Options) error {
 	view, err := l.Files.Latest(ctx)
+	if errors.Is(err, scitt.ErrCheckpoint) && o.Home != "" && len(o.VKeys) == 0 {
+		return l.reopen(ctx, o) // its keys may have changed
+	}
 	if err != nil {
 		return err
 	}
@@ -213,6 +222,22 @@ func (l *Log) Refresh(ctx context.Context, o Options) error {
 		}
 	}
 	*l = next
+	return nil
+}
+
+// reopen is Refresh for a checkpoint that does not verify: the log may have
+// announced other keys meanwhile.
+func (l *Log) reopen(ctx context.Context, o Options) error {
+	next, err := Open(ctx, l.Location, o)
+	if err == nil && next.Damage != nil {
+		err = next.Damage
+	}
+	if err != nil {
+		return err
+	}
+	if next.Checkpoint.Size >= l.Checkpoint.Size {
+		*l = *next
+	}
 	return nil
 }
 

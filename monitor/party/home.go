@@ -57,6 +57,10 @@ type KnownLog struct {
 	// first opened. Otherwise they were given.
 	FirstUse bool      `json:"first_use,omitempty"`
 	Since    time.Time `json:"since"` // when the keys were first seen
+	// Keys is the keys statement in force: where it is in the log. What it
+	// announces is there, and cannot be anything else, since the entry id is a
+	// hash of it. It is nil for a log that lists none.
+	Keys *scitt.ConfigurationKeys `json:"keys_statement,omitempty"`
 	// Checkpoint is the newest one that was seen at any address, as it is signed.
 	Checkpoint string `json:"checkpoint"`
 	// Addresses are URLs and directories where the log was seen, the newest ones first.
@@ -183,12 +187,12 @@ func (h Home) remember(ctx context.Context, before *KnownLog, next KnownLog, add
 	if (now == nil) != (before == nil) || now != nil && (now.Checkpoint != before.Checkpoint || !slices.Equal(now.VKeys, before.VKeys)) {
 		return errMoved
 	}
-	next.Format, next.Addresses = formatLog, []string{address}
+	next.Format = formatLog
 	if now != nil && scitt.NoteVKey(now.VKeys) == scitt.NoteVKey(next.VKeys) {
 		next.Addresses = now.Addresses
-		if !slices.Contains(now.Addresses, address) {
-			next.Addresses = append([]string{address}, now.Addresses[:min(len(now.Addresses), maxAddresses-1)]...)
-		}
+	}
+	if n := next.Addresses; !slices.Contains(n, address) {
+		next.Addresses = append([]string{address}, n[:min(len(n), maxAddresses-1)]...)
 	}
 	data, err := json.MarshalIndent(next, "", "  ")
 	if err != nil {

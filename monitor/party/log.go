@@ -94,9 +94,12 @@ type Log struct {
 	Damage error
 
 	address string // of Location, as it is remembered
-	verify  func(*scitt.Statement) error
-	keys    map[string]scitt.Key
-	http    *http.Client
+	// rotated is that VKeys are shown in place of remembered ones; see followKeys.
+	rotated   bool
+	announced *scitt.ConfigurationKeys // the last keys statement; nil when the log lists none
+	verify    func(*scitt.Statement) error
+	keys      map[string]scitt.Key
+	http      *http.Client
 }
 
 // Open opens the log at a URL or in a directory. Its newest checkpoint must be
@@ -215,6 +218,8 @@ func (l *Log) chooseKeys(origin string, here, named *KnownLog, o Options) error 
 		}
 	case len(shown) == 0 || sameKeys(shown, k.VKeys):
 		l.VKeys, l.FirstUse = k.VKeys, k.FirstUse
+	case k.Origin == origin && k.Keys != nil && len(l.Configuration.Keys) > 0:
+		l.VKeys, l.FirstUse, l.rotated = shown, k.FirstUse, true // followKeys decides
 	case !k.FirstUse && !slices.ContainsFunc(k.VKeys, func(v string) bool { return !slices.Contains(shown, v) }):
 		// A copy of the checkpoint could stand beside any other key.
 		o.notice("notice: the log at %s shows more keys than were given for it; the others do not count. To take them, give all, or remove %s", l.Location, o.Home.logFile(k.Origin))
@@ -252,6 +257,9 @@ func hint(location string) string {
 
 // Monitor is the log as package monitor reads it.
 func (l *Log) Monitor() monitor.Log { return l.monitor(l.View) }
+
+// Origin is the log's name in its checkpoints.
+func (l *Log) Origin() string { return l.View.Checkpoint.Origin }
 
 // VerifyStatement holds a statement to its issuer's signature.
 func (l *Log) VerifyStatement(s *scitt.Statement) error { return l.verify(s) }

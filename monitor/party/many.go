@@ -3,6 +3,7 @@ package party
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/conmotion/conmotion/monitor"
@@ -10,14 +11,33 @@ import (
 )
 
 // registerMany registers statements in their order, up to the first that is
-// not registered, and gives the Receipts of those before it and an error about
-// it. Nothing of the answer is verified yet.
-func (w *Writer) registerMany(ctx context.Context, statements [][]byte) (receipts [][]byte, err error) {
-	done, err := w.client.RegisterAll(ctx, statements)
-	for _, r := range done {
-		receipts = append(receipts, r.Receipt)
+// not registered, and returns the Receipts of those before it and an error about
+// it. The Receipts are not verified yet. Where the log holds the content with
+// another signature, that statement takes the place of the writer's own in both
+// slices: the Receipt is for its bytes alone.
+func (w *Writer) registerMany(ctx context.Context, parsed []*scitt.Statement, statements [][]byte) (receipts [][]byte, err error) {
+	for n := 0; n < len(statements); n = len(receipts) {
+		done, err := w.client.RegisterAll(ctx, statements[n:])
+		for _, r := range done {
+			receipts = append(receipts, r.Receipt)
+		}
+		if n = len(receipts); !errors.Is(err, scitt.ErrRegistered) || n == len(statements) {
+			return receipts, err
+		}
+		other, err := w.registered(ctx, parsed[n])
+		if err != nil {
+			return receipts, err
+		}
+		parsed[n], statements[n] = other, other.Entry()
+		receipts = append(receipts, other.Receipts[0])
 	}
-	return receipts, err
+	return receipts, nil
+}
+
+// registered fetches what the log holds in place of a statement: its content
+// with another signature of the writer's key.
+func (w *Writer) registered(ctx context.Context, s *scitt.Statement) (*scitt.Statement, error) {
+	return w.client.Registered(ctx, s, "", w.verifier())
 }
 
 // MaxRun is how many statements are sent at a time, and maxRunBytes how large

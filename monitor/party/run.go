@@ -91,7 +91,7 @@ func (r *Recorder) send(ctx context.Context, run run, outcomes []Outcome) (n int
 	if err := r.w.pending.keep(run.sequence); err != nil {
 		return 0, err
 	}
-	receipts, err := r.w.registerMany(ctx, run.statements)
+	receipts, err := r.w.registerMany(ctx, run.parsed, run.statements)
 	refs, checkErr := r.w.checkAll(run.parsed, receipts)
 	if checkErr != nil {
 		return 0, checkErr

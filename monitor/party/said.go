@@ -50,8 +50,8 @@ type place struct {
 	ID    scitt.EntryID
 }
 
-// chainPlace is the newest record of a chain: a Registration Policy holds the
-// next one to it.
+// chainPlace is the record of a chain with the highest seq: a Registration Policy
+// holds the next one to it.
 type chainPlace struct {
 	place
 	Seq uint64
@@ -111,8 +111,14 @@ func (s *said) note(key contentKey, p place, link *scitt.ChainLink) {
 	if link == nil {
 		return
 	}
-	if h, ok := s.heads[link.Name]; !ok || p.Index > h.Index {
-		s.heads[link.Name] = chainPlace{p, link.Seq}
+	s.forward(link.Name, chainPlace{p, link.Seq})
+}
+
+// forward moves the head of a chain. A record with a seq that was there forks the
+// chain, or is a copy of an older one: the head stays.
+func (s *said) forward(name string, p chainPlace) {
+	if h, ok := s.heads[name]; !ok || p.Seq > h.Seq {
+		s.heads[name] = p
 	}
 }
 

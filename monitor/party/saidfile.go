@@ -96,9 +96,7 @@ func (s *said) take(head *saidHead, rows []row) {
 		}
 	}
 	for name, h := range head.Heads {
-		if old, ok := s.heads[name]; !ok || h.Index > old.Index {
-			s.heads[name] = h
-		}
+		s.forward(name, h)
 	}
 	s.size, s.base = head.To, head.To
 }

@@ -14,7 +14,6 @@ import (
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/scitt/did"
-	"github.com/conmotion/conmotion/tiles"
 )
 
 // Writer registers one issuer's statements with one service. It is not safe
@@ -30,6 +29,7 @@ type Writer struct {
 	log      *Log
 	receipts scitt.KeySet
 	chains   map[string]*monitor.Chain
+	said     *said // nil until a chain's head is asked for
 	pending  pendingDir
 	required bool // the policy in force asks for a chain
 }
@@ -127,7 +127,7 @@ func (w *Writer) resume(ctx context.Context, file []byte) (resumed []*Published,
 	}
 	for len(statements) > 0 {
 		n := sendable(statements)
-		receipts, err := w.registerMany(ctx, statements[:n])
+		receipts, err := w.registerMany(ctx, parsed[:n], statements[:n])
 		refs, checkErr := w.checkAll(parsed, receipts)
 		if checkErr != nil {
 			return resumed, checkErr
@@ -158,25 +158,23 @@ func refused(err error) bool {
 	return ok && p.Status == 400
 }
 
-// Head implements [monitor.ChainLog]: it looks for the chain's newest record
-// in the published log. Register waits for the Receipt, so what it has
-// acknowledged is there.
-func (w *Writer) Head(ctx context.Context, issuer, name string) (*monitor.Head, error) {
+// Head implements [monitor.ChainLog]: it looks for the end of the issuer's own
+// chain in the published log, of which Home remembers what was read before. Register
+// waits for the Receipt, so what it has acknowledged is there.
+func (w *Writer) Head(ctx context.Context, _, name string) (*monitor.Head, error) {
 	if err := w.log.Refresh(ctx, w.options); err != nil {
 		return nil, err
 	}
-	found, err := w.log.newest(ctx, nil, func(e tiles.Entry) bool {
-		s, err := scitt.DecodeStatement(e.Data)
-		return err == nil && s.Issuer == issuer && s.Chain != nil && s.Chain.Name == name && s.VerifySignature(w.Key.Public()) == nil
-	})
-	if err != nil || found == nil {
+	dir := w.options.Home.said(w.log.Key(), w.Issuer)
+	if w.said == nil {
+		var err error
+		if w.said, err = w.readSaid(ctx, dir, nil); err != nil {
+			return nil, err
+		}
+	} else if err := w.said.read(ctx, w.log.View, nil); err != nil {
 		return nil, err
 	}
-	s, err := scitt.DecodeStatement(found.Data)
-	if err != nil {
-		return nil, err
-	}
-	return &monitor.Head{Seq: s.Chain.Seq, ID: s.ID()}, nil
+	return w.said.head(name), dir.save(w.said, w.log.View)
 }
 
 // Register implements [monitor.ChainLog]. The Receipt has been verified. Until
@@ -196,20 +194,33 @@ func (w *Writer) register(ctx context.Context, statement []byte) ([]byte, error)
 	if err != nil {
 		return nil, err
 	}
-	r, err := w.client.Register(ctx, statement)
-	if err != nil {
+	receipts := s.Receipts
+	switch r, err := w.client.Register(ctx, statement); {
+	case err == nil:
+		receipts = append(receipts, r.Receipt)
+	case errors.Is(err, scitt.ErrRegistered):
+		if s, err = w.registered(ctx, s); err != nil {
+			return nil, err
+		}
+		receipts = s.Receipts
+	default:
 		return nil, err
 	}
-	transparent := scitt.AttachReceipts(s, append(s.Receipts, r.Receipt)...)
+	transparent := scitt.AttachReceipts(s, receipts...)
 	if _, err := w.check(transparent); err != nil {
 		return nil, fmt.Errorf("the service's receipt is not good: %w", err)
 	}
 	return transparent, nil
 }
 
+// verifier verifies Transparent Statements of this log, by this issuer.
+func (w *Writer) verifier() scitt.Verifier {
+	return scitt.Verifier{LogKeys: w.receipts, IssuerKey: &scitt.Key{Public: w.Key.Public()}, Leaf: []scitt.LeafMode{scitt.LeafEntry}}
+}
+
 // check verifies a Transparent Statement as one of this log, by this issuer.
 func (w *Writer) check(transparent []byte) (*scitt.Receipt, error) {
-	v := scitt.Verifier{LogKeys: w.receipts, IssuerKey: &scitt.Key{Public: w.Key.Public()}, Leaf: []scitt.LeafMode{scitt.LeafEntry}}
+	v := w.verifier()
 	out, err := v.Verify(transparent)
 	if err != nil {
 		return nil, err

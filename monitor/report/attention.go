@@ -11,7 +11,7 @@ import (
 
 // finish orders what was found and says what needs attention.
 func (m *maker) finish() {
-	m.leaveUnread()
+	m.leavePostponed()
 	out := &m.r.LeftOut
 	for c, n := range m.left {
 		c.Count = n
@@ -205,6 +205,8 @@ func (m *maker) attendStatements() {
 			m.attend("trust", High, "%s the issuer that it names, whose word counts, did not sign it.", n)
 		case ReasonContent:
 			m.attend("trust", Medium, "%s the content is not to be had.", n)
+		case ReasonDuplicate:
+			m.attend("trust", Low, "%s its log has the same content already, which a service does not admit.", n)
 		case ReasonInvalid:
 			m.attend("trust", Low, "%s not what the type says.", n)
 		}

@@ -3,6 +3,7 @@ package report
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -169,7 +170,8 @@ func (m *maker) locateIn(ctx context.Context, l *log, refs []monitor.EntryRef) e
 				return nil // of entries that cannot be read nothing is said
 			}
 			read[e.Index] = nil
-			if s, err := scitt.DecodeStatement(e.Data); err == nil {
+			// A copy that its issuer did not sign is not what was endorsed.
+			if s, err := scitt.DecodeStatement(e.Data); err == nil && !errors.Is(l.Log.Verify(s), scitt.ErrSignature) {
 				read[e.Index] = s
 			}
 		}

@@ -141,7 +141,7 @@ func measure(t testing.TB, reported, observed *testLog, what monitor.Kind, from,
 		monitor.Party{Log: reported.log(len(reported.entries)), Filter: monitor.Filter{Types: []string{scitt.TypeRecord}}},
 		monitor.Party{Log: observed.log(len(observed.entries)), Filter: monitor.Filter{Types: []string{scitt.TypeObservation}}},
 		monitor.Interval{From: from, To: to, Grace: 15 * time.Minute}))(t)
-	return must(monitor.Measure(c, monitor.MeasureOptions{What: what, At: to.Add(5 * time.Minute), ReportedURL: reported.url, ObservedURL: observed.url}))(t)
+	return must(monitor.Measure(c, monitor.MeasureOptions{What: what, At: to.Add(5 * time.Minute), Home: observed.origin, ReportedURL: reported.url, ObservedURL: observed.url}))(t)
 }
 
 func (l *testLog) measurement(m *monitor.Measurement, who string, signed time.Time) monitor.EntryRef {

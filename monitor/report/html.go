@@ -207,6 +207,7 @@ func reasonText(r Reason) string {
 	return map[Reason]string{
 		ReasonSignature: "Not signed by its issuer", ReasonStranger: "By somebody whose word does not count", ReasonInvalid: "Not what its type says",
 		ReasonContent: "Content not to be had", ReasonLater: "Signed after this report's time",
+		ReasonDuplicate: "In this log already", ReasonAsOfLog: "Only as of this log, which is not its home",
 	}[r]
 }
 

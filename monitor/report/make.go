@@ -121,7 +121,7 @@ type maker struct {
 	endorsements []monitor.Registered
 	targets      map[monitor.EntryRef]EndorsedEntry
 	seen         map[scitt.EntryID]*place
-	unread       map[scitt.EntryID]LeftOutEntry
+	postponed    map[scitt.EntryID]*postponed
 	left         map[LeftOutCount]int // Count is 0 in the keys
 }
 
@@ -141,6 +141,14 @@ type place struct {
 	alsoIn []string
 }
 
+// postponed is a statement that does not count by itself: its log has not its
+// content, or is not its home. With what another log has it may.
+type postponed struct {
+	LeftOutEntry
+	place   *place
+	content []byte // nil when its log does not have it
+}
+
 // Make makes the report. Logs that could not be read are part of it; an error
 // is about the options, or is the context's.
 func Make(ctx context.Context, sources []Source, o Options) (*Report, error) {
@@ -148,7 +156,7 @@ func Make(ctx context.Context, sources []Source, o Options) (*Report, error) {
 		return nil, err
 	}
 	m := &maker{
-		Options: o, seen: map[scitt.EntryID]*place{}, unread: map[scitt.EntryID]LeftOutEntry{}, left: map[LeftOutCount]int{}, targets: map[monitor.EntryRef]EndorsedEntry{},
+		Options: o, seen: map[scitt.EntryID]*place{}, postponed: map[scitt.EntryID]*postponed{}, left: map[LeftOutCount]int{}, targets: map[monitor.EntryRef]EndorsedEntry{},
 		r: &Report{
 			Format: Format, At: timestamp(o.At), From: timestamp(o.From), To: timestamp(o.To), Level: None,
 			Assessments: []Assessment{}, Attention: []Attention{}, Commands: []Command{}, Comparisons: []Comparison{}, Logs: []LogHealth{},

@@ -153,9 +153,9 @@ func TestHostile(t *testing.T) {
 	}
 	from := first.Add(time.Hour)
 	for _, reason := range hostile[:3] {
-		ref := w.auditor.endorsement("auditor", monitor.Endorsement{Entry: w.records[hostile[0]], Verdict: monitor.Endorse, Scope: []string{"existence"}, From: from, Until: first.Add(9 * day), Reason: reason}, from)
+		ref := w.auditor.endorsement("auditor", monitor.Endorsement{Entry: w.records[hostile[0]], Home: w.auditor.origin, Verdict: monitor.Endorse, Scope: []string{"existence"}, From: from, Until: first.Add(9 * day), Reason: reason}, from)
 		if reason == hostile[2] {
-			w.auditor.endorsement("auditor", monitor.Endorsement{Entry: ref, Verdict: monitor.Withdraw, From: from.Add(time.Hour), Reason: reason}, from)
+			w.auditor.endorsement("auditor", monitor.Endorsement{Entry: ref, Home: w.auditor.origin, Verdict: monitor.Withdraw, From: from.Add(time.Hour), Reason: reason}, from)
 		}
 	}
 	w.auditor.add(must(scitt.SignStatement(testKey("x"), scitt.SignOptions{Type: scitt.TypeMeasurement, Issuer: hostile[0], Subject: hostile[1], IssuedAt: from}, []byte("{}")))(t))

@@ -62,30 +62,43 @@ func (m *maker) read(ctx context.Context, l *log) error {
 		return nil
 	}
 	for _, f := range found {
-		if err := m.take(ctx, l, f.index, f.statement); err != nil {
+		if err := m.take(ctx, l, f); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-type entry struct {
-	index     uint64
-	statement *scitt.Statement
+// word is whose statements of a type count, and what the report calls them.
+func (m *maker) word(typ string) (word *Word, kind string) {
+	if typ == scitt.TypeEndorsement {
+		return &m.r.Trust.EndorsedBy, "endorsement"
+	}
+	return &m.r.Trust.MeasuredBy, "measurement"
 }
 
-func (m *maker) scan(ctx context.Context, l *log) (found []entry, err error) {
+func spokenOf(s *scitt.Statement) bool {
+	return s.Type == scitt.TypeMeasurement || s.Type == scitt.TypeEndorsement
+}
+
+// scan reads a log and returns its measurements and endorsements. The signatures
+// of those by issuers whose word counts have been verified.
+func (m *maker) scan(ctx context.Context, l *log) (found []*monitor.Found, err error) {
 	size := l.Log.Checkpoint.Size
 	var newest int64
-	for e, err := range l.Log.Source.Entries(ctx, 0, size) {
+	want := func(s *scitt.Statement) bool {
+		word, _ := m.word(s.Type)
+		return spokenOf(s) && word.counts(s.Issuer, l)
+	}
+	for f, err := range l.Log.Walk(ctx, monitor.NewOnce(), 0, size, want) {
 		if err != nil {
 			return nil, err
 		}
-		if m.Progress != nil && e.Index%256 == 0 {
-			m.Progress(l.Location, e.Index, size)
+		if m.Progress != nil && f.Index%256 == 0 {
+			m.Progress(l.Location, f.Index, size)
 		}
-		s, err := scitt.DecodeStatement(e.Data)
-		if err != nil {
+		s := f.Statement
+		if s == nil {
 			continue // no statement of anybody
 		}
 		if s.IssuedAt > 0 && s.IssuedAt <= lastSecond {
@@ -95,13 +108,13 @@ func (m *maker) scan(ctx context.Context, l *log) (found []entry, err error) {
 				l.health.Grown++
 			}
 		}
-		switch s.Type {
-		case scitt.TypeRecord:
+		switch {
+		case s.Type == scitt.TypeRecord:
 			l.records = true
-		case scitt.TypeObservation:
+		case s.Type == scitt.TypeObservation:
 			l.observations = true
-		case scitt.TypeMeasurement, scitt.TypeEndorsement:
-			found = append(found, entry{e.Index, s})
+		case spokenOf(s):
+			found = append(found, f)
 		}
 	}
 	if newest > 0 {
@@ -111,113 +124,135 @@ func (m *maker) scan(ctx context.Context, l *log) (found []entry, err error) {
 }
 
 // take counts a statement, or says why not.
-func (m *maker) take(ctx context.Context, l *log, index uint64, s *scitt.Statement) error {
-	ref := monitor.EntryRef{EntryID: s.ID().String(), Index: index, Origin: l.health.Origin}
+func (m *maker) take(ctx context.Context, l *log, f *monitor.Found) error {
+	s := f.Statement
+	ref := monitor.EntryRef{EntryID: s.ID().String(), Index: f.Index, Origin: l.health.Origin}
+	p := &place{log: l, link: l.link(ref)}
+	word, kind := m.word(s.Type)
+	old := m.postponed[s.ID()]
+	var content []byte
+	leave := func(why Reason, format string, args ...any) error {
+		e := LeftOutEntry{fmt.Sprintf(format, args...), p.link, s.Issuer, why, kind}
+		switch why {
+		case ReasonContent, ReasonAsOfLog: // another log may have it
+			if old == nil {
+				m.postponed[s.ID()] = &postponed{e, p, content}
+			} else if old.content == nil {
+				old.content = content
+			}
+		case ReasonSignature, ReasonDuplicate: // it takes nothing from the one that counts
+			m.leave(e)
+		default:
+			m.seen[s.ID()] = p
+			m.leave(e)
+		}
+		return nil
+	}
+	switch f.Flaw {
+	case monitor.AnomalySignature:
+		return leave(ReasonSignature, "%s", f.Detail)
+	case monitor.AnomalyDuplicate:
+		return leave(ReasonDuplicate, "%s", f.Detail)
+	}
 	if p, ok := m.seen[s.ID()]; ok {
 		if ref.Origin != p.link.Origin && !slices.Contains(p.alsoIn, ref.Origin) {
 			p.alsoIn = append(p.alsoIn, ref.Origin)
 		}
 		return nil
 	}
-	p := &place{log: l, link: l.link(ref)}
-	word, kind := &m.r.Trust.MeasuredBy, "measurement"
-	if s.Type == scitt.TypeEndorsement {
-		word, kind = &m.r.Trust.EndorsedBy, "endorsement"
-	}
-	leave := func(why Reason, format string, args ...any) {
-		e := LeftOutEntry{fmt.Sprintf(format, args...), p.link, s.Issuer, why, kind}
-		if why == ReasonContent { // another log may have it
-			m.unread[s.ID()] = e
-			return
-		}
-		m.seen[s.ID()] = p
-		m.leave(e)
-	}
 	switch {
 	case !word.counts(s.Issuer, l):
 		// It may stand in the log of the auditor as well, and then counts.
 		if word.Named {
-			leave(ReasonStranger, "the issuer is none of those whose word counts")
-		} else {
-			leave(ReasonStranger, "nobody was named whose word counts, and this log is neither the auditor's nor the own one")
+			return leave(ReasonStranger, "the issuer is none of those whose word counts")
 		}
-		return nil
+		return leave(ReasonStranger, "nobody was named whose word counts, and this log is neither the auditor's nor the own one")
 	case s.IssuedAt <= 0 || s.IssuedAt > lastSecond:
-		leave(ReasonInvalid, "iat %d: it does not say when it was signed", s.IssuedAt)
-		return nil
+		return leave(ReasonInvalid, "iat %d: it does not say when it was signed", s.IssuedAt)
 	case unix(s.IssuedAt).After(m.At):
-		leave(ReasonLater, "it was signed at %s", timestamp(unix(s.IssuedAt)))
-		return nil
+		return leave(ReasonLater, "it was signed at %s", timestamp(unix(s.IssuedAt)))
 	}
-	if err := l.Log.Verify(s); err != nil {
-		leave(ReasonSignature, "%v", err)
-		return nil
+	var err error
+	if content, err = l.Log.Content(ctx, s); errors.Is(err, fs.ErrNotExist) && old != nil && old.content != nil {
+		content, err = old.content, nil
 	}
-	content, err := l.Log.Content(ctx, s)
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.Is(err, monitor.ErrMalformed):
-		leave(ReasonInvalid, "%v", err)
-		return nil
+		return leave(ReasonInvalid, "%v", err)
 	case errors.Is(err, fs.ErrNotExist):
-		leave(ReasonContent, "%v", err)
-		return nil
+		return leave(ReasonContent, "%v", err)
 	case err != nil:
-		leave(ReasonContent, "its content could not be read: %v", err)
-		return nil
+		return leave(ReasonContent, "its content could not be read: %v", err)
 	}
-	if kind == "measurement" {
-		err = m.measured(p, s, content)
-	} else {
-		err = m.endorsed(p, s, content)
+	take := m.measured
+	if s.Type == scitt.TypeEndorsement {
+		take = m.endorsed
+	}
+	home, err := take(p, s, content)
+	if home != "" && old != nil && old.place.link.Origin == home {
+		p = old.place
+		home, err = take(p, s, content)
 	}
 	if err != nil {
-		leave(ReasonInvalid, "%v", err)
-		return nil
+		return leave(ReasonInvalid, "%v", err)
+	}
+	if home != "" {
+		return leave(ReasonAsOfLog, "its home is %s: there it may have been withdrawn or replaced", home)
 	}
 	word.add(s.Issuer)
 	m.seen[s.ID()] = p
-	delete(m.unread, s.ID())
+	delete(m.postponed, s.ID())
 	return nil
 }
 
-// measured takes a measurement.
-func (m *maker) measured(p *place, s *scitt.Statement, content []byte) error {
+// measured takes a measurement. It returns the home of one that was carried to
+// this log, and does not take that.
+func (m *maker) measured(p *place, s *scitt.Statement, content []byte) (home string, err error) {
 	claim, err := monitor.ParseClaim(content)
 	if err != nil {
-		return err
+		return "", err
 	}
-	if want := "measurement/" + string(claim.Options.What) + "/" + claim.Reported.Origin; s.Subject != want {
-		return fmt.Errorf("its subject is %q, and it is about %q", s.Subject, want)
+	if want := claim.Subject(); s.Subject != want {
+		return "", fmt.Errorf("its subject is %q, and it is about %q", s.Subject, want)
+	}
+	if (monitor.Measured{Claim: claim, Self: p.link.EntryRef}).Carried() {
+		return claim.Options.Home, nil
 	}
 	if to := claim.Interval.To; to.Before(m.From) || to.After(m.To) {
 		m.r.LeftOut.Outside++
-		return nil
+		return "", nil
 	}
 	m.measurements = append(m.measurements, measurement{p, claim, s.Issuer, content})
-	return nil
+	return "", nil
 }
 
-// endorsed takes an endorsement, a dispute or a withdrawal.
-func (m *maker) endorsed(p *place, s *scitt.Statement, content []byte) error {
+// endorsed takes an endorsement, a dispute or a withdrawal. It returns the home of
+// an endorsement or a dispute that was carried to this log, and does not take that. A
+// withdrawal cannot be taken back, so it counts wherever it is.
+func (m *maker) endorsed(p *place, s *scitt.Statement, content []byte) (home string, err error) {
 	e, err := monitor.ParseEndorsement(content)
 	if err != nil {
-		return err
+		return "", err
 	}
 	if s.Subject != e.Subject() {
-		return fmt.Errorf("its subject is %q, and it is about %q", s.Subject, e.Subject())
+		return "", fmt.Errorf("its subject is %q, and it is about %q", s.Subject, e.Subject())
 	}
-	m.endorsements = append(m.endorsements, monitor.Registered{Endorsement: *e, Self: p.link.EntryRef, Issuer: s.Issuer, Issued: s.IssuedAt})
-	return nil
+	r := monitor.Registered{Endorsement: *e, Self: p.link.EntryRef, Issuer: s.Issuer, Issued: s.IssuedAt}
+	if r.Carried() && e.Verdict != monitor.Withdraw {
+		return e.Home, nil
+	}
+	m.endorsements = append(m.endorsements, r)
+	return "", nil
 }
 
-// leaveUnread leaves out what no log had the content of.
-func (m *maker) leaveUnread() {
-	entries := slices.Collect(maps.Values(m.unread))
-	slices.SortFunc(entries, func(a, b LeftOutEntry) int { return compareRefs(a.Entry.EntryRef, b.Entry.EntryRef) })
+// leavePostponed leaves out what counts in no log.
+func (m *maker) leavePostponed() {
+	entries := slices.Collect(maps.Values(m.postponed))
+	slices.SortFunc(entries, func(a, b *postponed) int { return compareRefs(a.Entry.EntryRef, b.Entry.EntryRef) })
 	for _, e := range entries {
-		m.leave(e)
+		m.leave(e.LeftOutEntry)
 	}
 }
 

@@ -315,6 +315,8 @@ const (
 	ReasonInvalid   Reason = "invalid"         // it is not what its type says
 	ReasonContent   Reason = "content_missing" // its content is not to be had
 	ReasonLater     Reason = "later"           // it was signed after the report's time
+	ReasonDuplicate Reason = "duplicate"       // it is in this log already
+	ReasonAsOfLog   Reason = "as_of_log"       // it is in another log than its home
 )
 
 // LogHealth is a log and how it does.

@@ -62,7 +62,7 @@ func newWorld(t testing.TB) *world {
 
 func (w *world) endorse(t testing.TB) {
 	say := func(who string, verdict monitor.Verdict, entry monitor.EntryRef, from, until int, reason string, scope ...string) monitor.EntryRef {
-		e := monitor.Endorsement{Entry: entry, Verdict: verdict, Scope: scope, From: first.Add(time.Duration(from) * day), Reason: reason}
+		e := monitor.Endorsement{Entry: entry, Home: w.auditor.origin, Verdict: verdict, Scope: scope, From: first.Add(time.Duration(from) * day), Reason: reason}
 		if until != 0 {
 			e.Until = first.Add(time.Duration(until) * day)
 		}

@@ -102,6 +102,13 @@ func (f *follower) violation(v audit.Violation) {
 	case v.Index != nil:
 		a.Entry = &monitor.EntryRef{EntryID: v.EntryID, Index: *v.Index, Origin: f.look.Origin}
 		a.Message = fmt.Sprintf("the policy in force does not admit entry %d, which is in the log: %s", *v.Index, a.Message)
+		if v.Check == audit.CheckDuplicate {
+			a.Severity = SeverityWarning
+			a.Message = fmt.Sprintf("entry %d says again what the log has already: %s", *v.Index, v.Message)
+		}
+		if v.EntryID == "" { // the bytes there are none
+			a.Entry = nil
+		}
 		f.event(a, v.EntryID, fmt.Sprint(*v.Index), v.Check, v.Message)
 	case v.Check == audit.CheckBundle:
 		f.stopped = a.Message

@@ -35,14 +35,16 @@ const (
 	CheckClock       Check = "clock"        // signed in the future
 )
 
-// What the rules find. Admission, Record, Signature, Invalid, Content,
-// EndorsementExpired and Recomputed are events, the others conditions.
+// What the rules find. Admission, Record, Signature, Duplicate, Invalid, AsOfLog,
+// Content, EndorsementExpired and Recomputed are events, the others conditions.
 const (
 	CheckAdmission           Check = "admission"             // the policy does not admit an entry
 	CheckAdmissionStopped    Check = "admission_stopped"     // the audit cannot go on
 	CheckAdmissionIncomplete Check = "admission_incomplete"  // artifacts are missing to judge by
 	CheckRecord              Check = "record"                // a new entry that a rule selects
 	CheckSignature           Check = "signature"             // an entry that would count is not signed by its issuer
+	CheckDuplicate           Check = "duplicate"             // the content of an entry that would count is in the log already
+	CheckAsOfLog             Check = "as_of_log"             // an entry that would count is in another log than its home
 	CheckInvalid             Check = "invalid"               // an entry that would count is not what its type says
 	CheckContent             Check = "content"               // the content of an entry that may count is not to be had
 	CheckExpected            Check = "expected"              // an expected record did not come

@@ -14,7 +14,7 @@ import (
 	"github.com/conmotion/conmotion/internal/durable"
 )
 
-const stateVersion = 1
+const stateVersion = 2 // 1 had other entry ids
 
 // lookState is where the looks at one log are. Only the log's follower
 // touches it.
@@ -35,6 +35,8 @@ type lookState struct {
 	Audited    uint64    `json:"audited,omitempty"`
 	AuditFiles []string  `json:"audit_files,omitempty"`
 	Recompute  []pending `json:"recompute,omitempty"`
+	// Once is a monitor.Once of what counted for rules.
+	Once []byte `json:"once,omitempty"`
 }
 
 // pending is a measurement that is to be computed again.
@@ -86,7 +88,7 @@ func openBook(path string, sinks []string) (*book, *lookState, error) {
 		var f bookFile
 		err := strictJSON(data, &f)
 		if err == nil && f.Version != stateVersion {
-			return nil, nil, fmt.Errorf("state %s has version %d, and this program reads %d", path, f.Version, stateVersion)
+			return nil, nil, fmt.Errorf("state %s has version %d, and this program reads %d; remove it to watch this log anew", path, f.Version, stateVersion)
 		}
 		if err == nil {
 			err = strictJSON(f.Look, look)

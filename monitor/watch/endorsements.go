@@ -55,6 +55,10 @@ func (r *EndorsementRule) take(ctx context.Context, f *follower, st *ruleState, 
 			}
 		}
 	case monitor.Endorse:
+		if d.Home != e.log.Origin() {
+			f.carried(st, r.RuleHead, e, d.Home)
+			return nil
+		}
 		if !oneOf(r.About, d.Entry.Origin) || len(r.Scope) > 0 && !slices.ContainsFunc(r.Scope, func(s string) bool { return slices.Contains(d.Scope, s) }) {
 			return nil
 		}

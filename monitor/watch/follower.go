@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
@@ -40,7 +41,8 @@ type follower struct {
 	auditor *audit.Auditor
 	stopped string // why the audit cannot go on
 
-	log atomic.Pointer[party.Log] // as it was last seen
+	once *monitor.Once             // what counted for rules, as the book has it or will
+	log  atomic.Pointer[party.Log] // as it was last seen
 }
 
 // say tells what concerns the monitor and not the log. Each kind of notice is
@@ -89,6 +91,7 @@ func (f *follower) lookOnce(ctx context.Context) {
 // commit puts alerts into the book. When that fails they stay for the next
 // time: nothing of them was delivered.
 func (f *follower) commit() error {
+	f.look.Once = f.once.Save()
 	err := f.book.commit(f.look, f.alerts)
 	if err != nil {
 		f.w.o.Notice("log %s: nothing is delivered until its state can be written: %v", f.c.Name, err)

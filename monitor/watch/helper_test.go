@@ -156,12 +156,13 @@ func inventoryEvent(t *testing.T, action monitor.Action, uid string) []byte {
 // endorse endorses an entry.
 func (i *issuer) endorse(verdict monitor.Verdict, entry monitor.EntryRef, from, until time.Time, scope ...string) []byte {
 	i.t.Helper()
-	e := &monitor.Endorsement{Entry: entry, Verdict: verdict, Scope: scope, From: from.UTC().Truncate(time.Second), Until: until.UTC().Truncate(time.Second)}
+	e := &monitor.Endorsement{Entry: entry, Home: "log.example", Verdict: verdict, Scope: scope, From: from.UTC().Truncate(time.Second), Until: until.UTC().Truncate(time.Second)}
 	return testlog.Must(e.Sign(i.key, scitt.SignOptions{IssuedAt: time.Now()}))(i.t)
 }
 
 func (s *site) ref(index int) monitor.EntryRef {
-	return monitor.EntryRef{EntryID: scitt.NewEntryID(s.entries[index]).String(), Index: uint64(index), Origin: s.keys.Note.Name()}
+	id, _ := scitt.EntryIDOf(s.entries[index])
+	return monitor.EntryRef{EntryID: id.String(), Index: uint64(index), Origin: s.keys.Note.Name()}
 }
 
 // watch starts a watcher with a configuration; DIR in it is the world's.

@@ -92,6 +92,11 @@ func (r *RecordRule) take(ctx context.Context, f *follower, st *ruleState, e *en
 	if e.facts != nil && e.facts.code != "" {
 		what += " " + e.facts.code
 	}
+	if err := e.signature(); err == nil {
+		if ok, err := f.counts(ctx, st, r.RuleHead, e); !ok || err != nil {
+			return err
+		}
+	}
 	a := e.alert(CheckRecord, r.RuleHead, "new %s, entry %d: %s", what, e.index, e.s.Subject)
 	if err := e.signature(); err != nil {
 		a.Message += fmt.Sprintf("; its issuer's signature does not verify: %v", err)
@@ -120,9 +125,8 @@ func (r *ExpectedRule) take(ctx context.Context, f *follower, st *ruleState, e *
 	if err != nil || !ok {
 		return err
 	}
-	if err := e.signature(); err != nil {
-		f.tell(st, e, e.alert(CheckSignature, r.RuleHead, "entry %d (%s) does not count for rule %s: its issuer's signature does not verify: %v", e.index, e.s.Subject, r.Name, err))
-		return nil
+	if ok, err := f.counts(ctx, st, r.RuleHead, e); !ok || err != nil {
+		return err
 	}
 	at := f.now()
 	if signed := time.Unix(e.s.IssuedAt, 0).UTC(); e.s.IssuedAt > 0 && signed.Before(at) {
@@ -173,11 +177,15 @@ func (r *MeasurementRule) take(ctx context.Context, f *follower, st *ruleState, 
 		return err
 	}
 	in, err := monitor.ParseMeasurement(content)
-	if err == nil && e.s.Subject != "measurement/"+string(in.Options.What)+"/"+in.Reported.Origin {
+	if err == nil && e.s.Subject != in.Subject() {
 		err = fmt.Errorf("its subject is %q, and it is about the %s of %s", e.s.Subject, in.Options.What, in.Reported.Origin)
 	}
 	if err != nil {
 		f.invalid(st, r.RuleHead, e, err)
+		return nil
+	}
+	if in.Options.Home != e.log.Origin() {
+		f.carried(st, r.RuleHead, e, in.Options.Home)
 		return nil
 	}
 	what := string(in.Options.What)

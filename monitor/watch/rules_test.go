@@ -24,7 +24,7 @@ func (w *world) measure(by *issuer, reported, observed *site, change func(payloa
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	in := monitor.Interval{From: now.Add(-24 * time.Hour), To: now}
 	c := testlog.Must(monitor.Compare(w.t.Context(), side(reported, scitt.TypeRecord), side(observed, scitt.TypeObservation), in))(w.t)
-	m := testlog.Must(monitor.Measure(c, monitor.MeasureOptions{What: monitor.Inventory, At: now}))(w.t)
+	m := testlog.Must(monitor.Measure(c, monitor.MeasureOptions{What: monitor.Inventory, At: now, Home: observed.keys.Note.Name()}))(w.t)
 	if change != nil {
 		m.Payload = []byte(change(string(m.Payload)))
 	}

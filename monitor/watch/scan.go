@@ -1,12 +1,14 @@
 package watch
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
 	"slices"
+	"strconv"
 
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
@@ -37,6 +39,7 @@ type entry struct {
 	facts   *eventFacts
 	signed  error
 	checked bool
+	first   *uint64 // the index that counts for its content; nil until it is known
 }
 
 func (e *entry) ref() *monitor.EntryRef {
@@ -73,6 +76,27 @@ func (e *entry) signature() error {
 	return e.signed
 }
 
+// counts reports whether the issuer signed an entry and no entry before it has the
+// same content. If not, that is told.
+func (f *follower) counts(ctx context.Context, st *ruleState, h RuleHead, e *entry) (bool, error) {
+	if err := e.signature(); err != nil {
+		f.tell(st, e, e.alert(CheckSignature, h, "entry %d (%s) does not count for rule %s: its issuer's signature does not verify: %v", e.index, e.s.Subject, h.Name, err))
+		return false, nil
+	}
+	if e.first == nil {
+		first, err := f.once.Take(ctx, e.log.View, e.s.ID(), e.index)
+		if err != nil {
+			return false, err
+		}
+		e.first = &first
+	}
+	if *e.first != e.index {
+		f.tell(st, e, e.alert(CheckDuplicate, h, "entry %d (%s) does not count for rule %s: entry %d has the same content", e.index, e.s.Subject, h.Name, *e.first))
+		return false, nil
+	}
+	return true, nil
+}
+
 // never says that content will not come by waiting.
 func never(err error) bool {
 	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, monitor.ErrMalformed)
@@ -105,7 +129,7 @@ func (f *follower) scan(ctx context.Context, log *party.Log) error {
 				return errors.Join(append(failed, err)...)
 			}
 			s, err := scitt.DecodeStatement(e.Data)
-			if err != nil {
+			if err != nil || !bytes.Equal(s.Entry(), e.Data) {
 				s = nil // which is for the audit to tell
 			}
 			it := &entry{index: e.Index, s: s, log: log}
@@ -153,7 +177,7 @@ func (e *entry) alert(check Check, h RuleHead, format string, args ...any) *Aler
 // tell tells an event about an entry, unless it is history.
 func (f *follower) tell(st *ruleState, e *entry, a *Alert) {
 	if e.index >= st.Quiet {
-		f.event(a, a.Entry.EntryID)
+		f.event(a, a.Entry.EntryID, strconv.FormatUint(e.index, 10))
 	}
 }
 
@@ -197,11 +221,10 @@ func (f *follower) wanted(ctx context.Context, st *ruleState, h RuleHead, filter
 }
 
 // trusted gives the content of an entry whose issuer's word counts. When the
-// issuer did not sign it, or there is no content, it is told and ok is false.
+// entry does not count, or there is no content, it is told and ok is false.
 func (f *follower) trusted(ctx context.Context, st *ruleState, h RuleHead, e *entry) (content []byte, ok bool, err error) {
-	if err := e.signature(); err != nil {
-		f.tell(st, e, e.alert(CheckSignature, h, "entry %d (%s) does not count for rule %s: its issuer's signature does not verify: %v", e.index, e.s.Subject, h.Name, err))
-		return nil, false, nil
+	if ok, err := f.counts(ctx, st, h, e); !ok || err != nil {
+		return nil, false, err
 	}
 	content, err = e.load(ctx)
 	if never(err) {
@@ -209,6 +232,11 @@ func (f *follower) trusted(ctx context.Context, st *ruleState, h RuleHead, e *en
 		return nil, false, nil
 	}
 	return content, err == nil, err
+}
+
+// carried tells that an entry is in another log than its home.
+func (f *follower) carried(st *ruleState, h RuleHead, e *entry, home string) {
+	f.tell(st, e, e.alert(CheckAsOfLog, h, "entry %d (%s) counts for rule %s only as of this log, so not at all: its home is %s, where it may have been withdrawn or replaced", e.index, e.s.Subject, h.Name, home))
 }
 
 // invalid tells that an entry is not what its type says.

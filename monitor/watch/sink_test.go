@@ -84,7 +84,7 @@ func TestWebhookRefuses(t *testing.T) {
 		s, hook := w.log("log.example"), &receiver{}
 		picky := true
 		w.host("hook.example", http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-			if picky && r.Header.Get("Idempotency-Key") == idOf("log", "record", "all", s.ref(1).EntryID) {
+			if picky && r.Header.Get("Idempotency-Key") == idOf("log", "record", "all", s.ref(1).EntryID, "1") {
 				rw.WriteHeader(http.StatusBadRequest)
 				return
 			}
@@ -250,7 +250,7 @@ func TestOpenState(t *testing.T) {
 		t.Fatal(err)
 	}
 	good := string(testlog.Must(os.ReadFile(w.state("log.json")))(t))
-	for _, bad := range []string{"", "{}", "[]", good[:len(good)/2], strings.Replace(good, `"look":{`, `"look":{"x":1,`, 1), strings.Replace(good, `"version":1`, `"version":2`, 1)} {
+	for _, bad := range []string{"", "{}", "[]", good[:len(good)/2], strings.Replace(good, `"look":{`, `"look":{"x":1,`, 1), strings.Replace(good, `"version":2`, `"version":1`, 1)} {
 		writeFile(t, w.state("log.json"), bad)
 		if err := open(); err == nil || !strings.Contains(err.Error(), "log log: state ") {
 			t.Errorf("%.40q: %v", bad, err)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/conmotion/conmotion/internal/durable"
+	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 )
@@ -145,6 +146,9 @@ func (w *Watcher) follow(c *Log, sinks []sink, keys map[string]scitt.Key) error 
 		return err
 	}
 	f := &follower{w: w, c: c, book: b, look: look, rules: rulesOf(c), said: map[string]bool{}}
+	if f.once, err = monitor.LoadOnce(look.Once, look.Size); err != nil {
+		return fmt.Errorf("state %s: %w; remove it to watch this log anew", b.path, err)
+	}
 	f.client = &http.Client{Transport: w.o.Transport, Timeout: time.Duration(c.Timeout)}
 	f.options = party.Options{
 		Home: party.Home(w.c.State), VKeys: c.VKeys, Artifacts: c.Artifacts, IssuerKeys: keys,

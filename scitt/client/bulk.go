@@ -19,7 +19,9 @@ import (
 // It gives the registrations of the statements that are registered, the first
 // ones, and an error that is about the next: a [*scitt.Problem] where the
 // service refused it. What was sent behind that one is not registered.
-// Sending the same again is no error, as with Register.
+// Sending the same again is no error, as with Register. When the error wraps
+// scitt.ErrRegistered, [Client.Registered] fetches what there is in place of
+// that statement, and those behind it can be registered.
 func (c *Client) RegisterAll(ctx context.Context, statements [][]byte) ([]Registration, error) {
 	b := bulk{Client: c, most: scitt.MaxSequence}
 	var done []Registration

@@ -4,7 +4,8 @@
 // 302 while it runs, is understood too.
 //
 // It returns what the service sent and verifies nothing: that is what
-// [scitt.Verifier] is for. A refusal is a [*scitt.Problem] in the error.
+// [scitt.Verifier] is for; but for [Client.Registered], which takes one. A
+// refusal is a [*scitt.Problem] in the error.
 package client
 
 import (
@@ -128,6 +129,46 @@ func (c *Client) register(ctx context.Context, statement []byte, prefer string) 
 		return nil, fmt.Errorf("register: %w", err)
 	}
 	return &Registration{location.String(), receipt}, nil
+}
+
+// ErrOther says that what a service holds under a statement's id is not its
+// content, signed by its issuer.
+var ErrOther = errors.New("the service does not hold the statement's content as its issuer signed it")
+
+// Registered fetches the Transparent Statement of a statement's content from a
+// service that holds it with another signature: after an error of Register that
+// wraps scitt.ErrRegistered, or when a Receipt does not fit the statement. The
+// location is the URL of its Receipt; when it is empty, that of the
+// statement's id.
+//
+// The result has the statement's id, its signature verifies, with IssuerKey of
+// v or as a self-certified one, and so does a Receipt, with LogKeys of v. The
+// error wraps ErrOther when that is not so. A Receipt in it is for these bytes
+// alone: keep the result as a file of its own, and never attach its Receipts
+// to the statement (docs/formats.md, "Registration").
+func (c *Client) Registered(ctx context.Context, st *scitt.Statement, location string, v scitt.Verifier) (*scitt.Statement, error) {
+	u := c.service.JoinPath("entries", st.ID().String())
+	if location != "" {
+		var err error
+		if u, err = url.Parse(location); err != nil {
+			return nil, fmt.Errorf("registered statement: Location: %w", err)
+		}
+	}
+	data, err := c.await(ctx, u.JoinPath("statement"))
+	if err != nil {
+		return nil, fmt.Errorf("registered statement: %w", err)
+	}
+	out, err := v.Verify(data)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrOther, err)
+	}
+	if id := out.Statement.ID(); id != st.ID() {
+		return nil, fmt.Errorf("%w: it sent entry %v for %v", ErrOther, id, st.ID())
+	}
+	if err := out.Err(); err != nil {
+		return nil, fmt.Errorf("%w: entry %v: %w", ErrOther, st.ID(), err)
+	}
+	return out.Statement, nil
 }
 
 // Receipt fetches the Receipt of an entry by its id, and waits while the

@@ -171,5 +171,8 @@ func (a *answer) problem() *scitt.Problem {
 		}
 	}
 	p.RetryAfter = a.retryAfter()
+	if u, err := a.location(); err == nil && u != nil {
+		p.Location = u.String()
+	}
 	return p
 }

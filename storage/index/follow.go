@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"slices"
@@ -26,23 +27,29 @@ const (
 )
 
 // Decorator implements [tessera.Antispam]: an entry that the log has is not
-// added again.
+// added again, and neither is another signature of its content. That one is
+// not a duplicate, since a Receipt of the entry does not fit it: the error
+// wraps scitt.ErrRegistered. The identity of a [tessera.Entry] is that of its
+// bytes and cannot be set, so the id comes from the data.
 func (x *Index) Decorator() func(tessera.AddFn) tessera.AddFn {
 	return func(add tessera.AddFn) tessera.AddFn {
 		return func(ctx context.Context, e *tessera.Entry) tessera.IndexFuture {
-			id := scitt.EntryID(e.Identity())
+			id, named := scitt.EntryIDOf(e.Data())
 			place, ok, err := x.Lookup(ctx, id)
-			if err != nil {
+			leaf := e.LeafHash() // before add: the entry is the log's from there on
+			switch {
+			case err != nil:
+				return func() (tessera.Index, error) { return tessera.Index{}, err }
+			case ok && place.Matches(leaf):
+				return func() (tessera.Index, error) { return tessera.Index{Index: place.Index, IsDup: true}, nil }
+			case ok:
+				err := fmt.Errorf("%w: entry %d", scitt.ErrRegistered, place.Index)
 				return func() (tessera.Index, error) { return tessera.Index{}, err }
 			}
-			if ok {
-				return func() (tessera.Index, error) { return tessera.Index{Index: place.Index, IsDup: true}, nil }
-			}
-			leaf := e.LeafHash() // the entry is the log's from here on
 			future := add(ctx, e)
 			return func() (tessera.Index, error) {
 				index, err := future()
-				if err == nil {
+				if err == nil && named {
 					x.remember(id, index.Index, leaf)
 				}
 				return index, err
@@ -179,22 +186,35 @@ func (x *Index) CatchUp(ctx context.Context, log Log) error {
 		}
 		batch = append(batch, rows...)
 		if len(batch) >= bundlesAtOnce*tiles.Width {
-			if err := x.store(ctx, batch); err != nil {
+			if err := x.store(ctx, log, batch); err != nil {
 				return err
 			}
 			batch = batch[:0]
 		}
 	}
-	return x.store(ctx, batch)
+	return x.store(ctx, log, batch)
 }
 
 type row struct {
-	id      scitt.EntryID
+	id      scitt.EntryID // zero when the bytes are not an Entry
 	place   tiles.Place
 	special *special // nil for most
 }
 
 func readBundle(ctx context.Context, log Log, n, size uint64) ([]row, error) {
+	entries, err := readEntries(ctx, log, n, size)
+	if err != nil {
+		return nil, err
+	}
+	rows := make([]row, len(entries))
+	for i, e := range entries {
+		id, _ := scitt.EntryIDOf(e)
+		rows[i] = row{id, tiles.NewPlace(n*tiles.Width+uint64(i), scitt.LeafHash(e)), specialOf(e)}
+	}
+	return rows, nil
+}
+
+func readEntries(ctx context.Context, log Log, n, size uint64) ([][]byte, error) {
 	width := min(tiles.Width, size-n*tiles.Width)
 	data, err := log.ReadEntryBundle(ctx, n, uint8(width)) // 256 becomes 0: a full bundle
 	if err != nil {
@@ -204,27 +224,24 @@ func readBundle(ctx context.Context, log Log, n, size uint64) ([]row, error) {
 	if err != nil {
 		return nil, fmt.Errorf("index: bundle %d: %w", n, err)
 	}
-	rows := make([]row, len(entries))
-	for i, e := range entries {
-		rows[i] = row{scitt.NewEntryID(e), tiles.NewPlace(n*tiles.Width+uint64(i), scitt.LeafHash(e)), specialOf(e)}
-	}
-	return rows, nil
+	return entries, nil
 }
 
 // store puts consecutive entries into the database in one transaction. A
 // crash before the commit leaves the index as it was.
-func (x *Index) store(ctx context.Context, rows []row) error {
+func (x *Index) store(ctx context.Context, log Log, rows []row) error {
 	if len(rows) == 0 {
 		return nil
 	}
 	last := rows[len(rows)-1]
 	inOrder := slices.Clone(rows)
-	// In the order of the key, which keeps the pages of the tree together.
-	// The first of several equal entries is the one that counts.
+	rows = slices.DeleteFunc(rows, func(r row) bool { return r.id == scitt.EntryID{} })
+	// In the order of the key, which keeps the pages of the tree together, and
+	// of several entries with one id in the order of the log.
 	slices.SortFunc(rows, func(a, b row) int {
 		return cmp.Or(bytes.Compare(a.id[:], b.id[:]), cmp.Compare(a.place.Index, b.place.Index))
 	})
-	if err := x.insert(ctx, rows, inOrder); err != nil {
+	if err := x.insert(ctx, log, rows, inOrder); err != nil {
 		return fmt.Errorf("index: %w", err)
 	}
 	x.lastLeaf = last.place.Leaf
@@ -232,11 +249,11 @@ func (x *Index) store(ctx context.Context, rows []row) error {
 	x.filter.add(rows) // before the ids leave pending: a lookup finds them in one of the two
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.forget(rows, last.place.Index+1)
+	x.forget(inOrder, last.place.Index+1)
 	return nil
 }
 
-func (x *Index) insert(ctx context.Context, rows, inOrder []row) error {
+func (x *Index) insert(ctx context.Context, log Log, rows, inOrder []row) error {
 	tx, err := x.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err
@@ -253,13 +270,24 @@ func (x *Index) insert(ctx context.Context, rows, inOrder []row) error {
 		for i := range chunk {
 			args = append(args, chunk[i].id[:], int64(chunk[i].place.Index), int64(chunk[i].place.Leaf))
 		}
+		var done sql.Result
 		if len(chunk) == rowsPerInsert {
-			_, err = full.ExecContext(ctx, args...)
+			done, err = full.ExecContext(ctx, args...)
 		} else {
-			_, err = tx.ExecContext(ctx, insertStatement(len(chunk)), args...)
+			done, err = tx.ExecContext(ctx, insertStatement(len(chunk)), args...)
 		}
 		if err != nil {
 			return err
+		}
+		if n, err := done.RowsAffected(); err != nil {
+			return err
+		} else if n == int64(len(chunk)) {
+			continue
+		}
+		for _, r := range chunk {
+			if err := x.collide(ctx, tx, log, r); err != nil {
+				return err
+			}
 		}
 	}
 	if err := insertSpecial(ctx, tx, inOrder); err != nil {
@@ -270,6 +298,52 @@ func (x *Index) insert(ctx context.Context, rows, inOrder []row) error {
 		return err
 	}
 	return tx.Commit()
+}
+
+// collide decides which entry has the id of a row, when another one may have
+// it: the first whose signature verifies. It verifies both now, since the one
+// that is there was taken unverified when it was the only one.
+func (x *Index) collide(ctx context.Context, tx *sql.Tx, log Log, r row) error {
+	var idx, leaf int64
+	if err := tx.QueryRowContext(ctx, "SELECT idx, leaf FROM entry WHERE id = ?", r.id[:]).Scan(&idx, &leaf); err != nil {
+		return err
+	}
+	if uint64(idx) == r.place.Index {
+		return nil
+	}
+	if uint64(leaf) != r.place.Leaf && x.verify != nil {
+		first, err := x.valid(ctx, log, uint64(idx))
+		if err != nil {
+			return err
+		}
+		second, err := x.valid(ctx, log, r.place.Index)
+		if err != nil {
+			return err
+		}
+		if !first && second {
+			_, err := tx.ExecContext(ctx, "UPDATE entry SET idx = ?, leaf = ? WHERE id = ?", int64(r.place.Index), int64(r.place.Leaf), r.id[:])
+			return err
+		}
+	}
+	if r.special != nil {
+		*r.special = special{} // it counts once, at its first place
+	}
+	return nil
+}
+
+// valid verifies an entry's signature. One whose key is not known is as good
+// as a valid one: the first with its id counts then.
+func (x *Index) valid(ctx context.Context, log Log, index uint64) (bool, error) {
+	size, err := log.IntegratedSize(ctx)
+	if err != nil {
+		return false, err
+	}
+	entries, err := readEntries(ctx, log, index/tiles.Width, size)
+	if err != nil {
+		return false, err
+	}
+	err = x.verify(entries[index%tiles.Width])
+	return err == nil || errors.Is(err, scitt.ErrUnknownKey), nil
 }
 
 func insertStatement(n int) string {

@@ -2,8 +2,14 @@
 // its place in the log, which also tells duplicates, and remembers where
 // Registration Policies are.
 //
+// An id names content, and a log that its operator wrote may hold it with
+// several signatures. The first entry whose signature verifies has the id, as
+// docs/formats.md says. Only then are signatures verified: an id that is in the
+// log once costs nothing.
+//
 // The index is disposable: it holds nothing that the log's tiles do not. When
-// its file is missing, damaged or ahead of the log, it is built anew.
+// its file is missing, damaged, of an older version or ahead of the log, it is
+// built anew.
 package index
 
 import (
@@ -25,8 +31,8 @@ import (
 
 const schema = `
 CREATE TABLE IF NOT EXISTS entry (
-	id   BLOB PRIMARY KEY,     -- SHA-256 of the entry
-	idx  INTEGER NOT NULL,     -- its first place in the log
+	id   BLOB PRIMARY KEY,     -- SHA-256 of what was signed
+	idx  INTEGER NOT NULL,     -- where the log has it first with a valid signature
 	leaf INTEGER NOT NULL      -- first 8 bytes of its leaf hash, big-endian
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS policy (
@@ -46,12 +52,21 @@ CREATE TABLE IF NOT EXISTS state (
 	leaf INTEGER NOT NULL      -- of the entry before it
 );
 INSERT OR IGNORE INTO state VALUES (1, 0, 0);
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 `
+
+// version is that of the schema. In version 1 an id was SHA-256 of the entry.
+const version = 2
+
+// Verify verifies the issuer's signature of an entry. Its error wraps
+// scitt.ErrUnknownKey when the key is not known; any other means that the
+// entry has no id.
+type Verify func(entry []byte) error
 
 // Index is safe for concurrent use.
 type Index struct {
 	db       *sql.DB
+	verify   Verify
 	byID     *sql.Stmt
 	next     atomic.Uint64 // entries in the database
 	lastLeaf uint64        // only the follower reads and writes it
@@ -68,23 +83,25 @@ type Index struct {
 	failed atomic.Pointer[error] // why the follower does not get on
 }
 
-// Open opens the index in a file, or makes an empty one. A file that is no
-// usable index is thrown away and rebuilt reports it.
-func Open(ctx context.Context, path string) (x *Index, rebuilt bool, err error) {
-	x, err = open(ctx, path)
+// Open opens the index in a file, or makes an empty one. A file that is not a
+// usable index is thrown away, and rebuilt is the reason. Without verify the
+// first entry with an id has it.
+func Open(ctx context.Context, path string, verify Verify) (x *Index, rebuilt, err error) {
+	x, err = open(ctx, path, verify)
 	if err == nil {
-		return x, false, nil
+		return x, nil, nil
 	}
+	rebuilt = err
 	for _, suffix := range []string{"", "-wal", "-shm"} {
 		if rerr := os.Remove(path + suffix); rerr != nil && !errors.Is(rerr, fs.ErrNotExist) {
-			return nil, false, fmt.Errorf("index: %w", errors.Join(err, rerr))
+			return nil, nil, fmt.Errorf("index: %w", errors.Join(err, rerr))
 		}
 	}
-	x, err = open(ctx, path)
-	return x, true, err
+	x, err = open(ctx, path, verify)
+	return x, rebuilt, err
 }
 
-func open(ctx context.Context, path string) (*Index, error) {
+func open(ctx context.Context, path string, verify Verify) (*Index, error) {
 	// Durability is the log's business: after a crash the index may lack its
 	// last transactions, and follows the log again from where it is.
 	pragmas := url.Values{"_pragma": {"journal_mode(WAL)", "synchronous(NORMAL)", "busy_timeout(10000)", "cache_size(-6000)"}}
@@ -94,7 +111,7 @@ func open(ctx context.Context, path string) (*Index, error) {
 	}
 	db.SetMaxOpenConns(4)
 	db.SetMaxIdleConns(4)
-	x := &Index{db: db, pending: map[scitt.EntryID]tiles.Place{}, heads: map[chainKey]tiles.Head{}}
+	x := &Index{db: db, verify: verify, pending: map[scitt.EntryID]tiles.Place{}, heads: map[chainKey]tiles.Head{}}
 	if err := x.load(ctx); err != nil {
 		db.Close()
 		return nil, fmt.Errorf("index %s: %w", path, err)
@@ -103,12 +120,15 @@ func open(ctx context.Context, path string) (*Index, error) {
 }
 
 func (x *Index) load(ctx context.Context) error {
-	var version int
-	if err := x.db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
+	var found int
+	if err := x.db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&found); err != nil {
 		return err
 	}
-	if version > 1 {
-		return fmt.Errorf("made by a newer version (%d)", version)
+	switch {
+	case found > version:
+		return fmt.Errorf("made by a newer version (%d, and this is %d)", found, version)
+	case found != 0 && found < version:
+		return fmt.Errorf("made by an older version (%d, and this is %d), in which entry ids were others", found, version)
 	}
 	if _, err := x.db.ExecContext(ctx, schema); err != nil {
 		return err

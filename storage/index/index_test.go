@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -64,7 +65,7 @@ func (m *memory) ReadEntryBundle(_ context.Context, n uint64, p uint8) ([]byte, 
 
 func open(t testing.TB, path string) *index.Index {
 	t.Helper()
-	x, _, err := index.Open(t.Context(), path)
+	x, _, err := index.Open(t.Context(), path, verify)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,10 +73,36 @@ func open(t testing.TB, path string) *index.Index {
 	return x
 }
 
+// verify knows the keys of issuers that are a did:jwk.
+func verify(entry []byte) error {
+	v, err := (&scitt.Verifier{}).Verify(entry)
+	if err != nil {
+		return err
+	}
+	return v.SignatureErr
+}
+
+// entry has the form of an Entry and nothing else of one. The content is
+// padded to more than 255 bytes.
+func entry(content, signature string) []byte {
+	payload := content + strings.Repeat(" ", 1000-len(content))
+	b := append([]byte{0xd2, 0x84, 0x41, 0x00, 0xa0, 0x59, byte(len(payload) >> 8), byte(len(payload))}, payload...)
+	return append(append(b, 0x40|byte(len(signature))), signature...)
+}
+
+func idOf(t testing.TB, entry []byte) scitt.EntryID {
+	t.Helper()
+	id, ok := scitt.EntryIDOf(entry)
+	if !ok {
+		t.Fatalf("%x is not an Entry", entry)
+	}
+	return id
+}
+
 func numbered(from, to int) [][]byte {
 	var entries [][]byte
 	for i := from; i < to; i++ {
-		entries = append(entries, fmt.Appendf(nil, "entry %d", i))
+		entries = append(entries, entry(fmt.Sprint("entry ", i), "s"))
 	}
 	return entries
 }
@@ -93,12 +120,12 @@ func holds(t *testing.T, x *index.Index, m *memory) {
 		}
 	}
 	for e, i := range first {
-		place, ok, err := x.Lookup(t.Context(), scitt.NewEntryID([]byte(e)))
+		place, ok, err := x.Lookup(t.Context(), idOf(t, []byte(e)))
 		if err != nil || !ok || place.Index != uint64(i) || !place.Matches(scitt.LeafHash([]byte(e))) {
 			t.Fatalf("entry %d: %+v %v %v", i, place, ok, err)
 		}
 	}
-	if _, ok, err := x.Lookup(t.Context(), scitt.NewEntryID([]byte("another"))); ok || err != nil {
+	if _, ok, err := x.Lookup(t.Context(), idOf(t, entry("another", "s"))); ok || err != nil {
 		t.Errorf("an entry that is not in the log: %v %v", ok, err)
 	}
 }
@@ -147,7 +174,7 @@ func TestFollow(t *testing.T) {
 		},
 		"of another log": func(t *testing.T, _ string, m *memory) {
 			for i := range m.entries {
-				m.entries[i] = append([]byte("other "), m.entries[i]...)
+				m.entries[i] = entry(fmt.Sprint("other ", i), "s")
 			}
 		},
 		"ahead of the log": func(t *testing.T, _ string, m *memory) { m.entries = m.entries[:100] },
@@ -204,7 +231,7 @@ func TestSpecial(t *testing.T) {
 	a0, a1, b0 := link("a", 0), link("a", 1), link("b", 0)
 	m := &memory{entries: [][]byte{
 		[]byte("not a statement, but \x65chain"), sign(scitt.SignOptions{Type: scitt.TypePolicy}).Entry(), a0.Entry(), b0.Entry(), a1.Entry(),
-		sign(scitt.SignOptions{Type: scitt.TypePolicy}).Entry(), sign(scitt.SignOptions{}).Entry(),
+		sign(scitt.SignOptions{Type: scitt.TypePolicy, Issuer: "https://issuer.example"}).Entry(), sign(scitt.SignOptions{}).Entry(),
 	}}
 	x := open(t, filepath.Join(t.TempDir(), "index.db"))
 	if err := x.CatchUp(t.Context(), m); err != nil {
@@ -254,7 +281,7 @@ func TestSpecial(t *testing.T) {
 		if err := x.CatchUp(t.Context(), m); err != nil {
 			t.Fatal(err)
 		}
-		if h, _ := head(c.Issuer, "c"); h.ID != scitt.NewEntryID(entry) {
+		if h, _ := head(c.Issuer, "c"); h.ID != idOf(t, entry) {
 			t.Errorf("head of c, with a label of length % x: %+v, want entry %d", length, h, 8+n)
 		}
 	}
@@ -283,10 +310,7 @@ func relabelled(t *testing.T, entry []byte, length string) []byte {
 
 func BenchmarkCatchUp(b *testing.B) {
 	const size = 50_000
-	m := &memory{}
-	for i := range size {
-		m.entries = append(m.entries, fmt.Appendf(make([]byte, 1000), "entry %d", i))
-	}
+	m := &memory{entries: numbered(0, size)}
 	for b.Loop() {
 		x := open(b, filepath.Join(b.TempDir(), "index.db"))
 		if err := x.CatchUp(b.Context(), m); err != nil {
@@ -308,7 +332,7 @@ func BenchmarkLookup(b *testing.B) {
 	for name, prefix := range map[string]string{"known": "entry ", "new": "new "} {
 		b.Run(name, func(b *testing.B) {
 			for i := 0; b.Loop(); i++ {
-				id := scitt.NewEntryID(fmt.Appendf(nil, "%s%d", prefix, i%100_000))
+				id := idOf(b, entry(fmt.Sprint(prefix, i%100_000), "s"))
 				if _, ok, err := x.Lookup(b.Context(), id); err != nil || ok != (name == "known") {
 					b.Fatal(ok, err)
 				}

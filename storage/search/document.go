@@ -43,7 +43,7 @@ type Chain struct {
 
 // Hit is an entry in an answer: what the index knows of it.
 type Hit struct {
-	Entry       string  `json:"entry"` // entry id, hexadecimal
+	Entry       string  `json:"entry"` // entry id, hexadecimal; "" where the bytes have none
 	Index       uint64  `json:"index"`
 	Issuer      string  `json:"issuer,omitempty"`
 	Subject     string  `json:"subject,omitempty"`
@@ -60,6 +60,11 @@ type Hit struct {
 	Time        *int64  `json:"time,omitempty"` // event time, milliseconds since 1970
 	Content     Content `json:"content"`
 	Receipt     string  `json:"receipt,omitempty"` // URL
+
+	// Standing and DuplicateOf are what who verifies an answer finds; an index
+	// that sets them says more than it can know. See VerifyHits and Verify.
+	Standing    Standing `json:"standing,omitempty"`
+	DuplicateOf *uint64  `json:"duplicate_of,omitempty"` // index
 }
 
 // document is one entry as it is indexed.
@@ -67,6 +72,9 @@ type document struct {
 	Hit
 	id       scitt.EntryID
 	isPolicy bool
+	// how it stands, when it is verified
+	standing    Standing
+	duplicateOf *uint64
 }
 
 // noTime stands for the event time of an entry that has none.
@@ -98,13 +106,11 @@ func read(ctx context.Context, index uint64, entry []byte, artifacts reader.Arti
 	d := &document{}
 	d.Index = index
 	s, err := scitt.DecodeStatement(entry)
-	if err == nil && bytes.Equal(s.Entry(), entry) {
-		d.id = s.ID()
-	} else {
-		d.id = scitt.NewEntryID(entry)
+	if id, ok := scitt.EntryIDOf(entry); ok {
+		d.id = id
+		d.Entry = d.id.String()
+		out.term(kindEntry, "", view(d.id[:]))
 	}
-	d.Entry = d.id.String()
-	out.term(kindEntry, "", view(d.id[:]))
 	if err != nil {
 		d.Content = ContentForeign // another kind of log may hold anything
 		return d, nil

@@ -42,7 +42,7 @@ func ExampleIndex_Search() {
 	for _, hit := range answer.Entries {
 		fmt.Println(hit.Index, hit.Subject, "of", answer.Checkpoint.Size)
 	}
-	fmt.Println(search.VerifyHits(ctx, view, query, answer, nil))
+	fmt.Println(search.VerifyHits(ctx, view, query, answer, nil, nil))
 	// Output:
 	// 4 host-17 of 5
 	// 2 host-17 of 5

@@ -8,10 +8,12 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -174,7 +176,7 @@ func TestHalfWay(t *testing.T) {
 	if a.Checkpoint.Size != 100 || len(a.Entries) != 100 || a.Indexed != x.Next() {
 		t.Errorf("half-way: %+v, %d entries, %d indexed", a.Checkpoint, len(a.Entries), a.Indexed)
 	}
-	for _, query := range []string{"q=volume&order=desc", "f.severity_id=3&order=time-desc", "policy=" + scitt.NewEntryID(l[1]).String() + "&order=desc", "from=0&order=desc"} {
+	for _, query := range []string{"q=volume&order=desc", "f.severity_id=3&order=time-desc", "policy=" + idOf(l[1]).String() + "&order=desc", "from=0&order=desc"} {
 		for _, i := range indexes(ask(t, x, query)) {
 			if i >= 100 {
 				t.Errorf("%s: entry %d is not under the checkpoint", query, i)
@@ -361,7 +363,7 @@ func TestTooBroad(t *testing.T) {
 func TestNewer(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "search.db")
 	db := testlog.Must(sql.Open("sqlite", "file:"+path))(t)
-	if _, err := db.Exec("PRAGMA user_version = 2; CREATE TABLE state (other TEXT)"); err != nil {
+	if _, err := db.Exec("PRAGMA user_version = 3; CREATE TABLE state (other TEXT)"); err != nil {
 		t.Fatal(err)
 	}
 	if err := db.Close(); err != nil {
@@ -378,6 +380,32 @@ func TestNewer(t *testing.T) {
 	if _, err := Open(t.Context(), filepath.Join(t.TempDir(), "no", "such", "directory", "search.db"), Options{}); err == nil {
 		t.Error("a file in no directory was opened")
 	}
+}
+
+// TestOlder: a file from before entry ids were what they are is built anew, and
+// it is said why. Who may not change it is told.
+func TestOlder(t *testing.T) {
+	l := eventLog(t, 0, 10)
+	path := filepath.Join(t.TempDir(), "search.db")
+	x := openIndex(t, path, Options{})
+	catchUp(t, x, l, 10)
+	if _, err := x.db.Exec("PRAGMA user_version = 1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := x.Close(); err != nil {
+		t.Fatal(err)
+	}
+	const why = "it was made by an older version (1), which had other entry ids"
+	if _, err := Open(t.Context(), path, Options{Keep: true}); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), why) {
+		t.Errorf("%v", err)
+	}
+	var said strings.Builder
+	y := openIndex(t, path, Options{Logger: slog.New(slog.NewTextHandler(&said, nil))})
+	if y.Next() != 0 || !strings.Contains(said.String(), "building it anew") || !strings.Contains(said.String(), why) {
+		t.Errorf("%d entries: %s", y.Next(), said.String())
+	}
+	catchUp(t, y, l, 10)
+	expect(t, y, "limit=1", 0)
 }
 
 // TestTwoIndexers: a second one on the same file stops before it does harm.

@@ -114,7 +114,7 @@ func FuzzEntry(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if d.id != scitt.NewEntryID(entry) || len(c.all) == 0 {
+		if id, ok := scitt.EntryIDOf(entry); d.id != id || ok != (d.Entry == id.String()) || ok && len(c.all) == 0 {
 			t.Fatal("an entry without its id")
 		}
 		h := hitOf(7, d.row())

@@ -36,7 +36,7 @@ func TestHandler(t *testing.T) {
 	}{
 		{"GET", "/search", 200, `"next":"49"`},
 		{"HEAD", "/search", 200, ""},
-		{"GET", "/search?class_uid=5023&event_code=inventory.create&limit=1", 200, `"receipt":"https://service.example/entries/` + scitt.NewEntryID(l[0]).String()},
+		{"GET", "/search?class_uid=5023&event_code=inventory.create&limit=1", 200, `"receipt":"https://service.example/entries/` + idOf(l[0]).String()},
 		{"GET", "/search?q=nothing+such", 200, `"entries":[]`},
 		{"GET", "/search/stats", 200, `"class_uids":[{"key":"2004","entries":60}`},
 		{"GET", "/search?limit=many", 400, `parameter "limit"`},
@@ -143,7 +143,7 @@ func TestTenThousandRequests(t *testing.T) {
 	want := map[string]string{}
 	urls := []string{
 		"/search?iss=https://provider-3.example&sub=asset/1", "/search?class_uid=5023&event_code=inventory.create&limit=3", "/search?f.severity_id=%3E%3D5&limit=2",
-		"/search?q=tenant+17&limit=2", "/search?order=time-desc&limit=1", "/search?entry=" + scitt.NewEntryID(l[77]).String(),
+		"/search?q=tenant+17&limit=2", "/search?order=time-desc&limit=1", "/search?entry=" + idOf(l[77]).String(),
 	}
 	for _, u := range urls {
 		_, query, _ := strings.Cut(u, "?")

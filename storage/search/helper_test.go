@@ -65,7 +65,7 @@ func (l memLog) published(t testing.TB) *tiles.View {
 	keys := testlog.NewKeys(t)
 	path := t.TempDir()
 	dir := testlog.Must(storage.OpenDir(path))(t)
-	idx, _, err := index.Open(t.Context(), dir.Private("index.db"))
+	idx, _, err := index.Open(t.Context(), dir.Private("index.db"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,6 +97,12 @@ func (l memLog) published(t testing.TB) *tiles.View {
 	}
 	src := testlog.Must(tiles.Open(dir.Public(), nil))(t)
 	return testlog.Must(tiles.NewLog(src, keys.Verifiers).Latest(t.Context()))(t)
+}
+
+// idOf is the id of an entry.
+func idOf(entry []byte) scitt.EntryID {
+	id, _ := scitt.EntryIDOf(entry)
+	return id
 }
 
 // statement is an entry without a valid signature: an index reads what a log
@@ -272,7 +278,7 @@ func eventLog(t testing.TB, first, n int) memLog {
 // verifyOne verifies one answer completely.
 func verifyOne(t testing.TB, view *tiles.View, q Query, a *Answer, store reader.Artifacts, progress func(uint64)) error {
 	t.Helper()
-	s, err := Verify(t.Context(), view, []Page{{q, a}}, store, progress)
+	s, err := Verify(t.Context(), view, []Page{{q, a}}, store, nil, progress)
 	if err == nil && s.Entries != a.Checkpoint.Size {
 		t.Errorf("%d entries were read of %d", s.Entries, a.Checkpoint.Size)
 	}

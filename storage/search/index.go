@@ -59,8 +59,11 @@ CREATE TABLE IF NOT EXISTS stat (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS stat_n ON stat (kind, n);
 CREATE INDEX IF NOT EXISTS stat_pending ON stat (pending) WHERE pending > 0;
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 `
+
+// schemaVersion is user_version above: 1 had other entry ids.
+const schemaVersion = 2
 
 // state is where the index stands; it changes with each transaction of the
 // indexer.
@@ -197,8 +200,11 @@ func (x *Index) load(ctx context.Context) (err error) {
 	if err := x.db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&version); err != nil {
 		return err
 	}
-	if version > 1 {
+	switch {
+	case version > schemaVersion:
 		return fmt.Errorf("%w: it was made by a newer version (%d)", ErrDamaged, version)
+	case version > 0 && version < schemaVersion:
+		return fmt.Errorf("%w: it was made by an older version (%d), which had other entry ids", ErrDamaged, version)
 	}
 	if !x.ReadOnly {
 		if _, err := x.db.ExecContext(ctx, schema); err != nil {

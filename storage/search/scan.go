@@ -18,6 +18,8 @@ type scan struct {
 	pages     []*wanted
 	size      uint64 // of the largest checkpoint
 	artifacts reader.Artifacts
+	signed    Signer
+	count     *counter // of the entries that match
 	progress  func(read uint64)
 }
 
@@ -45,6 +47,9 @@ func (s *scan) bundle(ctx context.Context, n uint64) (list []seen, err error) {
 		if err != nil {
 			return nil, err
 		}
+		if m.all() && s.signed != nil {
+			d.standing = s.signed.standing(e.Data)
+		}
 		list = append(list, seen{d, m.all()})
 	}
 	return list, nil
@@ -68,6 +73,10 @@ func (s *scan) run(ctx context.Context) error {
 				s.Missing++
 			}
 			if d.matches {
+				var err error
+				if d.standing, d.duplicateOf, err = s.count.count(ctx, d.document, d.standing); err != nil {
+					return err
+				}
 				for _, p := range s.pages {
 					p.add(d.document)
 				}
@@ -142,6 +151,7 @@ func (s *scan) compare(ctx context.Context, p *wanted) error {
 		if err := sameHit(w, got); err != nil {
 			return err
 		}
+		got.Standing, got.DuplicateOf = want[i].standing, want[i].duplicateOf
 	}
 	if a.Next != next {
 		return fmt.Errorf("%w: it goes on at %q, and should at %q", ErrAnswer, a.Next, next)

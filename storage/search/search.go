@@ -9,6 +9,7 @@ import (
 	"iter"
 	"net/http"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/conmotion/conmotion/scitt"
@@ -314,7 +315,7 @@ func (s *search) hits(ctx context.Context, page []cursor) ([]Hit, error) {
 		}
 		hit := hitOf(c.index, rows[c.index%rowsPerBlock])
 		if service := cmp.Or(s.x.Service, s.state.Service); service != "" {
-			hit.Receipt = service + "/entries/" + hit.Entry
+			hit.Receipt = service + "/entries/" + cmp.Or(hit.Entry, strconv.FormatUint(hit.Index, 10))
 		}
 		hits = append(hits, hit)
 	}

@@ -1,6 +1,7 @@
 package search
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -26,10 +27,13 @@ var ErrUnchecked = errors.New("search: the answer cannot be checked")
 // hits are in order. It reads one bundle for each hit. The policy in force
 // is not checked: that needs the entries before.
 //
+// It sets the hits' Standing, unless signed is nil. Of duplicates it knows only
+// those of an entry in the same answer.
+//
 // The artifacts should be those that the index had. Errors wrap ErrAnswer where
 // the answer is at fault, ErrUnchecked where it depends on an artifact that only
 // one side has, and are those of the log or the artifacts otherwise.
-func VerifyHits(ctx context.Context, view *tiles.View, q Query, a *Answer, artifacts reader.Artifacts) error {
+func VerifyHits(ctx context.Context, view *tiles.View, q Query, a *Answer, artifacts reader.Artifacts, signed Signer) error {
 	if err := sameLog(ctx, view, a); err != nil {
 		return err
 	}
@@ -38,6 +42,7 @@ func VerifyHits(ctx context.Context, view *tiles.View, q Query, a *Answer, artif
 	}
 	low, high := q.bounds(a.Checkpoint.Size)
 	last := q.after
+	docs := make([]*document, len(a.Entries))
 	for i := range a.Entries {
 		hit := &a.Entries[i]
 		at := q.cursor(hit)
@@ -67,6 +72,28 @@ func VerifyHits(ctx context.Context, view *tiles.View, q Query, a *Answer, artif
 		if err := sameHit(&d.Hit, hit); err != nil {
 			return err
 		}
+		if signed != nil {
+			d.standing = signed.standing(entry)
+		}
+		docs[i] = d
+	}
+	return stand(ctx, view, a, docs)
+}
+
+// stand sets how the hits of an answer stand among each other.
+func stand(ctx context.Context, view *tiles.View, a *Answer, docs []*document) error {
+	inOrder := make([]int, len(docs))
+	for i := range inOrder {
+		inOrder[i] = i
+	}
+	slices.SortFunc(inOrder, func(x, y int) int { return cmp.Compare(docs[x].Index, docs[y].Index) })
+	c := newCounter(view)
+	for _, i := range inOrder {
+		var err error
+		hit := &a.Entries[i]
+		if hit.Standing, hit.DuplicateOf, err = c.count(ctx, docs[i], docs[i].standing); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -88,11 +115,11 @@ type Scanned struct {
 // Verify checks answers completely: it reads every entry up to their
 // checkpoints once, verified by the view, answers the queries from them alone,
 // and compares. So it also shows that no entry was left out. The queries are
-// one query, but for the cursor and the limit: the pages of a list. Progress,
-// when not nil, is told the number of entries read. See VerifyHits for
-// artifacts and errors.
-func Verify(ctx context.Context, view *tiles.View, pages []Page, artifacts reader.Artifacts, progress func(read uint64)) (Scanned, error) {
-	s := scan{view: view, artifacts: artifacts, progress: progress}
+// one query, but for the cursor and the limit: the pages of a list. It sets the
+// hits' Standing, unless signed is nil. Progress, when not nil, is told the number
+// of entries read. See VerifyHits for artifacts and errors.
+func Verify(ctx context.Context, view *tiles.View, pages []Page, artifacts reader.Artifacts, signed Signer, progress func(read uint64)) (Scanned, error) {
+	s := scan{view: view, artifacts: artifacts, signed: signed, count: newCounter(view), progress: progress}
 	for _, p := range pages {
 		if err := sameLog(ctx, view, p.Answer); err != nil {
 			return s.Scanned, err

@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/conmotion/conmotion/internal/testlog"
-	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
 
@@ -49,14 +48,14 @@ func TestVerifyLies(t *testing.T) {
 		{"the log is another", func(a *Answer) { a.Checkpoint.Origin = "elsewhere.example" }, false},
 	} {
 		a := ask(t, x, query)
-		if err := errors.Join(VerifyHits(t.Context(), view, q, a, nil), verifyOne(t, view, q, a, nil, nil)); err != nil {
+		if err := errors.Join(VerifyHits(t.Context(), view, q, a, nil, nil), verifyOne(t, view, q, a, nil, nil)); err != nil {
 			t.Fatal(err)
 		}
 		c.lie(a)
 		if err := verifyOne(t, view, q, a, nil, nil); !errors.Is(err, ErrAnswer) {
 			t.Errorf("%s: %v", c.name, err)
 		}
-		if err := VerifyHits(t.Context(), view, q, a, nil); errors.Is(err, ErrAnswer) == c.hitsFine || (err != nil && !errors.Is(err, ErrAnswer)) {
+		if err := VerifyHits(t.Context(), view, q, a, nil, nil); errors.Is(err, ErrAnswer) == c.hitsFine || (err != nil && !errors.Is(err, ErrAnswer)) {
 			t.Errorf("%s: the hits: %v", c.name, err)
 		}
 	}
@@ -69,13 +68,13 @@ func TestVerifyOlder(t *testing.T) {
 	x := openIndex(t, "", Options{})
 	catchUp(t, x, l, 333)
 	x.state.Origin = view.Checkpoint.Origin
-	for _, query := range []string{"order=desc&limit=5", "order=time-desc&class_uid=5001&limit=3", "policy=" + scitt.NewEntryID(l[1]).String() + "&order=desc&limit=2"} {
+	for _, query := range []string{"order=desc&limit=5", "order=time-desc&class_uid=5001&limit=3", "policy=" + idOf(l[1]).String() + "&order=desc&limit=2"} {
 		q, a := parseQuery(t, query), ask(t, x, query)
 		var last uint64
 		if err := verifyOne(t, view, q, a, nil, func(n uint64) { last = n }); err != nil || last != 333 {
 			t.Errorf("%s: %v after %d entries", query, err, last)
 		}
-		if err := VerifyHits(t.Context(), view, q, a, nil); err != nil {
+		if err := VerifyHits(t.Context(), view, q, a, nil, nil); err != nil {
 			t.Errorf("%s: %v", query, err)
 		}
 		a.Checkpoint.Size = 601
@@ -152,13 +151,13 @@ func TestVerifyPages(t *testing.T) {
 			t.Fatalf("%s: only %d pages", order, len(pages))
 		}
 		var last uint64
-		s, err := Verify(t.Context(), view, pages, nil, func(n uint64) { last = n })
+		s, err := Verify(t.Context(), view, pages, nil, nil, func(n uint64) { last = n })
 		if size := pages[len(pages)-1].Answer.Checkpoint.Size; err != nil || s.Entries != size || last != size || size < 600 || s.Missing != 0 {
 			t.Errorf("%s: %+v, %v", order, s, err)
 		}
 		gone := pages[2].Answer
 		gone.Entries = slices.Delete(gone.Entries, 5, 6)
-		if _, err := Verify(t.Context(), view, pages, nil, nil); !errors.Is(err, ErrAnswer) {
+		if _, err := Verify(t.Context(), view, pages, nil, nil, nil); !errors.Is(err, ErrAnswer) {
 			t.Errorf("%s: an entry of the third page was left out: %v", order, err)
 		}
 	}
@@ -203,11 +202,11 @@ func TestVerifyArtifacts(t *testing.T) {
 		if err := verifyOne(t, view, q, a, c.store, nil); !errors.Is(err, c.want) || (c.want == nil && err != nil) {
 			t.Errorf("%s: %v", c.name, err)
 		}
-		if err := VerifyHits(t.Context(), view, q, a, c.store); c.want == ErrUnchecked && errors.Is(err, ErrAnswer) {
+		if err := VerifyHits(t.Context(), view, q, a, c.store, nil); c.want == ErrUnchecked && errors.Is(err, ErrAnswer) {
 			t.Errorf("%s: the hits: %v", c.name, err)
 		}
 	}
-	s, err := Verify(t.Context(), view, []Page{{parseQuery(t, "sub=one"), ask(t, without, "sub=one")}}, nil, nil)
+	s, err := Verify(t.Context(), view, []Page{{parseQuery(t, "sub=one"), ask(t, without, "sub=one")}}, nil, nil, nil)
 	if err != nil || s.Missing < 2 {
 		t.Errorf("%+v, %v", s, err)
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/conmotion/conmotion/internal/firsts"
 	"github.com/conmotion/conmotion/policy"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
@@ -26,15 +27,15 @@ const (
 	CheckBundle      = "log/bundle"      // a bundle holds what the checkpoint commits to
 	CheckStatement   = "log/statement"   // an entry is a Signed Statement
 	CheckEncoding    = "log/encoding"    // and in the encoding that entries have
-	CheckDuplicate   = "log/duplicate"   // and not in the log already
-	CheckKeys        = "log/keys"        // entry 0 is the service's keys
+	CheckDuplicate   = "log/duplicate"   // and its content is not in the log already
+	CheckKeys        = "log/keys"        // keys change as the log may announce it, and are those that are trusted
 	CheckPolicy      = "log/policy"      // a policy is in force
 )
 
 // Violation is something that is wrong with the log.
 type Violation struct {
 	Index   *uint64 `json:"index,omitempty"`    // of the entry; nil when it is about files
-	EntryID string  `json:"entry_id,omitempty"` // hexadecimal SHA-256 of its bytes
+	EntryID string  `json:"entry_id,omitempty"` // hexadecimal; "" where the bytes have none
 	Check   string  `json:"check"`              // one of the Check constants here or in package policy, or the id of a rule
 	Message string  `json:"message"`
 	// Checkpoints are, for CheckConsistency, the earlier and the later
@@ -48,8 +49,8 @@ type Violation struct {
 // Options say what to audit, and whom to tell. The zero value tells
 // nobody and counts.
 type Options struct {
-	// VKeys are the trusted verifier keys of the log. When a receipt key is
-	// among them, entry 0 must announce one of those.
+	// VKeys are the trusted verifier keys of the log. Its keys statements must
+	// announce each of them.
 	VKeys []string
 	// Artifacts may be nil: then what depends on the content of hash envelopes
 	// is not judged.
@@ -91,6 +92,7 @@ type Auditor struct {
 	// heads are the last entries of chains that were admitted, and refused
 	// those behind them that were not.
 	heads, refused heads
+	once           firsts.Saver
 	replay         *replay // nil until the first pass, and after one that was interrupted
 	// pending violations are in the state and not yet told.
 	pending  []Violation
@@ -125,7 +127,14 @@ func New(log *tiles.Log, state *State, o Options) (*Auditor, error) {
 		return nil, err
 	}
 	refused, err := headsOf(state.Refused)
-	return &Auditor{log: log, o: o, state: state, heads: admitted, refused: refused}, err
+	if err != nil {
+		return nil, err
+	}
+	ids, err := firsts.Load(state.Once, state.Next)
+	if err != nil {
+		return nil, fmt.Errorf("the state of the audit: %w", err)
+	}
+	return &Auditor{log: log, o: o, state: state, heads: admitted, refused: refused, once: firsts.NewSaver(state.Once, ids)}, nil
 }
 
 // Run makes one pass: from where the audit is up to the log's newest
@@ -170,6 +179,9 @@ func (a *Auditor) Follow(ctx context.Context, interval time.Duration, failed fun
 
 func (a *Auditor) pass(ctx context.Context) error {
 	cp, err := a.log.Checkpoint(ctx)
+	if errors.Is(err, scitt.ErrCheckpoint) && a.newKeys(ctx) {
+		return fmt.Errorf("the log announces other keys than those that are trusted here: open it again, so that they are followed, and audit it with those: %w", err)
+	}
 	if errors.Is(err, scitt.ErrCheckpoint) {
 		a.stop(Violation{Check: CheckCheckpoint, Message: err.Error()})
 		return nil
@@ -213,6 +225,17 @@ func (a *Auditor) pass(ctx context.Context) error {
 		}
 	}
 	return a.replay.run(ctx, cp, view)
+}
+
+// newKeys reports whether the log lists keys statements that are not audited
+// yet. What it lists is not verified: that its keys changed is no accusation.
+func (a *Auditor) newKeys(ctx context.Context) bool {
+	data, err := a.log.Source.Get(ctx, tiles.ConfigurationPath)
+	if err != nil {
+		return false
+	}
+	c, err := scitt.ParseConfiguration(data)
+	return err == nil && len(c.Keys) > max(1, len(a.state.Keys))
 }
 
 // inconsistent is why the log does not extend what was audited. A wrong tile
@@ -281,7 +304,7 @@ func (a *Auditor) save() error {
 		a.o.Report(v)
 	}
 	a.pending = nil
-	a.state.Heads, a.state.Refused = a.heads.list(), a.refused.list()
+	a.state.Heads, a.state.Refused, a.state.Once = a.heads.list(), a.refused.list(), a.once.Bytes
 	start := time.Now()
 	err := a.o.Save(a.state)
 	// A large state is saved less often.

@@ -33,7 +33,7 @@ import (
 func TestRealLog(t *testing.T) {
 	w := newWorld(t)
 	dir := testlog.Must(storage.OpenDir(t.TempDir()))(t)
-	idx, _, err := index.Open(t.Context(), dir.Private("index.db"))
+	idx, _, err := index.Open(t.Context(), dir.Private("index.db"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -216,34 +216,4 @@ func TestOtherSchema(t *testing.T) {
 	}
 	with := Options{Policy: []policy.Option{policy.WithSchema(ocsf.Default(), digest)}, Schema: fmt.Sprintf("%x", digest)}
 	w.audit(w.log(first...), with).expect("2 ocsf")
-}
-
-// TestSeen fills the set with leaves that look alike.
-func TestSeen(t *testing.T) {
-	var s seen
-	s.mix = 12345 | 1
-	var leaves [][]byte
-	same := func(leaf []byte) func(uint64) (bool, error) {
-		return func(i uint64) (bool, error) { return bytes.Equal(leaves[i], leaf), nil }
-	}
-	for i := range 100_000 {
-		leaf := sha256.Sum256(fmt.Append(nil, i))
-		if i%10 == 0 {
-			copy(leaf[:9], "the same ") // all in one shard, and only the rest differs
-			copy(leaf[:2], fmt.Append(nil, i/1000%100))
-		}
-		leaves = append(leaves, leaf[:])
-		if _, found, err := s.add(leaf[:], uint64(i), same(leaf[:])); found || err != nil {
-			t.Fatalf("leaf %d: found %v, %v", i, found, err)
-		}
-	}
-	for i := 0; i < len(leaves); i += 997 {
-		if at, found, err := s.add(leaves[i], 100_000, same(leaves[i])); !found || at != uint64(i) || err != nil {
-			t.Fatalf("leaf %d: found %v at %d, %v", i, found, at, err)
-		}
-	}
-	failed := errors.New("out of reach")
-	if _, _, err := s.add(leaves[5], 100_000, func(uint64) (bool, error) { return false, failed }); !errors.Is(err, failed) {
-		t.Errorf("error %v", err)
-	}
 }

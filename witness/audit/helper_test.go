@@ -133,10 +133,11 @@ type world struct {
 	alice crypto.Signer // may sign everything that a policy of the tests allows
 	admin crypto.Signer // may change policies
 	bob   crypto.Signer // a stranger
+	made  *int          // statements and keys, so that none says the same as another
 }
 
 func newWorld(t testing.TB) *world {
-	return &world{t, testlog.NewKeys(t), testlog.Key(t, "ES256"), testlog.Key(t, "ES256"), testlog.Key(t, "ES256")}
+	return &world{t, testlog.NewKeys(t), testlog.Key(t, "ES256"), testlog.Key(t, "ES256"), testlog.Key(t, "ES256"), new(int)}
 }
 
 func (w *world) did(key crypto.Signer) string {
@@ -150,7 +151,7 @@ const corp = "https://corp.example"
 // may change it.
 func (w *world) policy(previous []byte, members string) string {
 	if previous != nil {
-		members += fmt.Sprintf(`, "previous": "%v"`, scitt.NewEntryID(previous))
+		members += fmt.Sprintf(`, "previous": "%v"`, testlog.ID(previous))
 	}
 	return fmt.Sprintf(`{"version": 1, "issuers": [{"issuer": %q, "subjects": ["asset*"], "content_types": ["application/json"]}, {"issuer": %q}], "administrators": [{"issuer": %q}]%s}`,
 		w.did(w.alice), corp, w.did(w.admin), members)
@@ -171,25 +172,35 @@ func (w *world) signPolicy(key crypto.Signer, doc string) []byte {
 	return w.sign(key, scitt.SignOptions{Type: scitt.TypePolicy, Subject: scitt.PolicySubject(testlog.Origin)}, doc)
 }
 
-func (w *world) signKeys(by crypto.Signer, announced ...crypto.Signer) []byte {
-	var set scitt.KeySet
-	for _, k := range announced {
-		set = append(set, testlog.Must(scitt.NewKey(k.Public()))(w.t))
-	}
-	payload := testlog.Must(set.Marshal())(w.t)
-	return w.sign(by, scitt.SignOptions{Type: scitt.TypeKeys, Subject: testlog.Origin + "/keys"}, string(payload))
+// nextKeys is a keys statement that replaces the one with this entry.
+func (w *world) nextKeys(by crypto.Signer, prev []byte, change func(*scitt.Keys)) []byte {
+	k := *w.keys.Announced
+	k.Previous = testlog.ID(prev)
+	change(&k)
+	return w.keys.Announce(w.t, by, &k)
+}
+
+// asIs is a change of keys that changes nothing.
+func asIs(*scitt.Keys) {}
+
+// recovered has the recovery key make another service key.
+func (w *world) recovered(prev []byte, service crypto.Signer) []byte {
+	return w.nextKeys(w.keys.Recovery, prev, func(k *scitt.Keys) {
+		k.RecoveryKey, k.Recovery, k.Service = &testlog.KeySet(w.t, w.keys.Recovery)[0], nil, testlog.KeySet(w.t, service)
+	})
 }
 
 // begin is what a log begins with: keys, and a policy by the service.
 func (w *world) begin(members string) [][]byte {
-	return [][]byte{w.signKeys(w.keys.Receipt, w.keys.Receipt), w.signPolicy(w.keys.Receipt, w.policy(nil, members))}
+	return w.keys.Begin(w.t, w.policy(nil, members))
 }
 
 // statements are good ones by Alice.
 func (w *world) statements(n int) [][]byte {
 	out := make([][]byte, n)
 	for i := range out {
-		out[i] = w.sign(w.alice, scitt.SignOptions{}, fmt.Sprintf(`{"n": %d}`, i))
+		*w.made++
+		out[i] = w.sign(w.alice, scitt.SignOptions{}, fmt.Sprintf(`{"n": %d}`, *w.made))
 	}
 	return out
 }

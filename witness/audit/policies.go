@@ -13,13 +13,13 @@ import (
 )
 
 // ErrKeys reports that entry 0 of a log does not announce the keys of its
-// service, or none that are trusted.
-var ErrKeys = errors.New("entry 0 does not announce the keys of the log's service, so it cannot be known which policies it signed")
+// service, or that the log does not announce the keys that are trusted.
+var ErrKeys = errors.New("the log does not announce the keys of its service, so it cannot be known which policies it signed")
 
 // PolicyOptions are the options of [Policies]. The zero value reads all entries.
 type PolicyOptions struct {
-	// VKeys are the trusted verifier keys of the log. When a receipt key is
-	// among them, entry 0 must announce one of those.
+	// VKeys are the trusted verifier keys of the log. When all entries are read,
+	// its keys statements must announce each of them.
 	VKeys []string
 	// Policy and Schema are as in [Options].
 	Policy []policy.Option
@@ -43,10 +43,10 @@ type History struct {
 	Refused []Refused
 }
 
-// KeysInForce are the service's keys from the entry after Index on.
+// KeysInForce are the keys from the entry after Index on.
 type KeysInForce struct {
 	Registered
-	Keys scitt.KeySet
+	Keys *scitt.Keys
 }
 
 // PolicyInForce is a Registration Policy that came into force.
@@ -90,7 +90,7 @@ func (h *History) Last() *PolicyInForce {
 // InForce returns what the next policy of the log has to fit, for
 // [policy.Policy.AdmitPolicy]. There must be a policy in force.
 func (h *History) InForce() policy.InForce {
-	return policy.InForce{Entry: h.Last().Statement.ID(), Subject: scitt.PolicySubject(h.Origin), ServiceKeys: h.Keys[len(h.Keys)-1].Keys}
+	return policy.InForce{Entry: h.Last().Statement.ID(), Subject: scitt.PolicySubject(h.Origin), ServiceKeys: h.Keys[len(h.Keys)-1].Keys.Service}
 }
 
 // ownTypes is in every statement of policy or keys. CBOR of indefinite length
@@ -112,7 +112,7 @@ func Policies(ctx context.Context, view *tiles.View, o PolicyOptions) (*History,
 		h.Size = *o.Size
 	}
 	r := &register{origin: h.Origin, vkeys: o.VKeys, options: o.Policy, schema: o.Schema}
-	leaves := map[string]uint64{} // of statements of keys and policy, for duplicates
+	taken := map[scitt.EntryID]uint64{} // by statements of keys and policy that came into force
 	for e, err := range view.Entries(ctx, 0, h.Size) {
 		if err != nil {
 			return nil, err
@@ -125,14 +125,19 @@ func Policies(ctx context.Context, view *tiles.View, o PolicyOptions) (*History,
 		if e.Index > 0 && !bytes.Contains(e.Data, ownTypes) {
 			continue
 		}
-		if err := h.add(r, leaves, e); err != nil {
+		if err := h.add(r, taken, e); err != nil {
 			return nil, err
+		}
+	}
+	if h.Size == view.Checkpoint.Size {
+		if err := r.trusted(); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrKeys, err)
 		}
 	}
 	return h, nil
 }
 
-func (h *History) add(r *register, leaves map[string]uint64, e tiles.Entry) error {
+func (h *History) add(r *register, taken map[scitt.EntryID]uint64, e tiles.Entry) error {
 	st, err := scitt.ParseStatement(e.Data)
 	if err != nil {
 		return fmt.Errorf("entry %d is not a Signed Statement: %w", e.Index, err)
@@ -142,12 +147,14 @@ func (h *History) add(r *register, leaves map[string]uint64, e tiles.Entry) erro
 	}
 	it := &item{index: e.Index, leaf: scitt.LeafHash(e.Data)}
 	if it.parse(e.Data); len(it.found) == 0 {
-		if first, ok := leaves[string(it.leaf)]; ok {
-			it.duplicate(first)
+		if first, ok := taken[it.id]; ok {
+			it.fail(CheckDuplicate, "the same content is at index %d", first)
 		} else if err := r.add(it); err != nil {
 			return err
 		}
-		leaves[string(it.leaf)] = e.Index
+	}
+	if len(it.found) == 0 {
+		taken[it.id] = e.Index
 	}
 	switch {
 	case len(it.found) > 0 && it.index == 0:
@@ -155,7 +162,7 @@ func (h *History) add(r *register, leaves map[string]uint64, e tiles.Entry) erro
 	case len(it.found) > 0:
 		h.Refused = append(h.Refused, Refused{it.index, it.id.String(), it.reason()})
 	case st.Type == scitt.TypeKeys:
-		h.Keys = append(h.Keys, KeysInForce{*it.registered, r.keys})
+		h.Keys = append(h.Keys, KeysInForce{*it.registered, r.keys.Keys})
 	default:
 		if last := h.Last(); last != nil {
 			last.To = &it.index

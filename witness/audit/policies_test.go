@@ -29,8 +29,12 @@ func TestPolicies(t *testing.T) {
 	w := newWorld(t)
 	begin, good := w.begin(""), w.statements(2)
 	second := w.signPolicy(w.admin, w.policy(begin[1], ""))
-	third := w.signPolicy(w.keys.Receipt, w.policy(second, ""))
-	rotated := w.signKeys(w.keys.Receipt, w.keys.Receipt, w.bob)
+	third := func(before []byte) []byte { return w.signPolicy(w.keys.Service, w.policy(before, "")) }
+	rotated := w.recovered(begin[0], w.bob)
+	newReceipt := func(k *scitt.Keys) { k.Receipt = append(testlog.KeySet(t, w.alice), k.Receipt...) }
+	renewed := w.nextKeys(w.keys.Service, begin[0], newReceipt)
+	// Of another log that the service made with the same name and keys.
+	elsewhere := w.nextKeys(w.keys.Service, w.nextKeys(w.keys.Service, nil, newReceipt), asIs)
 	byBob := w.signPolicy(w.bob, w.policy(second, ""))
 	first := w.signPolicy(w.bob, w.policy(nil, ""))
 	withReceipt := scitt.AttachReceipts(testlog.Must(scitt.ParseStatement(second))(t), []byte("receipt"))
@@ -40,7 +44,7 @@ func TestPolicies(t *testing.T) {
 		keys     []uint64
 		refused  string // "index part of the reason", for each
 	}{
-		"three policies": {slices.Concat(begin, good[:1], [][]byte{second, good[1], third}),
+		"three policies": {slices.Concat(begin, good[:1], [][]byte{second, good[1], third(second)}),
 			"1 2-3 service; 3 4-5 administrator; 5 6- service", []uint64{0}, ""},
 		"new keys sign": {slices.Concat(begin, [][]byte{second, rotated, byBob}),
 			"1 2-2 service; 2 3-4 administrator; 4 5- service", []uint64{0, 3}, ""},
@@ -51,17 +55,27 @@ func TestPolicies(t *testing.T) {
 		"the first after two statements of keys": {[][]byte{begin[0], rotated, w.signPolicy(w.alice, w.policy(nil, ""))},
 			"2 3- first statement", []uint64{0, 1}, ""},
 		// Entry 1 announces nothing new, so it does not make room for a stranger's policy.
-		"the same keys again": {[][]byte{begin[0], begin[0], first}, "", []uint64{0}, "1 the same entry is at index 0; 2 neither signed by the service"},
-		"a policy again":      {slices.Concat(begin, [][]byte{second, begin[1]}), "1 2-2 service; 2 3- administrator", []uint64{0}, "3 the same entry is at index 1"},
-		"a replay":            {slices.Concat(begin, [][]byte{second, w.signPolicy(w.admin, w.policy(begin[1], ""))}), "1 2-2 service; 2 3- administrator", []uint64{0}, "3 it is a replay"},
+		"the same keys again": {[][]byte{begin[0], begin[0], first}, "", []uint64{0}, "1 the same content is at index 0; 2 neither signed by the service"},
+		"a policy again":      {slices.Concat(begin, [][]byte{second, begin[1]}), "1 2-2 service; 2 3- administrator", []uint64{0}, "3 the same content is at index 1"},
+		"a replay":            {slices.Concat(begin, [][]byte{second, w.signPolicy(w.admin, w.policy(begin[1], `, "description": "late"`))}), "1 2-2 service; 2 3- administrator", []uint64{0}, "3 it is a replay"},
 		"another encoding":    {slices.Concat(begin, [][]byte{withReceipt}), "1 2- service", []uint64{0}, "2 not in the encoding of an entry"},
 		"a bad signature":     {slices.Concat(begin, [][]byte{tamper(second)}), "1 2- service", []uint64{0}, "2 signature"},
-		"keys by a stranger":  {slices.Concat(begin, [][]byte{w.signKeys(w.bob, w.bob)}), "1 2- service", []uint64{0}, "2 key"},
+		"keys by a stranger":  {slices.Concat(begin, [][]byte{w.nextKeys(w.bob, begin[0], asIs)}), "1 2- service", []uint64{0}, "2 no key with that identifier"},
+		"the receipt key is no service key": {slices.Concat(begin, [][]byte{w.signPolicy(w.keys.Receipt, w.policy(begin[1], "")), w.nextKeys(w.keys.Receipt, begin[0], asIs)}),
+			"1 2- service", []uint64{0}, "2 no administrator of the policy in force; 3 no key with that identifier"},
+		"the service key before recovery": {slices.Concat(begin, [][]byte{rotated, third(begin[1])}),
+			"1 2- service", []uint64{0, 2}, "3 no administrator of the policy in force"},
+		"a stolen service key replaces itself": {slices.Concat(begin, [][]byte{w.nextKeys(w.keys.Service, begin[0], func(k *scitt.Keys) { k.Service = testlog.KeySet(t, w.bob) })}),
+			"1 2- service", []uint64{0}, "2 only a recovery key may sign"},
+		"recovery twice": {slices.Concat(begin, [][]byte{rotated, w.recovered(rotated, w.alice)}), "1 2- service", []uint64{0, 2}, "3 was not announced"},
+		"keys replayed": {slices.Concat(begin, [][]byte{renewed, w.nextKeys(w.keys.Service, renewed, newReceipt), renewed, w.nextKeys(w.keys.Service, begin[0], asIs)}),
+			"1 2- service", []uint64{0, 2, 3}, "4 the same content; 5 it is a replay"},
+		"keys of another log": {slices.Concat(begin, [][]byte{elsewhere}), "1 2- service", []uint64{0}, "2 it is a replay"},
 		"of another log": {slices.Concat(begin, [][]byte{w.sign(w.admin, scitt.SignOptions{Type: scitt.TypePolicy, Subject: "other"}, w.policy(begin[1], ""))}),
 			"1 2- service", []uint64{0}, "2 not that of this log's policy"},
-		"the first of another log": {[][]byte{begin[0], w.sign(w.keys.Receipt, scitt.SignOptions{Type: scitt.TypePolicy}, w.policy(nil, ""))},
+		"the first of another log": {[][]byte{begin[0], w.sign(w.keys.Service, scitt.SignOptions{Type: scitt.TypePolicy}, w.policy(nil, ""))},
 			"", []uint64{0}, "1 not that of this log's policy"},
-		"a broken first policy": {[][]byte{begin[0], w.signPolicy(w.keys.Receipt, "{}"), begin[1]}, "2 3- service", []uint64{0}, "1 version"},
+		"a broken first policy": {[][]byte{begin[0], w.signPolicy(w.keys.Service, "{}"), begin[1]}, "2 3- service", []uint64{0}, "1 version"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := *w
@@ -80,7 +94,7 @@ func TestPolicies(t *testing.T) {
 				}
 				policies = append(policies, fmt.Sprintf("%d %d-%s %s", p.Index, p.From, to, p.SignedBy))
 				inForce = append(inForce, p.Registered)
-				if p.EntryID != scitt.NewEntryID(tc.log[p.Index]).String() {
+				if p.EntryID != testlog.ID(tc.log[p.Index]).String() {
 					t.Errorf("entry %d has id %s", p.Index, p.EntryID)
 				}
 			}
@@ -182,8 +196,8 @@ func TestPoliciesErrors(t *testing.T) {
 		text string
 	}{
 		"entry 0 is not keys":        {[][]byte{good[0], begin[1]}, ErrKeys, "does not announce"},
-		"keys signed by another key": {[][]byte{w.signKeys(w.bob, w.keys.Receipt), begin[1]}, ErrKeys, "not signed by one of the keys"},
-		"keys that are not trusted":  {[][]byte{w.signKeys(w.bob, w.bob), begin[1]}, ErrKeys, "none of the receipt keys that are trusted"},
+		"keys signed by another key": {[][]byte{w.keys.Announce(t, w.bob, w.keys.Announced), begin[1]}, ErrKeys, "no key with that identifier"},
+		"keys that are not trusted":  {testlog.NewKeys(t).Begin(t, "{}")[:1], ErrKeys, "is trusted, and no keys statement"},
 		"keys that are cut":          {[][]byte{begin[0][:40], begin[1]}, scitt.ErrMalformed, "entry 0"},
 		"a policy that is cut":       {[][]byte{begin[0], begin[1][:len(begin[1])-1]}, scitt.ErrMalformed, "entry 1"},
 	} {

@@ -33,6 +33,7 @@ type item struct {
 	refusal *policy.Refusal
 
 	issuer     string         // hash
+	takes      bool           // its id: no entry before has its content
 	registered *Registered    // what came into force with it
 	under      *policy.Policy // judges it; nil when nothing has to
 	head       *policy.Head   // of its chain
@@ -58,12 +59,6 @@ func (it *item) refused(err error) bool {
 	}
 	it.refusal = r
 	return true
-}
-
-// duplicate notes that the log has the entry already. It was judged at its
-// first place, and changes nothing.
-func (it *item) duplicate(first uint64) {
-	it.found = []finding{{CheckDuplicate, fmt.Sprintf("the same entry is at index %d", first)}}
 }
 
 // bundleReader reads the bundles of one pass, many at once.
@@ -101,16 +96,16 @@ func (r *bundleReader) read(ctx context.Context, n uint64) (*bundle, error) {
 
 // parse holds the bytes to the form of an entry.
 func (it *item) parse(entry []byte) {
-	it.id = scitt.NewEntryID(entry)
 	st, err := scitt.ParseStatement(entry)
 	switch {
 	case err != nil:
+		it.id, _ = scitt.EntryIDOf(entry)
 		it.fail(CheckStatement, "%v", err)
 	case !bytes.Equal(st.Entry(), entry):
 		it.fail(CheckEncoding, "a Signed Statement, but not in the encoding of an entry (empty unprotected header, shortest lengths)")
 	default:
 		sum := sha256.Sum256([]byte(st.Issuer))
-		it.st, it.issuer = st, hex.EncodeToString(sum[:8])
+		it.st, it.id, it.issuer = st, st.ID(), hex.EncodeToString(sum[:8])
 	}
 }
 

@@ -17,10 +17,12 @@ type register struct {
 	options []policy.Option
 	schema  string // digest of the OCSF schema file in options; "" for the built-in schema
 
-	keys      scitt.KeySet
-	keysCount uint64         // statements of keys so far
-	policy    *policy.Policy // nil before the first
-	entry     scitt.EntryID  // of the policy's statement
+	keys      *scitt.KeysInForce // nil when entry 0 announces none
+	keysIndex uint64             // of their statement
+	keysCount uint64             // keys statements so far
+	announced []string           // the verifier keys in all of them
+	policy    *policy.Policy     // nil before the first
+	entry     scitt.EntryID      // of the policy's statement
 }
 
 // add takes the next entry into account: keys and policies come into force
@@ -30,9 +32,13 @@ func (r *register) add(it *item) error {
 	switch {
 	case it.index == 0:
 		r.firstKeys(it)
+	case it.st.Type == scitt.TypeKeys && r.keys == nil:
+		it.fail(CheckKeys, "entry 0 announces no keys that this statement could replace")
 	case it.st.Type == scitt.TypeKeys:
-		if keys, err := policy.AdmitKeys(it.st, r.keys); !it.refused(err) {
-			r.keysInForce(it, keys)
+		if keys, err := r.keys.Next(it.st); err != nil {
+			it.fail(CheckKeys, "%v", err)
+		} else {
+			r.comesInForce(it, keys)
 		}
 	case it.st.Type == scitt.TypePolicy && r.policy == nil:
 		return r.firstPolicy(it)
@@ -52,13 +58,29 @@ func (r *register) add(it *item) error {
 
 // inForce is what the next policy has to fit.
 func (r *register) inForce() policy.InForce {
-	return policy.InForce{Entry: r.entry, Subject: scitt.PolicySubject(r.origin), ServiceKeys: r.keys}
+	return policy.InForce{Entry: r.entry, Subject: scitt.PolicySubject(r.origin), ServiceKeys: r.serviceKeys()}
 }
 
-func (r *register) keysInForce(it *item, keys scitt.KeySet) {
-	r.keys = keys
-	r.keysCount++
+// serviceKeys are those in force.
+func (r *register) serviceKeys() scitt.KeySet {
+	if r.keys == nil {
+		return nil
+	}
+	return r.keys.Service
+}
+
+func (r *register) comesInForce(it *item, keys *scitt.KeysInForce) {
 	it.registered = &Registered{Index: it.index, EntryID: it.id.String()}
+	r.keysInForce(it.index, keys)
+}
+
+// keysInForce notes the keys of a valid keys statement.
+func (r *register) keysInForce(index uint64, keys *scitt.KeysInForce) {
+	r.keys, r.keysIndex = keys, index
+	r.keysCount++
+	if vkeys, err := keys.VKeys(); err == nil { // as it is for what was parsed
+		r.announced = append(r.announced, vkeys...)
+	}
 }
 
 func (r *register) policyInForce(it *item, p *policy.Policy, b Bootstrap) {
@@ -66,37 +88,31 @@ func (r *register) policyInForce(it *item, p *policy.Policy, b Bootstrap) {
 	it.registered = &Registered{Index: it.index, EntryID: it.id.String(), Bootstrap: b}
 }
 
-// firstKeys reads entry 0: the service's keys, signed by one of them. Keys
-// that are not the trusted ones are in force as well: an audit reports that
-// once and can still judge what follows.
+// firstKeys reads entry 0, in which the service announces its keys.
 func (r *register) firstKeys(it *item) {
-	keys, err := scitt.ParseKeySet(it.st.Payload)
-	if it.st.Type != scitt.TypeKeys || err != nil || it.st.Envelope != nil {
-		it.fail(CheckKeys, "entry 0 does not announce the keys of the service")
+	keys, err := scitt.FirstKeys(it.st, r.origin)
+	if err != nil {
+		it.fail(CheckKeys, "entry 0 does not announce the keys of the service: %v", err)
 		return
 	}
-	r.keysInForce(it, keys)
-	if !r.signed(it.st) {
-		it.fail(CheckKeys, "entry 0 is not signed by one of the keys that it announces")
-	}
-	if !r.trusted(keys) {
-		it.fail(CheckKeys, "entry 0 announces none of the receipt keys that are trusted")
-	}
+	r.comesInForce(it, keys)
 }
 
-// trusted reports whether one of the keys is a receipt key among the vkeys, or
-// there is no receipt key among those.
-func (r *register) trusted(keys scitt.KeySet) bool {
-	known := slices.ContainsFunc(r.vkeys, func(vkey string) bool { _, err := scitt.TreeKey(vkey); return err == nil })
-	return !known || slices.ContainsFunc(keys, func(k scitt.Key) bool {
-		vkey, err := scitt.TreeVKey(r.origin, k.Public)
-		return err == nil && slices.Contains(r.vkeys, vkey)
-	})
+// trusted returns an error when a key that is trusted was announced by none of
+// the keys statements so far. It need not be in the last one: the note key
+// before that signs checkpoints until it hands over.
+func (r *register) trusted() error {
+	for _, vkey := range r.vkeys {
+		if !slices.Contains(r.announced, vkey) {
+			return fmt.Errorf("the key %s is trusted, and no keys statement of the log announces it", vkey)
+		}
+	}
+	return nil
 }
 
 // signed reports whether one of the service's keys signed the statement.
 func (r *register) signed(st *scitt.Statement) bool {
-	return r.keys.Verify(st) == nil
+	return r.serviceKeys().Verify(st) == nil
 }
 
 // firstPolicy takes the log's first policy: one that the service signed, or

@@ -5,11 +5,11 @@ import (
 	"context"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"slices"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/conmotion/conmotion/internal/firsts"
 	"github.com/conmotion/conmotion/internal/parallel"
 	"github.com/conmotion/conmotion/policy"
 	"github.com/conmotion/conmotion/scitt"
@@ -25,7 +25,9 @@ type replay struct {
 	tree     *tiles.Rebuild
 	treeErr  error       // a file that was out of reach
 	problems []Violation // of the tree, not yet told
-	seen     seen
+	// ids are those that entries took, and those of entries whose signatures
+	// were not verified before another one came with the same id.
+	ids *firsts.Table
 
 	register register
 	// expected are the last entries of all chains, admitted or not: what the
@@ -35,7 +37,11 @@ type replay struct {
 
 // newReplay is the log up to where the state is.
 func newReplay(ctx context.Context, a *Auditor, view *tiles.View) (*replay, error) {
-	r := &replay{a: a, src: a.log.Source, seen: seen{mix: rand.Uint64() | 1}, expected: maps.Clone(a.heads)}
+	ids, err := firsts.Load(a.state.Once, a.state.Next)
+	if err != nil {
+		return nil, fmt.Errorf("the state of the audit: %w", err)
+	}
+	r := &replay{a: a, src: a.log.Source, ids: ids, expected: maps.Clone(a.heads)}
 	maps.Copy(r.expected, a.refused)
 	r.register = register{origin: a.state.Origin, vkeys: a.o.VKeys, options: a.o.Policy, schema: a.o.Schema}
 	r.tree = tiles.NewRebuild(r.src, 1, r.treeProblem)
@@ -46,18 +52,19 @@ func newReplay(ctx context.Context, a *Auditor, view *tiles.View) (*replay, erro
 	if err := r.reload(ctx, a.state.Next); err != nil {
 		return nil, err
 	}
-	r.register.keysCount = uint64(len(a.state.Keys))
-	if len(a.state.Keys) > 0 {
-		st, err := r.reread(ctx, view, a.state.Keys)
+	for _, registered := range a.state.Keys {
+		st, err := r.reread(ctx, view, registered)
 		if err != nil {
 			return nil, err
 		}
-		if r.register.keys, err = scitt.ParseKeySet(st.Payload); err != nil {
+		keys, err := scitt.KeysFrom(st, a.state.Origin)
+		if err != nil {
 			return nil, err
 		}
+		r.register.keysInForce(registered.Index, keys)
 	}
-	if len(a.state.Policies) > 0 {
-		st, err := r.reread(ctx, view, a.state.Policies)
+	if n := len(a.state.Policies); n > 0 {
+		st, err := r.reread(ctx, view, a.state.Policies[n-1])
 		if err != nil {
 			return nil, err
 		}
@@ -69,22 +76,21 @@ func newReplay(ctx context.Context, a *Auditor, view *tiles.View) (*replay, erro
 	return r, nil
 }
 
-// reread reads the last of the statements that came into force.
-func (r *replay) reread(ctx context.Context, view *tiles.View, list []Registered) (*scitt.Statement, error) {
-	last := list[len(list)-1]
-	entry, err := view.Entry(ctx, last.Index)
+// reread reads a statement that came into force.
+func (r *replay) reread(ctx context.Context, view *tiles.View, registered Registered) (*scitt.Statement, error) {
+	entry, err := view.Entry(ctx, registered.Index)
 	if err != nil {
 		return nil, err
 	}
 	st, err := scitt.ParseStatement(entry)
-	if err != nil || st.ID().String() != last.EntryID {
-		return nil, fmt.Errorf("the state says that entry %d is %s, and the log has another one there", last.Index, last.EntryID)
+	if err != nil || st.ID().String() != registered.EntryID {
+		return nil, fmt.Errorf("the state says that entry %d is %s, and the log has another one there", registered.Index, registered.EntryID)
 	}
 	return st, nil
 }
 
-// reload builds the tree and the set of entries from the lowest tiles. The
-// root in the end says whether they were right.
+// reload builds the tree from the lowest tiles. The root in the end says whether
+// they were right.
 func (r *replay) reload(ctx context.Context, size uint64) error {
 	read := func(ctx context.Context, n uint64) ([]byte, error) {
 		return tiles.ReadTile(ctx, r.src, 0, n, int(min(tiles.Width, size-n*tiles.Width)))
@@ -96,9 +102,6 @@ func (r *replay) reload(ctx context.Context, size uint64) error {
 		index := n * tiles.Width
 		for leaf := range slices.Chunk(tile.Value, leafSize) {
 			if err := r.add(ctx, leaf); err != nil {
-				return err
-			}
-			if _, _, err := r.seen.add(leaf, index, r.same(ctx, leaf)); err != nil {
 				return err
 			}
 			index++
@@ -123,18 +126,6 @@ func (r *replay) add(ctx context.Context, leaf []byte) error {
 		return err
 	}
 	return r.treeErr
-}
-
-// same says whether the leaf at an index is this one.
-func (r *replay) same(ctx context.Context, leaf []byte) func(uint64) (bool, error) {
-	return func(index uint64) (bool, error) {
-		n, i := index/tiles.Width, index%tiles.Width
-		tile, err := tiles.ReadTile(ctx, r.src, 0, n, int(min(tiles.Width, r.size-n*tiles.Width)))
-		if damaged(err) {
-			return false, nil // which is told where the tile is read for itself
-		}
-		return err == nil && bytes.Equal(tile[i*leafSize:][:leafSize], leaf), err
-	}
 }
 
 // run takes the log from where the state is to the checkpoint's size.
@@ -199,12 +190,11 @@ func (r *replay) enter(ctx context.Context, b *bundle) error {
 		if err := r.add(ctx, it.leaf); err != nil {
 			return err
 		}
-		first, duplicate, err := r.seen.add(it.leaf, it.index, r.same(ctx, it.leaf))
-		if err != nil {
-			return err
+		if len(it.found) > 0 {
+			continue
 		}
-		if duplicate {
-			it.duplicate(first)
+		if err := r.count(ctx, it); err != nil {
+			return fmt.Errorf("entry %d: %w", it.index, err)
 		}
 		if len(it.found) > 0 {
 			continue
@@ -238,6 +228,14 @@ func (r *replay) close(ctx context.Context, cp *scitt.Checkpoint) error {
 		r.a.found(v)
 	}
 	r.problems = nil
+	// Without keys entry 0 is a violation already.
+	if k := r.register.keys; k != nil {
+		if err := r.register.trusted(); err != nil {
+			// The log is not closed, so that the next audit looks again.
+			r.a.stop(Violation{Index: &r.register.keysIndex, EntryID: k.ID.String(), Check: CheckKeys, Message: err.Error()})
+			return nil
+		}
+	}
 	if !bytes.Equal(root, cp.Root) {
 		r.a.found(Violation{Check: CheckRoot, Message: fmt.Sprintf("the entries lead to root %x and the checkpoint of size %d signs %x", root, cp.Size, cp.Root)})
 	}

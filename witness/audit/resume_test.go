@@ -21,12 +21,14 @@ import (
 // keys change, a chain goes on, and there are violations of several kinds.
 func (w *world) eventful(bundles int) (entries [][]byte, want []string) {
 	entries = w.begin(`, "chain": "optional"`)
-	inForce := entries[1]
+	keys, inForce := entries[0], entries[1]
 	var chain [][]byte
+	var late []byte // that garbage came before
+	garbage := map[int]bool{}
 	for len(entries) < bundles*tiles.Width-100 {
 		link := &scitt.ChainLink{Name: "c", Seq: uint64(len(chain))}
 		if len(chain) > 0 {
-			id := scitt.NewEntryID(chain[len(chain)-1])
+			id := testlog.ID(chain[len(chain)-1])
 			link.Prev = id[:]
 		}
 		n := len(entries)
@@ -40,12 +42,27 @@ func (w *world) eventful(bundles int) (entries [][]byte, want []string) {
 		case n%97 == 0:
 			add(w.sign(w.bob, scitt.SignOptions{}, fmt.Sprint(n)), "issuer")
 		case n%89 == 0:
-			add(entries[n-50], "log/duplicate")
+			check := "log/duplicate"
+			if garbage[n-50] {
+				check = "signature" // a copy of it is nobody's word either
+			}
+			garbage[n] = garbage[n-50]
+			add(entries[n-50], check)
+		case n%71 == 0:
+			add(testlog.Twin(w.t, chain[len(chain)/2]), "log/duplicate")
+		case n%67 == 0 && late == nil:
+			late = w.sign(w.alice, scitt.SignOptions{}, fmt.Sprint("late ", n))
+			garbage[n] = true
+			add(tamper(late), "signature")
+		case n%61 == 0 && late != nil:
+			add(late)
+			late = nil
 		case n%83 == 0:
 			inForce = w.signPolicy(w.admin, w.policy(inForce, fmt.Sprintf(`, "chain": "optional", "limits": {"max_entry_bytes": %d}`, 2000+n)))
 			add(inForce)
 		case n%79 == 0:
-			add(w.signKeys(w.keys.Receipt, w.keys.Receipt, w.admin))
+			keys = w.nextKeys(w.keys.Service, keys, asIs)
+			add(keys)
 		case n%73 == 0:
 			add(w.link(uint64(len(chain))+1, entries[n-1]), "chain")
 		case n%7 == 0:
@@ -403,5 +420,38 @@ func TestOutOfReach(t *testing.T) {
 				t.Error("not complete")
 			}
 		})
+	}
+}
+
+// TestRotation: a log that changes its keys is audited with those in force, and
+// is not accused by an audit that has the ones before.
+func TestRotation(t *testing.T) {
+	var files testlog.Files
+	keys := testlog.NewKeys(t)
+	entries := keys.Begin(t, `{"version": 1}`)
+	files.Publish(t, keys, entries)
+	old := testlog.Must(New(tiles.NewLog(&files, keys.Verifiers), nil, Options{VKeys: keys.VKeys}))(t)
+	if err := old.Run(t.Context()); err != nil || old.Summary().Violations != 0 {
+		t.Fatalf("%v, %+v", err, old.Summary())
+	}
+	last := entries[0]
+	for range 20 {
+		keys, entries = keys.Rotate(t, entries, last)
+		last = entries[len(entries)-1]
+	}
+	files.Publish(t, keys, entries)
+	if err := old.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "announces other keys") || old.Summary().Violations != 0 {
+		t.Errorf("%v, %+v", err, old.Summary())
+	}
+	a := testlog.Must(New(tiles.NewLog(&files, keys.Verifiers), nil, Options{VKeys: keys.VKeys}))(t)
+	if err := a.Run(t.Context()); err != nil || a.Summary().Violations != 0 || len(a.Summary().Keys) != 21 || !a.Summary().Complete {
+		t.Errorf("%v, %+v", err, a.Summary())
+	}
+	// Without a statement that announces other keys it is accused.
+	stranger := testlog.NewKeys(t)
+	files.Publish(t, stranger, entries[:1])
+	files.Put(tiles.ConfigurationPath, nil)
+	if err := old.Run(t.Context()); err != nil || old.Summary().Checks[CheckCheckpoint] != 1 {
+		t.Errorf("%v, %+v", err, old.Summary())
 	}
 }

@@ -66,9 +66,16 @@ func (a *Auditor) take(it *item) {
 	}
 	if it.index >= s.Since {
 		index := it.index // a copy, which does not hold the bundle in memory
-		for _, f := range it.found {
-			a.found(Violation{Index: &index, EntryID: it.id.String(), Check: f.check, Message: f.message})
+		id := ""
+		if it.id != (scitt.EntryID{}) {
+			id = it.id.String()
 		}
+		for _, f := range it.found {
+			a.found(Violation{Index: &index, EntryID: id, Check: f.check, Message: f.message})
+		}
+	}
+	if it.takes {
+		a.once.Take(it.id, it.index)
 	}
 	s.Next = it.index + 1
 }

@@ -8,14 +8,16 @@ import (
 	"slices"
 
 	"github.com/conmotion/conmotion/internal/durable"
+	"github.com/conmotion/conmotion/internal/firsts"
 	"github.com/conmotion/conmotion/scitt"
 )
 
-const stateVersion = 1
+const stateVersion = 2 // 1 had other entry ids
 
 // State is where an audit is: enough to go on without judging anything twice.
-// What can be had from the log again is not in it: the set of entries for
-// duplicates and the tree are rebuilt from the tiles, 32 bytes an entry.
+// The tree is not in it: it is rebuilt from the tiles, 32 bytes an entry. Entry
+// ids are, with about 9 bytes an entry: to have them from the log again, all of it
+// would have to be read.
 type State struct {
 	Version    int    `json:"version"`
 	Origin     string `json:"origin"`
@@ -30,6 +32,8 @@ type State struct {
 	Heads    []ChainHead  `json:"heads"`    // of chains, admitted
 	Refused  []ChainHead  `json:"refused"`  // behind those, and not admitted
 	Issuers  []string     `json:"issuers"`  // hashes of the first MaxIssuers issuers
+
+	Once []byte `json:"once"` // the ids that entries took: see package firsts
 
 	Unjudged   uint64            `json:"unjudged"` // entries that artifacts are missing for
 	Counts     map[string]uint64 `json:"counts"`   // violations by check
@@ -74,10 +78,13 @@ func ParseState(data []byte) (*State, error) {
 		return nil, fmt.Errorf("not the state of an audit: %w", err)
 	}
 	if s.Version != stateVersion {
-		return nil, fmt.Errorf("the state of an audit has version %d, and this program reads %d", s.Version, stateVersion)
+		return nil, fmt.Errorf("the state of an audit has version %d, and this program reads %d: begin the audit anew without it", s.Version, stateVersion)
 	}
 	if s.Next > s.Size || s.Closed && s.Next != s.Size || s.Origin == "" || (s.Checkpoint == "" && s.Size > 0) {
 		return nil, errors.New("not the state of an audit: its sizes do not fit together")
+	}
+	if _, err := firsts.Load(s.Once, s.Next); err != nil {
+		return nil, fmt.Errorf("not the state of an audit: %w", err)
 	}
 	if s.Counts == nil {
 		s.Counts = map[string]uint64{}

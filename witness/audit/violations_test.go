@@ -2,7 +2,6 @@ package audit
 
 import (
 	"crypto/rand"
-	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
@@ -60,7 +59,7 @@ func (w *world) chain(n int) (entries [][]byte) {
 	for i := range n {
 		link := &scitt.ChainLink{Name: "c", Seq: uint64(i)}
 		if i > 0 {
-			id := scitt.NewEntryID(entries[i-1])
+			id := testlog.ID(entries[i-1])
 			link.Prev = id[:]
 		}
 		entries = append(entries, w.sign(w.alice, scitt.SignOptions{Chain: link}, fmt.Sprint(i)))
@@ -71,7 +70,7 @@ func (w *world) chain(n int) (entries [][]byte) {
 func (w *world) link(seq uint64, prev []byte) []byte {
 	link := &scitt.ChainLink{Name: "c", Seq: seq}
 	if prev != nil {
-		id := scitt.NewEntryID(prev)
+		id := testlog.ID(prev)
 		link.Prev = id[:]
 	}
 	return w.sign(w.alice, scitt.SignOptions{Chain: link}, fmt.Sprintf("dishonest %d", seq))
@@ -163,8 +162,8 @@ func TestDishonestEntries(t *testing.T) {
 		}, []string{"2 key"}},
 		"replayed older policy, signed again": {"", func(p []byte) [][]byte {
 			second := w.signPolicy(w.admin, w.policy(p, ""))
-			return [][]byte{second, w.signPolicy(w.admin, w.policy(p, ""))}
-		}, []string{"3 previous"}},
+			return [][]byte{second, w.signPolicy(w.admin, w.policy(p, `, "description": "another"`)), w.signPolicy(w.admin, w.policy(p, ""))}
+		}, []string{"3 previous", "4 log/duplicate"}},
 		"replayed older policy, the same bytes": {"", func(p []byte) [][]byte {
 			return [][]byte{w.signPolicy(w.admin, w.policy(p, "")), p}
 		}, []string{"3 log/duplicate"}},
@@ -172,11 +171,11 @@ func TestDishonestEntries(t *testing.T) {
 			return [][]byte{w.signPolicy(w.admin, w.policy(p, `, "unknown": 1`))}
 		}, []string{"2 payload"}},
 		"keys by a stranger": {"", func([]byte) [][]byte {
-			return [][]byte{w.signKeys(w.bob, w.bob)}
-		}, []string{"2 key"}},
+			return [][]byte{w.nextKeys(w.bob, w.begin("")[0], asIs)}
+		}, []string{"2 log/keys"}},
 		"keys in the service's name with a bad signature": {"", func([]byte) [][]byte {
-			return [][]byte{tamper(w.signKeys(w.keys.Receipt, w.bob))}
-		}, []string{"2 signature"}},
+			return [][]byte{tamper(w.nextKeys(w.keys.Service, w.begin("")[0], asIs))}
+		}, []string{"2 log/keys"}},
 		"chain gap": {`, "chain": "optional"`, func([]byte) [][]byte {
 			c := w.chain(4)
 			return [][]byte{c[0], w.link(2, c[0]), c[1], c[2], c[3]}
@@ -207,6 +206,35 @@ func TestDishonestEntries(t *testing.T) {
 			c := w.chain(4)
 			return [][]byte{c[0], tamper(c[1]), c[1], c[2], c[3]}
 		}, []string{"3 signature"}},
+		"garbage before the entry": {"", func([]byte) [][]byte { return [][]byte{tamper(good[0]), good[0]} }, []string{"2 signature"}},
+		"garbage behind it":        {"", func([]byte) [][]byte { return [][]byte{good[0], tamper(good[0])} }, []string{"3 signature"}},
+		"garbage, the entry and its twin": {"", func([]byte) [][]byte {
+			return [][]byte{tamper(good[0]), tamper(good[0]), good[0], testlog.Twin(t, good[0]), tamper(good[0])}
+		}, []string{"2 signature", "3 signature", "5 log/duplicate", "6 signature"}},
+		"twin first": {"", func([]byte) [][]byte { return [][]byte{testlog.Twin(t, good[0]), good[0], good[0]} },
+			[]string{"3 log/duplicate", "4 log/duplicate"}},
+		"twins in a chain": {`, "chain": "required"`, func([]byte) [][]byte {
+			c := w.chain(4)
+			return [][]byte{c[0], testlog.Twin(t, c[0]), c[1], testlog.Twin(t, c[0]), c[2], testlog.Twin(t, c[2]), c[3]}
+		}, []string{"3 log/duplicate", "5 log/duplicate", "7 log/duplicate"}},
+		"garbage of a policy": {"", func(p []byte) [][]byte {
+			next := w.signPolicy(w.admin, w.policy(p, ""))
+			return [][]byte{tamper(next), next, w.signPolicy(w.admin, w.policy(next, ""))}
+		}, []string{"2 signature"}},
+		"twin of a policy": {"", func(p []byte) [][]byte {
+			next := w.signPolicy(w.admin, w.policy(p, ""))
+			return [][]byte{next, testlog.Twin(t, next), testlog.Twin(t, p)}
+		}, []string{"3 log/duplicate", "4 log/duplicate"}},
+		"twin of keys": {"", func(p []byte) [][]byte {
+			next := w.nextKeys(w.keys.Service, w.begin("")[0], asIs)
+			return [][]byte{tamper(next), next, testlog.Twin(t, next)}
+		}, []string{"2 log/keys", "4 log/duplicate"}},
+		"copies of what nobody has a key for any more": {"", func(p []byte) [][]byte {
+			other := *w
+			other.alice = w.bob
+			next := other.signPolicy(w.admin, other.policy(p, ""))
+			return [][]byte{good[0], next, good[0], testlog.Twin(t, good[0]), w.signPolicy(w.admin, w.policy(next, ""))}
+		}, []string{"4 log/duplicate", "5 issuer"}},
 		"duplicate": {"", func([]byte) [][]byte { return [][]byte{good[1], good[0], good[1]} }, []string{"4 log/duplicate"}},
 		"bytes that are no statement": {"", func([]byte) [][]byte {
 			return [][]byte{[]byte("not a statement")}
@@ -227,7 +255,8 @@ func TestDishonestEntries(t *testing.T) {
 			a := w.audit(w.log(entries...), Options{})
 			a.expect(tc.want...)
 			for _, v := range a.told {
-				if v.Message == "" || len(v.EntryID) != 2*sha256.Size || v.EntryID != scitt.NewEntryID(entries[*v.Index]).String() {
+				id, ok := scitt.EntryIDOf(entries[*v.Index])
+				if v.Message == "" || ok && v.EntryID != id.String() || !ok && v.EntryID != "" {
 					t.Errorf("%+v", v)
 				}
 			}
@@ -243,20 +272,24 @@ func TestBeginnings(t *testing.T) {
 	w := newWorld(t)
 	good := w.statements(2)
 	begin := w.begin("")
+	other := *w.keys.Announced // with another receipt key than the one that is trusted
+	other.Receipt = testlog.KeySet(t, w.bob)
 	for name, tc := range map[string]struct {
 		entries [][]byte
 		want    []string
 	}{
 		"first statement":                        {[][]byte{begin[0], w.signPolicy(w.bob, w.policy(nil, "")), good[0]}, nil},
-		"keys, keys, first statement":            {[][]byte{begin[0], w.signKeys(w.keys.Receipt, w.keys.Receipt, w.bob), w.signPolicy(w.alice, w.policy(nil, ""))}, nil},
+		"keys, keys, first statement":            {[][]byte{begin[0], w.nextKeys(w.keys.Service, begin[0], asIs), w.signPolicy(w.alice, w.policy(nil, ""))}, nil},
 		"no policy":                              {[][]byte{begin[0], good[0]}, []string{"1 log/policy"}},
 		"statement before the policy":            {[][]byte{begin[0], good[0], begin[1], good[1]}, []string{"1 log/policy"}},
 		"a stranger's policy behind a statement": {[][]byte{begin[0], good[0], w.signPolicy(w.bob, w.policy(nil, ""))}, []string{"1 log/policy", "2 log/policy"}},
 		"entry 0 is not keys":                    {[][]byte{good[1], begin[1], good[0]}, []string{"0 log/keys"}},
-		"keys signed by another key":             {[][]byte{w.signKeys(w.bob, w.keys.Receipt), begin[1], good[0]}, []string{"0 log/keys"}},
-		"keys that are not trusted":              {[][]byte{w.signKeys(w.bob, w.bob), w.signPolicy(w.bob, w.policy(nil, "")), good[0]}, []string{"0 log/keys"}},
-		"first policy broken":                    {[][]byte{begin[0], w.signPolicy(w.keys.Receipt, "{}"), begin[1], good[0]}, []string{"1 payload"}},
-		"first policy of another subject": {[][]byte{begin[0], w.sign(w.keys.Receipt, scitt.SignOptions{Type: scitt.TypePolicy}, w.policy(nil, "")), begin[1], good[0]},
+		"keys signed by another key":             {[][]byte{w.keys.Announce(t, w.bob, w.keys.Announced), begin[1], good[0]}, []string{"0 log/keys"}},
+		"keys that are not trusted":              {append(testlog.NewKeys(t).Begin(t, w.policy(nil, "")), good[0]), []string{"0 log/keys"}},
+		"keys that no statement announces":       {[][]byte{w.keys.Announce(t, w.keys.Service, &other), begin[1], good[0]}, []string{"0 log/keys"}},
+		"no keys to replace":                     {[][]byte{good[1], w.nextKeys(w.keys.Service, begin[0], asIs), begin[1]}, []string{"0 log/keys", "1 log/keys", "2 log/policy"}},
+		"first policy broken":                    {[][]byte{begin[0], w.signPolicy(w.keys.Service, "{}"), begin[1], good[0]}, []string{"1 payload"}},
+		"first policy of another subject": {[][]byte{begin[0], w.sign(w.keys.Service, scitt.SignOptions{Type: scitt.TypePolicy}, w.policy(nil, "")), begin[1], good[0]},
 			[]string{"1 subject"}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -265,7 +298,7 @@ func TestBeginnings(t *testing.T) {
 			a := w.audit(w.log(tc.entries...), Options{})
 			a.expect(tc.want...)
 			boot := BootstrapService
-			if strings.Contains(name, "first statement") || name == "entry 0 is not keys" {
+			if strings.Contains(name, "first statement") || name == "entry 0 is not keys" || name == "keys signed by another key" {
 				boot = BootstrapStatement
 			}
 			if p := a.Summary().Policies; len(p) > 0 && p[0].Bootstrap != boot {

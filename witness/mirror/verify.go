@@ -208,22 +208,23 @@ func (v *verification) keys(ctx context.Context) {
 		v.found("keys", NotChecked, "the export has no receipt keys")
 		return
 	}
+	var set scitt.KeySet
 	if err == nil {
-		v.service, err = scitt.ParseKeySet(data)
+		set, err = scitt.ParseKeySet(data)
 	}
 	if err != nil {
 		v.failed("keys", "%s: %v", tiles.KeysPath, err)
 		return
 	}
 	known := 0
-	for _, key := range v.service {
+	for _, key := range set {
 		vkey, err := scitt.TreeVKey(v.log.Files.Verifiers.Note.Name(), key.Public)
 		if err == nil && slices.Contains(v.log.VKeys, vkey) {
 			known++
 		}
 	}
-	if known < len(v.service) {
-		v.failed("keys", "%d of the %d receipt keys in %s are not among the log's verifier keys", len(v.service)-known, len(v.service), tiles.KeysPath)
+	if known < len(set) {
+		v.failed("keys", "%d of the %d receipt keys in %s are not among the log's verifier keys", len(set)-known, len(set), tiles.KeysPath)
 		return
 	}
 	source := "as the export says"
@@ -231,6 +232,36 @@ func (v *verification) keys(ctx context.Context) {
 		source = "as --vkey says"
 	}
 	v.summary("keys", "%d verifier keys, %s; %d receipt keys are among them", len(v.log.VKeys), source, known)
+}
+
+// serviceKeys finds the keys that sign the log's own statements.
+func (v *verification) serviceKeys(ctx context.Context) error {
+	data, err := v.log.Files.Source.Get(ctx, tiles.ConfigurationPath)
+	if isMissing(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	c, err := scitt.ParseConfiguration(data)
+	if err != nil {
+		v.failed("keys", "%s: %v", tiles.ConfigurationPath, err)
+		return nil
+	}
+	if len(c.Keys) == 0 {
+		return nil
+	}
+	statements, err := v.log.View.FollowKeys(ctx, nil, c.Keys)
+	if errors.Is(err, tiles.ErrKeys) {
+		v.failed("keys", "%v", err)
+		return nil
+	}
+	for _, k := range statements {
+		if v.service = append(v.service, k.Service...); k.RecoveryKey != nil {
+			v.service = append(v.service, *k.RecoveryKey)
+		}
+	}
+	return err
 }
 
 // entries checks the log itself: the files against the root, and then every
@@ -250,6 +281,9 @@ func (v *verification) entries(ctx context.Context) error {
 	}
 	if v.summary("log", "%d entries, every tile, and the root %x", cp.Size, cp.Root); v.shown["log"] > 0 {
 		return nil // the statements are not those of the log
+	}
+	if err := v.serviceKeys(ctx); err != nil {
+		return err
 	}
 	digests, err := v.statements(ctx, v.log.View)
 	if err != nil {

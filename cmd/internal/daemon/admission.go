@@ -36,6 +36,11 @@ func (a admission) Admit(ctx context.Context, s *scitt.Statement, pending person
 	return unavailable(err)
 }
 
+// VerifySignature implements [personality.Policy].
+func (a admission) VerifySignature(s *scitt.Statement) error {
+	return a.policy.VerifySignature(s, a.keys)
+}
+
 // Replace implements [personality.Policy].
 func (a admission) Replace(s *scitt.Statement, entry scitt.EntryID) (personality.Policy, error) {
 	next, err := a.policy.AdmitPolicy(s, policy.InForce{Entry: entry, Subject: a.subject, ServiceKeys: a.keys})
@@ -106,6 +111,12 @@ func (awaiting) Admit(context.Context, *scitt.Statement, personality.Heads) erro
 		Detail: "this log has no Registration Policy yet: its first statement must be one, of type " + scitt.TypePolicy}
 }
 
+// VerifySignature implements [personality.Policy]. The log has the service's
+// keys and nothing else.
+func (a awaiting) VerifySignature(s *scitt.Statement) error {
+	return policy.Default().VerifySignature(s, a.keys)
+}
+
 // Replace implements [personality.Policy]. The statement is not checked
 // against anything: whoever is first decides.
 func (a awaiting) Replace(s *scitt.Statement, _ scitt.EntryID) (personality.Policy, error) {
@@ -121,3 +132,21 @@ func (awaiting) Algorithms() []string { return scitt.Algorithms() }
 
 // Document implements [personality.Policy].
 func (awaiting) Document() []byte { return []byte("null") }
+
+// verifyEntry returns what the index verifies entries with, when a log has one
+// content several times: issuers that bring their own key, and the service.
+// The index is read before the policy is known, and the log's own service
+// never registers what does not verify; so for others the first counts.
+func verifyEntry(service scitt.KeySet) (index.Verify, error) {
+	p, err := policy.Parse([]byte(`{"version": 1, "trust_anchors": {"self_certifying": ["did:jwk", "did:key"]}}`))
+	if err != nil {
+		return nil, err
+	}
+	return func(entry []byte) error {
+		st, err := scitt.ParseStatement(entry)
+		if err != nil {
+			return err
+		}
+		return p.VerifySignature(st, service)
+	}, nil
+}

@@ -177,11 +177,11 @@ func TestWellKnown(t *testing.T) {
 	if one.Issuer != s.Issuer || fmt.Sprint(one) == "" || one.Policy.EntryID != two.Policy.EntryID || two.RegistrationEndpoint != s.Issuer+"/entries" {
 		t.Errorf("CBOR says %+v, JSON %+v", one, two)
 	}
-	// The policy in force stands in the log, as does the key.
+	// The policy in force stands in the log, as does the service key.
 	view := s.checker().Check(t, nil)
 	entry := testlog.Must(view.Entry(t.Context(), one.Policy.Index))(t)
 	st := testlog.Must(scitt.ParseStatement(entry))(t)
-	if st.ID().String() != one.Policy.EntryID || st.Type != scitt.TypePolicy || st.VerifySignature(key.Public) != nil {
+	if st.ID().String() != one.Policy.EntryID || st.Type != scitt.TypePolicy || st.VerifySignature(s.announced().Service[0].Public) != nil {
 		t.Error("the policy in force is not the entry that the configuration names, signed by the service")
 	}
 	// A file server gives the same two resources.

@@ -89,7 +89,7 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 	if err != nil {
 		return d, err
 	}
-	k, err := loadKeys(dir, id.Origin)
+	k, err := loadKeys(ctx, dir, id.Origin)
 	if err != nil {
 		return d, err
 	}
@@ -101,7 +101,12 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 	if err != nil {
 		return d, err
 	}
-	if err := d.openLog(ctx, &c, storage.Options{
+	receiptKey, err := scitt.NewKey(k.receipt.Public())
+	if err != nil {
+		return d, err
+	}
+	keys := scitt.KeySet{receiptKey}
+	if err := d.openLog(ctx, &c, keys, storage.Options{
 		Signer: k.note, Tree: signer, Verifiers: verifiers,
 		BatchMaxAge: c.BatchMaxAge, BatchMaxSize: c.BatchMaxSize,
 		CheckpointInterval: c.CheckpointInterval, Pushback: c.Pushback,
@@ -109,21 +114,23 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 	}); err != nil {
 		return d, err
 	}
-	receiptKey, err := scitt.NewKey(k.receipt.Public())
-	if err != nil {
-		return d, err
-	}
-	keys := scitt.KeySet{receiptKey}
 	adjacent, err := d.openAdjacent(ctx, &c, t, id.Issuer)
 	if err != nil {
 		return d, err
 	}
 	c.FirstStatement = id.FirstStatement
-	d.founder = personality.Founder{Issuer: id.Issuer, Origin: id.Origin, Key: k.receipt, Now: time.Now}
+	d.founder = personality.Founder{Issuer: id.Issuer, Origin: id.Origin, Key: k.service, Now: time.Now}
 	if d.options, err = schemaOption(c.OCSFSchema); err != nil {
 		return d, err
 	}
-	inForce, err := d.bootstrap(ctx, &c, d.founder, &sources{d.index, d.artifacts, scitt.PolicySubject(id.Origin), keys, d.options})
+	announced, err := d.founder.Announce(ctx, d.log, func() (*scitt.Keys, error) { return k.announced(dir) })
+	if err != nil {
+		return d, err
+	}
+	if err := k.check(dir, announced); err != nil {
+		return d, err
+	}
+	inForce, err := d.bootstrap(ctx, &c, &sources{d.index, d.artifacts, scitt.PolicySubject(id.Origin), announced.Service, d.options})
 	if err != nil {
 		return d, err
 	}
@@ -132,8 +139,9 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 		return d, err
 	}
 	d.Service, err = personality.New(personality.Config{
-		Issuer: id.Issuer, Origin: id.Origin, Keys: keys, VKeys: k.vkeys, Policy: *inForce,
-		Wait: c.Wait, RatePerSecond: c.Rate, Burst: c.Burst,
+		Issuer: id.Issuer, Origin: id.Origin, Keys: announced.Receipt, VKeys: k.vkeys, Policy: *inForce,
+		KeysStatements: []scitt.ConfigurationKeys{{EntryID: announced.ID.String()}},
+		Wait:           c.Wait, RatePerSecond: c.Rate, Burst: c.Burst,
 		Log: d.log, Index: d.index, Files: http.Dir(dir.Public()),
 		Metrics: t.service, Logger: c.Logger,
 		Changed: d.writeConfiguration, Adjacent: adjacent,
@@ -147,14 +155,18 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 
 // openLog opens the index and the log, and waits until both know everything
 // that was stored before.
-func (d *Daemon) openLog(ctx context.Context, c *Config, o storage.Options) (err error) {
-	var rebuilt bool
-	d.index, rebuilt, err = index.Open(ctx, d.dir.Private("index.db"))
+func (d *Daemon) openLog(ctx context.Context, c *Config, service scitt.KeySet, o storage.Options) (err error) {
+	verify, err := verifyEntry(service)
 	if err != nil {
 		return err
 	}
-	if rebuilt {
-		c.Logger.Warn("the index could not be read; building it anew from the log")
+	var rebuilt error
+	d.index, rebuilt, err = index.Open(ctx, d.dir.Private("index.db"), verify)
+	if err != nil {
+		return err
+	}
+	if rebuilt != nil {
+		c.Logger.Warn("the index cannot be used; building it anew from the log", "why", rebuilt)
 	}
 	o.Antispam = d.index
 	if d.log, err = storage.Open(ctx, d.dir, o); err != nil {
@@ -184,7 +196,7 @@ func (d *Daemon) openLog(ctx context.Context, c *Config, o storage.Options) (err
 }
 
 // bootstrap finds the Registration Policy in the log, or registers the first.
-func (d *Daemon) bootstrap(ctx context.Context, c *Config, f personality.Founder, from *sources) (*personality.InForce, error) {
+func (d *Daemon) bootstrap(ctx context.Context, c *Config, from *sources) (*personality.InForce, error) {
 	first, err := firstPolicy(c.Policy, from.options...)
 	if err != nil {
 		return nil, err
@@ -193,7 +205,7 @@ func (d *Daemon) bootstrap(ctx context.Context, c *Config, f personality.Founder
 	if c.FirstStatement {
 		document = nil
 	}
-	logged, err := f.Bootstrap(ctx, d.log, d.index.Policies, document)
+	logged, err := d.founder.Bootstrap(ctx, d.log, d.index.Policies, document)
 	if err != nil {
 		return nil, err
 	}
@@ -262,6 +274,9 @@ func (d *Daemon) writeConfiguration(c *scitt.Configuration) error {
 	}
 	return d.dir.WritePublic(tiles.ConfigurationPath, data)
 }
+
+// RecoveryKey is the file of the recovery key that the first start makes.
+func (d *Daemon) RecoveryKey() string { return d.dir.Private(recoveryKeyFile) }
 
 // PublicDir is the directory that any file server may show.
 func (d *Daemon) PublicDir() string { return d.dir.Public() }

@@ -319,6 +319,7 @@ func TestLost(t *testing.T) {
 		"service.json":             "put it back",
 		"receipt-key.pem":          "put it back",
 		"checkpoint-key.pem":       "put it back",
+		"service-key.pem":          "put it back",
 		"tessera":                  storage.ErrFork.Error(),
 		"tessera/.state/treeState": storage.ErrFork.Error(),
 	} {

@@ -1,6 +1,8 @@
 package daemon
 
 import (
+	"bytes"
+	"context"
 	"crypto"
 	"crypto/ed25519"
 	"encoding/base64"
@@ -11,6 +13,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
@@ -109,22 +112,31 @@ func everyAddress(issuer string) bool {
 	return err == nil && addr.IsUnspecified()
 }
 
-// keys are the service's private keys.
+// Files of private keys under private/.
+const (
+	noteKeyFile     = "checkpoint-key.pem" // Ed25519
+	receiptKeyFile  = "receipt-key.pem"    // ES256
+	serviceKeyFile  = "service-key.pem"    // ES256
+	recoveryKeyFile = "recovery-key.pem"   // ES256; not needed but to announce it
+)
+
+// keys are the service's private keys that it needs to run.
 type keys struct {
-	receipt crypto.Signer // ES256
-	note    note.Signer
-	// vkeys are the verifier keys of both, as checkpoints use them.
+	note             note.Signer
+	receipt, service crypto.Signer
+	// vkeys are the verifier keys of note and receipt, as checkpoints use them.
 	vkeys []string
 }
 
 // loadKeys reads the private keys, or makes them. A crash in between leaves
-// one of the two; the next start makes the other.
-func loadKeys(dir *storage.Dir, origin string) (k keys, err error) {
-	if k.receipt, err = loadKey(dir, "receipt-key.pem", "ES256"); err != nil {
+// some of them; the next start makes the others. None is announced before all
+// are there.
+func loadKeys(ctx context.Context, dir *storage.Dir, origin string) (k keys, err error) {
+	checkpoint, err := loadKey(dir, noteKeyFile, "EdDSA")
+	if err != nil {
 		return k, err
 	}
-	checkpoint, err := loadKey(dir, "checkpoint-key.pem", "EdDSA")
-	if err != nil {
+	if k.receipt, err = loadKey(dir, receiptKeyFile, "ES256"); err != nil {
 		return k, err
 	}
 	ed, ok := checkpoint.(ed25519.PrivateKey)
@@ -147,18 +159,114 @@ func loadKeys(dir *storage.Dir, origin string) (k keys, err error) {
 	if k.note, err = note.NewSigner("PRIVATE+KEY+" + origin + "+" + hash + "+" + secret); err != nil {
 		return k, fmt.Errorf("checkpoint key: %w", err)
 	}
-	return k, nil
+	first, err := k.entry0(ctx, dir)
+	if err != nil {
+		return k, err
+	}
+	if first != nil && first.ContentType == "application/cose-key-set" {
+		return k, fmt.Errorf("the log in %s was made by an earlier version, whose receipt key signs everything and whose entry ids depend on signatures, so this version cannot continue it: use another --dir for a new log", dir.Public())
+	}
+	if k.service, err = loadKey(dir, serviceKeyFile, "ES256"); err != nil || first == nil {
+		return k, err
+	}
+	inForce, err := scitt.FirstKeys(first, origin)
+	if err != nil {
+		return k, fmt.Errorf("entry 0 of the log in %s: %w", dir.Public(), err)
+	}
+	return k, k.check(dir, inForce)
 }
 
+// entry0 reads the first entry of the log in the directory, in which keys are
+// announced, before anything is written there. It is nil when there is none, or
+// when files are damaged: opening the log finds what is wrong.
+func (k keys) entry0(ctx context.Context, dir *storage.Dir) (*scitt.Statement, error) {
+	verifiers, err := scitt.NewCheckpointVerifiers(k.vkeys)
+	if err != nil || !hasLog(dir) {
+		return nil, err
+	}
+	view, err := tiles.NewLog(tiles.Dir(dir.Public()), verifiers).Latest(ctx)
+	if err != nil || view.Checkpoint.Size == 0 {
+		return nil, nil
+	}
+	entry, err := view.Entry(ctx, 0)
+	if err != nil {
+		return nil, nil
+	}
+	return scitt.ParseStatement(entry)
+}
+
+// announced are the keys that entry 0 of a new log announces. It makes the
+// recovery key. A crash behind that leaves its file, which the next start
+// announces.
+func (k keys) announced(dir *storage.Dir) (*scitt.Keys, error) {
+	recovery, err := readKey(dir, recoveryKeyFile, "ES256")
+	if errors.Is(err, fs.ErrNotExist) {
+		recovery, err = makeKey(dir, recoveryKeyFile, "ES256")
+	}
+	if err != nil {
+		return nil, err
+	}
+	receiptKey, err := scitt.NewKey(k.receipt.Public())
+	if err != nil {
+		return nil, err
+	}
+	serviceKey, err := scitt.NewKey(k.service.Public())
+	if err != nil {
+		return nil, err
+	}
+	thumbprint, err := scitt.Thumbprint(recovery.Public())
+	return &scitt.Keys{Note: k.vkeys[:1], Receipt: scitt.KeySet{receiptKey}, Service: scitt.KeySet{serviceKey}, Recovery: [][]byte{thumbprint}}, err
+}
+
+// check holds the private keys to what the log announces. The recovery key may
+// be anywhere else; when it is here it must be one that is announced, since it is what the operator keeps.
+func (k keys) check(dir *storage.Dir, inForce *scitt.KeysInForce) error {
+	vkeys, err := inForce.VKeys()
+	if err != nil {
+		return err
+	}
+	if !slices.Equal(k.vkeys, vkeys[:2]) {
+		return fmt.Errorf("the keys in %s and %s are not those that the log announces: put those back", dir.Private(noteKeyFile), dir.Private(receiptKeyFile))
+	}
+	service, err := scitt.Thumbprint(k.service.Public())
+	if err != nil {
+		return err
+	}
+	if _, err := inForce.Service.Find(service); err != nil {
+		return fmt.Errorf("the key in %s is not one that the log announces: put that one back: %w", dir.Private(serviceKeyFile), err)
+	}
+	recovery, err := readKey(dir, recoveryKeyFile, "ES256")
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	thumbprint, err := scitt.Thumbprint(recovery.Public())
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(inForce.Recovery, func(r []byte) bool { return bytes.Equal(r, thumbprint) }) {
+		return fmt.Errorf("the key in %s is not one that the log announces, so it recovers nothing: find the announced one, and remove this file", dir.Private(recoveryKeyFile))
+	}
+	return nil
+}
+
+// loadKey reads a key, or makes it for a log that is not there yet.
 func loadKey(dir *storage.Dir, name, algorithm string) (crypto.Signer, error) {
+	key, err := readKey(dir, name, algorithm)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return key, err
+	}
+	if hasLog(dir) {
+		return nil, fmt.Errorf("key: %s is gone, and there is a log already, which another key cannot go on: put it back", dir.Private(name))
+	}
+	return makeKey(dir, name, algorithm)
+}
+
+func readKey(dir *storage.Dir, name, algorithm string) (crypto.Signer, error) {
 	path := dir.Private(name)
 	data, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		if hasLog(dir) {
-			return nil, fmt.Errorf("key: %s is gone, and there is a log already, which another key cannot go on: put it back", path)
-		}
-		return makeKey(path, algorithm)
-	}
 	if err != nil {
 		return nil, fmt.Errorf("key: %w", err)
 	}
@@ -176,7 +284,8 @@ func loadKey(dir *storage.Dir, name, algorithm string) (crypto.Signer, error) {
 	return key, nil
 }
 
-func makeKey(path, algorithm string) (crypto.Signer, error) {
+// makeKey makes a key and its file. A crash leaves the whole file or none.
+func makeKey(dir *storage.Dir, name, algorithm string) (crypto.Signer, error) {
 	key, err := scitt.GenerateKey(algorithm)
 	if err != nil {
 		return nil, err
@@ -185,5 +294,5 @@ func makeKey(path, algorithm string) (crypto.Signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return key, durable.WriteFile(path, data, 0o600)
+	return key, durable.WriteFile(dir.Private(name), data, 0o600)
 }

@@ -82,7 +82,7 @@ func Add(root *cobra.Command) {
 		Long: `Print the version of the module, the revision that the program was built from,
 whether the source was modified, and the version of Go.`,
 		Example: "  " + root.Name() + " version --json",
-		Args: cobra.NoArgs,
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !asJSON {
 				_, err := fmt.Fprintln(cmd.OutOrStdout(), info)

@@ -40,6 +40,11 @@ var algorithms = []Algorithm{
 	{cose.AlgorithmPS512, "PS512", cose.AlgorithmPS512, 0, "RSA"},
 }
 
+// Curve returns the curve of an ECDSA algorithm; ok is false for the others.
+func (a Algorithm) Curve() (c Curve, ok bool) {
+	return FindCurve(func(c Curve) bool { return c.Name() == a.kind })
+}
+
 // Algorithms returns every supported algorithm.
 func Algorithms() []Algorithm { return slices.Clone(algorithms) }
 

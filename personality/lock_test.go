@@ -22,8 +22,10 @@ type doubtful struct {
 	stored  bool
 }
 
-func (d *doubtful) Append(context.Context, []byte) (func(context.Context) (uint64, bool, error), error) {
-	return func(context.Context) (uint64, bool, error) { return 0, false, scitt.ErrUnavailable }, nil
+func (d *doubtful) Run() func(context.Context, []byte) (wait, error) {
+	return func(context.Context, []byte) (wait, error) {
+		return func(context.Context) (uint64, bool, error) { return 0, false, scitt.ErrUnavailable }, nil
+	}
 }
 
 func (d *doubtful) Lookup(context.Context, scitt.EntryID) (tiles.Place, bool, error) {

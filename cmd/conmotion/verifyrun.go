@@ -1,0 +1,112 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/storage/artifact/reader"
+	"github.com/conmotion/conmotion/witness"
+)
+
+// run makes all checks of a statement, which is in several files when they are
+// different signatures of it. The verdict is nil when it is verified; the error
+// is about what kept it from looking.
+func (v *verification) run(ctx context.Context, files ...[]byte) (verdict, err error) {
+	verifier, err := v.verifier()
+	if err != nil {
+		return nil, err
+	}
+	if v.artifacts, err = v.app.artifacts(v.artifactStore, 1, reader.Limits{}); err != nil {
+		return nil, err
+	}
+	var quorum *witness.Quorum
+	var keys witness.Keys
+	if v.quorum > 0 {
+		quorum, err = v.logsOf(ctx)
+	} else {
+		keys, err = v.logKeys(ctx)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var outs []*scitt.Verification
+	for _, data := range files {
+		out, verdict, err := v.file(ctx, data, *verifier, quorum, keys)
+		if verdict != nil || err != nil {
+			return verdict, err
+		}
+		outs = append(outs, out)
+	}
+	if quorum != nil {
+		err = v.counted(ctx, quorum, outs[0])
+	} else {
+		err = v.current(ctx, outs[0])
+	}
+	if err != nil {
+		return nil, err
+	}
+	for _, out := range outs {
+		verdict := out.Err()
+		if len(outs) > 1 && out.SignatureErr == nil && errors.Is(verdict, scitt.ErrUnknownKey) {
+			continue // none of these logs has this signature: the file counts for nothing
+		}
+		if verdict != nil {
+			return verdict, nil
+		}
+	}
+	for _, c := range v.report.Checks {
+		if c.Result == resultBad {
+			return fmt.Errorf("%s: %s", c.Check, c.Detail), nil
+		}
+	}
+	return nil, nil
+}
+
+// file makes the checks of one file. A verdict means that there is nothing
+// more to look at; what else failed is in the result and among the findings.
+func (v *verification) file(ctx context.Context, data []byte, verifier scitt.Verifier, quorum *witness.Quorum, keys witness.Keys) (out *scitt.Verification, verdict, err error) {
+	st, verdict := scitt.DecodeStatement(data)
+	if verdict != nil {
+		v.found("form", resultBad, "%v", verdict)
+		return nil, verdict, nil
+	}
+	receipts := st.Receipts
+	for _, path := range v.receipts {
+		r, err := readFileFlag("receipt", path)
+		if err != nil {
+			return nil, nil, err
+		}
+		receipts = append(receipts, r)
+	}
+	if len(receipts) > len(st.Receipts) {
+		data = scitt.AttachReceipts(st, receipts...)
+	}
+	if quorum != nil {
+		if out, verdict = quorum.Verify(&verifier, data, receipts); errors.Is(verdict, witness.ErrContent) {
+			v.found("entry id", resultBad, "%v", verdict)
+		}
+	} else {
+		verifier.LogKeys = keys.For(receipts)
+		out, verdict = verifier.Verify(data)
+	}
+	if verdict != nil {
+		return nil, verdict, nil
+	}
+	v.describe(st)
+	v.signature(out)
+	v.issuer(out)
+	v.chain(out)
+	if err := v.content(ctx, out); err != nil {
+		return nil, nil, err
+	}
+	for _, r := range out.Receipts {
+		v.seen++
+		v.receipt(v.seen, r, st)
+	}
+	if len(out.Receipts) == 0 {
+		v.found("receipt", resultBad, "the statement carries none")
+	}
+	return out, nil, nil
+}

@@ -1,0 +1,116 @@
+package vectors_test
+
+import (
+	"bytes"
+	"encoding/hex"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/conmotion/conmotion/internal/vectors"
+	"github.com/conmotion/conmotion/scitt"
+)
+
+var dir = filepath.Join("..", "..", "testdata", "formats")
+
+// TestFiles: the vectors that are stored are those that the code makes.
+func TestFiles(t *testing.T) {
+	files, err := vectors.Files()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range files {
+		got, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got, want) {
+			t.Errorf("%s is another one: a permanent format has changed, or run go generate ./testdata/formats", name)
+		}
+	}
+}
+
+func read(t *testing.T, name string, v any) {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(dir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(data, v); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func unhex(t *testing.T, s string) []byte {
+	t.Helper()
+	b, err := hex.DecodeString(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// TestRead: what is stored verifies with what is stored.
+func TestRead(t *testing.T) {
+	var statements []vectors.Statement
+	read(t, "statements.json", &statements)
+	var log vectors.Log
+	read(t, "log.json", &log)
+	keys, err := scitt.ParseKeySet(unhex(t, log.KeySet))
+	if err != nil {
+		t.Fatal(err)
+	}
+	verifiers, err := scitt.NewCheckpointVerifiers(log.VKeys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkpoint, err := verifiers.Open([]byte(log.Checkpoint))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if hex.EncodeToString(checkpoint.Root) != log.Root || checkpoint.Size != uint64(len(statements)) {
+		t.Errorf("the checkpoint is of %x, %d", checkpoint.Root, checkpoint.Size)
+	}
+	for i, v := range statements {
+		t.Run(v.Name, func(t *testing.T) {
+			key, err := scitt.ParseKey(unhex(t, v.PublicKey))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, form := range []struct {
+				data, entry, leaf string
+				low               bool
+			}{{v.Statement, v.Entry, v.LeafHash, v.LowS}, {v.Entry, v.Entry, v.LeafHash, v.LowS}, {v.Twin.Entry, v.Twin.Entry, v.Twin.LeafHash, v.Twin.LowS}} {
+				s, err := scitt.ParseStatement(unhex(t, form.data))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := s.VerifySignature(key.Public); err != nil {
+					t.Error(err)
+				}
+				if s.ID().String() != v.EntryID || hex.EncodeToString(s.Entry()) != form.entry || hex.EncodeToString(scitt.LeafHash(s.Entry())) != form.leaf || s.LowS() != form.low {
+					t.Errorf("%s is entry %s, %x", form.data, s.ID(), scitt.LeafHash(s.Entry()))
+				}
+			}
+			out, err := (&scitt.Verifier{LogKeys: keys}).Verify(unhex(t, log.Transparent[i]))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := out.Err(); err != nil {
+				t.Error(err)
+			}
+			// A Receipt does not fit another signature.
+			twin, err := scitt.ParseStatement(unhex(t, v.Twin.Entry))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if out, err = (&scitt.Verifier{LogKeys: keys}).Verify(scitt.AttachReceipts(twin, unhex(t, log.Receipts[i]))); err != nil {
+				t.Fatal(err)
+			}
+			if out.SignatureErr != nil || out.Err() == nil {
+				t.Errorf("with a Receipt of another signature: %v, %v", out.SignatureErr, out.Err())
+			}
+		})
+	}
+}

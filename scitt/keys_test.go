@@ -1,0 +1,504 @@
+package scitt_test
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/ed25519"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/fxamacker/cbor/v2"
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/conmotion/conmotion/scitt"
+)
+
+// noteVKey is the verifier key of an Ed25519 key.
+func noteVKey(t testing.TB, origin string, key crypto.Signer) string {
+	t.Helper()
+	vkey, err := note.NewEd25519VerifierKey(origin, key.Public().(ed25519.PublicKey))
+	must(t, err)
+	return vkey
+}
+
+func keySetOf(t testing.TB, keys ...crypto.Signer) (set scitt.KeySet) {
+	t.Helper()
+	for _, k := range keys {
+		key, err := scitt.NewKey(k.Public())
+		must(t, err)
+		key.Algorithm, err = scitt.AlgorithmFor(k.Public()) // as a COSE_Key says it
+		must(t, err)
+		set = append(set, key)
+	}
+	return set
+}
+
+func thumbprint(t testing.TB, key crypto.Signer) []byte { return keySetOf(t, key)[0].ID }
+
+// owner has the keys of a log, and new ones of each kind.
+type owner struct {
+	note, receipt, service, recovery             crypto.Signer
+	newNote, newReceipt, newService, newRecovery crypto.Signer
+}
+
+func newOwner(t testing.TB) *owner {
+	k := func(alg string) crypto.Signer { return newKey(t, alg) }
+	return &owner{k("EdDSA"), k("ES256"), k("ES256"), k("ES256"), k("EdDSA"), k("ES256"), k("ES256"), k("EdDSA")}
+}
+
+// keys are what entry 0 announces.
+func (o *owner) keys(t testing.TB) *scitt.Keys {
+	return &scitt.Keys{
+		Note: []string{noteVKey(t, origin, o.note)}, Receipt: keySetOf(t, o.receipt), Service: keySetOf(t, o.service),
+		Recovery: [][]byte{thumbprint(t, o.recovery)},
+	}
+}
+
+func keysOptions() scitt.SignOptions {
+	return scitt.SignOptions{Issuer: issuer, Subject: scitt.KeysSubject(origin), Type: scitt.TypeKeys, ContentType: scitt.MediaTypeKeys}
+}
+
+func marshalKeys(t testing.TB, k *scitt.Keys) []byte {
+	t.Helper()
+	data, err := k.Marshal()
+	must(t, err)
+	return data
+}
+
+// announce signs a keys statement.
+func announce(t testing.TB, by crypto.Signer, k *scitt.Keys) *scitt.Statement {
+	t.Helper()
+	return newStatement(t, by, keysOptions(), marshalKeys(t, k))
+}
+
+// TestKeysVectors: testdata/formats/keys.json is a chain of valid statements.
+func TestKeysVectors(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join("..", "testdata", "formats", "keys.json"))
+	must(t, err)
+	var file struct {
+		Origin     string
+		Statements []struct {
+			Name, Payload, Entry string
+			EntryID              string `json:"entry_id"`
+			VKeys                []string
+		}
+	}
+	must(t, json.Unmarshal(data, &file))
+	if len(file.Statements) != 4 {
+		t.Fatalf("%d statements", len(file.Statements))
+	}
+	var inForce *scitt.KeysInForce
+	for _, v := range file.Statements {
+		s, err := scitt.ParseStatement(unhex(t, v.Entry))
+		must(t, err)
+		if inForce == nil {
+			inForce, err = scitt.FirstKeys(s, file.Origin)
+		} else {
+			inForce, err = inForce.Next(s)
+		}
+		if err != nil {
+			t.Fatalf("%s: %v", v.Name, err)
+		}
+		vkeys, err := inForce.VKeys()
+		must(t, err)
+		if inForce.ID.String() != v.EntryID || hex.EncodeToString(marshalKeys(t, inForce.Keys)) != v.Payload || !slices.Equal(vkeys, v.VKeys) {
+			t.Errorf("%s: %v, %x, %q", v.Name, inForce.ID, marshalKeys(t, inForce.Keys), vkeys)
+		}
+	}
+}
+
+// TestKeysRefusals has each rule about keys that needs no other statement.
+func TestKeysRefusals(t *testing.T) {
+	o := newOwner(t)
+	p384, other := newKey(t, "ES384"), noteVKey(t, "other.example", o.newNote)
+	for name, c := range map[string]struct {
+		change func(k *scitt.Keys)
+		err    error
+		piece  string
+	}{
+		"no note key":               {func(k *scitt.Keys) { k.Note = nil }, scitt.ErrMalformed, "needs a note key"},
+		"no receipt key":            {func(k *scitt.Keys) { k.Receipt = nil }, scitt.ErrMalformed, "needs a note key, a receipt key"},
+		"no service key":            {func(k *scitt.Keys) { k.Service = nil }, scitt.ErrMalformed, "and a service key"},
+		"note key unreadable":       {func(k *scitt.Keys) { k.Note[0] = "x" }, scitt.ErrMalformed, "note key"},
+		"note key for Receipts":     {func(k *scitt.Keys) { k.Note[0] = treeVKey(t, o.newReceipt) }, scitt.ErrMalformed, "note key"},
+		"note key of another log":   {func(k *scitt.Keys) { k.Note = append(k.Note, other) }, scitt.ErrMalformed, "of two logs"},
+		"note key in another form":  {func(k *scitt.Keys) { k.Note[0] += "\n" }, scitt.ErrMalformed, "note key"},
+		"note key twice":            {func(k *scitt.Keys) { k.Note = append(k.Note, k.Note[0]) }, scitt.ErrMalformed, "in note and in note"},
+		"note keys with one key id": {func(k *scitt.Keys) { k.Note = []string{seededNote(t, 2873), seededNote(t, 71083)} }, scitt.ErrMalformed, "two keys have the key id 54977aa2"},
+		"receipt key Ed25519":       {func(k *scitt.Keys) { k.Receipt = keySetOf(t, o.newNote) }, scitt.ErrAlgorithm, "receipt has a key for EdDSA"},
+		"receipt key P-384":         {func(k *scitt.Keys) { k.Receipt = keySetOf(t, p384) }, scitt.ErrAlgorithm, "receipt has a key for ES384"},
+		"receipt key by name":       {func(k *scitt.Keys) { k.Receipt[0].ID = []byte("mine") }, scitt.ErrMalformed, "not its COSE Key Thumbprint"},
+		"receipt key twice":         {func(k *scitt.Keys) { k.Receipt = append(k.Receipt, k.Receipt[0]) }, scitt.ErrMalformed, "in receipt and in receipt"},
+		"receipt and service":       {func(k *scitt.Keys) { k.Service = append(k.Service, k.Receipt[0]) }, scitt.ErrMalformed, "in receipt and in service"},
+		"service key Ed25519":       {func(k *scitt.Keys) { k.Service = keySetOf(t, o.newNote) }, scitt.ErrAlgorithm, "service has a key for EdDSA"},
+		"recovery of another size":  {func(k *scitt.Keys) { k.Recovery[0] = k.Recovery[0][1:] }, scitt.ErrMalformed, "32 bytes and not 31"},
+		"recovery twice":            {func(k *scitt.Keys) { k.Recovery = append(k.Recovery, k.Recovery[0]) }, scitt.ErrMalformed, "in recovery and in recovery"},
+		"recovery and note":         {func(k *scitt.Keys) { k.Recovery = [][]byte{thumbprint(t, o.note)} }, scitt.ErrMalformed, "in note and in recovery"},
+		"recovery and receipt":      {func(k *scitt.Keys) { k.Recovery = [][]byte{thumbprint(t, o.receipt)} }, scitt.ErrMalformed, "in receipt and in recovery"},
+		"recovery and service":      {func(k *scitt.Keys) { k.Recovery = [][]byte{thumbprint(t, o.service)} }, scitt.ErrMalformed, "in service and in recovery"},
+		"recovery key P-384":        {func(k *scitt.Keys) { k.RecoveryKey = &keySetOf(t, p384)[0] }, scitt.ErrAlgorithm, "recovery_key has a key for ES384"},
+		"recovery key that is used": {func(k *scitt.Keys) { k.RecoveryKey = &k.Service[0] }, scitt.ErrMalformed, "in service and in recovery_key"},
+		"recovery key twice":        {func(k *scitt.Keys) { k.RecoveryKey = &keySetOf(t, o.recovery)[0] }, scitt.ErrMalformed, "in recovery and in recovery_key"},
+		"compromised of a size":     {func(k *scitt.Keys) { k.Compromised = []scitt.CompromisedKey{{}} }, scitt.ErrMalformed, "32 bytes and not 0"},
+		"compromised and note":      {func(k *scitt.Keys) { k.Compromised = compromised(t, 0, o.note) }, scitt.ErrMalformed, "in note and in compromised"},
+		"compromised and receipt":   {func(k *scitt.Keys) { k.Compromised = compromised(t, 0, o.receipt) }, scitt.ErrMalformed, "in receipt and in compromised"},
+		"compromised and service":   {func(k *scitt.Keys) { k.Compromised = compromised(t, 0, o.service) }, scitt.ErrMalformed, "in service and in compromised"},
+		"compromised and recovery":  {func(k *scitt.Keys) { k.Compromised = compromised(t, 0, o.recovery) }, scitt.ErrMalformed, "in recovery and in compromised"},
+		"compromised twice":         {func(k *scitt.Keys) { k.Compromised = compromised(t, 0, o.newNote, o.newNote) }, scitt.ErrMalformed, "in compromised and in compromised"},
+	} {
+		k := o.keys(t)
+		c.change(k)
+		_, err := k.Marshal()
+		t.Run(name, func(t *testing.T) { wantError(t, err, c.err, c.piece) })
+	}
+}
+
+func compromised(t testing.TB, from uint64, keys ...crypto.Signer) (list []scitt.CompromisedKey) {
+	for _, k := range keys {
+		list = append(list, scitt.CompromisedKey{Thumbprint: thumbprint(t, k), From: from})
+	}
+	return list
+}
+
+func treeVKey(t testing.TB, key crypto.Signer) string {
+	t.Helper()
+	vkey, err := scitt.TreeVKey(origin, key.Public())
+	must(t, err)
+	return vkey
+}
+
+// seededNote is a note key by the number that it is made from.
+func seededNote(t testing.TB, n uint32) string {
+	return noteVKey(t, origin, ed25519.NewKeyFromSeed(append(binary.BigEndian.AppendUint32(nil, n), make([]byte, 28)...)))
+}
+
+// TestParseKeysRefusals has the encodings that are not the one of keys.
+func TestParseKeysRefusals(t *testing.T) {
+	o := newOwner(t)
+	k := o.keys(t)
+	k.Previous, k.RecoveryKey, k.Compromised = scitt.EntryID{1}, &keySetOf(t, o.newRecovery)[0], compromised(t, 7, o.newNote)
+	data := marshalKeys(t, k)
+	var good m
+	must(t, cbor.Unmarshal(data, &good))
+	service := good["service"].([]any)[0].(m)
+	if again := enc(t, good); !bytes.Equal(again, data) {
+		t.Fatalf("got  %x\nwant %x", again, data)
+	}
+	parsed, err := scitt.ParseKeys(data)
+	must(t, err)
+	if !reflect.DeepEqual(parsed, k) {
+		t.Errorf("got %+v", parsed)
+	}
+	for name, c := range map[string]m{
+		"no note":            {"note": nil},
+		"no recovery":        {"recovery": nil},
+		"recovery is null":   {"recovery": raw{0xf6}},
+		"another member":     {"x": 1},
+		"member in capitals": {"note": nil, "NOTE": good["note"]},
+		"integer label":      {1: 2},
+		"note is text":       {"note": "x"},
+		"note is bytes":      {"note": []any{[]byte("x")}},
+		"receipt is no key":  {"receipt": []any{1}},
+		"receipt is empty":   {"receipt": []any{}},
+		"private key":        {"service": []any{with(service, m{int64(-4): []byte{1}})}},
+		"key without alg":    {"service": []any{with(service, m{uint64(3): nil})}},
+		"key without kid":    {"service": []any{with(service, m{uint64(2): nil})}},
+		"key with more":      {"service": []any{with(service, m{uint64(4): []any{2}})}},
+		"recovery is text":   {"recovery": []any{strings.Repeat("x", 32)}},
+		"previous too short": {"previous": make([]byte, 31)},
+		"previous is empty":  {"previous": []byte{}},
+		"previous is zero":   {"previous": make([]byte, 32)},
+		"previous is null":   {"previous": raw{0xf6}},
+		"recovery_key null":  {"recovery_key": raw{0xf6}},
+		"recovery_key empty": {"recovery_key": m{}},
+		"compromised empty":  {"compromised": []any{}},
+		"compromised alone":  {"compromised": []any{[]any{make([]byte, 32)}}},
+		"compromised before": {"compromised": []any{[]any{make([]byte, 32), -1}}},
+		"compromised more":   {"compromised": []any{[]any{make([]byte, 32), 1, 1}}},
+		"compromised map":    {"compromised": []any{m{"thumbprint": make([]byte, 32), "from": 1}}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if k, err := scitt.ParseKeys(enc(t, with(good, c))); !errors.Is(err, scitt.ErrMalformed) && !errors.Is(err, scitt.ErrAlgorithm) {
+				t.Errorf("got %+v, %v", k, err)
+			}
+		})
+	}
+	for name, data := range map[string][]byte{
+		"empty": nil, "trailing": append(bytes.Clone(data), 0), "cut": data[:len(data)-1], "null": {0xf6}, "tagged": append([]byte{0xc1}, data...),
+		"indefinite": append(append([]byte{0xbf}, data[1:]...), 0xff),
+		"long head":  append([]byte{0xb8, data[0] & 31}, data[1:]...),
+		"twice":      append(append([]byte{data[0] + 1}, data[1:]...), append(enc(t, "note"), 0x80)...),
+	} {
+		t.Run(name, func(t *testing.T) {
+			if k, err := scitt.ParseKeys(data); !errors.Is(err, scitt.ErrMalformed) {
+				t.Errorf("got %+v, %v", k, err)
+			}
+		})
+	}
+	// Members in another order.
+	note := append(enc(t, "note"), enc(t, k.Note)...)
+	rest, ok := bytes.CutPrefix(data[1:], note)
+	if !ok {
+		t.Fatal("note is not the first member")
+	}
+	_, err = scitt.ParseKeys(slices.Concat(data[:1], rest, note))
+	wantError(t, err, scitt.ErrMalformed, "deterministic")
+}
+
+// TestFirstKeys has each rule about entry 0.
+func TestFirstKeys(t *testing.T) {
+	o := newOwner(t)
+	good := announce(t, o.service, o.keys(t))
+	first, err := scitt.FirstKeys(good, origin)
+	must(t, err)
+	if first.ID != good.ID() || first.Issuer != issuer || !reflect.DeepEqual(first.Keys, o.keys(t)) {
+		t.Errorf("got %+v", first)
+	}
+	signed := func(o scitt.SignOptions, by crypto.Signer, k *scitt.Keys) *scitt.Statement {
+		return newStatement(t, by, o, marshalKeys(t, k))
+	}
+	but := func(change func(*scitt.SignOptions)) *scitt.Statement {
+		opts := keysOptions()
+		change(&opts)
+		return signed(opts, o.service, o.keys(t))
+	}
+	changed := func(change func(*scitt.Keys)) *scitt.Statement {
+		k := o.keys(t)
+		change(k)
+		return announce(t, o.service, k)
+	}
+	for name, c := range map[string]struct {
+		s     *scitt.Statement
+		err   error
+		piece string
+	}{
+		"type":                      {but(func(o *scitt.SignOptions) { o.Type = scitt.TypePolicy }), scitt.ErrMalformed, "typ"},
+		"subject":                   {but(func(o *scitt.SignOptions) { o.Subject = scitt.KeysSubject("other.example") }), scitt.ErrMalformed, "subject"},
+		"content type":              {but(func(o *scitt.SignOptions) { o.ContentType = "application/cose-key-set" }), scitt.ErrMalformed, "content type"},
+		"hash envelope":             {but(func(o *scitt.SignOptions) { o.Hash = true }), scitt.ErrMalformed, "content type"},
+		"payload":                   {newStatement(t, o.service, keysOptions(), []byte("x")), scitt.ErrMalformed, "not the keys"},
+		"note key of another log":   {changed(func(k *scitt.Keys) { k.Note = []string{noteVKey(t, "other.example", o.note)} }), scitt.ErrMalformed, "note keys are of the log"},
+		"previous":                  {changed(func(k *scitt.Keys) { k.Previous = good.ID() }), scitt.ErrMalformed, "no previous"},
+		"recovery key":              {changed(func(k *scitt.Keys) { k.RecoveryKey = &keySetOf(t, o.newRecovery)[0] }), scitt.ErrMalformed, "no previous, recovery_key"},
+		"compromised":               {changed(func(k *scitt.Keys) { k.Compromised = compromised(t, 0, o.newNote) }), scitt.ErrMalformed, "or compromised"},
+		"signed by the note key":    {announce(t, o.note, o.keys(t)), scitt.ErrUnknownKey, "kid"},
+		"signed by the receipt key": {announce(t, o.receipt, o.keys(t)), scitt.ErrUnknownKey, "kid"},
+		"signed by a recovery key":  {announce(t, o.recovery, o.keys(t)), scitt.ErrUnknownKey, "kid"},
+		"tampered":                  {tampered(t, good), scitt.ErrSignature, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k, err := scitt.FirstKeys(c.s, origin)
+			wantError(t, err, c.err, c.piece)
+			if k != nil {
+				t.Error("refused keys came back")
+			}
+		})
+	}
+}
+
+// tampered is the statement with another signature.
+func tampered(t testing.TB, s *scitt.Statement) *scitt.Statement {
+	t.Helper()
+	data := bytes.Clone(s.Entry())
+	data[len(data)-1] ^= 1
+	s, err := scitt.ParseStatement(data)
+	must(t, err)
+	return s
+}
+
+// TestNextKeys has each rule about a keys statement that replaces another.
+func TestNextKeys(t *testing.T) {
+	o, stranger := newOwner(t), newOwner(t)
+	base := o.keys(t)
+	base.Note = append(base.Note, noteVKey(t, origin, stranger.note)) // an earlier one
+	first, err := scitt.FirstKeys(announce(t, o.service, base), origin)
+	must(t, err)
+	// A second statement, so that something is compromised.
+	lost := stranger.receipt
+	second := func(change func(*scitt.Keys)) *scitt.Keys {
+		k := *first.Keys
+		k.Note, k.Receipt, k.Service = slices.Clone(k.Note), slices.Clone(k.Receipt), slices.Clone(k.Service)
+		k.Recovery, k.Previous, k.Compromised = slices.Clone(k.Recovery), first.ID, compromised(t, 10, lost)
+		change(&k)
+		return &k
+	}
+	asIs := func(*scitt.Keys) {}
+	inForce, err := first.Next(announce(t, o.service, second(asIs)))
+	must(t, err)
+	next := func(change func(*scitt.Keys)) *scitt.Keys {
+		return second(func(k *scitt.Keys) { k.Previous = inForce.ID; change(k) })
+	}
+	recovered := func(change func(*scitt.Keys)) *scitt.Keys {
+		return next(func(k *scitt.Keys) {
+			k.RecoveryKey, k.Recovery = &keySetOf(t, o.recovery)[0], [][]byte{thumbprint(t, o.newRecovery)}
+			change(k)
+		})
+	}
+	by := func(key crypto.Signer, k *scitt.Keys) *scitt.Statement { return announce(t, key, k) }
+	otherIssuer := keysOptions()
+	otherIssuer.Issuer = "https://other.example"
+	for name, c := range map[string]struct {
+		s     *scitt.Statement
+		err   error // nil: it is valid
+		piece string
+	}{
+		// What a service key may do.
+		"nothing changes":        {by(o.service, next(asIs)), nil, ""},
+		"a note key":             {by(o.service, next(func(k *scitt.Keys) { k.Note = append([]string{noteVKey(t, origin, o.newNote)}, k.Note...) })), nil, ""},
+		"a receipt key":          {by(o.service, next(func(k *scitt.Keys) { k.Receipt = append(keySetOf(t, o.newReceipt), k.Receipt...) })), nil, ""},
+		"back to an earlier key": {by(o.service, next(func(k *scitt.Keys) { slices.Reverse(k.Note) })), nil, ""},
+		"a stolen receipt key": {by(o.service, next(func(k *scitt.Keys) {
+			k.Receipt, k.Compromised = keySetOf(t, o.newReceipt), append(k.Compromised, compromised(t, 3, o.receipt)...)
+		})), nil, ""},
+		"a stolen note key": {by(o.service, next(func(k *scitt.Keys) {
+			k.Note, k.Compromised = k.Note[1:], append(k.Compromised, compromised(t, 3, o.note)...)
+		})), nil, ""},
+		"stolen earlier than thought": {by(o.service, next(func(k *scitt.Keys) { k.Compromised[0].From = 9 })), nil, ""},
+
+		// And what not, as a thief of it may try.
+		"another service key":   {by(o.service, next(func(k *scitt.Keys) { k.Service = keySetOf(t, stranger.service) })), scitt.ErrMalformed, "service keys change"},
+		"one more service key":  {by(o.service, next(func(k *scitt.Keys) { k.Service = append(k.Service, keySetOf(t, stranger.service)...) })), scitt.ErrMalformed, "service keys change"},
+		"another recovery key":  {by(o.service, next(func(k *scitt.Keys) { k.Recovery[0] = thumbprint(t, stranger.recovery) })), scitt.ErrMalformed, "recovery keys change"},
+		"one more recovery key": {by(o.service, next(func(k *scitt.Keys) { k.Recovery = append(k.Recovery, thumbprint(t, stranger.recovery)) })), scitt.ErrMalformed, "recovery keys change"},
+		"no recovery key":       {by(o.service, next(func(k *scitt.Keys) { k.Recovery = nil })), scitt.ErrMalformed, "recovery keys change"},
+		"recovery key compromised": {by(o.service, next(func(k *scitt.Keys) {
+			k.Recovery, k.Compromised = nil, append(k.Compromised, compromised(t, 0, o.recovery)...)
+		})), scitt.ErrMalformed, "recovery keys change"},
+		"service key compromised": {by(o.service, next(func(k *scitt.Keys) {
+			k.Service, k.Compromised = keySetOf(t, o.newService), append(k.Compromised, compromised(t, 0, o.service)...)
+		})), scitt.ErrMalformed, "service keys change"},
+		"compromised taken back":   {by(o.service, next(func(k *scitt.Keys) { k.Compromised = nil })), scitt.ErrMalformed, "may take back"},
+		"compromised later":        {by(o.service, next(func(k *scitt.Keys) { k.Compromised[0].From++ })), scitt.ErrMalformed, "may take back"},
+		"compromised in use again": {by(o.service, next(func(k *scitt.Keys) { k.Compromised, k.Receipt = nil, append(k.Receipt, keySetOf(t, lost)...) })), scitt.ErrMalformed, "may take back"},
+		"a note key gone":          {by(o.service, next(func(k *scitt.Keys) { k.Note = k.Note[:1] })), scitt.ErrMalformed, "neither kept nor compromised"},
+		"a receipt key gone":       {by(o.service, next(func(k *scitt.Keys) { k.Receipt = keySetOf(t, o.newReceipt) })), scitt.ErrMalformed, "neither kept nor compromised"},
+
+		// Who may sign, and for which log and place.
+		"by the note key":               {by(o.note, next(asIs)), scitt.ErrUnknownKey, "kid"},
+		"by the receipt key":            {by(o.receipt, next(asIs)), scitt.ErrUnknownKey, "kid"},
+		"by its own new service key":    {by(o.newService, next(func(k *scitt.Keys) { k.Service = keySetOf(t, o.newService) })), scitt.ErrUnknownKey, "kid"},
+		"by a stranger":                 {by(stranger.service, next(asIs)), scitt.ErrUnknownKey, "kid"},
+		"tampered":                      {tampered(t, by(o.service, next(asIs))), scitt.ErrSignature, ""},
+		"without previous":              {by(o.service, next(func(k *scitt.Keys) { k.Previous = scitt.EntryID{} })), scitt.ErrMalformed, "replay"},
+		"replay of the one in force":    {by(o.service, second(asIs)), scitt.ErrMalformed, "replay"},
+		"replay of entry 0":             {by(o.service, base), scitt.ErrMalformed, "replay"},
+		"previous of another log":       {by(o.service, next(func(k *scitt.Keys) { k.Previous = scitt.EntryID{1} })), scitt.ErrMalformed, "replay"},
+		"issuer":                        {newStatement(t, o.service, otherIssuer, marshalKeys(t, next(asIs))), scitt.ErrMalformed, "issuer"},
+		"type":                          {newStatement(t, o.service, scitt.SignOptions{Issuer: issuer, Subject: "x"}, marshalKeys(t, next(asIs))), scitt.ErrMalformed, "typ"},
+		"payload":                       {newStatement(t, o.service, keysOptions(), []byte{0xa0}), scitt.ErrMalformed, "needs a note key"},
+		"all note keys of another name": {by(o.service, next(func(k *scitt.Keys) { k.Note = []string{noteVKey(t, "other.example", o.newNote)} })), scitt.ErrMalformed, "of the log"},
+
+		// Recovery.
+		"a new service key":            {by(o.recovery, recovered(func(k *scitt.Keys) { k.Service = keySetOf(t, o.newService) })), nil, ""},
+		"everything new":               {by(o.recovery, recovered(func(k *scitt.Keys) { *k = *recoverAll(t, o, k) })), nil, ""},
+		"the thief's words taken back": {by(o.recovery, recovered(func(k *scitt.Keys) { k.Compromised, k.Receipt = nil, append(k.Receipt, keySetOf(t, lost)...) })), nil, ""},
+		"recovery not named":           {by(o.recovery, next(asIs)), scitt.ErrUnknownKey, "kid"},
+		"recovery named, service signs": {by(o.service, recovered(func(k *scitt.Keys) { k.Service = keySetOf(t, o.newService) })), scitt.ErrUnknownKey,
+			"kid"},
+		"recovery by a stranger": {by(stranger.recovery, recovered(func(k *scitt.Keys) { k.RecoveryKey = &keySetOf(t, stranger.recovery)[0] })), scitt.ErrUnknownKey,
+			"was not announced"},
+		"recovery of the key that it announces": {by(o.newRecovery, recovered(func(k *scitt.Keys) {
+			k.RecoveryKey, k.Recovery = &keySetOf(t, o.newRecovery)[0], [][]byte{thumbprint(t, stranger.recovery)}
+		})), scitt.ErrUnknownKey, "was not announced"},
+		"recovery tampered": {tampered(t, by(o.recovery, recovered(asIs))), scitt.ErrSignature, ""},
+		"recovery replayed": {by(o.recovery, recovered(func(k *scitt.Keys) { k.Previous = first.ID })), scitt.ErrMalformed, "replay"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			k, err := inForce.Next(c.s)
+			if c.err == nil {
+				must(t, err)
+				if k.ID != c.s.ID() || !bytes.Equal(marshalKeys(t, k.Keys), c.s.Payload) {
+					t.Errorf("got %+v", k)
+				}
+				return
+			}
+			wantError(t, err, c.err, c.piece)
+			if k != nil {
+				t.Error("refused keys came back")
+			}
+		})
+	}
+
+	// A recovery key is used once: after that it is not announced any more.
+	after, err := inForce.Next(by(o.recovery, recovered(asIs)))
+	must(t, err)
+	_, err = after.Next(by(o.recovery, recovered(func(k *scitt.Keys) { k.Previous = after.ID })))
+	wantError(t, err, scitt.ErrUnknownKey, "was not announced")
+	again := recovered(func(k *scitt.Keys) {
+		k.Previous, k.RecoveryKey, k.Recovery = after.ID, &keySetOf(t, o.newRecovery)[0], [][]byte{thumbprint(t, stranger.recovery)}
+	})
+	_, err = after.Next(by(o.newRecovery, again))
+	must(t, err)
+}
+
+// recoverAll is a log whose every key was stolen.
+func recoverAll(t testing.TB, o *owner, k *scitt.Keys) *scitt.Keys {
+	return &scitt.Keys{
+		Note: []string{noteVKey(t, origin, o.newNote)}, Receipt: keySetOf(t, o.newReceipt), Service: keySetOf(t, o.newService),
+		Recovery: k.Recovery, Previous: k.Previous, RecoveryKey: k.RecoveryKey,
+		Compromised: compromised(t, 0, o.note, o.receipt, o.service),
+	}
+}
+
+// TestKeysNeverFull: whoever has the service key can fill the keys as far as
+// an entry holds, and the recovery key takes them back.
+func TestKeysNeverFull(t *testing.T) {
+	o := newOwner(t)
+	inForce, err := scitt.FirstKeys(announce(t, o.service, o.keys(t)), origin)
+	must(t, err)
+	full := o.keys(t)
+	full.Previous = inForce.ID
+	for i := range (scitt.MaxEntrySize - 1200) / 36 {
+		full.Compromised = append(full.Compromised, scitt.CompromisedKey{Thumbprint: fmt.Appendf(nil, "%032d", i), From: 0})
+	}
+	inForce, err = inForce.Next(announce(t, o.service, full))
+	must(t, err)
+	// The service key has no room any more for what must be kept.
+	more := *full
+	more.Previous = inForce.ID
+	for i := range 40 {
+		more.Compromised = append(more.Compromised, scitt.CompromisedKey{Thumbprint: fmt.Appendf(nil, "more%028d", i)})
+	}
+	_, err = scitt.SignStatement(o.service, keysOptions(), marshalKeys(t, &more))
+	wantError(t, err, scitt.ErrTooLarge, "")
+	back := o.keys(t)
+	back.Previous, back.RecoveryKey, back.Service = inForce.ID, &keySetOf(t, o.recovery)[0], keySetOf(t, o.newService)
+	back.Recovery, back.Compromised = [][]byte{thumbprint(t, o.newRecovery)}, compromised(t, 0, o.service)
+	_, err = inForce.Next(announce(t, o.recovery, back))
+	must(t, err)
+}
+
+func FuzzParseKeys(f *testing.F) {
+	o := newOwner(f)
+	k := o.keys(f)
+	f.Add(marshalKeys(f, k))
+	k.Previous, k.RecoveryKey, k.Compromised = scitt.EntryID{1}, &keySetOf(f, o.newRecovery)[0], compromised(f, 7, o.newNote)
+	f.Add(marshalKeys(f, k))
+	f.Add([]byte{0xa0})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		k, err := scitt.ParseKeys(data)
+		if err != nil {
+			if scitt.ProblemOf(err) == nil {
+				t.Fatalf("no answer for %v", err)
+			}
+			return
+		}
+		if again := marshalKeys(t, k); !bytes.Equal(again, data) {
+			t.Fatalf("encoded again as %x", again)
+		}
+		vkeys, err := k.VKeys()
+		must(t, err)
+		if _, err := scitt.NewCheckpointVerifiers(vkeys); err != nil {
+			t.Fatal(err)
+		}
+	})
+}

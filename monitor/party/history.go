@@ -133,13 +133,13 @@ func (l *Log) settle(ctx context.Context, k *KnownLog, o Options) error {
 // next is what is to be remembered in the place of k, which may be nil.
 func (l *Log) next(k *KnownLog, o Options) KnownLog {
 	n := KnownLog{Origin: l.Checkpoint.Origin, VKeys: slices.Sorted(slices.Values(l.VKeys)), FirstUse: l.FirstUse, Since: o.now().UTC(), Keys: l.announced, Checkpoint: string(l.Checkpoint.Raw)}
-	if l.rotated {
+	if l.rotated != nil {
 		n.Addresses = k.Addresses
 	}
 	if k == nil || scitt.NoteVKey(k.VKeys) != l.Key() {
 		return n
 	}
-	if !slices.ContainsFunc(n.VKeys, func(v string) bool { return !slices.Contains(k.VKeys, v) }) && len(n.VKeys) < len(k.VKeys) && !l.rotated {
+	if !slices.ContainsFunc(n.VKeys, func(v string) bool { return !slices.Contains(k.VKeys, v) }) && len(n.VKeys) < len(k.VKeys) && l.rotated == nil {
 		n.VKeys, n.FirstUse = k.VKeys, k.FirstUse // some of them were given
 	}
 	if sameKeys(n.VKeys, k.VKeys) {

@@ -20,21 +20,25 @@ import (
 // A log that lists none, such as one of other software, keeps its keys.
 func (l *Log) followKeys(ctx context.Context, k *KnownLog, o Options) error {
 	var known *scitt.ConfigurationKeys
-	if k != nil && (l.rotated || scitt.NoteVKey(k.VKeys) == l.Key()) {
+	if k != nil && (l.rotated != nil || scitt.NoteVKey(k.VKeys) == l.Key()) {
 		known = k.Keys
 	}
 	l.announced = known
 	stale := l.Previous != nil && l.Previous.Size > l.Checkpoint.Size
-	if l.Damage != nil || l.Configuration == nil || len(l.Configuration.Keys) == 0 || stale && !l.rotated {
+	if l.Damage != nil || l.Configuration == nil || len(l.Configuration.Keys) == 0 || stale && l.rotated == nil {
 		return nil
 	}
 	list := l.Configuration.Keys
 	last := scitt.ConfigurationKeys{EntryID: list[len(list)-1].EntryID, Index: list[len(list)-1].Index}
-	if known != nil && *known == last && !l.rotated {
+	if known != nil && *known == last && l.rotated == nil {
 		return nil
 	}
-	changed := func(err error) error { return fmt.Errorf("%w: %s: %w", ErrKeysChanged, l.Location, err) }
-	if l.rotated {
+	refusal := l.rotated
+	if refusal == nil {
+		refusal = fmt.Errorf("%w: %s", ErrKeysChanged, l.Location)
+	}
+	changed := func(err error) error { return fmt.Errorf("%w: %w", refusal, err) }
+	if l.rotated != nil {
 		before, err := scitt.NewCheckpointVerifiers(k.VKeys)
 		if err != nil {
 			return err

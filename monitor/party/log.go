@@ -94,8 +94,10 @@ type Log struct {
 	Damage error
 
 	address string // of Location, as it is remembered
-	// rotated is that VKeys are shown in place of remembered ones; see followKeys.
-	rotated   bool
+	// rotated is the refusal of VKeys that are shown in place of remembered ones,
+	// unless the log announces them; nil when they are the remembered ones. See
+	// followKeys.
+	rotated   error
 	announced *scitt.ConfigurationKeys // the last keys statement; nil when the log lists none
 	verify    func(*scitt.Statement) error
 	keys      map[string]scitt.Key
@@ -148,6 +150,8 @@ func Open(ctx context.Context, location string, o Options) (*Log, error) {
 	}
 	l.Files = tiles.NewLog(src, verifiers)
 	switch l.Checkpoint, err = l.open(raw); {
+	case err != nil && l.rotated != nil:
+		return nil, fmt.Errorf("%w: %w", l.rotated, err)
 	case o.Examine && errors.Is(err, scitt.ErrCheckpoint):
 		l.Damage = err
 		l.firstUse(here, named, o)
@@ -209,6 +213,14 @@ func (l *Log) chooseKeys(origin string, here, named *KnownLog, o Options) error 
 	if k == nil {
 		k = named
 	}
+	changed := func() error {
+		who := l.Location
+		if here == nil {
+			who = fmt.Sprintf("%s is of %q, which at %s", l.Location, k.Origin, k.Addresses[0])
+		}
+		return fmt.Errorf("%w: %s showed others on %s. If its operator confirms the change, remove %s, or give the keys that you trust",
+			ErrKeysChanged, who, k.Since.Format(time.DateOnly), o.Home.logFile(k.Origin))
+	}
 	switch {
 	case k == nil && len(shown)+len(o.FirstKeys) == 0:
 		return fmt.Errorf("no keys for the log at %s: it has no %s; give its verifier keys", l.Location, tiles.ConfigurationPath)
@@ -219,18 +231,13 @@ func (l *Log) chooseKeys(origin string, here, named *KnownLog, o Options) error 
 	case len(shown) == 0 || sameKeys(shown, k.VKeys):
 		l.VKeys, l.FirstUse = k.VKeys, k.FirstUse
 	case k.Origin == origin && k.Keys != nil && len(l.Configuration.Keys) > 0:
-		l.VKeys, l.FirstUse, l.rotated = shown, k.FirstUse, true // followKeys decides
+		l.VKeys, l.FirstUse, l.rotated = shown, k.FirstUse, changed() // followKeys decides
 	case !k.FirstUse && !slices.ContainsFunc(k.VKeys, func(v string) bool { return !slices.Contains(shown, v) }):
 		// A copy of the checkpoint could stand beside any other key.
 		o.notice("notice: the log at %s shows more keys than were given for it; the others do not count. To take them, give all, or remove %s", l.Location, o.Home.logFile(k.Origin))
 		l.VKeys = k.VKeys
 	default:
-		who := l.Location
-		if here == nil {
-			who = fmt.Sprintf("%s is of %q, which at %s", l.Location, k.Origin, k.Addresses[0])
-		}
-		return fmt.Errorf("%w: %s showed others on %s. If its operator confirms the change, remove %s, or give the keys that you trust",
-			ErrKeysChanged, who, k.Since.Format(time.DateOnly), o.Home.logFile(k.Origin))
+		return changed()
 	}
 	return nil
 }

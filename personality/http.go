@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"mime"
 	"net/http"
 	"strconv"
@@ -176,7 +177,7 @@ func (s *Service) postEntry(w http.ResponseWriter, r *http.Request) error {
 	if media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); media == mediaCBORSeq {
 		return s.postSequence(w, r)
 	}
-	body, err := readBody(w, r, maxBody)
+	body, err := readBody(r, maxBody)
 	if err != nil {
 		return err
 	}
@@ -209,17 +210,22 @@ func (s *Service) postEntry(w http.ResponseWriter, r *http.Request) error {
 // second answer could not be delivered either.
 func ignoreGone(error) error { return nil }
 
-func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+func readBody(r *http.Request, limit int64) ([]byte, error) {
+	// Of a body that is somewhat too large all is read: a client that is still
+	// writing when the connection closes does not see why.
+	drain := func() { _, _ = io.CopyN(io.Discard, r.Body, 2*limit) }
 	if r.ContentLength > limit {
+		drain()
 		return nil, &http.MaxBytesError{Limit: limit}
 	}
 	body := bytes.NewBuffer(make([]byte, 0, min(max(r.ContentLength, 0), likelyBody)+bytes.MinRead))
-	_, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, limit))
+	_, err := body.ReadFrom(io.LimitReader(r.Body, limit+1))
+	if err == nil && int64(body.Len()) > limit {
+		drain()
+		return nil, &http.MaxBytesError{Limit: limit}
+	}
 	if err == nil {
 		return body.Bytes(), nil
-	}
-	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return nil, err
 	}
 	if timeout, ok := errors.AsType[interface {
 		error

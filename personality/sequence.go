@@ -57,7 +57,7 @@ var errPolicyInSequence = &scitt.Problem{Status: http.StatusBadRequest, Title: "
 // readSequence reads statements up to the first that is malformed, or a policy. When that
 // is the very first one, or there are none or too many, err says so.
 func (s *Service) readSequence(w http.ResponseWriter, r *http.Request) (all []*scitt.Statement, malformed, err error) {
-	body, err := readBody(w, r, scitt.MaxSequenceBytes)
+	body, err := readBody(r, scitt.MaxSequenceBytes)
 	if err != nil {
 		return nil, nil, err
 	}

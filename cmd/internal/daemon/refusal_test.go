@@ -125,7 +125,7 @@ func TestRefusals(t *testing.T) {
 		{"text alg", built(func(s *sign1) { s.protected[1] = "WalnutDSA" }), 400, "Bad Signature Algorithm", "WalnutDSA"},
 		{"another algorithm's key", built(func(s *sign1) { s.protected[1] = -35 }), 400, "Malformed request", "96"},
 		{"over 65,535 bytes", built(func(s *sign1) { s.payload = make([]byte, 65_535) }), 413, "Statement Too Large", "hash envelope"},
-		{"over the body limit", raw(make([]byte, 1<<20+1)), 413, "Statement Too Large", "larger than 1048576 bytes"},
+		{"over the body limit", raw(make([]byte, 2<<20)), 413, "Statement Too Large", "larger than 1048576 bytes"},
 		{"reserved type", built(func(s *sign1) { s.protected[16] = scitt.TypePolicy }), 400, "Rejected", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {

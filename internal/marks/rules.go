@@ -24,6 +24,8 @@ var rules = []struct {
 	{thing: "somebody's log is opened", uses: []string{module + "scitt.NewCheckpointVerifiers", module + "tiles.NewLog", module + "tiles.Open"}, allowed: map[string]string{
 		"monitor/party":                       "the opener",
 		"cmd/internal/daemon/daemon.go":       "a service's own log",
+		"cmd/internal/daemon/identity.go":     "a service's own log",
+		"tiles/keys.go":                       "reads the checkpoint that hands a log over to new keys",
 		"cmd/conmotion/verifyequivocation.go": "verifies a proof with keys and reads no log",
 		"monitor/watch/validate.go":           "checks the keys in a configuration",
 		"internal/testlog":                    "makes and checks logs for tests",

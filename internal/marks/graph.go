@@ -12,7 +12,7 @@ const module = "github.com/conmotion/conmotion/"
 // Whoever is not here is a program and may import everything.
 var ours = map[string][]string{
 	"scitt":             {"scitt/did", "scitt/internal/pubkey"},
-	"scitt/did":         {"scitt/internal/pubkey"},
+	"scitt/did":         {"scitt/internal/pubkey", "internal/jsonx"},
 	"scitt/client":      {"scitt"},
 	"tiles":             {"scitt", "internal/parallel", "internal/jsonx", "internal/plain"},
 	"policy":            {"scitt", "scitt/did", "policy/ocsf", "internal/jsonx"},

@@ -1,17 +1,16 @@
 package did
 
 import (
-	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
 	"encoding/json"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
+	"github.com/conmotion/conmotion/internal/jsonx"
 	"github.com/conmotion/conmotion/scitt/internal/pubkey"
 )
 
@@ -50,9 +49,9 @@ func MarshalJWK(key crypto.PublicKey) ([]byte, error) {
 // this package does not know are ignored (RFC 7517 section 4); a private key, a
 // repeated member, and a key for another use is refused.
 func ParseJWK(data []byte) (PublicKey, error) {
-	members, err := jsonMembers(data)
+	members, err := jsonx.Members(data)
 	if err != nil {
-		return PublicKey{}, err
+		return PublicKey{}, pubkey.Malformed("the JSON Web Key: %w", err)
 	}
 	for _, private := range []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k"} { // RFC 7518 sections 6.2.2, 6.3.2 and 6.4
 		if _, ok := members[private]; ok {
@@ -133,38 +132,6 @@ func forSignatures(members map[string]json.RawMessage, use string, ops []string)
 		return pubkey.Malformed("the use and the key_ops of the JSON Web Key contradict each other")
 	}
 	return nil
-}
-
-// jsonMembers reads one JSON object and refuses repeated members, of which
-// encoding/json would silently keep the last.
-func jsonMembers(data []byte) (map[string]json.RawMessage, error) {
-	dec := json.NewDecoder(bytes.NewReader(data))
-	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
-		return nil, pubkey.Malformed("not a JSON object")
-	}
-	members := map[string]json.RawMessage{}
-	for dec.More() {
-		t, err := dec.Token()
-		if err != nil {
-			return nil, pubkey.Malformed("not a JSON object: %w", err)
-		}
-		name := t.(string) // what More announces inside an object is a name
-		if _, ok := members[name]; ok {
-			return nil, pubkey.Malformed("the JSON member %q is there twice", name)
-		}
-		var v json.RawMessage
-		if err := dec.Decode(&v); err != nil {
-			return nil, pubkey.Malformed("the JSON member %q: %w", name, err)
-		}
-		members[name] = v
-	}
-	if _, err := dec.Token(); err != nil {
-		return nil, pubkey.Malformed("not a JSON object: %w", err)
-	}
-	if _, err := dec.Token(); err != io.EOF {
-		return nil, pubkey.Malformed("something trails the JSON object")
-	}
-	return members, nil
 }
 
 // NewJWK returns the did:jwk of a public key: an issuer identity that carries

@@ -65,14 +65,14 @@ func TestParseJWKRefusals(t *testing.T) {
 		want  error
 		piece string
 	}{
-		"empty":             {"", scitt.ErrMalformed, "not a JSON object"},
-		"array":             {"[]", scitt.ErrMalformed, "not a JSON object"},
+		"empty":             {"", scitt.ErrMalformed, "the JSON Web Key: byte"},
+		"array":             {"[]", scitt.ErrMalformed, "the JSON Web Key: byte"},
 		"not closed":        {ec(x, y)[:20], scitt.ErrMalformed, "JSON"},
-		"no value":          {`{"kty"}`, scitt.ErrMalformed, `"kty"`},
-		"name is no text":   {`{1:2}`, scitt.ErrMalformed, "not a JSON object"},
-		"comma at the end":  {`{"kty":"EC",}`, scitt.ErrMalformed, "not a JSON object"},
-		"trailing":          {ec(x, y) + "{}", scitt.ErrMalformed, "trails"},
-		"trailing rubbish":  {ec(x, y) + "x", scitt.ErrMalformed, "trails"},
+		"no value":          {`{"kty"}`, scitt.ErrMalformed, "after object name"},
+		"name is no text":   {`{1:2}`, scitt.ErrMalformed, "the JSON Web Key: byte"},
+		"comma at the end":  {`{"kty":"EC",}`, scitt.ErrMalformed, "the JSON Web Key: byte"},
+		"trailing":          {ec(x, y) + "{}", scitt.ErrMalformed, "something follows"},
+		"trailing rubbish":  {ec(x, y) + "x", scitt.ErrMalformed, "something follows"},
 		"repeated":          {add(`"x":"` + x + `"`), scitt.ErrMalformed, `"x" is there twice`},
 		"repeated escaped":  {add(`"\u0078":"` + x + `"`), scitt.ErrMalformed, `"x" is there twice`},
 		"private d":         {add(`"d":"AQ"`), scitt.ErrMalformed, "private key"},
@@ -188,12 +188,12 @@ func TestParseDIDJWKRefusals(t *testing.T) {
 		"another method": {"did:web:example.com", "is neither a did:jwk nor a did:key"},
 		"in capitals":    {"DID:JWK:" + encoded, "is neither a did:jwk nor a did:key"},
 		"space before":   {" " + text, "is neither a did:jwk nor a did:key"},
-		"no key":         {"did:jwk:", "not a JSON object"},
+		"no key":         {"did:jwk:", "the JSON Web Key: byte"},
 		"padding":        {"did:jwk:" + base64.URLEncoding.EncodeToString([]byte(`{"kty":"EC"}  `)), "not unpadded base64url"},
 		"line break":     {text + "\n", "not unpadded base64url"},
 		"line break in":  {text[:12] + "\r\n" + text[12:], "not unpadded base64url"},
 		"a fragment":     {text + "#0", "not unpadded base64url"},
-		"no JSON":        {"did:jwk:AAAA", "not a JSON object"},
+		"no JSON":        {"did:jwk:AAAA", "the JSON Web Key: byte"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, err := did.Key(c.text)

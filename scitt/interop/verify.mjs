@@ -95,6 +95,12 @@ function entryOf(statement) {
   return encode(new Tag(Sign1.tag, [protectedBytes, new Map(), payload, signature]));
 }
 
+// entryId is SHA-256 of what the issuer signed: the Sig_structure (RFC 9052
+// section 4.4), which holds no signature.
+function entryId({ protectedBytes, payload }) {
+  return sha256(encode(['Signature1', protectedBytes, new Uint8Array(), payload]));
+}
+
 // rootOf walks an inclusion proof (RFC 9162 section 2.1.3.2) from a leaf hash
 // to the root. Index and size are BigInts.
 function rootOf(leafHash, { index, size, path }) {
@@ -181,7 +187,7 @@ async function verifyTransparent(data, keys) {
     });
   }
   const subject = JSON.stringify(statement.claims.get(SUB));
-  return { problems, summary: `entry ${hex(sha256(entry))}, subject ${subject}, ${leaves.join(', ')}` };
+  return { problems, summary: `entry ${hex(entryId(statement))}, subject ${subject}, ${leaves.join(', ')}` };
 }
 
 async function main([keysFile, ...files]) {

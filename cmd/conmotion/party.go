@@ -25,9 +25,9 @@ type memoryFlags struct {
 }
 
 const homeHelp = `
-Keys and the newest checkpoint of each log are remembered in --home, like a
-browser or ssh remembers hosts: a log that shows other keys, forks or goes back
-is refused from then on, at whatever address. --vkey names keys that you know
+Keys and the newest checkpoint of each log whose files are read are remembered
+in --home, like ssh remembers hosts: a log that shows other keys, forks or goes
+back is refused from then on, at whatever address. --vkey names keys that you know
 from elsewhere, which then count in place of the remembered ones; --no-home
 neither reads nor writes what is remembered.`
 

@@ -21,7 +21,7 @@ type Entry struct {
 //
 // C2SP tlog-tiles: "Entry bundles are sequences of big-endian uint16
 // length-prefixed log entries." A partial bundle may have been replaced by
-// the full one, so more than n are allowed to follow.
+// a wider one, so more than n are allowed to follow.
 func ParseBundle(data []byte, n int) ([][]byte, error) {
 	entries := make([][]byte, 0, n)
 	for len(data) > 0 {
@@ -47,11 +47,8 @@ func ParseBundle(data []byte, n int) ([][]byte, error) {
 // ReadBundle reads the entries of one bundle in a log of the given size. They
 // are not verified.
 func ReadBundle(ctx context.Context, src Source, bundle, size uint64) ([][]byte, error) {
-	width := Width
-	if left := size - bundle*Width; left < Width {
-		width = int(left)
-	}
-	data, err := getPartial(ctx, src, func(w int) string { return BundlePath(bundle, w) }, width)
+	width := widthAt(size, -1, bundle)
+	data, err := getFirst(ctx, src, -1, bundle, width)
 	if err != nil {
 		return nil, fmt.Errorf("bundle %s: %w", BundlePath(bundle, width), err)
 	}

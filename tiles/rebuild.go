@@ -71,10 +71,7 @@ func (r *Rebuild) add(ctx context.Context, level int, hash []byte) error {
 	if len(l.data) < Width*hashSize {
 		return nil
 	}
-	full, err := newTile(l.data, Width)
-	if err != nil {
-		return err
-	}
+	full := newTile(l.data)
 	if err := r.compare(ctx, level, Width); err != nil {
 		return err
 	}
@@ -103,14 +100,14 @@ func (r *Rebuild) compare(ctx context.Context, level, width int) error {
 }
 
 // ReadTile reads the first width hashes of a tile, unverified, one after the
-// other: from the partial tile or from the full one that replaced it. Errors
-// wrap [ErrCorrupt] when the file has another length than either.
+// other: from the partial tile or from a wider one that replaced it. Errors
+// wrap [ErrCorrupt] when the file does not have them.
 func ReadTile(ctx context.Context, src Source, level int, index uint64, width int) ([]byte, error) {
-	data, err := getPartial(ctx, src, func(w int) string { return TilePath(level, index, w) }, width)
+	data, err := getFirst(ctx, src, level, index, width)
 	if err != nil {
 		return nil, err
 	}
-	if len(data) != width*hashSize && len(data) != Width*hashSize {
+	if len(data) < width*hashSize || len(data) > Width*hashSize || len(data)%hashSize != 0 {
 		return nil, fmt.Errorf("%w: a tile of %d bytes where %d hashes are needed", ErrCorrupt, len(data), width)
 	}
 	return data[:width*hashSize], nil

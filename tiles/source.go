@@ -1,20 +1,19 @@
 package tiles
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/conmotion/conmotion/internal/plain"
+	"github.com/conmotion/conmotion/scitt/client"
 )
 
 // Paths of a log's files, relative to its prefix.
@@ -25,10 +24,6 @@ const (
 	maxFileSize       = 256 * (2 + 1<<16) // the largest possible entry bundle
 )
 
-// ErrStatus is wrapped when a server answers neither with a file nor that it
-// has none.
-var ErrStatus = errors.New("status")
-
 // Source reads the files of a log. Get gives the whole file at a path such as
 // "tile/0/000"; for one that is not there the error wraps [fs.ErrNotExist].
 // It is safe for concurrent use.
@@ -36,13 +31,15 @@ type Source interface {
 	Get(ctx context.Context, path string) ([]byte, error)
 }
 
-// Open gives the Source at a URL (http or https) or in a directory.
-func Open(location string, client *http.Client) (Source, error) {
+// Open gives the Source at a URL (http or https) or in a directory. A server
+// that is busy or out of reach for a while is asked again: see [client.Options].
+func Open(location string, o client.Options) (Source, error) {
 	if u, err := url.Parse(location); err == nil && (u.Scheme == "http" || u.Scheme == "https") {
-		if client == nil {
-			client = &http.Client{Timeout: time.Minute}
+		c, err := client.New(location, o)
+		if err != nil {
+			return nil, fmt.Errorf("log: %w", err)
 		}
-		return &httpSource{u, client}, nil
+		return server{c}, nil
 	}
 	info, err := os.Stat(location)
 	if err != nil {
@@ -65,37 +62,12 @@ func (d Dir) Get(ctx context.Context, path string) ([]byte, error) {
 	return plain.ReadFile(filepath.Join(string(d), filepath.FromSlash(path)), maxFileSize)
 }
 
-type httpSource struct {
-	prefix *url.URL
-	client *http.Client
-}
+// server is a Source on a file server.
+type server struct{ files *client.Client }
 
-func (s *httpSource) Get(ctx context.Context, path string) ([]byte, error) {
-	u := s.prefix.JoinPath(path).String()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u, nil)
-	if err != nil {
-		return nil, fmt.Errorf("get %s: %w", u, err)
-	}
-	resp, err := s.client.Do(req)
-	if err != nil {
-		return nil, fmt.Errorf("get %s: %w", u, err)
-	}
-	defer resp.Body.Close()
-	switch resp.StatusCode {
-	case http.StatusOK:
-	case http.StatusNotFound, http.StatusGone:
-		return nil, fmt.Errorf("get %s: %w", u, fs.ErrNotExist)
-	default:
-		return nil, fmt.Errorf("get %s: %w %s", u, ErrStatus, resp.Status)
-	}
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxFileSize+1))
-	if err != nil {
-		return nil, fmt.Errorf("get %s: %w", u, err)
-	}
-	if len(body) > maxFileSize {
-		return nil, fmt.Errorf("get %s: the answer is larger than any file of a log", u)
-	}
-	return body, nil
+// Get reads one file.
+func (s server) Get(ctx context.Context, path string) ([]byte, error) {
+	return s.files.File(ctx, path, maxFileSize)
 }
 
 // TilePath is the path of a tile of hashes; width 0 or 256 means a full one.
@@ -124,18 +96,58 @@ func indexPath(n uint64, width int) string {
 	return p
 }
 
-// getPartial reads a partial file, or the full one that replaced it.
+// getFirst reads at least the first width hashes of a tile, or entries of a
+// bundle: the partial file of that width, the full one, or else the one that
+// goes with the checkpoint that is there now. A copy of a log has the partial
+// files of its own size only, and a log that grew may have no older ones.
 //
 // C2SP tlog-tiles: logs "MAY delete any partial tile once the corresponding
 // full tile is available".
-func getPartial(ctx context.Context, src Source, path func(width int) string, width int) ([]byte, error) {
+func getFirst(ctx context.Context, src Source, level int, index uint64, width int) ([]byte, error) {
+	path := func(width int) string {
+		if level < 0 {
+			return BundlePath(index, width)
+		}
+		return TilePath(level, index, width)
+	}
 	data, err := src.Get(ctx, path(width))
-	if width < Width && errors.Is(err, fs.ErrNotExist) {
-		if full, ferr := src.Get(ctx, path(Width)); !errors.Is(ferr, fs.ErrNotExist) {
-			return full, ferr
+	if width == Width || !errors.Is(err, fs.ErrNotExist) {
+		return data, err
+	}
+	wider, werr := src.Get(ctx, path(Width))
+	if errors.Is(werr, fs.ErrNotExist) {
+		raw, cerr := src.Get(ctx, CheckpointPath)
+		if cerr != nil {
+			return nil, err
+		}
+		if now := widthAt(sizeOf(raw), level, index); now > width {
+			wider, werr = src.Get(ctx, path(now))
 		}
 	}
-	return data, err
+	if errors.Is(werr, fs.ErrNotExist) {
+		return nil, err
+	}
+	return wider, werr
+}
+
+// sizeOf is the size that a checkpoint names, which is not verified; 0 when it
+// names none.
+func sizeOf(raw []byte) uint64 {
+	lines := bytes.SplitN(raw, []byte("\n"), 3)
+	if len(lines) < 3 {
+		return 0
+	}
+	size, _ := strconv.ParseUint(string(lines[1]), 10, 63)
+	return size
+}
+
+// widthAt is how many hashes a tile has, or entries a bundle, in a log of a size.
+func widthAt(size uint64, level int, index uint64) int {
+	size >>= height * max(level, 0)
+	if size < index*Width {
+		return 0
+	}
+	return int(min(size-index*Width, Width))
 }
 
 // ParseTilePath says which file a path such as "tile/0/x001/234.p/5" is: the

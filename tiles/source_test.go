@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 	"math"
 	"net/http"
@@ -11,8 +12,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/tiles"
 )
 
@@ -110,7 +116,7 @@ func TestSources(t *testing.T) {
 		"directory": dir, "URL": server.URL + "/logs/one", "URL with slash": server.URL + "/logs/one/",
 	} {
 		t.Run(name, func(t *testing.T) {
-			src, err := tiles.Open(location, nil)
+			src, err := tiles.Open(location, client.Options{})
 			must(t, err)
 			v := at(t, src, o.checkpoint(600))
 			for e, err := range v.Entries(t.Context(), 0, 600) {
@@ -131,7 +137,7 @@ func TestSources(t *testing.T) {
 	}
 	file := filepath.Join(dir, "tile", "0", "000")
 	for _, location := range []string{file, filepath.Join(dir, "nowhere"), ""} {
-		if src, err := tiles.Open(location, nil); err == nil {
+		if src, err := tiles.Open(location, client.Options{}); err == nil {
 			t.Errorf("%q is the log %v", location, src)
 		}
 	}
@@ -144,6 +150,18 @@ func TestHTTPSourceErrors(t *testing.T) {
 			_, _ = w.Write([]byte("ok"))
 		case "/gone":
 			w.WriteHeader(http.StatusGone)
+		case "/forbidden": // S3, for what is not there
+			w.WriteHeader(http.StatusForbidden)
+		case "/proxied":
+			w.WriteHeader(http.StatusNonAuthoritativeInfo)
+			_, _ = w.Write([]byte("ok"))
+		case "/unknown-success":
+			w.WriteHeader(299)
+			_, _ = w.Write([]byte("ok"))
+		case "/partial":
+			w.WriteHeader(http.StatusPartialContent)
+		case "/teapot":
+			w.WriteHeader(http.StatusTeapot)
 		case "/broken":
 			w.WriteHeader(http.StatusInternalServerError)
 		case "/busy":
@@ -162,14 +180,15 @@ func TestHTTPSourceErrors(t *testing.T) {
 			http.NotFound(w, r)
 		}
 	}))
-	src, err := tiles.Open(server.URL, server.Client())
+	src, err := tiles.Open(server.URL, client.Options{HTTP: server.Client(), Retries: -1})
 	must(t, err)
 	for path, c := range map[string]struct {
 		missing bool
 		piece   string
 	}{
 		"ok": {false, ""}, "none": {true, "get " + server.URL + "/none"}, "gone": {true, "/gone"},
-		"broken": {false, "500"}, "busy": {false, "429"}, "short": {false, "unexpected EOF"}, "large": {false, "larger than any file"},
+		"forbidden": {true, "403"}, "proxied": {false, ""}, "unknown-success": {false, ""}, "partial": {false, "206"}, "teapot": {false, "418"},
+		"broken": {false, "500"}, "busy": {false, "429"}, "short": {false, "unexpected EOF"}, "large": {false, "the answer is larger than 16777728 bytes"},
 	} {
 		t.Run(path, func(t *testing.T) {
 			data, err := src.Get(t.Context(), path)
@@ -183,7 +202,7 @@ func TestHTTPSourceErrors(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), c.piece) || errors.Is(err, fs.ErrNotExist) != c.missing {
 				t.Errorf("got %v", err)
 			}
-			if errors.Is(err, tiles.ErrStatus) != (path == "broken" || path == "busy") {
+			if refused := !c.missing && strings.Trim(c.piece, "0123456789") == ""; errors.Is(err, client.ErrStatus) != refused {
 				t.Errorf("got %v", err)
 			}
 		})
@@ -206,6 +225,104 @@ func (f failing) Get(ctx context.Context, path string) ([]byte, error) {
 		return nil, f.err
 	}
 	return f.memory.Get(ctx, path)
+}
+
+// TestServerIsAskedAgain reads a log from a server each of whose files is
+// refused twice, as any server does that is busy.
+func TestServerIsAskedAgain(t *testing.T) {
+	o := newOracle(numbered(600))
+	log := o.log(600)
+	synctest.Test(t, func(t *testing.T) {
+		asked := map[string]int{}
+		var mu sync.Mutex
+		start := time.Now()
+		transport := roundTripper(func(r *http.Request) (*http.Response, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			path := strings.TrimPrefix(r.URL.Path, "/")
+			asked[path]++
+			resp := &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(bytes.NewReader(log[path])), Request: r}
+			switch asked[path] {
+			case 1:
+				resp.StatusCode = http.StatusTooManyRequests
+				resp.Header.Set("Retry-After", "7")
+			case 2:
+				resp.StatusCode = 599
+			}
+			return resp, nil
+		})
+		src, err := tiles.Open("https://log.example", client.Options{HTTP: &http.Client{Transport: transport}})
+		must(t, err)
+		v := at(t, src, o.checkpoint(600))
+		for _, err := range v.Entries(t.Context(), 0, 600) {
+			must(t, err)
+		}
+		for path, n := range asked {
+			if n != 3 {
+				t.Errorf("%s was asked for %d times", path, n)
+			}
+		}
+		if waited := time.Since(start); waited < 7*time.Second {
+			t.Errorf("waited %v where the server asks for 7 s", waited)
+		}
+	})
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// TestNoWayOutOfHTTPS: a redirect is followed, but for one that leaves https.
+func TestNoWayOutOfHTTPS(t *testing.T) {
+	for target, ok := range map[string]bool{"https://other.example/checkpoint": true, "http://other.example/checkpoint": false} {
+		transport := roundTripper(func(r *http.Request) (*http.Response, error) {
+			resp := &http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("it")), Request: r}
+			if r.URL.Host == "log.example" {
+				resp.StatusCode = http.StatusFound
+				resp.Header.Set("Location", target)
+			}
+			return resp, nil
+		})
+		src, err := tiles.Open("https://log.example", client.Options{HTTP: &http.Client{Transport: transport}, Retries: -1})
+		must(t, err)
+		data, err := src.Get(t.Context(), tiles.CheckpointPath)
+		if ok && (err != nil || string(data) != "it") || !ok && (err == nil || !strings.Contains(err.Error(), "leaves https")) {
+			t.Errorf("to %s: %q, %v", target, data, err)
+		}
+	}
+}
+
+// TestOlderSizeOfACopy: a copy of a log has the partial files of its own size
+// only. An older checkpoint commits to the first hashes and entries of them.
+func TestOlderSizeOfACopy(t *testing.T) {
+	o := newOracle(numbered(700))
+	copied := o.log(700)
+	copied[tiles.CheckpointPath] = []byte("example.com/log\n700\n")
+	for _, size := range []int{1, 255, 256, 257, 512, 600, 699, 700} {
+		v := at(t, copied, o.checkpoint(size))
+		n := 0
+		for e, err := range v.Entries(t.Context(), 0, uint64(size)) {
+			must(t, err)
+			if !bytes.Equal(e.Data, o.entries[e.Index]) {
+				t.Fatalf("size %d: entry %d is %q", size, e.Index, e.Data)
+			}
+			n++
+		}
+		if n != size {
+			t.Errorf("size %d: %d entries", size, n)
+		}
+	}
+	must(t, tiles.Fsck(t.Context(), copied, o.checkpoint(600), func(err error) {
+		if !errors.Is(err, scitt.ErrMalformed) { // the oracle's entries are no statements
+			t.Error(err)
+		}
+	}, nil))
+	for _, checkpoint := range []string{"", "example.com/log", "example.com/log\n-1\n", "example.com/log\n10\n"} {
+		copied[tiles.CheckpointPath] = []byte(checkpoint)
+		if _, err := tiles.NewTree(copied).At(t.Context(), o.checkpoint(600)); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("with the checkpoint %q: %v", checkpoint, err)
+		}
+	}
 }
 
 // TestPartialFallsBackToFull: the full file may have replaced the partial one,

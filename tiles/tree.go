@@ -34,12 +34,9 @@ type tile struct {
 	nodes [height + 1][]byte
 }
 
-func newTile(data []byte, width int) (*tile, error) {
-	if len(data) < width*hashSize || len(data) > Width*hashSize || len(data)%hashSize != 0 {
-		return nil, fmt.Errorf("%w: a tile of %d bytes where %d hashes are needed", ErrCorrupt, len(data), width)
-	}
+func newTile(hashes []byte) *tile {
 	t := &tile{}
-	t.nodes[0] = data[:width*hashSize]
+	t.nodes[0] = hashes
 	buf := make([]byte, 1+2*hashSize)
 	buf[0] = rfc6962.RFC6962NodeHashPrefix
 	for h := 1; h <= height; h++ {
@@ -52,7 +49,7 @@ func newTile(data []byte, width int) (*tile, error) {
 		}
 		t.nodes[h] = level
 	}
-	return t, nil
+	return t
 }
 
 func (t *tile) node(h int, i uint64) ([]byte, bool) {
@@ -118,15 +115,11 @@ func (t *Tree) At(ctx context.Context, cp *scitt.Checkpoint) (*View, error) {
 }
 
 func (t *Tree) load(ctx context.Context, id tileID, width int) (*tile, error) {
-	data, err := getPartial(ctx, t.src, func(w int) string { return TilePath(id.level, id.index, w) }, width)
+	hashes, err := ReadTile(ctx, t.src, id.level, id.index, width)
 	if err != nil {
 		return nil, fmt.Errorf("tile %s: %w", TilePath(id.level, id.index, width), err)
 	}
-	loaded, err := newTile(data, width)
-	if err != nil {
-		return nil, fmt.Errorf("tile %s: %w", TilePath(id.level, id.index, width), err)
-	}
-	return loaded, nil
+	return newTile(hashes), nil
 }
 
 // node is the root of a full subtree.

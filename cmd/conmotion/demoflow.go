@@ -146,7 +146,7 @@ func readTransparent(path string) (*scitt.Statement, []byte, error) {
 
 // open opens a service's log from its directory, as it stands on the disk.
 func (d *demonstration) open(s *demoService) (*party.Log, error) {
-	return party.Open(d.ctx, s.public(), party.Options{HTTP: httpClient(readers)})
+	return party.Open(d.ctx, s.public(), party.Options{Client: client.Options{HTTP: httpClient(readers)}})
 }
 
 // stored checks the artifact behind a statement's hash.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/tiles"
 )
 
@@ -123,7 +124,7 @@ func TestMeasureKill(t *testing.T) {
 // measurements counts them in a log.
 func measurements(t *testing.T, files string) (n int) {
 	t.Helper()
-	src := testlog.Must(tiles.Open(files, nil))(t)
+	src := testlog.Must(tiles.Open(files, client.Options{}))(t)
 	c := testlog.Must(scitt.ParseConfiguration(testlog.Must(src.Get(t.Context(), tiles.ConfigurationPath))(t)))(t)
 	view := testlog.Must(tiles.NewLog(src, testlog.Must(scitt.NewCheckpointVerifiers(c.CheckpointKeys))(t)).Latest(t.Context()))(t)
 	for e, err := range view.Entries(t.Context(), 0, view.Checkpoint.Size) {

@@ -19,6 +19,7 @@ import (
 
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/tiles"
 )
 
@@ -104,7 +105,7 @@ func (r *recorders) check(name string, events int) (ids []scitt.EntryID) {
 	if out := r.run("audit", public); !strings.Contains(out, "result") || !strings.Contains(out, "good") {
 		r.t.Errorf("audit of %s:\n%s", name, out)
 	}
-	src := testlog.Must(tiles.Open(public, nil))(r.t)
+	src := testlog.Must(tiles.Open(public, client.Options{}))(r.t)
 	config := testlog.Must(src.Get(r.t.Context(), tiles.ConfigurationPath))(r.t)
 	c := testlog.Must(scitt.ParseConfiguration(config))(r.t)
 	view := testlog.Must(tiles.NewLog(src, testlog.Must(scitt.NewCheckpointVerifiers(c.CheckpointKeys))(r.t)).Latest(r.t.Context()))(r.t)

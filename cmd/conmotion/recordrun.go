@@ -101,7 +101,7 @@ func (r *recording) open(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	o.HTTP = httpClient(connections)
+	o.Client = r.clientOptions(connections)
 	r.origins = map[string]string{}
 	var writers []*party.Writer
 	for i, service := range append([]string{r.log}, r.also...) {

@@ -14,7 +14,7 @@ var ours = map[string][]string{
 	"scitt":             {"scitt/did", "scitt/internal/pubkey"},
 	"scitt/did":         {"scitt/internal/pubkey", "internal/jsonx"},
 	"scitt/client":      {"scitt"},
-	"tiles":             {"scitt", "internal/parallel", "internal/jsonx", "internal/plain"},
+	"tiles":             {"scitt", "scitt/client", "internal/parallel", "internal/jsonx", "internal/plain"},
 	"policy":            {"scitt", "scitt/did", "policy/ocsf", "internal/jsonx"},
 	"policy/ocsf":       {"internal/jsonx"},
 	"storage":           {"scitt", "tiles", "internal/durable"},

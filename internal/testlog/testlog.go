@@ -18,6 +18,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/storage"
 	"github.com/conmotion/conmotion/tiles"
 )
@@ -147,7 +148,7 @@ type Checker struct {
 // NewChecker checks the log in a public directory or at a URL.
 func NewChecker(t testing.TB, location string, vkeys []string, keys scitt.KeySet) *Checker {
 	t.Helper()
-	src := Must(tiles.Open(location, nil))(t)
+	src := Must(tiles.Open(location, client.Options{}))(t)
 	verifiers := Must(scitt.NewCheckpointVerifiers(vkeys))(t)
 	return &Checker{log: tiles.NewLog(src, verifiers), keys: keys, last: scitt.EmptyCheckpoint(verifiers.Note.Name())}
 }

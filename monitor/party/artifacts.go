@@ -6,7 +6,6 @@ import (
 	"io/fs"
 
 	"github.com/conmotion/conmotion/monitor"
-	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/tiles"
 )
@@ -15,7 +14,7 @@ import (
 // else beside the log at a location, and then it is nil when there is none.
 func (o Options) OpenArtifacts(location string) (*reader.Reader, error) {
 	place := cmp.Or(o.Artifacts, location)
-	how := reader.Options{Client: client.Options{HTTP: o.HTTP}, Limits: o.Limits}
+	how := reader.Options{Client: o.Client, Limits: o.Limits}
 	if IsURL(place) {
 		how.Token = o.Token
 	}

@@ -110,7 +110,9 @@ func (l *Log) locate(ctx context.Context, id scitt.EntryID, progress func(done, 
 // the one. That no entry before has the same content is not looked at; what
 // counts is the same either way.
 func (l *Log) ask(ctx context.Context, id scitt.EntryID) (uint64, bool) {
-	c, err := client.New(l.Location, client.Options{HTTP: l.http, Retries: -1})
+	once := l.client
+	once.Retries = -1
+	c, err := client.New(l.Location, once)
 	if err != nil {
 		return 0, false
 	}

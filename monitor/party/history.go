@@ -300,7 +300,7 @@ func (l *Log) older(ctx context.Context, seen *scitt.Checkpoint, addresses []str
 func (l *Log) olderBy(ctx context.Context, address string, seen *scitt.Checkpoint, o Options) error {
 	ctx, cancel := context.WithTimeout(ctx, lookElsewhere)
 	defer cancel()
-	src, err := tiles.Open(address, o.HTTP)
+	src, err := tiles.Open(address, o.Client)
 	if err != nil {
 		return err
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -15,6 +14,7 @@ import (
 
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/tiles"
 )
@@ -50,7 +50,8 @@ type Options struct {
 	Limits reader.Limits
 	// IssuerKeys verify the statements of issuers that are no did:jwk or did:key.
 	IssuerKeys map[string]scitt.Key
-	HTTP       *http.Client
+	// Client is how URLs are asked.
+	Client client.Options
 	// Notice, when not nil, is told what a person should know.
 	Notice func(format string, args ...any)
 	// Now is the clock; [time.Now] when nil.
@@ -101,7 +102,7 @@ type Log struct {
 	announced *scitt.ConfigurationKeys // the last keys statement; nil when the log lists none
 	verify    func(*scitt.Statement) error
 	keys      map[string]scitt.Key
-	http      *http.Client
+	client    client.Options
 }
 
 // Open opens the log at a URL or in a directory. Its newest checkpoint must be
@@ -110,7 +111,7 @@ type Log struct {
 // Errors wrap ErrKeysChanged, ErrOtherLog, ErrVKeys, ErrDamaged, the errors of
 // package tiles, or those of reading files.
 func Open(ctx context.Context, location string, o Options) (*Log, error) {
-	src, err := tiles.Open(location, o.HTTP)
+	src, err := tiles.Open(location, o.Client)
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +121,7 @@ func Open(ctx context.Context, location string, o Options) (*Log, error) {
 			return nil, err
 		}
 	}
-	l := &Log{Location: location, address: strings.TrimRight(location, "/"), keys: o.IssuerKeys, http: o.HTTP, verify: scitt.SelfCertifying(nil, nil).Verifier(o.IssuerKeys)}
+	l := &Log{Location: location, address: strings.TrimRight(location, "/"), keys: o.IssuerKeys, client: o.Client, verify: scitt.SelfCertifying(nil, nil).Verifier(o.IssuerKeys)}
 	if l.Configuration, err = configuration(ctx, src); err != nil {
 		return nil, fmt.Errorf("%s: %w", location, err)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/scitt/did"
 	"github.com/conmotion/conmotion/tiles"
 )
@@ -51,7 +52,7 @@ func newSpokenLog(t *testing.T, n int) *spokenLog {
 	l.all = append(l.all, testlog.Must(scitt.ParseStatement(forged))(t).Entry())
 	server := httptest.NewServer(&l.files)
 	t.Cleanup(server.Close)
-	l.log = tiles.NewLog(testlog.Must(tiles.Open(server.URL, nil))(t), l.keys.Verifiers)
+	l.log = tiles.NewLog(testlog.Must(tiles.Open(server.URL, client.Options{}))(t), l.keys.Verifiers)
 	return l
 }
 

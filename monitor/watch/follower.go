@@ -19,6 +19,7 @@ import (
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/tiles"
 	"github.com/conmotion/conmotion/witness/audit"
 )
@@ -225,7 +226,7 @@ func checkOf(err error) Check {
 		check Check
 	}{
 		{party.ErrDamaged, CheckError}, {party.ErrForked, CheckFork}, {party.ErrRolledBack, CheckRolledBack},
-		{party.ErrOtherLog, CheckOtherLog}, {party.ErrKeysChanged, CheckKeysChanged}, {tiles.ErrStatus, CheckHTTP}, {party.ErrNoLog, CheckMissing},
+		{party.ErrOtherLog, CheckOtherLog}, {party.ErrKeysChanged, CheckKeysChanged}, {client.ErrStatus, CheckHTTP}, {party.ErrNoLog, CheckMissing},
 		{scitt.ErrCheckpoint, CheckCheckpoint},
 	} {
 		if errors.Is(err, c.err) {

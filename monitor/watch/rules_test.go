@@ -12,13 +12,14 @@ import (
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/client"
 )
 
 // measure signs a measurement of what is in two logs; change may make a lie of it.
 func (w *world) measure(by *issuer, reported, observed *site, change func(payload string) string) []byte {
 	w.t.Helper()
 	side := func(s *site, typ string) monitor.Party {
-		l := testlog.Must(party.Open(w.t.Context(), "http://"+s.keys.Note.Name(), party.Options{VKeys: s.keys.VKeys, HTTP: clientOf(w)}))(w.t)
+		l := testlog.Must(party.Open(w.t.Context(), "http://"+s.keys.Note.Name(), party.Options{VKeys: s.keys.VKeys, Client: client.Options{HTTP: clientOf(w)}}))(w.t)
 		return monitor.Party{Log: l.Monitor(), Filter: monitor.Filter{Types: []string{typ}}}
 	}
 	now := time.Now().UTC().Truncate(time.Millisecond)

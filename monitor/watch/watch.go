@@ -15,6 +15,7 @@ import (
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/client"
 )
 
 // Options are what a watcher is given beside its configuration.
@@ -152,7 +153,8 @@ func (w *Watcher) follow(c *Log, sinks []sink, keys map[string]scitt.Key) error 
 	f.client = &http.Client{Transport: w.o.Transport, Timeout: time.Duration(c.Timeout)}
 	f.options = party.Options{
 		Home: party.Home(w.c.State), VKeys: c.VKeys, Artifacts: c.Artifacts, IssuerKeys: keys,
-		HTTP: f.client, Notice: f.say, Now: w.o.Now,
+		Client: client.Options{HTTP: f.client, Retries: -1}, // it looks again anyway
+		Notice: f.say, Now: w.o.Now,
 	}
 	if f.options.Token, err = readToken(c.TokenFile); err != nil {
 		return err

@@ -281,8 +281,8 @@ func (a *Artifacts) persist(ctx context.Context, t transfer) (*http.Response, er
 			return resp, nil
 		}
 		p, refused := errors.AsType[*scitt.Problem](err)
-		// 500 is a verdict here: the artifact is damaged, or a disk is.
-		verdict := refused && p.Status == http.StatusInternalServerError
+		// Two are verdicts here: the artifact is damaged, or a disk is, or it is full.
+		verdict := refused && (p.Status == http.StatusInternalServerError || p.Status == http.StatusInsufficientStorage)
 		if ctx.Err() != nil || attempt >= a.client.retries || verdict || !transient(err) {
 			return nil, err
 		}

@@ -13,6 +13,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"time"
@@ -24,13 +25,17 @@ import (
 // statement may be registered; sending it again is safe.
 var ErrRunning = errors.New("the registration is still running")
 
+// ErrStatus is wrapped when a server answers neither with a file nor that it
+// has none.
+var ErrStatus = errors.New("the server refuses")
+
 // Options configure a Client. The zero value is fit for use.
 type Options struct {
 	// HTTP makes the requests; when nil, a client with a timeout of one
 	// minute. Its CheckRedirect is not used.
 	HTTP *http.Client
 	// Retries is how often in a row a request is repeated that met 408, 429,
-	// 500, 502, 503, 504 or no answer; 6 when zero, none when negative.
+	// 500 or above, or no answer; 6 when zero, none when negative.
 	Retries int
 	// Waiting, when not nil, is told of every wait before it begins.
 	Waiting func(wait time.Duration, why error)
@@ -242,8 +247,31 @@ func (c *Client) read(ctx context.Context, wellKnown string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if a.status != http.StatusOK {
+	if !a.ok() {
 		return nil, fmt.Errorf("get %s: unexpected status %d", a.url, a.status)
+	}
+	return a.body, nil
+}
+
+// File fetches a file below the client's URL, such as a file of a static log on
+// any file server, of at most limit bytes. For one that is not there the error
+// wraps [fs.ErrNotExist]: object stores answer 403 in place of 404 to a reader
+// who may not list them. Any other refusal wraps ErrStatus.
+func (c *Client) File(ctx context.Context, path string, limit int64) ([]byte, error) {
+	u := c.service.JoinPath(path)
+	a, err := c.exchange(ctx, request{method: http.MethodGet, url: u, accept: "*/*", limit: limit})
+	if p, ok := errors.AsType[*scitt.Problem](err); ok {
+		switch p.Status {
+		case http.StatusForbidden, http.StatusNotFound, http.StatusGone:
+			return nil, fmt.Errorf("get %s: %w (status %d)", u, fs.ErrNotExist, p.Status)
+		}
+		return nil, fmt.Errorf("get %s: %w: %s", u, ErrStatus, p.Error())
+	}
+	if err != nil {
+		return nil, fmt.Errorf("get %s: %w", u, err)
+	}
+	if !a.ok() {
+		return nil, fmt.Errorf("get %s: %w: unexpected status %d", u, ErrStatus, a.status)
 	}
 	return a.body, nil
 }
@@ -252,11 +280,10 @@ func (c *Client) read(ctx context.Context, wellKnown string) ([]byte, error) {
 func transient(err error) bool {
 	if p, ok := errors.AsType[*scitt.Problem](err); ok {
 		switch p.Status {
-		case http.StatusRequestTimeout, http.StatusTooManyRequests, http.StatusInternalServerError,
-			http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		case http.StatusRequestTimeout, http.StatusTooManyRequests:
 			return true
 		}
-		return false
+		return p.Status >= http.StatusInternalServerError
 	}
 	if _, untrusted := errors.AsType[*tls.CertificateVerificationError](err); untrusted {
 		return false

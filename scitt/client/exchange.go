@@ -29,6 +29,7 @@ type request struct {
 	url                    *url.URL
 	body                   []byte
 	media                  string // of the body; COSE when it is empty
+	limit                  int64  // bytes of the answer that are read; maxBody when 0
 }
 
 type answer struct {
@@ -36,6 +37,19 @@ type answer struct {
 	header http.Header
 	body   []byte
 	url    *url.URL // that gave it
+}
+
+// ok reports whether the answer has what was asked for.
+//
+// RFC 9110 section 15: "a client MUST understand the class of any status code,
+// as indicated by the first digit, and treat an unrecognized status code as
+// being equivalent to the x00 status code of that class".
+func (a *answer) ok() bool {
+	switch a.status {
+	case http.StatusNoContent, http.StatusResetContent, http.StatusPartialContent: // nothing, or not all of it
+		return false
+	}
+	return a.status/100 == 2
 }
 
 // exchange sends a request until it has an answer that is neither an error
@@ -144,11 +158,12 @@ func (c *Client) once(ctx context.Context, r request) (*answer, error) {
 	}
 	defer resp.Body.Close()
 	a := &answer{status: resp.StatusCode, header: resp.Header, url: r.url}
-	if a.body, err = io.ReadAll(io.LimitReader(resp.Body, maxBody+1)); err != nil {
+	limit := cmp.Or(r.limit, maxBody)
+	if a.body, err = io.ReadAll(io.LimitReader(resp.Body, limit+1)); err != nil {
 		return nil, fmt.Errorf("%w: %s %s: %w", errNoAnswer, r.method, r.url, err)
 	}
-	if len(a.body) > maxBody {
-		return nil, fmt.Errorf("%s %s: the answer is larger than %d bytes", r.method, r.url, maxBody)
+	if int64(len(a.body)) > limit {
+		return nil, fmt.Errorf("%s %s: the answer is larger than %d bytes", r.method, r.url, limit)
 	}
 	if a.status >= 400 {
 		return nil, a.problem()

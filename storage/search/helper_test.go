@@ -18,6 +18,7 @@ import (
 
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/storage"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/storage/index"
@@ -95,7 +96,7 @@ func (l memLog) published(t testing.TB) *tiles.View {
 	if err := dir.Close(); err != nil {
 		t.Fatal(err)
 	}
-	src := testlog.Must(tiles.Open(dir.Public(), nil))(t)
+	src := testlog.Must(tiles.Open(dir.Public(), client.Options{}))(t)
 	return testlog.Must(tiles.NewLog(src, keys.Verifiers).Latest(t.Context()))(t)
 }
 

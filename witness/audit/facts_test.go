@@ -60,7 +60,7 @@ func TestRealLog(t *testing.T) {
 		}
 	}
 	testlog.Must(log.Await(t.Context(), uint64(len(entries)-1)))(t)
-	src := testlog.Must(tiles.Open(dir.Public(), nil))(t)
+	src := testlog.Must(tiles.Open(dir.Public(), client.Options{}))(t)
 	w.audit(src, Options{}).expect("202 issuer", "203 signature", "204 log/statement")
 }
 

@@ -168,7 +168,7 @@ func TestExport(t *testing.T) {
 	server := httptest.NewServer(http.FileServer(http.Dir(dir)))
 	defer server.Close()
 	l := w.log()
-	l.Files = tiles.NewLog(testlog.Must(tiles.Open(server.URL, nil))(t), w.keys.Verifiers)
+	l.Files = tiles.NewLog(testlog.Must(tiles.Open(server.URL, client.Options{}))(t), w.keys.Verifiers)
 	l.View = testlog.Must(l.Files.Latest(t.Context()))(t)
 	l.Artifacts = testlog.Must(reader.Open(server.URL, reader.Options{Client: client.Options{Retries: -1}}))(t)
 	second := filepath.Join(t.TempDir(), "second")

@@ -16,6 +16,7 @@ import (
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/personality"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/storage"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/storage/search"
@@ -71,7 +72,7 @@ func OpenSearchOf(ctx context.Context, c SearchOfConfig, t *Telemetry) (s *Searc
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = 32
 	s = &SearchOf{dir: dir, Home: party.Home(dir.Private(foreignHome)), location: c.Log}
-	s.options = party.Options{Home: s.Home, VKeys: c.VKeys, HTTP: &http.Client{Timeout: time.Minute, Transport: transport}}
+	s.options = party.Options{Home: s.Home, VKeys: c.VKeys, Client: client.Options{HTTP: &http.Client{Timeout: time.Minute, Transport: transport}}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())

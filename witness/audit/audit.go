@@ -207,7 +207,7 @@ func (a *Auditor) pass(ctx context.Context) error {
 	case errors.Is(err, scitt.ErrProof):
 		a.stop(a.inconsistent(ctx, view, old, err))
 		return nil
-	case err != nil && !damaged(err):
+	case err != nil && (!damaged(err) || old != nil && errors.Is(err, fs.ErrNotExist)):
 		return err
 	case err != nil && old != nil:
 		// Whether the log extends what was audited cannot be told.

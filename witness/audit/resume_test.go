@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"reflect"
 	"slices"
 	"strings"
@@ -276,6 +277,38 @@ func TestFollow(t *testing.T) {
 			t.Errorf("error %v, %d failures", err, failures)
 		}
 	})
+}
+
+// TestCopyBetweenPasses audits a copy, which has the partial files of its own
+// size only, and again when it was made anew from the log that grew. Files that
+// are missing tell nothing about the log that was audited.
+func TestCopyBetweenPasses(t *testing.T) {
+	w := newWorld(t)
+	entries, _ := w.eventful(3)
+	m := w.log(entries[:290]...)
+	a := w.auditor(m, nil, Options{})
+	if err := a.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	told := len(a.told)
+	grown := w.log(entries[:320]...)
+	delete(grown.files, tiles.BundlePath(1, 290-256))
+	delete(grown.files, tiles.TilePath(0, 1, 290-256))
+	m.replace(grown)
+	lost := tiles.TilePath(0, 1, 320-256)
+	data := m.files[lost]
+	delete(m.files, lost)
+	if err := a.Run(t.Context()); !errors.Is(err, fs.ErrNotExist) || len(a.told) != told {
+		t.Errorf("without a tile: %v, told %q", err, lines(a.told[told:]))
+	}
+	m.put(lost, data)
+	if err := a.Run(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	fresh := w.audit(w.log(entries[:320]...), Options{})
+	if !slices.Equal(lines(a.told), lines(fresh.told)) {
+		t.Errorf("told %q, and %q by a new audit", lines(a.told), lines(fresh.told))
+	}
 }
 
 // TestSince: what is before is read and not judged.

@@ -7,6 +7,8 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/url"
+	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -85,8 +87,23 @@ func (s *Service) Handler() http.Handler {
 			preflight(w)
 			return
 		}
+		// The redirect that ServeMux would send does not have the path of a proxy.
+		if clean := cleanPath(r.URL.Path); clean != r.URL.Path {
+			w.Header().Set("Location", s.Issuer+(&url.URL{Path: clean, RawQuery: r.URL.RawQuery}).String())
+			w.WriteHeader(http.StatusPermanentRedirect)
+			return
+		}
 		mux.ServeHTTP(w, r)
 	})
+}
+
+// cleanPath is a path without empty elements and dots.
+func cleanPath(p string) string {
+	clean := path.Clean("/" + p)
+	if strings.HasSuffix(p, "/") && clean != "/" {
+		clean += "/"
+	}
+	return clean
 }
 
 // methodError says which methods a resource has.
@@ -150,11 +167,11 @@ func (s *Service) problemOf(r *http.Request, err error) *scitt.Problem {
 		p = &scitt.Problem{Status: http.StatusMethodNotAllowed, Title: "Method Not Allowed", Detail: e.Error()}
 	}
 	if p == nil {
-		s.Logger.ErrorContext(r.Context(), "request failed", "method", r.Method, "path", r.URL.Path, "err", err)
+		s.Logger.ErrorContext(r.Context(), "request failed", "client", r.RemoteAddr, "method", r.Method, "path", r.URL.Path, "err", err)
 		return &scitt.Problem{Status: http.StatusInternalServerError, Title: "Internal Error", Detail: "the service failed; its log says why"}
 	}
 	if p.Status >= 500 {
-		s.Logger.WarnContext(r.Context(), "request not served", "method", r.Method, "path", r.URL.Path, "err", err)
+		s.Logger.WarnContext(r.Context(), "request not served", "client", r.RemoteAddr, "method", r.Method, "path", r.URL.Path, "err", err)
 	}
 	return p
 }

@@ -28,6 +28,8 @@ type config struct {
 	listen, adminListen string
 	tlsCert, tlsKey     string
 	tls                 *tls.Config // nil without them
+	proxies             []string
+	trustedProxies      proxies
 	logFormat           string
 	bootstrap           string
 	searchOf            searchOf
@@ -113,6 +115,7 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	f.DurationVar(&c.Wait, "wait", 10*time.Second, "longest time that a registration waits for its Receipt; then the answer is 202")
 	f.Float64Var(&c.Rate, "rate", 10000, "requests per second of one client address, static files aside; 0 for no limit")
 	f.IntVar(&c.Burst, "burst", 10000, "requests that a client address may send at once")
+	f.StringSliceVar(&c.proxies, "trusted-proxies", nil, "addresses and networks of the reverse proxies in front, whose X-Forwarded-For or Forwarded says who the client is, for rates and logs (default: none)")
 	f.StringVar(&c.tlsCert, "tls-cert", "", "PEM file with the certificate chain; together with --tls-key")
 	f.StringVar(&c.tlsKey, "tls-key", "", "PEM file with the certificate's key")
 	f.StringVar(&c.manageSocket, "manage-socket", "", "Unix socket for conmotion policy set, for root and this user; off for none (default: private/manage.sock in --dir)")
@@ -159,6 +162,10 @@ func (c *config) complete(flags *pflag.FlagSet, stderr io.Writer) error {
 	if c.manageListen != "" && (c.manageCert == "" || c.manageKey == "" || c.manageClients == "") {
 		return errors.New("--manage-listen needs --manage-tls-cert, --manage-tls-key and --manage-client-ca")
 	}
+	var err error
+	if c.trustedProxies, err = parseProxies(c.proxies); err != nil {
+		return err
+	}
 	if c.BatchMaxSize == 0 || c.Pushback == 0 || c.BatchMaxAge <= 0 {
 		return errors.New("--batch-max-age, --batch-max-size and --pushback must be more than 0")
 	}
@@ -169,6 +176,9 @@ func (c *config) complete(flags *pflag.FlagSet, stderr io.Writer) error {
 		u, err := url.Parse(c.Issuer)
 		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
 			return fmt.Errorf("--issuer %q is not a URL such as https://transparency.example", c.Issuer)
+		}
+		if u.User != nil || strings.ContainsAny(c.Issuer, "?#") {
+			return errors.New("--issuer is in every Receipt, and its URL has neither a user name or password, a query nor a fragment")
 		}
 		c.Issuer = strings.TrimRight(c.Issuer, "/")
 	}

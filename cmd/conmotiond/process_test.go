@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/scitt"
+	"golang.org/x/sys/unix"
 )
 
 // The tests here run the program as a process of its own: the test binary,
@@ -26,6 +28,7 @@ import (
 const (
 	beConmotiond = "CONMOTIOND_TEST_MAIN"
 	mountTmpfs   = "CONMOTIOND_TEST_TMPFS" // directory=size: a disk of its own
+	fewFiles     = "CONMOTIOND_TEST_FILES" // how many files may be open
 )
 
 func TestMain(m *testing.M) {
@@ -35,6 +38,12 @@ func TestMain(m *testing.M) {
 	if err := prepareDisk(os.Getenv(mountTmpfs)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(3)
+	}
+	if n, err := strconv.ParseUint(os.Getenv(fewFiles), 10, 64); err == nil {
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: n, Max: n}); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(3)
+		}
 	}
 	os.Exit(Main())
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -32,7 +31,7 @@ func (s *searchOf) addFlags(f *pflag.FlagSet) {
 // shared are the flags that have a meaning with --search-of, beside its own.
 var (
 	ofSearch = []string{"search-of", "vkey", "artifacts-of", "artifacts-of-token", "search-interval"}
-	shared   = []string{"config", "listen", "admin-listen", "dir", "rate", "burst", "tls-cert", "tls-key", "log-format"}
+	shared   = []string{"config", "listen", "admin-listen", "dir", "rate", "burst", "trusted-proxies", "tls-cert", "tls-key", "log-format"}
 )
 
 // complete refuses flags that mean nothing together.
@@ -58,11 +57,11 @@ func (s *searchOf) complete(c *config, flags *pflag.FlagSet) (err error) {
 // serveSearchOf searches until the context ends.
 func serveSearchOf(ctx context.Context, c *config) (err error) {
 	tuneMemory()
-	listener, err := c.listenPublic(ctx)
+	public, err := c.listenPublic(ctx)
 	if err != nil {
 		return err
 	}
-	defer listener.Close()
+	defer public.server.Close()
 	t, err := daemon.NewTelemetry()
 	if err != nil {
 		return err
@@ -90,18 +89,15 @@ func serveSearchOf(ctx context.Context, c *config) (err error) {
 		return err
 	}
 	defer stopAdmin()
-	welcomeSearch(c, s, listener.Addr())
-	return c.serveUntil(ctx, listener, s.Handler(), func(context.Context) error {
+	public.serve(s.Handler())
+	welcomeSearch(c, s, public.url())
+	return public.drain(ctx, func(context.Context) error {
 		draining.Store(true)
 		return nil
 	})
 }
 
-func welcomeSearch(c *config, s *daemon.SearchOf, addr net.Addr) {
-	url := "http://" + addr.String()
-	if c.tlsCert != "" {
-		url = "https://" + addr.String()
-	}
+func welcomeSearch(c *config, s *daemon.SearchOf, url string) {
 	keys := fmt.Sprintf("%d, given with --vkey", len(s.VKeys))
 	if s.FirstUse {
 		keys = fmt.Sprintf("%d, taken from the log itself at the first start (trust on first use) and kept in %s;\n            --vkey names keys that you know", len(s.VKeys), s.Home)

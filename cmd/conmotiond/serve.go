@@ -2,12 +2,9 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/http"
 	"os"
 	"runtime/debug"
 	"sync/atomic"
@@ -19,27 +16,16 @@ import (
 	"github.com/conmotion/conmotion/cmd/internal/daemon"
 )
 
-const (
-	drainTimeout = time.Minute // and as long as a registration may wait
-	bodyTimeout  = 30 * time.Second
-	// answerTimeout is how long a client may take to read its answer, such as a
-	// bundle of up to 16 MiB; artifacts have times of their own.
-	answerTimeout = 3 * time.Minute
-)
-
 // serve runs the service until the context ends, and then drains it.
 func serve(ctx context.Context, c *config) (err error) {
 	klog.SetSlogLogger(slog.New(atLeast{c.Logger.Handler(), slog.LevelWarn})) // Tessera's way to log
 	tuneMemory()
-	listener, err := c.listenPublic(ctx)
+	public, err := c.listenPublic(ctx)
 	if err != nil {
 		return err
 	}
-	defer listener.Close()
-	c.DefaultIssuer = "http://" + listener.Addr().String()
-	if c.tlsCert != "" {
-		c.DefaultIssuer = "https://" + listener.Addr().String()
-	}
+	defer public.server.Close()
+	c.DefaultIssuer = public.url()
 	t, err := daemon.NewTelemetry()
 	if err != nil {
 		return err
@@ -76,60 +62,12 @@ func serve(ctx context.Context, c *config) (err error) {
 		return err
 	}
 	defer management.Close()
+	public.serve(d.Handler())
 	welcome(c, d)
-
-	return c.serveUntil(ctx, listener, d.Handler(), func(drain context.Context) error {
+	return public.drain(ctx, func(drain context.Context) error {
 		d.Readiness.Stop()
 		return management.Shutdown(drain)
 	})
-}
-
-// listenPublic listens for everybody, and reads the certificate.
-func (c *config) listenPublic(ctx context.Context) (net.Listener, error) {
-	if c.tlsCert != "" {
-		cert, err := loadCertificate(c.tlsCert, c.tlsKey, c.Logger)
-		if err != nil {
-			return nil, fmt.Errorf("--tls-cert, --tls-key: %w", err)
-		}
-		c.tls = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: cert.get}
-	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.listen)
-	if err != nil {
-		return nil, fmt.Errorf("--listen: %w", err)
-	}
-	return listener, nil
-}
-
-// serveUntil serves until the context ends, and then drains: new connections
-// are refused and those that wait get their answers.
-func (c *config) serveUntil(ctx context.Context, listener net.Listener, handler http.Handler, draining func(context.Context) error) error {
-	server := &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       bodyTimeout,
-		WriteTimeout:      c.Wait + answerTimeout,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
-		TLSConfig:         c.tls,
-	}
-	failed := make(chan error, 1)
-	go func() {
-		if c.tls != nil {
-			failed <- server.ServeTLS(listener, "", "")
-		} else {
-			failed <- server.Serve(listener)
-		}
-	}()
-	select {
-	case err := <-failed:
-		return fmt.Errorf("serve: %w", err)
-	case <-ctx.Done():
-	}
-	timeout := drainTimeout + c.Wait
-	c.Logger.Info("draining", "timeout", timeout)
-	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
-	defer cancel()
-	return errors.Join(draining(drain), server.Shutdown(drain))
 }
 
 // atLeast passes on what is important enough.

@@ -54,7 +54,11 @@ type webhook struct {
 }
 
 func newWebhook(w Webhook, transport http.RoundTripper) (*webhook, error) {
-	out := &webhook{Webhook: w, client: &http.Client{Transport: transport, Timeout: time.Duration(w.Timeout)}}
+	out := &webhook{Webhook: w, client: &http.Client{
+		Transport: transport, Timeout: time.Duration(w.Timeout),
+		// A redirect could turn the POST into a GET, and take the token elsewhere.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
 	var err error
 	if out.token, err = readToken(w.TokenFile); err != nil {
 		return nil, fmt.Errorf("webhook %s: %w", w.Name, err)
@@ -89,6 +93,8 @@ func (w *webhook) deliver(ctx context.Context, data []byte) (refused bool, err e
 	switch {
 	case resp.StatusCode < 300:
 		return false, nil
+	case resp.StatusCode < 400:
+		return false, fmt.Errorf("status %s: redirects are not followed, so give the address behind it", resp.Status)
 	case resp.StatusCode >= 400 && resp.StatusCode < 500 && resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusRequestTimeout:
 		return true, fmt.Errorf("status %s", resp.Status)
 	}

@@ -33,6 +33,33 @@ func writeFile(t *testing.T, path, content string) {
 	}
 }
 
+// TestWebhookMoved: a redirect is no delivery, and gets neither the alert nor the token.
+func TestWebhookMoved(t *testing.T) {
+	for _, status := range []int{http.StatusMovedPermanently, http.StatusFound, http.StatusSeeOther, http.StatusTemporaryRedirect, http.StatusPermanentRedirect} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t)
+			writeFile(t, filepath.Join(w.dir, "token"), "secret\n")
+			w.log("log.example")
+			w.host("hook.example", http.RedirectHandler("http://elsewhere.example/", status))
+			w.host("elsewhere.example", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				t.Errorf("status %d was followed: %s %s %v", status, r.Method, r.URL, r.Header)
+			}))
+			stop := w.run(hooked)
+			time.Sleep(10 * time.Minute)
+			w.expect("log record event", "log record event")
+			stop()
+			hook := &receiver{}
+			w.host("hook.example", hook)
+			stop = w.run(hooked)
+			time.Sleep(time.Second)
+			stop()
+			if len(hook.ids()) != 2 {
+				t.Errorf("status %d: later it got %q", status, hook.ids())
+			}
+		})
+	}
+}
+
 // TestWebhookDown: a receiver that is down gets everything when it is up
 // again, in order and once, over restarts of the monitor.
 func TestWebhookDown(t *testing.T) {

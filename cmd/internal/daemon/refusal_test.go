@@ -181,8 +181,8 @@ func TestWrongRequests(t *testing.T) {
 		{"GET", "/private/receipt-key.pem", 404, "Not Found", ""},
 	} {
 		a := s.do(c.method, c.path, nil)
-		for a.StatusCode == http.StatusTemporaryRedirect || a.StatusCode == http.StatusMovedPermanently {
-			a = s.do(c.method, a.Header.Get("Location"), nil)
+		for a.StatusCode == http.StatusPermanentRedirect {
+			a = s.do(c.method, strings.TrimPrefix(a.Header.Get("Location"), s.Issuer), nil)
 		}
 		p := a.problem(t)
 		if p == nil {
@@ -194,6 +194,29 @@ func TestWrongRequests(t *testing.T) {
 		}
 		if c.status == 405 && !strings.Contains(a.Header.Get("Allow"), c.detail) {
 			t.Errorf("%s %s: Allow is %q", c.method, c.path, a.Header.Get("Allow"))
+		}
+	}
+}
+
+// TestUncleanPath: the redirect leads to the service as the world knows it, with
+// the path that a proxy takes off.
+func TestUncleanPath(t *testing.T) {
+	s := newService(t, func(c *daemon.Config) { c.Issuer = "https://proxy.example/log" })
+	for path, want := range map[string]string{
+		"//checkpoint": "/checkpoint", "/tile//0/000": "/tile/0/000", "/entries/?limit=2": "", "/x/../entries?limit=2": "/entries?limit=2",
+		"//evil.example/entries": "/evil.example/entries", "/./": "/",
+	} {
+		for _, method := range []string{http.MethodGet, http.MethodPost} {
+			a := s.do(method, path, nil)
+			if want == "" {
+				if a.StatusCode/100 == 3 {
+					t.Errorf("%s: %s to %s", path, a.Status, a.Header.Get("Location"))
+				}
+				continue
+			}
+			if got := a.Header.Get("Location"); a.StatusCode != http.StatusPermanentRedirect || got != s.Issuer+want {
+				t.Errorf("%s %s: %s to %q, want %q", method, path, a.Status, got, s.Issuer+want)
+			}
 		}
 	}
 }

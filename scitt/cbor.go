@@ -20,6 +20,7 @@ const (
 	labelVDP             = int64(396)                            // RFC 9942
 	labelChain           = "chain"                               // our own, docs/formats.md
 	vdsRFC9162SHA256     = int64(1)                              // RFC 9942 section 5.2
+	vdsCCFLedgerSHA256   = int64(2)                              // draft-ietf-scitt-receipts-ccf-profile
 	proofInclusion       = int64(-1)                             // RFC 9942 section 5.2
 	hashSHA256           = int64(-16)                            // RFC 9054
 	tagSign1             = byte(0xc0 | cose.CBORTagSign1Message) // 0xd2

@@ -77,15 +77,20 @@ func FuzzParseReceipt(f *testing.F) {
 	twice := newForeignReceipt(f, newKey(f, "ES256"), 300, 299)
 	twice.unprotected = m{396: m{-1: []any{enc(f, twice.proof), enc(f, twice.proof)}, -2: []any{}}}
 	f.Add(twice.encode(f))
+	_, ledger, _ := ledgerReceipt(f, 5, 3, nil)
+	f.Add(ledger)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r, err := scitt.ParseReceipt(data)
 		if err != nil {
 			return
 		}
 		for _, p := range r.Proofs {
-			if p.Index >= p.Size || len(p.Path) == 0 {
+			if p.Index >= p.Size || len(p.Path) == 0 && p.Size > 1 {
 				t.Fatalf("proof %+v", p)
 			}
+		}
+		if len(r.Proofs)+len(r.Ledger) == 0 || len(r.Proofs)*len(r.Ledger) > 0 {
+			t.Fatalf("receipt %+v", r)
 		}
 		for _, key := range keys {
 			if r.Verify(key, []byte("entry")) == nil {

@@ -98,8 +98,11 @@ func parseInclusionProof(data []byte) (p InclusionProof, err error) {
 	if p.Size > math.MaxInt64 || p.Index >= p.Size {
 		return p, malformed("the inclusion proof is for leaf %d of a tree of %d leaves", p.Index, p.Size)
 	}
-	if len(path) == 0 {
-		return p, malformed("the inclusion path is empty; RFC 9942 asks for at least one hash")
+	// RFC 9942 section 5.2.1 asks for at least one hash, and RFC 9162 section
+	// 2.1.3.1 gives a tree of one leaf an empty path: other logs have Receipts
+	// for it.
+	if len(path) == 0 && p.Size > 1 {
+		return p, malformed("the inclusion path is empty, for a tree of %d leaves", p.Size)
 	}
 	for _, r := range path {
 		h, err := parseBytes("inclusion path's hash", r)
@@ -122,6 +125,7 @@ type signedTree struct {
 	Subject   string // CWT claim sub; a service of this project puts the log's origin here
 	IssuedAt  int64  // CWT claim iat in seconds since 1970; 0 when absent
 
+	vds       int64
 	protected []byte
 	signature []byte
 }
@@ -151,8 +155,8 @@ func parseSignedTree(m *sign1) (t signedTree, err error) {
 	case nil:
 		return t, malformed("the protected header has no verifiable data structure (395); labels of old drafts (-111) and the unprotected header do not count")
 	case int64:
-		if vds != vdsRFC9162SHA256 {
-			return t, malformed("verifiable data structure %d; only RFC9162_SHA256 (1) is known", vds)
+		if t.vds = vds; vds != vdsRFC9162SHA256 && vds != vdsCCFLedgerSHA256 {
+			return t, malformed("verifiable data structure %d; RFC9162_SHA256 (1) and CCF_LEDGER_SHA256 (2) are known", vds)
 		}
 	default:
 		return t, malformed("the verifiable data structure (395) is not an integer")
@@ -181,10 +185,21 @@ func parseSignedTree(m *sign1) (t signedTree, err error) {
 }
 
 // Receipt is a signed proof that an entry is in a log (RFC 9942). Its form
-// has been checked, and nothing else: see [Receipt.Verify].
+// has been checked, and nothing else: see [Receipt.Verify]. It has at least one
+// proof, all of one kind.
 type Receipt struct {
 	signedTree
-	Proofs []InclusionProof // at least one
+	Proofs []InclusionProof // of a log with the tree of RFC 9162
+	Ledger []LedgerProof    // of a CCF ledger
+}
+
+// Place returns where the entry is: its index in a tree of so many leaves. A CCF
+// ledger does not tell it, and then ok is false.
+func (r *Receipt) Place() (index, size uint64, ok bool) {
+	if len(r.Proofs) == 0 {
+		return 0, 0, false
+	}
+	return r.Proofs[0].Index, r.Proofs[0].Size, true
 }
 
 // ParseReceipt reads a Receipt with inclusion proofs. Errors wrap
@@ -198,42 +213,49 @@ func ParseReceipt(data []byte) (*Receipt, error) {
 	if err != nil {
 		return nil, fmt.Errorf("receipt: %w", err)
 	}
-	proofs, err := parseProofs(m.Unprotected)
-	if err != nil {
+	r := &Receipt{signedTree: t}
+	if err := r.parseProofs(m.Unprotected); err != nil {
 		return nil, fmt.Errorf("receipt: %w", err)
 	}
-	return &Receipt{t, proofs}, nil
+	return r, nil
 }
 
-func parseProofs(unprotected []byte) ([]InclusionProof, error) {
+func (r *Receipt) parseProofs(unprotected []byte) error {
 	u, err := parseHeader("unprotected", unprotected)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if _, ok := u[labelVDS]; ok {
-		return nil, malformed("the verifiable data structure (395) is in the unprotected header")
+		return malformed("the verifiable data structure (395) is in the unprotected header")
 	}
 	vdp, ok := u[labelVDP].(map[any]any)
 	if !ok {
-		return nil, malformed("the unprotected header has no verifiable data structure proofs (396); labels of old drafts (-222) do not count")
+		return malformed("the unprotected header has no verifiable data structure proofs (396); labels of old drafts (-222) do not count")
 	}
 	encoded, ok := vdp[proofInclusion].([]any)
 	if !ok || len(encoded) == 0 {
-		return nil, malformed("the proofs (396) hold no inclusion proof (-1) as an array with at least one byte string")
+		return malformed("the proofs (396) hold no inclusion proof (-1) as an array with at least one byte string")
 	}
-	var proofs []InclusionProof
 	for _, e := range encoded {
 		b, ok := e.([]byte)
 		if !ok {
-			return nil, malformed("an inclusion proof is not a byte string")
+			return malformed("an inclusion proof is not a byte string")
+		}
+		if r.vds == vdsCCFLedgerSHA256 {
+			p, err := parseLedgerProof(b)
+			if err != nil {
+				return err
+			}
+			r.Ledger = append(r.Ledger, p)
+			continue
 		}
 		p, err := parseInclusionProof(b)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		proofs = append(proofs, p)
+		r.Proofs = append(r.Proofs, p)
 	}
-	return proofs, nil
+	return nil
 }
 
 // Verify checks the Receipt for an entry: every proof leads from it to one
@@ -250,17 +272,24 @@ func (r *Receipt) Verify(key crypto.PublicKey, entry []byte) error {
 
 // Root is the root that the proofs lead to from an entry. Errors wrap ErrProof.
 func (r *Receipt) Root(entry []byte) ([]byte, error) {
-	leaf := LeafHash(entry)
 	var root []byte
-	for i := range r.Proofs {
-		got, err := r.Proofs[i].Root(leaf)
-		if err != nil {
-			return nil, err
-		}
-		if root != nil && !bytes.Equal(got, root) {
-			return nil, fmt.Errorf("%w: the inclusion proofs lead to different roots", ErrProof)
+	same := func(got []byte, err error) error {
+		if err == nil && root != nil && !bytes.Equal(got, root) {
+			err = fmt.Errorf("%w: the inclusion proofs lead to different roots", ErrProof)
 		}
 		root = got
+		return err
+	}
+	for i := range r.Ledger {
+		if err := same(r.Ledger[i].Root(entry)); err != nil {
+			return nil, err
+		}
+	}
+	leaf := LeafHash(entry)
+	for i := range r.Proofs {
+		if err := same(r.Proofs[i].Root(leaf)); err != nil {
+			return nil, err
+		}
 	}
 	return root, nil
 }
@@ -291,7 +320,7 @@ func SignTree(key crypto.Signer, issuer, origin string, at time.Time, root []byt
 		return nil, err
 	}
 	t := &TreeSignature{signedTree{
-		Algorithm: alg, KeyID: kid, Issuer: issuer, Subject: origin, IssuedAt: at.Unix(),
+		Algorithm: alg, KeyID: kid, Issuer: issuer, Subject: origin, IssuedAt: at.Unix(), vds: vdsRFC9162SHA256,
 		protected: encode(map[int64]any{
 			cose.HeaderLabelAlgorithm: int64(alg),
 			cose.HeaderLabelKeyID:     kid,
@@ -313,6 +342,9 @@ func ParseTreeSignature(data []byte) (*TreeSignature, error) {
 	t, err := parseSignedTree(m)
 	if err != nil {
 		return nil, fmt.Errorf("tree signature: %w", err)
+	}
+	if t.vds != vdsRFC9162SHA256 {
+		return nil, fmt.Errorf("tree signature: %w", malformed("verifiable data structure %d and not RFC9162_SHA256 (1)", t.vds))
 	}
 	if !bytes.Equal(m.Unprotected, []byte{0xa0}) {
 		return nil, fmt.Errorf("tree signature: %w", malformed("the unprotected header is not empty"))

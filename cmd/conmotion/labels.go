@@ -39,8 +39,14 @@ func newShapes(payload *shape) *shapes {
 	p.name = "payload"
 	statementHeader.labels[394] = &shape{name: "receipts", each: &shape{name: "Receipt", inner: s.receipt}}
 	s.statement = sign1Shape(statementHeader, &p)
-	receiptHeader.labels[labelVDS] = &shape{name: "vds", note: names(map[int64]string{1: "RFC9162_SHA256"})}
-	proof := &shape{items: []*shape{{name: "tree size"}, {name: "leaf index"}, {name: "inclusion path", each: &shape{}}}}
+	receiptHeader.labels[labelVDS] = &shape{name: "vds", note: names(map[int64]string{1: "RFC9162_SHA256", 2: "CCF_LEDGER_SHA256"})}
+	proof := &shape{
+		items: []*shape{{name: "tree size"}, {name: "leaf index"}, {name: "inclusion path", each: &shape{}}},
+		labels: map[int64]*shape{ // of a CCF ledger
+			1: {name: "leaf", items: []*shape{{name: "transaction hash"}, {name: "evidence"}, {name: "data hash"}}},
+			2: {name: "path", each: &shape{items: []*shape{{name: "left"}, {name: "hash"}}}},
+		},
+	}
 	receiptHeader.labels[396] = &shape{name: "proofs", labels: map[int64]*shape{
 		-1: {name: "inclusion", each: &shape{inner: proof}},
 		-2: {name: "consistency"},

@@ -315,5 +315,9 @@ func (s *inBand) register(ctx context.Context, data []byte) (*policyChange, erro
 	if err != nil {
 		return nil, bad(fmt.Errorf("the service's receipt for the policy %s is not good: %w", st.ID(), err))
 	}
-	return &policyChange{EntryID: st.ID().String(), Index: checked[0].Receipt.Proofs[0].Index}, nil
+	index, _, ok := checked[0].Receipt.Place()
+	if !ok {
+		return nil, bad(fmt.Errorf("%w: the service's receipt does not say where the policy %s is", scitt.ErrProof, st.ID()))
+	}
+	return &policyChange{EntryID: st.ID().String(), Index: index}, nil
 }

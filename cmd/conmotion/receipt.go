@@ -165,9 +165,13 @@ func (a *app) printReceipt(f receiptFlags, data []byte) error {
 	if err != nil {
 		return err
 	}
-	p := r.Proofs[0]
-	info["index"], info["tree_size"], info["issuer"], info["log"], info["issued_at"] = p.Index, p.Size, r.Issuer, r.Subject, timeOf(r.IssuedAt)
-	rows = append(rows, []string{"entry", fmt.Sprintf("%d of %d", p.Index, p.Size)},
+	info["issuer"], info["log"], info["issued_at"] = r.Issuer, r.Subject, timeOf(r.IssuedAt)
+	entry := placeOfReceipt(r)
+	if index, size, ok := r.Place(); ok {
+		info["index"], info["tree_size"] = index, size
+		entry = fmt.Sprintf("%d of %d", index, size)
+	}
+	rows = append(rows, []string{"entry", entry},
 		[]string{"log", r.Subject}, []string{"issuer", r.Issuer}, []string{"signed", timeOf(r.IssuedAt)})
 	if f.out == "-" && a.json {
 		info["data"] = data // base64

@@ -105,6 +105,7 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"service":         cmdService,
 			"files":           cmdFiles,
+			"ledger":          cmdLedger,
 			"searchof":        cmdSearchOf,
 			"indexed":         cmdIndexed,
 			"capture":         cmdCapture,

@@ -293,8 +293,7 @@ func (v *verification) receipt(n int, r scitt.ReceiptVerification, st *scitt.Sta
 	name := fmt.Sprintf("receipt %d", n)
 	switch {
 	case r.Err == nil:
-		p := r.Receipt.Proofs[0]
-		detail := fmt.Sprintf("entry %d of %d", p.Index, p.Size)
+		detail, leaf := placeOfReceipt(r.Receipt), map[scitt.LeafMode]string{scitt.LeafEntry: "statement", scitt.LeafDigest: "statement's digest"}[r.Leaf]
 		if r.Receipt.Subject != "" {
 			detail += " of the log " + r.Receipt.Subject
 		}
@@ -304,8 +303,7 @@ func (v *verification) receipt(n int, r scitt.ReceiptVerification, st *scitt.Sta
 		if r.Receipt.IssuedAt != 0 {
 			detail += ", at " + timeOf(r.Receipt.IssuedAt)
 		}
-		v.found(name, resultOK, "%s (the leaf is the %s)", detail, map[scitt.LeafMode]string{
-			scitt.LeafEntry: "statement", scitt.LeafDigest: "statement's digest"}[r.Leaf])
+		v.found(name, resultOK, "%s (the leaf is the %s)", detail, leaf)
 	case errors.Is(r.Err, scitt.ErrUnknownKey):
 		why := r.Err.Error()
 		if v.keys == "" && v.static == "" && v.log == "" && v.quorum == 0 {
@@ -315,4 +313,12 @@ func (v *verification) receipt(n int, r scitt.ReceiptVerification, st *scitt.Sta
 	default:
 		v.found(name, resultBad, "%v", r.Err)
 	}
+}
+
+// placeOfReceipt tells where a Receipt has the entry.
+func placeOfReceipt(r *scitt.Receipt) string {
+	if index, size, ok := r.Place(); ok {
+		return fmt.Sprintf("entry %d of %d", index, size)
+	}
+	return fmt.Sprintf("the transaction of a CCF ledger with the evidence %q", r.Ledger[0].Evidence)
 }

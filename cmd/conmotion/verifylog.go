@@ -33,7 +33,7 @@ func (v *verification) current(ctx context.Context, out *scitt.Verification) err
 func (v *verification) inLog(ctx context.Context, view *tiles.View, out *scitt.Verification) error {
 	cp := view.Checkpoint
 	for _, r := range out.Receipts {
-		if r.Err != nil || r.Receipt.Subject != cp.Origin {
+		if r.Err != nil || r.Receipt.Subject != cp.Origin || len(r.Receipt.Proofs) == 0 {
 			continue
 		}
 		p, leaf := r.Receipt.Proofs[0], scitt.LeafHash(r.Leaf.Leaf(out.Statement))

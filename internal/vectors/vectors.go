@@ -1,5 +1,5 @@
 // Package vectors makes the test vectors of the permanent formats
-// (docs/formats.md) that are in testdata/formats. They are the same each time:
+// (docs/formats.md), and of Receipts of CCF ledgers, that are in testdata/formats. They are the same each time:
 // keys and nonces follow from names.
 package vectors
 
@@ -31,11 +31,15 @@ func Files() (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	ledger, err := newLedger(parsed)
+	if err != nil {
+		return nil, err
+	}
 	announced, err := keys()
 	if err != nil {
 		return nil, err
 	}
-	for name, v := range map[string]any{"statements.json": all, "log.json": log, "keys.json": announced, "problems.json": problems()} {
+	for name, v := range map[string]any{"statements.json": all, "log.json": log, "ledger.json": ledger, "keys.json": announced, "problems.json": problems()} {
 		data, err := json.MarshalIndent(v, "", "  ")
 		if err != nil {
 			return nil, fmt.Errorf("vectors: %s: %w", name, err)

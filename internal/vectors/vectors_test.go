@@ -72,7 +72,20 @@ func TestRead(t *testing.T) {
 	if hex.EncodeToString(checkpoint.Root) != log.Root || checkpoint.Size != uint64(len(statements)) {
 		t.Errorf("the checkpoint is of %x, %d", checkpoint.Root, checkpoint.Size)
 	}
+	var ledger vectors.Ledger
+	read(t, "ledger.json", &ledger)
+	ledgerKeys, err := scitt.ParseKeySet(unhex(t, ledger.KeySet))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for i, v := range statements {
+		out, err := (&scitt.Verifier{LogKeys: ledgerKeys}).Verify(unhex(t, ledger.Transparents[i]))
+		if err == nil {
+			err = out.Err()
+		}
+		if err != nil || ledger.Entries[i] != v.Entry {
+			t.Errorf("%s in a ledger: %v", v.Name, err)
+		}
 		t.Run(v.Name, func(t *testing.T) {
 			key, err := scitt.ParseKey(unhex(t, v.PublicKey))
 			if err != nil {

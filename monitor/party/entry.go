@@ -121,15 +121,19 @@ func (l *Log) ask(ctx context.Context, id scitt.EntryID) (uint64, bool) {
 		return 0, false
 	}
 	r, err := scitt.ParseReceipt(data)
-	if err != nil || r.Proofs[0].Index >= l.View.Checkpoint.Size {
+	if err != nil {
 		return 0, false
 	}
-	entry, err := l.View.Entry(ctx, r.Proofs[0].Index)
+	index, _, ok := r.Place()
+	if !ok || index >= l.View.Checkpoint.Size {
+		return 0, false
+	}
+	entry, err := l.View.Entry(ctx, index)
 	if err != nil {
 		return 0, false
 	}
 	s, err := scitt.DecodeStatement(entry)
-	return r.Proofs[0].Index, err == nil && s.ID() == id && l.verify(s) == nil
+	return index, err == nil && s.ID() == id && l.verify(s) == nil
 }
 
 // scan reads the log for an entry id: the first entry with it whose signature

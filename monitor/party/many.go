@@ -76,7 +76,8 @@ func (w *Writer) checkAll(statements []*scitt.Statement, receipts [][]byte) ([]m
 			return nil, fmt.Errorf("the service's receipt is not good: %w", err)
 		}
 		good, goodRoot = r, root
-		refs = append(refs, w.ref(place{r.Proofs[0].Index, statements[i].ID()}))
+		index, _, _ := r.Place()
+		refs = append(refs, w.ref(place{index, statements[i].ID()}))
 	}
 	return refs, nil
 }
@@ -89,6 +90,9 @@ func (w *Writer) rootOf(s *scitt.Statement, receipt []byte) (*scitt.Receipt, []b
 	}
 	if origin := w.log.View.Checkpoint.Origin; r.Subject != origin {
 		return nil, nil, fmt.Errorf("%w: it is of the log %q and not of %q", scitt.ErrProof, r.Subject, origin)
+	}
+	if _, _, ok := r.Place(); !ok {
+		return nil, nil, fmt.Errorf("%w: it does not say where the entry is", scitt.ErrProof)
 	}
 	root, err := r.Root(s.Entry())
 	return r, root, err

@@ -229,7 +229,10 @@ func (w *Writer) check(transparent []byte) (*scitt.Receipt, error) {
 		return nil, err
 	}
 	for _, r := range out.Receipts {
-		if r.Err == nil && r.Receipt.Subject == w.log.View.Checkpoint.Origin {
+		if r.Err != nil || r.Receipt.Subject != w.log.View.Checkpoint.Origin {
+			continue
+		}
+		if _, _, ok := r.Receipt.Place(); ok {
 			return r.Receipt, nil
 		}
 	}
@@ -245,8 +248,8 @@ func (w *Writer) published(statement, transparent []byte) (*Published, error) {
 	if err != nil {
 		return nil, err
 	}
-	ref := monitor.EntryRef{EntryID: s.ID().String(), Index: r.Proofs[0].Index, Origin: w.log.View.Checkpoint.Origin}
-	return &Published{Statement: s, Transparent: transparent, Ref: ref}, nil
+	index, _, _ := r.Place()
+	return &Published{Statement: s, Transparent: transparent, Ref: w.ref(place{index, s.ID()})}, nil
 }
 
 // smallArtifact is up to which size an artifact is sent without asking first

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"bytes"
+	"crypto"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/conmotion/conmotion/internal/vectors"
+	"github.com/conmotion/conmotion/scitt"
+)
+
+// ledger is a service that is built on a CCF ledger, as far as SCRAPI shows it.
+// Its Receipts are made from the draft and not with the code under test.
+type ledger struct {
+	key crypto.Signer
+
+	mu      sync.Mutex
+	entries [][]byte
+}
+
+// cmdLedger starts a CCF ledger, whose key set is in NAME.keys.
+func cmdLedger(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 || args[0] != "start" {
+		ts.Fatalf("usage: ledger start NAME")
+	}
+	key, err := scitt.GenerateKey("ES384")
+	ts.Check(err)
+	l := &ledger{key: key, entries: [][]byte{[]byte("what a ledger begins with"), []byte("and its signature")}}
+	server := httptest.NewServer(l)
+	ts.Setenv(strings.ToUpper(args[1]), server.URL)
+	ts.Defer(server.Close)
+	keys, err := l.keys()
+	ts.Check(err)
+	ts.Check(os.WriteFile(ts.MkAbs(args[1]+".keys"), keys, 0o644))
+}
+
+func (l *ledger) keys() ([]byte, error) {
+	key, err := scitt.NewKey(l.key.Public())
+	if err != nil {
+		return nil, err
+	}
+	return scitt.KeySet{key}.Marshal()
+}
+
+// ServeHTTP implements [http.Handler].
+func (l *ledger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	answer, status, err := l.answer(r)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	w.WriteHeader(status)
+	_, _ = w.Write(answer)
+}
+
+func (l *ledger) answer(r *http.Request) ([]byte, int, error) {
+	switch {
+	case r.Method == http.MethodGet && r.URL.Path == "/.well-known/scitt-keys":
+		keys, err := l.keys()
+		return keys, http.StatusOK, err
+	case r.Method != http.MethodPost || r.URL.Path != "/entries":
+		return nil, http.StatusNotFound, nil
+	}
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, 0, err
+	}
+	s, err := scitt.ParseStatement(body)
+	if err != nil {
+		return nil, 0, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.entries = append(l.entries, bytes.Clone(s.Entry()))
+	receipt, err := vectors.NewLedgerReceipt(l.key, "https://"+r.Host, l.entries, len(l.entries)-1)
+	if err != nil {
+		return nil, 0, err
+	}
+	data, err := receipt.Encode(l.key)
+	return data, http.StatusCreated, err
+}

@@ -210,7 +210,7 @@ func (a *app) printViolation(v audit.Violation) {
 	}
 	fmt.Fprintf(a.stdout, "VIOLATION  %s  %s: %s\n", place, v.Check, clean(v.Message))
 	for i, raw := range v.Checkpoints {
-		fmt.Fprintf(a.stdout, "%s checkpoint:\n%s", []string{"earlier", "later"}[i], clean(raw))
+		fmt.Fprintf(a.stdout, "%s checkpoint:\n%s", []string{"earlier", "later"}[i], cleanLines(raw))
 	}
 }
 

@@ -119,6 +119,6 @@ func (a *app) printPhase(name string, p bench.Phase) {
 	slices.Sort(statuses)
 	fmt.Fprintf(a.stdout, "  status       %s; %d Receipts verified\n", strings.Join(statuses, ", "), p.Verified)
 	for message, n := range p.Errors {
-		fmt.Fprintf(a.stdout, "  failed       %d: %s\n", n, message)
+		fmt.Fprintf(a.stdout, "  failed       %d: %s\n", n, clean(message))
 	}
 }

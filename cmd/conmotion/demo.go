@@ -158,7 +158,7 @@ func (a *app) runDemo(ctx context.Context, f demoFlags) (err error) {
 // say prints a line for people.
 func (d *demonstration) say(format string, args ...any) {
 	if !d.json {
-		fmt.Fprintln(d.stdout, clean(fmt.Sprintf(format, args...)))
+		fmt.Fprintln(d.stdout, cleanLines(fmt.Sprintf(format, args...)))
 	}
 }
 

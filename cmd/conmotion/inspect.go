@@ -83,7 +83,7 @@ func (o object) String() string {
 		prefix = "# " // a comment of diagnostic notation
 	}
 	line := func(format string, args ...any) {
-		b.WriteString(prefix + strings.ReplaceAll(clean(fmt.Sprintf(format, args...)), "\n", " ") + "\n")
+		b.WriteString(prefix + clean(fmt.Sprintf(format, args...)) + "\n")
 	}
 	line("%s", o.kind)
 	for _, f := range o.facts {

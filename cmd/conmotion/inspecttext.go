@@ -43,7 +43,7 @@ func inspectJSON(data []byte) []object {
 	if json.Indent(&pretty, data, "", "  ") != nil {
 		return nil
 	}
-	body := clean(strings.TrimSpace(pretty.String())) // an escape of clean is one in JSON too
+	body := cleanLines(strings.TrimSpace(pretty.String())) // an escape of clean is one in JSON too
 	if c, err := scitt.ParseConfiguration(data); err == nil {
 		return []object{{"Transparency Configuration", configurationFacts(c), body}}
 	}

@@ -100,7 +100,7 @@ func (a *app) runMonitor(ctx context.Context, f monitorFlags) (err error) {
 	out.stdout = &oneWriter{w: a.stdout}
 	w, err := watch.New(c, watch.Options{
 		Line: out.printAlert, Output: stderr, Transport: transport,
-		Notice: func(format string, args ...any) { fmt.Fprintln(stderr, clean(fmt.Sprintf(format, args...))) },
+		Notice: func(format string, args ...any) { fmt.Fprintln(stderr, message(fmt.Sprintf(format, args...))) },
 	})
 	if err != nil {
 		return usage(err)
@@ -135,7 +135,7 @@ func (a *app) printAlert(alert *watch.Alert, data []byte) error {
 		rule += " (" + alert.Rule + ")"
 	}
 	line := fmt.Sprintf("%s  %-8s  %s  %s: %s", alert.Time.Format(time.RFC3339), word, alert.Log, rule, alert.Message)
-	_, err := io.WriteString(a.stdout, strings.ReplaceAll(clean(line), "\n", " ")+"\n")
+	_, err := io.WriteString(a.stdout, clean(line)+"\n")
 	return err
 }
 

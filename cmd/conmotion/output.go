@@ -17,7 +17,7 @@ import (
 
 // notice tells the person at the terminal something that is not data.
 func (a *app) notice(format string, args ...any) {
-	fmt.Fprintln(a.stderr, clean(fmt.Sprintf(format, args...)))
+	fmt.Fprintln(a.stderr, message(fmt.Sprintf(format, args...)))
 }
 
 // printJSON prints one indented document.
@@ -50,10 +50,17 @@ func (a *app) printRows(rows [][]string) error {
 	return w.Flush()
 }
 
-// clean makes text that came from outside harmless to a terminal: control
-// characters, and marks that change the direction of writing, are shown as
-// what they are.
-func clean(s string) string {
+// clean makes text that came from outside harmless in a line: line feeds and
+// other control characters, and marks that change the direction of writing, are
+// shown as what they are.
+func clean(s string) string { return strings.ReplaceAll(cleanLines(s), "\n", `\u000a`) }
+
+// message is a text for people. What follows its first line is indented, so that
+// text from outside that is in it cannot look like a line of its own.
+func message(s string) string { return strings.ReplaceAll(cleanLines(s), "\n", "\n  ") }
+
+// cleanLines is clean for a document, whose lines stay.
+func cleanLines(s string) string {
 	var b strings.Builder
 	for _, r := range s {
 		switch {

@@ -56,7 +56,7 @@ func (a *app) runPolicyCheck(files []string, schemaPath string, strict bool) err
 		if a.json {
 			err = a.printJSONLine(r)
 		} else {
-			_, err = fmt.Fprint(a.stdout, clean(r.text()))
+			_, err = fmt.Fprint(a.stdout, r.text())
 		}
 		if err != nil {
 			return err
@@ -89,13 +89,13 @@ func checkPolicy(file string, data []byte, schema eventSchema) policyReport {
 func (r policyReport) text() string {
 	var b strings.Builder
 	for _, e := range r.Errors {
-		fmt.Fprintf(&b, "%s: %s\n", e.at(r.File), e.Message)
+		fmt.Fprintf(&b, "%s: %s\n", clean(e.at(r.File)), message(e.Message))
 	}
 	for _, w := range r.Warnings {
-		fmt.Fprintf(&b, "%s: warning: %s\n", r.File, w)
+		fmt.Fprintf(&b, "%s: warning: %s\n", clean(r.File), clean(w))
 	}
 	if r.Valid {
-		fmt.Fprintf(&b, "%s: valid, %s, hash %s\n", r.File, count(len(r.Warnings), "warning"), r.Hash)
+		fmt.Fprintf(&b, "%s: valid, %s, hash %s\n", clean(r.File), count(len(r.Warnings), "warning"), r.Hash)
 	}
 	return b.String()
 }

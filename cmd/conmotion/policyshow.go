@@ -137,7 +137,7 @@ func (a *app) printPolicy(h *audit.History, whole bool) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(a.stdout, "\n%s", clean(string(document)))
+	_, err = fmt.Fprintf(a.stdout, "\n%s", cleanLines(string(document)))
 	return err
 }
 

@@ -89,7 +89,7 @@ func (a *app) runPolicyTest(ctx context.Context, f policyTestFlags, files []stri
 		if a.json {
 			err = a.printJSONLine(r)
 		} else {
-			_, err = fmt.Fprint(a.stdout, clean(r.text()))
+			_, err = fmt.Fprint(a.stdout, r.text())
 		}
 		if err != nil {
 			return err
@@ -107,7 +107,7 @@ func (a *app) runPolicyTest(ctx context.Context, f policyTestFlags, files []stri
 // text is a line for the statement and one for each finding.
 func (r judged) text() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s  %s", r.Result, r.File)
+	fmt.Fprintf(&b, "%s  %s", r.Result, clean(r.File))
 	if r.EntryID != "" {
 		fmt.Fprintf(&b, "  entry id %s", r.EntryID)
 	}
@@ -115,15 +115,15 @@ func (r judged) text() string {
 	for _, f := range r.Findings {
 		fmt.Fprintf(&b, "  %-7s  %s", f.Outcome, f.Check)
 		if f.Message != "" {
-			fmt.Fprintf(&b, ": %s", f.Message)
+			fmt.Fprintf(&b, ": %s", clean(f.Message))
 		}
 		b.WriteByte('\n')
 		if f.Fix != "" {
-			fmt.Fprintf(&b, "           to pass: %s\n", f.Fix)
+			fmt.Fprintf(&b, "           to pass: %s\n", clean(f.Fix))
 		}
 	}
 	if r.Note != "" {
-		fmt.Fprintf(&b, "  note     %s\n", r.Note)
+		fmt.Fprintf(&b, "  note     %s\n", clean(r.Note))
 	}
 	return b.String()
 }

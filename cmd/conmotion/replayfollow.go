@@ -303,12 +303,12 @@ func (n followed) text(b *strings.Builder, indent string) {
 	indent += "  "
 	switch {
 	case n.Note != "":
-		fmt.Fprintf(b, "%s%s\n", indent, n.Note)
+		fmt.Fprintf(b, "%s%s\n", indent, clean(n.Note))
 	case len(n.Links) == 0:
 		fmt.Fprintf(b, "%srests on nothing in another log\n", indent)
 	}
 	for _, l := range n.Links {
-		fmt.Fprintf(b, "%s%s, entry %d, by %s\n", indent, l.By, l.From.Index, clean(l.Issuer))
+		fmt.Fprintf(b, "%s%s, entry %d, by %s\n", indent, clean(string(l.By)), l.From.Index, clean(l.Issuer))
 		state := "verified " + strings.Join(slices.Collect(l.how), " and ")
 		if l.Error != "" {
 			state = "NOT VERIFIED: " + l.Error

@@ -142,7 +142,7 @@ func (a *app) run(ctx context.Context, args []string) int {
 	if err == nil {
 		return exitGood
 	}
-	fmt.Fprintln(a.stderr, "conmotion:", clean(err.Error()))
+	fmt.Fprintln(a.stderr, "conmotion:", message(err.Error()))
 	return exitCode(err)
 }
 

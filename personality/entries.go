@@ -69,13 +69,16 @@ func (s *Service) locate(r *http.Request, e resolved) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	return s.entryLocation(entry), nil
+	return s.entryLocation(e.index, entry), nil
 }
 
-// entryLocation is the URL of an entry: by its id, if it is a statement's.
-func (s *Service) entryLocation(entry []byte) string {
-	id, _ := scitt.EntryIDOf(entry)
-	return s.location(id)
+// entryLocation is the URL of an entry: by its id, or by its index when it is
+// not a statement's.
+func (s *Service) entryLocation(index uint64, entry []byte) string {
+	if id, ok := scitt.EntryIDOf(entry); ok {
+		return s.location(id)
+	}
+	return fmt.Sprintf("%s/entries/%d", s.Issuer, index)
 }
 
 // getReceipt resolves a Receipt (SCRAPI section 2.4).
@@ -109,7 +112,7 @@ func (s *Service) getStatement(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return respond(w, mediaCOSE, s.entryLocation(entry), transparent)
+	return respond(w, mediaCOSE, s.entryLocation(e.index, entry), transparent)
 }
 
 func transparentStatement(ctx context.Context, view *tiles.View, index uint64, entry []byte) ([]byte, error) {

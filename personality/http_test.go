@@ -10,6 +10,7 @@ import (
 
 	"go.opentelemetry.io/otel/metric/noop"
 
+	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -94,6 +95,24 @@ func TestAccepted(t *testing.T) {
 	} {
 		if got := acceptsGzip(accept); got != want {
 			t.Errorf("Accept-Encoding: %s: gzip is accepted: %v", accept, got)
+		}
+	}
+}
+
+// TestEntryLocation: an entry that is not a statement's has no id.
+func TestEntryLocation(t *testing.T) {
+	s := &Service{Config: Config{Issuer: "https://transparency.example"}}
+	key := testlog.Must(scitt.GenerateKey("ES256"))(t)
+	st := testlog.Must(scitt.ParseStatement(testlog.Must(scitt.SignStatement(key, scitt.SignOptions{Subject: "asset"}, nil))(t)))(t)
+	for entry, want := range map[string]string{
+		string(st.Entry()):       st.ID().String(),
+		string(st.Entry()[1:]):   "7",
+		"no statement":           "7",
+		"":                       "7",
+		string(st.Entry()) + "x": "7",
+	} {
+		if got := s.entryLocation(7, []byte(entry)); got != s.Issuer+"/entries/"+want {
+			t.Errorf("%.12q is at %s", entry, got)
 		}
 	}
 }

@@ -4,6 +4,7 @@ package durable
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +18,19 @@ import (
 // name begins with a dot.
 func WriteFile(path string, data []byte, mode os.FileMode) error {
 	return Write(path, mode, func(w io.Writer) error { _, err := w.Write(data); return err })
+}
+
+// Replace is WriteFile that makes the directory, which whoever may read the file
+// may search. It writes nothing where the file has this content already.
+func Replace(path string, data []byte, mode os.FileMode) (written bool, err error) {
+	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, data) {
+		return false, nil
+	}
+	if err := os.MkdirAll(filepath.Dir(path), mode|mode&0o444>>2); err != nil {
+		return false, err
+	}
+	err = WriteFile(path, data, mode)
+	return err == nil, err
 }
 
 // Write is WriteFile for what is too large to be held in memory.

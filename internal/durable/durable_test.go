@@ -47,6 +47,45 @@ func TestWrite(t *testing.T) {
 	}
 }
 
+// TestReplace: the directory of a file is made, for those who may read the file,
+// and the same content is not written again.
+func TestReplace(t *testing.T) {
+	for mode, directory := range map[os.FileMode]os.FileMode{0o600: 0o700, 0o644: 0o755} {
+		path := filepath.Join(t.TempDir(), "new", "file")
+		for _, step := range []struct {
+			content string
+			want    bool
+		}{{"first", true}, {"first", false}, {"second", true}} {
+			before, _ := os.Stat(path)
+			written, err := Replace(path, []byte(step.content), mode)
+			if err != nil || written != step.want {
+				t.Errorf("%q: written %v, %v", step.content, written, err)
+			}
+			got, err := os.ReadFile(path)
+			if err != nil || string(got) != step.content {
+				t.Errorf("the file is %q, %v; want %q", got, err, step.content)
+			}
+			if after, err := os.Stat(path); err != nil || before != nil && os.SameFile(before, after) == step.want || after.Mode() != mode {
+				t.Errorf("%q: mode %v, another file %v, %v", step.content, after.Mode(), step.want, err)
+			}
+		}
+		like := filepath.Join(filepath.Dir(path), "like") // less what the umask takes
+		if err := os.Mkdir(like, directory); err != nil {
+			t.Fatal(err)
+		}
+		want, err := os.Stat(like)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Stat(filepath.Dir(path)); err != nil || info.Mode() != want.Mode() {
+			t.Errorf("the directory has mode %v, %v; want %v", info.Mode(), err, want.Mode())
+		}
+		if written, err := Replace(filepath.Join(path, "below"), nil, mode); err == nil || written {
+			t.Errorf("a file below a file: written %v, %v", written, err)
+		}
+	}
+}
+
 // TestLock: one holder at a time.
 func TestLock(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")

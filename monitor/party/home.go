@@ -1,7 +1,6 @@
 package party
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -212,16 +211,10 @@ func sameKeys(a, b []string) bool {
 	return slices.Equal(slices.Compact(a), slices.Compact(b))
 }
 
-// writeFile replaces a file of Home, and makes its directory. What is there
-// already is not written again.
+// writeFile replaces a file of Home, and makes its directory.
 func writeFile(path string, data []byte) error {
-	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, data) {
-		return nil
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return err
-	}
-	return durable.WriteFile(path, data, 0o600)
+	_, err := durable.Replace(path, data, 0o600)
+	return err
 }
 
 // ReceiptKeys are the keys for Receipts among a log's verifier keys.

@@ -1,7 +1,6 @@
 package mirror
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -227,14 +226,14 @@ func (e *export) finish(ctx context.Context) error {
 	if err := e.syncDirs(); err != nil {
 		return err
 	}
-	if err := replace(e.path(ManifestPath), data); err != nil {
+	if _, err := durable.Replace(e.path(ManifestPath), data, filesMode); err != nil {
 		return err
 	}
 	if err := durable.SyncDir(e.dir); err != nil {
 		return err
 	}
 	// From here on the directory is the new state.
-	if err := replace(e.path(tiles.CheckpointPath), e.cp.Raw); err != nil {
+	if _, err := durable.Replace(e.path(tiles.CheckpointPath), e.cp.Raw, filesMode); err != nil {
 		return err
 	}
 	return e.clean(covered)
@@ -248,22 +247,12 @@ func fileOf(name string, data []byte) ManifestFile {
 func (e *export) write(name string, data []byte) error {
 	e.files[name] = fileOf(name, data)
 	e.touch(name)
-	old, err := os.ReadFile(e.path(name))
-	if err == nil && bytes.Equal(old, data) {
-		return nil
+	written, err := durable.Replace(e.path(name), data, filesMode)
+	if written {
+		e.out.Fetched, e.out.Bytes = e.out.Fetched+1, e.out.Bytes+uint64(len(data))
 	}
-	e.out.Fetched, e.out.Bytes = e.out.Fetched+1, e.out.Bytes+uint64(len(data))
-	return replace(e.path(name), data)
+	return err
 }
 
-// replace replaces a file, and makes its directory, unless it is there with
-// these bytes.
-func replace(path string, data []byte) error {
-	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, data) {
-		return nil
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	return durable.WriteFile(path, data, 0o644)
-}
+// filesMode is of files that everybody may read.
+const filesMode = 0o644

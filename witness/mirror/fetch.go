@@ -74,7 +74,8 @@ func (e *export) fetch(ctx context.Context, again bool) (kept int, err error) {
 			return result{}, err
 		}
 		// A crash leaves it to the next export, which finds and verifies it.
-		return result{fileOf(name, data), true}, replace(e.path(name), data)
+		_, err = durable.Replace(e.path(name), data, filesMode)
+		return result{fileOf(name, data), true}, err
 	}
 	total := uint64(len(wanted))
 	for n, r := range parallel.Ordered(ctx, 0, total, fetchers, one) {

@@ -15,6 +15,7 @@ import (
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/did"
+	"github.com/conmotion/conmotion/witness"
 )
 
 // memoryFlags are whom a command that opens logs believes about them.
@@ -30,6 +31,11 @@ in --home, like ssh remembers hosts: a log that shows other keys, forks or goes
 back is refused from then on, at whatever address. --vkey names keys that you know
 from elsewhere, which then count in place of the remembered ones; --no-home
 neither reads nor writes what is remembered.`
+
+// serviceHelp is for commands that take a service's Receipt keys.
+const serviceHelp = homeHelp + ` With --log the files are those at
+the URL of the service. A service of other software may have none there: then its
+keys are those that it gives now, with a notice, and nothing is remembered of it.`
 
 // add adds the flags of a command that reads one log.
 func (f *memoryFlags) add(cmd *cobra.Command) {
@@ -99,6 +105,16 @@ func (a *app) logOptions(f memoryFlags) (o party.Options, err error) {
 		}
 	}
 	return o, nil
+}
+
+// openService opens the log of a service for the keys of its Receipts: see
+// [party.OpenService].
+func (a *app) openService(ctx context.Context, url string, o party.Options) (*party.Log, witness.Keys, error) {
+	l, keys, err := party.OpenService(ctx, url, o)
+	if _, answered := errors.AsType[*scitt.Problem](err); answered {
+		err = usage(err) // without its keys there is no verdict
+	}
+	return l, witness.Keys{Named: keys}, partyError(err)
 }
 
 // examine opens a log to check it, which may be damaged: see [party.Log.Damage].

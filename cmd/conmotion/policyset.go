@@ -25,6 +25,7 @@ type policySetFlags struct {
 	schema                        string
 	dryRun                        bool
 	timeout                       time.Duration
+	memoryFlags
 }
 
 func (a *app) policySet() *cobra.Command {
@@ -46,7 +47,8 @@ a certificate uses conmotion sign and submit.
 when it is missing. One that is there must be the policy in force: so a change
 that was made without knowing of another one is refused, and so is a policy of
 the past. Nothing is asked: with --dry-run nothing is changed, and the document
-is checked and compared with the policy in force.`,
+is checked and compared with the policy in force.
+` + serviceHelp,
 		Example: `  conmotion policy set --dry-run policy.json
   conmotion policy set policy.json
   conmotion policy set --socket /var/lib/conmotion/private/manage.sock policy.json
@@ -68,6 +70,8 @@ is checked and compared with the policy in force.`,
 	fl.BoolVar(&f.dryRun, "dry-run", false, "only check the document and compare it with the policy in force")
 	fl.DurationVar(&f.timeout, "timeout", 2*time.Minute, "longest time to wait")
 	schemaFlag(cmd, &f.schema)
+	f.memoryFlags.add(cmd)
+	cmd.MarkFlagsMutuallyExclusive("keys", "vkey")
 	cmd.MarkFlagsMutuallyExclusive("socket", "manage", "log")
 	cmd.MarkFlagsRequiredTogether("cert", "key")
 	return cmd
@@ -132,8 +136,8 @@ func (a *app) runPolicySet(ctx context.Context, f policySetFlags, path string) e
 }
 
 func (a *app) policySetter(f policySetFlags) (policySetter, error) {
-	if (f.adminKey != "" || f.iss != "" || f.keys != "") && f.log == "" {
-		return nil, usage(errors.New("--admin-key, --iss and --keys are for a policy that is set in band, with --log"))
+	if (f.adminKey != "" || f.iss != "" || f.keys != "" || len(f.vkeys) > 0) && f.log == "" {
+		return nil, usage(errors.New("--admin-key, --iss, --keys and --vkey are for a policy that is set in band, with --log"))
 	}
 	if (f.cert != "" || f.ca != "") && f.manage == "" {
 		return nil, usage(errors.New("--cert, --key and --ca are for the management interface over TLS, with --manage"))
@@ -150,7 +154,18 @@ func (a *app) policySetter(f policySetFlags) (policySetter, error) {
 	if err != nil {
 		return nil, usage(fmt.Errorf("--log: %w", err))
 	}
-	s := &inBand{client: c, issuer: f.iss, keys: f.keys}
+	s := &inBand{client: c, issuer: f.iss, receiptKeys: func(ctx context.Context) (witness.Keys, error) {
+		if f.keys != "" {
+			return readKeys(f.keys)
+		}
+		o, err := a.logOptions(f.memoryFlags)
+		if err != nil {
+			return witness.Keys{}, err
+		}
+		o.Newest = true // a policy that came later may be in force
+		_, keys, err := a.openService(ctx, f.log, o)
+		return keys, err
+	}}
 	if f.adminKey == "" {
 		return s, nil
 	}
@@ -205,10 +220,14 @@ type inBand struct {
 	client *client.Client
 	key    crypto.Signer
 	issuer string // "" for the did:jwk of the key
-	keys   string // file with the service's keys, or ""
+	// receiptKeys gives the keys of the service's Receipts, if it is the log that it was.
+	receiptKeys func(context.Context) (witness.Keys, error)
 }
 
 func (s *inBand) inForce(ctx context.Context) (*policyPlace, error) {
+	if _, err := s.receiptKeys(ctx); err != nil {
+		return nil, err
+	}
 	c, err := s.client.Configuration(ctx)
 	if err != nil {
 		return nil, usage(err) // no verdict on the policy
@@ -227,6 +246,10 @@ func placeOf(c *scitt.Configuration) (*policyPlace, error) {
 // set signs and registers the document. Which policy is in force is taken from
 // the service: if it says a wrong one, the signed "previous" fits no honest log.
 func (s *inBand) set(ctx context.Context, p *policy.Policy, _ []byte) (*policyChange, error) {
+	keys, err := s.receiptKeys(ctx)
+	if err != nil {
+		return nil, err
+	}
 	c, err := s.client.Configuration(ctx)
 	if err != nil {
 		return nil, usage(err)
@@ -252,7 +275,7 @@ func (s *inBand) set(ctx context.Context, p *policy.Policy, _ []byte) (*policyCh
 	if err != nil {
 		return nil, usage(fmt.Errorf("sign: %w", err))
 	}
-	change, err := s.register(ctx, data)
+	change, err := s.register(ctx, data, keys)
 	if err != nil {
 		return nil, err
 	}
@@ -280,17 +303,7 @@ func (s *inBand) subject(ctx context.Context, c *scitt.Configuration, now *polic
 }
 
 // register submits the statement; its Receipt must verify.
-func (s *inBand) register(ctx context.Context, data []byte) (*policyChange, error) {
-	var keys witness.Keys
-	var err error
-	if s.keys != "" {
-		keys, err = readKeys(s.keys)
-	} else {
-		keys.Named, err = s.client.Keys(ctx)
-	}
-	if err != nil {
-		return nil, usage(err)
-	}
+func (s *inBand) register(ctx context.Context, data []byte, keys witness.Keys) (*policyChange, error) {
 	st, err := scitt.ParseStatement(data)
 	if err != nil {
 		return nil, err

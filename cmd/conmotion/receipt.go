@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/tiles"
 )
 
 // receiptFlags are the flags of receipt.
@@ -25,13 +27,17 @@ func (a *app) receipt() *cobra.Command {
 		Short: "Get the receipt of an entry, from a service or from static files",
 		Long: `Get the Receipt of an entry that is in a log.
 
-With --log it comes from the service; ID is an entry id or the index of a leaf.
+With --log it comes from the service, and is verified with the service's keys; ID
+is an entry id or the index of a leaf. A Receipt is for the bytes of a statement:
+they are read from the log's files, unless --statement or --transparent gives
+them. When a service shows no such files, a Receipt by ID alone is written without
+being verified, and the exit code is 2.
+
 With --static it is built from the log's files alone, on a disk or on any file
 server: the checkpoint, which carries the signature, and the tiles on the way
 from the entry to the root. No service is needed. A statement is searched from
 the newest entry to the oldest; --index says where it is.
-
-` + homeHelp,
+` + serviceHelp,
 		Example: `  conmotion receipt --log http://127.0.0.1:8080 --out receipt.cose 2
   conmotion receipt --static conmotion-data/public --statement s.cose --out receipt.cose
   conmotion receipt --static https://transparency.example --index 2 --transparent --out transparent.cose`,
@@ -51,7 +57,6 @@ the newest entry to the oldest; --index says where it is.
 	f.memoryFlags.add(cmd)
 	cmd.MarkFlagsMutuallyExclusive("log", "static")
 	cmd.MarkFlagsOneRequired("log", "static")
-	cmd.MarkFlagsMutuallyExclusive("log", "vkey")
 	cmd.MarkFlagsMutuallyExclusive("statement", "index")
 	return cmd
 }
@@ -65,14 +70,14 @@ func (a *app) runReceipt(ctx context.Context, f receiptFlags, args []string) err
 		}
 	}
 	var data []byte
-	var err error
+	var unverified, err error
 	switch {
 	case f.log != "" && len(args) == 0 && st == nil, f.log != "" && len(args) == 1 && st != nil, f.log != "" && f.byIndex:
 		return usage(errors.New("--log needs the ID of an entry, or --statement"))
 	case f.log != "" && st != nil:
-		data, err = a.receiptFromService(ctx, f, st.ID().String())
+		data, unverified, err = a.receiptFromService(ctx, f, st, st.ID().String())
 	case f.log != "":
-		data, err = a.receiptFromService(ctx, f, args[0])
+		data, unverified, err = a.receiptFromService(ctx, f, nil, args[0])
 	case len(args) == 1 || (st == nil && !f.byIndex):
 		return usage(errors.New("--static needs --statement or --index, and no ID"))
 	default:
@@ -81,7 +86,10 @@ func (a *app) runReceipt(ctx context.Context, f receiptFlags, args []string) err
 	if err != nil {
 		return err
 	}
-	return a.printReceipt(f, data)
+	if err := a.printReceipt(f, data); err != nil {
+		return err
+	}
+	return usage(unverified)
 }
 
 // readStatement reads a Signed or Transparent Statement.
@@ -97,15 +105,98 @@ func (a *app) readStatement(path string) (*scitt.Statement, error) {
 	return st, nil
 }
 
-func (a *app) receiptFromService(ctx context.Context, f receiptFlags, id string) ([]byte, error) {
+// receiptFromService fetches the receipt of an entry by its id or index, and
+// verifies it for a statement: st, the one that comes with it, or else the entry in
+// the log's files. Where there is none of them, unverified says so.
+func (a *app) receiptFromService(ctx context.Context, f receiptFlags, st *scitt.Statement, id string) (data []byte, unverified, err error) {
 	c, err := a.connect(f.log, 1)
 	if err != nil {
-		return nil, usage(fmt.Errorf("--log: %w", err))
+		return nil, nil, usage(fmt.Errorf("--log: %w", err))
 	}
+	o, err := a.logOptions(f.memoryFlags)
+	if err != nil {
+		return nil, nil, err
+	}
+	log, keys, err := a.openService(ctx, f.log, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	fetch := c.Receipt
 	if f.transparent {
-		return c.TransparentStatement(ctx, id)
+		fetch = c.TransparentStatement
 	}
-	return c.Receipt(ctx, id)
+	if data, err = fetch(ctx, id); err != nil {
+		return nil, nil, err
+	}
+	own, receipts, r, err := f.parts(data)
+	if err != nil {
+		return nil, nil, err
+	}
+	index, _, placed := r.Place()
+	switch {
+	case own != nil:
+		st = own
+	case st != nil:
+	case log == nil:
+		return data, errors.New("not verified: the service shows no files of a log, which would have the statement; give it with --statement"), nil
+	case !placed:
+		return nil, nil, bad(fmt.Errorf("%w: the service's receipt does not say where the entry is", scitt.ErrProof))
+	default:
+		if index >= log.View.Checkpoint.Size { // it has grown since it was opened
+			if err := log.Refresh(ctx, o); err != nil {
+				return nil, nil, partyError(err)
+			}
+		}
+		if st, err = entryAt(ctx, log.View, index); err != nil {
+			return nil, nil, err
+		}
+	}
+	// A service of other software may have identifiers of its own.
+	if (log != nil || f.statement != "") && id != st.ID().String() && (!placed || id != strconv.FormatUint(index, 10)) {
+		return nil, nil, bad(fmt.Errorf("asked for %s, the service gave the receipt of %s, %s", id, placeOfReceipt(r), st.ID()))
+	}
+	checked, err := keys.Verify(st, receipts)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, v := range checked {
+		if v.Err != nil {
+			return nil, nil, bad(fmt.Errorf("the service's receipt for the statement %s is not good: %w", st.ID(), v.Err))
+		}
+	}
+	return data, nil, nil
+}
+
+// parts are the receipts in a result, the first of them read, and with
+// --transparent the statement that they are for.
+func (f receiptFlags) parts(data []byte) (st *scitt.Statement, receipts [][]byte, first *scitt.Receipt, err error) {
+	receipts = [][]byte{data}
+	if f.transparent {
+		if st, err = scitt.DecodeStatement(data); err != nil {
+			return nil, nil, nil, fmt.Errorf("transparent statement: %w", err)
+		}
+		if receipts = st.Receipts; len(receipts) == 0 {
+			return nil, nil, nil, bad(errors.New("the transparent statement carries no receipt"))
+		}
+	}
+	first, err = scitt.ParseReceipt(receipts[0])
+	return st, receipts, first, err
+}
+
+// entryAt reads the statement that is an entry of a log.
+func entryAt(ctx context.Context, view *tiles.View, index uint64) (*scitt.Statement, error) {
+	if size := view.Checkpoint.Size; index >= size {
+		return nil, bad(fmt.Errorf("index %d is not below the log's size %d", index, size))
+	}
+	entry, err := view.Entry(ctx, index)
+	if err != nil {
+		return nil, err
+	}
+	st, err := scitt.DecodeStatement(entry)
+	if err != nil {
+		return nil, fmt.Errorf("entry %d: %w", index, err)
+	}
+	return st, nil
 }
 
 // receiptFromFiles builds the receipt. Its proof and the signature on its
@@ -125,15 +216,8 @@ func (a *app) receiptFromFiles(ctx context.Context, f receiptFlags, st *scitt.St
 			return nil, bad(fmt.Errorf("the log %s of %d entries does not hold the statement %s", view.Checkpoint.Origin, view.Checkpoint.Size, st.ID()))
 		}
 	} else {
-		if index >= view.Checkpoint.Size {
-			return nil, bad(fmt.Errorf("index %d is not below the log's size %d", index, view.Checkpoint.Size))
-		}
-		entry, err := view.Entry(ctx, index)
-		if err != nil {
+		if st, err = entryAt(ctx, view, index); err != nil {
 			return nil, err
-		}
-		if st, err = scitt.DecodeStatement(entry); err != nil {
-			return nil, fmt.Errorf("entry %d: %w", index, err)
 		}
 	}
 	receipt, err := view.Receipt(ctx, index, scitt.LeafHash(st.Entry()))
@@ -146,26 +230,16 @@ func (a *app) receiptFromFiles(ctx context.Context, f receiptFlags, st *scitt.St
 // printReceipt writes the result, and says what it is. Whatever came from a
 // service has to have the form that it should have.
 func (a *app) printReceipt(f receiptFlags, data []byte) error {
-	receipt := data
-	info := map[string]any{}
-	rows := [][]string{}
-	if f.transparent {
-		st, err := scitt.DecodeStatement(data)
-		if err != nil {
-			return fmt.Errorf("transparent statement: %w", err)
-		}
-		if len(st.Receipts) == 0 {
-			return bad(errors.New("the transparent statement carries no receipt"))
-		}
-		receipt = st.Receipts[0]
-		info["entry_id"] = st.ID().String()
-		rows = append(rows, []string{"entry id", st.ID().String()})
-	}
-	r, err := scitt.ParseReceipt(receipt)
+	st, _, r, err := f.parts(data)
 	if err != nil {
 		return err
 	}
-	info["issuer"], info["log"], info["issued_at"] = r.Issuer, r.Subject, timeOf(r.IssuedAt)
+	info := map[string]any{"issuer": r.Issuer, "log": r.Subject, "issued_at": timeOf(r.IssuedAt)}
+	rows := [][]string{}
+	if st != nil {
+		info["entry_id"] = st.ID().String()
+		rows = append(rows, []string{"entry id", st.ID().String()})
+	}
 	entry := placeOfReceipt(r)
 	if index, size, ok := r.Place(); ok {
 		info["index"], info["tree_size"] = index, size
@@ -176,9 +250,6 @@ func (a *app) printReceipt(f receiptFlags, data []byte) error {
 	if f.out == "-" && a.json {
 		info["data"] = data // base64
 		return a.printJSON(info)
-	}
-	if f.log != "" {
-		a.notice("notice: not verified; use conmotion verify")
 	}
 	if err := a.writeOutput(f.out, data); err != nil || f.out == "-" {
 		return err

@@ -25,6 +25,7 @@ type submitFlags struct {
 	async            bool
 	concurrency      int
 	timeout          time.Duration
+	memoryFlags
 }
 
 func (a *app) submit() *cobra.Command {
@@ -53,7 +54,8 @@ and have no x5chain, need --issuer-key for this.
 A busy service is asked again, as it wishes. A run that was interrupted can be
 started again: what is there and verifies is skipped, and a service answers the
 same statement with the same Location. With --out-dir, s.cose becomes
-DIR/s.transparent.cose. A refusal tells the reason and ends with exit code 1.`,
+DIR/s.transparent.cose. A refusal tells the reason and ends with exit code 1.
+` + serviceHelp,
 		Example: `  conmotion submit --log http://127.0.0.1:8080 --out transparent.cose s.cose
   conmotion submit --log https://transparency.example --out-dir done --concurrency 16 statements/*.cose
   conmotion submit --log https://provider.example --also https://auditor.example --out t.cose s.cose`,
@@ -70,8 +72,10 @@ DIR/s.transparent.cose. A refusal tells the reason and ends with exit code 1.`,
 	fl.BoolVar(&f.async, "async", false, "ask for an answer at once and poll for the Receipt")
 	fl.IntVar(&f.concurrency, "concurrency", 8, "statements that are under way at a time")
 	fl.DurationVar(&f.timeout, "timeout", 2*time.Minute, "longest time to wait for one Receipt")
+	f.memoryFlags.add(cmd)
 	require(cmd, "log")
 	cmd.MarkFlagsMutuallyExclusive("out", "out-dir")
+	cmd.MarkFlagsMutuallyExclusive("keys", "vkey")
 	return cmd
 }
 
@@ -148,7 +152,7 @@ func (a *app) runSubmit(ctx context.Context, f submitFlags, files []string) erro
 		}
 	}
 	if s.services, err = a.registrars(ctx, f); err != nil {
-		return usage(err) // no verdict on any statement
+		return err
 	}
 	one := func(ctx context.Context, n uint64) (submitted, error) {
 		return s.submitOne(ctx, files[n], outputs[n]), nil

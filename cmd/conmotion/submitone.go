@@ -8,7 +8,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/witness"
@@ -29,6 +31,14 @@ func (a *app) registrars(ctx context.Context, f submitFlags) ([]registrar, error
 	if len(f.keys) > 0 && len(f.keys) != len(urls) {
 		return nil, fmt.Errorf("--keys is given %d times, and there are %d services: it is once for each, that of --log first", len(f.keys), len(urls))
 	}
+	var o party.Options
+	var err error
+	if len(f.keys) == 0 {
+		if o, err = a.logOptions(f.memoryFlags); err != nil {
+			return nil, err
+		}
+		o.Newest = true // nothing is registered with a log that went back
+	}
 	out := make([]registrar, len(urls))
 	for i, url := range urls {
 		flag := "log"
@@ -39,7 +49,6 @@ func (a *app) registrars(ctx context.Context, f submitFlags) ([]registrar, error
 			return nil, fmt.Errorf("--%s: %s is named twice", flag, url)
 		}
 		r := registrar{url: url}
-		var err error
 		if r.client, err = a.connect(url, f.concurrency); err != nil {
 			return nil, fmt.Errorf("--%s: %w", flag, err)
 		}
@@ -47,7 +56,7 @@ func (a *app) registrars(ctx context.Context, f submitFlags) ([]registrar, error
 			if r.keys, err = readKeys(f.keys[i]); err != nil {
 				return nil, err
 			}
-		} else if r.keys.Named, err = f.fetchKeys(ctx, r.client); err != nil && i == 0 {
+		} else if r.keys, err = a.keysWithin(ctx, f.timeout, url, o); err != nil && i == 0 {
 			return nil, err
 		}
 		r.down = err
@@ -56,10 +65,13 @@ func (a *app) registrars(ctx context.Context, f submitFlags) ([]registrar, error
 	return out, nil
 }
 
-func (f submitFlags) fetchKeys(ctx context.Context, c *client.Client) (scitt.KeySet, error) {
-	ctx, cancel := context.WithTimeout(ctx, f.timeout)
+// keysWithin reads the keys of a service, which may be down, within the time of one
+// Receipt.
+func (a *app) keysWithin(ctx context.Context, timeout time.Duration, url string, o party.Options) (witness.Keys, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	return c.Keys(ctx)
+	_, keys, err := a.openService(ctx, url, o)
+	return keys, err
 }
 
 // vouches says whether one of the Receipts is this service's and verifies.

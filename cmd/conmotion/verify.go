@@ -42,8 +42,8 @@ least one receipt verify and nothing failed.
 
 Whose receipts count: with --keys those of the keys in a file (a COSE Key Set
 such as /.well-known/scitt-keys, a COSE_Key, or PEM), fully offline; with --log
-those of the keys that a service publishes; with --static those of the keys
-beside the log's files, and then the entry is also checked against the log's
+those of the keys of a service, and with --static those of the keys of a log in
+its files. Of --log and --static the entry is also checked against the log's
 current checkpoint.
 
 A rule such as "2 of these 3 logs" is --quorum 2 with --log, --static and --keys
@@ -73,7 +73,7 @@ the statement gives. --fetch is off unless asked for: the issuer chooses that
 URL, so that it learns who verifies, and when, and can have this machine send a
 GET request to any address that it reaches. It is sent only when the issuer's
 signature verifies, without a token, and no more than 5 GiB are read.
-` + exportVerifyHelp + equivocationHelp + homeHelp,
+` + exportVerifyHelp + equivocationHelp + serviceHelp,
 		Example: `  conmotion verify --log http://127.0.0.1:8080 --payload README.md transparent.cose
 
   # offline, with saved keys
@@ -123,7 +123,6 @@ signature verifies, without a token, and no more than 5 GiB are read.
 	fl.BoolVar(&f.fetch, "fetch", false, "fetch the content behind a hash from the URL in the statement")
 	f.memoryFlags.add(cmd)
 	cmd.MarkFlagsMutuallyExclusive("payload", "artifacts", "fetch")
-	cmd.MarkFlagsMutuallyExclusive("log", "vkey")
 	cmd.MarkFlagsMutuallyExclusive("keys", "vkey")
 	return cmd
 }
@@ -156,8 +155,8 @@ type verifyReport struct {
 type verification struct {
 	*app
 	verifyFlags
-	files     *party.Log            // with --static
-	filesOf   map[string]*party.Log // by the --static that names them, with --quorum
+	files     *party.Log            // with --static or --log; nil for a service that shows none
+	filesOf   map[string]*party.Log // by the --static or --log that names them, with --quorum
 	artifacts *reader.Reader        // with --artifacts
 	anchors   *scitt.Anchors
 	report    verifyReport

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/witness"
 )
@@ -67,14 +68,23 @@ func (v *verification) logKeys(ctx context.Context) (k witness.Keys, err error) 
 		k.Named, err = v.files.ReceiptKeys(ctx)
 		return k, err
 	case v.log != "":
-		c, err := v.connect(v.log, 1)
-		if err != nil {
-			return k, usage(fmt.Errorf("--log: %w", err))
-		}
-		k.Named, err = c.Keys(ctx)
-		return k, usage(err)
+		v.files, k, err = v.serviceKeys(ctx, v.log)
+		return k, err
 	}
 	return k, nil
+}
+
+// serviceKeys opens the log of a service to check it, which may be damaged.
+func (v *verification) serviceKeys(ctx context.Context, url string) (*party.Log, witness.Keys, error) {
+	o, err := v.logOptions(v.memoryFlags)
+	if err != nil {
+		return nil, witness.Keys{}, err
+	}
+	o.Examine = true
+	if v.quorum > 0 {
+		o.Client.Retries = 1 // others may do without it
+	}
+	return v.openService(ctx, url, o)
 }
 
 // readIssuerKey reads the file of --issuer-key.

@@ -8,13 +8,17 @@ import (
 
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
-	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/witness"
 )
 
 // chooseLogs tells a rule over several logs from the one log that there is without.
 func (f *verifyFlags) chooseLogs(quorum bool) error {
 	n := len(f.logs) + len(f.statics) + len(f.keyFiles)
+	for _, url := range f.logs {
+		if !party.IsURL(url) {
+			return fmt.Errorf("--log: %q is not the URL of a service, such as https://transparency.example", url)
+		}
+	}
 	switch {
 	case quorum && (f.quorum < 1 || n == 0):
 		return errors.New("--quorum is at least 1, and needs logs: --log, --static or --keys")
@@ -66,14 +70,9 @@ func (v *verification) logsOf(ctx context.Context) (*witness.Quorum, error) {
 		}
 	}
 	for _, url := range v.logs {
-		o := v.clientOptions(1)
-		o.Retries = 1 // others may do without it
-		c, err := client.New(url, o)
-		if err != nil {
-			return nil, usage(fmt.Errorf("--log: %w", err))
-		}
-		keys, err := c.Keys(ctx)
-		if err := add(url, witness.Keys{Named: keys}, err); err != nil {
+		files, keys, err := v.serviceKeys(ctx, url)
+		v.filesOf[url] = files
+		if err := add(url, keys, err); err != nil {
 			return nil, err
 		}
 	}

@@ -121,9 +121,10 @@ func Open(ctx context.Context, location string, o Options) (*Log, error) {
 			return nil, err
 		}
 	}
-	l := &Log{Location: location, address: strings.TrimRight(location, "/"), keys: o.IssuerKeys, client: o.Client, verify: scitt.SelfCertifying(nil, nil).Verifier(o.IssuerKeys)}
-	if l.Configuration, err = configuration(ctx, src); err != nil {
-		return nil, fmt.Errorf("%s: %w", location, err)
+	l := &Log{Location: location, address: addressOf(location), keys: o.IssuerKeys, client: o.Client, verify: scitt.SelfCertifying(nil, nil).Verifier(o.IssuerKeys)}
+	var unread error // a service without a log may have something else there
+	if l.Configuration, unread = configuration(ctx, src); unread != nil && !errors.Is(unread, scitt.ErrMalformed) {
+		return nil, fmt.Errorf("%s: %w", location, unread)
 	}
 	raw, err := src.Get(ctx, tiles.CheckpointPath)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -131,6 +132,9 @@ func Open(ctx context.Context, location string, o Options) (*Log, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("the log at %s: checkpoint: %w", location, err)
+	}
+	if unread != nil {
+		return nil, fmt.Errorf("%s: %w", location, unread)
 	}
 	if o.Origin != "" && originOf(raw) != o.Origin {
 		return nil, fmt.Errorf("the log at %s: %w: its checkpoint is of %.80q, and %q is meant", location, ErrOtherLog, originOf(raw), o.Origin)
@@ -174,6 +178,9 @@ func Open(ctx context.Context, location string, o Options) (*Log, error) {
 	return l, nil
 }
 
+// addressOf is how a URL, or the absolute path of a directory, is remembered.
+func addressOf(location string) string { return strings.TrimRight(location, "/") }
+
 // configuration is what the log says about itself; nil when there is nothing.
 func configuration(ctx context.Context, src tiles.Source) (*scitt.Configuration, error) {
 	data, err := src.Get(ctx, tiles.ConfigurationPath)
@@ -192,6 +199,9 @@ func configuration(ctx context.Context, src tiles.Source) (*scitt.Configuration,
 
 // ErrNoLog is wrapped when there is no checkpoint at a location.
 var ErrNoLog = errors.New("no checkpoint")
+
+// errNoKeys is wrapped when nothing says which keys a log has.
+var errNoKeys = errors.New("no keys")
 
 // ErrVKeys is wrapped when Options.VKeys are not the verifier keys of a log.
 var ErrVKeys = errors.New("the keys that were given")
@@ -224,7 +234,7 @@ func (l *Log) chooseKeys(origin string, here, named *KnownLog, o Options) error 
 	}
 	switch {
 	case k == nil && len(shown)+len(o.FirstKeys) == 0:
-		return fmt.Errorf("no keys for the log at %s: it has no %s; give its verifier keys", l.Location, tiles.ConfigurationPath)
+		return fmt.Errorf("%w for the log at %s: it has no %s; give its verifier keys", errNoKeys, l.Location, tiles.ConfigurationPath)
 	case k == nil:
 		if l.VKeys, l.FirstUse = shown, true; len(shown) == 0 {
 			l.VKeys = o.FirstKeys
@@ -286,23 +296,6 @@ func (l *Log) At(ctx context.Context, cp *scitt.Checkpoint) (monitor.Log, error)
 		return monitor.Log{}, err
 	}
 	return l.monitor(view), nil
-}
-
-// ReceiptKeys are the keys whose Receipts count as this log's: those that it
-// publishes and that are among its trusted verifier keys.
-func (l *Log) ReceiptKeys(ctx context.Context) (scitt.KeySet, error) {
-	data, err := l.Files.Source.Get(ctx, tiles.KeysPath)
-	if err != nil {
-		return nil, fmt.Errorf("receipt keys: %w", err)
-	}
-	set, err := scitt.ParseKeySet(data)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", tiles.KeysPath, err)
-	}
-	return slices.DeleteFunc(set, func(k scitt.Key) bool {
-		vkey, err := scitt.TreeVKey(l.Files.Verifiers.Note.Name(), k.Public)
-		return err != nil || !slices.Contains(l.VKeys, vkey)
-	}), nil
 }
 
 // Verifier verifies Transparent Statements of this log by an issuer.

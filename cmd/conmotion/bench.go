@@ -34,7 +34,8 @@ With --chain each connection registers a chain of its own, one statement after
 the other. --bulk sends so many statements in one request, which is how a chain
 grows fast; latency is that of the whole request then.
 
-It writes to the log that it measures: use one that may be thrown away. A service
+It writes to the log that it measures: use one that may be thrown away. Nothing is
+remembered of it; its keys are those that the service gives now. A service
 that limits rates (conmotiond --rate) answers 429 above its limit.`,
 		Example: `  conmotion bench --log http://127.0.0.1:8080 --concurrency 1024 -n 100000
   conmotion bench --log http://127.0.0.1:8080 --rate 1000 -n 20000 --json

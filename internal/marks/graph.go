@@ -25,7 +25,7 @@ var ours = map[string][]string{
 	"monitor":           {"scitt", "tiles", "policy/ocsf", "storage/artifact/reader", "internal/firsts", "internal/parallel", "internal/jsonx"},
 	"monitor/importer":  {"policy/ocsf", "internal/jsonx"},
 	"monitor/party":     {"scitt", "scitt/did", "scitt/client", "tiles", "monitor", "storage/artifact/reader", "internal/durable", "internal/parallel"},
-	"monitor/watch":     {"scitt", "tiles", "policy", "policy/ocsf", "monitor", "monitor/party", "witness/audit", "internal/durable"},
+	"monitor/watch":     {"scitt", "scitt/client", "tiles", "policy", "policy/ocsf", "monitor", "monitor/party", "witness/audit", "internal/durable"},
 	"monitor/report":    {"scitt", "tiles", "monitor", "internal/jsonx"},
 	"witness":           {"scitt"},
 	"witness/audit":     {"scitt", "tiles", "policy", "storage/artifact/reader", "internal/durable", "internal/firsts", "internal/parallel"},

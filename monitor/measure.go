@@ -175,7 +175,7 @@ func Measure(c *Comparison, o MeasureOptions) (*Measurement, error) {
 	if err != nil {
 		return nil, err
 	}
-	report, err := ocsf.Default().Check(payload)
+	report, err := ocsf.Default().Errors(payload)
 	if err != nil {
 		return nil, err
 	}

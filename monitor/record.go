@@ -26,10 +26,11 @@ type Record struct {
 // The payload is the JCS form, so that the same event is the same artifact
 // however it was spelled.
 func NewRecord(event []byte, kind Kind, action Action) (*Record, error) {
-	report, err := ocsf.Default().Check(event)
+	t, err := ocsf.Parse(event)
 	if err != nil {
 		return nil, badEvent("%w", err)
 	}
+	report := ocsf.Default().CheckTree(t, true)
 	if !report.OK() {
 		return nil, badEvent("%s", problems(report))
 	}
@@ -50,7 +51,7 @@ func NewRecord(event []byte, kind Kind, action Action) (*Record, error) {
 	}
 	r := &Record{}
 	if code := eventCode(kind, action); report.EventCode == code {
-		r.Payload, err = canonical(event)
+		r.Payload, err = rawEvent{t}.canonical(0)
 	} else {
 		report.EventCode = code
 		r.Payload, err = setCode(event, code)
@@ -58,11 +59,8 @@ func NewRecord(event []byte, kind Kind, action Action) (*Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	// A code that is one of ours makes no valid event invalid.
-	t, err := ocsf.Parse(r.Payload)
-	if err != nil {
-		return nil, badEvent("%w", err)
-	}
+	// A code that is one of ours makes no valid event invalid, and the payload
+	// says the rest of what the event says.
 	r.Event, err = readEvent(t, report)
 	return r, err
 }

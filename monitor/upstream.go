@@ -66,7 +66,7 @@ type upstreamLevels struct{ event, unmapped, ours map[string]json.RawMessage }
 
 func upstreamMembers(event []byte) (u upstreamLevels, err error) {
 	// Names that stand twice would go unnoticed in a map.
-	if _, err := ocsf.Default().Check(event); err != nil {
+	if _, err := ocsf.Parse(event); err != nil {
 		return u, badEvent("%w", err)
 	}
 	u.unmapped, u.ours = map[string]json.RawMessage{}, map[string]json.RawMessage{}

@@ -101,7 +101,8 @@ func BenchmarkAdmit(b *testing.B) {
 	b.Run("rest/json", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := parseContent("application/json", s.Payload); err != nil {
+			e := evaluation{s: s}
+			if _, err := e.parseContent(s.Payload); err != nil {
 				b.Fatal(err)
 			}
 		}

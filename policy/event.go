@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/conmotion/conmotion/internal/jsonx"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -34,11 +35,7 @@ func (e *evaluation) checkOCSF() {
 		e.found(outcome, fix, "the content is not an OCSF event: "+err.Error())
 		return
 	}
-	rep, err := e.p.schema.Check(event)
-	if err != nil {
-		e.found(outcome, fix, "the content is not an OCSF event: "+err.Error())
-		return
-	}
+	rep := e.p.schema.CheckTree(event, !e.verbose)
 	failed := false
 	if n := len(rep.Errors) + rep.MoreErrors; n > 0 {
 		var b strings.Builder
@@ -82,15 +79,19 @@ func (e *evaluation) found(o Outcome, fix, message string) {
 }
 
 // event is the JSON that the statement is about.
-func (e *evaluation) event() ([]byte, error) {
+func (e *evaluation) event() (*jsonx.Tree, error) {
 	if contentFormat(e.s.ContentType) != "json" {
 		return nil, fmt.Errorf("its type is %s and not JSON", quote(e.s.ContentType))
 	}
 	switch {
 	case e.s.Envelope == nil:
-		return e.s.Payload, nil
+		return e.parseJSON(e.s.Payload)
 	case e.p.artifact == Off:
 		return nil, errNotInline
 	}
-	return e.artifactContent()
+	content, err := e.artifactContent()
+	if err != nil {
+		return nil, err
+	}
+	return e.parseJSON(content)
 }

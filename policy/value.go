@@ -311,13 +311,14 @@ func fromCBORMap(m map[any]any) (ref.Val, error) {
 	return &celMap{p}, nil
 }
 
-// parseContent reads content of a JSON or CBOR media type as a CEL value.
-func parseContent(mediaType string, data []byte) (ref.Val, error) {
-	switch contentFormat(mediaType) {
+// parseContent reads the statement's content as a CEL value, if its media type
+// is JSON or CBOR.
+func (e *evaluation) parseContent(data []byte) (ref.Val, error) {
+	switch contentFormat(e.s.ContentType) {
 	case "json":
-		t, err := jsonx.Parse(bytes.Clone(data))
+		t, err := e.parseJSON(data)
 		if err != nil {
-			return nil, fmt.Errorf("not one JSON text with a single meaning: %w", err)
+			return nil, err
 		}
 		return (&content{Tree: t}).value(0), nil
 	case "cbor":
@@ -327,7 +328,18 @@ func parseContent(mediaType string, data []byte) (ref.Val, error) {
 		}
 		return fromCBOR(v)
 	}
-	return nil, fmt.Errorf("content of type %s is neither JSON nor CBOR", quote(mediaType))
+	return nil, fmt.Errorf("content of type %s is neither JSON nor CBOR", quote(e.s.ContentType))
+}
+
+// parseJSON parses the statement's content once, for the OCSF check and for
+// all rules.
+func (e *evaluation) parseJSON(data []byte) (*jsonx.Tree, error) {
+	if e.tree == nil && e.treeErr == nil {
+		if e.tree, e.treeErr = jsonx.Parse(bytes.Clone(data)); e.treeErr != nil {
+			e.treeErr = fmt.Errorf("not one JSON text with a single meaning: %w", e.treeErr)
+		}
+	}
+	return e.tree, e.treeErr
 }
 
 // contentFormat says how content of a media type can be read: "json", "cbor"

@@ -9,6 +9,7 @@ import (
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 
+	"github.com/conmotion/conmotion/internal/jsonx"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/did"
 )
@@ -37,6 +38,10 @@ type evaluation struct {
 	// Variables that cost something, nil until a rule reads them.
 	header, claims, payload, artifactPayload ref.Val
 	subject, certIssuer                      ref.Val
+
+	// The content, inline or stored, if it is JSON that was asked for.
+	tree    *jsonx.Tree
+	treeErr error
 }
 
 var _ cel.Activation = (*evaluation)(nil)
@@ -100,7 +105,7 @@ func (e *evaluation) parsePayload() (ref.Val, error) {
 	if e.s.Envelope != nil {
 		return nil, errNotInline
 	}
-	return parseContent(e.s.ContentType, e.s.Payload)
+	return e.parseContent(e.s.Payload)
 }
 
 func (e *evaluation) parseArtifact() (ref.Val, error) {
@@ -108,7 +113,7 @@ func (e *evaluation) parseArtifact() (ref.Val, error) {
 	if err != nil {
 		return nil, err
 	}
-	return parseContent(e.s.ContentType, content)
+	return e.parseContent(content)
 }
 
 func (e *evaluation) envelopeVar(name string) (any, bool) {

@@ -234,7 +234,8 @@ func (t *Tree) Member(n int32, name string) int32 {
 		return t.members(n)[name]
 	}
 	for m := t.First(n); m != 0; m = t.nodes[m].next {
-		if t.Name(m) == name {
+		// With escapes a name is longer in the text.
+		if v := &t.nodes[m]; int(v.nameEnd-v.namePos) >= len(name)+2 && t.text(v.namePos, v.nameEnd) == name {
 			return m
 		}
 	}

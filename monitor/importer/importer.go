@@ -170,7 +170,7 @@ func (d *draft) finish() (Item, string) {
 		return Item{}, d.problem
 	}
 	if !d.checked {
-		rep, err := ocsf.Default().Check(d.event)
+		rep, err := ocsf.Default().Errors(d.event)
 		if err != nil {
 			return Item{}, fmt.Sprintf("%s of %.256q is not valid: %v", d.kind, d.asset, err)
 		}

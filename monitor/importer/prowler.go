@@ -110,7 +110,7 @@ func (f *repairer) run() (event []byte, reason string) {
 	for i, repaired := 0, true; i < maxRepairs && repaired; i++ {
 		f.keep()
 		event := encode(f.event)
-		rep, err := ocsf.Default().Check(event)
+		rep, err := ocsf.Default().Errors(event)
 		if err != nil {
 			return nil, err.Error()
 		}

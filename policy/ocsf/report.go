@@ -100,10 +100,10 @@ func (c *checker) appendPath(b []byte) []byte {
 		case s.name == "":
 			b = strconv.AppendInt(append(b, '['), int64(s.index), 10)
 			b = append(b, ']')
-		case plainName(s.name):
-			b = append(append(b, '.'), s.name...)
+		case s.name[0] == '"': // quoted by unknown
+			b = append(append(append(b, '['), s.name...), ']')
 		default:
-			b = append(append(append(b, '['), s.name...), ']') // quoted by unknown
+			b = append(append(b, '.'), s.name...)
 		}
 	}
 	return b

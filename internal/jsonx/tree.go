@@ -48,6 +48,7 @@ type node struct {
 	next             int32  // the next member or element of the same parent, 0 behind the last
 	len              int32  // how many members or elements there are
 	kind             Kind
+	escapes          bool // in its name or string: those are in unescaped
 }
 
 // Parse reads one JSON text. Errors are an *Error.
@@ -84,7 +85,7 @@ func (t *Tree) read(d *jsontext.Decoder) error {
 		open    [MaxDepth + 1]struct{ node, last int32 } // the objects and arrays that are not closed yet, from 1
 		depth   int
 		inside  Kind // what open[depth] is
-		name    node // with the name of the next value, if it is a member
+		name    node // the next value as far as its name says, if it is a member
 		src     = t.src
 		pos     = 0
 		escapes = bytes.IndexByte(src, '\\') >= 0
@@ -110,9 +111,10 @@ func (t *Tree) read(d *jsontext.Decoder) error {
 		case '"':
 			if escapes && bytes.IndexByte(src[n.pos:n.end], '\\') >= 0 {
 				t.unescape(n.pos, n.end)
+				n.escapes = true
 			}
 			if inside == Object && name.nameEnd == 0 {
-				name.namePos, name.nameEnd = n.pos, n.end
+				name = node{namePos: n.pos, nameEnd: n.end, escapes: n.escapes}
 				continue
 			}
 			n.kind = String
@@ -164,9 +166,9 @@ func (t *Tree) unescape(pos, end uint32) {
 
 func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }
 
-// text is the string between two quotes.
-func (t *Tree) text(pos, end uint32) string {
-	if t.unescaped != nil {
+// text is the string between two quotes, the name or the value of v.
+func (t *Tree) text(v *node, pos, end uint32) string {
+	if v.escapes {
 		if s, ok := t.unescaped[pos]; ok {
 			return s
 		}
@@ -185,10 +187,11 @@ func (t *Tree) NamePos(n int32) int { return int(t.nodes[n].namePos) }
 
 // Name is the name of member n, "" of what is none.
 func (t *Tree) Name(n int32) string {
-	if t.nodes[n].nameEnd == 0 {
+	v := &t.nodes[n]
+	if v.nameEnd == 0 {
 		return ""
 	}
-	return t.text(t.nodes[n].namePos, t.nodes[n].nameEnd)
+	return t.text(v, v.namePos, v.nameEnd)
 }
 
 // Text is a string without quotes and escapes, the JSON of a number, boolean
@@ -196,7 +199,7 @@ func (t *Tree) Name(n int32) string {
 func (t *Tree) Text(n int32) string {
 	switch v := &t.nodes[n]; v.kind {
 	case String:
-		return t.text(v.pos, v.end)
+		return t.text(v, v.pos, v.end)
 	case Array, Object:
 		return ""
 	default:
@@ -234,8 +237,7 @@ func (t *Tree) Member(n int32, name string) int32 {
 		return t.members(n)[name]
 	}
 	for m := t.First(n); m != 0; m = t.nodes[m].next {
-		// With escapes a name is longer in the text.
-		if v := &t.nodes[m]; int(v.nameEnd-v.namePos) >= len(name)+2 && t.text(v.namePos, v.nameEnd) == name {
+		if v := &t.nodes[m]; (v.escapes || int(v.nameEnd-v.namePos) == len(name)+2) && t.text(v, v.namePos, v.nameEnd) == name {
 			return m
 		}
 	}

@@ -2,6 +2,7 @@ package importer
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -197,9 +198,8 @@ func TestBrokenItems(t *testing.T) {
 		"duplicate":     `{"resourceId":"a",` + good[1:],
 		"UTF-8":         strings.Replace(good, "x86_64", "x\xff", 1),
 		"surrogate":     strings.Replace(good, "x86_64", `\ud800`, 1),
-		"not JSON":      strings.Replace(good, "true", "yes", 1),
 		"deep":          deep,
-		"large":         strings.Replace(good, "x86_64", strings.Repeat("x", 1<<17), 1),
+		"large":         strings.Replace(good, `"x86_64"`, "["+strings.Repeat("1,", 1<<17)+"1]", 1),
 		"no object":     `"x"`,
 		"created later": strings.Replace(good, "2026-03-01T08:00:00.123Z", "99999-03-01T08:00:00.123Z", 1),
 	} {
@@ -207,6 +207,18 @@ func TestBrokenItems(t *testing.T) {
 		r := run(t, AWSConfig, strings.NewReader(in), Options{MaxItem: 1 << 16})
 		want := "line 2, byte " + fmt.Sprint(strings.Index(in, "\n")+1)
 		if r.err != nil || len(r.problems) == 0 || r.problems[0].Position.String() != want || len(r.items) < 4 {
+			t.Errorf("%s: %d items, %v, %v", name, len(r.items), r.problems, r.err)
+		}
+	}
+	// Where an array goes on is unknown behind what is no JSON, or too large a string.
+	for name, bad := range map[string]string{
+		"not JSON":     strings.Replace(good, "true", "yes", 1),
+		"large string": strings.Replace(good, "x86_64", strings.Repeat("x", 1<<19), 1),
+	} {
+		in := `{"configurationItems":[` + good + ",\n" + bad + ",\n" + good + `]}`
+		r := run(t, AWSConfig, strings.NewReader(in), Options{MaxItem: 1 << 16})
+		want := "line 2, byte " + fmt.Sprint(strings.Index(in, "\n")+1)
+		if !errors.Is(r.err, ErrInput) || !strings.Contains(r.err.Error(), want) || len(r.problems) > 0 || len(r.items) != 2 {
 			t.Errorf("%s: %d items, %v, %v", name, len(r.items), r.problems, r.err)
 		}
 	}

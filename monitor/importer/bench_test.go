@@ -42,9 +42,11 @@ func BenchmarkSplit(b *testing.B) {
 	in := awsSnapshot(1000)
 	b.SetBytes(int64(len(in)))
 	for b.Loop() {
-		s := newSplitter(bytes.NewReader(in), DefaultMaxItem, []string{"configurationItems"})
 		n := 0
-		for _, _, err := s.next(); err == nil; _, _, err = s.next() {
+		for _, err := range items(bytes.NewReader(in), Options{}, []string{"configurationItems"}) {
+			if err != nil {
+				b.Fatal(err)
+			}
 			n++
 		}
 		if n != 1000 {

@@ -25,18 +25,19 @@
 // # What is not lost
 //
 // Every item of the input gives at least one [Item] or one [*Problem] with the item's position, and every Event is valid
-// by policy/ocsf. After an item that cannot be mapped the next one is read. Only input that cannot be divided into items
-// any more ends the sequence, with an error that is no *Problem, after all items before it. A sequence can be ranged over
-// once, since it consumes its reader.
+// by policy/ocsf. After an item that cannot be mapped the next one is read. Behind a line that is no JSON, that is the
+// next line that begins with an object or array. Only input that cannot be divided into items any more, such as an array
+// with an element that is no JSON or has a string larger than MaxItem, ends the sequence, with an error that is no
+// *Problem, after all items before it. A sequence can be ranged over once, since it consumes its reader.
 package importer
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"iter"
 	"time"
 
+	"github.com/conmotion/conmotion/internal/jsonx"
 	"github.com/conmotion/conmotion/policy/ocsf"
 )
 
@@ -59,8 +60,8 @@ const (
 const DefaultMaxItem = 16 << 20
 
 // ErrInput is wrapped by the errors that end a sequence because of the input's form: it stops in the middle of an item,
-// or is not a sequence of JSON values. An error of the reader is wrapped as it is.
-var ErrInput = errors.New("input cannot be divided into items")
+// or an array of items is not JSON. An error of the reader is wrapped as it is.
+var ErrInput = jsonx.ErrStream
 
 // Item is one event.
 type Item struct {
@@ -92,7 +93,8 @@ func (p *Problem) Error() string { return p.Position.String() + ": " + p.Reason 
 // Options of a conversion. The zero value is ready to use.
 type Options struct {
 	// MaxItem is the largest source item in bytes, 0 for DefaultMaxItem. A larger one is a Problem, and its bytes are
-	// not kept. Memory use grows with the largest item, not with the input.
+	// not kept. Memory use grows with the largest item, not with the input. An array of items that is a member of an
+	// object begins within as many bytes of it.
 	MaxItem int
 
 	// Inventory adds to each of Prowler's findings an inventory event for each of its resources. One resource that
@@ -117,36 +119,22 @@ func problemf(format string, args ...any) []draft {
 // an array of items.
 func convert(r io.Reader, o Options, containers []string, one func(object) []draft) iter.Seq2[Item, error] {
 	return func(yield func(Item, error) bool) {
-		if o.MaxItem <= 0 {
-			o.MaxItem = DefaultMaxItem
-		}
-		r, err := plain(r)
-		if err != nil {
-			yield(Item{}, err)
-			return
-		}
-		s := newSplitter(r, o.MaxItem, containers)
-		for {
-			raw, at, err := s.next()
-			if err == io.EOF {
-				return
-			}
+		for raw, err := range items(r, o, containers) {
 			if err != nil {
-				if _, ok := errors.AsType[*Problem](err); !yield(Item{}, err) || !ok {
+				if !yield(Item{}, err) {
 					return
 				}
 				continue
 			}
-			for _, d := range drafts(raw, one) {
+			for _, d := range drafts(raw.JSON, one) {
 				item, reason := d.finish()
-				if reason != "" {
-					err = &Problem{Position: at, Reason: reason}
-				} else {
-					item.Position, err = at, nil
+				if item.Position = raw.Position; reason != "" {
+					item, err = Item{}, &Problem{Position: raw.Position, Reason: reason}
 				}
 				if !yield(item, err) {
 					return
 				}
+				err = nil
 			}
 		}
 	}

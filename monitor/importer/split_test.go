@@ -11,25 +11,23 @@ import (
 	"testing/iotest"
 )
 
-// split lists the values and problems that a splitter finds: "offset:value", "offset!reason", "error reason".
-func split(s *splitter) (out []string) {
-	for {
-		raw, at, err := s.next()
-		if p := (*Problem)(nil); errors.As(err, &p) {
+// split lists what input is divided into: "offset:value", "offset!reason", "error reason".
+func split(r io.Reader, max int, containers ...string) (out []string) {
+	for raw, err := range items(r, Options{MaxItem: max}, containers) {
+		if p, ok := errors.AsType[*Problem](err); ok {
 			out = append(out, fmt.Sprintf("%d!%s", p.Position.Offset, p.Reason))
-		} else if err == io.EOF {
-			return out
 		} else if err != nil {
-			return append(out, "error "+strings.TrimPrefix(err.Error(), "importer: "))
+			out = append(out, "error "+strings.TrimPrefix(err.Error(), "importer: "))
 		} else {
-			out = append(out, fmt.Sprintf("%d:%s", at.Offset, raw))
+			out = append(out, fmt.Sprintf("%d:%s", raw.Position.Offset, raw.JSON))
 		}
 	}
+	return out
 }
 
 func TestSplit(t *testing.T) {
 	const (
-		cut  = "does not end before the next line that begins with an object"
+		ends = "the text ends inside a value"
 		form = ": input cannot be divided into items"
 	)
 	long := `{"a":"` + strings.Repeat("x", 40) + `"}`
@@ -47,30 +45,35 @@ func TestSplit(t *testing.T) {
 		{"container's name as text", `{"a":"items","b":[1]}`, []string{`0:{"a":"items","b":[1]}`}},
 		{"container of another type", `{"items":{"a":[1]}}`, []string{`0:{"items":{"a":[1]}}`}},
 
-		{"not JSON but balanced", `[{"a":},{"b" 1},{}]`, []string{`1:{"a":}`, `8:{"b" 1}`, `16:{}`}},
-		{"cut line", "{\"a\":{\"b\":1,\n{\"c\":2}\n{\"d\":3}", []string{"0!" + cut, `13:{"c":2}`, `21:{"d":3}`}},
-		{"line cut in a string", "{\"a\":\"b\n{\"c\":2}\n", []string{"0!a string does not end in its line", `8:{"c":2}`}},
-		{"too deep", "{\"a\":" + strings.Repeat("[", 64) + "\n{}", []string{"0!nested deeper than 64 levels", "70:{}"}},
-		{"text", "hello\n{}\nyou\n[1]", []string{"0!not a JSON object or array", "6:{}", "9!not a JSON object or array", "14:1"}},
-		{"only text", "hello", []string{"0!not a JSON object or array"}},
-		{"large line", "{}\n" + long + long + "\n{}", []string{"0:{}", "3!larger than 44 bytes", "100:{}"}},
+		{"scalars", "1 \"a\"\n{}", []string{"0:1", `2:"a"`, "6:{}"}},
+		{"what an item's own reader refuses", "{\"a\":1,\"a\":\"\xff\"}", []string{"0:{\"a\":1,\"a\":\"\xff\"}"}},
+
+		{"not JSON in an array", `[1,{"a":},{}]`, []string{"1:1", "error line 1, byte 3: invalid character '}' after array element (expecting ',' or ']')" + form}},
+		{"no comma in an array", `[{}{}]`, []string{"1:{}", "error line 1, byte 3: invalid character '{' after array element (expecting ',' or ']')" + form}},
+		{"not JSON in a line", "{\"a\":}\n{\"b\" 1}\n{}", []string{"0!invalid character '}' at start of value", `7!invalid character '1' after object name (expecting ':')`, "15:{}"}},
+		{"cut line", "{\"a\":{\"b\":1,\n{\"c\":2}\n{\"d\":3}", []string{"0!invalid character '{' at start of string (expecting '\"')", `13:{"c":2}`, `21:{"d":3}`}},
+		{"cut line that could go on", "{\"a\":[\n{\"c\":2}", []string{"0!" + ends, `7:{"c":2}`}},
+		{"line cut in a string", "{\"a\":\"b\n{\"c\":2}\n", []string{"0!invalid character '\\n' in string (expecting non-control character)", `8:{"c":2}`}},
+		{"text", "hello\n{}\nyou\n[1]", []string{"0!invalid character 'h' at start of value", "6:{}", "9!invalid character 'y' at start of value", "14:1"}},
+		{"only text", "hello", []string{"0!invalid character 'h' at start of value"}},
+		{"large lines", "{}\n" + long + long + "\n{}", []string{"0:{}", "3!larger than 44 bytes", "51!larger than 44 bytes", "100:{}"}},
+		{"large string", "{\"a\":\"" + strings.Repeat("x", 9000) + "\"}\n{}", []string{"0!larger than 44 bytes", "9009:{}"}},
+		{"large string in an array", "[1,\"" + strings.Repeat("x", 9000) + "\"]\n{}", []string{"1:1", "error line 1, byte 3: larger than 44 bytes" + form}},
+		{"container that begins late", `{"a":"` + strings.Repeat("x", 9000) + `","items":[1]}` + "\n{}", []string{"0!larger than 44 bytes", "9021:{}"}},
 		{"large element", "[{}," + long + ",1]", []string{"1:{}", "4!larger than 44 bytes", "53:1"}},
 		{"large after a container", `{"items":[1],"a":` + long + `}{}`, []string{"10:1", "66:{}"}},
 
-		{"ends in a line", "{\"a\":1}\n{\"b\":", []string{`0:{"a":1}`, "error line 2, byte 8: the input ends inside this item" + form}},
-		{"ends in an element", `[{"a":1},{"b":`, []string{`1:{"a":1}`, "error line 1, byte 9: the input ends inside this item" + form}},
-		{"ends in an array", `[{"a":1},`, []string{`1:{"a":1}`, "error line 1, byte 9: the input ends inside an array or object of items" + form}},
-		{"ends after a container", `{"items":[1]`, []string{"10:1", "error line 1, byte 12: the input ends inside an array or object of items" + form}},
-		{"ends in a number", `[1`, []string{"error line 1, byte 1: the input ends inside this item" + form}},
-		{"wrong bracket", `[1,}`, []string{"1:1", "error line 1, byte 3: a bracket closes that nothing opened" + form}},
-		{"element cut in a string", "[1,{\"a\":\"b\n},2]", []string{"1:1", "error line 1, byte 3: a string does not end in its line" + form}},
+		{"ends in a line", "{\"a\":1}\n{\"b\":", []string{`0:{"a":1}`, "error line 2, byte 8: " + ends + form}},
+		{"ends in an element", `[{"a":1},{"b":`, []string{`1:{"a":1}`, "error line 1, byte 9: " + ends + form}},
+		{"ends in an array", `[{"a":1},`, []string{`1:{"a":1}`, "error line 1, byte 9: " + ends + form}},
+		{"ends after a container", `{"items":[1]`, []string{"10:1", "error line 1, byte 12: " + ends + form}},
+		{"ends in a number", `[1`, []string{"1:1", "error line 1, byte 2: " + ends + form}},
+		{"wrong bracket", `[1,}`, []string{"1:1", "error line 1, byte 3: invalid character ',' at start of value" + form}},
+		{"element cut in a string", "[1,{\"a\":\"b\n},2]", []string{"1:1", "error line 1, byte 3: invalid character '\\n' in string (expecting non-control character)" + form}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			for i, r := range []io.Reader{strings.NewReader(tt.in), iotest.OneByteReader(strings.NewReader(tt.in)), iotest.DataErrReader(strings.NewReader(tt.in))} {
-				got := split(newSplitter(r, 44, []string{"items"}))
-				if tt.name == "too deep" {
-					got = split(newSplitter(strings.NewReader(tt.in), 128, nil))
-				}
+				got := split(r, 44, "items")
 				if strings.Join(got, "\n") != strings.Join(tt.want, "\n") {
 					t.Errorf("reader %d:\ngot  %q\nwant %q", i, got, tt.want)
 				}
@@ -116,8 +119,9 @@ func (e *endless) Read(p []byte) (int, error) {
 func TestMemory(t *testing.T) {
 	sample := string(mustJSON(awsSample(0, "OK")))
 	for name, in := range map[string]io.Reader{
-		"many items": io.MultiReader(strings.NewReader(`{"configurationItems":[`), &endless{text: sample + ",", n: 15_000}, strings.NewReader("]}")),
-		"one item":   io.MultiReader(strings.NewReader(`{"configurationItems":[{"a":"`), &endless{text: strings.Repeat("x", 1000), n: 25_000}, strings.NewReader(`"}]}`)),
+		"many items": io.MultiReader(strings.NewReader(`{"configurationItems":[`), &endless{text: sample + ",", n: 15_000}, strings.NewReader("{}]}")),
+		"one item":   io.MultiReader(strings.NewReader(`{"configurationItems":[{"a":[`), &endless{text: strings.Repeat("1,", 500), n: 25_000}, strings.NewReader(`1]}]}`)),
+		"no item":    &endless{text: strings.Repeat(" ", 1000), n: 25_000},
 		"one line":   &endless{text: strings.Repeat("x", 1000), n: 25_000},
 		"one string": io.MultiReader(strings.NewReader(`{"a":"`), &endless{text: strings.Repeat("x", 1000), n: 25_000}),
 	} {
@@ -125,12 +129,8 @@ func TestMemory(t *testing.T) {
 			runtime.GC()
 			var before, now runtime.MemStats
 			runtime.ReadMemStats(&before)
-			s, n, peak := newSplitter(in, 1<<18, []string{"configurationItems"}), 0, uint64(0)
-			for {
-				_, _, err := s.next()
-				if err == io.EOF {
-					break
-				}
+			n, peak := 0, uint64(0)
+			for _, err := range items(in, Options{MaxItem: 1 << 18}, []string{"configurationItems"}) {
 				if p := (*Problem)(nil); err != nil && !errors.As(err, &p) {
 					t.Fatal(err)
 				}

@@ -100,9 +100,10 @@ func (a *Anchors) Signer(s *Statement, known Known) (Signer, error) {
 	return out, err
 }
 
-// besides holds what stands beside kid, or beside an issuer that carries its
-// key, to the key: x5t, x5chain and the algorithm. checked is false when there
-// is nothing to hold x5t to.
+// besides holds what stands beside kid, or beside an issuer whose key is known,
+// to the key: x5t, x5chain and the algorithm. A kid by which the key is not
+// known must name the certificate. checked is false when there is nothing to
+// hold x5t to.
 func (a *Anchors) besides(s *Statement, key Key) (checked bool, err error) {
 	if !key.Allows(s.Algorithm) {
 		return true, fmt.Errorf("%w: the key is for %s and the statement is signed with %s", ErrUnknownKey, AlgorithmName(key.Algorithm), AlgorithmName(s.Algorithm))
@@ -114,13 +115,17 @@ func (a *Anchors) besides(s *Statement, key Key) (checked bool, err error) {
 	if err == nil && !pubkey.Equal(c.certs[0].PublicKey, key.Public) {
 		err = errors.New("the certificate in x5chain (33), or of x5t (34), is for another key than the kid or the issuer")
 	}
+	if err == nil && key.ID == nil {
+		return true, kidNames(s, c.certs[0])
+	}
 	if err != nil {
 		err = fmt.Errorf("%w: %w", ErrUnknownKey, err)
 	}
 	return c != nil, err
 }
 
-// kidNames holds a kid that stands beside x5chain to the certificate's key.
+// kidNames holds a kid that stands beside x5chain or x5t to the certificate's
+// key.
 func kidNames(s *Statement, leaf *x509.Certificate) error {
 	if s.KeyID == nil || bytes.Equal(s.KeyID, leaf.SubjectKeyId) {
 		return nil

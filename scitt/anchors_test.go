@@ -71,7 +71,10 @@ func TestIdentifiers(t *testing.T) {
 			"kid and garbage behind":       {m{4: kid, 33: []any{leaf.Raw, []byte("garbage")}}, false},
 			"kid and 2,000 certificates":   {m{4: kid, 33: long}, false},
 			"x5chain and a kid of nobody":  {m{4: []byte("somebody"), 33: other.Raw}, false},
-			"x5chain and the other's kid":  {m{4: otherKid, 33: leaf.Raw}, who == "a given key"},
+			"x5chain and the other's kid":  {m{4: otherKid, 33: leaf.Raw}, false},
+			"x5t and the other's kid":      {m{4: otherKid, 34: x5t}, false},
+			"x5t and a kid of nobody":      {m{4: []byte("somebody"), 34: x5t}, false},
+			"x5t, a kid and another chain": {m{4: []byte("somebody"), 34: x5t, 33: other.Raw}, false},
 			"x5chain and the certified id": {m{4: []byte("the SKI"), 33: named.Raw}, who != "did:jwk"},
 		} {
 			t.Run(who+"/"+name, func(t *testing.T) {

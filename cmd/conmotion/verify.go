@@ -60,7 +60,8 @@ The issuer's key is the one in its did:jwk or did:key. For other issuers give
 --issuer-key, or --roots for a statement with x5chain: its certificates are
 judged at the time that the statement was signed, and must be issued to the
 issuer that it names. A kid, x5t and x5chain that stand together must name one
-key, and a given key for a did:jwk or did:key must be its own.
+key, and a given key for a did:jwk or did:key must be its own. A certificate in
+--issuer-key is trusted as it is, so it cannot be given together with --roots.
 
 Logs differ in what they hash for a statement: this project's log the statement
 itself (entry), some others its SHA-256 (digest). Both are tried unless --leaf

@@ -2,12 +2,15 @@ package main
 
 import (
 	"crypto"
+	"crypto/rand"
 	"encoding/pem"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/veraison/go-cose"
 
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/internal/testpki"
@@ -16,56 +19,77 @@ import (
 )
 
 // issuerCases are statements by issuers of every kind, and whether they are
-// what they say, with --roots of the PKI and the given key.
-func issuerCases(t *testing.T) (roots, issuerKey string, cases map[string]issuerCase) {
+// what they say, with --roots of the PKI and the given key. dir holds both.
+func issuerCases(t *testing.T) (dir string, cases map[string]issuerCase) {
 	corp := testpki.New(t, "corp")
 	a, b := testpki.P256(t, "a"), testpki.P256(t, "b")
-	dir := t.TempDir()
-	write := func(name string, data []byte) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, data, 0o600); err != nil {
+	dir = t.TempDir()
+	write := func(name string, data []byte) {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		return path
 	}
-	roots = write("roots.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: corp.Root.Raw}))
-	issuerKey = write("b.cose", testlog.Must(testlog.Must(scitt.NewKey(b.Public()))(t).Marshal())(t))
+	write("roots.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: corp.Root.Raw}))
+	public := func(key crypto.PublicKey) []byte {
+		return testlog.Must(testlog.Must(scitt.NewKey(key))(t).Marshal())(t)
+	}
+	write("b.cose", public(b.Public()))
+	write("corp.cose", public(corp.Leaf.Key.Public()))
+	write("corp.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: corp.Leaf.Raw}))
 	signed := func(key crypto.Signer, issuer string, chain ...*testpki.Cert) []byte {
 		o := scitt.SignOptions{Issuer: issuer, Subject: "s", IssuedAt: time.Unix(1_800_000_000, 0), X5Chain: testpki.Chain(chain...)}
 		return testlog.Must(scitt.SignStatement(key, o, []byte("x")))(t)
 	}
 	certified := func(issuer string) []byte { return signed(corp.Leaf.Key, issuer, corp.Leaf, corp.Inter) }
+	// What a kid stands beside must name the same key.
+	withKid := func(kid string) []byte {
+		var m cose.Sign1Message
+		if err := m.UnmarshalCBOR(certified("https://corp.example")); err != nil {
+			t.Fatal(err)
+		}
+		m.Signature, m.Headers.RawProtected = nil, nil
+		m.Headers.Protected[cose.HeaderLabelKeyID] = []byte(kid)
+		if err := m.Sign(rand.Reader, nil, testlog.Must(cose.NewSigner(cose.AlgorithmES256, corp.Leaf.Key))(t)); err != nil {
+			t.Fatal(err)
+		}
+		return testlog.Must(m.MarshalCBOR())(t)
+	}
+	thumbprint := string(testlog.Must(scitt.Thumbprint(corp.Leaf.Key.Public()))(t))
 	ofA := testlog.Must(did.NewJWK(a.Public()))(t)
-	return roots, issuerKey, map[string]issuerCase{
+	return dir, map[string]issuerCase{
 		"the certificate's issuer":  {certified("https://corp.example"), "", resultOK},
 		"another issuer":            {certified("https://ceo.corp.example"), "", resultBad},
 		"a did:x509":                {certified(corp.DID("::subject:CN:signer")), "", resultOK},
 		"another's did:x509":        {certified(corp.DID("::subject:CN:somebody")), "", resultBad},
 		"no did:x509":               {certified("did:x509:1:nonsense"), "", resultBad},
-		"a given key":               {signed(b, "https://b.example"), "https://b.example", resultOK},
-		"not the given key":         {signed(a, "https://b.example"), "https://b.example", resultBad},
-		"its did:jwk, given":        {signed(b, testlog.Must(did.NewJWK(b.Public()))(t)), testlog.Must(did.NewJWK(b.Public()))(t), resultOK},
-		"another's did:jwk":         {signed(b, ofA), ofA, resultBad},
-		"another's did:key":         {signed(b, testpki.DIDKey(t, a.Public())), testpki.DIDKey(t, a.Public()), resultBad},
-		"a given key, and x5chain":  {certified("https://corp.example"), "https://corp.example", resultBad}, // which is for another key
+		"a given key":               {signed(b, "https://b.example"), "b.cose", resultOK},
+		"not the given key":         {signed(a, "https://b.example"), "b.cose", resultBad},
+		"its did:jwk, given":        {signed(b, testlog.Must(did.NewJWK(b.Public()))(t)), "b.cose", resultOK},
+		"another's did:jwk":         {signed(b, ofA), "b.cose", resultBad},
+		"another's did:key":         {signed(b, testpki.DIDKey(t, a.Public())), "b.cose", resultBad},
+		"a given key, and x5chain":  {certified("https://corp.example"), "b.cose", resultBad}, // which is for another key
+		"x5chain and its kid":       {withKid(thumbprint), "", resultOK},
+		"x5chain and another kid":   {withKid("another"), "", resultBad},
+		"its key, and its kid":      {withKid(thumbprint), "corp.cose", resultOK},
+		"its key, and another kid":  {withKid("another"), "corp.cose", resultBad},
 		"nobody that anybody knows": {signed(a, "https://nobody.example"), "", resultNotChecked},
 	}
 }
 
 type issuerCase struct {
 	data   []byte
-	given  string // the issuer whose key --issuer-key is
+	given  string // the file of --issuer-key
 	result string // of the check of the signature
 }
 
 // TestVerifyIssuer: nobody speaks for an issuer who is not theirs, whatever
 // certificate or key is given.
 func TestVerifyIssuer(t *testing.T) {
-	roots, issuerKey, cases := issuerCases(t)
+	dir, cases := issuerCases(t)
 	for name, c := range cases {
-		v := &verification{app: &app{}, verifyFlags: verifyFlags{rootCAs: roots}}
+		v := &verification{app: &app{}, verifyFlags: verifyFlags{rootCAs: filepath.Join(dir, "roots.pem")}}
 		if c.given != "" {
-			v.issuerKey = issuerKey
+			v.issuerKey = filepath.Join(dir, c.given)
 		}
 		verdict, err := v.run(t.Context(), c.data)
 		if err != nil {
@@ -81,6 +105,22 @@ func TestVerifyIssuer(t *testing.T) {
 			if check.Check == "issuer" && (check.Result != resultOK || c.result != resultOK) {
 				t.Errorf("%s: %+v", name, check)
 			}
+		}
+	}
+}
+
+// TestCertificateBesideRoots: the certificate in --issuer-key is trusted as it
+// is, so that --roots would say nothing about it.
+func TestCertificateBesideRoots(t *testing.T) {
+	dir, cases := issuerCases(t)
+	at := func(name string) string { return filepath.Join(dir, name) }
+	if err := os.WriteFile(at("s.cose"), cases["x5chain and its kid"].data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for target, key := range map[string]string{at("s.cose"): at("corp.pem"), dir: "https://corp.example=" + at("corp.pem")} {
+		got := runTool(t, "verify", "--issuer-key", key, "--roots", at("roots.pem"), target)
+		if got.code != exitUsage || !strings.Contains(got.stderr, "is a certificate, whose key would be taken without asking --roots") {
+			t.Errorf("%s: exit code %d, %s", target, got.code, got.stderr)
 		}
 	}
 }

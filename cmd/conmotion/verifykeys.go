@@ -50,6 +50,9 @@ func (f *verifyFlags) readAnchors() (*scitt.Anchors, error) {
 	known := map[[sha256.Size]byte][][]byte{}
 	if data, err := os.ReadFile(f.issuerKey); err == nil {
 		if certs, err := scitt.ParseCertificates(data); err == nil {
+			if f.rootCAs != "" {
+				return nil, usage(fmt.Errorf("--issuer-key %s is a certificate, whose key would be taken without asking --roots; give the public key in it, or --roots alone for a statement with x5chain", f.issuerKey))
+			}
 			known[sha256.Sum256(certs[0].Raw)] = [][]byte{certs[0].Raw}
 		}
 	}

@@ -93,9 +93,10 @@ func ParseKey(data []byte) (Key, error) {
 
 // verifies holds key_ops to verifying.
 //
-// RFC 9053 section 2.1: "If the key_ops field is present, it MUST include
-// verify when verifying an ECDSA signature"; of EdDSA and RSASSA-PSS the same.
-// RFC 9052 section 7.1: key_ops (4) is "[+ (tstr/int)]", and verify is 2.
+// RFC 9053 section 2.1: "If the 'key_ops' field is present, it MUST include
+// 'verify' when verifying an ECDSA signature." Section 2.2 has the same for
+// EdDSA, and RSA keys are held to it too. RFC 9052 section 7.1: key_ops (4) is
+// "[+ (tstr/int)]", and verify is 2.
 func verifies(m map[any]any) error {
 	v, ok := m[keyOps]
 	if !ok {
@@ -147,9 +148,9 @@ type KeySet []Key
 // ParseKeySet reads a COSE Key Set. Keys of a kind that this package cannot
 // use are left out.
 //
-// RFC 9052 section 7: "COSE_KeySet = [+COSE_Key]"; "Implementations SHOULD
-// ignore COSE_Keys within a COSE Key Set that use key types that are not
-// understood".
+// RFC 9052 section 7: "COSE_KeySet = [+COSE_Key]"; "If one element in a COSE Key
+// Set is either malformed or uses a key that is not understood by an
+// application, that key is ignored and the other keys are processed normally."
 func ParseKeySet(data []byte) (KeySet, error) {
 	var raw []cbor.RawMessage
 	if err := decMode.Unmarshal(data, &raw); err != nil {
@@ -188,9 +189,9 @@ func (ks KeySet) Marshal() ([]byte, error) {
 }
 
 // Find returns the keys with that identifier, at least one. A kid need not be
-// unique: RFC 9052 section 3.1: "Applications MUST NOT assume that "kid" values
-// are unique. There may be more than one key with the same "kid" value, so all
-// of the keys associated with this "kid" may need to be checked." Errors wrap
+// unique: RFC 9052 section 3.1: "Applications MUST NOT assume that 'kid' values
+// are unique. There may be more than one key with the same 'kid' value, so all
+// of the keys associated with this 'kid' may need to be checked." Errors wrap
 // ErrUnknownKey.
 func (ks KeySet) Find(id []byte) (KeySet, error) {
 	var found KeySet

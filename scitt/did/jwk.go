@@ -79,8 +79,8 @@ func ParseJWK(data []byte) (PublicKey, error) {
 	if key.Public, err = j.publicKey(); err != nil {
 		return PublicKey{}, err
 	}
-	// RFC 7517 section 4.4: "alg ... identifies the algorithm intended for use
-	// with the key."
+	// RFC 7517 section 4.4: "The "alg" (algorithm) parameter identifies the
+	// algorithm intended for use with the key."
 	if _, ok := members["alg"]; ok {
 		err = key.Restrict(alg, func(a pubkey.Algorithm) bool { return a.Name == alg })
 	} else {
@@ -111,10 +111,11 @@ func (j *jwk) publicKey() (crypto.PublicKey, error) {
 
 // forSignatures refuses a key that is not for verifying signatures.
 //
-// RFC 7517 section 4.2: "use ... identifies the intended use of the public
-// key": "sig" or "enc". Section 4.3: "verify" of key_ops; "Duplicate key
-// operation values MUST NOT be present in the array"; "if both are used, the
-// information they convey MUST be consistent".
+// RFC 7517 section 4.2: "The "use" (public key use) parameter identifies the
+// intended use of the public key"; of signatures it is "sig". Section 4.3, of
+// key_ops: "Duplicate key operation values MUST NOT be present in the array."
+// and "The "use" and "key_ops" JWK members SHOULD NOT be used together; however,
+// if both are used, the information they convey MUST be consistent."
 func forSignatures(members map[string]json.RawMessage, use string, ops []string) error {
 	_, hasUse := members["use"]
 	_, hasOps := members["key_ops"]

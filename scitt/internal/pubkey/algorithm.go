@@ -114,7 +114,7 @@ type Key struct {
 // Allows reports whether the key may be used with an algorithm. ESP256 is
 // ES256 here, and so on.
 //
-// RFC 9053 section 2.1: "If the alg field is present, it MUST match the ECDSA
+// RFC 9053 section 2.1: "If the 'alg' field is present, it MUST match the ECDSA
 // signature algorithm being used."
 func (k Key) Allows(alg cose.Algorithm) bool {
 	if k.Algorithm == 0 {

@@ -155,8 +155,8 @@ func (p *Policy) addRoot(d *decoder, n *node, path string) {
 		d.errorf(n.pos, path, "%d certificates where one is expected", len(certs))
 	case !certs[0].IsCA:
 		d.errorf(n.pos, path, "the certificate of %s is not that of a CA", quote(certs[0].Subject.String()))
-	case did.CheckCA(certs[0]) != nil:
-		d.errorf(n.pos, path, "%v", did.CheckCA(certs[0]))
+	case did.CheckKey(certs[0]) != nil:
+		d.errorf(n.pos, path, "%v", did.CheckKey(certs[0]))
 	default:
 		p.roots = append(p.roots, certs[0])
 	}

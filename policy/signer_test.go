@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"math/big"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -190,11 +191,15 @@ func strangers(t testing.TB) map[string]struct {
 	for i := 1; i < did.MaxChain-1; i++ {
 		deep = append([]*testpki.Cert{testpki.Issue(t, fmt.Sprint("deep ", i), p384(t, fmt.Sprint("deep ", i)), deep[0], testpki.CA)}, deep...)
 	}
-	deep = append([]*testpki.Cert{testpki.Issue(t, "signer", testpki.P521(t, "deep"), deep[0], testpki.LeafNames)}, deep...)
+	deep = append([]*testpki.Cert{testpki.Issue(t, "signer", p384(t, "deep"), deep[0], testpki.LeafNames)}, deep...)
 	pin := sha256.Sum256(deep[len(deep)-1].Raw)
 	forged := testpki.Issue(t, "corp Root", p384(t, "forged"), nil, testpki.CA) // its name, not its key
 	below := testpki.Issue(t, "a CA", p384(t, "below"), forged, testpki.CA)
 	leaf := testpki.Issue(t, "signer", p384(t, "leaf"), below, testpki.LeafNames)
+	// The same with a CA at its top that a root issued, and that the one below it is not of.
+	alien := append(slices.Clone(deep[:did.MaxChain-1]), testpki.Issue(t, fmt.Sprint("deep ", 0), p384(t, "alien"), corp.Root, testpki.CA))
+	alienPin := sha256.Sum256(alien[did.MaxChain-1].Raw)
+	both := parse(t, `{"version": 1, "trust_anchors": {"self_certifying": ["did:x509"], "x509_roots": [{"id": "root", "pem": `+pemOf(corp.Root)+`}]}}`)
 	as := func(key crypto.Signer, issuer string, chain ...*testpki.Cert) *scitt.Statement {
 		return sign(t, key, scitt.SignOptions{Issuer: issuer, IssuedAt: at(1_800_000_000), X5Chain: testpki.Chain(chain...)}, "x")
 	}
@@ -213,6 +218,7 @@ func strangers(t testing.TB) map[string]struct {
 		"a certificate of its own":    {roots, as(corp.Leaf.Key, "https://other.example", corp.Leaf, corp.Inter)},
 		"did:x509, a whole chain":     {open, as(deep[0].Key, "did:x509:0:sha256:"+b64(pin[:])+"::subject:CN:signer", deep...)},
 		"did:x509, another predicate": {open, as(deep[0].Key, "did:x509:0:sha256:"+b64(pin[:])+"::subject:CN:other", deep...)},
+		"did:x509, a broken chain":    {both, as(alien[0].Key, "did:x509:0:sha256:"+b64(alienPin[:])+"::subject:CN:signer", alien...)},
 		"did:jwk, P-521":              {open, sign(t, testpki.P521(t, "a"), scitt.SignOptions{}, "x")},
 	}
 }
@@ -232,6 +238,7 @@ func TestStrangersAreCheap(t *testing.T) {
 		"a root's name":               "must be followed by the one that signed it", // by the root's own key, the first that is used
 		"a certificate of its own":    "not issued to this issuer",
 		"did:x509, another predicate": "does not fulfil",
+		"did:x509, a broken chain":    "x5chain",
 	} {
 		contains(t, refused(t, all[name].p.Admit(all[name].s, NoFacts{}), CheckKey), want)
 	}

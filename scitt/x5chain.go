@@ -99,17 +99,21 @@ func (a *Anchors) certified(s *Statement, own bool, speaks func(*did.Path) error
 	}
 	paths := slices.Clip(c.anchored)
 	if own {
-		paths = append(paths, c.own)
+		paths = append([]*did.Path{c.own}, paths...)
 	}
 	err = errNotAnchored
 	for _, path := range paths {
 		if !path.ValidAt(s.IssuedAt) {
 			continue
 		}
-		if err = speaks(path); err == nil {
-			if err = path.Validate(); err == nil {
-				return path, nil
-			}
+		if err = speaks(path); err != nil {
+			continue
+		}
+		if err = path.Validate(); err == nil {
+			return path, nil
+		}
+		if path == c.own {
+			break // x5chain is wrong in itself, whatever root is above it
 		}
 	}
 	return nil, err

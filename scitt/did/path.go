@@ -14,8 +14,9 @@ import (
 )
 
 // MaxChain is how many certificates an x5chain may hold: each costs a
-// signature verification. The root, where it is trusted, may be left out.
-const MaxChain = 5
+// signature verification, of P-384 about a millisecond. The root, where it is
+// trusted, may be left out.
+const MaxChain = 4
 
 // Path is a certification path, the signer's certificate first and its trust
 // anchor last. Nothing but Validate does arithmetic with its keys.
@@ -47,10 +48,8 @@ func ParseChain(chain [][]byte) ([]*x509.Certificate, error) {
 			return nil, pubkey.Malformed("certificate %d of x5chain: %w", i+1, err)
 		case slices.ContainsFunc(certs, func(other *x509.Certificate) bool { return string(other.RawSubject) == string(c.RawSubject) }):
 			return nil, pubkey.Malformed("certificate %d of x5chain has the subject of another one", i+1)
-		case i == 0:
-			err = pubkey.Check(c.PublicKey)
 		default:
-			err = CheckCA(c)
+			err = CheckKey(c)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("certificate %d of x5chain: %w", i+1, err)
@@ -66,11 +65,11 @@ func ParseChain(chain [][]byte) ([]*x509.Certificate, error) {
 	return certs, nil
 }
 
-// CheckCA holds the key of a CA to what a path may use. P-521 is left out: a
-// verification with it costs ten times one with P-256.
-func CheckCA(c *x509.Certificate) error {
+// CheckKey holds the key of a certificate to what a path may use. P-521 is left
+// out: a verification with it costs twenty times one with P-256.
+func CheckKey(c *x509.Certificate) error {
 	if k, ok := c.PublicKey.(*ecdsa.PublicKey); ok && k.Curve == elliptic.P521() {
-		return fmt.Errorf("%w: the key of a CA on curve P-521", pubkey.ErrAlgorithm)
+		return fmt.Errorf("%w: a certificate's key on curve P-521", pubkey.ErrAlgorithm)
 	}
 	return pubkey.Check(c.PublicKey)
 }

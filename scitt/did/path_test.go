@@ -38,8 +38,8 @@ func TestParseChain(t *testing.T) {
 		"trailing":             {[][]byte{append(corp.Leaf.Raw, 0)}, "certificate 1 of x5chain"},
 		"twice":                {testpki.Chain(corp.Leaf, corp.Inter, corp.Inter), "the subject of another one"},
 		"one subject":          {testpki.Chain(corp.Leaf, ca("x", testpki.P256(t, "x")), ca("x", testpki.P256(t, "y"))), "the subject of another one"},
-		"a signer's P-521":     {testpki.Chain(testpki.Issue(t, "signer", testpki.P521(t, "leaf"), corp.Inter, testpki.LeafNames), corp.Inter), ""},
-		"a CA's P-521":         {testpki.Chain(corp.Leaf, ca("slow", testpki.P521(t, "ca"))), "a CA on curve P-521"},
+		"a signer's P-521":     {testpki.Chain(testpki.Issue(t, "signer", testpki.P521(t, "leaf"), corp.Inter, testpki.LeafNames), corp.Inter), "key on curve P-521"},
+		"a CA's P-521":         {testpki.Chain(corp.Leaf, ca("slow", testpki.P521(t, "ca"))), "key on curve P-521"},
 		"P-224":                {testpki.Chain(testpki.Issue(t, "signer", p224, corp.Inter, testpki.LeafNames)), "curve P-224"},
 		"a signer who is a CA": {testpki.Chain(corp.Inter), "does not allow digital signatures"},
 	} {

@@ -146,7 +146,7 @@ func (a *app) runAudit(ctx context.Context, location string, f auditFlags) error
 	if err := a.auditResult(summary, f); err != nil {
 		return err
 	}
-	return log.Damage // that the audit did not meet: it was mended meanwhile, or is where only what was seen before leads
+	return partyError(log.Damage) // that the audit did not meet: it was mended meanwhile, or is where only what was seen before leads
 }
 
 // auditFacts opens what an audit needs beside the log.

@@ -15,6 +15,7 @@ import (
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/did"
+	"github.com/conmotion/conmotion/tiles"
 	"github.com/conmotion/conmotion/witness"
 )
 
@@ -185,7 +186,7 @@ func partyError(err error) error {
 
 // isVerdict reports whether an error is that a log is not what was seen of it.
 func isVerdict(err error) bool {
-	return slices.ContainsFunc([]error{party.ErrForked, party.ErrRolledBack, party.ErrOtherLog, party.ErrKeysChanged},
+	return slices.ContainsFunc([]error{party.ErrForked, party.ErrRolledBack, party.ErrOtherLog, party.ErrKeysChanged, tiles.ErrKeys},
 		func(verdict error) bool { return errors.Is(err, verdict) })
 }
 

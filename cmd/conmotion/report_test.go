@@ -77,7 +77,7 @@ func TestReportFork(t *testing.T) {
 func TestStateOf(t *testing.T) {
 	for err, want := range map[error]report.State{
 		party.ErrForked: report.StateForked, party.ErrRolledBack: report.StateRolledBack, party.ErrOtherLog: report.StateOtherLog,
-		party.ErrKeysChanged: report.StateKeysChanged, tiles.ErrCorrupt: report.StateCorrupt, scitt.ErrCheckpoint: report.StateCorrupt,
+		party.ErrKeysChanged: report.StateKeysChanged, tiles.ErrCorrupt: report.StateCorrupt, tiles.ErrKeys: report.StateCorrupt, scitt.ErrCheckpoint: report.StateCorrupt,
 		errors.New("connection refused"): report.StateUnreachable,
 	} {
 		if got := stateOf(fmt.Errorf("the log: %w", err)); got != want {

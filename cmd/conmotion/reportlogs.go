@@ -92,7 +92,7 @@ func stateOf(err error) report.State {
 		state report.State
 	}{
 		{party.ErrForked, report.StateForked}, {party.ErrRolledBack, report.StateRolledBack}, {party.ErrOtherLog, report.StateOtherLog},
-		{party.ErrKeysChanged, report.StateKeysChanged}, {tiles.ErrCorrupt, report.StateCorrupt}, {scitt.ErrProof, report.StateCorrupt},
+		{party.ErrKeysChanged, report.StateKeysChanged}, {tiles.ErrKeys, report.StateCorrupt}, {tiles.ErrCorrupt, report.StateCorrupt}, {scitt.ErrProof, report.StateCorrupt},
 		{scitt.ErrCheckpoint, report.StateCorrupt}, {scitt.ErrMalformed, report.StateCorrupt},
 	} {
 		if errors.Is(err, kind.err) {

@@ -17,6 +17,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -28,6 +29,7 @@ import (
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/internal/vectors"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/tiles"
 )
 
 func TestMain(m *testing.M) {
@@ -54,7 +56,8 @@ func TestMain(m *testing.M) {
 //	operator DIR FILE...    writes the log DIR.example of an operator who puts in anything, signed by the
 //	                        log's own keys: entries 0 and 1 as usual, then these statements; of
 //	                        garbage:FILE a copy that its issuer did not sign, of twin:FILE
-//	                        one with the other valid signature
+//	                        one with the other valid signature, of bytes:TEXT this text. first:garbage, first:TEXT
+//	                        and second:garbage put such a thing in the place of entries 0 and 1
 //	exit CODE command...    runs a command that ends with this exit code
 //	flip FILE OFFSET        changes one byte of a file; a negative offset counts from the end
 //	twin FROM TO            copies an ES256 statement with the other form of its signature
@@ -151,10 +154,19 @@ func cmdOperator(t *testing.T, ts *testscript.TestScript, args []string) {
 		ts.Fatalf("usage: operator DIR FILE...")
 	}
 	keys, files := testlog.NewKeysOf(t, args[0]+".example"), &testlog.Files{}
-	entries := keys.Begin(t, `{"version": 1, "trust_anchors": {"self_certifying": ["did:jwk"]}}`)
+	begin := keys.Begin(t, `{"version": 1, "trust_anchors": {"self_certifying": ["did:jwk"]}}`)
+	entries := slices.Clone(begin)
 	for _, arg := range args[1:] {
 		what, name, copied := strings.Cut(arg, ":")
-		if !copied {
+		place := map[string]int{"first": 0, "second": 1, "bytes": len(entries)}
+		switch i, ok := place[what]; {
+		case ok && name == "garbage":
+			entries[i] = testlog.Garbage(entries[i])
+			continue
+		case ok:
+			entries = slices.Concat(entries[:i], [][]byte{[]byte(name)}, entries[min(i+1, len(entries)):])
+			continue
+		case !copied:
 			name = arg
 		}
 		s, err := scitt.DecodeStatement([]byte(ts.ReadFile(name)))
@@ -168,7 +180,13 @@ func cmdOperator(t *testing.T, ts *testscript.TestScript, args []string) {
 			entries = append(entries, entry)
 		}
 	}
+	// What it says of itself stays what it says of the log that it should have.
+	files.Publish(t, keys, begin)
+	configuration, err := files.Get(t.Context(), tiles.ConfigurationPath)
+	ts.Check(err)
+	files.Clear()
 	files.Publish(t, keys, entries)
+	files.Put(tiles.ConfigurationPath, configuration)
 	files.WriteTo(t, ts.MkAbs(args[0]))
 }
 

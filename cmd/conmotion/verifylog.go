@@ -14,7 +14,7 @@ func (v *verification) current(ctx context.Context, out *scitt.Verification) err
 		v.found("log now", resultNotChecked, "whether the log still holds the entry; its files tell, with --log or --static")
 		return nil
 	}
-	err := v.files.Damage
+	err := partyError(v.files.Damage)
 	if err == nil {
 		err = v.inLog(ctx, v.files.View, out)
 	}

@@ -185,9 +185,11 @@ func (l *Log) compare(ctx context.Context, k *KnownLog, o Options) (err error) {
 	}
 }
 
-// damaged makes an error about tiles the log's Damage, where that is looked for.
+// damaged makes an error about tiles, or about what the log says of its keys, the
+// log's Damage, where that is looked for.
 func (l *Log) damaged(err error, o Options) error {
-	if o.Examine && (errors.Is(err, tiles.ErrCorrupt) || errors.Is(err, fs.ErrNotExist)) {
+	if o.Examine && slices.ContainsFunc([]error{tiles.ErrCorrupt, fs.ErrNotExist, tiles.ErrKeys, ErrKeysChanged, errBehind},
+		func(damage error) bool { return errors.Is(err, damage) }) {
 		l.Damage, err = err, nil
 	}
 	return err

@@ -10,6 +10,9 @@ import (
 	"github.com/conmotion/conmotion/tiles"
 )
 
+// errBehind says that nothing can be told: one of both files is old.
+var errBehind = errors.New("the configuration is newer than the checkpoint, or not true; try again")
+
 // followKeys follows the keys statements that the log lists, and holds the
 // keys that are trusted to the last one. Keys that the log shows in place of
 // the remembered ones are accepted here and nowhere else: when
@@ -33,11 +36,19 @@ func (l *Log) followKeys(ctx context.Context, k *KnownLog, o Options) error {
 	if known != nil && *known == last && l.rotated == nil {
 		return nil
 	}
-	refusal := l.rotated
-	if refusal == nil {
-		refusal = fmt.Errorf("%w: %s", ErrKeysChanged, l.Location)
+	changed := func(err error) error {
+		switch {
+		case l.rotated != nil:
+			return fmt.Errorf("%w: %w", l.rotated, err)
+		case errors.Is(err, tiles.ErrKeys):
+			// They are those that are trusted. What the log says of them is not valid.
+			return l.damaged(fmt.Errorf("the log at %s: %w", l.Location, err), o)
+		}
+		return l.damaged(fmt.Errorf("%w: %s: %w", ErrKeysChanged, l.Location, err), o)
 	}
-	changed := func(err error) error { return fmt.Errorf("%w: %w", refusal, err) }
+	if last.Index >= l.Checkpoint.Size && (l.rotated == nil || scitt.NoteVKey(k.VKeys) == l.Key()) {
+		return l.damaged(fmt.Errorf("the log at %s: %w: it lists a keys statement at entry %d, and the checkpoint has %d entries", l.Location, errBehind, last.Index, l.Checkpoint.Size), o)
+	}
 	if l.rotated != nil {
 		before, err := scitt.NewCheckpointVerifiers(k.VKeys)
 		if err != nil {
@@ -65,6 +76,9 @@ func (l *Log) followKeys(ctx context.Context, k *KnownLog, o Options) error {
 		return err
 	}
 	if l.Key() != vkeys[0] || slices.ContainsFunc(l.VKeys, func(v string) bool { return !slices.Contains(vkeys, v) }) {
+		if k == nil && len(o.VKeys) == 0 { // nothing was known to change
+			return changed(fmt.Errorf("%w: entry %d announces other keys than those that it shows", tiles.ErrKeys, last.Index))
+		}
 		return changed(fmt.Errorf("entry %d announces other keys than those that are trusted, or that it shows", last.Index))
 	}
 	l.announced = &last

@@ -4,6 +4,7 @@ import (
 	"crypto"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/conmotion/conmotion/internal/testlog"
@@ -134,7 +135,80 @@ func TestRotationFirstUse(t *testing.T) {
 	r.keys.VKeys = old.VKeys
 	r.keys.Note, r.keys.Tree = old.Note, old.Tree
 	r.show()
-	r.refuses(party.ErrKeysChanged, "announces other keys")
+	r.refuses(tiles.ErrKeys, "announces other keys than those that it shows")
+}
+
+// TestFirstKeys: keys statements that are not valid are told as that. Whose keys
+// they are did not change, and who examines the log can go on.
+func TestFirstKeys(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(r *rotating)
+		listed func(*scitt.Configuration)
+		kind   error
+		text   string
+	}{
+		"not a statement":    {func(r *rotating) { r.entries[0] = []byte("garbage") }, nil, tiles.ErrKeys, "entry 0: malformed"},
+		"cut":                {func(r *rotating) { r.entries[0] = r.entries[0][:40] }, nil, tiles.ErrKeys, "entry 0: malformed"},
+		"another signature":  {func(r *rotating) { r.entries[0] = testlog.Garbage(r.entries[0]) }, nil, tiles.ErrKeys, "entry 0: the signature does not verify"},
+		"by a stranger":      {func(r *rotating) { r.entries[0] = r.keys.Announce(r.t, testlog.Key(r.t, "ES256"), r.keys.Announced) }, nil, tiles.ErrKeys, "entry 0: no key with that identifier"},
+		"a policy":           {func(r *rotating) { r.entries[0] = r.entries[1] }, nil, tiles.ErrKeys, "and the keys statement "},
+		"another's":          {func(r *rotating) { r.entries[0] = testlog.NewKeysOf(r.t, "other.example").Begin(r.t, "{}")[0] }, nil, tiles.ErrKeys, "has the subject"},
+		"listed elsewhere":   {func(*rotating) {}, func(c *scitt.Configuration) { c.Keys[0].Index = 1 }, tiles.ErrKeys, "is at entry 1 and not at entry 0"},
+		"listed as a policy": {func(*rotating) {}, func(c *scitt.Configuration) { c.Keys[0].EntryID = testlog.ID([]byte("x")).String() }, tiles.ErrKeys, "and the keys statement "},
+		"a list that is ahead": {func(*rotating) {}, func(c *scitt.Configuration) {
+			c.Keys = append(c.Keys, scitt.ConfigurationKeys{EntryID: c.Keys[0].EntryID, Index: 2})
+		}, nil, "it lists a keys statement at entry 2, and the checkpoint has 2 entries"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRotating(t)
+			list := testlog.Must(scitt.ParseConfiguration(testlog.Must(r.files.Get(t.Context(), tiles.ConfigurationPath))(t)))(t).Keys
+			c.change(r)
+			r.show()
+			r.configure(func(shown *scitt.Configuration) {
+				if len(shown.Keys) == 0 {
+					shown.Keys = list
+				}
+				if c.listed != nil {
+					c.listed(shown)
+				}
+			})
+			remembers := r.o.Home
+			for _, home := range []party.Home{remembers, ""} {
+				for _, given := range [][]string{nil, r.keys.VKeys} {
+					r.o.Home, r.o.VKeys, r.o.Examine = home, given, false
+					if err := r.refuses(c.kind, c.text); errors.Is(err, party.ErrKeysChanged) {
+						t.Errorf("it accuses: %v", err)
+					}
+					r.o.Examine = true
+					if l := r.opens(2); l.Damage == nil || !strings.Contains(l.Damage.Error(), c.text) {
+						t.Errorf("damage %v", l.Damage)
+					}
+				}
+			}
+			if logs := testlog.Must(remembers.Logs())(t); len(logs) > 0 {
+				t.Errorf("remembered %+v", logs[0])
+			}
+		})
+	}
+}
+
+// TestOldEdge: an edge that still has the checkpoint before is not told that the
+// log's keys changed.
+func TestOldEdge(t *testing.T) {
+	r := newRotating(t)
+	r.opens(2)
+	note, first := r.keys.Note, testlog.Must(r.files.Get(t.Context(), tiles.CheckpointPath))(t)
+	vkey := r.keys.Announced.Note[0]
+	r.by(r.keys.Service, func(k *scitt.Keys) { k.Note = []string{vkey} })
+	r.keys.Note, r.keys.VKeys = note, testlog.Must(r.keys.Announced.VKeys())(t)
+	r.show()
+	now := testlog.Must(r.files.Get(t.Context(), tiles.CheckpointPath))(t)
+	r.files.Put(tiles.CheckpointPath, first)
+	if err := r.refuses(nil, "it lists a keys statement at entry 2, and the checkpoint has 2 entries"); errors.Is(err, party.ErrKeysChanged) {
+		t.Errorf("it accuses: %v", err)
+	}
+	r.files.Put(tiles.CheckpointPath, now)
+	r.opens(3)
 }
 
 // TestRefreshRotation: a log that is open follows new keys too.

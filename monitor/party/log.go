@@ -38,8 +38,8 @@ type Options struct {
 	// Newest refuses a location that shows fewer entries than were seen, even
 	// when both are one history.
 	Newest bool
-	// Examine opens a log too whose checkpoint is wrong, or whose tiles are
-	// missing or wrong: see Log.Damage.
+	// Examine opens a log too whose checkpoint or keys statements are wrong, or
+	// whose tiles are missing or wrong: see Log.Damage.
 	Examine bool
 	// Artifacts is the URL of a service with artifact storage, or a directory
 	// of one. "" looks where the log is.
@@ -89,9 +89,9 @@ type Log struct {
 	// when it remembered none. The log extends it, or is an older state of it.
 	Previous *scitt.Checkpoint
 	// Damage is, with Options.Examine, why the checkpoint does not verify, the
-	// tiles do not lead to it, or do not show that the log extends Previous. Then
+	// tiles do not lead to it, or do not show that the log extends Previous, or its
+	// keys statements are not valid or not those of the trusted keys. Then
 	// View may be nil, and Checkpoint if it does not verify; nothing is remembered.
-	// It wraps [scitt.ErrCheckpoint], [tiles.ErrCorrupt] or [fs.ErrNotExist].
 	Damage error
 
 	address string // of Location, as it is remembered

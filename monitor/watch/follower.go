@@ -239,6 +239,8 @@ func checkOf(err error) Check {
 	switch {
 	case isTimeout(err):
 		return CheckTimeout
+	case errors.Is(err, tiles.ErrKeys):
+		return CheckEntries
 	case errors.Is(err, tiles.ErrCorrupt) || errors.Is(err, fs.ErrNotExist):
 		if reading {
 			return CheckEntries

@@ -19,6 +19,27 @@ type InForce struct {
 	ServiceKeys scitt.KeySet
 }
 
+// VerifyFirst verifies the signature of a log's first policy as far as that can
+// be done without a policy, and reports whether the service signed it. Whoever
+// says to be the service, by iss or kid, must be; an issuer that brings its own
+// key must have signed. Of others nothing is known. service are the keys that
+// entry 0 announces; nil where it announces none. Errors wrap
+// scitt.ErrUnknownKey, scitt.ErrSignature, scitt.ErrAlgorithm or
+// scitt.ErrMalformed.
+func VerifyFirst(s *scitt.Statement, service *scitt.KeysInForce) (byService bool, err error) {
+	if service != nil {
+		_, err := service.Service.Find(s.KeyID)
+		if err == nil || s.Issuer == service.Issuer {
+			return true, service.Service.Verify(s)
+		}
+	}
+	by, err := scitt.SelfCertifying(nil, nil).Verify(s, scitt.Known{})
+	if by.Source == "" {
+		return false, nil
+	}
+	return false, err
+}
+
 // AdmitPolicy judges a statement that is to replace p, the policy in force. It
 // gives the new policy when
 //

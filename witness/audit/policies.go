@@ -177,7 +177,7 @@ func (r *register) signer(it *item) Signer {
 	switch {
 	case it.registered.Bootstrap == BootstrapStatement:
 		return SignedByAnybody
-	case r.signed(it.st):
+	case r.serviceKeys().Verify(it.st) == nil:
 		return SignedByService
 	}
 	return SignedByAdministrator

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -110,23 +111,27 @@ func (r *register) trusted() error {
 	return nil
 }
 
-// signed reports whether one of the service's keys signed the statement.
-func (r *register) signed(st *scitt.Statement) bool {
-	return r.serviceKeys().Verify(st) == nil
-}
-
 // firstPolicy takes the log's first policy: one that the service signed, or
 // else the first statement after the keys, which a log may be started with and
-// which nothing can vouch for. The Bootstrap says which of the two it was.
+// which no policy can vouch for. The Bootstrap says which of the two it was.
+// Its signature is held to what is known of its issuer all the same.
 func (r *register) firstPolicy(it *item) error {
 	bootstrap, subject := BootstrapService, r.inForce().Subject
-	if !r.signed(it.st) {
+	byService, err := policy.VerifyFirst(it.st, r.keys)
+	switch {
+	case errors.Is(err, scitt.ErrSignature):
+		it.fail(policy.CheckSignature, "%v", err)
+		return nil
+	case err != nil:
+		it.fail(policy.CheckKey, "%v", err)
+		return nil
+	case !byService:
 		if it.index > 1 && it.index != r.keysCount {
 			it.fail(CheckPolicy, "the log's first policy is neither signed by the service nor the first statement after its keys")
 			return nil
 		}
 		bootstrap = BootstrapStatement
-	} else if it.st.Subject != subject {
+	case it.st.Subject != subject:
 		it.fail(policy.CheckSubject, "the subject %q is not that of this log's policy, %q", it.st.Subject, subject)
 		return nil
 	}

@@ -274,6 +274,10 @@ func TestBeginnings(t *testing.T) {
 	begin := w.begin("")
 	other := *w.keys.Announced // with another receipt key than the one that is trusted
 	other.Receipt = testlog.KeySet(t, w.bob)
+	asPolicy := func(issuer string) scitt.SignOptions {
+		return scitt.SignOptions{Issuer: issuer, Type: scitt.TypePolicy, Subject: scitt.PolicySubject(testlog.Origin)}
+	}
+	asService, byName, asAlice := asPolicy(testlog.Issuer), asPolicy("https://bob.example"), asPolicy(w.did(w.alice))
 	for name, tc := range map[string]struct {
 		entries [][]byte
 		want    []string
@@ -288,7 +292,16 @@ func TestBeginnings(t *testing.T) {
 		"keys that are not trusted":              {append(testlog.NewKeys(t).Begin(t, w.policy(nil, "")), good[0]), []string{"0 log/keys"}},
 		"keys that no statement announces":       {[][]byte{w.keys.Announce(t, w.keys.Service, &other), begin[1], good[0]}, []string{"0 log/keys"}},
 		"no keys to replace":                     {[][]byte{good[1], w.nextKeys(w.keys.Service, begin[0], asIs), begin[1]}, []string{"0 log/keys", "1 log/keys", "2 log/policy"}},
-		"first policy broken":                    {[][]byte{begin[0], w.signPolicy(w.keys.Service, "{}"), begin[1], good[0]}, []string{"1 payload"}},
+		// Whoever is first is held to no policy, and to their key all the same.
+		"first policy unsigned":                    {[][]byte{begin[0], tamper(begin[1]), begin[1], good[0]}, []string{"1 signature"}},
+		"first policy unsigned, and no other":      {[][]byte{begin[0], tamper(begin[1]), good[0]}, []string{"1 signature", "2 log/policy"}},
+		"first policy as the service":              {[][]byte{begin[0], w.sign(w.bob, asService, w.policy(nil, "")), begin[1]}, []string{"1 key"}},
+		"first statement unsigned":                 {[][]byte{begin[0], tamper(w.signPolicy(w.bob, w.policy(nil, ""))), begin[1]}, []string{"1 signature"}},
+		"first statement of an unknown key":        {[][]byte{begin[0], w.sign(w.bob, byName, w.policy(nil, "")), good[0]}, nil},
+		"first statement in the name of a did:jwk": {[][]byte{begin[0], w.sign(w.bob, asAlice, w.policy(nil, "")), begin[1]}, []string{"1 key"}},
+		"keys, keys, first statement unsigned":     {[][]byte{begin[0], w.nextKeys(w.keys.Service, begin[0], asIs), tamper(w.signPolicy(w.bob, w.policy(nil, ""))), begin[1]}, []string{"2 signature"}},
+		"changed by the service, which did not":    {[][]byte{begin[0], begin[1], tamper(w.sign(w.keys.Service, asService, w.policy(begin[1], "")))}, []string{"2 signature"}},
+		"first policy broken":                      {[][]byte{begin[0], w.signPolicy(w.keys.Service, "{}"), begin[1], good[0]}, []string{"1 payload"}},
 		"first policy of another subject": {[][]byte{begin[0], w.sign(w.keys.Service, scitt.SignOptions{Type: scitt.TypePolicy}, w.policy(nil, "")), begin[1], good[0]},
 			[]string{"1 subject"}},
 	} {
@@ -298,7 +311,7 @@ func TestBeginnings(t *testing.T) {
 			a := w.audit(w.log(tc.entries...), Options{})
 			a.expect(tc.want...)
 			boot := BootstrapService
-			if strings.Contains(name, "first statement") || name == "entry 0 is not keys" || name == "keys signed by another key" {
+			if strings.Contains(name, "first statement") && len(tc.want) == 0 || name == "entry 0 is not keys" || name == "keys signed by another key" {
 				boot = BootstrapStatement
 			}
 			if p := a.Summary().Policies; len(p) > 0 && p[0].Bootstrap != boot {

@@ -130,7 +130,7 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 	if err := k.check(dir, announced); err != nil {
 		return d, err
 	}
-	inForce, err := d.bootstrap(ctx, &c, &sources{d.index, d.artifacts, scitt.PolicySubject(id.Origin), announced.Service, d.options})
+	inForce, err := d.bootstrap(ctx, &c, &sources{d.index, d.artifacts, scitt.PolicySubject(id.Origin), announced, d.options})
 	if err != nil {
 		return d, err
 	}

@@ -202,6 +202,14 @@ func TestFirstStatement(t *testing.T) {
 	if p := s.do(http.MethodPost, "/entries", s.signPolicy(admin, []byte("{}"))).problem(t); p == nil || p.Title != "Rejected" {
 		t.Errorf("a first statement that is no policy: %v", p)
 	}
+	// No policy says who may sign it. Their own key does.
+	for what, issuer := range map[string]string{"in its own name": "", "as the service": s.Issuer} {
+		o := scitt.SignOptions{Issuer: issuer, Subject: scitt.PolicySubject(s.Origin), Type: scitt.TypePolicy, ContentType: "application/vnd.conmotion.policy+json"}
+		by := testlog.Must(scitt.SignStatement(admin, o, document(t, one, admin, "", nil)))(t)
+		if p := s.do(http.MethodPost, "/entries", testlog.Garbage(by)).problem(t); p == nil || p.Title != "Rejected" {
+			t.Errorf("a first statement that nobody signed, %s: %v", what, p)
+		}
+	}
 	// A restart before the first statement still waits for it.
 	s.stop()
 	s.config.FirstStatement = false

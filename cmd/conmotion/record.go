@@ -45,7 +45,9 @@ Each event is checked against OCSF 1.5.0, gets its metadata.event_code, and is
 brought into one form (RFC 8785). It is stored in the service's artifact storage
 and its hash is signed, or with --inline the event itself. The statement is
 linked to the issuer's last one, registered, and its Receipt verified. With --also
-further services register the same statement, and it has the Receipts of all.
+further services register the same statement, and it has the Receipts of all. A
+service that has the content with another signature, which anybody can make of an
+ECDSA one, keeps that: it is written to NAME.2.cose, as conmotion submit does.
 
 An EVENT is a file with one event, an array of them or one on each line, or "-"
 for standard input. The action (create, modify, delete) stands before them, or in

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -57,6 +58,10 @@ type recordedAlso struct {
 	Log    string `json:"log"`
 	Origin string `json:"origin"`
 	Index  uint64 `json:"index"`
+	// OtherSignature says that this log holds another signature of the content
+	// than --log. Out is the file with that one.
+	OtherSignature bool   `json:"other_signature,omitempty"`
+	Out            string `json:"out,omitempty"`
 }
 
 // runRecord registers what comes.
@@ -178,7 +183,7 @@ func (r *recording) outcomes(ctx context.Context, b *batch, outcomes []party.Out
 			res.Origin, res.EntryID, res.Index = o.Ref.Origin, o.Ref.EntryID, &o.Ref.Index
 		}
 		for _, ref := range o.Also {
-			res.Also = append(res.Also, recordedAlso{r.origins[ref.Origin], ref.Origin, ref.Index})
+			res.Also = append(res.Also, recordedAlso{Log: r.origins[ref.Origin], Origin: ref.Origin, Index: ref.Index})
 		}
 		switch o.Result {
 		case party.Registered:
@@ -195,11 +200,11 @@ func (r *recording) outcomes(ctx context.Context, b *batch, outcomes []party.Out
 		if r.outDir != "" {
 			path = filepath.Join(r.outDir, o.Ref.EntryID+".transparent.cose")
 		}
-		if path == "" {
+		if path == "" && (o.Result == party.Known || o.Also == nil) {
 			continue
 		}
 		res.Out = path
-		write := func() error { return r.write(ctx, path, o) }
+		write := func() error { return r.write(ctx, res, o) }
 		if o.Result == party.Known {
 			if err := write(); err != nil { // reading the log is not for concurrent use
 				return err
@@ -211,8 +216,10 @@ func (r *recording) outcomes(ctx context.Context, b *batch, outcomes []party.Out
 	return g.Wait()
 }
 
-// write writes a Transparent Statement, unless it is there with all Receipts.
-func (r *recording) write(ctx context.Context, path string, o party.Outcome) error {
+// write writes the Transparent Statement of each signature, unless it is there
+// with all Receipts.
+func (r *recording) write(ctx context.Context, res *recorded, o party.Outcome) error {
+	path := res.Out
 	if o.Result == party.Known && r.outDir != "" {
 		if data, err := os.ReadFile(path); err == nil {
 			have, err := scitt.DecodeStatement(data)
@@ -221,11 +228,34 @@ func (r *recording) write(ctx context.Context, path string, o party.Outcome) err
 			}
 		}
 	}
-	data, err := r.recorder.Transparent(ctx, o)
+	copies, err := r.recorder.Copies(ctx, o)
 	if err != nil {
 		return err
 	}
-	return r.writeOutput(path, data)
+	for n, c := range copies {
+		if path != "" {
+			if err := r.writeOutput(signatureFile(path, n), c.Transparent); err != nil {
+				return err
+			}
+		}
+		for i := range res.Also {
+			if also := &res.Also[i]; n > 0 && slices.Contains(c.Origins, also.Origin) {
+				also.OtherSignature, also.Out = true, signatureFile(path, n)
+			}
+		}
+	}
+	return nil
+}
+
+// files are those with its Transparent Statements, each once.
+func (res *recorded) files() []string {
+	out := []string{res.Out}
+	for _, also := range res.Also {
+		if also.Out != "" && !slices.Contains(out, also.Out) {
+			out = append(out, also.Out)
+		}
+	}
+	return out
 }
 
 // refuse says that an event is not registered.
@@ -246,6 +276,11 @@ func (r *recording) print(res recorded, c candidate, single bool) error {
 		}
 		return nil // else the error says it all
 	}
+	for _, also := range res.Also {
+		if also.OtherSignature {
+			r.noticeOther(c.where(), also.Log, also.Out)
+		}
+	}
 	if res.Out == "-" {
 		return nil
 	}
@@ -261,7 +296,10 @@ func (r *recording) print(res recorded, c candidate, single bool) error {
 	for _, also := range res.Also {
 		rows = append(rows, []string{fmt.Sprintf("also: entry %d", also.Index), also.Log})
 	}
-	return r.printRows(append(rows, []string{"wrote", res.Out}))
+	for _, file := range res.files() {
+		rows = append(rows, []string{"wrote", file})
+	}
+	return r.printRows(rows)
 }
 
 func (r *recording) summary() string {

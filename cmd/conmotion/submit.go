@@ -243,7 +243,7 @@ func (a *app) printSubmitted(r submitted, many bool) error {
 	}
 	for _, at := range append([]submittedAt{{Log: r.log, OtherSignature: r.OtherSignature}}, r.Also...) {
 		if at.OtherSignature {
-			a.notice("%s: %s holds the content with another signature: %s is the Transparent Statement of that one", r.File, at.Log, cmp.Or(at.Out, r.Out, "its Receipt"))
+			a.noticeOther(r.File, at.Log, cmp.Or(at.Out, r.Out))
 		}
 	}
 	if r.Out == "-" {
@@ -267,6 +267,15 @@ func (a *app) printSubmitted(r submitted, many bool) error {
 	}
 	_, err := fmt.Fprintf(a.stdout, "%-10s  %-64s  %s\n", r.Result, r.EntryID, clean(r.File))
 	return err
+}
+
+// noticeOther tells that a log holds a content with another signature than that
+// of the first file. file has that one; "" when none was asked for.
+func (a *app) noticeOther(of, log, file string) {
+	if file != "" {
+		file = fmt.Sprintf(": %s is the Transparent Statement of that one", file)
+	}
+	a.notice("%s: %s holds the content with another signature%s", of, log, file)
 }
 
 // submitOne takes one statement all the way.

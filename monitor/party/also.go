@@ -1,14 +1,12 @@
 package party
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 
-	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 )
@@ -97,8 +95,10 @@ func (a *alsoLog) items(ctx context.Context, r *Recorder, drafts []Draft, outcom
 			o.Result, o.Err = Refused, fmt.Errorf("it is entry %d of %s; %s has it as another statement, entry %d", have.Index, r.w.Service, a.w.Service, there.Index)
 			continue
 		}
-		f := forwarded{index: have.Index, draft: i, statement: o.statement}
-		if f.statement == nil {
+		f := forwarded{index: have.Index, draft: i}
+		if o.copies != nil {
+			f.statement = o.copies[0].statement.Entry()
+		} else {
 			var err error
 			if f.statement, err = bundle.entry(ctx, r.w.log.View, have.Index); err != nil {
 				return nil, err
@@ -186,8 +186,8 @@ func (a *alsoLog) send(ctx context.Context, r *Recorder, items []forwarded, outc
 			a.said.add(parsed[i], ref.Index)
 			if d := items[i].draft; d >= 0 {
 				outcomes[d].Also = append(outcomes[d].Also, ref)
-				if outcomes[d].receipts != nil && bytes.Equal(parsed[i].Entry(), items[i].parsed.Entry()) {
-					outcomes[d].receipts = append(outcomes[d].receipts, receipts[i])
+				if outcomes[d].copies != nil {
+					outcomes[d].copies = hold(outcomes[d].copies, parsed[i], ref.Origin, receipts[i])
 				}
 			}
 		}
@@ -217,62 +217,3 @@ func (a *alsoLog) send(ctx context.Context, r *Recorder, items []forwarded, outc
 }
 
 var errPart = errors.New("the service answered for a part of the statements only")
-
-// Transparent is the Transparent Statement of an outcome, with the Receipts of
-// every log that has it; what was known before is read from the logs' files. A
-// Receipt is of bytes: that of a further log that has another signature over the
-// content is not in it.
-func (r *Recorder) Transparent(ctx context.Context, o Outcome) ([]byte, error) {
-	if o.receipts != nil {
-		st, err := scitt.ParseStatement(o.statement)
-		if err != nil {
-			return nil, err
-		}
-		return scitt.AttachReceipts(st, o.receipts...), nil
-	}
-	transparent, err := r.w.fromFiles(ctx, r.said, o.Ref)
-	if err != nil {
-		return nil, err
-	}
-	st, err := scitt.DecodeStatement(transparent)
-	if err != nil {
-		return nil, err
-	}
-	receipts := st.Receipts
-	for _, ref := range o.Also {
-		for _, a := range r.also {
-			if a.w.log.View.Checkpoint.Origin != ref.Origin {
-				continue
-			}
-			more, err := a.w.fromFiles(ctx, a.said, ref)
-			if err != nil {
-				return nil, err
-			}
-			s, err := scitt.DecodeStatement(more)
-			if err != nil {
-				return nil, err
-			}
-			if bytes.Equal(s.Entry(), st.Entry()) { // a Receipt of another signature does not fit
-				receipts = append(receipts, s.Receipts...)
-			}
-		}
-	}
-	return scitt.AttachReceipts(st, receipts...), nil
-}
-
-// fromFiles makes the Transparent Statement of an entry of the writer's log.
-func (w *Writer) fromFiles(ctx context.Context, s *said, ref monitor.EntryRef) ([]byte, error) {
-	if ref.Index >= w.log.View.Checkpoint.Size {
-		if err := w.catchUp(ctx, s); err != nil {
-			return nil, err
-		}
-	}
-	e, err := w.log.Find(ctx, EntryName{Index: ref.Index}, nil)
-	if err != nil {
-		return nil, err
-	}
-	if e.Statement.ID().String() != ref.EntryID {
-		return nil, fmt.Errorf("%w: entry %d is %s and not %s", ErrNoEntry, ref.Index, e.Statement.ID(), ref.EntryID)
-	}
-	return w.log.Transparent(ctx, e)
-}

@@ -46,11 +46,10 @@ const (
 type Outcome struct {
 	Result Result
 	Ref    monitor.EntryRef
-	Also   []monitor.EntryRef // the same statement in the further logs that have it
+	Also   []monitor.EntryRef // the same content in the further logs that have it
 	Err    error              // of Refused
 
-	statement []byte
-	receipts  [][]byte // verified: of the log, and of further ones
+	copies []held // of Registered: that of the log first
 }
 
 // Recorder registers many statements of one issuer, each content once: what

@@ -97,7 +97,7 @@ func (r *Recorder) send(ctx context.Context, run run, outcomes []Outcome) (n int
 		return 0, checkErr
 	}
 	for i, ref := range refs {
-		outcomes[run.places[i]] = Outcome{Result: Registered, Ref: ref, statement: run.statements[i], receipts: receipts[i : i+1 : i+1]}
+		outcomes[run.places[i]] = Outcome{Result: Registered, Ref: ref, copies: hold(nil, run.parsed[i], ref.Origin, receipts[i])}
 		r.said.add(run.parsed[i], ref.Index)
 	}
 	if err == nil && len(refs) < len(run.places) {

@@ -10,9 +10,11 @@ import (
 // AnomalyKind is what is wrong about a record.
 type AnomalyKind string
 
-// The anomalies. But for the first four, the record counts all the same: the
+// The anomalies. But for the first five, the record counts all the same: the
 // last word of the issuer is what a replay shows.
 const (
+	AnomalyNoStatement AnomalyKind = "no_statement" // the bytes are no statement of anybody, so they have no entry id
+
 	AnomalySignature AnomalyKind = "signature"       // the issuer did not sign it
 	AnomalyDuplicate AnomalyKind = "duplicate"       // what it says is in the log already, with a signature that verifies
 	AnomalyInvalid   AnomalyKind = "invalid"         // the event is not valid or cannot be mapped
@@ -44,12 +46,29 @@ type Anomaly struct {
 
 // EntryRef names an entry of a log.
 type EntryRef struct {
-	EntryID string `json:"entry_id"` // lowercase hex
+	EntryID string `json:"entry_id,omitempty"` // lowercase hex; "" of AnomalyNoStatement
 	Index   uint64 `json:"index"`
 	Origin  string `json:"origin"` // of the log
 }
 
 func (r Ref) entry(origin string) EntryRef { return EntryRef{r.ID.String(), r.Index, origin} }
+
+// noStatement is an entry that is nobody's statement.
+func noStatement(index uint64, origin, detail string) Anomaly {
+	return Anomaly{Kind: AnomalyNoStatement, Entry: EntryRef{Index: index, Origin: origin}, Detail: limit(detail)}
+}
+
+// NoStatements counts the entries among anomalies that are nobody's statement.
+// What they would say is unknown: a service registers none, and whoever put them
+// into the log may have hidden a statement that way.
+func NoStatements(list []Anomaly) (n uint64) {
+	for _, a := range list {
+		if a.Kind == AnomalyNoStatement {
+			n++
+		}
+	}
+	return n
+}
 
 func (r EntryRef) check() (scitt.EntryID, error) {
 	if r.Origin == "" {
@@ -69,14 +88,18 @@ func (r EntryRef) check() (scitt.EntryID, error) {
 const maxAnomalies = 10_000
 
 func (r *Replay) anomaly(a Anomaly, at Ref, previous *Ref) {
-	if len(r.anomalies) >= maxAnomalies {
-		r.anomaliesMore++
-		return
-	}
 	a.Entry = at.entry(r.checkpoint.Origin)
 	if previous != nil {
 		p := previous.entry(r.checkpoint.Origin)
 		a.Previous = &p
+	}
+	r.list(a)
+}
+
+func (r *Replay) list(a Anomaly) {
+	if len(r.anomalies) >= maxAnomalies {
+		r.anomaliesMore++
+		return
 	}
 	r.anomalies = append(r.anomalies, a)
 }

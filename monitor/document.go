@@ -286,7 +286,11 @@ func (d *replayDocument) replay() (*Replay, error) {
 		r.intern(issuer)
 	}
 	for _, a := range d.Anomalies {
-		if _, err := a.Entry.check(); err != nil || a.Entry.Index >= r.next || a.Entry.Origin != cp.Origin {
+		_, err := a.Entry.check()
+		if a.Kind == AnomalyNoStatement && a.Entry.EntryID == "" {
+			err = nil
+		}
+		if err != nil || a.Entry.Index >= r.next || a.Entry.Origin != cp.Origin {
 			return nil, malformed("an anomaly is of entry %d of %.80q", a.Entry.Index, a.Entry.Origin)
 		}
 	}

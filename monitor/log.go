@@ -108,6 +108,8 @@ func records(ctx context.Context, log Log, f Filter, once *Once, from, to uint64
 			}
 			r := f.value
 			switch {
+			case f.Statement == nil:
+				r = &record{flaw: f.Flaw, detail: f.Detail}
 			case f.Flaw != "":
 				r = newRecord(f.Statement)
 				r.flaw, r.detail, r.first = f.Flaw, f.Detail, f.First
@@ -205,7 +207,7 @@ func flaw(err error) AnomalyKind {
 
 // event reads the event of an entry that has been replayed.
 func (l Log) event(ctx context.Context, e tiles.Entry) (*Event, error) {
-	s, err := scitt.DecodeStatement(e.Data)
+	s, err := scitt.DecodeEntry(e.Data)
 	if err != nil {
 		return nil, err
 	}

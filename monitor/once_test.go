@@ -3,6 +3,7 @@ package monitor
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -436,5 +437,51 @@ func TestOnceOrder(t *testing.T) {
 	}
 	if _, err := LoadOnce(once.Save(), 1); !errors.Is(err, ErrMalformed) {
 		t.Errorf("of entries that were not read: %v", err)
+	}
+}
+
+// TestNoStatements: bytes that are nobody's statement count for nothing, have no
+// entry id, and are told whatever is selected, also by a replay that goes on.
+func TestNoStatements(t *testing.T) {
+	p := newES256Party(t, "log", scitt.TypeRecord)
+	p.record(inventory(Create, noon, "a"))
+	hidden := p.record(inventory(Delete, noon, "a")).Entry()
+	long := append([]byte{0xd2, 0x98, 4}, hidden[2:]...) // the array's length in two bytes
+	if s, err := scitt.DecodeStatement(long); err != nil || s.ID() != idOf(t, hidden) {
+		t.Fatalf("other readers do not take it: %v", err)
+	}
+	p.entries[1] = long
+	p.record(inventory(Create, noon, "b"))
+	p.entries = append(p.entries, []byte("nonsense"))
+	r := p.replay(nil)
+	if len(r.Assets()) != 2 || r.NoStatements() != 2 {
+		t.Errorf("%d assets, %d entries that are no statement", len(r.Assets()), r.NoStatements())
+	}
+	list, _ := r.Anomalies()
+	list = slices.DeleteFunc(list, func(a Anomaly) bool { return a.Kind == AnomalyChainGap }) // the chain has a hole
+	for i, index := range []uint64{1, 3} {
+		if a := list[i]; a.Kind != AnomalyNoStatement || a.Entry != (EntryRef{"", index, p.origin()}) || a.Detail == "" {
+			t.Errorf("%+v", a)
+		}
+	}
+	p.checkSplits(r)
+	s := readSchema(t, "replay")
+	var document any
+	if err := json.Unmarshal(bytesOf(t, r.Write), &document); err != nil {
+		t.Fatal(err)
+	}
+	if errs := s.check(s.root, document, "$"); errs != nil {
+		t.Errorf("%q", errs)
+	}
+	nobody := Filter{Issuers: []string{"https://nobody.example"}}
+	none := NewReplay(nobody, nil)
+	if err := none.Advance(t.Context(), p.log(), 4); err != nil || none.NoStatements() != 2 {
+		t.Errorf("%d of nobody's: %v", none.NoStatements(), err)
+	}
+	if h := must(HistoryOf(t.Context(), p.log(), Filter{}, "a", 3))(t); h.NoStatements != 1 || len(h.Steps) != 1 {
+		t.Errorf("%+v", h)
+	}
+	if _, bad, err := Endorsements(t.Context(), p.log(), nobody.Issuers); err != nil || NoStatements(bad) != 2 {
+		t.Errorf("%+v, %v", bad, err)
 	}
 }

@@ -45,7 +45,9 @@ type Replay struct {
 // counts are of the entries that were read.
 type counts struct {
 	Deferred uint64 `json:"deferred"` // records of events after until
-	Records  uint64 `json:"records"`  // that counted
+	// NoStatements are nobody's: see [NoStatements].
+	NoStatements uint64 `json:"no_statements,omitempty"`
+	Records      uint64 `json:"records"` // that counted
 }
 
 // asset is alive.
@@ -104,6 +106,9 @@ func (r *Replay) Origin() string { return r.checkpoint.Origin }
 // that the replay was asked for.
 func (r *Replay) Counts() (records, deferred uint64) { return r.counts.Records, r.counts.Deferred }
 
+// NoStatements are the entries that were read and are nobody's statement.
+func (r *Replay) NoStatements() uint64 { return r.counts.NoStatements }
+
 // LastTime is the newest time of an event that counted; nil when none did.
 func (r *Replay) LastTime() *time.Time {
 	if r.counts.Records == 0 {
@@ -141,6 +146,11 @@ func (r *Replay) Advance(ctx context.Context, log Log, to uint64) error {
 
 // apply counts one entry.
 func (r *Replay) apply(rec *record) {
+	if rec.flaw == AnomalyNoStatement {
+		r.counts.NoStatements++
+		r.list(noStatement(rec.Index, r.checkpoint.Origin, rec.detail))
+		return
+	}
 	if rec.issuer == "" {
 		return
 	}

@@ -153,7 +153,7 @@ func Distinct(statements []Registered) []Registered {
 // statements reads the statements of a log that the filter selects, each content
 // once, in order. Those that their issuer did not sign, that are there already,
 // whose content is not to be had, or that cannot be parsed, are listed as
-// anomalies.
+// anomalies, and so is what is nobody's statement.
 func statements[T any](ctx context.Context, log Log, f Filter, parse func(s *scitt.Statement, self EntryRef, content []byte) (T, error)) (all []T, bad []Anomaly, err error) {
 	type content struct {
 		data []byte
@@ -170,6 +170,9 @@ func statements[T any](ctx context.Context, log Log, f Filter, parse func(s *sci
 	for e, err := range walk(ctx, log, NewOnce(), 0, log.Checkpoint.Size, want, read) {
 		if err != nil {
 			return nil, nil, err
+		}
+		if e.Statement == nil {
+			bad = append(bad, noStatement(e.Index, log.Checkpoint.Origin, e.Detail))
 		}
 		if !e.wanted {
 			continue

@@ -1,7 +1,6 @@
 package monitor
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"iter"
@@ -73,7 +72,8 @@ type Found struct {
 	Index     uint64
 	Statement *scitt.Statement // nil when the entry is nobody's statement
 	// Flaw is why a statement that is wanted does not count: AnomalySignature
-	// or AnomalyDuplicate. "" when it counts, and when it is not wanted.
+	// or AnomalyDuplicate; AnomalyNoStatement where there is none. "" when it
+	// counts, and when it is not wanted.
 	Flaw   AnomalyKind
 	Detail string
 	First  uint64 // of a duplicate: the index that counts
@@ -123,9 +123,8 @@ func walk[T any](ctx context.Context, log Log, once *Once, from, to uint64, want
 					return nil, err
 				}
 				f := found[T]{Found: Found{Index: e.Index}}
-				// Other bytes are not an Entry, so nobody's statement.
-				if s, err := scitt.DecodeStatement(e.Data); err == nil && bytes.Equal(s.Entry(), e.Data) {
-					f.Statement = s
+				if f.Statement, err = scitt.DecodeEntry(e.Data); err != nil {
+					f.Flaw, f.Detail = AnomalyNoStatement, err.Error()
 				}
 				if f.wanted = f.Statement != nil && want(f.Statement); f.wanted {
 					if f.value, err = signed(ctx, log, &f.Found, read); err != nil {

@@ -178,6 +178,17 @@ func DecodeStatement(data []byte) (*Statement, error) {
 	return decodeSign1(data)
 }
 
+// DecodeEntry is DecodeStatement for what is in a log: an Entry in its one
+// encoding (see [Statement.Entry]). Other bytes are nobody's statement and have
+// no id, whatever they could be read as. Errors wrap ErrMalformed or
+// ErrAlgorithm.
+func DecodeEntry(data []byte) (*Statement, error) {
+	if _, _, _, ok := splitEntry(data); !ok {
+		return nil, malformed("the bytes are not in the encoding of an Entry, so they are no statement of anybody and have no entry id")
+	}
+	return decodeEntry(bytes.Clone(data))
+}
+
 // decodeSign1 is DecodeStatement for any encoding.
 func decodeSign1(data []byte) (*Statement, error) {
 	m, err := parseSign1(data)

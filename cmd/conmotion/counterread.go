@@ -73,13 +73,20 @@ func (a *app) gather(ctx context.Context, logs []*party.Log, issuers []string, m
 		if err != nil {
 			return nil, fmt.Errorf("the log at %s: %w", l.Location, err)
 		}
+		// What is nobody's statement was told above.
+		flaws = slices.DeleteFunc(flaws, func(a monitor.Anomaly) bool { return a.Kind == monitor.AnomalyNoStatement })
 		g.measured, g.bad = append(g.measured, measured...), append(g.bad, flaws...)
 	}
 	g.statements = monitor.Distinct(g.statements)
-	for _, b := range g.bad {
-		a.notice("notice: %s does not count: %s: %s", b.Entry, b.Kind, b.Detail)
-	}
+	a.noticeFlaws(g.bad)
 	return g, nil
+}
+
+// noticeFlaws tells which entries do not count.
+func (a *app) noticeFlaws(flaws []monitor.Anomaly) {
+	for _, f := range flaws {
+		a.notice("notice: %s does not count: %s: %s", f.Entry, f.Kind, f.Detail)
+	}
 }
 
 // named is the entry that a command is about, in logs that are open: the first

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -105,9 +106,11 @@ func (a *app) runEndorsements(ctx context.Context, f endorsementsFlags, name str
 		list.Endorsements = append(list.Endorsements, item)
 	}
 	if a.json {
-		return a.printJSON(list)
+		err = a.printJSON(list)
+	} else {
+		err = a.printEndorsements(list)
 	}
-	return a.printEndorsements(list)
+	return cmp.Or(err, unknownEntries(monitor.NoStatements(g.bad)))
 }
 
 func (a *app) printEndorsements(list endorsementList) error {

@@ -192,7 +192,7 @@ func entryAt(ctx context.Context, view *tiles.View, index uint64) (*scitt.Statem
 	if err != nil {
 		return nil, err
 	}
-	st, err := scitt.DecodeStatement(entry)
+	st, err := scitt.DecodeEntry(entry)
 	if err != nil {
 		return nil, fmt.Errorf("entry %d: %w", index, err)
 	}

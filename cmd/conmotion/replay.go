@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -51,7 +52,9 @@ there yet, the log is read from its start.
 With --json the document of docs/monitoring.md in its canonical form (RFC 8785),
 without a line feed: the same bytes at every run, by everybody. Exit code 1: the
 log is damaged, forked, was rolled back, or is not the one that was seen before.
-Anomalies of the records are told and do not change the exit code.
+Anomalies of the records are told and do not change the exit code, but for
+entries that are nobody's statement (no_statement): an honest service registers
+none, and what was meant to be there is unknown, so with them it is 2.
 ` + homeHelp
 
 const replayExample = `  conmotion replay --log https://transparency.example
@@ -239,9 +242,20 @@ func (r *replaying) inventory(ctx context.Context, replay *monitor.Replay) error
 		r.notice("notice: no records of the selected issuers and types; an auditor's own are --types observation")
 	}
 	if r.json {
-		return replay.Write(r.stdout)
+		err = replay.Write(r.stdout)
+	} else {
+		err = r.printReplay(replay)
 	}
-	return r.printReplay(replay)
+	return cmp.Or(err, unknownEntries(replay.NoStatements()))
+}
+
+// unknownEntries is why a result that depends on all entries of a log is none,
+// although it is printed: that of entries that are nobody's statement.
+func unknownEntries(n uint64) error {
+	if n == 0 {
+		return nil
+	}
+	return usage(fmt.Errorf("%d entries are nobody's statement, so what they would say is unknown, and the result may be another one; conmotion audit names them", n))
 }
 
 func (r *replaying) history(ctx context.Context) error {
@@ -255,9 +269,11 @@ func (r *replaying) history(ctx context.Context) error {
 	}
 	r.progress.done()
 	if r.json {
-		return h.Write(r.stdout)
+		err = h.Write(r.stdout)
+	} else {
+		err = r.printHistory(h)
 	}
-	return r.printHistory(h)
+	return cmp.Or(err, unknownEntries(h.NoStatements))
 }
 
 func (r *replaying) difference(ctx context.Context, moments [2]point) error {
@@ -278,7 +294,9 @@ func (r *replaying) difference(ctx context.Context, moments [2]point) error {
 		return err
 	}
 	if r.json {
-		return d.Write(r.stdout)
+		err = d.Write(r.stdout)
+	} else {
+		err = r.printDifference(d)
 	}
-	return r.printDifference(d)
+	return cmp.Or(err, unknownEntries(max(replays[0].NoStatements(), replays[1].NoStatements())))
 }

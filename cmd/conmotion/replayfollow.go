@@ -72,6 +72,7 @@ type follower struct {
 	logs    map[string]*party.Log // by origin
 	seen    map[[2]string]bool    // origin and asset
 	failed  []string
+	unknown map[string]uint64 // entries that are nobody's statement, by origin
 }
 
 // followUpstream walks from an asset to the entries of other logs that it rests
@@ -84,7 +85,7 @@ func (a *app) followUpstream(ctx context.Context, l *party.Log, f readFlags, u f
 	if err != nil {
 		return err
 	}
-	w := &follower{app: a, f: f, options: o, flags: u, logs: map[string]*party.Log{l.View.Checkpoint.Origin: l}, seen: map[[2]string]bool{}}
+	w := &follower{app: a, f: f, options: o, flags: u, logs: map[string]*party.Log{l.View.Checkpoint.Origin: l}, seen: map[[2]string]bool{}, unknown: map[string]uint64{}}
 	w.f.artifacts, w.f.token, w.f.vkeys = "", "", u.vkeys // those are of the log where it begins
 	logs, err := a.openLogs(ctx, u.upstream, w.f)
 	if err != nil {
@@ -108,7 +109,11 @@ func (a *app) followUpstream(ctx context.Context, l *party.Log, f readFlags, u f
 	if len(w.failed) > 0 {
 		return bad(fmt.Errorf("%d of the references are not verified: %s", len(w.failed), strings.Join(w.failed, "; ")))
 	}
-	return nil
+	var unknown uint64
+	for _, n := range w.unknown {
+		unknown += n
+	}
+	return unknownEntries(unknown)
 }
 
 // visit looks for what an asset rests on.
@@ -128,9 +133,8 @@ func (w *follower) visit(ctx context.Context, l *party.Log, asset string, depth 
 	if err != nil {
 		return node, fmt.Errorf("the log at %s: %w", l.Location, err)
 	}
-	for _, b := range flaws {
-		w.notice("notice: %s does not count: %s: %s", b.Entry, b.Kind, b.Detail)
-	}
+	w.noticeFlaws(flaws)
+	w.unknown[node.Origin] = monitor.NoStatements(flaws)
 	for _, link := range links {
 		up := followUp{By: byRecord, From: link.From, Issuer: link.Issuer, To: link.To, Verified: []string{}}
 		if link.Acknowledgement != nil {

@@ -32,7 +32,8 @@ func (a *app) requireCommand() *cobra.Command {
 		Long: `A gate for scripts that acquire something on the strength of a record: it exits
 with 0 when everything that is asked for is there, and with 1 when not, and
 tells every reason. What is not known is not there: no measurement, no data in
-it, or an endorsement that nobody gave.
+it, or an endorsement that nobody gave. Nor is anything satisfied by logs with
+entries that are nobody's statement: a dispute could be among them.
 
 It judges one entry. ENTRY is its URL, or with --log and --entry its entry id or
 index. Without --entry the argument to --log is the uid of an asset; its newest
@@ -221,6 +222,10 @@ func (g *gate) judge(ctx context.Context) error {
 			result, satisfied = resultBad, false
 		}
 		g.found(j.Requirement, result, "%s", j.Detail)
+	}
+	if n := monitor.NoStatements(said.bad); n > 0 {
+		satisfied = false
+		g.found("entries", resultBad, "%d entries of these logs are nobody's statement: a dispute or a withdrawal could be among them; conmotion audit names them", n)
 	}
 	g.out.Satisfied = satisfied
 	if newest := g.asked.Newest(said.statements, measured, g.at); g.recompute && newest != nil {

@@ -56,7 +56,7 @@ func TestMain(m *testing.M) {
 //	operator DIR FILE...    writes the log DIR.example of an operator who puts in anything, signed by the
 //	                        log's own keys: entries 0 and 1 as usual, then these statements; of
 //	                        garbage:FILE a copy that its issuer did not sign, of twin:FILE
-//	                        one with the other valid signature, of bytes:TEXT this text. first:garbage, first:TEXT
+//	                        one with the other valid signature, of raw:FILE its bytes as they are. first:garbage, first:TEXT
 //	                        and second:garbage put such a thing in the place of entries 0 and 1
 //	exit CODE command...    runs a command that ends with this exit code
 //	flip FILE OFFSET        changes one byte of a file; a negative offset counts from the end
@@ -158,13 +158,16 @@ func cmdOperator(t *testing.T, ts *testscript.TestScript, args []string) {
 	entries := slices.Clone(begin)
 	for _, arg := range args[1:] {
 		what, name, copied := strings.Cut(arg, ":")
-		place := map[string]int{"first": 0, "second": 1, "bytes": len(entries)}
+		place := map[string]int{"first": 0, "second": 1}
 		switch i, ok := place[what]; {
 		case ok && name == "garbage":
 			entries[i] = testlog.Garbage(entries[i])
 			continue
 		case ok:
-			entries = slices.Concat(entries[:i], [][]byte{[]byte(name)}, entries[min(i+1, len(entries)):])
+			entries[i] = []byte(name)
+			continue
+		case what == "raw":
+			entries = append(entries, []byte(ts.ReadFile(name)))
 			continue
 		case !copied:
 			name = arg

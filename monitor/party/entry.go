@@ -85,9 +85,9 @@ func (l *Log) Find(ctx context.Context, n EntryName, progress func(done, size ui
 	if err != nil {
 		return nil, err
 	}
-	s, err := scitt.DecodeStatement(data)
+	s, err := scitt.DecodeEntry(data)
 	if err != nil {
-		return nil, fmt.Errorf("entry %d: %w", index, err)
+		return nil, fmt.Errorf("entry %d of %s: %w", index, l.Location, err)
 	}
 	if n.ID != nil && s.ID() != *n.ID {
 		return nil, fmt.Errorf("%w: %s says that %s is entry %d, and there is %s", ErrNoEntry, l.Location, n.ID, index, s.ID())
@@ -132,7 +132,7 @@ func (l *Log) ask(ctx context.Context, id scitt.EntryID) (uint64, bool) {
 	if err != nil {
 		return 0, false
 	}
-	s, err := scitt.DecodeStatement(entry)
+	s, err := scitt.DecodeEntry(entry)
 	return index, err == nil && s.ID() == id && l.verify(s) == nil
 }
 

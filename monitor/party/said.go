@@ -141,7 +141,7 @@ func (s *said) read(ctx context.Context, view *tiles.View, progress func(done, s
 			if err != nil {
 				return nil, err
 			}
-			st, err := scitt.DecodeStatement(e.Data)
+			st, err := scitt.DecodeEntry(e.Data)
 			// What others say in the issuer's name does not count.
 			if err != nil || st.Issuer != s.issuer || st.VerifySignature(s.key) != nil {
 				continue

@@ -171,7 +171,7 @@ func (m *maker) locateIn(ctx context.Context, l *log, refs []monitor.EntryRef) e
 			}
 			read[e.Index] = nil
 			// A copy that its issuer did not sign is not what was endorsed.
-			if s, err := scitt.DecodeStatement(e.Data); err == nil && !errors.Is(l.Log.Verify(s), scitt.ErrSignature) {
+			if s, err := scitt.DecodeEntry(e.Data); err == nil && !errors.Is(l.Log.Verify(s), scitt.ErrSignature) {
 				read[e.Index] = s
 			}
 		}

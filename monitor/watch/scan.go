@@ -1,7 +1,6 @@
 package watch
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -128,8 +127,8 @@ func (f *follower) scan(ctx context.Context, log *party.Log) error {
 			if err != nil {
 				return errors.Join(append(failed, err)...)
 			}
-			s, err := scitt.DecodeStatement(e.Data)
-			if err != nil || !bytes.Equal(s.Entry(), e.Data) {
+			s, err := scitt.DecodeEntry(e.Data)
+			if err != nil {
 				s = nil // which is for the audit to tell
 			}
 			it := &entry{index: e.Index, s: s, log: log}

@@ -84,7 +84,7 @@ func (v *verification) statements(ctx context.Context, view *tiles.View) ([]read
 }
 
 func (s *signed) add(v *verification, e tiles.Entry) {
-	st, err := scitt.DecodeStatement(e.Data)
+	st, err := scitt.DecodeEntry(e.Data)
 	if err == nil {
 		err = v.verifyStatement(st)
 	}

@@ -255,7 +255,7 @@ func Resume(data []byte) (*Replay, error) {
 	return r, nil
 }
 
-var errNotAsSaved = malformed("the saved replay was changed")
+var errNotAsSaved = malformed("the saved replay was changed, or made by another version: begin without it")
 
 // comparer is a writer that wants the bytes that it has.
 type comparer struct{ rest []byte }

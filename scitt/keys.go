@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -276,15 +277,20 @@ type KeysInForce struct {
 	Issuer string // the service
 }
 
+// ErrEarlier reports a log of a version before the first release.
+var ErrEarlier = errors.New("the log was made by an earlier version, whose receipt key signs everything and whose entry ids depend on signatures")
+
 // KeysFrom reads a keys statement of the log with this origin. It does not
 // judge whether it may come into force: it is for one whose id is known to be
-// that of a valid one. Errors wrap ErrMalformed or ErrAlgorithm.
+// that of a valid one. Errors wrap ErrMalformed, ErrAlgorithm or ErrEarlier.
 func KeysFrom(s *Statement, origin string) (*KeysInForce, error) {
 	switch {
 	case s.Type != TypeKeys:
 		return nil, malformed("the statement has typ %q, and a keys statement has %s", s.Type, TypeKeys)
 	case s.Subject != KeysSubject(origin):
 		return nil, malformed("the keys statement has the subject %q, and those of this log have %q", s.Subject, KeysSubject(origin))
+	case s.ContentType == "application/cose-key-set":
+		return nil, ErrEarlier
 	case s.Envelope != nil || s.ContentType != MediaTypeKeys:
 		return nil, malformed("the content type of the keys statement is %q and not %s", s.ContentType, MediaTypeKeys)
 	}
@@ -301,7 +307,7 @@ func KeysFrom(s *Statement, origin string) (*KeysInForce, error) {
 // FirstKeys judges entry 0 of the log with this origin: it announces keys, and
 // one of its service keys signed it. That says nothing about whose keys they
 // are: anybody can announce somebody else's. Errors wrap ErrMalformed,
-// ErrAlgorithm, ErrUnknownKey or ErrSignature.
+// ErrAlgorithm, ErrUnknownKey, ErrSignature or ErrEarlier.
 func FirstKeys(s *Statement, origin string) (*KeysInForce, error) {
 	k, err := KeysFrom(s, origin)
 	if err != nil {

@@ -28,7 +28,12 @@ func (l *Log) followKeys(ctx context.Context, k *KnownLog, o Options) error {
 	}
 	l.announced = known
 	stale := l.Previous != nil && l.Previous.Size > l.Checkpoint.Size
-	if l.Damage != nil || l.Configuration == nil || len(l.Configuration.Keys) == 0 || stale && l.rotated == nil {
+	switch {
+	case l.Damage != nil:
+		return nil
+	case l.Configuration == nil || len(l.Configuration.Keys) == 0:
+		return l.earlier(ctx)
+	case stale && l.rotated == nil:
 		return nil
 	}
 	list := l.Configuration.Keys
@@ -82,5 +87,23 @@ func (l *Log) followKeys(ctx context.Context, k *KnownLog, o Options) error {
 		return changed(fmt.Errorf("entry %d announces other keys than those that are trusted, or that it shows", last.Index))
 	}
 	l.announced = &last
+	return nil
+}
+
+// earlier refuses a log of a version before the first release, whose statements
+// name others by ids that are none now. Other logs may have no keys statement.
+func (l *Log) earlier(ctx context.Context) error {
+	if l.Checkpoint.Size == 0 {
+		return nil
+	}
+	entry, err := l.View.Entry(ctx, 0)
+	if err != nil {
+		return ctx.Err() // whoever reads it is told
+	}
+	if s, err := scitt.DecodeEntry(entry); err == nil {
+		if _, err = scitt.KeysFrom(s, l.Checkpoint.Origin); errors.Is(err, scitt.ErrEarlier) {
+			return fmt.Errorf("%s: %w, so this version cannot read it", l.Location, err)
+		}
+	}
 	return nil
 }

@@ -344,3 +344,22 @@ func TestRotationRefused(t *testing.T) {
 		})
 	}
 }
+
+// TestEarlierVersion: a log of a version before the first release is refused in
+// one sentence that says why, also by who examines logs.
+func TestEarlierVersion(t *testing.T) {
+	r := newRotating(t)
+	keys := testlog.Must(r.keys.Announced.Receipt.Marshal())(t)
+	r.entries[0] = testlog.Must(scitt.SignStatement(r.keys.Receipt, scitt.SignOptions{
+		Issuer: testlog.Issuer, Type: scitt.TypeKeys, Subject: scitt.KeysSubject(testlog.Origin), ContentType: "application/cose-key-set",
+	}, keys))(t)
+	for _, examine := range []bool{false, true} {
+		r.o.Examine = examine
+		r.show()
+		r.configure(func(c *scitt.Configuration) { c.Keys = nil })
+		r.refuses(scitt.ErrEarlier, "the log was made by an earlier version, whose receipt key signs everything")
+		r.files.Put(tiles.ConfigurationPath, nil)
+		r.o.VKeys = r.keys.VKeys
+		r.refuses(scitt.ErrEarlier, "so this version cannot read it")
+	}
+}

@@ -163,8 +163,10 @@ func loadKeys(ctx context.Context, dir *storage.Dir, origin string) (k keys, err
 	if err != nil {
 		return k, err
 	}
-	if first != nil && first.ContentType == "application/cose-key-set" {
-		return k, fmt.Errorf("the log in %s was made by an earlier version, whose receipt key signs everything and whose entry ids depend on signatures, so this version cannot continue it: use another --dir for a new log", dir.Public())
+	if first != nil {
+		if _, err := scitt.KeysFrom(first, origin); errors.Is(err, scitt.ErrEarlier) {
+			return k, fmt.Errorf("%s: %w, so this version cannot continue it: use another --dir for a new log", dir.Public(), err)
+		}
 	}
 	if k.service, err = loadKey(dir, serviceKeyFile, "ES256"); err != nil || first == nil {
 		return k, err

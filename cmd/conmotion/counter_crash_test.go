@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -36,6 +37,17 @@ type stopper struct {
 	http.Handler
 	at      atomic.Value // killPoint
 	reached chan struct{}
+	mu      sync.Mutex
+	sent    [][]byte // what was to be registered
+}
+
+// sends returns what was sent since it was called the last time.
+func (s *stopper) sends() [][]byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sent := s.sent
+	s.sent = nil
+	return sent
 }
 
 func newStopper(t *testing.T, service string) (*stopper, string) {
@@ -50,13 +62,23 @@ func newStopper(t *testing.T, service string) (*stopper, string) {
 // ServeHTTP implements [http.Handler].
 func (s *stopper) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	at := s.at.Load().(killPoint)
-	if at == killNever || r.Method != http.MethodPost || r.URL.Path != "/entries" {
+	if r.Method != http.MethodPost || r.URL.Path != "/entries" {
 		s.Handler.ServeHTTP(w, r)
 		return
 	}
+	// That the client went away is seen only when its request has been read.
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	s.mu.Lock()
+	s.sent = append(s.sent, body)
+	s.mu.Unlock()
 	switch at {
-	case killSigned: // that the client went away is seen only when its request has been read
-		_, _ = io.Copy(io.Discard, r.Body)
+	case killNever:
+		s.Handler.ServeHTTP(w, r)
+		return
 	case killStored:
 		s.Handler.ServeHTTP(httptest.NewRecorder(), r.WithContext(context.WithoutCancel(r.Context())))
 	case killAnswered:
@@ -169,11 +191,14 @@ func TestKilledAttestation(t *testing.T) {
 						args[1] = log + "/entries/" + newestEndorsement(t, log)
 					}
 					args = append(args, "--log", log, "--key", key)
+					stop.sends()
 					killTool(t, stop, at, home, args...)
+					signed := stop.sends()
 					// Another one of the same kind comes between, and is not taken for it.
 					if args[0] == "ack" {
 						completeTool(t, home, append(args, "--note", "another")...)
 						n++
+						stop.sends()
 					}
 					// A chain that went on without it takes it no more: it is signed again.
 					result := "resumed "
@@ -182,6 +207,10 @@ func TestKilledAttestation(t *testing.T) {
 					}
 					if out := completeTool(t, home, args...); !strings.HasPrefix(out, result) {
 						t.Errorf("%s, %s: %q", args[0], at, out)
+					}
+					// The first that it sends are the bytes that were signed before the kill.
+					if again := stop.sends(); len(signed) != 1 || !bytes.Equal(again[0], signed[0]) {
+						t.Errorf("%s, %s: other bytes are sent than those that were signed", args[0], at)
 					}
 					n++
 					if got := attestations(t, log); got != n {
@@ -219,6 +248,26 @@ func TestKilledAttestation(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestKilledRecord kills record at each point. The same call afterwards sends
+// the bytes that were signed, and no second signature of what they say.
+func TestKilledRecord(t *testing.T) {
+	r := newRecorders(t)
+	_, direct := r.service("log", openPolicy)
+	stop, log := newStopper(t, direct)
+	for i, at := range []killPoint{killSigned, killStored, killAnswered} {
+		args := []string{"record", "inventory", "--log", log, "--key", r.path("k.pem"), r.events("events.jsonl", 0, 3*(i+1))}
+		killTool(t, stop, at, r.path("home"), args...)
+		signed := stop.sends()
+		completeTool(t, r.path("home"), args...)
+		again := stop.sends()
+		if len(signed) != 1 || at != killAnswered && len(again) != 1 || len(again) > 0 && !bytes.Equal(again[0], signed[0]) {
+			t.Errorf("%s: %d requests and then %d, which are not the same bytes", at, len(signed), len(again))
+		}
+	}
+	r.nothingPending("home")
+	r.check("log", 9)
 }
 
 // TestKilledBetweenLogs kills submit while the second of two services registers.

@@ -137,7 +137,8 @@ func (w *Writer) SignOrStore(ctx context.Context, payload []byte, link *scitt.Ch
 	// In storage before it is in the log: a crash between leaves an artifact
 	// that nothing speaks of.
 	if o.Location, err = w.Store(ctx, payload); err != nil {
-		return nil, fmt.Errorf("%w, and the service at %s does not store it as an artifact: %w", scitt.ErrTooLarge, w.Service, err)
+		return nil, fmt.Errorf("%w: an entry holds %d bytes, and the service at %s does not store its payload of %d bytes as an artifact; register it with a service that does: %w",
+			scitt.ErrTooLarge, scitt.MaxEntrySize, w.Service, len(payload), err)
 	}
 	o.Hash = true
 	return sign(o)

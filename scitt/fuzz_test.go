@@ -50,6 +50,9 @@ func FuzzParseStatement(f *testing.F) {
 		if again.ID() != s.ID() || !bytes.Equal(again.Entry(), s.Entry()) || !ok || id != s.ID() {
 			t.Fatal("the entry has another id")
 		}
+		if e, err := scitt.DecodeEntry(data); (err == nil) != bytes.Equal(data, s.Entry()) || err == nil && e.ID() != s.ID() {
+			t.Fatalf("an Entry is read in its one encoding and in no other: %v", err)
+		}
 		if id, ok := scitt.EntryIDOf(data); ok && (id != s.ID() || !bytes.Equal(data, s.Entry())) {
 			t.Fatal("bytes that are not the entry have its id")
 		}

@@ -283,7 +283,8 @@ func TestFirstKeys(t *testing.T) {
 	}{
 		"type":                      {but(func(o *scitt.SignOptions) { o.Type = scitt.TypePolicy }), scitt.ErrMalformed, "typ"},
 		"subject":                   {but(func(o *scitt.SignOptions) { o.Subject = scitt.KeysSubject("other.example") }), scitt.ErrMalformed, "subject"},
-		"content type":              {but(func(o *scitt.SignOptions) { o.ContentType = "application/cose-key-set" }), scitt.ErrMalformed, "content type"},
+		"content type":              {but(func(o *scitt.SignOptions) { o.ContentType = "application/cbor" }), scitt.ErrMalformed, "content type"},
+		"of an earlier version":     {but(func(o *scitt.SignOptions) { o.ContentType = "application/cose-key-set" }), scitt.ErrEarlier, "an earlier version"},
 		"hash envelope":             {but(func(o *scitt.SignOptions) { o.Hash = true }), scitt.ErrMalformed, "content type"},
 		"payload":                   {newStatement(t, o.service, keysOptions(), []byte("x")), scitt.ErrMalformed, "not the keys"},
 		"note key of another log":   {changed(func(k *scitt.Keys) { k.Note = []string{noteVKey(t, "other.example", o.note)} }), scitt.ErrMalformed, "note keys are of the log"},

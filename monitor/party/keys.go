@@ -29,9 +29,9 @@ func (l *Log) followKeys(ctx context.Context, k *KnownLog, o Options) error {
 	l.announced = known
 	stale := l.Previous != nil && l.Previous.Size > l.Checkpoint.Size
 	switch {
-	case l.Damage != nil:
+	case l.Damage != nil || l.Configuration == nil:
 		return nil
-	case l.Configuration == nil || len(l.Configuration.Keys) == 0:
+	case len(l.Configuration.Keys) == 0:
 		return l.earlier(ctx)
 	case stale && l.rotated == nil:
 		return nil

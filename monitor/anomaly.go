@@ -1,22 +1,26 @@
 package monitor
 
 import (
+	"cmp"
 	"fmt"
+	"strings"
 
 	"github.com/conmotion/conmotion/internal/jsonx"
+	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/scitt"
 )
 
 // AnomalyKind is what is wrong about a record.
 type AnomalyKind string
 
-// The anomalies. But for the first four, the record counts all the same: the
+// The anomalies. But for the first five, the record counts all the same: the
 // last word of the issuer is what a replay shows.
 const (
 	AnomalySignature AnomalyKind = "signature"       // the issuer did not sign it
+	AnomalyUnchecked AnomalyKind = "unchecked"       // the issuer's key is not known here, so nobody can say whether it did
 	AnomalyDuplicate AnomalyKind = "duplicate"       // what it says is in the log already, with a signature that verifies
 	AnomalyInvalid   AnomalyKind = "invalid"         // the event is not valid or cannot be mapped
-	AnomalyContent   AnomalyKind = "content_missing" // the artifact is not to be had
+	AnomalyContent   AnomalyKind = "content_missing" // the artifact is withheld or lost
 
 	AnomalyDuplicateCreate AnomalyKind = "duplicate_create" // create of what is alive
 	AnomalyModifyDeleted   AnomalyKind = "modify_deleted"   // modify after delete: alive again
@@ -31,13 +35,67 @@ const (
 	AnomalyChainAbandoned  AnomalyKind = "chain_missing"  // no link although the chain has begun
 )
 
+// meanings say what an anomaly is that has no detail.
+var meanings = map[AnomalyKind]string{
+	AnomalyDuplicateCreate: "created although it exists; taken for a change",
+	AnomalyModifyDeleted:   "changed after its deletion; it exists again from here on",
+	AnomalyModifyUnknown:   "changed, and no record before creates it; it exists from here on",
+	AnomalyDeleteDeleted:   "deleted again; without effect",
+	AnomalyDeleteUnknown:   "deleted, and no record before creates it; without effect",
+	AnomalyChainAbandoned:  "not linked to its chain, which has begun",
+}
+
+// Meaning says for people what is wrong: the detail, or what the kind means.
+func (a Anomaly) Meaning() string { return cmp.Or(a.Detail, meanings[a.Kind]) }
+
+// Unread reports whether it is not known what the statement says. It may say
+// anything, so it neither satisfies nor refutes, and accuses nobody.
+func (a Anomaly) Unread() bool { return a.Kind == AnomalyUnchecked || a.Kind == AnomalyContent }
+
+// Unread counts the records of which it is not known what they say.
+type Unread struct {
+	ContentMissing uint64 `json:"content_missing"` // the artifact is withheld or lost
+	Unchecked      uint64 `json:"unchecked"`       // the issuer's key is not known
+}
+
+func (u *Unread) add(kind AnomalyKind) {
+	switch kind {
+	case AnomalyContent:
+		u.ContentMissing++
+	case AnomalyUnchecked:
+		u.Unchecked++
+	}
+}
+
+// Plus is the sum of two counts.
+func (u Unread) Plus(v Unread) Unread {
+	return Unread{u.ContentMissing + v.ContentMissing, u.Unchecked + v.Unchecked}
+}
+
+// Any reports whether there are any.
+func (u Unread) Any() bool { return u != Unread{} }
+
+// String says what is not known, and what would help; "" when there is nothing.
+func (u Unread) String() string {
+	var parts []string
+	if u.Unchecked > 0 {
+		parts = append(parts, plural.Of(u.Unchecked, "record")+" could not be checked: the issuer's key is not known (--issuer-key)")
+	}
+	if u.ContentMissing > 0 {
+		parts = append(parts, plural.Of(u.ContentMissing, "record")+" could not be read: the content is withheld by its provider, or elsewhere (--artifacts)")
+	}
+	return strings.Join(parts, "; ")
+}
+
 // Anomaly is a record that does not fit what came before it.
 type Anomaly struct {
 	Chain    string      `json:"chain,omitempty"`
 	Detail   string      `json:"detail,omitempty"`
 	Entry    EntryRef    `json:"entry"`
+	Issuer   string      `json:"issuer,omitempty"` // of a statement that is no record
 	Kind     AnomalyKind `json:"kind"`
 	Previous *EntryRef   `json:"previous,omitempty"` // the record that it does not fit
+	Subject  string      `json:"subject,omitempty"`  // of a statement that is no record
 	UID      string      `json:"uid,omitempty"`
 	What     Kind        `json:"what,omitempty"` // of the uid
 }

@@ -258,14 +258,14 @@ func TestCopiesOfEndorsements(t *testing.T) {
 			t.Fatal(err)
 		}
 		id := idOf(t, records.entries[3])
-		if got := standings(Evaluate(found, id, at(noon+minute))); got != c.want {
+		if got := standings(Evaluate(found, nil, id, at(noon+minute))); got != c.want {
 			t.Errorf("%s: %s, not %s", name, got, c.want)
 		}
 		if got := flaws(bad); !slices.Equal(got, c.flaws) {
 			t.Errorf("%s: anomalies %q, not %q", name, got, c.flaws)
 		}
 		q := Requirements{EndorsedBy: []string{a.issuer()}, What: Inventory}
-		ok := !slices.ContainsFunc(q.Judge(id, found, nil, at(noon+minute)), func(j Judgement) bool { return !j.OK })
+		ok := !slices.ContainsFunc(q.Judge(id, "", found, nil, nil, at(noon+minute)), func(j Judgement) bool { return !j.OK })
 		if ok != c.ok {
 			t.Errorf("%s: satisfied %v", name, ok)
 		}
@@ -332,7 +332,7 @@ func TestHomeLog(t *testing.T) {
 		if c.want == "" {
 			when, c.want = at(noon+100*minute), "0 expired, 1 expired"
 		}
-		if got := standings(Evaluate(said, id, when)); got != c.want {
+		if got := standings(Evaluate(said, nil, id, when)); got != c.want {
 			t.Errorf("%s: %s, not %s", name, got, c.want)
 		}
 	}
@@ -341,7 +341,7 @@ func TestHomeLog(t *testing.T) {
 	q := Requirements{EndorsedBy: []string{a.issuer()}, What: Inventory, MaxImpact: &limit}
 	said, claims := read(carried)
 	now := at(noon + 62*minute)
-	for _, j := range q.Judge(id, said, claims, now) {
+	for _, j := range q.Judge(id, "", said, claims, nil, now) {
 		if j.OK != (j.Requirement == "not disputed") || !strings.Contains(j.Detail, "only as of that log") || !strings.Contains(j.Detail, a.origin()) {
 			t.Errorf("%+v", j)
 		}

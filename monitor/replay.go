@@ -46,6 +46,7 @@ type Replay struct {
 type counts struct {
 	Deferred uint64 `json:"deferred"` // records of events after until
 	Records  uint64 `json:"records"`  // that counted
+	Unread   Unread `json:"unread"`   // that may say anything
 }
 
 // asset is alive.
@@ -104,6 +105,10 @@ func (r *Replay) Origin() string { return r.checkpoint.Origin }
 // that the replay was asked for.
 func (r *Replay) Counts() (records, deferred uint64) { return r.counts.Records, r.counts.Deferred }
 
+// Unread counts the records that were left out because it is not known what they
+// say. Where there are any, what the replay shows is incomplete.
+func (r *Replay) Unread() Unread { return r.counts.Unread }
+
 // LastTime is the newest time of an event that counted; nil when none did.
 func (r *Replay) LastTime() *time.Time {
 	if r.counts.Records == 0 {
@@ -146,12 +151,17 @@ func (r *Replay) apply(rec *record) {
 	}
 	switch rec.flaw {
 	case AnomalySignature:
+	case AnomalyUnchecked:
+		if !slices.Contains(r.filter.Types, rec.typ) {
+			return // of a chain only, whose other records cannot be checked either
+		}
 	case AnomalyDuplicate:
 		r.anomaly(Anomaly{Kind: rec.flaw, Detail: limit(rec.detail)}, rec.Ref, &Ref{Index: rec.first, ID: rec.ID})
 		return
 	default:
 		r.followChain(rec)
 	}
+	r.counts.Unread.add(rec.flaw)
 	if rec.flaw != "" {
 		r.anomaly(Anomaly{Kind: rec.flaw, Detail: limit(rec.detail)}, rec.Ref, nil)
 		return

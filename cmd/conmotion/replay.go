@@ -41,7 +41,8 @@ that acknowledgements of it name and embed (conmotion ack), and those that its
 newest records refer to. Each is verified with its Receipt: in its log, which is
 given with --upstream or is where it was seen before, and with the Transparent
 Statement that is embedded, which needs no log but its keys. It goes on from the
-upstream's assets. What is not verified ends with exit code 1.
+upstream's assets. What does not verify ends with exit code 1, what cannot be checked
+or read with 2: a log that is not known here, or an issuer whose key is not.
 
 --save FILE keeps the state, and --since FILE goes on from there: only what is new
 in the log is read, which must extend the one that was read before. The result
@@ -51,7 +52,10 @@ there yet, the log is read from its start.
 With --json the document of docs/monitoring.md in its canonical form (RFC 8785),
 without a line feed: the same bytes at every run, by everybody. Exit code 1: the
 log is damaged, forked, was rolled back, or is not the one that was seen before.
-Anomalies of the records are told and do not change the exit code.
+Anomalies of the records are told and do not change the exit code, with one
+exception. Exit code 2: what is shown is incomplete, since records were left out
+whose content is withheld, or whose issuer's key is not known (--issuer-key; read the
+log from its start then, without --since).
 ` + homeHelp
 
 const replayExample = `  conmotion replay --log https://transparency.example
@@ -239,9 +243,19 @@ func (r *replaying) inventory(ctx context.Context, replay *monitor.Replay) error
 		r.notice("notice: no records of the selected issuers and types; an auditor's own are --types observation")
 	}
 	if r.json {
-		return replay.Write(r.stdout)
+		err = replay.Write(r.stdout)
+	} else {
+		err = r.printReplay(replay)
 	}
-	return r.printReplay(replay)
+	return errors.Join(err, incomplete(replay.Unread()))
+}
+
+// incomplete is the verdict where it is not known what records say.
+func incomplete(unread monitor.Unread) error {
+	if !unread.Any() {
+		return nil
+	}
+	return usage(fmt.Errorf("what is shown is incomplete: %s", unread))
 }
 
 func (r *replaying) history(ctx context.Context) error {
@@ -255,9 +269,11 @@ func (r *replaying) history(ctx context.Context) error {
 	}
 	r.progress.done()
 	if r.json {
-		return h.Write(r.stdout)
+		err = h.Write(r.stdout)
+	} else {
+		err = r.printHistory(h)
 	}
-	return r.printHistory(h)
+	return errors.Join(err, incomplete(h.Unread))
 }
 
 func (r *replaying) difference(ctx context.Context, moments [2]point) error {
@@ -278,7 +294,12 @@ func (r *replaying) difference(ctx context.Context, moments [2]point) error {
 		return err
 	}
 	if r.json {
-		return d.Write(r.stdout)
+		err = d.Write(r.stdout)
+	} else {
+		err = r.printDifference(d)
 	}
-	return r.printDifference(d)
+	before, after := replays[0].Unread(), replays[1].Unread()
+	return errors.Join(err, incomplete(monitor.Unread{
+		ContentMissing: max(before.ContentMissing, after.ContentMissing), Unchecked: max(before.Unchecked, after.Unchecked),
+	}))
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
@@ -72,6 +74,7 @@ type follower struct {
 	logs    map[string]*party.Log // by origin
 	seen    map[[2]string]bool    // origin and asset
 	failed  []string
+	unread  []string // which could not be checked or read
 }
 
 // followUpstream walks from an asset to the entries of other logs that it rests
@@ -106,7 +109,10 @@ func (a *app) followUpstream(ctx context.Context, l *party.Log, f readFlags, u f
 		return err
 	}
 	if len(w.failed) > 0 {
-		return bad(fmt.Errorf("%d of the references are not verified: %s", len(w.failed), strings.Join(w.failed, "; ")))
+		return bad(fmt.Errorf("%s not verified: %s", plural.Verb(len(w.failed), "reference", "is", "are"), strings.Join(w.failed, "; ")))
+	}
+	if len(w.unread) > 0 {
+		return usage(fmt.Errorf("%s not be checked or read: %s", plural.Verb(len(w.unread), "reference or statement", "could", "could"), strings.Join(w.unread, "; ")))
 	}
 	return nil
 }
@@ -130,6 +136,9 @@ func (w *follower) visit(ctx context.Context, l *party.Log, asset string, depth 
 	}
 	for _, b := range flaws {
 		w.notice("notice: %s does not count: %s: %s", b.Entry, b.Kind, b.Detail)
+		if b.Unread() {
+			w.unread = append(w.unread, fmt.Sprintf("%s (%s)", b.Entry, b.Kind))
+		}
 	}
 	for _, link := range links {
 		up := followUp{By: byRecord, From: link.From, Issuer: link.Issuer, To: link.To, Verified: []string{}}
@@ -147,6 +156,9 @@ func (w *follower) visit(ctx context.Context, l *party.Log, asset string, depth 
 	return node, nil
 }
 
+// errNotHere says that nothing is known of a log, not even its keys.
+var errNotHere = errors.New("is not known here")
+
 // follow verifies where a link leads to, and goes on from there.
 func (w *follower) follow(ctx context.Context, link monitor.Link, up *followUp, depth int) error {
 	other, keys, why, err := w.open(ctx, link.To.Origin)
@@ -155,18 +167,24 @@ func (w *follower) follow(ctx context.Context, link monitor.Link, up *followUp, 
 	}
 	fail := func(err error) {
 		up.Error = err.Error()
-		w.failed = append(w.failed, fmt.Sprintf("%s, in %s: %v", link.To, link.From, err))
+		list := &w.failed
+		if errors.Is(err, scitt.ErrUnchecked) || errors.Is(err, errNotHere) {
+			list = &w.unread
+		}
+		*list = append(*list, fmt.Sprintf("%s, in %s: %v", link.To, link.From, err))
 	}
 	var content []byte
 	if other != nil {
-		if content, err = w.fetch(ctx, other, up); err != nil {
-			if exitCode(err) != exitBad {
-				return err
-			}
+		content, err = w.fetch(ctx, other, up)
+		switch unchecked := errors.Is(err, scitt.ErrUnchecked); {
+		case err == nil:
+			up.Verified = append(up.Verified, withLog)
+		case !unchecked && exitCode(err) != exitBad:
+			return err
+		case !unchecked || link.Acknowledgement == nil:
 			fail(err)
 			return nil
 		}
-		up.Verified = append(up.Verified, withLog)
 	}
 	if a := link.Acknowledgement; a != nil && keys != nil {
 		if err := w.embedded(keys, a, content, up); err != nil {
@@ -176,7 +194,7 @@ func (w *follower) follow(ctx context.Context, link monitor.Link, up *followUp, 
 		up.Verified = append(up.Verified, withEmbedded)
 	}
 	if len(up.Verified) == 0 {
-		fail(fmt.Errorf("the log %s is not known here%s: give it with --upstream", link.To.Origin, why))
+		fail(cmp.Or(err, fmt.Errorf("the log %s %w%s: give it with --upstream", link.To.Origin, errNotHere, why)))
 		return nil
 	}
 	if other == nil {
@@ -240,7 +258,8 @@ func (w *follower) fetch(ctx context.Context, l *party.Log, up *followUp) (conte
 	up.Signer = e.Statement.Issuer
 	content, err = there.content(ctx)
 	if errors.Is(err, fs.ErrNotExist) {
-		up.Says = "its content is not to be had"
+		up.Says = "its content is withheld, or elsewhere"
+		w.unread = append(w.unread, fmt.Sprintf("the content of %s", up.To))
 		return nil, nil
 	}
 	if err != nil {

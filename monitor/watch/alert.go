@@ -35,7 +35,7 @@ const (
 	CheckClock       Check = "clock"        // signed in the future
 )
 
-// What the rules find. Admission, Record, Signature, Duplicate, Invalid, AsOfLog,
+// What the rules find. Admission, Record, Signature, Unchecked, Duplicate, Invalid, AsOfLog,
 // Content, EndorsementExpired and Recomputed are events, the others conditions.
 const (
 	CheckAdmission           Check = "admission"             // the policy does not admit an entry
@@ -43,6 +43,7 @@ const (
 	CheckAdmissionIncomplete Check = "admission_incomplete"  // artifacts are missing to judge by
 	CheckRecord              Check = "record"                // a new entry that a rule selects
 	CheckSignature           Check = "signature"             // an entry that would count is not signed by its issuer
+	CheckUnchecked           Check = "unchecked"             // whether its issuer signed an entry that would count is not known
 	CheckDuplicate           Check = "duplicate"             // the content of an entry that would count is in the log already
 	CheckAsOfLog             Check = "as_of_log"             // an entry that would count is in another log than its home
 	CheckInvalid             Check = "invalid"               // an entry that would count is not what its type says

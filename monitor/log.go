@@ -192,6 +192,10 @@ func (l Log) Content(ctx context.Context, s *scitt.Statement) ([]byte, error) {
 	return content, nil
 }
 
+// Withheld reports whether an error of Content says that the content is not served:
+// what it says is not known.
+func Withheld(err error) bool { return reader.Withheld(err) }
+
 // flaw is what an error of content says about the statement; "" when it is
 // the storage's and may pass.
 func flaw(err error) AnomalyKind {

@@ -11,7 +11,6 @@ import (
 
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/scitt"
-	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
 
 // measurement is one that counts.
@@ -178,7 +177,7 @@ func (m *maker) take(ctx context.Context, l *log, f *monitor.Found) error {
 		return leave(ReasonLater, "it was signed at %s", timestamp(unix(s.IssuedAt)))
 	}
 	var err error
-	if content, err = l.Log.Content(ctx, s); reader.Withheld(err) && old != nil && old.content != nil {
+	if content, err = l.Log.Content(ctx, s); monitor.Withheld(err) && old != nil && old.content != nil {
 		content, err = old.content, nil
 	}
 	switch {

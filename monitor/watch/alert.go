@@ -28,11 +28,13 @@ const (
 	CheckCheckpoint  Check = "checkpoint"   // the checkpoint's signature does not verify
 	CheckFork        Check = "fork"         // the key signed two histories
 	CheckRolledBack  Check = "rolled_back"  // fewer entries than before
-	CheckTiles       Check = "tiles"        // a tile is wrong or missing
-	CheckEntries     Check = "entries"      // a bundle is wrong, short or missing
-	CheckStale       Check = "stale"        // the checkpoint's signature is old
-	CheckIdle        Check = "idle"         // no new entries
-	CheckClock       Check = "clock"        // signed in the future
+	// CheckConfiguration: it shows another issuer or policy than is in the log.
+	CheckConfiguration Check = "configuration"
+	CheckTiles         Check = "tiles"   // a tile is wrong or missing
+	CheckEntries       Check = "entries" // a bundle is wrong, short or missing
+	CheckStale         Check = "stale"   // the checkpoint's signature is old
+	CheckIdle          Check = "idle"    // no new entries
+	CheckClock         Check = "clock"   // signed in the future
 )
 
 // What the rules find. Admission, Record, Signature, Unchecked, Duplicate, Invalid, AsOfLog,

@@ -12,7 +12,6 @@ import (
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
-	"github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/tiles"
 )
 
@@ -108,7 +107,7 @@ func signatureCheck(err error) (check Check, text string) {
 
 // never says that content will not come by waiting.
 func never(err error) bool {
-	return reader.Withheld(err) || errors.Is(err, monitor.ErrMalformed)
+	return monitor.Withheld(err) || errors.Is(err, monitor.ErrMalformed)
 }
 
 // scan takes the entries that are new to the rules through them.

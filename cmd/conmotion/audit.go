@@ -284,7 +284,7 @@ func registrations(s audit.Summary) string {
 	if len(s.Keys) == 0 {
 		return "none"
 	}
-	return fmt.Sprintf("%d statements of the service's keys, the last at entry %d", len(s.Keys), s.Keys[len(s.Keys)-1].Index)
+	return fmt.Sprintf("%s of the service's keys, the last at entry %d", plural.Of(len(s.Keys), "statement"), s.Keys[len(s.Keys)-1].Index)
 }
 
 func policyRange(p audit.PolicyRange) string {

@@ -80,6 +80,9 @@ func verifyTransparent(v *scitt.Verifier, transparent []byte) (*scitt.Statement,
 		return nil, nil, err
 	}
 	if err := result.Err(); err != nil {
+		if result.SignatureErr != nil && result.KeySource == "" {
+			err = fmt.Errorf("%w: %w", scitt.ErrUnchecked, err)
+		}
 		return nil, nil, err
 	}
 	var refs []proven

@@ -1,24 +1,28 @@
 package monitor
 
 import (
+	"cmp"
 	"fmt"
+	"strings"
 
 	"github.com/conmotion/conmotion/internal/jsonx"
+	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/scitt"
 )
 
 // AnomalyKind is what is wrong about a record.
 type AnomalyKind string
 
-// The anomalies. But for the first five, the record counts all the same: the
+// The anomalies. But for the first six, the record counts all the same: the
 // last word of the issuer is what a replay shows.
 const (
 	AnomalyNoStatement AnomalyKind = "no_statement" // the bytes are no statement of anybody, so they have no entry id
 
 	AnomalySignature AnomalyKind = "signature"       // the issuer did not sign it
+	AnomalyUnchecked AnomalyKind = "unchecked"       // the issuer's key is not known here, so nobody can say whether it did
 	AnomalyDuplicate AnomalyKind = "duplicate"       // what it says is in the log already, with a signature that verifies
 	AnomalyInvalid   AnomalyKind = "invalid"         // the event is not valid or cannot be mapped
-	AnomalyContent   AnomalyKind = "content_missing" // the artifact is not to be had
+	AnomalyContent   AnomalyKind = "content_missing" // the artifact is withheld or lost
 
 	AnomalyDuplicateCreate AnomalyKind = "duplicate_create" // create of what is alive
 	AnomalyModifyDeleted   AnomalyKind = "modify_deleted"   // modify after delete: alive again
@@ -33,13 +37,91 @@ const (
 	AnomalyChainAbandoned  AnomalyKind = "chain_missing"  // no link although the chain has begun
 )
 
+// meanings say what an anomaly is that has no detail.
+var meanings = map[AnomalyKind]string{
+	AnomalyDuplicateCreate: "created although it exists; taken for a change",
+	AnomalyModifyDeleted:   "changed after its deletion; it exists again from here on",
+	AnomalyModifyUnknown:   "changed, and no record before creates it; it exists from here on",
+	AnomalyDeleteDeleted:   "deleted again; without effect",
+	AnomalyDeleteUnknown:   "deleted, and no record before creates it; without effect",
+	AnomalyChainAbandoned:  "not linked to its chain, which has begun",
+}
+
+// Meaning says for people what is wrong: the detail, or what the kind means.
+func (a Anomaly) Meaning() string { return cmp.Or(a.Detail, meanings[a.Kind]) }
+
+// Unread reports whether it is not known what the statement says. It may say
+// anything, so it neither satisfies nor refutes, and accuses nobody.
+func (a Anomaly) Unread() bool { return CountUnread([]Anomaly{a}).Any() }
+
+// Unread counts the records of which it is not known what they say.
+type Unread struct {
+	ContentMissing uint64 `json:"content_missing"` // the artifact is withheld or lost
+	// NoStatement are entries that are nobody's statement. A service registers none,
+	// and whoever put them into the log may have hidden a statement that way.
+	NoStatement uint64 `json:"no_statement"`
+	Unchecked   uint64 `json:"unchecked"` // the issuer's key is not known
+}
+
+// CountUnread counts those among anomalies.
+func CountUnread(list []Anomaly) (u Unread) {
+	for _, a := range list {
+		u.add(a.Kind)
+	}
+	return u
+}
+
+func (u *Unread) add(kind AnomalyKind) {
+	switch kind {
+	case AnomalyContent:
+		u.ContentMissing++
+	case AnomalyNoStatement:
+		u.NoStatement++
+	case AnomalyUnchecked:
+		u.Unchecked++
+	}
+}
+
+// Plus is the sum of two counts.
+func (u Unread) Plus(v Unread) Unread {
+	return Unread{u.ContentMissing + v.ContentMissing, u.NoStatement + v.NoStatement, u.Unchecked + v.Unchecked}
+}
+
+// Most has of each count the larger one.
+func (u Unread) Most(v Unread) Unread {
+	return Unread{max(u.ContentMissing, v.ContentMissing), max(u.NoStatement, v.NoStatement), max(u.Unchecked, v.Unchecked)}
+}
+
+// Count is how many there are.
+func (u Unread) Count() uint64 { return u.ContentMissing + u.NoStatement + u.Unchecked }
+
+// Any reports whether there are any.
+func (u Unread) Any() bool { return u != Unread{} }
+
+// String says what is not known, and what would help; "" when there is nothing.
+func (u Unread) String() string {
+	var parts []string
+	if u.Unchecked > 0 {
+		parts = append(parts, plural.Of(u.Unchecked, "record")+" could not be checked: the issuer's key is not known (--issuer-key)")
+	}
+	if u.ContentMissing > 0 {
+		parts = append(parts, plural.Of(u.ContentMissing, "record")+" could not be read: the content is withheld by its provider, or elsewhere (--artifacts)")
+	}
+	if u.NoStatement > 0 {
+		parts = append(parts, plural.Verb(u.NoStatement, "entry", "is", "are")+" nobody's statement, so what is meant to be there is unknown (conmotion audit names them)")
+	}
+	return strings.Join(parts, "; ")
+}
+
 // Anomaly is a record that does not fit what came before it.
 type Anomaly struct {
 	Chain    string      `json:"chain,omitempty"`
 	Detail   string      `json:"detail,omitempty"`
 	Entry    EntryRef    `json:"entry"`
+	Issuer   string      `json:"issuer,omitempty"` // of a statement that is no record
 	Kind     AnomalyKind `json:"kind"`
 	Previous *EntryRef   `json:"previous,omitempty"` // the record that it does not fit
+	Subject  string      `json:"subject,omitempty"`  // of a statement that is no record
 	UID      string      `json:"uid,omitempty"`
 	What     Kind        `json:"what,omitempty"` // of the uid
 }
@@ -56,18 +138,6 @@ func (r Ref) entry(origin string) EntryRef { return EntryRef{r.ID.String(), r.In
 // noStatement is an entry that is nobody's statement.
 func noStatement(index uint64, origin, detail string) Anomaly {
 	return Anomaly{Kind: AnomalyNoStatement, Entry: EntryRef{Index: index, Origin: origin}, Detail: limit(detail)}
-}
-
-// NoStatements counts the entries among anomalies that are nobody's statement.
-// What they would say is unknown: a service registers none, and whoever put them
-// into the log may have hidden a statement that way.
-func NoStatements(list []Anomaly) (n uint64) {
-	for _, a := range list {
-		if a.Kind == AnomalyNoStatement {
-			n++
-		}
-	}
-	return n
 }
 
 func (r EntryRef) check() (scitt.EntryID, error) {

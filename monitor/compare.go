@@ -104,6 +104,7 @@ type Side struct {
 	Checkpoint    checkpointDocument `json:"checkpoint"`
 	Issuers       []string           `json:"issuers"`
 	Types         []string           `json:"types"`
+	Unread        Unread             `json:"unread"` // records that may say anything
 }
 
 // Comparison is what comparing came to.
@@ -113,7 +114,8 @@ type Comparison struct {
 	Metrics            map[Kind]*Metrics
 	Findings           []Finding // by kind of object, uid, kind of finding
 
-	verified bool // every signature
+	verified bool // both logs verify signatures
+	withheld *withheld
 	// The first objects of each kind that are missing, and that are not.
 	missing, present map[Kind][]basis
 }
@@ -129,11 +131,17 @@ type basis struct {
 // it does. Presence is judged by the events' times, lateness by the iat of the
 // statements. It needs memory for what was alive in the interval.
 func Compare(ctx context.Context, reported, observed Party, in Interval) (*Comparison, error) {
+	return compare(ctx, reported, observed, in, newWithheld(nil))
+}
+
+// compare is Compare without the artifacts that are withheld.
+func compare(ctx context.Context, reported, observed Party, in Interval, w *withheld) (*Comparison, error) {
 	if err := in.check(); err != nil {
 		return nil, err
 	}
 	reported.Log, observed.Log = share(reported.Log, observed.Log)
-	c := &Comparison{Interval: in, Metrics: map[Kind]*Metrics{}, missing: map[Kind][]basis{}, present: map[Kind][]basis{}}
+	reported.Log, observed.Log = w.from(reported.Log), w.from(observed.Log)
+	c := &Comparison{Interval: in, withheld: w, Metrics: map[Kind]*Metrics{}, missing: map[Kind][]basis{}, present: map[Kind][]basis{}}
 	c.verified = reported.Log.Verify != nil && observed.Log.Verify != nil
 	var stories [2]map[Kind]map[string]*story
 	for i, side := range []struct {
@@ -153,6 +161,10 @@ func Compare(ctx context.Context, reported, observed Party, in Interval) (*Compa
 	return c, c.explain(ctx, reported.Log, observed.Log)
 }
 
+// Unread counts the records of both sides of which it is not known what they say.
+// Where there are any, what differs may be what they say.
+func (c *Comparison) Unread() Unread { return c.Reported.Unread.Plus(c.Observed.Unread) }
+
 // tell replays one side.
 func (p Party) tell(ctx context.Context, in Interval, out *Side) (map[Kind]map[string]*story, error) {
 	from := in.From.UnixMilli()
@@ -171,7 +183,7 @@ func (p Party) tell(ctx context.Context, in Interval, out *Side) (map[Kind]map[s
 		return nil, err
 	}
 	stories := r.story.stories
-	*out = Side{list(r.anomalies), r.anomaliesMore, newCheckpointDocument(&r.checkpoint), list(r.filter.Issuers), r.filter.Types}
+	*out = Side{list(r.anomalies), r.anomaliesMore, newCheckpointDocument(&r.checkpoint), list(r.filter.Issuers), r.filter.Types, r.counts.Unread}
 	*r = Replay{} // its inventory need not wait in memory for the other side's
 	return stories, nil
 }

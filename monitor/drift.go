@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
 
 // piece is a time in which a configuration stayed as one version.
@@ -142,6 +143,9 @@ func readContents(ctx context.Context, log Log, wanted map[uint64][]string) (map
 				continue
 			}
 			event, err := log.event(ctx, e)
+			if reader.Withheld(err) { // of the storage and not of the log's files
+				return nil, fmt.Errorf("entry %d: its content was there and is not any more: %v", e.Index, err)
+			}
 			if err != nil {
 				return nil, fmt.Errorf("entry %d: %w", e.Index, err)
 			}

@@ -214,7 +214,7 @@ func TestEvaluate(t *testing.T) {
 		{100, "1 withdrawn by 7, 2 expired, 3 expired, 4 expired, 5 withdrawn by 9"},
 	} {
 		var got []string
-		for _, s := range Evaluate(all, id, at(noon+c.minute*minute)) {
+		for _, s := range Evaluate(all, nil, id, at(noon+c.minute*minute)) {
 			text := fmt.Sprintf("%d %s", s.Self.Index, s.Standing)
 			for _, by := range s.By {
 				text += fmt.Sprintf(" by %d", by.Index)
@@ -225,7 +225,7 @@ func TestEvaluate(t *testing.T) {
 			t.Errorf("minute %d: %s\nwant %s", c.minute, text, c.want)
 		}
 	}
-	if got := Evaluate(all, scitt.EntryID{}, at(noon)); len(got) > 0 {
+	if got := Evaluate(all, nil, scitt.EntryID{}, at(noon)); len(got) > 0 {
 		t.Errorf("of another entry: %+v", got)
 	}
 }

@@ -47,7 +47,7 @@ func Measurements(ctx context.Context, log Log, issuers []string) (found []Measu
 }
 
 // Requirements are what must be known of a record before somebody relies on
-// it. What is not known is not satisfied.
+// it. What is not known does not satisfy them, and does not refuse either.
 type Requirements struct {
 	EndorsedBy []string // each of these issuers
 	// Scope are the tokens that the endorsements must cover; any scope will do
@@ -100,21 +100,91 @@ type Judgement struct {
 	Requirement string // endorsed, not disputed, measured, impact, age
 	OK          bool
 	Detail      string
+	// Unread are statements of which it is not known what they say, and on which
+	// the outcome depends: it is neither satisfied nor refused. OK is false then.
+	Unread []Anomaly
+}
+
+// unless makes the outcome depend on statements, if there are any.
+func (j Judgement) unless(unread []Anomaly) Judgement {
+	for _, u := range unread {
+		if slices.ContainsFunc(j.Unread, func(v Anomaly) bool { return v.Entry == u.Entry }) {
+			continue
+		}
+		j.OK, j.Unread = false, append(j.Unread, u)
+		j.Detail += fmt.Sprintf("; cannot be told: what %s by %s says is not known (%s: %s)", u.Entry, u.Issuer, u.Kind, u.Detail)
+	}
+	return j
 }
 
 // Judge holds an entry to the requirements at a time. The statements may be
 // anybody's: only those of the named issuers count. The measurements must be of
-// the log that the entry is in.
-func (q Requirements) Judge(entry scitt.EntryID, statements []Registered, measured []Measured, at time.Time) []Judgement {
-	statements = q.counting(statements)
-	standings := Evaluate(statements, entry, at)
+// the log with this origin, which the entry is in. unread are endorsements and
+// measurements of which it is not known what they say.
+func (q Requirements) Judge(entry scitt.EntryID, origin string, statements []Registered, measured []Measured, unread []Anomaly, at time.Time) []Judgement {
+	statements, unread = q.counting(statements), q.unread(unread)
+	standings := Evaluate(statements, unread, entry, at)
+	about := About(unread, entry.String())
+	by := func(issuer string) func(Anomaly) bool { return func(u Anomaly) bool { return u.Issuer != issuer } }
 	var out []Judgement
 	for _, issuer := range q.EndorsedBy {
-		out = append(out, q.endorsed(issuer, standings))
+		j := q.endorsed(issuer, standings)
+		if !j.OK {
+			j = j.unless(slices.DeleteFunc(slices.Clone(about), by(issuer)))
+			for _, s := range standings {
+				if s.Verdict == Endorse && s.Issuer == issuer && s.Standing == Unknown {
+					j = j.unless(named(unread, s.By))
+				}
+			}
+		}
+		out = append(out, j)
 	}
-	out = append(out, q.undisputed(standings))
+	j := q.undisputed(standings)
+	if j.OK {
+		j = j.unless(about)
+		for _, s := range standings {
+			if s.Verdict == Dispute && s.Standing == Unknown && q.touches(s) {
+				j = j.unless(named(unread, s.By))
+			}
+		}
+	}
+	out = append(out, j)
 	if q.measured() {
-		out = append(out, q.impact(statements, measured, at)...)
+		depends := q.depends(origin, statements, measured, unread, at)
+		for _, j := range q.impact(statements, measured, at) {
+			out = append(out, j.unless(depends))
+		}
+	}
+	return out
+}
+
+// unread are the statements by named issuers of which it is not known what they say.
+func (q Requirements) unread(list []Anomaly) []Anomaly {
+	issuers := q.Named()
+	return slices.DeleteFunc(slices.Clone(list), func(a Anomaly) bool { return !a.Unread() || !slices.Contains(issuers, a.Issuer) })
+}
+
+// named are the anomalies of these entries.
+func named(list []Anomaly, entries []EntryRef) []Anomaly {
+	return slices.DeleteFunc(slices.Clone(list), func(a Anomaly) bool { return !slices.Contains(entries, a.Entry) })
+}
+
+// depends are the statements that could make another measurement the newest that
+// counts: measurements, disputes of one, and withdrawals of such disputes.
+func (q Requirements) depends(origin string, statements []Registered, measured []Measured, unread []Anomaly, at time.Time) []Anomaly {
+	subject := (&Measurement{What: q.What, Origin: origin}).Subject()
+	out := slices.DeleteFunc(slices.Clone(unread), func(u Anomaly) bool {
+		return u.Subject != subject || !slices.Contains(q.measurers(), u.Issuer)
+	})
+	for _, m := range measured {
+		out = append(out, About(unread, m.Self.EntryID)...)
+		if id, err := scitt.ParseEntryID(m.Self.EntryID); err == nil {
+			for _, s := range Evaluate(statements, unread, id, at) {
+				if s.Verdict == Dispute && s.Standing == Unknown {
+					out = append(out, named(unread, s.By)...)
+				}
+			}
+		}
 	}
 	return out
 }
@@ -146,6 +216,8 @@ func (q Requirements) endorsed(issuer string, standings []Standings) Judgement {
 		j.OK, j.Detail = true, fmt.Sprintf("by %s: %s", issuer, strings.Join(holding, "; "))
 	case len(holding) > 0:
 		j.Detail = fmt.Sprintf("by %s, and not %s: %s", issuer, strings.Join(open, ","), strings.Join(append(holding, others...), "; "))
+	case slices.ContainsFunc(standings, func(s Standings) bool { return s.Verdict == Endorse && s.Issuer == issuer && s.Standing == Unknown }):
+		j.Detail = fmt.Sprintf("by %s perhaps: %s", issuer, strings.Join(others, "; "))
 	case len(others) > 0:
 		j.Detail = fmt.Sprintf("not by %s any more, or not yet: %s", issuer, strings.Join(others, "; "))
 	default:
@@ -167,22 +239,28 @@ func (s Standings) why() string {
 		text = fmt.Sprintf("from %s on (%s)", s.From.Format(secondLayout), s.Self)
 	case AsOfLog:
 		text = fmt.Sprintf("only as of that log: %s; its home, which would know of a withdrawal, is %s", s.Self, s.Home)
+	case Unknown:
+		text = fmt.Sprintf("%s, unless %s takes that back", s.Self, s.By[0])
 	case Withdrawn, Disputed:
 		text = fmt.Sprintf("%s by %s (%s)", s.Standing, s.By[0], s.Self)
 	}
 	return text
 }
 
+// touches reports whether a dispute has a part of the scope that is asked for.
+func (q Requirements) touches(s Standings) bool {
+	return len(q.Scope) == 0 || overlap(s.Scope, slices.Sorted(slices.Values(q.Scope)))
+}
+
 // undisputed says whether no dispute by a named issuer has a part of the scope.
 func (q Requirements) undisputed(standings []Standings) Judgement {
-	scope := slices.Sorted(slices.Values(q.Scope))
 	var found []string
 	none := "by none of those that are named"
 	for _, s := range standings {
 		if s.Verdict == Dispute && s.Standing == AsOfLog {
 			none += "; " + s.why()
 		}
-		if s.Verdict != Dispute || s.Standing != Holds || len(scope) > 0 && !overlap(s.Scope, scope) {
+		if s.Verdict != Dispute || s.Standing != Holds || !q.touches(s) {
 			continue
 		}
 		text := fmt.Sprintf("%s by %s (%s)", strings.Join(s.Scope, ","), s.Issuer, s.Self)
@@ -192,9 +270,9 @@ func (q Requirements) undisputed(standings []Standings) Judgement {
 		found = append(found, text)
 	}
 	if len(found) > 0 {
-		return Judgement{"not disputed", false, strings.Join(found, "; ")}
+		return Judgement{Requirement: "not disputed", Detail: strings.Join(found, "; ")}
 	}
-	return Judgement{"not disputed", true, none}
+	return Judgement{Requirement: "not disputed", OK: true, Detail: none}
 }
 
 // Newest is the measurement that counts at a time: of those by the issuers
@@ -219,7 +297,7 @@ func (q Requirements) Newest(statements []Registered, measured []Measured, at ti
 }
 
 func disputed(statements []Registered, entry scitt.EntryID, at time.Time) bool {
-	return slices.ContainsFunc(Evaluate(statements, entry, at), func(s Standings) bool { return s.Verdict == Dispute && s.Standing == Holds })
+	return slices.ContainsFunc(Evaluate(statements, nil, entry, at), func(s Standings) bool { return s.Verdict == Dispute && s.Standing == Holds })
 }
 
 // impact judges the newest measurement.
@@ -232,19 +310,19 @@ func (q Requirements) impact(statements []Registered, measured []Measured, at ti
 				detail += fmt.Sprintf("; only as of that log: %s; its home is %s", m.Self, m.Options.Home)
 			}
 		}
-		return []Judgement{{"measured", false, detail}}
+		return []Judgement{{Requirement: "measured", Detail: detail}}
 	}
 	by := fmt.Sprintf("by %s (%s)", m.Issuer, m.Self)
 	if !m.Data {
-		return []Judgement{{"measured", false, "no data: neither side had anything in the interval, measured " + by}}
+		return []Judgement{{Requirement: "measured", Detail: "no data: neither side had anything in the interval, measured " + by}}
 	}
-	out := []Judgement{{"measured", true, by}}
+	out := []Judgement{{Requirement: "measured", OK: true, Detail: by}}
 	if q.MaxImpact != nil {
-		out = append(out, Judgement{"impact", m.Impact <= *q.MaxImpact, fmt.Sprintf("%d, and %d is allowed", m.Impact, *q.MaxImpact)})
+		out = append(out, Judgement{Requirement: "impact", OK: m.Impact <= *q.MaxImpact, Detail: fmt.Sprintf("%d, and %d is allowed", m.Impact, *q.MaxImpact)})
 	}
 	if q.MaxAge > 0 {
 		age := at.Sub(m.AsOf())
-		out = append(out, Judgement{"age", age <= q.MaxAge, fmt.Sprintf("%s old, of %s, and %s is allowed", age.Round(time.Second), m.AsOf().Format(time.RFC3339), q.MaxAge)})
+		out = append(out, Judgement{Requirement: "age", OK: age <= q.MaxAge, Detail: fmt.Sprintf("%s old, of %s, and %s is allowed", age.Round(time.Second), m.AsOf().Format(time.RFC3339), q.MaxAge)})
 	}
 	return out
 }

@@ -98,7 +98,7 @@ func TestJudge(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 		var fails []string
-		for _, j := range c.q.Judge(gateEntry, c.said, c.measured, at(noon).Add(time.Duration(c.hours)*time.Hour)) {
+		for _, j := range c.q.Judge(gateEntry, "log", c.said, c.measured, nil, at(noon).Add(time.Duration(c.hours)*time.Hour)) {
 			if !j.OK {
 				fails = append(fails, j.Requirement)
 			}

@@ -28,27 +28,27 @@ type Step struct {
 // log's order.
 type History struct {
 	Format string `json:"format"`
-	// NoStatements are nobody's: see [NoStatements].
-	NoStatements uint64 `json:"no_statements,omitempty"`
-	Origin       string `json:"origin"`
-	Steps        []Step `json:"steps"`
-	UID          string `json:"uid"`
+	Origin string `json:"origin"`
+	Steps  []Step `json:"steps"`
+	UID    string `json:"uid"`
+	Unread Unread `json:"unread"` // records that may be about it
 }
 
 // HistoryOf reads the history of an asset from the entries before index to.
 // The deletion of a shared configuration need not name its assets: it is found
 // when the asset had it.
 func HistoryOf(ctx context.Context, log Log, f Filter, uid string, to uint64) (*History, error) {
+	f = f.normal()
 	h := &History{Format: FormatHistory, Origin: log.Checkpoint.Origin, Steps: []Step{}, UID: uid}
 	has := map[string]bool{} // configurations that the asset has
-	for rec, err := range records(ctx, log, f.normal(), NewOnce(), 0, min(to, log.Checkpoint.Size)) {
+	for rec, err := range records(ctx, log, f, NewOnce(), 0, min(to, log.Checkpoint.Size)) {
 		if err != nil {
 			return nil, err
 		}
-		if rec.flaw == AnomalyNoStatement {
-			h.NoStatements++
-		}
 		e := rec.event
+		if rec.flaw == AnomalyNoStatement || slices.Contains(f.Types, rec.typ) {
+			h.Unread.add(rec.flaw)
+		}
 		if e == nil {
 			continue
 		}

@@ -141,7 +141,9 @@ func (l Log) read(ctx context.Context, s *scitt.Statement, r *record) error {
 		if r.flaw = flaw(err); r.flaw == "" {
 			return err
 		}
-		r.detail = err.Error()
+		if r.detail = err.Error(); r.flaw == AnomalyContent {
+			r.detail = fmt.Sprintf("artifact %x is not served", s.Payload) // for all readers the same
+		}
 		return nil
 	}
 	if r.event, err = ParseEvent(content); err != nil {
@@ -162,9 +164,8 @@ var maxSeconds = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC).Unix()
 // documents, which are small.
 const maxContent = 64 << 20
 
-// Content is what the statement speaks of. Errors wrap fs.ErrNotExist when it
-// is not to be had, ErrMalformed when nothing can have that digest,
-// [reader.ErrWrong] when the storage gave something else, or they are the
+// Content is what the statement speaks of. Errors are [reader.Withheld] when it
+// is not served, wrap ErrMalformed when nothing can have that digest, or are the
 // storage's.
 func (l Log) Content(ctx context.Context, s *scitt.Statement) ([]byte, error) {
 	if s.Envelope == nil {
@@ -193,11 +194,15 @@ func (l Log) Content(ctx context.Context, s *scitt.Statement) ([]byte, error) {
 	return content, nil
 }
 
+// Withheld reports whether an error of Content says that the content is not served:
+// what it says is not known.
+func Withheld(err error) bool { return reader.Withheld(err) }
+
 // flaw is what an error of content says about the statement; "" when it is
-// the storage's.
+// the storage's and may pass.
 func flaw(err error) AnomalyKind {
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case reader.Withheld(err):
 		return AnomalyContent
 	case errors.Is(err, ErrMalformed):
 		return AnomalyInvalid

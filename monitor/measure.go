@@ -10,6 +10,7 @@ import (
 
 	"github.com/conmotion/conmotion/policy/ocsf"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
 
 // Algorithm and AlgorithmVersion name how a measurement is computed. The
@@ -106,6 +107,10 @@ type measurementDocument struct {
 	Result    measurementResult `json:"result"`
 	SHA256    string            `json:"comparison_sha256"`
 	What      Kind              `json:"what"`
+	// Withheld are the SHA-256 of contents that the records name and that were not
+	// there, in order. All others were, so this and the checkpoints pin what the
+	// measurement rests on.
+	Withheld []reader.Digest `json:"withheld"`
 }
 
 type algorithmDocument struct {
@@ -132,15 +137,18 @@ func (s Side) measured(url string) measuredSide {
 	return measuredSide{uint64(len(s.Anomalies)) + s.AnomaliesMore, s.Checkpoint, s.Issuers, s.Types, url}
 }
 
-// ErrUnverified says that a comparison believed the logs about signatures.
+// ErrUnverified says that signatures of records were not verified, or could not be.
 var ErrUnverified = errors.New("the signatures of the records were not verified")
 
 // Measure makes a measurement of a comparison. It depends on its arguments
-// alone. The error wraps ErrUnverified unless both logs have a Verify: another
-// party could come to another result.
+// alone. The error wraps ErrUnverified unless both logs have a Verify that knows
+// the keys of all issuers: another party could come to another result.
 func Measure(c *Comparison, o MeasureOptions) (*Measurement, error) {
 	if !c.verified {
 		return nil, ErrUnverified
+	}
+	if n := c.Unread().Unchecked; n > 0 {
+		return nil, fmt.Errorf("%w: %s", ErrUnverified, Unread{Unchecked: n})
 	}
 	m := c.Metrics[o.What]
 	if m == nil {
@@ -161,6 +169,7 @@ func Measure(c *Comparison, o MeasureOptions) (*Measurement, error) {
 		Reported:  c.Reported.measured(o.ReportedURL),
 		Result:    measurementResult{Metrics: m, Data: m.Union > 0, Impact: impact(m.Missing, m.Union)},
 		What:      o.What,
+		Withheld:  c.withheld.list(),
 	}
 	var err error
 	if doc.Result.Coverage, err = ratio(m.CoveredMS, m.ObservedMS); err != nil {

@@ -259,14 +259,14 @@ func TestCopiesOfEndorsements(t *testing.T) {
 			t.Fatal(err)
 		}
 		id := idOf(t, records.entries[3])
-		if got := standings(Evaluate(found, id, at(noon+minute))); got != c.want {
+		if got := standings(Evaluate(found, nil, id, at(noon+minute))); got != c.want {
 			t.Errorf("%s: %s, not %s", name, got, c.want)
 		}
 		if got := flaws(bad); !slices.Equal(got, c.flaws) {
 			t.Errorf("%s: anomalies %q, not %q", name, got, c.flaws)
 		}
 		q := Requirements{EndorsedBy: []string{a.issuer()}, What: Inventory}
-		ok := !slices.ContainsFunc(q.Judge(id, found, nil, at(noon+minute)), func(j Judgement) bool { return !j.OK })
+		ok := !slices.ContainsFunc(q.Judge(id, "", found, nil, nil, at(noon+minute)), func(j Judgement) bool { return !j.OK })
 		if ok != c.ok {
 			t.Errorf("%s: satisfied %v", name, ok)
 		}
@@ -333,7 +333,7 @@ func TestHomeLog(t *testing.T) {
 		if c.want == "" {
 			when, c.want = at(noon+100*minute), "0 expired, 1 expired"
 		}
-		if got := standings(Evaluate(said, id, when)); got != c.want {
+		if got := standings(Evaluate(said, nil, id, when)); got != c.want {
 			t.Errorf("%s: %s, not %s", name, got, c.want)
 		}
 	}
@@ -342,7 +342,7 @@ func TestHomeLog(t *testing.T) {
 	q := Requirements{EndorsedBy: []string{a.issuer()}, What: Inventory, MaxImpact: &limit}
 	said, claims := read(carried)
 	now := at(noon + 62*minute)
-	for _, j := range q.Judge(id, said, claims, now) {
+	for _, j := range q.Judge(id, "", said, claims, nil, now) {
 		if j.OK != (j.Requirement == "not disputed") || !strings.Contains(j.Detail, "only as of that log") || !strings.Contains(j.Detail, a.origin()) {
 			t.Errorf("%+v", j)
 		}
@@ -454,8 +454,8 @@ func TestNoStatements(t *testing.T) {
 	p.record(inventory(Create, noon, "b"))
 	p.entries = append(p.entries, []byte("nonsense"))
 	r := p.replay(nil)
-	if len(r.Assets()) != 2 || r.NoStatements() != 2 {
-		t.Errorf("%d assets, %d entries that are no statement", len(r.Assets()), r.NoStatements())
+	if len(r.Assets()) != 2 || r.Unread().NoStatement != 2 {
+		t.Errorf("%d assets, %d entries that are no statement", len(r.Assets()), r.Unread().NoStatement)
 	}
 	list, _ := r.Anomalies()
 	list = slices.DeleteFunc(list, func(a Anomaly) bool { return a.Kind == AnomalyChainGap }) // the chain has a hole
@@ -475,13 +475,13 @@ func TestNoStatements(t *testing.T) {
 	}
 	nobody := Filter{Issuers: []string{"https://nobody.example"}}
 	none := NewReplay(nobody, nil)
-	if err := none.Advance(t.Context(), p.log(), 4); err != nil || none.NoStatements() != 2 {
-		t.Errorf("%d of nobody's: %v", none.NoStatements(), err)
+	if err := none.Advance(t.Context(), p.log(), 4); err != nil || none.Unread().NoStatement != 2 {
+		t.Errorf("%d of nobody's: %v", none.Unread().NoStatement, err)
 	}
-	if h := must(HistoryOf(t.Context(), p.log(), Filter{}, "a", 3))(t); h.NoStatements != 1 || len(h.Steps) != 1 {
+	if h := must(HistoryOf(t.Context(), p.log(), Filter{}, "a", 3))(t); h.Unread.NoStatement != 1 || len(h.Steps) != 1 {
 		t.Errorf("%+v", h)
 	}
-	if _, bad, err := Endorsements(t.Context(), p.log(), nobody.Issuers); err != nil || NoStatements(bad) != 2 {
+	if _, bad, err := Endorsements(t.Context(), p.log(), nobody.Issuers); err != nil || CountUnread(bad).NoStatement != 2 {
 		t.Errorf("%+v, %v", bad, err)
 	}
 }

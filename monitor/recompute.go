@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
 
 // ErrPinned says that a log is not the one, or not at the checkpoint, that a
@@ -22,6 +24,8 @@ type MeasurementInputs struct {
 	Interval                       Interval
 	Options                        MeasureOptions
 	Impact                         int // as it claims
+	// Withheld are the contents that were not there for the measurer, in order.
+	Withheld []reader.Digest
 }
 
 // Subject is the sub of the measurement's statement.
@@ -54,6 +58,7 @@ func ParseMeasurement(payload []byte) (*MeasurementInputs, error) {
 		ObservedFilter: Filter{doc.Observed.Issuers, doc.Observed.Types},
 		Options:        MeasureOptions{doc.What, time.UnixMilli(event.Time).UTC(), doc.Home, doc.Reported.URL, doc.Observed.URL},
 		Impact:         doc.Result.Impact,
+		Withheld:       doc.Withheld,
 	}
 	var errs [5]error
 	in.Reported, errs[0] = doc.Reported.Checkpoint.checkpoint()
@@ -63,6 +68,11 @@ func ParseMeasurement(payload []byte) (*MeasurementInputs, error) {
 	errs[4] = checkHome(doc.Home)
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, malformed("%w", err)
+	}
+	for i, d := range in.Withheld {
+		if i > 0 && bytes.Compare(in.Withheld[i-1][:], d[:]) >= 0 {
+			return nil, malformed("the withheld contents are not in order, or one is there twice: %s", d)
+		}
 	}
 	if g := doc.Interval.GraceMS; g < 0 || g > int64(maxGrace/time.Millisecond) {
 		return nil, malformed("the grace is %d ms", g)
@@ -78,11 +88,16 @@ type Recomputation struct {
 	// PathsMore left out. Empty when it is the same bit for bit.
 	Paths     []string
 	PathsMore int
+	// Served is how many of the contents that the measurement says were withheld
+	// are there now. It says nothing about then.
+	Served int
 }
 
 // Recompute makes a measurement again from its inputs. The logs must be at the
 // checkpoints that it pins (see [ParseMeasurement]): otherwise the error wraps
-// ErrPinned. To have differences is not an error.
+// ErrPinned. What was not there for the measurer does not count here either. Where
+// anything else is not there the error is a [WithheldError], and where signatures
+// cannot be checked it wraps ErrUnverified. To have differences is not an error.
 func Recompute(ctx context.Context, payload []byte, reported, observed Log) (*Recomputation, error) {
 	in, err := ParseMeasurement(payload)
 	if err != nil {
@@ -99,15 +114,16 @@ func Recompute(ctx context.Context, payload []byte, reported, observed Log) (*Re
 				side.name, cp.Origin, cp.Size, cp.Root, side.pin.Origin, side.pin.Size, side.pin.Root)
 		}
 	}
-	c, err := Compare(ctx, Party{reported, in.ReportedFilter, nil}, Party{observed, in.ObservedFilter, nil}, in.Interval)
-	if err != nil {
+	gone := newWithheld(in.Withheld)
+	c, err := compare(ctx, Party{reported, in.ReportedFilter, nil}, Party{observed, in.ObservedFilter, nil}, in.Interval, gone)
+	if err = cmp.Or(gone.check(), err); err != nil {
 		return nil, err
 	}
 	m, err := Measure(c, in.Options)
 	if err != nil {
 		return nil, err
 	}
-	out := &Recomputation{Measurement: m}
+	out := &Recomputation{Measurement: m, Served: gone.served()}
 	if !bytes.Equal(payload, m.Payload) {
 		out.Paths, out.PathsMore = differences(payload, m.Payload)
 	}

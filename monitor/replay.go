@@ -45,9 +45,8 @@ type Replay struct {
 // counts are of the entries that were read.
 type counts struct {
 	Deferred uint64 `json:"deferred"` // records of events after until
-	// NoStatements are nobody's: see [NoStatements].
-	NoStatements uint64 `json:"no_statements,omitempty"`
-	Records      uint64 `json:"records"` // that counted
+	Records  uint64 `json:"records"`  // that counted
+	Unread   Unread `json:"unread"`   // that may say anything
 }
 
 // asset is alive.
@@ -106,8 +105,9 @@ func (r *Replay) Origin() string { return r.checkpoint.Origin }
 // that the replay was asked for.
 func (r *Replay) Counts() (records, deferred uint64) { return r.counts.Records, r.counts.Deferred }
 
-// NoStatements are the entries that were read and are nobody's statement.
-func (r *Replay) NoStatements() uint64 { return r.counts.NoStatements }
+// Unread counts the records that were left out because it is not known what they
+// say. Where there are any, what the replay shows is incomplete.
+func (r *Replay) Unread() Unread { return r.counts.Unread }
 
 // LastTime is the newest time of an event that counted; nil when none did.
 func (r *Replay) LastTime() *time.Time {
@@ -147,7 +147,7 @@ func (r *Replay) Advance(ctx context.Context, log Log, to uint64) error {
 // apply counts one entry.
 func (r *Replay) apply(rec *record) {
 	if rec.flaw == AnomalyNoStatement {
-		r.counts.NoStatements++
+		r.counts.Unread.add(rec.flaw)
 		r.list(noStatement(rec.Index, r.checkpoint.Origin, rec.detail))
 		return
 	}
@@ -156,12 +156,17 @@ func (r *Replay) apply(rec *record) {
 	}
 	switch rec.flaw {
 	case AnomalySignature:
+	case AnomalyUnchecked:
+		if !slices.Contains(r.filter.Types, rec.typ) {
+			return // of a chain only, whose other records cannot be checked either
+		}
 	case AnomalyDuplicate:
 		r.anomaly(Anomaly{Kind: rec.flaw, Detail: limit(rec.detail)}, rec.Ref, &Ref{Index: rec.first, ID: rec.ID})
 		return
 	default:
 		r.followChain(rec)
 	}
+	r.counts.Unread.add(rec.flaw)
 	if rec.flaw != "" {
 		r.anomaly(Anomaly{Kind: rec.flaw, Detail: limit(rec.detail)}, rec.Ref, nil)
 		return

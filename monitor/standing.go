@@ -25,13 +25,15 @@ type Standing string
 // the log that it was read in.
 func (r Registered) Carried() bool { return r.Self.Origin != r.Home }
 
-// The standings; the first that applies counts.
+// The standings; the first that applies counts. Unknown is what would hold, and a
+// statement of which it is not known what it says may withdraw or dispute it.
 const (
 	Withdrawn Standing = "withdrawn" // by its issuer
 	Expired   Standing = "expired"
 	NotYet    Standing = "not_yet"   // it begins later
 	AsOfLog   Standing = "as_of_log" // it was read in another log than its home: see Registered.Carried
 	Disputed  Standing = "disputed"  // by a dispute that holds and has a part of the scope
+	Unknown   Standing = "unknown"
 	Holds     Standing = "holds"
 )
 
@@ -39,7 +41,7 @@ const (
 type Standings struct {
 	Registered
 	Standing Standing
-	By       []EntryRef // the withdrawal or the disputes
+	By       []EntryRef // the withdrawal or the disputes, or what may be one
 }
 
 // Evaluate says which of the endorsements and disputes of an entry hold at a
@@ -48,25 +50,34 @@ type Standings struct {
 //
 // The entry is told by its id alone: the same statement has it in every log. A
 // withdrawal cannot be taken back, so it counts in whatever log it is read.
-func Evaluate(statements []Registered, entry scitt.EntryID, at time.Time) []Standings {
+//
+// unread are statements by the same people of which it is not known what they say.
+// Whom they speak of is in their subject: with another one they would not count.
+func Evaluate(statements []Registered, unread []Anomaly, entry scitt.EntryID, at time.Time) []Standings {
 	var out []Standings
 	for _, s := range statements {
 		if s.Verdict != Withdraw && s.Entry.EntryID == entry.String() {
-			out = append(out, s.standing(statements, at))
+			out = append(out, s.standing(statements, unread, at))
 		}
 	}
+	disputes := slices.Clone(out)
 	for i := range out {
 		e := &out[i]
 		if e.Verdict != Endorse || e.Standing != Holds {
 			continue
 		}
-		for _, d := range out {
-			if d.Verdict == Dispute && d.Standing == Holds && overlap(d.Scope, e.Scope) {
-				e.By = append(e.By, d.Self)
+		var maybe []EntryRef
+		for _, d := range disputes {
+			switch {
+			case d.Verdict != Dispute || !overlap(d.Scope, e.Scope):
+			case d.Standing == Holds:
+				e.Standing, e.By = Disputed, append(e.By, d.Self)
+			case d.Standing == Unknown:
+				maybe = append(maybe, d.By...)
 			}
 		}
-		if len(e.By) > 0 {
-			e.Standing = Disputed
+		if e.Standing == Holds {
+			e.mayBe(append(maybe, entries(About(unread, entry.String()))...))
 		}
 		slices.SortFunc(e.By, compareRefs)
 	}
@@ -74,12 +85,33 @@ func Evaluate(statements []Registered, entry scitt.EntryID, at time.Time) []Stan
 	return out
 }
 
+// About are those statements that may endorse or dispute an entry, or withdraw
+// what it is.
+func About(unread []Anomaly, entry string) []Anomaly {
+	subject := (&Endorsement{Entry: EntryRef{EntryID: entry}}).Subject()
+	return slices.DeleteFunc(slices.Clone(unread), func(a Anomaly) bool { return a.Subject != subject })
+}
+
+// mayBe notes what may withdraw or dispute a statement that else holds.
+func (s *Standings) mayBe(unread []EntryRef) {
+	if len(unread) > 0 {
+		s.Standing, s.By = Unknown, unread
+	}
+}
+
+func entries(unread []Anomaly) (refs []EntryRef) {
+	for _, u := range unread {
+		refs = append(refs, u.Entry)
+	}
+	return refs
+}
+
 func compareRefs(a, b EntryRef) int {
 	return cmp.Or(cmp.Compare(a.Origin, b.Origin), cmp.Compare(a.Index, b.Index), cmp.Compare(a.EntryID, b.EntryID))
 }
 
 // standing is how a statement stands by itself.
-func (s Registered) standing(all []Registered, at time.Time) Standings {
+func (s Registered) standing(all []Registered, unread []Anomaly, at time.Time) Standings {
 	out := Standings{Registered: s, Standing: Holds}
 	for _, w := range all {
 		if w.Verdict == Withdraw && w.Issuer == s.Issuer && w.Entry.EntryID == s.Self.EntryID && !w.From.After(at) {
@@ -96,6 +128,8 @@ func (s Registered) standing(all []Registered, at time.Time) Standings {
 		out.Standing = NotYet
 	case s.Carried():
 		out.Standing = AsOfLog
+	default:
+		out.mayBe(entries(slices.DeleteFunc(About(unread, s.Self.EntryID), func(u Anomaly) bool { return u.Issuer != s.Issuer })))
 	}
 	return out
 }
@@ -178,7 +212,7 @@ func statements[T any](ctx context.Context, log Log, f Filter, parse func(s *sci
 			continue
 		}
 		self := EntryRef{e.Statement.ID().String(), e.Index, log.Checkpoint.Origin}
-		a := Anomaly{Kind: e.Flaw, Entry: self, Detail: e.Detail}
+		a := Anomaly{Kind: e.Flaw, Entry: self, Detail: e.Detail, Issuer: e.Statement.Issuer, Subject: e.Statement.Subject}
 		if e.Flaw == AnomalyDuplicate {
 			a.Previous = &EntryRef{self.EntryID, e.First, self.Origin}
 		}

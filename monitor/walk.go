@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 
@@ -71,9 +72,9 @@ func (o *Once) Take(ctx context.Context, source Source, id scitt.EntryID, index 
 type Found struct {
 	Index     uint64
 	Statement *scitt.Statement // nil when the entry is nobody's statement
-	// Flaw is why a statement that is wanted does not count: AnomalySignature
-	// or AnomalyDuplicate; AnomalyNoStatement where there is none. "" when it
-	// counts, and when it is not wanted.
+	// Flaw is why a statement that is wanted does not count: AnomalySignature,
+	// AnomalyUnchecked or AnomalyDuplicate; AnomalyNoStatement where there is none.
+	// "" when it counts, and when it is not wanted.
 	Flaw   AnomalyKind
 	Detail string
 	First  uint64 // of a duplicate: the index that counts
@@ -169,7 +170,9 @@ func walk[T any](ctx context.Context, log Log, once *Once, from, to uint64, want
 func signed[T any](ctx context.Context, log Log, f *Found, read func(context.Context, *scitt.Statement) (T, error)) (value T, err error) {
 	if log.Verify != nil {
 		if err := log.Verify(f.Statement); err != nil {
-			f.Flaw, f.Detail = AnomalySignature, err.Error()
+			if f.Flaw, f.Detail = AnomalySignature, err.Error(); errors.Is(err, scitt.ErrUnchecked) {
+				f.Flaw = AnomalyUnchecked
+			}
 			return value, nil
 		}
 	}

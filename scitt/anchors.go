@@ -2,6 +2,7 @@ package scitt
 
 import (
 	"bytes"
+	"cmp"
 	"crypto"
 	"crypto/sha256"
 	"crypto/x509"
@@ -138,24 +139,31 @@ func kidNames(s *Statement, leaf *x509.Certificate) error {
 	return err
 }
 
-// Verify is Signer, and the statement's signature.
+// Verify is Signer, and the statement's signature. A signature that the issuer's
+// key did not make is wrong, whatever else there is nothing to hold to.
 func (a *Anchors) Verify(s *Statement, known Known) (Signer, error) {
 	by, err := a.Signer(s, known)
-	if err == nil {
-		err = s.VerifySignature(by.Public)
+	if err == nil || by.Source == "" && by.Public != nil {
+		if wrong := s.VerifySignature(by.Public); wrong != nil {
+			by.Source, err = cmp.Or(by.Source, did.Method(s.Issuer), SourceGiven), wrong
+		}
 	}
 	return by, err
 }
 
 // Verifier returns a function that verifies statements, with the keys of some
-// issuers given beside the anchors. It is safe for concurrent use.
+// issuers given beside the anchors. Its error wraps ErrUnchecked where there is
+// nothing to hold a statement to. It is safe for concurrent use.
 func (a *Anchors) Verifier(given map[string]Key) func(*Statement) error {
 	return func(s *Statement) error {
 		var known Known
 		if k, ok := given[s.Issuer]; ok {
 			known = Given(k)
 		}
-		_, err := a.Verify(s, known)
+		by, err := a.Verify(s, known)
+		if err != nil && by.Source == "" {
+			return fmt.Errorf("%w: %w", ErrUnchecked, err)
+		}
 		return err
 	}
 }
@@ -181,9 +189,10 @@ func (a *Anchors) resolve(s *Statement, known Known) (Key, Signer, error) {
 	}
 	out := Signer{Source: SourceX5Chain}
 	if s.X5Chain == nil && s.X5T == nil {
-		if out.Source = ""; method == did.MethodX509 {
+		if method == did.MethodX509 {
 			return Key{}, out, fmt.Errorf("%w: a did:x509 issuer needs x5chain (33) in the protected header", ErrUnknownKey)
 		}
+		out.Source = ""
 		return Key{}, out, fmt.Errorf("%w: the issuer %.120q is not a did:jwk or did:key, and no key with kid %s is known for it; give its key, or trusted roots for its x5chain", ErrUnknownKey, s.Issuer, showKid(s.KeyID))
 	}
 	own := a.ownAnchor(method, known)

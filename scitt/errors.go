@@ -20,6 +20,10 @@ var (
 	ErrCheckpoint     = errors.New("the checkpoint does not verify")
 )
 
+// ErrUnchecked is wrapped, beside ErrUnknownKey, when a reader knows too little of
+// an issuer to check a signature. It says nothing about the statement.
+var ErrUnchecked = errors.New("the signature could not be checked")
+
 // ErrRegistered says that the log holds the content with another signature of
 // its issuer. A Receipt of that entry does not fit the statement.
 var ErrRegistered = errors.New("the content is already registered with another signature")

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/policy"
 	"github.com/conmotion/conmotion/policy/ocsf"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
@@ -68,6 +69,9 @@ nothing for a reader that counts once, so a log with no other violation is
 called FAULTY and not BAD; the exit code is 1 all the same. An entry whose
 signature does not verify is told as signature, and takes nothing from a later
 one whose signature does.
+
+The issuer and the policy that the log shows in its transparency configuration must
+be its own and the one in force; else that is told as log/configuration.
 
 --follow goes on until it is interrupted.
 ` + homeHelp
@@ -220,13 +224,13 @@ func (a *app) auditResult(s audit.Summary, f auditFlags) error {
 	var err error
 	switch {
 	case s.Violations > 0:
-		verdict = fmt.Sprintf("BAD: %d violations", s.Violations)
+		verdict = "BAD: " + plural.Of(s.Violations, "violation")
 		if s.Checks[audit.CheckDuplicate] == s.Violations {
-			verdict = fmt.Sprintf("FAULTY: %d duplicates, and nothing else: each content was admitted once", s.Violations)
-			err = bad(fmt.Errorf("the log has %d duplicates: its service did not notice that it had their contents already", s.Violations))
+			verdict = fmt.Sprintf("FAULTY: %s, and nothing else: each content was admitted once", plural.Of(s.Violations, "duplicate"))
+			err = bad(fmt.Errorf("the log has %s: its service did not notice that it had their contents already", plural.Of(s.Violations, "duplicate")))
 			break
 		}
-		err = bad(fmt.Errorf("the log is not what an honest service would have written: %d violations", s.Violations))
+		err = bad(fmt.Errorf("the log is not what an honest service would have written: %s", plural.Of(s.Violations, "violation")))
 	case !s.Complete:
 		verdict = fmt.Sprintf("INCOMPLETE: %d of %d entries audited, %d without their artifacts; no violations", s.Done, s.Size, s.Unjudged)
 		err = usage(errors.New("the audit is incomplete" + missingArtifacts(s, f)))
@@ -280,7 +284,7 @@ func registrations(s audit.Summary) string {
 	if len(s.Keys) == 0 {
 		return "none"
 	}
-	return fmt.Sprintf("%d statements of the service's keys, the last at entry %d", len(s.Keys), s.Keys[len(s.Keys)-1].Index)
+	return fmt.Sprintf("%s of the service's keys, the last at entry %d", plural.Of(len(s.Keys), "statement"), s.Keys[len(s.Keys)-1].Index)
 }
 
 func policyRange(p audit.PolicyRange) string {

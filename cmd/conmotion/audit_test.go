@@ -54,7 +54,7 @@ func TestAuditFollow(t *testing.T) {
 	}
 	cancel()
 	rest := testlog.Must(io.ReadAll(out))(t)
-	if got := <-code; got != exitBad || !strings.Contains(string(rest), "BAD: 1 violations") {
+	if got := <-code; got != exitBad || !strings.Contains(string(rest), "BAD: 1 violation") {
 		t.Errorf("exit code %d, %s", got, rest)
 	}
 	s := testlog.Must(audit.ParseState(testlog.Must(os.ReadFile(state))(t)))(t)
@@ -63,7 +63,7 @@ func TestAuditFollow(t *testing.T) {
 	}
 	// What was told is not told again, and still counts.
 	got := runTool(t, append([]string{"audit", "--state", state}, args[6:]...)...)
-	if got.code != exitBad || strings.Contains(got.stdout, "VIOLATION") || !strings.Contains(got.stdout, "BAD: 1 violations") {
+	if got.code != exitBad || strings.Contains(got.stdout, "VIOLATION") || !strings.Contains(got.stdout, "BAD: 1 violation") {
 		t.Errorf("%+v", got)
 	}
 }

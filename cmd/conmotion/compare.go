@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
 )
@@ -48,7 +49,10 @@ With --json the comparison of docs/monitoring.md in its canonical form (RFC
 measurement. --json with --confirm adds a line feed and the confirmations.
 
 Exit code 1 when anything differs or is anomalous, as diff does, and when a log is
-damaged, forked or was rolled back. --exit-zero makes the first a 0.
+damaged, forked or was rolled back. --exit-zero makes the first a 0. Exit code 2 when
+the comparison is incomplete: a record on either side could not be read, because its
+content is withheld, or could not be checked, because its issuer's key is not known
+(--issuer-key). Then what differs may be what that record says.
 ` + homeHelp
 
 const compareExample = `  conmotion compare --reported https://provider.example --observed https://auditor.example \
@@ -107,19 +111,22 @@ func (a *app) runCompare(ctx context.Context, f compareFlags) error {
 	if err := a.printComparison(c, f.confirm, confirmed); err != nil {
 		return err
 	}
-	if n := differs(c); n > 0 && !f.exitZero {
-		return bad(fmt.Errorf("%d findings and anomalies", n))
+	switch found, anomalies := differs(c); {
+	case c.Unread().Any():
+		return usage(fmt.Errorf("the comparison is incomplete: %s", c.Unread()))
+	case found+anomalies > 0 && !f.exitZero:
+		return bad(fmt.Errorf("%s and %s", plural.Of(found, "finding"), plural.Of(anomalies, "anomaly")))
 	}
 	return nil
 }
 
-// differs counts what is not as it should be.
-func differs(c *monitor.Comparison) uint64 {
-	n := uint64(len(c.Findings))
+// differs counts what is not as it should be. A record of which it is not known what
+// it says is none of the anomalies.
+func differs(c *monitor.Comparison) (findings, anomalies uint64) {
 	for _, side := range []monitor.Side{c.Reported, c.Observed} {
-		n += uint64(len(side.Anomalies)) + side.AnomaliesMore
+		anomalies += uint64(len(side.Anomalies)) + side.AnomaliesMore - side.Unread.Count()
 	}
-	return n
+	return uint64(len(c.Findings)), anomalies
 }
 
 // compareLogs opens both logs, the reporting one first, and compares them.

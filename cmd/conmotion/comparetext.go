@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/monitor"
 )
 
@@ -54,8 +55,13 @@ func (a *app) printComparison(c *monitor.Comparison, confirm int, confirmed []co
 		return err
 	}
 	result := "nothing differs"
-	if n := differs(c); n > 0 {
-		result = fmt.Sprintf("DIFFERENT: %d findings, %d anomalies", len(c.Findings), n-uint64(len(c.Findings)))
+	found, anomalies := differs(c)
+	counts := plural.Of(found, "finding") + ", " + plural.Of(anomalies, "anomaly")
+	switch {
+	case c.Unread().Any():
+		result = fmt.Sprintf("INCOMPLETE: %s; so far %s", c.Unread(), counts)
+	case found+anomalies > 0:
+		result = "DIFFERENT: " + counts
 	}
 	_, err := fmt.Fprintf(a.stdout, "\n%s\n", result)
 	return err

@@ -196,7 +196,9 @@ func (c *confirmer) reason(ctx context.Context, f monitor.Finding, hit searchEnt
 	case !slices.Contains(side.Types, s.Type):
 		return "its type was not selected: " + orDash(s.Type), nil
 	}
-	if err := c.log.VerifyStatement(s); err != nil {
+	if err := c.log.VerifyStatement(s); errors.Is(err, scitt.ErrUnchecked) {
+		return err.Error(), nil
+	} else if err != nil {
 		return "its issuer did not sign it: " + err.Error(), nil
 	}
 	for _, a := range side.Anomalies {

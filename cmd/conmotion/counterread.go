@@ -52,7 +52,8 @@ type gathered struct {
 	logs       []*party.Log
 	statements []monitor.Registered
 	measured   []monitor.Measured
-	bad        []monitor.Anomaly
+	bad        []monitor.Anomaly // what does not count
+	unread     []monitor.Anomaly // those of them that no log let read
 }
 
 // gather reads the endorsements, disputes and withdrawals in logs, and the
@@ -78,6 +79,18 @@ func (a *app) gather(ctx context.Context, logs []*party.Log, issuers []string, m
 		g.measured, g.bad = append(g.measured, measured...), append(g.bad, flaws...)
 	}
 	g.statements = monitor.Distinct(g.statements)
+	read := map[string]bool{}
+	for _, s := range g.statements {
+		read[s.Self.EntryID] = true
+	}
+	for _, m := range g.measured {
+		read[m.Self.EntryID] = true
+	}
+	for _, b := range g.bad {
+		if b.Unread() && !read[b.Entry.EntryID] {
+			g.unread = append(g.unread, b)
+		}
+	}
 	a.noticeFlaws(g.bad)
 	return g, nil
 }
@@ -132,7 +145,7 @@ func (a *app) findIn(ctx context.Context, l *party.Log, n party.EntryName) (*par
 		return nil, partyError(err)
 	}
 	if err := l.VerifyStatement(e.Statement); err != nil {
-		return nil, bad(fmt.Errorf("entry %d of %s: %w", e.Index, l.Location, err))
+		return nil, fmt.Errorf("entry %d of %s: %w", e.Index, l.Location, err)
 	}
 	return e, nil
 }

@@ -1,14 +1,15 @@
 package main
 
 import (
-	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
@@ -29,6 +30,9 @@ func (a *app) endorsements() *cobra.Command {
 stands at a time: holds, expired, not_yet, withdrawn by its issuer, disputed by
 a dispute that holds and has a part of the scope, or as_of_log: it was read in
 another log than its home, where it may have been withdrawn, so it does not count.
+It is unknown when a statement may withdraw or dispute it whose content is withheld
+(content_missing), or whose issuer's key is not known (unchecked, --issuer-key). Such
+statements are listed, and the exit code is 2.
 
 ENTRY is the URL of the entry, or its entry id or index in --log. Its log is
 looked in and those given with --in. An entry is told by its id: the same
@@ -95,7 +99,7 @@ func (a *app) runEndorsements(ctx context.Context, f endorsementsFlags, name str
 		ref := about.logs[0].Ref(about.entry)
 		list.Entry = &ref
 	}
-	for _, s := range monitor.Evaluate(g.statements, about.id, at) {
+	for _, s := range monitor.Evaluate(g.statements, g.unread, about.id, at) {
 		item := endorsementItem{s.Verdict, s.Standing, s.Scope, s.From.Format(time.RFC3339), "", s.Issuer, timeOf(s.Issued), s.Reason, s.Self, s.By, s.Home, ""}
 		if s.Transparent != nil {
 			item.Evidence = evidence(ctx, about.logs, &s.Endorsement)
@@ -105,15 +109,22 @@ func (a *app) runEndorsements(ctx context.Context, f endorsementsFlags, name str
 		}
 		list.Endorsements = append(list.Endorsements, item)
 	}
+	unread := monitor.About(g.unread, list.EntryID)
+	for _, e := range list.Endorsements {
+		unread = append(unread, monitor.About(g.unread, e.Entry.EntryID)...)
+	}
 	if a.json {
 		err = a.printJSON(list)
 	} else {
-		err = a.printEndorsements(list)
+		err = a.printEndorsements(list, unread)
 	}
-	return cmp.Or(err, unknownEntries(monitor.NoStatements(g.bad)))
+	if len(unread) > 0 {
+		err = errors.Join(err, usage(fmt.Errorf("%s about it could not be read or checked", plural.Of(len(unread), "statement"))))
+	}
+	return errors.Join(err, incomplete(monitor.Unread{NoStatement: monitor.CountUnread(g.bad).NoStatement}))
 }
 
-func (a *app) printEndorsements(list endorsementList) error {
+func (a *app) printEndorsements(list endorsementList, unread []monitor.Anomaly) error {
 	where := "not looked for"
 	if list.Entry != nil {
 		where = list.Entry.String()
@@ -122,7 +133,10 @@ func (a *app) printEndorsements(list endorsementList) error {
 	if err := a.printRows(rows); err != nil {
 		return err
 	}
-	if len(list.Endorsements) == 0 {
+	for _, u := range unread {
+		fmt.Fprintf(a.stdout, "%s: a statement about it by %s, %s: %s\n", u.Kind, clean(u.Issuer), clean(u.Entry.String()), clean(u.Detail))
+	}
+	if len(list.Endorsements)+len(unread) == 0 {
 		_, err := fmt.Fprintln(a.stdout, "nobody endorsed or disputed it")
 		return err
 	}
@@ -142,7 +156,11 @@ func (a *app) printEndorsements(list endorsementList) error {
 			fmt.Fprintf(a.stdout, "%s counts only as of that log: its home, where it can be withdrawn, is %s (--in)\n", clean(e.Entry.String()), clean(e.Home))
 		}
 		for _, ref := range e.By {
-			fmt.Fprintf(a.stdout, "%s is %s by %s\n", clean(e.Entry.String()), e.Standing, clean(ref.String()))
+			by := " by "
+			if e.Standing == monitor.Unknown {
+				by = ", since it is not known what it says: "
+			}
+			fmt.Fprintf(a.stdout, "%s is %s%s%s\n", clean(e.Entry.String()), e.Standing, by, clean(ref.String()))
 		}
 		if e.Evidence != "" {
 			fmt.Fprintf(a.stdout, "%s embeds the Transparent Statement: %s\n", clean(e.Entry.String()), clean(e.Evidence))

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
@@ -104,7 +105,7 @@ func (a *app) printExported(e *mirror.Exported, f exportFlags) error {
 	m := e.Manifest
 	missing := len(m.Missing)
 	if missing > 0 {
-		a.notice("notice: %d artifacts are not to be had where the log's are looked for; the manifest names them", missing)
+		a.notice("notice: %s not served where the log's are looked for; the manifest says which", plural.Verb(missing, "artifact", "is", "are"))
 	}
 	before := uint64(0)
 	if e.Before != nil {
@@ -131,6 +132,6 @@ func (a *app) printExported(e *mirror.Exported, f exportFlags) error {
 	return a.printRows([][]string{
 		{"log", m.Checkpoint.Origin}, {"entries", fmt.Sprint(m.Checkpoint.Size)}, {"before", was}, {"root", m.Checkpoint.Root.String()},
 		{"files", fmt.Sprint(len(m.Files))}, {"artifacts", artifacts},
-		{"fetched", fmt.Sprintf("%d files, %d bytes", e.Fetched, e.Bytes)}, {"directory", f.out},
+		{"fetched", plural.Of(e.Fetched, "file") + ", " + plural.Of(e.Bytes, "byte")}, {"directory", f.out},
 	})
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/tiles"
 )
@@ -18,7 +19,9 @@ func (a *app) fsck() *cobra.Command {
 		Use: "fsck URL-or-DIR", Short: "Check a whole log",
 		Long: `Check every file of a log: the checkpoint's signatures, every entry, every tile
 of every level, and that the entries lead to the root that the checkpoint signs.
-It reads the whole log, which may be a directory or any file server.
+It reads the whole log, which may be a directory or any file server. The issuer and
+the policy that the log shows in its transparency configuration must be in the log;
+whether that policy is in force is for conmotion audit.
 ` + homeHelp,
 		Example: `  conmotion fsck conmotion-data/public
   conmotion fsck --vkey transparency.example+0a1b2c3d+AY... https://transparency.example`,
@@ -42,6 +45,8 @@ type fsckReport struct {
 	Receipts bool     `json:"receipts"`         // the checkpoint can make them
 	Count    int      `json:"problem_count"`
 	Problems []string `json:"problems"` // the first hundred
+	// Unchecked is what could not be checked, although nothing is wrong.
+	Unchecked string `json:"unchecked,omitempty"`
 }
 
 func (r *fsckReport) add(err error) {
@@ -65,7 +70,10 @@ func (a *app) runFsck(ctx context.Context, location string, f memoryFlags) error
 		return err
 	}
 	if !report.OK {
-		return bad(fmt.Errorf("the log is damaged: %d problems", report.Count))
+		return bad(fmt.Errorf("the log is damaged: %s", plural.Of(report.Count, "problem")))
+	}
+	if report.Unchecked != "" {
+		return usage(errors.New(report.Unchecked))
 	}
 	return nil
 }
@@ -96,7 +104,18 @@ func (a *app) check(ctx context.Context, log *party.Log, report *fsckReport) err
 	if err == nil && report.Count == 0 && log.Damage != nil {
 		report.add(log.Damage) // it was there when the log was opened
 	}
-	return err
+	if err != nil || report.Count > 0 || log.Configuration == nil {
+		return err
+	}
+	switch err = log.View.CheckConfiguration(ctx, log.Configuration); {
+	case errors.Is(err, tiles.ErrConfiguration):
+		report.add(err)
+	case errors.Is(err, tiles.ErrAhead):
+		report.Unchecked = err.Error()
+	default:
+		return err
+	}
+	return nil
 }
 
 func (a *app) printFsck(r *fsckReport) error {
@@ -118,8 +137,11 @@ func (a *app) printFsck(r *fsckReport) error {
 		rows = append(rows, []string{"problem", fmt.Sprintf("and %d more", r.Count-len(r.Problems))})
 	}
 	result := "good: every entry, every tile and the root"
-	if !r.OK {
-		result = fmt.Sprintf("BAD: %d problems", r.Count)
+	switch {
+	case !r.OK:
+		result = "BAD: " + plural.Of(r.Count, "problem")
+	case r.Unchecked != "":
+		result = "INCOMPLETE: " + r.Unchecked
 	}
 	return a.printRows(append(rows, []string{"result", result}))
 }

@@ -44,7 +44,10 @@ id or index; FILE a statement, or the payload alone. The logs may have grown
 since: the checkpoints that the measurement pins are what is read. Without
 --reported and --observed the logs are looked for at the URLs in the measurement,
 which its issuer has chosen. Exit code 1: it does not come out the same, and it is
-said where; or a log is not the one that it pins.
+said where; or a log is not the one that it pins. Exit code 2: it cannot be
+checked, since contents that it rests on are withheld by their provider, or the key
+of an issuer is not known (--issuer-key). Contents that were not there for the
+measurer are named in the measurement and do not count again.
 ` + homeHelp
 
 const measureExample = `  conmotion measure inventory --reported https://provider.example --observed https://auditor.example \

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/monitor/watch"
 )
 
@@ -89,7 +90,7 @@ func (a *app) runMonitor(ctx context.Context, f monitorFlags) (err error) {
 	}
 	c.Resolve(dir)
 	if f.check {
-		_, err := fmt.Fprintf(a.stdout, "the configuration is good: %d logs\n", len(c.Logs))
+		_, err := fmt.Fprintf(a.stdout, "the configuration is good: %s\n", plural.Of(len(c.Logs), "log"))
 		return err
 	}
 	limitMemory() // to compute a measurement again replays two logs

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 
+	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
@@ -20,8 +20,11 @@ type recomputed struct {
 	What      string   `json:"what"`
 	Claimed   int      `json:"claimed_impact_score"`
 	Computed  int      `json:"computed_impact_score"`
-	Paths     []string `json:"paths"` // where the payload differs, as JSON paths
+	Unchecked string   `json:"unchecked,omitempty"` // why it cannot be checked: then nothing was computed
+	Paths     []string `json:"paths"`               // where the payload differs, as JSON paths
 	PathsMore int      `json:"paths_more,omitempty"`
+	Withheld  int      `json:"withheld"`   // contents that were not there, as the measurement says
+	Served    int      `json:"served_now"` // those of them that are there now
 }
 
 func (a *app) runRecompute(ctx context.Context, f measureFlags) error {
@@ -48,19 +51,19 @@ func (a *app) runRecompute(ctx context.Context, f measureFlags) error {
 		logs[i] = p.count(side.flags.name, logs[i])
 	}
 	r, err := monitor.Recompute(ctx, payload, logs[0], logs[1])
-	if err != nil {
+	if err != nil && !unchecked(err) {
 		return replayError(err)
 	}
 	p.done()
-	out := recomputed{
-		Same: r.Same(), What: string(in.Options.What), Claimed: in.Impact, Computed: r.Measurement.Impact,
-		Paths: slices.Clone(r.Paths), PathsMore: r.PathsMore,
+	out := recomputed{What: string(in.Options.What), Claimed: in.Impact, Paths: []string{}, Withheld: len(in.Withheld)}
+	if err != nil {
+		out.Unchecked = err.Error()
+	} else {
+		out.Same, out.Computed, out.PathsMore, out.Served = r.Same(), r.Measurement.Impact, r.PathsMore, r.Served
+		out.Paths = append(out.Paths, r.Paths...)
 	}
 	if st != nil {
 		out.EntryID, out.Issuer = st.ID().String(), st.Issuer
-	}
-	if out.Paths == nil {
-		out.Paths = []string{}
 	}
 	return a.printRecomputed(&out, in)
 }
@@ -104,10 +107,8 @@ func (a *app) readMeasurement(ctx context.Context, f measureFlags) ([]byte, *sci
 // measurementSigned is the verdict on the measurement's own statement.
 func (a *app) measurementSigned(err error, st *scitt.Statement) error {
 	switch {
-	case errors.Is(err, scitt.ErrUnknownKey):
-		return usage(fmt.Errorf("the signature of the measurement: %w", err))
 	case err != nil:
-		return bad(fmt.Errorf("the signature of the measurement: %w", err))
+		return fmt.Errorf("the signature of the measurement: %w", err)
 	case st.Type != scitt.TypeMeasurement:
 		return bad(fmt.Errorf("the statement's type is %q, and a measurement's %q", st.Type, scitt.TypeMeasurement))
 	}
@@ -136,8 +137,15 @@ func (a *app) pinned(ctx context.Context, f sideFlags, url string, pin *scitt.Ch
 
 func (a *app) printRecomputed(r *recomputed, in *monitor.MeasurementInputs) error {
 	var verdict error
-	result := "the same, bit for bit"
-	if !r.Same {
+	result, computed, withheld := "the same, bit for bit", fmt.Sprint(r.Computed), ""
+	if r.Withheld > 0 {
+		withheld = fmt.Sprintf("%s not there, says the measurement; %d of them now", plural.Verb(r.Withheld, "content", "was", "were"), r.Served)
+	}
+	switch {
+	case r.Unchecked != "":
+		result, computed = "CANNOT BE CHECKED", ""
+		verdict = usage(errors.New(r.Unchecked))
+	case !r.Same:
 		result = fmt.Sprintf("DIFFERENT: it does not come out as it was signed, at %d places", len(r.Paths)+r.PathsMore)
 		verdict = bad(errors.New("the measurement is not what the logs lead to"))
 	}
@@ -149,7 +157,7 @@ func (a *app) printRecomputed(r *recomputed, in *monitor.MeasurementInputs) erro
 		{"interval", fmt.Sprintf("%s to %s, grace %v", moment(in.Interval.From.UnixMilli()), moment(in.Interval.To.UnixMilli()), in.Interval.Grace)},
 		{"reported", fmt.Sprintf("%s at %d entries", in.Reported.Origin, in.Reported.Size)},
 		{"observed", fmt.Sprintf("%s at %d entries", in.Observed.Origin, in.Observed.Size)},
-		{"impact claimed", fmt.Sprint(r.Claimed)}, {"impact computed", fmt.Sprint(r.Computed)},
+		{"withheld", withheld}, {"impact claimed", fmt.Sprint(r.Claimed)}, {"impact computed", computed},
 	}
 	for _, path := range r.Paths {
 		rows = append(rows, []string{"differs", cell(path)})

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -42,7 +41,8 @@ that acknowledgements of it name and embed (conmotion ack), and those that its
 newest records refer to. Each is verified with its Receipt: in its log, which is
 given with --upstream or is where it was seen before, and with the Transparent
 Statement that is embedded, which needs no log but its keys. It goes on from the
-upstream's assets. What is not verified ends with exit code 1.
+upstream's assets. What does not verify ends with exit code 1, what cannot be checked
+or read with 2: a log that is not known here, or an issuer whose key is not.
 
 --save FILE keeps the state, and --since FILE goes on from there: only what is new
 in the log is read, which must extend the one that was read before. The result
@@ -52,9 +52,12 @@ there yet, the log is read from its start.
 With --json the document of docs/monitoring.md in its canonical form (RFC 8785),
 without a line feed: the same bytes at every run, by everybody. Exit code 1: the
 log is damaged, forked, was rolled back, or is not the one that was seen before.
-Anomalies of the records are told and do not change the exit code, but for
-entries that are nobody's statement (no_statement): an honest service registers
-none, and what was meant to be there is unknown, so with them it is 2.
+Anomalies of the records are told and do not change the exit code, with one
+exception. Exit code 2: what is shown is incomplete, since records were left out
+whose content is withheld, or whose issuer's key is not known (--issuer-key; read the
+log from its start then, without --since), or entries are nobody's statement
+(no_statement): an honest service registers none, and what was meant to be there is
+unknown.
 ` + homeHelp
 
 const replayExample = `  conmotion replay --log https://transparency.example
@@ -246,16 +249,15 @@ func (r *replaying) inventory(ctx context.Context, replay *monitor.Replay) error
 	} else {
 		err = r.printReplay(replay)
 	}
-	return cmp.Or(err, unknownEntries(replay.NoStatements()))
+	return errors.Join(err, incomplete(replay.Unread()))
 }
 
-// unknownEntries is why a result that depends on all entries of a log is none,
-// although it is printed: that of entries that are nobody's statement.
-func unknownEntries(n uint64) error {
-	if n == 0 {
+// incomplete is the verdict where it is not known what records say.
+func incomplete(unread monitor.Unread) error {
+	if !unread.Any() {
 		return nil
 	}
-	return usage(fmt.Errorf("%d entries are nobody's statement, so what they would say is unknown, and the result may be another one; conmotion audit names them", n))
+	return usage(fmt.Errorf("what is shown is incomplete: %s", unread))
 }
 
 func (r *replaying) history(ctx context.Context) error {
@@ -273,7 +275,7 @@ func (r *replaying) history(ctx context.Context) error {
 	} else {
 		err = r.printHistory(h)
 	}
-	return cmp.Or(err, unknownEntries(h.NoStatements))
+	return errors.Join(err, incomplete(h.Unread))
 }
 
 func (r *replaying) difference(ctx context.Context, moments [2]point) error {
@@ -298,5 +300,6 @@ func (r *replaying) difference(ctx context.Context, moments [2]point) error {
 	} else {
 		err = r.printDifference(d)
 	}
-	return cmp.Or(err, unknownEntries(max(replays[0].NoStatements(), replays[1].NoStatements())))
+	before, after := replays[0].Unread(), replays[1].Unread()
+	return errors.Join(err, incomplete(before.Most(after)))
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
@@ -72,7 +74,7 @@ type follower struct {
 	logs    map[string]*party.Log // by origin
 	seen    map[[2]string]bool    // origin and asset
 	failed  []string
-	unknown map[string]uint64 // entries that are nobody's statement, by origin
+	unread  []string // which could not be checked or read
 }
 
 // followUpstream walks from an asset to the entries of other logs that it rests
@@ -85,7 +87,7 @@ func (a *app) followUpstream(ctx context.Context, l *party.Log, f readFlags, u f
 	if err != nil {
 		return err
 	}
-	w := &follower{app: a, f: f, options: o, flags: u, logs: map[string]*party.Log{l.View.Checkpoint.Origin: l}, seen: map[[2]string]bool{}, unknown: map[string]uint64{}}
+	w := &follower{app: a, f: f, options: o, flags: u, logs: map[string]*party.Log{l.View.Checkpoint.Origin: l}, seen: map[[2]string]bool{}}
 	w.f.artifacts, w.f.token, w.f.vkeys = "", "", u.vkeys // those are of the log where it begins
 	logs, err := a.openLogs(ctx, u.upstream, w.f)
 	if err != nil {
@@ -107,13 +109,12 @@ func (a *app) followUpstream(ctx context.Context, l *party.Log, f readFlags, u f
 		return err
 	}
 	if len(w.failed) > 0 {
-		return bad(fmt.Errorf("%d of the references are not verified: %s", len(w.failed), strings.Join(w.failed, "; ")))
+		return bad(fmt.Errorf("%s not verified: %s", plural.Verb(len(w.failed), "reference", "is", "are"), strings.Join(w.failed, "; ")))
 	}
-	var unknown uint64
-	for _, n := range w.unknown {
-		unknown += n
+	if len(w.unread) > 0 {
+		return usage(fmt.Errorf("%s not be checked or read: %s", plural.Verb(len(w.unread), "reference or statement", "could", "could"), strings.Join(w.unread, "; ")))
 	}
-	return unknownEntries(unknown)
+	return nil
 }
 
 // visit looks for what an asset rests on.
@@ -134,7 +135,11 @@ func (w *follower) visit(ctx context.Context, l *party.Log, asset string, depth 
 		return node, fmt.Errorf("the log at %s: %w", l.Location, err)
 	}
 	w.noticeFlaws(flaws)
-	w.unknown[node.Origin] = monitor.NoStatements(flaws)
+	for _, b := range flaws {
+		if what := fmt.Sprintf("%s (%s)", b.Entry, b.Kind); b.Unread() && !slices.Contains(w.unread, what) {
+			w.unread = append(w.unread, what)
+		}
+	}
 	for _, link := range links {
 		up := followUp{By: byRecord, From: link.From, Issuer: link.Issuer, To: link.To, Verified: []string{}}
 		if link.Acknowledgement != nil {
@@ -151,6 +156,9 @@ func (w *follower) visit(ctx context.Context, l *party.Log, asset string, depth 
 	return node, nil
 }
 
+// errNotHere says that nothing is known of a log, not even its keys.
+var errNotHere = errors.New("is not known here")
+
 // follow verifies where a link leads to, and goes on from there.
 func (w *follower) follow(ctx context.Context, link monitor.Link, up *followUp, depth int) error {
 	other, keys, why, err := w.open(ctx, link.To.Origin)
@@ -159,18 +167,24 @@ func (w *follower) follow(ctx context.Context, link monitor.Link, up *followUp, 
 	}
 	fail := func(err error) {
 		up.Error = err.Error()
-		w.failed = append(w.failed, fmt.Sprintf("%s, in %s: %v", link.To, link.From, err))
+		list := &w.failed
+		if errors.Is(err, scitt.ErrUnchecked) || errors.Is(err, errNotHere) {
+			list = &w.unread
+		}
+		*list = append(*list, fmt.Sprintf("%s, in %s: %v", link.To, link.From, err))
 	}
 	var content []byte
 	if other != nil {
-		if content, err = w.fetch(ctx, other, up); err != nil {
-			if exitCode(err) != exitBad {
-				return err
-			}
+		content, err = w.fetch(ctx, other, up)
+		switch unchecked := errors.Is(err, scitt.ErrUnchecked); {
+		case err == nil:
+			up.Verified = append(up.Verified, withLog)
+		case !unchecked && exitCode(err) != exitBad:
+			return err
+		case !unchecked || link.Acknowledgement == nil:
 			fail(err)
 			return nil
 		}
-		up.Verified = append(up.Verified, withLog)
 	}
 	if a := link.Acknowledgement; a != nil && keys != nil {
 		if err := w.embedded(keys, a, content, up); err != nil {
@@ -180,7 +194,7 @@ func (w *follower) follow(ctx context.Context, link monitor.Link, up *followUp, 
 		up.Verified = append(up.Verified, withEmbedded)
 	}
 	if len(up.Verified) == 0 {
-		fail(fmt.Errorf("the log %s is not known here%s: give it with --upstream", link.To.Origin, why))
+		fail(cmp.Or(err, fmt.Errorf("the log %s %w%s: give it with --upstream", link.To.Origin, errNotHere, why)))
 		return nil
 	}
 	if other == nil {
@@ -244,7 +258,8 @@ func (w *follower) fetch(ctx context.Context, l *party.Log, up *followUp) (conte
 	up.Signer = e.Statement.Issuer
 	content, err = there.content(ctx)
 	if errors.Is(err, fs.ErrNotExist) {
-		up.Says = "its content is not to be had"
+		up.Says = "its content is withheld, or elsewhere"
+		w.unread = append(w.unread, fmt.Sprintf("the content of %s", up.To))
 		return nil, nil
 	}
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/monitor"
 )
 
@@ -53,6 +54,7 @@ func (r *replaying) printReplay(replay *monitor.Replay) error {
 		{"log", r.log.View.Checkpoint.Origin}, {"entries", fmt.Sprintf("%d of %d", replay.Next(), r.log.View.Checkpoint.Size)},
 		{"at", at}, {"counted", selection(filter)}, {"records", counted}, {"last event", last},
 		{"assets", fmt.Sprint(len(assets))}, {"configurations", fmt.Sprint(len(configs))}, {"anomalies", fmt.Sprint(uint64(len(found)) + more)},
+		{"incomplete", replay.Unread().String()},
 	}
 	if err := r.printRows(rows); err != nil {
 		return err
@@ -126,13 +128,13 @@ func (a *app) printAnomalies(heading string, found []monitor.Anomaly, more uint6
 		if f.Previous != nil {
 			previous = fmt.Sprintf(" after entry %d", f.Previous.Index)
 		}
-		rows = append(rows, []string{string(f.Kind), fmt.Sprint(f.Entry.Index) + previous, cell(about), orDash(cell(f.Detail))})
+		rows = append(rows, []string{string(f.Kind), fmt.Sprint(f.Entry.Index) + previous, cell(about), orDash(cell(f.Meaning()))})
 	}
 	if err := a.table([]string{heading, "ENTRY", "ABOUT", "DETAIL"}, rows); err != nil {
 		return err
 	}
 	if left := uint64(len(found)-len(rows)) + more; left > 0 {
-		a.notice("and %d anomalies more; the document of --json lists the first 10000", left)
+		a.notice("and %s more; the document of --json lists the first 10000", plural.Of(left, "anomaly"))
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
@@ -28,12 +29,14 @@ type gateFlags struct {
 func (a *app) requireCommand() *cobra.Command {
 	var f gateFlags
 	cmd := &cobra.Command{
-		Use: "require [--endorsed-by ISSUER]... [--max-impact N] [--max-age D] (ENTRY | --log LOCATION ASSET)", Short: "Ask, before relying on a record, that others vouch for it: exit 0 or 1",
+		Use: "require [--endorsed-by ISSUER]... [--max-impact N] [--max-age D] (ENTRY | --log LOCATION ASSET)", Short: "Ask, before relying on a record, that others vouch for it: exit 0, 1 or 2",
 		Long: `A gate for scripts that acquire something on the strength of a record: it exits
 with 0 when everything that is asked for is there, and with 1 when not, and
 tells every reason. What is not known is not there: no measurement, no data in
-it, or an endorsement that nobody gave. Nor is anything satisfied by logs with
-entries that are nobody's statement: a dispute could be among them.
+it, or an endorsement that nobody gave. Where the outcome depends on a statement
+whose content is withheld, or whose issuer's key is not known (--issuer-key), it
+is neither: exit code 2. So it is with logs that have entries that are nobody's
+statement: a dispute could be among them.
 
 It judges one entry. ENTRY is its URL, or with --log and --entry its entry id or
 index. Without --entry the argument to --log is the uid of an asset; its newest
@@ -180,11 +183,17 @@ func (g *gate) newestRecord(ctx context.Context, uid string) (*party.Entry, erro
 		p.show(func() string { return fmt.Sprintf("replayed %d of %d entries", r.Next(), size) })
 	}
 	asset, alive := r.Asset(uid)
-	if !alive {
+	switch unread := r.Unread(); {
+	case unread.Any():
+		g.found("asset", resultNotChecked, "whether %q is in the inventory, and which is its newest record, cannot be told: %s. --issuer selects whose records count", uid, unread)
+	case alive:
+		g.found("asset", resultOK, "%q is in the inventory of %s", uid, l.View.Checkpoint.Origin)
+	default:
 		g.found("asset", resultBad, "%q is not in the inventory of %s: it was never there, or was deleted", uid, l.View.Checkpoint.Origin)
+	}
+	if !alive {
 		return nil, nil
 	}
-	g.found("asset", resultOK, "%q is in the inventory of %s", uid, l.View.Checkpoint.Origin)
 	return g.findIn(ctx, l, party.EntryName{Location: l.Location, Index: asset.Last.Index})
 }
 
@@ -206,61 +215,60 @@ func (g *gate) judge(ctx context.Context) error {
 		if m.Reported.Origin != g.logs[0].View.Checkpoint.Origin {
 			continue
 		}
-		switch why, err := g.pinned(ctx, m); {
+		switch result, why, err := g.pinned(ctx, m); {
 		case err != nil:
 			return err
-		case why != "":
-			g.found("measurement", resultNotChecked, "%s does not count: %s", m.Self, why)
+		case result != resultOK:
+			g.found("measurement", result, "%s does not count: %s", m.Self, why)
 		default:
 			measured = append(measured, m)
 		}
 	}
-	satisfied := true
-	for _, j := range g.asked.Judge(g.entry.Statement.ID(), said.statements, measured, g.at) {
+	for _, j := range g.asked.Judge(g.entry.Statement.ID(), g.out.Entry.Origin, said.statements, measured, said.unread, g.at) {
 		result := resultOK
-		if !j.OK {
-			result, satisfied = resultBad, false
+		switch {
+		case len(j.Unread) > 0:
+			result = resultNotChecked
+		case !j.OK:
+			result = resultBad
 		}
 		g.found(j.Requirement, result, "%s", j.Detail)
 	}
-	if n := monitor.NoStatements(said.bad); n > 0 {
-		satisfied = false
-		g.found("entries", resultBad, "%d entries of these logs are nobody's statement: a dispute or a withdrawal could be among them; conmotion audit names them", n)
+	if n := monitor.CountUnread(said.bad).NoStatement; n > 0 {
+		g.found("entries", resultNotChecked, "%s nobody's statement in these logs: a dispute or a withdrawal could be among them; conmotion audit names them", plural.Verb(n, "entry", "is", "are"))
 	}
-	g.out.Satisfied = satisfied
 	if newest := g.asked.Newest(said.statements, measured, g.at); g.recompute && newest != nil {
 		return g.again(ctx, newest)
 	}
 	return nil
 }
 
-// pinned says why a measurement is not of this log's history; "" when it is.
-func (g *gate) pinned(ctx context.Context, m monitor.Measured) (why string, err error) {
+// pinned says whether a measurement is of this log's history, and why not.
+func (g *gate) pinned(ctx context.Context, m monitor.Measured) (result, why string, err error) {
 	l := g.logs[0]
 	if m.Reported.Size > l.View.Checkpoint.Size { // it grew meanwhile
 		o, err := g.partyOptions(g.readFlags)
 		if err != nil {
-			return "", err
+			return "", "", err
 		}
 		if err := l.Refresh(ctx, o); err != nil {
-			return "", partyError(err)
+			return "", "", partyError(err)
 		}
 		if m.Reported.Size > l.View.Checkpoint.Size {
-			return fmt.Sprintf("it is of %d entries, and the log has %d", m.Reported.Size, l.View.Checkpoint.Size), nil
+			return resultNotChecked, fmt.Sprintf("it is of %s, and the log shows %d", plural.Of(m.Reported.Size, "entry"), l.View.Checkpoint.Size), nil
 		}
 	}
 	err = l.View.Consistency(ctx, m.Reported)
 	if errors.Is(err, scitt.ErrProof) {
-		return "the log does not extend the checkpoint that it pins: one of the two is not true", nil
+		return "left out", "the log does not extend the checkpoint that it pins: one of the two is not true", nil
 	}
-	return "", err
+	return resultOK, "", err
 }
 
 // again computes the measurement that counts once more.
 func (g *gate) again(ctx context.Context, m *monitor.Measured) error {
-	fail := func(format string, args ...any) error {
-		g.found("recomputed", resultBad, format, args...)
-		g.out.Satisfied = false
+	found := func(result, format string, args ...any) error {
+		g.found("recomputed", result, format, args...)
 		return nil
 	}
 	reported, err := g.logs[0].At(ctx, m.Reported)
@@ -274,7 +282,7 @@ func (g *gate) again(ctx context.Context, m *monitor.Measured) error {
 		}
 		switch at, err := l.At(ctx, m.Observed); {
 		case errors.Is(err, scitt.ErrProof):
-			return fail("the log %s does not extend the checkpoint that the measurement pins", m.Observed.Origin)
+			return found(resultBad, "the log %s does not extend the checkpoint that the measurement pins", m.Observed.Origin)
 		case err != nil:
 			return err
 		default:
@@ -282,27 +290,29 @@ func (g *gate) again(ctx context.Context, m *monitor.Measured) error {
 		}
 	}
 	if observed == nil {
-		return fail("the log %s is needed for that: give it with --in", m.Observed.Origin)
+		return found(resultNotChecked, "the log %s is needed for that: give it with --in", m.Observed.Origin)
 	}
 	r, err := monitor.Recompute(ctx, m.Payload, reported, *observed)
+	if unchecked(err) {
+		return found(resultNotChecked, "%s: %v", m.Self, err)
+	}
 	if err != nil {
 		return err
 	}
 	if !r.Same() {
-		return fail("%s differs at %s", m.Self, strings.Join(r.Paths, ", "))
+		return found(resultBad, "%s differs at %s", m.Self, strings.Join(r.Paths, ", "))
 	}
-	g.found("recomputed", resultOK, "%s, bit for bit", m.Self)
-	return nil
+	return found(resultOK, "%s, bit for bit", m.Self)
 }
 
 // print tells everything that was found. The error has the reasons.
 func (g *gate) print() error {
-	var reasons []string
+	reasons := map[string][]string{}
 	for _, c := range g.out.Checks {
-		if c.Result == resultBad {
-			reasons = append(reasons, c.Check+": "+c.Detail)
-		}
+		reasons[c.Result] = append(reasons[c.Result], c.Check+": "+c.Detail)
 	}
+	refused, open := strings.Join(reasons[resultBad], "; "), strings.Join(reasons[resultNotChecked], "; ")
+	g.out.Satisfied = refused == "" && open == ""
 	if g.json {
 		if err := g.printJSON(g.out); err != nil {
 			return err
@@ -319,15 +329,21 @@ func (g *gate) print() error {
 			return err
 		}
 		verdict := "SATISFIED"
-		if !g.out.Satisfied {
+		switch {
+		case refused != "":
 			verdict = "NOT SATISFIED"
+		case open != "":
+			verdict = "CANNOT BE TOLD"
 		}
 		if _, err := fmt.Fprintln(g.stdout, verdict); err != nil {
 			return err
 		}
 	}
-	if g.out.Satisfied {
-		return nil
+	switch {
+	case refused != "":
+		return bad(fmt.Errorf("not satisfied: %s", refused))
+	case open != "":
+		return usage(fmt.Errorf("whether it is satisfied cannot be told: %s", open))
 	}
-	return bad(fmt.Errorf("not satisfied: %s", strings.Join(reasons, "; ")))
+	return nil
 }

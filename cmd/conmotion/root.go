@@ -112,6 +112,9 @@ func exitCode(err error) int {
 	if c, ok := errors.AsType[coded](err); ok {
 		return c.code
 	}
+	if errors.Is(err, scitt.ErrUnchecked) {
+		return exitUsage
+	}
 	if p, ok := errors.AsType[*scitt.Problem](err); ok {
 		if p.Status < http.StatusInternalServerError && p.Status != http.StatusTooManyRequests {
 			return exitBad

@@ -165,6 +165,8 @@ type holder interface {
 type searchVerified struct {
 	Verified string `json:"verified"` // none, hits or all
 	Detail   string `json:"detail"`
+	Complete bool   `json:"complete"`           // nothing was left out, up to the checkpoint of the reader's
+	LogSize  uint64 `json:"log_size,omitempty"` // of that checkpoint, which has been verified
 }
 
 // foundPage is an answer as far as it is shown.
@@ -278,7 +280,13 @@ func (r *searchRun) run(ctx context.Context) error {
 			return err
 		}
 	}
-	return r.summary(verified)
+	if err := r.summary(verified); err != nil {
+		return err
+	}
+	if verified.Verified == verifyAll && !verified.Complete {
+		return usage(errors.New("the answer is not complete: " + verified.Detail))
+	}
+	return nil
 }
 
 // page asks for one page, and shows it unless it is to be verified with all
@@ -339,5 +347,5 @@ type notHeld struct{}
 func (notHeld) hold(_ context.Context, _ url.Values, body []byte) ([]byte, error) { return body, nil }
 
 func (notHeld) finish(context.Context) (searchVerified, [][]byte, error) {
-	return searchVerified{"none", "nothing: this is the word of who searched" + verifyHint}, nil, nil
+	return searchVerified{Verified: "none", Detail: "nothing: this is the word of who searched" + verifyHint}, nil, nil
 }

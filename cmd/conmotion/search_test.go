@@ -125,6 +125,48 @@ func TestSearchLies(t *testing.T) {
 	}
 }
 
+// TestSearchIncomplete: who answers does not choose up to where an answer has to be
+// complete.
+func TestSearchIncomplete(t *testing.T) {
+	keys := testlog.NewKeys(t)
+	files := staticFiles(t, keys, []*scitt.Statement{statement(t, "a"), statement(t, "b"), statement(t, "c")})
+	db := filepath.Join(t.TempDir(), "search.db")
+	if got := runTool(t, withKeys(keys, "index", files, "--db", db)...); got.code != exitGood {
+		t.Fatal(got)
+	}
+	x, err := search.Open(t.Context(), db, search.Options{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer x.Close()
+	service := &liar{index: x}
+	server := httptest.NewServer(service)
+	defer server.Close()
+	nothing := func(a *search.Answer) { *a = search.Answer{Entries: []search.Hit{}} }
+	for _, c := range []struct {
+		name     string
+		lie      func(*search.Answer)
+		args     []string
+		code     int
+		complete bool
+		says     string
+	}{
+		{"all", func(*search.Answer) {}, nil, exitGood, true, "complete up to "},
+		{"nothing, for size 0", nothing, nil, exitUsage, false, "of 3 more that the log has the answer says nothing"},
+		{"nothing, for size 0, of one entry", nothing, []string{"--index-to", "1"}, exitUsage, false, "of 1 more that the log has the answer says nothing"},
+	} {
+		service.lie = c.lie
+		args := withKeys(keys, append([]string{"search", "--log", server.URL, "--all", "--verify", "--static", files}, c.args...)...)
+		text, doc := runTool(t, args...), runTool(t, append(args, "--json")...)
+		if text.code != c.code || doc.code != c.code || !strings.Contains(text.stdout, c.says) {
+			t.Errorf("%s: exit codes %d and %d: %s", c.name, text.code, doc.code, text.stdout)
+		}
+		if got := strings.Contains(doc.stdout, `"complete":true`); got != c.complete || !strings.Contains(doc.stdout, `"log_size":3`) {
+			t.Errorf("%s: %s", c.name, doc.stdout)
+		}
+	}
+}
+
 // TestSearchShowsWhatWasVerified: members that a service adds are not shown
 // as verified.
 func TestSearchShowsWhatWasVerified(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
@@ -32,7 +33,9 @@ what the answer says; whether entries were left out, and the policy in force, ar
 not checked. --verify alone, or --verify=all, reads every entry up to the
 checkpoint that the answer names, answers the query from them alone, and
 compares: it also shows that nothing was left out. Nothing is shown that is not
-true, and the exit code is then 1.
+true, and the exit code is then 1. It is complete up to the newest checkpoint of the
+log's files, or up to --index-to: an answer for an earlier state, of an index that
+lags or an answerer who hides the rest, is exit code 2.
 
 The files are read at --log, or at --static where the log is elsewhere. Content
 behind hashes is fetched from --artifacts. An answer that depends on an artifact
@@ -190,7 +193,7 @@ func (h *logHolder) hold(ctx context.Context, query url.Values, body []byte) ([]
 
 func (h *logHolder) finish(ctx context.Context) (v searchVerified, kept [][]byte, err error) {
 	if !h.all {
-		return searchVerified{verifyHits, fmt.Sprintf("hits only: each of the %d entries is in the log, matches and says this; "+
+		return searchVerified{Verified: verifyHits, LogSize: h.log.Checkpoint.Size, Detail: fmt.Sprintf("hits only: each of the %d entries is in the log, matches and says this; "+
 			"not whether others were left out (--verify=all does), and not the policy in force", h.hits)}, nil, nil
 	}
 	p := h.progress()
@@ -203,9 +206,14 @@ func (h *logHolder) finish(ctx context.Context) (v searchVerified, kept [][]byte
 		p.done()
 		return searchVerified{}, nil, h.verdict(err)
 	}
-	detail := fmt.Sprintf("complete: all %d entries of the log were read; these are true, and none was left out", scanned.Entries)
+	v = searchVerified{Verified: verifyAll, Complete: scanned.Unsaid == 0, LogSize: h.log.Checkpoint.Size}
+	v.Detail = fmt.Sprintf("complete: all %s of the log were read; these are true, and none was left out", plural.Of(scanned.Entries, "entry"))
+	if !v.Complete {
+		v.Detail = fmt.Sprintf("NOT COMPLETE: these are true, and none was left out of %s; of %d more that the log has the answer says nothing",
+			plural.Of(scanned.Entries, "entry"), scanned.Unsaid)
+	}
 	if scanned.Missing > 0 {
-		detail += fmt.Sprintf(" (%d of them speak of artifacts that are not to be had here and were judged by their headers)", scanned.Missing)
+		v.Detail += fmt.Sprintf(" (%d of them speak of artifacts that are not served here and were judged by their headers)", scanned.Missing)
 	}
 	for _, p := range h.pages {
 		body, err := json.Marshal(p.Answer)
@@ -214,7 +222,7 @@ func (h *logHolder) finish(ctx context.Context) (v searchVerified, kept [][]byte
 		}
 		kept = append(kept, body)
 	}
-	return searchVerified{verifyAll, detail}, kept, nil
+	return v, kept, nil
 }
 
 // verdict gives an error its exit code.

@@ -111,7 +111,7 @@ type searchSummary struct {
 	Type    string `json:"type"` // summary
 	Entries int    `json:"entries"`
 	Next    string `json:"next,omitempty"`
-	// Checkpoint is the state of the log for which the whole list is complete.
+	// Checkpoint is the state of the log for which the answer says to be complete.
 	Checkpoint any    `json:"checkpoint"`
 	Indexed    uint64 `json:"indexed"`
 	searchVerified
@@ -125,6 +125,10 @@ func (r *searchRun) summary(v searchVerified) error {
 	if r.shown > 0 {
 		fmt.Fprintln(r.stdout)
 	}
+	claim := "said to be complete up to"
+	if v.Complete {
+		claim = "complete up to"
+	}
 	complete := "nothing: the index has not read the log yet"
 	if cp.Size > 0 {
 		complete = fmt.Sprintf("checkpoint of %s with %d entries, root %x", cp.Origin, cp.Size, cp.Root)
@@ -134,7 +138,7 @@ func (r *searchRun) summary(v searchVerified) error {
 		behind = fmt.Sprintf("catching up: %d entries are read", r.first.Indexed)
 	}
 	return r.printRows([][]string{
-		{"entries", strconv.Itoa(r.shown)}, {"more", more(r.next)}, {"complete up to", complete}, {"index", behind}, {"verified", v.Detail},
+		{"entries", strconv.Itoa(r.shown)}, {"more", more(r.next)}, {claim, complete}, {"index", behind}, {"verified", v.Detail},
 	})
 }
 

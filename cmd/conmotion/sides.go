@@ -144,9 +144,20 @@ func (f intervalFlags) read(now time.Time) (in monitor.Interval, err error) {
 	return in, nil
 }
 
+// unchecked reports whether an error of package monitor says that a measurement
+// cannot be checked with what is known and served here.
+func unchecked(err error) bool {
+	_, withheld := errors.AsType[*monitor.WithheldError](err)
+	return withheld || errors.Is(err, monitor.ErrUnverified)
+}
+
 // replayError gives an error of package monitor its exit code: that a log is
-// not the one that was read, or another history of it, is a verdict.
+// not the one that was read, or another history of it, is a verdict. That a
+// storage refuses to serve an artifact is none.
 func replayError(err error) error {
+	if _, refused := errors.AsType[*scitt.Problem](err); refused || unchecked(err) {
+		return usage(err)
+	}
 	if errors.Is(err, monitor.ErrPinned) || errors.Is(err, monitor.ErrResume) {
 		return bad(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/witness"
@@ -109,20 +110,17 @@ func (v *verification) counted(ctx context.Context, q *witness.Quorum, out *scit
 			return err
 		}
 	}
-	n, result, vouch := len(vouching), resultOK, "vouch"
+	n, result := len(vouching), resultOK
 	switch q.Outcome() {
 	case witness.Undecided:
-		return usage(fmt.Errorf("no verdict: %d logs vouch for it, %d are needed, and out of reach are %s", n, v.quorum, strings.Join(q.Missing, ", ")))
+		return usage(fmt.Errorf("no verdict: %s for it, %d are needed, and out of reach are %s", plural.Verb(n, "log", "vouches", "vouch"), v.quorum, strings.Join(q.Missing, ", ")))
 	case witness.Missed:
 		result = resultBad
-	}
-	if n == 1 {
-		vouch = "vouches"
 	}
 	names := "none"
 	if n > 0 {
 		names = strings.Join(vouching, ", ")
 	}
-	v.found("quorum", result, "%d of %d logs %s for it, and %d are needed: %s", n, q.Size(), vouch, v.quorum, names)
+	v.found("quorum", result, "%s for it of %d, and %d needed: %s", plural.Verb(n, "log", "vouches", "vouch"), q.Size(), v.quorum, names)
 	return nil
 }

@@ -22,7 +22,7 @@ var ours = map[string][]string{
 	"storage/artifact":  {"storage/artifact/reader", "internal/durable"},
 	"storage/search":    {"scitt", "tiles", "policy/ocsf", "storage/artifact/reader", "internal/firsts", "internal/jsonx", "internal/parallel"},
 	"personality":       {"scitt", "tiles"},
-	"monitor":           {"scitt", "tiles", "policy/ocsf", "storage/artifact/reader", "internal/firsts", "internal/parallel", "internal/jsonx"},
+	"monitor":           {"scitt", "tiles", "policy/ocsf", "storage/artifact/reader", "internal/firsts", "internal/parallel", "internal/jsonx", "internal/plural"},
 	"monitor/importer":  {"policy/ocsf", "internal/jsonx"},
 	"monitor/party":     {"scitt", "scitt/did", "scitt/client", "tiles", "monitor", "storage/artifact/reader", "internal/durable", "internal/parallel"},
 	"monitor/watch":     {"scitt", "scitt/client", "tiles", "policy", "policy/ocsf", "monitor", "monitor/party", "witness/audit", "internal/durable"},
@@ -37,8 +37,9 @@ var ours = map[string][]string{
 	"internal/vectors":  {"scitt"},
 
 	"storage/artifact/reader": {"scitt", "scitt/client", "internal/plain"},
-	"witness/mirror":          {"scitt", "tiles", "storage/artifact/reader", "internal/durable", "internal/parallel", "internal/plain"},
+	"witness/mirror":          {"scitt", "tiles", "storage/artifact/reader", "internal/durable", "internal/parallel", "internal/plain", "internal/plural"},
 	"internal/plain":          {},
+	"internal/plural":         {},
 }
 
 // heavy may not be behind what a Relying Party imports, or runs.

@@ -43,8 +43,7 @@ func (f *Files) Publish(t testing.TB, k *Keys, entries [][]byte) {
 	root := WriteTree(entries, func(path string, data []byte) { files[path] = data })
 	files[tiles.CheckpointPath] = k.Checkpoint(t, uint64(len(entries)), root)
 	files[tiles.KeysPath] = Must(k.KeySet(t).Marshal())(t)
-	c := scitt.Configuration{Issuer: Issuer, Origin: k.Note.Name(), CheckpointKeys: k.VKeys, Keys: k.statements(entries),
-		Policy: scitt.ConfigurationPolicy{Document: json.RawMessage("{}")}}
+	c := scitt.Configuration{Issuer: Issuer, Origin: k.Note.Name(), CheckpointKeys: k.VKeys, Keys: k.statements(entries), Policy: policyOf(entries)}
 	files[tiles.ConfigurationPath] = Must(c.Marshal())(t)
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -52,6 +51,17 @@ func (f *Files) Publish(t testing.TB, k *Keys, entries [][]byte) {
 		f.files = map[string][]byte{}
 	}
 	maps.Copy(f.files, files)
+}
+
+// policyOf is the last policy among the entries.
+func policyOf(entries [][]byte) (p scitt.ConfigurationPolicy) {
+	p.Document = json.RawMessage("{}")
+	for i, e := range entries {
+		if s, err := scitt.DecodeStatement(e); err == nil && s.Type == scitt.TypePolicy {
+			p = scitt.ConfigurationPolicy{EntryID: s.ID().String(), Index: uint64(i), Document: s.Payload}
+		}
+	}
+	return p
 }
 
 // Checkpoint signs a checkpoint.

@@ -201,6 +201,7 @@ func (m *maker) recomputeOne(ctx context.Context, s *Series) error {
 		return ctx.Err()
 	case err != nil:
 		out.State, out.Detail = RecomputedFailed, shorten(err.Error(), maxDetail)
+		out.withheld, _ = errors.AsType[*monitor.WithheldError](err)
 	case r.Same():
 		out.State = RecomputedSame
 	default:

@@ -116,7 +116,10 @@ func (m *maker) attendAssessments() {
 			case RecomputedDiffers:
 				m.attend("assessment", Critical, "%s: computing it again from the logs gives another result.", name)
 			case RecomputedFailed:
-				m.attend("assessment", Medium, "%s: it could not be computed again.", name)
+				m.attend("assessment", Medium, "%s: it could not be computed again: %s.", name, s.Recomputed.Detail)
+				if w := s.Recomputed.withheld; w != nil {
+					m.attend("log", High, "The log %s: content that its records name, and that was there when it was measured, is not served any more: artifact %s.", w.Origin, w.Digest)
+				}
 			}
 		}
 	}
@@ -138,9 +141,17 @@ func (m *maker) attendComparisons() {
 			m.attend("comparison", Medium, "%s failed: %s", name, c.Detail)
 			continue
 		}
+		unread := c.Reported.Unread.Plus(c.Observed.Unread)
+		if unread.Any() {
+			m.attend("comparison", Medium, "%s is incomplete, and what differs may be what these say: %s.", name, unread)
+		}
 		for _, what := range kinds {
 			n := c.Metrics[what]
-			if level := worse(scoreLevel(n.Impact()), differing(n)); level != None {
+			level := worse(scoreLevel(n.Impact()), differing(n))
+			if unread.Any() && level != None {
+				level = Medium // nobody is accused of what is not known
+			}
+			if level != None {
 				m.attend("comparison", level, "%s: of %s, %s.", name, objects(what, n.Union), differences(n.Missing, n.Drift, n.Late, n.Phantom))
 			}
 		}
@@ -184,11 +195,15 @@ func (m *maker) attendStatements() {
 		switch {
 		case c.Verdict == monitor.Dispute && c.Standing == Standing(monitor.Holds):
 			m.attend("endorsement", High, "%s.", plural(c.Count, "1 dispute holds", "%d disputes hold"))
+		case c.Verdict == monitor.Dispute && c.Standing == Standing(monitor.Unknown):
+			m.attend("endorsement", Medium, "%s unknown: what may withdraw it could not be read or checked.", plural(c.Count, "1 dispute is", "%d disputes are"))
 		case c.Verdict == monitor.Dispute:
 		case c.Standing == Standing(monitor.Disputed):
 			m.attend("endorsement", High, "%s disputed.", endorsement+plural(c.Count, " is", " are"))
 		case c.Standing == Standing(monitor.Withdrawn):
 			m.attend("endorsement", Medium, "%s withdrawn by the issuer.", endorsement+plural(c.Count, " was", " were"))
+		case c.Standing == Standing(monitor.Unknown):
+			m.attend("endorsement", Medium, "%s unknown: what may withdraw or dispute it could not be read or checked.", endorsement+plural(c.Count, " is", " are"))
 		case c.Standing == Standing(monitor.Expired):
 			m.attend("endorsement", Medium, "%s expired in this interval.", endorsement)
 		case c.Standing == Expiring:
@@ -203,8 +218,10 @@ func (m *maker) attendStatements() {
 		switch c.Reason {
 		case ReasonSignature:
 			m.attend("trust", High, "%s the issuer that it names, whose word counts, did not sign it.", n)
+		case ReasonUnchecked:
+			m.attend("trust", Medium, "%s the key of the issuer is not known, so the signature could not be checked (--issuer-key).", n)
 		case ReasonContent:
-			m.attend("trust", Medium, "%s the content is not to be had.", n)
+			m.attend("trust", Medium, "%s the content is withheld by who should serve it, or elsewhere.", n)
 		case ReasonDuplicate:
 			m.attend("trust", Low, "%s its log has the same content already, which a service does not admit.", n)
 		case ReasonInvalid:

@@ -124,5 +124,5 @@ func (s *ComparedSide) count(side monitor.Side) {
 	for _, kind := range slices.Sorted(maps.Keys(counts)) {
 		s.Anomalies = append(s.Anomalies, AnomalyCount{counts[kind], kind})
 	}
-	s.More = side.AnomaliesMore
+	s.More, s.Unread = side.AnomaliesMore, side.Unread
 }

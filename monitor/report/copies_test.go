@@ -22,13 +22,16 @@ func TestCopies(t *testing.T) {
 	w := &world{provider, auditor, map[string]monitor.EntryRef{}}
 	w.report("a", first.Add(time.Minute), nil)
 	w.observe("a", first.Add(time.Minute), nil)
-	say := func(v monitor.Verdict, about monitor.EntryRef) []byte {
+	const stranger = "https://auditor.example" // whose key is not known
+	signed := func(v monitor.Verdict, about monitor.EntryRef, o scitt.SignOptions) []byte {
 		e := monitor.Endorsement{Entry: about, Home: auditor.origin, Verdict: v, From: first}
 		if v != monitor.Withdraw {
 			e.Scope, e.Until = []string{"existence"}, first.Add(90*day)
 		}
-		return entry(e.Sign(key, scitt.SignOptions{IssuedAt: first}))
+		o.IssuedAt = first
+		return entry(e.Sign(key, o))
 	}
+	say := func(v monitor.Verdict, about monitor.EntryRef) []byte { return signed(v, about, scitt.SignOptions{}) }
 	endorse := say(monitor.Endorse, w.records["a"])
 	ref := monitor.EntryRef{EntryID: must(scitt.ParseStatement(endorse))(t).ID().String(), Index: 1, Origin: auditor.origin}
 	withdraw := say(monitor.Withdraw, ref)
@@ -37,6 +40,9 @@ func TestCopies(t *testing.T) {
 
 	o := w.options(t)
 	o.MeasuredBy = []string{testlog.DIDJWK(t, key)}
+	withheld := signed(monitor.Withdraw, ref, scitt.SignOptions{Hash: true})
+	unchecked := signed(monitor.Dispute, w.records["a"], scitt.SignOptions{Issuer: stranger})
+	o.MeasuredBy = append(o.MeasuredBy, stranger)
 	o.EndorsedBy, o.Recompute, o.Compare = o.MeasuredBy, false, false
 	observed := auditor.entries
 	for name, c := range map[string]struct {
@@ -49,6 +55,9 @@ func TestCopies(t *testing.T) {
 		"garbage first":          {[][]byte{testlog.Garbage(endorse), testlog.Garbage(measurement), endorse, measurement}, nil, []string{"endorse holds 1"}, []string{"endorsement signature 1", "measurement signature 1"}, 1},
 		"carried":                {nil, [][]byte{endorse, measurement}, nil, []string{"endorsement as_of_log 1", "measurement as_of_log 1"}, 0},
 		"carried, and withdrawn": {[][]byte{endorse, withdraw}, [][]byte{testlog.Twin(t, endorse)}, []string{"endorse withdrawn 1"}, nil, 0},
+		"a withdrawal withheld":  {[][]byte{endorse, withheld}, nil, []string{"endorse unknown 1"}, []string{"endorsement content_missing 1"}, 0},
+		"a dispute unchecked":    {[][]byte{endorse, unchecked}, nil, []string{"endorse unknown 1"}, []string{"endorsement unchecked 1"}, 0},
+		"withdrawn, and more":    {[][]byte{endorse, withdraw, unchecked}, nil, []string{"endorse withdrawn 1"}, []string{"endorsement unchecked 1"}, 0},
 		"a withdrawal carried":   {[][]byte{endorse}, [][]byte{withdraw}, []string{"endorse withdrawn 1"}, nil, 0},
 	} {
 		auditor.entries, provider.entries = slices.Concat(observed, c.auditor), slices.Concat(provider.entries[:1], c.provider)

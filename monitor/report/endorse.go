@@ -33,6 +33,12 @@ func (m *maker) endorse(ctx context.Context) error {
 		byEntry[e.Entry.EntryID] = append(byEntry[e.Entry.EntryID], e)
 	}
 	slices.Sort(entries)
+	for _, p := range m.postponed {
+		if p.Reason == ReasonContent {
+			m.unread = append(m.unread, unread(p.LeftOutEntry, p.statement))
+		}
+	}
+	slices.SortFunc(m.unread, func(a, b monitor.Anomaly) int { return compareRefs(a.Entry, b.Entry) })
 	var all []Endorsement
 	for _, name := range entries {
 		id, err := scitt.ParseEntryID(name)
@@ -43,7 +49,7 @@ func (m *maker) endorse(ctx context.Context) error {
 		for _, e := range byEntry[name] {
 			statements = append(statements, withdrawals[e.Self.EntryID]...)
 		}
-		for _, s := range monitor.Evaluate(statements, id, m.At) {
+		for _, s := range monitor.Evaluate(statements, m.unread, id, m.At) {
 			e := m.standing(s, statements)
 			e.Target = m.targets[s.Entry]
 			if e.Target.State == targetAbsent {
@@ -104,7 +110,7 @@ func (m *maker) standing(s monitor.Standings, all []monitor.Registered) Endorsem
 	switch {
 	case s.Verdict == monitor.Dispute && s.Standing == monitor.Holds, s.Standing == monitor.Disputed:
 		e.Level = High
-	case s.Verdict == monitor.Endorse && (s.Standing == monitor.Expired || s.Standing == monitor.Withdrawn):
+	case s.Standing == monitor.Unknown, s.Verdict == monitor.Endorse && (s.Standing == monitor.Expired || s.Standing == monitor.Withdrawn):
 		e.Level = Medium
 	case e.Standing == Expiring:
 		e.Level = Low

@@ -205,7 +205,7 @@ func stateText(s State) string {
 
 func reasonText(r Reason) string {
 	return map[Reason]string{
-		ReasonSignature: "Not signed by its issuer", ReasonStranger: "By somebody whose word does not count", ReasonInvalid: "Not what its type says",
+		ReasonSignature: "Not signed by its issuer", ReasonUnchecked: "Not checked: the issuer's key is not known", ReasonStranger: "By somebody whose word does not count", ReasonInvalid: "Not what its type says",
 		ReasonContent: "Content not to be had", ReasonLater: "Signed after this report's time",
 		ReasonDuplicate: "In this log already", ReasonAsOfLog: "Only as of this log, which is not its home",
 	}[r]
@@ -214,7 +214,7 @@ func reasonText(r Reason) string {
 func standingText(s Standing) string {
 	return map[Standing]string{
 		Standing(monitor.Holds): "in force", Expiring: "expiring", Standing(monitor.Expired): "expired", Standing(monitor.Disputed): "disputed",
-		Standing(monitor.Withdrawn): "withdrawn", Standing(monitor.NotYet): "not yet in force",
+		Standing(monitor.Withdrawn): "withdrawn", Standing(monitor.NotYet): "not yet in force", Standing(monitor.Unknown): "unknown",
 	}[s]
 }
 

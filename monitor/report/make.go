@@ -119,6 +119,7 @@ type maker struct {
 	// What the logs hold, each statement once.
 	measurements []measurement
 	endorsements []monitor.Registered
+	unread       []monitor.Anomaly // of which it is not known what they say
 	targets      map[monitor.EntryRef]EndorsedEntry
 	seen         map[scitt.EntryID]*place
 	postponed    map[scitt.EntryID]*postponed
@@ -145,8 +146,9 @@ type place struct {
 // content, or is not its home. With what another log has it may.
 type postponed struct {
 	LeftOutEntry
-	place   *place
-	content []byte // nil when its log does not have it
+	place     *place
+	statement *scitt.Statement
+	content   []byte // nil when its log does not have it
 }
 
 // Make makes the report. Logs that could not be read are part of it; an error

@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"slices"
 
@@ -136,10 +135,13 @@ func (m *maker) take(ctx context.Context, l *log, f *monitor.Found) error {
 		switch why {
 		case ReasonContent, ReasonAsOfLog: // another log may have it
 			if old == nil {
-				m.postponed[s.ID()] = &postponed{e, p, content}
+				m.postponed[s.ID()] = &postponed{e, p, s, content}
 			} else if old.content == nil {
 				old.content = content
 			}
+		case ReasonUnchecked:
+			m.unread = append(m.unread, unread(e, f.Statement))
+			m.leave(e)
 		case ReasonSignature, ReasonDuplicate: // it takes nothing from the one that counts
 			m.leave(e)
 		default:
@@ -151,6 +153,8 @@ func (m *maker) take(ctx context.Context, l *log, f *monitor.Found) error {
 	switch f.Flaw {
 	case monitor.AnomalySignature:
 		return leave(ReasonSignature, "%s", f.Detail)
+	case monitor.AnomalyUnchecked:
+		return leave(ReasonUnchecked, "%s", f.Detail)
 	case monitor.AnomalyDuplicate:
 		return leave(ReasonDuplicate, "%s", f.Detail)
 	}
@@ -173,7 +177,7 @@ func (m *maker) take(ctx context.Context, l *log, f *monitor.Found) error {
 		return leave(ReasonLater, "it was signed at %s", timestamp(unix(s.IssuedAt)))
 	}
 	var err error
-	if content, err = l.Log.Content(ctx, s); errors.Is(err, fs.ErrNotExist) && old != nil && old.content != nil {
+	if content, err = l.Log.Content(ctx, s); monitor.Withheld(err) && old != nil && old.content != nil {
 		content, err = old.content, nil
 	}
 	switch {
@@ -181,8 +185,6 @@ func (m *maker) take(ctx context.Context, l *log, f *monitor.Found) error {
 		return ctx.Err()
 	case errors.Is(err, monitor.ErrMalformed):
 		return leave(ReasonInvalid, "%v", err)
-	case errors.Is(err, fs.ErrNotExist):
-		return leave(ReasonContent, "%v", err)
 	case err != nil:
 		return leave(ReasonContent, "its content could not be read: %v", err)
 	}
@@ -245,6 +247,11 @@ func (m *maker) endorsed(p *place, s *scitt.Statement, content []byte) (home str
 	}
 	m.endorsements = append(m.endorsements, r)
 	return "", nil
+}
+
+// unread is a statement that was left out because it is not known what it says.
+func unread(e LeftOutEntry, s *scitt.Statement) monitor.Anomaly {
+	return monitor.Anomaly{Kind: monitor.AnomalyKind(e.Reason), Entry: e.Entry.EntryRef, Detail: e.Detail, Issuer: s.Issuer, Subject: s.Subject}
 }
 
 // leavePostponed leaves out what counts in no log.

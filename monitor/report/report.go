@@ -173,6 +173,7 @@ type Recomputed struct {
 	Paths     []string `json:"paths"` // where it differs
 	PathsMore int      `json:"paths_more"`
 	State     string   `json:"state"` // same, differs, not_done or failed
+	withheld  *monitor.WithheldError
 }
 
 // The states of a recomputation.
@@ -213,6 +214,7 @@ type ComparedSide struct {
 	Issuers    []string       `json:"issuers"` // all when empty
 	Location   string         `json:"location"`
 	Types      []string       `json:"types"`
+	Unread     monitor.Unread `json:"unread"` // where there are any, what differs may be what they say
 }
 
 // AnomalyCount is how many anomalies of a kind there are.
@@ -311,6 +313,7 @@ type Reason string
 // The reasons.
 const (
 	ReasonSignature Reason = "signature"       // its issuer did not sign it
+	ReasonUnchecked Reason = "unchecked"       // its issuer's key is not known
 	ReasonStranger  Reason = "stranger"        // its issuer's word does not count
 	ReasonInvalid   Reason = "invalid"         // it is not what its type says
 	ReasonContent   Reason = "content_missing" // its content is not to be had

@@ -110,6 +110,7 @@ func (f *follower) violation(v audit.Violation) {
 			a.Entry = nil
 		}
 		f.event(a, v.EntryID, fmt.Sprint(*v.Index), v.Check, v.Message)
+	case v.Check == audit.CheckConfiguration: // see misshown
 	case v.Check == audit.CheckBundle:
 		f.stopped = a.Message
 	default:

@@ -28,14 +28,16 @@ const (
 	CheckCheckpoint  Check = "checkpoint"   // the checkpoint's signature does not verify
 	CheckFork        Check = "fork"         // the key signed two histories
 	CheckRolledBack  Check = "rolled_back"  // fewer entries than before
-	CheckTiles       Check = "tiles"        // a tile is wrong or missing
-	CheckEntries     Check = "entries"      // a bundle is wrong, short or missing
-	CheckStale       Check = "stale"        // the checkpoint's signature is old
-	CheckIdle        Check = "idle"         // no new entries
-	CheckClock       Check = "clock"        // signed in the future
+	// CheckConfiguration: it shows another issuer or policy than is in the log.
+	CheckConfiguration Check = "configuration"
+	CheckTiles         Check = "tiles"   // a tile is wrong or missing
+	CheckEntries       Check = "entries" // a bundle is wrong, short or missing
+	CheckStale         Check = "stale"   // the checkpoint's signature is old
+	CheckIdle          Check = "idle"    // no new entries
+	CheckClock         Check = "clock"   // signed in the future
 )
 
-// What the rules find. Admission, Record, Signature, Duplicate, Invalid, AsOfLog,
+// What the rules find. Admission, Record, Signature, Unchecked, Duplicate, Invalid, AsOfLog,
 // Content, EndorsementExpired and Recomputed are events, the others conditions.
 const (
 	CheckAdmission           Check = "admission"             // the policy does not admit an entry
@@ -43,6 +45,7 @@ const (
 	CheckAdmissionIncomplete Check = "admission_incomplete"  // artifacts are missing to judge by
 	CheckRecord              Check = "record"                // a new entry that a rule selects
 	CheckSignature           Check = "signature"             // an entry that would count is not signed by its issuer
+	CheckUnchecked           Check = "unchecked"             // whether its issuer signed an entry that would count is not known
 	CheckDuplicate           Check = "duplicate"             // the content of an entry that would count is in the log already
 	CheckAsOfLog             Check = "as_of_log"             // an entry that would count is in another log than its home
 	CheckInvalid             Check = "invalid"               // an entry that would count is not what its type says

@@ -41,6 +41,8 @@ type follower struct {
 	audit   *audit.Options
 	auditor *audit.Auditor
 	stopped string // why the audit cannot go on
+	shown   string // what is wrong with the configuration that the log shows
+	ahead   uint64 // the entry of the policy that it showed at the last look, which was in no tree yet
 
 	once *monitor.Once             // what counted for rules, as the book has it or will
 	log  atomic.Pointer[party.Log] // as it was last seen
@@ -131,9 +133,14 @@ func (f *follower) try(ctx context.Context) error {
 	if err := f.scan(ctx, log); err != nil {
 		return unread{err}
 	}
+	shown := f.configuration(ctx, log)
 	if err := f.admission(ctx, log); err != nil {
 		return unread{fmt.Errorf("audit: %w", err)}
 	}
+	if shown != nil {
+		return unread{shown}
+	}
+	f.misshown()
 	return nil
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/monitor"
+	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 )
 
@@ -75,7 +76,16 @@ func TestMisbehaving(t *testing.T) {
 			s.keys = k
 			s.files.Put(tiles.ConfigurationPath, nil)
 		}, CheckOtherLog, `"x.example"`, nil},
-		"no keys":          {change(tiles.ConfigurationPath, func(b []byte) []byte { return b[:10] }), CheckError, "transparency-configuration", nil},
+		"no keys": {change(tiles.ConfigurationPath, func(b []byte) []byte { return b[:10] }), CheckError, "transparency-configuration", nil},
+		"another policy": {change(tiles.ConfigurationPath, func(data []byte) []byte {
+			c, err := scitt.ParseConfiguration(data)
+			if err != nil {
+				return nil
+			}
+			c.Policy.Document = []byte(`{"version":1,"description":"not the one in the log"}`)
+			data, _ = c.Marshal()
+			return data
+		}), CheckConfiguration, "another document for the policy", nil},
 		"wrong tile":       {grown(change(tiles.TilePath(0, 1, 56), flip)), CheckTiles, "tile", nil},
 		"wrong upper tile": {grown(change(tiles.TilePath(1, 0, 1), flip)), CheckTiles, "tile", nil},
 		"missing tile":     {grown(func(s *site) { s.files.Put(tiles.TilePath(0, 1, 56), nil) }), CheckTiles, "tile/0/001.p/56", nil},

@@ -99,7 +99,8 @@ func (r *RecordRule) take(ctx context.Context, f *follower, st *ruleState, e *en
 	}
 	a := e.alert(CheckRecord, r.RuleHead, "new %s, entry %d: %s", what, e.index, e.s.Subject)
 	if err := e.signature(); err != nil {
-		a.Message += fmt.Sprintf("; its issuer's signature does not verify: %v", err)
+		_, text := signatureCheck(err)
+		a.Message += fmt.Sprintf("; %s: %v", text, err)
 	}
 	f.tell(st, e, a)
 	return nil
@@ -157,7 +158,7 @@ func (f *follower) late(r *ExpectedRule, st *ruleState) {
 		last = "the last one was signed at " + stamp(st.Last)
 	}
 	f.fire(r.key(), &Alert{Check: CheckExpected, Rule: r.Name, Severity: r.Severity,
-		Message: fmt.Sprintf("no record for %s came by %s: one is expected every %v, and %s", r.Name, stamp(r.due(st)), r.Every, last)})
+		Message: fmt.Sprintf("no record that counts came for %s by %s: one is expected every %v, and %s", r.Name, stamp(r.due(st)), r.Every, last)})
 }
 
 func (r *MeasurementRule) key() string   { return "measurements/" + r.Name }

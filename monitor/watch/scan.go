@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"maps"
 	"slices"
 	"strconv"
@@ -79,7 +78,8 @@ func (e *entry) signature() error {
 // same content. If not, that is told.
 func (f *follower) counts(ctx context.Context, st *ruleState, h RuleHead, e *entry) (bool, error) {
 	if err := e.signature(); err != nil {
-		f.tell(st, e, e.alert(CheckSignature, h, "entry %d (%s) does not count for rule %s: its issuer's signature does not verify: %v", e.index, e.s.Subject, h.Name, err))
+		check, text := signatureCheck(err)
+		f.tell(st, e, e.alert(check, h, "entry %d (%s) does not count for rule %s: %s: %v", e.index, e.s.Subject, h.Name, text, err))
 		return false, nil
 	}
 	if e.first == nil {
@@ -96,9 +96,17 @@ func (f *follower) counts(ctx context.Context, st *ruleState, h RuleHead, e *ent
 	return true, nil
 }
 
+// signatureCheck is what an error about a signature is told as, and its words.
+func signatureCheck(err error) (check Check, text string) {
+	if errors.Is(err, scitt.ErrUnchecked) {
+		return CheckUnchecked, "its issuer's key is not known (issuer_keys)"
+	}
+	return CheckSignature, "its issuer's signature does not verify"
+}
+
 // never says that content will not come by waiting.
 func never(err error) bool {
-	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, monitor.ErrMalformed)
+	return monitor.Withheld(err) || errors.Is(err, monitor.ErrMalformed)
 }
 
 // scan takes the entries that are new to the rules through them.

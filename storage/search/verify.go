@@ -110,11 +110,29 @@ type Scanned struct {
 	// Missing is how many of them sign the hash of an artifact that is not to
 	// be had here. They were judged by their headers.
 	Missing uint64
+	// Unsaid is how many entries up to the view's checkpoint, and within the
+	// bounds of the query, the answers say nothing about: who answers chooses up to
+	// which checkpoint. Unless it is 0 the list is not complete.
+	Unsaid uint64
+}
+
+// unsaid is [Scanned].Unsaid of one answer. The first entries of a list in the log's
+// order are those, whatever comes behind them.
+func (p Page) unsaid(size uint64) uint64 {
+	if p.Answer.Next != "" && !p.Query.order.byTime() && !p.Query.order.descending() {
+		return 0
+	}
+	low, high := p.Query.bounds(size)
+	if low = max(low, p.Answer.Checkpoint.Size); low >= high {
+		return 0
+	}
+	return high - low
 }
 
 // Verify checks answers completely: it reads every entry up to their
 // checkpoints once, verified by the view, answers the queries from them alone,
-// and compares. So it also shows that no entry was left out. The queries are
+// and compares. So it also shows that no entry was left out up to there; whether
+// that is all of the log in view is in Scanned.Unsaid. The queries are
 // one query, but for the cursor and the limit: the pages of a list. It sets the
 // hits' Standing, unless signed is nil. Progress, when not nil, is told the number
 // of entries read. See VerifyHits for artifacts and errors.
@@ -126,6 +144,7 @@ func Verify(ctx context.Context, view *tiles.View, pages []Page, artifacts reade
 		}
 		s.pages = append(s.pages, &wanted{Page: p})
 		s.size = max(s.size, p.Answer.Checkpoint.Size)
+		s.Unsaid = max(s.Unsaid, p.unsaid(view.Checkpoint.Size))
 	}
 	if err := s.run(ctx); err != nil {
 		return s.Scanned, err

@@ -87,6 +87,22 @@ func TestVerifyOlder(t *testing.T) {
 	if err := verifyOne(t, view, q, a, nil, nil); err != nil {
 		t.Errorf("the answer of an index that has read nothing: %v", err)
 	}
+	// It is complete up to the reader's checkpoint, or up to what was asked for.
+	for _, c := range []struct {
+		x      *Index
+		query  string
+		unsaid uint64
+	}{
+		{empty, "", 600}, {empty, "class_uid=5023&index_to=10", 10}, {empty, "index_from=590", 10},
+		{x, "index_from=330", 600 - 333}, {x, "order=desc&limit=5", 600 - 333}, {x, "order=time-asc&limit=5", 600 - 333},
+		{x, "limit=5", 0}, {x, "index_to=333", 0}, {x, "index_from=330&index_to=334", 1}, {x, "index_from=330&index_to=900", 600 - 333}, {x, "index_from=300&index_to=320", 0},
+	} {
+		q, a := parseQuery(t, c.query), ask(t, c.x, c.query)
+		s, err := Verify(t.Context(), view, []Page{{q, a}}, nil, nil, nil)
+		if err != nil || s.Unsaid != c.unsaid {
+			t.Errorf("%q for %d entries: nothing is said of %d, want %d: %v", c.query, a.Checkpoint.Size, s.Unsaid, c.unsaid, err)
+		}
+	}
 }
 
 // TestBundlesAndViews: both ways to a log make the same index.

@@ -30,6 +30,9 @@ const (
 	CheckDuplicate   = "log/duplicate"   // and its content is not in the log already
 	CheckKeys        = "log/keys"        // keys change as the log may announce it, and are those that are trusted
 	CheckPolicy      = "log/policy"      // a policy is in force
+	// CheckConfiguration is that the transparency configuration shows the log's
+	// issuer and the policy in force.
+	CheckConfiguration = "log/configuration"
 )
 
 // Violation is something that is wrong with the log.
@@ -101,6 +104,9 @@ type Auditor struct {
 	// they are now and not about entries that are done, so they are not in the
 	// state: the next audit looks again.
 	stopped []Violation
+	// shown is what is wrong with the transparency configuration as it is now; nil
+	// when nothing is.
+	shown *Violation
 }
 
 // New makes the auditor of a log that goes on from a state; nil means the
@@ -147,6 +153,8 @@ func (a *Auditor) Run(ctx context.Context) error {
 	err := a.pass(ctx)
 	if err != nil {
 		a.replay = nil // it is ahead of the state
+	} else if a.state.Closed {
+		err = a.configuration(ctx)
 	}
 	return errors.Join(err, a.save())
 }

@@ -2,9 +2,7 @@ package audit
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 
 	"github.com/conmotion/conmotion/policy"
@@ -43,7 +41,7 @@ func (f *facts) Artifact(algorithm int64, digest []byte) (*policy.Artifact, erro
 		a, err = policy.ReadArtifact(content)
 	}
 	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, reader.ErrWrong), errors.Is(err, reader.ErrTooLarge):
+	case reader.Withheld(err):
 		f.missed = true
 		return nil, nil
 	case err != nil:

@@ -59,6 +59,9 @@ func (a *Auditor) Summary() Summary {
 	for _, v := range a.stopped {
 		out.Checks[v.Check]++
 	}
+	if a.shown != nil {
+		out.Checks[a.shown.Check]++
+	}
 	for _, n := range out.Checks {
 		out.Violations += n
 	}

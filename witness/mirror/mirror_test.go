@@ -365,7 +365,7 @@ func TestVerifyStatements(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	if !slices.ContainsFunc(r.Checks, func(f Finding) bool {
-		return f.Check == "signatures" && f.Result == NotChecked && strings.HasPrefix(f.Detail, "1 statements of https://stranger.example")
+		return f.Check == "signatures" && f.Result == NotChecked && strings.HasPrefix(f.Detail, "1 statement of https://stranger.example")
 	}) {
 		t.Errorf("%+v", r.Checks)
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/conmotion/conmotion/internal/parallel"
+	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/tiles"
@@ -75,10 +76,10 @@ func (v *verification) statements(ctx context.Context, view *tiles.View) ([]read
 		}
 		v.o.Progress("statements verified", min(size, (n+1)*tiles.Width), size)
 	}
-	v.summary("signatures", "%d statements are what their issuers signed", v.report.Statements)
+	v.summary("signatures", "%s what the issuer signed", plural.Verb(v.report.Statements, "statement", "is", "are"))
 	issuers := slices.Sorted(maps.Keys(unknown))
 	for _, issuer := range issuers[:min(len(issuers), mostProblems)] {
-		v.found("signatures", NotChecked, "%d statements of %s: give --issuer-key, or --roots for x5chain", unknown[issuer], issuer)
+		v.found("signatures", NotChecked, "%s of %s: give --issuer-key, or --roots for x5chain", plural.Of(unknown[issuer], "statement"), issuer)
 	}
 	return digests, nil
 }

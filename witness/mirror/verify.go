@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/conmotion/conmotion/internal/plain"
+	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 )
@@ -231,7 +232,7 @@ func (v *verification) keys(ctx context.Context) {
 	if v.log.Given {
 		source = "as --vkey says"
 	}
-	v.summary("keys", "%d verifier keys, %s; %d receipt keys are among them", len(v.log.VKeys), source, known)
+	v.summary("keys", "%s, %s; %s among them", plural.Of(len(v.log.VKeys), "verifier key"), source, plural.Verb(known, "receipt key", "is", "are"))
 }
 
 // serviceKeys finds the keys that sign the log's own statements.
@@ -279,7 +280,7 @@ func (v *verification) entries(ctx context.Context) error {
 	if v.log.Damage != nil && v.shown["log"] == 0 {
 		v.failed("log", "%v", v.log.Damage)
 	}
-	if v.summary("log", "%d entries, every tile, and the root %x", cp.Size, cp.Root); v.shown["log"] > 0 {
+	if v.summary("log", "%s, every tile, and the root %x", plural.Of(cp.Size, "entry"), cp.Root); v.shown["log"] > 0 {
 		return nil // the statements are not those of the log
 	}
 	if err := v.serviceKeys(ctx); err != nil {

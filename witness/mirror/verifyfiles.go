@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/conmotion/conmotion/internal/parallel"
+	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
 
@@ -53,7 +54,7 @@ func (v *verification) files(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	v.summary("manifest", "%d files have the digests that it says", len(m.Files))
+	v.summary("manifest", "%s the digests that it says", plural.Verb(len(m.Files), "file", "has", "have"))
 	if others > 0 {
 		v.found("other files", NotChecked, "%d that the manifest does not name, such as %s", others, example)
 	}

@@ -42,6 +42,13 @@ var (
 	ErrTooSlow = errors.New("the artifact took longer than the limit")
 )
 
+// Withheld reports whether an error says that a place does not serve the content
+// with a digest: nothing is there, or other or more bytes are. Whoever should
+// serve it can change that; the content was not judged.
+func Withheld(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrWrong) || errors.Is(err, ErrTooLarge)
+}
+
 // ManifestPath is where an export has its manifest: see package mirror.
 const ManifestPath = "manifest.json"
 

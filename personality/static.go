@@ -16,6 +16,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/conmotion/conmotion/internal/content"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 )
@@ -28,8 +29,21 @@ func (s *Service) publish(w http.ResponseWriter, r *http.Request, mediaType stri
 	h.Set("Content-Type", mediaType)
 	h.Set("Cache-Control", "public, max-age=60")
 	h.Set("ETag", contentTag(body))
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
-	return nil
+	return serveContent(w, r, time.Time{}, bytes.NewReader(body))
+}
+
+// serveContent serves content whose headers are set, or refuses.
+func serveContent(w http.ResponseWriter, r *http.Request, modified time.Time, c io.ReadSeeker) error {
+	switch status := content.Serve(w, r, modified, c); status {
+	case 0:
+		return nil
+	case http.StatusPreconditionFailed:
+		return &scitt.Problem{Status: status, Title: "Precondition Failed", Detail: "the resource is not as the request's If-Match or If-Unmodified-Since says"}
+	case http.StatusRequestedRangeNotSatisfiable:
+		return &scitt.Problem{Status: status, Title: "Range Not Satisfiable", Detail: "ask for a range of bytes that the resource has"}
+	default:
+		return fmt.Errorf("serve %s: status %d", r.URL.Path, status)
+	}
 }
 
 func contentTag(body []byte) string {
@@ -105,8 +119,7 @@ func (s *Service) getCheckpoint(w http.ResponseWriter, r *http.Request) error {
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	h.Set("Cache-Control", "public, max-age=1")
 	h.Set("ETag", contentTag(raw))
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(raw))
-	return nil
+	return serveContent(w, r, time.Time{}, bytes.NewReader(raw))
 }
 
 // getTile serves tiles and entry bundles. What the public checkpoint does not
@@ -137,13 +150,12 @@ func (s *Service) getTile(w http.ResponseWriter, r *http.Request) error {
 	tag := fmt.Sprintf("%x-%x", info.ModTime().UnixNano(), info.Size())
 	if level < 0 {
 		h.Set("Vary", "Accept-Encoding")
-		if r.Header.Get("Range") == "" && acceptsGzip(r.Header.Get("Accept-Encoding")) {
+		if r.Header.Get("Range")+r.Header.Get("If-Match")+r.Header.Get("If-Unmodified-Since") == "" && acceptsGzip(r.Header.Get("Accept-Encoding")) {
 			return serveGzip(w, r, tag, f)
 		}
 	}
 	h.Set("ETag", `"`+tag+`"`)
-	http.ServeContent(w, r, "", info.ModTime(), f)
-	return nil
+	return serveContent(w, r, info.ModTime(), f)
 }
 
 // covered says whether a tile of this width is part of a log of this size;

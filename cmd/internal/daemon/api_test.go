@@ -251,6 +251,15 @@ func TestStaticFiles(t *testing.T) {
 	if tile := s.get("/tile/0/000"); len(tile.body) != 256*sha256.Size {
 		t.Errorf("a full tile has %d bytes", len(tile.body))
 	}
+	for _, path := range []string{"/" + full, "/tile/0/000", "/checkpoint", "/.well-known/scitt-keys", "/.well-known/transparency-configuration", "/"} {
+		for field, want := range map[string]int{"Range: bytes=99999999-": 416, "Range: rows=1": 416, `If-Match: "x"`: 412} {
+			name, value, _ := strings.Cut(field, ": ")
+			refused := s.get(path, name, value, "Accept-Encoding", "gzip")
+			if p := refused.problem(t); p == nil || p.Status != want || p.Title == "" || refused.Header.Get("ETag") != "" || refused.Header.Get("Cache-Control") != "no-store" {
+				t.Errorf("%s of %s: %s %v %v", field, path, refused.Status, p, refused.Header)
+			}
+		}
+	}
 	cp := s.get("/checkpoint")
 	if cp.Header.Get("Content-Type") != "text/plain; charset=utf-8" || !strings.Contains(cp.Header.Get("Cache-Control"), "max-age=1") {
 		t.Errorf("checkpoint: %v", cp.Header)

@@ -122,7 +122,9 @@ const storeGrace = 10 * time.Second
 // Service is a Transparency Service.
 type Service struct {
 	Config
-	limits *limits
+	limits   *limits
+	encoders encoders
+	pages    chan struct{} // one for each page that is made or sent
 
 	policy atomic.Pointer[InForce]
 	// change is held for reading from Admit to Append, and for writing while
@@ -141,7 +143,7 @@ func New(c Config) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("service: %w", err)
 	}
-	s := &Service{Config: c, limits: limits, running: map[scitt.EntryID]bool{}}
+	s := &Service{Config: c, limits: limits, encoders: newEncoders(), pages: make(chan struct{}, mostPages), running: map[scitt.EntryID]bool{}}
 	s.policy.Store(&c.Policy)
 	return s, nil
 }

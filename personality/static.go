@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/conmotion/conmotion/internal/content"
@@ -151,7 +150,10 @@ func (s *Service) getTile(w http.ResponseWriter, r *http.Request) error {
 	if level < 0 {
 		h.Set("Vary", "Accept-Encoding")
 		if r.Header.Get("Range")+r.Header.Get("If-Match")+r.Header.Get("If-Unmodified-Since") == "" && acceptsGzip(r.Header.Get("Accept-Encoding")) {
-			return serveGzip(w, r, tag, f)
+			if z, ok := s.encoders.take(); ok {
+				defer s.encoders.give(z)
+				return serveGzip(w, r, tag, f, z)
+			}
 		}
 	}
 	h.Set("ETag", `"`+tag+`"`)
@@ -179,17 +181,42 @@ func acceptsGzip(accept string) bool {
 	return false
 }
 
-// gzipWriters compress at the least cost: bundles are for everybody, as often
-// as they like, and no rate limits that.
-var gzipWriters = sync.Pool{New: func() any {
-	z, err := gzip.NewWriterLevel(nil, gzip.BestSpeed)
-	if err != nil {
-		panic(err) // the level is one of the package's own
-	}
-	return z
-}}
+// encoders compress at the least cost: bundles are for everybody, as often as
+// they like, and no rate limits that. There are a few, since one takes 0.5 MB for as
+// long as a client reads; who finds none gets the file as it is.
+type encoders chan *gzip.Writer
 
-func serveGzip(w http.ResponseWriter, r *http.Request, tag string, f io.Reader) error {
+const mostEncoders = 32
+
+func newEncoders() encoders {
+	e := make(encoders, mostEncoders)
+	for range mostEncoders {
+		e <- nil // made when it is needed
+	}
+	return e
+}
+
+func (e encoders) take() (*gzip.Writer, bool) {
+	select {
+	case z := <-e:
+		if z == nil {
+			var err error
+			if z, err = gzip.NewWriterLevel(nil, gzip.BestSpeed); err != nil {
+				panic(err) // the level is one of the package's own
+			}
+		}
+		return z, true
+	default:
+		return nil, false
+	}
+}
+
+func (e encoders) give(z *gzip.Writer) {
+	z.Reset(nil) // it keeps no connection alive
+	e <- z
+}
+
+func serveGzip(w http.ResponseWriter, r *http.Request, tag string, f io.Reader, z *gzip.Writer) error {
 	tag = `"` + tag + `-gzip"`
 	h := w.Header()
 	h.Set("ETag", tag)
@@ -201,8 +228,6 @@ func serveGzip(w http.ResponseWriter, r *http.Request, tag string, f io.Reader) 
 	if r.Method == http.MethodHead {
 		return nil
 	}
-	z := gzipWriters.Get().(*gzip.Writer)
-	defer gzipWriters.Put(z)
 	z.Reset(w)
 	_, err := io.Copy(z, f)
 	if err == nil {

@@ -105,7 +105,7 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	f.StringVar(&c.bootstrap, "bootstrap", "policy", "where a new log has its first policy from: policy (--policy or the default), or first-statement (the first statement that is sent, unchecked)")
 	f.BoolVar(&c.Search, "search", false, "answer GET /search from an index of the log; it takes about a quarter more processor time for each entry")
 	f.Int64Var(&c.ArtifactMaxSize, "artifact-max-size", 5<<30, "largest artifact in bytes; 0 for no limit")
-	f.Int64Var(&c.ArtifactQuota, "artifact-quota", 0, "bytes that all artifacts together may take; 0 for no limit")
+	f.Int64Var(&c.ArtifactQuota, "artifact-quota", 10<<30, "bytes that all artifacts together may take, 507 beyond; 0 for no limit")
 	f.StringVar(&c.ArtifactWriters, "artifact-write-tokens", "", "file with the hashes of the tokens that may store artifacts (default: everybody may)")
 	f.StringVar(&c.ArtifactReaders, "artifact-read-tokens", "", "file with the hashes of the tokens that may read artifacts (default: everybody may)")
 	f.DurationVar(&c.BatchMaxAge, "batch-max-age", storage.DefaultBatchMaxAge, "longest time that an entry waits for others to be stored with")

@@ -109,10 +109,23 @@ func welcome(c *config, d *daemon.Daemon) {
   service   %s
   public    %s   (any file server may show it)
   policy    entry %d: %s
+  artifacts %s
 %stry
   go run ./cmd/conmotion keygen --out issuer.pem
   go run ./cmd/conmotion sign --key issuer.pem --sub my-first-asset --out s.cose README.md
   go run ./cmd/conmotion submit --log %s --out transparent.cose s.cose
   go run ./cmd/conmotion verify --log %s --payload README.md transparent.cose
-`, what, d.Origin, c.Dir, d.Issuer, d.PublicDir(), p.Index, p.ID, recovery, d.Issuer, d.Issuer)
+`, what, d.Origin, c.Dir, d.Issuer, d.PublicDir(), p.Index, p.ID, artifacts(c, d), recovery, d.Issuer, d.Issuer)
+}
+
+// artifacts says who may store how much.
+func artifacts(c *config, d *daemon.Daemon) string {
+	who, room := "everybody may store them", "without a limit (--artifact-quota)"
+	if c.ArtifactWriters != "" {
+		who = "who has a token may store them"
+	}
+	if c.ArtifactQuota > 0 {
+		room = fmt.Sprintf("%.3g of %.3g GiB are taken (--artifact-quota)", float64(d.ArtifactBytes())/(1<<30), float64(c.ArtifactQuota)/(1<<30))
+	}
+	return who + ", " + room
 }

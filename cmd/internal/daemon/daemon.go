@@ -281,6 +281,9 @@ func (d *Daemon) RecoveryKey() string { return d.dir.Private(recoveryKeyFile) }
 // PublicDir is the directory that any file server may show.
 func (d *Daemon) PublicDir() string { return d.dir.Public() }
 
+// ArtifactBytes is how much the stored artifacts take.
+func (d *Daemon) ArtifactBytes() int64 { return d.artifacts.Used() }
+
 // Close drains the log and lets go of the directory. Requests must have ended.
 func (d *Daemon) Close() error {
 	d.Readiness.Stop()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -137,9 +138,9 @@ func (c *config) complete(flags *pflag.FlagSet, stderr io.Writer) error {
 	}
 	switch c.logFormat {
 	case "text":
-		c.Logger = slog.New(slog.NewTextHandler(stderr, nil))
+		c.Logger = slog.New(newRated(slog.NewTextHandler(stderr, nil)))
 	case "json":
-		c.Logger = slog.New(slog.NewJSONHandler(stderr, nil))
+		c.Logger = slog.New(newRated(slog.NewJSONHandler(stderr, nil)))
 	default:
 		return fmt.Errorf("--log-format is text or json, not %q", c.logFormat)
 	}
@@ -181,6 +182,9 @@ func (c *config) complete(flags *pflag.FlagSet, stderr io.Writer) error {
 			return errors.New("--issuer is in every Receipt, and its URL has neither a user name or password, a query nor a fragment")
 		}
 		c.Issuer = strings.TrimRight(c.Issuer, "/")
+		if err := scitt.CheckOrigin(cmp.Or(c.Origin, daemon.OriginOf(u))); err != nil && c.Origin == "" {
+			return fmt.Errorf("--issuer: a log cannot be named so; --origin gives it another name: %w", err)
+		}
 	}
 	if c.Origin != "" {
 		if err := scitt.CheckOrigin(c.Origin); err != nil {

@@ -42,8 +42,8 @@ func refused(t *testing.T, p *process, statement []byte, want string) {
 		t.Fatalf("%v\n%s", err, p.stderr)
 	}
 	problem := testlog.Must(scitt.ParseProblem(status, body))(t)
-	if status != http.StatusServiceUnavailable || problem.Title != "Registration Failed" || !strings.Contains(problem.Detail, want) {
-		t.Errorf("got %v, want 503 with %q", problem, want)
+	if status != http.StatusServiceUnavailable || problem.Title != "Registration Failed" || !strings.Contains(problem.Detail, want) || strings.Contains(problem.Detail, " /") {
+		t.Errorf("got %v, want 503 with %q and no path of this machine", problem, want)
 	}
 }
 

@@ -93,9 +93,12 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 	if err != nil {
 		return d, err
 	}
-	k, err := loadKeys(ctx, dir, id.Origin)
+	k, err := loadKeys(ctx, dir, id)
 	if err != nil {
 		return d, err
+	}
+	for _, path := range sharedKeys(dir) {
+		c.Logger.Warn("others on this machine may read a private key; chmod 600 it", "file", path)
 	}
 	verifiers, err := scitt.NewCheckpointVerifiers(k.vkeys)
 	if err != nil {
@@ -146,7 +149,8 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 		Issuer: id.Issuer, Origin: id.Origin, Keys: announced.Receipt, VKeys: k.vkeys, Policy: *inForce,
 		KeysStatements: []scitt.ConfigurationKeys{{EntryID: announced.ID.String()}},
 		Wait:           c.Wait, RatePerSecond: c.Rate, Burst: c.Burst,
-		Log: d.log, Index: d.index, Files: http.Dir(dir.Public()),
+		Hidden: []string{c.Dir, dirOf(c.Dir), d.temporary},
+		Log:    d.log, Index: d.index, Files: http.Dir(dir.Public()),
 		Metrics: t.service, Logger: c.Logger,
 		Changed: d.writeConfiguration, Adjacent: adjacent,
 	})
@@ -215,6 +219,15 @@ func (d *Daemon) openLog(ctx context.Context, c *Config, service scitt.KeySet, o
 		return fmt.Errorf("publish what was stored: %w", err)
 	}
 	return nil
+}
+
+// dirOf is the full path of a directory, or "".
+func dirOf(dir string) string {
+	full, err := filepath.Abs(dir)
+	if err != nil {
+		return ""
+	}
+	return full
 }
 
 // copyIndex copies the index into a temporary directory, for a log that can only be

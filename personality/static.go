@@ -132,7 +132,8 @@ func (s *Service) getTile(w http.ResponseWriter, r *http.Request) error {
 		return missing
 	}
 	f, err := s.Files.Open("/" + path)
-	if errors.Is(err, fs.ErrNotExist) {
+	// Partial files go when a full one is there; others never do.
+	if errors.Is(err, fs.ErrNotExist) && width < tiles.Width {
 		return missing
 	}
 	if err != nil {

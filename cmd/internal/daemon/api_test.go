@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -274,6 +275,18 @@ func TestStaticFiles(t *testing.T) {
 		if post := s.do(http.MethodPost, "/entries", nil); !strings.Contains(post.Header.Get("Access-Control-Expose-Headers"), name) {
 			t.Errorf("%s is not exposed: %v", name, post.Header)
 		}
+	}
+	// A full tile that is gone is the service's fault, and may come back.
+	gone := filepath.Join(s.PublicDir(), "tile", "0", "000")
+	hashes := testlog.Must(os.ReadFile(gone))(t)
+	if err := os.Remove(gone); err != nil {
+		t.Fatal(err)
+	}
+	if a := s.get("/tile/0/000"); a.StatusCode != http.StatusInternalServerError || a.Header.Get("Cache-Control") != "no-store" {
+		t.Errorf("a tile that is gone: %s %v", a.Status, a.Header)
+	}
+	if err := os.WriteFile(gone, hashes, 0o600); err != nil {
+		t.Fatal(err)
 	}
 	// The whole log over HTTP is the same log.
 	remote := testlog.NewChecker(t, s.server.URL, s.configuration().CheckpointKeys, s.keys())

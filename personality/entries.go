@@ -164,6 +164,10 @@ const (
 	// fullPage is how many bytes end a page before it has all the entries that
 	// were asked for: a thousand of the largest would be 64 MiB. Clients read answers of 4 MiB.
 	fullPage = 3 << 20
+	// mostPages are made or sent at a time, and each may be read so long: a page
+	// is in memory.
+	mostPages   = 32
+	pageTimeout = 30 * time.Second
 )
 
 // listEntries gives Transparent Statements in the order of the log: the Entry
@@ -181,6 +185,13 @@ func (s *Service) listEntries(w http.ResponseWriter, r *http.Request) error {
 	}
 	if limit == 0 {
 		return badParameter("limit", "it is a number from 1 to %d", maxPage)
+	}
+	select {
+	case s.pages <- struct{}{}:
+		defer func() { <-s.pages }()
+	default:
+		return &scitt.Problem{Status: http.StatusServiceUnavailable, Title: "Service Busy", RetryAfter: time.Second,
+			Detail: fmt.Sprintf("%d pages of entries are being sent; come again, or read the log's static files", mostPages)}
 	}
 	view := s.Log.Published()
 	to := min(view.Checkpoint.Size, from+limit)
@@ -205,7 +216,12 @@ func (s *Service) listEntries(w http.ResponseWriter, r *http.Request) error {
 	}
 	h.Set("Content-Type", mediaCBORSeq)
 	h.Set("Cache-Control", "no-cache")
-	_, err = w.Write(body)
+	control := http.NewResponseController(w)
+	// Without deadlines on w the server's own holds.
+	_ = control.SetWriteDeadline(time.Now().Add(pageTimeout))
+	if _, err = w.Write(body); err == nil && control.Flush() == nil {
+		_ = control.SetWriteDeadline(time.Time{}) // for the next request
+	}
 	return ignoreGone(err)
 }
 

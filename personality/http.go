@@ -171,6 +171,9 @@ func (s *Service) problemOf(r *http.Request, err error) *scitt.Problem {
 		return &scitt.Problem{Status: http.StatusInternalServerError, Title: "Internal Error", Detail: "the service failed; its log says why"}
 	}
 	if p.Status >= 500 {
+		shown := *p
+		shown.Detail = s.hidden.Replace(p.Detail)
+		p = &shown
 		s.Logger.WarnContext(r.Context(), "request not served", "client", r.RemoteAddr, "method", r.Method, "path", r.URL.Path, "err", err)
 	}
 	return p

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,7 +24,7 @@ type uncertain struct {
 	*doubtful
 	first    []byte // entry
 	appended int
-	syncErr  error
+	silent   atomic.Bool // Sync fails
 }
 
 func (u *uncertain) Run() func(context.Context, []byte) (wait, error) {
@@ -47,8 +48,8 @@ func (u *uncertain) Await(context.Context, uint64) (*tiles.View, error) {
 }
 
 func (u *uncertain) Sync(ctx context.Context) error {
-	if u.syncErr != nil {
-		return u.syncErr
+	if u.silent.Load() {
+		return errors.New("the log is gone")
 	}
 	return u.doubtful.Sync(ctx)
 }
@@ -138,7 +139,7 @@ func TestDoubtfulID(t *testing.T) {
 func TestSilentID(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log, s, first, twin := newUncertain(t)
-		log.syncErr = errors.New("the log is gone")
+		log.silent.Store(true)
 		if _, err := s.Register(t.Context(), first); !errors.Is(err, scitt.ErrUnavailable) {
 			t.Fatalf("the first: %v", err)
 		}
@@ -149,6 +150,11 @@ func TestSilentID(t *testing.T) {
 		}
 		if log.appended != 1 {
 			t.Errorf("%d entries were appended", log.appended)
+		}
+		log.silent.Store(false)
+		close(log.leave)
+		if r, err := s.Register(t.Context(), first); err != nil || !r.Duplicate {
+			t.Errorf("the log is back: %v, %v", r, err)
 		}
 	})
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/conmotion/conmotion/scitt"
 )
@@ -39,21 +40,24 @@ func (s *Service) lock(ctx context.Context, all []*scitt.Statement) (unlock func
 // log has said what it holds. An entry whose storing failed may be in it after
 // all; then it is known and the head of its chain, and nothing of its id is
 // appended again. Nobody waits for this but the next with one of the locks: the
-// client has its answer. If the log never says it, they stay locked until a
-// restart.
+// client has its answer. A log that cannot say it is asked again, for as long as
+// it takes.
 func (s *Service) releaseSettled(ctx context.Context, release func(), waits []wait) {
 	settled := context.WithoutCancel(ctx)
 	go func() {
 		for _, wait := range waits {
 			_, _, _ = wait(settled) // resolved now, whatever to
 		}
-		if err := s.Index.Sync(settled); err != nil {
-			s.Logger.Error("statements whose storing failed cannot be registered, nor their chains continued, before a restart", "err", err)
-			return
+		for err := s.Index.Sync(settled); err != nil; err = s.Index.Sync(settled) {
+			s.Logger.Error("statements whose storing failed cannot be registered, nor their chains continued, before the log says what it holds", "err", err)
+			time.Sleep(settleRetry)
 		}
 		release()
 	}()
 }
+
+// settleRetry is how long after an error the log is asked again.
+const settleRetry = time.Second
 
 // keyedLocks are locks by name; one that nobody holds or wants takes no room.
 type keyedLocks struct {

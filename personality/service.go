@@ -14,6 +14,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -111,6 +113,8 @@ type Config struct {
 	Logger  *slog.Logger
 	// Changed, when not nil, is told of each new policy in force.
 	Changed func(*scitt.Configuration) error
+	// Hidden are directories of the operator's, which no answer names.
+	Hidden []string
 	// Adjacent are the Adjacent Services by their paths, such as "/artifacts".
 	Adjacent map[string]http.Handler
 }
@@ -122,7 +126,10 @@ const storeGrace = 10 * time.Second
 // Service is a Transparency Service.
 type Service struct {
 	Config
-	limits *limits
+	limits   *limits
+	hidden   *strings.Replacer
+	encoders encoders
+	pages    chan struct{} // one for each page that is made or sent
 
 	policy atomic.Pointer[InForce]
 	// change is held for reading from Admit to Append, and for writing while
@@ -141,7 +148,13 @@ func New(c Config) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("service: %w", err)
 	}
-	s := &Service{Config: c, limits: limits, running: map[scitt.EntryID]bool{}}
+	var hidden []string
+	for _, dir := range c.Hidden {
+		if dir = filepath.Clean(dir); dir != "." && dir != "/" {
+			hidden = append(hidden, dir+"/", "", dir, "the directory")
+		}
+	}
+	s := &Service{Config: c, hidden: strings.NewReplacer(hidden...), limits: limits, encoders: newEncoders(), pages: make(chan struct{}, mostPages), running: map[scitt.EntryID]bool{}}
 	s.policy.Store(&c.Policy)
 	return s, nil
 }

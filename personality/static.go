@@ -13,9 +13,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
+	"github.com/conmotion/conmotion/internal/content"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 )
@@ -28,8 +28,21 @@ func (s *Service) publish(w http.ResponseWriter, r *http.Request, mediaType stri
 	h.Set("Content-Type", mediaType)
 	h.Set("Cache-Control", "public, max-age=60")
 	h.Set("ETag", contentTag(body))
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
-	return nil
+	return serveContent(w, r, time.Time{}, bytes.NewReader(body))
+}
+
+// serveContent serves content whose headers are set, or refuses.
+func serveContent(w http.ResponseWriter, r *http.Request, modified time.Time, c io.ReadSeeker) error {
+	switch status := content.Serve(w, r, modified, c); status {
+	case 0:
+		return nil
+	case http.StatusPreconditionFailed:
+		return &scitt.Problem{Status: status, Title: "Precondition Failed", Detail: "the resource is not as the request's If-Match or If-Unmodified-Since says"}
+	case http.StatusRequestedRangeNotSatisfiable:
+		return &scitt.Problem{Status: status, Title: "Range Not Satisfiable", Detail: "ask for a range of bytes that the resource has"}
+	default:
+		return fmt.Errorf("serve %s: status %d", r.URL.Path, status)
+	}
 }
 
 func contentTag(body []byte) string {
@@ -105,8 +118,7 @@ func (s *Service) getCheckpoint(w http.ResponseWriter, r *http.Request) error {
 	h.Set("Content-Type", "text/plain; charset=utf-8")
 	h.Set("Cache-Control", "public, max-age=1")
 	h.Set("ETag", contentTag(raw))
-	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(raw))
-	return nil
+	return serveContent(w, r, time.Time{}, bytes.NewReader(raw))
 }
 
 // getTile serves tiles and entry bundles. What the public checkpoint does not
@@ -120,7 +132,8 @@ func (s *Service) getTile(w http.ResponseWriter, r *http.Request) error {
 		return missing
 	}
 	f, err := s.Files.Open("/" + path)
-	if errors.Is(err, fs.ErrNotExist) {
+	// Partial files go when a full one is there; others never do.
+	if errors.Is(err, fs.ErrNotExist) && width < tiles.Width {
 		return missing
 	}
 	if err != nil {
@@ -137,13 +150,15 @@ func (s *Service) getTile(w http.ResponseWriter, r *http.Request) error {
 	tag := fmt.Sprintf("%x-%x", info.ModTime().UnixNano(), info.Size())
 	if level < 0 {
 		h.Set("Vary", "Accept-Encoding")
-		if r.Header.Get("Range") == "" && acceptsGzip(r.Header.Get("Accept-Encoding")) {
-			return serveGzip(w, r, tag, f)
+		if r.Header.Get("Range")+r.Header.Get("If-Match")+r.Header.Get("If-Unmodified-Since") == "" && acceptsGzip(r.Header.Get("Accept-Encoding")) {
+			if z, ok := s.encoders.take(); ok {
+				defer s.encoders.give(z)
+				return serveGzip(w, r, tag, f, z)
+			}
 		}
 	}
 	h.Set("ETag", `"`+tag+`"`)
-	http.ServeContent(w, r, "", info.ModTime(), f)
-	return nil
+	return serveContent(w, r, info.ModTime(), f)
 }
 
 // covered says whether a tile of this width is part of a log of this size;
@@ -167,17 +182,42 @@ func acceptsGzip(accept string) bool {
 	return false
 }
 
-// gzipWriters compress at the least cost: bundles are for everybody, as often
-// as they like, and no rate limits that.
-var gzipWriters = sync.Pool{New: func() any {
-	z, err := gzip.NewWriterLevel(nil, gzip.BestSpeed)
-	if err != nil {
-		panic(err) // the level is one of the package's own
-	}
-	return z
-}}
+// encoders compress at the least cost: bundles are for everybody, as often as
+// they like, and no rate limits that. There are a few, since one takes 0.5 MB for as
+// long as a client reads; who finds none gets the file as it is.
+type encoders chan *gzip.Writer
 
-func serveGzip(w http.ResponseWriter, r *http.Request, tag string, f io.Reader) error {
+const mostEncoders = 32
+
+func newEncoders() encoders {
+	e := make(encoders, mostEncoders)
+	for range mostEncoders {
+		e <- nil // made when it is needed
+	}
+	return e
+}
+
+func (e encoders) take() (*gzip.Writer, bool) {
+	select {
+	case z := <-e:
+		if z == nil {
+			var err error
+			if z, err = gzip.NewWriterLevel(nil, gzip.BestSpeed); err != nil {
+				panic(err) // the level is one of the package's own
+			}
+		}
+		return z, true
+	default:
+		return nil, false
+	}
+}
+
+func (e encoders) give(z *gzip.Writer) {
+	z.Reset(nil) // it keeps no connection alive
+	e <- z
+}
+
+func serveGzip(w http.ResponseWriter, r *http.Request, tag string, f io.Reader, z *gzip.Writer) error {
 	tag = `"` + tag + `-gzip"`
 	h := w.Header()
 	h.Set("ETag", tag)
@@ -189,8 +229,6 @@ func serveGzip(w http.ResponseWriter, r *http.Request, tag string, f io.Reader) 
 	if r.Method == http.MethodHead {
 		return nil
 	}
-	z := gzipWriters.Get().(*gzip.Writer)
-	defer gzipWriters.Put(z)
 	z.Reset(w)
 	_, err := io.Copy(z, f)
 	if err == nil {

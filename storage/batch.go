@@ -2,10 +2,13 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"time"
 
 	"github.com/transparency-dev/tessera"
+
+	"github.com/conmotion/conmotion/scitt"
 )
 
 // batcher hands entries to Tessera in batches, one at a time.
@@ -23,6 +26,10 @@ type batcher struct {
 	maxSize int
 	// resolved is called for each entry that is no longer on its way.
 	resolved func()
+	// ready says why the engine could not store a batch now, so that it is not
+	// given one.
+	ready   func(context.Context) error
+	outcome *outcome
 }
 
 // handOver is the age at which Tessera's queue closes a batch. It is longer
@@ -87,7 +94,10 @@ func (b *batcher) gather(ctx context.Context, first *pending) []*pending {
 // waits: the antispam index learns of an entry when its future resolves.
 func (b *batcher) store(ctx context.Context, batch []*pending) {
 	var futures []tessera.IndexFuture
-	if slices.ContainsFunc(batch, func(p *pending) bool { return p.after != nil }) {
+	err := b.ready(ctx)
+	if err != nil {
+		futures = slices.Repeat([]tessera.IndexFuture{failed(err)}, len(batch))
+	} else if slices.ContainsFunc(batch, func(p *pending) bool { return p.after != nil }) {
 		futures = b.whole.store(ctx, batch)
 	} else {
 		add := once(b.add)
@@ -98,7 +108,11 @@ func (b *batcher) store(ctx context.Context, batch []*pending) {
 	for i, p := range batch {
 		p.place, p.err = futures[i]()
 		p.after = nil
+		if p.err != nil && !errors.Is(p.err, scitt.ErrRegistered) {
+			err = p.err
+		}
 		close(p.done)
 		b.resolved()
 	}
+	b.outcome.note(err)
 }

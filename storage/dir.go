@@ -17,12 +17,14 @@ var ErrLocked = errors.New("another process is using this directory")
 //	public/    what a file server may show: checkpoint, tile/, .well-known/
 //	private/   keys, index, Tessera's state; mode 0700
 type Dir struct {
-	path string
-	lock *os.File
+	path     string
+	lock     *os.File
+	readOnly error
 }
 
 // OpenDir makes the directory when it is not there and takes it for this
-// process. Errors wrap ErrLocked when another one has it.
+// process, also when it cannot be written: see ReadOnly. Errors wrap ErrLocked
+// when another one has it.
 func OpenDir(path string) (*Dir, error) {
 	d := &Dir{path: path}
 	for _, sub := range []struct {
@@ -34,20 +36,19 @@ func OpenDir(path string) (*Dir, error) {
 		}
 	}
 	// The kernel frees the lock when the process ends, however it ends.
-	f, err := os.OpenFile(d.Private("lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	var err error
+	d.lock, d.readOnly, err = durable.Hold(d.Private("lock"))
+	if errors.Is(err, durable.ErrLocked) {
+		return nil, fmt.Errorf("%w: %s", ErrLocked, path)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open directory: %w", err)
 	}
-	if err := durable.Lock(f); err != nil {
-		f.Close()
-		if errors.Is(err, durable.ErrLocked) {
-			return nil, fmt.Errorf("%w: %s", ErrLocked, path)
-		}
-		return nil, fmt.Errorf("lock %s: %w", path, err)
-	}
-	d.lock = f
 	return d, nil
 }
+
+// ReadOnly says why nothing can be written in the directory; nil when it can.
+func (d *Dir) ReadOnly() error { return d.readOnly }
 
 // Close lets another process have the directory.
 func (d *Dir) Close() error { return d.lock.Close() }
@@ -63,12 +64,10 @@ func (d *Dir) Private(name ...string) string {
 }
 
 // WritePublic writes a file under public/ so that a reader sees the old
-// content or the new and never a part. A crash leaves one of the two, and
-// perhaps a temporary file whose name begins with a dot.
+// content or the new and never a part, unless it has this content already. A
+// crash leaves one of the two, and perhaps a temporary file whose name begins
+// with a dot, which the next start removes.
 func (d *Dir) WritePublic(name string, data []byte) error {
-	path := d.Public(filepath.FromSlash(name))
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return fmt.Errorf("write %s: %w", path, err)
-	}
-	return durable.WriteFile(path, data, 0o644)
+	_, err := durable.Replace(d.Public(filepath.FromSlash(name)), data, 0o644)
+	return err
 }

@@ -59,11 +59,14 @@ type Log struct {
 	pub      *publisher
 	done     sync.WaitGroup
 	// slots bounds the entries that are waiting for their index.
-	slots chan struct{}
+	slots    chan struct{}
+	outcome  outcome
+	readOnly error // why nothing is appended; nil for most logs
 }
 
-// Open opens the log in a directory, or makes a new one. Errors wrap ErrFork
-// when what is stored does not extend what is public.
+// Open opens the log in a directory, or makes a new one. A log that is there on a
+// disk that cannot be written is opened to be read: see [Log.ReadOnly]. Errors wrap
+// ErrFork when what is stored does not extend what is public.
 func Open(ctx context.Context, dir *Dir, o Options) (*Log, error) {
 	driver := posixDriver{dir}
 	pub, err := newPublisher(ctx, driver, o)
@@ -72,8 +75,14 @@ func Open(ctx context.Context, dir *Dir, o Options) (*Log, error) {
 	}
 	o.Tree.Resume(pub.current().Checkpoint)
 	td, err := driver.open(ctx)
+	if err != nil && pub.current().Checkpoint.Size > 0 && ctx.Err() == nil {
+		return openReadOnly(ctx, driver, pub, o.Antispam, err), nil
+	}
 	if err != nil {
 		return nil, err
+	}
+	if err := driver.clean(); err != nil {
+		o.Logger.Warn("not all temporary files of an earlier run are removed", "err", err)
 	}
 	batchAge, batchSize := cmp.Or(o.BatchMaxAge, DefaultBatchMaxAge), cmp.Or(o.BatchMaxSize, DefaultBatchMaxSize)
 	interval, pushback := cmp.Or(o.CheckpointInterval, DefaultCheckpointInterval), cmp.Or(o.Pushback, DefaultPushback)
@@ -88,12 +97,12 @@ func Open(ctx context.Context, dir *Dir, o Options) (*Log, error) {
 	// Tessera's background work ends with run, not with the caller's context:
 	// Close must be able to drain first.
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	appender, shutdown, reader, err := tessera.NewAppender(run, td, opts)
+	appender, shutdown, reader, err := newAppender(run, td, opts)
 	if err != nil {
 		cancel()
 		return nil, fmt.Errorf("open log: %w", err)
 	}
-	if err := pub.resumes(ctx, reader); err != nil {
+	if err := errors.Join(pub.resumes(ctx, reader), pub.sound(ctx)); err != nil {
 		cancel()
 		return nil, fmt.Errorf("open log: %w", err)
 	}
@@ -101,10 +110,21 @@ func Open(ctx context.Context, dir *Dir, o Options) (*Log, error) {
 		slots: make(chan struct{}, pushback)}
 	l.whole = &whole{antispam: o.Antispam, appender: func(ctx context.Context, n uint) (tessera.AddFn, error) { return driver.wholeBatch(ctx, td, n) }}
 	l.batches = &batcher{add: appender.Add, whole: l.whole, in: make(chan *pending, pushback), maxAge: batchAge, maxSize: int(batchSize),
-		resolved: func() { <-l.slots }}
+		resolved: func() { <-l.slots }, outcome: &l.outcome,
+		ready: func(ctx context.Context) error { return errors.Join(driver.writable(), pub.sound(ctx)) }}
 	l.done.Go(func() { pub.follow(run) })
 	l.done.Go(func() { l.batches.run(run) })
 	return l, nil
+}
+
+// newAppender opens the engine, which panics where its disk fails.
+func newAppender(ctx context.Context, td tessera.Driver, o *tessera.AppendOptions) (a *tessera.Appender, shutdown func(context.Context) error, r tessera.LogReader, err error) {
+	defer func() {
+		if why := recover(); why != nil {
+			err = fmt.Errorf("the log engine gave up: %v", why)
+		}
+	}()
+	return tessera.NewAppender(ctx, td, o)
 }
 
 // announcer tells that a checkpoint is being signed, and so will soon be there.
@@ -152,15 +172,14 @@ func (l *Log) Run() (add func(ctx context.Context, entry []byte) (wait func(cont
 }
 
 func (l *Log) append(entry []byte, after *pending) (*pending, error) {
+	if l.readOnly != nil {
+		return nil, l.readOnly
+	}
 	// Tessera's POSIX driver takes any number of entries; the bound is ours.
 	select {
 	case l.slots <- struct{}{}:
 	default:
 		return nil, fmt.Errorf("%w: %d entries wait to be stored", scitt.ErrBusy, cap(l.slots))
-	}
-	if err := l.driver.writable(); err != nil {
-		<-l.slots
-		return nil, fmt.Errorf("%w: %w", scitt.ErrUnavailable, err)
 	}
 	p := &pending{entry: tessera.NewEntry(entry), came: time.Now(), done: make(chan struct{}), after: after}
 	l.batches.in <- p // there is room for everybody who has a slot
@@ -231,6 +250,11 @@ func (l *Log) IntegratedSize(ctx context.Context) (uint64, error) {
 // Close drains the log: entries whose Append returned are published, and then
 // background work stops. After it, Append fails.
 func (l *Log) Close(ctx context.Context) error {
+	if l.readOnly != nil {
+		l.cancel()
+		l.done.Wait()
+		return nil
+	}
 	err := l.Drain(ctx)
 	if size := l.whole.size.Load(); err == nil && size > 0 {
 		_, err = l.Await(ctx, size-1) // Tessera's shutdown waits for what it was given itself

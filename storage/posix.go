@@ -2,8 +2,10 @@ package storage
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"math"
 	"os"
@@ -16,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/conmotion/conmotion/internal/durable"
+	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 )
 
@@ -61,9 +64,12 @@ func (p posixDriver) open(ctx context.Context) (tessera.Driver, error) {
 			return nil, fmt.Errorf("open log: %w", err)
 		}
 	}
-	// The driver panics where it cannot open its lock file.
-	if err := unix.Access(work, unix.W_OK); err != nil {
-		return nil, fmt.Errorf("open log: %s: %w", work, err)
+	state := p.dir.Private("tessera", ".state")
+	if err := os.MkdirAll(state, 0o755); err != nil {
+		return nil, fmt.Errorf("open log: %w", err)
+	}
+	if err := p.writable(); err != nil {
+		return nil, fmt.Errorf("open log: %w", err)
 	}
 	return posix.New(ctx, posix.Config{Path: work})
 }
@@ -78,9 +84,6 @@ func (p posixDriver) wholeBatch(ctx context.Context, td tessera.Driver, n uint) 
 	})
 	if !ok {
 		return nil, fmt.Errorf("driver %T makes no appenders", td)
-	}
-	if err := p.writable(); err != nil {
-		return nil, err
 	}
 	appender, _, err := maker.Appender(ctx, tessera.NewAppendOptions().
 		WithCheckpointSigner(noSigner{}).WithCheckpointInterval(never).WithCheckpointRepublishInterval(0).
@@ -100,13 +103,39 @@ func (noSigner) Name() string                { return "none" }
 func (noSigner) KeyHash() uint32             { return 0 }
 func (noSigner) Sign([]byte) ([]byte, error) { return nil, errors.New("this appender signs nothing") }
 
-// writable says why the driver could not store an entry now. The driver's own
-// way to say it is a panic, when it cannot open its lock file.
+// writable says why the driver could not store entries now. It does what the
+// driver is about to do with its lock file, since the driver's own way to say
+// that it could not open, lock or close it is a panic. No batch may be at
+// work: closing the file lets go of the driver's lock. A crash leaves the file, which is
+// always there.
 func (p posixDriver) writable() error {
-	if err := unix.Access(p.dir.Private("tessera", ".state", "treeState.lock"), unix.W_OK); err != nil {
+	f, err := os.OpenFile(p.dir.Private("tessera", ".state", "treeState.lock"), os.O_CREATE|os.O_RDWR, 0o644)
+	if err == nil {
+		err = unix.FcntlFlock(f.Fd(), unix.F_SETLK, &unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart})
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
 		return fmt.Errorf("the disk cannot be written: %w", err)
 	}
 	return nil
+}
+
+// stored is the tree that the driver goes on from, as a checkpoint that nobody
+// signed. The error wraps [fs.ErrNotExist] when there is none yet.
+func (p posixDriver) stored() (*scitt.Checkpoint, error) {
+	path := p.dir.Private("tessera", ".state", "treeState")
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	var state struct {
+		Size uint64
+		Root []byte
+	}
+	if err := json.Unmarshal(data, &state); err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return &scitt.Checkpoint{Size: state.Size, Root: state.Root}, nil
 }
 
 // integrated reads the checkpoint that the driver made last.

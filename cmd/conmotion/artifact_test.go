@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -177,17 +176,26 @@ func TestGetLies(t *testing.T) {
 	}
 }
 
-// TestPartialIsNoLink: a link in the place of the partial file is not followed.
+// TestPartialIsNoLink: a link in the place of the partial file is not followed,
+// whether something is at its end or not.
 func TestPartialIsNoLink(t *testing.T) {
 	_, url, digest := newBlobs(t, []byte("the content"))
-	dir := t.TempDir()
-	victim := filepath.Join(t.TempDir(), "victim")
-	if err := errors.Join(os.WriteFile(victim, []byte("precious"), 0o600), os.Symlink(victim, filepath.Join(dir, ".out."+digest[:16]+".partial"))); err != nil {
-		t.Fatal(err)
-	}
-	code, output := tool(t.Context(), "artifact", "get", "--store", url, "--out", filepath.Join(dir, "out"), digest)
-	if code != exitUsage || !strings.Contains(output, "is there and no file") || string(testlog.Must(os.ReadFile(victim))(t)) != "precious" {
-		t.Errorf("exit code %d, %s", code, output)
+	for _, there := range []bool{true, false} {
+		dir := t.TempDir()
+		victim := filepath.Join(t.TempDir(), "victim")
+		if err := os.Symlink(victim, filepath.Join(dir, ".out."+digest[:16]+".partial")); err != nil {
+			t.Fatal(err)
+		}
+		if there {
+			if err := os.WriteFile(victim, []byte("precious"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		code, output := tool(t.Context(), "artifact", "get", "--store", url, "--out", filepath.Join(dir, "out"), digest)
+		now, err := os.ReadFile(victim)
+		if code != exitUsage || !strings.Contains(output, "is there and no file") || (err == nil) != there || there && string(now) != "precious" {
+			t.Errorf("exit code %d, %s; %q, %v", code, output, now, err)
+		}
 	}
 }
 

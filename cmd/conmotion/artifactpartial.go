@@ -21,6 +21,10 @@ type partial struct {
 func openPartial(out string, digest reader.Digest) (*partial, error) {
 	path := filepath.Join(filepath.Dir(out), fmt.Sprintf(".%s.%.16s.partial", filepath.Base(out), digest))
 	for {
+		// Through a link that somebody put there a file would be made elsewhere.
+		if there, err := os.Lstat(path); err == nil && !there.Mode().IsRegular() {
+			return nil, fmt.Errorf("%s is there and no file", path)
+		}
 		f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
 		if err != nil {
 			return nil, err

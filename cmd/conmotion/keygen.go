@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/conmotion/conmotion/internal/plain"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/did"
 )
@@ -60,9 +62,9 @@ func (a *app) runKeygen(out, alg string) error {
 	return nil
 }
 
-// createFile makes a private file that is not there yet. A crash within
-// leaves a file with a part of the key, which no command accepts and which
-// has to be removed before the next try.
+// createFile makes a private file that is not there yet, or none when it cannot be
+// written. A crash within leaves a file with a part of the key, which no command
+// accepts and which has to be removed before the next try.
 func createFile(path string, data []byte) error {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, fs.ErrExist) {
@@ -72,7 +74,27 @@ func createFile(path string, data []byte) error {
 		return err
 	}
 	_, err = f.Write(data)
-	return errors.Join(err, f.Sync(), f.Close())
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return errors.Join(err, os.Remove(path))
+	}
+	return nil
+}
+
+// privateKey reads the private key in the file that a flag names, and warns when
+// others may read it too.
+func (a *app) privateKey(flag, path string) (crypto.Signer, error) {
+	pem, err := readFileFlag(flag, path)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := os.Stat(path); err == nil && plain.Shared(info) {
+		a.notice("warning: --%s: others may read the private key in %s (mode %04o); chmod 600 it", flag, path, info.Mode().Perm())
+	}
+	key, err := scitt.ParsePrivateKey(pem)
+	if err != nil {
+		return nil, usage(fmt.Errorf("--%s %s: %w", flag, path, err))
+	}
+	return key, nil
 }
 
 // require marks flags that must be there.

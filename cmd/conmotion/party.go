@@ -210,14 +210,10 @@ func (f *signerFlags) add(cmd *cobra.Command) {
 }
 
 // read gives the key and the issuer.
-func (f signerFlags) read() (crypto.Signer, string, error) {
-	pem, err := readFileFlag("key", f.key)
+func (f signerFlags) read(a *app) (crypto.Signer, string, error) {
+	key, err := a.privateKey("key", f.key)
 	if err != nil {
 		return nil, "", err
-	}
-	key, err := scitt.ParsePrivateKey(pem)
-	if err != nil {
-		return nil, "", usage(fmt.Errorf("--key %s: %w", f.key, err))
 	}
 	issuer := f.issuer
 	if issuer == "" {
@@ -228,7 +224,7 @@ func (f signerFlags) read() (crypto.Signer, string, error) {
 
 // openWriter makes the writer of an issuer's statements to a service.
 func (a *app) openWriter(ctx context.Context, service string, s signerFlags, f readFlags) (*party.Writer, error) {
-	key, issuer, err := s.read()
+	key, issuer, err := s.read(a)
 	if err != nil {
 		return nil, err
 	}

@@ -169,14 +169,8 @@ func (a *app) policySetter(f policySetFlags) (policySetter, error) {
 	if f.adminKey == "" {
 		return s, nil
 	}
-	pem, err := readFileFlag("admin-key", f.adminKey)
-	if err != nil {
-		return nil, err
-	}
-	if s.key, err = scitt.ParsePrivateKey(pem); err != nil {
-		return nil, usage(fmt.Errorf("--admin-key %s: %w", f.adminKey, err))
-	}
-	return s, nil
+	s.key, err = a.privateKey("admin-key", f.adminKey)
+	return s, err
 }
 
 // dryRun says what setting the policy would do.

@@ -98,7 +98,7 @@ func (a *app) runRecord(ctx context.Context, f recordFlags, events iter.Seq[func
 
 // open opens the logs and reads what is recorded.
 func (r *recording) open(ctx context.Context) error {
-	key, issuer, err := r.signerFlags.read()
+	key, issuer, err := r.signerFlags.read(r.app)
 	if err != nil {
 		return err
 	}

@@ -80,13 +80,9 @@ func (a *app) runSign(ctx context.Context, f signFlags, path string) error {
 	case f.store.tokenFile != "" && f.store.url == "":
 		return usage(errors.New("--token-file is for --store"))
 	}
-	pem, err := readFileFlag("key", f.key)
+	key, err := a.privateKey("key", f.key)
 	if err != nil {
 		return err
-	}
-	key, err := scitt.ParsePrivateKey(pem)
-	if err != nil {
-		return usage(fmt.Errorf("--key %s: %w", f.key, err))
 	}
 	if f.IssuedAt, err = parseIssuedAt(f.iat, time.Now()); err != nil {
 		return err
@@ -95,7 +91,8 @@ func (a *app) runSign(ctx context.Context, f signFlags, path string) error {
 		if f.iat == "none" {
 			return usage(fmt.Errorf("--x5chain needs a time of signing, at which the certificates are judged"))
 		}
-		if pem, err = readFileFlag("x5chain", f.chain); err != nil {
+		pem, err := readFileFlag("x5chain", f.chain)
+		if err != nil {
 			return err
 		}
 		certs, err := scitt.ParseCertificates(pem)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -105,7 +106,7 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	f.StringVar(&c.bootstrap, "bootstrap", "policy", "where a new log has its first policy from: policy (--policy or the default), or first-statement (the first statement that is sent, unchecked)")
 	f.BoolVar(&c.Search, "search", false, "answer GET /search from an index of the log; it takes about a quarter more processor time for each entry")
 	f.Int64Var(&c.ArtifactMaxSize, "artifact-max-size", 5<<30, "largest artifact in bytes; 0 for no limit")
-	f.Int64Var(&c.ArtifactQuota, "artifact-quota", 0, "bytes that all artifacts together may take; 0 for no limit")
+	f.Int64Var(&c.ArtifactQuota, "artifact-quota", 10<<30, "bytes that all artifacts together may take, 507 beyond; 0 for no limit")
 	f.StringVar(&c.ArtifactWriters, "artifact-write-tokens", "", "file with the hashes of the tokens that may store artifacts (default: everybody may)")
 	f.StringVar(&c.ArtifactReaders, "artifact-read-tokens", "", "file with the hashes of the tokens that may read artifacts (default: everybody may)")
 	f.DurationVar(&c.BatchMaxAge, "batch-max-age", storage.DefaultBatchMaxAge, "longest time that an entry waits for others to be stored with")
@@ -137,9 +138,9 @@ func (c *config) complete(flags *pflag.FlagSet, stderr io.Writer) error {
 	}
 	switch c.logFormat {
 	case "text":
-		c.Logger = slog.New(slog.NewTextHandler(stderr, nil))
+		c.Logger = slog.New(newRated(slog.NewTextHandler(stderr, nil)))
 	case "json":
-		c.Logger = slog.New(slog.NewJSONHandler(stderr, nil))
+		c.Logger = slog.New(newRated(slog.NewJSONHandler(stderr, nil)))
 	default:
 		return fmt.Errorf("--log-format is text or json, not %q", c.logFormat)
 	}
@@ -181,6 +182,9 @@ func (c *config) complete(flags *pflag.FlagSet, stderr io.Writer) error {
 			return errors.New("--issuer is in every Receipt, and its URL has neither a user name or password, a query nor a fragment")
 		}
 		c.Issuer = strings.TrimRight(c.Issuer, "/")
+		if err := scitt.CheckOrigin(cmp.Or(c.Origin, daemon.OriginOf(u))); err != nil && c.Origin == "" {
+			return fmt.Errorf("--issuer: a log cannot be named so; --origin gives it another name: %w", err)
+		}
 	}
 	if c.Origin != "" {
 		if err := scitt.CheckOrigin(c.Origin); err != nil {

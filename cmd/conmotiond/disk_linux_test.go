@@ -19,14 +19,19 @@ import (
 func ownDisk(t *testing.T, size string, args ...string) (p *process, disk string) {
 	t.Helper()
 	dir := t.TempDir()
+	p = start(t, []string{mountTmpfs + "=" + dir + "=" + size}, ownMounts(), append(args, "--dir", filepath.Join(dir, "data"), "--listen", "127.0.0.1:0")...)
+	return p, filepath.Join("/proc", strconv.Itoa(p.cmd.Process.Pid), "root", dir, "data")
+}
+
+// ownMounts gives a process mounts of its own.
+func ownMounts() *syscall.SysProcAttr {
 	attr := &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}
 	if os.Getuid() != 0 {
 		attr.Cloneflags |= syscall.CLONE_NEWUSER
 		attr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
 		attr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
 	}
-	p = start(t, []string{mountTmpfs + "=" + dir + "=" + size}, attr, append(args, "--dir", filepath.Join(dir, "data"), "--listen", "127.0.0.1:0")...)
-	return p, filepath.Join("/proc", strconv.Itoa(p.cmd.Process.Pid), "root", dir, "data")
+	return attr
 }
 
 // refused sends a statement that cannot be stored: a clear error, no receipt.
@@ -37,8 +42,8 @@ func refused(t *testing.T, p *process, statement []byte, want string) {
 		t.Fatalf("%v\n%s", err, p.stderr)
 	}
 	problem := testlog.Must(scitt.ParseProblem(status, body))(t)
-	if status != http.StatusServiceUnavailable || problem.Title != "Registration Failed" || !strings.Contains(problem.Detail, want) {
-		t.Errorf("got %v, want 503 with %q", problem, want)
+	if status != http.StatusServiceUnavailable || problem.Title != "Registration Failed" || !strings.Contains(problem.Detail, want) || strings.Contains(problem.Detail, " /") {
+		t.Errorf("got %v, want 503 with %q and no path of this machine", problem, want)
 	}
 }
 
@@ -126,12 +131,60 @@ func TestReadOnlyDisk(t *testing.T) {
 	checker.Check(t, map[string][]byte{string(statement): body})
 }
 
+// TestStartReadOnly: from a disk that cannot be written a service reads, says so,
+// and changes nothing; and with the disk in order it goes on.
+func TestStartReadOnly(t *testing.T) {
+	dir, admin := t.TempDir(), freeAddress(t)
+	args := []string{"--dir", dir, "--listen", freeAddress(t), "--admin-listen", admin, "--search"}
+	key := testlog.Key(t, "ES256")
+	statement := testlog.Statement(t, key, "asset", []byte("before"))
+	id := testlog.Must(scitt.ParseStatement(statement))(t).ID().String()
+	ready := func() int {
+		resp := testlog.Must(http.Get("http://" + admin + "/readyz"))(t)
+		resp.Body.Close()
+		return resp.StatusCode
+	}
+	p := start(t, nil, nil, args...)
+	if status, body, err := p.post(t.Context(), statement, "wait=10"); err != nil || status != http.StatusCreated || ready() != http.StatusOK {
+		t.Fatal(status, body, err, ready())
+	}
+	if err := p.signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	p = start(t, []string{mountTmpfs + "=" + dir + "=ro"}, ownMounts(), args...)
+	for _, path := range []string{"/checkpoint", "/tile/entries/000.p/3", "/.well-known/scitt-keys", "/entries/" + id, "/entries/" + id + "/statement", "/entries"} {
+		if status, body := p.get(path); status != http.StatusOK {
+			t.Errorf("%s: %d %q", path, status, body)
+		}
+	}
+	refused(t, p, testlog.Statement(t, key, "asset", []byte("meanwhile")), "read-only file system")
+	if status, _, err := p.post(t.Context(), statement, "wait=10"); err != nil || status != http.StatusCreated {
+		t.Errorf("what is registered: %d, %v", status, err)
+	}
+	if ready() != http.StatusServiceUnavailable {
+		t.Error("it is ready")
+	}
+	if err := p.signal(syscall.SIGTERM); err != nil {
+		t.Errorf("SIGTERM: %v\n%s", err, p.stderr)
+	}
+	p = start(t, nil, nil, args...)
+	if status, body, err := p.post(t.Context(), testlog.Statement(t, key, "asset", []byte("afterwards")), "wait=10"); err != nil || status != http.StatusCreated || ready() != http.StatusOK {
+		t.Error(status, body, err, ready())
+	}
+}
+
 // prepareDisk mounts what "directory=size" says, for a process that is to run
 // on a disk of its own.
 func prepareDisk(what string) error {
 	dir, size, ok := strings.Cut(what, "=")
 	if !ok {
 		return nil
+	}
+	if size == "ro" { // what is there already, and nothing can be written
+		if err := syscall.Mount(dir, dir, "", syscall.MS_BIND, ""); err != nil {
+			return err
+		}
+		return syscall.Mount("", dir, "", syscall.MS_REMOUNT|syscall.MS_BIND|syscall.MS_RDONLY, "")
 	}
 	return syscall.Mount("tmpfs", dir, "tmpfs", 0, "size="+size)
 }

@@ -54,6 +54,7 @@ type process struct {
 	cmd    *exec.Cmd
 	url    string
 	stderr *buffer
+	stdout *buffer // after the service's address
 	done   chan error
 }
 
@@ -86,7 +87,7 @@ func freeAddress(t testing.TB) string {
 // start runs conmotiond and waits until it serves.
 func start(t testing.TB, env []string, attr *syscall.SysProcAttr, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, stderr: &buffer{}, done: make(chan error, 1)}
+	p := &process{t: t, stderr: &buffer{}, stdout: &buffer{}, done: make(chan error, 1)}
 	p.cmd = exec.Command(testlog.Must(os.Executable())(t), args...)
 	p.cmd.Env = append(append(os.Environ(), beConmotiond+"=1"), env...)
 	p.cmd.SysProcAttr = attr
@@ -103,7 +104,9 @@ func start(t testing.TB, env []string, attr *syscall.SysProcAttr, args ...string
 		}
 	}
 	go func() {
-		_, _ = io.Copy(io.Discard, out)
+		for lines.Scan() {
+			fmt.Fprintln(p.stdout, lines.Text())
+		}
 		p.done <- p.cmd.Wait()
 	}()
 	if p.url == "" {
@@ -166,6 +169,19 @@ func (p *process) checker(dir string) *testlog.Checker {
 	return testlog.NewChecker(p.t, filepath.Join(dir, "public"), c.CheckpointKeys, p.keys())
 }
 
+// TestWelcome: the start says what can be done next, also while the log has no policy.
+func TestWelcome(t *testing.T) {
+	for bootstrap, want := range map[string]string{"policy": "policy    entry 1: ", "first-statement": "policy set --log http://"} {
+		p := start(t, nil, nil, "--dir", t.TempDir(), "--listen", "127.0.0.1:0", "--bootstrap", bootstrap)
+		if err := p.signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		if said := p.stdout.String(); !strings.Contains(said, want) || strings.Contains(said, "0000000000") || !strings.Contains(said, "of 10 GiB are taken (--artifact-quota)") {
+			t.Errorf("--bootstrap %s: %s", bootstrap, said)
+		}
+	}
+}
+
 func TestSecondProcess(t *testing.T) {
 	dir := t.TempDir()
 	start(t, nil, nil, "--dir", dir, "--listen", "127.0.0.1:0")
@@ -200,7 +216,10 @@ func TestConfigFile(t *testing.T) {
 		{"dir: [a, b]\n", "not a single value"},
 		{"tls-cert: x\n", "--tls-cert and --tls-key belong together"},
 		{"origin: two words\n", "has spaces"},
+		{"origin: \"two\\nlines\"\n", "has spaces"},
+		{"origin: \"a\\x01b\"\n", "characters that cannot be shown"},
 		{"issuer: example.com\n", "is not a URL"},
+		{"issuer: https://example.com/a%20b\n", "a log cannot be named so"},
 		{"log-format: xml\n", "text or json"},
 	} {
 		write(c.file)
@@ -210,5 +229,8 @@ func TestConfigFile(t *testing.T) {
 		if err == nil || !strings.Contains(string(out), c.want) {
 			t.Errorf("%q: %v, want %q in\n%s", c.file, err, c.want, out)
 		}
+	}
+	if _, err := os.Stat("conmotion-data"); err == nil {
+		t.Error("something was made")
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/conmotion/conmotion/cmd/internal/daemon"
+	"github.com/conmotion/conmotion/scitt"
 )
 
 // serve runs the service until the context ends, and then drains it.
@@ -98,6 +99,15 @@ func welcome(c *config, d *daemon.Daemon) {
 		what = "made"
 	}
 	p := d.InForce()
+	inForce, first := fmt.Sprintf("entry %d: %s", p.Index, p.ID), ""
+	if p.ID == (scitt.EntryID{}) {
+		inForce = "none yet: the first statement that is registered must be one, and nothing else is taken"
+		first = fmt.Sprintf(`  go run ./cmd/conmotion keygen --out administrator.pem
+  go run ./cmd/conmotion policy set --log %s --admin-key administrator.pem policy.json
+            (docs/policy.md: how a policy is written, and who may replace it)
+and then
+`, d.Issuer)
+	}
 	var recovery string
 	if d.New {
 		recovery = fmt.Sprintf(`  recovery  %s
@@ -108,11 +118,24 @@ func welcome(c *config, d *daemon.Daemon) {
 	fmt.Fprintf(c.stdout, `conmotiond %s the log %s in %s
   service   %s
   public    %s   (any file server may show it)
-  policy    entry %d: %s
+  policy    %s
+  artifacts %s
 %stry
-  go run ./cmd/conmotion keygen --out issuer.pem
+%s  go run ./cmd/conmotion keygen --out issuer.pem
   go run ./cmd/conmotion sign --key issuer.pem --sub my-first-asset --out s.cose README.md
   go run ./cmd/conmotion submit --log %s --out transparent.cose s.cose
   go run ./cmd/conmotion verify --log %s --payload README.md transparent.cose
-`, what, d.Origin, c.Dir, d.Issuer, d.PublicDir(), p.Index, p.ID, recovery, d.Issuer, d.Issuer)
+`, what, d.Origin, c.Dir, d.Issuer, d.PublicDir(), inForce, artifacts(c, d), recovery, first, d.Issuer, d.Issuer)
+}
+
+// artifacts says who may store how much.
+func artifacts(c *config, d *daemon.Daemon) string {
+	who, room := "everybody may store them", "without a limit (--artifact-quota)"
+	if c.ArtifactWriters != "" {
+		who = "who has a token may store them"
+	}
+	if c.ArtifactQuota > 0 {
+		room = fmt.Sprintf("%.3g of %.3g GiB are taken (--artifact-quota)", float64(d.ArtifactBytes())/(1<<30), float64(c.ArtifactQuota)/(1<<30))
+	}
+	return who + ", " + room
 }

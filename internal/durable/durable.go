@@ -8,8 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
+	"syscall"
 )
 
 // WriteFile replaces a file at once and durably: after it returned nil the new
@@ -70,6 +73,27 @@ func Write(path string, mode os.FileMode, write func(io.Writer) error) (err erro
 	return SyncDir(dir)
 }
 
+// leftover is how Write names its temporary files: ".name.digits".
+var leftover = regexp.MustCompile(`^\..+\.[0-9]+$`)
+
+// Clean removes the temporary files that interrupted Writes left in a
+// directory; one that is not there has none. Nobody may write there meanwhile. A
+// crash leaves some for the next time.
+func Clean(dir string) error {
+	all, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, d := range all {
+		if d.Type().IsRegular() && leftover.MatchString(d.Name()) {
+			if err := os.Remove(filepath.Join(dir, d.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // SyncDir makes the names in a directory durable, where the system can.
 func SyncDir(dir string) error {
 	f, err := os.Open(dir)
@@ -86,3 +110,23 @@ func SyncDir(dir string) error {
 // ErrLocked says that another process holds the file. Where files cannot be
 // locked the error is [errors.ErrUnsupported].
 var ErrLocked = errors.New("another process uses it")
+
+// Hold makes a file, if it is not there, and holds it as Lock does. Where nothing
+// can be written it holds the file that is there, and readOnly says why.
+func Hold(path string) (f *os.File, readOnly, err error) {
+	f, err = os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if errors.Is(err, syscall.EROFS) || errors.Is(err, fs.ErrPermission) {
+		readOnly = err
+		if f, err = os.Open(path); err != nil {
+			return nil, nil, readOnly
+		}
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := Lock(f); err != nil {
+		f.Close()
+		return nil, nil, err
+	}
+	return f, readOnly, nil
+}

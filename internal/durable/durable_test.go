@@ -86,6 +86,44 @@ func TestReplace(t *testing.T) {
 	}
 }
 
+// TestClean: what Write left is removed, and nothing else.
+func TestClean(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"file", "file.123", ".hidden", ".exporting", ".file.123", ".a.b.0", ".file.12.partial"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(os.Mkdir(filepath.Join(dir, ".dir.1"), 0o700), Clean(dir), Clean(filepath.Join(dir, "no such"))); err != nil {
+		t.Fatal(err)
+	}
+	all, err := os.ReadDir(dir)
+	if err != nil || len(all) != 6 {
+		t.Errorf("the directory has %v, %v", all, err)
+	}
+}
+
+// TestHold: of a directory that cannot be written the file is held as well.
+func TestHold(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	f, readOnly, err := Hold(path)
+	if err != nil || readOnly != nil {
+		t.Fatal(readOnly, err)
+	}
+	if _, _, err := Hold(path); !errors.Is(err, ErrLocked) {
+		t.Errorf("a second holder: %v", err)
+	}
+	f.Close()
+	if err := os.Chmod(path, 0o400); err != nil {
+		t.Fatal(err)
+	}
+	f, readOnly, err = Hold(path)
+	if err != nil || (readOnly == nil) != (os.Getuid() == 0) {
+		t.Fatalf("a file that may not be written: %v, %v", readOnly, err)
+	}
+	f.Close()
+}
+
 // TestLock: one holder at a time.
 func TestLock(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lock")

@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"runtime"
 )
 
 // ErrNotPlain says that something is neither a plain file nor a directory.
@@ -39,6 +40,12 @@ func ReadFile(path string, limit int64) ([]byte, error) {
 		return nil, fmt.Errorf("%s has %d bytes, and at most %d are read", path, size, limit)
 	}
 	return io.ReadAll(io.LimitReader(f, limit))
+}
+
+// Shared reports whether others than its owner may read a file; nobody knows that of
+// a pipe or a device, which counts as not shared.
+func Shared(info fs.FileInfo) bool {
+	return info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 && runtime.GOOS != "windows"
 }
 
 // Tree checks that below a directory, which may itself be a symbolic link, there

@@ -83,12 +83,9 @@ func (d *Dir) open() error {
 			return err
 		}
 	}
-	var err error
-	if d.lock, err = os.OpenFile(filepath.Join(d.root, "lock"), os.O_RDWR|os.O_CREATE, 0o600); err != nil {
-		return err
-	}
 	// Without a lock two processes would delete each other's uploads.
-	if err := durable.Lock(d.lock); err != nil {
+	var readOnly, err error
+	if d.lock, readOnly, err = durable.Hold(filepath.Join(d.root, "lock")); err != nil {
 		return err
 	}
 	if d.group.all, d.release, err = syncAll(d.root); err != nil {
@@ -101,6 +98,9 @@ func (d *Dir) open() error {
 		return err
 	}
 	for _, e := range left {
+		if readOnly != nil {
+			break // nothing can be stored either
+		}
 		if err := os.RemoveAll(filepath.Join(d.tmp(), e.Name())); err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -211,6 +212,8 @@ func putFailure(err error) *failure {
 		return &failure{status: http.StatusRequestTimeout, title: "Upload Stalled", detail: "No bytes came for too long; nothing was stored."}
 	case cut, errors.Is(err, context.Canceled):
 		return &failure{status: http.StatusBadRequest, title: "Upload Incomplete", detail: "The body ended early; nothing was stored."}
+	case errors.Is(err, syscall.EROFS):
+		return &failure{status: http.StatusServiceUnavailable, title: "Storage Read-Only", detail: "The disk cannot be written.", err: fmt.Errorf("storing: %w", err)}
 	default:
 		return &failure{status: http.StatusInternalServerError, title: "Storage Failed", detail: "The artifact could not be stored.", err: fmt.Errorf("storing: %w", err)}
 	}

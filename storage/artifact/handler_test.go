@@ -151,9 +151,11 @@ func TestConditionsAndRanges(t *testing.T) {
 			wantHeader(t, resp, want)
 		})
 	}
-	for _, value := range []string{fmt.Sprintf("bytes=%d-", len(b)), "bytes=9-1", "bytes=x", "lines=1-2"} {
-		if resp := ask(t, h, "GET "+path, map[string]string{"Range": value}, nil); resp.StatusCode != http.StatusRequestedRangeNotSatisfiable {
-			t.Errorf("Range %s: %d", value, resp.StatusCode)
+	for value, want := range map[string]int{fmt.Sprintf("Range: bytes=%d-", len(b)): 416, "Range: bytes=9-1": 416, "Range: bytes=x": 416, "Range: lines=1-2": 416, `If-Match: "x"`: 412} {
+		field, value, _ := strings.Cut(value, ": ")
+		resp := ask(t, h, "GET "+path, map[string]string{field: value}, nil)
+		if resp.StatusCode != want {
+			t.Errorf("%s %s: %d", field, value, resp.StatusCode)
 		}
 	}
 	resp := ask(t, h, "GET "+path, map[string]string{"Range": "bytes=999999-"}, nil)

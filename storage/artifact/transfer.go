@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/conmotion/conmotion/internal/content"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
 
@@ -21,7 +22,7 @@ func (h *handler) get(w http.ResponseWriter, r *http.Request, hex string) *failu
 	if err != nil {
 		return badAddress()
 	}
-	content, _, err := h.Store.Open(r.Context(), digest)
+	stored, _, err := h.Store.Open(r.Context(), digest)
 	switch {
 	case err == nil:
 	case errors.Is(err, ErrNotFound):
@@ -33,7 +34,7 @@ func (h *handler) get(w http.ResponseWriter, r *http.Request, hex string) *failu
 	default:
 		return &failure{status: http.StatusInternalServerError, title: "Storage Failed", detail: "The artifact could not be read.", err: fmt.Errorf("reading: %w", err)}
 	}
-	defer content.Close()
+	defer stored.Close()
 
 	header := w.Header()
 	header.Set("ETag", `"`+digest.String()+`"`)
@@ -50,13 +51,12 @@ func (h *handler) get(w http.ResponseWriter, r *http.Request, hex string) *failu
 		r.Header.Del("Range")
 	}
 	d := &download{ResponseWriter: w, control: http.NewResponseController(w), idle: h.Idle}
-	source := &watched{ReadSeeker: content}
-	http.ServeContent(d, r, "", time.Time{}, source)
-	if d.noRange {
-		for _, name := range []string{"ETag", "Repr-Digest", "Cache-Control", "Content-Disposition"} {
-			header.Del(name)
-		}
-		return &failure{status: http.StatusRequestedRangeNotSatisfiable, title: "Range Not Satisfiable", detail: "Ask for one range of bytes that the artifact has."}
+	source := &watched{ReadSeeker: stored}
+	switch refused := content.Serve(d, r, time.Time{}, source); {
+	case refused == http.StatusRequestedRangeNotSatisfiable:
+		return &failure{status: refused, title: "Range Not Satisfiable", detail: "Ask for one range of bytes that the artifact has."}
+	case refused != 0:
+		return &failure{status: refused, title: http.StatusText(refused), err: source.err}
 	}
 	if source.err != nil {
 		h.Log.ErrorContext(r.Context(), "artifact cut off while sending", "path", r.URL.Path, "err", source.err)
@@ -91,27 +91,14 @@ func (s *watched) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// download gives each write the idle time, and keeps back http.ServeContent's
-// plain text answer to a range that is not there.
+// download gives each write the idle time.
 type download struct {
 	http.ResponseWriter
 	control *http.ResponseController
 	idle    time.Duration
-	noRange bool
-}
-
-func (d *download) WriteHeader(status int) {
-	if status == http.StatusRequestedRangeNotSatisfiable {
-		d.noRange = true
-		return
-	}
-	d.ResponseWriter.WriteHeader(status)
 }
 
 func (d *download) Write(p []byte) (int, error) {
-	if d.noRange {
-		return len(p), nil
-	}
 	d.extend(time.Now().Add(d.idle))
 	return d.ResponseWriter.Write(p)
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -251,6 +252,15 @@ func TestStaticFiles(t *testing.T) {
 	if tile := s.get("/tile/0/000"); len(tile.body) != 256*sha256.Size {
 		t.Errorf("a full tile has %d bytes", len(tile.body))
 	}
+	for _, path := range []string{"/" + full, "/tile/0/000", "/checkpoint", "/.well-known/scitt-keys", "/.well-known/transparency-configuration", "/"} {
+		for field, want := range map[string]int{"Range: bytes=99999999-": 416, "Range: rows=1": 416, `If-Match: "x"`: 412} {
+			name, value, _ := strings.Cut(field, ": ")
+			refused := s.get(path, name, value, "Accept-Encoding", "gzip")
+			if p := refused.problem(t); p == nil || p.Status != want || p.Title == "" || refused.Header.Get("ETag") != "" || refused.Header.Get("Cache-Control") != "no-store" {
+				t.Errorf("%s of %s: %s %v %v", field, path, refused.Status, p, refused.Header)
+			}
+		}
+	}
 	cp := s.get("/checkpoint")
 	if cp.Header.Get("Content-Type") != "text/plain; charset=utf-8" || !strings.Contains(cp.Header.Get("Cache-Control"), "max-age=1") {
 		t.Errorf("checkpoint: %v", cp.Header)
@@ -265,6 +275,18 @@ func TestStaticFiles(t *testing.T) {
 		if post := s.do(http.MethodPost, "/entries", nil); !strings.Contains(post.Header.Get("Access-Control-Expose-Headers"), name) {
 			t.Errorf("%s is not exposed: %v", name, post.Header)
 		}
+	}
+	// A full tile that is gone is the service's fault, and may come back.
+	gone := filepath.Join(s.PublicDir(), "tile", "0", "000")
+	hashes := testlog.Must(os.ReadFile(gone))(t)
+	if err := os.Remove(gone); err != nil {
+		t.Fatal(err)
+	}
+	if a := s.get("/tile/0/000"); a.StatusCode != http.StatusInternalServerError || a.Header.Get("Cache-Control") != "no-store" {
+		t.Errorf("a tile that is gone: %s %v", a.Status, a.Header)
+	}
+	if err := os.WriteFile(gone, hashes, 0o600); err != nil {
+		t.Fatal(err)
 	}
 	// The whole log over HTTP is the same log.
 	remote := testlog.NewChecker(t, s.server.URL, s.configuration().CheckpointKeys, s.keys())

@@ -8,9 +8,12 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/conmotion/conmotion/personality"
@@ -64,6 +67,7 @@ type Daemon struct {
 	index     *index.Index
 	log       *storage.Log
 	artifacts *artifact.Dir
+	temporary string // directory with a copy of the index; "" for none
 	search    *searching
 	founder   personality.Founder
 	options   []policy.Option
@@ -89,9 +93,12 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 	if err != nil {
 		return d, err
 	}
-	k, err := loadKeys(ctx, dir, id.Origin)
+	k, err := loadKeys(ctx, dir, id)
 	if err != nil {
 		return d, err
+	}
+	for _, path := range sharedKeys(dir) {
+		c.Logger.Warn("others on this machine may read a private key; chmod 600 it", "file", path)
 	}
 	verifiers, err := scitt.NewCheckpointVerifiers(k.vkeys)
 	if err != nil {
@@ -142,7 +149,8 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 		Issuer: id.Issuer, Origin: id.Origin, Keys: announced.Receipt, VKeys: k.vkeys, Policy: *inForce,
 		KeysStatements: []scitt.ConfigurationKeys{{EntryID: announced.ID.String()}},
 		Wait:           c.Wait, RatePerSecond: c.Rate, Burst: c.Burst,
-		Log: d.log, Index: d.index, Files: http.Dir(dir.Public()),
+		Hidden: []string{c.Dir, dirOf(c.Dir), d.temporary},
+		Log:    d.log, Index: d.index, Files: http.Dir(dir.Public()),
 		Metrics: t.service, Logger: c.Logger,
 		Changed: d.writeConfiguration, Adjacent: adjacent,
 	})
@@ -150,7 +158,12 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 		return d, err
 	}
 	d.Readiness.watch(d.log, d.index)
-	return d, d.writeWellKnown()
+	if err := d.writeWellKnown(); d.log.ReadOnly() == nil {
+		return d, err
+	} else if err != nil {
+		c.Logger.Warn("the files of keys and configuration are not up to date", "err", err)
+	}
+	return d, nil
 }
 
 // openLog opens the index and the log, and waits until both know everything
@@ -160,8 +173,15 @@ func (d *Daemon) openLog(ctx context.Context, c *Config, service scitt.KeySet, o
 	if err != nil {
 		return err
 	}
+	file := d.dir.Private("index.db")
+	if d.dir.ReadOnly() != nil {
+		if d.temporary, err = copyIndex(file); err != nil {
+			return fmt.Errorf("%w: and no copy of the index can be made: %w", d.dir.ReadOnly(), err)
+		}
+		file = filepath.Join(d.temporary, filepath.Base(file))
+	}
 	var rebuilt error
-	d.index, rebuilt, err = index.Open(ctx, d.dir.Private("index.db"), verify)
+	d.index, rebuilt, err = index.Open(ctx, file, verify)
 	if err != nil {
 		return err
 	}
@@ -171,6 +191,9 @@ func (d *Daemon) openLog(ctx context.Context, c *Config, service scitt.KeySet, o
 	o.Antispam = d.index
 	if d.log, err = storage.Open(ctx, d.dir, o); err != nil {
 		return err
+	}
+	if err := d.log.ReadOnly(); err != nil {
+		c.Logger.Error("the log can be read, and nothing can be registered", "why", err)
 	}
 	size, err := d.log.IntegratedSize(ctx)
 	if err != nil || size == 0 {
@@ -186,6 +209,9 @@ func (d *Daemon) openLog(ctx context.Context, c *Config, service scitt.KeySet, o
 		if ctx.Err() != nil {
 			return fmt.Errorf("catch up with the log: %w", err)
 		}
+		if err := d.index.Err(); errors.Is(err, fs.ErrNotExist) || errors.Is(err, tiles.ErrCorrupt) {
+			return fmt.Errorf("the index has read %d of %d entries, and the log's files are damaged: put them back from a mirror or a backup: %w", d.index.Next(), size, err)
+		}
 		// It may take long, and it may be in vain until the disk is in order.
 		c.Logger.Warn("not serving yet: the index reads the log", "read", d.index.Next(), "of", size, "err", d.index.Err())
 	}
@@ -193,6 +219,46 @@ func (d *Daemon) openLog(ctx context.Context, c *Config, service scitt.KeySet, o
 		return fmt.Errorf("publish what was stored: %w", err)
 	}
 	return nil
+}
+
+// dirOf is the full path of a directory, or "".
+func dirOf(dir string) string {
+	full, err := filepath.Abs(dir)
+	if err != nil {
+		return ""
+	}
+	return full
+}
+
+// copyIndex copies the index into a temporary directory, for a log that can only be
+// read. A crash leaves the directory there.
+func copyIndex(file string) (dir string, err error) {
+	if dir, err = os.MkdirTemp("", "conmotion-index-*"); err != nil {
+		return "", err
+	}
+	for _, suffix := range []string{"", "-wal"} {
+		if err == nil {
+			err = copyFile(filepath.Join(dir, filepath.Base(file)+suffix), file+suffix)
+		}
+	}
+	return dir, err
+}
+
+func copyFile(to, from string) error {
+	in, err := os.Open(from)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // it is built anew from the log
+	}
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	return errors.Join(err, out.Close())
 }
 
 // bootstrap finds the Registration Policy in the log, or registers the first.
@@ -281,6 +347,9 @@ func (d *Daemon) RecoveryKey() string { return d.dir.Private(recoveryKeyFile) }
 // PublicDir is the directory that any file server may show.
 func (d *Daemon) PublicDir() string { return d.dir.Public() }
 
+// ArtifactBytes is how much the stored artifacts take.
+func (d *Daemon) ArtifactBytes() int64 { return d.artifacts.Used() }
+
 // Close drains the log and lets go of the directory. Requests must have ended.
 func (d *Daemon) Close() error {
 	d.Readiness.Stop()
@@ -295,6 +364,9 @@ func (d *Daemon) Close() error {
 	}
 	if d.index != nil {
 		errs = append(errs, d.index.Close())
+	}
+	if d.temporary != "" {
+		errs = append(errs, os.RemoveAll(d.temporary))
 	}
 	if d.artifacts != nil {
 		errs = append(errs, d.artifacts.Close())

@@ -357,3 +357,22 @@ func TestLost(t *testing.T) {
 		})
 	}
 }
+
+// TestDamagedFiles: an index that has to read files which are gone says so, and
+// does not wait for them.
+func TestDamagedFiles(t *testing.T) {
+	s := newService(t, func(c *daemon.Config) { c.Burst = 1000 })
+	if _, receipts, problem := s.bulk(chain(t, testlog.Key(t, "ES256"), "c", nil, 300)); len(receipts) != 300 {
+		t.Fatal(problem)
+	}
+	s.stop()
+	bundle := filepath.Join(s.config.Dir, "public", "tile", "entries", "000")
+	for _, name := range append(testlog.Must(filepath.Glob(filepath.Join(s.config.Dir, "private", "index.db*")))(t), bundle) {
+		if err := os.Remove(name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := daemon.Open(t.Context(), s.config, testlog.Must(daemon.NewTelemetry())(t)); err == nil || !strings.Contains(err.Error(), "the log's files are damaged") {
+		t.Errorf("without %s: %v", bundle, err)
+	}
+}

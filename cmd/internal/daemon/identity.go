@@ -19,6 +19,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/conmotion/conmotion/internal/durable"
+	"github.com/conmotion/conmotion/internal/plain"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage"
 	"github.com/conmotion/conmotion/tiles"
@@ -87,12 +88,10 @@ func newIdentity(path string, c *Config) (identity, error) {
 		if err != nil {
 			return id, fmt.Errorf("identity: %w", err)
 		}
-		// C2SP tlog-tiles: "The origin line SHOULD be the scheme-less URL
-		// prefix of the log with no trailing slashes."
-		id.Origin = strings.TrimRight(u.Host+u.Path, "/")
+		id.Origin = OriginOf(u)
 	}
 	if err := scitt.CheckOrigin(id.Origin); err != nil {
-		return id, err
+		return id, fmt.Errorf("--origin: %w", err)
 	}
 	data, err := json.MarshalIndent(id, "", "  ")
 	if err != nil {
@@ -100,6 +99,12 @@ func newIdentity(path string, c *Config) (identity, error) {
 	}
 	return id, durable.WriteFile(path, append(data, '\n'), 0o600)
 }
+
+// OriginOf is the log's name where --origin gives none.
+//
+// C2SP tlog-tiles: "The origin line SHOULD be the scheme-less URL prefix of the
+// log with no trailing slashes."
+func OriginOf(issuer *url.URL) string { return strings.TrimRight(issuer.Host+issuer.Path, "/") }
 
 // everyAddress says that a URL has the address that stands for all addresses
 // of a machine: one can listen there, and nobody can go there.
@@ -131,7 +136,8 @@ type keys struct {
 // loadKeys reads the private keys, or makes them. A crash in between leaves
 // some of them; the next start makes the others. None is announced before all
 // are there.
-func loadKeys(ctx context.Context, dir *storage.Dir, origin string) (k keys, err error) {
+func loadKeys(ctx context.Context, dir *storage.Dir, id identity) (k keys, err error) {
+	origin := id.Origin
 	checkpoint, err := loadKey(dir, noteKeyFile, "EdDSA")
 	if err != nil {
 		return k, err
@@ -174,6 +180,9 @@ func loadKeys(ctx context.Context, dir *storage.Dir, origin string) (k keys, err
 	inForce, err := scitt.FirstKeys(first, origin)
 	if err != nil {
 		return k, fmt.Errorf("entry 0 of the log in %s: %w", dir.Public(), err)
+	}
+	if inForce.Issuer != id.Issuer {
+		return k, fmt.Errorf("%s names the issuer %s, and the log in %s is by %s, as its entry 0 says: put that back", dir.Private(identityFile), id.Issuer, dir.Public(), inForce.Issuer)
 	}
 	return k, k.check(dir, inForce)
 }
@@ -284,6 +293,16 @@ func readKey(dir *storage.Dir, name, algorithm string) (crypto.Signer, error) {
 		return nil, fmt.Errorf("key %s: it is one for %s, not %s", path, got, algorithm)
 	}
 	return key, nil
+}
+
+// sharedKeys are the private keys that others on the machine may read.
+func sharedKeys(dir *storage.Dir) (shared []string) {
+	for _, name := range []string{noteKeyFile, receiptKeyFile, serviceKeyFile, recoveryKeyFile} {
+		if info, err := os.Stat(dir.Private(name)); err == nil && plain.Shared(info) {
+			shared = append(shared, dir.Private(name))
+		}
+	}
+	return shared
 }
 
 // makeKey makes a key and its file. A crash leaves the whole file or none.

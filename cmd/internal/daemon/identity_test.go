@@ -102,6 +102,47 @@ func TestKeys(t *testing.T) {
 	s.start()
 }
 
+// TestServiceFile: the issuer in service.json is that of the log, or nothing is signed.
+func TestServiceFile(t *testing.T) {
+	s := newService(t, nil)
+	s.register(testlog.Statement(t, testlog.Key(t, "ES256"), "asset", nil))
+	s.stop()
+	path := filepath.Join(s.config.Dir, "private", "service.json")
+	good := testlog.Must(os.ReadFile(path))(t)
+	checkpoint := filepath.Join(s.config.Dir, "private", "tessera", "checkpoint")
+	before := testlog.Must(os.ReadFile(checkpoint))(t)
+	for from, want := range map[string]string{`"http://transparency.example"`: "names the issuer http://other.example", `"transparency.example"`: "is not by this log's keys"} {
+		write(t, path, bytes.Replace(good, []byte(from), []byte(strings.Replace(from, "transparency", "other", 1)), 1))
+		if _, err := daemon.Open(t.Context(), s.config, testlog.Must(daemon.NewTelemetry())(t)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("without %s: %v", from, err)
+		}
+	}
+	if after := testlog.Must(os.ReadFile(checkpoint))(t); !bytes.Equal(before, after) {
+		t.Errorf("it signed %s", after)
+	}
+	write(t, path, good)
+	s.start()
+}
+
+// TestSharedKeys: keys that others may read give a warning.
+func TestSharedKeys(t *testing.T) {
+	var log bytes.Buffer
+	s := newService(t, func(c *daemon.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	s.stop()
+	const warning = "others on this machine may read a private key"
+	if strings.Contains(log.String(), warning) {
+		t.Errorf("new keys: %s", &log)
+	}
+	if err := os.Chmod(filepath.Join(s.config.Dir, "private", keyFiles[2]), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	s.start()
+	s.stop()
+	if strings.Count(log.String(), warning) != 1 || !strings.Contains(log.String(), keyFiles[2]) {
+		t.Errorf("a shared key: %s", &log)
+	}
+}
+
 func write(t *testing.T, path string, data []byte) {
 	t.Helper()
 	if err := os.WriteFile(path, data, 0o600); err != nil {

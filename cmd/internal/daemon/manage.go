@@ -52,6 +52,13 @@ func (d *Daemon) ManageHandler() http.Handler {
 	}
 	mux.HandleFunc("GET /policy", answer(func(*http.Request) (*ManageResult, error) { return d.managed(nil), nil }))
 	mux.HandleFunc("POST /policy", answer(d.setPolicy))
+	mux.HandleFunc("/policy", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Allow", "GET, HEAD, POST")
+		writeProblem(w, r, http.StatusMethodNotAllowed, "Method Not Allowed", r.Method+" is not possible here")
+	})
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		writeProblem(w, r, http.StatusNotFound, "Not Found", "the management interface has /policy")
+	})
 	return mux
 }
 

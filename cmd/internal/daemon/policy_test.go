@@ -235,6 +235,13 @@ func TestManagement(t *testing.T) {
 	one, admin := testlog.Key(t, "ES256"), testlog.Key(t, "ES256")
 	s := newService(t, nil)
 	manage := httptest.NewServer(s.ManageHandler())
+	for path, status := range map[string]int{"/policy": http.StatusMethodNotAllowed, "/other": http.StatusNotFound} {
+		req := testlog.Must(http.NewRequestWithContext(t.Context(), http.MethodDelete, manage.URL+path, nil))(t)
+		resp := testlog.Must(http.DefaultClient.Do(req))(t)
+		if resp.Body.Close(); resp.StatusCode != status || resp.Header.Get("Content-Type") != scitt.ProblemMediaType {
+			t.Errorf("DELETE %s: %s %v", path, resp.Status, resp.Header)
+		}
+	}
 	defer manage.Close()
 	set := func(doc []byte) (*http.Response, daemon.ManageResult) {
 		t.Helper()

@@ -22,11 +22,15 @@ type Readiness struct {
 	index     laggingIndex
 	unhealthy time.Time // since when stored entries are not published
 	size      uint64    // what was published then
+	checked   time.Time // when the log was asked how it is
+	failure   error     // what it said
 }
 
 type integratedLog interface {
 	IntegratedSize(context.Context) (uint64, error)
 	PublishedSize() uint64
+	// Check says why entries cannot be stored, or which files are damaged.
+	Check(context.Context) error
 }
 
 type laggingIndex interface {
@@ -63,6 +67,12 @@ func (r *Readiness) Check(ctx context.Context, now time.Time) error {
 		r.unhealthy, r.size = now, published
 	case now.Sub(r.unhealthy) > staleAfter:
 		return fmt.Errorf("the checkpoint is stale: %d entries are stored and not published since %v", stored-published, now.Sub(r.unhealthy).Round(time.Second))
+	}
+	if now.Sub(r.checked) >= time.Second { // it costs the disk something
+		r.checked, r.failure = now, r.log.Check(ctx)
+	}
+	if r.failure != nil {
+		return r.failure
 	}
 	if err := r.index.Err(); err != nil {
 		return fmt.Errorf("the index does not get on: %w", err)

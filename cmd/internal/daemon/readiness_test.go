@@ -11,11 +11,12 @@ import (
 // state is a log and an index of which the test says how they are.
 type state struct {
 	stored, published, next uint64
-	err                     error
+	err, check              error
 }
 
 func (s *state) IntegratedSize(context.Context) (uint64, error) { return s.stored, nil }
 func (s *state) PublishedSize() uint64                          { return s.published }
+func (s *state) Check(context.Context) error                    { return s.check }
 func (s *state) Next() uint64                                   { return s.next }
 func (s *state) Err() error                                     { return s.err }
 
@@ -34,6 +35,8 @@ func TestReadiness(t *testing.T) {
 		{"behind but moving", state{stored: 9, published: 6, next: 6}, 11 * time.Second, ""},
 		{"index far behind", state{stored: 20_000, published: 20_000, next: 9_000}, time.Second, "the index lags 11000 entries"},
 		{"index a bit behind", state{stored: 20_000, published: 20_000, next: 12_000}, time.Second, ""},
+		{"the disk is full", state{stored: 5, published: 5, next: 5, check: errors.New("no space left")}, time.Second, "no space left"},
+		{"the disk is full, asked just now", state{stored: 5, published: 5, next: 5, check: errors.New("no space left")}, time.Millisecond, ""},
 		{"index broken", state{stored: 5, published: 5, next: 5, err: errors.New("disk I/O error")}, time.Second, "disk I/O error"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -23,7 +23,9 @@ func (d *Daemon) openAdjacent(ctx context.Context, c *Config, t *Telemetry, issu
 		return nil, err
 	}
 	adjacent := map[string]http.Handler{"/artifacts": artifacts}
-	if c.Search {
+	if c.Search && d.dir.ReadOnly() != nil {
+		c.Logger.Warn("there is no search: its index cannot be written")
+	} else if c.Search {
 		if adjacent["/search"], err = d.openSearch(ctx, c, t, issuer); err != nil {
 			return nil, fmt.Errorf("search: %w", err)
 		}

@@ -1,0 +1,113 @@
+package storage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/conmotion/conmotion/tiles"
+)
+
+// sound holds the newest bundle, and the tiles on the way from it to the root,
+// to the tree that the engine goes on from. The engine copies them into the next
+// bundle and the next tiles without a look at them: damage would spread from one
+// file to all that follow.
+func (p *publisher) sound(ctx context.Context) error {
+	stored, err := p.driver.stored()
+	if errors.Is(err, fs.ErrNotExist) || err == nil && stored.Size == 0 {
+		return nil // a new log
+	}
+	if err != nil {
+		return err
+	}
+	view, err := p.tree.At(ctx, stored)
+	if err != nil {
+		return newest(err)
+	}
+	for _, err := range view.Entries(ctx, (stored.Size-1)/tiles.Width*tiles.Width, stored.Size) {
+		if err != nil {
+			return newest(err)
+		}
+	}
+	return nil
+}
+
+func newest(err error) error {
+	return fmt.Errorf("the newest entries cannot be read, so nothing is appended behind them; put the file back from a mirror or a backup: %w", err)
+}
+
+// outcome remembers how storing went.
+type outcome struct {
+	err atomic.Pointer[failure]
+}
+
+type failure struct {
+	err error
+	at  time.Time
+}
+
+// note takes the outcome of a batch.
+func (o *outcome) note(err error) {
+	if err == nil {
+		o.err.Store(nil)
+		return
+	}
+	o.err.Store(&failure{err, time.Now()})
+}
+
+// failingFor is how long the failing of a batch counts, when the disk can be
+// written otherwise.
+const failingFor = 10 * time.Second
+
+// Check says why entries cannot be stored now, or what is wrong with the files
+// of the log: it writes a small file where the log is written, and reads the newest
+// entries and one at random with everything that proves them. A crash leaves a
+// temporary file, which the next start removes.
+func (l *Log) Check(ctx context.Context) error {
+	if l.readOnly != nil {
+		return l.readOnly
+	}
+	for _, dir := range []string{l.driver.dir.Public("tile"), l.driver.dir.Private("tessera")} {
+		if err := trial(dir); err != nil {
+			return fmt.Errorf("the disk cannot be written: %w", err)
+		}
+	}
+	if f := l.outcome.err.Load(); f != nil && time.Since(f.at) < failingFor {
+		return fmt.Errorf("the last entries could not be stored: %w", f.err)
+	}
+	if err := l.pub.sound(ctx); err != nil {
+		return err
+	}
+	return l.sample(ctx)
+}
+
+// trial writes a file and removes it.
+func trial(dir string) error {
+	f, err := os.CreateTemp(dir, ".trial.*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(make([]byte, 64<<10))
+	return errors.Join(err, f.Sync(), f.Close(), os.Remove(f.Name()))
+}
+
+// sample proves one public entry from the files alone, with nothing from memory.
+func (l *Log) sample(ctx context.Context) error {
+	cp := l.Published().Checkpoint
+	if cp.Size == 0 {
+		return nil
+	}
+	view, err := tiles.NewTree(l.driver.public()).At(ctx, cp)
+	if err == nil {
+		_, err = view.Entry(ctx, rand.Uint64N(cp.Size))
+	}
+	if err != nil {
+		return fmt.Errorf("the log's files are damaged: %w", err)
+	}
+	return nil
+}

@@ -25,25 +25,32 @@ import (
 // acknowledged is what a service promised over all of its lives.
 type acknowledged struct {
 	mu       sync.Mutex
+	key      crypto.Signer     // of all issuers
 	receipts map[string][]byte // by statement; 201
 	accepted []string          // statements; 202
 	unsure   []string          // no answer: they may be in the log or not
 	twins    map[string]string // other signatures of the same content, both ways
 	lost     []string          // statements whose twin is in the log; 409
+	faults   bool              // the disk fails, also under what is read
 }
+
+// made makes the content of every statement another.
+var made atomic.Int64
 
 // load sends statements until the context ends, half of them for a receipt
 // later, some together with another signature of theirs, and statements without
 // an answer of an earlier life again.
 func (a *acknowledged) load(ctx context.Context, t *testing.T, p *process, workers int) {
-	key := testlog.Key(t, "ES256")
+	if a.key == nil {
+		a.key = testlog.Key(t, "ES256")
+	}
 	var group sync.WaitGroup
 	for w := range workers {
 		group.Go(func() {
 			for i := 0; ctx.Err() == nil; i++ {
 				statement := a.again()
 				if statement == "" {
-					statement = string(testlog.Statement(t, key, "asset", fmt.Appendf(nil, "%d %d", w, i)))
+					statement = string(testlog.Statement(t, a.key, "asset", fmt.Appendf(nil, "%d %d %d", w, i, made.Add(1))))
 				}
 				prefer := "wait=10"
 				if i%2 == 1 {
@@ -51,7 +58,7 @@ func (a *acknowledged) load(ctx context.Context, t *testing.T, p *process, worke
 				}
 				var together sync.WaitGroup
 				if i%3 == 0 {
-					other := a.twin(t, key, statement)
+					other := a.twin(t, statement)
 					together.Go(func() {
 						status, body, err := p.post(ctx, []byte(other), prefer)
 						a.note(t, other, status, body, err)
@@ -81,7 +88,7 @@ func (a *acknowledged) await(t *testing.T, n int) {
 }
 
 // twin makes another signature of the content, or finds it.
-func (a *acknowledged) twin(t *testing.T, key crypto.Signer, statement string) string {
+func (a *acknowledged) twin(t *testing.T, statement string) string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if other, ok := a.twins[statement]; ok {
@@ -90,7 +97,7 @@ func (a *acknowledged) twin(t *testing.T, key crypto.Signer, statement string) s
 	if a.twins == nil {
 		a.twins = map[string]string{}
 	}
-	other := string(testlog.Must(vectors.Twin(key, []byte(statement)))(t))
+	other := string(testlog.Must(vectors.Twin(a.key, []byte(statement)))(t))
 	a.twins[statement], a.twins[other] = other, statement
 	return other
 }
@@ -110,7 +117,7 @@ func (a *acknowledged) note(t *testing.T, statement string, status int, body []b
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	switch {
-	case err != nil || status == http.StatusServiceUnavailable:
+	case err != nil || status == http.StatusServiceUnavailable || a.faults && status == http.StatusInternalServerError:
 		a.unsure = append(a.unsure, statement)
 	case status == http.StatusCreated:
 		a.receipts[statement] = body

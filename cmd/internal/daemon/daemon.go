@@ -160,13 +160,8 @@ func (d *Daemon) openLog(ctx context.Context, c *Config, service scitt.KeySet, o
 	if err != nil {
 		return err
 	}
-	var rebuilt error
-	d.index, rebuilt, err = index.Open(ctx, d.dir.Private("index.db"), verify)
-	if err != nil {
+	if d.index, err = index.Open(ctx, d.dir.Private("index.db"), verify, c.Logger); err != nil {
 		return err
-	}
-	if rebuilt != nil {
-		c.Logger.Warn("the index cannot be used; building it anew from the log", "why", rebuilt)
 	}
 	o.Antispam = d.index
 	if d.log, err = storage.Open(ctx, d.dir, o); err != nil {

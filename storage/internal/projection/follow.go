@@ -23,7 +23,7 @@ const (
 	batchSize     = 16 * tiles.Width // entries in one transaction
 	bundlesAhead  = 4                // of each processor, are parsed while others are written
 	retryInterval = time.Second
-	restFactor    = 8 // rests are so much longer than steps while something else is busy
+	restFactor    = 50 // rests are so much longer than steps while something else is busy
 )
 
 // Log gives the entries of a log in order. [*tiles.View] does, verified;
@@ -239,13 +239,17 @@ func (r *Reader[T]) read(ctx context.Context, cp *scitt.Checkpoint, log Log) err
 	bundle := func(ctx context.Context, n uint64) ([]parsed[T], error) {
 		return r.parse(ctx, log, max(from, n*tiles.Width), min(cp.Size, (n+1)*tiles.Width))
 	}
+	ahead := bundlesAhead * parallel.CPUs()
+	if r.busy() {
+		ahead = 1
+	}
 	var batch []parsed[T]
-	for n, rows := range parallel.Ordered(ctx, from/tiles.Width, (cp.Size-1)/tiles.Width+1, bundlesAhead*parallel.CPUs(), bundle) {
+	for n, rows := range parallel.Ordered(ctx, from/tiles.Width, (cp.Size-1)/tiles.Width+1, ahead, bundle) {
 		if rows.Err != nil {
 			return rows.Err
 		}
 		batch = append(batch, rows.Value...)
-		busy := r.o.Busy != nil && r.o.Busy()
+		busy := r.busy()
 		if len(batch) < batchSize && !busy && (n+1)*tiles.Width < cp.Size {
 			continue
 		}
@@ -264,6 +268,9 @@ func (r *Reader[T]) read(ctx context.Context, cp *scitt.Checkpoint, log Log) err
 	}
 	return nil
 }
+
+// busy reports whether something more important needs the processors.
+func (p *DB) busy() bool { return p.o.Busy != nil && p.o.Busy() }
 
 var (
 	hasher    = scitt.TreeHasher{Hasher: rfc6962.DefaultHasher}

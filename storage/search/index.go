@@ -179,7 +179,7 @@ func (x *Index) Extends(ctx context.Context, view *tiles.View) error {
 // opens. A crash leaves the old one or the new one.
 func (x *Index) SetService(ctx context.Context, service string) error {
 	return x.Write(ctx, func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO setting VALUES ('service', ?)", service)
+		_, err := tx.ExecContext(ctx, "INSERT INTO setting VALUES ('service', ?) ON CONFLICT DO UPDATE SET value = excluded.value WHERE value <> excluded.value", service)
 		return err
 	})
 }

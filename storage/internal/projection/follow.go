@@ -131,30 +131,17 @@ func (r *Reader[T]) CatchUp(ctx context.Context, cp *scitt.Checkpoint, log Log) 
 }
 
 func (r *Reader[T]) catchUp(ctx context.Context, cp *scitt.Checkpoint, log Log) error {
-	switch {
-	case r.o.ReadOnly:
-		return errReadOnly
-	case r.closed:
-		return errClosed
-	}
-	err := ErrDamaged
-	if !r.damaged.Load() {
-		err = r.check(ctx)
+	if err := r.usable(ctx); err != nil {
+		return err
 	}
 	another := fmt.Errorf("%w: %s at size %d", ErrOtherLog, cp.Origin, cp.Size)
-	named := r.state.Origin != "" && r.state.Origin != cp.Origin
-	switch {
-	case r.o.Keep && err != nil:
-		return err
-	case r.o.Keep && named:
-		return another
-	case errors.Is(err, ErrDamaged):
-		err = r.replace(ctx, err)
-	case named:
-		err = r.replace(ctx, another)
-	}
-	if err != nil {
-		return err
+	if r.state.Origin != "" && r.state.Origin != cp.Origin {
+		if r.o.Keep {
+			return another
+		}
+		if err := r.replace(ctx, another); err != nil {
+			return err
+		}
 	}
 	if cp.Size < r.state.Next && cp.Root == nil && !r.fits.Load() {
 		return another // a log that this process has not followed yet

@@ -262,9 +262,10 @@ func (p *DB) replace(ctx context.Context, why error) error {
 }
 
 // Remove removes a database that nobody uses, with the files beside it. A crash
-// in between leaves no file, or one that is as good as before.
+// in between leaves the database without its sum, or a write-ahead log without a
+// database, which SQLite ignores.
 func Remove(path string) error {
-	for _, suffix := range []string{sumSuffix, "-wal", "-shm", ""} {
+	for _, suffix := range []string{sumSuffix, "", "-wal", "-shm"} {
 		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -292,6 +293,9 @@ func (p *DB) Use(ctx context.Context, f func(*sql.DB) error) error {
 	}
 	p.open.RLock()
 	defer p.open.RUnlock()
+	if p.damaged.Load() || p.behind.Load() { // another reader found it out meanwhile
+		return ErrRebuilding
+	}
 	return p.note(f(p.db))
 }
 
@@ -312,21 +316,36 @@ func readState(ctx context.Context, db querier) (s State, err error) {
 	return s, err
 }
 
+// usable makes a damaged database anew, if it may. The caller holds work.
+func (p *DB) usable(ctx context.Context) error {
+	switch {
+	case p.o.ReadOnly:
+		return errReadOnly
+	case p.closed:
+		return errClosed
+	}
+	err := ErrDamaged
+	if !p.damaged.Load() {
+		err = p.check(ctx)
+	}
+	if errors.Is(err, ErrDamaged) && !p.o.Keep {
+		return p.replace(ctx, err)
+	}
+	return err
+}
+
 // Write runs f in a transaction of the indexer. It fails when another process
 // writes the database too.
 func (p *DB) Write(ctx context.Context, f func(*sql.Tx) error) error {
 	p.work.Lock()
 	defer p.work.Unlock()
-	if err := p.check(ctx); err != nil {
+	if err := p.usable(ctx); err != nil {
 		return err
 	}
 	return p.note(p.write(ctx, f))
 }
 
 func (p *DB) write(ctx context.Context, f func(*sql.Tx) error) error {
-	if p.o.ReadOnly {
-		return errReadOnly
-	}
 	tx, err := p.db.BeginTx(ctx, nil)
 	if err != nil {
 		return err

@@ -284,7 +284,7 @@ func (s *search) under(ctx context.Context, id scitt.EntryID) (*bitset.BitSet, e
 
 // page takes the first entries in the order of the query, one more than the limit.
 func (s *search) page(ctx context.Context, found iter.Seq2[uint64, error]) (page []cursor, err error) {
-	var times map[uint64]int64 // of the block of entries
+	var times [blockEntries]int64
 	keep, loaded := s.q.pageSize()+1, ^uint64(0)
 	for entry, err := range found {
 		if err != nil {
@@ -297,15 +297,12 @@ func (s *search) page(ctx context.Context, found iter.Seq2[uint64, error]) (page
 			continue
 		}
 		if n := entry / blockEntries; n != loaded {
-			if times, err = s.times(ctx, n); err != nil {
+			if err := s.times(ctx, n, &times); err != nil {
 				return nil, err
 			}
 			loaded = n
 		}
-		c := cursor{noTime, entry}
-		if at, ok := times[entry]; ok {
-			c.time = at
-		}
+		c := cursor{times[entry%blockEntries], entry}
 		if s.q.after != nil && s.q.compare(c, *s.q.after) <= 0 {
 			continue
 		}
@@ -318,13 +315,14 @@ func (s *search) page(ctx context.Context, found iter.Seq2[uint64, error]) (page
 	return page[:min(len(page), keep)], nil
 }
 
-// times are the event times of a block of entries.
-func (s *search) times(ctx context.Context, block uint64) (map[uint64]int64, error) {
-	times := make(map[uint64]int64, blockEntries)
+// times reads the event times of a block of entries.
+func (s *search) times(ctx context.Context, block uint64, times *[blockEntries]int64) error {
+	for i := range times {
+		times[i] = noTime
+	}
 	first := block * blockEntries
-	err := eachNumber(ctx, s.tx, s.terms.path(kindEventTime, ""), first, first+blockEntries, math.Inf(-1), math.Inf(1), s.spend,
-		func(entry uint64, v float64) { times[entry] = int64(v) })
-	return times, err
+	return eachNumber(ctx, s.tx, s.terms.path(kindEventTime, ""), first, first+blockEntries, math.Inf(-1), math.Inf(1), s.spend,
+		func(entry uint64, v float64) { times[entry%blockEntries] = int64(v) })
 }
 
 // compare compares places in the order of the query.

@@ -193,7 +193,7 @@ type parsed[T any] struct {
 	leaf []byte
 }
 
-// parse reads the entries of bundle n that are wanted.
+// parse reads the entries from index from up to, and not including, index to.
 func (r *Reader[T]) parse(ctx context.Context, log Log, from, to uint64) ([]parsed[T], error) {
 	rows := make([]parsed[T], 0, to-from)
 	for e, err := range log.Entries(ctx, from, to) {

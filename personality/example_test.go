@@ -50,7 +50,7 @@ func ExampleService() {
 		log.Fatal(err)
 	}
 	defer dir.Close()
-	entries, _, err := index.Open(ctx, dir.Private("index.db"), nil)
+	entries, err := index.Open(ctx, dir.Private("index.db"), nil, nil)
 	if err != nil {
 		log.Fatal(err)
 	}

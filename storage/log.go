@@ -235,6 +235,9 @@ func (l *Log) Published() *tiles.View { return l.pub.current() }
 // PublishedSize is the number of entries under the published checkpoint.
 func (l *Log) PublishedSize() uint64 { return l.Published().Checkpoint.Size }
 
+// Waiting is the number of entries that wait to be stored.
+func (l *Log) Waiting() int { return len(l.slots) }
+
 // PublishedAt is when the published checkpoint was last written.
 func (l *Log) PublishedAt() time.Time { return l.pub.publishedAt() }
 

@@ -50,7 +50,7 @@ func (s *service) tryOpen() (err error) {
 	if s.dir, err = storage.OpenDir(s.path); err != nil {
 		return err
 	}
-	if s.index, _, err = index.Open(s.t.Context(), s.dir.Private("index.db"), nil); err != nil {
+	if s.index, err = index.Open(s.t.Context(), s.dir.Private("index.db"), nil, nil); err != nil {
 		return err
 	}
 	s.keys.NewTree(s.t)
@@ -424,7 +424,7 @@ func files(t *testing.T, dir string) map[string]string {
 func TestPushback(t *testing.T) {
 	s := &service{t: t, path: t.TempDir(), keys: testlog.NewKeys(t)}
 	s.dir = testlog.Must(storage.OpenDir(s.path))(t)
-	s.index, _, _ = index.Open(t.Context(), s.dir.Private("index.db"), nil)
+	s.index, _ = index.Open(t.Context(), s.dir.Private("index.db"), nil, nil)
 	o := s.keys.Options()
 	o.Antispam, o.Pushback, o.BatchMaxAge = s.index, 2, time.Hour
 	s.log = testlog.Must(storage.Open(t.Context(), s.dir, o))(t)

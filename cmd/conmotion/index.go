@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"time"
 
@@ -102,7 +101,7 @@ func (a *app) runIndex(ctx context.Context, location string, f *indexFlags) erro
 		return partyError(err)
 	}
 	if f.rebuild {
-		if err := removeIndex(f.db); err != nil {
+		if err := search.Remove(f.db); err != nil {
 			return usage(fmt.Errorf("--rebuild: %w", err))
 		}
 	}
@@ -123,17 +122,6 @@ func (a *app) runIndex(ctx context.Context, location string, f *indexFlags) erro
 		return a.printJSON(report)
 	}
 	return i.print(report)
-}
-
-// removeIndex removes a database with what belongs to it. A crash in between
-// leaves no file, or one that goes on as it is.
-func removeIndex(path string) error {
-	for _, suffix := range []string{"-wal", "-shm", ""} {
-		if err := os.Remove(path + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-	}
-	return nil
 }
 
 // indexReport is what one update came to.

@@ -234,7 +234,7 @@ func (a *app) openSearcher(ctx context.Context, f *searchFlags) (searcher, func(
 func asked(err error) error {
 	if p, ok := errors.AsType[*scitt.Problem](err); ok {
 		if p.Status == http.StatusNotFound {
-			err = fmt.Errorf("%w: does it search? A service does with conmotiond --search or --search-of", err)
+			err = fmt.Errorf("%w: does it search? A service does unless it runs with conmotiond --search=false", err)
 		}
 		return usage(err)
 	}

@@ -88,7 +88,7 @@ func TestSearchOf(t *testing.T) {
 // a check of its own.
 func TestSearchReadyz(t *testing.T) {
 	admin := "http://" + freeAddress(t)
-	log := start(t, nil, nil, "--dir", filepath.Join(t.TempDir(), "log"), "--listen", "127.0.0.1:0", "--search", "--admin-listen", strings.TrimPrefix(admin, "http://"))
+	log := start(t, nil, nil, "--dir", filepath.Join(t.TempDir(), "log"), "--listen", "127.0.0.1:0", "--admin-listen", strings.TrimPrefix(admin, "http://"))
 	for {
 		if _, body := log.get("/search"); strings.Contains(string(body), `"size":2,`) {
 			break
@@ -101,7 +101,7 @@ func TestSearchReadyz(t *testing.T) {
 		t.Errorf("/readyz/search: %d %q", code, body)
 	}
 	other := "http://" + freeAddress(t)
-	start(t, nil, nil, "--dir", filepath.Join(t.TempDir(), "log"), "--listen", "127.0.0.1:0", "--admin-listen", strings.TrimPrefix(other, "http://"))
+	start(t, nil, nil, "--dir", filepath.Join(t.TempDir(), "log"), "--listen", "127.0.0.1:0", "--search=false", "--admin-listen", strings.TrimPrefix(other, "http://"))
 	if code, body := status(t, other+"/readyz"); code != http.StatusOK || body != "ok\n" {
 		t.Errorf("without search: /readyz: %d %q", code, body)
 	}

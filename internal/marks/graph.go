@@ -11,16 +11,19 @@ const module = "github.com/conmotion/conmotion/"
 // ours says which of our packages a package may import. Tests may import more.
 // Whoever is not here is a program and may import everything.
 var ours = map[string][]string{
-	"scitt":             {"scitt/did", "scitt/internal/pubkey"},
-	"scitt/did":         {"scitt/internal/pubkey", "internal/jsonx"},
-	"scitt/client":      {"scitt"},
-	"tiles":             {"scitt", "scitt/client", "internal/parallel", "internal/jsonx", "internal/plain"},
-	"policy":            {"scitt", "scitt/did", "policy/ocsf", "internal/jsonx"},
-	"policy/ocsf":       {"internal/jsonx"},
-	"storage":           {"scitt", "tiles", "internal/durable"},
-	"storage/index":     {"scitt", "tiles", "internal/parallel"},
-	"storage/artifact":  {"storage/artifact/reader", "internal/content", "internal/durable"},
-	"storage/search":    {"scitt", "tiles", "policy/ocsf", "storage/artifact/reader", "internal/firsts", "internal/jsonx", "internal/parallel"},
+	"scitt":            {"scitt/did", "scitt/internal/pubkey"},
+	"scitt/did":        {"scitt/internal/pubkey", "internal/jsonx"},
+	"scitt/client":     {"scitt"},
+	"tiles":            {"scitt", "scitt/client", "internal/parallel", "internal/jsonx", "internal/plain"},
+	"policy":           {"scitt", "scitt/did", "policy/ocsf", "internal/jsonx"},
+	"policy/ocsf":      {"internal/jsonx"},
+	"storage":          {"scitt", "tiles", "internal/durable"},
+	"storage/index":    {"scitt", "tiles", "storage/internal/projection"},
+	"storage/artifact": {"storage/artifact/reader", "internal/content", "internal/durable"},
+	"storage/search":   {"scitt", "tiles", "policy/ocsf", "storage/artifact/reader", "storage/internal/projection", "internal/firsts", "internal/jsonx", "internal/parallel"},
+
+	"storage/internal/projection": {"scitt", "tiles", "internal/durable", "internal/parallel"},
+
 	"personality":       {"scitt", "tiles", "internal/content"},
 	"monitor":           {"scitt", "tiles", "policy/ocsf", "storage/artifact/reader", "internal/firsts", "internal/parallel", "internal/jsonx", "internal/plural"},
 	"monitor/importer":  {"policy/ocsf", "internal/jsonx"},

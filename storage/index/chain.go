@@ -57,12 +57,14 @@ func (x *Index) ChainHead(ctx context.Context, issuer, name string) (tiles.Head,
 	}
 	var idx, seq int64
 	var id []byte
-	err := x.db.QueryRowContext(ctx, "SELECT idx, id, seq FROM chain WHERE issuer = ? AND name = ?", issuer, name).Scan(&idx, &id, &seq)
+	err := x.Use(ctx, func(db *sql.DB) error {
+		return db.QueryRowContext(ctx, "SELECT idx, id, seq FROM chain WHERE issuer = ? AND name = ?", issuer, name).Scan(&idx, &id, &seq)
+	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return tiles.Head{}, false, nil
 	}
 	if err != nil {
-		return tiles.Head{}, false, fmt.Errorf("index: %w", err)
+		return tiles.Head{}, false, unavailable(err)
 	}
 	if len(id) != len(head.ID) {
 		return tiles.Head{}, false, fmt.Errorf("index: the head of a chain has an id of %d bytes", len(id))
@@ -78,7 +80,7 @@ func (x *Index) Extend(s *scitt.Statement, index uint64) {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if index >= x.next.Load() { // else the database has it already
+	if index >= x.Next() { // else the database has it already
 		x.heads[chainKey{s.Issuer, s.Chain.Name}] = tiles.Head{Index: index, ID: s.ID(), Seq: s.Chain.Seq}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -101,7 +102,7 @@ func TestCollision(t *testing.T) {
 func TestVerifiedOnCollision(t *testing.T) {
 	s := newSigned(t, "ES256", scitt.SignOptions{})
 	verified := 0
-	x, _, err := index.Open(t.Context(), filepath.Join(t.TempDir(), "index.db"), func(e []byte) error { verified++; return verify(e) })
+	x, err := index.Open(t.Context(), filepath.Join(t.TempDir(), "index.db"), func(e []byte) error { verified++; return verify(e) }, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,32 +170,41 @@ func TestDecorator(t *testing.T) {
 	}
 }
 
-// TestOlderVersion: an index of another version is built anew, with the reason.
-func TestOlderVersion(t *testing.T) {
-	for version, why := range map[int]string{1: "older version (1, and this is 2), in which entry ids were others", 3: "newer version (3, and this is 2)"} {
+// TestOtherVersion: an index of another version is made anew, with the reason.
+func TestOtherVersion(t *testing.T) {
+	for version, why := range map[int]string{2: "older version (2, and this is 3)", 4: "newer version (4, and this is 3)"} {
 		path := filepath.Join(t.TempDir(), "index.db")
-		if err := open(t, path).Close(); err != nil {
+		m := &memory{entries: numbered(0, 10)}
+		x := open(t, path)
+		if err := errors.Join(x.CatchUp(t.Context(), m), x.Close()); err != nil {
 			t.Fatal(err)
 		}
 		db := testlog.Must(sql.Open("sqlite", path))(t)
-		if _, err := db.ExecContext(t.Context(), fmt.Sprintf("INSERT INTO entry VALUES (x'00', 1, 1); UPDATE state SET next = 2; PRAGMA user_version = %d", version)); err != nil {
+		if _, err := db.ExecContext(t.Context(), fmt.Sprintf("PRAGMA user_version = %d", version)); err != nil {
 			t.Fatal(err)
 		}
 		if err := db.Close(); err != nil {
 			t.Fatal(err)
 		}
-		x, rebuilt, err := index.Open(t.Context(), path, nil)
+		var said strings.Builder
+		x, err := index.Open(t.Context(), path, verify, slog.New(slog.NewTextHandler(&said, nil)))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if rebuilt == nil || !strings.Contains(rebuilt.Error(), why) || x.Next() != 0 {
-			t.Errorf("rebuilt because %v, and has read %d", rebuilt, x.Next())
+		if !strings.Contains(said.String(), why) || x.Next() != 0 {
+			t.Errorf("it says %s, and has read %d", said.String(), x.Next())
 		}
-		if err := x.Close(); err != nil {
+		if _, _, err := x.Lookup(t.Context(), idOf(t, m.entries[3])); !errors.Is(err, scitt.ErrUnavailable) {
+			t.Errorf("before it is complete: %v", err)
+		}
+		if err := x.CatchUp(t.Context(), m); err != nil {
 			t.Fatal(err)
 		}
-		if x, rebuilt, err = index.Open(t.Context(), path, nil); err != nil || rebuilt != nil {
-			t.Errorf("opened again: %v, %v", rebuilt, err)
+		holds(t, x, m)
+		said.Reset()
+		_ = x.Close()
+		if x, err = index.Open(t.Context(), path, verify, slog.New(slog.NewTextHandler(&said, nil))); err != nil || said.Len() > 0 {
+			t.Errorf("opened again: %v, %s", err, said.String())
 		}
 		_ = x.Close()
 	}

@@ -20,7 +20,7 @@ func ExampleIndex_Lookup() {
 	}
 	defer os.RemoveAll(dir)
 	ctx := context.Background()
-	x, _, err := index.Open(ctx, filepath.Join(dir, "index.db"), nil)
+	x, err := index.Open(ctx, filepath.Join(dir, "index.db"), nil, nil)
 	if err != nil {
 		log.Fatal(err)
 	}

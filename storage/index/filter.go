@@ -2,13 +2,14 @@ package index
 
 import (
 	"context"
-	"fmt"
+	"database/sql"
 	"sync"
 	"sync/atomic"
 
 	"github.com/bits-and-blooms/bloom/v3"
 
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/storage/internal/projection"
 )
 
 // filter knows for most ids that they are not in the database, without
@@ -30,7 +31,9 @@ func (f *filter) add(rows []row) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for i := range rows {
-		f.insert(rows[i].id)
+		if rows[i].id != (scitt.EntryID{}) {
+			f.insert(rows[i].id)
+		}
 	}
 }
 
@@ -61,23 +64,28 @@ func (f *filter) absent(id scitt.EntryID) bool {
 // fillFilter reads what the database holds into the filter. What is stored
 // meanwhile is added by the follower; an id may be in it twice.
 func (x *Index) fillFilter(ctx context.Context) error {
-	rows, err := x.db.QueryContext(ctx, "SELECT id FROM entry")
-	if err != nil {
-		return fmt.Errorf("index: %w", err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var id []byte
-		if err := rows.Scan(&id); err != nil {
-			return fmt.Errorf("index: %w", err)
+	return x.Use(ctx, func(db *sql.DB) error {
+		rows, err := db.QueryContext(ctx, "SELECT id FROM entry")
+		if err != nil {
+			return err
 		}
-		x.filter.mu.Lock()
-		x.filter.insert(scitt.EntryID(id))
-		x.filter.mu.Unlock()
-	}
-	if err := rows.Err(); err != nil {
-		return fmt.Errorf("index: %w", err)
-	}
-	x.filter.ready.Store(true)
-	return nil
+		defer rows.Close()
+		for rows.Next() {
+			var id []byte
+			if err := rows.Scan(&id); err != nil {
+				return err
+			}
+			if len(id) != len(scitt.EntryID{}) {
+				return projection.ErrDamaged
+			}
+			x.filter.mu.Lock()
+			x.filter.insert(scitt.EntryID(id))
+			x.filter.mu.Unlock()
+		}
+		if err := rows.Err(); err != nil {
+			return err
+		}
+		x.filter.ready.Store(true)
+		return nil
+	})
 }

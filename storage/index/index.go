@@ -8,8 +8,8 @@
 // log once costs nothing.
 //
 // The index is disposable: it holds nothing that the log's tiles do not. When
-// its file is missing, damaged, of an older version or ahead of the log, it is
-// built anew.
+// its file is missing, damaged, of another version or ahead of the log, it is
+// made anew; meanwhile new statements are registered as before.
 package index
 
 import (
@@ -17,28 +17,24 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"io/fs"
-	"net/url"
-	"os"
+	"log/slog"
 	"sync"
-	"sync/atomic"
-
-	_ "modernc.org/sqlite" // the driver "sqlite"
 
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/storage/internal/projection"
 	"github.com/conmotion/conmotion/tiles"
 )
 
 const schema = `
-CREATE TABLE IF NOT EXISTS entry (
+CREATE TABLE entry (
 	id   BLOB PRIMARY KEY,     -- SHA-256 of what was signed
 	idx  INTEGER NOT NULL,     -- where the log has it first with a valid signature
 	leaf INTEGER NOT NULL      -- first 8 bytes of its leaf hash, big-endian
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS policy (
+CREATE TABLE policy (
 	idx INTEGER PRIMARY KEY    -- entries of the type of a Registration Policy
 );
-CREATE TABLE IF NOT EXISTS chain (
+CREATE TABLE chain (
 	issuer TEXT NOT NULL,
 	name   TEXT NOT NULL,
 	idx    INTEGER NOT NULL,   -- of its last entry
@@ -46,31 +42,26 @@ CREATE TABLE IF NOT EXISTS chain (
 	seq    INTEGER NOT NULL,   -- in the chain
 	PRIMARY KEY (issuer, name)
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS state (
-	one  INTEGER PRIMARY KEY CHECK (one = 1),
-	next INTEGER NOT NULL,     -- the first entry that is not in the index
-	leaf INTEGER NOT NULL      -- of the entry before it
-);
-INSERT OR IGNORE INTO state VALUES (1, 0, 0);
-PRAGMA user_version = 2;
 `
 
-// version is that of the schema. In version 1 an id was SHA-256 of the entry.
-const version = 2
+// Of the file: version 1 had other entry ids, version 2 another state.
+const (
+	kind    = 0x636d6978 // "cmix"
+	version = 3
+)
 
 // Verify verifies the issuer's signature of an entry. Its error wraps
 // scitt.ErrUnknownKey when the key is not known; any other means that the
 // entry has no id.
 type Verify func(entry []byte) error
 
-// Index is safe for concurrent use.
+// Index is safe for concurrent use. While its file is checked or made anew,
+// what only the file knows is answered with an error that wraps
+// scitt.ErrUnavailable.
 type Index struct {
-	db       *sql.DB
-	verify   Verify
-	byID     *sql.Stmt
-	next     atomic.Uint64 // entries in the database
-	lastLeaf uint64        // only the follower reads and writes it
-
+	projection.Reader[row]
+	verify Verify
+	byID   *sql.Stmt // replaced with the database
 	filter filter
 
 	mu sync.RWMutex
@@ -78,76 +69,36 @@ type Index struct {
 	pending map[scitt.EntryID]tiles.Place
 	heads   map[chainKey]tiles.Head
 	log     Log // that is followed
-
-	fits   atomic.Bool           // the database is known to be of this log
-	failed atomic.Pointer[error] // why the follower does not get on
 }
 
 // Open opens the index in a file, or makes an empty one. A file that is not a
-// usable index is thrown away, and rebuilt is the reason. Without verify the
-// first entry with an id has it.
-func Open(ctx context.Context, path string, verify Verify) (x *Index, rebuilt, err error) {
-	x, err = open(ctx, path, verify)
-	if err == nil {
-		return x, nil, nil
-	}
-	rebuilt = err
-	for _, suffix := range []string{"", "-wal", "-shm"} {
-		if rerr := os.Remove(path + suffix); rerr != nil && !errors.Is(rerr, fs.ErrNotExist) {
-			return nil, nil, fmt.Errorf("index: %w", errors.Join(err, rerr))
-		}
-	}
-	x, err = open(ctx, path, verify)
-	return x, rebuilt, err
-}
-
-func open(ctx context.Context, path string, verify Verify) (*Index, error) {
-	// Durability is the log's business: after a crash the index may lack its
-	// last transactions, and follows the log again from where it is.
-	pragmas := url.Values{"_pragma": {"journal_mode(WAL)", "synchronous(NORMAL)", "busy_timeout(10000)", "cache_size(-6000)"}}
-	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+pragmas.Encode())
+// usable index is thrown away, and logger, which may be nil, is told why. Without
+// verify the first entry with an id has it.
+func Open(ctx context.Context, path string, verify Verify, logger *slog.Logger) (*Index, error) {
+	x := &Index{verify: verify, pending: map[scitt.EntryID]tiles.Place{}, heads: map[chainKey]tiles.Head{}}
+	db, err := projection.Open(ctx, path, projection.Options{
+		Name: "index of entry ids", Kind: kind, Version: version, Schema: schema, Cache: 6000, Readers: 4, Opened: x.opened, Logger: logger,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("index: %w", err)
 	}
-	db.SetMaxOpenConns(4)
-	db.SetMaxIdleConns(4)
-	x := &Index{db: db, verify: verify, pending: map[scitt.EntryID]tiles.Place{}, heads: map[chainKey]tiles.Head{}}
-	if err := x.load(ctx); err != nil {
-		db.Close()
-		return nil, fmt.Errorf("index %s: %w", path, err)
-	}
+	x.Reader = projection.Reader[row]{DB: db, Parse: parse, Store: x.store, Stored: x.stored}
+	// Of a database that is made anew the filter is filled when that is complete.
+	x.filter.ready.Store(db.Next() == 0 && !db.Rebuilding())
 	return x, nil
 }
 
-func (x *Index) load(ctx context.Context) error {
-	var found int
-	if err := x.db.QueryRowContext(ctx, "PRAGMA user_version").Scan(&found); err != nil {
-		return err
-	}
-	switch {
-	case found > version:
-		return fmt.Errorf("made by a newer version (%d, and this is %d)", found, version)
-	case found != 0 && found < version:
-		return fmt.Errorf("made by an older version (%d, and this is %d), in which entry ids were others", found, version)
-	}
-	if _, err := x.db.ExecContext(ctx, schema); err != nil {
-		return err
-	}
-	var next, leaf int64
-	if err := x.db.QueryRowContext(ctx, "SELECT next, leaf FROM state").Scan(&next, &leaf); err != nil {
-		return err
-	}
-	x.next.Store(uint64(next))
-	x.lastLeaf = uint64(leaf)
-	x.filter.ready.Store(next == 0)
-	var err error
-	x.byID, err = x.db.PrepareContext(ctx, "SELECT idx, leaf FROM entry WHERE id = ?")
+func (x *Index) opened(ctx context.Context, db *sql.DB) (err error) {
+	x.byID, err = db.PrepareContext(ctx, "SELECT idx, leaf FROM entry WHERE id = ?")
 	return err
 }
 
-// Close closes the file.
-func (x *Index) Close() error {
-	return errors.Join(x.byID.Close(), x.db.Close())
+// unavailable says what an error of the database means for who asks.
+func unavailable(err error) error {
+	if errors.Is(err, projection.ErrDamaged) || errors.Is(err, projection.ErrRebuilding) {
+		return fmt.Errorf("index: %w: %w", scitt.ErrUnavailable, err)
+	}
+	return fmt.Errorf("index: %w", err)
 }
 
 // Lookup finds an entry that is sequenced: it need not be published yet.
@@ -162,12 +113,12 @@ func (x *Index) Lookup(ctx context.Context, id scitt.EntryID) (tiles.Place, bool
 		return tiles.Place{}, false, nil
 	}
 	var idx, leaf int64
-	err := x.byID.QueryRowContext(ctx, id[:]).Scan(&idx, &leaf)
+	err := x.Use(ctx, func(*sql.DB) error { return x.byID.QueryRowContext(ctx, id[:]).Scan(&idx, &leaf) })
 	if errors.Is(err, sql.ErrNoRows) {
 		return tiles.Place{}, false, nil
 	}
 	if err != nil {
-		return tiles.Place{}, false, fmt.Errorf("index: %w", err)
+		return tiles.Place{}, false, unavailable(err)
 	}
 	return tiles.Place{Index: uint64(idx), Leaf: uint64(leaf)}, true, nil
 }
@@ -181,32 +132,27 @@ func (x *Index) remember(id scitt.EntryID, index uint64, leafHash []byte) {
 	}
 }
 
-// Next is the number of entries that the index has read from the log.
-func (x *Index) Next() uint64 { return x.next.Load() }
-
-// Err is why the index does not get on, or nil.
-func (x *Index) Err() error {
-	if err := x.failed.Load(); err != nil {
-		return *err
-	}
-	return nil
-}
-
 // Policies are the places of all statements of the type of a Registration
 // Policy, in order.
 func (x *Index) Policies(ctx context.Context) ([]uint64, error) {
-	rows, err := x.db.QueryContext(ctx, "SELECT idx FROM policy ORDER BY idx")
-	if err != nil {
-		return nil, fmt.Errorf("index: %w", err)
-	}
-	defer rows.Close()
 	var places []uint64
-	for rows.Next() {
-		var idx int64
-		if err := rows.Scan(&idx); err != nil {
-			return nil, fmt.Errorf("index: %w", err)
+	err := x.Use(ctx, func(db *sql.DB) error {
+		rows, err := db.QueryContext(ctx, "SELECT idx FROM policy ORDER BY idx")
+		if err != nil {
+			return err
 		}
-		places = append(places, uint64(idx))
+		defer rows.Close()
+		for rows.Next() {
+			var idx int64
+			if err := rows.Scan(&idx); err != nil {
+				return err
+			}
+			places = append(places, uint64(idx))
+		}
+		return rows.Err()
+	})
+	if err != nil {
+		return nil, unavailable(err)
 	}
-	return places, rows.Err()
+	return places, nil
 }

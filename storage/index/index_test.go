@@ -3,11 +3,13 @@ package index_test
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -65,7 +67,7 @@ func (m *memory) ReadEntryBundle(_ context.Context, n uint64, p uint8) ([]byte, 
 
 func open(t testing.TB, path string) *index.Index {
 	t.Helper()
-	x, _, err := index.Open(t.Context(), path, verify)
+	x, err := index.Open(t.Context(), path, verify, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,6 +213,68 @@ func TestFollow(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestDamage: an index that is damaged, while nobody uses it or while it is used,
+// says so to who asks for what only it knows, and is made anew. An id that is
+// new is still known to be new.
+func TestDamage(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "index.db")
+	m := &memory{entries: numbered(0, 600)}
+	x := open(t, path)
+	if err := errors.Join(x.CatchUp(t.Context(), m), x.Close()); err != nil {
+		t.Fatal(err)
+	}
+	data := testlog.Must(os.ReadFile(path))(t)
+	for i := range 200 {
+		data[len(data)/2+i*37%4096] ^= 0x55
+	}
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	x = open(t, path)
+	damaged := func(what string) {
+		t.Helper()
+		for _, e := range m.entries[:10] {
+			if _, _, err := x.Lookup(t.Context(), idOf(t, e)); !errors.Is(err, scitt.ErrUnavailable) {
+				t.Fatalf("%s: %v", what, err)
+			}
+		}
+		if _, err := x.Policies(t.Context()); !errors.Is(err, scitt.ErrUnavailable) {
+			t.Errorf("%s: policies: %v", what, err)
+		}
+		if _, _, err := x.ChainHead(t.Context(), "i", "c"); !errors.Is(err, scitt.ErrUnavailable) {
+			t.Errorf("%s: head: %v", what, err)
+		}
+		if err := x.CatchUp(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+		holds(t, x, m)
+	}
+	damaged("at rest")
+	m.add(numbered(600, 700)...)
+	if err := errors.Join(x.CatchUp(t.Context(), m), x.Close()); err != nil {
+		t.Fatal(err)
+	}
+	x = open(t, path)
+	ctx, cancel := context.WithCancel(t.Context())
+	var group sync.WaitGroup
+	group.Go(func() { x.Follower(nil).Follow(ctx, m) })
+	for x.Await(ctx, 700) != nil || !x.Filled() {
+		runtime.Gosched()
+	}
+	cancel()
+	group.Wait()
+	if err := x.Use(t.Context(), func(db *sql.DB) error {
+		_, err := db.Exec("DROP TABLE chain; DROP TABLE policy; DROP TABLE entry")
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok, err := x.Lookup(t.Context(), idOf(t, entry("another", "s"))); ok || err != nil {
+		t.Errorf("an id that is new, in a damaged index: %v %v", ok, err)
+	}
+	damaged("in use")
 }
 
 // TestSpecial: policies and the heads of chains are found again.

@@ -18,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/storage/internal/projection"
 	"github.com/conmotion/conmotion/tiles"
 )
 
@@ -78,7 +79,7 @@ func BenchmarkMillion(b *testing.B) {
 		memory, stop := watchMemory()
 		if left := uint64(n) - x.Next(); left > 0 {
 			used, start := cpuTime(), time.Now()
-			if err := x.CatchUp(b.Context(), cp, Bundles{dir, uint64(n)}); err != nil {
+			if err := x.CatchUp(b.Context(), cp, projection.Bundles{BundleReader: dir, Size: uint64(n)}); err != nil {
 				b.Fatal(err)
 			}
 			b.ReportMetric(float64(left)/time.Since(start).Seconds(), "entries/s")
@@ -180,7 +181,6 @@ func latencies(b *testing.B, x *Index, n int) {
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(224 << 20))
 	rnd := rand.New(rand.NewPCG(1, 2))
 	page := ask(b, x, "limit=1000&order=desc")
-	ask(b, x, "entry="+page.Entries[0].Entry) // reads the directories of the segments, once
 	for _, c := range []struct {
 		name string
 		ask  func() string
@@ -259,7 +259,6 @@ func BenchmarkLive(b *testing.B) {
 					}
 				}
 				b.ReportMetric(float64(cpuTime()-used)/n/1e3, "cpu-us/entry")
-				b.ReportMetric(float64(len(x.state.Segments)), "segments")
 			}
 		})
 	}

@@ -65,13 +65,13 @@
 //
 // # The index
 //
-// SQLite keeps four things. Rows hold what an answer shows of 64 entries each,
-// and times the event times of 4096. Segments are an inverted index: each has,
-// for a range of entries, the sorted terms and behind each term the entries
-// that have it. A term is a keyed hash (64 bits of SipHash, with a key that
-// each database draws for itself) of a kind, a path and a value, or for numbers
-// the hash of the path and the number itself, so that comparisons read
-// neighbours. A chance that two terms among 10^8 meet in one query is 10^-11,
-// and nobody who does not know the key can make them meet. Small segments are
-// merged into larger ones. Counts by issuer and so on are an ordinary table.
+// SQLite keeps three things. FTS5 has the words of each entry, and every other
+// term as a keyed hash (64 bits of SHA-256, with a key that each database draws
+// for itself) of a kind, a path and a value: term.go. A chance that two terms
+// among 10^8 meet in one query is 10^-11, and nobody who does not know the key can
+// make them meet. Numbers stand in blocks by their path, for comparisons and the
+// order of event times: number.go. Rows hold what an answer shows of each entry,
+// with a table of what many have in common: store.go. Counts by issuer and so on
+// are an ordinary table. How the log is followed, and what becomes of a damaged
+// file, is in package storage/internal/projection.
 package search

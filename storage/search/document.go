@@ -72,6 +72,9 @@ type document struct {
 	Hit
 	id       scitt.EntryID
 	isPolicy bool
+	// what is stored of it: see store.go
+	text, common string
+	numbers      []number
 	// how it stands, when it is verified
 	standing    Standing
 	duplicateOf *uint64
@@ -139,9 +142,6 @@ func (d *document) header(s *scitt.Statement, out emitter) {
 		if t.value != "" {
 			out.term(t.kind, "", t.value)
 		}
-	}
-	if s.Issuer != "" && s.Subject != "" {
-		out.term(kindOwn, s.Issuer, s.Subject)
 	}
 	eachWord(s.Subject, func(w string) { out.term(kindWord, "", w) })
 	if c := s.Chain; c != nil {

@@ -12,9 +12,11 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -62,13 +64,6 @@ func TestRebuild(t *testing.T) {
 	}
 	catchUp(t, x, l, len(l))
 	same(t, "in small steps", answers(t, x), want)
-	if n := len(x.state.Segments); n > 4*fanIn {
-		t.Errorf("%d segments are left", n)
-	}
-	var blocks, live int
-	if err := x.db.QueryRow("SELECT count(*), count(*) FILTER (WHERE id >> 24 IN (SELECT id FROM segment)) FROM block").Scan(&blocks, &live); err != nil || blocks != live {
-		t.Errorf("%d blocks, %d in use, %v", blocks, live, err)
-	}
 	if err := x.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -109,8 +104,8 @@ func TestOtherLogs(t *testing.T) {
 	if err := x.CatchUp(t.Context(), mixed.checkpoint(250), mixed); !errors.Is(err, ErrOtherLog) {
 		t.Errorf("a forked log: %v", err)
 	}
-	if x.Next() != 0 || len(ask(t, x, "").Entries) != 0 {
-		t.Error("something of the other log is left")
+	if _, err := x.Search(t.Context(), Query{}); x.Next() != 0 || scitt.ProblemOf(err) == nil {
+		t.Errorf("something of the other log is left: %v", err)
 	}
 	catchUp(t, x, mixed, 250)
 	if x.Err() != nil {
@@ -160,16 +155,15 @@ func (s stopping) Entries(ctx context.Context, from, to uint64) iter.Seq2[tiles.
 // TestHalfWay: while the index catches up it answers up to the checkpoint
 // before; when it fails it goes on from there.
 func TestHalfWay(t *testing.T) {
-	l := eventLog(t, 0, 2000)
+	l := eventLog(t, 0, 6000)
 	x := openIndex(t, "", Options{})
-	x.batch = tiles.Width
 	catchUp(t, x, l, 100)
 	broken := errors.New("the disk is gone")
-	err := x.CatchUp(t.Context(), l.checkpoint(2000), stopping{l, 1500, func() error { return broken }})
+	err := x.CatchUp(t.Context(), l.checkpoint(6000), stopping{l, 5500, func() error { return broken }})
 	if !errors.Is(err, broken) || !errors.Is(x.Err(), broken) {
 		t.Errorf("%v, %v", err, x.Err())
 	}
-	if x.Next() < 1000 || x.Next() > 1500 {
+	if x.Next() < 4000 || x.Next() > 5500 {
 		t.Errorf("next is %d", x.Next())
 	}
 	a := ask(t, x, "limit=1000&order=desc")
@@ -187,7 +181,7 @@ func TestHalfWay(t *testing.T) {
 	if sum := total(stats.Days); sum != 100 {
 		t.Errorf("%d entries are counted", sum)
 	}
-	catchUp(t, x, l, 2000)
+	catchUp(t, x, l, 6000)
 	same(t, "in two attempts", answers(t, x), answers(t, indexed(t, l, Options{})))
 	if x.Err() != nil {
 		t.Error(x.Err())
@@ -199,6 +193,19 @@ func total(list []Count) (sum int64) {
 		sum += c.Entries
 	}
 	return sum
+}
+
+// TestBusy: while something more important needs the processors, each bundle is
+// a step of its own.
+func TestBusy(t *testing.T) {
+	l := eventLog(t, 0, 700)
+	for busy, want := range map[bool]uint64{false: 0, true: 512} {
+		x := openIndex(t, "", Options{Busy: func() bool { return busy }})
+		err := x.CatchUp(t.Context(), l.checkpoint(700), stopping{l, 600, func() error { return io.ErrUnexpectedEOF }})
+		if !errors.Is(err, io.ErrUnexpectedEOF) || x.Next() != want {
+			t.Errorf("busy is %v: %d entries are read, want %d: %v", busy, x.Next(), want, err)
+		}
+	}
 }
 
 // TestStrangeLogs gives entries out of order, or too few.
@@ -271,10 +278,16 @@ func TestReaders(t *testing.T) {
 	x := openIndex(t, "", Options{})
 	ctx, cancel := context.WithCancel(t.Context())
 	var group sync.WaitGroup
+	var refused atomic.Int64
 	for reader := range 4 {
 		group.Go(func() {
 			for n := 0; ctx.Err() == nil; n++ {
 				a, err := x.Search(ctx, parseQuery(t, "class_uid=5023&limit=1000&q=volume"))
+				if p := scitt.ProblemOf(err); p != nil && p.Status == 503 { // it is being made anew
+					refused.Add(1)
+					runtime.Gosched()
+					continue
+				}
 				if err != nil {
 					if ctx.Err() == nil {
 						t.Errorf("reader %d: %v", reader, err)
@@ -294,7 +307,10 @@ func TestReaders(t *testing.T) {
 	for at := 0; at < size; at += 12 {
 		catchUp(t, x, l, at)
 		if at == 300 {
-			x.damaged.Store(true) // as a reader would
+			execute(t, x, "DROP TABLE hit")
+			for refused.Load() == 0 { // until a reader has seen it
+				runtime.Gosched()
+			}
 		}
 	}
 	catchUp(t, x, l, size)
@@ -341,8 +357,8 @@ func TestFollow(t *testing.T) {
 
 // TestTooBroad: a query that would read too much is refused, and says what to do.
 func TestTooBroad(t *testing.T) {
-	l := eventLog(t, 0, 5000)
-	x := indexed(t, l, Options{MaxWork: 2 * blockSize})
+	l := eventLog(t, 0, 6000)
+	x := indexed(t, l, Options{MaxWork: 55_000})
 	for _, query := range []string{"f.time=>0", "from=0&order=time-desc", "order=time-desc"} {
 		_, err := x.Search(t.Context(), parseQuery(t, query))
 		p := scitt.ProblemOf(err)
@@ -352,7 +368,7 @@ func TestTooBroad(t *testing.T) {
 	}
 	expect(t, x, "f.message=inventory.create of instance 44 in region eu-west-2", 44)
 	expect(t, x, "from=1750000000000&to=1750000000137", 0)
-	for _, query := range []string{"limit=1000", "order=desc", "order=time-desc&index_from=4500"} {
+	for _, query := range []string{"limit=1000", "order=desc", "order=time-desc&index_from=5500"} {
 		if _, err := x.Search(t.Context(), parseQuery(t, query)); err != nil {
 			t.Error(err)
 		}
@@ -389,19 +405,17 @@ func TestOlder(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "search.db")
 	x := openIndex(t, path, Options{})
 	catchUp(t, x, l, 10)
-	if _, err := x.db.Exec("PRAGMA user_version = 1"); err != nil {
-		t.Fatal(err)
-	}
+	execute(t, x, "PRAGMA user_version = 1")
 	if err := x.Close(); err != nil {
 		t.Fatal(err)
 	}
-	const why = "it was made by an older version (1), which had other entry ids"
+	const why = "it was made by an older version (1, and this is 3)"
 	if _, err := Open(t.Context(), path, Options{Keep: true}); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), why) {
 		t.Errorf("%v", err)
 	}
 	var said strings.Builder
 	y := openIndex(t, path, Options{Logger: slog.New(slog.NewTextHandler(&said, nil))})
-	if y.Next() != 0 || !strings.Contains(said.String(), "building it anew") || !strings.Contains(said.String(), why) {
+	if y.Next() != 0 || !strings.Contains(said.String(), "made anew") || !strings.Contains(said.String(), why) {
 		t.Errorf("%d entries: %s", y.Next(), said.String())
 	}
 	catchUp(t, y, l, 10)
@@ -414,7 +428,7 @@ func TestTwoIndexers(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "search.db")
 	x, y := openIndex(t, path, Options{}), openIndex(t, path, Options{})
 	catchUp(t, x, l, 100)
-	if err := y.CatchUp(t.Context(), l.checkpoint(200), l); !errors.Is(err, errShared) {
+	if err := y.CatchUp(t.Context(), l.checkpoint(200), l); err == nil || !strings.Contains(err.Error(), "another process") {
 		t.Errorf("%v", err)
 	}
 	catchUp(t, x, l, 300)

@@ -2,6 +2,7 @@ package search
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"io"
@@ -176,7 +177,10 @@ func TestTenThousandRequests(t *testing.T) {
 			t.Errorf("in %v: %d answers, %d to come again", timeout, right.Load(), later.Load())
 		}
 	}
-	stats := g.db.Stats()
+	var stats sql.DBStats
+	if err := g.Use(t.Context(), func(db *sql.DB) error { stats = db.Stats(); return nil }); err != nil {
+		t.Fatal(err)
+	}
 	if stats.MaxOpenConnections == 0 || stats.OpenConnections > stats.MaxOpenConnections || stats.WaitCount == 0 {
 		t.Errorf("the database was used by %+v", stats)
 	}

@@ -3,6 +3,7 @@ package search
 import (
 	"context"
 	"crypto/sha256"
+	"database/sql"
 	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
@@ -15,6 +16,8 @@ import (
 	"testing"
 
 	"github.com/fxamacker/cbor/v2"
+	"github.com/transparency-dev/merkle/compact"
+	"github.com/transparency-dev/merkle/rfc6962"
 
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/scitt"
@@ -24,6 +27,8 @@ import (
 	"github.com/conmotion/conmotion/storage/index"
 	"github.com/conmotion/conmotion/tiles"
 )
+
+var treeRange = compact.RangeFactory{Hash: rfc6962.DefaultHasher.HashChildren}
 
 // memLog is a log in memory: any entries, and checkpoints of any size of it.
 type memLog [][]byte
@@ -50,7 +55,7 @@ func (l memLog) checkpoint(size int) *scitt.Checkpoint {
 			panic(err) // only of ranges that do not meet
 		}
 	}
-	root := hasher.EmptyRoot()
+	root := rfc6962.DefaultHasher.EmptyRoot()
 	if size > 0 {
 		var err error
 		if root, err = tree.GetRootHash(nil); err != nil {
@@ -66,7 +71,7 @@ func (l memLog) published(t testing.TB) *tiles.View {
 	keys := testlog.NewKeys(t)
 	path := t.TempDir()
 	dir := testlog.Must(storage.OpenDir(path))(t)
-	idx, _, err := index.Open(t.Context(), dir.Private("index.db"), nil)
+	idx, err := index.Open(t.Context(), dir.Private("index.db"), nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,6 +190,14 @@ func parseQuery(t testing.TB, query string) Query {
 		t.Fatalf("%s: %v", query, err)
 	}
 	return q
+}
+
+// execute changes the database of an index behind its back.
+func execute(t testing.TB, x *Index, statement string) {
+	t.Helper()
+	if err := x.Use(t.Context(), func(db *sql.DB) error { _, err := db.ExecContext(t.Context(), statement); return err }); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func ask(t testing.TB, x *Index, query string) *Answer {

@@ -86,7 +86,6 @@ func TestPayloadBounds(t *testing.T) {
 func TestStats(t *testing.T) {
 	l, store := sample(t)
 	x := openIndex(t, "", Options{Artifacts: store})
-	x.batch = 3
 	catchUp(t, x, l, len(l))
 	s, err := x.Stats(t.Context())
 	if err != nil {

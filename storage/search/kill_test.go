@@ -8,11 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sync"
 	"testing"
 	"time"
-
-	"github.com/conmotion/conmotion/tiles"
 )
 
 const childEnv = "SEARCH_TEST_CHILD_DB"
@@ -28,7 +25,7 @@ func TestMain(m *testing.M) {
 
 const killSize = 4000
 
-// child indexes in small transactions with many merges, and tells how far it
+// child indexes in small transactions, and tells how far it
 // is.
 func child(path string) {
 	l := eventLog(&testing.B{}, 0, killSize)
@@ -37,7 +34,6 @@ func child(path string) {
 		fmt.Println("error", err)
 		return
 	}
-	x.batch = tiles.Width
 	fmt.Println("next", x.Next())
 	for size := int(x.Next()); size <= killSize; size += 40 {
 		if err := x.CatchUp(context.Background(), l.checkpoint(size), l); err != nil {
@@ -91,7 +87,7 @@ func TestKill(t *testing.T) {
 		if x.Next() < far {
 			t.Errorf("%d entries are left of %d", x.Next(), far)
 		}
-		size := int(x.state.Size)
+		size := int(ask(t, x, "limit=1").Checkpoint.Size)
 		same(t, "after a kill", answers(t, x), answers(t, indexed(t, l[:size], Options{})))
 		if err := x.Close(); err != nil {
 			t.Fatal(err)
@@ -100,62 +96,4 @@ func TestKill(t *testing.T) {
 	x := openIndex(t, path, Options{})
 	catchUp(t, x, l, killSize)
 	same(t, "in the end", answers(t, x), answers(t, indexed(t, l, Options{})))
-}
-
-// TestInterruptedMerge stops a merge in each of its transactions, as a crash
-// would.
-func TestInterruptedMerge(t *testing.T) {
-	l := eventLog(t, 0, fanIn*30)
-	want := answers(t, indexed(t, l, Options{}))
-	unfinished := 0
-	for stop := 0; ; stop++ {
-		x := openIndex(t, "", Options{})
-		x.step = 1
-		for size := 30; size < len(l); size += 30 {
-			catchUp(t, x, l, size)
-		}
-		err := x.CatchUp(&expiring{Context: t.Context(), left: stop}, l.checkpoint(len(l)), l)
-		var garbage int
-		count := func() {
-			if err := x.db.QueryRow("SELECT count(*) FROM garbage").Scan(&garbage); err != nil {
-				t.Error(err)
-			}
-		}
-		if count(); garbage > 0 && err != nil {
-			unfinished++
-		}
-		if x.Next() == uint64(len(l)) {
-			same(t, fmt.Sprintf("interrupted at %d", stop), answers(t, x), want)
-		}
-		catchUp(t, x, l, len(l))
-		same(t, fmt.Sprintf("gone on at %d", stop), answers(t, x), want)
-		if count(); garbage != 0 {
-			t.Errorf("%d segments are garbage", garbage)
-		}
-		if err == nil {
-			break
-		}
-		if err := x.Close(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if unfinished < 5 {
-		t.Errorf("only %d merges were interrupted", unfinished)
-	}
-}
-
-// expiring is a context that ends after it was asked so often.
-type expiring struct {
-	context.Context
-	mu   sync.Mutex
-	left int
-}
-
-func (e *expiring) Err() error {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.left--; e.left < 0 {
-		return context.Canceled
-	}
-	return e.Context.Err()
 }

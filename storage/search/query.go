@@ -113,18 +113,13 @@ func ParseQuery(values url.Values) (Query, error) {
 	return q, nil
 }
 
-// join makes one condition of two that go well together: of from and to, and
-// of issuer and subject.
+// join makes one condition of from and to.
 func (q *Query) join() {
 	find := func(param string) int {
 		return slices.IndexFunc(q.conditions, func(c condition) bool { return c.param == param })
 	}
 	if i, j := find("from"), find("to"); i >= 0 && j >= 0 {
 		q.conditions[i].spans[0].high = q.conditions[j].spans[0].high
-		q.conditions = slices.Delete(q.conditions, j, j+1)
-	}
-	if i, j := find("iss"), find("sub"); i >= 0 && j >= 0 {
-		q.conditions[i].terms = []term{{kindOwn, q.conditions[i].terms[0].value, q.conditions[j].terms[0].value}}
 		q.conditions = slices.Delete(q.conditions, j, j+1)
 	}
 }

@@ -7,12 +7,16 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"net/http"
 	"slices"
-	"strconv"
+	"strings"
 	"time"
 
+	"github.com/bits-and-blooms/bitset"
+
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/storage/internal/projection"
 )
 
 // Checkpoint names the state of the log up to which an answer is complete.
@@ -41,7 +45,7 @@ type Answer struct {
 func (x *Index) Search(ctx context.Context, q Query) (*Answer, error) {
 	var a *Answer
 	err := x.reading(ctx, func(tx *sql.Tx) error {
-		s := search{x: x, tx: tx, q: q, work: x.MaxWork}
+		s := search{x: x, tx: tx, q: q, terms: terms{secret: x.secret}, work: x.MaxWork}
 		var err error
 		a, err = s.run(ctx)
 		return err
@@ -51,30 +55,20 @@ func (x *Index) Search(ctx context.Context, q Query) (*Answer, error) {
 
 // reading runs f in a transaction that sees one state of the database.
 func (x *Index) reading(ctx context.Context, f func(tx *sql.Tx) error) error {
-	x.open.RLock()
-	defer x.open.RUnlock()
-	tx, err := x.db.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
-	if err != nil {
-		return fmt.Errorf("search: %w", x.note(err))
+	err := x.Read(ctx, f)
+	if errors.Is(err, projection.ErrRebuilding) || errors.Is(err, ErrDamaged) {
+		return fmt.Errorf("search: %w: %w", &scitt.Problem{Status: http.StatusServiceUnavailable, Title: "Search Unavailable",
+			Detail: "the search index is being rebuilt", RetryAfter: 10 * time.Second}, err)
 	}
-	defer tx.Rollback() // nothing was written
-	if err := f(tx); err != nil {
-		if err = x.note(err); errors.Is(err, ErrDamaged) {
-			return fmt.Errorf("%w: %w", &scitt.Problem{Status: http.StatusServiceUnavailable, Title: "Search Unavailable",
-				Detail: "the search index is being rebuilt", RetryAfter: 10 * time.Second}, err)
-		}
-		return err
-	}
-	return nil
+	return err
 }
 
 // search is one query at work.
 type search struct {
 	x         *Index
-	tx        querier
+	tx        *sql.Tx
 	q         Query
-	state     state
-	secret    hashKey
+	terms     terms  // makes hashes
 	low, high uint64 // of the entries that can be in the answer
 	work      int64  // bytes that may still be read
 }
@@ -89,43 +83,27 @@ func (s *search) spend(bytes int) error {
 }
 
 func (s *search) run(ctx context.Context) (*Answer, error) {
-	var err error
-	if s.state, err = readState(ctx, s.tx); err != nil {
+	st, err := projection.ReadState(ctx, s.tx)
+	if err != nil {
 		return nil, err
 	}
-	st := &s.state
-	s.secret = newHashKey(st.Secret)
 	a := &Answer{Checkpoint: Checkpoint{st.Origin, st.Size, st.Root}, Indexed: st.Next, Entries: []Hit{}}
 	s.low, s.high = s.q.bounds(st.Size)
-	if s.low >= s.high {
-		return a, nil
-	}
 	found, err := s.match(ctx)
 	if err != nil {
 		return nil, err
 	}
-	var page []cursor
-	if s.q.order.byTime() {
-		page, err = s.byTime(ctx, found)
-	} else {
-		for entry := range found {
-			if page = append(page, cursor{noCursorTime, entry}); len(page) > s.limit() {
-				break
-			}
-		}
-	}
+	page, err := s.page(ctx, found)
 	if err != nil {
 		return nil, err
 	}
-	if len(page) > s.limit() {
-		page = page[:s.limit()]
-		a.Next = page[s.limit()-1].String()
+	if limit := s.q.pageSize(); len(page) > limit {
+		page = page[:limit]
+		a.Next = page[limit-1].String()
 	}
 	a.Entries, err = s.hits(ctx, page)
 	return a, err
 }
-
-func (s *search) limit() int { return s.q.pageSize() }
 
 func (q *Query) pageSize() int {
 	if q.limit == 0 {
@@ -151,84 +129,138 @@ func (q *Query) bounds(size uint64) (low, high uint64) {
 }
 
 // match gives the entries that meet all conditions, in the order of the log or
-// against it.
-func (s *search) match(ctx context.Context) (iter.Seq[uint64], error) {
-	descending := s.q.order.descending()
-	var all *set
-	// Spans last: they may be long, and need not be read when nothing is left.
-	conditions := slices.SortedStableFunc(slices.Values(s.q.conditions), func(a, b condition) int {
-		return cmp.Compare(len(a.spans), len(b.spans))
-	})
-	for i := range conditions {
-		one, err := s.meet(ctx, &conditions[i])
-		if err != nil {
-			return nil, err
-		}
-		if all == nil {
-			all = one
+// against it. FTS5 finds terms, and comparisons are made over all numbers of a
+// path.
+func (s *search) match(ctx context.Context) (iter.Seq2[uint64, error], error) {
+	var all []string      // of FTS5's query, joined by AND
+	var in *bitset.BitSet // of the entries from low on; nil for all of them
+	only := func(one *bitset.BitSet) {
+		if in == nil {
+			in = one
 		} else {
-			all.and(one)
+			in.InPlaceIntersection(one)
 		}
-		if all.empty() {
-			return all.all(descending), nil
-		}
+	}
+	if s.low >= s.high {
+		return func(func(uint64, error) bool) {}, nil
 	}
 	if s.q.policy != nil {
 		under, err := s.under(ctx, *s.q.policy)
 		if err != nil {
 			return nil, err
 		}
-		if all == nil {
-			all = under
-		} else {
-			all.and(under)
-		}
+		only(under)
 	}
-	if all == nil {
-		return everything(s.low, s.high, descending), nil
-	}
-	return all.all(descending), nil
-}
-
-// meet gives the entries that meet one condition.
-func (s *search) meet(ctx context.Context, c *condition) (*set, error) {
-	found := &set{low: s.low, high: s.high}
-	type keys struct{ low, high key }
-	var wanted []keys
-	for _, t := range c.terms {
-		k := s.secret.of(t)
-		wanted = append(wanted, keys{k, k})
-	}
-	for _, sp := range c.spans {
-		low, high := s.secret.between(sp)
-		wanted = append(wanted, keys{low, high})
-	}
-	for _, seg := range s.state.Segments {
-		if seg.Next <= s.low || seg.First >= s.high {
+	for i := range s.q.conditions {
+		c := &s.q.conditions[i]
+		if tokens := s.tokens(c); tokens != nil {
+			all = append(all, "("+strings.Join(tokens, " OR ")+")")
 			continue
 		}
-		for _, w := range wanted {
-			if w.high.less(w.low) {
-				continue
-			}
-			err := s.x.scan(ctx, s.tx, seg, w.low, w.high, s.spend, func(r *blockReader) error {
-				return r.entries(func(entry uint32) { found.add(seg.First + uint64(entry)) })
-			})
-			if err != nil {
-				return nil, err
+		between, err := s.between(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		only(between)
+	}
+	if in != nil {
+		first, ok := in.NextSet(0)
+		if !ok {
+			return func(func(uint64, error) bool) {}, nil
+		}
+		last, _ := in.PreviousSet(uint(s.high - s.low))
+		within := in
+		base := s.low
+		s.low, s.high = base+uint64(first), base+uint64(last)+1
+		return s.filter(s.candidates(ctx, all), func(entry uint64) bool { return within.Test(uint(entry - base)) }), nil
+	}
+	return s.candidates(ctx, all), nil
+}
+
+// filter keeps the entries for which keep is true.
+func (s *search) filter(entries iter.Seq2[uint64, error], keep func(uint64) bool) iter.Seq2[uint64, error] {
+	return func(yield func(uint64, error) bool) {
+		for entry, err := range entries {
+			if (err != nil || keep(entry)) && !yield(entry, err) {
+				return
 			}
 		}
 	}
-	found.done()
+}
+
+// tokens are what FTS5 is asked for a condition, each in quotes, or nil for a comparison.
+func (s *search) tokens(c *condition) (tokens []string) {
+	for _, t := range c.terms {
+		tokens = append(tokens, `"`+s.terms.token(t)+`"`)
+	}
+	for _, sp := range c.spans {
+		if sp.kind != kindNumber || sp.low != sp.high {
+			return nil
+		}
+		tokens = append(tokens, `"`+s.terms.token(term{sp.kind, sp.path, exact(sp.low)})+`"`)
+	}
+	return tokens
+}
+
+// candidates gives the entries from low up to high that FTS5 finds, or all of
+// them when there is nothing to find.
+func (s *search) candidates(ctx context.Context, all []string) iter.Seq2[uint64, error] {
+	query, args := "SELECT idx FROM hit WHERE idx >= ? AND idx < ? ORDER BY idx", []any{int64(s.low), int64(s.high)}
+	if len(all) > 0 {
+		query, args = "SELECT rowid FROM term WHERE rowid >= ? AND rowid < ? AND term MATCH ? ORDER BY rowid", append(args, strings.Join(all, " AND "))
+	}
+	if s.q.order.descending() {
+		query += " DESC"
+	}
+	return func(yield func(uint64, error) bool) {
+		rows, err := s.tx.QueryContext(ctx, query, args...)
+		if err != nil {
+			yield(0, err)
+			return
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var entry int64
+			err := rows.Scan(&entry)
+			if err == nil {
+				err = s.spend(candidateCost)
+			}
+			if !yield(uint64(entry), err) || err != nil {
+				return
+			}
+		}
+		if err := rows.Err(); err != nil {
+			yield(0, err)
+		}
+	}
+}
+
+// candidateCost is what one entry that FTS5 finds costs, in bytes of numbers
+// that could be read in the same time.
+const candidateCost = 50
+
+// between gives the entries that meet a comparison.
+func (s *search) between(ctx context.Context, c *condition) (*bitset.BitSet, error) {
+	found := bitset.New(uint(s.high - s.low))
+	for _, sp := range c.spans {
+		err := eachNumber(ctx, s.tx, s.terms.path(sp.kind, sp.path), s.low, s.high, sp.low, sp.high, s.spend, func(entry uint64, v float64) {
+			if sp.low <= v && v <= sp.high && entry >= s.low && entry < s.high {
+				found.Set(uint(entry - s.low))
+			}
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
 	return found, nil
 }
 
 // under gives the entries that were registered under a policy: those behind
 // it up to the next one, which is the last.
-func (s *search) under(ctx context.Context, id scitt.EntryID) (*set, error) {
-	found := &set{low: s.low, high: s.high}
+func (s *search) under(ctx context.Context, id scitt.EntryID) (*bitset.BitSet, error) {
+	found := bitset.New(uint(s.high - s.low))
 	rows, err := s.tx.QueryContext(ctx, `SELECT idx, (SELECT min(later.idx) FROM policy later WHERE later.idx > policy.idx)
-		FROM policy WHERE id = ? ORDER BY idx`, id[:])
+		FROM policy WHERE id = ? ORDER BY idx`, id.String())
 	if err != nil {
 		return nil, err
 	}
@@ -239,49 +271,58 @@ func (s *search) under(ctx context.Context, id scitt.EntryID) (*set, error) {
 		if err := rows.Scan(&idx, &next); err != nil {
 			return nil, err
 		}
-		end := s.high
+		first, end := max(uint64(idx)+1, s.low), s.high
 		if next.Valid {
-			end = uint64(next.Int64) + 1
+			end = min(end, uint64(next.Int64)+1)
 		}
-		found.addRange(uint64(idx)+1, end)
+		if first < end {
+			found.FlipRange(uint(first-s.low), uint(end-s.low))
+		}
 	}
-	found.done()
 	return found, rows.Err()
 }
 
-// byTime gives the first entries in the order of event time, one more than
-// the limit.
-func (s *search) byTime(ctx context.Context, found iter.Seq[uint64]) ([]cursor, error) {
-	var page []cursor
-	var times []int64
-	loaded := ^uint64(0)
-	keep := s.limit() + 1
-	for entry := range found {
-		if n := entry / timesPerBlock; n != loaded {
-			if err := s.spend(8 * timesPerBlock); err != nil {
-				return nil, err
+// page takes the first entries in the order of the query, one more than the limit.
+func (s *search) page(ctx context.Context, found iter.Seq2[uint64, error]) (page []cursor, err error) {
+	var times [blockEntries]int64
+	keep, loaded := s.q.pageSize()+1, ^uint64(0)
+	for entry, err := range found {
+		if err != nil {
+			return nil, err
+		}
+		if !s.q.order.byTime() {
+			if page = append(page, cursor{noCursorTime, entry}); len(page) == keep {
+				return page, nil
 			}
-			var err error
-			if times, err = readTimes(ctx, s.tx, n); err != nil {
+			continue
+		}
+		if n := entry / blockEntries; n != loaded {
+			if err := s.times(ctx, n, &times); err != nil {
 				return nil, err
 			}
 			loaded = n
 		}
-		if entry%timesPerBlock >= uint64(len(times)) {
-			return nil, ErrDamaged
-		}
-		c := cursor{times[entry%timesPerBlock], entry}
+		c := cursor{times[entry%blockEntries], entry}
 		if s.q.after != nil && s.q.compare(c, *s.q.after) <= 0 {
 			continue
 		}
-		page = append(page, c)
-		if len(page) >= 2*keep {
+		if page = append(page, c); len(page) >= 2*keep {
 			slices.SortFunc(page, s.q.compare)
 			page = page[:keep]
 		}
 	}
 	slices.SortFunc(page, s.q.compare)
 	return page[:min(len(page), keep)], nil
+}
+
+// times reads the event times of a block of entries.
+func (s *search) times(ctx context.Context, block uint64, times *[blockEntries]int64) error {
+	for i := range times {
+		times[i] = noTime
+	}
+	first := block * blockEntries
+	return eachNumber(ctx, s.tx, s.terms.path(kindEventTime, ""), first, first+blockEntries, math.Inf(-1), math.Inf(1), s.spend,
+		func(entry uint64, v float64) { times[entry%blockEntries] = int64(v) })
 }
 
 // compare compares places in the order of the query.
@@ -291,33 +332,4 @@ func (q *Query) compare(a, b cursor) int {
 		return -c
 	}
 	return c
-}
-
-// hits reads what the answer shows of each entry.
-func (s *search) hits(ctx context.Context, page []cursor) ([]Hit, error) {
-	hits := make([]Hit, 0, len(page))
-	blocks := map[uint64][][]string{}
-	for _, c := range page {
-		n := c.index / rowsPerBlock
-		rows, ok := blocks[n]
-		if !ok {
-			data, err := blob(ctx, s.tx, "SELECT data FROM row WHERE n = ?", n)
-			if err != nil {
-				return nil, err
-			}
-			if rows, err = decodeRows(data); err != nil {
-				return nil, err
-			}
-			blocks[n] = rows
-		}
-		if c.index%rowsPerBlock >= uint64(len(rows)) {
-			return nil, ErrDamaged
-		}
-		hit := hitOf(c.index, rows[c.index%rowsPerBlock])
-		if service := cmp.Or(s.x.Service, s.state.Service); service != "" {
-			hit.Receipt = service + "/entries/" + cmp.Or(hit.Entry, strconv.FormatUint(hit.Index, 10))
-		}
-		hits = append(hits, hit)
-	}
-	return hits, nil
 }

@@ -4,6 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/conmotion/conmotion/storage/internal/projection"
 )
 
 // Count is how many entries have a key.
@@ -32,7 +36,7 @@ type Stats struct {
 func (x *Index) Stats(ctx context.Context) (*Stats, error) {
 	out := &Stats{}
 	err := x.reading(ctx, func(tx *sql.Tx) error {
-		st, err := readState(ctx, tx)
+		st, err := projection.ReadState(ctx, tx)
 		if err != nil {
 			return err
 		}
@@ -52,7 +56,7 @@ func (x *Index) Stats(ctx context.Context) (*Stats, error) {
 	return out, nil
 }
 
-func listCounts(ctx context.Context, tx querier, kind string) ([]Count, error) {
+func listCounts(ctx context.Context, tx *sql.Tx, kind string) ([]Count, error) {
 	query := "SELECT key, n FROM stat WHERE kind = ? AND n > 0 ORDER BY n DESC, key LIMIT ?"
 	if kind == countDay {
 		query = "SELECT key, n FROM (SELECT key, n FROM stat WHERE kind = ? AND n > 0 ORDER BY key DESC LIMIT ?) ORDER BY key"
@@ -71,4 +75,52 @@ func listCounts(ctx context.Context, tx querier, kind string) ([]Count, error) {
 		list = append(list, c)
 	}
 	return list, rows.Err()
+}
+
+// counts are how many entries there are of each kind and key.
+type counts map[[2]string]int64
+
+// Kinds of counts.
+const (
+	countIssuer    = "issuer"
+	countClass     = "class_uid"
+	countEventCode = "event_code"
+	countDay       = "day"
+)
+
+func (c counts) add(d *document) {
+	c[[2]string{countIssuer, d.Issuer}]++
+	c[[2]string{countDay, d.day()}]++
+	if d.ClassUID != nil {
+		c[[2]string{countClass, strconv.FormatInt(*d.ClassUID, 10)}]++
+	}
+	if d.EventCode != "" {
+		c[[2]string{countEventCode, d.EventCode}]++
+	}
+}
+
+// put adds the counts to the stored ones: to those of the checkpoint when
+// these entries complete it, else to those that wait for it.
+func (c counts) put(ctx context.Context, tx *sql.Tx, complete bool) error {
+	// In one order, so that two rebuilt files have the same pages.
+	keys := make([][2]string, 0, len(c))
+	for k := range c {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, func(a, b [2]string) int { return slices.Compare(a[:], b[:]) })
+	add, err := tx.PrepareContext(ctx, `INSERT INTO stat VALUES (?, ?, 0, ?)
+		ON CONFLICT (kind, key) DO UPDATE SET pending = pending + excluded.pending`)
+	if err != nil {
+		return err
+	}
+	defer add.Close()
+	for _, k := range keys {
+		if _, err := add.ExecContext(ctx, k[0], k[1], c[k]); err != nil {
+			return err
+		}
+	}
+	if complete {
+		_, err = tx.ExecContext(ctx, "UPDATE stat SET n = n + pending, pending = 0 WHERE pending > 0")
+	}
+	return err
 }

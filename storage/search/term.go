@@ -1,47 +1,79 @@
 package search
 
 import (
+	"crypto/sha256"
+	"encoding/base32"
 	"encoding/binary"
 	"math"
-	"math/bits"
 )
 
-// key is a term in a segment: hi is its hash, or for a number the hash of its
-// path, with the number in lo.
-type key struct{ hi, lo uint64 }
+// A token is what FTS5 finds. A word is its own token. Every other term is "="
+// and 64 bits of its SHA-256 with the secret of the database in front, so that
+// nobody who does not know the secret can make two terms meet, and so that any
+// text can be a term. FTS5 cuts text into tokens at everything that is neither
+// a letter or digit of ASCII, nor beyond ASCII, nor "=".
+const hashed = '='
 
-func (a key) less(b key) bool { return a.hi < b.hi || (a.hi == b.hi && a.lo < b.lo) }
+var tokenEncoding = base32.HexEncoding.WithPadding(base32.NoPadding)
 
-// posting says that an entry has a term. The entry is relative to the first
-// one of its segment.
-type posting struct {
-	key
-	entry uint32
+// terms is the emitter of the indexer: it collects what there is to find in
+// one entry.
+type terms struct {
+	secret  []byte
+	seen    map[string]struct{} // tokens of text
+	text    []byte              // tokens with spaces between them
+	numbers []number
+	buf     []byte
 }
 
-// hashKey is the secret of a database, from which all its hashes are made.
-type hashKey [2]uint64
-
-func newHashKey(secret []byte) hashKey {
-	return hashKey{binary.LittleEndian.Uint64(secret), binary.LittleEndian.Uint64(secret[8:])}
+func (t *terms) term(k kind, path, value string) {
+	if k == kindWord {
+		t.add(value)
+		return
+	}
+	var token [14]byte
+	t.add(view(appendToken(token[:0], t.hash(k, path, value))))
 }
 
-// postings is the emitter of the indexer.
-type postings struct {
-	secret hashKey
-	entry  uint32
-	list   []posting
-	buf    []byte
+func (t *terms) number(k kind, path string, v float64) {
+	t.numbers = append(t.numbers, number{t.path(k, path), v})
+	if k == kindNumber {
+		var token [14]byte
+		t.add(view(appendToken(token[:0], t.hash(k, path, exact(v)))))
+	}
 }
 
-func (p *postings) term(k kind, path, value string) {
-	p.buf = appendTerm(p.buf[:0], k, path, value)
-	p.list = append(p.list, posting{key{p.secret.sum(p.buf), 0}, p.entry})
+func (t *terms) add(token string) {
+	if _, ok := t.seen[token]; ok {
+		return
+	}
+	at := len(t.text)
+	t.text = append(append(t.text, token...), ' ')
+	t.seen[view(t.text[at:len(t.text)-1])] = struct{}{}
 }
 
-func (p *postings) number(k kind, path string, v float64) {
-	p.buf = appendTerm(p.buf[:0], k, path, "")
-	p.list = append(p.list, posting{key{p.secret.sum(p.buf), ordered(v)}, p.entry})
+// exact is a number as a term: two are equal when their values are.
+func exact(v float64) string {
+	if v == 0 {
+		v = 0 // and not -0
+	}
+	return string(binary.BigEndian.AppendUint64(nil, math.Float64bits(v)))
+}
+
+func (t *terms) hash(k kind, path, value string) [8]byte {
+	t.buf = appendTerm(append(t.buf[:0], t.secret...), k, path, value)
+	sum := sha256.Sum256(t.buf)
+	return [8]byte(sum[:])
+}
+
+// path is where the numbers of a path are kept.
+func (t *terms) path(k kind, path string) int64 {
+	h := t.hash(k, path, "")
+	return int64(binary.BigEndian.Uint64(h[:]))
+}
+
+func appendToken(b []byte, hash [8]byte) []byte {
+	return tokenEncoding.AppendEncode(append(b, hashed), hash[:])
 }
 
 // appendTerm writes a term so that no two have the same bytes.
@@ -52,64 +84,10 @@ func appendTerm(b []byte, k kind, path, value string) []byte {
 	return append(b, value...)
 }
 
-func (s hashKey) of(t term) key {
-	return key{s.sum(appendTerm(nil, t.kind, t.path, t.value)), 0}
-}
-
-// between are the keys at both ends of a span.
-func (s hashKey) between(sp span) (low, high key) {
-	path := s.sum(appendTerm(nil, sp.kind, sp.path, ""))
-	return key{path, ordered(sp.low)}, key{path, ordered(sp.high)}
-}
-
-// ordered maps numbers to integers in the same order; both zeros are one.
-func ordered(v float64) uint64 {
-	if v == 0 {
-		v = 0 // and not -0
+// token is what FTS5 has for a term.
+func (t *terms) token(q term) string {
+	if q.kind == kindWord {
+		return q.value
 	}
-	b := math.Float64bits(v)
-	if b>>63 == 1 {
-		return ^b
-	}
-	return b | 1<<63
-}
-
-// sum is SipHash-1-3: fast on short input, and who does not know the key
-// cannot make two terms collide.
-func (s hashKey) sum(data []byte) uint64 {
-	v0, v1 := s[0]^0x736f6d6570736575, s[1]^0x646f72616e646f6d
-	v2, v3 := s[0]^0x6c7967656e657261, s[1]^0x7465646279746573
-	last := uint64(len(data)) << 56
-	for len(data) >= 8 {
-		m := binary.LittleEndian.Uint64(data)
-		data = data[8:]
-		v3 ^= m
-		v0, v1, v2, v3 = sipRound(v0, v1, v2, v3)
-		v0 ^= m
-	}
-	for i, c := range data {
-		last |= uint64(c) << (8 * i)
-	}
-	v3 ^= last
-	v0, v1, v2, v3 = sipRound(v0, v1, v2, v3)
-	v0 ^= last
-	v2 ^= 0xff
-	for range 3 {
-		v0, v1, v2, v3 = sipRound(v0, v1, v2, v3)
-	}
-	return v0 ^ v1 ^ v2 ^ v3
-}
-
-func sipRound(v0, v1, v2, v3 uint64) (uint64, uint64, uint64, uint64) {
-	v0 += v1
-	v1 = bits.RotateLeft64(v1, 13) ^ v0
-	v0 = bits.RotateLeft64(v0, 32)
-	v2 += v3
-	v3 = bits.RotateLeft64(v3, 16) ^ v2
-	v0 += v3
-	v3 = bits.RotateLeft64(v3, 21) ^ v0
-	v2 += v1
-	v1 = bits.RotateLeft64(v1, 17) ^ v2
-	v2 = bits.RotateLeft64(v2, 32)
-	return v0, v1, v2, v3
+	return string(appendToken(nil, t.hash(q.kind, q.path, q.value)))
 }

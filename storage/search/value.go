@@ -17,7 +17,6 @@ const (
 	kindEntry       kind = 'e'
 	kindIssuer      kind = 'i'
 	kindSubject     kind = 's'
-	kindOwn         kind = 'o' // issuer and subject together
 	kindKeyID       kind = 'k'
 	kindType        kind = 't'
 	kindContentType kind = 'c'

@@ -9,6 +9,7 @@ import (
 
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
+	"github.com/conmotion/conmotion/storage/internal/projection"
 )
 
 // TestVerifyLies: an answer that is not true is told from one that is, and
@@ -67,7 +68,6 @@ func TestVerifyOlder(t *testing.T) {
 	view := l.published(t)
 	x := openIndex(t, "", Options{})
 	catchUp(t, x, l, 333)
-	x.state.Origin = view.Checkpoint.Origin
 	for _, query := range []string{"order=desc&limit=5", "order=time-desc&class_uid=5001&limit=3", "policy=" + idOf(l[1]).String() + "&order=desc&limit=2"} {
 		q, a := parseQuery(t, query), ask(t, x, query)
 		var last uint64
@@ -118,12 +118,12 @@ func TestBundlesAndViews(t *testing.T) {
 	for _, size := range []uint64{100, 512, 700} {
 		cp := l.checkpoint(int(size))
 		// The files are those of 700 entries: of an earlier size they are longer.
-		if err := y.CatchUp(t.Context(), cp, Bundles{longest{dir, 700}, size}); err != nil {
+		if err := y.CatchUp(t.Context(), cp, projection.Bundles{BundleReader: longest{dir, 700}, Size: size}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	same(t, "from bundles", answers(t, y), answers(t, x))
-	if err := y.CatchUp(t.Context(), eventLog(t, 0, 900).checkpoint(900), Bundles{dir, 900}); err == nil {
+	if err := y.CatchUp(t.Context(), eventLog(t, 0, 900).checkpoint(900), projection.Bundles{BundleReader: dir, Size: 900}); err == nil {
 		t.Error("bundles that are not there were read")
 	}
 	if y.Next() != 700 || y.Err() == nil {

@@ -33,7 +33,7 @@ import (
 func TestRealLog(t *testing.T) {
 	w := newWorld(t)
 	dir := testlog.Must(storage.OpenDir(t.TempDir()))(t)
-	idx, _, err := index.Open(t.Context(), dir.Private("index.db"), nil)
+	idx, err := index.Open(t.Context(), dir.Private("index.db"), nil, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -180,13 +180,8 @@ func (d *Daemon) openLog(ctx context.Context, c *Config, service scitt.KeySet, o
 		}
 		file = filepath.Join(d.temporary, filepath.Base(file))
 	}
-	var rebuilt error
-	d.index, rebuilt, err = index.Open(ctx, file, verify)
-	if err != nil {
+	if d.index, err = index.Open(ctx, file, verify, c.Logger); err != nil {
 		return err
-	}
-	if rebuilt != nil {
-		c.Logger.Warn("the index cannot be used; building it anew from the log", "why", rebuilt)
 	}
 	o.Antispam = d.index
 	if d.log, err = storage.Open(ctx, d.dir, o); err != nil {

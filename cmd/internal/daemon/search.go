@@ -16,6 +16,11 @@ import (
 // enough that it reads many at a time.
 const searchInterval = 500 * time.Millisecond
 
+// busyAt is how many entries wait to be stored when registrations need the
+// processors, and search has to wait. A service that is not at its limit has
+// those of one batch, a few tens.
+const busyAt = 256
+
 // openAdjacent opens the Adjacent Services, by the paths that they serve.
 func (d *Daemon) openAdjacent(ctx context.Context, c *Config, t *Telemetry, issuer string) (map[string]http.Handler, error) {
 	artifacts, err := d.openArtifacts(c, t)
@@ -41,7 +46,10 @@ type searching struct {
 }
 
 func (d *Daemon) openSearch(ctx context.Context, c *Config, t *Telemetry, issuer string) (http.Handler, error) {
-	x, err := search.Open(ctx, d.dir.Private("search.db"), search.Options{Artifacts: d.artifacts, Service: issuer, Logger: c.Logger})
+	x, err := search.Open(ctx, d.dir.Private("search.db"), search.Options{
+		Artifacts: d.artifacts, Service: issuer, Logger: c.Logger,
+		Busy: func() bool { return d.log.Waiting() > busyAt },
+	})
 	if err != nil {
 		return nil, err
 	}

@@ -79,7 +79,7 @@ func OpenSearchOf(ctx context.Context, c SearchOfConfig, t *Telemetry) (s *Searc
 		}
 	}()
 	if _, err := os.Stat(dir.Private(identityFile)); err == nil {
-		return s, fmt.Errorf("the directory %s is of a Transparency Service, which searches its own log with --search; use another --dir", c.Dir)
+		return s, fmt.Errorf("the directory %s is of a Transparency Service, which searches its own log; use another --dir", c.Dir)
 	}
 	if err := s.openLog(ctx, &c); err != nil {
 		return s, err

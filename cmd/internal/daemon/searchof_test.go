@@ -261,7 +261,7 @@ func TestSearchOfKeys(t *testing.T) {
 		t.Error("a search was made in the directory of a log that is served")
 	}
 	log.stop()
-	if _, _, err := openSearchOf(t, daemon.SearchOfConfig{Dir: log.config.Dir, Log: other.PublicDir()}); err == nil || !strings.Contains(err.Error(), "--search") {
+	if _, _, err := openSearchOf(t, daemon.SearchOfConfig{Dir: log.config.Dir, Log: other.PublicDir()}); err == nil || !strings.Contains(err.Error(), "searches its own log") {
 		t.Errorf("a search in the directory of a log: %v", err)
 	}
 }

@@ -26,9 +26,12 @@ type batcher struct {
 	maxSize int
 	// resolved is called for each entry that is no longer on its way.
 	resolved func()
-	// ready says why the engine could not store a batch now, so that it is not
+	// writable says why the engine could not store a batch now, so that it is not
 	// given one.
-	ready   func(context.Context) error
+	writable func() error
+	// sound says why nothing may be built on what is stored. It takes milliseconds
+	// under load, so it runs while a batch is gathered.
+	sound   func(context.Context) error
 	outcome *outcome
 }
 
@@ -55,7 +58,10 @@ func (b *batcher) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case first := <-b.in:
-			b.store(ctx, b.gather(ctx, first))
+			sound := make(chan error, 1)
+			go func() { sound <- b.sound(ctx) }()
+			batch := b.gather(ctx, first)
+			b.store(ctx, batch, <-sound)
 		}
 	}
 }
@@ -92,9 +98,10 @@ func (b *batcher) gather(ctx context.Context, first *pending) []*pending {
 // store hands a batch over in order and waits until all of it is durable, or
 // is not. Tessera's futures ignore contexts, and must be asked even if nobody
 // waits: the antispam index learns of an entry when its future resolves.
-func (b *batcher) store(ctx context.Context, batch []*pending) {
+// It hands over nothing for the reason refused, if there is one.
+func (b *batcher) store(ctx context.Context, batch []*pending, refused error) {
 	var futures []tessera.IndexFuture
-	err := b.ready(ctx)
+	err := errors.Join(refused, b.writable())
 	if err != nil {
 		futures = slices.Repeat([]tessera.IndexFuture{failed(err)}, len(batch))
 	} else if slices.ContainsFunc(batch, func(p *pending) bool { return p.after != nil }) {

@@ -111,7 +111,7 @@ func Open(ctx context.Context, dir *Dir, o Options) (*Log, error) {
 	l.whole = &whole{antispam: o.Antispam, appender: func(ctx context.Context, n uint) (tessera.AddFn, error) { return driver.wholeBatch(ctx, td, n) }}
 	l.batches = &batcher{add: appender.Add, whole: l.whole, in: make(chan *pending, pushback), maxAge: batchAge, maxSize: int(batchSize),
 		resolved: func() { <-l.slots }, outcome: &l.outcome,
-		ready: func(ctx context.Context) error { return errors.Join(driver.writable(), pub.sound(ctx)) }}
+		writable: driver.writable, sound: pub.sound}
 	l.done.Go(func() { pub.follow(run) })
 	l.done.Go(func() { l.batches.run(run) })
 	return l, nil

@@ -69,7 +69,7 @@ func TestRunsHaveNoGaps(t *testing.T) {
 			return true, nil
 		}}
 		w := &whole{antispam: m, appender: m.appender}
-		b := &batcher{ready: func(context.Context) error { return nil }, outcome: &outcome{}, whole: w, resolved: func() {}, add: func(ctx context.Context, e *tessera.Entry) tessera.IndexFuture {
+		b := &batcher{writable: func() error { return nil }, outcome: &outcome{}, whole: w, resolved: func() {}, add: func(ctx context.Context, e *tessera.Entry) tessera.IndexFuture {
 			add, _ := m.appender(ctx, 1)
 			return m.Decorator()(add)(ctx, e)
 		}}
@@ -89,7 +89,7 @@ func TestRunsHaveNoGaps(t *testing.T) {
 		}
 		for rest := all; len(rest) > 0; {
 			n := min(1+random.IntN(12), len(rest))
-			b.store(t.Context(), rest[:n])
+			b.store(t.Context(), rest[:n], nil)
 			rest = rest[n:]
 		}
 		var got [3][]string

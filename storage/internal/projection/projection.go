@@ -172,6 +172,9 @@ func (p *DB) Close() error {
 		return err
 	}
 	sum, err := sumOf(context.Background(), p.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // somebody removed it, to have it made anew
+	}
 	if err != nil {
 		return err
 	}

@@ -34,7 +34,7 @@ import (
 var (
 	// ErrDamaged says that the database cannot be used as it is: it is damaged,
 	// of another version or not of this kind.
-	ErrDamaged = errors.New("the index is damaged")
+	ErrDamaged = errors.New("the index cannot be used")
 	// ErrRebuilding says that the database is being checked or made anew.
 	ErrRebuilding = errors.New("the index is being rebuilt")
 	// ErrOtherLog says that the entries that were read do not lead to the root of

@@ -62,7 +62,7 @@ func TestSlowReaders(t *testing.T) {
 		}
 		taken := p.resident() - before
 		t.Logf("%s: %d readers take %d MB more: %v", c.name, readers, taken>>20, statuses)
-		if most := 200<<20 + readers*40<<10; taken > most && !underRace {
+		if most := 200<<20 + readers*40<<10; taken > most && !testlog.Race {
 			t.Errorf("%s: %d readers take %d MB, more than %d", c.name, readers, taken>>20, most>>20)
 		}
 		if status, _ := p.get("/tile/0/000"); status != 200 {

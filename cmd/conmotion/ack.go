@@ -52,7 +52,7 @@ that was signed then, and not a second one.
 	}
 	f.add(cmd, "upstream")
 	fl := cmd.Flags()
-	fl.StringVar(&f.asset, "asset", "", "uid of the asset in the own inventory")
+	fl.StringVar(&f.asset, "asset", "", "uid of the asset in your inventory")
 	fl.StringArrayVar(&f.upstream, "upstream-asset", nil, "uid of the record's asset that is meant (default: all of them); once for each")
 	fl.StringVar(&f.note, "note", "", "text for people")
 	require(cmd, "asset")

@@ -208,7 +208,7 @@ func (c *confirmer) reason(ctx context.Context, f monitor.Finding, hit searchEnt
 	}
 	content, err := c.log.Content(ctx, s)
 	if err != nil {
-		return "its content is not to be had: " + err.Error(), nil
+		return "its content cannot be read: " + err.Error(), nil
 	}
 	e, err := monitor.ParseEvent(content)
 	if err != nil {

@@ -99,7 +99,7 @@ func (s *spokenOf) transparent(ctx context.Context) ([]byte, *scitt.Verifier, er
 }
 
 // content is what the entry speaks of. The error is a verdict when it is not
-// what the issuer signed, or is not to be had.
+// what the issuer signed, or is not served.
 func (s *spokenOf) content(ctx context.Context) ([]byte, error) {
 	data, err := s.log.Content(ctx, s.entry.Statement)
 	if err == nil {

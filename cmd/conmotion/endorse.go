@@ -198,7 +198,7 @@ func (a *app) checkContent(ctx context.Context, f endorseFlags, about *spokenOf)
 	}
 	_, err := about.content(ctx)
 	if errors.Is(err, fs.ErrNotExist) {
-		a.notice("notice: the content behind the entry's hash is not to be had here, and was not looked at")
+		a.notice("notice: the content behind the entry's hash is not served here, and was not looked at")
 		return nil
 	}
 	return err

@@ -5,7 +5,7 @@ package main
 import "github.com/spf13/cobra"
 
 // heavy are the commands that link a database or the log engine. A build with
-// the tag light, for who only verifies, is without them.
+// the tag light, for those who only verify, is without them.
 func (a *app) heavy() []*cobra.Command {
 	return []*cobra.Command{a.demo(), a.index()}
 }

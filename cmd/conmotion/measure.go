@@ -25,7 +25,7 @@ type measureFlags struct {
 
 const measureLong = `Measure how complete the reports about the inventory, or about the configuration,
 were over an interval: compare both logs (see conmotion compare), and register the
-result in the own log as a Signed Statement. The payload is a Detection Finding of
+result in your log as a Signed Statement. The payload is a Detection Finding of
 OCSF 1.5.0 (class 2004): impact_score is 100 x missing / all objects. It pins both
 logs' checkpoints, names the entries it rests on, and the algorithm, so that
 anybody can compute it again.
@@ -88,7 +88,7 @@ func (a *app) measure() *cobra.Command {
 	}
 	f.addAll(cmd)
 	fl := cmd.Flags()
-	fl.StringVar(&f.log, "log", "", "URL of the own service, where the measurement is registered; with --recompute the log of ENTRY")
+	fl.StringVar(&f.log, "log", "", "URL of your service, where the measurement is registered; with --recompute the log of ENTRY")
 	fl.StringVar(&f.key, "key", "", "file with the private key, from keygen")
 	fl.StringVar(&f.issuer, "iss", "", "issuer (default: the did:jwk of the key)")
 	fl.StringVar(&f.out, "out", "", "file for the Transparent Statement")
@@ -131,7 +131,7 @@ func (a *app) runMeasure(ctx context.Context, f measureFlags, what monitor.Kind)
 		return usage(fmt.Errorf("--to %s has not come yet", moment(c.Interval.To.UnixMilli())))
 	}
 	// Nothing is registered in a dry run without --log: the log of observations is
-	// the own one most of the time.
+	// the measurer's most of the time.
 	home := c.Observed.Checkpoint.Origin
 	switch {
 	case w != nil:

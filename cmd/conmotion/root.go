@@ -31,8 +31,8 @@ func (a *app) groups() []commandGroup {
 	return []commandGroup{
 		{"Statements and Receipts:", []*cobra.Command{a.keygen(), a.sign(), a.submit(), a.receipt(), a.verify(), a.inspect(), a.artifact()}},
 		{"Logs:", []*cobra.Command{a.policy(), a.audit(), a.monitor(), a.fsck(), a.export(), a.search(), a.bench()}},
-		{"Mutual monitoring, for who publishes records:", []*cobra.Command{a.record(), a.importing(), a.head()}},
-		{"for who uses them:", []*cobra.Command{a.replay(), a.ack(), a.endorsements(), a.requireCommand(), a.report()}},
+		{"Mutual monitoring, for those who publish records:", []*cobra.Command{a.record(), a.importing(), a.head()}},
+		{"for those who use them:", []*cobra.Command{a.replay(), a.ack(), a.endorsements(), a.requireCommand(), a.report()}},
 		{"for auditors:", []*cobra.Command{a.observe(), a.compare(), a.measure(), a.endorse(), a.dispute(), a.withdraw()}},
 		{"With a database or a service in them:", a.heavy()},
 	}

@@ -104,7 +104,7 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	f.String("config", "", "YAML file with flags by their names; flags on the command line win")
 	f.StringVar(&c.OCSFSchema, "ocsf-schema", "", "file with a compiled OCSF schema of any version, for policies that name its SHA-256 (default: the built-in 1.5.0)")
 	f.StringVar(&c.bootstrap, "bootstrap", "policy", "where a new log has its first policy from: policy (--policy or the default), or first-statement (the first statement that is sent, unchecked)")
-	f.BoolVar(&c.Search, "search", true, "answer GET /search from an index of the log, which waits while registrations need the processors; --search=false for none")
+	f.BoolVar(&c.Search, "search", true, "answer GET /search from an index of the log, which gives way while many registrations wait; --search=false for none")
 	f.Int64Var(&c.ArtifactMaxSize, "artifact-max-size", 5<<30, "largest artifact in bytes; 0 for no limit")
 	f.Int64Var(&c.ArtifactQuota, "artifact-quota", 10<<30, "bytes that all artifacts together may take, 507 beyond; 0 for no limit")
 	f.StringVar(&c.ArtifactWriters, "artifact-write-tokens", "", "file with the hashes of the tokens that may store artifacts (default: everybody may)")

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/url"
 	"strings"
 	"testing"
@@ -208,7 +209,9 @@ func TestFilters(t *testing.T) {
 // whole log finds: the index and Verify share no code that finds anything.
 func TestAgainstScan(t *testing.T) {
 	l, store := sample(t)
-	l = append(l, eventLog(t, 0, 700)...)
+	events := eventLog(t, 0, 3*blockEntries-len(l)) // the last block is full
+	rand.New(rand.NewPCG(1, 2)).Shuffle(len(events), func(i, j int) { events[i], events[j] = events[j], events[i] })
+	l = append(l, events...)
 	view := l.published(t)
 	x := openIndex(t, "", Options{Artifacts: store, Service: testlog.Issuer})
 	if err := x.CatchUp(t.Context(), view.Checkpoint, view); err != nil {
@@ -217,7 +220,7 @@ func TestAgainstScan(t *testing.T) {
 	for _, query := range []string{
 		"", "limit=1000", "order=desc&limit=7", "order=time-asc", "order=time-desc&limit=3", "class_uid=5023&order=time-desc",
 		"iss=https://provider-3.example&limit=20", "f.severity_id=>=3&f.resources.region=eu-west-2", "q=volume backup tenant 17",
-		"from=1750000010000&to=1750000020000&order=time-desc&limit=10", "f.cloud.account.name=tenant 9", "f.resources.labels=team=9",
+		"from=1750000010000&to=1750000020000&order=time-desc&limit=10", "from=1750000010000&order=time-asc", "after=1750000020961.100&order=time-desc&limit=9", "f.cloud.account.name=tenant 9", "f.resources.labels=team=9",
 		"chain=inventory:44", "policy=" + idOf(l[5]).String() + "&limit=3&order=desc", "after=300&limit=5", "f.metadata.logged_time=<2025-06-15T15:06:50Z&limit=1000",
 	} {
 		q := parseQuery(t, query)

@@ -359,7 +359,7 @@ func TestFollow(t *testing.T) {
 func TestTooBroad(t *testing.T) {
 	l := eventLog(t, 0, 6000)
 	x := indexed(t, l, Options{MaxWork: 55_000})
-	for _, query := range []string{"f.time=>0", "from=0&order=time-desc", "order=time-desc"} {
+	for _, query := range []string{"f.time=>0&f.severity_id=<0", "f.time=>0&limit=1000&after=none.0&order=time-asc", "f.time=>0&order=time-desc&limit=1000"} {
 		_, err := x.Search(t.Context(), parseQuery(t, query))
 		p := scitt.ProblemOf(err)
 		if !errors.Is(err, ErrTooBroad) || p == nil || p.Status != 400 || !bytes.Contains([]byte(p.Detail), []byte("narrow your query")) {
@@ -368,7 +368,7 @@ func TestTooBroad(t *testing.T) {
 	}
 	expect(t, x, "f.message=inventory.create of instance 44 in region eu-west-2", 44)
 	expect(t, x, "from=1750000000000&to=1750000000137", 0)
-	for _, query := range []string{"limit=1000", "order=desc", "order=time-desc&index_from=5500"} {
+	for _, query := range []string{"limit=1000", "order=desc", "order=time-desc&index_from=5500", "f.time=>0", "f.time=>0&order=desc", "order=time-desc"} {
 		if _, err := x.Search(t.Context(), parseQuery(t, query)); err != nil {
 			t.Error(err)
 		}

@@ -1,15 +1,12 @@
 package search
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"iter"
-	"math"
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -71,6 +68,11 @@ type search struct {
 	terms     terms  // makes hashes
 	low, high uint64 // of the entries that can be in the answer
 	work      int64  // bytes that may still be read
+
+	under       [][2]uint64 // of the entries under the query's policy
+	all         []string    // of FTS5's query, joined by AND
+	comparisons []*condition
+	few         []uint64 // all that FTS5 finds, in the order of the log or against it; nil when it is more
 }
 
 // spend takes what is read from what may be read.
@@ -89,11 +91,15 @@ func (s *search) run(ctx context.Context) (*Answer, error) {
 	}
 	a := &Answer{Checkpoint: Checkpoint{st.Origin, st.Size, st.Root}, Indexed: st.Next, Entries: []Hit{}}
 	s.low, s.high = s.q.bounds(st.Size)
-	found, err := s.match(ctx)
-	if err != nil {
+	if s.q.policy != nil {
+		if s.under, err = s.registered(ctx, *s.q.policy); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.prepare(ctx); err != nil {
 		return nil, err
 	}
-	page, err := s.page(ctx, found)
+	page, err := s.page(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -128,60 +134,111 @@ func (q *Query) bounds(size uint64) (low, high uint64) {
 	return low, high
 }
 
-// match gives the entries that meet all conditions, in the order of the log or
-// against it. FTS5 finds terms, and comparisons are made over all numbers of a
-// path.
-func (s *search) match(ctx context.Context) (iter.Seq2[uint64, error], error) {
-	var all []string      // of FTS5's query, joined by AND
-	var in *bitset.BitSet // of the entries from low on; nil for all of them
-	only := func(one *bitset.BitSet) {
-		if in == nil {
-			in = one
-		} else {
-			in.InPlaceIntersection(one)
-		}
-	}
-	if s.low >= s.high {
-		return func(func(uint64, error) bool) {}, nil
-	}
-	if s.q.policy != nil {
-		under, err := s.under(ctx, *s.q.policy)
-		if err != nil {
-			return nil, err
-		}
-		only(under)
-	}
+// prepare sorts the conditions by who finds what meets them: FTS5 finds terms, and
+// comparisons are made over all numbers of a path. When FTS5 finds few entries, they
+// are found once.
+func (s *search) prepare(ctx context.Context) error {
 	for i := range s.q.conditions {
 		c := &s.q.conditions[i]
 		if tokens := s.tokens(c); tokens != nil {
-			all = append(all, "("+strings.Join(tokens, " OR ")+")")
-			continue
+			s.all = append(s.all, "("+strings.Join(tokens, " OR ")+")")
+		} else {
+			s.comparisons = append(s.comparisons, c)
 		}
-		between, err := s.between(ctx, c)
+	}
+	if len(s.all) == 0 || s.streams() {
+		return nil
+	}
+	few := []uint64{}
+	for entry, err := range s.candidates(ctx, s.low, s.high) {
 		if err != nil {
-			return nil, err
+			return err
 		}
-		only(between)
-	}
-	if in != nil {
-		first, ok := in.NextSet(0)
-		if !ok {
-			return func(func(uint64, error) bool) {}, nil
+		if few = append(few, entry); len(few) > fewCandidates {
+			return nil
 		}
-		last, _ := in.PreviousSet(uint(s.high - s.low))
-		within := in
-		base := s.low
-		s.low, s.high = base+uint64(first), base+uint64(last)+1
-		return s.filter(s.candidates(ctx, all), func(entry uint64) bool { return within.Test(uint(entry - base)) }), nil
 	}
-	return s.candidates(ctx, all), nil
+	if s.few = few; len(few) == 0 {
+		s.high = s.low
+		return nil
+	}
+	first, last := few[0], few[len(few)-1]
+	s.low, s.high = min(first, last), max(first, last)+1
+	return nil
 }
 
-// filter keeps the entries for which keep is true.
-func (s *search) filter(entries iter.Seq2[uint64, error], keep func(uint64) bool) iter.Seq2[uint64, error] {
+// fewCandidates are sorted, and looked up one by one, in less time than it takes to
+// ask FTS5 again.
+const fewCandidates = 1024
+
+// streams reports whether the answer is what FTS5 gives, as it comes.
+func (s *search) streams() bool {
+	return len(s.comparisons) == 0 && s.q.policy == nil && !s.q.order.byTime()
+}
+
+// mostBlocks bounds how many blocks of numbers are read at once.
+const mostBlocks = 64
+
+// windows cuts the entries from low up to high into spans, in the order of the log
+// or against it. The first are small: a query that many entries meet ends there.
+func (s *search) windows() iter.Seq2[uint64, uint64] {
+	return func(yield func(low, high uint64) bool) {
+		low, high := s.low, s.high
+		if low < high && s.streams() {
+			yield(low, high)
+			return
+		}
+		for blocks := uint64(1); low < high; blocks = min(2*blocks, mostBlocks) {
+			from, to := low, high
+			if s.q.order.descending() {
+				if last := (high - 1) / blockEntries; last >= blocks {
+					from = max(low, (last+1-blocks)*blockEntries)
+				}
+				high = from
+			} else {
+				to = min(high, (low/blockEntries+blocks)*blockEntries)
+				low = to
+			}
+			if !yield(from, to) {
+				return
+			}
+		}
+	}
+}
+
+// match gives the entries from low up to high that meet all conditions, in the
+// order of the log or against it.
+func (s *search) match(ctx context.Context, low, high uint64) iter.Seq2[uint64, error] {
 	return func(yield func(uint64, error) bool) {
-		for entry, err := range entries {
-			if (err != nil || keep(entry)) && !yield(entry, err) {
+		in, base := (*bitset.BitSet)(nil), low // of the entries from base on; nil for all of them
+		only := func(one *bitset.BitSet) {
+			if in == nil {
+				in = one
+			} else {
+				in.InPlaceIntersection(one)
+			}
+		}
+		if s.q.policy != nil {
+			only(s.underPolicy(low, high))
+		}
+		for _, c := range s.comparisons {
+			between, err := s.between(ctx, c, low, high)
+			if err != nil {
+				yield(0, err)
+				return
+			}
+			only(between)
+		}
+		if in != nil {
+			first, ok := in.NextSet(0)
+			if !ok {
+				return
+			}
+			last, _ := in.PreviousSet(uint(high - low - 1))
+			low, high = base+uint64(first), base+uint64(last)+1
+		}
+		for entry, err := range s.candidates(ctx, low, high) {
+			if (err != nil || in == nil || in.Test(uint(entry-base))) && !yield(entry, err) {
 				return
 			}
 		}
@@ -204,10 +261,19 @@ func (s *search) tokens(c *condition) (tokens []string) {
 
 // candidates gives the entries from low up to high that FTS5 finds, or all of
 // them when there is nothing to find.
-func (s *search) candidates(ctx context.Context, all []string) iter.Seq2[uint64, error] {
-	query, args := "SELECT idx FROM hit WHERE idx >= ? AND idx < ? ORDER BY idx", []any{int64(s.low), int64(s.high)}
-	if len(all) > 0 {
-		query, args = "SELECT rowid FROM term WHERE rowid >= ? AND rowid < ? AND term MATCH ? ORDER BY rowid", append(args, strings.Join(all, " AND "))
+func (s *search) candidates(ctx context.Context, low, high uint64) iter.Seq2[uint64, error] {
+	if s.few != nil {
+		return func(yield func(uint64, error) bool) {
+			for _, entry := range s.few {
+				if low <= entry && entry < high && !yield(entry, nil) {
+					return
+				}
+			}
+		}
+	}
+	query, args := "SELECT idx FROM hit WHERE idx >= ? AND idx < ? ORDER BY idx", []any{int64(low), int64(high)}
+	if len(s.all) > 0 {
+		query, args = "SELECT rowid FROM term WHERE rowid >= ? AND rowid < ? AND term MATCH ? ORDER BY rowid", append(args, strings.Join(s.all, " AND "))
 	}
 	if s.q.order.descending() {
 		query += " DESC"
@@ -239,13 +305,13 @@ func (s *search) candidates(ctx context.Context, all []string) iter.Seq2[uint64,
 // that could be read in the same time.
 const candidateCost = 50
 
-// between gives the entries that meet a comparison.
-func (s *search) between(ctx context.Context, c *condition) (*bitset.BitSet, error) {
-	found := bitset.New(uint(s.high - s.low))
+// between gives the entries from low up to high that meet a comparison.
+func (s *search) between(ctx context.Context, c *condition, low, high uint64) (*bitset.BitSet, error) {
+	found := bitset.New(uint(high - low))
 	for _, sp := range c.spans {
-		err := eachNumber(ctx, s.tx, s.terms.path(sp.kind, sp.path), s.low, s.high, sp.low, sp.high, s.spend, func(entry uint64, v float64) {
-			if sp.low <= v && v <= sp.high && entry >= s.low && entry < s.high {
-				found.Set(uint(entry - s.low))
+		err := eachNumber(ctx, s.tx, s.terms.path(sp.kind, sp.path), low, high, sp.low, sp.high, s.spend, func(entry uint64, v float64) {
+			if sp.low <= v && v <= sp.high && entry >= low && entry < high {
+				found.Set(uint(entry - low))
 			}
 		})
 		if err != nil {
@@ -255,10 +321,9 @@ func (s *search) between(ctx context.Context, c *condition) (*bitset.BitSet, err
 	return found, nil
 }
 
-// under gives the entries that were registered under a policy: those behind
-// it up to the next one, which is the last.
-func (s *search) under(ctx context.Context, id scitt.EntryID) (*bitset.BitSet, error) {
-	found := bitset.New(uint(s.high - s.low))
+// registered gives the spans of the entries that were registered under a policy:
+// those behind it up to the next one, which is the last.
+func (s *search) registered(ctx context.Context, id scitt.EntryID) (spans [][2]uint64, err error) {
 	rows, err := s.tx.QueryContext(ctx, `SELECT idx, (SELECT min(later.idx) FROM policy later WHERE later.idx > policy.idx)
 		FROM policy WHERE id = ? ORDER BY idx`, id.String())
 	if err != nil {
@@ -271,65 +336,23 @@ func (s *search) under(ctx context.Context, id scitt.EntryID) (*bitset.BitSet, e
 		if err := rows.Scan(&idx, &next); err != nil {
 			return nil, err
 		}
-		first, end := max(uint64(idx)+1, s.low), s.high
+		end := s.high
 		if next.Valid {
-			end = min(end, uint64(next.Int64)+1)
+			end = uint64(next.Int64) + 1
 		}
-		if first < end {
-			found.FlipRange(uint(first-s.low), uint(end-s.low))
-		}
+		spans = append(spans, [2]uint64{uint64(idx) + 1, end})
 	}
-	return found, rows.Err()
+	return spans, rows.Err()
 }
 
-// page takes the first entries in the order of the query, one more than the limit.
-func (s *search) page(ctx context.Context, found iter.Seq2[uint64, error]) (page []cursor, err error) {
-	var times [blockEntries]int64
-	keep, loaded := s.q.pageSize()+1, ^uint64(0)
-	for entry, err := range found {
-		if err != nil {
-			return nil, err
-		}
-		if !s.q.order.byTime() {
-			if page = append(page, cursor{noCursorTime, entry}); len(page) == keep {
-				return page, nil
-			}
-			continue
-		}
-		if n := entry / blockEntries; n != loaded {
-			if err := s.times(ctx, n, &times); err != nil {
-				return nil, err
-			}
-			loaded = n
-		}
-		c := cursor{times[entry%blockEntries], entry}
-		if s.q.after != nil && s.q.compare(c, *s.q.after) <= 0 {
-			continue
-		}
-		if page = append(page, c); len(page) >= 2*keep {
-			slices.SortFunc(page, s.q.compare)
-			page = page[:keep]
+// underPolicy gives the entries from low up to high that were registered under
+// the query's policy.
+func (s *search) underPolicy(low, high uint64) *bitset.BitSet {
+	found := bitset.New(uint(high - low))
+	for _, span := range s.under {
+		if first, end := max(span[0], low), min(span[1], high); first < end {
+			found.FlipRange(uint(first-low), uint(end-low))
 		}
 	}
-	slices.SortFunc(page, s.q.compare)
-	return page[:min(len(page), keep)], nil
-}
-
-// times reads the event times of a block of entries.
-func (s *search) times(ctx context.Context, block uint64, times *[blockEntries]int64) error {
-	for i := range times {
-		times[i] = noTime
-	}
-	first := block * blockEntries
-	return eachNumber(ctx, s.tx, s.terms.path(kindEventTime, ""), first, first+blockEntries, math.Inf(-1), math.Inf(1), s.spend,
-		func(entry uint64, v float64) { times[entry%blockEntries] = int64(v) })
-}
-
-// compare compares places in the order of the query.
-func (q *Query) compare(a, b cursor) int {
-	c := cmp.Or(cmp.Compare(a.time, b.time), cmp.Compare(a.index, b.index))
-	if q.order.descending() {
-		return -c
-	}
-	return c
+	return found
 }

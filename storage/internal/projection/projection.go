@@ -299,7 +299,11 @@ func (p *DB) Use(ctx context.Context, f func(*sql.DB) error) error {
 	if p.damaged.Load() || p.behind.Load() { // another reader found it out meanwhile
 		return ErrRebuilding
 	}
-	return p.note(f(p.db))
+	err := p.note(f(p.db))
+	if err != nil && ctx.Err() != nil {
+		err = fmt.Errorf("%w: %w", ctx.Err(), err) // SQLite calls it an interrupt
+	}
+	return err
 }
 
 // querier is a database, or one transaction of it.

@@ -7,6 +7,7 @@ func TestPlural(t *testing.T) {
 		{Of(0, "artifact"), "0 artifacts"}, {Of(1, "artifact"), "1 artifact"}, {Of(uint64(2), "artifact"), "2 artifacts"},
 		{Of(1, "entry"), "1 entry"}, {Of(2, "entry"), "2 entries"}, {Of(2, "anomaly"), "2 anomalies"}, {Of(2, "verifier key"), "2 verifier keys"},
 		{Verb(1, "log", "vouches", "vouch"), "1 log vouches"}, {Verb(2, "log", "vouches", "vouch"), "2 logs vouch"}, {Verb(0, "log", "vouches", "vouch"), "0 logs vouch"},
+		{Form(1, "1 is", "%d are"), "1 is"}, {Form(2, "1 is", "%d are"), "2 are"}, {Form(2, " is", " are"), " are"},
 	} {
 		if c.got != c.want {
 			t.Errorf("%q, want %q", c.got, c.want)

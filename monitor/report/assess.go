@@ -37,7 +37,7 @@ func (m *maker) assess(ctx context.Context) error {
 			return err
 		}
 		if k := len(m.r.Assessments); k == 0 || m.r.Assessments[k-1].Issuer != who || m.r.Assessments[k-1].Origin != c.Reported.Origin {
-			m.r.Assessments = append(m.r.Assessments, Assessment{who, c.Reported.Origin, nil})
+			m.r.Assessments = append(m.r.Assessments, assessment{who, c.Reported.Origin, nil})
 		}
 		a := &m.r.Assessments[len(m.r.Assessments)-1]
 		a.Series = append(a.Series, s)
@@ -47,12 +47,12 @@ func (m *maker) assess(ctx context.Context) error {
 }
 
 // series are the measurements of one kind, of one log, by one issuer.
-func (m *maker) series(ctx context.Context, all []measurement) (Series, error) {
+func (m *maker) series(ctx context.Context, all []measurement) (series, error) {
 	newest := all[len(all)-1]
 	more := max(0, len(all)-maxPoints)
-	s := Series{
+	s := series{
 		What: newest.claim.Options.What, Missing: list(newest.claim.Missing), PointsMore: more, newest: newest,
-		Recomputed: Recomputed{Paths: []string{}, State: RecomputedNot},
+		Recomputed: recomputed{Paths: []string{}, State: recomputedNot},
 	}
 	for _, one := range all[more:] {
 		p, err := m.point(ctx, one)
@@ -68,10 +68,10 @@ func (m *maker) series(ctx context.Context, all []measurement) (Series, error) {
 }
 
 // point is a measurement as the report shows it.
-func (m *maker) point(ctx context.Context, one measurement) (Point, error) {
+func (m *maker) point(ctx context.Context, one measurement) (point, error) {
 	c := one.claim
 	n := &c.Metrics
-	p := Point{
+	p := point{
 		AlsoIn: list(slices.Sorted(slices.Values(one.alsoIn))), Coverage: c.Coverage, Data: c.Data, Drift: n.Drift, Entry: one.link,
 		EvidenceComplete: c.EvidenceComplete, From: timestamp(c.Interval.From), GraceMS: c.Interval.Grace.Milliseconds(), Impact: c.Impact,
 		LagCount: n.LagCount, LagLongest: n.LagLongest, LagMedian: n.LagMedian, Late: n.Late, Measured: timestamp(c.Options.At),
@@ -90,9 +90,9 @@ func (m *maker) point(ctx context.Context, one measurement) (Point, error) {
 func levelOf(c *monitor.Claim) Level {
 	switch {
 	case !c.Data:
-		return Unknown
+		return levelUnknown
 	case c.Severity == "Informational":
-		return None
+		return levelNone
 	}
 	return Level(strings.ToLower(c.Severity))
 }
@@ -101,22 +101,22 @@ func levelOf(c *monitor.Claim) Level {
 func differing(n *monitor.Metrics) Level {
 	switch {
 	case n.Drift > 0:
-		return Medium
+		return levelMedium
 	case n.Missing+n.Late+n.Phantom > 0:
-		return Low
+		return levelLow
 	}
-	return None
+	return levelNone
 }
 
-func (m *maker) side(ctx context.Context, cp *scitt.Checkpoint, anomalies uint64, objects int) (MeasuredSide, error) {
+func (m *maker) side(ctx context.Context, cp *scitt.Checkpoint, anomalies uint64, objects int) (measuredSide, error) {
 	pin, err := m.pin(ctx, cp)
-	return MeasuredSide{anomalies, *pinned(cp), objects, pin}, err
+	return measuredSide{anomalies, *pinned(cp), objects, pin}, err
 }
 
 // pin holds the checkpoint that a measurement pins against the logs with its
 // origin: the worst counts.
-func (m *maker) pin(ctx context.Context, cp *scitt.Checkpoint) (Pin, error) {
-	worst := PinUnknown
+func (m *maker) pin(ctx context.Context, cp *scitt.Checkpoint) (logPin, error) {
+	worst := pinUnknown
 	for _, l := range m.logs {
 		if !l.good() || l.health.Origin != cp.Origin {
 			continue
@@ -125,7 +125,7 @@ func (m *maker) pin(ctx context.Context, cp *scitt.Checkpoint) (Pin, error) {
 		if err != nil {
 			return pin, err
 		}
-		order := []Pin{PinUnknown, PinConsistent, PinAhead, PinConflict}
+		order := []logPin{pinUnknown, pinConsistent, pinAhead, pinConflict}
 		if slices.Index(order, pin) > slices.Index(order, worst) {
 			worst = pin
 		}
@@ -133,24 +133,24 @@ func (m *maker) pin(ctx context.Context, cp *scitt.Checkpoint) (Pin, error) {
 	return worst, nil
 }
 
-func (l *log) pin(ctx context.Context, cp *scitt.Checkpoint) (Pin, error) {
+func (l *log) pin(ctx context.Context, cp *scitt.Checkpoint) (logPin, error) {
 	key := fmt.Sprintf("%d %s", cp.Size, hex.EncodeToString(cp.Root))
 	if pin, ok := l.pins[key]; ok {
 		return pin, nil
 	}
-	pin := PinConsistent
+	pin := pinConsistent
 	now := l.Log.Checkpoint
 	switch err := l.consistent(ctx, cp); {
 	case ctx.Err() != nil:
 		return "", ctx.Err()
 	case cp.Size > now.Size:
-		pin = PinAhead
+		pin = pinAhead
 		l.health.Pins.Ahead++
 	case errors.Is(err, scitt.ErrProof):
-		pin = PinConflict
+		pin = pinConflict
 		l.health.Pins.Conflict++
 	case err != nil:
-		pin = PinUnknown
+		pin = pinUnknown
 	default:
 		l.health.Pins.Consistent++
 	}
@@ -185,7 +185,7 @@ func (m *maker) recompute(ctx context.Context) error {
 	return nil
 }
 
-func (m *maker) recomputeOne(ctx context.Context, s *Series) error {
+func (m *maker) recomputeOne(ctx context.Context, s *series) error {
 	c, out := s.newest.claim, &s.Recomputed
 	reported, why := m.pinnedLog(ctx, c.Reported)
 	observed, whyToo := m.pinnedLog(ctx, c.Observed)
@@ -200,10 +200,10 @@ func (m *maker) recomputeOne(ctx context.Context, s *Series) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case err != nil:
-		out.State, out.Detail = RecomputedFailed, shorten(err.Error(), maxDetail)
+		out.State, out.Detail = recomputedFailed, shorten(err.Error(), maxDetail)
 		out.withheld, _ = errors.AsType[*monitor.WithheldError](err)
 	case r.Same():
-		out.State = RecomputedSame
+		out.State = recomputedSame
 	default:
 		out.State, out.Paths, out.PathsMore = RecomputedDiffers, list(r.Paths), r.PathsMore
 	}
@@ -216,7 +216,7 @@ func (m *maker) pinnedLog(ctx context.Context, cp *scitt.Checkpoint) (*monitor.L
 	if l == nil || l.At == nil {
 		return nil, fmt.Sprintf("the log %s was not given, or could not be used", cp.Origin)
 	}
-	if pin, err := l.pin(ctx, cp); err != nil || pin != PinConsistent {
+	if pin, err := l.pin(ctx, cp); err != nil || pin != pinConsistent {
 		return nil, fmt.Sprintf("the log %s is not one that extends the checkpoint with %d entries", cp.Origin, cp.Size)
 	}
 	at, err := l.At(ctx, cp)

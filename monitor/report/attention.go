@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/monitor"
 )
 
@@ -17,14 +18,14 @@ func (m *maker) finish() {
 		c.Count = n
 		out.Counts = append(out.Counts, c)
 	}
-	slices.SortFunc(out.Counts, func(a, b LeftOutCount) int {
+	slices.SortFunc(out.Counts, func(a, b leftOutCount) int {
 		return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(a.Reason, b.Reason))
 	})
 	m.attendLogs()
 	m.attendAssessments()
 	m.attendComparisons()
 	m.attendStatements()
-	slices.SortStableFunc(m.r.Attention, func(a, b Attention) int { return slices.Index(levels, a.Level) - slices.Index(levels, b.Level) })
+	slices.SortStableFunc(m.r.Attention, func(a, b attention) int { return slices.Index(levels, a.Level) - slices.Index(levels, b.Level) })
 	if len(m.r.Attention) > 0 {
 		m.r.Level = m.r.Attention[0].Level
 	}
@@ -32,7 +33,7 @@ func (m *maker) finish() {
 }
 
 func (m *maker) attend(about string, level Level, format string, args ...any) {
-	m.r.Attention = append(m.r.Attention, Attention{about, level, fmt.Sprintf(format, args...)})
+	m.r.Attention = append(m.r.Attention, attention{about, level, fmt.Sprintf(format, args...)})
 }
 
 // states says what a log's state means.
@@ -48,7 +49,7 @@ var states = map[State]string{
 func (m *maker) attendLogs() {
 	for _, l := range m.logs {
 		h := &l.health
-		h.Level = None
+		h.Level = levelNone
 		tell := func(level Level, format string, args ...any) {
 			if slices.Index(levels, level) < slices.Index(levels, h.Level) {
 				h.Level = level
@@ -58,43 +59,33 @@ func (m *maker) attendLogs() {
 		switch h.State {
 		case StateGood:
 		case StateUnreachable:
-			tell(High, "%s. Nothing of it counts in this report.", states[h.State])
+			tell(levelHigh, "%s. Nothing of it counts in this report.", states[h.State])
 		default:
 			tell(Critical, "%s. Nothing of it counts in this report.", states[h.State])
 		}
 		if n := len(h.Proofs); n > 0 {
-			tell(Critical, "there %s that it signed two histories.", plural(n, "is a proof", "are %d proofs"))
+			tell(Critical, "there %s that it signed two histories.", plural.Form(n, "is a proof", "are %d proofs"))
 		}
 		if h.Pins.Conflict > 0 {
-			tell(Critical, "measurements rest on a history that is not the one that it shows here (%s).", plural(h.Pins.Conflict, "1 checkpoint", "%d checkpoints"))
+			tell(Critical, "measurements rest on a history that is not the one that it shows here (%s).", plural.Form(h.Pins.Conflict, "1 checkpoint", "%d checkpoints"))
 		}
 		if h.Pins.Ahead > 0 {
-			tell(Medium, "measurers saw more of it than it shows here (%s).", plural(h.Pins.Ahead, "1 checkpoint", "%d checkpoints"))
+			tell(levelMedium, "measurers saw more of it than it shows here (%s).", plural.Form(h.Pins.Ahead, "1 checkpoint", "%d checkpoints"))
 		}
 		if h.Quiet {
-			tell(Medium, "its checkpoint is %s old.", age(h.AgeMS))
+			tell(levelMedium, "its checkpoint is %s old.", age(h.AgeMS))
 		}
 		if h.Keys == KeysFirstUse {
-			tell(Low, "its keys are believed because it shows them; it was not known before.")
+			tell(levelLow, "its keys are believed because it shows them; it was not known before.")
 		}
 		m.r.Logs = append(m.r.Logs, *h)
 	}
 }
 
-func plural(n int, one, many string) string {
-	if n == 1 {
-		return one
-	}
-	return fmt.Sprintf(many, n)
-}
-
 // objects names what a kind counts.
 func objects(what monitor.Kind, n int) string {
 	word := map[monitor.Kind]string{monitor.Inventory: "asset", monitor.Configuration: "configuration"}[what]
-	if n == 1 {
-		return "1 " + word
-	}
-	return fmt.Sprintf("%d %ss", n, word)
+	return plural.Of(n, word)
 }
 
 func (m *maker) attendAssessments() {
@@ -104,21 +95,21 @@ func (m *maker) attendAssessments() {
 		for _, s := range a.Series {
 			n := s.Newest()
 			name := fmt.Sprintf("The %s of %s, as %s measured it", s.What, a.Origin, m.r.Name(a.Issuer))
-			if s.Level == Unknown {
-				m.attend("assessment", Unknown, "%s: there was no data.", name)
-			} else if s.Level != None {
+			if s.Level == levelUnknown {
+				m.attend("assessment", levelUnknown, "%s: there was no data.", name)
+			} else if s.Level != levelNone {
 				m.attend("assessment", s.Level, "%s: impact score %d; of %s, %s.", name, n.Impact, objects(s.What, n.Union), differences(n.Missing, n.Drift, n.Late, n.Phantom))
 			}
 			if old := m.At.Sub(s.newest.claim.Interval.To); old > m.Stale {
-				m.attend("assessment", Medium, "%s: the newest measurement ends %s before this report.", name, age(old.Milliseconds()))
+				m.attend("assessment", levelMedium, "%s: the newest measurement ends %s before this report.", name, age(old.Milliseconds()))
 			}
 			switch s.Recomputed.State {
 			case RecomputedDiffers:
 				m.attend("assessment", Critical, "%s: computing it again from the logs gives another result.", name)
-			case RecomputedFailed:
-				m.attend("assessment", Medium, "%s: it could not be computed again: %s.", name, s.Recomputed.Detail)
+			case recomputedFailed:
+				m.attend("assessment", levelMedium, "%s: it could not be computed again: %s.", name, s.Recomputed.Detail)
 				if w := s.Recomputed.withheld; w != nil {
-					m.attend("log", High, "The log %s: content that its records name, and that was there when it was measured, is not served any more: artifact %s.", w.Origin, w.Digest)
+					m.attend("log", levelHigh, "The log %s: content that its records name, and that was there when it was measured, is not served any more: artifact %s.", w.Origin, w.Digest)
 				}
 			}
 		}
@@ -126,11 +117,11 @@ func (m *maker) attendAssessments() {
 	for _, l := range m.logs {
 		if origin := l.health.Origin; l.is(RoleProvider) && l.good() && !about[origin] {
 			about[origin] = true
-			m.attend("assessment", Unknown, "The log %s: no measurement that counts is about it in this interval.", origin)
+			m.attend("assessment", levelUnknown, "The log %s: no measurement that counts is about it in this interval.", origin)
 		}
 	}
 	if len(about) == 0 {
-		m.attend("assessment", Unknown, "No measurement that counts lies in this interval: nothing can be said about completeness.")
+		m.attend("assessment", levelUnknown, "No measurement that counts lies in this interval: nothing can be said about completeness.")
 	}
 }
 
@@ -138,20 +129,20 @@ func (m *maker) attendComparisons() {
 	for _, c := range m.r.Comparisons {
 		name := fmt.Sprintf("Comparing %s with what %s observed", c.Reported.Checkpoint.Origin, c.Observed.Checkpoint.Origin)
 		if c.State != "done" {
-			m.attend("comparison", Medium, "%s failed: %s", name, c.Detail)
+			m.attend("comparison", levelMedium, "%s failed: %s", name, c.Detail)
 			continue
 		}
 		unread := c.Reported.Unread.Plus(c.Observed.Unread)
 		if unread.Any() {
-			m.attend("comparison", Medium, "%s is incomplete, and what differs may be what these say: %s.", name, unread)
+			m.attend("comparison", levelMedium, "%s is incomplete, and what differs may be what these say: %s.", name, unread)
 		}
 		for _, what := range kinds {
 			n := c.Metrics[what]
 			level := worse(scoreLevel(n.Impact()), differing(n))
-			if unread.Any() && level != None {
-				level = Medium // nobody is accused of what is not known
+			if unread.Any() && level != levelNone {
+				level = levelMedium // nobody is accused of what is not known
 			}
-			if level != None {
+			if level != levelNone {
 				m.attend("comparison", level, "%s: of %s, %s.", name, objects(what, n.Union), differences(n.Missing, n.Drift, n.Late, n.Phantom))
 			}
 		}
@@ -183,7 +174,7 @@ func worse(a, b Level) Level {
 func scoreLevel(score int) Level {
 	caption := monitor.Severity(score)
 	if caption == "Informational" {
-		return None
+		return levelNone
 	}
 	return Level(strings.ToLower(caption))
 }
@@ -191,48 +182,48 @@ func scoreLevel(score int) Level {
 // attendStatements tells about endorsements, what was left out, and trust.
 func (m *maker) attendStatements() {
 	for _, c := range m.r.Endorsements.Standings {
-		endorsement := plural(c.Count, "1 endorsement", "%d endorsements")
+		endorsement := plural.Form(c.Count, "1 endorsement", "%d endorsements")
 		switch {
-		case c.Verdict == monitor.Dispute && c.Standing == Standing(monitor.Holds):
-			m.attend("endorsement", High, "%s.", plural(c.Count, "1 dispute holds", "%d disputes hold"))
-		case c.Verdict == monitor.Dispute && c.Standing == Standing(monitor.Unknown):
-			m.attend("endorsement", Medium, "%s unknown: what may withdraw it could not be read or checked.", plural(c.Count, "1 dispute is", "%d disputes are"))
+		case c.Verdict == monitor.Dispute && c.Standing == standing(monitor.Holds):
+			m.attend("endorsement", levelHigh, "%s.", plural.Form(c.Count, "1 dispute holds", "%d disputes hold"))
+		case c.Verdict == monitor.Dispute && c.Standing == standing(monitor.Unknown):
+			m.attend("endorsement", levelMedium, "%s unknown: what may withdraw it could not be read or checked.", plural.Form(c.Count, "1 dispute is", "%d disputes are"))
 		case c.Verdict == monitor.Dispute:
-		case c.Standing == Standing(monitor.Disputed):
-			m.attend("endorsement", High, "%s disputed.", endorsement+plural(c.Count, " is", " are"))
-		case c.Standing == Standing(monitor.Withdrawn):
-			m.attend("endorsement", Medium, "%s withdrawn by the issuer.", endorsement+plural(c.Count, " was", " were"))
-		case c.Standing == Standing(monitor.Unknown):
-			m.attend("endorsement", Medium, "%s unknown: what may withdraw or dispute it could not be read or checked.", endorsement+plural(c.Count, " is", " are"))
-		case c.Standing == Standing(monitor.Expired):
-			m.attend("endorsement", Medium, "%s expired in this interval.", endorsement)
-		case c.Standing == Expiring:
-			m.attend("endorsement", Low, "%s within %s.", endorsement+plural(c.Count, " expires", " expire"), age(m.Expiring.Milliseconds()))
+		case c.Standing == standing(monitor.Disputed):
+			m.attend("endorsement", levelHigh, "%s disputed.", endorsement+plural.Form(c.Count, " is", " are"))
+		case c.Standing == standing(monitor.Withdrawn):
+			m.attend("endorsement", levelMedium, "%s withdrawn by the issuer.", endorsement+plural.Form(c.Count, " was", " were"))
+		case c.Standing == standing(monitor.Unknown):
+			m.attend("endorsement", levelMedium, "%s unknown: what may withdraw or dispute it could not be read or checked.", endorsement+plural.Form(c.Count, " is", " are"))
+		case c.Standing == standing(monitor.Expired):
+			m.attend("endorsement", levelMedium, "%s expired in this interval.", endorsement)
+		case c.Standing == expiring:
+			m.attend("endorsement", levelLow, "%s within %s.", endorsement+plural.Form(c.Count, " expires", " expire"), age(m.Expiring.Milliseconds()))
 		}
 	}
 	if n := m.r.Endorsements.Astray; n > 0 {
-		m.attend("endorsement", Medium, "%s an entry that its log does not have there.", plural(n, "1 endorsement names", "%d endorsements name"))
+		m.attend("endorsement", levelMedium, "%s an entry that its log does not have there.", plural.Form(n, "1 endorsement names", "%d endorsements name"))
 	}
 	for _, c := range m.r.LeftOut.Counts {
-		n := fmt.Sprintf("%s left out:", plural(c.Count, "1 "+c.Type+" is", "%d "+c.Type+"s are"))
+		n := fmt.Sprintf("%s left out:", plural.Form(c.Count, "1 "+c.Type+" is", "%d "+c.Type+"s are"))
 		switch c.Reason {
-		case ReasonSignature:
-			m.attend("trust", High, "%s the issuer that it names, whose word counts, did not sign it.", n)
-		case ReasonUnchecked:
-			m.attend("trust", Medium, "%s the key of the issuer is not known, so the signature could not be checked (--issuer-key).", n)
-		case ReasonContent:
-			m.attend("trust", Medium, "%s the content is withheld by who should serve it, or elsewhere.", n)
-		case ReasonDuplicate:
-			m.attend("trust", Low, "%s its log has the same content already, which a service does not admit.", n)
-		case ReasonInvalid:
-			m.attend("trust", Low, "%s not what the type says.", n)
+		case reasonSignature:
+			m.attend("trust", levelHigh, "%s the issuer that it names, whose word counts, did not sign it.", n)
+		case reasonUnchecked:
+			m.attend("trust", levelMedium, "%s the key of the issuer is not known, so the signature could not be checked (--issuer-key).", n)
+		case reasonContent:
+			m.attend("trust", levelMedium, "%s the content is withheld by who should serve it, or elsewhere.", n)
+		case reasonDuplicate:
+			m.attend("trust", levelLow, "%s its log has the same content already, which a service does not admit.", n)
+		case reasonInvalid:
+			m.attend("trust", levelLow, "%s not what the type says.", n)
 		}
 	}
 	if w := m.r.Trust.MeasuredBy; !w.Named && len(w.Issuers) > 0 {
-		m.attend("trust", Low, "Nobody was named whose measurements count, so those in the auditors' logs do, by %s.", plural(len(w.Issuers), "1 issuer", "%d issuers"))
+		m.attend("trust", levelLow, "Nobody was named whose measurements count, so those in the auditors' logs do, by %s.", plural.Form(len(w.Issuers), "1 issuer", "%d issuers"))
 	}
 	if w := m.r.Trust.EndorsedBy; !w.Named && len(w.Issuers) > 0 {
-		m.attend("trust", Low, "Nobody was named whose endorsements count, so those in the auditors' logs do, by %s.", plural(len(w.Issuers), "1 issuer", "%d issuers"))
+		m.attend("trust", levelLow, "Nobody was named whose endorsements count, so those in the auditors' logs do, by %s.", plural.Form(len(w.Issuers), "1 issuer", "%d issuers"))
 	}
 }
 

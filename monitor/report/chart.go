@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/monitor"
 )
 
@@ -59,21 +60,21 @@ type mark struct {
 type axis struct {
 	title    string
 	min, max float64
-	value    func(Point) (float64, bool) // false when there is none
+	value    func(point) (float64, bool) // false when there is none
 	label    func(float64) string
-	text     func(Point) string // the value in words
+	text     func(point) string // the value in words
 }
 
 func percent(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) + " %" }
 
 // charts are the plots of an assessment.
-func (r *Report) charts(a Assessment) []chart {
-	covered := axis{title: "Coverage", max: 100, label: percent, text: func(p Point) string { return coverage(p.Coverage) }, value: func(p Point) (float64, bool) {
+func (r *Report) charts(a assessment) []chart {
+	covered := axis{title: "Coverage", max: 100, label: percent, text: func(p point) string { return coverage(p.Coverage) }, value: func(p point) (float64, bool) {
 		v, err := strconv.ParseFloat(p.Coverage, 64)
 		return v * 100, err == nil
 	}}
 	impact := axis{title: "Impact score", label: func(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) },
-		text: func(p Point) string { return strconv.Itoa(p.Impact) }, value: func(p Point) (float64, bool) { return float64(p.Impact), p.Data }}
+		text: func(p point) string { return strconv.Itoa(p.Impact) }, value: func(p point) (float64, bool) { return float64(p.Impact), p.Data }}
 	low, high := 100.0, 0.0
 	for _, s := range a.Series {
 		for _, p := range s.Points {
@@ -99,7 +100,7 @@ func (r *Report) charts(a Assessment) []chart {
 	return []chart{r.chart(a, covered), r.chart(a, impact)}
 }
 
-func (r *Report) chart(a Assessment, y axis) chart {
+func (r *Report) chart(a assessment, y axis) chart {
 	from, errFrom := time.Parse(timeLayout, r.From)
 	to, errTo := time.Parse(timeLayout, r.To)
 	c := chart{Title: y.title, Width: chartWidth, Height: chartHeight, Left: plotLeft, Right: plotRight, Top: plotTop, Bottom: plotBottom}
@@ -137,7 +138,7 @@ func (r *Report) chart(a Assessment, y axis) chart {
 			}
 			line = nil
 		}
-		var low, high, last *Point
+		var low, high, last *point
 		n := 0
 		for i, one := range s.Points {
 			x := atX(one.To)
@@ -170,10 +171,10 @@ func (r *Report) chart(a Assessment, y axis) chart {
 		flush()
 		c.Series = append(c.Series, p)
 		if n == 0 {
-			words = append(words, fmt.Sprintf("%s: %s, none with data.", p.Name, plural(len(s.Points), "1 measurement", "%d measurements")))
+			words = append(words, fmt.Sprintf("%s: %s, none with data.", p.Name, plural.Form(len(s.Points), "1 measurement", "%d measurements")))
 			continue
 		}
-		words = append(words, fmt.Sprintf("%s: %s, lowest %s, highest %s, newest %s.", p.Name, plural(len(s.Points), "1 measurement", "%d measurements"), y.text(*low), y.text(*high), y.text(*last)))
+		words = append(words, fmt.Sprintf("%s: %s, lowest %s, highest %s, newest %s.", p.Name, plural.Form(len(s.Points), "1 measurement", "%d measurements"), y.text(*low), y.text(*high), y.text(*last)))
 	}
 	c.Text = strings.Join(words, " ")
 	slices.Reverse(c.Series) // the first kind on top
@@ -181,7 +182,7 @@ func (r *Report) chart(a Assessment, y axis) chart {
 }
 
 // at is the value of a point, if there is one.
-func (y axis) at(p *Point) (float64, bool) {
+func (y axis) at(p *point) (float64, bool) {
 	if p == nil {
 		return 0, false
 	}

@@ -13,10 +13,10 @@ import (
 // commands are how everything here can be computed again.
 func (m *maker) commands() {
 	add := func(text string, words ...string) {
-		m.r.Commands = append(m.r.Commands, Command{CommandLine(words...), text})
+		m.r.Commands = append(m.r.Commands, command{CommandLine(words...), text})
 	}
 	if m.Command != "" {
-		m.r.Commands = append(m.r.Commands, Command{m.Command, "Make this report again"})
+		m.r.Commands = append(m.r.Commands, command{m.Command, "Make this report again"})
 	}
 	for _, a := range m.r.Assessments {
 		for _, s := range a.Series {

@@ -61,7 +61,7 @@ func (m *maker) newestOf(p pair) (newest *monitor.Claim) {
 	return newest
 }
 
-func (m *maker) compareOne(ctx context.Context, p pair) (Comparison, error) {
+func (m *maker) compareOne(ctx context.Context, p pair) (comparison, error) {
 	reported := monitor.Filter{Issuers: m.ReportedBy, Types: []string{scitt.TypeRecord}}
 	observed := monitor.Filter{Issuers: m.ObservedBy, Types: []string{scitt.TypeObservation}}
 	if newest := m.newestOf(p); newest != nil {
@@ -72,9 +72,9 @@ func (m *maker) compareOne(ctx context.Context, p pair) (Comparison, error) {
 			observed = newest.ObservedFilter
 		}
 	}
-	out := Comparison{
+	out := comparison{
 		From: m.r.From, To: m.r.To, GraceMS: m.Grace.Milliseconds(), State: "done",
-		Findings: []ComparedFinding{}, Metrics: map[monitor.Kind]*monitor.Metrics{},
+		Findings: []comparedFinding{}, Metrics: map[monitor.Kind]*monitor.Metrics{},
 		Reported: p.reported.compared(reported), Observed: p.observed.compared(observed),
 	}
 	c, err := monitor.Compare(ctx, monitor.Party{Log: *p.reported.Log, Filter: reported}, monitor.Party{Log: *p.observed.Log, Filter: observed},
@@ -96,7 +96,7 @@ func (m *maker) compareOne(ctx context.Context, p pair) (Comparison, error) {
 	slices.SortStableFunc(findings, func(a, b monitor.Finding) int { return slices.Index(order, a.Kind) - slices.Index(order, b.Kind) })
 	out.FindingsMore = max(0, len(findings)-maxFindings)
 	for _, f := range findings[:len(findings)-out.FindingsMore] {
-		found := ComparedFinding{Finding: f}
+		found := comparedFinding{Finding: f}
 		if f.Observed != nil {
 			found.ObservedURL = p.observed.link(*f.Observed).URL
 		}
@@ -108,21 +108,21 @@ func (m *maker) compareOne(ctx context.Context, p pair) (Comparison, error) {
 	return out, nil
 }
 
-func (l *log) compared(f monitor.Filter) ComparedSide {
+func (l *log) compared(f monitor.Filter) comparedSide {
 	issuers, types := slices.Sorted(slices.Values(f.Issuers)), slices.Sorted(slices.Values(f.Types))
-	return ComparedSide{
-		Anomalies: []AnomalyCount{}, Checkpoint: *l.health.Checkpoint, Issuers: list(slices.Compact(issuers)),
+	return comparedSide{
+		Anomalies: []anomalyCount{}, Checkpoint: *l.health.Checkpoint, Issuers: list(slices.Compact(issuers)),
 		Location: l.Location, Types: list(slices.Compact(types)),
 	}
 }
 
-func (s *ComparedSide) count(side monitor.Side) {
+func (s *comparedSide) count(side monitor.Side) {
 	counts := map[monitor.AnomalyKind]int{}
 	for _, a := range side.Anomalies {
 		counts[a.Kind]++
 	}
 	for _, kind := range slices.Sorted(maps.Keys(counts)) {
-		s.Anomalies = append(s.Anomalies, AnomalyCount{counts[kind], kind})
+		s.Anomalies = append(s.Anomalies, anomalyCount{counts[kind], kind})
 	}
 	s.More, s.Unread = side.AnomaliesMore, side.Unread
 }

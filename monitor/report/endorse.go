@@ -15,7 +15,7 @@ import (
 // endorse says how endorsements and disputes stand at the report's time.
 func (m *maker) endorse(ctx context.Context) error {
 	out := &m.r.Endorsements
-	out.List, out.Standings = []Endorsement{}, []StandingCount{}
+	out.List, out.Standings = []endorsement{}, []standingCount{}
 	if err := m.locate(ctx); err != nil {
 		return err
 	}
@@ -34,12 +34,12 @@ func (m *maker) endorse(ctx context.Context) error {
 	}
 	slices.Sort(entries)
 	for _, p := range m.postponed {
-		if p.Reason == ReasonContent {
-			m.unread = append(m.unread, unread(p.LeftOutEntry, p.statement))
+		if p.Reason == reasonContent {
+			m.unread = append(m.unread, unread(p.leftOutEntry, p.statement))
 		}
 	}
 	slices.SortFunc(m.unread, func(a, b monitor.Anomaly) int { return compareRefs(a.Entry, b.Entry) })
-	var all []Endorsement
+	var all []endorsement
 	for _, name := range entries {
 		id, err := scitt.ParseEntryID(name)
 		if err != nil {
@@ -53,28 +53,28 @@ func (m *maker) endorse(ctx context.Context) error {
 			e := m.standing(s, statements)
 			e.Target = m.targets[s.Entry]
 			if e.Target.State == targetAbsent {
-				e.Level = worse(e.Level, Medium)
+				e.Level = worse(e.Level, levelMedium)
 			}
 			all = append(all, e)
 		}
 	}
-	counts := map[StandingCount]int{}
-	all = slices.DeleteFunc(all, func(e Endorsement) bool {
+	counts := map[standingCount]int{}
+	all = slices.DeleteFunc(all, func(e endorsement) bool {
 		if !e.endsAt.IsZero() && e.endsAt.Before(m.From) {
 			out.Ended++
 			return true
 		}
-		counts[StandingCount{Standing: e.Standing, Verdict: e.Verdict}]++
+		counts[standingCount{Standing: e.Standing, Verdict: e.Verdict}]++
 		return false
 	})
 	for c, n := range counts {
 		c.Count = n
 		out.Standings = append(out.Standings, c)
 	}
-	slices.SortFunc(out.Standings, func(a, b StandingCount) int {
+	slices.SortFunc(out.Standings, func(a, b standingCount) int {
 		return cmp.Or(-cmp.Compare(a.Verdict, b.Verdict), cmp.Compare(a.Standing, b.Standing))
 	})
-	slices.SortFunc(all, func(a, b Endorsement) int {
+	slices.SortFunc(all, func(a, b endorsement) int {
 		return cmp.Or(cmp.Compare(slices.Index(levels, a.Level), slices.Index(levels, b.Level)), a.endsAt.Compare(b.endsAt), compareRefs(a.Entry.EntryRef, b.Entry.EntryRef))
 	})
 	out.More = max(0, len(all)-maxEndorsements)
@@ -88,11 +88,11 @@ func (m *maker) endorse(ctx context.Context) error {
 }
 
 // standing is an endorsement as the report shows it.
-func (m *maker) standing(s monitor.Standings, all []monitor.Registered) Endorsement {
+func (m *maker) standing(s monitor.Standings, all []monitor.Registered) endorsement {
 	signed := unix(s.Issued)
-	e := Endorsement{
+	e := endorsement{
 		AgeMS: max(0, m.At.Sub(signed).Milliseconds()), By: []EntryLink{}, Entry: m.linkTo(s.Self), From: timestamp(s.From), Issuer: s.Issuer,
-		Level: None, Reason: s.Reason, Scope: list(slices.Clone(s.Scope)), Signed: timestamp(signed), Standing: Standing(s.Standing),
+		Level: levelNone, Reason: s.Reason, Scope: list(slices.Clone(s.Scope)), Signed: timestamp(signed), Standing: standing(s.Standing),
 		Verdict: s.Verdict, endsAt: s.Until,
 	}
 	for _, by := range s.By {
@@ -105,15 +105,15 @@ func (m *maker) standing(s monitor.Standings, all []monitor.Registered) Endorsem
 		}
 	}
 	if s.Standing == monitor.Holds && s.Verdict == monitor.Endorse && s.Until.Sub(m.At) <= m.Expiring {
-		e.Standing = Expiring
+		e.Standing = expiring
 	}
 	switch {
 	case s.Verdict == monitor.Dispute && s.Standing == monitor.Holds, s.Standing == monitor.Disputed:
-		e.Level = High
+		e.Level = levelHigh
 	case s.Standing == monitor.Unknown, s.Verdict == monitor.Endorse && (s.Standing == monitor.Expired || s.Standing == monitor.Withdrawn):
-		e.Level = Medium
-	case e.Standing == Expiring:
-		e.Level = Low
+		e.Level = levelMedium
+	case e.Standing == expiring:
+		e.Level = levelLow
 	}
 	if s.Standing == monitor.Withdrawn {
 		e.endsAt = withdrawn(all, s)
@@ -141,7 +141,7 @@ func (m *maker) locate(ctx context.Context) error {
 			continue
 		}
 		l := m.byOrigin(ref.Origin)
-		m.targets[ref] = EndorsedEntry{EntryLink: l.link(ref), State: targetUnknown}
+		m.targets[ref] = endorsedEntry{EntryLink: l.link(ref), State: targetUnknown}
 		if l != nil {
 			wanted[l] = append(wanted[l], ref)
 		}

@@ -12,6 +12,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/monitor"
 )
 
@@ -41,7 +42,7 @@ func (r *Report) HTML() ([]byte, error) {
 	t, err := template.New("report").Funcs(template.FuncMap{
 		"visible": visible, "folded": fold, "when": when, "date": date, "percent": coverage, "ago": age, "title": title, "objects": objects,
 		"short": short, "levelName": levelName, "charts": r.charts, "name": r.Name, "rows": rows, "change": change, "lower": strings.ToLower,
-		"plural": plural, "thousands": thousands, "entries": entries, "stateText": stateText, "reasonText": reasonText, "typeText": typeText, "kinds": func() []monitor.Kind { return kinds },
+		"plural": plural.Form[int], "thousands": thousands, "entries": entries, "stateText": stateText, "reasonText": reasonText, "typeText": typeText, "kinds": func() []monitor.Kind { return kinds },
 		"standingText": standingText, "roleText": roleText, "keysText": keysText, "link": func(ref *monitor.EntryRef, url string) EntryLink { return EntryLink{*ref, url} },
 		"add": func(a, b int) int { return a + b }, "intOf": func(n uint64) int { return int(n) },
 		"interval": interval, "differences": differences,
@@ -149,12 +150,12 @@ var sections = map[string][2]string{
 }
 
 func levelName(l Level) string {
-	return map[Level]string{Critical: "Critical", High: "High", Medium: "Medium", Unknown: "Unknown", Low: "Low", None: "Good"}[l]
+	return map[Level]string{Critical: "Critical", levelHigh: "High", levelMedium: "Medium", levelUnknown: "Unknown", levelLow: "Low", levelNone: "Good"}[l]
 }
 
 // rows are the points that a table shows, the newest first.
-func rows(s Series) []Point {
-	out := make([]Point, 0, min(maxRows, len(s.Points)))
+func rows(s series) []point {
+	out := make([]point, 0, min(maxRows, len(s.Points)))
 	for i := len(s.Points) - 1; i >= 0 && len(out) < maxRows; i-- {
 		out = append(out, s.Points[i])
 	}
@@ -162,7 +163,7 @@ func rows(s Series) []Point {
 }
 
 // change says how the newest coverage differs from the one before.
-func change(s Series) string {
+func change(s series) string {
 	if len(s.Points) < 2 {
 		return ""
 	}
@@ -203,18 +204,18 @@ func stateText(s State) string {
 	return strings.ToUpper(states[s][:1]) + states[s][1:]
 }
 
-func reasonText(r Reason) string {
-	return map[Reason]string{
-		ReasonSignature: "Not signed by its issuer", ReasonUnchecked: "Not checked: the issuer's key is not known", ReasonStranger: "By somebody whose word does not count", ReasonInvalid: "Not what its type says",
-		ReasonContent: "Content not to be had", ReasonLater: "Signed after this report's time",
-		ReasonDuplicate: "In this log already", ReasonAsOfLog: "Only as of this log, which is not its home",
+func reasonText(r reason) string {
+	return map[reason]string{
+		reasonSignature: "Not signed by its issuer", reasonUnchecked: "Not checked: the issuer's key is not known", reasonStranger: "By somebody whose word does not count", reasonInvalid: "Not what its type says",
+		reasonContent: "Content not to be had", reasonLater: "Signed after this report's time",
+		reasonDuplicate: "In this log already", reasonAsOfLog: "Only as of this log, which is not its home",
 	}[r]
 }
 
-func standingText(s Standing) string {
-	return map[Standing]string{
-		Standing(monitor.Holds): "in force", Expiring: "expiring", Standing(monitor.Expired): "expired", Standing(monitor.Disputed): "disputed",
-		Standing(monitor.Withdrawn): "withdrawn", Standing(monitor.NotYet): "not yet in force", Standing(monitor.Unknown): "unknown",
+func standingText(s standing) string {
+	return map[standing]string{
+		standing(monitor.Holds): "in force", expiring: "expiring", standing(monitor.Expired): "expired", standing(monitor.Disputed): "disputed",
+		standing(monitor.Withdrawn): "withdrawn", standing(monitor.NotYet): "not yet in force", standing(monitor.Unknown): "unknown",
 	}[s]
 }
 

@@ -120,17 +120,17 @@ type maker struct {
 	measurements []measurement
 	endorsements []monitor.Registered
 	unread       []monitor.Anomaly // of which it is not known what they say
-	targets      map[monitor.EntryRef]EndorsedEntry
+	targets      map[monitor.EntryRef]endorsedEntry
 	seen         map[scitt.EntryID]*place
 	postponed    map[scitt.EntryID]*postponed
-	left         map[LeftOutCount]int // Count is 0 in the keys
+	left         map[leftOutCount]int // Count is 0 in the keys
 }
 
 // log is a source and what was read of it.
 type log struct {
 	*Source
-	health LogHealth
-	pins   map[string]Pin // by size and root
+	health logHealth
+	pins   map[string]logPin // by size and root
 	// Whether it has statements of the types that are compared.
 	records, observations bool
 }
@@ -145,7 +145,7 @@ type place struct {
 // postponed is a statement that does not count by itself: its log has not its
 // content, or is not its home. With what another log has it may.
 type postponed struct {
-	LeftOutEntry
+	leftOutEntry
 	place     *place
 	statement *scitt.Statement
 	content   []byte // nil when its log does not have it
@@ -158,19 +158,19 @@ func Make(ctx context.Context, sources []Source, o Options) (*Report, error) {
 		return nil, err
 	}
 	m := &maker{
-		Options: o, seen: map[scitt.EntryID]*place{}, postponed: map[scitt.EntryID]*postponed{}, left: map[LeftOutCount]int{}, targets: map[monitor.EntryRef]EndorsedEntry{},
+		Options: o, seen: map[scitt.EntryID]*place{}, postponed: map[scitt.EntryID]*postponed{}, left: map[leftOutCount]int{}, targets: map[monitor.EntryRef]endorsedEntry{},
 		r: &Report{
-			Format: Format, At: timestamp(o.At), From: timestamp(o.From), To: timestamp(o.To), Level: None,
-			Assessments: []Assessment{}, Attention: []Attention{}, Commands: []Command{}, Comparisons: []Comparison{}, Logs: []LogHealth{},
-			LeftOut: LeftOut{Counts: []LeftOutCount{}, List: []LeftOutEntry{}},
-			Trust: TrustDocument{
+			Format: documentFormat, At: timestamp(o.At), From: timestamp(o.From), To: timestamp(o.To), Level: levelNone,
+			Assessments: []assessment{}, Attention: []attention{}, Commands: []command{}, Comparisons: []comparison{}, Logs: []logHealth{},
+			LeftOut: leftOut{Counts: []leftOutCount{}, List: []leftOutEntry{}},
+			Trust: trustDocument{
 				EndorsedBy: newWord(o.EndorsedBy), MeasuredBy: newWord(o.MeasuredBy),
-				Names: []IssuerName{}, ExpiringMS: o.Expiring.Milliseconds(), StaleMS: o.Stale.Milliseconds(),
+				Names: []issuerName{}, ExpiringMS: o.Expiring.Milliseconds(), StaleMS: o.Stale.Milliseconds(),
 			},
 		},
 	}
 	for _, issuer := range slices.Sorted(maps.Keys(o.Names)) {
-		m.r.Trust.Names = append(m.r.Trust.Names, IssuerName{issuer, o.Names[issuer]})
+		m.r.Trust.Names = append(m.r.Trust.Names, issuerName{issuer, o.Names[issuer]})
 	}
 	for i := range sources {
 		m.logs = append(m.logs, newLog(&sources[i], o))
@@ -192,20 +192,20 @@ func Make(ctx context.Context, sources []Source, o Options) (*Report, error) {
 	return m.r, nil
 }
 
-func newWord(issuers []string) Word {
+func newWord(issuers []string) countedIssuers {
 	sorted := slices.Sorted(slices.Values(issuers))
-	return Word{Issuers: list(slices.Compact(sorted)), Named: len(issuers) > 0}
+	return countedIssuers{Issuers: list(slices.Compact(sorted)), Named: len(issuers) > 0}
 }
 
 // add notes an issuer whose word counts because of where it stands.
-func (w *Word) add(issuer string) {
+func (w *countedIssuers) add(issuer string) {
 	if i, found := slices.BinarySearch(w.Issuers, issuer); !found {
 		w.Issuers = slices.Insert(w.Issuers, i, issuer)
 	}
 }
 
 // counts says whether the word of an issuer counts, in a log.
-func (w *Word) counts(issuer string, l *log) bool {
+func (w *countedIssuers) counts(issuer string, l *log) bool {
 	if w.Named {
 		return slices.Contains(w.Issuers, issuer)
 	}

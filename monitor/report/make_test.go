@@ -43,15 +43,15 @@ func make3(t *testing.T, name string, sources []Source, o Options) *Report {
 func TestMonth(t *testing.T) {
 	w := newWorld(t)
 	r := make3(t, "report", w.sources(), w.options(t))
-	if len(r.Assessments) != 1 || len(r.Assessments[0].Series) != 2 || r.Level != High {
+	if len(r.Assessments) != 1 || len(r.Assessments[0].Series) != 2 || r.Level != levelHigh {
 		t.Fatalf("%d assessments, level %s", len(r.Assessments), r.Level)
 	}
 	inventory, configuration := r.Assessments[0].Series[0], r.Assessments[0].Series[1]
-	if n := inventory.Newest(); len(inventory.Points) != 29 || n.Impact != 8 || n.Coverage != "0.916667" || n.Missing != 1 || inventory.Level != Low ||
-		!slices.Equal(inventory.Missing, []string{"db-replica-3"}) || inventory.Recomputed.State != RecomputedSame || n.Reported.Pin != PinConsistent {
+	if n := inventory.Newest(); len(inventory.Points) != 29 || n.Impact != 8 || n.Coverage != "0.916667" || n.Missing != 1 || inventory.Level != levelLow ||
+		!slices.Equal(inventory.Missing, []string{"db-replica-3"}) || inventory.Recomputed.State != recomputedSame || n.Reported.Pin != pinConsistent {
 		t.Errorf("%+v", inventory)
 	}
-	if n := configuration.Newest(); n.Impact != 0 || n.Drift != 1 || n.Level != None || configuration.Level != Medium {
+	if n := configuration.Newest(); n.Impact != 0 || n.Drift != 1 || n.Level != levelNone || configuration.Level != levelMedium {
 		t.Errorf("%+v", configuration)
 	}
 	var got []string
@@ -85,15 +85,15 @@ func TestNobodyNamed(t *testing.T) {
 	o := w.options(t)
 	o.MeasuredBy, o.EndorsedBy, o.Recompute, o.Compare = nil, nil, false, false
 	r := must(Make(t.Context(), w.sources(), o))(t)
-	if len(r.Trust.MeasuredBy.Issuers) != 2 || r.Trust.MeasuredBy.Named || len(r.Assessments) != 2 || r.Assessments[0].Series[0].Recomputed.State != RecomputedNot {
+	if len(r.Trust.MeasuredBy.Issuers) != 2 || r.Trust.MeasuredBy.Named || len(r.Assessments) != 2 || r.Assessments[0].Series[0].Recomputed.State != recomputedNot {
 		t.Errorf("%+v, %d assessments", r.Trust.MeasuredBy, len(r.Assessments))
 	}
-	if !slices.ContainsFunc(r.Attention, func(a Attention) bool { return strings.Contains(a.Text, "Nobody was named whose measurements count") }) {
+	if !slices.ContainsFunc(r.Attention, func(a attention) bool { return strings.Contains(a.Text, "Nobody was named whose measurements count") }) {
 		t.Errorf("%+v", r.Attention)
 	}
 	// What the provider says of himself, in his own log, does not count.
-	if !slices.ContainsFunc(r.LeftOut.List, func(e LeftOutEntry) bool {
-		return e.Reason == ReasonStranger && e.Entry.Origin == w.provider.origin
+	if !slices.ContainsFunc(r.LeftOut.List, func(e leftOutEntry) bool {
+		return e.Reason == reasonStranger && e.Entry.Origin == w.provider.origin
 	}) {
 		t.Errorf("%+v", r.LeftOut.List)
 	}
@@ -104,21 +104,21 @@ func TestNoData(t *testing.T) {
 	empty.add(must(scitt.SignStatement(testKey("log"), scitt.SignOptions{Subject: "keys"}, []byte("k")))(t))
 	o := Options{At: first.Add(day), From: first, To: first.Add(day), Stale: day, Compare: true, Recompute: true}
 	r := make3(t, "empty", []Source{empty.source(RoleProvider)}, o)
-	if r.Level != Unknown || len(r.Assessments) != 0 {
+	if r.Level != levelUnknown || len(r.Assessments) != 0 {
 		t.Errorf("level %s", r.Level)
 	}
 	page := string(must(r.HTML())(t))
 	if strings.Count(page, "No data.") != 2 || !strings.Contains(page, "No own comparison.") {
 		t.Error("the page does not say that there is no data")
 	}
-	if r = must(Make(t.Context(), nil, o))(t); r.Level != Unknown || !strings.Contains(r.Attention[0].Text, "nothing can be said") {
+	if r = must(Make(t.Context(), nil, o))(t); r.Level != levelUnknown || !strings.Contains(r.Attention[0].Text, "nothing can be said") {
 		t.Errorf("%+v", r.Attention)
 	}
 	// A measurement of nothing is a measurement, and no score.
 	auditor := newTestLog(t, "log.auditor.example")
 	auditor.measurement(measure(t, empty, newTestLog(t, auditor.origin), monitor.Inventory, first, first.Add(day)), "auditor", first.Add(day))
 	r = must(Make(t.Context(), []Source{auditor.source(RoleAuditor)}, o))(t)
-	if s := r.Assessments[0].Series[0]; s.Newest().Data || s.Level != Unknown || r.Level != Unknown {
+	if s := r.Assessments[0].Series[0]; s.Newest().Data || s.Level != levelUnknown || r.Level != levelUnknown {
 		t.Errorf("%+v", s)
 	}
 	if strings.Contains(string(r.Prometheus()), "conmotion_impact_score") {
@@ -200,13 +200,13 @@ func TestHistory(t *testing.T) {
 	w.provider.entries[3] = w.provider.entries[4] // another history
 	r := must(Make(t.Context(), w.sources(), o))(t)
 	n := r.Assessments[0].Series[0]
-	if n.Newest().Reported.Pin != PinConflict || r.Level != Critical || n.Recomputed.State != RecomputedNot || r.Logs[0].Pins.Conflict != 2 || r.Logs[0].Level != Critical {
+	if n.Newest().Reported.Pin != pinConflict || r.Level != Critical || n.Recomputed.State != recomputedNot || r.Logs[0].Pins.Conflict != 2 || r.Logs[0].Level != Critical {
 		t.Errorf("pin %s, level %s, recomputed %+v, %+v", n.Newest().Reported.Pin, r.Level, n.Recomputed, r.Logs[0].Pins)
 	}
 	w.provider.entries[3] = record
 	w.provider.entries = w.provider.entries[:full-2]
 	r = must(Make(t.Context(), w.sources(), o))(t)
-	if n := r.Assessments[0].Series[0].Newest(); n.Reported.Pin != PinAhead || r.Logs[0].Pins.Ahead == 0 {
+	if n := r.Assessments[0].Series[0].Newest(); n.Reported.Pin != pinAhead || r.Logs[0].Pins.Ahead == 0 {
 		t.Errorf("pin %s", n.Reported.Pin)
 	}
 }
@@ -295,7 +295,7 @@ func TestNoContent(t *testing.T) {
 	own.entries = append(own.entries, w.auditor.entries[len(w.auditor.entries)-1])
 	o := w.options(t)
 	r := must(Make(t.Context(), w.sources(), o))(t)
-	if len(r.Assessments) != 0 || len(r.LeftOut.List) != 1 || r.LeftOut.List[0].Reason != ReasonContent {
+	if len(r.Assessments) != 0 || len(r.LeftOut.List) != 1 || r.LeftOut.List[0].Reason != reasonContent {
 		t.Errorf("%+v", r.LeftOut)
 	}
 	s := own.source(RoleOwn)
@@ -340,6 +340,29 @@ func TestTimes(t *testing.T) {
 	for fraction, want := range map[string]string{"0.000000": "0.00 %", "0.999999": "99.99 %", "1.000000": "100 %", "0.050100": "5.01 %", "": "no data", "x": "no data"} {
 		if got := coverage(fraction); got != want {
 			t.Errorf("%s is %s, not %s", fraction, got, want)
+		}
+	}
+}
+
+// TestPlurals: the dashboard counts one and many endorsements in sentences.
+func TestPlurals(t *testing.T) {
+	for _, c := range []struct {
+		standing standing
+		want     [2]string
+	}{
+		{standing(monitor.Disputed), [2]string{"1 endorsement is disputed.", "2 endorsements are disputed."}},
+		{standing(monitor.Withdrawn), [2]string{"1 endorsement was withdrawn by the issuer.", "2 endorsements were withdrawn by the issuer."}},
+		{standing(monitor.Expired), [2]string{"1 endorsement expired in this interval.", "2 endorsements expired in this interval."}},
+		{expiring, [2]string{"1 endorsement expires within 7 days.", "2 endorsements expire within 7 days."}},
+	} {
+		for i, want := range c.want {
+			m := &maker{r: &Report{}}
+			m.Expiring = 7 * 24 * time.Hour
+			m.r.Endorsements.Standings = []standingCount{{Standing: c.standing, Count: i + 1}}
+			m.attendStatements()
+			if len(m.r.Attention) != 1 || m.r.Attention[0].Text != want {
+				t.Errorf("%+v, want %q", m.r.Attention, want)
+			}
 		}
 	}
 }

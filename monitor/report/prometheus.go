@@ -104,22 +104,22 @@ func (r *Report) Prometheus() []byte {
 func (r *Report) exposeAssessments(e *exposition) {
 	for _, f := range []struct {
 		name, help string
-		value      func(Series) string // "" for no sample
+		value      func(series) string // "" for no sample
 	}{
-		{"impact_score", "Impact score of the newest measurement, 0 to 100.", func(s Series) string { return known(s.Newest().Data, number(s.Newest().Impact)) }},
-		{"coverage_ratio", "Part of the observed time that was reported, in the newest measurement.", func(s Series) string { return s.Newest().Coverage }},
-		{"data", "Whether the newest measurement had anything to measure.", func(s Series) string { return truth(s.Newest().Data) }},
-		{"missing_objects", "Objects that were observed and not reported, in the newest measurement.", func(s Series) string { return number(s.Newest().Missing) }},
-		{"drifting_objects", "Configurations that differed for longer than the grace, in the newest measurement.", func(s Series) string { return number(s.Newest().Drift) }},
-		{"late_objects", "Objects that were reported after the grace, in the newest measurement.", func(s Series) string { return number(s.Newest().Late) }},
-		{"phantom_objects", "Objects that were reported and not observed, in the newest measurement.", func(s Series) string { return number(s.Newest().Phantom) }},
-		{"objects", "Objects that were observed or reported, in the newest measurement.", func(s Series) string { return number(s.Newest().Union) }},
-		{"lag_longest_seconds", "Longest time to a report, in the newest measurement.", func(s Series) string { return known(s.Newest().LagCount > 0, milli(s.Newest().LagLongest)) }},
-		{"lag_median_seconds", "Median time to a report, in the newest measurement.", func(s Series) string { return known(s.Newest().LagCount > 0, milli(s.Newest().LagMedian)) }},
-		{"measurement_end_seconds", "End of the newest measurement's interval, as a Unix time.", func(s Series) string { return seconds(s.Newest().To) }},
-		{"measurements", "Measurements in the report's interval.", func(s Series) string { return number(len(s.Points) + s.PointsMore) }},
-		{"recomputed_same", "1 when the newest measurement was computed again bit for bit, 0 when it differs.", func(s Series) string {
-			return known(s.Recomputed.State == RecomputedSame || s.Recomputed.State == RecomputedDiffers, truth(s.Recomputed.State == RecomputedSame))
+		{"impact_score", "Impact score of the newest measurement, 0 to 100.", func(s series) string { return known(s.Newest().Data, number(s.Newest().Impact)) }},
+		{"coverage_ratio", "Part of the observed time that was reported, in the newest measurement.", func(s series) string { return s.Newest().Coverage }},
+		{"data", "Whether the newest measurement had anything to measure.", func(s series) string { return truth(s.Newest().Data) }},
+		{"missing_objects", "Objects that were observed and not reported, in the newest measurement.", func(s series) string { return number(s.Newest().Missing) }},
+		{"drifting_objects", "Configurations that differed for longer than the grace, in the newest measurement.", func(s series) string { return number(s.Newest().Drift) }},
+		{"late_objects", "Objects that were reported after the grace, in the newest measurement.", func(s series) string { return number(s.Newest().Late) }},
+		{"phantom_objects", "Objects that were reported and not observed, in the newest measurement.", func(s series) string { return number(s.Newest().Phantom) }},
+		{"objects", "Objects that were observed or reported, in the newest measurement.", func(s series) string { return number(s.Newest().Union) }},
+		{"lag_longest_seconds", "Longest time to a report, in the newest measurement.", func(s series) string { return known(s.Newest().LagCount > 0, milli(s.Newest().LagLongest)) }},
+		{"lag_median_seconds", "Median time to a report, in the newest measurement.", func(s series) string { return known(s.Newest().LagCount > 0, milli(s.Newest().LagMedian)) }},
+		{"measurement_end_seconds", "End of the newest measurement's interval, as a Unix time.", func(s series) string { return seconds(s.Newest().To) }},
+		{"measurements", "Measurements in the report's interval.", func(s series) string { return number(len(s.Points) + s.PointsMore) }},
+		{"recomputed_same", "1 when the newest measurement was computed again bit for bit, 0 when it differs.", func(s series) string {
+			return known(s.Recomputed.State == recomputedSame || s.Recomputed.State == RecomputedDiffers, truth(s.Recomputed.State == recomputedSame))
 		}},
 	} {
 		var samples []sample
@@ -183,9 +183,9 @@ func (r *Report) exposeLogs(e *exposition) {
 			signed = append(signed, sample{name, seconds(l.Signed)})
 		}
 		for _, p := range []struct {
-			pin Pin
+			pin logPin
 			n   int
-		}{{PinConsistent, l.Pins.Consistent}, {PinAhead, l.Pins.Ahead}, {PinConflict, l.Pins.Conflict}} {
+		}{{pinConsistent, l.Pins.Consistent}, {pinAhead, l.Pins.Ahead}, {pinConflict, l.Pins.Conflict}} {
 			pins = append(pins, sample{with("pin", string(p.pin)), number(p.n)})
 		}
 	}

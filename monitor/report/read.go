@@ -22,7 +22,7 @@ type measurement struct {
 }
 
 func newLog(s *Source, o Options) *log {
-	l := &log{Source: s, pins: map[string]Pin{}, health: LogHealth{
+	l := &log{Source: s, pins: map[string]logPin{}, health: logHealth{
 		Location: s.Location, Roles: slices.Clone(s.Roles), State: s.State, Detail: s.Detail,
 		Keys: s.Keys, VKeys: list(slices.Sorted(slices.Values(s.VKeys))), Proofs: list(slices.Clone(s.Proofs)),
 	}}
@@ -42,8 +42,8 @@ func newLog(s *Source, o Options) *log {
 	return l
 }
 
-func pinned(cp *scitt.Checkpoint) *Checkpoint {
-	return &Checkpoint{cp.Origin, hex.EncodeToString(cp.Root), cp.Size}
+func pinned(cp *scitt.Checkpoint) *checkpoint {
+	return &checkpoint{cp.Origin, hex.EncodeToString(cp.Root), cp.Size}
 }
 
 // read reads a log from its first entry to its last. A log that fails midway
@@ -69,7 +69,7 @@ func (m *maker) read(ctx context.Context, l *log) error {
 }
 
 // word is whose statements of a type count, and what the report calls them.
-func (m *maker) word(typ string) (word *Word, kind string) {
+func (m *maker) word(typ string) (word *countedIssuers, kind string) {
 	if typ == scitt.TypeEndorsement {
 		return &m.r.Trust.EndorsedBy, "endorsement"
 	}
@@ -130,19 +130,19 @@ func (m *maker) take(ctx context.Context, l *log, f *monitor.Found) error {
 	word, kind := m.word(s.Type)
 	old := m.postponed[s.ID()]
 	var content []byte
-	leave := func(why Reason, format string, args ...any) error {
-		e := LeftOutEntry{fmt.Sprintf(format, args...), p.link, s.Issuer, why, kind}
+	leave := func(why reason, format string, args ...any) error {
+		e := leftOutEntry{fmt.Sprintf(format, args...), p.link, s.Issuer, why, kind}
 		switch why {
-		case ReasonContent, ReasonAsOfLog: // another log may have it
+		case reasonContent, reasonAsOfLog: // another log may have it
 			if old == nil {
 				m.postponed[s.ID()] = &postponed{e, p, s, content}
 			} else if old.content == nil {
 				old.content = content
 			}
-		case ReasonUnchecked:
+		case reasonUnchecked:
 			m.unread = append(m.unread, unread(e, f.Statement))
 			m.leave(e)
-		case ReasonSignature, ReasonDuplicate: // it takes nothing from the one that counts
+		case reasonSignature, reasonDuplicate: // it takes nothing from the one that counts
 			m.leave(e)
 		default:
 			m.seen[s.ID()] = p
@@ -152,11 +152,11 @@ func (m *maker) take(ctx context.Context, l *log, f *monitor.Found) error {
 	}
 	switch f.Flaw {
 	case monitor.AnomalySignature:
-		return leave(ReasonSignature, "%s", f.Detail)
+		return leave(reasonSignature, "%s", f.Detail)
 	case monitor.AnomalyUnchecked:
-		return leave(ReasonUnchecked, "%s", f.Detail)
+		return leave(reasonUnchecked, "%s", f.Detail)
 	case monitor.AnomalyDuplicate:
-		return leave(ReasonDuplicate, "%s", f.Detail)
+		return leave(reasonDuplicate, "%s", f.Detail)
 	}
 	if p, ok := m.seen[s.ID()]; ok {
 		if ref.Origin != p.link.Origin && !slices.Contains(p.alsoIn, ref.Origin) {
@@ -168,13 +168,13 @@ func (m *maker) take(ctx context.Context, l *log, f *monitor.Found) error {
 	case !word.counts(s.Issuer, l):
 		// It may stand in the log of the auditor as well, and then counts.
 		if word.Named {
-			return leave(ReasonStranger, "the issuer is none of those whose word counts")
+			return leave(reasonStranger, "the issuer is none of those whose word counts")
 		}
-		return leave(ReasonStranger, "nobody was named whose word counts, and this log is neither the auditor's nor the own one")
+		return leave(reasonStranger, "nobody was named whose word counts, and this log is neither the auditor's nor the own one")
 	case s.IssuedAt <= 0 || s.IssuedAt > lastSecond:
-		return leave(ReasonInvalid, "iat %d: it does not say when it was signed", s.IssuedAt)
+		return leave(reasonInvalid, "iat %d: it does not say when it was signed", s.IssuedAt)
 	case unix(s.IssuedAt).After(m.At):
-		return leave(ReasonLater, "it was signed at %s", timestamp(unix(s.IssuedAt)))
+		return leave(reasonLater, "it was signed at %s", timestamp(unix(s.IssuedAt)))
 	}
 	var err error
 	if content, err = l.Log.Content(ctx, s); monitor.Withheld(err) && old != nil && old.content != nil {
@@ -184,9 +184,9 @@ func (m *maker) take(ctx context.Context, l *log, f *monitor.Found) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.Is(err, monitor.ErrMalformed):
-		return leave(ReasonInvalid, "%v", err)
+		return leave(reasonInvalid, "%v", err)
 	case err != nil:
-		return leave(ReasonContent, "its content could not be read: %v", err)
+		return leave(reasonContent, "its content could not be read: %v", err)
 	}
 	take := m.measured
 	if s.Type == scitt.TypeEndorsement {
@@ -198,10 +198,10 @@ func (m *maker) take(ctx context.Context, l *log, f *monitor.Found) error {
 		home, err = take(p, s, content)
 	}
 	if err != nil {
-		return leave(ReasonInvalid, "%v", err)
+		return leave(reasonInvalid, "%v", err)
 	}
 	if home != "" {
-		return leave(ReasonAsOfLog, "its home is %s: there it may have been withdrawn or replaced", home)
+		return leave(reasonAsOfLog, "its home is %s: there it may have been withdrawn or replaced", home)
 	}
 	word.add(s.Issuer)
 	m.seen[s.ID()] = p
@@ -250,7 +250,7 @@ func (m *maker) endorsed(p *place, s *scitt.Statement, content []byte) (home str
 }
 
 // unread is a statement that was left out because it is not known what it says.
-func unread(e LeftOutEntry, s *scitt.Statement) monitor.Anomaly {
+func unread(e leftOutEntry, s *scitt.Statement) monitor.Anomaly {
 	return monitor.Anomaly{Kind: monitor.AnomalyKind(e.Reason), Entry: e.Entry.EntryRef, Detail: e.Detail, Issuer: s.Issuer, Subject: s.Subject}
 }
 
@@ -259,7 +259,7 @@ func (m *maker) leavePostponed() {
 	entries := slices.Collect(maps.Values(m.postponed))
 	slices.SortFunc(entries, func(a, b *postponed) int { return compareRefs(a.Entry.EntryRef, b.Entry.EntryRef) })
 	for _, e := range entries {
-		m.leave(e.LeftOutEntry)
+		m.leave(e.leftOutEntry)
 	}
 }
 
@@ -270,8 +270,8 @@ func compareRefs(a, b monitor.EntryRef) int {
 // maxDetail bounds the runes of an explanation.
 const maxDetail = 300
 
-func (m *maker) leave(e LeftOutEntry) {
-	m.left[LeftOutCount{Reason: e.Reason, Type: e.Type}]++
+func (m *maker) leave(e leftOutEntry) {
+	m.left[leftOutCount{Reason: e.Reason, Type: e.Type}]++
 	if len(m.r.LeftOut.List) == maxLeftOut {
 		m.r.LeftOut.More++
 		return

@@ -9,8 +9,8 @@ import (
 	"github.com/conmotion/conmotion/monitor"
 )
 
-// Format names the document.
-const Format = "conmotion-report/1"
+// documentFormat names the document.
+const documentFormat = "conmotion-report/1"
 
 // Bounds of what a report lists; what is beyond them is counted.
 const (
@@ -24,19 +24,19 @@ const (
 // milliseconds, numbers are integers, fractions are decimal numbers in
 // strings.
 type Report struct {
-	Assessments  []Assessment  `json:"assessments"` // by origin and issuer
+	Assessments  []assessment  `json:"assessments"` // by origin and issuer
 	At           string        `json:"at"`          // the time that it is made for
-	Attention    []Attention   `json:"attention"`   // the worst first
-	Commands     []Command     `json:"commands"`
-	Comparisons  []Comparison  `json:"comparisons"`
-	Endorsements Endorsements  `json:"endorsements"`
+	Attention    []attention   `json:"attention"`   // the worst first
+	Commands     []command     `json:"commands"`
+	Comparisons  []comparison  `json:"comparisons"`
+	Endorsements endorsements  `json:"endorsements"`
 	Format       string        `json:"format"`
 	From         string        `json:"from"`
-	LeftOut      LeftOut       `json:"left_out"`
+	LeftOut      leftOut       `json:"left_out"`
 	Level        Level         `json:"level"` // the worst of Attention
-	Logs         []LogHealth   `json:"logs"`
+	Logs         []logHealth   `json:"logs"`
 	To           string        `json:"to"`
-	Trust        TrustDocument `json:"trust"`
+	Trust        trustDocument `json:"trust"`
 }
 
 // Level is how much something asks for attention. The scores' levels are those
@@ -45,42 +45,42 @@ type Level string
 
 // The levels, the worst first.
 const (
-	Critical Level = "critical"
-	High     Level = "high"
-	Medium   Level = "medium"
-	Unknown  Level = "unknown"
-	Low      Level = "low"
-	None     Level = "none"
+	Critical     Level = "critical"
+	levelHigh    Level = "high"
+	levelMedium  Level = "medium"
+	levelUnknown Level = "unknown"
+	levelLow     Level = "low"
+	levelNone    Level = "none"
 )
 
-var levels = []Level{Critical, High, Medium, Unknown, Low, None}
+var levels = []Level{Critical, levelHigh, levelMedium, levelUnknown, levelLow, levelNone}
 
-// Attention is one thing that a person should know.
-type Attention struct {
+// attention is one thing that a person should know.
+type attention struct {
 	About string `json:"about"` // assessment, comparison, endorsement, log, trust
 	Level Level  `json:"level"`
 	Text  string `json:"text"`
 }
 
-// TrustDocument says whose word counts.
-type TrustDocument struct {
-	EndorsedBy Word         `json:"endorsed_by"`
-	ExpiringMS int64        `json:"expiring_ms"`
-	MeasuredBy Word         `json:"measured_by"`
-	Names      []IssuerName `json:"names"`
-	StaleMS    int64        `json:"stale_ms"`
+// trustDocument says whose word counts.
+type trustDocument struct {
+	EndorsedBy countedIssuers `json:"endorsed_by"`
+	ExpiringMS int64          `json:"expiring_ms"`
+	MeasuredBy countedIssuers `json:"measured_by"`
+	Names      []issuerName   `json:"names"`
+	StaleMS    int64          `json:"stale_ms"`
 }
 
-// IssuerName is what the reader calls an issuer.
-type IssuerName struct {
+// issuerName is what the reader calls an issuer.
+type issuerName struct {
 	Issuer string `json:"issuer"`
 	Name   string `json:"name"`
 }
 
-// Word is whose statements of a kind count. Where nobody was named, those
+// countedIssuers is whose statements of a kind count. Where nobody was named, those
 // count who registered one in a log given as an auditor's or the own one; these
 // are who did.
-type Word struct {
+type countedIssuers struct {
 	Issuers []string `json:"issuers"`
 	Named   bool     `json:"named"`
 }
@@ -91,31 +91,31 @@ type EntryLink struct {
 	URL string `json:"url,omitempty"`
 }
 
-// Assessment is what one issuer measured of one log of reports.
-type Assessment struct {
+// assessment is what one issuer measured of one log of reports.
+type assessment struct {
 	Issuer string   `json:"issuer"`
 	Origin string   `json:"origin"`
-	Series []Series `json:"series"` // inventory, then configuration; those that there are
+	Series []series `json:"series"` // inventory, then configuration; those that there are
 }
 
-// Series are the measurements of one kind.
-type Series struct {
+// series are the measurements of one kind.
+type series struct {
 	Level Level `json:"level"` // the newest one's, or medium for drift, low for what is late or was never observed
 	// Missing are the first of the objects that the newest measurement misses;
 	// its Missing has their number.
 	Missing    []string     `json:"missing"`
-	Points     []Point      `json:"points"` // by the end of their intervals; the last is the newest
+	Points     []point      `json:"points"` // by the end of their intervals; the last is the newest
 	PointsMore int          `json:"points_more"`
-	Recomputed Recomputed   `json:"recomputed"` // the newest one
+	Recomputed recomputed   `json:"recomputed"` // the newest one
 	What       monitor.Kind `json:"what"`
 	newest     measurement
 }
 
 // Newest is the newest measurement.
-func (s Series) Newest() Point { return s.Points[len(s.Points)-1] }
+func (s series) Newest() point { return s.Points[len(s.Points)-1] }
 
-// Point is one measurement.
-type Point struct {
+// point is one measurement.
+type point struct {
 	AlsoIn           []string     `json:"also_in"`            // origins of other logs that hold the statement
 	Coverage         string       `json:"coverage,omitempty"` // 0.000000 to 1.000000; not there when nothing was observed
 	Data             bool         `json:"data"`               // false: neither side had anything
@@ -132,43 +132,43 @@ type Point struct {
 	Level            Level        `json:"level"` // the severity of the score
 	Measured         string       `json:"measured"`
 	Missing          int          `json:"missing"`
-	Observed         MeasuredSide `json:"observed"`
+	Observed         measuredSide `json:"observed"`
 	Pending          int          `json:"pending"`
 	Phantom          int          `json:"phantom"`
-	Reported         MeasuredSide `json:"reported"`
+	Reported         measuredSide `json:"reported"`
 	To               string       `json:"to"`
 	Union            int          `json:"union"`
 }
 
-// MeasuredSide is one side of a measurement.
-type MeasuredSide struct {
+// measuredSide is one side of a measurement.
+type measuredSide struct {
 	Anomalies  uint64     `json:"anomalies"`
-	Checkpoint Checkpoint `json:"checkpoint"`
+	Checkpoint checkpoint `json:"checkpoint"`
 	Objects    int        `json:"objects"`
-	Pin        Pin        `json:"pin"`
+	Pin        logPin     `json:"pin"`
 }
 
-// Checkpoint pins a log.
-type Checkpoint struct {
+// checkpoint pins a log.
+type checkpoint struct {
 	Origin string `json:"origin"`
 	Root   string `json:"root"` // lowercase hex
 	Size   uint64 `json:"size"`
 }
 
-// Pin is whether the log that the reader sees has the history that the
+// logPin is whether the log that the reader sees has the history that the
 // measurer saw.
-type Pin string
+type logPin string
 
 // The states of a pin.
 const (
-	PinConsistent Pin = "consistent" // the log extends the checkpoint
-	PinConflict   Pin = "conflict"   // it does not: two histories
-	PinAhead      Pin = "ahead"      // the measurer saw more of the log
-	PinUnknown    Pin = "unknown"    // the log was not given, or could not be read
+	pinConsistent logPin = "consistent" // the log extends the checkpoint
+	pinConflict   logPin = "conflict"   // it does not: two histories
+	pinAhead      logPin = "ahead"      // the measurer saw more of the log
+	pinUnknown    logPin = "unknown"    // the log was not given, or could not be read
 )
 
-// Recomputed is what computing the measurement again from the logs came to.
-type Recomputed struct {
+// recomputed is what computing the measurement again from the logs came to.
+type recomputed struct {
 	Detail    string   `json:"detail,omitempty"`
 	Paths     []string `json:"paths"` // where it differs
 	PathsMore int      `json:"paths_more"`
@@ -178,79 +178,79 @@ type Recomputed struct {
 
 // The states of a recomputation.
 const (
-	RecomputedSame    = "same"
+	recomputedSame    = "same"
 	RecomputedDiffers = "differs"
-	RecomputedNot     = "not_done"
-	RecomputedFailed  = "failed"
+	recomputedNot     = "not_done"
+	recomputedFailed  = "failed"
 )
 
-// Comparison is the reader's own comparison of two logs.
-type Comparison struct {
+// comparison is the reader's own comparison of two logs.
+type comparison struct {
 	Detail       string            `json:"detail,omitempty"` // why there is none
-	Findings     []ComparedFinding `json:"findings"`
+	Findings     []comparedFinding `json:"findings"`
 	FindingsMore int               `json:"findings_more"`
 	From         string            `json:"from"`
 	GraceMS      int64             `json:"grace_ms"`
 	// Metrics of both kinds.
 	Metrics  map[monitor.Kind]*monitor.Metrics `json:"metrics"`
-	Observed ComparedSide                      `json:"observed"`
-	Reported ComparedSide                      `json:"reported"`
+	Observed comparedSide                      `json:"observed"`
+	Reported comparedSide                      `json:"reported"`
 	State    string                            `json:"state"` // done or failed
 	To       string                            `json:"to"`
 }
 
-// ComparedFinding is a difference, with links to the entries.
-type ComparedFinding struct {
+// comparedFinding is a difference, with links to the entries.
+type comparedFinding struct {
 	monitor.Finding
 	ObservedURL string `json:"observed_url,omitempty"`
 	ReportedURL string `json:"reported_url,omitempty"`
 }
 
-// ComparedSide is one side of a comparison.
-type ComparedSide struct {
-	Anomalies  []AnomalyCount `json:"anomalies"`
+// comparedSide is one side of a comparison.
+type comparedSide struct {
+	Anomalies  []anomalyCount `json:"anomalies"`
 	More       uint64         `json:"anomalies_more"`
-	Checkpoint Checkpoint     `json:"checkpoint"`
+	Checkpoint checkpoint     `json:"checkpoint"`
 	Issuers    []string       `json:"issuers"` // all when empty
 	Location   string         `json:"location"`
 	Types      []string       `json:"types"`
 	Unread     monitor.Unread `json:"unread"` // where there are any, what differs may be what they say
 }
 
-// AnomalyCount is how many anomalies of a kind there are.
-type AnomalyCount struct {
+// anomalyCount is how many anomalies of a kind there are.
+type anomalyCount struct {
 	Count int                 `json:"count"`
 	Kind  monitor.AnomalyKind `json:"kind"`
 }
 
-// Endorsements are the endorsements and disputes by those whose word counts.
-type Endorsements struct {
+// endorsements are the endorsements and disputes by those whose word counts.
+type endorsements struct {
 	// Astray is how many name an entry that its log does not have there.
 	Astray int `json:"astray"`
 	// Ended is how many had ended before the report's interval.
 	Ended int           `json:"ended"`
-	List  []Endorsement `json:"list"` // what needs attention first
+	List  []endorsement `json:"list"` // what needs attention first
 	More  int           `json:"more"`
 	// Standings counts all of them but those that had ended: by verdict and
 	// standing, such as "endorse holds".
-	Standings []StandingCount `json:"standings"`
+	Standings []standingCount `json:"standings"`
 }
 
-// StandingCount is how many have a standing.
-type StandingCount struct {
+// standingCount is how many have a standing.
+type standingCount struct {
 	Count    int             `json:"count"`
-	Standing Standing        `json:"standing"`
+	Standing standing        `json:"standing"`
 	Verdict  monitor.Verdict `json:"verdict"`
 }
 
-// Standing is a monitor.Standing, or Expiring.
-type Standing string
+// standing is a monitor.Standing, or Expiring.
+type standing string
 
-// Expiring is an endorsement that holds, and will soon not.
-const Expiring Standing = "expiring"
+// expiring is an endorsement that holds, and will soon not.
+const expiring standing = "expiring"
 
-// Endorsement is one of them, and how it stands at the report's time.
-type Endorsement struct {
+// endorsement is one of them, and how it stands at the report's time.
+type endorsement struct {
 	AgeMS    int64           `json:"age_ms"` // since it was signed
 	By       []EntryLink     `json:"by"`     // the withdrawal or the disputes
 	Entry    EntryLink       `json:"entry"`  // its own
@@ -261,8 +261,8 @@ type Endorsement struct {
 	Reason   string          `json:"reason,omitempty"`
 	Scope    []string        `json:"scope"`
 	Signed   string          `json:"signed"`
-	Standing Standing        `json:"standing"`
-	Target   EndorsedEntry   `json:"target"`
+	Standing standing        `json:"standing"`
+	Target   endorsedEntry   `json:"target"`
 	Until    string          `json:"until,omitempty"`
 	Verdict  monitor.Verdict `json:"verdict"`
 	endsAt   time.Time       // or withdrawn
@@ -275,57 +275,57 @@ const (
 	targetUnknown = "unknown" // the log was not given, or could not be read
 )
 
-// EndorsedEntry is the entry that an endorsement is about.
-type EndorsedEntry struct {
+// endorsedEntry is the entry that an endorsement is about.
+type endorsedEntry struct {
 	EntryLink
 	State   string `json:"state"`             // found, absent or unknown
 	Subject string `json:"subject,omitempty"` // sub of the statement, when it was found
 }
 
-// LeftOut are the statements that do not count.
-type LeftOut struct {
-	Counts []LeftOutCount `json:"counts"` // by type and reason
-	List   []LeftOutEntry `json:"list"`
+// leftOut are the statements that do not count.
+type leftOut struct {
+	Counts []leftOutCount `json:"counts"` // by type and reason
+	List   []leftOutEntry `json:"list"`
 	More   int            `json:"more"`
 	// Outside is how many measurements count and are of another time.
 	Outside int `json:"outside"`
 }
 
-// LeftOutCount is how many statements of a type were left out for a reason.
-type LeftOutCount struct {
+// leftOutCount is how many statements of a type were left out for a reason.
+type leftOutCount struct {
 	Count  int    `json:"count"`
-	Reason Reason `json:"reason"`
+	Reason reason `json:"reason"`
 	Type   string `json:"type"` // measurement or endorsement
 }
 
-// LeftOutEntry is a statement that does not count.
-type LeftOutEntry struct {
+// leftOutEntry is a statement that does not count.
+type leftOutEntry struct {
 	Detail string    `json:"detail"`
 	Entry  EntryLink `json:"entry"`
 	Issuer string    `json:"issuer"`
-	Reason Reason    `json:"reason"`
+	Reason reason    `json:"reason"`
 	Type   string    `json:"type"`
 }
 
-// Reason is why a statement does not count.
-type Reason string
+// reason is why a statement does not count.
+type reason string
 
 // The reasons.
 const (
-	ReasonSignature Reason = "signature"       // its issuer did not sign it
-	ReasonUnchecked Reason = "unchecked"       // its issuer's key is not known
-	ReasonStranger  Reason = "stranger"        // its issuer's word does not count
-	ReasonInvalid   Reason = "invalid"         // it is not what its type says
-	ReasonContent   Reason = "content_missing" // its content is not to be had
-	ReasonLater     Reason = "later"           // it was signed after the report's time
-	ReasonDuplicate Reason = "duplicate"       // it is in this log already
-	ReasonAsOfLog   Reason = "as_of_log"       // it is in another log than its home
+	reasonSignature reason = "signature"       // its issuer did not sign it
+	reasonUnchecked reason = "unchecked"       // its issuer's key is not known
+	reasonStranger  reason = "stranger"        // its issuer's word does not count
+	reasonInvalid   reason = "invalid"         // it is not what its type says
+	reasonContent   reason = "content_missing" // its content is not to be had
+	reasonLater     reason = "later"           // it was signed after the report's time
+	reasonDuplicate reason = "duplicate"       // it is in this log already
+	reasonAsOfLog   reason = "as_of_log"       // it is in another log than its home
 )
 
-// LogHealth is a log and how it does.
-type LogHealth struct {
+// logHealth is a log and how it does.
+type logHealth struct {
 	AgeMS      int64       `json:"age_ms"` // since its checkpoint was signed; 0 when that is not known
-	Checkpoint *Checkpoint `json:"checkpoint,omitempty"`
+	Checkpoint *checkpoint `json:"checkpoint,omitempty"`
 	Detail     string      `json:"detail,omitempty"`
 	Grown      uint64      `json:"grown"` // entries that were signed in the report's interval, as their issuers say
 	Keys       Keys        `json:"keys"`
@@ -333,7 +333,7 @@ type LogHealth struct {
 	Location   string      `json:"location"`
 	Newest     string      `json:"newest,omitempty"` // when its newest statement was signed, as its issuer says
 	Origin     string      `json:"origin,omitempty"`
-	Pins       PinCounts   `json:"pins"`
+	Pins       pinCounts   `json:"pins"`
 	Proofs     []Proof     `json:"proofs"`
 	Quiet      bool        `json:"quiet"` // its checkpoint is older than it should be
 	Roles      []Role      `json:"roles"`
@@ -343,8 +343,8 @@ type LogHealth struct {
 	VKeys      []string    `json:"vkeys"`
 }
 
-// PinCounts is how many checkpoints of a log that measurements pin are which.
-type PinCounts struct {
+// pinCounts is how many checkpoints of a log that measurements pin are which.
+type pinCounts struct {
 	Ahead      int `json:"ahead"`
 	Conflict   int `json:"conflict"`
 	Consistent int `json:"consistent"`
@@ -356,8 +356,8 @@ type Proof struct {
 	File   string `json:"file"`
 }
 
-// Command is a command that computes a part of the report again.
-type Command struct {
+// command is a command that computes a part of the report again.
+type command struct {
 	Line string `json:"line"`
 	Text string `json:"text"` // what it does
 }

@@ -1,8 +1,9 @@
 package report
 
 import (
-	"fmt"
 	"time"
+
+	"github.com/conmotion/conmotion/internal/plural"
 )
 
 // lastSecond is the last one of the year 9999.
@@ -13,12 +14,7 @@ func unix(seconds int64) time.Time { return time.Unix(seconds, 0).UTC() }
 // age writes how long something is, in the largest unit that says it.
 func age(ms int64) string {
 	d := time.Duration(ms) * time.Millisecond
-	unit := func(n int64, name string) string {
-		if n == 1 {
-			return "1 " + name
-		}
-		return fmt.Sprintf("%d %ss", n, name)
-	}
+	unit := plural.Of[int64]
 	switch {
 	case ms > int64(time.Duration(1<<63-1)/time.Millisecond) || d >= 48*time.Hour:
 		return unit(ms/(24*3600*1000), "day")

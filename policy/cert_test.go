@@ -59,7 +59,6 @@ func TestX509(t *testing.T) {
 		"without the root":      {signed(key, o, corp.Leaf, corp.Inter), ""},
 		"URI":                   {signed(key, as("urn:corp:signer"), corp.Leaf, corp.Inter), ""},
 		"email":                 {signed(key, as("mailto:bob@corp.example"), corp.Leaf, corp.Inter), ""},
-		"DNS name":              {signed(key, as("corp.example"), corp.Leaf, corp.Inter), ""},
 		"did:x509":              {signed(key, as(corp.DID("::subject:CN:signer")), corp.Leaf, corp.Inter, corp.Root), ""},
 		"did:x509, root added":  {signed(key, as(corp.DID("::subject:CN:signer")), corp.Leaf, corp.Inter), ""},
 		"did:x509, no match":    {signed(key, as(corp.DID("::subject:CN:other")), corp.Leaf, corp.Inter), "does not fulfil"},

@@ -37,7 +37,7 @@ var (
 	decMode = must(cbor.DecOptions{
 		DupMapKey:       cbor.DupMapKeyEnforcedAPF,
 		IndefLength:     cbor.IndefLengthForbidden,
-		IntDec:          cbor.IntDecConvertSignedOrFail,
+		IntDec:          cbor.IntDecConvertSignedOrBigInt,
 		MaxNestedLevels: 16,
 	}.DecMode())
 )
@@ -168,7 +168,9 @@ func sigStructure(protected, payload []byte) []byte {
 }
 
 // parseHeader reads one header bucket. Labels are integers or text (RFC 9052
-// section 1.5) and come back as int64 and string.
+// section 1.5) and come back as int64 and string; no label beyond 63 bits is
+// registered, and one is refused. A value may be any integer of CBOR (RFC 8949
+// section 3.1), which is a big.Int beyond 63 bits.
 func parseHeader(what string, raw []byte) (map[any]any, error) {
 	if len(raw) == 0 {
 		return nil, nil

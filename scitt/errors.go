@@ -18,6 +18,7 @@ var (
 	ErrUnknownKey     = errors.New("no key with that identifier")
 	ErrProof          = errors.New("the proof does not verify")
 	ErrCheckpoint     = errors.New("the checkpoint does not verify")
+	ErrTime           = errors.New("not valid at this time")
 )
 
 // ErrUnchecked is wrapped, beside ErrUnknownKey, when a reader knows too little of

@@ -4,6 +4,7 @@ import (
 	"crypto"
 	_ "crypto/sha512" // SHA-384 and SHA-512 for hash envelopes and ES384
 	"fmt"
+	"math"
 	"strconv"
 
 	"github.com/veraison/go-cose"
@@ -29,8 +30,45 @@ var understoodReceipt = map[any]bool{
 	cose.HeaderLabelCWTClaims: true, labelVDS: true,
 }
 
+// checkBuckets holds the protected and the unprotected header of one
+// COSE_Sign1 to each other.
+func checkBuckets(protected, unprotected map[any]any) error {
+	// RFC 9052 section 3: "Applications SHOULD verify that the same label does
+	// not occur in both the protected and unprotected header parameters."
+	for label := range unprotected {
+		if _, both := protected[label]; both {
+			return malformed("header parameter %v is in both the protected and the unprotected header", label)
+		}
+	}
+	// RFC 9052 section 3.1: "When present, the "crit" header parameter MUST be
+	// placed in the protected-header-parameters bucket."
+	if _, ok := unprotected[cose.HeaderLabelCritical]; ok {
+		return malformed("crit (2) is in the unprotected header")
+	}
+	// RFC 9596 section 2: "The "typ" parameter MUST NOT be present in
+	// unprotected headers."
+	if _, ok := unprotected[cose.HeaderLabelType]; ok {
+		return malformed("typ (16) is in the unprotected header")
+	}
+	// RFC 9052 section 3.1: "The "Initialization Vector" and "Partial
+	// Initialization Vector" header parameters MUST NOT both be present in the
+	// same security layer."
+	has := func(label int64) bool {
+		_, one := protected[label]
+		_, other := unprotected[label]
+		return one || other
+	}
+	if has(cose.HeaderLabelIV) && has(cose.HeaderLabelPartialIV) {
+		return malformed("IV (5) and Partial IV (6) are both there")
+	}
+	return nil
+}
+
 func (s *Statement) readHeader() (err error) {
 	h := s.Header
+	if err := checkBuckets(h, s.unprotected); err != nil {
+		return err
+	}
 	if err := checkCritical(h, understood); err != nil {
 		return err
 	}
@@ -46,7 +84,10 @@ func (s *Statement) readHeader() (err error) {
 	if s.Subject, err = text(s.Claims, cose.CWTClaimSubject, "CWT claim sub"); err != nil {
 		return err
 	}
-	if s.IssuedAt, err = numericDate(s.Claims, cose.CWTClaimIssuedAt, "CWT claim iat"); err != nil {
+	if s.IssuedAt, _, err = numericDate(s.Claims, cose.CWTClaimIssuedAt, math.Trunc); err != nil {
+		return err
+	}
+	if s.Validity, err = validityOf(s.Claims); err != nil {
 		return err
 	}
 	if s.KeyID, err = byteString(h, cose.HeaderLabelKeyID, "kid (4)"); err != nil {
@@ -65,6 +106,12 @@ func (s *Statement) readHeader() (err error) {
 		return err
 	}
 	if s.Chain, err = chainOf(h); err != nil {
+		return err
+	}
+	if s.Receipts, err = readReceipts(s.unprotected); err != nil {
+		return err
+	}
+	if s.SignedReceipts, err = readReceipts(h); err != nil {
 		return err
 	}
 	return s.readEnvelope()
@@ -155,34 +202,11 @@ func algorithmOf(h map[any]any) (cose.Algorithm, error) {
 			return 0, fmt.Errorf("%w: %s; this service takes %s", ErrAlgorithm, AlgorithmName(cose.Algorithm(alg)), supported())
 		}
 		return cose.Algorithm(alg), nil
+	case string:
+		return 0, fmt.Errorf("%w: %.40q; this service takes %s", ErrAlgorithm, alg, supported())
 	default:
-		return 0, fmt.Errorf("%w: %v; this service takes %s", ErrAlgorithm, alg, supported())
+		return 0, fmt.Errorf("%w: alg (1) is not the number of an algorithm; this service takes %s", ErrAlgorithm, supported())
 	}
-}
-
-func claimsOf(h map[any]any) (map[any]any, error) {
-	v, ok := h[cose.HeaderLabelCWTClaims]
-	if !ok {
-		return nil, nil
-	}
-	claims, ok := v.(map[any]any)
-	if !ok {
-		return nil, malformed("the CWT Claims (15) are not a map")
-	}
-	// RFC 9597 section 2: "Claim-Label = int / text".
-	return claims, checkLabels("the CWT Claims (15)", claims)
-}
-
-func text(m map[any]any, label int64, what string) (string, error) {
-	v, ok := m[label]
-	if !ok {
-		return "", nil
-	}
-	s, ok := v.(string)
-	if !ok {
-		return "", malformed("%s is not text", what)
-	}
-	return s, nil
 }
 
 func byteString(m map[any]any, label int64, what string) ([]byte, error) {
@@ -200,9 +224,11 @@ func byteString(m map[any]any, label int64, what string) ([]byte, error) {
 // mediaType reads a media type, or the number of a CoAP Content-Format, which
 // it gives in decimal.
 func mediaType(m map[any]any, label int64, what string) (string, error) {
-	switch v := m[label].(type) {
-	case nil:
+	v, ok := m[label]
+	if !ok {
 		return "", nil
+	}
+	switch v := v.(type) {
 	case string:
 		return v, nil
 	case int64:
@@ -213,28 +239,14 @@ func mediaType(m map[any]any, label int64, what string) (string, error) {
 	return "", malformed("%s is neither text nor an unsigned integer", what)
 }
 
-// numericDate reads a CWT NumericDate (RFC 8392 section 2): seconds since
-// 1970, an integer or a float, untagged.
-func numericDate(m map[any]any, label int64, what string) (int64, error) {
-	switch v := m[label].(type) {
-	case nil:
-		return 0, nil
-	case int64:
-		return v, nil
-	case float64:
-		if v == v && v > -1e15 && v < 1e15 {
-			return int64(v), nil
-		}
-	}
-	return 0, malformed("%s is not a NumericDate", what)
-}
-
 // x5chainOf reads x5chain (RFC 9360 section 2): one certificate as a byte
 // string, or two or more in an array.
 func x5chainOf(h map[any]any) ([][]byte, error) {
-	switch v := h[labelX5Chain].(type) {
-	case nil:
+	v, ok := h[labelX5Chain]
+	if !ok {
 		return nil, nil
+	}
+	switch v := v.(type) {
 	case []byte:
 		return [][]byte{v}, nil
 	case []any:
@@ -258,11 +270,14 @@ func certHashOf(h map[any]any) (*CertHash, error) {
 	if !ok {
 		return nil, nil
 	}
+	// RFC 9360 section 2: "COSE_CertHash = [ hashAlg: (int / tstr), hashValue:
+	// bstr ]".
 	if a, ok := v.([]any); ok && len(a) == 2 {
-		alg, okAlg := a[0].(int64)
-		digest, okDigest := a[1].([]byte)
-		if okAlg && okDigest {
-			return &CertHash{alg, digest}, nil
+		alg, number := a[0].(int64)
+		name, text := a[0].(string)
+		digest, ok := a[1].([]byte)
+		if ok && (number || text) {
+			return &CertHash{alg, name, digest}, nil
 		}
 	}
 	return nil, malformed("x5t (34) is not [hash algorithm, digest]")
@@ -291,9 +306,12 @@ func chainOf(h map[any]any) (*ChainLink, error) {
 	return &ChainLink{Name: name, Seq: uint64(seq), Prev: prev}, nil
 }
 
-// readReceipts reads receipts (394): an array of encoded Receipts (RFC 9942 section 4).
-func readReceipts(unprotected map[any]any) ([][]byte, error) {
-	v, ok := unprotected[labelReceipts]
+// readReceipts reads receipts (394) of one header.
+//
+// RFC 9942 section 4.3: "to enable Receipts to be conveyed in the protected and
+// unprotected headers of Enveloped COSE Structures", "[+ bstr .cbor Receipt]".
+func readReceipts(h map[any]any) ([][]byte, error) {
+	v, ok := h[labelReceipts]
 	if !ok {
 		return nil, nil
 	}

@@ -4,7 +4,11 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"crypto/sha512"
+	"math"
+	"strings"
 	"testing"
+
+	"github.com/fxamacker/cbor/v2"
 
 	"github.com/conmotion/conmotion/scitt"
 )
@@ -26,7 +30,7 @@ func TestHeaderShapes(t *testing.T) {
 		"envelope of unknown hash":     {protected: m{258: -18}, payload: make([]byte, 5)},
 		"envelope hash is text":        {protected: m{258: "sha-256"}, piece: "payload-hash-alg (258) is not an integer"},
 		"envelope with content type":   {protected: m{258: -16, 3: "text/plain"}, piece: "the type of the preimage goes into 259"},
-		"envelope with null type":      {protected: m{258: -16, 3: raw{0xf6}}, piece: "the type of the preimage goes into 259"},
+		"envelope with null type":      {protected: m{258: -16, 3: raw{0xf6}}, piece: "content type (3) is neither text nor"},
 		"envelope, type unprotected":   {protected: m{258: -16}, unprotected: m{3: "text/plain"}, piece: "the type of the preimage goes into 259"},
 		"type unprotected, no hash":    {unprotected: m{3: "text/plain"}},
 		"envelope type is bytes":       {protected: m{258: -16, 259: []byte("x")}, piece: "preimage content type (259) is neither"},
@@ -46,7 +50,8 @@ func TestHeaderShapes(t *testing.T) {
 		"x5t bytes":                    {protected: m{34: digest}, piece: "x5t (34) is not [hash algorithm, digest]"},
 		"x5t of one":                   {protected: m{34: []any{-16}}, piece: "x5t (34) is not"},
 		"x5t of three":                 {protected: m{34: []any{-16, digest, 0}}, piece: "x5t (34) is not"},
-		"x5t with text algorithm":      {protected: m{34: []any{"SHA-256", digest}}, piece: "x5t (34) is not"},
+		"x5t with text algorithm":      {protected: m{34: []any{"SHA-256", digest}}},
+		"x5t with bytes as algorithm":  {protected: m{34: []any{digest, digest}}, piece: "x5t (34) is not"},
 		"x5t with text digest":         {protected: m{34: []any{-16, "digest"}}, piece: "x5t (34) is not"},
 		"chain first":                  {protected: m{"chain": []any{"c", 0, nil}}},
 		"chain next":                   {protected: m{"chain": []any{"c", 1, digest}}},
@@ -69,7 +74,10 @@ func TestHeaderShapes(t *testing.T) {
 		"receipts bytes":               {unprotected: m{394: []byte("r")}, piece: "receipts (394) is not an array"},
 		"receipts null":                {unprotected: m{394: raw{0xf6}}, piece: "receipts (394) is not an array"},
 		"receipts not wrapped":         {unprotected: m{394: []any{[]any{1}}}, piece: "receipts (394) holds something that is not a byte string"},
-		"receipts protected, ignored":  {protected: m{394: []any{}}},
+		"receipts protected":           {protected: m{394: []any{[]byte("r")}}},
+		"receipts protected, empty":    {protected: m{394: []any{}}, piece: "receipts (394) is not an array with at least one"},
+		"receipts protected, a map":    {protected: m{394: m{}}, piece: "receipts (394) is not an array"},
+		"receipts in both":             {protected: m{394: []any{[]byte("r")}}, unprotected: m{394: []any{[]byte("r")}}, piece: "394 is in both"},
 		"anything else in unprotected": {unprotected: m{"x": []any{m{"y": 1.5}}, 7: []byte("countersignature")}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -87,6 +95,91 @@ func TestHeaderShapes(t *testing.T) {
 				return
 			}
 			wantError(t, err, scitt.ErrMalformed, c.piece)
+		})
+	}
+}
+
+// TestHeaderRules is about what specifications want of header parameters. What is
+// wrong with the COSE object is refused by everybody. The rest is refused
+// where it is registered, and a verifier of another log's statement reads it.
+func TestHeaderRules(t *testing.T) {
+	claims := func(changes m) m { return m{15: with(m{1: "https://issuer.example", 2: "subject"}, changes)} }
+	beside := func(iss string) m { return m{15: m{1: iss, 2: "subject"}, 33: []byte("certificate")} }
+	huge := raw(unhex(t, "1bffffffffffffffff"))
+	for name, c := range map[string]struct {
+		protected, unprotected m
+		cose, registration     string // why each refuses it; "" when it does not
+	}{
+		"crit unprotected":             {unprotected: m{2: []any{1}}, cose: "crit (2) is in the unprotected"},
+		"typ unprotected":              {unprotected: m{16: "application/a"}, cose: "typ (16) is in the unprotected"},
+		"IV":                           {protected: m{5: []byte{1}}},
+		"Partial IV":                   {unprotected: m{6: []byte{1}}},
+		"IV and Partial IV":            {protected: m{5: []byte{1}, 6: []byte{2}}, cose: "IV (5) and Partial IV (6)"},
+		"IV and unprotected Partial":   {protected: m{5: []byte{1}}, unprotected: m{6: []byte{2}}, cose: "IV (5) and Partial IV (6)"},
+		"unprotected IV and Partial":   {unprotected: m{5: []byte{1}, 6: []byte{2}}, cose: "IV (5) and Partial IV (6)"},
+		"x5chain is null":              {protected: m{33: raw{0xf6}}, cose: "x5chain (33) is neither"},
+		"typ is null":                  {protected: m{16: raw{0xf6}}, cose: "typ (16) is neither text nor"},
+		"content type":                 {protected: m{3: "application/vnd.x+json"}},
+		"content type with parameters": {protected: m{3: "text/plain; charset=utf-8"}},
+		"content type, number":         {protected: m{3: 65535}},
+		"content type, high number":    {protected: m{3: 65536}, registration: "CoAP Content-Formats end at 65535"},
+		"content type, no slash":       {protected: m{3: "json"}, registration: `content type (3) is "json", which is not a media type`},
+		"content type, no subtype":     {protected: m{3: "text/"}, registration: "not a media type"},
+		"content type, two slashes":    {protected: m{3: "a/b/c"}, registration: "not a media type"},
+		"content type, space before":   {protected: m{3: " text/plain"}, registration: "not a media type"},
+		"content type, space after":    {protected: m{3: "text/plain "}, registration: "not a media type"},
+		"content type, after parts":    {protected: m{3: "text/plain; a=b "}, registration: "not a media type"},
+		"content type, space within":   {protected: m{3: "text/ plain"}, registration: "not a media type"},
+		"content type, line feed":      {protected: m{3: "text/plain\nx"}, registration: "not a media type"},
+		"content type, bad parameter":  {protected: m{3: "text/plain; charset"}, registration: "not a media type"},
+		"content type, empty":          {protected: m{3: ""}, registration: "not a media type"},
+		"typ, no slash":                {protected: m{16: "cwt"}, registration: "typ (16) is"},
+		"preimage type, no slash":      {protected: m{258: -16, 259: "json"}, registration: "preimage content type (259) is"},
+		"iss of 8192":                  {protected: claims(m{1: strings.Repeat("é", 8192)})},
+		"iss of 8193":                  {protected: claims(m{1: strings.Repeat("é", 8193)}), registration: "8193 characters, and 8192 are allowed"},
+		"iss is no URI, kid":           {protected: claims(m{1: "somebody"})},
+		"iss is a URL beside x5chain":  {protected: beside("https://vendor.example/a?b=%20#c")},
+		"iss is a URN beside x5chain":  {protected: beside("urn:vendor:1")},
+		"iss a name beside x5chain":    {protected: beside("vendor.example"), registration: "is not a URI"},
+		"iss a name beside x5t":        {protected: m{15: m{1: "vendor.example", 2: "s"}, 34: []any{-16, make([]byte, 32)}}, registration: "is not a URI"},
+		"iss with a space":             {protected: beside("https://vendor.example/a b"), registration: "is not a URI"},
+		"iss with a line feed":         {protected: beside("https://vendor.example/\n"), registration: "is not a URI"},
+		"iss with half an escape":      {protected: beside("https://vendor.example/%2"), registration: "is not a URI"},
+		"iss is a scheme alone":        {protected: beside("https:"), registration: "is not a URI"},
+		"iss not in ASCII":             {protected: beside("https://vendör.example"), registration: "is not a URI"},
+		"exp and nbf":                  {protected: claims(m{4: 2, 5: 1.5})},
+		"exp long past":                {protected: claims(m{4: 1})},
+		"exp never":                    {protected: claims(m{4: huge})},
+		"exp is null":                  {protected: claims(m{4: raw{0xf6}}), cose: "CWT claim exp is not a NumericDate"},
+		"nbf is text":                  {protected: claims(m{5: "now"}), cose: "CWT claim nbf is not a NumericDate"},
+		"exp is infinite":              {protected: claims(m{4: math.Inf(1)}), cose: "CWT claim exp is not a NumericDate"},
+		"iat with a tag":               {protected: claims(m{6: cbor.Tag{Number: 1, Content: 5}}), registration: "CWT claim iat has a tag"},
+		"exp with a tag":               {protected: claims(m{4: cbor.Tag{Number: 1, Content: 5}}), registration: "CWT claim exp has a tag"},
+		"a large number":               {protected: m{"x": huge}, unprotected: m{"y": huge}},
+		"a number below int64":         {protected: m{"x": raw(unhex(t, "3bffffffffffffffff"))}},
+		"alg is a large number":        {protected: m{1: huge}, cose: "alg (1) is not the number of an algorithm"},
+		"label beyond int64":           {protected: m{uint64(math.MaxUint64): 1}, cose: "protected header"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := good()
+			s.protected, s.payload = with(goodHeader(), c.protected), make([]byte, 32)
+			if c.unprotected != nil {
+				s.unprotected = c.unprotected
+			}
+			data := s.encode(t)
+			_, decode := scitt.DecodeStatement(data)
+			_, parse := scitt.ParseStatement(data)
+			for _, got := range []struct {
+				err  error
+				want string
+			}{{decode, c.cose}, {parse, c.cose + c.registration}} {
+				switch {
+				case got.want == "":
+					must(t, got.err)
+				case scitt.ProblemOf(got.err) == nil || !strings.Contains(got.err.Error(), got.want):
+					t.Errorf("%v, want %q", got.err, got.want)
+				}
+			}
 		})
 	}
 }

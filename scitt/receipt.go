@@ -120,10 +120,11 @@ func parseInclusionProof(data []byte) (p InclusionProof, err error) {
 // signedTree is what Receipt and TreeSignature share: a signature on a root.
 type signedTree struct {
 	Algorithm cose.Algorithm
-	KeyID     []byte // kid
-	Issuer    string // CWT claim iss: the Transparency Service
-	Subject   string // CWT claim sub; a service of this project puts the log's origin here
-	IssuedAt  int64  // CWT claim iat in seconds since 1970; 0 when absent
+	KeyID     []byte   // kid
+	Issuer    string   // CWT claim iss: the Transparency Service
+	Subject   string   // CWT claim sub; a service of this project puts the log's origin here
+	IssuedAt  int64    // CWT claim iat in seconds since 1970; 0 when absent
+	Validity  Validity // CWT claims exp and nbf
 
 	vds       int64
 	protected []byte
@@ -136,52 +137,65 @@ func (t *signedTree) VerifyRoot(key crypto.PublicKey, root []byte) error {
 	return verify(t.Algorithm, key, t.protected, root, t.signature)
 }
 
-func parseSignedTree(m *sign1) (t signedTree, err error) {
+func parseSignedTree(m *sign1) (t signedTree, unprotected map[any]any, err error) {
 	if t.protected, err = parseBytes("protected header", m.Protected); err != nil {
-		return t, err
+		return t, nil, err
 	}
 	h, err := parseHeader("protected", t.protected)
 	if err != nil {
-		return t, err
+		return t, nil, err
 	}
+	if unprotected, err = parseHeader("unprotected", m.Unprotected); err == nil {
+		err = checkBuckets(h, unprotected)
+	}
+	if err != nil {
+		return t, nil, err
+	}
+	return t, unprotected, t.read(m, h)
+}
+
+func (t *signedTree) read(m *sign1, h map[any]any) (err error) {
 	if err := checkCritical(h, understoodReceipt); err != nil {
-		return t, err
+		return err
 	}
 	if t.Algorithm, err = algorithmOf(h); err != nil {
-		return t, err
+		return err
 	}
 	// RFC 9942 section 4: "vds MUST be present in the protected header".
 	switch vds := h[labelVDS].(type) {
 	case nil:
-		return t, malformed("the protected header has no verifiable data structure (395); labels of old drafts (-111) and the unprotected header do not count")
+		return malformed("the protected header has no verifiable data structure (395); labels of old drafts (-111) and the unprotected header do not count")
 	case int64:
 		if t.vds = vds; vds != vdsRFC9162SHA256 && vds != vdsCCFLedgerSHA256 {
-			return t, malformed("verifiable data structure %d; RFC9162_SHA256 (1) and CCF_LEDGER_SHA256 (2) are known", vds)
+			return malformed("verifiable data structure %d; RFC9162_SHA256 (1) and CCF_LEDGER_SHA256 (2) are known", vds)
 		}
 	default:
-		return t, malformed("the verifiable data structure (395) is not an integer")
+		return malformed("the verifiable data structure (395) is not an integer")
 	}
 	if !isNil(m.Payload) {
-		return t, malformed("the payload is attached; the payload of a receipt is the root that its proof leads to, and is detached")
+		return malformed("the payload is attached; the payload of a receipt is the root that its proof leads to, and is detached")
 	}
 	if t.KeyID, err = byteString(h, cose.HeaderLabelKeyID, "kid (4)"); err != nil {
-		return t, err
+		return err
 	}
 	claims, err := claimsOf(h)
 	if err != nil {
-		return t, err
+		return err
 	}
 	if t.Issuer, err = text(claims, cose.CWTClaimIssuer, "CWT claim iss"); err != nil {
-		return t, err
+		return err
 	}
 	if t.Subject, err = text(claims, cose.CWTClaimSubject, "CWT claim sub"); err != nil {
-		return t, err
+		return err
 	}
-	if t.IssuedAt, err = numericDate(claims, cose.CWTClaimIssuedAt, "CWT claim iat"); err != nil {
-		return t, err
+	if t.IssuedAt, _, err = numericDate(claims, cose.CWTClaimIssuedAt, math.Trunc); err != nil {
+		return err
+	}
+	if t.Validity, err = validityOf(claims); err != nil {
+		return err
 	}
 	t.signature, err = parseBytes("signature", m.Signature)
-	return t, err
+	return err
 }
 
 // Receipt is a signed proof that an entry is in a log (RFC 9942). Its form
@@ -209,26 +223,19 @@ func ParseReceipt(data []byte) (*Receipt, error) {
 	if err != nil {
 		return nil, fmt.Errorf("receipt: %w", err)
 	}
-	t, err := parseSignedTree(m)
+	t, unprotected, err := parseSignedTree(m)
 	if err != nil {
 		return nil, fmt.Errorf("receipt: %w", err)
 	}
 	r := &Receipt{signedTree: t}
-	if err := r.parseProofs(m.Unprotected); err != nil {
+	if err := r.parseProofs(unprotected); err != nil {
 		return nil, fmt.Errorf("receipt: %w", err)
 	}
 	return r, nil
 }
 
-func (r *Receipt) parseProofs(unprotected []byte) error {
-	u, err := parseHeader("unprotected", unprotected)
-	if err != nil {
-		return err
-	}
-	if _, ok := u[labelVDS]; ok {
-		return malformed("the verifiable data structure (395) is in the unprotected header")
-	}
-	vdp, ok := u[labelVDP].(map[any]any)
+func (r *Receipt) parseProofs(unprotected map[any]any) error {
+	vdp, ok := unprotected[labelVDP].(map[any]any)
 	if !ok {
 		return malformed("the unprotected header has no verifiable data structure proofs (396); labels of old drafts (-222) do not count")
 	}
@@ -339,7 +346,7 @@ func ParseTreeSignature(data []byte) (*TreeSignature, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tree signature: %w", err)
 	}
-	t, err := parseSignedTree(m)
+	t, _, err := parseSignedTree(m)
 	if err != nil {
 		return nil, fmt.Errorf("tree signature: %w", err)
 	}

@@ -101,10 +101,14 @@ func TestParseReceiptRefusals(t *testing.T) {
 		"vds only unprotected": {edit(func(r *foreignReceipt) {
 			r.protected, r.unprotected = with(r.protected.(m), m{395: nil}), m{395: 1, 396: m{-1: []any{enc(t, r.proof)}}}
 		}), scitt.ErrMalformed, "the unprotected header do not count"},
-		"vds in both":           {unprotected(m{395: 1, 396: m{-1: []any{enc(t, good.proof)}}}), scitt.ErrMalformed, "(395) is in the unprotected header"},
+		"vds in both":           {unprotected(m{395: 1, 396: m{-1: []any{enc(t, good.proof)}}}), scitt.ErrMalformed, "395 is in both"},
 		"vds of CCF":            {header(m{395: 2}), scitt.ErrMalformed, "is not that of a CCF ledger"},
 		"vds zero":              {header(m{395: 0}), scitt.ErrMalformed, "verifiable data structure 0"},
 		"vds text":              {header(m{395: "RFC9162_SHA256"}), scitt.ErrMalformed, "(395) is not an integer"},
+		"crit unprotected":      {unprotected(m{2: []any{1}, 396: m{-1: []any{enc(t, good.proof)}}}), scitt.ErrMalformed, "crit (2) is in the unprotected"},
+		"typ unprotected":       {unprotected(m{16: "application/a", 396: m{-1: []any{enc(t, good.proof)}}}), scitt.ErrMalformed, "typ (16) is in the unprotected"},
+		"exp text":              {header(m{15: m{4: ""}}), scitt.ErrMalformed, "CWT claim exp"},
+		"nbf null":              {header(m{15: m{5: nil}}), scitt.ErrMalformed, "CWT claim nbf"},
 		"crit unknown":          {header(m{2: []any{"x"}, "x": 1}), scitt.ErrMalformed, "marks the header parameter x as critical"},
 		"kid text":              {header(m{4: "key"}), scitt.ErrMalformed, "kid (4) is not a byte string"},
 		"claims not a map":      {header(m{15: 1}), scitt.ErrMalformed, "CWT Claims (15) are not a map"},

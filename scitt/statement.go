@@ -60,6 +60,7 @@ type Statement struct {
 	Issuer      string         // CWT claim iss
 	Subject     string         // CWT claim sub
 	IssuedAt    int64          // CWT claim iat, seconds since 1970; 0 when absent
+	Validity    Validity       // CWT claims exp and nbf
 	KeyID       []byte         // protected 4; nil when absent
 	ContentType string         // protected 3, or 259 of a hash envelope; a number in decimal
 	Type        string         // protected 16; "" when absent
@@ -76,7 +77,9 @@ type Statement struct {
 	// Payload is what is signed; nil when detached.
 	Payload []byte
 	// Receipts are the encoded Receipts of the unprotected header (394).
-	Receipts [][]byte
+	// SignedReceipts are those of the protected header: they were there before
+	// this statement was signed, so they are of other entries.
+	Receipts, SignedReceipts [][]byte
 
 	protected   []byte
 	unprotected map[any]any
@@ -89,6 +92,7 @@ type Statement struct {
 // identifier and the digest of a DER certificate.
 type CertHash struct {
 	Algorithm int64
+	Name      string // of the algorithm, where it is text in place of a number
 	Digest    []byte
 }
 
@@ -162,6 +166,9 @@ func (s *Statement) registrable() error {
 		}
 		return malformed("the %s signature has %d bytes, not %d", AlgorithmName(s.Algorithm), len(s.signature), want)
 	}
+	if err := s.registrableHeader(); err != nil {
+		return err
+	}
 	if len(s.entry) > MaxEntrySize {
 		return fmt.Errorf("%w: %d bytes, and a log entry holds %d; sign the SHA-256 of the content as an RFC 9995 hash envelope and keep the content in artifact storage", ErrTooLarge, len(s.entry), MaxEntrySize)
 	}
@@ -205,14 +212,6 @@ func decodeSign1(data []byte) (*Statement, error) {
 	if s.unprotected, err = parseHeader("unprotected", m.Unprotected); err != nil {
 		return nil, err
 	}
-	// RFC 9052 section 3: "Labels in each of the maps MUST be unique ...
-	// Applications SHOULD verify that the same label does not occur in both
-	// the protected and unprotected header parameters."
-	for label := range s.unprotected {
-		if _, both := s.Header[label]; both {
-			return nil, malformed("header parameter %v is in both the protected and the unprotected header", label)
-		}
-	}
 	if !isNil(m.Payload) {
 		if s.Payload, err = parseBytes("payload", m.Payload); err != nil {
 			return nil, err
@@ -222,9 +221,6 @@ func decodeSign1(data []byte) (*Statement, error) {
 		return nil, err
 	}
 	if err := s.readHeader(); err != nil {
-		return nil, err
-	}
-	if s.Receipts, err = readReceipts(s.unprotected); err != nil {
 		return nil, err
 	}
 	s.entry = marshalSign1(s.protected, nil, s.Payload, s.signature)

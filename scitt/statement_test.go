@@ -177,12 +177,12 @@ func TestStatementFields(t *testing.T) {
 	s := good()
 	s.protected = m{
 		1: -7, 2: []any{1, "chain"}, 3: 60, 4: []byte("kid"), 16: "application/example+cose",
-		15: m{1: "iss", 2: "sub", 6: 1.5e9, "other": true}, "chain": []any{"inventory", 3, prev},
+		15: m{1: "urn:iss", 2: "sub", 6: 1.5e9, "other": true}, "chain": []any{"inventory", 3, prev},
 		33: []any{[]byte("leaf"), []byte("ca")}, 34: []any{-16, []byte("digest")}, "x": 1,
 	}
 	got, err := scitt.ParseStatement(s.encode(t))
 	must(t, err)
-	if got.Algorithm.String() != "ES256" || got.Issuer != "iss" || got.Subject != "sub" || got.IssuedAt != 1500000000 ||
+	if got.Algorithm.String() != "ES256" || got.Issuer != "urn:iss" || got.Subject != "sub" || got.IssuedAt != 1500000000 ||
 		string(got.KeyID) != "kid" || got.ContentType != "60" || got.Type != "application/example+cose" ||
 		string(got.Payload) != "payload" || got.Envelope != nil || got.Receipts != nil {
 		t.Errorf("fields: %+v", got)

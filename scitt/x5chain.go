@@ -27,8 +27,12 @@ type chain struct {
 func (a *Anchors) chainOf(s *Statement) (*chain, error) {
 	der := s.X5Chain
 	if s.X5T != nil {
-		if s.X5T.Algorithm != hashSHA256 || len(s.X5T.Digest) != sha256.Size {
-			return &chain{}, fmt.Errorf("%w: x5t (34) uses hash algorithm %d; use SHA-256 (-16)", ErrAlgorithm, s.X5T.Algorithm)
+		if s.X5T.Name != "" || s.X5T.Algorithm != hashSHA256 || len(s.X5T.Digest) != sha256.Size {
+			alg := fmt.Sprint(s.X5T.Algorithm)
+			if s.X5T.Name != "" {
+				alg = fmt.Sprintf("%.40q", s.X5T.Name)
+			}
+			return &chain{}, fmt.Errorf("%w: x5t (34) uses hash algorithm %s; use SHA-256 (-16)", ErrAlgorithm, alg)
 		}
 		digest := [sha256.Size]byte(s.X5T.Digest)
 		if der == nil {

@@ -132,6 +132,7 @@ func TestX5Chain(t *testing.T) {
 		"x5t":            {[]any{-16, sha[:]}, []any{leaf.Raw, middle.Raw}, nil, ""},
 		"x5t of another": {[]any{-16, make([]byte, 32)}, []any{leaf.Raw, middle.Raw}, scitt.ErrUnknownKey, "x5t (34) is not the thumbprint"},
 		"x5t of SHA-1":   {[]any{-14, make([]byte, 20)}, []any{leaf.Raw, middle.Raw}, scitt.ErrAlgorithm, "hash algorithm -14"},
+		"x5t by a name":  {[]any{"SHA-256", sha[:]}, []any{leaf.Raw, middle.Raw}, scitt.ErrAlgorithm, `hash algorithm "SHA-256"`},
 		"x5t alone":      {[]any{-16, sha[:]}, nil, scitt.ErrUnknownKey, "no certificate with this x5t"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -161,7 +162,7 @@ func TestX5ChainNeverNow(t *testing.T) {
 		NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour),
 	}, newKey(t, "ES256"), nil)
 	for _, iat := range []int64{time.Time{}.Unix(), -1} {
-		h := with(goodHeader(), m{4: nil, 33: root.Raw, 15: m{1: "i", 2: "s", 6: iat}})
+		h := with(goodHeader(), m{4: nil, 33: root.Raw, 15: m{1: "urn:i", 2: "s", 6: iat}})
 		s, err := scitt.ParseStatement(sign1{protected: h, payload: []byte("x"), signature: zeroSignature}.encode(t))
 		must(t, err)
 		_, err = below(root).Signer(s, scitt.Known{})

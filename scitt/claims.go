@@ -72,7 +72,8 @@ type Validity struct{ NotBefore, Expires *int64 }
 func (v Validity) Bounded() bool { return v.NotBefore != nil || v.Expires != nil }
 
 // At returns an error that wraps ErrTime unless it is to be accepted at this
-// time, of which fractions of a second do not count.
+// time, of which fractions of a second do not count. At the zero time nobody
+// can tell, of what has a bound.
 //
 // RFC 8392 section 3.1.4: "The "exp" (expiration time) claim has the same
 // meaning and processing rules as the "exp" claim defined in Section 4.1.4 of
@@ -81,6 +82,8 @@ func (v Validity) Bounded() bool { return v.NotBefore != nil || v.Expires != nil
 // the JWT MUST NOT be accepted for processing".
 func (v Validity) At(at time.Time) error {
 	switch now := at.Unix(); {
+	case at.IsZero() && v.Bounded():
+		return fmt.Errorf("%w: it has exp or nbf, and there is no time at which to judge them", ErrTime)
 	case v.Expires != nil && now >= *v.Expires:
 		return fmt.Errorf("%w, %s: it expired at %s (exp)", ErrTime, showTime(now), showTime(*v.Expires))
 	case v.NotBefore != nil && now < *v.NotBefore:

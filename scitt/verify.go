@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // LeafMode is what a log takes as the bytes of an entry.
@@ -37,6 +38,10 @@ type Verifier struct {
 	Anchors *Anchors
 	// Leaf is tried in this order; when empty, entry and then digest.
 	Leaf []LeafMode
+	// At is when exp and nbf are judged. At the zero time a Receipt that has them
+	// is not good, and a statement is taken for what its issuer said, whether it
+	// is still to be accepted or not.
+	At time.Time
 }
 
 // Verification says what was checked about one Transparent Statement.
@@ -47,7 +52,10 @@ type Verification struct {
 	KeySource string
 	// SignatureErr is nil when the issuer's signature verifies.
 	SignatureErr error
-	Receipts     []ReceiptVerification
+	// TimeErr wraps ErrTime when the statement is not to be accepted at
+	// Verifier.At. Who signed it, and which logs hold it, stays true.
+	TimeErr  error
+	Receipts []ReceiptVerification
 }
 
 // ReceiptVerification says what was checked about one Receipt.
@@ -59,11 +67,14 @@ type ReceiptVerification struct {
 
 // Err is nil when the statement is what its issuer signed and at least one
 // known log vouches for it. A Receipt that names a known key and does not
-// verify is an error whatever the others say; one that cannot be read, or is
-// by an unknown key, counts for nothing.
+// verify is an error whatever the others say; one that cannot be read, is by an
+// unknown key, or is not valid at the time, counts for nothing.
 func (v *Verification) Err() error {
 	if v.SignatureErr != nil {
 		return fmt.Errorf("statement: %w", v.SignatureErr)
+	}
+	if v.TimeErr != nil {
+		return fmt.Errorf("statement: %w", v.TimeErr)
 	}
 	if len(v.Receipts) == 0 {
 		return fmt.Errorf("%w: the statement carries no receipt", ErrProof)
@@ -74,7 +85,7 @@ func (v *Verification) Err() error {
 		switch {
 		case r.Err == nil:
 			good++
-		case r.Receipt == nil || errors.Is(r.Err, ErrUnknownKey):
+		case r.Receipt == nil || errors.Is(r.Err, ErrUnknownKey) || errors.Is(r.Err, ErrTime):
 			nothing = errors.Join(nothing, fmt.Errorf("receipt %d: %w", i+1, r.Err))
 		default:
 			return fmt.Errorf("receipt %d: %w", i+1, r.Err)
@@ -106,6 +117,9 @@ func (v *Verifier) Verify(data []byte) (*Verification, error) {
 	by, err := anchors.Verify(s, known)
 	out.KeySource = by.Source
 	out.SignatureErr = err
+	if !v.At.IsZero() {
+		out.TimeErr = s.Validity.At(v.At)
+	}
 	for _, r := range s.Receipts {
 		out.Receipts = append(out.Receipts, v.verifyReceipt(s, r))
 	}
@@ -126,7 +140,7 @@ func (v *Verifier) verifyReceipt(s *Statement, data []byte) ReceiptVerification 
 	for _, mode := range modes {
 		err := v.LogKeys.VerifyReceipt(r, mode.Leaf(s))
 		if err == nil {
-			return ReceiptVerification{r, mode, nil}
+			return ReceiptVerification{r, mode, r.Validity.At(v.At)}
 		}
 		if out.Err == nil {
 			out.Err = err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/conmotion/conmotion/scitt"
 )
@@ -32,12 +33,12 @@ func (k Keys) For(receipts [][]byte) scitt.KeySet {
 	return keys
 }
 
-// Verify verifies Receipts for a statement.
-func (k Keys) Verify(st *scitt.Statement, receipts [][]byte) ([]scitt.ReceiptVerification, error) {
+// Verify verifies Receipts for a statement at a time.
+func (k Keys) Verify(st *scitt.Statement, receipts [][]byte, at time.Time) ([]scitt.ReceiptVerification, error) {
 	if len(receipts) == 0 {
 		return nil, nil
 	}
-	v := scitt.Verifier{LogKeys: k.For(receipts)}
+	v := scitt.Verifier{LogKeys: k.For(receipts), At: at}
 	out, err := v.Verify(scitt.AttachReceipts(st, receipts...))
 	if err != nil {
 		return nil, err

@@ -128,17 +128,38 @@ func TestKeys(t *testing.T) {
 	st, keys := statement(t, "s"), testlog.NewKeys(t)
 	r := receipt(t, keys, st)
 	k := witness.Keys{Unnamed: []scitt.Key{{ID: []byte("another"), Public: keys.Receipt.Public()}}}
-	if checked, err := k.Verify(st, [][]byte{r}); err != nil || len(checked) != 1 || checked[0].Err != nil {
+	if checked, err := k.Verify(st, [][]byte{r}, time.Time{}); err != nil || len(checked) != 1 || checked[0].Err != nil {
 		t.Errorf("%+v, %v", checked, err)
 	}
-	if checked, err := k.Verify(st, [][]byte{r, r}); err != nil || len(checked) != 2 || !errors.Is(checked[0].Err, scitt.ErrUnknownKey) {
+	if checked, err := k.Verify(st, [][]byte{r, r}, time.Time{}); err != nil || len(checked) != 2 || !errors.Is(checked[0].Err, scitt.ErrUnknownKey) {
 		t.Errorf("%+v, %v", checked, err)
 	}
-	if checked, err := k.Verify(st, nil); len(checked) != 0 || err != nil {
+	if checked, err := k.Verify(st, nil, time.Time{}); len(checked) != 0 || err != nil {
 		t.Errorf("%+v, %v", checked, err)
 	}
 	if len(k.For([][]byte{[]byte("no receipt")})) != 1 {
 		t.Error("of what is no receipt a key got its name")
+	}
+}
+
+// TestQuorumTime: a Receipt counts until it expires, and never where nobody says
+// what time it is.
+func TestQuorumTime(t *testing.T) {
+	st, key := statement(t, "s"), testlog.Key(t, "ES384")
+	r := testlog.Must(vectors.NewLedgerReceipt(key, "ledger.example", [][]byte{[]byte("first"), st.Entry()}, 1))(t)
+	expires := time.Unix(2e9, 0)
+	r.Protected[int64(15)].(map[any]any)[int64(4)] = expires.Unix()
+	data := testlog.Must(r.Encode(key))(t)
+	own := scitt.KeySet{testlog.Must(scitt.NewKey(key.Public()))(t)}
+	for at, want := range map[time.Time]witness.Outcome{
+		expires.Add(-time.Second): witness.Reached, expires: witness.Missed, expires.Add(time.Hour): witness.Missed, {}: witness.Missed,
+	} {
+		q := &witness.Quorum{Threshold: 1}
+		q.Add("ledger", witness.Keys{Named: own})
+		_, err := q.Verify(&scitt.Verifier{At: at}, scitt.AttachReceipts(st, data), [][]byte{data})
+		if err != nil || q.Outcome() != want {
+			t.Errorf("at %v: outcome %v, %v", at, q.Outcome(), err)
+		}
 	}
 }
 

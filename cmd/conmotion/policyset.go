@@ -308,14 +308,14 @@ func (s *inBand) register(ctx context.Context, data []byte, keys witness.Keys) (
 	case err == nil:
 		receipts = [][]byte{reg.Receipt}
 	case errors.Is(err, scitt.ErrRegistered): // somebody on the way made another signature of it
-		if st, err = s.client.Registered(ctx, st, "", scitt.Verifier{LogKeys: keys.For(nil), IssuerKey: &scitt.Key{Public: s.key.Public()}}); err != nil {
+		if st, err = s.client.Registered(ctx, st, "", scitt.Verifier{LogKeys: keys.For(nil), IssuerKey: &scitt.Key{Public: s.key.Public()}, At: time.Now()}); err != nil {
 			return nil, bad(err)
 		}
 		receipts = st.Receipts
 	default:
 		return nil, err
 	}
-	checked, err := keys.Verify(st, receipts)
+	checked, err := keys.Verify(st, receipts, time.Now())
 	if err == nil {
 		err = checked[0].Err
 	}

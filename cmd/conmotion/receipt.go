@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -155,7 +156,7 @@ func (a *app) receiptFromService(ctx context.Context, f receiptFlags, st *scitt.
 	if (log != nil || f.statement != "") && id != st.ID().String() && (!placed || id != strconv.FormatUint(index, 10)) {
 		return nil, nil, bad(fmt.Errorf("asked for %s, the service gave the receipt of %s, %s", id, placeOfReceipt(r), st.ID()))
 	}
-	checked, err := keys.Verify(st, receipts)
+	checked, err := keys.Verify(st, receipts, time.Now())
 	if err != nil {
 		return nil, nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -19,20 +20,26 @@ import (
 // ledger is a service that is built on a CCF ledger, as far as SCRAPI shows it.
 // Its Receipts are made from the draft and not with the code under test.
 type ledger struct {
-	key crypto.Signer
+	key     crypto.Signer
+	expires time.Time // of its Receipts; zero: never
 
 	mu      sync.Mutex
 	entries [][]byte
 }
 
-// cmdLedger starts a CCF ledger, whose key set is in NAME.keys.
+// cmdLedger starts a CCF ledger, whose key set is in NAME.keys. Its Receipts
+// expire where the time is given.
 func cmdLedger(ts *testscript.TestScript, _ bool, args []string) {
-	if len(args) != 2 || args[0] != "start" {
-		ts.Fatalf("usage: ledger start NAME")
+	if len(args) < 2 || len(args) > 3 || args[0] != "start" {
+		ts.Fatalf("usage: ledger start NAME [EXPIRES]")
 	}
 	key, err := scitt.GenerateKey("ES384")
 	ts.Check(err)
 	l := &ledger{key: key, entries: [][]byte{[]byte("what a ledger begins with"), []byte("and its signature")}}
+	if len(args) == 3 {
+		l.expires, err = time.Parse(time.RFC3339, args[2])
+		ts.Check(err)
+	}
 	server := httptest.NewServer(l)
 	ts.Setenv(strings.ToUpper(args[1]), server.URL)
 	ts.Defer(server.Close)
@@ -82,6 +89,9 @@ func (l *ledger) answer(r *http.Request) ([]byte, int, error) {
 	receipt, err := vectors.NewLedgerReceipt(l.key, "https://"+r.Host, l.entries, len(l.entries)-1)
 	if err != nil {
 		return nil, 0, err
+	}
+	if !l.expires.IsZero() {
+		receipt.Protected[int64(15)].(map[any]any)[int64(4)] = l.expires.Unix()
 	}
 	data, err := receipt.Encode(l.key)
 	return data, http.StatusCreated, err

@@ -76,7 +76,7 @@ func (a *app) keysWithin(ctx context.Context, timeout time.Duration, url string,
 
 // vouches says whether one of the Receipts is this service's and verifies.
 func (r *registrar) vouches(st *scitt.Statement, receipts [][]byte) bool {
-	checked, err := r.keys.Verify(st, receipts)
+	checked, err := r.keys.Verify(st, receipts, time.Now())
 	return err == nil && slices.ContainsFunc(checked, func(v scitt.ReceiptVerification) bool { return v.Err == nil })
 }
 
@@ -279,7 +279,7 @@ func (s *submitter) registerWith(ctx context.Context, service *registrar, data [
 // registered fetches what a service holds in place of a statement. Its
 // signature must verify with the key that verifies the statement's own.
 func (s *submitter) registered(ctx context.Context, service *registrar, st *scitt.Statement, location string) (*scitt.Statement, error) {
-	v := scitt.Verifier{LogKeys: service.keys.For(nil), IssuerKey: s.issuer}
+	v := scitt.Verifier{LogKeys: service.keys.For(nil), IssuerKey: s.issuer, At: time.Now()}
 	own, err := v.Verify(scitt.AttachReceipts(st))
 	if err != nil {
 		return nil, err
@@ -300,20 +300,20 @@ func (s *submitter) registered(ctx context.Context, service *registrar, st *scit
 // attach adds a Receipt, which must verify, to those of other logs. One of
 // the same log gives way to it.
 func (r *registrar) attach(st *scitt.Statement, receipt []byte) ([]byte, error) {
-	fresh, err := r.keys.Verify(st, [][]byte{receipt})
+	fresh, err := r.keys.Verify(st, [][]byte{receipt}, time.Now())
 	if err != nil {
 		return nil, err
 	}
 	if fresh[0].Err != nil {
 		return nil, fresh[0].Err
 	}
-	old, err := r.keys.Verify(st, st.Receipts)
+	old, err := r.keys.Verify(st, st.Receipts, time.Now())
 	if err != nil {
 		return nil, err
 	}
 	var receipts [][]byte
 	for i, v := range old {
-		if v.Err != nil {
+		if v.Err != nil && !errors.Is(v.Err, scitt.ErrTime) {
 			receipts = append(receipts, st.Receipts[i])
 		}
 	}

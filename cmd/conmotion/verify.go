@@ -23,6 +23,7 @@ type verifyFlags struct {
 	quorum                            int      // 0: there is one log at most
 	payload, leaf, issuerKey, rootCAs string
 	receipts                          []string
+	at                                string
 	memoryFlags
 	artifactStore storeFlags // --artifacts, which may be a directory too
 	fetch         bool
@@ -55,6 +56,10 @@ the whole, as it does without --quorum. When logs hold different signatures of
 one content, each is a Transparent Statement of its own (conmotion submit writes
 NAME.2.cose beside NAME.cose). Given together they must have one entry id; each
 is verified, and a log that vouches for any of them counts once.
+
+When a statement or a receipt says from when on and until when it is to be
+accepted (the CWT claims nbf and exp), that is judged now, or at --at. Certificates
+are not: they are judged at the time that the statement was signed.
 
 The issuer's key is the one in its did:jwk or did:key. For other issuers give
 --issuer-key, or --roots for a statement with x5chain: its certificates are
@@ -120,6 +125,7 @@ signature verifies, without a token, and no more than 5 GiB are read.
 	fl.StringVar(&f.issuerKey, "issuer-key", "", "file with the issuer's public key: PEM, JWK or COSE_Key")
 	fl.StringVar(&f.rootCAs, "roots", "", "PEM file with the trusted roots of x5chain")
 	fl.StringArrayVar(&f.receipts, "receipt", nil, "file with a receipt that the statement does not carry; once for each")
+	fl.StringVar(&f.at, "at", "", "time at which exp and nbf are judged, such as 2026-07-01T12:00:00Z (default: now)")
 	f.artifactStore.add(cmd, "artifacts", "fetch the content behind a hash: URL of a service, or directory of an artifact storage")
 	fl.BoolVar(&f.fetch, "fetch", false, "fetch the content behind a hash from the URL in the statement")
 	f.memoryFlags.add(cmd)
@@ -227,6 +233,16 @@ func (v *verification) signature(out *scitt.Verification) {
 	}
 }
 
+// time tells whether the statement is to be accepted now, or at --at.
+func (v *verification) time(out *scitt.Verification) {
+	switch {
+	case out.TimeErr != nil:
+		v.found("time", resultBad, "%v", out.TimeErr)
+	case out.Statement.Validity.Bounded():
+		v.found("time", resultOK, "exp and nbf allow it")
+	}
+}
+
 // issuer tells why certificates speak for the issuer that the statement names,
 // which is a condition of their key's being the issuer's.
 func (v *verification) issuer(out *scitt.Verification) {
@@ -304,6 +320,8 @@ func (v *verification) receipt(n int, r scitt.ReceiptVerification, st *scitt.Sta
 			detail += ", at " + timeOf(r.Receipt.IssuedAt)
 		}
 		v.found(name, resultOK, "%s (the leaf is the %s)", detail, leaf)
+	case errors.Is(r.Err, scitt.ErrTime):
+		v.found(name, resultNotChecked, "%v, so it counts for nothing", r.Err)
 	case errors.Is(r.Err, scitt.ErrUnknownKey):
 		why := r.Err.Error()
 		if v.keys == "" && v.static == "" && v.log == "" && v.quorum == 0 {

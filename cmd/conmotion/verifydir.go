@@ -20,7 +20,7 @@ artifact. There --issuer-key is ISSUER=FILE; --vkey is for keys that you know.
 func (a *app) verifyDir(ctx context.Context, f verifyFlags, dir string) error {
 	for name, given := range map[string]bool{
 		"log": f.log != "", "static": f.static != "", "keys": f.keys != "", "payload": f.payload != "", "leaf": f.leaf != "",
-		"receipt": len(f.receipts) > 0, "artifacts": f.artifactStore.url != "", "fetch": f.fetch,
+		"receipt": len(f.receipts) > 0, "artifacts": f.artifactStore.url != "", "fetch": f.fetch, "at": f.at != "",
 	} {
 		if given {
 			return usage(fmt.Errorf("--%s is for a statement, and %s is a directory", name, dir))

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
@@ -14,7 +15,13 @@ import (
 
 // verifier reads the keys of the issuer.
 func (v *verification) verifier() (*scitt.Verifier, error) {
-	out := &scitt.Verifier{}
+	out := &scitt.Verifier{At: time.Now()}
+	if v.at != "" {
+		var err error
+		if out.At, err = time.Parse(time.RFC3339, v.at); err != nil || out.At.IsZero() {
+			return nil, usage(fmt.Errorf("--at %q is not a time such as 2026-07-01T12:00:00Z", v.at))
+		}
+	}
 	switch mode := scitt.LeafMode(v.leaf); mode {
 	case "":
 	case scitt.LeafEntry, scitt.LeafDigest:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/witness"
@@ -96,6 +97,7 @@ func (v *verification) file(ctx context.Context, data []byte, verifier scitt.Ver
 	}
 	v.describe(st)
 	v.signature(out)
+	v.time(out)
 	v.issuer(out)
 	v.chain(out)
 	if err := v.content(ctx, out); err != nil {
@@ -107,6 +109,9 @@ func (v *verification) file(ctx context.Context, data []byte, verifier scitt.Ver
 	}
 	if len(out.Receipts) == 0 {
 		v.found("receipt", resultBad, "the statement carries none")
+	}
+	if n := len(st.SignedReceipts); n > 0 {
+		v.found("signed receipts", resultNotChecked, "%s in the protected header, so not of this statement, which was signed later", plural.Verb(n, "receipt", "is", "are"))
 	}
 	return out, nil, nil
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/scitt"
@@ -71,6 +72,9 @@ func (w *Writer) checkAll(statements []*scitt.Statement, receipts [][]byte) ([]m
 		r, root, err := w.rootOf(statements[i], data)
 		if err == nil && (good == nil || !r.SameSignature(good) || !bytes.Equal(root, goodRoot)) {
 			err = w.receipts.VerifyRoot(r, root)
+		}
+		if err == nil {
+			err = r.Validity.At(time.Now())
 		}
 		if err != nil {
 			return nil, fmt.Errorf("the service's receipt is not good: %w", err)

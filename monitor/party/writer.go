@@ -215,7 +215,7 @@ func (w *Writer) register(ctx context.Context, statement []byte) ([]byte, error)
 
 // verifier verifies Transparent Statements of this log, by this issuer.
 func (w *Writer) verifier() scitt.Verifier {
-	return scitt.Verifier{LogKeys: w.receipts, IssuerKey: &scitt.Key{Public: w.Key.Public()}, Leaf: []scitt.LeafMode{scitt.LeafEntry}}
+	return scitt.Verifier{LogKeys: w.receipts, IssuerKey: &scitt.Key{Public: w.Key.Public()}, Leaf: []scitt.LeafMode{scitt.LeafEntry}, At: time.Now()}
 }
 
 // check verifies a Transparent Statement as one of this log, by this issuer.

@@ -170,6 +170,7 @@ func (c *Client) Registered(ctx context.Context, st *scitt.Statement, location s
 	if id := out.Statement.ID(); id != st.ID() {
 		return nil, fmt.Errorf("%w: it sent entry %v for %v", ErrOther, id, st.ID())
 	}
+	out.TimeErr = nil // what is registered stays so when it expires
 	if err := out.Err(); err != nil {
 		return nil, fmt.Errorf("%w: entry %v: %w", ErrOther, st.ID(), err)
 	}

@@ -212,6 +212,9 @@ func (v *View) Consistency(ctx context.Context, old *scitt.Checkpoint) error {
 		}
 	}
 	if err := proof.VerifyConsistency(hasher, old.Size, v.Checkpoint.Size, path, old.Root, v.Checkpoint.Root); err != nil {
+		if wrong, ok := errors.AsType[proof.RootMismatchError](err); ok { // whose text is in decimal bytes
+			err = fmt.Errorf("the proof leads to the root %x, and not to %x", wrong.CalculatedRoot, wrong.ExpectedRoot)
+		}
 		return fmt.Errorf("%w: the log of size %d does not extend the one of size %d: %w", scitt.ErrProof, v.Checkpoint.Size, old.Size, err)
 	}
 	return nil

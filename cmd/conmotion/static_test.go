@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -85,16 +86,21 @@ func TestVerifySeesFork(t *testing.T) {
 	first, second := statement(t, "first"), statement(t, "second")
 	files := staticFiles(t, keys, []*scitt.Statement{first, second, statement(t, "third")})
 
-	receipt := func(other []byte) []byte {
+	receiptOf := func(key crypto.Signer, other []byte) []byte {
 		root := rfc6962.DefaultHasher.HashChildren(scitt.LeafHash(first.Entry()), other)
-		tree := testlog.Must(scitt.SignTree(keys.Receipt, testlog.Issuer, testlog.Origin, time.Unix(1e9, 0), root))(t)
+		tree := testlog.Must(scitt.SignTree(key, testlog.Issuer, testlog.Origin, time.Unix(1e9, 0), root))(t)
 		return tree.Receipt(&scitt.InclusionProof{Size: 2, Index: 0, Path: [][]byte{other}})
 	}
+	receipt := func(other []byte) []byte { return receiptOf(keys.Receipt, other) }
+	own, never := receipt(scitt.LeafHash(second.Entry())), receipt(make([]byte, 32))
 	for name, tc := range map[string]struct {
 		transparent []byte
 		result      string
 		detail      string
 	}{
+		"both":                      {scitt.AttachReceipts(first, own, never), resultBad, "somebody changed the size in the receipt"},
+		"the other way round":       {scitt.AttachReceipts(first, never, own), resultBad, "to the root "},
+		"another log with its name": {scitt.AttachReceipts(first, own, receiptOf(testlog.NewKeys(t).Receipt, make([]byte, 32))), resultOK, "entry 0 of 3"},
 		"an older tree of this log": {scitt.AttachReceipts(first, receipt(scitt.LeafHash(second.Entry()))), resultOK, "entry 0 of 3"},
 		"another history":           {scitt.AttachReceipts(first, receipt(make([]byte, 32))), resultBad, "does not extend"},
 		"no receipt of this log":    {first.Entry(), resultOK, "entry 0 of 3"},
@@ -122,6 +128,32 @@ func TestVerifySeesFork(t *testing.T) {
 				t.Errorf("exit code %d", got.code)
 			}
 		})
+	}
+}
+
+// TestVerifyNameOfAnother: a log that puts another log's name into its receipts
+// does not make that one look as if it forked.
+func TestVerifyNameOfAnother(t *testing.T) {
+	keys, liar := testlog.NewKeys(t), testlog.NewKeys(t)
+	st := statement(t, "first")
+	entries := append(keys.Begin(t, `{"version": 1}`), st.Entry())
+	place, files, log := uint64(len(entries)-1), t.TempDir(), testlog.Files{}
+	log.Publish(t, keys, entries)
+	log.WriteTo(t, files)
+	view := testlog.Must(party.Open(t.Context(), files, party.Options{VKeys: keys.VKeys}))(t).View
+	own := testlog.Must(view.Receipt(t.Context(), place, scitt.LeafHash(st.Entry())))(t)
+	other := make([]byte, 32)
+	root := rfc6962.DefaultHasher.HashChildren(scitt.LeafHash(st.Entry()), other)
+	lie := testlog.Must(scitt.SignTree(liar.Receipt, testlog.Issuer, testlog.Origin, time.Unix(1e9, 0), root))(t).Receipt(&scitt.InclusionProof{Size: 2, Path: [][]byte{other}})
+	dir := t.TempDir()
+	for name, data := range map[string][]byte{"s.cose": scitt.AttachReceipts(st, lie, own), "liar.keys": testlog.Must(liar.KeySet(t).Marshal())(t)} {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got := runTool(t, "verify", "--quorum", "2", "--static", files, "--keys", filepath.Join(dir, "liar.keys"), filepath.Join(dir, "s.cose"))
+	if got.code != exitGood || !strings.Contains(got.stdout, fmt.Sprintf("entry %d of %d", place, place+1)) {
+		t.Errorf("exit code %d: %s%s", got.code, got.stdout, got.stderr)
 	}
 }
 

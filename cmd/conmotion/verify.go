@@ -44,8 +44,9 @@ least one receipt verify and nothing failed.
 Whose receipts count: with --keys those of the keys in a file (a COSE Key Set
 such as /.well-known/scitt-keys, a COSE_Key, or PEM), fully offline; with --log
 those of the keys of a service, and with --static those of the keys of a log in
-its files. Of --log and --static the entry is also checked against the log's
-current checkpoint.
+its files. Of --log and --static the entry, and the tree of each of the log's
+receipts, is also checked against its current checkpoint. Offline nobody can tell
+whether the log ever published the tree that a receipt speaks of.
 
 A rule such as "2 of these 3 logs" is --quorum 2 with --log, --static and --keys
 once for each log, in any mixture. What counts are logs that vouch: two receipts

@@ -89,7 +89,7 @@ func (v *verification) logsOf(ctx context.Context) (*witness.Quorum, error) {
 
 // counted tells the outcome of a rule, and whether those of the logs that vouch
 // whose files are here still hold the entry.
-func (v *verification) counted(ctx context.Context, q *witness.Quorum, out *scitt.Verification) error {
+func (v *verification) counted(ctx context.Context, q *witness.Quorum, outs []*scitt.Verification) error {
 	var vouching []string
 	looked := map[*party.Log]bool{}
 	for _, l := range q.Vouching() {
@@ -99,14 +99,14 @@ func (v *verification) counted(ctx context.Context, q *witness.Quorum, out *scit
 				continue
 			}
 			looked[v.files] = true
-			if err := v.current(ctx, l.Vouched); err != nil {
+			if err := v.current(ctx, l.Keys, outs); err != nil {
 				return err
 			}
 		}
 	}
 	if len(looked) == 0 {
 		v.files = nil
-		if err := v.current(ctx, out); err != nil {
+		if err := v.current(ctx, witness.Keys{}, outs); err != nil {
 			return err
 		}
 	}

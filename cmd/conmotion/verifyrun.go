@@ -41,9 +41,9 @@ func (v *verification) run(ctx context.Context, files ...[]byte) (verdict, err e
 		outs = append(outs, out)
 	}
 	if quorum != nil {
-		err = v.counted(ctx, quorum, outs[0])
+		err = v.counted(ctx, quorum, outs)
 	} else {
-		err = v.current(ctx, outs[0])
+		err = v.current(ctx, keys, outs)
 	}
 	if err != nil {
 		return nil, err

@@ -116,8 +116,8 @@ func (cv CheckpointVerifiers) Open(raw []byte) (*Checkpoint, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrCheckpoint, err)
 	}
-	if len(cp.Hash) != sha256.Size {
-		return nil, fmt.Errorf("%w: the root has %d bytes", ErrCheckpoint, len(cp.Hash))
+	if _, err := parseBody([]byte(n.Text)); err != nil {
+		return nil, err
 	}
 	c := &Checkpoint{Origin: cp.Origin, Size: cp.Size, Root: cp.Hash, Raw: raw}
 	for _, sig := range n.Sigs {
@@ -216,10 +216,24 @@ func (s *TreeSigner) Resume(c *Checkpoint) {
 	s.size, s.root, s.last = c.Size, c.Root, c.Tree.Marshal()
 }
 
+// parseBody reads the text of a checkpoint's note. The library takes more than
+// the specification allows.
 func parseBody(body []byte) (*log.Checkpoint, error) {
 	var cp log.Checkpoint
-	if _, err := cp.Unmarshal(body); err != nil {
+	extension, err := cp.Unmarshal(body)
+	switch {
+	case err != nil:
 		return nil, fmt.Errorf("%w: %w", ErrCheckpoint, err)
+	case len(cp.Hash) != sha256.Size:
+		return nil, fmt.Errorf("%w: the root has %d bytes", ErrCheckpoint, len(cp.Hash))
+	// C2SP tlog-checkpoint: the tree size is "the ASCII decimal representation of
+	// the number of leaves in the tree, with no leading zeroes", and the root hash
+	// "the base64 encoding of the root", which RFC 4648 section 4 has one of.
+	case !bytes.HasPrefix(body, cp.Marshal()):
+		return nil, fmt.Errorf("%w: the size has leading zeros, or the root is not in the one base64 encoding that it has", ErrCheckpoint)
+	// C2SP tlog-checkpoint: "Extension lines, if any, MUST be non-empty."
+	case bytes.HasPrefix(extension, []byte("\n")) || bytes.Contains(extension, []byte("\n\n")):
+		return nil, fmt.Errorf("%w: an extension line is empty", ErrCheckpoint)
 	}
 	return &cp, nil
 }

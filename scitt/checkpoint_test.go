@@ -72,6 +72,12 @@ type forged struct {
 
 func (f forged) Sign([]byte) ([]byte, error) { return f.sig, nil }
 
+// otherBase64 changes a bit of the root's base64 that stands for nothing.
+func otherBase64(body string) string {
+	i := strings.Index(body, "=\n") - 1
+	return body[:i] + string(body[i]+1) + body[i+1:]
+}
+
 func TestCheckpointOpen(t *testing.T) {
 	l, other := newTestLog(t, origin), newTestLog(t, origin)
 	root, otherRoot := merkleRoot(entries(5)), merkleRoot(entries(6))
@@ -93,21 +99,29 @@ func TestCheckpointOpen(t *testing.T) {
 		tree  bool // whether receipts can be made
 		piece string
 	}{
-		"good":             {good, true, ""},
-		"other order":      {signNote(t, body, l.tree, l.note), true, ""},
-		"extension lines":  {signNote(t, body+"more\n", l.note, l.tree), true, ""},
-		"no tree line":     {signNote(t, body, l.note), false, ""},
-		"with a witness":   {signNote(t, body, l.note, l.tree, newTestLog(t, "witness.example").note), true, ""},
-		"empty":            {nil, false, "malformed note"},
-		"not signed":       {[]byte(body), false, "malformed note"},
-		"other key":        {signNote(t, body, other.note, l.tree), false, "no log signature"},
-		"only a tree line": {signNote(t, body, l.tree), false, "no log signature"},
-		"tampered root":    {bytes.Replace(good, []byte(body), []byte(checkpointBody(origin, 5, otherRoot)), 1), false, "invalid signature"},
-		"tampered size":    {bytes.Replace(good, []byte(body), []byte(checkpointBody(origin, 6, root)), 1), false, "invalid signature"},
-		"tampered origin":  {bytes.Replace(good, []byte(body), []byte(checkpointBody("other", 5, root)), 1), false, "invalid signature"},
-		"another origin":   {signNote(t, checkpointBody("other.example", 5, root), l.note), false, `got Origin "other.example"`},
-		"short root":       {signNote(t, checkpointBody(origin, 5, root[1:]), l.note), false, "the root has 31 bytes"},
-		"size is no count": {signNote(t, strings.Replace(body, "\n5\n", "\n-5\n", 1), l.note), false, "size invalid"},
+		"good":                  {good, true, ""},
+		"other order":           {signNote(t, body, l.tree, l.note), true, ""},
+		"extension lines":       {signNote(t, body+"more\n", l.note, l.tree), true, ""},
+		"no tree line":          {signNote(t, body, l.note), false, ""},
+		"with a witness":        {signNote(t, body, l.note, l.tree, newTestLog(t, "witness.example").note), true, ""},
+		"empty":                 {nil, false, "malformed note"},
+		"not signed":            {[]byte(body), false, "malformed note"},
+		"other key":             {signNote(t, body, other.note, l.tree), false, "no log signature"},
+		"only a tree line":      {signNote(t, body, l.tree), false, "no log signature"},
+		"tampered root":         {bytes.Replace(good, []byte(body), []byte(checkpointBody(origin, 5, otherRoot)), 1), false, "invalid signature"},
+		"tampered size":         {bytes.Replace(good, []byte(body), []byte(checkpointBody(origin, 6, root)), 1), false, "invalid signature"},
+		"tampered origin":       {bytes.Replace(good, []byte(body), []byte(checkpointBody("other", 5, root)), 1), false, "invalid signature"},
+		"another origin":        {signNote(t, checkpointBody("other.example", 5, root), l.note), false, `got Origin "other.example"`},
+		"short root":            {signNote(t, checkpointBody(origin, 5, root[1:]), l.note), false, "the root has 31 bytes"},
+		"size with a zero":      {signNote(t, strings.Replace(body, "\n5\n", "\n05\n", 1), l.note), false, "leading zeros"},
+		"size with a plus":      {signNote(t, strings.Replace(body, "\n5\n", "\n+5\n", 1), l.note), false, "size invalid"},
+		"size with a space":     {signNote(t, strings.Replace(body, "\n5\n", "\n5 \n", 1), l.note), false, "size invalid"},
+		"size is empty":         {signNote(t, strings.Replace(body, "\n5\n", "\n\n", 1), l.note), false, "size invalid"},
+		"root in other base64":  {signNote(t, otherBase64(body), l.note), false, "the one base64 encoding"},
+		"empty extension line":  {signNote(t, body+"\n", l.note), false, "an extension line is empty"},
+		"empty line at the end": {signNote(t, body+"more\n\n", l.note), false, "an extension line is empty"},
+		"empty line between":    {signNote(t, body+"more\n\nmore\n", l.note), false, "an extension line is empty"},
+		"size is no count":      {signNote(t, strings.Replace(body, "\n5\n", "\n-5\n", 1), l.note), false, "size invalid"},
 
 		// A line by a key that the reader does not trust says nothing to him:
 		// anybody may add a signature to a note (C2SP signed-note). It is

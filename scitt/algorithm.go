@@ -35,14 +35,28 @@ func signatureSize(alg cose.Algorithm) (int, bool) {
 	return a.Size, a.Size > 0
 }
 
+// signingAlgorithm is the algorithm of this name that a key can sign with, or
+// the usual one.
+func signingAlgorithm(key crypto.PublicKey, name string) (pubkey.Algorithm, error) {
+	fits, err := pubkey.For(key)
+	if err != nil {
+		return pubkey.Algorithm{}, err
+	}
+	i := 0
+	if name != "" {
+		i = slices.IndexFunc(fits, func(a pubkey.Algorithm) bool { return a.Name == name })
+	}
+	if i < 0 {
+		return pubkey.Algorithm{}, fmt.Errorf("%w: the key is for %s and cannot sign with %.40q", ErrAlgorithm, fits[0].Name, name)
+	}
+	return fits[i], nil
+}
+
 // AlgorithmFor is the algorithm that a key signs with: the curve of an EC key
 // decides, so that ES256 means P-256 and ES384 means P-384 and nothing else.
 func AlgorithmFor(key crypto.PublicKey) (cose.Algorithm, error) {
-	fits, err := pubkey.For(key)
-	if err != nil {
-		return 0, err
-	}
-	return fits[0].ID, nil
+	a, err := signingAlgorithm(key, "")
+	return a.ID, err
 }
 
 // AlgorithmNames are the names of the algorithms that a key may be used with.
@@ -78,12 +92,8 @@ func verify(alg cose.Algorithm, key crypto.PublicKey, protected, payload, signat
 }
 
 // sign makes a COSE_Sign1 signature, of ECDSA the one with low s.
-func sign(key crypto.Signer, protected, payload []byte) ([]byte, error) {
-	alg, err := AlgorithmFor(key.Public())
-	if err != nil {
-		return nil, err
-	}
-	s, err := cose.NewSigner(alg, key)
+func sign(key crypto.Signer, alg pubkey.Algorithm, protected, payload []byte) ([]byte, error) {
+	s, err := cose.NewSigner(alg.Base, key)
 	if err != nil {
 		return nil, fmt.Errorf("sign: %w", err)
 	}
@@ -91,5 +101,5 @@ func sign(key crypto.Signer, protected, payload []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sign: %w", err)
 	}
-	return lowS(alg, sig), nil
+	return lowS(alg.ID, sig), nil
 }

@@ -3,7 +3,6 @@ package scitt_test
 import (
 	"bytes"
 	"crypto"
-	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
@@ -101,14 +100,7 @@ func TestRSAAlgorithms(t *testing.T) {
 	numbers := map[string]cose.Algorithm{"PS256": -37, "PS384": -38, "PS512": -39}
 	params := m{1: 3, -1: key.Public().(*rsa.PublicKey).N.Bytes(), -2: []byte{1, 0, 1}}
 	for alg, n := range numbers {
-		s := sign1{protected: with(goodHeader(), m{1: int(n)}), payload: []byte("x")}
-		s.protected = enc(t, s.protected)
-		signer, err := cose.NewSigner(n, key)
-		must(t, err)
-		s.signature, err = signer.Sign(rand.Reader, enc(t, []any{"Signature1", s.protected, []byte{}, []byte("x")}))
-		must(t, err)
-		st, err := scitt.ParseStatement(s.encode(t))
-		must(t, err)
+		st := signedWith(t, alg, key, with(goodHeader(), m{1: int(n)}))
 		must(t, st.VerifySignature(key.Public()))
 		for only, number := range numbers {
 			restricted, err := scitt.ParseKey(enc(t, with(params, m{3: int(number), 4: []any{1, 2}})))

@@ -145,7 +145,7 @@ func newKeyID(t testing.TB, key crypto.Signer) scitt.Key {
 func coseAlg(alg string) cose.Algorithm {
 	return map[string]cose.Algorithm{
 		"ES256": cose.AlgorithmES256, "ES384": cose.AlgorithmES384, "ES512": cose.AlgorithmES512,
-		"EdDSA": cose.AlgorithmEdDSA, "PS256": cose.AlgorithmPS256,
+		"EdDSA": cose.AlgorithmEdDSA, "PS256": cose.AlgorithmPS256, "PS384": cose.AlgorithmPS384, "PS512": cose.AlgorithmPS512,
 	}[alg]
 }
 

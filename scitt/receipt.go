@@ -318,7 +318,7 @@ type TreeSignature struct {
 // SignTree signs the root of a tree as a Transparency Service: issuer is its
 // URL, origin the name of the log.
 func SignTree(key crypto.Signer, issuer, origin string, at time.Time, root []byte) (*TreeSignature, error) {
-	alg, err := AlgorithmFor(key.Public())
+	alg, err := signingAlgorithm(key.Public(), "")
 	if err != nil {
 		return nil, err
 	}
@@ -327,16 +327,16 @@ func SignTree(key crypto.Signer, issuer, origin string, at time.Time, root []byt
 		return nil, err
 	}
 	t := &TreeSignature{signedTree{
-		Algorithm: alg, KeyID: kid, Issuer: issuer, Subject: origin, IssuedAt: at.Unix(), vds: vdsRFC9162SHA256,
+		Algorithm: alg.ID, KeyID: kid, Issuer: issuer, Subject: origin, IssuedAt: at.Unix(), vds: vdsRFC9162SHA256,
 		protected: encode(map[int64]any{
-			cose.HeaderLabelAlgorithm: int64(alg),
+			cose.HeaderLabelAlgorithm: int64(alg.ID),
 			cose.HeaderLabelKeyID:     kid,
 			labelVDS:                  vdsRFC9162SHA256,
 			cose.HeaderLabelCWTClaims: map[int64]any{
 				cose.CWTClaimIssuer: issuer, cose.CWTClaimSubject: origin, cose.CWTClaimIssuedAt: at.Unix()},
 		}),
 	}}
-	t.signature, err = sign(key, t.protected, root)
+	t.signature, err = sign(key, alg, t.protected, root)
 	return t, err
 }
 

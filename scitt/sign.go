@@ -21,6 +21,7 @@ import (
 
 // SignOptions say what a Signed Statement is about.
 type SignOptions struct {
+	Algorithm   string     // such as PS384, one that the key is for; by default the usual one
 	Issuer      string     // iss; by default the did:jwk of the key
 	Subject     string     // sub; required
 	IssuedAt    time.Time  // iat; left out when zero
@@ -32,11 +33,10 @@ type SignOptions struct {
 	Chain       *ChainLink // links the statement to the issuer's previous one
 }
 
-// SignStatement signs content as a Signed Statement. The key's type chooses
-// the algorithm; kid is the key's COSE Key Thumbprint. ECDSA signatures have
+// SignStatement signs content as a Signed Statement. kid is the key's COSE Key Thumbprint. ECDSA signatures have
 // low s, whatever the key returns: see [Statement.LowS].
 func SignStatement(key crypto.Signer, o SignOptions, content []byte) ([]byte, error) {
-	alg, err := AlgorithmFor(key.Public())
+	alg, err := signingAlgorithm(key.Public(), o.Algorithm)
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +52,7 @@ func SignStatement(key crypto.Signer, o SignOptions, content []byte) ([]byte, er
 	if !o.IssuedAt.IsZero() {
 		claims[cose.CWTClaimIssuedAt] = o.IssuedAt.Unix()
 	}
-	h := map[any]any{cose.HeaderLabelAlgorithm: int64(alg), cose.HeaderLabelCWTClaims: claims}
+	h := map[any]any{cose.HeaderLabelAlgorithm: int64(alg.ID), cose.HeaderLabelCWTClaims: claims}
 	if err := o.identifyKey(h, key.Public()); err != nil {
 		return nil, err
 	}
@@ -89,7 +89,7 @@ func SignStatement(key crypto.Signer, o SignOptions, content []byte) ([]byte, er
 		}
 	}
 	protected := encode(h)
-	sig, err := sign(key, protected, payload)
+	sig, err := sign(key, alg, protected, payload)
 	if err != nil {
 		return nil, err
 	}

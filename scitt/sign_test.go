@@ -2,6 +2,7 @@ package scitt_test
 
 import (
 	"bytes"
+	"cmp"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -13,6 +14,7 @@ import (
 	"io"
 	"math/big"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -63,6 +65,31 @@ func TestAlgorithms(t *testing.T) {
 			_, err := scitt.AlgorithmFor(c.key)
 			wantError(t, err, scitt.ErrAlgorithm, c.piece)
 		})
+	}
+}
+
+// TestSignAlgorithms: a key signs with each algorithm that it is for, as go-cose
+// verifies, and with no other.
+func TestSignAlgorithms(t *testing.T) {
+	base := map[string]string{"ESP256": "ES256", "ESP384": "ES384", "ESP512": "ES512", "Ed25519": "EdDSA"} // RFC 9864
+	for _, alg := range scitt.Algorithms() {
+		kind := cmp.Or(base[alg], alg)
+		key := newKey(t, map[bool]string{true: "PS256", false: kind}[strings.HasPrefix(alg, "PS")])
+		s := newStatement(t, key, scitt.SignOptions{Algorithm: alg, Subject: "s"}, []byte("x"))
+		if got := scitt.AlgorithmName(s.Algorithm); got != alg || !s.LowS() {
+			t.Errorf("signed with %s, want %s; low s: %v", got, alg, s.LowS())
+		}
+		must(t, s.VerifySignature(key.Public()))
+		var m cose.Sign1Message
+		must(t, m.UnmarshalCBOR(s.Entry()))
+		toBeSigned := enc(t, []any{"Signature1", raw(m.Headers.RawProtected), []byte{}, m.Payload})
+		v, err := cose.NewVerifier(coseAlg(kind), key.Public())
+		must(t, err)
+		must(t, v.Verify(toBeSigned, m.Signature))
+	}
+	for kind, alg := range map[string]string{"ES256": "ES384", "EdDSA": "ES256", "PS256": "RS256", "ES384": "esp384"} {
+		_, err := scitt.SignStatement(newKey(t, kind), scitt.SignOptions{Algorithm: alg, Subject: "s"}, nil)
+		wantError(t, err, scitt.ErrAlgorithm, "the key is for "+kind+" and cannot sign with")
 	}
 }
 

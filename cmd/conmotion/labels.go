@@ -7,6 +7,7 @@ import (
 
 	"github.com/veraison/go-cose"
 
+	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/did"
 )
 
@@ -111,7 +112,7 @@ func algorithmNote(v leaf) string {
 	if !v.isInt {
 		return ""
 	}
-	return cose.Algorithm(v.n).String()
+	return scitt.AlgorithmName(cose.Algorithm(v.n))
 }
 
 func hashNote(v leaf) string {

@@ -57,6 +57,7 @@ PAYLOAD is a file, or "-" for standard input.`,
 	}
 	fl := cmd.Flags()
 	fl.StringVar(&f.key, "key", "", "file with the private key, from keygen")
+	fl.StringVar(&f.Algorithm, "alg", "", "algorithm, one that the key is for, such as PS384 or ESP256 (default: ES256, ES384, ES512, EdDSA or PS256)")
 	fl.StringVar(&f.Subject, "sub", "", "subject: what the statement is about")
 	fl.StringVar(&f.Issuer, "iss", "", "issuer (default: the did:jwk of the key)")
 	fl.StringVar(&f.ContentType, "content-type", "", "media type of the payload")

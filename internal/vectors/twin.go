@@ -44,8 +44,16 @@ func twin(random io.Reader, key crypto.Signer, statement []byte) ([]byte, error)
 		s := new(big.Int).SetBytes(sig[half:])
 		s.Sub(k.Params().N, s).FillBytes(sig[half:])
 	case *rsa.PublicKey:
-		sum := sha256.Sum256(signed)
-		sig, err = key.Sign(random, sum[:], &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: crypto.SHA256})
+		var header struct {
+			Algorithm int64 `cbor:"1,keyasint"`
+		}
+		if err := cbor.Unmarshal(protected, &header); err != nil {
+			return nil, fmt.Errorf("twin: %w", err)
+		}
+		hash := map[int64]crypto.Hash{-37: crypto.SHA256, -38: crypto.SHA384, -39: crypto.SHA512}[header.Algorithm] // RFC 8230 section 2
+		h := hash.New()
+		h.Write(signed)
+		sig, err = key.Sign(random, h.Sum(nil), &rsa.PSSOptions{SaltLength: rsa.PSSSaltLengthEqualsHash, Hash: hash})
 	case ed25519.PublicKey:
 		sig, err = otherEd25519(key, signed)
 	default:

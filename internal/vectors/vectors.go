@@ -86,12 +86,19 @@ func statements() (out []*Statement, parsed []*scitt.Statement, err error) {
 		{"hash envelope", "ES256", scitt.SignOptions{Hash: true, ContentType: "text/plain", Location: "https://artifacts.example/17"}, "content"},
 		{"first of a chain", "ES256", scitt.SignOptions{Chain: &scitt.ChainLink{Name: "assets"}}, "0"},
 		{"second of a chain", "ES256", scitt.SignOptions{Chain: &scitt.ChainLink{Name: "assets", Seq: 1}}, "1"},
+		{"ES512", "ES512", scitt.SignOptions{}, "content"},
+		{"PS384", "PS384", scitt.SignOptions{}, "content"},
+		{"PS512", "PS512", scitt.SignOptions{}, "content"},
+		{"ESP256", "ESP256", scitt.SignOptions{}, "content"},
+		{"ESP384", "ESP384", scitt.SignOptions{}, "content"},
+		{"ESP512", "ESP512", scitt.SignOptions{}, "content"},
+		{"Ed25519", "Ed25519", scitt.SignOptions{}, "content"},
 	} {
 		key, err := newKey(c.alg, "issuer")
 		if err != nil {
 			return nil, nil, err
 		}
-		c.o.Subject, c.o.IssuedAt = "urn:example:asset-17", at
+		c.o.Algorithm, c.o.Subject, c.o.IssuedAt = c.alg, "urn:example:asset-17", at
 		if c.o.Chain != nil && c.o.Chain.Seq > 0 {
 			previous := parsed[len(parsed)-1].ID()
 			c.o.Chain.Prev = previous[:]
@@ -170,18 +177,22 @@ var rsaKey []byte // of nobody
 // newKey makes the key of a name.
 func newKey(alg, name string) (crypto.Signer, error) {
 	switch alg {
-	case "ES256":
+	case "ES256", "ESP256":
 		seed := sha256.Sum256([]byte(name))
 		key, err := ecdsa.ParseRawPrivateKey(elliptic.P256(), seed[:])
 		return repeatable{key}, err
-	case "ES384":
+	case "ES384", "ESP384":
 		seed := sha512.Sum384([]byte(name))
 		key, err := ecdsa.ParseRawPrivateKey(elliptic.P384(), seed[:])
 		return repeatable{key}, err
-	case "EdDSA":
+	case "ES512", "ESP512":
+		seed := sha512.Sum512([]byte(name))
+		key, err := ecdsa.ParseRawPrivateKey(elliptic.P521(), append([]byte{0, 0}, seed[:]...))
+		return repeatable{key}, err
+	case "EdDSA", "Ed25519":
 		seed := sha256.Sum256([]byte(name))
 		return ed25519.NewKeyFromSeed(seed[:]), nil
-	case "PS256":
+	case "PS256", "PS384", "PS512":
 		key, err := scitt.ParsePrivateKey(rsaKey)
 		return repeatable{key}, err
 	}
@@ -195,7 +206,7 @@ type repeatable struct{ crypto.Signer }
 // Sign implements [crypto.Signer].
 func (r repeatable) Sign(_ io.Reader, digest []byte, o crypto.SignerOpts) ([]byte, error) {
 	if _, ok := r.Public().(*ecdsa.PublicKey); ok {
-		return r.Signer.Sign(nil, digest, map[int]crypto.Hash{32: crypto.SHA256, 48: crypto.SHA384}[len(digest)])
+		return r.Signer.Sign(nil, digest, map[int]crypto.Hash{32: crypto.SHA256, 48: crypto.SHA384, 64: crypto.SHA512}[len(digest)])
 	}
 	return r.Signer.Sign(ones{}, digest, o)
 }

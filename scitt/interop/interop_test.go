@@ -5,6 +5,8 @@ package interop_test
 import (
 	"bytes"
 	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
 	"errors"
 	"fmt"
 	"os"
@@ -322,28 +324,48 @@ func TestBad(t *testing.T) {
 	}
 }
 
-// TestES256Only holds that other algorithms and issuers are refused, not
-// passed over: package scitt knows more of them than the verifier here.
-func TestES256Only(t *testing.T) {
+// TestAlgorithms: what a key of each kind signs with each of its algorithms
+// verifies here too. Those of RFC 9864, which the verifier here does not know,
+// are refused and not passed over, and so are other receipts than ES256.
+func TestAlgorithms(t *testing.T) {
 	install(t)
 	log := newLog(t, 3)
-	issuer, p384 := newKey(t, "ES256"), newKey(t, "ES384")
-	named := log.sign(issuer, scitt.SignOptions{Issuer: "https://issuer.example", Subject: "a"}, nil)
-	es384 := log.sign(p384, scitt.SignOptions{Subject: "b"}, nil)
-	i, j := log.add(named), log.add(es384)
-	keys, tree := keySet(t, log.key, p384), log.signTree(log.key, log.tree.Size())
-
-	for _, tt := range []struct {
-		name string
-		data []byte
-		want string
-	}{
-		{"issuer", scitt.AttachReceipts(named, tree.Receipt(log.proof(i, 5))), "statement: the issuer is not a did:jwk"},
-		{"statement", scitt.AttachReceipts(es384, tree.Receipt(log.proof(j, 5))), "statement: alg is -35, not ES256"},
-		{"receipt", scitt.AttachReceipts(log.statements[0], log.signTree(p384, 5).Receipt(log.proof(0, 5))), "receipt 1: alg is -35, not ES256"},
-	} {
-		t.Run(tt.name, func(t *testing.T) { wantBad(t, keys, tt.data, tt.want) })
+	p384 := newKey(t, "ES384")
+	rsaKey, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
 	}
+	var signed []*scitt.Statement
+	for _, c := range []struct {
+		alg string
+		key crypto.Signer
+	}{
+		{"ES256", newKey(t, "ES256")}, {"ES384", p384}, {"ES512", newKey(t, "ES512")}, {"EdDSA", newKey(t, "EdDSA")},
+		{"PS256", rsaKey}, {"PS384", rsaKey}, {"PS512", rsaKey}, {"ESP256", newKey(t, "ES256")}, {"Ed25519", newKey(t, "EdDSA")},
+	} {
+		signed = append(signed, log.sign(c.key, scitt.SignOptions{Algorithm: c.alg, Subject: c.alg}, []byte("x")))
+		log.add(signed[len(signed)-1])
+	}
+	named := log.sign(p384, scitt.SignOptions{Issuer: "https://issuer.example", Subject: "a"}, nil)
+	size := log.add(named) + 1
+	keys, tree := keySet(t, log.key, p384), log.signTree(log.key, size)
+	dir := t.TempDir()
+	writeKeys(t, dir, keys)
+	for i, s := range signed {
+		data := scitt.AttachReceipts(s, tree.Receipt(log.proof(uint64(3+i), size)))
+		if strings.HasPrefix(s.Subject, "ESP") || s.Subject == "Ed25519" {
+			wantBad(t, keys, data, fmt.Sprintf("statement: alg is %d, not one of", s.Algorithm))
+			continue
+		}
+		write(t, dir, s.Subject, data)
+		if code, stdout, stderr := verify(t, dir, "keys.cbor", s.Subject); code != 0 {
+			t.Errorf("%s: exit code %d: %s%s", s.Subject, code, stdout, stderr)
+		}
+		data[len(data)-1] ^= 1
+		wantBad(t, keys, data, "statement: ")
+	}
+	wantBad(t, keys, scitt.AttachReceipts(named, tree.Receipt(log.proof(size-1, size))), "statement: the issuer is not a did:jwk")
+	wantBad(t, keys, scitt.AttachReceipts(log.statements[0], log.signTree(p384, size).Receipt(log.proof(0, size))), "receipt 1: alg is -35, not one of")
 }
 
 // wantBad holds that data is refused, with a line that starts with the reason.

@@ -1,11 +1,11 @@
-// Verifies ES256 Transparent Statements without any code of the service.
+// Verifies Transparent Statements without any code of the service.
 // See README.md for what is proven.
 //
 //   node verify.mjs KEYS.cbor TRANSPARENT.cose...
 //
 // Exit code: 0 everything verifies, 1 something does not, 2 usage or unreadable input.
 
-import { createHash } from 'node:crypto';
+import { createHash, createPublicKey } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { Algorithms, COSEKey, Sign1 } from '@auth0/cose';
 import { Tag, decode, encode } from 'cbor2';
@@ -16,6 +16,12 @@ const ALG = 1, CRIT = 2, KID = 4, CLAIMS = 15, RECEIPTS = 394, VDS = 395, VDP = 
 const ISS = 1, SUB = 2;
 const KEY = { kty: 1, kid: 2, alg: 3, crv: -1, x: -2, y: -3 };
 const EC2 = 2, P256 = 1;
+// What a did:jwk must hold for a statement's algorithm (RFC 9053, RFC 8230). Receipts are ES256.
+const KEY_OF = new Map([
+  [Algorithms.ES256, { kty: 'EC', crv: 'P-256' }], [Algorithms.ES384, { kty: 'EC', crv: 'P-384' }], [Algorithms.ES512, { kty: 'EC', crv: 'P-521' }],
+  [Algorithms.EdDSA, { kty: 'OKP', crv: 'Ed25519' }],
+  [Algorithms.PS256, { kty: 'RSA' }], [Algorithms.PS384, { kty: 'RSA' }], [Algorithms.PS512, { kty: 'RSA' }],
+]);
 const RFC9162_SHA256 = 1, INCLUSION = -1;
 
 // Two decoders read the same bytes here, cbor2 and the one in @auth0/cose, so
@@ -36,7 +42,7 @@ function check(ok, problem) {
 
 // parseSign1 reads a tagged COSE_Sign1 with what RFC 9943 asks of Signed
 // Statements and Receipts alike: alg and the CWT Claims iss and sub, protected.
-function parseSign1(encoded) {
+function parseSign1(encoded, algorithms) {
   const tagged = decode(encoded, strict);
   check(tagged instanceof Tag && tagged.tag === Sign1.tag, 'not a COSE_Sign1 with tag 18');
   check(Array.isArray(tagged.contents) && tagged.contents.length === 4, 'not an array of four');
@@ -47,7 +53,7 @@ function parseSign1(encoded) {
   const header = decode(protectedBytes, strict);
   check(header instanceof Map, 'the protected header is not a map');
   check(!header.has(CRIT), 'a critical header parameter is not understood');
-  check(header.get(ALG) === Algorithms.ES256, `alg is ${header.get(ALG)}, not ES256 (-7)`);
+  check(algorithms.includes(header.get(ALG)), `alg is ${header.get(ALG)}, not one of ${algorithms}`);
   const claims = header.get(CLAIMS);
   check(claims instanceof Map, 'no CWT Claims (15) in the protected header');
   check(typeof claims.get(ISS) === 'string', 'no CWT claim iss (1)');
@@ -57,7 +63,7 @@ function parseSign1(encoded) {
 
 // verifySignature checks the COSE_Sign1 as it was received (RFC 9052 section 4.4).
 async function verifySignature(m, key, detachedPayload) {
-  await Sign1.decode(m.encoded).verify(key, { algorithms: [Algorithms.ES256], detachedPayload });
+  await Sign1.decode(m.encoded).verify(key, { algorithms: [m.header.get(ALG)], detachedPayload });
 }
 
 // logKeys reads a COSE Key Set (RFC 9052 section 7) into a map from kid in
@@ -80,12 +86,13 @@ async function logKeys(data) {
   return keys;
 }
 
-// issuerKey is the key inside a did:jwk.
-async function issuerKey(issuer) {
+// issuerKey is the key inside a did:jwk, for an algorithm.
+async function issuerKey(issuer, alg) {
   check(issuer.startsWith('did:jwk:'), 'the issuer is not a did:jwk');
-  const { kty, crv, x, y } = JSON.parse(Buffer.from(issuer.slice('did:jwk:'.length), 'base64url'));
-  check(kty === 'EC' && crv === 'P-256', "the issuer's key is not for ES256");
-  return COSEKey.fromJWK({ kty, crv, x, y, alg: 'ES256' }).toKeyLike();
+  const { kty, crv, x, y, n, e } = JSON.parse(Buffer.from(issuer.slice('did:jwk:'.length), 'base64url'));
+  const want = KEY_OF.get(alg);
+  check(kty === want.kty && crv === want.crv, `the issuer's key is not for the algorithm ${alg}`);
+  return createPublicKey({ key: { kty, crv, x, y, n, e }, format: 'jwk' });
 }
 
 // entryOf is what the log stores: the statement with an empty unprotected
@@ -140,7 +147,7 @@ function parseProof(encoded) {
 
 // verifyReceipt checks one Receipt (RFC 9942 section 4) and gives its proofs.
 async function verifyReceipt(encoded, leafHash, keys) {
-  const receipt = parseSign1(encoded);
+  const receipt = parseSign1(encoded, [Algorithms.ES256]);
   check(receipt.header.get(VDS) === RFC9162_SHA256,
     `the verifiable data structure (395) is ${receipt.header.get(VDS)}, not RFC9162_SHA256 (1)`);
   check(receipt.payload === null, 'the payload is not detached');
@@ -168,11 +175,11 @@ async function verifyTransparent(data, keys) {
       problems.push(`${what}: ${err.message}`);
     }
   };
-  const statement = await attempt('statement', () => parseSign1(data));
+  const statement = await attempt('statement', () => parseSign1(data, [...KEY_OF.keys()]));
   if (!statement) return { problems };
   await attempt('statement', async () => {
     check(isBytes(statement.payload), 'the payload is missing');
-    await verifySignature(statement, await issuerKey(statement.claims.get(ISS)));
+    await verifySignature(statement, await issuerKey(statement.claims.get(ISS), statement.header.get(ALG)));
   });
   const entry = entryOf(statement);
   const leafHash = sha256(Buffer.of(0), entry); // RFC 9162 section 2.1.1

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"fmt"
+	"math/big"
 	"strings"
 	"testing"
 
@@ -42,6 +43,21 @@ func TestRulesSee(t *testing.T) {
 		p := with(t, rule1(expr))
 		admitted(t, p.Admit(other, NoFacts{}))
 		refused(t, p.Admit(s, NoFacts{}), "r")
+	}
+}
+
+// TestRulesSeeLargeNumbers: a header parameter may be any unsigned integer of 64
+// bits. What is larger, or negative beyond that, no rule can read.
+func TestRulesSeeLargeNumbers(t *testing.T) {
+	s := *sign(t, p256(t, "issuer"), scitt.SignOptions{}, "x")
+	for text, readable := range map[string]bool{"9223372036854775808": true, "18446744073709551615": true, "18446744073709551616": false, "-9223372036854775809": false} {
+		n, _ := new(big.Int).SetString(text, 10)
+		s.Header = map[any]any{"x": *n}
+		if !readable {
+			contains(t, refused(t, with(t, rule1(`has(header.x)`)).Admit(&s, NoFacts{}), "r"), "more than 64 bits")
+			continue
+		}
+		admitted(t, with(t, rule1(`header.x == `+text+`u`)).Admit(&s, NoFacts{}))
 	}
 }
 

@@ -275,6 +275,9 @@ func fromCBOR(v any) (ref.Val, error) {
 	case cbor.Tag:
 		return fromCBORMap(map[any]any{"tag": v.Number, "value": v.Content})
 	case big.Int:
+		if v.IsUint64() {
+			return fromNumber(v.Uint64()), nil
+		}
 		return nil, errors.New("an integer of more than 64 bits")
 	}
 	return nil, fmt.Errorf("a CBOR value that rules cannot read (%T)", v)

@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -126,6 +127,15 @@ func TestRefusals(t *testing.T) {
 		{"another algorithm's key", built(func(s *sign1) { s.protected[1] = -35 }), 400, "Malformed request", "96"},
 		{"over 65,535 bytes", built(func(s *sign1) { s.payload = make([]byte, 65_535) }), 413, "Statement Too Large", "hash envelope"},
 		{"over the body limit", raw(make([]byte, 2<<20)), 413, "Statement Too Large", "larger than 1048576 bytes"},
+		{"crit unprotected", built(func(s *sign1) { s.unprotected[2] = []any{1} }), 400, "Malformed request", "crit (2) is in the unprotected"},
+		{"typ unprotected", built(func(s *sign1) { s.unprotected[16] = "application/a" }), 400, "Malformed request", "typ (16) is in the unprotected"},
+		{"IV and Partial IV", built(func(s *sign1) { s.protected[5], s.unprotected[6] = []byte{1}, []byte{2} }), 400, "Malformed request", "IV (5) and Partial IV (6)"},
+		{"content type without a slash", built(func(s *sign1) { s.protected[3] = "text" }), 400, "Malformed request", "not a media type"},
+		{"long iss", built(func(s *sign1) { claims(s)[1] = strings.Repeat("i", 8193) }), 400, "Malformed request", "8193 characters"},
+		{"iss is no URI beside x5t", built(func(s *sign1) { s.protected[34], claims(s)[1] = []any{-16, make([]byte, 32)}, "vendor" }), 400, "Malformed request", "not a URI"},
+		{"x5t by a name", built(func(s *sign1) { s.protected[34] = []any{"SHA-256", make([]byte, 32)} }), 400, "Rejected", `hash algorithm "SHA-256"`},
+		{"tagged iat", built(func(s *sign1) { claims(s)[6] = cbor.Tag{Number: 1, Content: 1} }), 400, "Malformed request", "CWT claim iat has a tag"},
+		{"receipts protected, empty", built(func(s *sign1) { s.protected[394] = []any{} }), 400, "Malformed request", "receipts (394)"},
 		{"reserved type", built(func(s *sign1) { s.protected[16] = scitt.TypePolicy }), 400, "Rejected", ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -143,9 +153,18 @@ func TestRefusals(t *testing.T) {
 		})
 	}
 	// What was good still is, and the log has nothing else.
-	s.register(newSign1(t).bytes())
-	if after := checker.Check(t, nil).Checkpoint.Size; after != before+1 {
-		t.Errorf("the log grew from %d to %d entries by refusals and one statement", before, after)
+	good := []func(*sign1){
+		func(*sign1) {},
+		func(s *sign1) { claims(s)[4], claims(s)[5] = 1, int64(1)<<40 }, // no clock: expired, and not valid yet
+		func(s *sign1) { s.protected["x"], s.unprotected["y"] = uint64(math.MaxUint64), uint64(math.MaxUint64) },
+		func(s *sign1) { s.protected[394] = []any{[]byte("of another entry")} },
+		func(s *sign1) { s.protected[1], s.protected[3] = -9, 50 },
+	}
+	for _, change := range good {
+		s.register(built(change)(t))
+	}
+	if after := checker.Check(t, nil).Checkpoint.Size; after != before+uint64(len(good)) {
+		t.Errorf("the log grew from %d to %d entries by refusals and %d statements", before, after, len(good))
 	}
 }
 

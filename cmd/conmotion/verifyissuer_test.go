@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fxamacker/cbor/v2"
 	"github.com/veraison/go-cose"
 
 	"github.com/conmotion/conmotion/internal/testlog"
@@ -43,16 +44,7 @@ func issuerCases(t *testing.T) (dir string, cases map[string]issuerCase) {
 	certified := func(issuer string) []byte { return signed(corp.Leaf.Key, issuer, corp.Leaf, corp.Inter) }
 	// What a kid stands beside must name the same key.
 	withKid := func(kid string) []byte {
-		var m cose.Sign1Message
-		if err := m.UnmarshalCBOR(certified("https://corp.example")); err != nil {
-			t.Fatal(err)
-		}
-		m.Signature, m.Headers.RawProtected = nil, nil
-		m.Headers.Protected[cose.HeaderLabelKeyID] = []byte(kid)
-		if err := m.Sign(rand.Reader, nil, testlog.Must(cose.NewSigner(cose.AlgorithmES256, corp.Leaf.Key))(t)); err != nil {
-			t.Fatal(err)
-		}
-		return testlog.Must(m.MarshalCBOR())(t)
+		return signAgain(t, corp.Leaf.Key, certified("https://corp.example"), func(h cose.ProtectedHeader) { h[cose.HeaderLabelKeyID] = []byte(kid) })
 	}
 	thumbprint := string(testlog.Must(scitt.Thumbprint(corp.Leaf.Key.Public()))(t))
 	ofA := testlog.Must(did.NewJWK(a.Public()))(t)
@@ -73,6 +65,47 @@ func issuerCases(t *testing.T) (dir string, cases map[string]issuerCase) {
 		"its key, and its kid":      {withKid(thumbprint), "corp.cose", resultOK},
 		"its key, and another kid":  {withKid("another"), "corp.cose", resultBad},
 		"nobody that anybody knows": {signed(a, "https://nobody.example"), "", resultNotChecked},
+	}
+}
+
+// signAgain changes the protected header of a statement and signs it with ES256.
+func signAgain(t *testing.T, key crypto.Signer, statement []byte, change func(cose.ProtectedHeader)) []byte {
+	t.Helper()
+	var m cose.Sign1Message
+	if err := m.UnmarshalCBOR(statement); err != nil {
+		t.Fatal(err)
+	}
+	m.Signature, m.Headers.RawProtected = nil, nil
+	change(m.Headers.Protected)
+	if err := m.Sign(rand.Reader, nil, testlog.Must(cose.NewSigner(cose.AlgorithmES256, key))(t)); err != nil {
+		t.Fatal(err)
+	}
+	return testlog.Must(m.MarshalCBOR())(t)
+}
+
+// TestTaggedDate: the statements of other services may have an iat with a tag.
+// verify and inspect read it, and inspect says that a log would refuse it.
+// Receipts that somebody signed into a statement prove nothing of it.
+func TestTaggedDate(t *testing.T) {
+	key := testpki.P256(t, "a")
+	path := filepath.Join(t.TempDir(), "s.cose")
+	data := signAgain(t, key, testlog.Statement(t, key, "s", nil), func(h cose.ProtectedHeader) {
+		h[cose.HeaderLabelCWTClaims] = map[any]any{int64(1): testlog.DIDJWK(t, key), int64(2): "s", int64(6): cbor.Tag{Number: 1, Content: 1_700_000_000}}
+		h[int64(394)] = []any{[]byte("a receipt")}
+	})
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for command, want := range map[string][]string{
+		"verify":  {"ok           signature ", "signed    2023-11-14T22:13:20Z", "not checked  signed receipts  1 receipt is in the protected header"},
+		"inspect": {"2023-11-14T22:13:20Z", "a log would refuse it", "CWT claim iat has a tag"},
+	} {
+		got := runTool(t, command, path)
+		for _, piece := range want {
+			if !strings.Contains(got.stdout, piece) {
+				t.Errorf("%s does not say %q: %s%s", command, piece, got.stdout, got.stderr)
+			}
+		}
 	}
 }
 

@@ -33,8 +33,9 @@ type SignOptions struct {
 	Chain       *ChainLink // links the statement to the issuer's previous one
 }
 
-// SignStatement signs content as a Signed Statement. kid is the key's COSE Key Thumbprint. ECDSA signatures have
-// low s, whatever the key returns: see [Statement.LowS].
+// SignStatement signs content as a Signed Statement. kid is the key's COSE Key
+// Thumbprint. ECDSA signatures have low s, whatever the key returns: see
+// [Statement.LowS].
 func SignStatement(key crypto.Signer, o SignOptions, content []byte) ([]byte, error) {
 	alg, err := signingAlgorithm(key.Public(), o.Algorithm)
 	if err != nil {

@@ -14,7 +14,8 @@ import (
 const exportVerifyHelp = `
 Of a directory, as an export (see conmotion export), without any network: the
 manifest, keys, entries, tiles and root, every statement's signature and every
-artifact. There --issuer-key is ISSUER=FILE; --vkey is for keys that you know.
+artifact, but not whether statements have expired. There --issuer-key is
+ISSUER=FILE; --vkey is for keys that you know.
 `
 
 func (a *app) verifyDir(ctx context.Context, f verifyFlags, dir string) error {

@@ -29,7 +29,7 @@ var ours = map[string][]string{
 	"monitor/importer":  {"policy/ocsf", "internal/jsonx"},
 	"monitor/party":     {"scitt", "scitt/did", "scitt/client", "tiles", "monitor", "storage/artifact/reader", "internal/durable", "internal/parallel"},
 	"monitor/watch":     {"scitt", "scitt/client", "tiles", "policy", "policy/ocsf", "monitor", "monitor/party", "witness/audit", "internal/durable"},
-	"monitor/report":    {"scitt", "tiles", "monitor", "internal/jsonx"},
+	"monitor/report":    {"scitt", "tiles", "monitor", "internal/jsonx", "internal/plural"},
 	"witness":           {"scitt"},
 	"witness/audit":     {"scitt", "tiles", "policy", "storage/artifact/reader", "internal/durable", "internal/firsts", "internal/parallel"},
 	"internal/bench":    {"scitt"},

@@ -216,10 +216,17 @@ func (s *Service) listEntries(w http.ResponseWriter, r *http.Request) error {
 	}
 	h.Set("Content-Type", mediaCBORSeq)
 	h.Set("Cache-Control", "no-cache")
+	return send(w, body)
+}
+
+// send sends what is in memory and large, and does not wait long for a client
+// that does not read it.
+func send(w http.ResponseWriter, body []byte) error {
 	control := http.NewResponseController(w)
 	// Without deadlines on w the server's own holds.
 	_ = control.SetWriteDeadline(time.Now().Add(pageTimeout))
-	if _, err = w.Write(body); err == nil && control.Flush() == nil {
+	_, err := w.Write(body)
+	if err == nil && control.Flush() == nil {
 		_ = control.SetWriteDeadline(time.Time{}) // for the next request
 	}
 	return ignoreGone(err)

@@ -1,10 +1,8 @@
 package personality
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net/http"
 	"net/url"
@@ -14,14 +12,6 @@ import (
 	"time"
 
 	"github.com/conmotion/conmotion/scitt"
-)
-
-const (
-	// maxBody bounds a submitted statement with its unprotected header, in bytes.
-	maxBody = 1 << 20
-	// likelyBody is for how much of a body there is room before it came: a
-	// client that announces more and sends nothing costs no more than this.
-	likelyBody = 16 << 10
 )
 
 const (
@@ -194,14 +184,19 @@ func seconds(d time.Duration) string {
 
 // postEntry registers a statement (SCRAPI section 2.3), or a sequence of them.
 func (s *Service) postEntry(w http.ResponseWriter, r *http.Request) error {
+	if err := s.gate.refusal(); err != nil { // before the body is read
+		s.Metrics.registered(resultBusy)
+		return err
+	}
 	if media, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); media == mediaCBORSeq {
 		return s.postSequence(w, r)
 	}
-	body, err := readBody(r, maxBody)
+	body, err := s.readBody(r, maxBody)
 	if err != nil {
 		return err
 	}
-	st, err := scitt.ParseStatement(body)
+	defer body.done()
+	st, err := scitt.ParseStatement(body.data)
 	if err != nil {
 		s.Metrics.registered(resultRefused)
 		return err
@@ -229,31 +224,5 @@ func (s *Service) postEntry(w http.ResponseWriter, r *http.Request) error {
 // ignoreGone: an answer that cannot be delivered is the client's loss, and a
 // second answer could not be delivered either.
 func ignoreGone(error) error { return nil }
-
-func readBody(r *http.Request, limit int64) ([]byte, error) {
-	// Of a body that is somewhat too large all is read: a client that is still
-	// writing when the connection closes does not see why.
-	drain := func() { _, _ = io.CopyN(io.Discard, r.Body, 2*limit) }
-	if r.ContentLength > limit {
-		drain()
-		return nil, &http.MaxBytesError{Limit: limit}
-	}
-	body := bytes.NewBuffer(make([]byte, 0, min(max(r.ContentLength, 0), likelyBody)+bytes.MinRead))
-	_, err := body.ReadFrom(io.LimitReader(r.Body, limit+1))
-	if err == nil && int64(body.Len()) > limit {
-		drain()
-		return nil, &http.MaxBytesError{Limit: limit}
-	}
-	if err == nil {
-		return body.Bytes(), nil
-	}
-	if timeout, ok := errors.AsType[interface {
-		error
-		Timeout() bool
-	}](err); ok && timeout.Timeout() {
-		return nil, &scitt.Problem{Status: http.StatusRequestTimeout, Title: "Request Timeout", Detail: "the request body came too slowly"}
-	}
-	return nil, fmt.Errorf("%w: the request body: %w", scitt.ErrMalformed, err)
-}
 
 func (s *Service) location(id scitt.EntryID) string { return s.Issuer + "/entries/" + id.String() }

@@ -91,12 +91,17 @@ func (s *Service) sequence(ctx context.Context, all []*scitt.Statement) ([]*Regi
 		return nil, err
 	}
 	q := &request{Service: s, add: s.Log.Run(), first: make(map[scitt.EntryID]int, len(all)), heads: Heads{}}
+	if q.turn, err = s.gate.enter(len(all)); err != nil {
+		unlock()
+		return nil, err
+	}
 	var refusal error
 	for _, st := range all {
 		if refusal = q.next(ctx, st); refusal != nil {
 			break
 		}
 	}
+	q.turn.leave()
 	release := func() { q.ended(); unlock() }
 	if err := q.store(ctx); err != nil {
 		s.releaseSettled(ctx, release, q.waits)
@@ -114,6 +119,7 @@ type wait = func(context.Context) (index uint64, duplicate bool, err error)
 type request struct {
 	*Service
 	add      func(context.Context, []byte) (wait, error)
+	turn     *turn
 	appended []*scitt.Statement // or in the log already
 	waits    []wait             // one for each
 	done     []*Registration
@@ -134,7 +140,7 @@ func (q *request) next(ctx context.Context, st *scitt.Statement) error {
 	default:
 		wait, err = q.admit(ctx, st)
 		if errors.Is(err, ErrPending) {
-			if err := q.store(ctx); err != nil {
+			if err := q.storeFirst(ctx); err != nil {
 				return err
 			}
 			wait, err = q.admit(ctx, st)
@@ -161,7 +167,7 @@ func (q *request) known(ctx context.Context, st *scitt.Statement) (wait, error) 
 				return index, true, err
 			}, nil
 		}
-		if err := q.store(ctx); err != nil { // the outcome of the first decides
+		if err := q.storeFirst(ctx); err != nil { // the outcome of the first decides
 			return nil, err
 		}
 	}
@@ -215,6 +221,14 @@ func (q *request) ended() {
 	for _, id := range q.running {
 		delete(q.Service.running, id)
 	}
+}
+
+// storeFirst stores what is appended before the next one is judged, and lets
+// others be judged meanwhile.
+func (q *request) storeFirst(ctx context.Context) error {
+	q.turn.pause()
+	defer q.turn.resume()
+	return q.store(ctx)
 }
 
 // store waits until everything that is appended is durable. The index has the

@@ -13,7 +13,12 @@ import (
 // order, up to the first that cannot be registered. The answer is the sequence
 // of their Receipts, and behind them the problem of that one, if there is one.
 func (s *Service) postSequence(w http.ResponseWriter, r *http.Request) error {
-	all, malformed, err := s.readSequence(w, r)
+	body, err := s.readBody(r, scitt.MaxSequenceBytes)
+	if err != nil {
+		return err
+	}
+	defer body.done()
+	all, malformed, err := s.parseSequence(r, body.data)
 	if err != nil {
 		return err
 	}
@@ -38,33 +43,28 @@ func (s *Service) postSequence(w http.ResponseWriter, r *http.Request) error {
 		s.Metrics.registered(resultRefused)
 		failure = malformed
 	}
-	var body []byte
+	var receipts []byte
 	for _, reg := range done {
-		body = append(body, reg.Receipt...)
+		receipts = append(receipts, reg.Receipt...)
 	}
 	if failure != nil {
-		body = append(body, s.problemOf(r, failure).MarshalItem()...)
+		receipts = append(receipts, s.problemOf(r, failure).MarshalItem()...)
 	}
 	h.Set("Content-Type", mediaCBORSeq)
-	h.Set("Content-Length", strconv.Itoa(len(body)))
-	_, err = w.Write(body)
-	return ignoreGone(err)
+	h.Set("Content-Length", strconv.Itoa(len(receipts)))
+	return send(w, receipts)
 }
 
 var errPolicyInSequence = &scitt.Problem{Status: http.StatusBadRequest, Title: "Rejected",
 	Detail: "a Registration Policy is not registered together with other statements: send it by itself"}
 
-// readSequence reads statements up to the first that is malformed, or a policy. When that
+// parseSequence parses statements up to the first that is malformed, or a policy. When that
 // is the very first one, or there are none or too many, err says so.
-func (s *Service) readSequence(w http.ResponseWriter, r *http.Request) (all []*scitt.Statement, malformed, err error) {
-	body, err := readBody(r, scitt.MaxSequenceBytes)
-	if err != nil {
-		return nil, nil, err
-	}
+func (s *Service) parseSequence(r *http.Request, body []byte) (all []*scitt.Statement, malformed, err error) {
 	items, malformed := scitt.SplitSequence(body)
 	if len(items) > scitt.MaxSequence {
 		return nil, nil, &scitt.Problem{Status: http.StatusRequestEntityTooLarge, Title: "Too Many Statements",
-			Detail: fmt.Sprintf("the sequence has %d statements, and a request at most %d; send them in parts", len(items), scitt.MaxSequence)}
+			Detail: fmt.Sprintf("the sequence has more than %d statements; send them in parts", scitt.MaxSequence)}
 	}
 	if p := s.limits.takeAll(r, len(items)); p != nil {
 		return nil, nil, p

@@ -9,16 +9,20 @@
 package personality
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
 	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/semaphore"
 
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
@@ -39,6 +43,9 @@ type Log interface {
 	Drain(ctx context.Context) error
 	// Await waits until a public checkpoint covers the index.
 	Await(ctx context.Context, index uint64) (*tiles.View, error)
+	// Backlog is how long an entry that is appended now is expected to wait
+	// before it is being stored.
+	Backlog() time.Duration
 	// Published is the log as its public checkpoint commits to it.
 	Published() *tiles.View
 }
@@ -101,10 +108,17 @@ type Config struct {
 
 	// Wait is the longest time that a registration waits for its Receipt.
 	Wait time.Duration
+	// Queue is the longest time that a statement may be expected to wait before
+	// it is judged and stored; beyond it the answer is 503. No limit when it is 0.
+	Queue time.Duration
 	// RatePerSecond and Burst limit the requests of one client address to
 	// everything but the static files; no limit when RatePerSecond is 0.
 	RatePerSecond float64
 	Burst         int
+
+	// BodyMemory is how many bytes of request bodies beyond the first 16 KiB of
+	// each are in memory at a time; beyond it the answer is 503. No limit when it is 0.
+	BodyMemory int64
 
 	Log     Log
 	Index   Index
@@ -127,6 +141,8 @@ const storeGrace = 10 * time.Second
 type Service struct {
 	Config
 	limits   *limits
+	gate     *gate
+	bodies   *semaphore.Weighted
 	hidden   *strings.Replacer
 	encoders encoders
 	pages    chan struct{} // one for each page that is made or sent
@@ -154,7 +170,7 @@ func New(c Config) (*Service, error) {
 			hidden = append(hidden, dir+"/", "", dir, "the directory")
 		}
 	}
-	s := &Service{Config: c, hidden: strings.NewReplacer(hidden...), limits: limits, encoders: newEncoders(), pages: make(chan struct{}, mostPages), running: map[scitt.EntryID]bool{}}
+	s := &Service{Config: c, hidden: strings.NewReplacer(hidden...), limits: limits, gate: newGate(c.Queue, func() time.Duration { return c.Log.Backlog() }), bodies: semaphore.NewWeighted(cmp.Or(c.BodyMemory, math.MaxInt64)), encoders: newEncoders(), pages: make(chan struct{}, mostPages), running: map[scitt.EntryID]bool{}}
 	s.policy.Store(&c.Policy)
 	return s, nil
 }

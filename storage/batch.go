@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/transparency-dev/tessera"
@@ -33,6 +34,7 @@ type batcher struct {
 	// under load, so it runs while a batch is gathered.
 	sound   func(context.Context) error
 	outcome *outcome
+	took    atomic.Int64 // nanoseconds to store a batch, a moving average
 }
 
 // handOver is the age at which Tessera's queue closes a batch. It is longer
@@ -61,7 +63,9 @@ func (b *batcher) run(ctx context.Context) {
 			sound := make(chan error, 1)
 			go func() { sound <- b.sound(ctx) }()
 			batch := b.gather(ctx, first)
+			began := time.Now()
 			b.store(ctx, batch, <-sound)
+			b.took.Store((3*b.took.Load() + int64(time.Since(began))) / 4)
 		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/transparency-dev/tessera"
@@ -60,6 +61,7 @@ type Log struct {
 	done     sync.WaitGroup
 	// slots bounds the entries that are waiting for their index.
 	slots    chan struct{}
+	waiting  atomic.Int64
 	outcome  outcome
 	readOnly error // why nothing is appended; nil for most logs
 }
@@ -110,7 +112,7 @@ func Open(ctx context.Context, dir *Dir, o Options) (*Log, error) {
 		slots: make(chan struct{}, pushback)}
 	l.whole = &whole{antispam: o.Antispam, appender: func(ctx context.Context, n uint) (tessera.AddFn, error) { return driver.wholeBatch(ctx, td, n) }}
 	l.batches = &batcher{add: appender.Add, whole: l.whole, in: make(chan *pending, pushback), maxAge: batchAge, maxSize: int(batchSize),
-		resolved: func() { <-l.slots }, outcome: &l.outcome,
+		resolved: func() { l.waiting.Add(-1); <-l.slots }, outcome: &l.outcome,
 		writable: driver.writable, sound: pub.sound}
 	l.done.Go(func() { pub.follow(run) })
 	l.done.Go(func() { l.batches.run(run) })
@@ -181,6 +183,7 @@ func (l *Log) append(entry []byte, after *pending) (*pending, error) {
 	default:
 		return nil, fmt.Errorf("%w: %d entries wait to be stored", scitt.ErrBusy, cap(l.slots))
 	}
+	l.waiting.Add(1)
 	p := &pending{entry: tessera.NewEntry(entry), came: time.Now(), done: make(chan struct{}), after: after}
 	l.batches.in <- p // there is room for everybody who has a slot
 	return p, nil
@@ -236,7 +239,16 @@ func (l *Log) Published() *tiles.View { return l.pub.current() }
 func (l *Log) PublishedSize() uint64 { return l.Published().Checkpoint.Size }
 
 // Waiting is the number of entries that wait to be stored.
-func (l *Log) Waiting() int { return len(l.slots) }
+func (l *Log) Waiting() int { return int(l.waiting.Load()) }
+
+// Backlog is how long an entry that is appended now is expected to wait before
+// it is being stored: for the full batches that are ahead of it.
+func (l *Log) Backlog() time.Duration {
+	if l.batches == nil { // the log is read only
+		return 0
+	}
+	return time.Duration(l.waiting.Load() / int64(l.batches.maxSize) * l.batches.took.Load())
+}
 
 // PublishedAt is when the published checkpoint was last written.
 func (l *Log) PublishedAt() time.Time { return l.pub.publishedAt() }

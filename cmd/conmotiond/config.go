@@ -33,6 +33,7 @@ type config struct {
 	trustedProxies      proxies
 	logFormat           string
 	bootstrap           string
+	memory              int64 // bytes
 	searchOf            searchOf
 
 	manageSocket, manageListen           string
@@ -116,6 +117,8 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	f.DurationVar(&c.Wait, "wait", 10*time.Second, "longest time that a registration waits for its Receipt; then the answer is 202")
 	f.Float64Var(&c.Rate, "rate", 10000, "requests per second of one client address, static files aside; 0 for no limit")
 	f.IntVar(&c.Burst, "burst", 10000, "requests that a client address may send at once")
+	f.DurationVar(&c.Queue, "queue", 200*time.Millisecond, "longest time that a statement may be expected to wait before it is checked and stored; beyond it the answer is 503, before the body is read; 0 for no limit")
+	f.Int64Var(&c.memory, "memory", 0, "bytes of memory that the process takes; of it an eighth is for request bodies above 16 KiB, and each connection counts as 128 KiB (default: GOMEMLIMIT, or three quarters of what the cgroup or the machine has)")
 	f.StringSliceVar(&c.proxies, "trusted-proxies", nil, "addresses and networks of the reverse proxies in front, whose X-Forwarded-For or Forwarded says who the client is, for rates and logs (default: none)")
 	f.StringVar(&c.tlsCert, "tls-cert", "", "PEM file with the certificate chain; together with --tls-key")
 	f.StringVar(&c.tlsKey, "tls-key", "", "PEM file with the certificate's key")
@@ -170,8 +173,8 @@ func (c *config) complete(flags *pflag.FlagSet, stderr io.Writer) error {
 	if c.BatchMaxSize == 0 || c.Pushback == 0 || c.BatchMaxAge <= 0 {
 		return errors.New("--batch-max-age, --batch-max-size and --pushback must be more than 0")
 	}
-	if c.Wait < 0 || c.Rate < 0 || c.Burst < 1 {
-		return errors.New("--wait and --rate cannot be negative, and --burst is at least 1")
+	if c.Wait < 0 || c.Rate < 0 || c.Queue < 0 || c.memory < 0 || c.Burst < 1 {
+		return errors.New("--wait, --rate, --queue and --memory cannot be negative, and --burst is at least 1")
 	}
 	if c.Issuer != "" {
 		u, err := url.Parse(c.Issuer)

@@ -25,8 +25,7 @@ const (
 
 	// ownFiles is how many descriptors are kept for the log, the index and the
 	// management interface, whatever clients do.
-	ownFiles = 256
-	// mostConnections bounds the memory that idle connections take.
+	ownFiles        = 256
 	mostConnections = 16 << 10
 )
 
@@ -49,7 +48,7 @@ func (c *config) listenPublic(ctx context.Context) (*public, error) {
 		}
 		c.tls = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: cert.get}
 	}
-	most, err := mostClients()
+	most, err := mostClients(c.memory)
 	if err != nil {
 		return nil, err
 	}
@@ -72,6 +71,8 @@ func (c *config) listenPublic(ctx context.Context) (*public, error) {
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		TLSConfig:         c.tls,
+		// Of a body that nobody reads HTTP/2 keeps so much in memory.
+		HTTP2: &http.HTTP2Config{MaxReceiveBufferPerConnection: perConnection, MaxReceiveBufferPerStream: perConnection},
 	}
 	go func() {
 		if c.tls != nil {
@@ -110,9 +111,9 @@ func (p *public) drain(ctx context.Context, draining func(context.Context) error
 }
 
 // mostClients is how many connections may be open at a time, and how many
-// requests may run. Each needs a descriptor, and a request may read a file. Go
-// has raised the process's limit to what the system allows.
-func mostClients() (int, error) {
+// requests may run. Each needs memory and a descriptor, and a request may read a
+// file. Go has raised the process's limit to what the system allows.
+func mostClients(memory int64) (int, error) {
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
 		return 0, fmt.Errorf("how many files may be open: %w", err)
@@ -120,7 +121,7 @@ func mostClients() (int, error) {
 	if limit.Cur < 2*ownFiles {
 		return 0, fmt.Errorf("only %d files may be open at a time, and %d are needed; raise the limit (ulimit -n)", limit.Cur, 2*ownFiles)
 	}
-	return int(min((limit.Cur-ownFiles)/2, mostConnections)), nil
+	return int(min((limit.Cur-ownFiles)/2, uint64(memory/perConnection), mostConnections)), nil
 }
 
 // atMost runs at most n requests at a time, of which a connection may have many.

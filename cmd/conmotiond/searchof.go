@@ -56,7 +56,9 @@ func (s *searchOf) complete(c *config, flags *pflag.FlagSet) (err error) {
 
 // serveSearchOf searches until the context ends.
 func serveSearchOf(ctx context.Context, c *config) (err error) {
-	tuneMemory()
+	if err := c.tuneMemory(); err != nil {
+		return err
+	}
 	public, err := c.listenPublic(ctx)
 	if err != nil {
 		return err

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
-	"runtime/debug"
 	"sync/atomic"
 	"time"
 
@@ -20,7 +18,9 @@ import (
 // serve runs the service until the context ends, and then drains it.
 func serve(ctx context.Context, c *config) (err error) {
 	klog.SetSlogLogger(slog.New(atLeast{c.Logger.Handler(), slog.LevelWarn})) // Tessera's way to log
-	tuneMemory()
+	if err := c.tuneMemory(); err != nil {
+		return err
+	}
 	public, err := c.listenPublic(ctx)
 	if err != nil {
 		return err
@@ -80,17 +80,6 @@ type atLeast struct {
 // Enabled says whether a record of this level is passed on.
 func (h atLeast) Enabled(ctx context.Context, level slog.Level) bool {
 	return level >= h.level && h.Handler.Enabled(ctx, level)
-}
-
-// tuneMemory lets garbage collection run less often than Go's default while
-// the heap is small, and as often as needed when it is not: the service
-// allocates much and keeps little. GOGC and GOMEMLIMIT win.
-func tuneMemory() {
-	const softLimit = 224 << 20
-	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetGCPercent(400)
-		debug.SetMemoryLimit(softLimit)
-	}
 }
 
 func welcome(c *config, d *daemon.Daemon) {

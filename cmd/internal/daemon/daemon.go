@@ -48,6 +48,8 @@ type Config struct {
 	BatchMaxSize, Pushback                uint
 	Rate                                  float64
 	Burst                                 int
+	Queue                                 time.Duration // see personality.Config
+	BodyMemory                            int64         // bytes; see personality.Config
 
 	Logger *slog.Logger
 }
@@ -148,7 +150,7 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 	d.Service, err = personality.New(personality.Config{
 		Issuer: id.Issuer, Origin: id.Origin, Keys: announced.Receipt, VKeys: k.vkeys, Policy: *inForce,
 		KeysStatements: []scitt.ConfigurationKeys{{EntryID: announced.ID.String()}},
-		Wait:           c.Wait, RatePerSecond: c.Rate, Burst: c.Burst,
+		Wait:           c.Wait, RatePerSecond: c.Rate, Burst: c.Burst, Queue: c.Queue, BodyMemory: c.BodyMemory,
 		Hidden: []string{c.Dir, dirOf(c.Dir), d.temporary},
 		Log:    d.log, Index: d.index, Files: http.Dir(dir.Public()),
 		Metrics: t.service, Logger: c.Logger,

@@ -66,7 +66,7 @@ type sign1 struct {
 var cborNil = []byte{0xf6}
 
 // The major types of CBOR (RFC 8949 section 3.1).
-const majorUint, majorBytes, majorArray, majorMap = byte(0), byte(2), byte(4), byte(5)
+const majorUint, majorBytes, majorText, majorArray, majorMap = byte(0), byte(2), byte(3), byte(4), byte(5)
 
 // isMajor says whether raw starts with a data item of a major type. The
 // decoder looks through tags and takes nil for zero; outside bytes whose type
@@ -178,11 +178,49 @@ func parseHeader(what string, raw []byte) (map[any]any, error) {
 	if !isMajor(raw, majorMap) {
 		return nil, fmt.Errorf("%w: the %s header is not a map", ErrMalformed, what)
 	}
+	if countItems(raw) > maxHeaderItems {
+		return nil, malformed("the %s header has more than %d data items", what, maxHeaderItems)
+	}
 	var h map[any]any
 	if err := decMode.Unmarshal(raw, &h); err != nil {
 		return nil, fmt.Errorf("%w: the %s header: %w", ErrMalformed, what, err)
 	}
 	return h, checkLabels("the "+what+" header", h)
+}
+
+// maxHeaderItems bounds what decoding a header can cost: nobody is known by then
+// who would answer for it.
+const maxHeaderItems = 2048
+
+// countItems counts the data items in well-formed CBOR of definite lengths, nested
+// ones too, up to one more than a header may have. Of other bytes the decoder
+// says what is wrong with them.
+func countItems(data []byte) (n int) {
+	for ; len(data) > 0 && n <= maxHeaderItems; n++ {
+		// RFC 8949 section 3: the additional information 24 to 27 says that the
+		// argument is in the next 1, 2, 4 or 8 bytes.
+		major, argument, size := data[0]>>5, uint64(data[0]&0x1f), 0
+		if argument >= 24 && argument <= 27 {
+			size = 1 << (argument - 24)
+		}
+		if len(data) <= size {
+			return n
+		}
+		if size > 0 {
+			argument = 0
+			for _, b := range data[1 : 1+size] {
+				argument = argument<<8 | uint64(b)
+			}
+		}
+		data = data[1+size:]
+		if major == majorBytes || major == majorText {
+			if argument > uint64(len(data)) {
+				return n
+			}
+			data = data[argument:]
+		}
+	}
+	return n
 }
 
 func checkLabels(what string, m map[any]any) error {

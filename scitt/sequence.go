@@ -16,9 +16,10 @@ const (
 // SplitSequence takes a CBOR sequence (RFC 8742) apart: items joined again are
 // the data. It gives what comes before the first byte that is no part of a
 // well-formed data item, and then an error, which wraps ErrMalformed. Items
-// are slices of data, and may be any CBOR without indefinite lengths.
+// are slices of data, and may be any CBOR without indefinite lengths. It ends
+// behind MaxSequence+1 items, which are too many for any use.
 func SplitSequence(data []byte) (items [][]byte, err error) {
-	for rest := data; len(rest) > 0; {
+	for rest := data; len(rest) > 0 && len(items) <= MaxSequence; {
 		var item cbor.RawMessage
 		next, err := decMode.UnmarshalFirst(rest, &item)
 		if err != nil {

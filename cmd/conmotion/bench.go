@@ -34,13 +34,20 @@ With --chain each connection registers a chain of its own, one statement after
 the other. --bulk sends so many statements in one request, which is how a chain
 grows fast; latency is that of the whole request then.
 
+--overload then sends 0.5, 1, 2 and 4 times as many statements per second as were
+registered, and 0.5 times again, in an open loop with so many seconds for each:
+what is registered meanwhile, how long that takes, and how long others wait for
+their refusal. "Sent late" is the load generator's own delay: where it is not
+small, the generator needs a processor of its own or more --concurrency.
+
 It writes to the log that it measures: use one that may be thrown away. Nothing is
 remembered of it; its keys are those that the service gives now. A service
 that limits rates (conmotiond --rate) answers 429 above its limit.`,
 		Example: `  conmotion bench --log http://127.0.0.1:8080 --concurrency 1024 -n 100000
   conmotion bench --log http://127.0.0.1:8080 --rate 1000 -n 20000 --json
   conmotion bench --log http://127.0.0.1:8080 -n 20000 --reads 100000 --concurrency 64
-  conmotion bench --log http://127.0.0.1:8080 --chain --bulk 1000 --concurrency 1 --payload event.json`,
+  conmotion bench --log http://127.0.0.1:8080 --chain --bulk 1000 --concurrency 1 --payload event.json
+  conmotion bench --log http://127.0.0.1:8080 --concurrency 4096 --overload 10s`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return a.runBench(cmd.Context(), o, payload) },
 	}
@@ -53,6 +60,7 @@ that limits rates (conmotiond --rate) answers 429 above its limit.`,
 	f.IntVar(&o.Reads, "reads", 0, "Receipts to get by entry id afterwards")
 	f.IntVar(&o.Verify, "verify", 100, "verify every n-th Receipt; 0 for none")
 	f.IntVar(&o.Bulk, "bulk", 1, "statements in one request, at most 1000")
+	f.DurationVar(&o.Overload, "overload", 0, "time for each multiple of the peak, in an open loop; 0 for none of it")
 	f.BoolVar(&o.Chain, "chain", false, "have the statements of each connection form a chain")
 	f.StringVar(&payload, "payload", "", "JSON file that is the content of every statement (default: random bytes)")
 	f.IntVar(&o.Wave, "wave", 50000, "statements that are signed, and kept in memory, at a time")
@@ -66,6 +74,9 @@ func (a *app) runBench(ctx context.Context, o bench.Options, payload string) err
 	}
 	if o.Bulk < 1 || o.Bulk > scitt.MaxSequence {
 		return usage(fmt.Errorf("--bulk is from 1 to %d", scitt.MaxSequence))
+	}
+	if o.Overload < 0 || o.Overload > 0 && (o.Rate > 0 || o.Chain) {
+		return usage(errors.New("--overload is a time, and excludes --rate and --chain"))
 	}
 	if payload != "" {
 		var err error
@@ -104,22 +115,43 @@ func (a *app) runBench(ctx context.Context, o bench.Options, payload string) err
 		return a.printJSON(report)
 	}
 	a.printPhase("registrations", report.Registrations)
+	if report.Overload != nil {
+		a.printOverload(report.Overload)
+	}
 	if report.Reads != nil {
 		a.printPhase("reads", *report.Reads)
 	}
 	return nil
 }
 
+func (a *app) printOverload(o *bench.Overload) {
+	fmt.Fprintf(a.stdout, "overload       the peak is %.0f per second\n", o.Peak)
+	for _, s := range o.Steps {
+		fmt.Fprintf(a.stdout, "  %.1f times    %.0f per second, %.0f registered (%.0f %% of the peak), p50 %.0f ms, p99 %.0f ms; others p99 %.0f ms; sent late p99 %.0f ms; status %s\n",
+			s.Times, s.Offered, s.Goodput, 100*s.Goodput/o.Peak, s.P50, s.P99, s.Refused, s.Late, statuses(s.Status))
+		a.printFailed(s.Errors)
+	}
+	fmt.Fprintf(a.stdout, "  recovered    %.1f s after it\n", o.Recovery)
+}
+
+func statuses(counted map[int]int) string {
+	var all []string
+	for status, n := range counted {
+		all = append(all, fmt.Sprintf("%d: %d", status, n))
+	}
+	slices.Sort(all)
+	return strings.Join(all, ", ")
+}
+
+func (a *app) printFailed(messages map[string]int) {
+	for message, n := range messages {
+		fmt.Fprintf(a.stdout, "  failed       %d: %s\n", n, clean(message))
+	}
+}
+
 func (a *app) printPhase(name string, p bench.Phase) {
 	fmt.Fprintf(a.stdout, "%-14s %d in %.1f s: %.0f per second\n", name, p.Requests, p.Seconds, p.PerSecond)
 	fmt.Fprintf(a.stdout, "  latency      p50 %.1f ms, p90 %.1f ms, p99 %.1f ms, longest %.1f ms\n", p.P50, p.P90, p.P99, p.Max)
-	var statuses []string
-	for status, n := range p.Status {
-		statuses = append(statuses, fmt.Sprintf("%d: %d", status, n))
-	}
-	slices.Sort(statuses)
-	fmt.Fprintf(a.stdout, "  status       %s; %d Receipts verified\n", strings.Join(statuses, ", "), p.Verified)
-	for message, n := range p.Errors {
-		fmt.Fprintf(a.stdout, "  failed       %d: %s\n", n, clean(message))
-	}
+	fmt.Fprintf(a.stdout, "  status       %s; %d Receipts verified\n", statuses(p.Status), p.Verified)
+	a.printFailed(p.Errors)
 }

@@ -33,6 +33,9 @@ type Options struct {
 	Bulk        int     // statements in one request; at most 1 for one by one
 	Chain       bool    // the statements of each connection are a chain
 	Payload     []byte  // JSON, the content of each statement; nil for Size random bytes
+	// Overload, when not 0, has steps of this length follow, each an open loop at
+	// another multiple of what was registered per second.
+	Overload time.Duration
 
 	Keys     scitt.KeySet // of the service, to verify Receipts
 	Progress func(phase string, done, total int)
@@ -40,10 +43,11 @@ type Options struct {
 
 // Report is what was measured. Times are in milliseconds.
 type Report struct {
-	Registrations Phase  `json:"registrations"`
-	Reads         *Phase `json:"reads,omitempty"`
-	Concurrency   int    `json:"concurrency"`
-	Size          int    `json:"payload_bytes"`
+	Registrations Phase     `json:"registrations"`
+	Reads         *Phase    `json:"reads,omitempty"`
+	Overload      *Overload `json:"overload,omitempty"`
+	Concurrency   int       `json:"concurrency"`
+	Size          int       `json:"payload_bytes"`
 	// Rate is the one that was asked for; 0 in a closed loop.
 	Rate  float64 `json:"rate,omitempty"`
 	Bulk  int     `json:"bulk,omitempty"` // statements in one request
@@ -87,6 +91,9 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	for i := range b.links {
 		b.links[i].Name = fmt.Sprintf("bench-%d", i)
 	}
+	if o.Overload > 0 {
+		b.Concurrency = min(o.Concurrency, peakConcurrency)
+	}
 	for done := 0; done < o.Statements; {
 		wave, err := b.sign(ctx, min(o.Wave, o.Statements-done), done)
 		if err != nil {
@@ -102,12 +109,18 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 			}
 		}
 	}
+	b.Concurrency = o.Concurrency
 	report := &Report{Registrations: b.registrations.phase(), Concurrency: o.Concurrency, Size: o.Size, Rate: o.Rate, Chain: o.Chain}
 	if b.Bulk > 1 {
 		report.Bulk = b.Bulk
 	}
 	if o.Payload != nil {
 		report.Size = len(o.Payload)
+	}
+	if o.Overload > 0 {
+		if report.Overload, err = b.overload(ctx, b.registrations.step().Goodput); err != nil {
+			return nil, err
+		}
 	}
 	if len(b.locations) > 0 {
 		if err := b.read(ctx); err != nil {
@@ -118,6 +131,10 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 	}
 	return report, nil
 }
+
+// peakConcurrency is the most connections with which the peak is measured: enough
+// to keep the service busy, and too few to be refused.
+const peakConcurrency = 512
 
 type bench struct {
 	Options
@@ -140,12 +157,11 @@ func (b *bench) read(ctx context.Context) error {
 		}
 		begin := time.Now()
 		answer, err := c.get(u.Path)
-		took := time.Since(begin)
 		if err != nil {
-			b.reads.fail(err, took, 1)
+			b.reads.fail(err, begin, begin, 1)
 			return nil
 		}
-		b.reads.add(answer.status, took, 1)
+		b.reads.add(answer.status, begin, begin, 1)
 		if i%1000 == 0 {
 			b.Progress("read", i, b.Reads)
 		}
@@ -200,7 +216,7 @@ func sleepUntil(ctx context.Context, t time.Time) error {
 // recorder collects the outcome of a phase that may have several parts.
 type recorder struct {
 	mu       sync.Mutex
-	took     []time.Duration
+	outcomes []outcome
 	status   map[int]int
 	errors   map[string]int
 	verified atomic.Int64
@@ -213,33 +229,41 @@ func newRecorder() *recorder { return &recorder{status: map[int]int{}, errors: m
 func (r *recorder) start() { r.began = time.Now() }
 func (r *recorder) stop()  { r.seconds += time.Since(r.began).Seconds() }
 
-// add notes what came of n statements of one request.
-func (r *recorder) add(status int, took time.Duration, n int) {
+// add notes what came of n statements of one request, which was due and sent at
+// these times and is answered now.
+func (r *recorder) add(status int, due, sent time.Time, n int) {
+	o := outcome{due, sent.Sub(due), time.Since(due), registered(status), n}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.status[status] += n
-	r.took = append(r.took, slices.Repeat([]time.Duration{took}, n)...)
+	r.outcomes = append(r.outcomes, o)
 }
 
-func (r *recorder) fail(err error, took time.Duration, n int) {
+func (r *recorder) fail(err error, due, sent time.Time, n int) {
+	o := outcome{due, sent.Sub(due), time.Since(due), false, n}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.errors[err.Error()] += n
-	r.took = append(r.took, slices.Repeat([]time.Duration{took}, n)...)
+	r.outcomes = append(r.outcomes, o)
 }
 
 func (r *recorder) phase() Phase {
-	slices.Sort(r.took)
-	at := func(q float64) float64 {
-		if len(r.took) == 0 {
-			return 0
-		}
-		i := min(int(q*float64(len(r.took))), len(r.took)-1)
-		return float64(r.took[i].Microseconds()) / 1000
+	var took []time.Duration
+	for _, o := range r.outcomes {
+		took = append(took, slices.Repeat([]time.Duration{o.took}, o.n)...)
 	}
 	return Phase{
-		Requests: len(r.took), Seconds: r.seconds, PerSecond: float64(len(r.took)) / cmp.Or(r.seconds, 1),
+		Requests: len(took), Seconds: r.seconds, PerSecond: float64(len(took)) / cmp.Or(r.seconds, 1),
 		Status: r.status, Errors: r.errors, Verified: int(r.verified.Load()),
-		P50: at(.5), P90: at(.9), P99: at(.99), Max: at(1),
+		P50: quantile(took, .5), P90: quantile(took, .9), P99: quantile(took, .99), Max: quantile(took, 1),
 	}
+}
+
+// quantile sorts durations, and gives one of them in milliseconds.
+func quantile(d []time.Duration, q float64) float64 {
+	if len(d) == 0 {
+		return 0
+	}
+	slices.Sort(d)
+	return float64(d[min(int(q*float64(len(d))), len(d)-1)].Microseconds()) / 1000
 }

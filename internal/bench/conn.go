@@ -28,7 +28,9 @@ type conn struct {
 type answer struct {
 	status   int
 	location string
-	body     []byte
+	// retryAfter is how long not to come again.
+	retryAfter time.Duration
+	body       []byte
 }
 
 func newConn(ctx context.Context, u *url.URL) *conn { return &conn{ctx: ctx, url: u} }
@@ -129,6 +131,10 @@ func (c *conn) answer() (a answer, err error) {
 			}
 		case "Location":
 			a.location = string(value)
+		case "Retry-After":
+			if n, err := strconv.Atoi(string(value)); err == nil {
+				a.retryAfter = time.Duration(n) * time.Second
+			}
 		case "Connection":
 			last = string(value) == "close"
 		case "Transfer-Encoding":

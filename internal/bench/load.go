@@ -120,18 +120,26 @@ func (b *bench) register(ctx context.Context, wave []*statement, before int) err
 
 // post sends a statement.
 func (b *bench) post(c *conn, path string, s *statement, i int, due time.Time) error {
+	sent := time.Now()
 	answer, err := c.post(path, "application/cose", s.data)
-	took := time.Since(due)
 	if err != nil {
-		b.registrations.fail(err, took, 1)
+		b.registrations.fail(err, due, sent, 1)
 		return nil
 	}
 	s.location = answer.location
-	b.registrations.add(answer.status, took, 1)
+	b.registrations.add(answer.status, due, sent, 1)
 	if answer.status != 201 {
-		return nil
+		return b.rest(c.ctx, answer)
 	}
 	return b.verify(i, s.data, answer.body)
+}
+
+// rest leaves a busy service alone for as long as it says, in a closed loop.
+func (b *bench) rest(ctx context.Context, a answer) error {
+	if b.Rate > 0 || a.status < 400 {
+		return nil
+	}
+	return sleepUntil(ctx, time.Now().Add(a.retryAfter))
 }
 
 var errNotReached = errors.New("not registered, because one before it in the request was not")
@@ -142,15 +150,15 @@ func (b *bench) postMany(c *conn, path string, all []*statement, i int, due time
 	for _, s := range all {
 		body = append(body, s.data...)
 	}
+	sent := time.Now()
 	answer, err := c.post(path, "application/cbor-seq", body)
-	took := time.Since(due)
 	if err != nil {
-		b.registrations.fail(err, took, len(all))
+		b.registrations.fail(err, due, sent, len(all))
 		return nil
 	}
 	if answer.status != 200 {
-		b.registrations.add(answer.status, took, len(all))
-		return nil
+		b.registrations.add(answer.status, due, sent, len(all))
+		return b.rest(c.ctx, answer)
 	}
 	items, err := scitt.SplitSequence(answer.body)
 	if err != nil {
@@ -159,14 +167,14 @@ func (b *bench) postMany(c *conn, path string, all []*statement, i int, due time
 	if n := len(items); n > 0 {
 		if p, err := scitt.ParseProblemItem(items[n-1]); err == nil {
 			items = items[:n-1]
-			b.registrations.add(p.Status, took, 1)
-			b.registrations.fail(errNotReached, took, max(0, len(all)-n))
+			b.registrations.add(p.Status, due, sent, 1)
+			b.registrations.fail(errNotReached, due, sent, max(0, len(all)-n))
 		}
 	}
 	if len(items) > len(all) {
 		return fmt.Errorf("bench: %d Receipts for %d statements", len(items), len(all))
 	}
-	b.registrations.add(answer.status, took, len(items))
+	b.registrations.add(answer.status, due, sent, len(items))
 	for j, receipt := range items {
 		if len(b.locations) < b.Reads {
 			st, err := scitt.ParseStatement(all[j].data)

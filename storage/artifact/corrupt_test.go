@@ -230,7 +230,7 @@ func TestPutHeals(t *testing.T) {
 func TestChainsBounded(t *testing.T) {
 	v := newVerifier(nil)
 	for i := range 100 {
-		v.keep(Digest{byte(i)}, verified{chain: &chain{states: make([]byte, 1<<20)}})
+		v.keep(Digest{byte(i)}, verified{chain: &chain{sums: make([]uint64, 1<<17)}})
 	}
 	if len(v.known) != maxChains/(1<<20+perChain) || v.cost > maxChains {
 		t.Errorf("%d chains of %d bytes kept", len(v.known), v.cost)
@@ -248,7 +248,7 @@ func TestChainsBounded(t *testing.T) {
 
 // TestChunkGrowth is that the chain of a huge artifact stays small, without one.
 func TestChunkGrowth(t *testing.T) {
-	for size, want := range map[int64]int64{0: 32 << 10, 2<<30 - 1: 32 << 10, 2 << 30: 64 << 10, 5 << 30: 128 << 10, 1 << 40: 32 << 20} {
+	for size, want := range map[int64]int64{0: 32 << 10, 5 << 30: 32 << 10, 8<<30 - 1: 32 << 10, 8 << 30: 64 << 10, 1 << 40: 8 << 20} {
 		if got := chunkSize(size); got != want {
 			t.Errorf("chunks of %d bytes for %d, want %d", got, size, want)
 		}

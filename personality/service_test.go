@@ -251,6 +251,7 @@ func TestSequence(t *testing.T) {
 		s.limits.clients.Purge()
 		return s.post(bytes.Join(parts, nil), "Content-Type", mediaCBORSeq)
 	}
+	wants(t, send(a, b), http.StatusOK, "", "")
 	for name, c := range map[string]struct {
 		body     [][]byte
 		receipts int

@@ -71,7 +71,7 @@ func TestAtMost(t *testing.T) {
 
 // TestStarting: who asks before the service is open is told so at once.
 func TestStarting(t *testing.T) {
-	c := &config{listen: "127.0.0.1:0"}
+	c := &config{listen: "127.0.0.1:0", memory: leastMemory}
 	p := testlog.Must(c.listenPublic(t.Context()))(t)
 	defer p.server.Close()
 	req := testlog.Must(http.NewRequestWithContext(t.Context(), http.MethodGet, p.url()+"/checkpoint", nil))(t)

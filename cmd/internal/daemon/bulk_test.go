@@ -165,7 +165,7 @@ func TestBulkAnswers(t *testing.T) {
 		{"a policy", func(c [][]byte) [][]byte {
 			return slices.Insert(c, 3, s.signPolicy(admin, document(t, key, admin, s.InForce().ID.String(), nil)))
 		}, 3, 400, "Rejected", func([][]byte) string { return "send it by itself" }},
-		{"too many", func(c [][]byte) [][]byte { return slices.Concat(c, slices.Repeat(c[:1], 995)) }, 0, 413, "Too Many Statements", func([][]byte) string { return "1001 statements" }},
+		{"too many", func(c [][]byte) [][]byte { return slices.Concat(c, slices.Repeat(c[:1], 995)) }, 0, 413, "Too Many Statements", func([][]byte) string { return "more than 1000 statements" }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			before := checker.Check(t, nil).Checkpoint.Size

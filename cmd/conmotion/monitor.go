@@ -27,8 +27,9 @@ const monitorLong = `Follow any number of logs from their static files, and tell
 them or new in them.
 
 Always told: a log that cannot be reached or read (each reason by its name),
-that shows other keys or is another log, that goes back, and that signed two
-histories (with a proof file that anybody can verify). Told when the
+that shows other keys or is another log, that shows an older state for long, that
+signed two histories (with a proof file that anybody can verify), and whose old
+entries or tiles change or go. Told when the
 configuration asks: no new checkpoint or entry for some time; entries that the
 policy in force at their index does not admit; new records by a filter;
 expected records that did not come; measurements over a threshold, or that are

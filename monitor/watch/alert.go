@@ -27,7 +27,9 @@ const (
 	CheckKeysChanged Check = "keys_changed" // it shows other keys than before
 	CheckCheckpoint  Check = "checkpoint"   // the checkpoint's signature does not verify
 	CheckFork        Check = "fork"         // the key signed two histories
-	CheckRolledBack  Check = "rolled_back"  // fewer entries than before
+	CheckBehind      Check = "behind"       // an older state than before, for long
+	CheckRolledBack  Check = "rolled_back"  // fewer entries than before, for long; whether they are an older state is not known
+	CheckHistory     Check = "history"      // entries or tiles that were there are wrong or gone
 	// CheckConfiguration: it shows another issuer or policy than is in the log.
 	CheckConfiguration Check = "configuration"
 	CheckTiles         Check = "tiles"   // a tile is wrong or missing
@@ -71,7 +73,7 @@ const (
 // severityOf is the severity of checks that are no rules.
 func severityOf(c Check) Severity {
 	switch c {
-	case CheckUnreachable, CheckTimeout, CheckHTTP, CheckMissing, CheckError, CheckStale, CheckIdle, CheckClock, CheckAdmissionIncomplete, CheckRecompute:
+	case CheckUnreachable, CheckTimeout, CheckHTTP, CheckMissing, CheckError, CheckBehind, CheckStale, CheckIdle, CheckClock, CheckAdmissionIncomplete, CheckRecompute:
 		return SeverityWarning
 	}
 	return SeverityCritical

@@ -24,8 +24,13 @@ type lookState struct {
 	Size     uint64    `json:"size"`             // of the newest checkpoint
 	Root     []byte    `json:"root,omitempty"`
 	Note     string    `json:"note,omitempty"`
-	Signed   time.Time `json:"signed,omitzero"` // the newest checkpoint; when it was first seen if it does not say
+	Signed   time.Time `json:"signed,omitzero"` // the newest tree, first; zero if it does not say
 	Grew     time.Time `json:"grew,omitzero"`   // when a look last found new entries
+	// Behind is since when the location shows an older state, and Doubt the
+	// newest checkpoint of which it is not known whether it is one.
+	Behind time.Time `json:"behind,omitzero"`
+	Doubt  string    `json:"doubt,omitempty"`
+	Reread reread    `json:"reread,omitzero"`
 
 	Alerts     uint64                `json:"alerts,omitempty"` // conditions that began so far
 	Rules      map[string]*ruleState `json:"rules"`

@@ -142,6 +142,9 @@ type Log struct {
 	From    string   `yaml:"from"`
 	MaxAge  Duration `yaml:"max_age"`  // of the checkpoint's signature
 	MaxIdle Duration `yaml:"max_idle"` // without a new entry
+	// MaxBehind is how long the location may show an older state than it did.
+	MaxBehind Duration `yaml:"max_behind"`
+	Reread    Duration `yaml:"reread"` // in this time all entries and tiles are read again
 
 	Admission    *Admission        `yaml:"admission"`
 	Records      []RecordRule      `yaml:"records"`

@@ -80,9 +80,12 @@ func (f *follower) lookOnce(ctx context.Context) {
 	if ctx.Err() != nil {
 		return // it did not happen
 	}
-	if err != nil {
+	switch {
+	case errors.Is(err, party.ErrRolledBack):
+		f.behind(err)
+	case err != nil:
 		f.failed(err)
-	} else {
+	default:
 		for _, key := range []string{keyReach, string(CheckEntries)} {
 			f.resolve(key, "the log can be read again")
 		}
@@ -109,7 +112,7 @@ func (f *follower) commit() error {
 const keyReach = "reach"
 
 // openChecks are conditions that end when the log opens.
-var openChecks = []Check{CheckOtherLog, CheckKeysChanged, CheckCheckpoint, CheckFork, CheckRolledBack, CheckTiles}
+var openChecks = []Check{CheckOtherLog, CheckKeysChanged, CheckCheckpoint, CheckFork, CheckBehind, CheckRolledBack, CheckTiles}
 
 // try opens the log and follows it.
 func (f *follower) try(ctx context.Context) error {
@@ -137,6 +140,9 @@ func (f *follower) try(ctx context.Context) error {
 	if err := f.admission(ctx, log); err != nil {
 		return unread{fmt.Errorf("audit: %w", err)}
 	}
+	if err := f.reread(ctx, log); err != nil {
+		return unread{err}
+	}
 	if shown != nil {
 		return unread{shown}
 	}
@@ -153,23 +159,26 @@ func (f *follower) held(ctx context.Context, log *party.Log) error {
 	if f.look.Origin != cp.Origin {
 		return fmt.Errorf("%w: it was %q and is %q", party.ErrOtherLog, f.look.Origin, cp.Origin)
 	}
-	return log.Extends(ctx, &scitt.Checkpoint{Origin: cp.Origin, Size: f.look.Size, Root: f.look.Root, Raw: []byte(f.look.Note)}, f.options)
+	err := log.Extends(ctx, &scitt.Checkpoint{Origin: cp.Origin, Size: f.look.Size, Root: f.look.Root, Raw: []byte(f.look.Note)}, f.options)
+	if err != nil {
+		return err
+	}
+	f.look.Behind = time.Time{}
+	return f.settleDoubt(ctx, log)
 }
 
-// saw notes the newest checkpoint.
+// saw notes the newest checkpoint. Of one tree the first signature counts: to
+// sign it again makes nothing of it newer.
 func (f *follower) saw(cp *scitt.Checkpoint) {
 	l, now := f.look, f.now()
 	first, grown := l.Origin == "", cp.Size > l.Size
-	switch {
-	case cp.Tree != nil && cp.Tree.IssuedAt > 0:
-		l.Signed = time.Unix(cp.Tree.IssuedAt, 0).UTC()
-	case first || grown:
-		l.Signed = now
-	}
 	if first || grown {
-		l.Grew = now
+		l.Signed, l.Grew = time.Time{}, now
 	}
-	if first && l.Signed.Before(now) {
+	if l.Signed.IsZero() && cp.Tree != nil && cp.Tree.IssuedAt > 0 {
+		l.Signed = time.Unix(cp.Tree.IssuedAt, 0).UTC()
+	}
+	if first && !l.Signed.IsZero() && l.Signed.Before(now) {
 		l.Grew = l.Signed
 	}
 	l.Location, l.Origin, l.Size, l.Root, l.Note = f.c.Location, cp.Origin, cp.Size, cp.Root, string(cp.Raw)
@@ -213,7 +222,7 @@ func describe(c Check) string {
 
 // final errors are not tried again: they are no accidents, or took their time.
 func final(err error) bool {
-	for _, f := range []error{party.ErrForked, party.ErrRolledBack, party.ErrOtherLog, party.ErrKeysChanged, party.ErrDamaged} {
+	for _, f := range []error{party.ErrForked, party.ErrOtherLog, party.ErrKeysChanged, party.ErrDamaged} {
 		if errors.Is(err, f) {
 			return true
 		}
@@ -232,7 +241,7 @@ func checkOf(err error) Check {
 		err   error
 		check Check
 	}{
-		{party.ErrDamaged, CheckError}, {party.ErrForked, CheckFork}, {party.ErrRolledBack, CheckRolledBack},
+		{party.ErrDamaged, CheckError}, {party.ErrForked, CheckFork},
 		{party.ErrOtherLog, CheckOtherLog}, {party.ErrKeysChanged, CheckKeysChanged}, {client.ErrStatus, CheckHTTP}, {party.ErrNoLog, CheckMissing},
 		{scitt.ErrCheckpoint, CheckCheckpoint},
 	} {
@@ -344,8 +353,9 @@ func (f *follower) overdue() {
 	if l.Origin == "" {
 		return
 	}
-	if limit := time.Duration(f.c.MaxAge); limit > 0 {
-		f.hold(string(CheckStale), now.Sub(l.Signed) > limit, fmt.Sprintf("the newest checkpoint that was seen was signed at %s, more than %v ago", stamp(l.Signed), f.c.MaxAge))
+	if f.c.MaxAge > 0 {
+		why := l.stale(now, f.c.MaxAge)
+		f.hold(string(CheckStale), why != "", why)
 	}
 	if limit := time.Duration(f.c.MaxIdle); limit > 0 {
 		f.hold(string(CheckIdle), now.Sub(l.Grew) > limit, fmt.Sprintf("the log has %d entries, and no new one was seen since %s, more than %v ago", l.Size, stamp(l.Grew), f.c.MaxIdle))
@@ -361,12 +371,34 @@ func (f *follower) overdue() {
 // maxSkew is how far a log's clock may be ahead.
 const maxSkew = 5 * time.Minute
 
+// stale is why the newest checkpoint is not known to be fresh; "" when it is. It
+// was signed before it was seen, whatever it says.
+func (l *lookState) stale(now time.Time, limit Duration) string {
+	signed := l.Signed
+	if l.Grew.Before(signed) {
+		signed = l.Grew
+	}
+	switch {
+	case l.Signed.IsZero():
+		return "the newest checkpoint that was seen does not say when it was signed, so its age is not known"
+	case l.Signed.Sub(now) > maxSkew:
+		return fmt.Sprintf("the newest checkpoint says that it was signed at %s, which is in the future, so its age is not known", stamp(l.Signed))
+	case now.Sub(signed) > time.Duration(limit):
+		return fmt.Sprintf("the newest tree that was seen was signed at %s, more than %v ago", stamp(signed), limit)
+	}
+	return ""
+}
+
 // hold begins or ends a condition of the log.
 func (f *follower) hold(key string, holds bool, message string) {
 	if holds {
 		f.fire(key, &Alert{Check: Check(key), Severity: severityOf(Check(key)), Message: message})
 	} else {
-		f.resolve(key, "the newest checkpoint was signed at %s, with %d entries", stamp(f.look.Signed), f.look.Size)
+		signed := "at an unknown time"
+		if !f.look.Signed.IsZero() {
+			signed = "at " + stamp(f.look.Signed)
+		}
+		f.resolve(key, "the newest checkpoint was signed %s, with %d entries", signed, f.look.Size)
 	}
 }
 

@@ -95,7 +95,7 @@ func TestMisbehaving(t *testing.T) {
 		"wrong bundle":     {grown(change(tiles.BundlePath(1, 56), flip)), CheckEntries, "does not hash to its leaf", (*site).publish},
 		"fork, same size":  {func(s *site) { s.history(100) }, CheckFork, "cannot both be true", nil},
 		"fork, larger":     {func(s *site) { s.history(100); s.fill(300) }, CheckFork, "cannot both be true", nil},
-		"rolled back":      {func(s *site) { s.entries = s.entries[:290]; s.publish() }, CheckRolledBack, "302 entries", nil},
+		"a stale edge":     {func(s *site) { s.entries = s.entries[:290]; s.publish() }, "", "", nil},
 		"frozen":           {func(s *site) { time.Sleep(50 * time.Hour) }, CheckStale, "more than 2d ago", func(s *site) { s.fill(1) }},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -228,7 +228,9 @@ func TestMirror(t *testing.T) {
 		// What the log does not show any more is told at the log, not at the mirror.
 		s.entries = s.entries[:290]
 		s.publish()
-		w.once(config, "log rolled_back fired")
+		w.once(config)
+		time.Sleep(11 * time.Minute)
+		w.once(config, "log behind fired")
 	})
 }
 

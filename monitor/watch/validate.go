@@ -23,6 +23,8 @@ const (
 	webhookTimeout  = Duration(10 * time.Second)
 	commandTimeout  = Duration(time.Minute)
 	minInterval     = Duration(50 * time.Millisecond)
+	defaultBehind   = Duration(10 * time.Minute)
+	defaultReread   = Duration(7 * 24 * time.Hour)
 )
 
 // validator checks what the form alone does not, and sets defaults.
@@ -124,6 +126,7 @@ func (v *validator) config(c *Config) {
 
 func (v *validator) log(path []any, l *Log, c *Config) {
 	l.Interval, l.Timeout = l.Interval.or(c.Interval), l.Timeout.or(c.Timeout)
+	l.MaxBehind, l.Reread = l.MaxBehind.or(defaultBehind), l.Reread.or(defaultReread)
 	if l.Interval < minInterval {
 		v.bad(at(path, "interval"), "the interval is less than %v", time.Duration(minInterval))
 	}

@@ -28,6 +28,11 @@ var hasher = scitt.TreeHasher{Hasher: rfc6962.DefaultHasher}
 // ErrCorrupt says that a file of the log is not what the checkpoint commits to.
 var ErrCorrupt = errors.New("the log's files are corrupt")
 
+// ErrBehind says that a view has fewer entries than a checkpoint that it is held
+// to. That is no evidence of anything: the copy may be old. Whether the smaller
+// tree is a part of the larger one shows in the files of the larger one.
+var ErrBehind = errors.New("the log shows fewer entries here")
+
 // tile holds the hashes of one tile and of every subtree in it: nodes[0] are
 // the hashes themselves, nodes[h][i] the root of the 2^h hashes from i*2^h.
 type tile struct {
@@ -196,10 +201,11 @@ func (v *View) Inclusion(ctx context.Context, index uint64, leafHash []byte) (*s
 }
 
 // Consistency checks that the log at this checkpoint extends the log at an
-// older one. Errors wrap [scitt.ErrProof] when it does not: the log forked.
+// older one. Errors wrap [scitt.ErrProof] when it does not: the log forked. They
+// wrap ErrBehind when the other one is larger.
 func (v *View) Consistency(ctx context.Context, old *scitt.Checkpoint) error {
 	if old.Size > v.Checkpoint.Size {
-		return fmt.Errorf("%w: the log shrank from %d to %d entries", scitt.ErrProof, old.Size, v.Checkpoint.Size)
+		return fmt.Errorf("%w: it has %d, and %d are needed", ErrBehind, v.Checkpoint.Size, old.Size)
 	}
 	var path [][]byte
 	if old.Size > 0 && old.Size < v.Checkpoint.Size {

@@ -38,12 +38,21 @@ names a file with the token.`,
 }
 
 // storeFlags say where artifacts are: --token-file, and a flag with the URL.
-type storeFlags struct{ flag, url, tokenFile string }
+type storeFlags struct {
+	flag, url, tokenFile string
+	limits               reader.Limits // of what is read
+}
 
 func (f *storeFlags) add(cmd *cobra.Command, flag, usage string) {
 	f.flag = flag
 	cmd.Flags().StringVar(&f.url, flag, "", usage)
 	cmd.Flags().StringVar(&f.tokenFile, "token-file", "", "file with the token for the artifact storage")
+}
+
+// addReading adds the flags of a command that reads artifacts.
+func (f *storeFlags) addReading(cmd *cobra.Command, flag, usage string) {
+	f.add(cmd, flag, usage)
+	limitFlags(cmd, &f.limits)
 }
 
 // store makes a client that stores artifacts.
@@ -60,7 +69,10 @@ func (a *app) store(f storeFlags, concurrency int) (*client.Artifacts, error) {
 }
 
 // artifacts opens an artifact storage to read; nil when the flag is not given.
-func (a *app) artifacts(f storeFlags, concurrency int, limits reader.Limits) (*reader.Reader, error) {
+func (a *app) artifacts(f storeFlags, concurrency int) (*reader.Reader, error) {
+	if err := checkLimits(f.limits); err != nil {
+		return nil, err
+	}
 	if f.url == "" && f.tokenFile == "" {
 		return nil, nil
 	}
@@ -68,7 +80,7 @@ func (a *app) artifacts(f storeFlags, concurrency int, limits reader.Limits) (*r
 	if err != nil {
 		return nil, err
 	}
-	r, err := reader.Open(f.url, reader.Options{Client: a.clientOptions(concurrency), Token: token, Limits: limits})
+	r, err := reader.Open(f.url, reader.Options{Client: a.clientOptions(concurrency), Token: token, Limits: f.limits})
 	if err != nil {
 		return nil, usage(fmt.Errorf("--%s: %w", f.flag, err))
 	}
@@ -100,8 +112,9 @@ func limitFlags(cmd *cobra.Command, l *reader.Limits) {
 	cmd.Flags().DurationVar(&l.Time, "max-time", reader.MaxTime, "longest time to spend on one artifact")
 }
 
+// checkLimits checks what limitFlags reads; a command without them has the defaults.
 func checkLimits(l reader.Limits) error {
-	if l.Size <= 0 || l.Time <= 0 {
+	if l != (reader.Limits{}) && (l.Size <= 0 || l.Time <= 0) {
 		return usage(errors.New("--max-size and --max-time are more than 0"))
 	}
 	return nil

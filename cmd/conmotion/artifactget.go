@@ -16,8 +16,7 @@ import (
 
 type getFlags struct {
 	storeFlags
-	limits reader.Limits
-	out    string
+	out string
 }
 
 func (a *app) artifactGet() *cobra.Command {
@@ -39,8 +38,7 @@ exit code says whether they are good.`,
 		Args:    cobra.ExactArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.runArtifactGet(cmd.Context(), f, args[0]) },
 	}
-	f.add(cmd, "store", "URL of the service with the artifact storage")
-	limitFlags(cmd, &f.limits)
+	f.addReading(cmd, "store", "URL of the service with the artifact storage")
 	cmd.Flags().StringVar(&f.out, "out", "", `file for the artifact, or "-" (default: the hash)`)
 	require(cmd, "store")
 	return cmd
@@ -51,10 +49,7 @@ func (a *app) runArtifactGet(ctx context.Context, f getFlags, name string) error
 	if err != nil {
 		return err
 	}
-	if err := checkLimits(f.limits); err != nil {
-		return err
-	}
-	store, err := a.artifacts(f.storeFlags, 1, f.limits)
+	store, err := a.artifacts(f.storeFlags, 1)
 	if err != nil {
 		return err
 	}

@@ -61,7 +61,7 @@ func (v *verification) fetched(ctx context.Context, out *scitt.Verification) err
 func (v *verification) openArtifact(ctx context.Context, st *scitt.Statement) (from *reader.Content, place string, err error) {
 	digest := reader.Digest(st.Payload)
 	if v.fetch {
-		from, err = reader.Fetch(ctx, st.Envelope.Location, digest, reader.Options{Client: v.clientOptions(1)})
+		from, err = reader.Fetch(ctx, st.Envelope.Location, digest, reader.Options{Client: v.clientOptions(1), Limits: v.artifactStore.limits})
 		return from, st.Envelope.Location, err
 	}
 	from, err = v.artifacts.Open(ctx, digest)

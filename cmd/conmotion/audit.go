@@ -17,7 +17,6 @@ import (
 	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/policy"
 	"github.com/conmotion/conmotion/policy/ocsf"
-	"github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/witness/audit"
 )
 
@@ -43,7 +42,9 @@ the service's checks.
 
 Each violation is told with its index and the check or rule that it fails. Exit
 code 0: every entry was looked at and is good. 1: there are violations. 2: not
-everything could be looked at (the audit is incomplete), and what could is good.
+everything could be looked at (the audit is incomplete), and what could is good; a
+file that is not there is no violation, since nothing is known of it. 3: there are
+duplicates and no other violations.
 
 --artifacts is where the content behind hash envelopes is: the service's URL, or
 the directory of its artifact storage. What is read there is hashed. Without it,
@@ -53,20 +54,22 @@ subject, content type, size, chain), and the audit is incomplete.
 
 --since N judges entries from index N on. Those before are read and taken as
 admitted: policies, keys, chains and duplicates are followed through them, and
-nothing is told about them. A chain that a bad entry continued before N may look
-wrong behind it.
+nothing is told about them, which the result says. A chain that a bad entry
+continued before N may look wrong behind it.
 
 --state FILE keeps where the audit is. The next one goes on from there and first
-proves that the log extends what was audited. The file holds each violation
+proves that the log extends what was audited. Where the log has fewer entries than
+that, the copy may only be old: the audit is incomplete, unless the two are proven
+to be of different histories. The file holds each violation
 exactly once; a violation is printed before the file is written, so a crash in
 between has it printed again and never lost. To go on, the audit reads 32 bytes
 of each entry before, from the tiles; the entry ids, by which duplicates are
 found, are in the file with 12 bytes each.
 
 A content counts once: the first entry with its id whose signature verifies. A
-later one is told as log/duplicate. That is a fault of the service and changes
-nothing for a reader that counts once, so a log with no other violation is
-called FAULTY and not BAD; the exit code is 1 all the same. An entry whose
+later one is told as log/duplicate. That is a fault of the service, such as a failing
+disk makes, and changes nothing for a reader that counts once: so a log with no other
+violation is called FAULTY and not BAD, and has an exit code of its own. An entry whose
 signature does not verify is told as signature, and takes nothing from a later
 one whose signature does.
 
@@ -88,7 +91,7 @@ func (a *app) audit() *cobra.Command {
 	}
 	f.add(cmd)
 	flags := cmd.Flags()
-	f.artifactStore.add(cmd, "artifacts", "where the content behind hashes is: URL of a service, or directory of an artifact storage")
+	f.artifactStore.addReading(cmd, "artifacts", "where the content behind hashes is: URL of a service, or directory of an artifact storage")
 	flags.StringVar(&f.schema, "ocsf-schema", "", "file with the OCSF schema that the policies name")
 	flags.StringVar(&f.state, "state", "", "file to go on from, and to keep the state in")
 	flags.Uint64Var(&f.since, "since", 0, "first index to judge; with --state only at the beginning")
@@ -142,10 +145,11 @@ func (a *app) runAudit(ctx context.Context, location string, f auditFlags) error
 	p.done()
 	summary := auditor.Summary()
 	if err != nil && ctx.Err() == nil {
-		if summary.Violations == 0 {
+		if summary.Violations == 0 && summary.Done == 0 {
 			return usage(err)
 		}
 		a.notice("the audit ended early: %v", err)
+		summary.Complete = false
 	}
 	if err := a.auditResult(summary, f); err != nil {
 		return err
@@ -155,7 +159,7 @@ func (a *app) runAudit(ctx context.Context, location string, f auditFlags) error
 
 // auditFacts opens what an audit needs beside the log.
 func (a *app) auditFacts(f auditFlags, o *audit.Options) (err error) {
-	if o.Artifacts, err = a.artifacts(f.artifactStore, readers, reader.Limits{}); err != nil {
+	if o.Artifacts, err = a.artifacts(f.artifactStore, readers); err != nil {
 		return err
 	}
 	if f.schema == "" {
@@ -220,20 +224,25 @@ func (a *app) printViolation(v audit.Violation) {
 
 // auditResult prints the summary and gives the verdict.
 func (a *app) auditResult(s audit.Summary, f auditFlags) error {
-	verdict := "good: every entry was admitted by the policy in force at its index"
+	verdict, duplicates := "good: every entry was admitted by the policy in force at its index", s.Checks[audit.CheckDuplicate]
+	if s.Since > 0 {
+		verdict = fmt.Sprintf("good: every entry from entry %d on was admitted by the policy in force at its index; those before were not judged", s.Since)
+	}
 	var err error
 	switch {
-	case s.Violations > 0:
+	case s.Violations > duplicates:
 		verdict = "BAD: " + plural.Of(s.Violations, "violation")
-		if s.Checks[audit.CheckDuplicate] == s.Violations {
-			verdict = fmt.Sprintf("FAULTY: %s, and nothing else: each content was admitted once", plural.Of(s.Violations, "duplicate"))
-			err = bad(fmt.Errorf("the log has %s: its service did not notice that it had their contents already", plural.Of(s.Violations, "duplicate")))
-			break
-		}
 		err = bad(fmt.Errorf("the log is not what an honest service would have written: %s", plural.Of(s.Violations, "violation")))
 	case !s.Complete:
-		verdict = fmt.Sprintf("INCOMPLETE: %d of %d entries audited, %d without their artifacts; no violations", s.Done, s.Size, s.Unjudged)
+		violations := "no violations"
+		if duplicates > 0 {
+			violations = plural.Of(duplicates, "duplicate")
+		}
+		verdict = fmt.Sprintf("INCOMPLETE: %d of %d entries audited, %d without their artifacts; %s", s.Done, s.Size, s.Unjudged, violations)
 		err = usage(errors.New("the audit is incomplete" + missingArtifacts(s, f)))
+	case duplicates > 0:
+		verdict = fmt.Sprintf("FAULTY: %s, and nothing else: each content was admitted once", plural.Of(duplicates, "duplicate"))
+		err = coded{fmt.Errorf("the log has %s: its service did not notice that it had their contents already", plural.Of(duplicates, "duplicate")), exitDuplicates}
 	}
 	if s.Violations > uint64(f.most) {
 		a.notice("only %d violations are listed (--max)", f.most)
@@ -268,7 +277,7 @@ func missingArtifacts(s audit.Summary, f auditFlags) string {
 		return fmt.Sprintf(": %d entries need --artifacts to be judged", s.Unjudged)
 	}
 	if s.Unjudged > 0 {
-		return fmt.Sprintf(": the artifacts of %d entries are not in the storage, or are not what was signed", s.Unjudged)
+		return fmt.Sprintf(": the artifacts of %d entries are not in the storage, or not within the limits, or are not what was signed", s.Unjudged)
 	}
 	return fmt.Sprintf(": it ended at entry %d of %d", s.Done, s.Size)
 }

@@ -55,7 +55,7 @@ func (f *entryFlags) add(cmd *cobra.Command, prefix string) {
 // read gives how the entry's log is opened: the keys and the token of the own
 // log are nobody else's business.
 func (f counterFlags) read() readFlags {
-	return readFlags{memoryFlags: memoryFlags{home: f.own.home, vkeys: f.entry.vkeys}, artifacts: f.entry.artifacts, token: f.entry.token, issuerKeys: f.own.issuerKeys}
+	return readFlags{memoryFlags: memoryFlags{home: f.own.home, vkeys: f.entry.vkeys}, artifacts: f.entry.artifacts, token: f.entry.token, issuerKeys: f.own.issuerKeys, limits: f.own.limits}
 }
 
 // spokenOf is the entry that a statement is about.

@@ -19,7 +19,6 @@ type exportFlags struct {
 	readFlags
 	log, out    string
 	noArtifacts bool
-	limits      reader.Limits
 }
 
 const exportLong = `Copy a whole log into a directory that needs nothing else: entries, tiles and
@@ -57,20 +56,15 @@ func (a *app) export() *cobra.Command {
 	fl.StringVar(&f.log, "log", "", "URL of the log, or directory with its files")
 	fl.StringVar(&f.out, "out", "", "directory of the export")
 	fl.BoolVar(&f.noArtifacts, "no-artifacts", false, "leave the content behind hashes out")
-	limitFlags(cmd, &f.limits)
 	require(cmd, "log", "out")
 	return cmd
 }
 
 func (a *app) runExport(ctx context.Context, f exportFlags) error {
-	if err := checkLimits(f.limits); err != nil {
-		return err
-	}
 	o, err := a.partyOptions(f.readFlags)
 	if err != nil {
 		return err
 	}
-	o.Limits = f.limits
 	log, err := party.Open(ctx, f.log, o)
 	if err != nil {
 		return partyError(err)

@@ -14,7 +14,6 @@ import (
 
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
-	"github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/storage/search"
 	"github.com/conmotion/conmotion/tiles"
 )
@@ -64,7 +63,7 @@ func (a *app) index() *cobra.Command {
 	fl := cmd.Flags()
 	fl.StringVar(&f.db, "db", "", "file of the index; it is made when it is not there")
 	f.memoryFlags.add(cmd)
-	f.artifactStore.add(cmd, "artifacts", "where the content behind hashes is: URL of a service, or directory of an artifact storage")
+	f.artifactStore.addReading(cmd, "artifacts", "where the content behind hashes is: URL of a service, or directory of an artifact storage")
 	fl.BoolVar(&f.rebuild, "rebuild", false, "throw away what is in the file and begin anew")
 	fl.BoolVar(&f.follow, "follow", false, "go on when the log grows")
 	fl.DurationVar(&f.interval, "interval", 10*time.Second, "time between two looks at the log with --follow")
@@ -87,7 +86,7 @@ func (a *app) runIndex(ctx context.Context, location string, f *indexFlags) erro
 	if f.interval <= 0 {
 		return usage(errors.New("--interval is more than 0"))
 	}
-	artifacts, err := a.artifacts(f.artifactStore, readers, reader.Limits{})
+	artifacts, err := a.artifacts(f.artifactStore, readers)
 	if err != nil {
 		return err
 	}
@@ -193,7 +192,7 @@ func (i *indexing) explain(err error, view *tiles.View) error {
 	case errors.Is(err, search.ErrOtherLog):
 		return usage(fmt.Errorf("--db %s: %w: use another file for another log", i.flags.db, err))
 	case errors.Is(err, search.ErrOlder):
-		return bad(fmt.Errorf("%w: this copy of the log is old, or entries were taken away; the index is as it was", err))
+		return usage(fmt.Errorf("%w: this copy of the log is old, or entries were taken away; the index is as it was", err))
 	case errors.Is(err, search.ErrDamaged):
 		return usage(fmt.Errorf("--db %s: %w%s", i.flags.db, search.ErrDamaged, rebuildHint(err)))
 	case errors.Is(err, context.Canceled):

@@ -15,6 +15,7 @@ import (
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/did"
+	"github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/tiles"
 	"github.com/conmotion/conmotion/witness"
 )
@@ -65,6 +66,7 @@ func vkeyFlag(cmd *cobra.Command, vkeys *[]string) {
 type readFlags struct {
 	memoryFlags
 	artifacts, token string
+	limits           reader.Limits // of one artifact
 	issuerKeys       []string
 	newest           bool // what was seen and is not shown would change the result
 }
@@ -91,6 +93,7 @@ func (f *readFlags) addContent(cmd *cobra.Command) {
 func (f *readFlags) addCommon(cmd *cobra.Command) {
 	fl := cmd.Flags()
 	fl.StringVar(&f.token, "artifact-token-file", "", "file with the token for the artifact storage")
+	limitFlags(cmd, &f.limits)
 	fl.StringArrayVar(&f.issuerKeys, "issuer-key", nil, "ISSUER=FILE: the public key of an issuer that is no did:jwk or did:key; once for each")
 }
 
@@ -136,7 +139,10 @@ func (a *app) partyOptions(f readFlags) (party.Options, error) {
 	if err != nil {
 		return o, err
 	}
-	o.Artifacts, o.Newest, o.IssuerKeys = f.artifacts, f.newest, map[string]scitt.Key{}
+	if err := checkLimits(f.limits); err != nil {
+		return o, err
+	}
+	o.Artifacts, o.Limits, o.Newest, o.IssuerKeys = f.artifacts, f.limits, f.newest, map[string]scitt.Key{}
 	for _, pair := range f.issuerKeys {
 		i := strings.LastIndex(pair, "=") // an issuer may have "=" in it, and file names seldom do
 		if i < 1 {
@@ -178,6 +184,9 @@ func partyError(err error) error {
 	if errors.Is(err, party.ErrVKeys) {
 		return usage(fmt.Errorf("--vkey: %w", err))
 	}
+	if errors.Is(err, party.ErrRolledBack) || errors.Is(err, tiles.ErrBehind) {
+		return usage(err) // it may only be an old copy
+	}
 	if isVerdict(err) || errors.Is(err, party.ErrNoEntry) {
 		return bad(err)
 	}
@@ -186,7 +195,7 @@ func partyError(err error) error {
 
 // isVerdict reports whether an error is that a log is not what was seen of it.
 func isVerdict(err error) bool {
-	return slices.ContainsFunc([]error{party.ErrForked, party.ErrRolledBack, party.ErrOtherLog, party.ErrKeysChanged, tiles.ErrKeys},
+	return slices.ContainsFunc([]error{party.ErrForked, party.ErrOtherLog, party.ErrKeysChanged, tiles.ErrKeys},
 		func(verdict error) bool { return errors.Is(err, verdict) })
 }
 

@@ -223,7 +223,7 @@ func reportVerdict(r *report.Report) error {
 	for _, l := range r.Logs {
 		name := l.Location
 		switch {
-		case l.State == report.StateUnreachable:
+		case l.State == report.StateUnreachable, l.State == report.StateRolledBack:
 			unread = append(unread, fmt.Sprintf("%s could not be read: %s", name, l.Detail))
 		case l.State != report.StateGood:
 			contradictions = append(contradictions, fmt.Sprintf("%s: %s: %s", name, l.State, l.Detail))

@@ -64,7 +64,7 @@ func TestReportFork(t *testing.T) {
 		t.Errorf("exit code %d: %+v: %s", code, l, stderr)
 	}
 	publish(2, "a")
-	if r, code, _ = reportOn(t, args...); code != exitBad || r.Logs[0].State != report.StateRolledBack {
+	if r, code, _ = reportOn(t, args...); code != exitUsage || r.Logs[0].State != report.StateRolledBack || r.Logs[0].Level != "high" {
 		t.Errorf("exit code %d: %+v", code, r.Logs[0])
 	}
 	// The keys of another log do not count for this one: it is not known yet.

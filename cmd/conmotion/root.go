@@ -48,8 +48,13 @@ const rootLong = `conmotion makes Signed Statements, registers them with a SCITT
 Service, and verifies what comes back, with the service or without it.
 
 Data goes to standard output, notices and progress to standard error. The exit
-code is 0 when all is well, 1 when the thing that was checked is bad or was
-refused, and 2 for a wrong flag, a missing file or a service out of reach.`
+code is
+
+  0  when all is well,
+  1  when the thing that was checked is bad or was refused,
+  2  when there is no verdict: a wrong flag, a missing file, a service out of
+     reach, an old copy of a log, or something that cannot be checked,
+  3  when an audit found duplicates in a log and nothing else.`
 
 const rootExample = `  conmotion keygen --out issuer.pem
   conmotion sign --key issuer.pem --sub my-first-asset --out s.cose README.md
@@ -85,7 +90,9 @@ func (a *app) root() *cobra.Command {
 const (
 	exitGood  = 0
 	exitBad   = 1 // the thing that was checked is bad, or was refused
-	exitUsage = 2 // wrong usage, or input and output that failed
+	exitUsage = 2 // no verdict: wrong usage, or input and output that failed
+	// exitDuplicates: a log has contents more than once, and is otherwise good.
+	exitDuplicates = 3
 )
 
 // coded is an error with its exit code, for where its kind does not tell.

@@ -70,7 +70,7 @@ func addLocalSearch(cmd *cobra.Command, f *searchFlags) {
 	fl.Lookup("verify").NoOptDefVal = verifyAll
 	fl.StringVar(&f.static, "static", "", "URL or directory with the log's files, for --verify (default: --log)")
 	f.memoryFlags.add(cmd)
-	f.artifactStore.add(cmd, "artifacts", "for --verify, where the content behind hashes is: URL of a service, or directory of an artifact storage")
+	f.artifactStore.addReading(cmd, "artifacts", "for --verify, where the content behind hashes is: URL of a service, or directory of an artifact storage")
 	cmd.MarkFlagsMutuallyExclusive("log", "db")
 }
 
@@ -141,7 +141,7 @@ func (a *app) openHolder(ctx context.Context, f *searchFlags) (holder, error) {
 	if where == "" {
 		return nil, usage(errors.New("--verify with --db needs --static, with the URL or directory of the log's files"))
 	}
-	artifacts, err := a.artifacts(f.artifactStore, readers, reader.Limits{})
+	artifacts, err := a.artifacts(f.artifactStore, readers)
 	if err != nil {
 		return nil, err
 	}

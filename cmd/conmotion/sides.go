@@ -16,6 +16,7 @@ import (
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/tiles"
 )
 
 // memoryLimit is what a replay of large logs may take: without a limit Go lets
@@ -158,7 +159,7 @@ func replayError(err error) error {
 	if _, refused := errors.AsType[*scitt.Problem](err); refused || unchecked(err) {
 		return usage(err)
 	}
-	if errors.Is(err, monitor.ErrPinned) || errors.Is(err, monitor.ErrResume) {
+	if (errors.Is(err, monitor.ErrPinned) || errors.Is(err, monitor.ErrResume)) && !errors.Is(err, tiles.ErrBehind) {
 		return bad(err)
 	}
 	if errors.Is(err, monitor.ErrMalformed) {

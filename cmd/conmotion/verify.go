@@ -127,7 +127,7 @@ signature verifies, without a token, and no more than 5 GiB are read.
 	fl.StringVar(&f.rootCAs, "roots", "", "PEM file with the trusted roots of x5chain")
 	fl.StringArrayVar(&f.receipts, "receipt", nil, "file with a receipt that the statement does not carry; once for each")
 	fl.StringVar(&f.at, "at", "", "time at which exp and nbf are judged, such as 2026-07-01T12:00:00Z (default: now)")
-	f.artifactStore.add(cmd, "artifacts", "fetch the content behind a hash: URL of a service, or directory of an artifact storage")
+	f.artifactStore.addReading(cmd, "artifacts", "fetch the content behind a hash: URL of a service, or directory of an artifact storage")
 	fl.BoolVar(&f.fetch, "fetch", false, "fetch the content behind a hash from the URL in the statement")
 	f.memoryFlags.add(cmd)
 	cmd.MarkFlagsMutuallyExclusive("payload", "artifacts", "fetch")

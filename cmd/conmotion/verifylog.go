@@ -94,7 +94,7 @@ func (v *verification) inLog(ctx context.Context, view *tiles.View, keys witness
 func extends(ctx context.Context, view *tiles.View, p scitt.InclusionProof, leaf []byte) error {
 	cp := view.Checkpoint
 	if p.Size > cp.Size {
-		return bad(fmt.Errorf("the receipt is for a tree of %d entries and the checkpoint for %d: the copy is old, or entries were taken away", p.Size, cp.Size))
+		return usage(fmt.Errorf("cannot be checked: the receipt is for a tree of %d entries and the checkpoint for %d: the copy is old, or entries were taken away", p.Size, cp.Size))
 	}
 	root, err := p.Root(leaf)
 	if err != nil {

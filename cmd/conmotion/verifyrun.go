@@ -7,7 +7,6 @@ import (
 
 	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/scitt"
-	"github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/witness"
 )
 
@@ -19,7 +18,7 @@ func (v *verification) run(ctx context.Context, files ...[]byte) (verdict, err e
 	if err != nil {
 		return nil, err
 	}
-	if v.artifacts, err = v.app.artifacts(v.artifactStore, 1, reader.Limits{}); err != nil {
+	if v.artifacts, err = v.app.artifacts(v.artifactStore, 1); err != nil {
 		return nil, err
 	}
 	var quorum *witness.Quorum

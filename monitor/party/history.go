@@ -174,14 +174,41 @@ func (l *Log) compare(ctx context.Context, k *KnownLog, o Options) (err error) {
 	case seen == nil:
 		return nil
 	case seen.Size > l.Checkpoint.Size:
-		// It may have grown since it was read, and another process saw that.
-		if again, err := l.Files.Checkpoint(ctx); err == nil && again.Size > l.Checkpoint.Size {
-			l.Checkpoint, l.View = again, nil
-			return l.compare(ctx, k, o)
+		// It may have grown since it was read, and another process saw that; or the
+		// next answer is another edge's.
+		for _, wait := range o.waits(l.Location) {
+			if err := sleep(ctx, wait); err != nil {
+				return err
+			}
+			if again, err := l.Files.Checkpoint(ctx); err == nil && again.Size > l.Checkpoint.Size {
+				l.Checkpoint, l.View = again, nil
+				return l.compare(ctx, k, o)
+			}
 		}
 		return l.older(ctx, seen, k.Addresses, o)
 	default:
 		return l.damaged(l.extends(ctx, l.View, seen, o), o)
+	}
+}
+
+// waits are the times between looks at a location that shows an older state. More
+// than one look is worth its time where the newest state is needed.
+func (o Options) waits(location string) []time.Duration {
+	if !o.Newest || !IsURL(location) {
+		return []time.Duration{0}
+	}
+	return []time.Duration{0, 500 * time.Millisecond, time.Second, 2 * time.Second}
+}
+
+// sleep waits, or ends with the context's error.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 

@@ -39,7 +39,7 @@ func (m *maker) attend(about string, level Level, format string, args ...any) {
 // states says what a log's state means.
 var states = map[State]string{
 	StateForked:      "it signed two histories that cannot both be true",
-	StateRolledBack:  "it shows less than it did before",
+	StateRolledBack:  "it shows fewer entries than were seen of it",
 	StateOtherLog:    "another log is at this place than before",
 	StateKeysChanged: "it shows other keys than before",
 	StateCorrupt:     "its files or its signatures do not verify",
@@ -58,7 +58,7 @@ func (m *maker) attendLogs() {
 		}
 		switch h.State {
 		case StateGood:
-		case StateUnreachable:
+		case StateUnreachable, StateRolledBack:
 			tell(levelHigh, "%s. Nothing of it counts in this report.", states[h.State])
 		default:
 			tell(Critical, "%s. Nothing of it counts in this report.", states[h.State])
@@ -73,13 +73,24 @@ func (m *maker) attendLogs() {
 			tell(levelMedium, "measurers saw more of it than it shows here (%s).", plural.Form(h.Pins.Ahead, "1 checkpoint", "%d checkpoints"))
 		}
 		if h.Quiet {
-			tell(levelMedium, "its checkpoint is %s old.", age(h.AgeMS))
+			tell(levelMedium, "%s.", h.quiet())
 		}
 		if h.Keys == KeysFirstUse {
 			tell(levelLow, "its keys are believed because it shows them; it was not known before.")
 		}
 		m.r.Logs = append(m.r.Logs, *h)
 	}
+}
+
+// quiet says why a checkpoint is not known to be fresh.
+func (h *logHealth) quiet() string {
+	switch {
+	case h.AgeMS != nil:
+		return fmt.Sprintf("its checkpoint is %s old", age(*h.AgeMS))
+	case h.Signed == "":
+		return "its checkpoint does not say when it was signed, so its age is not known"
+	}
+	return fmt.Sprintf("its checkpoint says that it was signed at %s, after this report was made, so its age is not known", h.Signed)
 }
 
 // objects names what a kind counts.

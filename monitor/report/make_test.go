@@ -101,6 +101,7 @@ func TestNobodyNamed(t *testing.T) {
 
 func TestNoData(t *testing.T) {
 	empty := newTestLog(t, "log.empty.example")
+	empty.signed = first.Add(day)
 	empty.add(must(scitt.SignStatement(testKey("log"), scitt.SignOptions{Subject: "keys"}, []byte("k")))(t))
 	o := Options{At: first.Add(day), From: first, To: first.Add(day), Stale: day, Compare: true, Recompute: true}
 	r := make3(t, "empty", []Source{empty.source(RoleProvider)}, o)
@@ -116,6 +117,7 @@ func TestNoData(t *testing.T) {
 	}
 	// A measurement of nothing is a measurement, and no score.
 	auditor := newTestLog(t, "log.auditor.example")
+	auditor.signed = first.Add(day)
 	auditor.measurement(measure(t, empty, newTestLog(t, auditor.origin), monitor.Inventory, first, first.Add(day)), "auditor", first.Add(day))
 	r = must(Make(t.Context(), []Source{auditor.source(RoleAuditor)}, o))(t)
 	if s := r.Assessments[0].Series[0]; s.Newest().Data || s.Level != levelUnknown || r.Level != levelUnknown {
@@ -160,7 +162,7 @@ func TestHostile(t *testing.T) {
 	}
 	w.auditor.add(must(scitt.SignStatement(testKey("x"), scitt.SignOptions{Type: scitt.TypeMeasurement, Issuer: hostile[0], Subject: hostile[1], IssuedAt: from}, []byte("{}")))(t))
 	bad := Source{Location: hostile[1], Roles: []Role{RoleOwn}, State: StateForked, Detail: hostile[0] + hostile[2], Keys: KeysUnknown, Proofs: []Proof{{hostile[0], hostile[1]}}}
-	w.provider.signed = first.Add(12 * time.Hour)
+	w.provider.signed, w.auditor.signed = first.Add(12*time.Hour), first.Add(12*time.Hour)
 	o := Options{
 		At: first.Add(day + time.Hour), From: first, To: first.Add(day), Grace: 15 * time.Minute, Stale: 2 * day, Compare: true, Recompute: true,
 		MeasuredBy: []string{issuer(t, "auditor")}, EndorsedBy: []string{issuer(t, "auditor")}, Names: map[string]string{issuer(t, "auditor"): hostile[0]},

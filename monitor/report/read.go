@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/scitt"
@@ -33,14 +34,20 @@ func newLog(s *Source, o Options) *log {
 	cp := s.Log.Checkpoint
 	l.health.State, l.health.Origin = StateGood, cp.Origin
 	l.health.Checkpoint, l.health.SeenBefore = pinned(cp), s.SeenBefore
+	l.health.Quiet = true // unless its age is known
 	if cp.Tree != nil && cp.Tree.IssuedAt > 0 && cp.Tree.IssuedAt <= lastSecond {
 		signed := unix(cp.Tree.IssuedAt)
 		l.health.Signed = timestamp(signed)
-		l.health.AgeMS = max(0, o.At.Sub(signed).Milliseconds())
-		l.health.Quiet = o.At.Sub(signed) > o.Stale
+		if since := o.At.Sub(signed); since > -maxSkew {
+			ms := max(0, since.Milliseconds())
+			l.health.AgeMS, l.health.Quiet = &ms, since > o.Stale
+		}
 	}
 	return l
 }
+
+// maxSkew is how far a log's clock may be ahead of the reader's.
+const maxSkew = 5 * time.Minute
 
 func pinned(cp *scitt.Checkpoint) *checkpoint {
 	return &checkpoint{cp.Origin, hex.EncodeToString(cp.Root), cp.Size}

@@ -324,7 +324,7 @@ const (
 
 // logHealth is a log and how it does.
 type logHealth struct {
-	AgeMS      int64       `json:"age_ms"` // since its checkpoint was signed; 0 when that is not known
+	AgeMS      *int64      `json:"age_ms,omitempty"` // since its checkpoint was signed; nil when that is not known
 	Checkpoint *checkpoint `json:"checkpoint,omitempty"`
 	Detail     string      `json:"detail,omitempty"`
 	Grown      uint64      `json:"grown"` // entries that were signed in the report's interval, as their issuers say
@@ -335,7 +335,7 @@ type logHealth struct {
 	Origin     string      `json:"origin,omitempty"`
 	Pins       pinCounts   `json:"pins"`
 	Proofs     []Proof     `json:"proofs"`
-	Quiet      bool        `json:"quiet"` // its checkpoint is older than it should be
+	Quiet      bool        `json:"quiet"` // its checkpoint is older than it should be, or its age is not known
 	Roles      []Role      `json:"roles"`
 	SeenBefore bool        `json:"seen_before"` // and it extends what was seen
 	Signed     string      `json:"signed,omitempty"`

@@ -107,6 +107,9 @@ type Auditor struct {
 	// shown is what is wrong with the transparency configuration as it is now; nil
 	// when nothing is.
 	shown *Violation
+	// missing are tiles that were not there in this pass. Nothing is known of them,
+	// so they are no violations; the audit is not complete, and looks again.
+	missing []string
 }
 
 // New makes the auditor of a log that goes on from a state; nil means the
@@ -148,11 +151,14 @@ func New(log *tiles.Log, state *State, o Options) (*Auditor, error) {
 // looking, and may be the context's. The state is saved either way, and Run
 // can be called again.
 func (a *Auditor) Run(ctx context.Context) error {
-	a.stopped = nil
+	a.stopped, a.missing = nil, nil
 	a.nextSave = time.Now().Add(saveEvery)
 	err := a.pass(ctx)
+	if n := len(a.missing); err == nil && n > 0 {
+		err = fmt.Errorf("tiles that are not there, and not checked: %d, the first %s: %w", n, a.missing[0], fs.ErrNotExist)
+	}
 	if err != nil {
-		a.replay = nil // it is ahead of the state
+		a.replay = nil // it is ahead of the state, or has not seen all tiles
 	} else if a.state.Closed {
 		err = a.configuration(ctx)
 	}
@@ -207,14 +213,24 @@ func (a *Auditor) pass(ctx context.Context) error {
 			return nil
 		}
 	}
+	if old != nil && old.Size > cp.Size {
+		return a.behind(ctx, old, cp)
+	}
 	view, err := a.log.At(ctx, cp)
 	if err == nil && old != nil {
 		err = view.Consistency(ctx, old)
 	}
+	if doubt, derr := a.log.Verifiers.Open([]byte(a.state.Doubt)); err == nil && derr == nil {
+		switch err = view.Consistency(ctx, doubt); {
+		case errors.Is(err, scitt.ErrProof):
+			return a.inconsistent(ctx, view, doubt, err)
+		case err == nil:
+			a.state.Doubt = ""
+		}
+	}
 	switch {
 	case errors.Is(err, scitt.ErrProof):
-		a.stop(a.inconsistent(ctx, view, old, err))
-		return nil
+		return a.inconsistent(ctx, view, old, err)
 	case err != nil && (!damaged(err) || old != nil && errors.Is(err, fs.ErrNotExist)):
 		return err
 	case err != nil && old != nil:
@@ -225,7 +241,7 @@ func (a *Auditor) pass(ctx context.Context) error {
 	// Without a view the replay finds out which tile is wrong.
 	a.begin(cp)
 	if a.replay == nil {
-		if a.replay, err = newReplay(ctx, a, view); damaged(err) {
+		if a.replay, err = newReplay(ctx, a, view); errors.Is(err, tiles.ErrCorrupt) {
 			a.stop(Violation{Check: CheckTile, Message: err.Error()})
 			return nil
 		} else if err != nil {
@@ -246,19 +262,40 @@ func (a *Auditor) newKeys(ctx context.Context) bool {
 	return err == nil && len(c.Keys) > max(1, len(a.state.Keys))
 }
 
-// inconsistent is why the log does not extend what was audited. A wrong tile
-// looks like a fork until the proof is to be made.
-func (a *Auditor) inconsistent(ctx context.Context, view *tiles.View, old *scitt.Checkpoint, err error) Violation {
-	cp := view.Checkpoint
-	shrank := Violation{Check: CheckConsistency, Message: err.Error(), Checkpoints: []string{string(old.Raw), string(cp.Raw)}}
-	if old.Size > cp.Size {
-		return shrank
+// inconsistent ends the audit because a view of the log does not extend another
+// checkpoint of it. A wrong tile looks like a fork until the proof is to be made.
+func (a *Auditor) inconsistent(ctx context.Context, view *tiles.View, other *scitt.Checkpoint, err error) error {
+	proof, perr := view.Equivocation(ctx, other)
+	switch {
+	case perr == nil:
+		a.stop(a.forked(proof, err))
+	case errors.Is(perr, tiles.ErrEquivocation):
+		a.stop(Violation{Check: CheckTile, Message: fmt.Sprintf("whether the log extends what was audited cannot be told: %v: %v", err, perr)})
+	default:
+		return perr
 	}
-	proof, perr := view.Equivocation(ctx, old)
-	if perr != nil {
-		return Violation{Check: CheckTile, Message: fmt.Sprintf("whether the log extends what was audited cannot be told: %v: %v", err, perr)}
+	return nil
+}
+
+// behind is about a log that shows fewer entries than were audited. Whether they are
+// an older state of it shows in the files of the larger tree. When they are, or it
+// cannot be told, nothing is wrong with the log, and the audit waits.
+func (a *Auditor) behind(ctx context.Context, old, cp *scitt.Checkpoint) error {
+	view, err := a.log.At(ctx, old)
+	if err == nil {
+		err = view.Consistency(ctx, cp)
 	}
-	return a.forked(proof, err)
+	behind := fmt.Errorf("%w: it has %d, and %d were audited or begun", tiles.ErrBehind, cp.Size, old.Size)
+	switch {
+	case err == nil:
+		return fmt.Errorf("%w; both are one history, and the audit goes on when it has more", behind)
+	case errors.Is(err, scitt.ErrProof):
+		return a.inconsistent(ctx, view, cp, err)
+	case damaged(err):
+		a.state.Doubt = string(cp.Raw)
+		return fmt.Errorf("%w; whether both are one history cannot be checked: %w", behind, err)
+	}
+	return err
 }
 
 func (a *Auditor) forked(proof *tiles.Equivocation, err error) Violation {

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -41,7 +42,7 @@ func (f *facts) Artifact(algorithm int64, digest []byte) (*policy.Artifact, erro
 		a, err = policy.ReadArtifact(content)
 	}
 	switch {
-	case reader.Withheld(err):
+	case reader.Withheld(err), errors.Is(err, reader.ErrTooSlow):
 		f.missed = true
 		return nil, nil
 	case err != nil:

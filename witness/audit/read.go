@@ -5,7 +5,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/conmotion/conmotion/policy"
 	"github.com/conmotion/conmotion/scitt"
@@ -18,6 +20,8 @@ const leafSize = sha256.Size
 type bundle struct {
 	items []item      // the entries that are not done yet
 	files []Violation // what is wrong with the files
+	// missing are tiles that are not there.
+	missing []string
 	// broken is why the bundle cannot be read: the audit ends before it.
 	broken error
 }
@@ -119,6 +123,9 @@ func (r *bundleReader) compare(ctx context.Context, n uint64, b *bundle) error {
 	tile, err := tiles.ReadTile(ctx, r.src, 0, n, len(b.items))
 	switch {
 	case err == nil:
+	case errors.Is(err, fs.ErrNotExist):
+		b.missing = append(b.missing, path)
+		return nil
 	case damaged(err):
 		wrong("%s: %v", path, err)
 		return nil

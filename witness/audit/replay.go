@@ -3,7 +3,9 @@ package audit
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"slices"
 
@@ -25,6 +27,7 @@ type replay struct {
 	tree     *tiles.Rebuild
 	treeErr  error       // a file that was out of reach
 	problems []Violation // of the tree, not yet told
+	missing  []string    // tiles of it that are not there, not yet told
 	// ids are those that entries took, and those of entries whose signatures
 	// were not verified before another one came with the same id.
 	ids *firsts.Table
@@ -114,7 +117,11 @@ func (r *replay) reload(ctx context.Context, size uint64) error {
 
 // treeProblem is told what is wrong with the tiles above the lowest ones.
 func (r *replay) treeProblem(err error) {
-	if !damaged(err) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		r.missing = append(r.missing, err.Error())
+		return
+	case !damaged(err):
 		r.treeErr = err
 		return
 	}
@@ -210,8 +217,8 @@ func (r *replay) enter(ctx context.Context, b *bundle) error {
 			r.expected.add(it.st, it.index)
 		}
 	}
-	b.files = append(b.files, r.problems...)
-	r.problems = nil
+	b.files, b.missing = append(b.files, r.problems...), append(b.missing, r.missing...)
+	r.problems, r.missing = nil, nil
 	return nil
 }
 
@@ -227,7 +234,8 @@ func (r *replay) close(ctx context.Context, cp *scitt.Checkpoint) error {
 	for _, v := range r.problems {
 		r.a.found(v)
 	}
-	r.problems = nil
+	r.a.missing = append(r.a.missing, r.missing...)
+	r.problems, r.missing = nil, nil
 	// Without keys entry 0 is a violation already.
 	if k := r.register.keys; k != nil {
 		if err := r.register.trusted(); err != nil {
@@ -239,6 +247,6 @@ func (r *replay) close(ctx context.Context, cp *scitt.Checkpoint) error {
 	if !bytes.Equal(root, cp.Root) {
 		r.a.found(Violation{Check: CheckRoot, Message: fmt.Sprintf("the entries lead to root %x and the checkpoint of size %d signs %x", root, cp.Size, cp.Root)})
 	}
-	r.a.state.Closed = true
+	r.a.state.Closed = len(r.a.missing) == 0 // else the next audit looks again
 	return nil
 }

@@ -2,7 +2,9 @@ package audit
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"github.com/conmotion/conmotion/scitt"
@@ -12,6 +14,9 @@ import (
 // each entry the state is one that an audit can go on from.
 func (a *Auditor) settle(ctx context.Context, b *bundle) error {
 	s := a.state
+	if errors.Is(b.broken, fs.ErrNotExist) {
+		return fmt.Errorf("cannot go on at entry %d: %w", s.Next, b.broken) // which is not known to be wrong
+	}
 	if b.broken != nil {
 		a.stop(Violation{Check: CheckBundle, Message: fmt.Sprintf("cannot go on at entry %d: %v", s.Next, b.broken)})
 		return nil
@@ -33,6 +38,7 @@ func (a *Auditor) settle(ctx context.Context, b *bundle) error {
 	for _, v := range b.files {
 		a.found(v)
 	}
+	a.missing = append(a.missing, b.missing...)
 	a.o.Progress(s.Next, s.Size)
 	if time.Now().After(a.nextSave) {
 		return a.save()

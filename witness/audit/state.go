@@ -27,6 +27,10 @@ type State struct {
 	Closed     bool   `json:"closed"`     // all entries are done and the root was checked
 	Since      uint64 `json:"since"`
 
+	// Doubt is the newest smaller checkpoint of which it could not be checked that it
+	// is an older state of the log.
+	Doubt string `json:"doubt,omitempty"`
+
 	Keys     []Registered `json:"keys"`     // statements of the service's keys, in order
 	Policies []Registered `json:"policies"` // that came into force, in order
 	Heads    []ChainHead  `json:"heads"`    // of chains, admitted
@@ -132,7 +136,7 @@ func (s *State) checkpoint(v scitt.CheckpointVerifiers) (*scitt.Checkpoint, erro
 
 // closed says whether the audit is done with a log of this size and root.
 func (s *State) closed(old, cp *scitt.Checkpoint) bool {
-	return s.Closed && old.Size == cp.Size && bytes.Equal(old.Root, cp.Root)
+	return s.Closed && s.Doubt == "" && old.Size == cp.Size && bytes.Equal(old.Root, cp.Root)
 }
 
 // issuer counts an issuer, by its hash and up to a bound.

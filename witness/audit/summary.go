@@ -23,7 +23,7 @@ type Summary struct {
 	Checks     map[string]uint64 `json:"checks"`   // violations by check
 	Unjudged   uint64            `json:"unjudged"` // entries whose artifacts could not be looked at
 	// Complete says that everything was looked at: every entry up to the
-	// checkpoint, the root, and every artifact that a policy asks for.
+	// checkpoint, the root, every tile, and every artifact that a policy asks for.
 	Complete bool `json:"complete"`
 }
 

@@ -6,7 +6,10 @@ import (
 	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/pem"
+	"errors"
 	"fmt"
+	"io/fs"
+	"maps"
 	"math/big"
 	"slices"
 	"strings"
@@ -354,9 +357,11 @@ func TestFiles(t *testing.T) {
 		"full tile":                  {flip("tile/0/001", 77), []string{CheckTile}, true},
 		"partial tile":               {flip("tile/0/002.p/190", 77), []string{CheckTile}, true},
 		"upper tile":                 {flip("tile/1/000.p/2", 40), []string{CheckTile}, true},
-		"tile missing":               {remove("tile/0/000"), []string{CheckTile}, true},
-		"partial tile missing":       {remove("tile/0/002.p/190"), []string{CheckTile}, true},
-		"bundle missing":             {remove("tile/entries/001"), []string{CheckBundle}, false},
+		"tile missing":               {remove("tile/0/000"), nil, false},
+		"partial tile missing":       {remove("tile/0/002.p/190"), nil, false},
+		"upper tile missing":         {remove("tile/1/000.p/2"), nil, false},
+		"bundle missing":             {remove("tile/entries/001"), nil, false},
+		"last bundle missing":        {remove("tile/entries/002.p/190"), nil, false},
 		"bundle cut":                 {func(m *memory) { m.files["tile/entries/001"] = m.files["tile/entries/001"][:1000] }, []string{CheckBundle}, false},
 		"entries that nobody committed to": {func(m *memory) {
 			// Bundle and tile agree with each other and not with the root.
@@ -368,11 +373,33 @@ func TestFiles(t *testing.T) {
 			w := *w
 			w.t = t
 			m := w.log(entries...)
+			good := maps.Clone(m.files)
 			tc.harm(m)
-			a := w.audit(m, Options{})
+			missing := len(m.files) < len(good)
+			a := w.auditor(m, nil, Options{})
+			for range 2 { // what is not there is looked for again
+				if err := a.Run(t.Context()); errors.Is(err, fs.ErrNotExist) != missing || !missing && err != nil {
+					t.Fatal(err)
+				}
+				if !missing {
+					break
+				}
+			}
 			a.expect(tc.want...)
 			if got := a.Summary().Complete; got != tc.complete {
 				t.Errorf("complete: %v", got)
+			}
+			if !missing {
+				return
+			}
+			// When it is back the audit goes on, from its state too.
+			state := a.states[len(a.states)-1]
+			m.files = good
+			for _, b := range []*audited{a, w.auditor(m, state, Options{})} {
+				if err := b.Run(t.Context()); err != nil || !b.Summary().Complete {
+					t.Errorf("%v, %+v", err, b.Summary())
+				}
+				b.expect()
 			}
 		})
 	}

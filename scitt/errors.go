@@ -25,6 +25,12 @@ var (
 // an issuer to check a signature. It says nothing about the statement.
 var ErrUnchecked = errors.New("the signature could not be checked")
 
+// ErrCompromised is wrapped, beside ErrUnknownKey and ErrUnchecked, when a Receipt is
+// by a key that others may have: who has it can sign invented trees of any size. A
+// fresh Receipt, a checkpoint of the log that holds the entry, or other logs that
+// vouch for it can show what this one cannot.
+var ErrCompromised = errors.New("the key is compromised, and what it signed proves nothing alone")
+
 // ErrRegistered says that the log holds the content with another signature of
 // its issuer. A Receipt of that entry does not fit the statement.
 var ErrRegistered = errors.New("the content is already registered with another signature")

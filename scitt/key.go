@@ -32,9 +32,9 @@ func Thumbprint(key crypto.PublicKey) ([]byte, error) {
 
 // Key is a public key with its identifier.
 type Key struct {
-	ID        []byte // kid; by default the COSE Key Thumbprint
-	Public    crypto.PublicKey
-	Algorithm cose.Algorithm // the only one that the key is for; 0: any that fits it
+	ID        []byte           // kid; by default the COSE Key Thumbprint
+	Public    crypto.PublicKey // nil for a key that is compromised, with which nothing is verified
+	Algorithm cose.Algorithm   // the only one that the key is for; 0: any that fits it
 }
 
 // NewKey names a public key by its thumbprint.
@@ -262,11 +262,18 @@ func (ks KeySet) VerifyRoot(r *Receipt, root []byte) error {
 }
 
 func (ks KeySet) keysOf(r *Receipt) (KeySet, error) {
+	keys, err := ks, error(nil)
 	if r.KeyID != nil {
-		return ks.Find(r.KeyID)
+		if keys, err = ks.Find(r.KeyID); err != nil {
+			return nil, err
+		}
 	}
-	if len(ks) == 0 {
-		return nil, fmt.Errorf("%w: no key of a log is known", ErrUnknownKey)
+	sound := slices.DeleteFunc(slices.Clone(keys), func(k Key) bool { return k.Public == nil })
+	switch {
+	case len(sound) == len(keys) && len(keys) > 0, len(sound) > 0 && r.KeyID == nil:
+		return sound, nil
+	case len(keys) > 0:
+		return nil, fmt.Errorf("%w (kid %s): %w: %w", ErrCompromised, pubkey.EncodeBase64(keys[0].ID), ErrUnchecked, ErrUnknownKey)
 	}
-	return ks, nil
+	return nil, fmt.Errorf("%w: no key of a log is known", ErrUnknownKey)
 }

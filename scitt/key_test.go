@@ -2,12 +2,15 @@ package scitt_test
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/pem"
+	"errors"
 	"testing"
+	"time"
 
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/did"
@@ -222,6 +225,38 @@ func TestKeySet(t *testing.T) {
 			_, err := scitt.ParseKeySet(c.data)
 			wantError(t, err, c.want, c.piece)
 		})
+	}
+}
+
+// TestCompromised: a Receipt by a key that is known to be compromised is neither good
+// nor bad, and does not stand in the way of others.
+func TestCompromised(t *testing.T) {
+	entry, root := []byte("entry"), scitt.LeafHash([]byte("entry"))
+	old, sound := newKey(t, "ES256"), newKey(t, "ES256")
+	sign := func(key crypto.Signer) *scitt.Receipt {
+		tree, err := scitt.SignTree(key, "https://ts.example", "ts.example", time.Unix(1e9, 0), root)
+		must(t, err)
+		r, err := scitt.ParseReceipt(tree.Receipt(&scitt.InclusionProof{Size: 1}))
+		must(t, err)
+		return r
+	}
+	set := scitt.KeySet{newKeyID(t, sound), {ID: newKeyID(t, old).ID}}
+	err := set.VerifyReceipt(sign(old), entry)
+	for _, want := range []error{scitt.ErrCompromised, scitt.ErrUnchecked, scitt.ErrUnknownKey} {
+		if !errors.Is(err, want) {
+			t.Errorf("%v is not %v", err, want)
+		}
+	}
+	if err := set.VerifyReceipt(sign(sound), entry); err != nil {
+		t.Error(err)
+	}
+	unnamed := sign(old)
+	unnamed.KeyID = nil
+	if err := set.VerifyReceipt(unnamed, entry); !errors.Is(err, scitt.ErrSignature) {
+		t.Errorf("without a kid: %v", err)
+	}
+	if err := set[1:].VerifyReceipt(unnamed, entry); !errors.Is(err, scitt.ErrCompromised) {
+		t.Errorf("without a kid, and no other key: %v", err)
 	}
 }
 

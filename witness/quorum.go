@@ -67,6 +67,8 @@ type Log struct {
 	Keys  Keys
 	// Vouched is what the log vouches for, the first of several; nil for nothing.
 	Vouched *scitt.Verification
+	// Doubted reports a Receipt by a compromised key, which may be the log's or not.
+	Doubted bool
 }
 
 // Quorum is the rule that so many of these logs have to vouch for an entry id.
@@ -125,7 +127,9 @@ func (q *Quorum) Verify(verifier *scitt.Verifier, statement []byte, receipts [][
 			if r.Err == nil && l.Vouched == nil {
 				l.Vouched = out
 			}
-			known := r.Receipt != nil && !errors.Is(r.Err, scitt.ErrUnknownKey)
+			doubted := errors.Is(r.Err, scitt.ErrCompromised)
+			l.Doubted = l.Doubted || doubted
+			known := r.Receipt != nil && (doubted || !errors.Is(r.Err, scitt.ErrUnknownKey))
 			if r.Err == nil || known && out.Receipts[i].Err != nil {
 				out.Receipts[i] = r
 			}
@@ -139,6 +143,11 @@ func (q *Quorum) Vouching() []*Log {
 	return slices.DeleteFunc(slices.Clone(q.Logs), func(l *Log) bool { return l.Vouched == nil })
 }
 
+// Doubted returns the logs of which there are only Receipts by compromised keys.
+func (q *Quorum) Doubted() []*Log {
+	return slices.DeleteFunc(slices.Clone(q.Logs), func(l *Log) bool { return l.Vouched != nil || !l.Doubted })
+}
+
 // Size is how many logs there are, those out of reach included.
 func (q *Quorum) Size() int { return len(q.Logs) + len(q.Missing) }
 
@@ -148,7 +157,7 @@ type Outcome int
 // Outcomes of a [Quorum].
 const (
 	Missed    Outcome = iota // too few logs vouch, whatever the missing ones say
-	Undecided                // too few do, and the missing ones could change that
+	Undecided                // too few do, and the missing or doubted ones could change that
 	Reached                  // enough logs vouch
 )
 
@@ -157,7 +166,7 @@ func (q *Quorum) Outcome() Outcome {
 	switch n := len(q.Vouching()); {
 	case n >= q.Threshold:
 		return Reached
-	case n+len(q.Missing) >= q.Threshold:
+	case n+len(q.Missing)+len(q.Doubted()) >= q.Threshold:
 		return Undecided
 	}
 	return Missed

@@ -42,6 +42,7 @@ func TestQuorum(t *testing.T) {
 	wrong := receipt(t, c, another) // by a key that is known, for something else
 	ka, kb, kc := keysOf(t, a), keysOf(t, b), keysOf(t, c)
 	pem := witness.Keys{Unnamed: []scitt.Key{{ID: []byte("by thumbprint"), Public: a.Receipt.Public()}}}
+	stolen := witness.Keys{Named: scitt.KeySet{kc.Named[0], {ID: ka.Named[0].ID}}} // c had the key of a, and says that others may have it
 	type logs map[string]witness.Keys
 	for name, c := range map[string]struct {
 		logs     logs
@@ -57,6 +58,9 @@ func TestQuorum(t *testing.T) {
 		"one log under two names":  {logs{"a": ka, "a again": ka}, 0, [][]byte{ra}, []string{"a = a again"}, 1, []witness.Outcome{witness.Reached, witness.Missed}, false},
 		"and without a name":       {logs{"a": ka, "pem": pem}, 0, [][]byte{ra}, []string{"a = pem"}, 1, []witness.Outcome{witness.Reached, witness.Missed}, false},
 		"an unnamed key alone":     {logs{"pem": pem}, 0, [][]byte{ra}, []string{"pem"}, 1, []witness.Outcome{witness.Reached}, false},
+		"a compromised key":        {logs{"c": stolen}, 0, [][]byte{ra}, nil, 1, []witness.Outcome{witness.Undecided}, false},
+		"and a sound one":          {logs{"c": stolen}, 0, [][]byte{ra, receipt(t, c, st)}, []string{"c"}, 1, []witness.Outcome{witness.Reached}, false},
+		"and another log":          {logs{"b": kb, "c": stolen}, 0, [][]byte{ra, rb}, []string{"b"}, 2, []witness.Outcome{witness.Reached, witness.Undecided}, false},
 		"a stranger's receipt":     {logs{"a": ka}, 0, [][]byte{receipt(t, stranger, st)}, nil, 1, []witness.Outcome{witness.Missed}, false},
 		"beside a good one":        {logs{"a": ka}, 0, [][]byte{receipt(t, stranger, st), ra}, []string{"a"}, 1, []witness.Outcome{witness.Reached}, false},
 		"none":                     {logs{"a": ka}, 0, nil, nil, 1, []witness.Outcome{witness.Missed}, false},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,7 +40,11 @@ histories.
 Of a Transparent Statement: the issuer's signature, and that each receipt
 proves that the statement is in a log. It says what was checked, what was not,
 and why something failed. The exit code is 0 only when the signature and at
-least one receipt verify and nothing failed.
+least one receipt verify and nothing failed. A receipt by a key that the log says
+is compromised proves nothing alone, since others can make it: it counts when the
+log's checkpoint holds the entry, with --log or --static, and else there is no
+verdict (exit code 2); get a fresh one, or ask other logs with --quorum. Keys that
+were saved before the log said so cannot tell.
 
 Whose receipts count: with --keys those of the keys in a file (a COSE Key Set
 such as /.well-known/scitt-keys, a COSE_Key, or PEM), fully offline; with --log
@@ -168,7 +173,9 @@ type verification struct {
 	artifacts *reader.Reader        // with --artifacts
 	anchors   *scitt.Anchors
 	report    verifyReport
-	seen      int // receipts, over all files
+	seen      int   // receipts, over all files
+	held      bool  // the log holds the entry, under a checkpoint that is sound
+	unsure    error // why there is no verdict
 }
 
 func (a *app) runVerify(ctx context.Context, f verifyFlags, paths []string) error {
@@ -190,9 +197,9 @@ func (a *app) runVerify(ctx context.Context, f verifyFlags, paths []string) erro
 	if err != nil {
 		return err
 	}
-	v.report.Verified = verdict == nil
-	if verdict != nil {
-		v.report.Error = verdict.Error()
+	v.report.Verified = verdict == nil && v.unsure == nil
+	if err := cmp.Or(verdict, v.unsure); err != nil {
+		v.report.Error = err.Error()
 	}
 	if err := v.print(); err != nil {
 		return err
@@ -203,6 +210,9 @@ func (a *app) runVerify(ctx context.Context, f verifyFlags, paths []string) erro
 			is = "are"
 		}
 		return bad(fmt.Errorf("%s %s not verified: %w", strings.Join(paths, ", "), is, verdict))
+	}
+	if v.unsure != nil {
+		return usage(fmt.Errorf("%s: no verdict: %w", strings.Join(paths, ", "), v.unsure))
 	}
 	return nil
 }

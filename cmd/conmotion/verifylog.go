@@ -32,10 +32,11 @@ func (v *verification) current(ctx context.Context, keys witness.Keys, outs []*s
 	return err
 }
 
-// leafAt is where a receipt has a leaf in the log.
+// leafAt is where a receipt has a leaf in the log, and the tree that shows it.
 type leafAt struct {
 	index uint64
 	leaf  string
+	in    *tiles.View
 }
 
 // inLog proves the entry in the log's current tree, wherever receipts of the log
@@ -46,30 +47,35 @@ func (v *verification) inLog(ctx context.Context, view *tiles.View, keys witness
 	for _, out := range outs {
 		own := keys.For(out.Statement.Receipts)
 		for _, r := range out.Receipts {
-			if r.Err != nil && !errors.Is(r.Err, scitt.ErrTime) || r.Receipt.Subject != cp.Origin {
+			compromised := errors.Is(r.Err, scitt.ErrCompromised)
+			if r.Err != nil && !errors.Is(r.Err, scitt.ErrTime) && !compromised || r.Receipt.Subject != cp.Origin {
 				continue
 			}
 			entry := r.Leaf.Leaf(out.Statement)
-			if own.VerifyReceipt(r.Receipt, entry) != nil {
+			if !compromised && own.VerifyReceipt(r.Receipt, entry) != nil {
 				continue // another log's, which has put this log's name into it
 			}
 			for _, p := range r.Receipt.Proofs {
-				leaf := scitt.LeafHash(entry)
-				if err := extends(ctx, view, p, leaf); err != nil {
+				leaf, in, err := scitt.LeafHash(entry), view, error(nil)
+				if compromised { // it may name any tree, and only what this checkpoint holds counts
+					if _, err := view.Inclusion(ctx, p.Index, leaf); p.Index >= cp.Size || errors.Is(err, scitt.ErrProof) {
+						continue
+					}
+				} else if in, err = v.extends(ctx, view, p, leaf); err != nil {
 					return err
 				}
-				if at := (leafAt{p.Index, string(leaf)}); !slices.Contains(places, at) {
+				if at := (leafAt{p.Index, string(leaf), in}); in != nil && !slices.Contains(places, at) {
 					places = append(places, at)
 				}
 			}
 		}
 	}
 	for _, p := range places {
-		if err := v.proven(ctx, view, p.index, []byte(p.leaf)); err != nil {
+		if err := v.proven(ctx, p.in, p.index, []byte(p.leaf)); err != nil {
 			return err
 		}
 	}
-	if len(places) > 0 {
+	if len(places) > 0 || v.unsure != nil {
 		return nil
 	}
 	// None of the receipts is this log's.
@@ -87,23 +93,33 @@ func (v *verification) inLog(ctx context.Context, view *tiles.View, keys witness
 	return v.proven(ctx, view, index, scitt.LeafHash(outs[0].Statement.Entry()))
 }
 
-// extends reports whether the log's current tree extends the one that a receipt's
-// proof leads to. When it does not, nobody else can be shown that the log lied:
+// extends checks that the log's current tree extends the one that a receipt's proof
+// leads to, and returns the larger one. A log that shows fewer entries may have the
+// files of the larger tree all the same; else the view is nil, and nothing can be
+// told. When the trees are of two histories, nobody else can be shown that the log lied:
 // its signature is on the root, and whoever handed the receipt on can have
 // changed the size.
-func extends(ctx context.Context, view *tiles.View, p scitt.InclusionProof, leaf []byte) error {
-	cp := view.Checkpoint
-	if p.Size > cp.Size {
-		return usage(fmt.Errorf("cannot be checked: the receipt is for a tree of %d entries and the checkpoint for %d: the copy is old, or entries were taken away", p.Size, cp.Size))
-	}
+func (v *verification) extends(ctx context.Context, view *tiles.View, p scitt.InclusionProof, leaf []byte) (*tiles.View, error) {
 	root, err := p.Root(leaf)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if err = view.Consistency(ctx, &scitt.Checkpoint{Origin: cp.Origin, Size: p.Size, Root: root}); errors.Is(err, scitt.ErrProof) {
+	cp, tree := view.Checkpoint, &scitt.Checkpoint{Origin: view.Checkpoint.Origin, Size: p.Size, Root: root}
+	if tree.Size > cp.Size {
+		if view, err = v.files.Files.At(ctx, tree); errors.Is(err, tiles.ErrCorrupt) || isMissing(err) {
+			v.unsure = fmt.Errorf("the receipt is for a tree of %d entries, and the log shows %d here: the copy is old, or entries were taken away; try again, or leave the log out with --keys", tree.Size, cp.Size)
+			v.found("log now", resultNotChecked, "%v", v.unsure)
+			return nil, nil
+		} else if err != nil {
+			return nil, err
+		}
+		v.notice("notice: the receipt is for a tree of %d entries, and the log shows %d here, an older state of it", tree.Size, cp.Size)
+		tree = cp
+	}
+	if err = view.Consistency(ctx, tree); errors.Is(err, scitt.ErrProof) {
 		err = fmt.Errorf("%w. Either the log signed a tree that it did not publish, or somebody changed the size in the receipt, which is not signed", err)
 	}
-	return err
+	return view, err
 }
 
 func (v *verification) proven(ctx context.Context, view *tiles.View, index uint64, leaf []byte) error {
@@ -114,6 +130,7 @@ func (v *verification) proven(ctx context.Context, view *tiles.View, index uint6
 	if t := view.Checkpoint.Tree; t != nil {
 		detail += ", checkpoint of " + timeOf(t.IssuedAt)
 	}
+	v.held = true
 	v.found("log now", resultOK, "%s", detail)
 	return nil
 }

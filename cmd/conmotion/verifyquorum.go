@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/conmotion/conmotion/internal/plural"
@@ -92,6 +93,17 @@ func (v *verification) logsOf(ctx context.Context) (*witness.Quorum, error) {
 func (v *verification) counted(ctx context.Context, q *witness.Quorum, outs []*scitt.Verification) error {
 	var vouching []string
 	looked := map[*party.Log]bool{}
+	for _, l := range q.Doubted() { // whose checkpoint may say it all the same
+		for _, name := range l.Names {
+			v.held = false
+			if v.files = v.filesOf[name]; v.files == nil || looked[v.files] {
+				continue
+			}
+			if looked[v.files] = true; v.current(ctx, l.Keys, outs) == nil && v.held {
+				l.Vouched = outs[0]
+			}
+		}
+	}
 	for _, l := range q.Vouching() {
 		vouching = append(vouching, strings.Join(l.Names, " = "))
 		for _, name := range l.Names {
@@ -113,7 +125,11 @@ func (v *verification) counted(ctx context.Context, q *witness.Quorum, outs []*s
 	n, result := len(vouching), resultOK
 	switch q.Outcome() {
 	case witness.Undecided:
-		return usage(fmt.Errorf("no verdict: %s for it, %d are needed, and out of reach are %s", plural.Verb(n, "log", "vouches", "vouch"), v.quorum, strings.Join(q.Missing, ", ")))
+		why := slices.Clone(q.Missing)
+		for _, l := range q.Doubted() {
+			why = append(why, strings.Join(l.Names, " = ")+" (a receipt by a compromised key; get a fresh one)")
+		}
+		return usage(fmt.Errorf("no verdict: %s for it, %d are needed, and out of reach are %s", plural.Verb(n, "log", "vouches", "vouch"), v.quorum, strings.Join(why, ", ")))
 	case witness.Missed:
 		result = resultBad
 	}

@@ -49,6 +49,12 @@ func (v *verification) run(ctx context.Context, files ...[]byte) (verdict, err e
 	}
 	for _, out := range outs {
 		verdict := out.Err()
+		if errors.Is(verdict, scitt.ErrCompromised) {
+			if quorum == nil && !v.held {
+				v.unsure = fmt.Errorf("%w; a fresh receipt (conmotion receipt), the log's files (--static) or other logs (--quorum) can show that the log holds the entry", verdict)
+			}
+			continue
+		}
 		if len(outs) > 1 && out.SignatureErr == nil && errors.Is(verdict, scitt.ErrUnknownKey) {
 			continue // none of these logs has this signature: the file counts for nothing
 		}

@@ -20,7 +20,11 @@ func (v *verification) print() error {
 		rows = append(rows, []string{c.Result, c.Check, c.Detail})
 	}
 	result := "verified"
-	if !r.Verified {
+	switch {
+	case r.Verified:
+	case v.unsure != nil && r.Error == v.unsure.Error():
+		result = "NO VERDICT"
+	default:
 		result = "NOT VERIFIED"
 	}
 	if err := v.printRows(rows); err != nil {

@@ -110,6 +110,21 @@ func (k *Keys) Rotate(t testing.TB, entries [][]byte, before []byte) (*Keys, [][
 	return &next, entries
 }
 
+// Compromise replaces the receipt key, which others may have from the first entry
+// on. It returns the new keys, and the entries with the statement that announces
+// them, which replaces the one before.
+func (k *Keys) Compromise(t testing.TB, entries [][]byte, before []byte) (*Keys, [][]byte) {
+	t.Helper()
+	next, announced := *k, *k.Announced
+	next.Announced, next.Receipt = &announced, Key(t, "ES256")
+	announced.Previous, announced.RecoveryKey, announced.Receipt = ID(before), nil, KeySet(t, next.Receipt)
+	announced.Compromised = append(slices.Clone(announced.Compromised), scitt.CompromisedKey{Thumbprint: KeySet(t, k.Receipt)[0].ID})
+	next.VKeys = Must(announced.VKeys())(t)
+	next.Verifiers = Must(scitt.NewCheckpointVerifiers(next.VKeys))(t)
+	next.NewTree(t)
+	return &next, append(slices.Clone(entries), k.Announce(t, k.Service, &announced))
+}
+
 // statements are the keys statements among the entries.
 func (k *Keys) statements(entries [][]byte) (list []scitt.ConfigurationKeys) {
 	for i, e := range entries {

@@ -132,7 +132,7 @@ func (l *Log) settle(ctx context.Context, k *KnownLog, o Options) error {
 
 // next is what is to be remembered in the place of k, which may be nil.
 func (l *Log) next(k *KnownLog, o Options) KnownLog {
-	n := KnownLog{Origin: l.Checkpoint.Origin, VKeys: slices.Sorted(slices.Values(l.VKeys)), FirstUse: l.FirstUse, Since: o.now().UTC(), Keys: l.announced, Checkpoint: string(l.Checkpoint.Raw)}
+	n := KnownLog{Origin: l.Checkpoint.Origin, VKeys: slices.Sorted(slices.Values(l.VKeys)), FirstUse: l.FirstUse, Since: o.now().UTC(), Keys: l.announced, Compromised: l.compromised, Checkpoint: string(l.Checkpoint.Raw)}
 	if l.rotated != nil {
 		n.Addresses = k.Addresses
 	}

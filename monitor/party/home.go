@@ -60,6 +60,8 @@ type KnownLog struct {
 	// announces is there, and cannot be anything else, since the entry id is a
 	// hash of it. It is nil for a log that lists none.
 	Keys *scitt.ConfigurationKeys `json:"keys_statement,omitempty"`
+	// Compromised are the thumbprints of the keys that it says others may have.
+	Compromised [][]byte `json:"compromised,omitempty"`
 	// Checkpoint is the newest one that was seen at any address, as it is signed.
 	Checkpoint string `json:"checkpoint"`
 	// Addresses are URLs and directories where the log was seen, the newest ones first.
@@ -224,6 +226,14 @@ func (k *KnownLog) ReceiptKeys() scitt.KeySet {
 		if key, err := scitt.TreeKey(vkey); err == nil {
 			set = append(set, key)
 		}
+	}
+	return append(set, compromised(k.Compromised)...)
+}
+
+// compromised are keys of which nothing is needed but their thumbprints.
+func compromised(thumbprints [][]byte) (set scitt.KeySet) {
+	for _, id := range thumbprints {
+		set = append(set, scitt.Key{ID: id})
 	}
 	return set
 }

@@ -24,7 +24,7 @@ var errBehind = errors.New("the configuration is newer than the checkpoint, or n
 func (l *Log) followKeys(ctx context.Context, k *KnownLog, o Options) error {
 	var known *scitt.ConfigurationKeys
 	if k != nil && (l.rotated != nil || scitt.NoteVKey(k.VKeys) == l.Key()) {
-		known = k.Keys
+		known, l.compromised = k.Keys, k.Compromised
 	}
 	l.announced = known
 	stale := l.Previous != nil && l.Previous.Size > l.Checkpoint.Size
@@ -76,7 +76,8 @@ func (l *Log) followKeys(ctx context.Context, k *KnownLog, o Options) error {
 	if err != nil {
 		return l.damaged(err, o)
 	}
-	vkeys, err := statements[len(statements)-1].VKeys()
+	inForce := statements[len(statements)-1]
+	vkeys, err := inForce.VKeys()
 	if err != nil {
 		return err
 	}
@@ -86,7 +87,10 @@ func (l *Log) followKeys(ctx context.Context, k *KnownLog, o Options) error {
 		}
 		return changed(fmt.Errorf("entry %d announces other keys than those that are trusted, or that it shows", last.Index))
 	}
-	l.announced = &last
+	l.announced, l.compromised = &last, nil
+	for _, c := range inForce.Compromised {
+		l.compromised = append(l.compromised, c.Thumbprint)
+	}
 	return nil
 }
 

@@ -100,9 +100,11 @@ type Log struct {
 	// followKeys.
 	rotated   error
 	announced *scitt.ConfigurationKeys // the last keys statement; nil when the log lists none
-	verify    func(*scitt.Statement) error
-	keys      map[string]scitt.Key
-	client    client.Options
+	// compromised are the thumbprints of keys that others may have, by that statement.
+	compromised [][]byte
+	verify      func(*scitt.Statement) error
+	keys        map[string]scitt.Key
+	client      client.Options
 }
 
 // Open opens the log at a URL or in a directory. Its newest checkpoint must be

@@ -12,7 +12,8 @@ import (
 )
 
 // ReceiptKeys are the keys whose Receipts count as this log's: those that it
-// publishes and that are among its trusted verifier keys.
+// publishes and that are among its trusted verifier keys. Those that it says are
+// compromised are among them, marked as such.
 func (l *Log) ReceiptKeys(ctx context.Context) (scitt.KeySet, error) {
 	data, err := l.Files.Source.Get(ctx, tiles.KeysPath)
 	if err != nil {
@@ -22,10 +23,11 @@ func (l *Log) ReceiptKeys(ctx context.Context) (scitt.KeySet, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", tiles.KeysPath, err)
 	}
-	return slices.DeleteFunc(set, func(k scitt.Key) bool {
+	set = slices.DeleteFunc(set, func(k scitt.Key) bool {
 		vkey, err := scitt.TreeVKey(l.Files.Verifiers.Note.Name(), k.Public)
 		return err != nil || !slices.Contains(l.VKeys, vkey)
-	}), nil
+	})
+	return append(set, compromised(l.compromised)...), nil
 }
 
 // OpenService opens the log of the Transparency Service at a URL, and returns its

@@ -109,3 +109,28 @@ func damaged(r *rotating) {
 		}
 	}
 }
+
+// TestCompromisedKeys: a key that the log says is compromised is no receipt key any
+// more, at every later look, and by what is remembered alone.
+func TestCompromisedKeys(t *testing.T) {
+	r := newRotating(t)
+	r.opens(2)
+	stolen := r.keys.Announced.Receipt[0].ID
+	r.keys, r.entries = r.keys.Compromise(t, r.entries, r.last)
+	r.last = r.entries[2]
+	r.show()
+	check := func(keys scitt.KeySet, err error) {
+		t.Helper()
+		found, ferr := keys.Find(stolen)
+		if err != nil || ferr != nil || len(keys) != 2 || found[0].Public != nil || keys[0].Public == nil {
+			t.Errorf("%+v, %v, %v", keys, err, ferr)
+		}
+	}
+	for range 2 {
+		l := r.opens(3)
+		check(l.ReceiptKeys(t.Context()))
+	}
+	check(testlog.Must(r.o.Home.Known(testlog.Origin))(t).ReceiptKeys(), nil)
+	r.o.Home = ""
+	check(r.opens(3).ReceiptKeys(t.Context()))
+}

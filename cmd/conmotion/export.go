@@ -34,9 +34,9 @@ has. At every moment the directory is a whole log: the checkpoint is written
 last. An export that was interrupted goes on where it was.
 
 Artifacts that the storage does not have are told and named in the manifest, and
-looked for again the next time. One that is larger than --max-size, or that takes
-longer than --max-time, ends the export: the same command with another limit goes
-on from there.
+looked for again the next time. So are those that it gives with other bytes (exit
+code 1), and those that are larger than --max-size or take longer than --max-time
+(exit code 2); all else is exported. What is gone from the directory is fetched again.
 ` + homeHelp
 
 const exportExample = `  conmotion export --log https://transparency.example --out mirror
@@ -81,7 +81,17 @@ func (a *app) runExport(ctx context.Context, f exportFlags) error {
 	if err != nil {
 		return exportError(err)
 	}
-	return a.printExported(done, f)
+	if err := a.printExported(done, f); err != nil || len(done.Refused) == 0 {
+		return err
+	}
+	for _, err := range done.Refused[:min(len(done.Refused), mostProblems)] {
+		a.notice("notice: %v", err)
+	}
+	all := fmt.Errorf("%s not taken, and all else is there; the first is %w", plural.Verb(len(done.Refused), "artifact", "was", "were"), done.Refused[0])
+	if errors.Is(errors.Join(done.Refused...), reader.ErrWrong) {
+		return bad(all)
+	}
+	return usage(all)
 }
 
 // exportError says what to do about an artifact storage that wants a token.
@@ -89,7 +99,7 @@ func exportError(err error) error {
 	if p, ok := errors.AsType[*scitt.Problem](err); ok && (p.Status == http.StatusUnauthorized || p.Status == http.StatusForbidden) {
 		return usage(fmt.Errorf("%w (give --artifact-token-file, or --no-artifacts)", err))
 	}
-	if errors.Is(err, reader.ErrWrong) || errors.Is(err, mirror.ErrOtherLog) {
+	if errors.Is(err, mirror.ErrOtherLog) {
 		return bad(err)
 	}
 	return replayError(err)
@@ -99,7 +109,7 @@ func (a *app) printExported(e *mirror.Exported, f exportFlags) error {
 	m := e.Manifest
 	missing := len(m.Missing)
 	if missing > 0 {
-		a.notice("notice: %s not served where the log's are looked for; the manifest says which", plural.Verb(missing, "artifact", "is", "are"))
+		a.notice("notice: %s not to be had where the log's are looked for; the manifest says which", plural.Verb(missing, "artifact", "is", "are"))
 	}
 	before := uint64(0)
 	if e.Before != nil {

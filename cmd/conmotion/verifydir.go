@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/conmotion/conmotion/monitor/party"
@@ -14,8 +15,10 @@ import (
 const exportVerifyHelp = `
 Of a directory, as an export (see conmotion export), without any network: the
 manifest, keys, entries, tiles and root, every statement's signature and every
-artifact, but not whether statements have expired. There --issuer-key is
-ISSUER=FILE; --vkey is for keys that you know.
+artifact, but not whether statements have expired. The verdict is on what the
+manifest names: other files in the directory, such as those of an update that is at
+work, are told and are no part of it. There --issuer-key is ISSUER=FILE; --vkey is
+for keys that you know.
 `
 
 func (a *app) verifyDir(ctx context.Context, f verifyFlags, dir string) error {
@@ -98,8 +101,11 @@ func (a *app) printExport(r *mirror.Report) error {
 		rows = append(rows, []string{c.Result, c.Check, cell(c.Detail)})
 	}
 	result := "verified"
-	if !r.Verified {
+	switch {
+	case !r.Verified:
 		result = "NOT VERIFIED"
+	case slices.ContainsFunc(r.Checks, func(c mirror.Finding) bool { return c.Check == "other files" }):
+		result = "verified: what the manifest names"
 	}
 	if err := a.table([]string{"", "", ""}, rows); err != nil {
 		return err

@@ -15,7 +15,7 @@ import (
 )
 
 // artifacts fetches the artifacts of new statements, and those that were not
-// found before.
+// found before, or are gone.
 func (e *export) artifacts(ctx context.Context, digests []reader.Digest) error {
 	m := &e.manifest
 	if e.before != nil {
@@ -37,12 +37,12 @@ func (e *export) artifacts(ctx context.Context, digests []reader.Digest) error {
 	type result struct {
 		size    int64
 		fetched bool
-		missing bool
+		missing error // why there is none to take
 	}
 	one := func(ctx context.Context, n uint64) (r result, err error) {
 		r.size, r.fetched, err = e.artifact(ctx, digests[n])
-		if errors.Is(err, fs.ErrNotExist) {
-			return result{missing: true}, nil
+		if reader.Withheld(err) || errors.Is(err, reader.ErrTooSlow) {
+			return result{missing: err}, nil
 		}
 		return r, err
 	}
@@ -52,8 +52,11 @@ func (e *export) artifacts(ctx context.Context, digests []reader.Digest) error {
 		switch {
 		case r.Err != nil:
 			return fmt.Errorf("artifact %s: %w", d, r.Err)
-		case r.Value.missing:
+		case r.Value.missing != nil:
 			m.Missing = append(m.Missing, d)
+			if !errors.Is(r.Value.missing, fs.ErrNotExist) {
+				e.out.Refused = append(e.out.Refused, fmt.Errorf("artifact %s: %w", d, r.Value.missing))
+			}
 		default:
 			m.Artifacts = append(m.Artifacts, ManifestArtifact{d, r.Value.size})
 			e.touch(d.Path())

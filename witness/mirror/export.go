@@ -45,13 +45,17 @@ type Exported struct {
 	Before  *scitt.Checkpoint
 	Fetched uint64 // files, artifacts included
 	Bytes   uint64 // of those files
+	// Refused says of artifacts that the storage gave, and that were not taken, why.
+	// They are among the missing ones. Each wraps [reader.ErrWrong],
+	// [reader.ErrTooLarge] or [reader.ErrTooSlow].
+	Refused []error
 }
 
 // Export copies the log, as its checkpoint commits to it, with its keys and its
 // artifacts into a directory, or brings an older export there up to date. It
-// fetches what is not there yet, and verifies what is new as it lies on the
-// disk: entries, tiles, and the artifacts' digests. What the log does
-// meanwhile changes nothing.
+// fetches what is not there, or not any more with its size, and verifies what is new
+// as it lies on the disk: entries, tiles, and the artifacts' digests. What the log
+// does meanwhile changes nothing. One artifact that cannot be had stops nothing.
 //
 // Files are written in one step each, the checkpoint as the last one. So at
 // every moment the directory is a log at its checkpoint: a crash leaves the
@@ -60,8 +64,7 @@ type Exported struct {
 //
 // The directory is for one export at a time, and has nothing but plain files in
 // it. Errors wrap ErrOtherLog when it has another log, or are those of
-// [Log.Extends]; then nothing was changed. They wrap [reader.ErrWrong] when the
-// storage has other bytes than an artifact's.
+// [Log.Extends]; then nothing was changed.
 func Export(ctx context.Context, l Log, dir string, o Options) (out *Exported, err error) {
 	unlock, err := lock(ctx, dir)
 	if err != nil {
@@ -135,9 +138,25 @@ func (e *export) begin(ctx context.Context) error {
 	}
 	e.before, e.from = m, old.Size
 	for _, f := range m.Files {
-		e.files[f.Path] = f
+		if e.files[f.Path] = f; !e.has(f.Path, f.Size) {
+			e.from = 0 // something happened to the directory: all of it is looked at
+		}
 	}
+	m.Artifacts = slices.DeleteFunc(m.Artifacts, func(a ManifestArtifact) bool {
+		gone := !e.has(a.SHA256.Path(), a.Size)
+		if gone {
+			m.Missing = append(m.Missing, a.SHA256)
+		}
+		return gone
+	})
 	return nil
+}
+
+// has reports whether a file is there with its size. What it holds was verified when
+// it was written, and is again by Verify.
+func (e *export) has(name string, size int64) bool {
+	info, err := os.Lstat(e.path(name))
+	return err == nil && info.Mode().IsRegular() && info.Size() == size
 }
 
 // entries fetches bundles and tiles, and returns the digests that new statements

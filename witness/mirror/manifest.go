@@ -29,7 +29,8 @@ type Manifest struct {
 	Artifacts []ManifestArtifact `json:"artifacts"`
 	// LeftOut says that the export was made without artifacts, or some time was.
 	LeftOut bool `json:"artifacts_left_out"`
-	// Missing are digests that statements sign and whose artifact was not found.
+	// Missing are digests that statements sign and whose artifact was not found, or
+	// not right.
 	Missing    []reader.Digest    `json:"artifacts_missing"`
 	Checkpoint ManifestCheckpoint `json:"checkpoint"`
 	Files      []ManifestFile     `json:"files"` // all others, by path

@@ -203,21 +203,83 @@ func TestExportRefused(t *testing.T) {
 	if _, err := Export(t.Context(), w.log(), w.store, Options{}); err == nil || !strings.Contains(err.Error(), "no export") {
 		t.Errorf("a directory with something else: %v", err)
 	}
-	// A storage that has other bytes.
-	w.put(filepath.Join(w.store, filepath.FromSlash(digestOf([]byte("content 7")).Path())), []byte("c0ntent 7"))
-	fresh := filepath.Join(t.TempDir(), "fresh")
-	if _, err := Export(t.Context(), w.log(), fresh, Options{}); !errors.Is(err, reader.ErrWrong) {
-		t.Errorf("wrong bytes: %v", err)
-	}
-	for name := range tree(t, fresh) {
-		if strings.HasPrefix(name, "sha256/") {
-			t.Errorf("%s was left behind", name)
-		}
-	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := Export(ctx, w.log(), dir, Options{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
+	}
+}
+
+// TestExportRefusedArtifacts: an artifact that the storage gives with other bytes, or
+// more of them than are taken, stops nothing: it is told and named as missing, nothing
+// of it is left, and it is looked for again.
+func TestExportRefusedArtifacts(t *testing.T) {
+	w := newWorld(t)
+	w.add(40) // at 7, 14, 21, 28 and 35
+	path := func(n int) string {
+		return filepath.Join(w.store, filepath.FromSlash(digestOf(fmt.Appendf(nil, "content %d", n)).Path()))
+	}
+	w.put(path(7), []byte("c0ntent 7"))
+	w.put(path(14), bytes.Repeat([]byte("content 14"), 10))
+	l := w.log()
+	l.Artifacts = testlog.Must(reader.Open(w.store, reader.Options{Limits: reader.Limits{Size: 50}}))(t)
+	dir := filepath.Join(t.TempDir(), "mirror")
+	out := testlog.Must(Export(t.Context(), l, dir, Options{}))(t)
+	all := errors.Join(out.Refused...)
+	if len(out.Refused) != 2 || !errors.Is(all, reader.ErrWrong) || !errors.Is(all, reader.ErrTooLarge) || len(out.Manifest.Missing) != 2 || len(out.Manifest.Artifacts) != 3 {
+		t.Errorf("%v, %+v", all, out.Manifest)
+	}
+	if r := w.verify(dir); !r.Verified || r.Artifacts != 3 {
+		t.Errorf("%+v", r)
+	}
+	for name := range tree(t, dir) {
+		if strings.Contains(name, "partial") {
+			t.Errorf("%s was left behind", name)
+		}
+	}
+	w.put(path(7), []byte("content 7"))
+	w.put(path(14), []byte("content 14"))
+	if out := w.export(dir); len(out.Refused) != 0 || len(out.Manifest.Missing) != 0 || out.Fetched != 2 {
+		t.Errorf("%+v", out)
+	}
+}
+
+// TestExportRepairs: what is gone from an export, or not whole, is fetched again, and
+// where it is not to be had it is not said to be there.
+func TestExportRepairs(t *testing.T) {
+	w := newWorld(t)
+	w.add(600)
+	dir := filepath.Join(t.TempDir(), "mirror")
+	w.export(dir)
+	want := tree(t, dir)
+	artifact := digestOf([]byte("content 7"))
+	for _, name := range []string{artifact.Path(), tiles.BundlePath(0, 0), tiles.TilePath(0, 1, 0), tiles.TilePath(1, 0, 2), tiles.KeysPath} {
+		for _, harm := range []func(path string) error{os.Remove, func(path string) error { return os.Truncate(path, 3) }} {
+			if err := harm(filepath.Join(dir, filepath.FromSlash(name))); err != nil {
+				t.Fatal(err)
+			}
+			out := w.export(dir)
+			got := tree(t, dir)
+			for name := range want {
+				if got[name] != want[name] {
+					t.Errorf("%s is another one", name)
+				}
+			}
+			if out.Fetched == 0 || !w.verify(dir).Verified {
+				t.Errorf("%s: fetched %d", name, out.Fetched)
+			}
+		}
+	}
+	for _, path := range []string{dir, w.store} {
+		if err := os.Remove(filepath.Join(path, filepath.FromSlash(artifact.Path()))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if m := w.export(dir).Manifest; len(m.Missing) != 1 || m.Missing[0] != artifact || len(m.Artifacts) != 84 {
+		t.Errorf("%d missing, %d there", len(m.Missing), len(m.Artifacts))
+	}
+	if r := w.verify(dir); !r.Verified || r.Artifacts != 84 {
+		t.Errorf("%+v", r)
 	}
 }
 

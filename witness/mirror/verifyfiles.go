@@ -56,7 +56,7 @@ func (v *verification) files(ctx context.Context) error {
 	}
 	v.summary("manifest", "%s the digests that it says", plural.Verb(len(m.Files), "file", "has", "have"))
 	if others > 0 {
-		v.found("other files", NotChecked, "%d that the manifest does not name, such as %s", others, example)
+		v.found("other files", NotChecked, "%d that the manifest does not name, so no part of the export, such as %s", others, example)
 	}
 	return nil
 }

@@ -99,7 +99,7 @@ func (f *readFlags) addCommon(cmd *cobra.Command) {
 
 // logOptions are how logs are opened by commands that need nothing else of them.
 func (a *app) logOptions(f memoryFlags) (o party.Options, err error) {
-	o = party.Options{VKeys: f.vkeys, Client: a.clientOptions(readers), Notice: a.notice}
+	o = party.Options{VKeys: f.vkeys, Among: a.among, Client: a.clientOptions(readers), Notice: a.notice}
 	if f.noHome {
 		return o, nil
 	}

@@ -42,7 +42,8 @@ newest records refer to. Each is verified with its Receipt: in its log, which is
 given with --upstream or is where it was seen before, and with the Transparent
 Statement that is embedded, which needs no log but its keys. It goes on from the
 upstream's assets. What does not verify ends with exit code 1, what cannot be checked
-or read with 2: a log that is not known here, or an issuer whose key is not.
+or read with 2: a log that is not known here, an issuer whose key is not, or files
+or contents of an upstream that are not there, or not what was signed.
 
 --save FILE keeps the state, and --since FILE goes on from there: only what is new
 in the log is read, which must extend the one that was read before. The result

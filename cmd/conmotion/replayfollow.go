@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"strings"
 
@@ -15,6 +14,8 @@ import (
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/storage/artifact/reader"
+	"github.com/conmotion/conmotion/tiles"
 )
 
 // followFlags say how far references to other logs are followed, and where.
@@ -94,11 +95,7 @@ func (a *app) followUpstream(ctx context.Context, l *party.Log, f readFlags, u f
 		return err
 	}
 	for _, other := range logs {
-		origin := other.View.Checkpoint.Origin
-		if old := w.logs[origin]; old != nil && old.Key() != other.Key() {
-			return bad(fmt.Errorf("the logs at %s and %s both call themselves %q, with different keys", old.Location, other.Location, origin))
-		}
-		w.logs[origin] = other
+		w.logs[other.View.Checkpoint.Origin] = other
 	}
 	w.logs[l.View.Checkpoint.Origin] = l
 	root, err := w.visit(ctx, l, asset, 0)
@@ -168,7 +165,9 @@ func (w *follower) follow(ctx context.Context, link monitor.Link, up *followUp, 
 	fail := func(err error) {
 		up.Error = err.Error()
 		list := &w.failed
-		if errors.Is(err, scitt.ErrUnchecked) || errors.Is(err, errNotHere) {
+		// What was read of its log is not what the log committed to: that says nothing
+		// about the reference.
+		if errors.Is(err, scitt.ErrUnchecked) || errors.Is(err, errNotHere) || errors.Is(err, tiles.ErrCorrupt) {
 			list = &w.unread
 		}
 		*list = append(*list, fmt.Sprintf("%s, in %s: %v", link.To, link.From, err))
@@ -234,7 +233,7 @@ func (w *follower) open(ctx context.Context, origin string) (l *party.Log, keys 
 			w.logs[origin] = l
 			return l, keys, "", nil
 		}
-		if err != nil && exitCode(err) == exitBad {
+		if err != nil && exitCode(err) == exitBad && !errors.Is(err, tiles.ErrCorrupt) {
 			return nil, nil, "", err
 		}
 		w.notice("notice: the log %s is not at %s any more", origin, address)
@@ -257,7 +256,7 @@ func (w *follower) fetch(ctx context.Context, l *party.Log, up *followUp) (conte
 	}
 	up.Signer = e.Statement.Issuer
 	content, err = there.content(ctx)
-	if errors.Is(err, fs.ErrNotExist) {
+	if reader.Withheld(err) {
 		up.Says = "its content is withheld, or elsewhere"
 		w.unread = append(w.unread, fmt.Sprintf("the content of %s", up.To))
 		return nil, nil

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/conmotion/conmotion/cmd/internal/version"
+	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 )
@@ -23,7 +24,8 @@ type app struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	json           bool
-	home           string // where --home does not say: see [readFlags]
+	home           string       // where --home does not say: see [readFlags]
+	among          *party.Among // the logs that the command opens
 }
 
 // groups are the commands, by who needs them.
@@ -141,7 +143,7 @@ func exitCode(err error) int {
 
 // run runs the tool with these arguments and gives its exit code.
 func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, home: os.Getenv("CONMOTION_HOME")}
+	a := &app{stdin: stdin, stdout: stdout, stderr: stderr, home: os.Getenv("CONMOTION_HOME"), among: &party.Among{}}
 	return a.run(ctx, args)
 }
 

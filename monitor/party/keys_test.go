@@ -367,3 +367,26 @@ func TestEarlierVersion(t *testing.T) {
 		}
 	}
 }
+
+// TestAmong: of logs that are read together no two have one origin and different
+// keys, whatever is remembered; a log at two places is one, and so is one that
+// announces new keys.
+func TestAmong(t *testing.T) {
+	r := newRotating(t)
+	r.o.Among = &party.Among{}
+	r.opens(2)
+	r.opens(2)
+	r.rotate()
+	r.show()
+	r.opens(4)
+	r.o.Home = ""
+	r.opens(4)
+	r.keys = testlog.NewKeys(t)
+	r.entries = r.keys.Begin(t, "{}")
+	r.show()
+	r.refuses(party.ErrKeysChanged, "both call themselves")
+	r.o.VKeys = r.keys.VKeys // given, which does not make both of them true
+	r.refuses(party.ErrKeysChanged, "both call themselves")
+	r.o.VKeys, r.o.Among = nil, nil
+	r.opens(2)
+}

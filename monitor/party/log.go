@@ -28,6 +28,8 @@ type Options struct {
 	// remembers. Without them the remembered ones count, or else those that the
 	// location shows now, on first use.
 	VKeys []string
+	// Among, when not nil, are other logs that are read together with this one.
+	Among *Among
 	// Origin, unless it is "", is that of the log that is meant. Nothing is taken
 	// on first use of another one.
 	Origin string
@@ -169,6 +171,9 @@ func Open(ctx context.Context, location string, o Options) (*Log, error) {
 	if here != nil && here.Origin != l.Checkpoint.Origin {
 		return nil, fmt.Errorf("%w: %s was %q on %s and is %q; if that is meant, remove %s", ErrOtherLog, location,
 			here.Origin, here.Since.Format(time.DateOnly), l.Checkpoint.Origin, o.Home.logFile(here.Origin))
+	}
+	if err := o.Among.add(l); err != nil {
+		return nil, err
 	}
 	if err := l.settle(ctx, named, o); err != nil {
 		return nil, err

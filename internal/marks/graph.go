@@ -18,6 +18,7 @@ var ours = map[string][]string{
 	"policy":           {"scitt", "scitt/did", "policy/ocsf", "internal/jsonx"},
 	"policy/ocsf":      {"internal/jsonx"},
 	"storage":          {"scitt", "tiles", "internal/durable"},
+	"storage/posix":    {"scitt", "tiles", "storage", "internal/durable"},
 	"storage/index":    {"scitt", "tiles", "storage/internal/projection"},
 	"storage/artifact": {"storage/artifact/reader", "internal/content", "internal/durable"},
 	"storage/search":   {"scitt", "tiles", "policy/ocsf", "storage/artifact/reader", "storage/internal/projection", "internal/firsts", "internal/jsonx", "internal/parallel"},

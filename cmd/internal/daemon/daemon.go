@@ -23,6 +23,7 @@ import (
 	"github.com/conmotion/conmotion/storage"
 	"github.com/conmotion/conmotion/storage/artifact"
 	"github.com/conmotion/conmotion/storage/index"
+	"github.com/conmotion/conmotion/storage/posix"
 	"github.com/conmotion/conmotion/tiles"
 )
 
@@ -186,7 +187,7 @@ func (d *Daemon) openLog(ctx context.Context, c *Config, service scitt.KeySet, o
 		return err
 	}
 	o.Antispam = d.index
-	if d.log, err = storage.Open(ctx, d.dir, o); err != nil {
+	if d.log, err = storage.Open(ctx, posix.New(d.dir, o.Logger), o); err != nil {
 		return err
 	}
 	if err := d.log.ReadOnly(); err != nil {

@@ -2,11 +2,20 @@ package storage
 
 import (
 	"context"
+	"errors"
 
 	"github.com/transparency-dev/tessera"
 
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
+)
+
+// What Open of a Driver says beside [ErrLocked] and [ErrFork].
+var (
+	// ErrUnwritable says that the log is there and cannot be written now.
+	ErrUnwritable = errors.New("the log cannot be written")
+	// ErrForeign says that the place belongs to another log.
+	ErrForeign = errors.New("this is another log's")
 )
 
 // Driver keeps a log in some place: a directory, or a bucket with a database. Get
@@ -23,7 +32,8 @@ type Driver interface {
 
 	// Open makes this process the log's writer and gives the engine's driver. What
 	// it refuses, it refuses before it has written anything of the log. Public is
-	// the public checkpoint, whose size is 0 when there is none.
+	// the public checkpoint, without Raw when there is none. Errors wrap [ErrLocked]
+	// where another process is the writer, [ErrForeign], [ErrFork] or [ErrUnwritable].
 	Open(ctx context.Context, public *scitt.Checkpoint) (tessera.Driver, error)
 
 	// Tree is the tree that the engine goes on from, as a checkpoint that nobody

@@ -75,7 +75,7 @@ func Open(ctx context.Context, driver Driver, o Options) (*Log, error) {
 		return nil, err
 	}
 	td, err := driver.Open(ctx, pub.current().Checkpoint)
-	if err != nil && pub.current().Checkpoint.Size > 0 && ctx.Err() == nil {
+	if errors.Is(err, ErrUnwritable) && pub.current().Checkpoint.Size > 0 && ctx.Err() == nil {
 		return openReadOnly(ctx, driver, pub, o.Antispam, err), nil
 	}
 	if err != nil {

@@ -62,7 +62,7 @@ func (d *Driver) Publish(_ context.Context, note, _ []byte) error {
 func (d *Driver) Open(ctx context.Context, _ *scitt.Checkpoint) (tessera.Driver, error) {
 	engine, err := d.open(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("open log: %w", err)
+		return nil, fmt.Errorf("open log: %w: %w", storage.ErrUnwritable, err)
 	}
 	var ok bool
 	if d.engine, ok = engine.(*posix.Storage); !ok {

@@ -1,0 +1,18 @@
+package aws_test
+
+import (
+	"log/slog"
+	"os"
+	"testing"
+
+	"k8s.io/klog/v2"
+
+	"github.com/conmotion/conmotion/internal/cloudtest/parts"
+)
+
+var cloud parts.Tests
+
+func TestMain(m *testing.M) {
+	klog.SetSlogLogger(slog.New(slog.DiscardHandler)) // Tessera's way to log
+	os.Exit(cloud.Main(m))
+}

@@ -32,7 +32,8 @@ type Driver interface {
 
 	// Open makes this process the log's writer and gives the engine's driver. What
 	// it refuses, it refuses before it has written anything of the log. Public is
-	// the public checkpoint, without Raw when there is none. Errors wrap [ErrLocked]
+	// the public checkpoint, without Raw when there is none; its Origin is the
+	// log's. Errors wrap [ErrLocked]
 	// where another process is the writer, [ErrForeign], [ErrFork] or [ErrUnwritable].
 	Open(ctx context.Context, public *scitt.Checkpoint) (tessera.Driver, error)
 

@@ -106,7 +106,7 @@ and then
 	}
 	fmt.Fprintf(c.stdout, `conmotiond %s the log %s in %s
   service   %s
-  public    %s   (any file server may show it)
+  public    %s   (everybody may read it)
   policy    %s
   artifacts %s
 %stry
@@ -114,7 +114,7 @@ and then
   go run ./cmd/conmotion sign --key issuer.pem --sub my-first-asset --out s.cose README.md
   go run ./cmd/conmotion submit --log %s --out transparent.cose s.cose
   go run ./cmd/conmotion verify --log %s --payload README.md transparent.cose
-`, what, d.Origin, c.Dir, d.Issuer, d.PublicDir(), inForce, artifacts(c, d), recovery, first, d.Issuer, d.Issuer)
+`, what, d.Origin, c.Dir, d.Issuer, d.Place(), inForce, artifacts(c, d), recovery, first, d.Issuer, d.Issuer)
 }
 
 // artifacts says who may store how much.

@@ -19,7 +19,7 @@ var ours = map[string][]string{
 	"policy/ocsf":      {"internal/jsonx"},
 	"storage":          {"scitt", "tiles", "internal/durable"},
 	"storage/posix":    {"scitt", "tiles", "storage", "internal/durable"},
-	"storage/aws":      {"scitt", "tiles", "storage"},
+	"storage/aws":      {"scitt", "tiles", "storage", "storage/artifact"},
 	"storage/index":    {"scitt", "tiles", "storage/internal/projection"},
 	"storage/artifact": {"storage/artifact/reader", "internal/content", "internal/durable"},
 	"storage/search":   {"scitt", "tiles", "policy/ocsf", "storage/artifact/reader", "storage/internal/projection", "internal/firsts", "internal/jsonx", "internal/parallel"},

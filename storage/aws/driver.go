@@ -27,8 +27,6 @@ import (
 type Config struct {
 	Bucket   Bucket
 	Database *mysql.Config // see [ParseDatabase]
-	// Origin is the log's name. The database is for one log.
-	Origin string
 	// Lease is how long another instance waits for a writer that does not renew
 	// its lease; 0 means [DefaultLease].
 	Lease  time.Duration
@@ -40,7 +38,7 @@ const DefaultLease = 5 * time.Second
 
 // Driver is a [storage.Driver] on a bucket and a database.
 type Driver struct {
-	origin   string
+	origin   string // of the log; the database is for one
 	bucket   *bucket
 	database *mysql.Config
 	writer   *writer
@@ -77,7 +75,7 @@ func New(ctx context.Context, c Config) (*Driver, error) {
 		lease = DefaultLease
 	}
 	w := &writer{db: db, where: "mysql://" + c.Database.Addr + "/" + c.Database.DBName, ttl: lease, logger: c.Logger}
-	return &Driver{origin: c.Origin, bucket: b, database: c.Database, writer: w, logger: c.Logger}, nil
+	return &Driver{bucket: b, database: c.Database, writer: w, logger: c.Logger}, nil
 }
 
 // Close gives the lease back. The log must be closed.
@@ -117,6 +115,7 @@ func (d *Driver) Put(ctx context.Context, path string, data []byte) error {
 
 // Open implements [storage.Driver].
 func (d *Driver) Open(ctx context.Context, public *scitt.Checkpoint) (tessera.Driver, error) {
+	d.origin = public.Origin
 	// Looked at before anything is written, and by the writer once more.
 	err := d.belongs(ctx, public)
 	if err == nil {

@@ -47,7 +47,7 @@ func (s *service) config() aws.Config {
 	return aws.Config{
 		Bucket:   testlog.Must(aws.ParseBucket(s.bucket.Location))(s.t),
 		Database: testlog.Must(aws.ParseDatabase(s.database, s.parts.Password))(s.t),
-		Origin:   s.keys.Note.Name(), Lease: s.lease, Logger: slog.New(slog.DiscardHandler),
+		Lease:    s.lease, Logger: slog.New(slog.DiscardHandler),
 	}
 }
 

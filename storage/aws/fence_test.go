@@ -23,6 +23,7 @@ import (
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage"
+	"github.com/conmotion/conmotion/storage/aws"
 	"github.com/conmotion/conmotion/tiles"
 )
 
@@ -55,11 +56,16 @@ func TestOldWriter(t *testing.T) {
 	old.addMany(3, "before", receipts)
 
 	next := *old
-	next.file, next.lease = t.TempDir()+"/index.db", 200*time.Millisecond
-	if err := next.tryOpen(); !errors.Is(err, storage.ErrLocked) {
+	next.file = t.TempDir() + "/index.db"
+	second := testlog.Must(aws.New(t.Context(), next.config()))(t)
+	patience, stop := context.WithTimeout(t.Context(), time.Second)
+	defer stop()
+	if _, err := second.Open(patience, old.log.Published().Checkpoint); !errors.Is(err, storage.ErrLocked) {
 		t.Fatalf("a second writer: %v", err)
 	}
-	next.lease = 0
+	if err := second.Close(); err != nil {
+		t.Fatal(err)
+	}
 	old.sql(`UPDATE conmotion_writer SET expires = NOW(6) - INTERVAL 1 SECOND`)
 	next.open()
 	defer next.close()

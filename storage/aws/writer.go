@@ -113,8 +113,8 @@ func (w *writer) read(ctx context.Context) (s state, err error) {
 	return s, w.failed("read the state of the log", err)
 }
 
-// become takes the lease, when nobody has it, and starts to renew it. It waits for
-// a lease that runs out. A crash leaves the lease until it runs out.
+// become waits until nobody has the lease, takes it, and starts to renew it. A crash
+// leaves the lease until it runs out.
 func (w *writer) become(ctx context.Context, origin, bucket string) error {
 	if _, err := w.db.ExecContext(ctx, schema); err != nil {
 		return w.failed("make the table of the writer", err)
@@ -122,9 +122,7 @@ func (w *writer) become(ctx context.Context, origin, bucket string) error {
 	if _, err := w.db.ExecContext(ctx, `INSERT IGNORE INTO conmotion_writer (id, origin, bucket, term, expires, holder) VALUES (0, ?, ?, 0, NOW(6), '')`, origin, bucket); err != nil {
 		return w.failed("make the row of the writer", err)
 	}
-	patience, cancel := context.WithTimeout(ctx, 2*w.ttl)
-	defer cancel()
-	for {
+	for waiting := false; ; waiting = true {
 		err := w.take(ctx)
 		if err == nil {
 			break
@@ -132,9 +130,12 @@ func (w *writer) become(ctx context.Context, origin, bucket string) error {
 		if !errors.Is(err, storage.ErrLocked) {
 			return w.failed("become the writer", err)
 		}
+		if !waiting {
+			w.logger.Info("waiting to become the writer of the log", "database", w.where, "why", err)
+		}
 		select {
-		case <-patience.Done():
-			return w.failed("become the writer", err)
+		case <-ctx.Done():
+			return w.failed("become the writer", errors.Join(ctx.Err(), err))
 		case <-time.After(w.ttl/10 + rand.N(w.ttl/10)):
 		}
 	}

@@ -8,10 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"net/http/httputil"
-	"net/url"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -201,33 +198,10 @@ func TestHeaders(t *testing.T) {
 	}
 }
 
-// losing is a proxy before the S3 server that loses what it answers to a checkpoint
-// that is written.
-func losing(t *testing.T, s *service) (lose *atomic.Bool) {
-	t.Helper()
-	target := testlog.Must(url.Parse(s.parts.Endpoint))(t)
-	lose = new(atomic.Bool)
-	proxy := httptest.NewServer(&httputil.ReverseProxy{
-		Rewrite: func(r *httputil.ProxyRequest) {
-			r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = target.Scheme, target.Host, r.In.Host // which is signed
-		},
-		ModifyResponse: func(r *http.Response) error {
-			if r.Request.Method == http.MethodPut && strings.HasSuffix(r.Request.URL.Path, "/checkpoint") && lose.Load() {
-				r.StatusCode, r.Body = http.StatusInternalServerError, http.NoBody
-			}
-			return nil
-		},
-	})
-	t.Cleanup(proxy.Close)
-	t.Cleanup(s.close)
-	s.bucket.Location = strings.ReplaceAll(s.bucket.Location, s.parts.Endpoint, proxy.URL)
-	return lose
-}
-
 // TestPublish: whatever S3 answers, the public checkpoint is what the driver says.
 func TestPublish(t *testing.T) {
 	s := newService(t)
-	lose := losing(t, s)
+	store := faulty(t, s)
 	s.open()
 	if err := s.try("first"); err != nil {
 		t.Fatal(err)
@@ -235,12 +209,12 @@ func TestPublish(t *testing.T) {
 	last := testlog.Must(s.log.Await(t.Context(), 0))(t).Checkpoint.Raw
 
 	// It arrived, and the answer did not: the SDK's second attempt finds another object.
-	lose.Store(true)
+	store.fault.Store(&faultLost)
 	note := append(bytes.Clone(last), "— more\n"...)
 	if err := s.driver.Publish(t.Context(), note, last); err != nil {
 		t.Errorf("an answer is lost: %v", err)
 	}
-	lose.Store(false)
+	store.fault.Store(nil)
 	// Another process was faster.
 	other := []byte("somebody else's")
 	if _, err := s.bucket.Client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: &s.bucket.Name, Key: awssdk.String("checkpoint"), Body: bytes.NewReader(other)}); err != nil {

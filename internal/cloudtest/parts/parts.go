@@ -35,10 +35,12 @@ type Parts struct {
 	// MySQL is HOST:PORT of the database server, and Password that of User.
 	MySQL, User, Password string
 
-	dir    string
-	socket string
-	mu     sync.Mutex
-	stop   []func()
+	dir, socket string
+
+	mu         sync.Mutex
+	stop       []func()
+	killMySQL  func()
+	startAgain func(context.Context) error // MySQL
 }
 
 // Region is that of all buckets.
@@ -103,15 +105,21 @@ func (p *Parts) Stop() {
 	_ = os.RemoveAll(p.dir) // in a temporary directory, whatever stays
 }
 
+// RestartMySQL kills the database server and starts it again on its data.
+func (p *Parts) RestartMySQL(ctx context.Context) error {
+	p.killMySQL()
+	return p.startAgain(ctx)
+}
+
 // run starts a server and waits until ready is nil.
-func (p *Parts) run(ctx context.Context, ready func() error, name string, args ...string) error {
+func (p *Parts) run(ctx context.Context, ready func() error, name string, args ...string) (kill func(), err error) {
 	var output bytes.Buffer
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), name, args...)
 	cmd.Env = append(os.Environ(), "ROOT_ACCESS_KEY="+p.AccessKey, "ROOT_SECRET_KEY="+p.SecretKey)
 	cmd.Stdout, cmd.Stderr = &output, &output
 	endWithParent(cmd)
 	if err := cmd.Start(); err != nil {
-		return err
+		return nil, err
 	}
 	ended := make(chan struct{})
 	var why error
@@ -119,24 +127,25 @@ func (p *Parts) run(ctx context.Context, ready func() error, name string, args .
 		why = cmd.Wait()
 		close(ended)
 	}()
-	p.mu.Lock()
-	p.stop = append(p.stop, func() {
+	kill = func() {
 		_ = cmd.Process.Kill() // it has ended already, or it ends now
 		<-ended
-	})
+	}
+	p.mu.Lock()
+	p.stop = append(p.stop, kill)
 	p.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	for {
 		err := ready()
 		if err == nil {
-			return nil
+			return kill, nil
 		}
 		select {
 		case <-ended:
-			return fmt.Errorf("%s ended: %w: %s", filepath.Base(name), why, output.String())
+			return nil, fmt.Errorf("%s ended: %w: %s", filepath.Base(name), why, output.String())
 		case <-ctx.Done():
-			return fmt.Errorf("%s: %w: %w", filepath.Base(name), ctx.Err(), err)
+			return nil, fmt.Errorf("%s: %w: %w", filepath.Base(name), ctx.Err(), err)
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
@@ -162,13 +171,14 @@ func (p *Parts) startS3(ctx context.Context, gateway string) error {
 	if err := errors.Join(os.Mkdir(root, 0o700), os.Mkdir(sidecar, 0o700)); err != nil {
 		return err
 	}
-	return p.run(ctx, func() error {
+	_, err = p.run(ctx, func() error {
 		answer, err := http.Get(p.Endpoint)
 		if err == nil {
 			err = answer.Body.Close()
 		}
 		return err
 	}, gateway, "--port", addr, "--region", Region, "--quiet", "posix", "--sidecar", sidecar, root)
+	return err
 }
 
 func (p *Parts) startMySQL(ctx context.Context, install, server string) error {
@@ -186,9 +196,14 @@ func (p *Parts) startMySQL(ctx context.Context, install, server string) error {
 		return fmt.Errorf("mariadb-install-db: %w: %s", err, out)
 	}
 	host, port, _ := strings.Cut(p.MySQL, ":")
-	return p.run(ctx, func() error {
-		return p.root(ctx, `CREATE USER IF NOT EXISTS '`+p.User+`'@'%' IDENTIFIED BY '`+p.Password+`'`)
-	}, server, append(args, "--bind-address="+host, "--port="+port, "--socket="+p.socket, "--skip-log-bin", "--max-connections=500")...)
+	args = append(args, "--bind-address="+host, "--port="+port, "--socket="+p.socket, "--skip-log-bin", "--max-connections=500")
+	p.startAgain = func(ctx context.Context) (err error) {
+		p.killMySQL, err = p.run(ctx, func() error {
+			return p.root(ctx, `CREATE USER IF NOT EXISTS '`+p.User+`'@'%' IDENTIFIED BY '`+p.Password+`'`)
+		}, server, args...)
+		return err
+	}
+	return p.startAgain(ctx)
 }
 
 // root has the database server do something as its root.

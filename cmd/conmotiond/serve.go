@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/go-sql-driver/mysql"
 	"go.opentelemetry.io/otel"
 	"k8s.io/klog/v2"
 
@@ -18,6 +19,9 @@ import (
 // serve runs the service until the context ends, and then drains it.
 func serve(ctx context.Context, c *config) (err error) {
 	klog.SetSlogLogger(slog.New(atLeast{c.Logger.Handler(), slog.LevelWarn})) // Tessera's way to log
+	if err := mysql.SetLogger(slog.NewLogLogger(c.Logger.Handler(), slog.LevelWarn)); err != nil {
+		return err
+	}
 	if err := c.tuneMemory(); err != nil {
 		return err
 	}

@@ -48,6 +48,7 @@ func openBucket(ctx context.Context, b Bucket) (*bucket, error) {
 
 func (b *bucket) options(o *s3.Options) {
 	o.UsePathStyle = b.PathStyle
+	o.DisableLogOutputChecksumValidationSkipped = true // other stores than AWS's send none
 	if b.Endpoint != "" {
 		o.BaseEndpoint = &b.Endpoint
 	}

@@ -18,7 +18,7 @@ import (
 )
 
 // waiting is how many entries are on their way at once.
-const waiting = 12000
+const waiting = 4000
 
 // entries are distinct entries of about 1 KiB.
 func entries(b *testing.B) [][]byte {

@@ -136,6 +136,8 @@ func TestBucket(t *testing.T) {
 	if policies := replay(t, s); policies != 2 {
 		t.Errorf("the log has %d policies", policies)
 	}
+	s.stop()
+	checker.Check(t, receipts)
 }
 
 // TestBucketRefused: what is missing or wrong is said before anything is made.

@@ -171,13 +171,19 @@ func (p *Parts) startS3(ctx context.Context, gateway string) error {
 	if err := errors.Join(os.Mkdir(root, 0o700), os.Mkdir(sidecar, 0o700)); err != nil {
 		return err
 	}
+	// In files of their own the attributes do not change together with the object: who
+	// reads it just then gets the checksum of another content.
+	args := []string{"--port", addr, "--region", Region, "--quiet", "posix"}
+	if !hasAttributes(root) {
+		args = append(args, "--sidecar", sidecar)
+	}
 	_, err = p.run(ctx, func() error {
 		answer, err := http.Get(p.Endpoint)
 		if err == nil {
 			err = answer.Body.Close()
 		}
 		return err
-	}, gateway, "--port", addr, "--region", Region, "--quiet", "posix", "--sidecar", sidecar, root)
+	}, gateway, append(args, root)...)
 	return err
 }
 

@@ -52,7 +52,7 @@ func newEngine(ctx context.Context, b *bucket, dsn string, signed func(ctx conte
 	}
 	s, ok := driver.(*tessera_aws.Storage)
 	if !ok {
-		return nil, fmt.Errorf("Tessera's AWS driver is a %T", driver)
+		return nil, fmt.Errorf("the AWS driver of Tessera is a %T", driver)
 	}
 	return &engine{s, opened}, nil
 }

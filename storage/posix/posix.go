@@ -66,7 +66,7 @@ func (d *Driver) Open(ctx context.Context, _ *scitt.Checkpoint) (tessera.Driver,
 	}
 	var ok bool
 	if d.engine, ok = engine.(*posix.Storage); !ok {
-		return nil, fmt.Errorf("open log: Tessera's POSIX driver is a %T", engine)
+		return nil, fmt.Errorf("open log: the POSIX driver of Tessera is a %T", engine)
 	}
 	if err := d.clean(); err != nil {
 		d.logger.Warn("not all temporary files of an earlier run are removed", "err", err)

@@ -158,7 +158,7 @@ func TestBucketRefused(t *testing.T) {
 	}
 	password := cloud.Parts(t).Password
 	for want, change := range map[string]func(*daemon.Config){
-		"--storage s3://... needs --database":     func(c *daemon.Config) { c.Database = "" },
+		"--storage s3://BUCKET needs --database":  func(c *daemon.Config) { c.Database = "" },
 		"--database is for a log in a bucket":     func(c *daemon.Config) { c.Storage = "" },
 		"--storage: gs://log is not":              func(c *daemon.Config) { c.Storage = "gs://log" },
 		"it is the bucket of the log":             func(c *daemon.Config) { c.Artifacts = c.Storage },

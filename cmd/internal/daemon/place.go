@@ -63,7 +63,7 @@ func openLogPlace(ctx context.Context, c *Config, dir *storage.Dir) (*place, err
 		return nil, fmt.Errorf("--storage: %w", err)
 	}
 	if c.Database == "" {
-		return nil, errors.New("--storage s3://... needs --database mysql://...")
+		return nil, errors.New("--storage s3://BUCKET needs --database mysql://USER@HOST/NAME")
 	}
 	password := os.Getenv(DatabasePassword)
 	if c.DatabasePasswordFile != "" {

@@ -63,7 +63,7 @@ func TestOldWriter(t *testing.T) {
 	if err := second.Close(); err != nil {
 		t.Fatal(err)
 	}
-	old.sql(`UPDATE conmotion_writer SET expires = NOW(6) - INTERVAL 1 SECOND`)
+	old.sql(`UPDATE conmotion_writer SET expires = UTC_TIMESTAMP(6) - INTERVAL 1 SECOND`)
 	next.open()
 	defer next.close()
 	if err := old.try("late"); !errors.Is(err, scitt.ErrUnavailable) {

@@ -47,7 +47,7 @@ const schema = `CREATE TABLE IF NOT EXISTS conmotion_writer (
 	origin VARBINARY(1024) NOT NULL,
 	bucket VARBINARY(255) NOT NULL,
 	term BIGINT UNSIGNED NOT NULL,
-	expires DATETIME(6) NOT NULL,
+	expires DATETIME(6) NOT NULL, -- UTC
 	holder VARBINARY(255) NOT NULL,
 	batch BIGINT UNSIGNED,
 	published MEDIUMBLOB
@@ -119,7 +119,7 @@ func (w *writer) become(ctx context.Context, origin, bucket string) error {
 	if _, err := w.db.ExecContext(ctx, schema); err != nil {
 		return w.failed("make the table of the writer", err)
 	}
-	if _, err := w.db.ExecContext(ctx, `INSERT IGNORE INTO conmotion_writer (id, origin, bucket, term, expires, holder) VALUES (0, ?, ?, 0, NOW(6), '')`, origin, bucket); err != nil {
+	if _, err := w.db.ExecContext(ctx, `INSERT IGNORE INTO conmotion_writer (id, origin, bucket, term, expires, holder) VALUES (0, ?, ?, 0, UTC_TIMESTAMP(6), '')`, origin, bucket); err != nil {
 		return w.failed("make the row of the writer", err)
 	}
 	for waiting := false; ; waiting = true {
@@ -154,7 +154,7 @@ func (w *writer) take(ctx context.Context) error {
 	defer conn.Close()
 	var held bool
 	var holder string
-	if err := conn.QueryRowContext(ctx, `SELECT expires > NOW(6), holder FROM conmotion_writer WHERE id = 0`).Scan(&held, &holder); err != nil {
+	if err := conn.QueryRowContext(ctx, `SELECT expires > UTC_TIMESTAMP(6), holder FROM conmotion_writer WHERE id = 0`).Scan(&held, &holder); err != nil {
 		return err
 	}
 	if held {
@@ -175,7 +175,7 @@ func (w *writer) take(ctx context.Context) error {
 	}
 	host, _ := os.Hostname() // it is for people, who do without it
 	holder = host + " " + strconv.Itoa(os.Getpid())
-	result, err := tx.ExecContext(ctx, `UPDATE conmotion_writer SET term = term + 1, expires = NOW(6) + INTERVAL ? MICROSECOND, holder = ?, batch = NULL WHERE id = 0 AND expires <= NOW(6)`, w.ttl.Microseconds(), holder)
+	result, err := tx.ExecContext(ctx, `UPDATE conmotion_writer SET term = term + 1, expires = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND, holder = ?, batch = NULL WHERE id = 0 AND expires <= UTC_TIMESTAMP(6)`, w.ttl.Microseconds(), holder)
 	if err != nil {
 		return err
 	}
@@ -275,7 +275,7 @@ func (w *writer) renew(ctx context.Context) {
 		}
 		began := time.Now()
 		limited, cancel := context.WithTimeout(ctx, w.ttl)
-		result, err := w.db.ExecContext(limited, `UPDATE conmotion_writer SET expires = NOW(6) + INTERVAL ? MICROSECOND WHERE id = 0 AND term = ?`, w.ttl.Microseconds(), w.term)
+		result, err := w.db.ExecContext(limited, `UPDATE conmotion_writer SET expires = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND WHERE id = 0 AND term = ?`, w.ttl.Microseconds(), w.term)
 		cancel()
 		var n int64
 		if err == nil {
@@ -360,6 +360,6 @@ func (w *writer) published(ctx context.Context, note []byte) error {
 func (w *writer) resign(ctx context.Context) error {
 	w.stop()
 	w.renewed.Wait()
-	_, err := w.db.ExecContext(ctx, `UPDATE conmotion_writer SET expires = NOW(6) - INTERVAL 1 SECOND WHERE id = 0 AND term = ?`, w.term)
+	_, err := w.db.ExecContext(ctx, `UPDATE conmotion_writer SET expires = UTC_TIMESTAMP(6) - INTERVAL 1 SECOND WHERE id = 0 AND term = ?`, w.term)
 	return w.failed("give the lease back", err)
 }

@@ -69,10 +69,26 @@ func serve(ctx context.Context, c *config) (err error) {
 	defer management.Close()
 	public.serve(d.Handler())
 	welcome(c, d)
-	return public.drain(ctx, func(drain context.Context) error {
+	// A writer that is none any more ends; whatever starts it again has it wait for its turn.
+	run, stop := context.WithCancel(ctx)
+	defer stop()
+	go func() {
+		select {
+		case <-d.Lost():
+			stop()
+		case <-run.Done():
+		}
+	}()
+	err = public.drain(run, func(drain context.Context) error {
 		d.Readiness.Stop()
 		return management.Shutdown(drain)
 	})
+	select {
+	case <-d.Lost():
+		err = errors.Join(d.LostWhy(ctx), err)
+	default:
+	}
+	return err
 }
 
 // atLeast passes on what is important enough.

@@ -42,7 +42,6 @@ type Driver struct {
 	bucket   *bucket
 	database *mysql.Config
 	writer   *writer
-	logger   *slog.Logger
 
 	signed atomic.Pointer[[]byte] // see Signed
 	add    tessera.AddFn          // of the log's appender, without what decorates it
@@ -74,9 +73,15 @@ func New(ctx context.Context, c Config) (*Driver, error) {
 	if lease == 0 {
 		lease = DefaultLease
 	}
-	w := &writer{db: db, where: "mysql://" + c.Database.Addr + "/" + c.Database.DBName, ttl: lease, logger: c.Logger}
-	return &Driver{bucket: b, database: c.Database, writer: w, logger: c.Logger}, nil
+	w := &writer{db: db, where: "mysql://" + c.Database.Addr + "/" + c.Database.DBName, ttl: lease, logger: c.Logger, gone: make(chan struct{})}
+	d := &Driver{bucket: b, database: c.Database, writer: w}
+	w.reach = d.reach
+	return d, nil
 }
+
+// Lost is closed when this process is not the log's writer any more; then Ready
+// says why. It can be the writer again after another New.
+func (d *Driver) Lost() <-chan struct{} { return d.writer.gone }
 
 // Close gives the lease back. The log must be closed.
 func (d *Driver) Close() error {
@@ -266,6 +271,11 @@ func (d *Driver) Check(ctx context.Context) error {
 	if err := d.writer.asks(ctx); err != nil {
 		return err
 	}
+	return d.reach(ctx)
+}
+
+// reach reads something of the bucket.
+func (d *Driver) reach(ctx context.Context) error {
 	_, _, err := d.bucket.get(ctx, tiles.CheckpointPath)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil

@@ -161,6 +161,30 @@ func TestBucketFails(t *testing.T) {
 	s.holds(stored)
 }
 
+// TestBucketGone: a writer that cannot reach the bucket gives the lease up, so that
+// another instance can have it.
+func TestBucketGone(t *testing.T) {
+	s := newService(t)
+	s.lease = time.Second
+	proxy := faulty(t, s)
+	s.open()
+	gone := answers(http.StatusServiceUnavailable, "SlowDown")
+	proxy.fault.Store(&gone)
+	<-s.driver.Lost()
+	if err := s.driver.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "the bucket was not reached") {
+		t.Errorf("ready: %v", err)
+	}
+	if err := s.try("late"); !errors.Is(err, scitt.ErrUnavailable) {
+		t.Errorf("an entry: %v", err)
+	}
+	proxy.fault.Store(nil)
+	next := *s
+	next.file = t.TempDir() + "/index.db"
+	next.open()
+	next.holds(nil)
+	next.close()
+}
+
 // TestDatabaseRestarts: a database that is killed and comes back keeps what it
 // acknowledged, and the log goes on.
 func TestDatabaseRestarts(t *testing.T) {

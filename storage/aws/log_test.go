@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/conmotion/conmotion/internal/cloudtest/parts"
 	"github.com/conmotion/conmotion/internal/testlog"
@@ -24,7 +25,8 @@ type service struct {
 	bucket   parts.Bucket
 	database string
 	keys     *testlog.Keys
-	file     string // of the index
+	file     string        // of the index
+	lease    time.Duration // 0 for the default
 
 	driver *aws.Driver
 	index  *index.Index
@@ -45,7 +47,7 @@ func (s *service) config() aws.Config {
 	return aws.Config{
 		Bucket:   testlog.Must(aws.ParseBucket(s.bucket.Location))(s.t),
 		Database: testlog.Must(aws.ParseDatabase(s.database, s.parts.Password))(s.t),
-		Logger:   slog.New(slog.DiscardHandler),
+		Lease:    s.lease, Logger: slog.New(slog.DiscardHandler),
 	}
 }
 

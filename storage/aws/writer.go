@@ -29,9 +29,13 @@ type writer struct {
 	ttl    time.Duration
 	logger *slog.Logger
 
-	term    uint64
-	stop    context.CancelFunc
-	renewed sync.WaitGroup
+	// reach says whether the bucket can be reached.
+	reach func(context.Context) error
+
+	term uint64
+	stop context.CancelFunc // of what runs
+	runs sync.WaitGroup
+	gone chan struct{} // closed when the lease is lost
 
 	mu      sync.Mutex
 	until   time.Time // by this machine's clock, and sooner than the database says
@@ -141,7 +145,8 @@ func (w *writer) become(ctx context.Context, origin, bucket string) error {
 	}
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	w.stop = stop
-	w.renewed.Go(func() { w.renew(run) })
+	w.runs.Go(func() { w.renew(run) })
+	w.runs.Go(func() { w.watch(run) })
 	return nil
 }
 
@@ -271,6 +276,8 @@ func (w *writer) renew(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case <-w.gone:
+			return
 		case <-ticker.C:
 		}
 		began := time.Now()
@@ -285,10 +292,7 @@ func (w *writer) renew(ctx context.Context) {
 		case ctx.Err() != nil:
 			return
 		case err == nil && n == 0:
-			w.mu.Lock()
-			w.lost = fmt.Errorf("%w: it took over while this one did not renew its lease", storage.ErrLocked)
-			w.mu.Unlock()
-			w.logger.Error("this process is not the writer of the log any more; start it again", "database", w.where)
+			w.lose(fmt.Errorf("%w: it took over while this one did not renew its lease", storage.ErrLocked))
 			return
 		case err == nil:
 			w.mu.Lock()
@@ -301,6 +305,48 @@ func (w *writer) renew(ctx context.Context) {
 			w.logger.Warn("the lease of the writer cannot be renewed; will keep trying", "database", w.where, "err", err)
 		}
 		failing = err != nil
+	}
+}
+
+// lose makes this process a writer no more.
+func (w *writer) lose(why error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.lost == nil {
+		w.lost = why
+		close(w.gone)
+	}
+}
+
+// watch gives the lease up when the bucket could not be reached for two leases: an
+// instance that reaches it can do better.
+func (w *writer) watch(ctx context.Context) {
+	ticker := time.NewTicker(w.ttl / 2)
+	defer ticker.Stop()
+	for reached := time.Now(); ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-w.gone:
+			return
+		case <-ticker.C:
+		}
+		limited, cancel := context.WithTimeout(ctx, w.ttl)
+		err := w.reach(limited)
+		cancel()
+		switch {
+		case err == nil:
+			reached = time.Now()
+		case ctx.Err() != nil:
+			return
+		case time.Since(reached) > 2*w.ttl && w.holds() == nil:
+			w.lose(fmt.Errorf("the bucket was not reached for %v: %w", time.Since(reached).Round(time.Second), err))
+			// A crash here, or a renewal under way, leaves the lease until it runs out.
+			if err := w.release(ctx); err != nil {
+				w.logger.Warn("the lease runs out by itself", "err", err)
+			}
+			return
+		}
 	}
 }
 
@@ -359,7 +405,11 @@ func (w *writer) published(ctx context.Context, note []byte) error {
 // resign gives the lease back, so that the next writer need not wait.
 func (w *writer) resign(ctx context.Context) error {
 	w.stop()
-	w.renewed.Wait()
+	w.runs.Wait()
+	return w.release(ctx)
+}
+
+func (w *writer) release(ctx context.Context) error {
 	_, err := w.db.ExecContext(ctx, `UPDATE conmotion_writer SET expires = UTC_TIMESTAMP(6) - INTERVAL 1 SECOND WHERE id = 0 AND term = ?`, w.term)
 	return w.failed("give the lease back", err)
 }

@@ -358,6 +358,13 @@ func (d *Daemon) RecoveryKey() string { return d.dir.Private(recoveryKeyFile) }
 // server may show, or the URL of a bucket.
 func (d *Daemon) Place() string { return d.place.name }
 
+// Lost is closed when another instance is the log's writer, or should be; LostWhy says
+// how it came. This one has to be opened again.
+func (d *Daemon) Lost() <-chan struct{} { return d.place.lost }
+
+// LostWhy says why the log was lost.
+func (d *Daemon) LostWhy(ctx context.Context) error { return d.place.Ready(ctx) }
+
 // PublicDir is the directory that any file server may show, of a log in one.
 func (d *Daemon) PublicDir() string { return d.dir.Public() }
 

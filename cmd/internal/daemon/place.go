@@ -30,6 +30,7 @@ type place struct {
 	name  string          // for people: a directory or the URL of a bucket
 	files http.FileSystem // the public files
 	close func() error
+	lost  <-chan struct{} // closed when another instance is the writer; nil for never
 	// artifacts is the bucket of artifacts, nil when they are in the directory.
 	artifacts *aws.Bucket
 }
@@ -81,7 +82,7 @@ func openLogPlace(ctx context.Context, c *Config, dir *storage.Dir) (*place, err
 	if err != nil {
 		return nil, fmt.Errorf("--storage: %w", err)
 	}
-	return &place{Driver: driver, name: bucket.String(), files: sourceFiles{driver}, close: driver.Close}, nil
+	return &place{Driver: driver, name: bucket.String(), files: sourceFiles{driver}, close: driver.Close, lost: driver.Lost()}, nil
 }
 
 // hasLog says whether a log was published here. Whatever that needs is made before

@@ -20,6 +20,7 @@ import (
 	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/storage"
 	"github.com/conmotion/conmotion/storage/index"
+	"github.com/conmotion/conmotion/storage/posix"
 )
 
 // open is a Registration Policy for statements by any did:jwk, which cannot be replaced.
@@ -59,7 +60,7 @@ func ExampleService() {
 	keys := testlog.NewKeys(t)
 	options := keys.Options()
 	options.Antispam = entries
-	l, err := storage.Open(ctx, dir, options)
+	l, err := storage.Open(ctx, posix.New(dir, options.Logger), options)
 	if err != nil {
 		log.Fatal(err)
 	}

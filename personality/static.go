@@ -20,8 +20,6 @@ import (
 	"github.com/conmotion/conmotion/tiles"
 )
 
-const immutable = "public, max-age=31536000, immutable"
-
 // publish serves a small public resource with validators.
 func (s *Service) publish(w http.ResponseWriter, r *http.Request, mediaType string, body []byte) error {
 	h := w.Header()
@@ -105,18 +103,21 @@ func weight(params string) float64 {
 	return 1
 }
 
+// setHeaders sets the media type and the caching of a log's file.
+func setHeaders(h http.Header, path string) {
+	mediaType, cacheControl := tiles.Headers(path)
+	h.Set("Content-Type", mediaType)
+	h.Set("Cache-Control", cacheControl)
+}
+
 // getCheckpoint serves the checkpoint.
-//
-// C2SP tlog-tiles: "This endpoint is mutable, so its headers SHOULD prevent
-// caching beyond a few seconds."
 func (s *Service) getCheckpoint(w http.ResponseWriter, r *http.Request) error {
 	raw := s.Log.Published().Checkpoint.Raw
 	if raw == nil {
 		return &scitt.Problem{Status: http.StatusNotFound, Title: "Not Found", Detail: "the log has no checkpoint yet"}
 	}
 	h := w.Header()
-	h.Set("Content-Type", "text/plain; charset=utf-8")
-	h.Set("Cache-Control", "public, max-age=1")
+	setHeaders(h, tiles.CheckpointPath)
 	h.Set("ETag", contentTag(raw))
 	return serveContent(w, r, time.Time{}, bytes.NewReader(raw))
 }
@@ -145,8 +146,7 @@ func (s *Service) getTile(w http.ResponseWriter, r *http.Request) error {
 		return fmt.Errorf("static file: %w", err)
 	}
 	h := w.Header()
-	h.Set("Content-Type", "application/octet-stream")
-	h.Set("Cache-Control", immutable)
+	setHeaders(h, path)
 	tag := fmt.Sprintf("%x-%x", info.ModTime().UnixNano(), info.Size())
 	if level < 0 {
 		h.Set("Vary", "Accept-Encoding")

@@ -27,9 +27,9 @@ type batcher struct {
 	maxSize int
 	// resolved is called for each entry that is no longer on its way.
 	resolved func()
-	// writable says why the engine could not store a batch now, so that it is not
+	// ready says why the engine could not store a batch now, so that it is not
 	// given one.
-	writable func() error
+	ready func(context.Context) error
 	// sound says why nothing may be built on what is stored. It takes milliseconds
 	// under load, so it runs while a batch is gathered.
 	sound   func(context.Context) error
@@ -105,7 +105,7 @@ func (b *batcher) gather(ctx context.Context, first *pending) []*pending {
 // It hands over nothing for the reason refused, if there is one.
 func (b *batcher) store(ctx context.Context, batch []*pending, refused error) {
 	var futures []tessera.IndexFuture
-	err := errors.Join(refused, b.writable())
+	err := errors.Join(refused, b.ready(ctx))
 	if err != nil {
 		futures = slices.Repeat([]tessera.IndexFuture{failed(err)}, len(batch))
 	} else if slices.ContainsFunc(batch, func(p *pending) bool { return p.after != nil }) {

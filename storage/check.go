@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
-	"os"
 	"sync/atomic"
 	"time"
 
@@ -18,7 +17,7 @@ import (
 // bundle and the next tiles without a look at them: damage would spread from one
 // file to all that follow.
 func (p *publisher) sound(ctx context.Context) error {
-	stored, err := p.driver.stored()
+	stored, err := p.driver.Tree(ctx)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && stored.Size == 0 {
 		return nil // a new log
 	}
@@ -65,17 +64,14 @@ func (o *outcome) note(err error) {
 const failingFor = 10 * time.Second
 
 // Check says why entries cannot be stored now, or what is wrong with the files
-// of the log: it writes a small file where the log is written, and reads the newest
-// entries and one at random with everything that proves them. A crash leaves a
-// temporary file, which the next start removes.
+// of the log: it has the driver try to write, and reads the newest entries and one
+// at random with everything that proves them.
 func (l *Log) Check(ctx context.Context) error {
 	if l.readOnly != nil {
 		return l.readOnly
 	}
-	for _, dir := range []string{l.driver.dir.Public("tile"), l.driver.dir.Private("tessera")} {
-		if err := trial(dir); err != nil {
-			return fmt.Errorf("the disk cannot be written: %w", err)
-		}
+	if err := l.driver.Check(ctx); err != nil {
+		return err
 	}
 	if f := l.outcome.err.Load(); f != nil && time.Since(f.at) < failingFor {
 		return fmt.Errorf("the last entries could not be stored: %w", f.err)
@@ -86,23 +82,13 @@ func (l *Log) Check(ctx context.Context) error {
 	return l.sample(ctx)
 }
 
-// trial writes a file and removes it.
-func trial(dir string) error {
-	f, err := os.CreateTemp(dir, ".trial.*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(make([]byte, 64<<10))
-	return errors.Join(err, f.Sync(), f.Close(), os.Remove(f.Name()))
-}
-
 // sample proves one public entry from the files alone, with nothing from memory.
 func (l *Log) sample(ctx context.Context) error {
 	cp := l.Published().Checkpoint
 	if cp.Size == 0 {
 		return nil
 	}
-	view, err := tiles.NewTree(l.driver.public()).At(ctx, cp)
+	view, err := tiles.NewTree(l.driver).At(ctx, cp)
 	if err == nil {
 		_, err = view.Entry(ctx, rand.Uint64N(cp.Size))
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/storage"
+	"github.com/conmotion/conmotion/storage/posix"
 )
 
 // Append an entry to a log on disk and wait until a public checkpoint covers it.
@@ -24,7 +25,7 @@ func ExampleLog_Append() {
 	defer dir.Close()
 	ctx := context.Background()
 	keys := testlog.NewKeys(testlog.Example{}) // a note signer, a tree signer and their verifiers
-	l, err := storage.Open(ctx, dir, keys.Options())
+	l, err := storage.Open(ctx, posix.New(dir, keys.Options().Logger), keys.Options())
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -51,7 +51,7 @@ const (
 
 // Log is an append-only log. All methods are safe for concurrent use.
 type Log struct {
-	driver   posixDriver
+	driver   Driver
 	batches  *batcher
 	whole    *whole
 	shutdown func(context.Context) error
@@ -66,26 +66,26 @@ type Log struct {
 	readOnly error // why nothing is appended; nil for most logs
 }
 
-// Open opens the log in a directory, or makes a new one. A log that is there on a
-// disk that cannot be written is opened to be read: see [Log.ReadOnly]. Errors wrap
-// ErrFork when what is stored does not extend what is public.
-func Open(ctx context.Context, dir *Dir, o Options) (*Log, error) {
-	driver := posixDriver{dir}
+// Open opens the log, or makes a new one. A log that is there and cannot be
+// written is opened to be read: see [Log.ReadOnly]. Errors wrap ErrFork when what
+// is stored does not extend what is public.
+func Open(ctx context.Context, driver Driver, o Options) (*Log, error) {
 	pub, err := newPublisher(ctx, driver, o)
 	if err != nil {
 		return nil, err
 	}
-	o.Tree.Resume(pub.current().Checkpoint)
-	td, err := driver.open(ctx)
-	if err != nil && pub.current().Checkpoint.Size > 0 && ctx.Err() == nil {
+	td, err := driver.Open(ctx, pub.current().Checkpoint)
+	if errors.Is(err, ErrUnwritable) && pub.current().Checkpoint.Size > 0 && ctx.Err() == nil {
 		return openReadOnly(ctx, driver, pub, o.Antispam, err), nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	if err := driver.clean(); err != nil {
-		o.Logger.Warn("not all temporary files of an earlier run are removed", "err", err)
+	// Another writer may have published until this one was the writer.
+	if err := errors.Join(pub.reload(ctx), pub.resumes(ctx), pub.sound(ctx)); err != nil {
+		return nil, fmt.Errorf("open log: %w", err)
 	}
+	o.Tree.Resume(pub.current().Checkpoint)
 	batchAge, batchSize := cmp.Or(o.BatchMaxAge, DefaultBatchMaxAge), cmp.Or(o.BatchMaxSize, DefaultBatchMaxSize)
 	interval, pushback := cmp.Or(o.CheckpointInterval, DefaultCheckpointInterval), cmp.Or(o.Pushback, DefaultPushback)
 	opts := tessera.NewAppendOptions().
@@ -104,16 +104,12 @@ func Open(ctx context.Context, dir *Dir, o Options) (*Log, error) {
 		cancel()
 		return nil, fmt.Errorf("open log: %w", err)
 	}
-	if err := errors.Join(pub.resumes(ctx, reader), pub.sound(ctx)); err != nil {
-		cancel()
-		return nil, fmt.Errorf("open log: %w", err)
-	}
 	l := &Log{driver: driver, shutdown: shutdown, reader: reader, cancel: cancel, pub: pub,
 		slots: make(chan struct{}, pushback)}
-	l.whole = &whole{antispam: o.Antispam, appender: func(ctx context.Context, n uint) (tessera.AddFn, error) { return driver.wholeBatch(ctx, td, n) }}
+	l.whole = &whole{antispam: o.Antispam, appender: driver.Whole}
 	l.batches = &batcher{add: appender.Add, whole: l.whole, in: make(chan *pending, pushback), maxAge: batchAge, maxSize: int(batchSize),
 		resolved: func() { l.waiting.Add(-1); <-l.slots }, outcome: &l.outcome,
-		writable: driver.writable, sound: pub.sound}
+		ready: driver.Ready, sound: pub.sound}
 	l.done.Go(func() { pub.follow(run) })
 	l.done.Go(func() { l.batches.run(run) })
 	return l, nil
@@ -177,7 +173,7 @@ func (l *Log) append(entry []byte, after *pending) (*pending, error) {
 	if l.readOnly != nil {
 		return nil, l.readOnly
 	}
-	// Tessera's POSIX driver takes any number of entries; the bound is ours.
+	// Tessera takes any number of entries into its queue; the bound is ours.
 	select {
 	case l.slots <- struct{}{}:
 	default:

@@ -18,6 +18,7 @@ import (
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage"
 	"github.com/conmotion/conmotion/storage/index"
+	"github.com/conmotion/conmotion/storage/posix"
 	"github.com/conmotion/conmotion/tiles"
 )
 
@@ -56,7 +57,7 @@ func (s *service) tryOpen() (err error) {
 	s.keys.NewTree(s.t)
 	o := s.keys.Options()
 	o.Antispam = s.index
-	s.log, err = storage.Open(s.t.Context(), s.dir, o)
+	s.log, err = storage.Open(s.t.Context(), posix.New(s.dir, o.Logger), o)
 	return err
 }
 
@@ -427,7 +428,7 @@ func TestPushback(t *testing.T) {
 	s.index, _ = index.Open(t.Context(), s.dir.Private("index.db"), nil, nil)
 	o := s.keys.Options()
 	o.Antispam, o.Pushback, o.BatchMaxAge = s.index, 2, time.Hour
-	s.log = testlog.Must(storage.Open(t.Context(), s.dir, o))(t)
+	s.log = testlog.Must(storage.Open(t.Context(), posix.New(s.dir, o.Logger), o))(t)
 	key := testlog.Key(t, "ES256")
 	var last error
 	for i := range 3 {

@@ -17,7 +17,7 @@ import (
 // publisher takes each checkpoint that the log engine signs, checks that it
 // extends the one before, makes it public, and wakes who waits for it.
 type publisher struct {
-	driver    posixDriver
+	driver    Driver
 	verifiers scitt.CheckpointVerifiers
 	tree      *tiles.Tree
 	logger    *slog.Logger
@@ -33,66 +33,92 @@ type publisher struct {
 }
 
 // newPublisher starts from the public checkpoint, or from an empty log.
-func newPublisher(ctx context.Context, driver posixDriver, o Options) (*publisher, error) {
-	src := driver.public()
+func newPublisher(ctx context.Context, driver Driver, o Options) (*publisher, error) {
 	p := &publisher{
-		driver: driver, verifiers: o.Verifiers, tree: tiles.NewTree(src), logger: o.Logger,
+		driver: driver, verifiers: o.Verifiers, tree: tiles.NewTree(driver), logger: o.Logger,
 		written: time.Now(), next: make(chan struct{}), expected: make(chan struct{}, 1),
 	}
-	cp := scitt.EmptyCheckpoint(o.Signer.Name())
-	raw, err := src.Get(ctx, tiles.CheckpointPath)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
-		return nil, fmt.Errorf("open log: %w", err)
-	default:
-		if cp, err = o.Verifiers.Open(raw); err != nil {
-			return nil, fmt.Errorf("open log: the public checkpoint is not by this log's keys: %w", err)
-		}
+	var err error
+	if p.view, err = p.tree.At(ctx, scitt.EmptyCheckpoint(o.Signer.Name())); err == nil {
+		err = p.reload(ctx)
 	}
-	if p.view, err = p.tree.At(ctx, cp); err != nil {
+	if err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
 	}
 	return p, nil
 }
 
+// reload takes over what is public, whoever published it, if it extends what was
+// public before.
+func (p *publisher) reload(ctx context.Context) error {
+	raw, err := p.driver.Get(ctx, tiles.CheckpointPath)
+	if errors.Is(err, fs.ErrNotExist) && p.current().Checkpoint.Raw == nil {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	view, err := p.extends(ctx, raw)
+	if err != nil {
+		return fmt.Errorf("the public checkpoint: %w", err)
+	}
+	p.replace(view)
+	return nil
+}
+
+// extends opens a note that extends what is public.
+func (p *publisher) extends(ctx context.Context, raw []byte) (*tiles.View, error) {
+	now := p.current()
+	if bytes.Equal(raw, now.Checkpoint.Raw) {
+		return now, nil
+	}
+	cp, err := p.verifiers.Open(raw)
+	if err != nil {
+		return nil, fmt.Errorf("it is not by this log's keys: %w", err)
+	}
+	view, err := p.tree.At(ctx, cp)
+	if err != nil {
+		return nil, err
+	}
+	return view, view.Consistency(ctx, now.Checkpoint)
+}
+
+// replace makes a view the public one, and wakes who waits.
+func (p *publisher) replace(view *tiles.View) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if view == p.view {
+		return
+	}
+	close(p.next)
+	p.view, p.written, p.next = view, time.Now(), make(chan struct{})
+}
+
 // ErrFork says that what is stored is not what the public checkpoint commits
 // to, or less.
-var ErrFork = errors.New("the stored log does not extend the public checkpoint; restore private/tessera as it was with this public/, or later")
+var ErrFork = errors.New("the stored log does not extend the public checkpoint; restore the engine's state (private/tessera, or the database) as it was with these public files, or later")
+
+// ErrMoved says that somebody else replaced the public checkpoint.
+var ErrMoved = errors.New("another process has published")
 
 // resumes holds what is stored to the public checkpoint. A log that goes on
 // from less would write other entries into the files that the checkpoint
 // commits to, and would be a fork of itself for everybody who saw it.
-func (p *publisher) resumes(ctx context.Context, stored interface {
-	IntegratedSize(context.Context) (uint64, error)
-}) error {
+func (p *publisher) resumes(ctx context.Context) error {
 	public := p.current().Checkpoint
-	size, err := stored.IntegratedSize(ctx)
-	if err != nil {
-		return fmt.Errorf("integrated size: %w", err)
-	}
-	if size < public.Size {
-		return fmt.Errorf("%w: %d entries are stored and %d are public", ErrFork, size, public.Size)
-	}
-	raw, err := p.driver.integrated()
+	stored, err := p.driver.Tree(ctx)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		stored, err = scitt.EmptyCheckpoint(public.Origin), nil
 	}
 	if err != nil {
 		return err
 	}
-	cp, err := p.verifiers.Open(raw)
-	if err != nil {
-		return err
+	if stored.Size < public.Size {
+		return fmt.Errorf("%w: %d entries are stored and %d are public", ErrFork, stored.Size, public.Size)
 	}
-	// A crash of the machine may have left an older checkpoint here than the
-	// public one, which is no fork: the next one tells.
-	if cp.Size < public.Size {
-		return nil
-	}
-	view, err := p.tree.At(ctx, cp)
+	view, err := p.tree.At(ctx, stored)
 	if err != nil {
-		return err
+		return newest(err)
 	}
 	if err := view.Consistency(ctx, public); err != nil {
 		return fmt.Errorf("%w: %w", ErrFork, err)
@@ -184,7 +210,11 @@ func (p *publisher) follow(ctx context.Context) {
 	}
 }
 
-// poll publishes the newest checkpoint, if it is new.
+// signatures is the number of signature lines of a note.
+func signatures(raw []byte) int { return bytes.Count(raw, []byte("\n— ")) }
+
+// poll publishes the newest checkpoint, if it is larger, or has signatures that
+// the public one of the same tree has not.
 //
 // A crash before the public file is replaced leaves the older checkpoint
 // public, which is still true; the next start publishes the newer one. No
@@ -192,7 +222,7 @@ func (p *publisher) follow(ctx context.Context) {
 func (p *publisher) poll(ctx context.Context) error {
 	p.polling.Lock()
 	defer p.polling.Unlock()
-	raw, err := p.driver.integrated()
+	raw, err := p.driver.Signed(ctx)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -200,27 +230,20 @@ func (p *publisher) poll(ctx context.Context) error {
 		return fmt.Errorf("publish: %w", err)
 	}
 	now := p.current()
-	if bytes.Equal(raw, now.Checkpoint.Raw) {
+	view, err := p.extends(ctx, raw)
+	if err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	if view == now || now.Checkpoint.Raw != nil && view.Checkpoint.Size == now.Checkpoint.Size && signatures(raw) <= signatures(now.Checkpoint.Raw) {
 		return nil
 	}
-	cp, err := p.verifiers.Open(raw)
-	if err != nil {
-		return fmt.Errorf("publish: %w", err)
+	if err := p.driver.Publish(ctx, raw, now.Checkpoint.Raw); err != nil {
+		err = fmt.Errorf("publish: %w", err)
+		if errors.Is(err, ErrMoved) {
+			err = errors.Join(err, p.reload(ctx))
+		}
+		return err
 	}
-	view, err := p.tree.At(ctx, cp)
-	if err != nil {
-		return fmt.Errorf("publish: %w", err)
-	}
-	if err := view.Consistency(ctx, now.Checkpoint); err != nil {
-		return fmt.Errorf("publish: %w", err)
-	}
-	if err := p.driver.publish(raw); err != nil {
-		return fmt.Errorf("publish: %w", err)
-	}
-	p.mu.Lock()
-	woken := p.next
-	p.view, p.written, p.next = view, time.Now(), make(chan struct{})
-	p.mu.Unlock()
-	close(woken)
+	p.replace(view)
 	return nil
 }

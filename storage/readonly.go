@@ -10,10 +10,10 @@ import (
 	"github.com/conmotion/conmotion/tiles"
 )
 
-// openReadOnly opens a log on a disk that cannot be written, for this reason: it
+// openReadOnly opens a log where it cannot be written, for this reason: it
 // is what its public checkpoint commits to, and stays so. Nothing is appended
 // before the next start.
-func openReadOnly(ctx context.Context, driver posixDriver, pub *publisher, antispam tessera.Antispam, why error) *Log {
+func openReadOnly(ctx context.Context, driver Driver, pub *publisher, antispam tessera.Antispam, why error) *Log {
 	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	l := &Log{driver: driver, reader: publicReader{pub}, cancel: cancel, pub: pub, slots: make(chan struct{}, 1),
 		readOnly: fmt.Errorf("%w: the log is read only until a restart: %w", scitt.ErrUnavailable, why)}
@@ -43,9 +43,9 @@ func (r publicReader) ReadEntryBundle(ctx context.Context, index uint64, p uint8
 }
 
 func (r publicReader) partialOrFull(ctx context.Context, partial, full string, p uint8) ([]byte, error) {
-	data, err := r.pub.driver.public().Get(ctx, partial)
+	data, err := r.pub.driver.Get(ctx, partial)
 	if err != nil && p > 0 {
-		data, err = r.pub.driver.public().Get(ctx, full)
+		data, err = r.pub.driver.Get(ctx, full)
 	}
 	return data, err
 }

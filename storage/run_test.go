@@ -7,10 +7,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
-	"time"
 
 	"github.com/transparency-dev/tessera"
-	"github.com/transparency-dev/tessera/storage/posix"
 )
 
 // memory is a log in memory that knows its entries, and whose batches fail as
@@ -69,7 +67,7 @@ func TestRunsHaveNoGaps(t *testing.T) {
 			return true, nil
 		}}
 		w := &whole{antispam: m, appender: m.appender}
-		b := &batcher{writable: func() error { return nil }, outcome: &outcome{}, whole: w, resolved: func() {}, add: func(ctx context.Context, e *tessera.Entry) tessera.IndexFuture {
+		b := &batcher{ready: func(context.Context) error { return nil }, outcome: &outcome{}, whole: w, resolved: func() {}, add: func(ctx context.Context, e *tessera.Entry) tessera.IndexFuture {
 			add, _ := m.appender(ctx, 1)
 			return m.Decorator()(add)(ctx, e)
 		}}
@@ -113,53 +111,3 @@ func TestRunsHaveNoGaps(t *testing.T) {
 		t.Errorf("only %d failures: this was no test", failures)
 	}
 }
-
-// TestWholeBatch: Tessera's driver stores such a batch in one piece, however
-// slowly it is handed over.
-func TestWholeBatch(t *testing.T) {
-	dir, err := OpenDir(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer dir.Close()
-	driver := posixDriver{dir}
-	td, err := driver.open(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	// The log's own appender makes the empty tree.
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	_, reader, err := td.(*posix.Storage).Appender(ctx, tessera.NewAppendOptions().WithCheckpointSigner(emptySigner{}).WithCheckpointInterval(time.Hour))
-	if err != nil {
-		t.Fatal(err)
-	}
-	total := uint64(0)
-	for _, n := range []int{1, 2, 255, 256, 700, 1024} {
-		add, err := driver.wholeBatch(ctx, td, uint(n))
-		if err != nil {
-			t.Fatal(err)
-		}
-		var futures []tessera.IndexFuture
-		for i := range n {
-			if i == n-1 {
-				time.Sleep(2 * handOver) // Tessera's own queue would be closed by now
-				if size, err := reader.IntegratedSize(ctx); err != nil || size != total {
-					t.Fatalf("%d of %d are handed over, and the log has %d entries more (%v)", i, n, size-total, err)
-				}
-			}
-			futures = append(futures, add(ctx, tessera.NewEntry(fmt.Appendf(nil, "%d/%d", n, i))))
-		}
-		for i, future := range futures {
-			if index, err := future(); err != nil || index.Index != total+uint64(i) {
-				t.Fatalf("%d of %d is at %d, want %d (%v)", i, n, index.Index, total+uint64(i), err)
-			}
-		}
-		total += uint64(n)
-	}
-}
-
-// emptySigner signs the checkpoint of the empty tree.
-type emptySigner struct{ noSigner }
-
-func (emptySigner) Sign([]byte) ([]byte, error) { return make([]byte, 64), nil }

@@ -70,6 +70,21 @@ func (s server) Get(ctx context.Context, path string) ([]byte, error) {
 	return s.files.File(ctx, path, maxFileSize)
 }
 
+// Headers are the media type and the Cache-Control of a log's file, for a server
+// or an object in a bucket.
+//
+// C2SP tlog-tiles, of the checkpoint: "This endpoint is mutable, so its headers
+// SHOULD prevent caching beyond a few seconds."
+func Headers(path string) (mediaType, cacheControl string) {
+	switch path {
+	case CheckpointPath:
+		return "text/plain; charset=utf-8", "public, max-age=1"
+	case KeysPath, ConfigurationPath:
+		return "application/cbor", "public, max-age=60"
+	}
+	return "application/octet-stream", "public, max-age=31536000, immutable"
+}
+
 // TilePath is the path of a tile of hashes; width 0 or 256 means a full one.
 func TilePath(level int, index uint64, width int) string {
 	return "tile/" + strconv.Itoa(level) + "/" + indexPath(index, width)

@@ -20,6 +20,7 @@ import (
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage"
+	"github.com/conmotion/conmotion/storage/posix"
 	"github.com/conmotion/conmotion/storage/search"
 )
 
@@ -197,7 +198,7 @@ func TestIndexFollows(t *testing.T) {
 	keys := testlog.NewKeys(t)
 	dir := testlog.Must(storage.OpenDir(t.TempDir()))(t)
 	defer dir.Close()
-	log := testlog.Must(storage.Open(t.Context(), dir, keys.Options()))(t)
+	log := testlog.Must(storage.Open(t.Context(), posix.New(dir, keys.Options().Logger), keys.Options()))(t)
 	grow := func(subject string) {
 		t.Helper()
 		wait := testlog.Must(log.Append(t.Context(), statement(t, subject).Entry()))(t)

@@ -20,6 +20,7 @@ import (
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage"
+	"github.com/conmotion/conmotion/storage/posix"
 	"github.com/conmotion/conmotion/tiles"
 )
 
@@ -28,7 +29,7 @@ import (
 func staticFiles(t *testing.T, keys *testlog.Keys, statements []*scitt.Statement) string {
 	t.Helper()
 	dir := testlog.Must(storage.OpenDir(t.TempDir()))(t)
-	log := testlog.Must(storage.Open(t.Context(), dir, keys.Options()))(t)
+	log := testlog.Must(storage.Open(t.Context(), posix.New(dir, keys.Options().Logger), keys.Options()))(t)
 	var last uint64
 	var waits []func(context.Context) (uint64, bool, error)
 	for _, st := range statements {

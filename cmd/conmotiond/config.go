@@ -21,6 +21,7 @@ import (
 	"github.com/conmotion/conmotion/cmd/internal/version"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage"
+	"github.com/conmotion/conmotion/storage/aws"
 )
 
 // config is what flags and the configuration file say.
@@ -73,6 +74,11 @@ const example = `  # a working log on http://127.0.0.1:8080
       --tls-cert cert.pem --tls-key key.pem --dir /var/lib/conmotion \
       --admin-listen 127.0.0.1:9090 --rate 50 --burst 100
 
+  # the log in a bucket with a database, and artifacts in another bucket
+  CONMOTION_DATABASE_PASSWORD=... conmotiond --issuer https://transparency.example \
+      --storage s3://my-log?region=eu-central-1 --artifacts s3://my-artifacts?region=eu-central-1 \
+      --database mysql://conmotion@db.example/conmotion
+
   # no log of its own: a search over somebody else's
   conmotiond --search-of https://transparency.example --listen 127.0.0.1:8081`
 
@@ -98,7 +104,12 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&c.listen, "listen", "127.0.0.1:8080", "address of the public service")
 	f.StringVar(&c.adminListen, "admin-listen", "", "address of metrics, health, readiness and pprof; not to be shown in public (default: off)")
-	f.StringVar(&c.Dir, "dir", "conmotion-data", "directory of the log, its keys and its index")
+	f.StringVar(&c.Dir, "dir", "conmotion-data", "directory of the keys, the index, and the log and its artifacts unless these are in buckets")
+	f.StringVar(&c.Storage, "storage", "", "bucket of the log, s3://BUCKET?region=R&endpoint=URL&path_style=true, of which nothing but the name is needed on AWS; credentials are the SDK's (default: the log is in --dir)")
+	f.StringVar(&c.Database, "database", "", "database that goes with --storage, mysql://USER@HOST:PORT/NAME?tls=true; its password is in CONMOTION_DATABASE_PASSWORD")
+	f.StringVar(&c.DatabasePasswordFile, "database-password-file", "", "file with the password of --database (default: CONMOTION_DATABASE_PASSWORD)")
+	f.DurationVar(&c.Lease, "writer-lease", aws.DefaultLease, "how long another instance waits for a writer that does not renew its lease on --database")
+	f.StringVar(&c.Artifacts, "artifacts", "", "bucket of artifacts, like --storage; nobody else may read it (default: they are in --dir)")
 	f.StringVar(&c.Issuer, "issuer", "", "URL of this service, which Receipts name; fixed when the log is made (default: from --listen, where that is one address)")
 	f.StringVar(&c.Origin, "origin", "", "name of the log, the first line of its checkpoints; fixed when the log is made (default: the issuer without its scheme)")
 	f.StringVar(&c.Policy, "policy", "", "file with the first Registration Policy; a log that has one keeps it (default: any did:jwk issuer)")
@@ -112,7 +123,7 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	f.StringVar(&c.ArtifactReaders, "artifact-read-tokens", "", "file with the hashes of the tokens that may read artifacts (default: everybody may)")
 	f.DurationVar(&c.BatchMaxAge, "batch-max-age", storage.DefaultBatchMaxAge, "longest time that an entry waits for others to be stored with")
 	f.UintVar(&c.BatchMaxSize, "batch-max-size", storage.DefaultBatchMaxSize, "most entries that are stored together")
-	f.DurationVar(&c.CheckpointInterval, "checkpoint-interval", storage.DefaultCheckpointInterval, "shortest time between two checkpoints; at least 100ms")
+	f.DurationVar(&c.CheckpointInterval, "checkpoint-interval", storage.DefaultCheckpointInterval, "shortest time between two checkpoints; at least 100ms, and 1s with --storage")
 	f.UintVar(&c.Pushback, "pushback", storage.DefaultPushback, "most entries that wait to be stored; beyond it the answer is 503")
 	f.DurationVar(&c.Wait, "wait", 10*time.Second, "longest time that a registration waits for its Receipt; then the answer is 202")
 	f.Float64Var(&c.Rate, "rate", 10000, "requests per second of one client address, static files aside; 0 for no limit")
@@ -172,6 +183,9 @@ func (c *config) complete(flags *pflag.FlagSet, stderr io.Writer) error {
 	}
 	if c.BatchMaxSize == 0 || c.Pushback == 0 || c.BatchMaxAge <= 0 {
 		return errors.New("--batch-max-age, --batch-max-size and --pushback must be more than 0")
+	}
+	if c.Lease < time.Second {
+		return errors.New("--writer-lease is at least 1s")
 	}
 	if c.Wait < 0 || c.Rate < 0 || c.Queue < 0 || c.memory < 0 || c.Burst < 1 {
 		return errors.New("--wait, --rate, --queue and --memory cannot be negative, and --burst is at least 1")

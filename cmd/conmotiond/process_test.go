@@ -33,7 +33,7 @@ const (
 
 func TestMain(m *testing.M) {
 	if os.Getenv(beConmotiond) == "" {
-		os.Exit(m.Run())
+		os.Exit(cloud.Main(m))
 	}
 	if err := prepareDisk(os.Getenv(mountTmpfs)); err != nil {
 		fmt.Fprintln(os.Stderr, err)

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/go-sql-driver/mysql"
 	"go.opentelemetry.io/otel"
 	"k8s.io/klog/v2"
 
@@ -18,6 +19,9 @@ import (
 // serve runs the service until the context ends, and then drains it.
 func serve(ctx context.Context, c *config) (err error) {
 	klog.SetSlogLogger(slog.New(atLeast{c.Logger.Handler(), slog.LevelWarn})) // Tessera's way to log
+	if err := mysql.SetLogger(slog.NewLogLogger(c.Logger.Handler(), slog.LevelWarn)); err != nil {
+		return err
+	}
 	if err := c.tuneMemory(); err != nil {
 		return err
 	}
@@ -65,10 +69,26 @@ func serve(ctx context.Context, c *config) (err error) {
 	defer management.Close()
 	public.serve(d.Handler())
 	welcome(c, d)
-	return public.drain(ctx, func(drain context.Context) error {
+	// A writer that is none any more ends; whatever starts it again has it wait for its turn.
+	run, stop := context.WithCancel(ctx)
+	defer stop()
+	go func() {
+		select {
+		case <-d.Lost():
+			stop()
+		case <-run.Done():
+		}
+	}()
+	err = public.drain(run, func(drain context.Context) error {
 		d.Readiness.Stop()
 		return management.Shutdown(drain)
 	})
+	select {
+	case <-d.Lost():
+		err = errors.Join(d.LostWhy(ctx), err)
+	default:
+	}
+	return err
 }
 
 // atLeast passes on what is important enough.
@@ -106,7 +126,7 @@ and then
 	}
 	fmt.Fprintf(c.stdout, `conmotiond %s the log %s in %s
   service   %s
-  public    %s   (any file server may show it)
+  public    %s   (everybody may read it)
   policy    %s
   artifacts %s
 %stry
@@ -114,7 +134,7 @@ and then
   go run ./cmd/conmotion sign --key issuer.pem --sub my-first-asset --out s.cose README.md
   go run ./cmd/conmotion submit --log %s --out transparent.cose s.cose
   go run ./cmd/conmotion verify --log %s --payload README.md transparent.cose
-`, what, d.Origin, c.Dir, d.Issuer, d.PublicDir(), inForce, artifacts(c, d), recovery, first, d.Issuer, d.Issuer)
+`, what, d.Origin, c.Dir, d.Issuer, d.Place(), inForce, artifacts(c, d), recovery, first, d.Issuer, d.Issuer)
 }
 
 // artifacts says who may store how much.

@@ -18,6 +18,8 @@ var ours = map[string][]string{
 	"policy":           {"scitt", "scitt/did", "policy/ocsf", "internal/jsonx"},
 	"policy/ocsf":      {"internal/jsonx"},
 	"storage":          {"scitt", "tiles", "internal/durable"},
+	"storage/posix":    {"scitt", "tiles", "storage", "internal/durable"},
+	"storage/aws":      {"scitt", "tiles", "storage", "storage/artifact"},
 	"storage/index":    {"scitt", "tiles", "storage/internal/projection"},
 	"storage/artifact": {"storage/artifact/reader", "internal/content", "internal/durable"},
 	"storage/search":   {"scitt", "tiles", "policy/ocsf", "storage/artifact/reader", "storage/internal/projection", "internal/firsts", "internal/jsonx", "internal/parallel"},
@@ -49,7 +51,7 @@ var ours = map[string][]string{
 // heavy may not be behind what a Relying Party imports, or runs.
 var heavy = []string{
 	"github.com/transparency-dev/tessera", "modernc.org/sqlite", "database/sql",
-	"github.com/aws/", "cloud.google.com/", "go.opentelemetry.io/otel/sdk",
+	"github.com/aws/", "github.com/go-sql-driver/", "cloud.google.com/", "go.opentelemetry.io/otel/sdk",
 }
 
 // light are what a Relying Party imports, or runs. The tool has commands that

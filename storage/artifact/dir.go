@@ -15,7 +15,7 @@ import (
 	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
 
-// Options limit a Dir. The zero value limits nothing.
+// Options limit a store. The zero value limits nothing.
 type Options struct {
 	// MaxSize is the largest artifact in bytes, 0 for no limit.
 	MaxSize int64
@@ -175,7 +175,12 @@ func (d *Dir) Open(ctx context.Context, digest Digest) (io.ReadSeekCloser, Info,
 
 // Artifact implements [reader.Artifacts].
 func (d *Dir) Artifact(ctx context.Context, digest Digest, limit int64) ([]byte, error) {
-	r, info, err := d.Open(ctx, digest)
+	return whole(ctx, d, digest, limit)
+}
+
+// whole reads an artifact of at most limit bytes.
+func whole(ctx context.Context, s Store, digest Digest, limit int64) ([]byte, error) {
+	r, info, err := s.Open(ctx, digest)
 	if err != nil {
 		return nil, err
 	}
@@ -187,8 +192,8 @@ func (d *Dir) Artifact(ctx context.Context, digest Digest, limit int64) ([]byte,
 }
 
 // intact is nil if the artifact is stored and undamaged.
-func (d *Dir) intact(ctx context.Context, digest Digest) error {
-	r, _, err := d.Open(ctx, digest)
+func intact(ctx context.Context, s Store, digest Digest) error {
+	r, _, err := s.Open(ctx, digest)
 	if err != nil {
 		return err
 	}

@@ -27,7 +27,7 @@ func (d *Dir) Put(ctx context.Context, r io.Reader, want Want) (Info, bool, erro
 		return Info{}, false, ErrTooLarge
 	}
 	if want.Digest != nil {
-		switch err := d.intact(ctx, *want.Digest); {
+		switch err := intact(ctx, d, *want.Digest); {
 		case err == nil:
 			return d.compare(ctx, r, want)
 		case !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrCorrupt):
@@ -52,7 +52,7 @@ func (d *Dir) Put(ctx context.Context, r io.Reader, want Want) (Info, bool, erro
 }
 
 // hashAll reads r to its end through write, and says what it was.
-func (d *Dir) hashAll(ctx context.Context, r io.Reader, want Want, write func([]byte) error) (Info, error) {
+func (o Options) hashAll(ctx context.Context, r io.Reader, want Want, write func([]byte) error) (Info, error) {
 	var info Info
 	h := sha256.New()
 	buf := make([]byte, copyBuffer)
@@ -62,7 +62,7 @@ func (d *Dir) hashAll(ctx context.Context, r io.Reader, want Want, write func([]
 		}
 		n, rerr := r.Read(buf)
 		info.Size += int64(n)
-		if d.opts.MaxSize > 0 && info.Size > d.opts.MaxSize {
+		if o.MaxSize > 0 && info.Size > o.MaxSize {
 			return Info{}, ErrTooLarge
 		}
 		if want.Size > 0 && info.Size > want.Size {
@@ -86,7 +86,7 @@ func (d *Dir) hashAll(ctx context.Context, r io.Reader, want Want, write func([]
 
 // compare takes bytes whose announced digest is stored and intact.
 func (d *Dir) compare(ctx context.Context, r io.Reader, want Want) (Info, bool, error) {
-	info, err := d.hashAll(ctx, r, want, func([]byte) error { return nil })
+	info, err := d.opts.hashAll(ctx, r, want, func([]byte) error { return nil })
 	if err != nil {
 		return Info{}, false, err
 	}
@@ -148,7 +148,7 @@ type upload struct {
 // store writes r to the temporary file and gives it its name. A crash before
 // that leaves the file in tmp, which the next OpenDir deletes.
 func (u *upload) store(ctx context.Context, r io.Reader, want Want) (created bool, err error) {
-	if u.info, err = u.dir.hashAll(ctx, r, want, u.write); err != nil {
+	if u.info, err = u.dir.opts.hashAll(ctx, r, want, u.write); err != nil {
 		return false, err
 	}
 	// The bytes are on disk before they have their name: no crash can show the
@@ -190,7 +190,7 @@ func (u *upload) publish(ctx context.Context, path string) (created bool, err er
 		if !errors.Is(err, fs.ErrExist) {
 			return false, storageError(err)
 		}
-		switch err := u.dir.intact(ctx, u.info.Digest); {
+		switch err := intact(ctx, u.dir, u.info.Digest); {
 		case errors.Is(err, ErrCorrupt):
 			return u.replace(ctx, path)
 		case !errors.Is(err, ErrNotFound): // nil included
@@ -206,7 +206,7 @@ func (u *upload) publish(ctx context.Context, path string) (created bool, err er
 func (u *upload) replace(ctx context.Context, path string) (created bool, err error) {
 	u.dir.heal.Lock()
 	defer u.dir.heal.Unlock()
-	if err := u.dir.intact(ctx, u.info.Digest); !errors.Is(err, ErrCorrupt) {
+	if err := intact(ctx, u.dir, u.info.Digest); !errors.Is(err, ErrCorrupt) {
 		return false, err // another upload was first
 	}
 	old, err := os.Stat(path)

@@ -25,6 +25,7 @@ import (
 	"github.com/conmotion/conmotion/storage"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/storage/index"
+	"github.com/conmotion/conmotion/storage/posix"
 	"github.com/conmotion/conmotion/tiles"
 )
 
@@ -77,7 +78,7 @@ func (l memLog) published(t testing.TB) *tiles.View {
 	}
 	o := keys.Options()
 	o.Antispam, o.BatchMaxSize = idx, 1024
-	log := testlog.Must(storage.Open(t.Context(), dir, o))(t)
+	log := testlog.Must(storage.Open(t.Context(), posix.New(dir, o.Logger), o))(t)
 	var last func(context.Context) (uint64, bool, error)
 	for i, e := range l {
 		if last, err = log.Append(t.Context(), e); err != nil {

@@ -26,6 +26,7 @@ import (
 	"github.com/conmotion/conmotion/storage/artifact"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/storage/index"
+	"github.com/conmotion/conmotion/storage/posix"
 	"github.com/conmotion/conmotion/tiles"
 )
 
@@ -39,7 +40,7 @@ func TestRealLog(t *testing.T) {
 	}
 	o := w.keys.Options()
 	o.Antispam = idx
-	log := testlog.Must(storage.Open(t.Context(), dir, o))(t)
+	log := testlog.Must(storage.Open(t.Context(), posix.New(dir, o.Logger), o))(t)
 	t.Cleanup(func() {
 		if err := errors.Join(log.Close(context.Background()), idx.Close(), dir.Close()); err != nil {
 			t.Error(err)

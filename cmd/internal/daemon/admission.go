@@ -15,7 +15,7 @@ import (
 // sources are where a policy finds the facts that it may ask for.
 type sources struct {
 	index     *index.Index
-	artifacts *artifact.Dir
+	artifacts artifactStore
 	subject   string // of the log's policies
 	service   *scitt.KeysInForce
 	options   []policy.Option

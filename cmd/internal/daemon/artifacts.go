@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"os"
@@ -10,7 +11,7 @@ import (
 )
 
 // openArtifacts opens artifact storage beside the log.
-func (d *Daemon) openArtifacts(c *Config, t *Telemetry) (http.Handler, error) {
+func (d *Daemon) openArtifacts(ctx context.Context, c *Config, t *Telemetry) (http.Handler, error) {
 	writers, err := tokens(c.ArtifactWriters)
 	if err != nil {
 		return nil, fmt.Errorf("--artifact-write-tokens: %w", err)
@@ -23,10 +24,11 @@ func (d *Daemon) openArtifacts(c *Config, t *Telemetry) (http.Handler, error) {
 		t.service.Corrupted()
 		c.Logger.Error("a stored artifact is corrupted", "sha256", digest.String())
 	}
-	d.artifacts, err = artifact.OpenDir(d.dir.Private("artifacts"), artifact.Options{MaxSize: c.ArtifactMaxSize, Quota: c.ArtifactQuota, OnCorrupt: corrupted})
+	store, err := d.place.openArtifacts(ctx, d.dir, artifact.Options{MaxSize: c.ArtifactMaxSize, Quota: c.ArtifactQuota, OnCorrupt: corrupted})
 	if err != nil {
 		return nil, fmt.Errorf("artifact storage: %w", err)
 	}
+	d.artifacts = store
 	return artifact.NewHandler(artifact.Config{Store: d.artifacts, Write: writers, Read: readers, Log: c.Logger, Problem: writeProblem})
 }
 

@@ -11,7 +11,6 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
-	"net/http"
 	"os"
 	"path/filepath"
 	"time"
@@ -21,14 +20,24 @@ import (
 	"github.com/conmotion/conmotion/policy/ocsf"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage"
-	"github.com/conmotion/conmotion/storage/artifact"
 	"github.com/conmotion/conmotion/storage/index"
 	"github.com/conmotion/conmotion/tiles"
 )
 
 // Config says what to run. A zero number means the default of package storage.
 type Config struct {
+	// Dir has the keys, the index and the search index, and the log and the
+	// artifacts unless Storage and Artifacts say otherwise.
 	Dir string
+	// Storage is the bucket of the log: see [aws.ParseBucket]. Database is the one
+	// that goes with it: see [aws.ParseDatabase]. Its password is in a file or in
+	// the environment: see [DatabasePassword].
+	Storage, Database, DatabasePasswordFile string
+	// Lease is how long another instance waits for a writer that does not renew
+	// its lease on a database.
+	Lease time.Duration
+	// Artifacts is the bucket of artifacts, which nobody else may read.
+	Artifacts string
 	// Issuer and Origin are fixed when the log is made; when empty they are
 	// those of the log, or DefaultIssuer and what follows from it.
 	Issuer, Origin, DefaultIssuer string
@@ -66,9 +75,10 @@ type Daemon struct {
 	New bool
 
 	dir       *storage.Dir
+	place     *place
 	index     *index.Index
 	log       *storage.Log
-	artifacts *artifact.Dir
+	artifacts artifactStore
 	temporary string // directory with a copy of the index; "" for none
 	search    *searching
 	founder   personality.Founder
@@ -91,11 +101,14 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 	if _, err := os.Stat(dir.Private(foreignHome)); err == nil {
 		return d, fmt.Errorf("the directory %s is of a search over somebody else's log; use another --dir", c.Dir)
 	}
-	id, err := loadIdentity(dir, &c)
+	if d.place, err = openPlace(ctx, &c, dir); err != nil {
+		return d, err
+	}
+	id, err := loadIdentity(ctx, dir, d.place, &c)
 	if err != nil {
 		return d, err
 	}
-	k, err := loadKeys(ctx, dir, id)
+	k, err := loadKeys(ctx, dir, d.place, id)
 	if err != nil {
 		return d, err
 	}
@@ -152,15 +165,15 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 		KeysStatements: []scitt.ConfigurationKeys{{EntryID: announced.ID.String()}},
 		Wait:           c.Wait, RatePerSecond: c.Rate, Burst: c.Burst, Queue: c.Queue, BodyMemory: c.BodyMemory,
 		Hidden: []string{c.Dir, dirOf(c.Dir), d.temporary},
-		Log:    d.log, Index: d.index, Files: http.Dir(dir.Public()),
+		Log:    d.log, Index: d.index, Files: d.place.files,
 		Metrics: t.service, Logger: c.Logger,
-		Changed: d.writeConfiguration, Adjacent: adjacent,
+		Changed: func(c *scitt.Configuration) error { return d.writeConfiguration(context.WithoutCancel(ctx), c) }, Adjacent: adjacent,
 	})
 	if err != nil {
 		return d, err
 	}
 	d.Readiness.watch(d.log, d.index)
-	if err := d.writeWellKnown(); d.log.ReadOnly() == nil {
+	if err := d.writeWellKnown(ctx); d.log.ReadOnly() == nil {
 		return d, err
 	} else if err != nil {
 		c.Logger.Warn("the files of keys and configuration are not up to date", "err", err)
@@ -186,7 +199,7 @@ func (d *Daemon) openLog(ctx context.Context, c *Config, service scitt.KeySet, o
 		return err
 	}
 	o.Antispam = d.index
-	if d.log, err = storage.Open(ctx, d.dir, o); err != nil {
+	if d.log, err = storage.Open(ctx, d.place, o); err != nil {
 		return err
 	}
 	if err := d.log.ReadOnly(); err != nil {
@@ -319,29 +332,40 @@ func firstPolicy(path string, options ...policy.Option) (*policy.Policy, error) 
 
 // writeWellKnown puts the two well-known resources beside the tiles, so that
 // a plain file server is enough for every Relying Party.
-func (d *Daemon) writeWellKnown() error {
+func (d *Daemon) writeWellKnown(ctx context.Context) error {
 	set, err := d.Keys.Marshal()
 	if err != nil {
 		return err
 	}
-	if err := d.dir.WritePublic(tiles.KeysPath, set); err != nil {
+	if err := d.place.Put(ctx, tiles.KeysPath, set); err != nil {
 		return err
 	}
-	return d.writeConfiguration(d.Configuration())
+	return d.writeConfiguration(ctx, d.Configuration())
 }
 
-func (d *Daemon) writeConfiguration(c *scitt.Configuration) error {
+func (d *Daemon) writeConfiguration(ctx context.Context, c *scitt.Configuration) error {
 	data, err := c.Marshal()
 	if err != nil {
 		return err
 	}
-	return d.dir.WritePublic(tiles.ConfigurationPath, data)
+	return d.place.Put(ctx, tiles.ConfigurationPath, data)
 }
 
 // RecoveryKey is the file of the recovery key that the first start makes.
 func (d *Daemon) RecoveryKey() string { return d.dir.Private(recoveryKeyFile) }
 
-// PublicDir is the directory that any file server may show.
+// Place is where the log's public files lie, for people: a directory that any file
+// server may show, or the URL of a bucket.
+func (d *Daemon) Place() string { return d.place.name }
+
+// Lost is closed when another instance is the log's writer, or should be; LostWhy says
+// how it came. This one has to be opened again.
+func (d *Daemon) Lost() <-chan struct{} { return d.place.lost }
+
+// LostWhy says why the log was lost.
+func (d *Daemon) LostWhy(ctx context.Context) error { return d.place.Ready(ctx) }
+
+// PublicDir is the directory that any file server may show, of a log in one.
 func (d *Daemon) PublicDir() string { return d.dir.Public() }
 
 // ArtifactBytes is how much the stored artifacts take.
@@ -364,6 +388,9 @@ func (d *Daemon) Close() error {
 	}
 	if d.temporary != "" {
 		errs = append(errs, os.RemoveAll(d.temporary))
+	}
+	if d.place != nil {
+		errs = append(errs, d.place.close())
 	}
 	if d.artifacts != nil {
 		errs = append(errs, d.artifacts.Close())

@@ -2,6 +2,7 @@ package daemon_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/rand"
@@ -30,7 +31,11 @@ type service struct {
 	*daemon.Daemon
 	telemetry *daemon.Telemetry
 	server    *httptest.Server
+	url       string // of the public files; "" for those in PublicDir
 }
+
+// public is where everybody reads the log's files.
+func (s *service) public() string { return cmp.Or(s.url, s.PublicDir()) }
 
 func newService(t testing.TB, change func(*daemon.Config)) *service {
 	t.Helper()
@@ -119,7 +124,7 @@ func (s *service) configuration() *scitt.Configuration {
 
 func (s *service) checker() *testlog.Checker {
 	s.t.Helper()
-	return testlog.NewChecker(s.t, s.PublicDir(), s.configuration().CheckpointKeys, s.keys())
+	return testlog.NewChecker(s.t, s.public(), s.configuration().CheckpointKeys, s.keys())
 }
 
 func (s *service) size() uint64 {

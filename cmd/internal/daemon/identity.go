@@ -37,12 +37,14 @@ type identity struct {
 const identityFile = "service.json"
 
 // loadIdentity finds who the service is, or settles it.
-func loadIdentity(dir *storage.Dir, c *Config) (identity, error) {
+func loadIdentity(ctx context.Context, dir *storage.Dir, log *place, c *Config) (identity, error) {
 	path := dir.Private(identityFile)
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		if hasLog(dir) {
-			return identity{}, fmt.Errorf("identity: %s is gone, and there is a log already: put it back; its issuer and its origin are those in %s", path, dir.Public(tiles.ConfigurationPath))
+		if there, err := log.hasLog(ctx); err != nil {
+			return identity{}, fmt.Errorf("identity: %w", err)
+		} else if there {
+			return identity{}, fmt.Errorf("identity: %s is gone, and there is a log already: put it back; its issuer and its origin are those in %s/%s", path, log.name, tiles.ConfigurationPath)
 		}
 		return newIdentity(path, c)
 	}
@@ -63,13 +65,6 @@ func loadIdentity(dir *storage.Dir, c *Config) (identity, error) {
 		return identity{}, fmt.Errorf("--bootstrap first-statement: the log in %s has its policy already", c.Dir)
 	}
 	return id, nil
-}
-
-// hasLog says whether the directory holds a log that was published. Whatever
-// that needs is made before it, and never again.
-func hasLog(dir *storage.Dir) bool {
-	_, err := os.Stat(dir.Public(tiles.CheckpointPath))
-	return err == nil
 }
 
 // newIdentity settles who the service is. A crash before the file is there
@@ -136,13 +131,17 @@ type keys struct {
 // loadKeys reads the private keys, or makes them. A crash in between leaves
 // some of them; the next start makes the others. None is announced before all
 // are there.
-func loadKeys(ctx context.Context, dir *storage.Dir, id identity) (k keys, err error) {
+func loadKeys(ctx context.Context, dir *storage.Dir, log *place, id identity) (k keys, err error) {
 	origin := id.Origin
-	checkpoint, err := loadKey(dir, noteKeyFile, "EdDSA")
+	there, err := log.hasLog(ctx)
+	if err != nil {
+		return k, fmt.Errorf("keys: %w", err)
+	}
+	checkpoint, err := loadKey(dir, there, noteKeyFile, "EdDSA")
 	if err != nil {
 		return k, err
 	}
-	if k.receipt, err = loadKey(dir, receiptKeyFile, "ES256"); err != nil {
+	if k.receipt, err = loadKey(dir, there, receiptKeyFile, "ES256"); err != nil {
 		return k, err
 	}
 	ed, ok := checkpoint.(ed25519.PrivateKey)
@@ -165,24 +164,24 @@ func loadKeys(ctx context.Context, dir *storage.Dir, id identity) (k keys, err e
 	if k.note, err = note.NewSigner("PRIVATE+KEY+" + origin + "+" + hash + "+" + secret); err != nil {
 		return k, fmt.Errorf("checkpoint key: %w", err)
 	}
-	first, err := k.entry0(ctx, dir)
+	first, err := k.entry0(ctx, log)
 	if err != nil {
 		return k, err
 	}
 	if first != nil {
 		if _, err := scitt.KeysFrom(first, origin); errors.Is(err, scitt.ErrEarlier) {
-			return k, fmt.Errorf("%s: %w, so this version cannot continue it: use another --dir for a new log", dir.Public(), err)
+			return k, fmt.Errorf("%s: %w, so this version cannot continue it: use another --dir for a new log", log.name, err)
 		}
 	}
-	if k.service, err = loadKey(dir, serviceKeyFile, "ES256"); err != nil || first == nil {
+	if k.service, err = loadKey(dir, there, serviceKeyFile, "ES256"); err != nil || first == nil {
 		return k, err
 	}
 	inForce, err := scitt.FirstKeys(first, origin)
 	if err != nil {
-		return k, fmt.Errorf("entry 0 of the log in %s: %w", dir.Public(), err)
+		return k, fmt.Errorf("entry 0 of the log in %s: %w", log.name, err)
 	}
 	if inForce.Issuer != id.Issuer {
-		return k, fmt.Errorf("%s names the issuer %s, and the log in %s is by %s, as its entry 0 says: put that back", dir.Private(identityFile), id.Issuer, dir.Public(), inForce.Issuer)
+		return k, fmt.Errorf("%s names the issuer %s, and the log in %s is by %s, as its entry 0 says: put that back", dir.Private(identityFile), id.Issuer, log.name, inForce.Issuer)
 	}
 	return k, k.check(dir, inForce)
 }
@@ -190,12 +189,12 @@ func loadKeys(ctx context.Context, dir *storage.Dir, id identity) (k keys, err e
 // entry0 reads the first entry of the log in the directory, in which keys are
 // announced, before anything is written there. It is nil when there is none, or
 // when files are damaged: opening the log finds what is wrong.
-func (k keys) entry0(ctx context.Context, dir *storage.Dir) (*scitt.Statement, error) {
+func (k keys) entry0(ctx context.Context, log *place) (*scitt.Statement, error) {
 	verifiers, err := scitt.NewCheckpointVerifiers(k.vkeys)
-	if err != nil || !hasLog(dir) {
+	if err != nil {
 		return nil, err
 	}
-	view, err := tiles.NewLog(tiles.Dir(dir.Public()), verifiers).Latest(ctx)
+	view, err := tiles.NewLog(log, verifiers).Latest(ctx)
 	if err != nil || view.Checkpoint.Size == 0 {
 		return nil, nil
 	}
@@ -263,13 +262,13 @@ func (k keys) check(dir *storage.Dir, inForce *scitt.KeysInForce) error {
 	return nil
 }
 
-// loadKey reads a key, or makes it for a log that is not there yet.
-func loadKey(dir *storage.Dir, name, algorithm string) (crypto.Signer, error) {
+// loadKey reads a key, or makes it unless the log is there already.
+func loadKey(dir *storage.Dir, there bool, name, algorithm string) (crypto.Signer, error) {
 	key, err := readKey(dir, name, algorithm)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return key, err
 	}
-	if hasLog(dir) {
+	if there {
 		return nil, fmt.Errorf("key: %s is gone, and there is a log already, which another key cannot go on: put it back", dir.Private(name))
 	}
 	return makeKey(dir, name, algorithm)

@@ -21,6 +21,7 @@ import (
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/policy"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/scitt/did"
 	"github.com/conmotion/conmotion/tiles"
 	"github.com/conmotion/conmotion/witness/audit"
@@ -76,7 +77,7 @@ func replay(t *testing.T, s *service) (policies int) {
 	t.Helper()
 	s.checker().Check(t, nil)
 	vkeys := s.configuration().CheckpointKeys
-	log := tiles.NewLog(tiles.Dir(s.PublicDir()), testlog.Must(scitt.NewCheckpointVerifiers(vkeys))(t))
+	log := tiles.NewLog(testlog.Must(tiles.Open(s.public(), client.Options{}))(t), testlog.Must(scitt.NewCheckpointVerifiers(vkeys))(t))
 	auditor := testlog.Must(audit.New(log, nil, audit.Options{VKeys: vkeys, List: 10, Report: func(v audit.Violation) {
 		t.Errorf("entry %d was admitted against the policy at its index: %s: %s", *v.Index, v.Check, v.Message)
 	}}))(t)

@@ -23,7 +23,7 @@ const busyAt = 256
 
 // openAdjacent opens the Adjacent Services, by the paths that they serve.
 func (d *Daemon) openAdjacent(ctx context.Context, c *Config, t *Telemetry, issuer string) (map[string]http.Handler, error) {
-	artifacts, err := d.openArtifacts(c, t)
+	artifacts, err := d.openArtifacts(ctx, c, t)
 	if err != nil {
 		return nil, err
 	}

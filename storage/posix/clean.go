@@ -1,6 +1,7 @@
-package storage
+package posix
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,19 +18,19 @@ import (
 // are named like the file with digits behind. Everything is written where the log
 // ends, so of the tiles only the directories of the newest ones are looked at, and
 // those that come next. The driver must not run. A crash leaves some for the next start.
-func (p posixDriver) clean() error {
+func (d *Driver) clean() error {
 	var size uint64
-	if stored, err := p.stored(); err == nil {
+	if stored, err := d.Tree(context.Background()); err == nil {
 		size = stored.Size
 	}
-	for _, dir := range []string{p.dir.Public(), p.dir.Public(".well-known"), p.dir.Public("tile"), p.dir.Private(), p.dir.Private("tessera")} {
+	for _, dir := range []string{d.dir.Public(), d.dir.Public(".well-known"), d.dir.Public("tile"), d.dir.Private(), d.dir.Private("tessera")} {
 		if err := durable.Clean(dir); err != nil {
 			return err
 		}
 	}
 	for dir, names := range map[string]string{
-		p.dir.Private("tessera"):           `checkpoint`,
-		p.dir.Private("tessera", ".state"): `treeState|gcState|version`,
+		d.dir.Private("tessera"):           `checkpoint`,
+		d.dir.Private("tessera", ".state"): `treeState|gcState|version`,
 	} {
 		temporary := regexp.MustCompile(`^(` + names + `)[0-9]+$`)
 		if err := removeAll(dir, temporary.MatchString); err != nil {
@@ -38,7 +39,7 @@ func (p posixDriver) clean() error {
 	}
 	for level := -1; level < tileLevels; level++ {
 		for _, index := range []uint64{size / tiles.Width, (size/tiles.Width/perDir + 1) * perDir} {
-			if err := p.cleanTiles(level, index); err != nil {
+			if err := d.cleanTiles(level, index); err != nil {
 				return err
 			}
 		}
@@ -54,13 +55,13 @@ const perDir = 1000
 
 // cleanTiles cleans the directory with the tile at an index, or bundle at level
 // -1, and those of the partial ones from there on.
-func (p posixDriver) cleanTiles(level int, index uint64) error {
+func (d *Driver) cleanTiles(level int, index uint64) error {
 	tile := tiles.BundlePath(index, 0)
 	if level >= 0 {
 		tile = tiles.TilePath(level, index, 0)
 	}
 	dir, first := path.Split(tile)
-	partial, err := filepath.Glob(p.dir.Public(filepath.FromSlash(dir), "*.p"))
+	partial, err := filepath.Glob(d.dir.Public(filepath.FromSlash(dir), "*.p"))
 	if err != nil {
 		return err
 	}
@@ -75,7 +76,7 @@ func (p posixDriver) cleanTiles(level int, index uint64) error {
 			_, _, _, ok := tiles.ParseTilePath(dir + "/" + name)
 			return !ok
 		}
-		if err := removeAll(p.dir.Public(filepath.FromSlash(dir)), temporary); err != nil {
+		if err := removeAll(d.dir.Public(filepath.FromSlash(dir)), temporary); err != nil {
 			return err
 		}
 	}
@@ -89,9 +90,9 @@ func removeAll(dir string, so func(name string) bool) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	for _, d := range all {
-		if d.Type().IsRegular() && so(d.Name()) {
-			if err := os.Remove(filepath.Join(dir, d.Name())); err != nil {
+	for _, e := range all {
+		if e.Type().IsRegular() && so(e.Name()) {
+			if err := os.Remove(filepath.Join(dir, e.Name())); err != nil {
 				return fmt.Errorf("remove what a crash left: %w", err)
 			}
 		}

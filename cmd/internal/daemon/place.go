@@ -1,0 +1,160 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/conmotion/conmotion/storage"
+	"github.com/conmotion/conmotion/storage/artifact"
+	"github.com/conmotion/conmotion/storage/artifact/reader"
+	"github.com/conmotion/conmotion/storage/aws"
+	"github.com/conmotion/conmotion/storage/posix"
+	"github.com/conmotion/conmotion/tiles"
+)
+
+// DatabasePassword is the environment variable with the password of Config.Database.
+const DatabasePassword = "CONMOTION_DATABASE_PASSWORD"
+
+// place is where the log lies.
+type place struct {
+	storage.Driver
+	name  string          // for people: a directory or the URL of a bucket
+	files http.FileSystem // the public files
+	close func() error
+	lost  <-chan struct{} // closed when another instance is the writer; nil for never
+	// artifacts is the bucket of artifacts, nil when they are in the directory.
+	artifacts *aws.Bucket
+}
+
+// openPlace opens the place that the configuration names. It writes nothing there.
+func openPlace(ctx context.Context, c *Config, dir *storage.Dir) (*place, error) {
+	p, err := openLogPlace(ctx, c, dir)
+	if err != nil || c.Artifacts == "" {
+		return p, err
+	}
+	bucket, err := aws.ParseBucket(c.Artifacts)
+	if err == nil && c.Storage != "" && bucket.String() == p.name {
+		err = errors.New("it is the bucket of the log, which everybody may read; artifacts need one of their own")
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("--artifacts: %w", err), p.close())
+	}
+	p.artifacts = &bucket
+	return p, nil
+}
+
+func openLogPlace(ctx context.Context, c *Config, dir *storage.Dir) (*place, error) {
+	if c.Storage == "" {
+		if c.Database != "" {
+			return nil, errors.New("--database is for a log in a bucket: see --storage")
+		}
+		return &place{Driver: posix.New(dir, c.Logger), name: dir.Public(), files: http.Dir(dir.Public()), close: func() error { return nil }}, nil
+	}
+	bucket, err := aws.ParseBucket(c.Storage)
+	if err != nil {
+		return nil, fmt.Errorf("--storage: %w", err)
+	}
+	if c.Database == "" {
+		return nil, errors.New("--storage s3://BUCKET needs --database mysql://USER@HOST/NAME")
+	}
+	password := os.Getenv(DatabasePassword)
+	if c.DatabasePasswordFile != "" {
+		data, err := os.ReadFile(c.DatabasePasswordFile)
+		if err != nil {
+			return nil, fmt.Errorf("--database-password-file: %w", err)
+		}
+		password = strings.TrimRight(string(data), "\r\n")
+	}
+	database, err := aws.ParseDatabase(c.Database, password)
+	if err != nil {
+		return nil, fmt.Errorf("--database: %w", err)
+	}
+	driver, err := aws.New(ctx, aws.Config{Bucket: bucket, Database: database, Lease: c.Lease, Logger: c.Logger})
+	if err != nil {
+		return nil, fmt.Errorf("--storage: %w", err)
+	}
+	return &place{Driver: driver, name: bucket.String(), files: sourceFiles{driver}, close: driver.Close, lost: driver.Lost()}, nil
+}
+
+// hasLog says whether a log was published here. Whatever that needs is made before
+// it, and never again.
+func (p *place) hasLog(ctx context.Context) (bool, error) {
+	_, err := p.Get(ctx, tiles.CheckpointPath)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// artifactStore keeps artifacts, and says how much it holds.
+type artifactStore interface {
+	artifact.Store
+	reader.Artifacts
+	Used() int64
+	Close() error
+}
+
+// openArtifacts opens the store of artifacts.
+func (p *place) openArtifacts(ctx context.Context, dir *storage.Dir, o artifact.Options) (artifactStore, error) {
+	if p.artifacts == nil {
+		return artifact.OpenDir(dir.Private("artifacts"), o)
+	}
+	return aws.OpenArtifacts(ctx, *p.artifacts, o)
+}
+
+// sourceFiles are the files of a source for a file server. What it serves of them
+// never changes, so they have no time.
+type sourceFiles struct{ tiles.Source }
+
+// Open implements [http.FileSystem].
+func (s sourceFiles) Open(name string) (http.File, error) {
+	name = strings.TrimPrefix(name, "/")
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	data, err := s.Get(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return &sourceFile{bytes.NewReader(data), name}, nil
+}
+
+// sourceFile is an open file and its own [fs.FileInfo].
+type sourceFile struct {
+	*bytes.Reader
+	path string
+}
+
+// Close implements [http.File].
+func (f *sourceFile) Close() error { return nil }
+
+// Readdir implements [http.File].
+func (f *sourceFile) Readdir(int) ([]fs.FileInfo, error) { return nil, io.EOF }
+
+// Stat implements [http.File].
+func (f *sourceFile) Stat() (fs.FileInfo, error) { return sourceInfo{f}, nil }
+
+type sourceInfo struct{ *sourceFile }
+
+// Name implements [fs.FileInfo].
+func (i sourceInfo) Name() string { return path.Base(i.path) }
+
+// Mode implements [fs.FileInfo].
+func (i sourceInfo) Mode() fs.FileMode { return 0o444 }
+
+// ModTime implements [fs.FileInfo].
+func (i sourceInfo) ModTime() time.Time { return time.Time{} }
+
+// IsDir implements [fs.FileInfo].
+func (i sourceInfo) IsDir() bool { return false }
+
+// Sys implements [fs.FileInfo].
+func (i sourceInfo) Sys() any { return nil }

@@ -1,0 +1,230 @@
+package artifact
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+)
+
+// Object describes an object: its size in bytes, and a tag that another content
+// does not have.
+type Object struct {
+	Size int64
+	Tag  string
+}
+
+// Objects are the objects of a bucket, by key. They are safe for concurrent use.
+// The error wraps [fs.ErrNotExist] where there is none with this key.
+type Objects interface {
+	// Read opens an object.
+	Read(ctx context.Context, key string) (io.ReadCloser, Object, error)
+	// Stat describes an object.
+	Stat(ctx context.Context, key string) (Object, error)
+	// Write stores size bytes with this digest if there is no object with this key,
+	// or if its tag is replaces when that is not empty. When it returns nil they are
+	// durable. The error wraps [fs.ErrExist] when another object is there. A crash
+	// leaves the whole object or none.
+	Write(ctx context.Context, key string, r io.ReadSeeker, size int64, digest Digest, replaces string) error
+	// Total is the size of all objects together.
+	Total(ctx context.Context) (int64, error)
+}
+
+// Bucket is a Store in a bucket, with the keys of [reader.Digest.Path]. What is
+// uploaded or opened lies in a temporary file without a name meanwhile, or in
+// memory when it is small.
+type Bucket struct {
+	objects Objects
+	opts    Options
+	quota   quota
+}
+
+// OpenBucket opens the store. With a quota it counts the bytes that are stored.
+// The quota holds for each process by itself, which counts what it stores.
+func OpenBucket(ctx context.Context, objects Objects, opts Options) (*Bucket, error) {
+	b := &Bucket{objects: objects, opts: opts, quota: quota{limit: opts.Quota}}
+	if opts.Quota > 0 {
+		var err error
+		if b.quota.used, err = objects.Total(ctx); err != nil {
+			return nil, fmt.Errorf("artifact: %w", err)
+		}
+	}
+	return b, nil
+}
+
+// Close does nothing: the objects have nothing open.
+func (b *Bucket) Close() error { return nil }
+
+// Used is the number of bytes stored and being uploaded, as the quota counts them.
+func (b *Bucket) Used() int64 { return b.quota.inUse() }
+
+// Artifact implements [reader.Artifacts].
+func (b *Bucket) Artifact(ctx context.Context, digest Digest, limit int64) ([]byte, error) {
+	return whole(ctx, b, digest, limit)
+}
+
+// Stat implements Store.
+func (b *Bucket) Stat(ctx context.Context, digest Digest) (Info, error) {
+	o, err := b.objects.Stat(ctx, digest.Path())
+	if err != nil {
+		return Info{}, lookupError(err)
+	}
+	return Info{digest, o.Size}, nil
+}
+
+// Open implements Store. It copies the artifact to this machine and hashes it;
+// what is read then is the copy.
+func (b *Bucket) Open(ctx context.Context, digest Digest) (io.ReadSeekCloser, Info, error) {
+	s, _, err := b.fetch(ctx, digest)
+	if err != nil {
+		return nil, Info{}, err
+	}
+	r, err := s.reader()
+	if err != nil {
+		return nil, Info{}, err
+	}
+	return r, Info{digest, s.size}, nil
+}
+
+// fetch copies an artifact. The tag is there also when it is damaged.
+func (b *Bucket) fetch(ctx context.Context, digest Digest) (*spool, Object, error) {
+	body, o, err := b.objects.Read(ctx, digest.Path())
+	if err != nil {
+		return nil, o, lookupError(err)
+	}
+	defer body.Close()
+	s, h := &spool{}, sha256.New()
+	if _, err = io.Copy(io.MultiWriter(h, s), body); err != nil {
+		err = fmt.Errorf("artifact: %w", err)
+	} else if Digest(h.Sum(nil)) != digest {
+		err = ErrCorrupt
+		if b.opts.OnCorrupt != nil {
+			b.opts.OnCorrupt(digest)
+		}
+	}
+	if err != nil {
+		return nil, o, errors.Join(err, s.Close())
+	}
+	return s, o, nil
+}
+
+// Put implements Store. A damaged artifact is replaced by the good bytes, which
+// counts as created.
+func (b *Bucket) Put(ctx context.Context, r io.Reader, want Want) (info Info, created bool, err error) {
+	if b.opts.MaxSize > 0 && want.Size > b.opts.MaxSize {
+		return Info{}, false, ErrTooLarge
+	}
+	if !b.quota.fits(want.Size) {
+		return Info{}, false, ErrFull
+	}
+	var s spool
+	defer func() { err = errors.Join(err, s.Close()) }()
+	if info, err = b.opts.hashAll(ctx, r, want, func(p []byte) error {
+		if _, err := s.Write(p); err != nil {
+			return storageError(err)
+		}
+		return nil
+	}); err != nil {
+		return Info{}, false, err
+	}
+	if !b.quota.take(info.Size) {
+		return Info{}, false, ErrFull
+	}
+	if created, err = b.store(ctx, &s, info); !created {
+		b.quota.give(info.Size)
+	}
+	if err != nil {
+		return Info{}, false, err
+	}
+	return info, created, nil
+}
+
+// store writes the object. Where one is there already, it must be intact to count
+// as stored.
+func (b *Bucket) store(ctx context.Context, s *spool, info Info) (created bool, err error) {
+	damaged := Object{}
+	for range 3 {
+		body, err := s.reader()
+		if err != nil {
+			return false, err
+		}
+		err = b.objects.Write(ctx, info.Digest.Path(), body, info.Size, info.Digest, damaged.Tag)
+		if err == nil {
+			b.quota.give(damaged.Size)
+			return true, nil
+		}
+		if !errors.Is(err, fs.ErrExist) {
+			return false, storageError(err)
+		}
+		there, o, err := b.fetch(ctx, info.Digest)
+		switch {
+		case err == nil:
+			return false, there.Close()
+		case errors.Is(err, ErrCorrupt):
+			damaged = o
+		case errors.Is(err, ErrNotFound): // somebody removed it in between
+			damaged = Object{}
+		default:
+			return false, err
+		}
+	}
+	return false, fmt.Errorf("artifact: %s changes all the time", info.Digest)
+}
+
+// spool holds bytes until they are whole and hashed: in memory, or from spoolMemory
+// on in a temporary file that has no name any more, so that a crash leaves nothing.
+type spool struct {
+	memory bytes.Buffer
+	file   *os.File
+	size   int64
+}
+
+const spoolMemory = 1 << 20
+
+// Write implements [io.Writer].
+func (s *spool) Write(p []byte) (n int, err error) {
+	if s.file == nil && s.size+int64(len(p)) > spoolMemory {
+		if s.file, err = os.CreateTemp("", "artifact-*"); err != nil {
+			return 0, err
+		}
+		if err = os.Remove(s.file.Name()); err == nil {
+			_, err = s.file.Write(s.memory.Bytes())
+		}
+		if err != nil {
+			return 0, err
+		}
+		s.memory = bytes.Buffer{}
+	}
+	if s.file != nil {
+		n, err = s.file.Write(p)
+	} else {
+		n, err = s.memory.Write(p)
+	}
+	s.size += int64(n)
+	return n, err
+}
+
+// reader reads what was written from its start. One is used at a time, and closing it
+// closes the spool.
+func (s *spool) reader() (io.ReadSeekCloser, error) {
+	if s.file == nil {
+		return struct {
+			*bytes.Reader
+			io.Closer
+		}{bytes.NewReader(s.memory.Bytes()), s}, nil
+	}
+	_, err := s.file.Seek(0, io.SeekStart)
+	return s.file, err
+}
+
+// Close gives the space back.
+func (s *spool) Close() error {
+	if s.file == nil {
+		return nil
+	}
+	return s.file.Close()
+}

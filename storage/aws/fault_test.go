@@ -1,0 +1,202 @@
+package aws_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/scitt"
+)
+
+// store is a proxy before the S3 server, which may have a fault.
+type store struct {
+	server http.Handler
+	fault  atomic.Pointer[fault]
+}
+
+// fault answers a request in its own way, in the place of the server or with it.
+type fault func(server http.Handler, w http.ResponseWriter, r *http.Request)
+
+// ServeHTTP implements [http.Handler].
+func (s *store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if f := s.fault.Load(); f != nil {
+		(*f)(s.server, w, r)
+		return
+	}
+	s.server.ServeHTTP(w, r)
+}
+
+// faulty puts a proxy before the S3 server of a service.
+func faulty(t *testing.T, s *service) *store {
+	t.Helper()
+	target := testlog.Must(url.Parse(s.parts.Endpoint))(t)
+	proxy := &store{server: &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = target.Scheme, target.Host, r.In.Host // which is signed
+	}}}
+	server := httptest.NewServer(proxy)
+	t.Cleanup(server.Close)
+	t.Cleanup(s.close)
+	s.bucket.Location = strings.ReplaceAll(s.bucket.Location, s.parts.Endpoint, server.URL)
+	return proxy
+}
+
+func answers(status int, code string) fault {
+	return func(_ http.Handler, w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(status)
+		fmt.Fprintf(w, "<Error><Code>%s</Code></Error>", code)
+	}
+}
+
+// faultLost does what was asked for, and loses the answer.
+var faultLost fault = func(server http.Handler, w http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodPut {
+		server.ServeHTTP(httptest.NewRecorder(), r)
+		w.WriteHeader(http.StatusInternalServerError)
+		return
+	}
+	server.ServeHTTP(w, r)
+}
+
+// faults are what a bucket was seen to do.
+var faults = []fault{
+	answers(http.StatusInternalServerError, "InternalError"), answers(http.StatusServiceUnavailable, "SlowDown"),
+	answers(http.StatusForbidden, "AccessDenied"), answers(http.StatusPreconditionFailed, "PreconditionFailed"), faultLost,
+	func(http.Handler, http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, // the connection ends
+	func(_ http.Handler, _ http.ResponseWriter, r *http.Request) { // no answer
+		select {
+		case <-r.Context().Done():
+		case <-time.After(2 * time.Second):
+		}
+		panic(http.ErrAbortHandler)
+	},
+	func(server http.Handler, w http.ResponseWriter, r *http.Request) { // half an answer
+		whole := httptest.NewRecorder()
+		server.ServeHTTP(whole, r)
+		w.Header().Set("Content-Length", fmt.Sprint(whole.Body.Len()))
+		w.WriteHeader(whole.Code)
+		_, _ = w.Write(whole.Body.Bytes()[:whole.Body.Len()/2])
+		panic(http.ErrAbortHandler)
+	},
+}
+
+// under registers statements while something goes wrong, and says which are in the
+// log for certain.
+func (s *service) under(trouble func()) (stored []string) {
+	s.t.Helper()
+	var mu sync.Mutex
+	var group sync.WaitGroup
+	over := make(chan struct{})
+	for c := range 8 {
+		group.Go(func() {
+			for i := 0; ; i++ {
+				select {
+				case <-over:
+					return
+				default:
+				}
+				content := fmt.Sprintf("%d %d", c, i)
+				switch err := s.try(content); {
+				case err == nil:
+					mu.Lock()
+					stored = append(stored, content)
+					mu.Unlock()
+				case !errors.Is(err, scitt.ErrUnavailable) && !errors.Is(err, scitt.ErrBusy):
+					s.t.Errorf("%s: %v", content, err)
+				}
+			}
+		})
+	}
+	trouble()
+	close(over)
+	group.Wait()
+	return stored
+}
+
+// holds checks the log from outside: it has all that was stored, and goes on.
+func (s *service) holds(stored []string) {
+	s.t.Helper()
+	receipts := map[string][]byte{}
+	s.addMany(5, "afterwards", receipts)
+	if size := s.checker().Check(s.t, receipts).Checkpoint.Size; size < uint64(len(stored)+5) {
+		s.t.Errorf("%d statements were stored, and the log has %d entries", len(stored)+5, size)
+	}
+	s.t.Logf("%d stored", len(stored))
+}
+
+// TestBucketFails: whatever the bucket does, nothing that was acknowledged is lost
+// or twice in the log, and the log goes on when the bucket is well again.
+func TestBucketFails(t *testing.T) {
+	s := newService(t)
+	proxy := faulty(t, s)
+	s.open()
+	requests := make(chan struct{}, 120)
+	some := fault(func(server http.Handler, w http.ResponseWriter, r *http.Request) {
+		select {
+		case requests <- struct{}{}:
+		default:
+		}
+		if n := rand.IntN(3 * len(faults)); n < len(faults) {
+			faults[n](server, w, r)
+			return
+		}
+		server.ServeHTTP(w, r)
+	})
+	stored := s.under(func() {
+		proxy.fault.Store(&some)
+		for range cap(requests) {
+			<-requests
+		}
+		proxy.fault.Store(nil)
+	})
+	s.holds(stored)
+}
+
+// TestBucketGone: a writer that cannot reach the bucket gives the lease up, so that
+// another instance can have it.
+func TestBucketGone(t *testing.T) {
+	s := newService(t)
+	s.lease = time.Second
+	proxy := faulty(t, s)
+	s.open()
+	gone := answers(http.StatusServiceUnavailable, "SlowDown")
+	proxy.fault.Store(&gone)
+	<-s.driver.Lost()
+	if err := s.driver.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "the bucket was not reached") {
+		t.Errorf("ready: %v", err)
+	}
+	if err := s.try("late"); !errors.Is(err, scitt.ErrUnavailable) {
+		t.Errorf("an entry: %v", err)
+	}
+	proxy.fault.Store(nil)
+	next := *s
+	next.file = t.TempDir() + "/index.db"
+	next.open()
+	next.holds(nil)
+	next.close()
+}
+
+// TestDatabaseRestarts: a database that is killed and comes back keeps what it
+// acknowledged, and the log goes on.
+func TestDatabaseRestarts(t *testing.T) {
+	s := newService(t).open()
+	stored := s.under(func() {
+		for i := range 2 {
+			for s.try(fmt.Sprint("before ", i)) != nil { // until it is there again
+			}
+			if err := s.parts.RestartMySQL(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	s.holds(stored)
+}

@@ -26,6 +26,9 @@ type recordFlags struct {
 	inline, keepGoing bool
 }
 
+// services are --log, and each --also.
+func (f *recordFlags) services() []string { return append([]string{f.log}, f.also...) }
+
 func (f *recordFlags) add(cmd *cobra.Command) {
 	f.addWriting(cmd)
 	f.signerFlags.add(cmd)

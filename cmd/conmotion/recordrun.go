@@ -71,7 +71,7 @@ func (a *app) runRecord(ctx context.Context, f recordFlags, events iter.Seq[func
 		}
 	}
 	var err error
-	r.registrar, err = a.openRegistrar(ctx, party.RegistrarOptions{Services: append([]string{r.log}, r.also...), Progress: func(done, size uint64) {
+	r.registrar, err = a.openRegistrar(ctx, party.RegistrarOptions{Services: r.services(), Progress: func(done, size uint64) {
 		r.progress.show(func() string { return fmt.Sprintf("read %d of %d entries of the log", done, size) })
 	}}, f.signerFlags, f.readFlags)
 	if err != nil {
@@ -137,7 +137,7 @@ func (r *recording) results(ctx context.Context, inputs []party.Input) ([]record
 					res.Result = resultKnown
 				}
 			default:
-				res.Also = append(res.Also, recordedAlso{Log: r.registrar.Services()[n].URL, Origin: ref.Origin, Index: ref.Index, at: n})
+				res.Also = append(res.Also, recordedAlso{Log: r.services()[n], Origin: ref.Origin, Index: ref.Index, at: n})
 			}
 		}
 		if err := in.Outcome.Err(); err != nil {

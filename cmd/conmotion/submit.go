@@ -29,6 +29,9 @@ type submitFlags struct {
 	memoryFlags
 }
 
+// services are --log, and each --also.
+func (f submitFlags) services() []string { return append([]string{f.log}, f.also...) }
+
 func (a *app) submit() *cobra.Command {
 	var f submitFlags
 	cmd := &cobra.Command{
@@ -139,7 +142,7 @@ func (a *app) runSubmit(ctx context.Context, f submitFlags, files []string) erro
 		return usage(err)
 	}
 	s := &submitter{app: a, submitFlags: f}
-	o := party.RegistrarOptions{Services: append([]string{f.log}, f.also...), Timeout: f.timeout}
+	o := party.RegistrarOptions{Services: f.services(), Timeout: f.timeout}
 	if f.issuerKey != "" {
 		if o.IssuerKey, err = readIssuerKey(f.issuerKey); err != nil {
 			return usage(err)
@@ -313,7 +316,7 @@ func (s *submitter) advance(ctx context.Context, r *submitted, out string) error
 	registered := 0
 	var failures []error
 	for n, at := range o.At {
-		url := s.registrar.Services()[n].URL
+		url := s.services()[n]
 		also := submittedAt{Log: url, Result: resultSkipped, Location: at.Location, OtherSignature: at.Other}
 		switch err := partyError(at.Err); {
 		case err != nil:

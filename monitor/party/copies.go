@@ -22,7 +22,7 @@ func (c Copy) Transparent() []byte { return scitt.AttachReceipts(c.Statement, c.
 // add adds what a service registered to the copy with this signature, or makes
 // that copy with the Receipts that the statement has. The Receipt takes the
 // place of others by this service. It returns which copy it is.
-func add(copies []Copy, s *Service, r registered) ([]Copy, int) {
+func add(copies []Copy, s *service, r registered) ([]Copy, int) {
 	n := slices.IndexFunc(copies, func(c Copy) bool { return bytes.Equal(c.Statement.Entry(), r.Entry()) })
 	if n < 0 {
 		n, copies = len(copies), append(copies, Copy{r.Statement, r.Receipts})
@@ -51,9 +51,9 @@ func (r *Registrar) have(statement *scitt.Statement, file func(n int) ([]byte, e
 				return copies
 			}
 		}
-		var good []*Service
+		var good []*service
 		receipts := slices.DeleteFunc(have.Receipts, func(receipt []byte) bool {
-			i := slices.IndexFunc(r.services, func(s *Service) bool { return s.vouches(have, receipt) })
+			i := slices.IndexFunc(r.services, func(s *service) bool { return s.vouches(have, receipt) })
 			if i >= 0 {
 				good = append(good, r.services[i])
 			}
@@ -63,7 +63,7 @@ func (r *Registrar) have(statement *scitt.Statement, file func(n int) ([]byte, e
 			return copies
 		}
 		brought = slices.DeleteFunc(slices.Clone(brought), func(receipt []byte) bool {
-			return slices.ContainsFunc(good, func(s *Service) bool { return s.vouches(have, receipt) })
+			return slices.ContainsFunc(good, func(s *service) bool { return s.vouches(have, receipt) })
 		})
 		copies = append(copies, Copy{have, append(brought, receipts...)})
 	}

@@ -39,7 +39,7 @@ func (r *Registrar) forward(ctx context.Context, n int, drafts []Draft, outcomes
 	}
 	skip := func(it item, err error) bool {
 		have, _ := home.said.find(keyOf(it.Statement))
-		err = fmt.Errorf("it is entry %d of %s, and %s does not admit it: %w", have.Index, home.URL, s.URL, err)
+		err = fmt.Errorf("it is entry %d of %s, and %s does not admit it: %w", have.Index, home.url, s.url, err)
 		if it.draft >= 0 {
 			outcomes[it.draft].At[n] = At{Result: Refused, Err: err}
 		} else {
@@ -47,8 +47,12 @@ func (r *Registrar) forward(ctx context.Context, n int, drafts []Draft, outcomes
 		}
 		return r.KeepGoing
 	}
-	if err := s.pass(ctx, items, took, skip); err != nil || !decided {
+	if err := s.pass(ctx, items, took, skip); err != nil {
 		return err
+	}
+	r.alreadyThere(n, drafts, outcomes) // the same content twice
+	if !decided {
+		return nil
 	}
 	for _, k := range left {
 		if err := forget(k.path); err != nil {
@@ -58,14 +62,14 @@ func (r *Registrar) forward(ctx context.Context, n int, drafts []Draft, outcomes
 	return nil
 }
 
-// items is what is to be sent to a further service.
-func (r *Registrar) items(ctx context.Context, n int, drafts []Draft, outcomes []Outcome, left []kept) (items []item, err error) {
+// alreadyThere fills in what a further log has of the drafts, and returns the others
+// that the first log has: where that is.
+func (r *Registrar) alreadyThere(n int, drafts []Draft, outcomes []Outcome) (others map[int]place) {
 	home, s := r.services[0], r.services[n]
-	var bundle bundleReader
-	at := map[scitt.EntryID]uint64{} // of items, in the first log
+	others = map[int]place{}
 	for i := range outcomes {
 		o := &outcomes[i]
-		if o.At[0].Result != Registered && o.At[0].Result != Known {
+		if o.At[0].Result != Registered && o.At[0].Result != Known || o.At[n].Result != Unreached {
 			continue
 		}
 		key := drafts[i].key()
@@ -74,11 +78,26 @@ func (r *Registrar) items(ctx context.Context, n int, drafts []Draft, outcomes [
 		}
 		have, _ := home.said.find(key)
 		switch there, ok := s.said.find(key); {
-		case ok && there.ID == have.ID:
+		case !ok:
+			others[i] = have
+		case there.ID == have.ID:
 			o.At[n] = At{Result: Known, Ref: s.ref(there)}
-			continue
-		case ok:
-			o.At[n] = At{Result: Refused, Err: fmt.Errorf("it is entry %d of %s; %s has it as another statement, entry %d", have.Index, home.URL, s.URL, there.Index)}
+		default:
+			o.At[n] = At{Result: Refused, Err: fmt.Errorf("it is entry %d of %s; %s has it as another statement, entry %d", have.Index, home.url, s.url, there.Index)}
+		}
+	}
+	return others
+}
+
+// items is what is to be sent to a further service.
+func (r *Registrar) items(ctx context.Context, n int, drafts []Draft, outcomes []Outcome, left []kept) (items []item, err error) {
+	home, s := r.services[0], r.services[n]
+	var bundle bundleReader
+	at := map[scitt.EntryID]uint64{} // of items, in the first log
+	others := r.alreadyThere(n, drafts, outcomes)
+	for i, o := range outcomes {
+		have, ok := others[i]
+		if _, taken := at[have.ID]; !ok || taken {
 			continue
 		}
 		var data []byte
@@ -91,7 +110,7 @@ func (r *Registrar) items(ctx context.Context, n int, drafts []Draft, outcomes [
 		if err != nil {
 			return nil, err
 		}
-		at[st.ID()] = have.Index
+		at[have.ID] = have.Index
 		items = append(items, item{st, i})
 	}
 	for _, k := range left {

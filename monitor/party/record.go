@@ -171,7 +171,7 @@ func (r *Registrar) sign(ctx context.Context, drafts []Draft, outcomes []Outcome
 			now[key] = true
 		}
 		// What has words is in a file of its own.
-		if len(out.places) == home.run || len(out.places) > 0 && (d.Words != nil || out.Words != "") {
+		if len(out.places) == int(home.run.Load()) || len(out.places) > 0 && (d.Words != nil || out.Words != "") {
 			break
 		}
 		name := r.chain(d)
@@ -213,7 +213,7 @@ func (r *Registrar) signOne(ctx context.Context, d Draft, chain string, head *mo
 		// that nothing speaks of.
 		if err = r.store(ctx, &d); err != nil {
 			return signed{}, fmt.Errorf("%w: an entry holds %d bytes, and the service at %s does not store its payload of %d bytes as an artifact; register it with a service that does: %w",
-				scitt.ErrTooLarge, scitt.MaxEntrySize, r.services[0].URL, len(d.Content), err)
+				scitt.ErrTooLarge, scitt.MaxEntrySize, r.services[0].url, len(d.Content), err)
 		}
 		o.Hash, o.Location = true, d.Options.Location
 		data, err = scitt.SignStatement(r.key, o, d.Content)

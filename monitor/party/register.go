@@ -103,7 +103,7 @@ func (o Outcome) Err() error {
 // Done lets go of a draft with Words: to say the same from now on is to say it once more.
 func (o Outcome) Done() error { return forget(o.file) }
 
-func (o *Outcome) registered(n int, s *Service, r registered) {
+func (o *Outcome) registered(n int, s *service, r registered) {
 	o.At[n] = At{Result: Registered, Ref: r.ref, Location: r.location, copied: true}
 	o.Copies, o.At[n].Copy = add(o.Copies, s, r)
 }
@@ -144,7 +144,7 @@ func (r *Registrar) Register(ctx context.Context, drafts []Draft) (outcomes []Ou
 	for n := 1; n < len(r.services); n++ {
 		// Of what may be in the log or not, nothing is forgotten.
 		if alsoErr := r.forward(ctx, n, drafts, outcomes, err == nil); alsoErr != nil {
-			err = errors.Join(err, fmt.Errorf("not everything that is in the log at %s is in the one at %s yet; run it again: %w", home.URL, r.services[n].URL, alsoErr))
+			err = errors.Join(err, fmt.Errorf("not everything that is in the log at %s is in the one at %s yet; run it again: %w", home.url, r.services[n].url, alsoErr))
 		}
 	}
 	if err == nil && time.Since(r.saved) > saveEvery {

@@ -46,15 +46,15 @@ type Registrar struct {
 
 	key      crypto.Signer
 	options  Options
-	services []*Service
+	services []*service
 	saved    time.Time
 }
 
 // NewRegistrar opens the services. The first one has to be there, and all of them
 // where drafts are signed: their order in the chain is that of the first one's log.
 func NewRegistrar(ctx context.Context, o RegistrarOptions) (*Registrar, error) {
-	if len(o.Keys) > 0 && len(o.Keys) != len(o.Services) {
-		return nil, fmt.Errorf("keys of %d services, and there are %d", len(o.Keys), len(o.Services))
+	if len(o.Services) == 0 || len(o.Keys) > 0 && len(o.Keys) != len(o.Services) {
+		return nil, fmt.Errorf("%d services, and keys of %d", len(o.Services), len(o.Keys))
 	}
 	r := &Registrar{Issuer: o.Issuer, key: o.Key, options: o.Options, saved: time.Now()}
 	if r.key != nil && r.Issuer == "" {
@@ -64,7 +64,8 @@ func NewRegistrar(ctx context.Context, o RegistrarOptions) (*Registrar, error) {
 		}
 	}
 	for i, url := range o.Services {
-		s := &Service{URL: url, timeout: o.Timeout, issuerKey: o.IssuerKey, run: MaxRun, leaves: []scitt.LeafMode{scitt.LeafEntry, scitt.LeafDigest}}
+		s := &service{url: url, timeout: o.Timeout, issuerKey: o.IssuerKey, leaves: []scitt.LeafMode{scitt.LeafEntry, scitt.LeafDigest}}
+		s.run.Store(maxRun)
 		var err error
 		if s.client, err = client.New(url, o.Client); err != nil {
 			return nil, err
@@ -78,8 +79,8 @@ func NewRegistrar(ctx context.Context, o RegistrarOptions) (*Registrar, error) {
 		}
 		s.down = err
 		for _, other := range r.services {
-			if other.URL == url || s.log != nil && other.log != nil && r.key != nil && other.log.Key() == s.log.Key() {
-				return nil, fmt.Errorf("%s and %s are the same log, which is named twice", other.URL, url)
+			if other.url == url || s.log != nil && other.log != nil && r.key != nil && other.log.Key() == s.log.Key() {
+				return nil, fmt.Errorf("%s and %s are the same log, which is named twice", other.url, url)
 			}
 		}
 		r.services = append(r.services, s)
@@ -88,25 +89,22 @@ func NewRegistrar(ctx context.Context, o RegistrarOptions) (*Registrar, error) {
 }
 
 // open reads the keys of a service, and opens its log.
-func (s *Service) open(ctx context.Context, i int, o RegistrarOptions) (err error) {
+func (s *service) open(ctx context.Context, i int, o RegistrarOptions) (err error) {
 	if len(o.Keys) > 0 {
 		s.keys = o.Keys[i]
 		if s.issuer == "" {
 			return nil
 		}
 	}
-	if s.timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, s.timeout)
-		defer cancel()
-	}
+	ctx, cancel := s.within(ctx)
+	defer cancel()
 	s.options, s.progress = o.Options, o.Progress
 	s.options.Newest = true // nothing is registered with a log that went back
 	if i > 0 && s.issuer != "" {
 		s.options.VKeys = nil // they are those of the first log
 	}
 	var named scitt.KeySet
-	if s.log, named, err = OpenService(ctx, s.URL, s.options); err != nil {
+	if s.log, named, err = OpenService(ctx, s.url, s.options); err != nil {
 		if _, answered := errors.AsType[*scitt.Problem](err); answered {
 			err = fmt.Errorf("%w: %v", errNoKeys, err) // what it answers is nothing about the statements
 		}
@@ -119,9 +117,9 @@ func (s *Service) open(ctx context.Context, i int, o RegistrarOptions) (err erro
 		return nil
 	}
 	if s.log == nil {
-		return fmt.Errorf("%w at %s: statements are signed for logs that show their files", ErrNoLog, s.URL)
+		return fmt.Errorf("%w at %s: statements are signed for logs that show their files", ErrNoLog, s.url)
 	}
-	if s.store, err = client.NewArtifacts(s.URL, o.Token, o.Client); err != nil {
+	if s.store, err = client.NewArtifacts(s.url, o.Token, o.Client); err != nil {
 		return err
 	}
 	s.readPolicy()
@@ -132,17 +130,6 @@ func (s *Service) open(ctx context.Context, i int, o RegistrarOptions) (err erro
 
 // Log is that of the first service, as it was when it was looked at last.
 func (r *Registrar) Log() *Log { return r.services[0].log }
-
-// Services are where statements are registered, in their order.
-func (r *Registrar) Services() []*Service { return r.services }
-
-// Origin names the service's log; "" when it shows none.
-func (s *Service) Origin() string {
-	if s.log == nil {
-		return ""
-	}
-	return s.log.Origin()
-}
 
 // Now is the time of signing.
 func (r *Registrar) Now() time.Time { return r.options.now() }
@@ -199,7 +186,7 @@ func (r *Registrar) store(ctx context.Context, d *Draft) (err error) {
 			continue
 		}
 		if _, err := s.storeArtifact(ctx, d.Content); err != nil {
-			return fmt.Errorf("%s: %w", s.URL, err)
+			return fmt.Errorf("%s: %w", s.url, err)
 		}
 	}
 	return nil

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/conmotion/conmotion/monitor"
@@ -25,16 +26,16 @@ var (
 	ErrIssuerKey = errors.New("the service holds the content with another signature, and the key of its issuer is not known")
 )
 
-// MaxRun is how many statements are sent at a time, and maxRunBytes how large
+// maxRun is how many statements are sent at a time, and maxRunBytes how large
 // they are all together. A log of this project takes 1000, and 4 MiB.
 const (
-	MaxRun      = 512
+	maxRun      = 512
 	maxRunBytes = 3 << 20
 )
 
-// Service is a Transparency Service that registers statements.
-type Service struct {
-	URL string
+// service is a Transparency Service that registers statements.
+type service struct {
+	url string
 
 	log       *Log // nil when the service shows none
 	options   Options
@@ -45,7 +46,7 @@ type Service struct {
 	issuerKey *scitt.Key    // of the statements' issuer; nil when they bring their own
 	timeout   time.Duration // for one call; 0 for none
 	down      error         // why nothing can be registered
-	run       int           // statements that are sent at a time
+	run       atomic.Int64  // statements that are sent at a time
 
 	// With issuer:
 	store    *client.Artifacts
@@ -68,15 +69,12 @@ type registered struct {
 // register registers statements in their order, up to the first that is not
 // registered, and an error is about that one. Where the log has the content with
 // another signature, or its Receipt is not of these bytes, it gives what the log has.
-func (s *Service) register(ctx context.Context, statements []signed) (done []registered, err error) {
+func (s *service) register(ctx context.Context, statements []signed) (done []registered, err error) {
 	if s.down != nil {
 		return nil, s.down
 	}
-	if s.timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, s.timeout)
-		defer cancel()
-	}
+	ctx, cancel := s.within(ctx)
+	defer cancel()
 	for len(done) < len(statements) {
 		rest := statements[len(done):]
 		data := make([][]byte, len(rest))
@@ -98,20 +96,29 @@ func (s *Service) register(ctx context.Context, statements []signed) (done []reg
 			continue
 		}
 		other, otherErr := s.other(ctx, rest[len(good)].Statement, location)
-		if otherErr != nil && wrong == nil {
-			err = otherErr
-		}
-		if otherErr != nil {
+		switch {
+		case otherErr == nil:
+			done = append(done, other)
+		case wrong != nil:
 			return done, err
+		default:
+			return done, otherErr
 		}
-		done = append(done, other)
 	}
 	return done, nil
 }
 
+// within bounds one call.
+func (s *service) within(ctx context.Context) (context.Context, context.CancelFunc) {
+	if s.timeout == 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, s.timeout)
+}
+
 // check verifies Receipts, up to the first that is not good. Those of one checkpoint have
 // one signature, which is verified once.
-func (s *Service) check(statements []signed, answers []client.Registration) (good []registered, err error) {
+func (s *service) check(statements []signed, answers []client.Registration) (good []registered, err error) {
 	var last *scitt.Receipt
 	var lastRoot []byte
 	for i, a := range answers {
@@ -122,11 +129,15 @@ func (s *Service) check(statements []signed, answers []client.Registration) (goo
 		}
 		root, err := r.Root(st.Entry())
 		if err != nil || last == nil || !r.SameSignature(last) || !bytes.Equal(root, lastRoot) {
-			if err := s.verify(st, r, a.Receipt); err != nil {
+			leaf, err := s.verify(st, r, a.Receipt)
+			if err != nil {
 				return good, err
 			}
+			last, lastRoot = nil, nil
+			if leaf == scitt.LeafEntry { // else it is another root that is signed
+				last, lastRoot = r, root
+			}
 		}
-		last, lastRoot = r, root
 		g := registered{Statement: st, receipt: a.Receipt, location: a.Location}
 		if g.ref, err = s.refOf(st, r); err != nil {
 			return good, err
@@ -136,27 +147,31 @@ func (s *Service) check(statements []signed, answers []client.Registration) (goo
 	return good, nil
 }
 
-func (s *Service) verify(st *scitt.Statement, r *scitt.Receipt, receipt []byte) (err error) {
+// verify verifies one Receipt, and returns what its log has as the leaf.
+func (s *service) verify(st *scitt.Statement, r *scitt.Receipt, receipt []byte) (leaf scitt.LeafMode, err error) {
 	keys := s.keys.For([][]byte{receipt})
 	for i, leaf := range s.leaves {
 		switch e := keys.VerifyReceipt(r, leaf.Leaf(st)); {
 		case e == nil:
-			return nil
+			return leaf, nil
 		case i == 0:
 			err = e
 		}
 	}
-	return err
+	return "", err
 }
 
 // vouches says whether a Receipt is this service's and verifies.
-func (s *Service) vouches(st *scitt.Statement, receipt []byte) bool {
+func (s *service) vouches(st *scitt.Statement, receipt []byte) bool {
 	r, err := scitt.ParseReceipt(receipt)
-	return err == nil && s.verify(st, r, receipt) == nil
+	if err == nil {
+		_, err = s.verify(st, r, receipt)
+	}
+	return err == nil
 }
 
 // refOf is where a Receipt says that an entry is. A log that is known has to say it.
-func (s *Service) refOf(st *scitt.Statement, r *scitt.Receipt) (monitor.EntryRef, error) {
+func (s *service) refOf(st *scitt.Statement, r *scitt.Receipt) (monitor.EntryRef, error) {
 	ref := monitor.EntryRef{EntryID: st.ID().String()}
 	index, _, ok := r.Place()
 	switch {
@@ -171,13 +186,13 @@ func (s *Service) refOf(st *scitt.Statement, r *scitt.Receipt) (monitor.EntryRef
 }
 
 // ref names an entry of the log.
-func (s *Service) ref(p place) monitor.EntryRef {
+func (s *service) ref(p place) monitor.EntryRef {
 	return monitor.EntryRef{EntryID: p.ID.String(), Index: p.Index, Origin: s.log.Origin()}
 }
 
 // other fetches what the log holds in place of a statement: its content with
 // another signature. That has to verify with the key that verifies the statement's own.
-func (s *Service) other(ctx context.Context, st *scitt.Statement, location string) (registered, error) {
+func (s *service) other(ctx context.Context, st *scitt.Statement, location string) (registered, error) {
 	v := scitt.Verifier{LogKeys: s.keys.For(nil), IssuerKey: s.issuerKey, Leaf: s.leaves}
 	own, err := v.Verify(st.Entry())
 	if err != nil {
@@ -216,12 +231,12 @@ type item struct {
 
 // pass registers items in their order, and gives each to took. One that is refused
 // ends it, unless skip says that the others are registered all the same.
-func (s *Service) pass(ctx context.Context, items []item, took func(item, registered) error, skip func(item, error) bool) error {
+func (s *service) pass(ctx context.Context, items []item, took func(item, registered) error, skip func(item, error) bool) error {
 	for len(items) > 0 {
 		var part []signed
 		size := 0
 		for _, it := range items {
-			if size += len(it.data); len(part) > 0 && (size > maxRunBytes || len(part) == s.run) {
+			if size += len(it.data); len(part) > 0 && (size > maxRunBytes || len(part) == int(s.run.Load())) {
 				break
 			}
 			part = append(part, it.signed)
@@ -250,12 +265,12 @@ func (s *Service) pass(ctx context.Context, items []item, took func(item, regist
 
 // faster and slower adapt how many are sent at a time: what stands behind a
 // statement that is refused is sent in vain.
-func (s *Service) faster() { s.run = min(2*s.run, MaxRun) }
-func (s *Service) slower() { s.run = max(1, s.run/2) }
+func (s *service) faster() { s.run.Store(min(2*s.run.Load(), maxRun)) }
+func (s *service) slower() { s.run.Store(max(1, s.run.Load()/2)) }
 
 // known is what the issuer has said in the log, as far as it was read. The first
 // call reads all of it; it is safe for concurrent use.
-func (s *Service) known(ctx context.Context) (*said, error) {
+func (s *service) known(ctx context.Context) (*said, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.said != nil {
@@ -273,7 +288,7 @@ func (s *Service) known(ctx context.Context) (*said, error) {
 }
 
 // catchUp reads what is new in the log.
-func (s *Service) catchUp(ctx context.Context) error {
+func (s *service) catchUp(ctx context.Context) error {
 	if err := s.log.Refresh(ctx, s.options); err != nil {
 		return err
 	}
@@ -281,7 +296,7 @@ func (s *Service) catchUp(ctx context.Context) error {
 }
 
 // save remembers what is in the log.
-func (s *Service) save(ctx context.Context) error {
+func (s *service) save(ctx context.Context) error {
 	if s.said == nil {
 		return nil
 	}
@@ -296,7 +311,7 @@ func (s *Service) save(ctx context.Context) error {
 const smallArtifact = 32 << 10
 
 // storeArtifact stores an artifact with the service and gives its URL.
-func (s *Service) storeArtifact(ctx context.Context, content []byte) (location string, err error) {
+func (s *service) storeArtifact(ctx context.Context, content []byte) (location string, err error) {
 	digest := sha256.Sum256(content)
 	if len(content) <= smallArtifact {
 		_, err = s.store.PutBytes(ctx, digest, content)
@@ -311,7 +326,7 @@ func (s *Service) storeArtifact(ctx context.Context, content []byte) (location s
 
 // readPolicy reads what the policy in force requires. The service judges; this is
 // only to know what to send.
-func (s *Service) readPolicy() {
+func (s *service) readPolicy() {
 	var p struct {
 		Chain    string `json:"chain"`
 		Artifact string `json:"artifact"`

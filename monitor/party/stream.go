@@ -55,12 +55,12 @@ func (r *Registrar) Stream(ctx context.Context, jobs iter.Seq[func() Input], sin
 		defer cancel()
 		total := 0
 		for b := range r.stored(work, gather(work, prepare(work, jobs), r.KeepGoing, single)) {
-			total += len(b.Inputs)
-			if b.err == nil && single && total > 1 {
-				b.err = ErrSeveral
+			err := b.err
+			if total += len(b.Inputs); err == nil && single && total > 1 {
+				err = ErrSeveral
 			}
-			if b.err != nil {
-				yield(&Batch{}, b.err)
+			if err != nil {
+				yield(&Batch{}, err)
 				return
 			}
 			outcomes, err := r.Register(work, b.drafts)
@@ -92,7 +92,7 @@ func (r *Registrar) Stream(ctx context.Context, jobs iter.Seq[func() Input], sin
 const idle = 20 * time.Millisecond
 
 func prepare(ctx context.Context, jobs iter.Seq[func() Input]) <-chan chan Input {
-	queue := make(chan chan Input, 2*MaxRun)
+	queue := make(chan chan Input, 2*maxRun)
 	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
 	go func() {
 		defer close(queue)
@@ -146,7 +146,7 @@ func gather(ctx context.Context, queue <-chan chan Input, keepGoing, single bool
 // whether there can be more.
 func collect(ctx context.Context, queue <-chan chan Input, keepGoing, patient bool) (all []Input, open bool) {
 	var quiet <-chan time.Time
-	for len(all) < MaxRun {
+	for len(all) < maxRun {
 		select {
 		case slot, ok := <-queue:
 			if !ok {
@@ -177,13 +177,14 @@ func (r *Registrar) stored(ctx context.Context, batches <-chan *Batch) <-chan *B
 	go func() {
 		defer close(out)
 		for b := range batches {
-			b.err = r.Store(ctx, b.drafts)
+			err := r.Store(ctx, b.drafts)
+			b.err = err
 			select {
 			case out <- b:
 			case <-ctx.Done():
 				return
 			}
-			if b.err != nil {
+			if err != nil {
 				return
 			}
 		}

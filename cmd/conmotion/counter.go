@@ -51,8 +51,8 @@ func (f *entryFlags) add(cmd *cobra.Command, prefix string) {
 	fl.StringVar(&f.token, prefix+"-artifact-token-file", "", "file with the token for reading that content")
 }
 
-// read gives how the entry's log is opened: the keys and the token of the own
-// log are nobody else's business.
+// read returns how the entry's log is opened: without the keys and the token of the
+// log that is written to.
 func (f counterFlags) read() readFlags {
 	return readFlags{memoryFlags: memoryFlags{home: f.own.home, vkeys: f.entry.vkeys}, artifacts: f.entry.artifacts, token: f.entry.token, issuerKeys: f.own.issuerKeys}
 }

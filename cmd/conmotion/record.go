@@ -162,7 +162,7 @@ func (m eventMaker) draft(event []byte) (party.Draft, string, error) {
 	return party.Draft{Content: payload, Options: o, Chain: string(m.kind)}, r.Event.Code(), err
 }
 
-// where says where an input begins.
+// where returns where an input begins.
 func where(in party.Input) string {
 	name := in.File
 	if name == "-" {
@@ -239,7 +239,7 @@ func unplaced(err error) error {
 	return err
 }
 
-// unreadable says whether an error ends a run whatever the flags say.
+// unreadable reports whether an error ends a run whatever the flags say.
 func unreadable(err error) bool {
 	c, ok := errors.AsType[coded](err)
 	return ok && c.code == exitUsage

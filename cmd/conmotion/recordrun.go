@@ -160,7 +160,7 @@ func (r *recording) results(ctx context.Context, inputs []party.Input) ([]record
 	return results, g.Wait()
 }
 
-// there says whether the Transparent Statement is written with all Receipts.
+// there reports whether the Transparent Statement is written with all Receipts.
 func (res *recorded) there() bool {
 	data, err := os.ReadFile(res.Out)
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/conmotion/conmotion/scitt"
 )
 
-// Copy is one signature of a content, and the Receipts of the logs that have
-// this signature: a Receipt is of bytes.
+// Copy is a statement with one signature, and the Receipts of the logs that have
+// that signature: a Receipt is for these bytes alone.
 type Copy struct {
 	Statement *scitt.Statement
 	Receipts  [][]byte
@@ -20,8 +20,8 @@ type Copy struct {
 func (c Copy) Transparent() []byte { return scitt.AttachReceipts(c.Statement, c.Receipts...) }
 
 // add adds what a service registered to the copy with this signature, or makes
-// that copy with the Receipts that the statement has. The Receipt takes the
-// place of others by this service. It returns which copy it is.
+// that copy with the Receipts that the statement has. The Receipt replaces others
+// by this service. It returns which copy it is.
 func add(copies []Copy, s *service, r registered) ([]Copy, int) {
 	n := slices.IndexFunc(copies, func(c Copy) bool { return bytes.Equal(c.Statement.Entry(), r.Entry()) })
 	if n < 0 {
@@ -32,9 +32,9 @@ func add(copies []Copy, s *service, r registered) ([]Copy, int) {
 	return copies, n
 }
 
-// have are the copies of a statement that files of an earlier run hold, up to
-// the first that is none: as far as a service vouches for it. Receipts of
-// others that the statement brings are kept.
+// have reads the copies of a statement that an earlier run wrote, up to the first file
+// that is none. Of their Receipts those count that a service here vouches for. Receipts
+// of other logs that the statement brings are kept.
 func (r *Registrar) have(statement *scitt.Statement, file func(n int) ([]byte, error)) (copies []Copy) {
 	for {
 		data, err := file(len(copies))
@@ -69,8 +69,8 @@ func (r *Registrar) have(statement *scitt.Statement, file func(n int) ([]byte, e
 	}
 }
 
-// Read makes the copies of an outcome complete, from the logs' files where one of
-// them knew it before. It is for what was signed by the Registrar.
+// Read completes the copies of an outcome of a Registrar with a Key: where a log knew
+// the statement before, it reads the logs' files.
 func (r *Registrar) Read(ctx context.Context, o *Outcome) error {
 	if !slices.ContainsFunc(o.At, func(at At) bool { return at.Ref.EntryID != "" && !at.copied }) {
 		return nil

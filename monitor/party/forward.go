@@ -9,9 +9,9 @@ import (
 	"github.com/conmotion/conmotion/tiles"
 )
 
-// forward registers with a further service what the first log has of the drafts,
-// and what an earlier run left, in that log's order. When all of it is decided, nothing is kept
-// in Home any more.
+// forward registers with a further service what the first log has of the drafts, and
+// what an earlier run left, in that log's order. decided reports that it is known what
+// the first log has; then the files in Home are removed at the end.
 func (r *Registrar) forward(ctx context.Context, n int, drafts []Draft, outcomes []Outcome, decided bool) error {
 	home, s := r.services[0], r.services[n]
 	if err := s.catchUp(ctx); err != nil {
@@ -62,8 +62,8 @@ func (r *Registrar) forward(ctx context.Context, n int, drafts []Draft, outcomes
 	return nil
 }
 
-// alreadyThere fills in what a further log has of the drafts, and returns the others
-// that the first log has: where that is.
+// alreadyThere fills in which drafts a further log has, and returns where the first log has
+// the others.
 func (r *Registrar) alreadyThere(n int, drafts []Draft, outcomes []Outcome) (others map[int]place) {
 	home, s := r.services[0], r.services[n]
 	others = map[int]place{}
@@ -89,7 +89,7 @@ func (r *Registrar) alreadyThere(n int, drafts []Draft, outcomes []Outcome) (oth
 	return others
 }
 
-// items is what is to be sent to a further service.
+// items returns what is to be sent to a further service.
 func (r *Registrar) items(ctx context.Context, n int, drafts []Draft, outcomes []Outcome, left []kept) (items []item, err error) {
 	home, s := r.services[0], r.services[n]
 	var bundle bundleReader
@@ -117,7 +117,7 @@ func (r *Registrar) items(ctx context.Context, n int, drafts []Draft, outcomes [
 		for _, st := range k.statements {
 			have, ok := home.said.find(keyOf(st.Statement))
 			there, known := s.said.find(keyOf(st.Statement))
-			// What is not in the first log lost a race, and was signed anew.
+			// What is not in the first log lost a race, and was signed again.
 			if !ok || have.ID != st.ID() || known && there.ID == st.ID() {
 				continue
 			}

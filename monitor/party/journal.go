@@ -20,9 +20,9 @@ import (
 //
 //	journal/HASH/DIGEST    HASH is of the log's key and the issuer, DIGEST of the file
 //
-// A file is a line of JSON, a newline and Signed Statements that belong together,
-// one behind the other (RFC 8742). It is named by its content and never changed,
-// so that commands that run at the same time do not touch each other's.
+// A file is a line of JSON, a newline and a sequence of Signed Statements that
+// belong together (RFC 8742). It is named by its content and never changed, so
+// commands that run at the same time do not touch each other's files.
 type journal string
 
 const formatJournal = "conmotion-journal/1"
@@ -30,10 +30,10 @@ const formatJournal = "conmotion-journal/1"
 // kept is a file of a journal.
 type kept struct {
 	Format string `json:"format"`
-	// Words is the hash of what is said, where the file stays until whoever said
-	// it is done, and is for whoever says the same again.
+	// Words is the hash of a draft's Words. The file stays until the caller is done,
+	// and only a draft with the same Words uses it.
 	Words string `json:"words,omitempty"`
-	// After is the key of the log that has to have the statements first.
+	// After is the key of the log that must have the statements first.
 	After string `json:"after,omitempty"`
 
 	statements []signed
@@ -51,8 +51,8 @@ func parseSigned(data []byte) (signed, error) {
 	return signed{st, data}, err
 }
 
-// journal is that of an issuer's statements to the log with this key. What an
-// older conmotion left is an error.
+// journal returns the journal of an issuer for the log with this key. Files that an
+// older conmotion left are an error.
 func (h Home) journal(vkey, issuer string) (journal, error) {
 	if h == "" {
 		return "", nil
@@ -69,8 +69,8 @@ func (h Home) journal(vkey, issuer string) (journal, error) {
 	return journal(filepath.Join(string(h), "journal", hashName(vkey+"\x00"+issuer))), nil
 }
 
-// keep keeps statements, before they are sent. A crash leaves the whole file, or
-// none, and then nothing was sent.
+// keep writes statements before they are sent. A crash leaves the whole file, or none,
+// and then nothing was sent.
 func (j journal) keep(k kept) (path string, err error) {
 	if j == "" {
 		return "", nil
@@ -96,7 +96,7 @@ func (j journal) file(data []byte) string {
 	return filepath.Join(string(j), hex.EncodeToString(sum[:]))
 }
 
-// forget lets go of what was kept; "" is nothing. A crash before leaves it to be
+// forget removes a file; "" is none. A crash before leaves the statements to be
 // registered again, which changes nothing in the log.
 func forget(path string) error {
 	if path == "" {
@@ -108,8 +108,8 @@ func forget(path string) error {
 	return nil
 }
 
-// left is what earlier runs left. Of a file that is damaged nobody can tell what
-// may be in the log.
+// left reads what earlier runs left. A damaged file is an error: its statements may be
+// in the log.
 func (j journal) left() (all []kept, err error) {
 	if j == "" {
 		return nil, nil
@@ -125,7 +125,7 @@ func (j journal) left() (all []kept, err error) {
 		path := filepath.Join(string(j), f.Name())
 		data, err := os.ReadFile(path)
 		if errors.Is(err, fs.ErrNotExist) {
-			continue // by whom it belongs to
+			continue // the command that wrote it removed it
 		}
 		if err != nil {
 			return nil, fmt.Errorf("what an earlier run left: %w", err)

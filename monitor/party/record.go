@@ -11,14 +11,14 @@ import (
 	"github.com/conmotion/conmotion/scitt"
 )
 
-// ErrContended says that others of the same issuer were always faster.
+// ErrContended reports that other writers of the same issuer were always faster.
 var ErrContended = errors.New("the chain moved at every attempt")
 
 // maxAttempts is how often in a row another writer may be faster.
 const maxAttempts = 16
 
-// begin finishes what earlier runs left, and reads what others did. Of what has
-// Words only that is finished which is said again.
+// begin finishes what earlier runs left, and reads what others registered. Statements
+// with Words are finished only by a draft with the same ones.
 func (r *Registrar) begin(ctx context.Context, drafts []Draft, outcomes []Outcome) error {
 	s := r.services[0]
 	left, err := s.journal.left()
@@ -64,8 +64,7 @@ func (r *Registrar) begin(ctx context.Context, drafts []Draft, outcomes []Outcom
 }
 
 // finish registers the statements of a file, up to one that is refused, such as
-// for a chain that went on without it: that is not in the log, nor is what comes
-// behind it.
+// for a chain that continued without it: neither that nor what follows is in the log.
 func (r *Registrar) finish(ctx context.Context, k kept) (n int, err error) {
 	var items []item
 	for _, st := range k.statements {
@@ -82,8 +81,8 @@ func (r *Registrar) finish(ctx context.Context, k kept) (n int, err error) {
 	return n, forget(k.path)
 }
 
-// resume registers what an earlier run signed of the same words. When the service does
-// not admit it (any more), it is signed again.
+// resume registers what an earlier run signed for the same Words. When the service does
+// not admit it (any more), the draft is signed again.
 func (r *Registrar) resume(ctx context.Context, k kept, o *Outcome) error {
 	done, err := r.services[0].register(ctx, k.statements)
 	if refused(err) {
@@ -133,7 +132,7 @@ func (r *Registrar) record(ctx context.Context, drafts []Draft, outcomes []Outco
 		if !r.KeepGoing {
 			return nil
 		}
-		// All that came behind it is signed anew: so much less the next time.
+		// All that followed it is signed again, so fewer the next time.
 		r.services[0].slower()
 	}
 }
@@ -144,8 +143,8 @@ type run struct {
 	kept
 }
 
-// sign signs the next drafts behind the heads of their chains. What the log
-// has is known; of equal drafts only the first is signed.
+// sign signs the next drafts, each after the head of its chain. What the log has is
+// known; of equal drafts only the first is signed.
 func (r *Registrar) sign(ctx context.Context, drafts []Draft, outcomes []Outcome) (out run, err error) {
 	home := r.services[0]
 	heads := map[string]*monitor.Head{}
@@ -170,7 +169,7 @@ func (r *Registrar) sign(ctx context.Context, drafts []Draft, outcomes []Outcome
 			}
 			now[key] = true
 		}
-		// What has words is in a file of its own.
+		// A statement with Words has a file of its own.
 		if len(out.places) == int(home.run.Load()) || len(out.places) > 0 && (d.Words != nil || out.Words != "") {
 			break
 		}
@@ -197,7 +196,7 @@ func (r *Registrar) sign(ctx context.Context, drafts []Draft, outcomes []Outcome
 	return out, ctx.Err()
 }
 
-// signOne signs a draft behind the head of its chain.
+// signOne signs a draft after the head of its chain.
 func (r *Registrar) signOne(ctx context.Context, d Draft, chain string, head *monitor.Head) (signed, error) {
 	if d.refused != nil {
 		return signed{}, d.refused
@@ -224,7 +223,7 @@ func (r *Registrar) signOne(ctx context.Context, d Draft, chain string, head *mo
 	return parseSigned(data)
 }
 
-// send registers a run and says how many of it are in the log.
+// send registers a run and returns how many of it are in the log.
 func (r *Registrar) send(ctx context.Context, run run, outcomes []Outcome) (n int, err error) {
 	home := r.services[0]
 	for _, s := range r.services[1:] {
@@ -247,7 +246,7 @@ func (r *Registrar) send(ctx context.Context, run run, outcomes []Outcome) (n in
 	case err == nil && run.Words != "":
 		outcomes[run.places[0]].file = path
 	case err == nil || refused(err):
-		// The rest is surely not in the log: each comes behind the one before.
+		// The rest is surely not in the log: each is registered after the one before.
 		if forgetErr := forget(path); forgetErr != nil {
 			return len(done), forgetErr
 		}
@@ -255,8 +254,8 @@ func (r *Registrar) send(ctx context.Context, run run, outcomes []Outcome) (n in
 	return len(done), err
 }
 
-// moved says whether a refusal means that another writer of the chain came
-// first. A service knows the head before the published log shows it.
+// moved reports whether a refusal means that another writer of the chain was
+// faster. A service knows the head before the published log shows it.
 func (r *Registrar) moved(ctx context.Context, chain string, refusal error) (bool, error) {
 	if chain == "" {
 		return false, nil

@@ -19,7 +19,7 @@ type Draft struct {
 	// Signed is a Signed Statement. Of the rest only File and Written count then.
 	Signed []byte
 	// File, when not nil, reads the Transparent Statement of the n-th signature, from
-	// 0, that an earlier run wrote. What services vouch for in there is known.
+	// 0, that an earlier run wrote. A service that vouches for it is not asked again.
 	File func(n int) ([]byte, error)
 	// Written, when not nil, is told of each copy that got a Receipt, before the
 	// statement goes to the next service.
@@ -35,9 +35,10 @@ type Draft struct {
 	// that is what stands before the subject's first slash if the policy in force
 	// requires a chain, and else none.
 	Chain string
-	// Words are what is said, all that makes it another statement than the next
-	// one: what is embedded, or the time, may be different at a second attempt.
-	// Without them that is the content, and what the log has is not said again.
+	// Words identify what is said when the content may differ at a second attempt,
+	// as by an embedded time: until [Outcome.Done] the same Words register the statement
+	// that was signed first. Without Words the content identifies it, and what the log has
+	// is not registered again.
 	Words []string
 
 	refused error // by the artifact storage
@@ -68,11 +69,11 @@ const (
 // Outcome is what became of a draft.
 type Outcome struct {
 	At []At // by service
-	// Copies are the statement with the Receipts, that of the first service first:
-	// one for each signature that a log has. Those of logs that knew it are not
-	// there before [Registrar.Read].
+	// Copies are the statement with its Receipts, one for each signature that a log
+	// has, that of the first service first. Where a log knew it already,
+	// [Registrar.Read] completes them.
 	Copies []Copy
-	// Resumed says that an earlier run had signed it and did not get to the end.
+	// Resumed reports that an earlier run signed it and was interrupted.
 	Resumed bool
 
 	file string // in the journal
@@ -100,7 +101,7 @@ func (o Outcome) Err() error {
 	return nil
 }
 
-// Done lets go of a draft with Words: to say the same from now on is to say it once more.
+// Done ends a draft with Words: the same Words are another statement from now on.
 func (o Outcome) Done() error { return forget(o.file) }
 
 func (o *Outcome) registered(n int, s *service, r registered) {
@@ -108,22 +109,20 @@ func (o *Outcome) registered(n int, s *service, r registered) {
 	o.Copies, o.At[n].Copy = add(o.Copies, s, r)
 }
 
-// Register registers drafts with the services, in their order. There is an outcome
-// for each draft, with what became of it at each service. A draft that a service
-// refuses ends it there unless KeepGoing is set. The error is about no draft, or
-// about the first that was not reached: the same drafts again go on from there.
+// Register registers drafts with the services, in order, and returns an outcome for
+// each draft. At a service it stops at the first draft that is refused, unless KeepGoing is
+// set. After an error the same drafts continue where this call ended.
 //
-// Statements that come signed go to each service by itself.
+// Without a Key each service gets each signed statement, whatever the others do. Such
+// calls are safe for concurrent use.
 //
-// What has to be signed goes to the first service, each content once, and from there
-// to the others. Statements are signed one behind the other in their chains, as many as
-// are sent at a time, and kept in Home until their Receipts are there; with Words until
-// [Outcome.Done]. A crash leaves them there, and the next call sends these bytes first:
-// nothing is said twice. When another writer of the chain came first, what is left
-// is signed again. The chain is that of the first log: another one that wants it whole
-// must have got all of it.
-//
-// It may be called from several goroutines when statements come signed.
+// With a Key the first service gets each content once, and the others get what the first
+// log has, in its order. Statements are signed in the order of their chains, as many as are
+// sent at a time, and kept in Home until their Receipts are there; with Words until
+// [Outcome.Done]. A crash leaves them there, and the next call sends these bytes first,
+// so nothing is registered twice. When another writer of the chain was faster, the rest
+// is signed again. The chain is that of the first log: another log that requires the whole
+// chain must have all of it.
 func (r *Registrar) Register(ctx context.Context, drafts []Draft) (outcomes []Outcome, err error) {
 	for range drafts {
 		outcomes = append(outcomes, Outcome{At: make([]At, len(r.services))})
@@ -142,7 +141,7 @@ func (r *Registrar) Register(ctx context.Context, drafts []Draft) (outcomes []Ou
 	}
 	err = r.record(ctx, drafts, outcomes)
 	for n := 1; n < len(r.services); n++ {
-		// Of what may be in the log or not, nothing is forgotten.
+		// While it is not known what the first log has, nothing is forgotten.
 		if alsoErr := r.forward(ctx, n, drafts, outcomes, err == nil); alsoErr != nil {
 			err = errors.Join(err, fmt.Errorf("not everything that is in the log at %s is in the one at %s yet; run it again: %w", home.url, r.services[n].url, alsoErr))
 		}
@@ -157,11 +156,11 @@ func (r *Registrar) Register(ctx context.Context, drafts []Draft) (outcomes []Ou
 // saveEvery bounds what a command that is ended by force has to read again.
 const saveEvery = 20 * time.Second
 
-// each registers statements that come signed with each service.
+// each registers signed statements with each service.
 func (r *Registrar) each(ctx context.Context, drafts []Draft, outcomes []Outcome) (err error) {
 	statements := make([]signed, len(drafts))
 	for i, d := range drafts {
-		// To judge it is the service's task.
+		// The service judges it.
 		st, err := scitt.DecodeStatement(d.Signed)
 		if err != nil {
 			return err
@@ -177,7 +176,7 @@ func (r *Registrar) each(ctx context.Context, drafts []Draft, outcomes []Outcome
 	return err
 }
 
-// ready registers statements that come signed with one service.
+// ready registers signed statements with one service.
 func (r *Registrar) ready(ctx context.Context, n int, drafts []Draft, statements []signed, outcomes []Outcome) error {
 	s := r.services[n]
 	var items []item

@@ -28,8 +28,8 @@ type RegistrarOptions struct {
 	// Timeout is for registering one statement with one service; 0 for none.
 	Timeout time.Duration
 
-	// Key signs drafts for Issuer, which is the key's did:jwk when it is "". Without
-	// a key statements come signed.
+	// Key signs drafts for Issuer, by default the key's did:jwk. Without a key, drafts
+	// must be signed statements.
 	Key    crypto.Signer
 	Issuer string
 	// IssuerKey verifies other signatures of statements that come signed.
@@ -40,7 +40,7 @@ type RegistrarOptions struct {
 
 // Registrar registers statements with services: see [Registrar.Register].
 type Registrar struct {
-	// KeepGoing goes on behind a statement that is refused.
+	// KeepGoing registers what follows a statement that is refused.
 	KeepGoing bool
 	Issuer    string // of drafts
 
@@ -50,8 +50,8 @@ type Registrar struct {
 	saved    time.Time
 }
 
-// NewRegistrar opens the services. The first one has to be there, and all of them
-// where drafts are signed: their order in the chain is that of the first one's log.
+// NewRegistrar opens the services. The first one must be reachable, and with a Key all of
+// them: a statement is in the other logs' chains as it is in the first one's.
 func NewRegistrar(ctx context.Context, o RegistrarOptions) (*Registrar, error) {
 	if len(o.Services) == 0 || len(o.Keys) > 0 && len(o.Keys) != len(o.Services) {
 		return nil, fmt.Errorf("%d services, and keys of %d", len(o.Services), len(o.Keys))
@@ -128,7 +128,7 @@ func (s *service) open(ctx context.Context, i int, o RegistrarOptions) (err erro
 	return err
 }
 
-// Log is that of the first service, as it was when it was looked at last.
+// Log is the first service's log as it was last read; nil when the service shows none.
 func (r *Registrar) Log() *Log { return r.services[0].log }
 
 // Now is the time of signing.

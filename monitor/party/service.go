@@ -66,9 +66,9 @@ type registered struct {
 	ref      monitor.EntryRef // without Index and Origin when the Receipt does not say where it is
 }
 
-// register registers statements in their order, up to the first that is not
-// registered, and an error is about that one. Where the log has the content with
-// another signature, or its Receipt is not of these bytes, it gives what the log has.
+// register registers statements in order, up to the first that fails; the error is
+// about that one. Where the log has the content with another signature, or its Receipt
+// is of other bytes, the result is the statement that the log has.
 func (s *service) register(ctx context.Context, statements []signed) (done []registered, err error) {
 	if s.down != nil {
 		return nil, s.down
@@ -161,7 +161,7 @@ func (s *service) verify(st *scitt.Statement, r *scitt.Receipt, receipt []byte) 
 	return "", err
 }
 
-// vouches says whether a Receipt is this service's and verifies.
+// vouches reports whether a Receipt is this service's and verifies.
 func (s *service) vouches(st *scitt.Statement, receipt []byte) bool {
 	r, err := scitt.ParseReceipt(receipt)
 	if err == nil {
@@ -170,7 +170,8 @@ func (s *service) vouches(st *scitt.Statement, receipt []byte) bool {
 	return err == nil
 }
 
-// refOf is where a Receipt says that an entry is. A log that is known has to say it.
+// refOf returns where a Receipt says that an entry is. For the log of an issuer's
+// drafts it must say so.
 func (s *service) refOf(st *scitt.Statement, r *scitt.Receipt) (monitor.EntryRef, error) {
 	ref := monitor.EntryRef{EntryID: st.ID().String()}
 	index, _, ok := r.Place()
@@ -190,8 +191,8 @@ func (s *service) ref(p place) monitor.EntryRef {
 	return monitor.EntryRef{EntryID: p.ID.String(), Index: p.Index, Origin: s.log.Origin()}
 }
 
-// other fetches what the log holds in place of a statement: its content with
-// another signature. That has to verify with the key that verifies the statement's own.
+// other fetches the statement that the log has with the same content and another
+// signature. That must verify with the key that verifies the statement's own.
 func (s *service) other(ctx context.Context, st *scitt.Statement, location string) (registered, error) {
 	v := scitt.Verifier{LogKeys: s.keys.For(nil), IssuerKey: s.issuerKey, Leaf: s.leaves}
 	own, err := v.Verify(st.Entry())
@@ -217,7 +218,7 @@ func (s *service) other(ctx context.Context, st *scitt.Statement, location strin
 	return registered{}, fmt.Errorf("%w: no receipt of the registered statement is this service's", scitt.ErrProof)
 }
 
-// refused says that a service judged a statement and does not admit it.
+// refused reports whether a service judged a statement and does not admit it.
 func refused(err error) bool {
 	p, ok := errors.AsType[*scitt.Problem](err)
 	return ok && p.Status == http.StatusBadRequest
@@ -229,8 +230,8 @@ type item struct {
 	draft int // -1 when an earlier run left it
 }
 
-// pass registers items in their order, and gives each to took. One that is refused
-// ends it, unless skip says that the others are registered all the same.
+// pass registers items in order, and calls took for each. It ends at one that is
+// refused, unless skip returns true.
 func (s *service) pass(ctx context.Context, items []item, took func(item, registered) error, skip func(item, error) bool) error {
 	for len(items) > 0 {
 		var part []signed
@@ -263,13 +264,13 @@ func (s *service) pass(ctx context.Context, items []item, took func(item, regist
 	return nil
 }
 
-// faster and slower adapt how many are sent at a time: what stands behind a
-// statement that is refused is sent in vain.
+// faster and slower adapt how many are sent at a time: what follows a statement
+// that is refused is sent in vain.
 func (s *service) faster() { s.run.Store(min(2*s.run.Load(), maxRun)) }
 func (s *service) slower() { s.run.Store(max(1, s.run.Load()/2)) }
 
-// known is what the issuer has said in the log, as far as it was read. The first
-// call reads all of it; it is safe for concurrent use.
+// known returns what the issuer has said in the log. The first call reads the log; it is
+// safe for concurrent use.
 func (s *service) known(ctx context.Context) (*said, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -44,11 +44,11 @@ func Inputs(ctx context.Context, jobs iter.Seq[func() Input]) iter.Seq[Input] {
 	}
 }
 
-// Stream registers inputs as they come, in batches, each with its outcomes. One that
-// is invalid or refused is the last unless KeepGoing is set; so is a batch with an error,
-// which is that of Register. With single there may be one input only.
+// Stream registers inputs as they come, in batches with their outcomes. It ends after an
+// input that is invalid or refused, unless KeepGoing is set, and after an error, such as
+// that of Register. With single it is ErrSeveral when there is more than one input.
 //
-// While a batch is registered the artifacts of the next one are stored, and those behind are made.
+// While a batch is registered, the artifacts of the next one are stored, and later inputs are made.
 func (r *Registrar) Stream(ctx context.Context, jobs iter.Seq[func() Input], single bool) iter.Seq2[*Batch, error] {
 	return func(yield func(*Batch, error) bool) {
 		work, cancel := context.WithCancel(ctx)
@@ -113,8 +113,8 @@ func prepare(ctx context.Context, jobs iter.Seq[func() Input]) <-chan chan Input
 	return queue
 }
 
-// gather makes batches of inputs. An invalid one is the last unless the run keeps going.
-// Where a single one is expected it is known that there is a second before the first is registered.
+// gather makes batches of inputs, and ends after an invalid one unless the run keeps going.
+// With single it looks for a second input before it gives the first.
 func gather(ctx context.Context, queue <-chan chan Input, keepGoing, single bool) <-chan *Batch {
 	out := make(chan *Batch)
 	go func() {
@@ -142,7 +142,7 @@ func gather(ctx context.Context, queue <-chan chan Input, keepGoing, single bool
 	return out
 }
 
-// collect takes inputs until there are enough, or no more for now. It says
+// collect takes inputs until there are enough, or no more for now, and returns
 // whether there can be more.
 func collect(ctx context.Context, queue <-chan chan Input, keepGoing, patient bool) (all []Input, open bool) {
 	var quiet <-chan time.Time

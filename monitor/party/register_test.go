@@ -68,7 +68,7 @@ func TestRefused(t *testing.T) {
 		t.Error(o[1].Err())
 	}
 	r.KeepGoing = true
-	o = a.register(r, "known refused registered refused registered refused", drafts("a", "bad 1", "b", "bad 2", "c", "bad 3")...)
+	a.register(r, "known refused registered refused registered refused", drafts("a", "bad 1", "b", "bad 2", "c", "bad 3")...)
 	if r.services[0].run.Load() >= maxRun/2 {
 		t.Errorf("still %d at a time", r.services[0].run.Load())
 	}

@@ -1,7 +1,6 @@
 package monitor
 
 import (
-	"crypto"
 	"fmt"
 	"slices"
 	"unicode/utf8"
@@ -214,14 +213,8 @@ func verifyEmbedded(v *scitt.Verifier, transparent []byte, entry EntryRef) error
 // Subject is the sub of the acknowledgement's statement.
 func (a *Acknowledgement) Subject() string { return "acknowledgement/" + a.Entry.EntryID }
 
-// Sign signs the acknowledgement. IssuedAt must be set; Subject, ContentType
-// and Type are set here. One that is too large for an entry can be signed as a
-// hash envelope (Hash).
-func (a *Acknowledgement) Sign(key crypto.Signer, o scitt.SignOptions) ([]byte, error) {
+// ToSign is the payload, and what it is signed with but for the time and the issuer.
+func (a *Acknowledgement) ToSign() ([]byte, scitt.SignOptions, error) {
 	payload, err := a.Payload()
-	if err != nil {
-		return nil, err
-	}
-	o.Type, o.Subject = scitt.TypeAcknowledgement, a.Subject()
-	return signPayload(key, o, payload)
+	return payload, toSign(scitt.TypeAcknowledgement, a.Subject()), err
 }

@@ -1,7 +1,6 @@
 package monitor
 
 import (
-	"crypto"
 	"time"
 	"unicode/utf8"
 
@@ -175,13 +174,8 @@ func (e *Endorsement) Verify(v *scitt.Verifier) error {
 // Subject is the sub of the endorsement's statement.
 func (e *Endorsement) Subject() string { return "endorsement/" + e.Entry.EntryID }
 
-// Sign signs the endorsement. IssuedAt must be set; Subject, ContentType and
-// Type are set here.
-func (e *Endorsement) Sign(key crypto.Signer, o scitt.SignOptions) ([]byte, error) {
+// ToSign is the payload, and what it is signed with but for the time and the issuer.
+func (e *Endorsement) ToSign() ([]byte, scitt.SignOptions, error) {
 	payload, err := e.Payload()
-	if err != nil {
-		return nil, err
-	}
-	o.Type, o.Subject = scitt.TypeEndorsement, e.Subject()
-	return signPayload(key, o, payload)
+	return payload, toSign(scitt.TypeEndorsement, e.Subject()), err
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/conmotion/conmotion/internal/jsonx"
+	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -50,7 +51,7 @@ func TestAcknowledgement(t *testing.T) {
 	if err := again.Verify(v, nil); err != nil {
 		t.Error(err)
 	}
-	s := must(scitt.ParseStatement(must(a.Sign(testKey("customer"), scitt.SignOptions{IssuedAt: at(noon)}))(t)))(t)
+	s := must(scitt.ParseStatement(must(testlog.SignAs(testKey("customer"), a, scitt.SignOptions{IssuedAt: at(noon)}))(t)))(t)
 	if s.Type != scitt.TypeAcknowledgement || s.Subject != "acknowledgement/"+a.Entry.EntryID || !bytes.Equal(s.Payload, payload) {
 		t.Errorf("%+v", s)
 	}
@@ -128,7 +129,7 @@ func TestEndorsement(t *testing.T) {
 	if err := again.Verify(verifier(t, key)); !errors.Is(err, scitt.ErrProof) {
 		t.Error(err)
 	}
-	s := must(scitt.ParseStatement(must(e.Sign(testKey("auditor"), scitt.SignOptions{IssuedAt: at(noon)}))(t)))(t)
+	s := must(scitt.ParseStatement(must(testlog.SignAs(testKey("auditor"), e, scitt.SignOptions{IssuedAt: at(noon)}))(t)))(t)
 	if s.Type != scitt.TypeEndorsement || s.Subject != "endorsement/"+entry.EntryID {
 		t.Errorf("%+v", s)
 	}
@@ -177,7 +178,7 @@ func (e *Endorsement) signAs(key crypto.Signer, sub string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return signPayload(key, scitt.SignOptions{IssuedAt: at(noon), Type: scitt.TypeEndorsement, Subject: sub}, payload)
+	return scitt.SignStatement(key, scitt.SignOptions{IssuedAt: at(noon), Type: scitt.TypeEndorsement, Subject: sub, ContentType: ContentType}, payload)
 }
 
 func TestEvaluate(t *testing.T) {
@@ -234,13 +235,13 @@ func TestEndorsements(t *testing.T) {
 	a := newParty(t, "auditor", scitt.TypeObservation)
 	entry := EntryRef{scitt.EntryID{}.String(), 0, "provider"}
 	sign := func(key crypto.Signer, hash bool) []byte {
-		return must(endorsement(Dispute, entry, 0, 0, "x").Sign(key, scitt.SignOptions{IssuedAt: at(noon), Hash: hash}))(t)
+		return must(testlog.SignAs(key, endorsement(Dispute, entry, 0, 0, "x"), scitt.SignOptions{IssuedAt: at(noon), Hash: hash}))(t)
 	}
 	a.add(sign(a.key, false))
 	a.add(testStatement(t, "x"))
 	a.add(sign(testKey("other"), false))
 	a.add(sign(a.key, true)) // its artifact is nowhere
-	forged := must(endorsement(Dispute, entry, 0, 0, "y").Sign(testKey("other"), scitt.SignOptions{IssuedAt: at(noon), Issuer: a.issuer()}))(t)
+	forged := must(testlog.SignAs(testKey("other"), endorsement(Dispute, entry, 0, 0, "y"), scitt.SignOptions{IssuedAt: at(noon), Issuer: a.issuer()}))(t)
 	a.add(forged)
 	a.add(must(scitt.SignStatement(a.key, scitt.SignOptions{Subject: "x", Type: scitt.TypeEndorsement}, []byte("{}")))(t))
 	a.add(must(endorsement(Dispute, entry, 0, 0, "z").signAs(a.key, "endorsement/x"))(t))

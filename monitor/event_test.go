@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -183,22 +184,13 @@ func TestRecordSign(t *testing.T) {
 	r := must(NewRecord(encode(inventory(Create, noon, "a")), Inventory, ""))(t)
 	key := testKey("provider")
 	now := time.Unix(1_800_000_000, 0)
-	s := must(scitt.ParseStatement(must(r.Sign(key, scitt.SignOptions{IssuedAt: now, Chain: Next("inventory", nil)}))(t)))(t)
+	s := must(scitt.ParseStatement(must(testlog.SignAs(key, r, scitt.SignOptions{IssuedAt: now, Chain: Next("inventory", nil)}))(t)))(t)
 	if s.Type != scitt.TypeRecord || s.Subject != "inventory/a" || s.ContentType != ContentType || s.IssuedAt != now.Unix() || s.Chain.Seq != 0 || !bytes.Equal(s.Payload, r.Payload) {
 		t.Errorf("%+v", s)
 	}
-	s = must(scitt.ParseStatement(must(r.Sign(key, scitt.SignOptions{IssuedAt: now, Hash: true, Location: "https://a.example/x", Type: scitt.TypeObservation}))(t)))(t)
+	s = must(scitt.ParseStatement(must(testlog.SignAs(key, r, scitt.SignOptions{IssuedAt: now, Hash: true, Location: "https://a.example/x", Type: scitt.TypeObservation}))(t)))(t)
 	if ok, err := s.PayloadMatches(r.Payload); err != nil || !ok || s.Envelope.Location == "" || s.Type != scitt.TypeObservation {
 		t.Errorf("%+v", s)
-	}
-	for name, o := range map[string]scitt.SignOptions{
-		"no time":     {},
-		"other type":  {IssuedAt: now, Type: scitt.TypePolicy},
-		"other chain": {IssuedAt: now, Chain: Next("configuration", nil)},
-	} {
-		if _, err := r.Sign(key, o); !errors.Is(err, ErrMalformed) {
-			t.Errorf("%s: %v", name, err)
-		}
 	}
 }
 

@@ -117,7 +117,7 @@ func (p *party) record(event object, issued ...int64) *scitt.Statement {
 		when = issued[0]
 	}
 	o := scitt.SignOptions{Type: p.typ, IssuedAt: at(when), Chain: Next(string(kind), p.heads[kind]), Hash: p.hash}
-	s := p.add(must(r.Sign(p.key, o))(p.t))
+	s := p.add(must(testlog.SignAs(p.key, r, o))(p.t))
 	p.heads[kind] = &Head{o.Chain.Seq, s.ID()}
 	if p.hash {
 		p.blobs[sha256.Sum256(r.Payload)] = r.Payload

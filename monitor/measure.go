@@ -1,7 +1,6 @@
 package monitor
 
 import (
-	"crypto"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -48,11 +47,9 @@ type Measurement struct {
 // Subject is the sub of the measurement's statement.
 func (m *Measurement) Subject() string { return "measurement/" + string(m.What) + "/" + m.Origin }
 
-// Sign signs the measurement. IssuedAt must be set; Subject, ContentType and
-// Type are set here.
-func (m *Measurement) Sign(key crypto.Signer, o scitt.SignOptions) ([]byte, error) {
-	o.Type, o.Subject = scitt.TypeMeasurement, m.Subject()
-	return signPayload(key, o, m.Payload)
+// ToSign is the payload, and what it is signed with but for the time and the issuer.
+func (m *Measurement) ToSign() ([]byte, scitt.SignOptions, error) {
+	return m.Payload, toSign(scitt.TypeMeasurement, m.Subject()), nil
 }
 
 // impact is round(100 x missing / union), half up; 0 when there is nothing.

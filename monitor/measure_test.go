@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/policy/ocsf"
 	"github.com/conmotion/conmotion/scitt"
 )
@@ -58,7 +59,7 @@ func TestMeasure(t *testing.T) {
 		if !r.Same() || !bytes.Equal(r.Measurement.Payload, m.Payload) {
 			t.Errorf("differs at %v", r.Paths)
 		}
-		s := must(scitt.ParseStatement(must(m.Sign(testKey("auditor"), scitt.SignOptions{IssuedAt: at(noon + 61*minute)}))(t)))(t)
+		s := must(scitt.ParseStatement(must(testlog.SignAs(testKey("auditor"), m, scitt.SignOptions{IssuedAt: at(noon + 61*minute)}))(t)))(t)
 		if s.Type != scitt.TypeMeasurement || s.Subject != "measurement/"+string(what)+"/log.provider.example" || s.ContentType != ContentType {
 			t.Errorf("%+v", s)
 		}
@@ -80,7 +81,7 @@ func TestMeasureArchitecture(t *testing.T) {
 			event = data
 		}
 		r := must(NewRecord(event, Inventory, Create))(t)
-		s := side.party.add(must(r.Sign(side.party.key, scitt.SignOptions{Type: side.party.typ, IssuedAt: at(when), Chain: Next("inventory", nil)}))(t))
+		s := side.party.add(must(testlog.SignAs(side.party.key, r, scitt.SignOptions{Type: side.party.typ, IssuedAt: at(when), Chain: Next("inventory", nil)}))(t))
 		if side.party == p.provider { // it registers at the auditor's log too
 			p.auditor.entries = append(p.auditor.entries, s.Entry())
 		}

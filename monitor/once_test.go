@@ -225,7 +225,7 @@ func (p *party) endorseIn(home string, v Verdict, entry EntryRef) []byte {
 	if v != Withdraw {
 		e.Scope, e.Until = []string{"existence"}, at(noon+100*minute)
 	}
-	return must(e.Sign(p.key, scitt.SignOptions{IssuedAt: at(noon)}))(p.t)
+	return must(testlog.SignAs(p.key, e, scitt.SignOptions{IssuedAt: at(noon)}))(p.t)
 }
 
 // TestCopiesOfEndorsements: what a copy would bring back, or take away.
@@ -300,7 +300,7 @@ func TestHomeLog(t *testing.T) {
 		a.endorseIn(a.origin(), Withdraw, EntryRef{idOf(t, endorse).String(), 0, a.origin()}))
 	p := goldenPair(t)
 	measured := must(Measure(p.compare(hour), measureOptions(Inventory)))(t) // home: the auditor's log
-	measurement := must(measured.Sign(a.key, scitt.SignOptions{IssuedAt: at(noon)}))(t)
+	measurement := must(testlog.SignAs(a.key, measured, scitt.SignOptions{IssuedAt: at(noon)}))(t)
 	carried := NewLog(staticLog(t, "log.stranger.example", [][]byte{endorse, dispute, measurement}), nil, scitt.SelfCertifying(nil, nil).Verifier(nil))
 
 	read := func(logs ...Log) (said []Registered, claims []Measured) {
@@ -361,9 +361,9 @@ func TestAcknowledgementHome(t *testing.T) {
 	p := copyParty(t)
 	key := testKey("log")
 	ack := must(NewAcknowledgement(verifier(t, key), Acknowledgement{Asset: "vm", Home: "home", Transparent: p.transparent(0, key)}, nil))(t)
-	good := must(ack.Sign(p.key, scitt.SignOptions{IssuedAt: at(noon)}))(t)
+	good := must(testlog.SignAs(p.key, ack, scitt.SignOptions{IssuedAt: at(noon)}))(t)
 	payload := must(ack.Payload())(t)
-	wrong := must(signPayload(p.key, scitt.SignOptions{IssuedAt: at(noon), Type: scitt.TypeAcknowledgement, Subject: "acknowledgement/other"}, payload))(t)
+	wrong := must(scitt.SignStatement(p.key, scitt.SignOptions{ContentType: ContentType, IssuedAt: at(noon), Type: scitt.TypeAcknowledgement, Subject: "acknowledgement/other"}, payload))(t)
 	for origin, carried := range map[string]bool{"home": false, "elsewhere": true} {
 		log := NewLog(staticLog(t, origin, [][]byte{wrong, good, testlog.Twin(t, good)}), nil, scitt.SelfCertifying(nil, nil).Verifier(nil))
 		links, bad, err := Links(t.Context(), log, "vm")

@@ -1,9 +1,7 @@
 package monitor
 
 import (
-	"crypto"
 	"encoding/json"
-	"time"
 
 	"github.com/conmotion/conmotion/policy/ocsf"
 	"github.com/conmotion/conmotion/scitt"
@@ -88,27 +86,13 @@ func setCode(event []byte, code string) ([]byte, error) {
 	return marshal(members)
 }
 
-// Sign signs the record. The options' Subject and ContentType are set here,
-// Type is scitt.TypeRecord unless it is scitt.TypeObservation, IssuedAt must
-// be there (lateness is measured by it), and a Chain must have the kind's name.
-func (r *Record) Sign(key crypto.Signer, o scitt.SignOptions) ([]byte, error) {
-	if o.Type == "" {
-		o.Type = scitt.TypeRecord
-	}
-	if o.Type != scitt.TypeRecord && o.Type != scitt.TypeObservation {
-		return nil, malformed("a record is of type %s or %s, not %s", scitt.TypeRecord, scitt.TypeObservation, o.Type)
-	}
-	if o.Chain != nil && o.Chain.Name != string(r.Event.Kind) {
-		return nil, malformed("the chain of %s records is %q, not %q", r.Event.Kind, r.Event.Kind, o.Chain.Name)
-	}
-	o.Subject = r.Event.Subject()
-	return signPayload(key, o, r.Payload)
+// ToSign is the payload, and what it is signed with but for the time, by which
+// lateness is measured, and the issuer. An observation is scitt.TypeObservation in
+// place of scitt.TypeRecord.
+func (r *Record) ToSign() ([]byte, scitt.SignOptions, error) {
+	return r.Payload, toSign(scitt.TypeRecord, r.Event.Subject()), nil
 }
 
-func signPayload(key crypto.Signer, o scitt.SignOptions, payload []byte) ([]byte, error) {
-	if o.IssuedAt.IsZero() || o.IssuedAt.Before(time.Unix(1, 0)) {
-		return nil, malformed("the statement needs the time of signing (iat)")
-	}
-	o.ContentType = ContentType
-	return scitt.SignStatement(key, o, payload)
+func toSign(typ, subject string) scitt.SignOptions {
+	return scitt.SignOptions{Type: typ, Subject: subject, ContentType: ContentType}
 }

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -101,7 +102,7 @@ func TestChainAnomalies(t *testing.T) {
 	add := func(link *scitt.ChainLink) *Head {
 		n++
 		r := must(NewRecord(encode(inventory(Create, noon, fmt.Sprint(n))), Inventory, ""))(t)
-		s := p.add(must(r.Sign(p.key, scitt.SignOptions{IssuedAt: at(noon), Chain: link}))(t))
+		s := p.add(must(testlog.SignAs(p.key, r, scitt.SignOptions{IssuedAt: at(noon), Chain: link}))(t))
 		if link == nil {
 			return nil
 		}

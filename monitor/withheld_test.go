@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
@@ -106,7 +107,7 @@ func TestUnchecked(t *testing.T) {
 			key = testKey("somebody else")
 		}
 		o := scitt.SignOptions{Type: scitt.TypeRecord, Issuer: issuer, IssuedAt: at(noon)}
-		p.provider.add(must(r.Sign(key, o))(t))
+		p.provider.add(must(testlog.SignAs(key, r, o))(t))
 		p.auditor.record(inventory(Create, noon+int64(i)*minute, uid))
 	}
 	log := p.provider.log()

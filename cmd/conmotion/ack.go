@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/conmotion/conmotion/monitor"
-	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/monitor/party"
 )
 
 // ackFlags are the flags of ack.
@@ -72,23 +72,20 @@ func (a *app) runAck(ctx context.Context, f ackFlags, name string) error {
 	if err != nil {
 		return err
 	}
-	w, err := a.openWriter(ctx, f.log, f.signer, f.own)
+	r, err := a.openRegistrar(ctx, party.RegistrarOptions{Services: []string{f.log}}, f.signer, f.own)
 	if err != nil {
 		return err
 	}
-	draft := monitor.Acknowledgement{Asset: f.asset, Home: w.Log().Origin(), Upstream: f.upstream, Note: f.note, Transparent: transparent}
+	draft := monitor.Acknowledgement{Asset: f.asset, Home: r.Log().Origin(), Upstream: f.upstream, Note: f.note, Transparent: transparent}
 	ack, err := monitor.NewAcknowledgement(verifier, draft, content)
 	if err != nil {
 		return counterVerdict(err)
 	}
-	payload, err := ack.Payload()
+	payload, options, err := ack.ToSign()
 	if err != nil {
 		return counterVerdict(err)
 	}
-	sign := func(link *scitt.ChainLink) ([]byte, error) {
-		return w.SignOrStore(ctx, payload, link, func(o scitt.SignOptions) ([]byte, error) { return ack.Sign(w.Key, o) })
-	}
 	words := slices.Concat([]string{"acknowledgement", ack.Entry.EntryID, ack.Asset, ack.Note}, ack.Upstream)
-	return a.attest(ctx, w, f.counterFlags, words, ack.Entry, sign,
+	return a.attest(ctx, r, f.counterFlags, party.Draft{Content: payload, Options: options, OrHash: true, Words: words}, ack.Entry,
 		[]string{"asset", fmt.Sprintf("%s is %s", ack.Asset, strings.Join(ack.Upstream, ", "))})
 }

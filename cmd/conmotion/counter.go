@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -52,8 +51,8 @@ func (f *entryFlags) add(cmd *cobra.Command, prefix string) {
 	fl.StringVar(&f.token, prefix+"-artifact-token-file", "", "file with the token for reading that content")
 }
 
-// read gives how the entry's log is opened: the keys and the token of the own
-// log are nobody else's business.
+// read returns how the entry's log is opened: without the keys and the token of the
+// log that is written to.
 func (f counterFlags) read() readFlags {
 	return readFlags{memoryFlags: memoryFlags{home: f.own.home, vkeys: f.entry.vkeys}, artifacts: f.entry.artifacts, token: f.entry.token, issuerKeys: f.own.issuerKeys, limits: f.own.limits}
 }
@@ -133,36 +132,31 @@ type attested struct {
 }
 
 // attest registers, writes and prints a statement about an entry. The lines are
-// what the command has to say beside it. The first word is the name of the
-// chain where the policy requires one.
-func (a *app) attest(ctx context.Context, w *party.Writer, f counterFlags, words []string, about monitor.EntryRef, sign party.Sign, lines ...[]string) error {
-	p, err := w.Attest(ctx, words, words[0], sign)
+// what the command has to say beside it.
+func (a *app) attest(ctx context.Context, r *party.Registrar, f counterFlags, d party.Draft, about monitor.EntryRef, lines ...[]string) error {
+	o, err := a.register(ctx, r, d, f.out)
 	if err != nil {
-		return partyError(err)
+		return err
 	}
-	if f.out != "" {
-		if err := a.writeOutput(f.out, p.Transparent); err != nil {
-			return err
-		}
+	at, statement := o.At[0], o.Copies[0].Statement
+	said := attested{Result: resultRegistered, Entry: at.Ref, Location: at.Location, About: about, Out: f.out}
+	if o.Resumed {
+		said.Result = "resumed"
 	}
-	r := attested{Result: resultRegistered, Entry: p.Ref, Location: strings.TrimSuffix(w.Service, "/") + "/entries/" + p.Ref.EntryID, About: about, Out: f.out}
-	if p.Resumed {
-		r.Result = "resumed"
-	}
-	if p.Statement.Envelope != nil {
-		r.Artifact = fmt.Sprintf("sha256:%x", [sha256.Size]byte(p.Statement.Payload))
+	if statement.Envelope != nil {
+		said.Artifact = fmt.Sprintf("sha256:%x", [sha256.Size]byte(statement.Payload))
 	}
 	switch {
 	case f.out == "-":
 	case a.json:
-		err = a.printJSON(r)
+		err = a.printJSON(said)
 	default:
-		rows := [][]string{{r.Result, p.Ref.EntryID}, {"entry", fmt.Sprintf("%d of %s", p.Ref.Index, p.Ref.Origin)}, {"location", r.Location},
+		rows := [][]string{{said.Result, at.Ref.EntryID}, {"entry", fmt.Sprintf("%d of %s", at.Ref.Index, at.Ref.Origin)}, {"location", at.Location},
 			{"about", fmt.Sprintf("entry %d of %s", about.Index, about.Origin)}}
-		err = a.printRows(append(append(rows, lines...), []string{"artifact", r.Artifact}, []string{"wrote", f.out}))
+		err = a.printRows(append(append(rows, lines...), []string{"artifact", said.Artifact}, []string{"wrote", f.out}))
 	}
 	if err != nil {
 		return err
 	}
-	return p.Done()
+	return o.Done()
 }

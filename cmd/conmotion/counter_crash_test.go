@@ -216,7 +216,7 @@ func TestKilledAttestation(t *testing.T) {
 					if got := attestations(t, log); got != n {
 						t.Fatalf("%s, %s: %d statements in the log, not %d", args[0], at, got, n)
 					}
-					if left := testlog.Must(filepath.Glob(filepath.Join(home, "*", "*", "*.cose")))(t); len(left) > 0 {
+					if left := testlog.Must(filepath.Glob(filepath.Join(home, "journal", "*", "*")))(t); len(left) > 0 {
 						t.Errorf("%s, %s: left %q", args[0], at, left)
 					}
 				}
@@ -224,7 +224,7 @@ func TestKilledAttestation(t *testing.T) {
 			// What was kept and is damaged is told, and nothing is registered over it.
 			spoilt := []string{"dispute", entry, "--scope", "spoilt", "--log", log, "--key", key}
 			killTool(t, stop, killSigned, home, spoilt...)
-			kept := testlog.Must(filepath.Glob(filepath.Join(home, "attested", "*", "*.cose")))(t)
+			kept := testlog.Must(filepath.Glob(filepath.Join(home, "journal", "*", "*")))(t)
 			if len(kept) != 1 {
 				t.Fatalf("kept %q", kept)
 			}
@@ -238,6 +238,9 @@ func TestKilledAttestation(t *testing.T) {
 			}
 			if got := attestations(t, log); got != n {
 				t.Errorf("%d statements in the log, not %d", got, n)
+			}
+			if err := os.Remove(kept[0]); err != nil { // as the message says
+				t.Fatal(err)
 			}
 			// Said again on purpose, it is another statement.
 			again := []string{"dispute", entry, "--scope", "owner", "--from", "2026-01-01", "--log", log, "--key", key}

@@ -151,20 +151,20 @@ func (a *app) runEndorse(ctx context.Context, f endorseFlags, name string) error
 	if err := a.checkContent(ctx, f, about); err != nil {
 		return err
 	}
-	w, err := a.openWriter(ctx, f.log, f.signer, f.own)
+	r, err := a.openRegistrar(ctx, party.RegistrarOptions{Services: []string{f.log}}, f.signer, f.own)
 	if err != nil {
 		return err
 	}
 	if f.verdict == monitor.Withdraw {
-		home, err := ownEndorsement(ctx, about, w.Issuer)
+		home, err := ownEndorsement(ctx, about, r.Issuer)
 		if err != nil {
 			return err
 		}
-		if here := w.Log().Origin(); home != here {
+		if here := r.Log().Origin(); home != here {
 			a.notice("notice: the home of what is withdrawn is %s, and this withdrawal goes to %s: whoever reads only the former does not know of it", home, here)
 		}
 	}
-	e, err := f.statement(about.log.Ref(about.entry), w.Log().Origin(), w.Now())
+	e, err := f.statement(about.log.Ref(about.entry), r.Log().Origin(), r.Now())
 	if err != nil {
 		return err
 	}
@@ -173,21 +173,18 @@ func (a *app) runEndorse(ctx context.Context, f endorseFlags, name string) error
 			return err
 		}
 	}
-	payload, err := e.Payload()
+	payload, options, err := e.ToSign()
 	if err != nil {
 		return counterVerdict(err)
 	}
-	sign := func(link *scitt.ChainLink) ([]byte, error) {
-		statement, err := w.SignOrStore(ctx, payload, link, func(o scitt.SignOptions) ([]byte, error) { return e.Sign(w.Key, o) })
-		if errors.Is(err, scitt.ErrTooLarge) && f.embed {
-			err = fmt.Errorf("%w. Leave out --embed: the entry is named by its log, index and id all the same", err)
-		}
-		return statement, err
-	}
 	// Where the times are left to the clock, a second attempt means those of the first.
 	words := slices.Concat([]string{"endorsement", string(e.Verdict), e.Entry.EntryID, e.Reason, f.from, f.until, f.last.String(), fmt.Sprint(f.embed)}, e.Scope)
-	return a.attest(ctx, w, f.counterFlags, words, e.Entry, sign,
+	err = a.attest(ctx, r, f.counterFlags, party.Draft{Content: payload, Options: options, OrHash: true, Words: words}, e.Entry,
 		[]string{"verdict", string(e.Verdict)}, []string{"scope", strings.Join(e.Scope, ", ")})
+	if errors.Is(err, scitt.ErrTooLarge) && f.embed {
+		err = fmt.Errorf("%w. Leave out --embed: the entry is named by its log, index and id all the same", err)
+	}
+	return err
 }
 
 // checkContent looks at the content behind an entry's hash. Who endorses need not

@@ -12,6 +12,7 @@ import (
 
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/importer"
+	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -89,71 +90,53 @@ func (a *app) importFormat(name, short, long string, read func(io.Reader, import
 }
 
 // imported are the events of exports.
-func (a *app) imported(files []string, f importFlags, read func(io.Reader, importer.Options) iter.Seq2[importer.Item, error]) iter.Seq[func() candidate] {
+func (a *app) imported(files []string, f importFlags, read func(io.Reader, importer.Options) iter.Seq2[importer.Item, error]) iter.Seq[func() party.Input] {
 	m := eventMaker{typ: scitt.TypeRecord, hash: !f.inline}
 	if f.observe {
 		m.typ = scitt.TypeObservation
 	}
-	return func(yield func(func() candidate) bool) {
-		for _, file := range files {
-			ok := true
-			err := a.reading(file, func(in io.Reader) {
-				for item, err := range read(in, importer.Options{Inventory: f.inventory}) {
-					if ok = yield(func() candidate { return m.imported(file, item, err) }); !ok {
-						return
-					}
-				}
-			})
-			if err != nil && ok {
-				ok = yield(func() candidate { return candidate{file: file, err: err} })
-			}
-			if !ok {
-				return
-			}
-		}
-	}
+	return readEach(a, files, func(in io.Reader) iter.Seq2[importer.Item, error] {
+		return read(in, importer.Options{Inventory: f.inventory})
+	}, m.imported)
 }
 
-// imported makes the candidate of an item.
-func (m eventMaker) imported(file string, item importer.Item, err error) candidate {
-	c := candidate{file: file, line: item.Position.Line, err: unplaced(err)}
+// imported makes the input of an item.
+func (m eventMaker) imported(item importer.Item, err error) party.Input {
+	c := party.Input{Line: item.Position.Line, Err: unplaced(err)}
 	if p, ok := errors.AsType[*importer.Problem](err); ok {
-		c.line = p.Position.Line
+		c.Line = p.Position.Line
 	}
 	if err != nil {
 		return c
 	}
 	switch item.Kind {
 	case importer.Finding:
-		c.code = importer.Finding
-		c.draft.Content, c.err = monitor.Canonical(item.Event)
-		c.draft.Options = scitt.SignOptions{Type: m.typ, Subject: importer.Finding + "/" + item.AssetUID, ContentType: monitor.ContentType, Hash: m.hash}
+		c.Code = importer.Finding
+		c.Content, c.Err = monitor.Canonical(item.Event)
+		c.Options = scitt.SignOptions{Type: m.typ, Subject: importer.Finding + "/" + item.AssetUID, ContentType: monitor.ContentType, Hash: m.hash}
 	default:
 		m.kind, m.action = monitor.Kind(item.Kind), monitor.Action(item.Action)
-		c.draft, c.code, c.err = m.draft(item.Event)
+		c.Draft, c.Code, c.Err = m.draft(item.Event)
 	}
 	return c
 }
 
 // printEvents prints what would be registered, each content once.
-func (a *app) printEvents(ctx context.Context, events iter.Seq[func() candidate]) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+func (a *app) printEvents(ctx context.Context, events iter.Seq[func() party.Input]) error {
 	seen := map[[sha256.Size]byte]bool{}
 	total, not := 0, 0
-	for slot := range prepare(ctx, events) {
-		c := <-slot
+	for c := range party.Inputs(ctx, events) {
 		total++
-		switch key := sha256.Sum256(c.draft.Content); {
-		case unreadable(c.err):
-			return c.err
-		case c.err != nil:
+		switch key := sha256.Sum256(c.Content); {
+		case unreadable(c.Err):
+			return c.Err
+		case c.Err != nil:
 			not++
-			a.notice("%s: %v", c.where(), c.err)
+			a.notice("%s: %v", where(c), c.Err)
 		case seen[key]:
 		default:
 			seen[key] = true
-			if _, err := fmt.Fprintf(a.stdout, "%s\n", c.draft.Content); err != nil {
+			if _, err := fmt.Fprintf(a.stdout, "%s\n", c.Content); err != nil {
 				return err
 			}
 		}

@@ -10,11 +10,7 @@ import (
 
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
-	"github.com/conmotion/conmotion/scitt"
 )
-
-// measurementChain is the chain of measurements where a policy requires one.
-const measurementChain = "measurement"
 
 type measureFlags struct {
 	compareFlags
@@ -113,11 +109,11 @@ func serviceURL(location string) string {
 
 func (a *app) runMeasure(ctx context.Context, f measureFlags, what monitor.Kind) error {
 	now := time.Now().UTC().Truncate(time.Millisecond)
-	var w *party.Writer
+	var r *party.Registrar
 	if !f.dryRun {
 		// Before the work: a wrong key or service shows at once.
 		var err error
-		if w, err = a.openWriter(ctx, f.log, f.signerFlags, f.readFlags); err != nil {
+		if r, err = a.openRegistrar(ctx, party.RegistrarOptions{Services: []string{f.log}}, f.signerFlags, f.readFlags); err != nil {
 			return err
 		}
 	}
@@ -134,8 +130,8 @@ func (a *app) runMeasure(ctx context.Context, f measureFlags, what monitor.Kind)
 	// the measurer's most of the time.
 	home := c.Observed.Checkpoint.Origin
 	switch {
-	case w != nil:
-		home = w.Log().Origin()
+	case r != nil:
+		home = r.Log().Origin()
 	case f.log != "":
 		l, err := a.openLog(ctx, f.log, f.readFlags)
 		if err != nil {
@@ -154,22 +150,19 @@ func (a *app) runMeasure(ctx context.Context, f measureFlags, what monitor.Kind)
 		return err
 	}
 	in := c.Interval
-	words := []string{measurementChain, string(what), c.Reported.Checkpoint.Origin, c.Observed.Checkpoint.Origin,
+	words := []string{"measurement", string(what), c.Reported.Checkpoint.Origin, c.Observed.Checkpoint.Origin,
 		moment(in.From.UnixMilli()), moment(in.To.UnixMilli()), in.Grace.String(),
 		fmt.Sprint(c.Reported.Issuers, c.Reported.Types, c.Observed.Issuers, c.Observed.Types)}
-	p, err := w.Attest(ctx, words, measurementChain, func(link *scitt.ChainLink) ([]byte, error) {
-		return w.SignOrStore(ctx, m.Payload, link, func(o scitt.SignOptions) ([]byte, error) { return m.Sign(w.Key, o) })
-	})
+	payload, options, err := m.ToSign()
 	if err != nil {
-		return partyError(err)
+		return err
 	}
-	if f.out != "" {
-		if err := a.writeOutput(f.out, p.Transparent); err != nil {
-			return err
-		}
+	o, err := a.register(ctx, r, party.Draft{Content: payload, Options: options, OrHash: true, Words: words}, f.out)
+	if err != nil {
+		return err
 	}
 	// What an earlier run had signed may be of logs that were smaller.
-	content, err := w.Log().Content(ctx, p.Statement)
+	content, err := r.Log().Content(ctx, o.Copies[0].Statement)
 	if err != nil {
 		return err
 	}
@@ -177,11 +170,11 @@ func (a *app) runMeasure(ctx context.Context, f measureFlags, what monitor.Kind)
 	if err != nil {
 		return err
 	}
-	return errors.Join(a.printMeasured(claim, p), p.Done())
+	return errors.Join(a.printMeasured(claim, o), o.Done())
 }
 
-func (a *app) printMeasured(c *monitor.Claim, p *party.Attested) error {
-	what, in := c.Options.What, c.Interval
+func (a *app) printMeasured(c *monitor.Claim, o party.Outcome) error {
+	what, in, ref := c.Options.What, c.Interval, o.At[0].Ref
 	if a.json {
 		return a.printJSON(struct {
 			monitor.EntryRef
@@ -189,7 +182,7 @@ func (a *app) printMeasured(c *monitor.Claim, p *party.Attested) error {
 			Impact  int          `json:"impact_score"`
 			Data    bool         `json:"data"`
 			Resumed bool         `json:"resumed"`
-		}{p.Ref, what, c.Impact, c.Data, p.Resumed})
+		}{ref, what, c.Impact, c.Data, o.Resumed})
 	}
 	impact := fmt.Sprintf("%d of 100", c.Impact)
 	if !c.Data {
@@ -200,7 +193,7 @@ func (a *app) printMeasured(c *monitor.Claim, p *party.Attested) error {
 		{"interval", fmt.Sprintf("%s to %s, grace %v", moment(in.From.UnixMilli()), moment(in.To.UnixMilli()), in.Grace)},
 		{"missing", fmt.Sprintf("%d of %d objects that were observed or reported", c.Metrics.Missing, c.Metrics.Union)},
 		{"impact", impact},
-		{"entry", fmt.Sprintf("%d of %s", p.Ref.Index, p.Ref.Origin)},
-		{"entry id", p.Ref.EntryID},
+		{"entry", fmt.Sprintf("%d of %s", ref.Index, ref.Origin)},
+		{"entry id", ref.EntryID},
 	})
 }

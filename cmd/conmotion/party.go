@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"context"
-	"crypto"
 	"errors"
 	"fmt"
 	"slices"
@@ -14,7 +13,7 @@ import (
 
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
-	"github.com/conmotion/conmotion/scitt/did"
+	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/tiles"
 	"github.com/conmotion/conmotion/witness"
@@ -184,10 +183,12 @@ func partyError(err error) error {
 	if errors.Is(err, party.ErrVKeys) {
 		return usage(fmt.Errorf("--vkey: %w", err))
 	}
-	if errors.Is(err, party.ErrRolledBack) || errors.Is(err, tiles.ErrBehind) {
+	switch {
+	case errors.Is(err, party.ErrRolledBack), errors.Is(err, tiles.ErrBehind):
 		return usage(err) // it may only be an old copy
-	}
-	if isVerdict(err) || errors.Is(err, party.ErrNoEntry) {
+	case errors.Is(err, party.ErrIssuerKey):
+		return usage(fmt.Errorf("%w; give --issuer-key", err))
+	case isVerdict(err), errors.Is(err, party.ErrNoEntry), errors.Is(err, client.ErrOther):
 		return bad(err)
 	}
 	return err
@@ -218,31 +219,73 @@ func (f *signerFlags) add(cmd *cobra.Command) {
 	require(cmd, "key")
 }
 
-// read gives the key and the issuer.
-func (f signerFlags) read(a *app) (crypto.Signer, string, error) {
-	key, err := a.privateKey("key", f.key)
-	if err != nil {
-		return nil, "", err
+// connections is how many requests to a service are under way at a time.
+const connections = 64
+
+// openRegistrar opens the services that register an issuer's statements.
+func (a *app) openRegistrar(ctx context.Context, o party.RegistrarOptions, s signerFlags, f readFlags) (r *party.Registrar, err error) {
+	if o.Key, err = a.privateKey("key", s.key); err != nil {
+		return nil, err
 	}
-	issuer := f.issuer
-	if issuer == "" {
-		issuer, err = did.NewJWK(key.Public())
+	if o.Options, err = a.partyOptions(f); err != nil {
+		return nil, err
 	}
-	return key, issuer, err
+	o.Issuer, o.Client = s.issuer, a.clientOptions(connections)
+	r, err = party.NewRegistrar(ctx, o)
+	return r, partyError(err)
 }
 
-// openWriter makes the writer of an issuer's statements to a service.
-func (a *app) openWriter(ctx context.Context, service string, s signerFlags, f readFlags) (*party.Writer, error) {
-	key, issuer, err := s.read(a)
-	if err != nil {
-		return nil, err
+// openServices opens the services that register statements which come signed. With
+// files of their keys nothing is read of their logs, or remembered.
+func (a *app) openServices(ctx context.Context, o party.RegistrarOptions, keys []string, f memoryFlags, async bool) (r *party.Registrar, err error) {
+	if len(keys) > 0 && len(keys) != len(o.Services) {
+		return nil, fmt.Errorf("--keys is given %d times, and there are %d services: it is once for each, that of --log first", len(keys), len(o.Services))
 	}
-	o, err := a.partyOptions(f)
-	if err != nil {
-		return nil, err
+	for _, file := range keys {
+		k, err := readKeys(file)
+		if err != nil {
+			return nil, err
+		}
+		o.Keys = append(o.Keys, k)
 	}
-	w, err := party.NewWriter(ctx, service, key, issuer, o, a.clientOptions(readers))
-	return w, partyError(err)
+	if len(keys) == 0 {
+		if o.Options, err = a.logOptions(f); err != nil {
+			return nil, err
+		}
+	}
+	o.Client = a.clientOptions(connections)
+	o.Client.Async = async
+	r, err = party.NewRegistrar(ctx, o)
+	return r, partyError(err)
+}
+
+// register registers one draft, and writes its Transparent Statement; "" for nowhere.
+func (a *app) register(ctx context.Context, r *party.Registrar, d party.Draft, out string) (o party.Outcome, err error) {
+	outcomes, err := r.Register(ctx, []party.Draft{d})
+	if err == nil {
+		o = outcomes[0]
+		err = o.Err()
+	}
+	if err == nil && out != "" {
+		err = a.writeOutput(out, o.Copies[0].Transparent())
+	}
+	return o, partyError(err)
+}
+
+// problem is how a service explains a refusal.
+type problem struct {
+	Status int    `json:"status"`
+	Title  string `json:"title"`
+	Detail string `json:"detail"`
+}
+
+// problemOf is that of an error; nil when no service explains it.
+func problemOf(err error) *problem {
+	p, ok := errors.AsType[*scitt.Problem](err)
+	if !ok {
+		return nil
+	}
+	return &problem{p.Status, p.Title, p.Detail}
 }
 
 // findEntry opens the log that an entry's name speaks of and finds the entry.

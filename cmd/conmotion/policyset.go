@@ -9,10 +9,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/policy"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/client"
-	"github.com/conmotion/conmotion/witness"
 )
 
 // defaultSocket is the management socket of a service in this directory.
@@ -154,22 +154,10 @@ func (a *app) policySetter(f policySetFlags) (policySetter, error) {
 	if err != nil {
 		return nil, usage(fmt.Errorf("--log: %w", err))
 	}
-	s := &inBand{client: c, issuer: f.iss, receiptKeys: func(ctx context.Context) (witness.Keys, error) {
-		if f.keys != "" {
-			return readKeys(f.keys)
-		}
-		o, err := a.logOptions(f.memoryFlags)
-		if err != nil {
-			return witness.Keys{}, err
-		}
-		o.Newest = true // a policy that came later may be in force
-		_, keys, err := a.openService(ctx, f.log, o)
-		return keys, err
-	}}
-	if f.adminKey == "" {
-		return s, nil
+	s := &inBand{app: a, client: c, flags: f}
+	if f.adminKey != "" {
+		s.key, err = a.privateKey("admin-key", f.adminKey)
 	}
-	s.key, err = a.privateKey("admin-key", f.adminKey)
 	return s, err
 }
 
@@ -211,15 +199,27 @@ func (a *app) dryRun(ctx context.Context, setter policySetter, next *policy.Poli
 
 // inBand registers a policy as an administrator does.
 type inBand struct {
+	*app
 	client *client.Client
+	flags  policySetFlags
 	key    crypto.Signer
-	issuer string // "" for the did:jwk of the key
-	// receiptKeys gives the keys of the service's Receipts, if it is the log that it was.
-	receiptKeys func(context.Context) (witness.Keys, error)
+}
+
+// open opens the service, if it has the log that it had.
+func (s *inBand) open(ctx context.Context) (*party.Registrar, error) {
+	o := party.RegistrarOptions{Services: []string{s.flags.log}}
+	if s.key != nil {
+		o.IssuerKey = &scitt.Key{Public: s.key.Public()}
+	}
+	var keys []string
+	if s.flags.keys != "" {
+		keys = []string{s.flags.keys}
+	}
+	return s.openServices(ctx, o, keys, s.flags.memoryFlags, false)
 }
 
 func (s *inBand) inForce(ctx context.Context) (*policyPlace, error) {
-	if _, err := s.receiptKeys(ctx); err != nil {
+	if _, err := s.open(ctx); err != nil {
 		return nil, err
 	}
 	c, err := s.client.Configuration(ctx)
@@ -240,7 +240,7 @@ func placeOf(c *scitt.Configuration) (*policyPlace, error) {
 // set signs and registers the document. Which policy is in force is taken from
 // the service: if it says a wrong one, the signed "previous" fits no honest log.
 func (s *inBand) set(ctx context.Context, p *policy.Policy, _ []byte) (*policyChange, error) {
-	keys, err := s.receiptKeys(ctx)
+	r, err := s.open(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -263,16 +263,21 @@ func (s *inBand) set(ctx context.Context, p *policy.Policy, _ []byte) (*policyCh
 		}
 	}
 	data, err := scitt.SignStatement(s.key, scitt.SignOptions{
-		Issuer: s.issuer, Subject: subject, IssuedAt: time.Now(),
+		Issuer: s.flags.iss, Subject: subject, IssuedAt: time.Now(),
 		ContentType: "application/vnd.conmotion.policy+json", Type: scitt.TypePolicy,
 	}, document)
 	if err != nil {
 		return nil, usage(fmt.Errorf("sign: %w", err))
 	}
-	change, err := s.register(ctx, data, keys)
+	o, err := s.register(ctx, r, party.Draft{Signed: data}, "")
 	if err != nil {
 		return nil, err
 	}
+	at := o.At[0].Ref
+	if at.Origin == "" {
+		return nil, bad(fmt.Errorf("%w: it does not say where the policy %s is", party.ErrReceipt, at.EntryID))
+	}
+	change := &policyChange{EntryID: at.EntryID, Index: at.Index}
 	if now.id != (scitt.EntryID{}) {
 		change.Previous = now.id.String()
 	}
@@ -294,37 +299,4 @@ func (s *inBand) subject(ctx context.Context, c *scitt.Configuration, now *polic
 		return "", usage(fmt.Errorf("the service does not give the policy that it says is in force, %s", now.id))
 	}
 	return st.Subject, nil
-}
-
-// register submits the statement; its Receipt must verify.
-func (s *inBand) register(ctx context.Context, data []byte, keys witness.Keys) (*policyChange, error) {
-	st, err := scitt.ParseStatement(data)
-	if err != nil {
-		return nil, err
-	}
-	var receipts [][]byte
-	reg, err := s.client.Register(ctx, data)
-	switch {
-	case err == nil:
-		receipts = [][]byte{reg.Receipt}
-	case errors.Is(err, scitt.ErrRegistered): // somebody on the way made another signature of it
-		if st, err = s.client.Registered(ctx, st, "", scitt.Verifier{LogKeys: keys.For(nil), IssuerKey: &scitt.Key{Public: s.key.Public()}, At: time.Now()}); err != nil {
-			return nil, bad(err)
-		}
-		receipts = st.Receipts
-	default:
-		return nil, err
-	}
-	checked, err := keys.Verify(st, receipts, time.Now())
-	if err == nil {
-		err = checked[0].Err
-	}
-	if err != nil {
-		return nil, bad(fmt.Errorf("the service's receipt for the policy %s is not good: %w", st.ID(), err))
-	}
-	index, _, ok := checked[0].Receipt.Place()
-	if !ok {
-		return nil, bad(fmt.Errorf("%w: the service's receipt does not say where the policy %s is", scitt.ErrProof, st.ID()))
-	}
-	return &policyChange{EntryID: st.ID().String(), Index: index}, nil
 }

@@ -26,6 +26,9 @@ type recordFlags struct {
 	inline, keepGoing bool
 }
 
+// services are --log, and each --also.
+func (f *recordFlags) services() []string { return append([]string{f.log}, f.also...) }
+
 func (f *recordFlags) add(cmd *cobra.Command) {
 	f.addWriting(cmd)
 	f.signerFlags.add(cmd)
@@ -154,51 +157,53 @@ func (m eventMaker) draft(event []byte) (party.Draft, string, error) {
 	if err != nil {
 		return party.Draft{}, "", err
 	}
-	o := scitt.SignOptions{Type: m.typ, Subject: r.Event.Subject(), ContentType: monitor.ContentType, Hash: m.hash}
-	return party.Draft{Content: r.Payload, Options: o, Chain: string(m.kind)}, r.Event.Code(), nil
+	payload, o, err := r.ToSign()
+	o.Type, o.Hash = m.typ, m.hash
+	return party.Draft{Content: payload, Options: o, Chain: string(m.kind)}, r.Event.Code(), err
 }
 
-// candidate is an item of the input: an event that can be registered, or what
-// is wrong about it.
-type candidate struct {
-	file  string
-	line  int64 // where it begins, from 1; 0 when it is about the whole file
-	draft party.Draft
-	code  string // metadata.event_code, or "finding"
-	err   error
-}
-
-func (c candidate) where() string {
-	name := c.file
+// where returns where an input begins.
+func where(in party.Input) string {
+	name := in.File
 	if name == "-" {
 		name = "standard input"
 	}
-	if c.line == 0 {
+	if in.Line == 0 {
 		return name
 	}
-	return fmt.Sprintf("%s:%d", name, c.line)
+	return fmt.Sprintf("%s:%d", name, in.Line)
 }
 
 // events are the events in files: each call of what it gives makes one.
-func (a *app) events(files []string, m eventMaker) iter.Seq[func() candidate] {
-	return func(yield func(func() candidate) bool) {
+func (a *app) events(files []string, m eventMaker) iter.Seq[func() party.Input] {
+	return readEach(a, files, func(in io.Reader) iter.Seq2[importer.Raw, error] { return importer.Split(in, importer.Options{}) },
+		func(raw importer.Raw, err error) party.Input {
+			in := party.Input{Line: raw.Position.Line, Err: unplaced(err)}
+			if err == nil {
+				in.Draft, in.Code, in.Err = m.draft(raw.JSON)
+			}
+			return in
+		})
+}
+
+// readEach gives a job for each item of each file, which makes the input out of it.
+func readEach[T any](a *app, files []string, read func(io.Reader) iter.Seq2[T, error], input func(T, error) party.Input) iter.Seq[func() party.Input] {
+	return func(yield func(func() party.Input) bool) {
 		for _, file := range files {
 			ok := true
 			err := a.reading(file, func(in io.Reader) {
-				for raw, err := range importer.Split(in, importer.Options{}) {
-					if ok = yield(func() candidate {
-						c := candidate{file: file, line: raw.Position.Line, err: unplaced(err)}
-						if err == nil {
-							c.draft, c.code, c.err = m.draft(raw.JSON)
-						}
-						return c
+				for item, err := range read(in) {
+					if ok = yield(func() party.Input {
+						out := input(item, err)
+						out.File = file
+						return out
 					}); !ok {
 						return
 					}
 				}
 			})
 			if err != nil && ok {
-				ok = yield(func() candidate { return candidate{file: file, err: err} })
+				ok = yield(func() party.Input { return party.Input{File: file, Err: err} })
 			}
 			if !ok {
 				return
@@ -234,7 +239,7 @@ func unplaced(err error) error {
 	return err
 }
 
-// unreadable says whether an error ends a run whatever the flags say.
+// unreadable reports whether an error ends a run whatever the flags say.
 func unreadable(err error) bool {
 	c, ok := errors.AsType[coded](err)
 	return ok && c.code == exitUsage

@@ -142,7 +142,7 @@ func (r *recorders) check(name string, events int) (ids []scitt.EntryID) {
 // nothingPending holds Home to having nothing left to send.
 func (r *recorders) nothingPending(home string) {
 	r.t.Helper()
-	left := testlog.Must(filepath.Glob(r.path(home) + "/pending/*/*.cose"))(r.t)
+	left := testlog.Must(filepath.Glob(r.path(home) + "/journal/*/*"))(r.t)
 	if len(left) > 0 {
 		r.t.Errorf("still to be sent: %q", left)
 	}

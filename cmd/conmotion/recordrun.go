@@ -15,19 +15,15 @@ import (
 	"github.com/conmotion/conmotion/scitt"
 )
 
-// connections is how many requests to a service are under way at a time.
-const connections = 64
-
 // recording is one run of record, observe or import.
 type recording struct {
 	*app
 	recordFlags
-	recorder *party.Recorder
-	origins  map[string]string // URL of each log
-	progress *progress
-	counts   map[string]int
-	total    int
-	last     error // about an event
+	registrar *party.Registrar
+	progress  *progress
+	counts    map[string]int
+	total     int
+	last      error // about an event
 }
 
 const (
@@ -62,10 +58,11 @@ type recordedAlso struct {
 	// than --log. Out is the file with that one.
 	OtherSignature bool   `json:"other_signature,omitempty"`
 	Out            string `json:"out,omitempty"`
+	at             int    // of the services
 }
 
 // runRecord registers what comes.
-func (a *app) runRecord(ctx context.Context, f recordFlags, events iter.Seq[func() candidate]) error {
+func (a *app) runRecord(ctx context.Context, f recordFlags, events iter.Seq[func() party.Input]) error {
 	r := &recording{app: a, recordFlags: f, counts: map[string]int{}, progress: a.progress()}
 	defer r.progress.done()
 	if f.outDir != "" {
@@ -73,88 +70,34 @@ func (a *app) runRecord(ctx context.Context, f recordFlags, events iter.Seq[func
 			return fmt.Errorf("--out-dir: %w", err)
 		}
 	}
-	if err := r.open(ctx); err != nil {
-		return partyError(err)
+	var err error
+	r.registrar, err = a.openRegistrar(ctx, party.RegistrarOptions{Services: r.services(), Progress: func(done, size uint64) {
+		r.progress.show(func() string { return fmt.Sprintf("read %d of %d entries of the log", done, size) })
+	}}, f.signerFlags, f.readFlags)
+	if err != nil {
+		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	for b := range store(ctx, gather(ctx, prepare(ctx, events), f.keepGoing, f.out != ""), r.recorder) {
-		if err := r.batch(ctx, b); err != nil {
+	r.registrar.KeepGoing = r.keepGoing
+	for b, err := range r.registrar.Stream(ctx, events, f.out != "") {
+		if errors.Is(err, party.ErrSeveral) {
+			err = usage(errors.New("--out is for a single event; for many give --out-dir"))
+		}
+		if err = errors.Join(err, r.batch(ctx, b)); err != nil {
 			return r.stopped(err)
 		}
-		if !f.keepGoing && r.last != nil {
-			break
-		}
 		r.progress.show(r.summary)
-	}
-	if err := ctx.Err(); err != nil {
-		return r.stopped(context.Cause(ctx))
-	}
-	if err := r.recorder.Close(ctx); err != nil {
-		return partyError(err)
 	}
 	return r.verdict()
 }
 
-// open opens the logs and reads what is recorded.
-func (r *recording) open(ctx context.Context) error {
-	key, issuer, err := r.signerFlags.read(r.app)
-	if err != nil {
-		return err
-	}
-	o, err := r.partyOptions(r.readFlags)
-	if err != nil {
-		return err
-	}
-	o.Client = r.clientOptions(connections)
-	r.origins = map[string]string{}
-	var writers []*party.Writer
-	for i, service := range append([]string{r.log}, r.also...) {
-		if i > 0 {
-			o.VKeys = nil // they are those of the first log
-		}
-		if !party.IsURL(service) {
-			return usage(fmt.Errorf("%q is not the URL of a service, such as https://transparency.example", service))
-		}
-		w, err := party.NewWriter(ctx, service, key, issuer, o, r.clientOptions(connections))
-		if err != nil {
-			return err
-		}
-		r.origins[w.Log().View.Checkpoint.Origin] = service
-		writers = append(writers, w)
-	}
-	r.recorder, err = party.NewRecorder(ctx, writers[0], writers[1:], func(done, size uint64) {
-		r.progress.show(func() string { return fmt.Sprintf("read %d of %d entries of the log", done, size) })
-	})
-	if err != nil {
-		return err
-	}
-	r.recorder.KeepGoing = r.keepGoing
-	return nil
-}
-
-// batch registers a batch and tells what became of it.
-func (r *recording) batch(ctx context.Context, b *batch) error {
-	if b.err != nil {
-		return b.err
-	}
-	if r.out != "" && (len(b.all) > 1 || r.total > 0) {
-		return usage(errors.New("--out is for a single event; for many give --out-dir"))
-	}
-	outcomes, err := r.recorder.Record(ctx, b.drafts)
-	results := make([]recorded, len(b.all))
-	for i, c := range b.all {
-		results[i] = recorded{File: c.file, Line: c.line, Code: c.code}
-		if c.err != nil {
-			results[i].refuse(resultInvalid, c.err)
-		}
-	}
-	outErr := r.outcomes(ctx, b, outcomes, results)
+// batch tells what became of a batch.
+func (r *recording) batch(ctx context.Context, b *party.Batch) error {
+	results, outErr := r.results(ctx, b.Inputs)
 	r.progress.done()
 	for i := range results {
 		res := &results[i]
 		if unreadable(res.err) {
-			return errors.Join(err, outErr, res.err)
+			return errors.Join(outErr, res.err)
 		}
 		if res.Result == "" || res.Result == resultInvalid && !r.keepGoing && r.last != nil {
 			continue // not reached
@@ -162,86 +105,84 @@ func (r *recording) batch(ctx context.Context, b *batch) error {
 		r.total++
 		r.counts[res.Result]++
 		if res.err != nil {
-			r.last = fmt.Errorf("%s: %w", b.all[i].where(), res.err)
+			r.last = fmt.Errorf("%s: %w", where(b.Inputs[i]), res.err)
 		}
-		if err := r.print(*res, b.all[i], b.single); err != nil {
+		if err := r.print(*res, b.Inputs[i], b.Single); err != nil {
 			return err
 		}
 	}
-	return errors.Join(err, outErr)
+	return outErr
 }
 
-// outcomes puts the recorder's outcomes into the results, and writes the
-// Transparent Statements.
-func (r *recording) outcomes(ctx context.Context, b *batch, outcomes []party.Outcome, results []recorded) error {
+// results are what became of inputs, when the Transparent Statements are written.
+func (r *recording) results(ctx context.Context, inputs []party.Input) ([]recorded, error) {
+	results := make([]recorded, len(inputs))
 	var g errgroup.Group
 	g.SetLimit(16) // each waits for the disk
-	for i, o := range outcomes {
-		res := &results[b.at[i]]
-		res.Subject, res.Location = b.drafts[i].Options.Subject, b.drafts[i].Options.Location
-		if o.Ref.EntryID != "" {
-			res.Origin, res.EntryID, res.Index = o.Ref.Origin, o.Ref.EntryID, &o.Ref.Index
-		}
-		for _, ref := range o.Also {
-			res.Also = append(res.Also, recordedAlso{Log: r.origins[ref.Origin], Origin: ref.Origin, Index: ref.Index})
-		}
-		switch o.Result {
-		case party.Registered:
-			res.Result = resultRegistered
-		case party.Known:
-			res.Result = resultKnown
-		case party.Refused:
-			res.refuse(resultRefused, o.Err)
-			continue
-		default:
+	for i := range inputs {
+		in, res := &inputs[i], &results[i]
+		*res = recorded{File: in.File, Line: in.Line, Code: in.Code}
+		if in.Err != nil {
+			res.refuse(resultInvalid, in.Err)
 			continue
 		}
-		path := r.out
-		if r.outDir != "" {
-			path = filepath.Join(r.outDir, o.Ref.EntryID+".transparent.cose")
-		}
-		if path == "" && (o.Result == party.Known || o.Also == nil) {
-			continue
-		}
-		res.Out = path
-		write := func() error { return r.write(ctx, res, o) }
-		if o.Result == party.Known {
-			if err := write(); err != nil { // reading the log is not for concurrent use
-				return err
+		res.Subject, res.Location = in.Options.Subject, in.Options.Location
+		for n, at := range in.Outcome.At {
+			ref := at.Ref
+			switch {
+			case ref.EntryID == "":
+			case n == 0:
+				res.Origin, res.EntryID, res.Index = ref.Origin, ref.EntryID, &ref.Index
+				if res.Result = resultRegistered; at.Result == party.Known {
+					res.Result = resultKnown
+				}
+			default:
+				res.Also = append(res.Also, recordedAlso{Log: r.services()[n], Origin: ref.Origin, Index: ref.Index, at: n})
 			}
+		}
+		if err := in.Outcome.Err(); err != nil {
+			res.refuse(resultRefused, err)
+		}
+		if res.err != nil || res.Result == "" {
 			continue
 		}
-		g.Go(write)
+		if res.Out = r.out; r.outDir != "" {
+			res.Out = filepath.Join(r.outDir, res.EntryID+".transparent.cose")
+		}
+		if res.Out == "" && (res.Result == resultKnown || res.Also == nil) || res.Result == resultKnown && r.outDir != "" && res.there() {
+			continue
+		}
+		if err := r.registrar.Read(ctx, &in.Outcome); err != nil { // it is not for concurrent use
+			return results, errors.Join(err, g.Wait())
+		}
+		g.Go(func() error { return r.write(res, in.Outcome) })
 	}
-	return g.Wait()
+	return results, g.Wait()
 }
 
-// write writes the Transparent Statement of each signature, unless it is there
-// with all Receipts.
-func (r *recording) write(ctx context.Context, res *recorded, o party.Outcome) error {
-	path := res.Out
-	if o.Result == party.Known && r.outDir != "" {
-		if data, err := os.ReadFile(path); err == nil {
-			have, err := scitt.DecodeStatement(data)
-			if err == nil && have.ID().String() == o.Ref.EntryID && len(have.Receipts) > len(o.Also) {
-				return nil
-			}
-		}
-	}
-	copies, err := r.recorder.Copies(ctx, o)
+// there reports whether the Transparent Statement is written with all Receipts.
+func (res *recorded) there() bool {
+	data, err := os.ReadFile(res.Out)
 	if err != nil {
-		return err
+		return false
 	}
-	for n, c := range copies {
-		if path != "" {
-			if err := r.writeOutput(signatureFile(path, n), c.Transparent); err != nil {
-				return err
-			}
+	have, err := scitt.DecodeStatement(data)
+	return err == nil && have.ID().String() == res.EntryID && len(have.Receipts) > len(res.Also)
+}
+
+// write writes the Transparent Statement of each signature.
+func (r *recording) write(res *recorded, o party.Outcome) error {
+	for n, c := range o.Copies {
+		if res.Out == "" {
+			break
 		}
-		for i := range res.Also {
-			if also := &res.Also[i]; n > 0 && slices.Contains(c.Origins, also.Origin) {
-				also.OtherSignature, also.Out = true, signatureFile(path, n)
-			}
+		if err := r.writeOutput(signatureFile(res.Out, n), c.Transparent()); err != nil {
+			return err
+		}
+	}
+	for i := range res.Also {
+		if also := &res.Also[i]; o.At[also.at].Copy > 0 {
+			also.OtherSignature, also.Out = true, signatureFile(res.Out, o.At[also.at].Copy)
 		}
 	}
 	return nil
@@ -260,25 +201,22 @@ func (res *recorded) files() []string {
 
 // refuse says that an event is not registered.
 func (res *recorded) refuse(result string, err error) {
-	res.Result, res.err, res.Error = result, err, err.Error()
-	if p, ok := errors.AsType[*scitt.Problem](err); ok {
-		res.Problem = &problem{p.Status, p.Title, p.Detail}
-	}
+	res.Result, res.err, res.Error, res.Problem = result, err, err.Error(), problemOf(err)
 }
 
-func (r *recording) print(res recorded, c candidate, single bool) error {
+func (r *recording) print(res recorded, in party.Input, single bool) error {
 	if r.json {
 		return r.printJSONLine(res) // one line for each event
 	}
 	if res.err != nil {
 		if !single {
-			r.notice("%s: %v", c.where(), res.err)
+			r.notice("%s: %v", where(in), res.err)
 		}
 		return nil // else the error says it all
 	}
 	for _, also := range res.Also {
 		if also.OtherSignature {
-			r.noticeOther(c.where(), also.Log, also.Out)
+			r.noticeOther(where(in), also.Log, also.Out)
 		}
 	}
 	if res.Out == "-" {

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/conmotion/conmotion/internal/parallel"
+	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -27,6 +28,9 @@ type submitFlags struct {
 	timeout          time.Duration
 	memoryFlags
 }
+
+// services are --log, and each --also.
+func (f submitFlags) services() []string { return append([]string{f.log}, f.also...) }
 
 func (a *app) submit() *cobra.Command {
 	var f submitFlags
@@ -118,13 +122,6 @@ func (r submitted) files() []string {
 	return slices.Compact(out)
 }
 
-// problem is how a service explains a refusal.
-type problem struct {
-	Status int    `json:"status"`
-	Title  string `json:"title"`
-	Detail string `json:"detail"`
-}
-
 const (
 	resultRegistered = "registered"
 	resultSkipped    = "skipped" // the output is there and verifies
@@ -136,8 +133,7 @@ const (
 type submitter struct {
 	*app
 	submitFlags
-	services []registrar // --log, and each --also
-	issuer   *scitt.Key  // --issuer-key
+	registrar *party.Registrar
 }
 
 func (a *app) runSubmit(ctx context.Context, f submitFlags, files []string) error {
@@ -146,12 +142,13 @@ func (a *app) runSubmit(ctx context.Context, f submitFlags, files []string) erro
 		return usage(err)
 	}
 	s := &submitter{app: a, submitFlags: f}
+	o := party.RegistrarOptions{Services: f.services(), Timeout: f.timeout}
 	if f.issuerKey != "" {
-		if s.issuer, err = readIssuerKey(f.issuerKey); err != nil {
+		if o.IssuerKey, err = readIssuerKey(f.issuerKey); err != nil {
 			return usage(err)
 		}
 	}
-	if s.services, err = a.registrars(ctx, f); err != nil {
+	if s.registrar, err = a.openServices(ctx, o, f.keys, f.memoryFlags, f.async); err != nil {
 		return err
 	}
 	one := func(ctx context.Context, n uint64) (submitted, error) {
@@ -280,17 +277,120 @@ func (a *app) noticeOther(of, log, file string) {
 
 // submitOne takes one statement all the way.
 func (s *submitter) submitOne(ctx context.Context, file, out string) submitted {
-	r := submitted{File: file}
-	if r.err = s.advance(ctx, &r, out); r.err == nil {
-		return r
-	}
-	r.Error = r.err.Error()
-	r.Result = resultFailed
-	if exitCode(r.err) == exitBad {
-		r.Result = resultRefused
-	}
-	if p, ok := errors.AsType[*scitt.Problem](r.err); ok {
-		r.Problem = &problem{p.Status, p.Title, p.Detail}
+	r := submitted{File: file, log: s.log}
+	if err := s.advance(ctx, &r, out); err != nil {
+		r.err, r.Error, r.Problem = err, err.Error(), problemOf(err)
+		r.Result = resultOf(err)
 	}
 	return r
 }
+
+// resultOf is what an error comes to.
+func resultOf(err error) string {
+	if exitCode(err) == exitBad {
+		return resultRefused
+	}
+	return resultFailed
+}
+
+// advance takes one statement through all services. What one of them does not
+// do keeps it from no other.
+func (s *submitter) advance(ctx context.Context, r *submitted, out string) error {
+	data, err := s.readInput(r.File)
+	if err != nil {
+		return err
+	}
+	st, err := scitt.DecodeStatement(data)
+	if err != nil {
+		return fmt.Errorf("%s: %w", r.File, err)
+	}
+	r.EntryID, r.Result = st.ID().String(), resultSkipped
+	d := party.Draft{Signed: data}
+	if out != "" && out != "-" {
+		d.File = func(n int) ([]byte, error) { return os.ReadFile(signatureFile(out, n)) }
+		d.Written = func(n int, c party.Copy) error { return s.writeOutput(signatureFile(out, n), c.Transparent()) }
+	}
+	// What is wrong is told of each service.
+	outcomes, _ := s.registrar.Register(ctx, []party.Draft{d})
+	o := outcomes[0]
+	registered := 0
+	var failures []error
+	for n, at := range o.At {
+		url := s.services()[n]
+		also := submittedAt{Log: url, Result: resultSkipped, Location: at.Location, OtherSignature: at.Other}
+		switch err := partyError(at.Err); {
+		case err != nil:
+			also.Result = resultOf(err)
+			if len(o.At) > 1 {
+				err = fmt.Errorf("%s: %w", url, err)
+			}
+			failures = append(failures, err)
+		case at.Result == party.Registered:
+			also.Result, r.Result = resultRegistered, resultRegistered
+			fallthrough
+		default:
+			registered++
+			if also.Out = signatureFile(out, at.Copy); r.Out == "" {
+				r.Out = also.Out
+			}
+			if also.Out == r.Out {
+				also.Out = ""
+			}
+		}
+		if n == 0 {
+			r.Location, r.OtherSignature = also.Location, also.OtherSignature
+		} else {
+			r.Also = append(r.Also, also)
+		}
+	}
+	if out == "-" && failures == nil {
+		for _, c := range o.Copies {
+			if err := s.writeOutput(out, c.Transparent()); err != nil {
+				return err
+			}
+		}
+	}
+	return together(r.File, registered, failures)
+}
+
+// signatureFile names the file of the n-th signature, from 0: NAME.cose and
+// then NAME.2.cose, NAME.3.cose and so on. On standard output they follow each
+// other.
+func signatureFile(out string, n int) string {
+	if n == 0 || out == "" || out == "-" {
+		return out
+	}
+	ext := filepath.Ext(out)
+	return fmt.Sprintf("%s.%d%s", strings.TrimSuffix(out, ext), n+1, ext)
+}
+
+// together is the error that the failures come to. Without a verdict by every
+// service the same call may succeed.
+func together(file string, registered int, failures []error) error {
+	switch n := registered + len(failures); {
+	case len(failures) == 0:
+		return nil
+	case n == 1:
+		return fmt.Errorf("%s: %w", file, failures[0])
+	default:
+		text, code := make([]string, len(failures)), exitBad
+		for i, err := range failures {
+			if text[i] = err.Error(); exitCode(err) != exitBad {
+				code = exitUsage
+			}
+		}
+		return coded{&severalError{fmt.Sprintf("%s: registered with %d of %d services: %s", file, registered, n, strings.Join(text, "; ")), errors.Join(failures...)}, code}
+	}
+}
+
+// severalError is what several services said, in one line.
+type severalError struct {
+	text string
+	error
+}
+
+// Error implements error.
+func (e *severalError) Error() string { return e.text }
+
+// Unwrap is what each of them said.
+func (e *severalError) Unwrap() error { return e.error }

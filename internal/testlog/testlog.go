@@ -4,6 +4,7 @@ package testlog
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/ed25519"
@@ -124,6 +125,18 @@ func ID(entry []byte) scitt.EntryID {
 func Statement(t testing.TB, key crypto.Signer, subject string, content []byte) []byte {
 	t.Helper()
 	return Must(scitt.SignStatement(key, scitt.SignOptions{Subject: subject, ContentType: "text/plain"}, content))(t)
+}
+
+// SignAs signs a record, a measurement and the like with these options.
+func SignAs(key crypto.Signer, what interface {
+	ToSign() ([]byte, scitt.SignOptions, error)
+}, o scitt.SignOptions) ([]byte, error) {
+	payload, as, err := what.ToSign()
+	if err != nil {
+		return nil, err
+	}
+	o.Type, o.Subject, o.ContentType = cmp.Or(o.Type, as.Type), as.Subject, as.ContentType
+	return scitt.SignStatement(key, o, payload)
 }
 
 // Must gives the value, or ends the test with the error.

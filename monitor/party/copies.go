@@ -6,87 +6,99 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/scitt"
 )
 
-// Copy is the Transparent Statement of one signature of a content, with the
-// Receipts of the logs that have this signature: a Receipt is of bytes.
+// Copy is a statement with one signature, and the Receipts of the logs that have
+// that signature: a Receipt is for these bytes alone.
 type Copy struct {
-	Transparent []byte
-	Origins     []string // of those logs
+	Statement *scitt.Statement
+	Receipts  [][]byte
 }
 
-// held is a Copy whose Receipts are verified.
-type held struct {
-	statement *scitt.Statement
-	receipts  [][]byte
-	origins   []string
-}
+// Transparent is the Transparent Statement.
+func (c Copy) Transparent() []byte { return scitt.AttachReceipts(c.Statement, c.Receipts...) }
 
-// hold adds the Receipts of a log to the copy with the statement's signature.
-func hold(copies []held, st *scitt.Statement, origin string, receipts ...[]byte) []held {
-	i := slices.IndexFunc(copies, func(h held) bool { return bytes.Equal(h.statement.Entry(), st.Entry()) })
-	if i < 0 {
-		i, copies = len(copies), append(copies, held{statement: st})
+// add adds what a service registered to the copy with this signature, or makes
+// that copy with the Receipts that the statement has. The Receipt replaces others
+// by this service. It returns which copy it is.
+func add(copies []Copy, s *service, r registered) ([]Copy, int) {
+	n := slices.IndexFunc(copies, func(c Copy) bool { return bytes.Equal(c.Statement.Entry(), r.Entry()) })
+	if n < 0 {
+		n, copies = len(copies), append(copies, Copy{r.Statement, r.Receipts})
 	}
-	h := &copies[i]
-	h.receipts, h.origins = append(h.receipts, receipts...), append(h.origins, origin)
-	return copies
+	others := slices.DeleteFunc(slices.Clone(copies[n].Receipts), func(receipt []byte) bool { return s.vouches(r.Statement, receipt) })
+	copies[n].Receipts = append(others, r.receipt)
+	return copies, n
 }
 
-// Copies are the Transparent Statements of an outcome: that of the Recorder's
-// log first, and then one for each other signature that a further log has. What
-// was known before is read from the logs' files.
-func (r *Recorder) Copies(ctx context.Context, o Outcome) ([]Copy, error) {
-	copies := o.copies
-	if copies == nil {
-		var err error
-		if copies, err = r.fromFiles(ctx, o); err != nil {
-			return nil, err
+// have reads the copies of a statement that an earlier run wrote, up to the first file
+// that is none. Of their Receipts those count that a service here vouches for. Receipts
+// of other logs that the statement brings are kept.
+func (r *Registrar) have(statement *scitt.Statement, file func(n int) ([]byte, error)) (copies []Copy) {
+	for {
+		data, err := file(len(copies))
+		if err != nil {
+			return copies
 		}
-	}
-	var out []Copy
-	for _, h := range copies {
-		out = append(out, Copy{scitt.AttachReceipts(h.statement, h.receipts...), h.origins})
-	}
-	return out, nil
-}
-
-func (r *Recorder) fromFiles(ctx context.Context, o Outcome) (copies []held, err error) {
-	for _, ref := range append([]monitor.EntryRef{o.Ref}, o.Also...) {
-		w, s := r.w, r.said
-		for _, a := range r.also {
-			if a.w.log.View.Checkpoint.Origin == ref.Origin {
-				w, s = a.w, a.said
+		have, err := scitt.DecodeStatement(data)
+		if err != nil || have.ID() != statement.ID() {
+			return copies
+		}
+		var brought [][]byte
+		if bytes.Equal(have.Entry(), statement.Entry()) {
+			if brought = statement.Receipts; len(have.Receipts) < len(brought) {
+				return copies
 			}
 		}
-		transparent, err := w.fromFiles(ctx, s, ref)
-		if err != nil {
-			return nil, err
+		var good []*service
+		receipts := slices.DeleteFunc(have.Receipts, func(receipt []byte) bool {
+			i := slices.IndexFunc(r.services, func(s *service) bool { return s.vouches(have, receipt) })
+			if i >= 0 {
+				good = append(good, r.services[i])
+			}
+			return i < 0
+		})
+		if len(receipts) == 0 {
+			return copies
 		}
-		st, err := scitt.DecodeStatement(transparent)
-		if err != nil {
-			return nil, err
-		}
-		copies = hold(copies, st, ref.Origin, st.Receipts...)
+		brought = slices.DeleteFunc(slices.Clone(brought), func(receipt []byte) bool {
+			return slices.ContainsFunc(good, func(s *service) bool { return s.vouches(have, receipt) })
+		})
+		copies = append(copies, Copy{have, append(brought, receipts...)})
 	}
-	return copies, nil
 }
 
-// fromFiles makes the Transparent Statement of an entry of the writer's log.
-func (w *Writer) fromFiles(ctx context.Context, s *said, ref monitor.EntryRef) ([]byte, error) {
-	if ref.Index >= w.log.View.Checkpoint.Size {
-		if err := w.catchUp(ctx, s); err != nil {
-			return nil, err
+// Read completes the copies of an outcome of a Registrar with a Key: where a log knew
+// the statement before, it reads the logs' files.
+func (r *Registrar) Read(ctx context.Context, o *Outcome) error {
+	if !slices.ContainsFunc(o.At, func(at At) bool { return at.Ref.EntryID != "" && !at.copied }) {
+		return nil
+	}
+	o.Copies = nil
+	for n, s := range r.services {
+		at := &o.At[n]
+		if at.Ref.EntryID == "" {
+			continue
 		}
+		if at.Ref.Index >= s.log.View.Checkpoint.Size {
+			if err := s.catchUp(ctx); err != nil {
+				return err
+			}
+		}
+		e, err := s.log.Find(ctx, EntryName{Index: at.Ref.Index}, nil)
+		if err != nil {
+			return err
+		}
+		if e.Statement.ID().String() != at.Ref.EntryID {
+			return fmt.Errorf("%w: entry %d is %s and not %s", ErrNoEntry, at.Ref.Index, e.Statement.ID(), at.Ref.EntryID)
+		}
+		receipt, err := s.log.View.Receipt(ctx, e.Index, scitt.LeafHash(e.Statement.Entry()))
+		if err != nil {
+			return err
+		}
+		o.Copies, at.Copy = add(o.Copies, s, registered{Statement: e.Statement, receipt: receipt})
+		at.copied = true
 	}
-	e, err := w.log.Find(ctx, EntryName{Index: ref.Index}, nil)
-	if err != nil {
-		return nil, err
-	}
-	if e.Statement.ID().String() != ref.EntryID {
-		return nil, fmt.Errorf("%w: entry %d is %s and not %s", ErrNoEntry, ref.Index, e.Statement.ID(), ref.EntryID)
-	}
-	return w.log.Transparent(ctx, e)
+	return nil
 }

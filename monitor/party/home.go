@@ -23,7 +23,8 @@ import (
 //
 //	logs/HASH.json          a [KnownLog], by its origin
 //	locks/HASH              held while one of these is written, or an issuer registers
-//	attested/HASH/*.cose    see [Writer.Attest]
+//	journal/HASH/DIGEST     what an issuer signed and is not known to be registered
+//	said/HASH/FROM-TO-HASH  what an issuer has in a log
 //	proofs/HASH.json        that a log signed two histories, for anybody to verify
 //
 // Every file is replaced in one step: a crash leaves the old one or the new

@@ -29,14 +29,14 @@ func TestCopies(t *testing.T) {
 			e.Scope, e.Until = []string{"existence"}, first.Add(90*day)
 		}
 		o.IssuedAt = first
-		return entry(e.Sign(key, o))
+		return entry(testlog.SignAs(key, &e, o))
 	}
 	say := func(v monitor.Verdict, about monitor.EntryRef) []byte { return signed(v, about, scitt.SignOptions{}) }
 	endorse := say(monitor.Endorse, w.records["a"])
 	ref := monitor.EntryRef{EntryID: must(scitt.ParseStatement(endorse))(t).ID().String(), Index: 1, Origin: auditor.origin}
 	withdraw := say(monitor.Withdraw, ref)
 	m := measure(t, provider, auditor, monitor.Inventory, first, first.Add(day))
-	measurement := entry(m.Sign(key, scitt.SignOptions{IssuedAt: first}))
+	measurement := entry(testlog.SignAs(key, m, scitt.SignOptions{IssuedAt: first}))
 
 	o := w.options(t)
 	o.MeasuredBy = []string{testlog.DIDJWK(t, key)}

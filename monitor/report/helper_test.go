@@ -129,7 +129,7 @@ func (l *testLog) record(who, typ string, action monitor.Action, when time.Time,
 	r := must(monitor.NewRecord(must(json.Marshal(event))(l.t), kind, action))(l.t)
 	chain := who + string(kind)
 	o := scitt.SignOptions{Type: typ, IssuedAt: when.Add(time.Minute), Chain: monitor.Next(string(kind), l.heads[chain])}
-	ref := l.add(must(r.Sign(testKey(who), o))(l.t))
+	ref := l.add(must(testlog.SignAs(testKey(who), r, o))(l.t))
 	l.heads[chain] = &monitor.Head{Seq: o.Chain.Seq, ID: must(scitt.ParseEntryID(ref.EntryID))(l.t)}
 	return ref
 }
@@ -146,12 +146,12 @@ func measure(t testing.TB, reported, observed *testLog, what monitor.Kind, from,
 
 func (l *testLog) measurement(m *monitor.Measurement, who string, signed time.Time) monitor.EntryRef {
 	l.t.Helper()
-	return l.add(must(m.Sign(testKey(who), scitt.SignOptions{IssuedAt: signed}))(l.t))
+	return l.add(must(testlog.SignAs(testKey(who), m, scitt.SignOptions{IssuedAt: signed}))(l.t))
 }
 
 func (l *testLog) endorsement(who string, e monitor.Endorsement, signed time.Time) monitor.EntryRef {
 	l.t.Helper()
-	return l.add(must(e.Sign(testKey(who), scitt.SignOptions{IssuedAt: signed}))(l.t))
+	return l.add(must(testlog.SignAs(testKey(who), &e, scitt.SignOptions{IssuedAt: signed}))(l.t))
 }
 
 // golden compares a document with a file in testdata.

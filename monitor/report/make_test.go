@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
@@ -292,7 +293,7 @@ func TestNoContent(t *testing.T) {
 	w.report("a", first.Add(time.Minute), nil)
 	w.observe("a", first.Add(time.Minute), nil)
 	m := measure(t, w.provider, w.auditor, monitor.Inventory, first, first.Add(day))
-	w.auditor.add(must(m.Sign(testKey("auditor"), scitt.SignOptions{IssuedAt: first.Add(day), Hash: true}))(t))
+	w.auditor.add(must(testlog.SignAs(testKey("auditor"), m, scitt.SignOptions{IssuedAt: first.Add(day), Hash: true}))(t))
 	own := newTestLog(t, "log.own.example")
 	own.entries = append(own.entries, w.auditor.entries[len(w.auditor.entries)-1])
 	o := w.options(t)

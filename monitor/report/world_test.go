@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/scitt"
 )
@@ -90,7 +91,7 @@ func (w *world) deceive(t testing.TB) {
 	empty := newTestLog(t, w.provider.origin)
 	rosy := measure(t, empty, newTestLog(t, w.auditor.origin), monitor.Inventory, from, to)
 	w.auditor.measurement(rosy, "mallory", to)
-	forged := must(scitt.ParseStatement(must(rosy.Sign(testKey("auditor"), scitt.SignOptions{IssuedAt: to.Add(time.Second)}))(t)))(t).Entry()
+	forged := must(scitt.ParseStatement(must(testlog.SignAs(testKey("auditor"), rosy, scitt.SignOptions{IssuedAt: to.Add(time.Second)}))(t)))(t).Entry()
 	forged[len(forged)-1] ^= 1
 	w.auditor.entries = append(w.auditor.entries, forged)
 	w.provider.measurement(rosy, "provider", to)

@@ -65,7 +65,7 @@ logs:
 		// One that a stranger carried here counts only in its home.
 		e := &monitor.Endorsement{Entry: s.ref(3), Home: "other.example", Verdict: monitor.Endorse, Scope: []string{"x"},
 			From: time.Now().UTC().Truncate(time.Second), Until: time.Now().UTC().Add(day).Truncate(time.Second)}
-		put(entry(testlog.Must(e.Sign(anna.key, scitt.SignOptions{IssuedAt: time.Now()}))(t)))
+		put(entry(testlog.Must(testlog.SignAs(anna.key, e, scitt.SignOptions{IssuedAt: time.Now()}))(t)))
 		w.once(config, "log as_of_log event")
 		w.once(config)
 	})

@@ -157,7 +157,7 @@ func inventoryEvent(t *testing.T, action monitor.Action, uid string) []byte {
 func (i *issuer) endorse(verdict monitor.Verdict, entry monitor.EntryRef, from, until time.Time, scope ...string) []byte {
 	i.t.Helper()
 	e := &monitor.Endorsement{Entry: entry, Home: "log.example", Verdict: verdict, Scope: scope, From: from.UTC().Truncate(time.Second), Until: until.UTC().Truncate(time.Second)}
-	return testlog.Must(e.Sign(i.key, scitt.SignOptions{IssuedAt: time.Now()}))(i.t)
+	return testlog.Must(testlog.SignAs(i.key, e, scitt.SignOptions{IssuedAt: time.Now()}))(i.t)
 }
 
 func (s *site) ref(index int) monitor.EntryRef {

@@ -29,7 +29,7 @@ func (w *world) measure(by *issuer, reported, observed *site, change func(payloa
 	if change != nil {
 		m.Payload = []byte(change(string(m.Payload)))
 	}
-	return testlog.Must(m.Sign(by.key, scitt.SignOptions{IssuedAt: now}))(w.t)
+	return testlog.Must(testlog.SignAs(by.key, m, scitt.SignOptions{IssuedAt: now}))(w.t)
 }
 
 func (i *issuer) observe(uid string) []byte {

@@ -39,8 +39,11 @@ func (c *Client) RegisterAll(ctx context.Context, statements [][]byte) ([]Regist
 			err = c.pause(ctx, attempt, later.after, later.why)
 			attempt++
 		}
+		if err != nil && len(statements) > 1 {
+			err = fmt.Errorf("register statement %d of %d: %w", len(done)+1, len(statements), err)
+		}
 		if err != nil {
-			return done, fmt.Errorf("register statement %d of %d: %w", len(done)+1, len(statements), err)
+			return done, err
 		}
 	}
 	return done, nil
@@ -119,7 +122,7 @@ func (b *bulk) fits(statements [][]byte) [][]byte {
 }
 
 func (b *bulk) single(ctx context.Context, statement []byte) ([]Registration, *later, error) {
-	r, err := b.register(ctx, statement, "")
+	r, err := b.Register(ctx, statement)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -37,6 +37,9 @@ type Options struct {
 	// Retries is how often in a row a request is repeated that met 408, 429,
 	// 500 or above, or no answer; 6 when zero, none when negative.
 	Retries int
+	// Async asks a service that is slow for an answer at once, and polls for the
+	// Receipt (RFC 7240 section 4.1).
+	Async bool
 	// Waiting, when not nil, is told of every wait before it begins.
 	Waiting func(wait time.Duration, why error)
 }
@@ -46,6 +49,7 @@ type Client struct {
 	service *url.URL
 	http    http.Client
 	retries int
+	prefer  string
 	waiting func(time.Duration, error)
 }
 
@@ -64,6 +68,9 @@ func New(service string, o Options) (*Client, error) {
 	c.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	if c.retries == 0 {
 		c.retries = 6
+	}
+	if o.Async {
+		c.prefer = "respond-async"
 	}
 	if c.waiting == nil {
 		c.waiting = func(time.Duration, error) {}
@@ -88,19 +95,9 @@ type Registration struct {
 // the context lasts. Sending the same statement again is no error: the
 // service answers with the same Location.
 func (c *Client) Register(ctx context.Context, statement []byte) (*Registration, error) {
-	return c.register(ctx, statement, "")
-}
-
-// RegisterAsync is Register for a service that is slow: it asks for an answer
-// at once and polls for the Receipt (RFC 7240 section 4.1).
-func (c *Client) RegisterAsync(ctx context.Context, statement []byte) (*Registration, error) {
-	return c.register(ctx, statement, "respond-async")
-}
-
-func (c *Client) register(ctx context.Context, statement []byte, prefer string) (*Registration, error) {
 	a, err := c.exchange(ctx, request{
 		method: http.MethodPost, url: c.service.JoinPath("entries"),
-		accept: mediaCOSE, prefer: prefer, body: statement,
+		accept: mediaCOSE, prefer: c.prefer, body: statement,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("register: %w", err)

@@ -175,15 +175,11 @@ func TestRegister(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := &script{t: t, steps: tc.steps}
-				c, err := client.New("https://ts.example", client.Options{HTTP: &http.Client{Transport: s}, Retries: 3})
+				c, err := client.New("https://ts.example", client.Options{HTTP: &http.Client{Transport: s}, Retries: 3, Async: tc.async})
 				if err != nil {
 					t.Fatal(err)
 				}
-				register := c.Register
-				if tc.async {
-					register = c.RegisterAsync
-				}
-				reg, err := register(t.Context(), []byte("statement"))
+				reg, err := c.Register(t.Context(), []byte("statement"))
 				if s.n != len(tc.steps) {
 					t.Errorf("%d requests, want %d", s.n, len(tc.steps))
 				}

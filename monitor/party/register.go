@@ -1,0 +1,219 @@
+package party
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/conmotion/conmotion/monitor"
+	"github.com/conmotion/conmotion/scitt"
+)
+
+// Draft is what is to be registered: a statement that is signed, or content of
+// which the issuer has to make one.
+type Draft struct {
+	// Signed is a Signed Statement. Of the rest only File and Written count then.
+	Signed []byte
+	// File, when not nil, reads the Transparent Statement of the n-th signature, from
+	// 0, that an earlier run wrote. A service that vouches for it is not asked again.
+	File func(n int) ([]byte, error)
+	// Written, when not nil, is told of each copy that got a Receipt, before the
+	// statement goes to the next service.
+	Written func(n int, c Copy) error
+
+	Content []byte
+	// Subject, ContentType and Type are set. With Hash the content was stored as an
+	// artifact by [Registrar.Store], else it is in the statement itself.
+	Options scitt.SignOptions
+	// OrHash stores the content and signs its hash when it does not fit into an entry.
+	OrHash bool
+	// Chain is the name of the chain that the statement continues. When it is "",
+	// that is what stands before the subject's first slash if the policy in force
+	// requires a chain, and else none.
+	Chain string
+	// Words identify what is said when the content may differ at a second attempt,
+	// as by an embedded time: until [Outcome.Done] the same Words register the statement
+	// that was signed first. Without Words the content identifies it, and what the log has
+	// is not registered again.
+	Words []string
+
+	refused error // by the artifact storage
+}
+
+// key is what makes it the same content.
+func (d Draft) key() contentKey { return newContentKey(d.Options.Type, sha256.Sum256(d.Content)) }
+
+func (d Draft) words() string {
+	if d.Words == nil {
+		return ""
+	}
+	return hashName(fmt.Sprintf("%q", d.Words))
+}
+
+// Result is what became of a draft at a service.
+type Result string
+
+// The results of drafts.
+const (
+	Unreached  Result = ""           // nothing was done about it
+	Registered Result = "registered" // now
+	Known      Result = "known"      // the log had it before
+	Refused    Result = "refused"    // by the service, or by the artifact storage
+	Failed     Result = "failed"     // the same again may succeed
+)
+
+// Outcome is what became of a draft.
+type Outcome struct {
+	At []At // by service
+	// Copies are the statement with its Receipts, one for each signature that a log
+	// has, that of the first service first. Where a log knew it already,
+	// [Registrar.Read] completes them.
+	Copies []Copy
+	// Resumed reports that an earlier run signed it and was interrupted.
+	Resumed bool
+
+	file string // in the journal
+}
+
+// At is what became of a draft at one service.
+type At struct {
+	Result   Result
+	Ref      monitor.EntryRef // of Registered and Known; without Origin when nothing says where it is
+	Location string           // URL of the Receipt, of Registered
+	Other    bool             // the log has another signature than the statement that came signed
+	Copy     int              // which of the copies this log has
+	Err      error            // of Refused and Failed
+
+	copied bool // its Receipt is in the copies
+}
+
+// Err is the first error of a service about it.
+func (o Outcome) Err() error {
+	for _, at := range o.At {
+		if at.Err != nil {
+			return at.Err
+		}
+	}
+	return nil
+}
+
+// Done ends a draft with Words: the same Words are another statement from now on.
+func (o Outcome) Done() error { return forget(o.file) }
+
+func (o *Outcome) registered(n int, s *service, r registered) {
+	o.At[n] = At{Result: Registered, Ref: r.ref, Location: r.location, copied: true}
+	o.Copies, o.At[n].Copy = add(o.Copies, s, r)
+}
+
+// Register registers drafts with the services, in order, and returns an outcome for
+// each draft. At a service it stops at the first draft that is refused, unless KeepGoing is
+// set. After an error the same drafts continue where this call ended.
+//
+// Without a Key each service gets each signed statement, whatever the others do. Such
+// calls are safe for concurrent use.
+//
+// With a Key the first service gets each content once, and the others get what the first
+// log has, in its order. Statements are signed in the order of their chains, as many as are
+// sent at a time, and kept in Home until their Receipts are there; with Words until
+// [Outcome.Done]. A crash leaves them there, and the next call sends these bytes first,
+// so nothing is registered twice. When another writer of the chain was faster, the rest
+// is signed again. The chain is that of the first log: another log that requires the whole
+// chain must have all of it.
+func (r *Registrar) Register(ctx context.Context, drafts []Draft) (outcomes []Outcome, err error) {
+	for range drafts {
+		outcomes = append(outcomes, Outcome{At: make([]At, len(r.services))})
+	}
+	if r.key == nil {
+		return outcomes, r.each(ctx, drafts, outcomes)
+	}
+	home := r.services[0]
+	done, err := r.options.Home.turn(ctx, home.log.Key(), r.Issuer)
+	if err != nil {
+		return outcomes, err
+	}
+	defer done()
+	if err := r.begin(ctx, drafts, outcomes); err != nil {
+		return outcomes, err
+	}
+	err = r.record(ctx, drafts, outcomes)
+	for n := 1; n < len(r.services); n++ {
+		// While it is not known what the first log has, nothing is forgotten.
+		if alsoErr := r.forward(ctx, n, drafts, outcomes, err == nil); alsoErr != nil {
+			err = errors.Join(err, fmt.Errorf("not everything that is in the log at %s is in the one at %s yet; run it again: %w", home.url, r.services[n].url, alsoErr))
+		}
+	}
+	if err == nil && time.Since(r.saved) > saveEvery {
+		r.saved = time.Now()
+		err = home.save(ctx)
+	}
+	return outcomes, err
+}
+
+// saveEvery bounds what a command that is ended by force has to read again.
+const saveEvery = 20 * time.Second
+
+// each registers signed statements with each service.
+func (r *Registrar) each(ctx context.Context, drafts []Draft, outcomes []Outcome) (err error) {
+	statements := make([]signed, len(drafts))
+	for i, d := range drafts {
+		// The service judges it.
+		st, err := scitt.DecodeStatement(d.Signed)
+		if err != nil {
+			return err
+		}
+		statements[i] = signed{st, d.Signed}
+		if d.File != nil {
+			outcomes[i].Copies = r.have(st, d.File)
+		}
+	}
+	for n := range r.services {
+		err = errors.Join(err, r.ready(ctx, n, drafts, statements, outcomes))
+	}
+	return err
+}
+
+// ready registers signed statements with one service.
+func (r *Registrar) ready(ctx context.Context, n int, drafts []Draft, statements []signed, outcomes []Outcome) error {
+	s := r.services[n]
+	var items []item
+	for i, st := range statements {
+		o := &outcomes[i]
+		at := slices.IndexFunc(o.Copies, func(c Copy) bool {
+			return slices.ContainsFunc(c.Receipts, func(receipt []byte) bool { return s.vouches(c.Statement, receipt) })
+		})
+		if at < 0 {
+			items = append(items, item{st, i})
+			continue
+		}
+		o.At[n] = At{Result: Known, Copy: at, Ref: monitor.EntryRef{EntryID: st.ID().String()}, copied: true}
+		o.At[n].Other = !bytes.Equal(o.Copies[at].Statement.Entry(), st.Entry())
+	}
+	done := 0
+	took := func(it item, reg registered) error {
+		o := &outcomes[it.draft]
+		o.registered(n, s, reg)
+		at := &o.At[n]
+		at.Other = !bytes.Equal(reg.Entry(), it.Entry())
+		if d := drafts[it.draft]; d.Written != nil {
+			if err := d.Written(at.Copy, o.Copies[at.Copy]); err != nil {
+				return err
+			}
+		}
+		done++
+		return nil
+	}
+	skip := func(it item, err error) bool {
+		outcomes[it.draft].At[n] = At{Result: Refused, Err: err}
+		done++
+		return r.KeepGoing
+	}
+	err := s.pass(ctx, items, took, skip)
+	if err != nil {
+		outcomes[items[done].draft].At[n] = At{Result: Failed, Err: err}
+	}
+	return err
+}

@@ -57,6 +57,10 @@ const schema = `CREATE TABLE IF NOT EXISTS conmotion_writer (
 	published MEDIUMBLOB
 )`
 
+// divided is what the trigger says of a batch of another size; Tessera keeps an
+// error's text only.
+const divided = "the batch was divided, and none of it is stored"
+
 const (
 	fenceName = "conmotion_fence_1" // another number where its text changes
 	fence     = `CREATE TRIGGER ` + fenceName + ` BEFORE UPDATE ON SeqCoord FOR EACH ROW
@@ -67,7 +71,7 @@ BEGIN
 		SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = 45001, MESSAGE_TEXT = 'another instance is the writer of this log';
 	END IF;
 	IF size IS NOT NULL AND NEW.next <> OLD.next + size THEN
-		SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = 45002, MESSAGE_TEXT = 'the batch was divided, and none of it is stored';
+		SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = 45002, MESSAGE_TEXT = '` + divided + `';
 	END IF;
 END`
 	errnoFenced = 45001

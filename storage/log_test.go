@@ -45,6 +45,10 @@ func (s *service) open() {
 	if err := s.tryOpen(); err != nil {
 		s.t.Fatal(err)
 	}
+	size := testlog.Must(s.log.IntegratedSize(s.t.Context()))(s.t)
+	if err := s.index.Await(s.t.Context(), size); err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 func (s *service) tryOpen() (err error) {

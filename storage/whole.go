@@ -21,10 +21,7 @@ import (
 // keeps the order, but closes a batch that is handed over too slowly in two
 // parts, and of these the first may fail and the second be stored (a disk
 // with little room takes a small batch where it did not take a large one).
-// Here each batch has an appender of its own whose queue has just its length.
-// Its one flush writes bundles and tiles and then the tree's state, with one
-// rename: a crash or an error before it leaves nothing of the batch in the
-// log, and an error after it (of the directory's fsync) leaves all of it.
+// So such a batch is stored by the driver's Whole.
 type whole struct {
 	antispam tessera.Antispam
 	appender func(ctx context.Context, n uint) (tessera.AddFn, error)

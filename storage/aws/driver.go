@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -253,9 +254,38 @@ func (d *Driver) Publish(ctx context.Context, note, last []byte) error {
 }
 
 // Whole implements [storage.Driver]. One flush of Tessera's queue is one
-// transaction, and the fence refuses all parts of a batch that was divided.
+// transaction, and the fence refuses all parts of a batch that was divided, which
+// happens when handing it over takes longer than queueAge. Then it is handed over
+// again.
 func (d *Driver) Whole(ctx context.Context, n uint) (tessera.AddFn, error) {
-	return d.add, d.writer.batch(ctx, n)
+	return wholeBatch(d.add, n), d.writer.batch(ctx, n)
+}
+
+// wholeBatch hands n entries over when it has all of them.
+func wholeBatch(add tessera.AddFn, n uint) tessera.AddFn {
+	const attempts = 10
+	var entries []*tessera.Entry
+	results := make([]func() (tessera.Index, error), n)
+	return func(ctx context.Context, e *tessera.Entry) tessera.IndexFuture {
+		place := len(entries)
+		if entries = append(entries, e); len(entries) < int(n) {
+			return func() (tessera.Index, error) { return results[place]() }
+		}
+		for range attempts {
+			for i, e := range entries {
+				results[i] = add(ctx, e)
+			}
+			again := false
+			for _, result := range results {
+				_, err := result()
+				again = again || err != nil && strings.Contains(err.Error(), divided)
+			}
+			if !again {
+				break
+			}
+		}
+		return results[place]
+	}
 }
 
 // Ready implements [storage.Driver].

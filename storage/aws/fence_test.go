@@ -84,21 +84,18 @@ func TestOldWriter(t *testing.T) {
 	old.log = nil
 }
 
-// TestDividedBatch: of a batch that Tessera's queue divides nothing is stored.
-func TestDividedBatch(t *testing.T) {
+// TestBatchSize: the fence refuses a batch of another size than was announced, and
+// takes one of that size.
+func TestBatchSize(t *testing.T) {
 	s := newService(t).open()
-	entry := func(name string, i int) *tessera.Entry { return tessera.NewEntry(fmt.Appendf(nil, "%s %d", name, i)) }
-	add := testlog.Must(s.driver.Whole(t.Context(), 3))(t)
-	for i := range 3 {
-		// Its future resolves when the queue has been closed without the next ones.
-		if place, err := add(t.Context(), entry("divided", i))(); err == nil || !strings.Contains(err.Error(), "divided") {
-			t.Errorf("entry %d of a divided batch: %v, %v", i, place, err)
-		}
+	s.sql(`UPDATE conmotion_writer SET batch = 2`)
+	if err := s.try("one"); !errors.Is(err, scitt.ErrUnavailable) || !strings.Contains(err.Error(), "divided") {
+		t.Errorf("one entry where two are announced: %v", err)
 	}
-	add = testlog.Must(s.driver.Whole(t.Context(), 3))(t)
+	add := testlog.Must(s.driver.Whole(t.Context(), 3))(t)
 	var futures []tessera.IndexFuture
 	for i := range 3 {
-		futures = append(futures, add(t.Context(), entry("whole", i)))
+		futures = append(futures, add(t.Context(), tessera.NewEntry(fmt.Append(nil, i))))
 	}
 	for i, future := range futures {
 		if place, err := future(); err != nil || place.Index != uint64(i) {

@@ -22,6 +22,7 @@ import (
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage"
 	"github.com/conmotion/conmotion/storage/index"
+	"github.com/conmotion/conmotion/storage/posix"
 	"github.com/conmotion/conmotion/tiles"
 )
 
@@ -58,7 +59,7 @@ func newTested(t *testing.T, change func(*Config)) *tested {
 	keys := testlog.NewKeys(t)
 	options := keys.Options()
 	options.Antispam = entries
-	l := testlog.Must(storage.Open(t.Context(), dir, options))(t)
+	l := testlog.Must(storage.Open(t.Context(), posix.New(dir, options.Logger), options))(t)
 	t.Cleanup(func() {
 		if err := l.Close(context.Background()); err != nil {
 			t.Error(err)
@@ -330,7 +331,7 @@ func TestFiles(t *testing.T) {
 	bundle := "/" + tiles.BundlePath(0, 3)
 	plain := s.do(http.MethodGet, bundle, nil)
 	packed := s.do(http.MethodGet, bundle, nil, "Accept-Encoding", "gzip")
-	if plain.Code != http.StatusOK || packed.Header().Get("Content-Encoding") != "gzip" || packed.Header().Get("Cache-Control") != immutable {
+	if plain.Code != http.StatusOK || packed.Header().Get("Content-Encoding") != "gzip" || packed.Header().Get("Cache-Control") != "public, max-age=31536000, immutable" {
 		t.Errorf("a bundle: status %d, %v", plain.Code, packed.Header())
 	}
 	for _, w := range []*httptest.ResponseRecorder{plain, packed} {

@@ -48,10 +48,10 @@ func EmptyCheckpoint(origin string) *Checkpoint {
 }
 
 // Receipt turns the proof of an entry's place in this tree into a Receipt. It
-// fails when the checkpoint carries no signature for receipts.
+// fails with ErrNoReceipts when the checkpoint carries no signature for them.
 func (c *Checkpoint) Receipt(p *InclusionProof) ([]byte, error) {
 	if c.Tree == nil {
-		return nil, fmt.Errorf("%w: it carries no tree signature by a known key, so no receipt can be made from it", ErrCheckpoint)
+		return nil, ErrNoReceipts
 	}
 	return c.Tree.Receipt(p), nil
 }

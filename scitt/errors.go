@@ -31,6 +31,10 @@ var ErrUnchecked = errors.New("the signature could not be checked")
 // vouch for it can show what this one cannot.
 var ErrCompromised = errors.New("the key is compromised, and what it signed proves nothing alone")
 
+// ErrNoReceipts says that a checkpoint, which verifies, is not one from which
+// Receipts can be made. It says nothing about the log: others than this project's have none.
+var ErrNoReceipts = errors.New("the checkpoint carries no tree signature by a known key, so no receipt can be made from it")
+
 // ErrRegistered says that the log holds the content with another signature of
 // its issuer. A Receipt of that entry does not fit the statement.
 var ErrRegistered = errors.New("the content is already registered with another signature")

@@ -123,7 +123,7 @@ func TestViewRefusals(t *testing.T) {
 	if _, err := v.Entry(ctx, 300); err == nil {
 		t.Error("entry beyond the size")
 	}
-	if _, err := v.Receipt(ctx, 3, o.leaf(3)); !errors.Is(err, scitt.ErrCheckpoint) {
+	if _, err := v.Receipt(ctx, 3, o.leaf(3)); !errors.Is(err, scitt.ErrNoReceipts) {
 		t.Errorf("receipt from a checkpoint without tree signature: %v", err)
 	}
 

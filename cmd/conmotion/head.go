@@ -29,7 +29,8 @@ next one links to. It is proven to be in the log; the files of the log are enoug
 LOCATION is the URL of a service, or of any server that has the log's files, or a
 directory with them. ISSUER is the iss of the statements, or a file with the
 issuer's key, private or public, that stands for its did:jwk. Without such an
-entry the exit code is 1.
+entry the exit code is 1. It is 2 where the log has entries that may be newer: by
+this issuer, whose key is not known (--issuer-key), or nobody's statement.
 ` + homeHelp,
 		Example: `  conmotion head --log https://transparency.example --issuer issuer.pem --chain inventory
   conmotion head --log conmotion-data/public --issuer did:jwk:eyJr... --out newest.cose`,
@@ -79,7 +80,7 @@ func (a *app) runHead(ctx context.Context, f headFlags) error {
 	}
 	p := a.progress()
 	defer p.done()
-	e, err := l.Newest(ctx, func(s *scitt.Statement) bool {
+	e, unread, err := l.Newest(ctx, func(s *scitt.Statement) bool {
 		if s.Issuer != issuer {
 			return false
 		}
@@ -96,16 +97,16 @@ func (a *app) runHead(ctx context.Context, f headFlags) error {
 		if f.chain != "" {
 			what = fmt.Sprintf("entry in the chain %q", f.chain)
 		}
-		hint := ""
-		if m := did.Method(issuer); m != did.MethodJWK && m != did.MethodKey && len(f.issuerKeys) == 0 {
-			hint = "; the key of an issuer that is no did:jwk or did:key is given with --issuer-key"
-		}
-		return bad(fmt.Errorf("%s has no %s of %s among its %d entries%s", f.log, what, issuer, l.View.Checkpoint.Size, hint))
-	}
-	if err != nil {
+		err = bad(fmt.Errorf("%s has no %s of %s among its %d entries", f.log, what, issuer, l.View.Checkpoint.Size))
+	} else if err == nil {
+		err = a.printHead(ctx, f, l, e)
+	} else {
 		return partyError(err)
 	}
-	return a.printHead(ctx, f, l, e)
+	if !unread.Any() {
+		return err
+	}
+	return usage(errors.Join(err, fmt.Errorf("one that is newer may be there: %s", unread)))
 }
 
 func (a *app) printHead(ctx context.Context, f headFlags, l *party.Log, e *party.Entry) error {

@@ -40,9 +40,10 @@ the index of an entry.
 that acknowledgements of it name and embed (conmotion ack), and those that its
 newest records refer to. Each is verified with its Receipt: in its log, which is
 given with --upstream or is where it was seen before, and with the Transparent
-Statement that is embedded, which needs no log but its keys. It goes on from the
-upstream's assets. What does not verify ends with exit code 1, what cannot be checked
-or read with 2: a log that is not known here, an issuer whose key is not, or files
+Statement that is embedded, which needs no log but its keys; a log that can be read
+must extend the tree of that Receipt. It goes on from the upstream's assets. What does not
+verify ends with exit code 1, what cannot be checked or read with 2: a log that is not
+known here or older than the Receipt, an issuer whose key is not known, or files
 or contents of an upstream that are not there, or not what was signed.
 
 --save FILE keeps the state, and --since FILE goes on from there: only what is new

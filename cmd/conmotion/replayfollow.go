@@ -190,6 +190,12 @@ func (w *follower) follow(ctx context.Context, link monitor.Link, up *followUp, 
 			fail(err)
 			return nil
 		}
+		if other != nil {
+			if err := published(ctx, other.View, keys, a.Transparent); err != nil {
+				fail(fmt.Errorf("the Receipt that is embedded: %w", err))
+				return nil
+			}
+		}
 		up.Verified = append(up.Verified, withEmbedded)
 	}
 	if len(up.Verified) == 0 {
@@ -301,6 +307,35 @@ func (w *follower) embedded(keys scitt.KeySet, a *monitor.Acknowledgement, conte
 	}
 	if content == nil && s.Envelope == nil {
 		w.says(s.Payload, s, up)
+	}
+	return nil
+}
+
+// published holds the Receipts of a log in a Transparent Statement to the log,
+// which must extend the trees that they are of.
+func published(ctx context.Context, view *tiles.View, keys scitt.KeySet, transparent []byte) error {
+	s, err := scitt.DecodeStatement(transparent)
+	if err != nil {
+		return err
+	}
+	cp := view.Checkpoint
+	for _, data := range s.Receipts {
+		r, err := scitt.ParseReceipt(data)
+		if err != nil || keys.VerifyReceipt(r, s.Entry()) != nil {
+			continue // another log's
+		}
+		for _, p := range r.Proofs {
+			root, err := p.Root(scitt.LeafHash(s.Entry()))
+			switch {
+			case err != nil:
+				return err
+			case p.Size > cp.Size:
+				return fmt.Errorf("its tree of %d entries %w: the log shows %d", p.Size, errNotHere, cp.Size)
+			}
+			if err := view.Consistency(ctx, &scitt.Checkpoint{Origin: cp.Origin, Size: p.Size, Root: root}); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }

@@ -47,8 +47,9 @@ The same logs, options, memory (--home) and --at give the same bytes.
 Exit code 0: the report is made, whatever it says about the provider. 1: it is
 made, and what it rests on contradicts itself: a log that forked, went back or
 does not verify, a measurement that comes out differently or rests on another
-history. 2: a log could not be read (the report says so), or the report could
-not be made.
+history. 2: something that it rests on could not be read or checked (the report
+says so): a log, or one that shows fewer entries than were measured, content that
+is withheld, an issuer whose key is not known; or the report could not be made.
 ` + homeHelp + `
 --vkey counts for the log whose name it bears.`
 
@@ -231,13 +232,24 @@ func reportVerdict(r *report.Report) error {
 			contradictions = append(contradictions, name+" signed two histories")
 		case l.Pins.Conflict > 0:
 			contradictions = append(contradictions, fmt.Sprintf("%s is not the history that %d measured checkpoints are of", name, l.Pins.Conflict))
+		case l.Pins.Ahead > 0:
+			unread = append(unread, name+" shows fewer entries than were measured")
 		}
 	}
 	for _, as := range r.Assessments {
 		for _, s := range as.Series {
-			if s.Recomputed.State == report.RecomputedDiffers {
-				contradictions = append(contradictions, fmt.Sprintf("the measurement of the %s of %s, entry %d of %s, comes out differently", s.What, as.Origin, s.Newest().Entry.Index, s.Newest().Entry.Origin))
+			name := fmt.Sprintf("the measurement of the %s of %s, entry %d of %s", s.What, as.Origin, s.Newest().Entry.Index, s.Newest().Entry.Origin)
+			switch s.Recomputed.State {
+			case report.RecomputedDiffers:
+				contradictions = append(contradictions, name+", comes out differently")
+			case report.RecomputedFailed:
+				unread = append(unread, name+", could not be computed again: "+s.Recomputed.Detail)
 			}
+		}
+	}
+	for _, c := range r.Comparisons {
+		if u := c.Reported.Unread.Plus(c.Observed.Unread); u.Any() {
+			unread = append(unread, fmt.Sprintf("the comparison of %s with %s is incomplete: %s", c.Reported.Checkpoint.Origin, c.Observed.Checkpoint.Origin, u))
 		}
 	}
 	switch all := slices.Concat(contradictions, unread); {

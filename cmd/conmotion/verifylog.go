@@ -25,7 +25,11 @@ func (v *verification) current(ctx context.Context, keys witness.Keys, outs []*s
 	switch {
 	case err == nil:
 		return nil
-	case exitCode(err) == exitBad || isMissing(err):
+	case isMissing(err):
+		v.unsure = err
+		v.found("log now", resultNotChecked, "%v", err)
+		return nil
+	case exitCode(err) == exitBad:
 		v.found("log now", resultBad, "%v", err)
 		return nil
 	}

@@ -68,11 +68,34 @@ func TestCopies(t *testing.T) {
 					t.Errorf("content %d: %+v", i, p)
 				}
 			}
-			e, err := l.Newest(t.Context(), func(s *scitt.Statement) bool { return s.Chain != nil }, nil)
-			if err != nil || e.Index != c.at[3] {
-				t.Errorf("the newest is %+v, %v", e, err)
+			e, unread, err := l.Newest(t.Context(), func(s *scitt.Statement) bool { return s.Chain != nil }, nil)
+			if err != nil || e.Index != c.at[3] || unread.Any() {
+				t.Errorf("the newest is %+v, %v, unread %v", e, err, unread)
 			}
 		})
+	}
+}
+
+// TestNewestUnread: what nobody can read may be newer than what can be read.
+func TestNewestUnread(t *testing.T) {
+	chain, _ := chainOf(t, 2)
+	unknown := testlog.Must(scitt.SignStatement(testlog.Key(t, "ES256"), scitt.SignOptions{Issuer: "https://nobody.example", Subject: "s"}, nil))(t)
+	keys, files := testlog.NewKeys(t), &testlog.Files{}
+	files.Publish(t, keys, [][]byte{chain[0], []byte("nothing"), unknown, testlog.Garbage(chain[1])})
+	server := httptest.NewServer(files)
+	defer server.Close()
+	l := testlog.Must(Open(t.Context(), server.URL, Options{VKeys: keys.VKeys}))(t)
+	for name, c := range map[string]struct {
+		is     func(*scitt.Statement) bool
+		unread monitor.Unread
+	}{
+		"of the chain": {func(s *scitt.Statement) bool { return s.Chain != nil }, monitor.Unread{NoStatement: 1}},
+		"of anybody":   {func(*scitt.Statement) bool { return true }, monitor.Unread{NoStatement: 1, Unchecked: 1}},
+	} {
+		e, unread, err := l.Newest(t.Context(), c.is, nil)
+		if err != nil || e.Index != 0 || unread != c.unread {
+			t.Errorf("%s: %+v, %v, unread %+v", name, e, err, unread)
+		}
 	}
 }
 

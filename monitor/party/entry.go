@@ -143,6 +143,9 @@ func (l *Log) scan(ctx context.Context, id scitt.EntryID, progress func(done, si
 	var good *uint64
 	want := func(s *scitt.Statement) bool { return s.ID() == id }
 	err := l.walk(ctx, want, progress, func(f *monitor.Found) bool {
+		if f.Statement == nil {
+			return true // it has no id
+		}
 		if first == nil {
 			first = &f.Index
 		}
@@ -162,8 +165,8 @@ func (l *Log) scan(ctx context.Context, id scitt.EntryID, progress func(done, si
 	return 0, fmt.Errorf("%w: %s, among the %d of %s", ErrNoEntry, id, l.View.Checkpoint.Size, l.Location)
 }
 
-// walk reads the log from its start and gives the wanted entries to yield, until
-// that returns false.
+// walk reads the log from its start and gives the wanted entries, and those that are
+// nobody's statement, to yield, until that returns false.
 func (l *Log) walk(ctx context.Context, want func(*scitt.Statement) bool, progress func(done, size uint64), yield func(*monitor.Found) bool) error {
 	size := l.View.Checkpoint.Size
 	for f, err := range l.Monitor().Walk(ctx, monitor.NewOnce(), 0, size, want) {
@@ -173,7 +176,7 @@ func (l *Log) walk(ctx context.Context, want func(*scitt.Statement) bool, progre
 		if progress != nil && f.Index%tiles.Width == 0 {
 			progress(f.Index, size)
 		}
-		if f.Statement != nil && want(f.Statement) && !yield(f) {
+		if (f.Statement == nil || want(f.Statement)) && !yield(f) {
 			return nil
 		}
 	}
@@ -184,10 +187,11 @@ func (l *Log) walk(ctx context.Context, want func(*scitt.Statement) bool, progre
 // one, and whose content no entry before has. Of a chain it is the one with the
 // highest seq: what stands behind it with a lower one forks the chain. It reads
 // the log from its start: the newest entry could be a copy. Errors wrap
-// ErrNoEntry when there is none.
-func (l *Log) Newest(ctx context.Context, is func(*scitt.Statement) bool, progress func(done, size uint64)) (*Entry, error) {
-	var newest *Entry
-	err := l.walk(ctx, is, progress, func(f *monitor.Found) bool {
+// ErrNoEntry when there is none. Where entries are unread, one of them may be
+// newer: those whose issuer's key is not known, and those that are nobody's statement.
+func (l *Log) Newest(ctx context.Context, is func(*scitt.Statement) bool, progress func(done, size uint64)) (newest *Entry, unread monitor.Unread, err error) {
+	err = l.walk(ctx, is, progress, func(f *monitor.Found) bool {
+		unread = unread.Plus(monitor.CountUnread([]monitor.Anomaly{{Kind: f.Flaw}}))
 		if f.Flaw == "" && (newest == nil || !behind(newest.Statement.Chain, f.Statement.Chain)) {
 			newest = &Entry{f.Index, f.Statement}
 		}
@@ -196,7 +200,7 @@ func (l *Log) Newest(ctx context.Context, is func(*scitt.Statement) bool, progre
 	if err == nil && newest == nil {
 		err = fmt.Errorf("%w: none of the %d of %s", ErrNoEntry, l.View.Checkpoint.Size, l.Location)
 	}
-	return newest, err
+	return newest, unread, err
 }
 
 // behind reports whether the chain of head has come farther than link.

@@ -200,7 +200,7 @@ func (m *maker) recomputeOne(ctx context.Context, s *series) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case err != nil:
-		out.State, out.Detail = recomputedFailed, shorten(err.Error(), maxDetail)
+		out.State, out.Detail = RecomputedFailed, shorten(err.Error(), maxDetail)
 		out.withheld, _ = errors.AsType[*monitor.WithheldError](err)
 	case r.Same():
 		out.State = recomputedSame

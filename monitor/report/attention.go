@@ -117,7 +117,7 @@ func (m *maker) attendAssessments() {
 			switch s.Recomputed.State {
 			case RecomputedDiffers:
 				m.attend("assessment", Critical, "%s: computing it again from the logs gives another result.", name)
-			case recomputedFailed:
+			case RecomputedFailed:
 				m.attend("assessment", levelMedium, "%s: it could not be computed again: %s.", name, s.Recomputed.Detail)
 				if w := s.Recomputed.withheld; w != nil {
 					m.attend("log", levelHigh, "The log %s: content that its records name, and that was there when it was measured, is not served any more: artifact %s.", w.Origin, w.Digest)

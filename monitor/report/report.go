@@ -181,7 +181,7 @@ const (
 	recomputedSame    = "same"
 	RecomputedDiffers = "differs"
 	recomputedNot     = "not_done"
-	recomputedFailed  = "failed"
+	RecomputedFailed  = "failed"
 )
 
 // comparison is the reader's own comparison of two logs.

@@ -188,7 +188,7 @@ func partyError(err error) error {
 		return usage(err) // it may only be an old copy
 	case errors.Is(err, party.ErrIssuerKey):
 		return usage(fmt.Errorf("%w; give --issuer-key", err))
-	case isVerdict(err), errors.Is(err, party.ErrNoEntry), errors.Is(err, client.ErrOther):
+	case isVerdict(err), errors.Is(err, party.ErrNoEntry), errors.Is(err, party.ErrReceipt), errors.Is(err, client.ErrOther):
 		return bad(err)
 	}
 	return err

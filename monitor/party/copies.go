@@ -27,7 +27,7 @@ func add(copies []Copy, s *service, r registered) ([]Copy, int) {
 	if n < 0 {
 		n, copies = len(copies), append(copies, Copy{r.Statement, r.Receipts})
 	}
-	others := slices.DeleteFunc(slices.Clone(copies[n].Receipts), func(receipt []byte) bool { return s.vouches(r.Statement, receipt) })
+	others := slices.DeleteFunc(slices.Clone(copies[n].Receipts), func(receipt []byte) bool { return s.issued(r.Statement, receipt) })
 	copies[n].Receipts = append(others, r.receipt)
 	return copies, n
 }

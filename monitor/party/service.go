@@ -153,7 +153,7 @@ func (s *service) verify(st *scitt.Statement, r *scitt.Receipt, receipt []byte) 
 	for i, leaf := range s.leaves {
 		switch e := keys.VerifyReceipt(r, leaf.Leaf(st)); {
 		case e == nil:
-			return leaf, nil
+			return leaf, r.Validity.At(time.Now())
 		case i == 0:
 			err = e
 		}
@@ -163,11 +163,21 @@ func (s *service) verify(st *scitt.Statement, r *scitt.Receipt, receipt []byte) 
 
 // vouches reports whether a Receipt is this service's and verifies.
 func (s *service) vouches(st *scitt.Statement, receipt []byte) bool {
+	return s.judge(st, receipt) == nil
+}
+
+// issued reports whether a Receipt is this service's, though it may have expired.
+func (s *service) issued(st *scitt.Statement, receipt []byte) bool {
+	err := s.judge(st, receipt)
+	return err == nil || errors.Is(err, scitt.ErrTime)
+}
+
+func (s *service) judge(st *scitt.Statement, receipt []byte) error {
 	r, err := scitt.ParseReceipt(receipt)
 	if err == nil {
 		_, err = s.verify(st, r, receipt)
 	}
-	return err == nil
+	return err
 }
 
 // refOf returns where a Receipt says that an entry is. For the log of an issuer's
@@ -194,7 +204,7 @@ func (s *service) ref(p place) monitor.EntryRef {
 // other fetches the statement that the log has with the same content and another
 // signature. That must verify with the key that verifies the statement's own.
 func (s *service) other(ctx context.Context, st *scitt.Statement, location string) (registered, error) {
-	v := scitt.Verifier{LogKeys: s.keys.For(nil), IssuerKey: s.issuerKey, Leaf: s.leaves}
+	v := scitt.Verifier{LogKeys: s.keys.For(nil), IssuerKey: s.issuerKey, Leaf: s.leaves, At: time.Now()}
 	own, err := v.Verify(st.Entry())
 	if err != nil {
 		return registered{}, err

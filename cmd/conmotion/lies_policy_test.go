@@ -64,7 +64,7 @@ func signatureLies() []lie {
 			append(looks(exitUsage, `issuer's key is not known|unchecked`, replayBoth, compareBoth, reportOnBoth, "replay --log {provider} --asset web"), look{auditProvider, exitBad, `issuer: `})},
 		{"an endorsement by an issuer whom nobody knows", shows("auditor", func(t *testing.T, w *world) string {
 			e := &monitor.Endorsement{Entry: w.provider.ref(webEntry), Home: "auditor.example", Verdict: monitor.Dispute, Scope: []string{"existence"}, From: eventTime}
-			return w.auditor.and(testlog.Must(e.Sign(w.auditor.key, scitt.SignOptions{IssuedAt: signedAt, Issuer: "https://auditor.example"}))(t)).dir(t)
+			return w.auditor.and(testlog.Must(testlog.SignAs(w.auditor.key, e, scitt.SignOptions{IssuedAt: signedAt, Issuer: "https://auditor.example"}))(t)).dir(t)
 		}), looks(exitUsage, `unchecked`, "endorsements --log {provider} --in {auditor} 2")},
 	}
 }

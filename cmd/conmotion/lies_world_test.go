@@ -280,7 +280,7 @@ func (w *world) endorsement(t *testing.T, change func(e *monitor.Endorsement)) [
 	if change != nil {
 		change(e)
 	}
-	return testlog.Must(e.Sign(w.auditor.key, scitt.SignOptions{IssuedAt: signedAt}))(t)
+	return testlog.Must(testlog.SignAs(w.auditor.key, e, scitt.SignOptions{IssuedAt: signedAt}))(t)
 }
 
 // measure is the document of a measurement over what the auditor observed.
@@ -309,5 +309,5 @@ func (w *world) acknowledgement(t *testing.T, change func(a *monitor.Acknowledge
 	if change != nil {
 		change(a)
 	}
-	return testlog.Must(a.Sign(w.customer.key, scitt.SignOptions{IssuedAt: signedAt}))(t)
+	return testlog.Must(testlog.SignAs(w.customer.key, a, scitt.SignOptions{IssuedAt: signedAt}))(t)
 }

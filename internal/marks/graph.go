@@ -50,7 +50,7 @@ var ours = map[string][]string{
 
 // heavy may not be behind what a Relying Party imports, or runs.
 var heavy = []string{
-	"github.com/transparency-dev/tessera", "modernc.org/sqlite", "database/sql",
+	"github.com/transparency-dev/tessera", "modernc.org/sqlite",
 	"github.com/aws/", "github.com/go-sql-driver/", "cloud.google.com/", "go.opentelemetry.io/otel/sdk",
 }
 

@@ -1,5 +1,3 @@
-//go:build !light
-
 package main
 
 import (
@@ -17,7 +15,8 @@ import (
 )
 
 const demoLong = `Play both of the architecture's flows, one for inventory and one for configuration,
-with three parties and three services on free ports of this machine, in seconds:
+with three parties and three services (conmotiond) on free ports of this machine, in
+seconds:
 
   1  the provider stores update 1 and signs its hash
   2  the provider registers it at its own log
@@ -36,6 +35,9 @@ stop, and everything is verified again without them.
 With --reported and --observed real input follows: exports of Prowler in OCSF, and
 events of one's own. What the auditor has observed and the provider does not report
 is measured. The same file given to both is no difference.
+
+conmotiond is looked for beside this program and in the PATH; in the source tree it is
+built when it is in neither place.
 
 It leaves three logs, the parties' keys, their statements and the report in --dir,
 to be explored.`
@@ -70,6 +72,7 @@ type demonstration struct {
 	dir   string
 	quiet bool
 
+	program                     string // conmotiond
 	provider, auditor, customer *demoService
 	// keys are the parties' did:jwk by name; their files are NAME.pem.
 	keys  map[string]string
@@ -103,24 +106,25 @@ func (a *app) runDemo(ctx context.Context, f demoFlags) (err error) {
 		return usage(fmt.Errorf("--dir: %w; the demo starts with nothing: remove it, or give another one", err))
 	}
 	d := &demonstration{app: a, ctx: ctx, dir: dir, quiet: f.quiet, keys: map[string]string{}, start: time.Now().UTC().Truncate(time.Second)}
-	quietTessera()
-	services := []**demoService{&d.provider, &d.auditor, &d.customer}
-	stop := func() error {
-		var errs []error
-		for _, s := range services {
-			if *s != nil {
-				errs = append(errs, (*s).stop(context.WithoutCancel(ctx)))
-			}
+	if d.program, err = findService(ctx, dir); err != nil {
+		return errors.Join(err, os.Remove(dir))
+	}
+	var running []*demoService
+	stop := func() (err error) {
+		for _, s := range running {
+			err = errors.Join(err, s.stop())
 		}
-		services = nil
-		return errors.Join(errs...)
+		running = nil
+		return err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
-	for i, name := range []string{"provider", "auditor", "customer"} {
-		if *services[i], err = startDemoService(ctx, dir, name); err != nil {
+	for i, service := range []**demoService{&d.provider, &d.auditor, &d.customer} {
+		name := []string{"provider", "auditor", "customer"}[i]
+		if *service, err = startDemoService(ctx, d.program, dir, name); err != nil {
 			return err
 		}
-		d.say("the %s's service is %s", name, (*services[i]).url)
+		running = append(running, *service)
+		d.say("the %s's service is %s", name, (*service).url)
 	}
 	if err := d.prepare(); err != nil {
 		return err

@@ -1,5 +1,3 @@
-//go:build !light
-
 package main
 
 import (
@@ -82,8 +80,8 @@ The three logs are in %s, to be explored:
   export CONMOTION_HOME=%s
   conmotion replay --log %s
   conmotion inspect %s
-  conmotiond --dir %s --listen %s`, time.Since(d.start).Seconds(), d.path("report.html"), d.dir, d.path("home"),
+  %s --dir %s --listen %s`, time.Since(d.start).Seconds(), d.path("report.html"), d.dir, d.path("home"),
 		d.provider.public(), d.path("statements", "inventory-1-both.cose"),
-		d.provider.dir, d.provider.address())
+		d.program, d.provider.dir, d.provider.address())
 	return nil
 }

@@ -65,7 +65,7 @@ func TestMain(m *testing.M) {
 //	tlscertificates         makes ca.pem, server.pem, client.pem and stranger.pem, of another
 //	                        authority, with keys in server-key.pem, client-key.pem and stranger-key.pem
 //
-// $CONMOTION_HOME is a directory of the script's own. $POLICIES is the directory with the example policies and their keys, and
+// conmotiond is in the PATH. $CONMOTION_HOME is a directory of the script's own. $POLICIES is the directory with the example policies and their keys, and
 // $ROOT that of the project. Where the condition [shared] holds, $SHARED has
 // real events.
 func TestScripts(t *testing.T) {
@@ -89,6 +89,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Values[servicesKey{}] = &services{daemon: daemon, named: map[string]*service{}, files: map[string]*httptest.Server{}}
 			env.Values[searchKey{}] = &service{daemon: daemon, listen: "127.0.0.1:0"}
+			env.Setenv("PATH", filepath.Dir(daemon)+string(filepath.ListSeparator)+env.Getenv("PATH"))
 			env.Setenv("CONMOTION_HOME", filepath.Join(env.WorkDir, "home"))
 			env.Setenv("FILES", filepath.Join(env.WorkDir, "log", "public"))
 			env.Setenv("POLICIES", policies)

@@ -20,6 +20,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -33,8 +34,34 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"conmotion": func() { os.Exit(Main()) }})
+	testscript.Main(withDaemon{m}, map[string]func(){"conmotion": func() { os.Exit(Main()) }})
 }
+
+// withDaemon removes conmotiond behind all tests.
+type withDaemon struct{ *testing.M }
+
+func (w withDaemon) Run() int {
+	defer func() {
+		if dir, err := daemonDir(); err == nil {
+			_ = os.RemoveAll(dir) // nobody to tell
+		}
+	}()
+	return w.M.Run()
+}
+
+var daemonDir = sync.OnceValues(func() (string, error) { return os.MkdirTemp("", "conmotiond-*") })
+
+var builtDaemon = sync.OnceValues(func() (string, error) {
+	dir, err := daemonDir()
+	if err != nil {
+		return "", err
+	}
+	daemon := filepath.Join(dir, "conmotiond")
+	if out, err := exec.Command("go", "build", "-o", daemon, "../conmotiond").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build conmotiond: %w\n%s", err, out)
+	}
+	return daemon, nil
+})
 
 // TestScripts runs testdata/script against a real service. Beside the usual
 // commands the scripts have:
@@ -123,11 +150,12 @@ func TestScripts(t *testing.T) {
 	})
 }
 
+// buildDaemon builds conmotiond, once for all tests.
 func buildDaemon(t *testing.T) string {
 	t.Helper()
-	daemon := filepath.Join(t.TempDir(), "conmotiond")
-	if out, err := exec.Command("go", "build", "-o", daemon, "../conmotiond").CombinedOutput(); err != nil {
-		t.Fatalf("build conmotiond: %v\n%s", err, out)
+	daemon, err := builtDaemon()
+	if err != nil {
+		t.Fatal(err)
 	}
 	return daemon
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/transparency-dev/tessera"
 	"github.com/transparency-dev/tessera/storage/posix"
 
-	"github.com/conmotion/conmotion/cmd/internal/daemon"
+	"github.com/conmotion/conmotion/cmd/conmotiond/internal/daemon"
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/client"
@@ -97,7 +97,7 @@ func BenchmarkRegister(b *testing.B) {
 // request, and one by one, which is the rate of checkpoints. Each operation is
 // a statement; run it with -benchtime 20000x, and few for one by one.
 func BenchmarkChain(b *testing.B) {
-	event := testlog.Must(os.ReadFile("../../../policy/ocsf/testdata/inventory_provider.json"))(b)
+	event := testlog.Must(os.ReadFile("../../../../policy/ocsf/testdata/inventory_provider.json"))(b)
 	key, admin := testlog.Key(b, "ES256"), testlog.Key(b, "ES256")
 	for name, size := range map[string]int{"bulk": scitt.MaxSequence, "one-by-one": 1} {
 		b.Run(name, func(b *testing.B) {

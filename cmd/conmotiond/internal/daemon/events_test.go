@@ -19,7 +19,7 @@ import (
 func events(t *testing.T) map[string][]byte {
 	t.Helper()
 	all := map[string][]byte{}
-	for _, dir := range []string{"../../../policy/ocsf/testdata", "../../../../shared/ocsf"} {
+	for _, dir := range []string{"../../../../policy/ocsf/testdata", "../../../../../shared/ocsf"} {
 		files, err := filepath.Glob(filepath.Join(dir, "*.json"))
 		if err != nil {
 			t.Fatal(err)

@@ -11,11 +11,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
 
 type getFlags struct {
-	storeFlags
+	cli.StoreFlags
 	out string
 }
 
@@ -38,9 +39,9 @@ exit code says whether they are good.`,
 		Args:    cobra.ExactArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.runArtifactGet(cmd.Context(), f, args[0]) },
 	}
-	f.addReading(cmd, "store", "URL of the service with the artifact storage")
+	f.AddReading(cmd, "store", "URL of the service with the artifact storage")
 	cmd.Flags().StringVar(&f.out, "out", "", `file for the artifact, or "-" (default: the hash)`)
-	require(cmd, "store")
+	cli.Require(cmd, "store")
 	return cmd
 }
 
@@ -49,12 +50,12 @@ func (a *app) runArtifactGet(ctx context.Context, f getFlags, name string) error
 	if err != nil {
 		return err
 	}
-	store, err := a.artifacts(f.storeFlags, 1)
+	store, err := a.Artifacts(f.StoreFlags, 1)
 	if err != nil {
 		return err
 	}
-	p := a.progress()
-	defer p.done()
+	p := a.Progress()
+	defer p.Done()
 	d := &download{app: a, store: store, digest: digest, out: f.out, p: p}
 	if d.out == "" {
 		d.out = digest.String()
@@ -64,13 +65,13 @@ func (a *app) runArtifactGet(ctx context.Context, f getFlags, name string) error
 	}
 	result, err := d.toFile(ctx)
 	if err != nil {
-		return storeError(fmt.Errorf("%s: %w", name, err))
+		return fmt.Errorf("%s: %w", name, err)
 	}
-	p.done()
-	if a.json {
-		return a.printJSON(map[string]any{"file": d.out, "result": result, "digest": "sha256:" + digest.String(), "size": d.size})
+	p.Done()
+	if a.JSON {
+		return a.PrintJSON(map[string]any{"file": d.out, "result": result, "digest": "sha256:" + digest.String(), "size": d.size})
 	}
-	return a.printRows([][]string{{result, d.out}, {"verified", "sha256:" + digest.String()}, {"bytes", fmt.Sprint(d.size)}})
+	return a.PrintRows([][]string{{result, d.out}, {"verified", "sha256:" + digest.String()}, {"bytes", fmt.Sprint(d.size)}})
 }
 
 // download brings one artifact.
@@ -79,14 +80,14 @@ type download struct {
 	store  *reader.Reader
 	digest reader.Digest
 	out    string
-	p      *progress
+	p      *cli.Progress
 	size   int64 // bytes that were hashed
 }
 
 func (d *download) toStdout(ctx context.Context) error {
-	d.notice("notice: the bytes are written before they are verified; they are good only if the exit code is 0")
-	if err := d.receive(ctx, d.stdout, sha256.New()); err != nil {
-		return storeError(fmt.Errorf("what was written is not the whole artifact: %w", err))
+	d.Notice("notice: the bytes are written before they are verified; they are good only if the exit code is 0")
+	if err := d.receive(ctx, d.Stdout, sha256.New()); err != nil {
+		return fmt.Errorf("what was written is not the whole artifact: %w", err)
 	}
 	return nil
 }
@@ -100,7 +101,7 @@ func (d *download) toFile(ctx context.Context) (result string, err error) {
 	case err != nil:
 		return "", err
 	case !info.Mode().IsRegular():
-		return "", usage(fmt.Errorf("--out %s is there and no file; for a pipe use --out -", d.out))
+		return "", cli.Usage(fmt.Errorf("--out %s is there and no file; for a pipe use --out -", d.out))
 	default:
 		f, err := os.Open(d.out)
 		if err != nil {
@@ -125,7 +126,7 @@ func (d *download) toFile(ctx context.Context) (result string, err error) {
 	}
 	kept, closeErr := part.abandon(errors.Is(err, reader.ErrWrong))
 	if kept != "" {
-		d.notice("notice: what has come is in %s; the same command goes on from there", kept)
+		d.Notice("notice: what has come is in %s; the same command goes on from there", kept)
 	}
 	return "", errors.Join(err, closeErr)
 }
@@ -140,13 +141,13 @@ func (d *download) complete(ctx context.Context, part *partial) error {
 		if d.has(h) {
 			return nil // interrupted between the last byte and the name
 		}
-		d.notice("going on after %d bytes that are there", d.size)
+		d.Notice("going on after %d bytes that are there", d.size)
 		err := d.receive(ctx, part, h)
 		if !errors.Is(err, reader.ErrWrong) {
 			return err
 		}
 		// Not a beginning of the artifact: once more without it.
-		d.notice("the bytes that were there are wrong; starting again")
+		d.Notice("the bytes that were there are wrong; starting again")
 		if err := part.empty(); err != nil {
 			return err
 		}
@@ -159,7 +160,7 @@ func (d *download) complete(ctx context.Context, part *partial) error {
 // hash reads a file from where it stands to its end.
 func (d *download) hash(ctx context.Context, f io.Reader, h hash.Hash) (err error) {
 	d.size, err = io.Copy(h, &meter{Reader: f, ctx: ctx, show: func(done int64) {
-		d.p.show(func() string { return "hashed " + amount(done, -1) })
+		d.p.Show(func() string { return "hashed " + amount(done, -1) })
 	}})
 	return err
 }
@@ -174,7 +175,7 @@ func (d *download) receive(ctx context.Context, to io.Writer, h hash.Hash) error
 	}
 	defer from.Close()
 	n, err := io.Copy(to, &meter{Reader: from, ctx: ctx, show: func(done int64) {
-		d.p.show(func() string { return "received " + amount(offset+done, from.Size) })
+		d.p.Show(func() string { return "received " + amount(offset+done, from.Size) })
 	}})
 	d.size = offset + n
 	return err

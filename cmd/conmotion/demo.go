@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
+	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/spf13/cobra"
 )
 
@@ -103,7 +105,7 @@ func (a *app) runDemo(ctx context.Context, f demoFlags) (err error) {
 		return err
 	}
 	if err := os.Mkdir(dir, 0o755); err != nil {
-		return usage(fmt.Errorf("--dir: %w; the demo starts with nothing: remove it, or give another one", err))
+		return cli.Usage(fmt.Errorf("--dir: %w; the demo starts with nothing: remove it, or give another one", err))
 	}
 	d := &demonstration{app: a, ctx: ctx, dir: dir, quiet: f.quiet, keys: map[string]string{}, start: time.Now().UTC().Truncate(time.Second)}
 	if d.program, err = findService(ctx, dir); err != nil {
@@ -161,8 +163,8 @@ func (a *app) runDemo(ctx context.Context, f demoFlags) (err error) {
 
 // say prints a line for people.
 func (d *demonstration) say(format string, args ...any) {
-	if !d.json {
-		fmt.Fprintln(d.stdout, cleanLines(fmt.Sprintf(format, args...)))
+	if !d.JSON {
+		fmt.Fprintln(d.Stdout, cli.CleanLines(fmt.Sprintf(format, args...)))
 	}
 }
 
@@ -181,7 +183,7 @@ func (d *demonstration) command(exit int, args ...string) error {
 func (d *demonstration) output(exit int, args ...string) ([]byte, error) {
 	d.say("   $ conmotion %s", shellLine(args))
 	var stdout, stderr bytes.Buffer
-	tool := &app{stdin: strings.NewReader(""), stdout: &stdout, stderr: &stderr, home: d.path("home")}
+	tool := &app{cli.App{Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stderr, Home: d.path("home"), Among: &party.Among{}}}
 	code := tool.run(d.ctx, args)
 	if !d.quiet {
 		for line := range strings.Lines(stdout.String()) {
@@ -220,7 +222,7 @@ func (d *demonstration) play(flow string, steps []demoStep) error {
 	for i, s := range steps {
 		d.say("\n%d  %s: %s", i+1, s.who, s.what)
 		for n, args := range s.commands {
-			exit := exitGood
+			exit := cli.ExitGood
 			if n == len(s.commands)-1 {
 				exit = s.exit
 			}
@@ -236,8 +238,8 @@ func (d *demonstration) play(flow string, steps []demoStep) error {
 			d.say("   checked: %s", c)
 		}
 		r := demoResult{flow, i + 1, s.who, s.what, s.commands, checked}
-		if d.json {
-			if err := d.printJSONLine(r); err != nil {
+		if d.JSON {
+			if err := d.PrintJSONLine(r); err != nil {
 				return err
 			}
 		}

@@ -10,6 +10,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 )
 
 // cutoff ends a context when a text is written.
@@ -32,8 +34,8 @@ func TestDemoWithoutService(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	dir := filepath.Join(t.TempDir(), "demo")
 	var stderr bytes.Buffer
-	code := run(t.Context(), []string{"demo", "--dir", dir}, strings.NewReader(""), io.Discard, &stderr)
-	if want := "conmotiond is neither beside this program nor in the PATH, and cannot be built here"; code != exitUsage || !strings.Contains(stderr.String(), want) {
+	code := runIn(t.Context(), []string{"demo", "--dir", dir}, strings.NewReader(""), io.Discard, &stderr)
+	if want := "conmotiond is neither beside this program nor in the PATH, and cannot be built here"; code != cli.ExitUsage || !strings.Contains(stderr.String(), want) {
 		t.Errorf("exit code %d: %s", code, &stderr)
 	}
 	if _, err := os.Stat(dir); !os.IsNotExist(err) {
@@ -48,8 +50,8 @@ func TestDemoInterrupted(t *testing.T) {
 	for _, at := range []string{"auditor's service is", "2  provider"} {
 		ctx, cancel := context.WithCancel(t.Context())
 		out, stderr := &cutoff{at: at, end: cancel}, &bytes.Buffer{}
-		code := run(ctx, []string{"demo", "--dir", filepath.Join(t.TempDir(), "demo")}, strings.NewReader(""), out, stderr)
-		if code != exitUsage || !strings.Contains(stderr.String(), "canceled") {
+		code := runIn(ctx, []string{"demo", "--dir", filepath.Join(t.TempDir(), "demo")}, strings.NewReader(""), out, stderr)
+		if code != cli.ExitUsage || !strings.Contains(stderr.String(), "canceled") {
 			t.Errorf("%s: exit code %d: %s", at, code, stderr)
 		}
 		services := regexp.MustCompile(`service is http://(\S+)`).FindAllStringSubmatch(out.String(), -1)

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 )
 
 const (
@@ -38,7 +40,7 @@ func findService(ctx context.Context, dir string) (string, error) {
 	}
 	built := filepath.Join(dir, name)
 	if out, err := exec.CommandContext(ctx, "go", "build", "-o", built, servicePackage).CombinedOutput(); err != nil {
-		return "", usage(fmt.Errorf("conmotiond is neither beside this program nor in the PATH, and cannot be built here (go build: %w: %s); "+
+		return "", cli.Usage(fmt.Errorf("conmotiond is neither beside this program nor in the PATH, and cannot be built here (go build: %w: %s); "+
 			"run the demo in the source tree, or go install %s@latest", err, bytes.TrimSpace(out), servicePackage))
 	}
 	return built, nil

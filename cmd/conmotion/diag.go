@@ -10,6 +10,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/fxamacker/cbor/v2"
 )
 
@@ -185,7 +186,7 @@ func (d *diagnosis) note(s *shape, v leaf) {
 
 // comment writes text as a comment, which ends at the next slash.
 func comment(text string) string {
-	return "/ " + strings.ReplaceAll(clean(strings.ReplaceAll(text, "\n", " ")), "/", "|") + " /"
+	return "/ " + strings.ReplaceAll(cli.Clean(strings.ReplaceAll(text, "\n", " ")), "/", "|") + " /"
 }
 
 func intOf(h head) int64 {

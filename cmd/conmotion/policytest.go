@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/policy"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
@@ -71,7 +72,7 @@ func (a *app) runPolicyTest(ctx context.Context, f policyTestFlags, files []stri
 	statements := make([][]byte, len(files))
 	for i, file := range files {
 		var err error
-		if statements[i], err = a.readInput(file); err != nil {
+		if statements[i], err = a.ReadInput(file); err != nil {
 			return err
 		}
 	}
@@ -86,10 +87,10 @@ func (a *app) runPolicyTest(ctx context.Context, f policyTestFlags, files []stri
 			return err
 		}
 		counts[r.Result]++
-		if a.json {
-			err = a.printJSONLine(r)
+		if a.JSON {
+			err = a.PrintJSONLine(r)
 		} else {
-			_, err = fmt.Fprint(a.stdout, r.text())
+			_, err = fmt.Fprint(a.Stdout, r.text())
 		}
 		if err != nil {
 			return err
@@ -97,9 +98,9 @@ func (a *app) runPolicyTest(ctx context.Context, f policyTestFlags, files []stri
 	}
 	switch {
 	case counts[resultRefused] > 0:
-		return bad(fmt.Errorf("%d of %s refused, %d undecided", counts[resultRefused], count(len(files), "statement"), counts[resultUndecided]))
+		return cli.Bad(fmt.Errorf("%d of %s refused, %d undecided", counts[resultRefused], count(len(files), "statement"), counts[resultUndecided]))
 	case counts[resultUndecided] > 0:
-		return usage(fmt.Errorf("%d of %s undecided", counts[resultUndecided], count(len(files), "statement")))
+		return cli.Usage(fmt.Errorf("%d of %s undecided", counts[resultUndecided], count(len(files), "statement")))
 	}
 	return nil
 }
@@ -107,7 +108,7 @@ func (a *app) runPolicyTest(ctx context.Context, f policyTestFlags, files []stri
 // text is a line for the statement and one for each finding.
 func (r judged) text() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s  %s", r.Result, clean(r.File))
+	fmt.Fprintf(&b, "%s  %s", r.Result, cli.Clean(r.File))
 	if r.EntryID != "" {
 		fmt.Fprintf(&b, "  entry id %s", r.EntryID)
 	}
@@ -115,15 +116,15 @@ func (r judged) text() string {
 	for _, f := range r.Findings {
 		fmt.Fprintf(&b, "  %-7s  %s", f.Outcome, f.Check)
 		if f.Message != "" {
-			fmt.Fprintf(&b, ": %s", clean(f.Message))
+			fmt.Fprintf(&b, ": %s", cli.Clean(f.Message))
 		}
 		b.WriteByte('\n')
 		if f.Fix != "" {
-			fmt.Fprintf(&b, "           to pass: %s\n", clean(f.Fix))
+			fmt.Fprintf(&b, "           to pass: %s\n", cli.Clean(f.Fix))
 		}
 	}
 	if r.Note != "" {
-		fmt.Fprintf(&b, "  note     %s\n", clean(r.Note))
+		fmt.Fprintf(&b, "  note     %s\n", cli.Clean(r.Note))
 	}
 	return b.String()
 }
@@ -156,12 +157,12 @@ func (a *app) newTrial(ctx context.Context, f policyTestFlags, statements [][]by
 	}
 	var p *namedPolicy
 	if f.policy != "" {
-		if p, err = a.loadPolicy(ctx, f.policy, f.memoryFlags, schema); err != nil {
+		if p, err = a.loadPolicy(ctx, f.policy, f.MemoryFlags, schema); err != nil {
 			return nil, err
 		}
 	}
 	if location := f.location(); location != "" {
-		log, err := a.openLog(ctx, location, readFlags{memoryFlags: f.memoryFlags})
+		log, err := a.openLog(ctx, location, readFlags{MemoryFlags: f.MemoryFlags})
 		if err != nil {
 			return nil, err
 		}
@@ -180,7 +181,7 @@ func (a *app) newTrial(ctx context.Context, f policyTestFlags, statements [][]by
 	if p.history != nil {
 		at := p.history.InForce()
 		t.inForce = &at
-		a.notice("policy: entry %d of %s, %s", p.history.Last().Index, p.history.Origin, at.Entry)
+		a.Notice("policy: entry %d of %s, %s", p.history.Last().Index, p.history.Origin, at.Entry)
 	}
 	return t, nil
 }
@@ -200,7 +201,7 @@ func (t *trial) registered(e tiles.Entry) error {
 	}
 	st, err := scitt.ParseStatement(entry)
 	if err != nil {
-		return bad(fmt.Errorf("entry %d is no Signed Statement: %w", index, err))
+		return cli.Bad(fmt.Errorf("entry %d is no Signed Statement: %w", index, err))
 	}
 	t.facts.heads.Add(st, index)
 	return nil

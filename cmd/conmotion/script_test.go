@@ -56,11 +56,10 @@ var builtDaemon = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	daemon := filepath.Join(dir, "conmotiond")
-	if out, err := exec.Command("go", "build", "-o", daemon, "../conmotiond").CombinedOutput(); err != nil {
+	if out, err := exec.Command("go", "build", "-o", dir, "../conmotiond", "../conmotion-index").CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build conmotiond: %w\n%s", err, out)
 	}
-	return daemon, nil
+	return filepath.Join(dir, "conmotiond"), nil
 })
 
 // TestScripts runs testdata/script against a real service. Beside the usual
@@ -92,7 +91,7 @@ var builtDaemon = sync.OnceValues(func() (string, error) {
 //	tlscertificates         makes ca.pem, server.pem, client.pem and stranger.pem, of another
 //	                        authority, with keys in server-key.pem, client-key.pem and stranger-key.pem
 //
-// conmotiond is in the PATH. $CONMOTION_HOME is a directory of the script's own. $POLICIES is the directory with the example policies and their keys, and
+// conmotiond and conmotion-index are in the PATH. $CONMOTION_HOME is a directory of the script's own. $POLICIES is the directory with the example policies and their keys, and
 // $ROOT that of the project. Where the condition [shared] holds, $SHARED has
 // real events.
 func TestScripts(t *testing.T) {
@@ -150,7 +149,7 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// buildDaemon builds conmotiond, once for all tests.
+// buildDaemon builds conmotiond, with conmotion-index beside it, once for all tests.
 func buildDaemon(t *testing.T) string {
 	t.Helper()
 	daemon, err := builtDaemon()

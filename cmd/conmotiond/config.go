@@ -229,7 +229,7 @@ func readConfigFile(flags *pflag.FlagSet, path string) error {
 	for _, name := range names {
 		node := doc[name]
 		flag := flags.Lookup(name)
-		if flag == nil || name == "config" || name == "help" || name == "version" {
+		if flag == nil || name == "config" || name == "help" || name == "version" || name == "json" {
 			return fmt.Errorf("--config %s: line %d: there is no flag --%s", path, node.Line, name)
 		}
 		if node.Kind != yaml.ScalarNode {

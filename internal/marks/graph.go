@@ -54,8 +54,7 @@ var heavy = []string{
 	"github.com/aws/", "github.com/go-sql-driver/", "cloud.google.com/", "go.opentelemetry.io/otel/sdk",
 }
 
-// light are what a Relying Party imports, or runs. The tool has commands that
-// need what is heavy; built with -tags light it is without them.
+// light are what a Relying Party imports, or runs.
 var light = []string{"scitt", "scitt/did", "tiles", "policy", "policy/ocsf", "scitt/client", "storage/artifact/reader", "witness", "witness/audit", "witness/mirror", "monitor", "monitor/party", "monitor/watch", "monitor/report", "cmd/conmotion"}
 
 // graph returns what breaks the import graph.

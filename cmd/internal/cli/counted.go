@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"context"
@@ -15,12 +15,12 @@ type counted struct {
 	monitor.Source
 	name     string
 	size     uint64
-	progress *progress
+	progress *Progress
 	done     atomic.Uint64
 }
 
-// count makes the reading of a log show.
-func (p *progress) count(name string, log monitor.Log) monitor.Log {
+// Count makes the reading of a log show.
+func (p *Progress) Count(name string, log monitor.Log) monitor.Log {
 	log.Source = &counted{Source: log.Source, name: name, size: log.Checkpoint.Size, progress: p}
 	return log
 }
@@ -31,7 +31,7 @@ func (c *counted) Entries(ctx context.Context, from, to uint64) iter.Seq2[tiles.
 		for e, err := range c.Source.Entries(ctx, from, to) {
 			done := c.done.Add(1)
 			if done%tiles.Width == 0 {
-				c.progress.show(func() string { return fmt.Sprintf("%s: read %d of %d entries", c.name, min(done, c.size), c.size) })
+				c.progress.Show(func() string { return fmt.Sprintf("%s: read %d of %d entries", c.name, min(done, c.size), c.size) })
 			}
 			if !yield(e, err) {
 				return

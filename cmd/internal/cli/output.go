@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"encoding/json"
@@ -15,52 +15,52 @@ import (
 	"github.com/conmotion/conmotion/internal/durable"
 )
 
-// notice tells the person at the terminal something that is not data.
-func (a *app) notice(format string, args ...any) {
-	fmt.Fprintln(a.stderr, message(fmt.Sprintf(format, args...)))
+// Notice tells the person at the terminal something that is not data.
+func (a *App) Notice(format string, args ...any) {
+	fmt.Fprintln(a.Stderr, Message(fmt.Sprintf(format, args...)))
 }
 
-// printJSON prints one indented document.
-func (a *app) printJSON(v any) error {
-	enc := json.NewEncoder(a.stdout)
+// PrintJSON prints one indented document.
+func (a *App) PrintJSON(v any) error {
+	enc := json.NewEncoder(a.Stdout)
 	enc.SetIndent("", "  ")
 	enc.SetEscapeHTML(false)
 	return enc.Encode(v)
 }
 
-// printJSONLine prints a document on one line, for a sequence of them.
-func (a *app) printJSONLine(v any) error {
-	enc := json.NewEncoder(a.stdout)
+// PrintJSONLine prints a document on one line, for a sequence of them.
+func (a *App) PrintJSONLine(v any) error {
+	enc := json.NewEncoder(a.Stdout)
 	enc.SetEscapeHTML(false)
 	return enc.Encode(v)
 }
 
-// printRows prints aligned columns. A row that ends with nothing is left out.
-func (a *app) printRows(rows [][]string) error {
-	w := tabwriter.NewWriter(a.stdout, 0, 0, 2, ' ', 0)
+// PrintRows prints aligned columns. A row that ends with nothing is left out.
+func (a *App) PrintRows(rows [][]string) error {
+	w := tabwriter.NewWriter(a.Stdout, 0, 0, 2, ' ', 0)
 	for _, row := range rows {
 		if row[len(row)-1] == "" {
 			continue
 		}
 		for i := range row {
-			row[i] = clean(row[i])
+			row[i] = Clean(row[i])
 		}
 		fmt.Fprintln(w, strings.Join(row, "\t"))
 	}
 	return w.Flush()
 }
 
-// clean makes text that came from outside harmless in a line: line feeds and
+// Clean makes text that came from outside harmless in a line: line feeds and
 // other control characters, and marks that change the direction of writing, are
 // shown as what they are.
-func clean(s string) string { return strings.ReplaceAll(cleanLines(s), "\n", `\u000a`) }
+func Clean(s string) string { return strings.ReplaceAll(CleanLines(s), "\n", `\u000a`) }
 
-// message is a text for people. What follows its first line is indented, so that
+// Message is a text for people. What follows its first line is indented, so that
 // text from outside that is in it cannot look like a line of its own.
-func message(s string) string { return strings.ReplaceAll(cleanLines(s), "\n", "\n  ") }
+func Message(s string) string { return strings.ReplaceAll(CleanLines(s), "\n", "\n  ") }
 
-// cleanLines is clean for a document, whose lines stay.
-func cleanLines(s string) string {
+// CleanLines is Clean for a document, whose lines stay.
+func CleanLines(s string) string {
 	var b strings.Builder
 	for _, r := range s {
 		switch {
@@ -73,9 +73,9 @@ func cleanLines(s string) string {
 	return b.String()
 }
 
-// progress shows how far a long job is, at most a few times a second on a
+// Progress shows how far a long job is, at most a few times a second on a
 // terminal and every few seconds elsewhere. It is safe for concurrent use.
-type progress struct {
+type Progress struct {
 	out      io.Writer
 	terminal bool
 	start    time.Time
@@ -85,17 +85,17 @@ type progress struct {
 	width int
 }
 
-func (a *app) progress() *progress {
-	p := &progress{out: a.stderr, start: time.Now(), shown: time.Now()}
-	if f, ok := a.stderr.(*os.File); ok {
+func (a *App) Progress() *Progress {
+	p := &Progress{out: a.Stderr, start: time.Now(), shown: time.Now()}
+	if f, ok := a.Stderr.(*os.File); ok {
 		info, err := f.Stat()
 		p.terminal = err == nil && info.Mode()&os.ModeCharDevice != 0
 	}
 	return p
 }
 
-// show shows what line gives, when it is time to.
-func (p *progress) show(line func() string) {
+// Show shows what line gives, when it is time to.
+func (p *Progress) Show(line func() string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	every := 5 * time.Second
@@ -115,13 +115,13 @@ func (p *progress) show(line func() string) {
 	p.width = len(text)
 }
 
-// part shows how much of what is done.
-func (p *progress) part(what string, done, total uint64) {
-	p.show(func() string { return fmt.Sprintf("%s: %d of %d", what, done, total) })
+// Part shows how much of what is done.
+func (p *Progress) Part(what string, done, total uint64) {
+	p.Show(func() string { return fmt.Sprintf("%s: %d of %d", what, done, total) })
 }
 
-// done takes the line away again.
-func (p *progress) done() {
+// Done takes the line away again.
+func (p *Progress) Done() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.width > 0 {
@@ -130,10 +130,10 @@ func (p *progress) done() {
 	}
 }
 
-// readInput reads a file, or standard input for "-".
-func (a *app) readInput(path string) ([]byte, error) {
+// ReadInput reads a file, or standard input for "-".
+func (a *App) ReadInput(path string) ([]byte, error) {
 	if path == "-" {
-		data, err := io.ReadAll(a.stdin)
+		data, err := io.ReadAll(a.Stdin)
 		if err != nil {
 			return nil, fmt.Errorf("standard input: %w", err)
 		}
@@ -142,8 +142,8 @@ func (a *app) readInput(path string) ([]byte, error) {
 	return os.ReadFile(path)
 }
 
-// readFileFlag reads the file that a flag names.
-func readFileFlag(flag, path string) ([]byte, error) {
+// ReadFileFlag reads the file that a flag names.
+func ReadFileFlag(flag, path string) ([]byte, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("--%s: %w", flag, err)
@@ -151,18 +151,18 @@ func readFileFlag(flag, path string) ([]byte, error) {
 	return data, nil
 }
 
-// writeOutput replaces a file in one step, or writes to standard output for
+// WriteOutput replaces a file in one step, or writes to standard output for
 // "-", and to what is no file, such as /dev/null or a pipe. A crash leaves the
 // old file or the new one, never a part, and perhaps a temporary file beside it
 // whose name begins with a dot.
-func (a *app) writeOutput(path string, data []byte) error {
-	return a.writeStream(path, func(w io.Writer) error { _, err := w.Write(data); return err })
+func (a *App) WriteOutput(path string, data []byte) error {
+	return a.WriteStream(path, func(w io.Writer) error { _, err := w.Write(data); return err })
 }
 
-// writeStream is writeOutput for what is too large to be held in memory.
-func (a *app) writeStream(path string, write func(io.Writer) error) (err error) {
+// WriteStream is WriteOutput for what is too large to be held in memory.
+func (a *App) WriteStream(path string, write func(io.Writer) error) (err error) {
 	if path == "-" {
-		return write(a.stdout)
+		return write(a.Stdout)
 	}
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		return writeDevice(path, write)
@@ -182,8 +182,8 @@ func writeDevice(path string, write func(io.Writer) error) error {
 	return nil
 }
 
-// timeOf writes a NumericDate for people; 0 means that there is none.
-func timeOf(seconds int64) string {
+// TimeOf writes a NumericDate for people; 0 means that there is none.
+func TimeOf(seconds int64) string {
 	if seconds == 0 {
 		return ""
 	}

@@ -1,5 +1,3 @@
-//go:build !light
-
 package main
 
 import (
@@ -11,25 +9,25 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	_ "modernc.org/sqlite" // the driver of SQLite
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage/search"
 	"github.com/conmotion/conmotion/tiles"
 )
 
-// indexFlags are the flags of index.
-type indexFlags struct {
+// updateFlags are the flags of update.
+type updateFlags struct {
 	db string
-	memoryFlags
-	artifactStore   storeFlags // --artifacts, which may be a directory too
+	cli.MemoryFlags
+	artifacts       cli.StoreFlags // which may be a directory too
 	rebuild, follow bool
 	interval        time.Duration
 }
 
-const indexLong = `Make a search index of any log from its static files, or bring one up to date,
-to search with conmotion search --db. Nobody has to be asked: neither the
+const updateLong = `Make a search index of any log from its static files, or bring one up to date,
+to search with conmotion-index search. Nobody has to be asked: neither the
 operator of the log nor its search service.
 
 Every entry is verified against the checkpoint while it is read, and the index
@@ -50,32 +48,31 @@ read; --rebuild finds those that were stored later.
 
 --follow goes on until it is interrupted.`
 
-func (a *app) index() *cobra.Command {
-	var f indexFlags
+func update(a *cli.App) *cobra.Command {
+	var f updateFlags
 	cmd := &cobra.Command{
-		Use: "index URL-or-DIR --db FILE", Short: "Make a search index of any log", Long: indexLong,
-		Example: `  conmotion index https://transparency.example --db search.db
-  conmotion index conmotion-data/public --db search.db --artifacts conmotion-data/private/artifacts
-  conmotion index https://transparency.example --db search.db --follow --interval 1m
-  conmotion search --db search.db --iss https://provider.example --order desc`,
+		Use: "update URL-or-DIR --db FILE", Short: "Make a search index of any log, or bring one up to date", Long: updateLong,
+		Example: `  conmotion-index update https://transparency.example --db search.db
+  conmotion-index update conmotion-data/public --db search.db --artifacts conmotion-data/private/artifacts
+  conmotion-index update https://transparency.example --db search.db --follow --interval 1m`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return a.runIndex(cmd.Context(), args[0], &f) },
+		RunE: func(cmd *cobra.Command, args []string) error { return runUpdate(cmd.Context(), a, args[0], &f) },
 	}
 	fl := cmd.Flags()
 	fl.StringVar(&f.db, "db", "", "file of the index; it is made when it is not there")
-	f.memoryFlags.add(cmd)
-	f.artifactStore.addReading(cmd, "artifacts", "where the content behind hashes is: URL of a service, or directory of an artifact storage")
+	f.MemoryFlags.Add(cmd)
+	f.artifacts.AddReading(cmd, "artifacts", "where the content behind hashes is: URL of a service, or directory of an artifact storage")
 	fl.BoolVar(&f.rebuild, "rebuild", false, "throw away what is in the file and begin anew")
 	fl.BoolVar(&f.follow, "follow", false, "go on when the log grows")
 	fl.DurationVar(&f.interval, "interval", 10*time.Second, "time between two looks at the log with --follow")
-	require(cmd, "db")
+	cli.Require(cmd, "db")
 	return cmd
 }
 
-// indexing is one run of index.
+// indexing is one run of update.
 type indexing struct {
-	*app
-	flags *indexFlags
+	*cli.App
+	flags *updateFlags
 	log   *party.Log
 	party party.Options
 	index *search.Index
@@ -83,31 +80,31 @@ type indexing struct {
 	service string
 }
 
-func (a *app) runIndex(ctx context.Context, location string, f *indexFlags) error {
+func runUpdate(ctx context.Context, a *cli.App, location string, f *updateFlags) error {
 	if f.interval <= 0 {
-		return usage(errors.New("--interval is more than 0"))
+		return cli.Usage(errors.New("--interval is more than 0"))
 	}
-	artifacts, err := a.artifacts(f.artifactStore, readers)
+	artifacts, err := a.Artifacts(f.artifacts, cli.Readers)
 	if err != nil {
 		return err
 	}
 	// Before anything is thrown away the log must be there to read.
-	o, err := a.logOptions(f.memoryFlags)
+	o, err := a.LogOptions(f.MemoryFlags)
 	if err != nil {
 		return err
 	}
 	log, err := party.Open(ctx, location, o)
 	if err != nil {
-		return partyError(err)
+		return err
 	}
 	if f.rebuild {
 		if err := search.Remove(f.db); err != nil {
-			return usage(fmt.Errorf("--rebuild: %w", err))
+			return cli.Usage(fmt.Errorf("--rebuild: %w", err))
 		}
 	}
 	x, err := search.Open(ctx, f.db, search.Options{Artifacts: artifacts, Keep: true})
 	if err != nil {
-		return usage(fmt.Errorf("--db: %w%s", err, rebuildHint(err)))
+		return cli.Usage(fmt.Errorf("--db: %w%s", err, rebuildHint(err)))
 	}
 	defer x.Close()
 	i := &indexing{a, f, log, o, x, log.Service()}
@@ -118,14 +115,14 @@ func (a *app) runIndex(ctx context.Context, location string, f *indexFlags) erro
 	if err != nil {
 		return err
 	}
-	if a.json {
-		return a.printJSON(report)
+	if a.JSON {
+		return a.PrintJSON(report)
 	}
 	return i.print(report)
 }
 
-// indexReport is what one update came to.
-type indexReport struct {
+// Report is what one update came to, as --json prints it.
+type Report struct {
 	DB      string  `json:"db"`
 	Origin  string  `json:"origin"`
 	Size    uint64  `json:"size"` // entries up to which the index answers
@@ -136,9 +133,9 @@ type indexReport struct {
 }
 
 // update reads what the log has and the index has not.
-func (i *indexing) update(ctx context.Context) (*indexReport, error) {
+func (i *indexing) update(ctx context.Context) (*Report, error) {
 	if err := i.log.Refresh(ctx, i.party); err != nil {
-		return nil, partyError(err)
+		return nil, err
 	}
 	view := i.log.View
 	if err := i.index.Extends(ctx, view); err != nil {
@@ -155,7 +152,7 @@ func (i *indexing) update(ctx context.Context) (*indexReport, error) {
 		return nil, i.explain(err, view)
 	}
 	cp := view.Checkpoint
-	r := &indexReport{i.flags.db, cp.Origin, cp.Size, hex.EncodeToString(cp.Root), cp.Size - before, time.Since(start).Seconds(), 0}
+	r := &Report{i.flags.db, cp.Origin, cp.Size, hex.EncodeToString(cp.Root), cp.Size - before, time.Since(start).Seconds(), 0}
 	for _, suffix := range []string{"", "-wal"} {
 		if info, err := os.Stat(i.flags.db + suffix); err == nil {
 			r.Bytes += info.Size()
@@ -166,7 +163,7 @@ func (i *indexing) update(ctx context.Context) (*indexReport, error) {
 
 // watch shows how far the index is, until it is stopped.
 func (i *indexing) watch(size uint64) (stop func()) {
-	p := i.progress()
+	p := i.Progress()
 	done, ended := make(chan struct{}), make(chan struct{})
 	first, start := i.index.Next(), time.Now()
 	go func() {
@@ -174,11 +171,11 @@ func (i *indexing) watch(size uint64) (stop func()) {
 		for {
 			select {
 			case <-done:
-				p.done()
+				p.Done()
 				return
 			case <-time.After(200 * time.Millisecond):
 			}
-			p.show(func() string {
+			p.Show(func() string {
 				next := i.index.Next()
 				return fmt.Sprintf("indexed %d of %d entries, %.0f a second", next, size, float64(next-first)/time.Since(start).Seconds())
 			})
@@ -191,13 +188,13 @@ func (i *indexing) watch(size uint64) (stop func()) {
 func (i *indexing) explain(err error, view *tiles.View) error {
 	switch {
 	case errors.Is(err, search.ErrOtherLog):
-		return usage(fmt.Errorf("--db %s: %w: use another file for another log", i.flags.db, err))
+		return cli.Usage(fmt.Errorf("--db %s: %w: use another file for another log", i.flags.db, err))
 	case errors.Is(err, search.ErrOlder):
-		return usage(fmt.Errorf("%w: this copy of the log is old, or entries were taken away; the index is as it was", err))
+		return cli.Usage(fmt.Errorf("%w: this copy of the log is old, or entries were taken away; the index is as it was", err))
 	case errors.Is(err, search.ErrDamaged):
-		return usage(fmt.Errorf("--db %s: %w%s", i.flags.db, search.ErrDamaged, rebuildHint(err)))
+		return unusable(i.flags.db, err)
 	case errors.Is(err, context.Canceled):
-		return usage(fmt.Errorf("interrupted with %d of %d entries in the index; the same command goes on from there", i.index.Next(), view.Checkpoint.Size))
+		return cli.Usage(fmt.Errorf("interrupted with %d of %d entries in the index; the same command goes on from there", i.index.Next(), view.Checkpoint.Size))
 	}
 	return fmt.Errorf("%w; the index has the %d entries before, and the next run goes on from there", err, i.index.Next())
 }
@@ -210,15 +207,15 @@ func (i *indexing) follow(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case err == nil && report.New > 0 && i.json:
-			err = i.printJSONLine(report)
+		case err == nil && report.New > 0 && i.JSON:
+			err = i.PrintJSONLine(report)
 		case err == nil && report.New > 0:
-			_, err = fmt.Fprintf(i.stdout, "indexed %d new entries in %.1f s: %d in all, root %s\n", report.New, report.Seconds, report.Size, report.Root)
+			_, err = fmt.Fprintf(i.Stdout, "indexed %d new entries in %.1f s: %d in all, root %s\n", report.New, report.Seconds, report.Size, report.Root)
 		case err == nil:
 		case isLasting(err):
 			return err
 		default:
-			i.notice("will try again: %v", err)
+			i.Notice("will try again: %v", err)
 			// Whatever was read may have been wrong, and is read again.
 			if log, oerr := party.Open(ctx, i.log.Location, i.party); oerr == nil {
 				i.log = log
@@ -238,15 +235,15 @@ func (i *indexing) follow(ctx context.Context) error {
 
 // isLasting tells errors that waiting does not mend.
 func isLasting(err error) bool {
-	return isVerdict(err) || errors.Is(err, search.ErrOtherLog) || errors.Is(err, search.ErrDamaged) || errors.Is(err, scitt.ErrProof) && !errors.Is(err, tiles.ErrCorrupt)
+	return cli.IsVerdict(err) || errors.Is(err, search.ErrOtherLog) || errors.Is(err, search.ErrDamaged) || errors.Is(err, scitt.ErrProof) && !errors.Is(err, tiles.ErrCorrupt)
 }
 
-func (i *indexing) print(r *indexReport) error {
+func (i *indexing) print(r *Report) error {
 	news := "none"
 	if r.New > 0 {
 		news = fmt.Sprintf("%d in %.1f s, %.0f a second", r.New, r.Seconds, float64(r.New)/max(r.Seconds, 1e-3))
 	}
-	return i.printRows([][]string{
+	return i.PrintRows([][]string{
 		{"log", r.Origin}, {"entries", fmt.Sprint(r.Size)}, {"new", news}, {"root", r.Root}, {"index", fmt.Sprintf("%s, %.1f MB", r.DB, float64(r.Bytes)/1e6)},
 	})
 }

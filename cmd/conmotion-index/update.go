@@ -115,9 +115,6 @@ func runUpdate(ctx context.Context, a *cli.App, location string, f *updateFlags)
 	if err != nil {
 		return err
 	}
-	if a.JSON {
-		return a.PrintJSON(report)
-	}
 	return i.print(report)
 }
 
@@ -243,7 +240,7 @@ func (i *indexing) print(r *Report) error {
 	if r.New > 0 {
 		news = fmt.Sprintf("%d in %.1f s, %.0f a second", r.New, r.Seconds, float64(r.New)/max(r.Seconds, 1e-3))
 	}
-	return i.PrintRows([][]string{
+	return i.Print(r, [][]string{
 		{"log", r.Origin}, {"entries", fmt.Sprint(r.Size)}, {"new", news}, {"root", r.Root}, {"index", fmt.Sprintf("%s, %.1f MB", r.DB, float64(r.Bytes)/1e6)},
 	})
 }

@@ -108,14 +108,19 @@ func (a *app) runArtifactToken(name, out string) error {
 	} else {
 		a.Notice("the token is shown once and kept nowhere; the line is for the service")
 	}
-	switch {
-	case a.JSON && out != "":
-		return a.PrintJSON(map[string]string{"file": out, "line": line})
-	case a.JSON:
-		return a.PrintJSON(map[string]string{"token": token, "line": line})
-	case out != "":
-		_, err = fmt.Fprintln(a.Stdout, line)
-		return err
+	if out != "" {
+		token = ""
+		if !a.JSON {
+			_, err = fmt.Fprintln(a.Stdout, line)
+			return err
+		}
 	}
-	return a.PrintRows([][]string{{"token", token}, {"line", line}})
+	return a.Print(madeToken{out, token, line}, [][]string{{"token", token}, {"line", line}})
+}
+
+// madeToken is a new token as --json prints it: the token, or its file.
+type madeToken struct {
+	File  string `json:"file,omitempty"`
+	Token string `json:"token,omitempty"`
+	Line  string `json:"line"`
 }

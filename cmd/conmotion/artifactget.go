@@ -68,10 +68,16 @@ func (a *app) runArtifactGet(ctx context.Context, f getFlags, name string) error
 		return fmt.Errorf("%s: %w", name, err)
 	}
 	p.Done()
-	if a.JSON {
-		return a.PrintJSON(map[string]any{"file": d.out, "result": result, "digest": "sha256:" + digest.String(), "size": d.size})
-	}
-	return a.PrintRows([][]string{{result, d.out}, {"verified", "sha256:" + digest.String()}, {"bytes", fmt.Sprint(d.size)}})
+	got := gotArtifact{d.out, result, "sha256:" + digest.String(), d.size}
+	return a.Print(got, [][]string{{result, d.out}, {"verified", got.Digest}, {"bytes", fmt.Sprint(d.size)}})
+}
+
+// gotArtifact is what artifact get came to.
+type gotArtifact struct {
+	File   string `json:"file"`
+	Result string `json:"result"`
+	Digest string `json:"digest"`
+	Size   int64  `json:"size"`
 }
 
 // download brings one artifact.

@@ -201,13 +201,23 @@ func readAuditState(f auditFlags) (*audit.State, error) {
 	return state, nil
 }
 
+// auditViolation is a violation as --json prints it.
+type auditViolation struct {
+	Type string `json:"type"` // violation
+	audit.Violation
+}
+
+// auditSummary is the last line of an audit as --json prints it.
+type auditSummary struct {
+	Type string `json:"type"` // summary
+	OK   bool   `json:"ok"`
+	audit.Summary
+}
+
 func (a *app) printViolation(v audit.Violation) {
 	if a.JSON {
 		// A failed write shows when the summary is printed.
-		_ = a.PrintJSONLine(struct {
-			Type string `json:"type"`
-			audit.Violation
-		}{"violation", v})
+		_ = a.PrintJSONLine(auditViolation{"violation", v})
 		return
 	}
 	place := "log"
@@ -249,11 +259,7 @@ func (a *app) auditResult(s audit.Summary, f auditFlags) error {
 		a.Notice("only %d violations are listed (--max)", f.most)
 	}
 	if a.JSON {
-		return errors.Join(a.PrintJSONLine(struct {
-			Type string `json:"type"`
-			OK   bool   `json:"ok"`
-			audit.Summary
-		}{"summary", err == nil, s}), err)
+		return errors.Join(a.PrintJSONLine(auditSummary{"summary", err == nil, s}), err)
 	}
 	issuers := fmt.Sprint(s.Issuers)
 	if s.MoreIssuers {

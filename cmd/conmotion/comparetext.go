@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -13,6 +12,11 @@ import (
 // shownFindings is how many findings people are shown.
 const shownFindings = 200
 
+// confirmations follow a comparison that --json --confirm prints.
+type confirmations struct {
+	Confirmations []confirmation `json:"confirmations"`
+}
+
 // printComparison prints the comparison, and what the search says of the
 // missing objects, of which confirm were to be asked for.
 func (a *app) printComparison(c *monitor.Comparison, confirm int, confirmed []confirmation) error {
@@ -20,12 +24,10 @@ func (a *app) printComparison(c *monitor.Comparison, confirm int, confirmed []co
 		if err := c.Write(a.Stdout); err != nil || confirm == 0 {
 			return err
 		}
-		data, err := json.Marshal(map[string]any{"confirmations": confirmed})
-		if err != nil {
+		if _, err := fmt.Fprintln(a.Stdout); err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(a.Stdout, "\n%s\n", data)
-		return err
+		return a.PrintJSONLine(confirmations{confirmed})
 	}
 	in := c.Interval
 	rows := [][]string{{"interval", fmt.Sprintf("%s to %s, grace %v", moment(in.From.UnixMilli()), moment(in.To.UnixMilli()), in.Grace)}}

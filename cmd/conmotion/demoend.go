@@ -70,10 +70,17 @@ func (d *demonstration) verifyAlone() error {
 	return nil
 }
 
+// demoLeft is what the demo leaves, as the last line of --json.
+type demoLeft struct {
+	Report  string  `json:"report"`
+	Dir     string  `json:"dir"`
+	Seconds float64 `json:"seconds"`
+}
+
 // farewell says what is left to explore.
 func (d *demonstration) farewell() error {
 	if d.JSON {
-		return d.PrintJSONLine(map[string]any{"report": d.path("report.html"), "dir": d.dir, "seconds": time.Since(d.start).Seconds()})
+		return d.PrintJSONLine(demoLeft{d.path("report.html"), d.dir, time.Since(d.start).Seconds()})
 	}
 	d.say(`
 Played in %.1f s. The dashboard: %s

@@ -106,6 +106,21 @@ func exportError(err error) error {
 	return cli.OfLog(err)
 }
 
+// exportResult is what an export came to.
+type exportResult struct {
+	Dir              string `json:"dir"`
+	Origin           string `json:"origin"`
+	Size             uint64 `json:"size"`
+	Root             string `json:"root"`
+	Before           uint64 `json:"size_before"`
+	Files            int    `json:"files"`
+	Artifacts        int    `json:"artifacts"`
+	ArtifactsMissing int    `json:"artifacts_missing"`
+	ArtifactsLeftOut bool   `json:"artifacts_left_out"`
+	FetchedFiles     uint64 `json:"fetched_files"`
+	FetchedBytes     uint64 `json:"fetched_bytes"`
+}
+
 func (a *app) printExported(e *mirror.Exported, f exportFlags) error {
 	m := e.Manifest
 	missing := len(m.Missing)
@@ -115,13 +130,6 @@ func (a *app) printExported(e *mirror.Exported, f exportFlags) error {
 	before := uint64(0)
 	if e.Before != nil {
 		before = e.Before.Size
-	}
-	if a.JSON {
-		return a.PrintJSON(map[string]any{
-			"dir": f.out, "origin": m.Checkpoint.Origin, "size": m.Checkpoint.Size, "root": m.Checkpoint.Root, "size_before": before,
-			"files": len(m.Files), "artifacts": len(m.Artifacts), "artifacts_missing": missing, "artifacts_left_out": m.LeftOut,
-			"fetched_files": e.Fetched, "fetched_bytes": e.Bytes,
-		})
 	}
 	artifacts := fmt.Sprint(len(m.Artifacts))
 	if missing > 0 {
@@ -134,7 +142,10 @@ func (a *app) printExported(e *mirror.Exported, f exportFlags) error {
 	if e.Before != nil {
 		was = fmt.Sprintf("%d entries", before)
 	}
-	return a.PrintRows([][]string{
+	return a.Print(exportResult{
+		f.out, m.Checkpoint.Origin, m.Checkpoint.Size, m.Checkpoint.Root.String(), before,
+		len(m.Files), len(m.Artifacts), missing, m.LeftOut, uint64(e.Fetched), uint64(e.Bytes),
+	}, [][]string{
 		{"log", m.Checkpoint.Origin}, {"entries", fmt.Sprint(m.Checkpoint.Size)}, {"before", was}, {"root", m.Checkpoint.Root.String()},
 		{"files", fmt.Sprint(len(m.Files))}, {"artifacts", artifacts},
 		{"fetched", plural.Of(e.Fetched, "file") + ", " + plural.Of(e.Bytes, "byte")}, {"directory", f.out},

@@ -120,9 +120,6 @@ func (a *app) check(ctx context.Context, log *party.Log, report *fsckReport) err
 }
 
 func (a *app) printFsck(r *fsckReport) error {
-	if a.JSON {
-		return a.PrintJSON(r)
-	}
 	receipts := "yes"
 	if !r.Receipts {
 		receipts = "no: the checkpoint has no tree signature by a key that is known"
@@ -144,5 +141,5 @@ func (a *app) printFsck(r *fsckReport) error {
 	case r.Unchecked != "":
 		result = "INCOMPLETE: " + r.Unchecked
 	}
-	return a.PrintRows(append(rows, []string{"result", result}))
+	return a.Print(r, append(rows, []string{"result", result}))
 }

@@ -135,10 +135,7 @@ func (a *app) printHead(ctx context.Context, f headFlags, l *party.Log, e *party
 		info.Chain = &headChain{c.Name, c.Seq, hex.EncodeToString(c.Prev)}
 		chain = fmt.Sprintf("%s, seq %d", c.Name, c.Seq)
 	}
-	if a.JSON {
-		return a.PrintJSON(info)
-	}
-	return a.PrintRows([][]string{
+	return a.Print(info, [][]string{
 		{"entry", fmt.Sprintf("%d of %d in %s", e.Index, cp.Size, cp.Origin)}, {"entry id", info.EntryID}, {"issuer", s.Issuer},
 		{"subject", s.Subject}, {"type", s.Type}, {"signed", cli.TimeOf(s.IssuedAt)}, {"chain", chain},
 		{"receipt", fmt.Sprintf("verified, for the checkpoint of %d entries", cp.Size)}, {"wrote", f.out},

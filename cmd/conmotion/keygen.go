@@ -35,6 +35,14 @@ is never replaced.`,
 	return cmd
 }
 
+// newKey is a key that was made.
+type newKey struct {
+	Issuer    string `json:"issuer"`
+	Algorithm string `json:"algorithm"`
+	KID       string `json:"kid"`
+	File      string `json:"file"`
+}
+
 func (a *app) runKeygen(out, alg string) error {
 	key, err := scitt.GenerateKey(alg)
 	if err != nil {
@@ -57,7 +65,7 @@ func (a *app) runKeygen(out, alg string) error {
 	}
 	a.Notice("wrote %s: private key for %s, to be kept secret", out, alg)
 	if a.JSON {
-		return a.PrintJSON(map[string]string{"issuer": issuer, "algorithm": alg, "kid": hex.EncodeToString(kid), "file": out})
+		return a.PrintJSON(newKey{issuer, alg, hex.EncodeToString(kid), out})
 	}
 	fmt.Fprintln(a.Stdout, issuer)
 	return nil

@@ -174,16 +174,19 @@ func (a *app) runMeasure(ctx context.Context, f measureFlags, what monitor.Kind)
 	return errors.Join(a.printMeasured(claim, o), o.Done())
 }
 
+// measured is a measurement that was registered.
+type measured struct {
+	monitor.EntryRef
+	What    monitor.Kind `json:"what"`
+	Impact  int          `json:"impact_score"`
+	Data    bool         `json:"data"`
+	Resumed bool         `json:"resumed"`
+}
+
 func (a *app) printMeasured(c *monitor.Claim, o party.Outcome) error {
 	what, in, ref := c.Options.What, c.Interval, o.At[0].Ref
 	if a.JSON {
-		return a.PrintJSON(struct {
-			monitor.EntryRef
-			What    monitor.Kind `json:"what"`
-			Impact  int          `json:"impact_score"`
-			Data    bool         `json:"data"`
-			Resumed bool         `json:"resumed"`
-		}{ref, what, c.Impact, c.Data, o.Resumed})
+		return a.PrintJSON(measured{ref, what, c.Impact, c.Data, o.Resumed})
 	}
 	impact := fmt.Sprintf("%d of 100", c.Impact)
 	if !c.Data {

@@ -36,6 +36,14 @@ the one that was seen before, and 2 when one of them cannot be read.
 	return cmd
 }
 
+// policyDifference is what two policies differ in.
+type policyDifference struct {
+	A       string   `json:"a"`
+	B       string   `json:"b"`
+	Same    bool     `json:"same"`
+	Changes []string `json:"changes"`
+}
+
 func (a *app) runPolicyDiff(ctx context.Context, from, to string, f cli.MemoryFlags, schemaPath string) error {
 	schema, err := loadSchema(schemaPath)
 	if err != nil {
@@ -53,7 +61,7 @@ func (a *app) runPolicyDiff(ctx context.Context, from, to string, f cli.MemoryFl
 		if changes == nil {
 			changes = []string{}
 		}
-		err = a.PrintJSON(map[string]any{"a": both[0].name, "b": both[1].name, "same": len(changes) == 0, "changes": changes})
+		err = a.PrintJSON(policyDifference{both[0].name, both[1].name, len(changes) == 0, changes})
 	} else {
 		err = a.printChanges(changes)
 	}

@@ -100,6 +100,18 @@ type policyChange struct {
 	Warnings []string `json:"warnings"`
 }
 
+// wouldSet is what --dry-run says of a change.
+type wouldSet struct {
+	Replaces policyAt `json:"replaces"`
+	Changes  []string `json:"changes"`
+	Warnings []string `json:"warnings"`
+}
+
+type policyAt struct {
+	EntryID string `json:"entry_id"`
+	Index   uint64 `json:"index"`
+}
+
 func (a *app) runPolicySet(ctx context.Context, f policySetFlags, path string) error {
 	schema, err := loadSchema(f.schema)
 	if err != nil {
@@ -178,7 +190,7 @@ func (a *app) dryRun(ctx context.Context, setter policySetter, next *policy.Poli
 	}
 	warned := warnings(next)
 	if a.JSON {
-		err = a.PrintJSON(map[string]any{"replaces": map[string]any{"entry_id": now.id.String(), "index": now.index}, "changes": changes, "warnings": warned})
+		err = a.PrintJSON(wouldSet{policyAt{now.id.String(), now.index}, changes, warned})
 	} else {
 		replaces := fmt.Sprintf("entry %d, %s", now.index, now.id)
 		if now.id == (scitt.EntryID{}) {

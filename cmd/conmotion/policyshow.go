@@ -88,18 +88,29 @@ func (a *app) runPolicyShow(ctx context.Context, f policyShowFlags) error {
 	return errors.Join(err, verdict(h))
 }
 
+// policyList are all policies of a log.
+type policyList struct {
+	Log       string      `json:"log"`
+	Size      uint64      `json:"size"`
+	Policies  []logPolicy `json:"policies"`
+	Misplaced []misplaced `json:"misplaced"`
+}
+
+// shownPolicy is one policy with its document.
+type shownPolicy struct {
+	Log string `json:"log"`
+	logPolicy
+	Document  json.RawMessage `json:"document"`
+	Misplaced []misplaced     `json:"misplaced"`
+}
+
 func (a *app) printPolicies(h *audit.History) error {
 	policies := []logPolicy{}
 	for i := range h.Policies {
 		policies = append(policies, newLogPolicy(&h.Policies[i]))
 	}
 	if a.JSON {
-		return a.PrintJSON(struct {
-			Log       string      `json:"log"`
-			Size      uint64      `json:"size"`
-			Policies  []logPolicy `json:"policies"`
-			Misplaced []misplaced `json:"misplaced"`
-		}{h.Origin, h.Size, policies, misplacedIn(h)})
+		return a.PrintJSON(policyList{h.Origin, h.Size, policies, misplacedIn(h)})
 	}
 	rows := [][]string{{"INDEX", "JUDGES", "ENTRY ID", "SIGNED", "BY"}}
 	for _, p := range policies {
@@ -112,12 +123,7 @@ func (a *app) printPolicies(h *audit.History) error {
 func (a *app) printPolicy(h *audit.History, whole bool) error {
 	p, document := newLogPolicy(h.Last()), h.Last().Statement.Payload
 	if a.JSON {
-		return a.PrintJSON(struct {
-			Log string `json:"log"`
-			logPolicy
-			Document  json.RawMessage `json:"document"`
-			Misplaced []misplaced     `json:"misplaced"`
-		}{h.Origin, p, document, misplacedIn(h)})
+		return a.PrintJSON(shownPolicy{h.Origin, p, document, misplacedIn(h)})
 	}
 	judges := p.judges()
 	if !whole {

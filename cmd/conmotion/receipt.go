@@ -229,6 +229,18 @@ func (a *app) receiptFromFiles(ctx context.Context, f receiptFlags, st *scitt.St
 	return scitt.AttachReceipts(st, receipt), nil
 }
 
+// gotReceipt is a Receipt, or a Transparent Statement, that was fetched or made.
+type gotReceipt struct {
+	EntryID  string  `json:"entry_id,omitempty"` // of the statement, where it is known
+	Index    *uint64 `json:"index,omitempty"`    // where the Receipt says it
+	TreeSize uint64  `json:"tree_size,omitempty"`
+	Log      string  `json:"log"`
+	Issuer   string  `json:"issuer"` // of the Receipt
+	IssuedAt string  `json:"issued_at"`
+	File     string  `json:"file,omitempty"`
+	Data     []byte  `json:"data,omitempty"` // its bytes, where there is no file
+}
+
 // printReceipt writes the result, and says what it is. Whatever came from a
 // service has to have the form that it should have.
 func (a *app) printReceipt(f receiptFlags, data []byte) error {
@@ -236,29 +248,26 @@ func (a *app) printReceipt(f receiptFlags, data []byte) error {
 	if err != nil {
 		return err
 	}
-	info := map[string]any{"issuer": r.Issuer, "log": r.Subject, "issued_at": cli.TimeOf(r.IssuedAt)}
+	info := gotReceipt{Issuer: r.Issuer, Log: r.Subject, IssuedAt: cli.TimeOf(r.IssuedAt)}
 	rows := [][]string{}
 	if st != nil {
-		info["entry_id"] = st.ID().String()
-		rows = append(rows, []string{"entry id", st.ID().String()})
+		info.EntryID = st.ID().String()
+		rows = append(rows, []string{"entry id", info.EntryID})
 	}
 	entry := placeOfReceipt(r)
 	if index, size, ok := r.Place(); ok {
-		info["index"], info["tree_size"] = index, size
+		info.Index, info.TreeSize = &index, size
 		entry = fmt.Sprintf("%d of %d", index, size)
 	}
 	rows = append(rows, []string{"entry", entry},
 		[]string{"log", r.Subject}, []string{"issuer", r.Issuer}, []string{"signed", cli.TimeOf(r.IssuedAt)})
 	if f.out == "-" && a.JSON {
-		info["data"] = data // base64
+		info.Data = data
 		return a.PrintJSON(info)
 	}
 	if err := a.WriteOutput(f.out, data); err != nil || f.out == "-" {
 		return err
 	}
-	if a.JSON {
-		info["file"] = f.out
-		return a.PrintJSON(info)
-	}
-	return a.PrintRows(append(rows, []string{"wrote", f.out}))
+	info.File = f.out
+	return a.Print(info, append(rows, []string{"wrote", f.out}))
 }

@@ -150,9 +150,6 @@ func (a *app) printRecomputed(r *recomputed, in *monitor.MeasurementInputs) erro
 		result = fmt.Sprintf("DIFFERENT: it does not come out as it was signed, at %d places", len(r.Paths)+r.PathsMore)
 		verdict = cli.Bad(errors.New("the measurement is not what the logs lead to"))
 	}
-	if a.JSON {
-		return errors.Join(a.PrintJSON(r), verdict)
-	}
 	rows := [][]string{
 		{"measurement", r.EntryID}, {"issuer", r.Issuer}, {"measures", r.What + " of " + in.Reported.Origin},
 		{"interval", fmt.Sprintf("%s to %s, grace %v", moment(in.Interval.From.UnixMilli()), moment(in.Interval.To.UnixMilli()), in.Interval.Grace)},
@@ -166,5 +163,5 @@ func (a *app) printRecomputed(r *recomputed, in *monitor.MeasurementInputs) erro
 	if r.PathsMore > 0 {
 		rows = append(rows, []string{"differs", fmt.Sprintf("at %d more", r.PathsMore)})
 	}
-	return errors.Join(a.PrintRows(append(rows, []string{"result", result})), verdict)
+	return errors.Join(a.Print(r, append(rows, []string{"result", result})), verdict)
 }

@@ -34,7 +34,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(withDaemon{m}, map[string]func(){"conmotion": func() { os.Exit(Main()) }})
+	testscript.Main(withDaemon{m}, map[string]func(){"conmotion": func() { os.Exit(validated()) }})
 }
 
 // withDaemon removes conmotiond behind all tests.

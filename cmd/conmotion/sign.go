@@ -133,12 +133,9 @@ func (a *app) runSign(ctx context.Context, f signFlags, path string) error {
 	case f.out == "-":
 		a.Notice("entry id %s", st.ID())
 	case a.JSON:
-		info := map[string]any{
-			"file": f.out, "entry_id": st.ID().String(), "issuer": st.Issuer, "subject": st.Subject,
-			"algorithm": scitt.AlgorithmName(st.Algorithm), "hash_envelope": st.Envelope != nil,
-		}
+		info := signed{File: f.out, EntryID: st.ID().String(), Issuer: st.Issuer, Subject: st.Subject, Algorithm: scitt.AlgorithmName(st.Algorithm), Envelope: st.Envelope != nil}
 		if stored != "" {
-			info["artifact"], info["location"] = stored, f.Location
+			info.Artifact, info.Location = stored, f.Location
 		}
 		return a.PrintJSON(info)
 	default:
@@ -149,6 +146,18 @@ func (a *app) runSign(ctx context.Context, f signFlags, path string) error {
 		return a.PrintRows(rows)
 	}
 	return nil
+}
+
+// signed is a statement that was signed.
+type signed struct {
+	File      string `json:"file"`
+	EntryID   string `json:"entry_id"`
+	Issuer    string `json:"issuer"`
+	Subject   string `json:"subject"`
+	Algorithm string `json:"algorithm"`
+	Envelope  bool   `json:"hash_envelope"`
+	Artifact  string `json:"artifact,omitempty"` // where the payload was stored, and its URL
+	Location  string `json:"location,omitempty"`
 }
 
 func parseIssuedAt(iat string, now time.Time) (time.Time, error) {

@@ -20,6 +20,14 @@ func (a *App) Notice(format string, args ...any) {
 	fmt.Fprintln(a.Stderr, Message(fmt.Sprintf(format, args...)))
 }
 
+// Print prints one indented document with --json, and rows for people without.
+func (a *App) Print(v any, rows [][]string) error {
+	if a.JSON {
+		return a.PrintJSON(v)
+	}
+	return a.PrintRows(rows)
+}
+
 // PrintJSON prints one indented document.
 func (a *App) PrintJSON(v any) error {
 	enc := json.NewEncoder(a.Stdout)

@@ -155,16 +155,16 @@ func TestPolicyChains(t *testing.T) {
 		code  int
 		says  string
 	}{
-		"from the beginning": {given: []*scitt.Statement{zero, one, two}, want: []string{resultAdmitted, resultAdmitted, resultAdmitted}, says: `it is taken to begin the chain \"c\"`},
+		"from the beginning": {given: []*scitt.Statement{zero, one, two}, want: []string{policy.Admitted, policy.Admitted, policy.Admitted}, says: `it is taken to begin the chain \"c\"`},
 		"a refused one is no head": {given: []*scitt.Statement{zero, fork, one, two, statement(t, "none")}, code: cli.ExitBad,
-			want: []string{resultAdmitted, resultRefused, resultAdmitted, resultAdmitted, resultRefused}, says: "wrong prev"},
-		"a gap":               {given: []*scitt.Statement{zero, two}, want: []string{resultAdmitted, resultRefused}, code: cli.ExitBad, says: "gap"},
-		"twice":               {given: []*scitt.Statement{zero, zero}, want: []string{resultAdmitted, resultAdmitted}, says: "registered already, as entry 0"},
-		"nobody has the head": {given: []*scitt.Statement{two}, want: []string{resultUndecided}, code: cli.ExitUsage, says: "the head of the chain"},
-		"the log has it":      {args: []string{"--static", files}, given: []*scitt.Statement{two}, want: []string{resultAdmitted}},
-		"the log is further":  {args: []string{"--static", files}, given: []*scitt.Statement{one, fork}, want: []string{resultAdmitted, resultRefused}, code: cli.ExitBad, says: "at index 3"},
+			want: []string{policy.Admitted, policy.Refused, policy.Admitted, policy.Admitted, policy.Refused}, says: "wrong prev"},
+		"a gap":               {given: []*scitt.Statement{zero, two}, want: []string{policy.Admitted, policy.Refused}, code: cli.ExitBad, says: "gap"},
+		"twice":               {given: []*scitt.Statement{zero, zero}, want: []string{policy.Admitted, policy.Admitted}, says: "registered already, as entry 0"},
+		"nobody has the head": {given: []*scitt.Statement{two}, want: []string{policy.Undecided}, code: cli.ExitUsage, says: "the head of the chain"},
+		"the log has it":      {args: []string{"--static", files}, given: []*scitt.Statement{two}, want: []string{policy.Admitted}},
+		"the log is further":  {args: []string{"--static", files}, given: []*scitt.Statement{one, fork}, want: []string{policy.Admitted, policy.Refused}, code: cli.ExitBad, says: "at index 3"},
 		"the log knows no other": {args: []string{"--static", files}, given: []*scitt.Statement{two, link(4, id(two))}, code: cli.ExitBad,
-			want: []string{resultAdmitted, resultRefused}, says: "at index 4"},
+			want: []string{policy.Admitted, policy.Refused}, says: "at index 4"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			args := append([]string{"policy", "test", "--json", "--policy", policyFile}, tc.args...)
@@ -246,10 +246,10 @@ func TestPolicyText(t *testing.T) {
 		{policyProblem{}.at("p.json"), "p.json"},
 		{policyReport{File: "p", Errors: []policyProblem{{1, 2, "a", "wrong"}}}.text(), "p:1:2: a: wrong\n"},
 		{policyReport{File: "p", Valid: true, Hash: "00", Warnings: []string{"odd"}}.text(), "p: warning: odd\np: valid, 1 warning, hash 00\n"},
-		{judged{File: "s", Result: resultUndecided, Note: "n"}.text(), "undecided  s\n  note     n\n"},
-		{judged{File: "s", Result: resultRefused, EntryID: "00", Findings: []policy.Finding{
+		{judged{"s", policy.Judged{Result: policy.Undecided, Note: "n"}}.text(), "undecided  s\n  note     n\n"},
+		{judged{"s", policy.Judged{Result: policy.Refused, EntryID: "00", Findings: []policy.Finding{
 			{Check: "key", Outcome: policy.Passed}, {Check: "ocsf", Outcome: policy.Warned, Message: "m"}, {Check: "r", Outcome: policy.Failed, Message: "m", Fix: "f"},
-		}}.text(), "refused  s  entry id 00\n  passed   key\n  warned   ocsf: m\n  failed   r: m\n           to pass: f\n"},
+		}}}.text(), "refused  s  entry id 00\n  passed   key\n  warned   ocsf: m\n  failed   r: m\n           to pass: f\n"},
 	} {
 		if tc.got != tc.want {
 			t.Errorf("got  %q\nwant %q", tc.got, tc.want)

@@ -1,9 +1,7 @@
 package main
 
 import (
-	"context"
 	"fmt"
-	"io"
 	"net/url"
 	"strings"
 
@@ -46,24 +44,6 @@ func parseDigest(s string) (reader.Digest, error) {
 		return d, cli.Usage(fmt.Errorf("%q is not a SHA-256 in 64 lower case hex digits, with or without sha256: before it", s))
 	}
 	return d, nil
-}
-
-// meter shows how far reading is, and ends it with the context.
-type meter struct {
-	io.Reader
-	ctx  context.Context
-	done int64
-	show func(done int64)
-}
-
-func (m *meter) Read(p []byte) (int, error) {
-	if err := context.Cause(m.ctx); err != nil {
-		return 0, err
-	}
-	n, err := m.Reader.Read(p)
-	m.done += int64(n)
-	m.show(m.done)
-	return n, err
 }
 
 // amount writes a number of bytes for people; a total below 0 is not known.

@@ -177,29 +177,6 @@ func TestGetLies(t *testing.T) {
 	}
 }
 
-// TestPartialIsNoLink: a link in the place of the partial file is not followed,
-// whether something is at its end or not.
-func TestPartialIsNoLink(t *testing.T) {
-	_, url, digest := newBlobs(t, []byte("the content"))
-	for _, there := range []bool{true, false} {
-		dir := t.TempDir()
-		victim := filepath.Join(t.TempDir(), "victim")
-		if err := os.Symlink(victim, filepath.Join(dir, ".out."+digest[:16]+".partial")); err != nil {
-			t.Fatal(err)
-		}
-		if there {
-			if err := os.WriteFile(victim, []byte("precious"), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		code, output := tool(t.Context(), "artifact", "get", "--store", url, "--out", filepath.Join(dir, "out"), digest)
-		now, err := os.ReadFile(victim)
-		if code != cli.ExitUsage || !strings.Contains(output, "is there and no file") || (err == nil) != there || there && string(now) != "precious" {
-			t.Errorf("exit code %d, %s; %q, %v", code, output, now, err)
-		}
-	}
-}
-
 // TestPutChanging: a file that changes between its two readings is not stored
 // under the hash of the first.
 func TestPutChanging(t *testing.T) {

@@ -188,9 +188,9 @@ func (a *app) openContent(ctx context.Context, p *cli.Progress, name string) (_ 
 		}
 		c.spooled, into = true, io.MultiWriter(hash, c.file)
 	}
-	c.size, err = io.Copy(into, &meter{Reader: in, ctx: ctx, show: func(done int64) {
+	c.size, err = io.Copy(into, reader.Metered(ctx, in, func(done int64) {
 		p.Show(func() string { return fmt.Sprintf("%s: hashed %s", name, amount(done, -1)) })
-	}})
+	}))
 	if err != nil {
 		c.Close()
 		return nil, err

@@ -39,9 +39,9 @@ func (v *verification) fetched(ctx context.Context, out *scitt.Verification) err
 	var size int64
 	if err == nil {
 		defer from.Close()
-		size, err = io.Copy(io.Discard, &meter{Reader: from, ctx: ctx, show: func(done int64) {
+		size, err = io.Copy(io.Discard, reader.Metered(ctx, from, func(done int64) {
 			p.Show(func() string { return fmt.Sprintf("%s: received %s", place, amount(done, from.Size)) })
-		}})
+		}))
 	}
 	switch {
 	case err == nil:

@@ -42,7 +42,7 @@ var ours = map[string][]string{
 	"internal/parallel": {},
 	"internal/vectors":  {"scitt"},
 
-	"storage/artifact/reader": {"scitt", "scitt/client", "internal/plain"},
+	"storage/artifact/reader": {"scitt", "scitt/client", "internal/durable", "internal/plain"},
 	"witness/mirror":          {"scitt", "tiles", "storage/artifact/reader", "internal/durable", "internal/parallel", "internal/plain", "internal/plural"},
 	"internal/plain":          {},
 	"internal/plural":         {},

@@ -1,13 +1,13 @@
-package main
+package reader
 
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
 	"github.com/conmotion/conmotion/internal/durable"
-	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
 
 // partial is a file on its way to its name. A crash leaves it beside that name
@@ -18,7 +18,7 @@ type partial struct {
 }
 
 // openPartial opens the file that an earlier run left, or makes a new one.
-func openPartial(out string, digest reader.Digest) (*partial, error) {
+func openPartial(out string, digest Digest) (*partial, error) {
 	path := filepath.Join(filepath.Dir(out), fmt.Sprintf(".%s.%.16s.partial", filepath.Base(out), digest))
 	for {
 		// Through a link that somebody put there a file would be made elsewhere.
@@ -46,7 +46,7 @@ func openPartial(out string, digest reader.Digest) (*partial, error) {
 			return &partial{f, out}, nil
 		}
 		f.Close()
-		if statErr != nil || (err != nil && !isMissing(err)) {
+		if statErr != nil || (err != nil && !errors.Is(err, fs.ErrNotExist)) {
 			return nil, errors.Join(err, statErr)
 		}
 	}

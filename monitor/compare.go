@@ -32,7 +32,8 @@ type Interval struct {
 // maxGrace is far more than anybody grants.
 const maxGrace = 10 * 365 * 24 * time.Hour
 
-func (i Interval) check() error {
+// Check refuses an interval that cannot be compared. Errors wrap ErrMalformed.
+func (i Interval) Check() error {
 	if i.From.UnixMilli() < 0 || i.To.Unix() > maxSeconds || !i.From.Before(i.To) || i.Grace < 0 || i.Grace > maxGrace {
 		return malformed("the interval must end after it begins, between 1970 and 9999, and the grace be from 0 to 10 years")
 	}
@@ -136,7 +137,7 @@ func Compare(ctx context.Context, reported, observed Party, in Interval) (*Compa
 
 // compare is Compare without the artifacts that are withheld.
 func compare(ctx context.Context, reported, observed Party, in Interval, w *withheld) (*Comparison, error) {
-	if err := in.check(); err != nil {
+	if err := in.Check(); err != nil {
 		return nil, err
 	}
 	reported.Log, observed.Log = share(reported.Log, observed.Log)

@@ -78,7 +78,7 @@ func ParseMeasurement(payload []byte) (*MeasurementInputs, error) {
 		return nil, malformed("the grace is %d ms", g)
 	}
 	in.Interval.Grace = time.Duration(doc.Interval.GraceMS) * time.Millisecond
-	return in, in.Interval.check()
+	return in, in.Interval.Check()
 }
 
 // Recomputation is a measurement made again.

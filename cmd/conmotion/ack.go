@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
 )
@@ -44,7 +45,7 @@ to another log by somebody else it counts there only as of that log.
 
 A run that was interrupted can be started again: it registers the statement
 that was signed then, and not a second one.
-` + homeHelp,
+` + cli.HomeHelp,
 		Example: `  conmotion ack https://provider.example/entries/5a1c... --log https://customer.example \
       --key customer.pem --asset vm-web-1 --upstream-asset i-0abc`,
 		Args: cobra.ExactArgs(1),
@@ -55,7 +56,7 @@ that was signed then, and not a second one.
 	fl.StringVar(&f.asset, "asset", "", "uid of the asset in your inventory")
 	fl.StringArrayVar(&f.upstream, "upstream-asset", nil, "uid of the record's asset that is meant (default: all of them); once for each")
 	fl.StringVar(&f.note, "note", "", "text for people")
-	require(cmd, "asset")
+	cli.Require(cmd, "asset")
 	return cmd
 }
 
@@ -79,11 +80,11 @@ func (a *app) runAck(ctx context.Context, f ackFlags, name string) error {
 	draft := monitor.Acknowledgement{Asset: f.asset, Home: r.Log().Origin(), Upstream: f.upstream, Note: f.note, Transparent: transparent}
 	ack, err := monitor.NewAcknowledgement(verifier, draft, content)
 	if err != nil {
-		return counterVerdict(err)
+		return err
 	}
 	payload, options, err := ack.ToSign()
 	if err != nil {
-		return counterVerdict(err)
+		return err
 	}
 	words := slices.Concat([]string{"acknowledgement", ack.Entry.EntryID, ack.Asset, ack.Note}, ack.Upstream)
 	return a.attest(ctx, r, f.counterFlags, party.Draft{Content: payload, Options: options, OrHash: true, Words: words}, ack.Entry,

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage/artifact"
@@ -64,7 +65,7 @@ func (s *blobs) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // tool runs the tool as the command line would.
 func tool(ctx context.Context, args ...string) (code int, output string) {
 	var out bytes.Buffer
-	code = run(ctx, args, strings.NewReader(""), &out, &out)
+	code = runIn(ctx, args, strings.NewReader(""), &out, &out)
 	return code, out.String()
 }
 
@@ -104,7 +105,7 @@ func TestGetInterrupted(t *testing.T) {
 		first <- result{code, output}
 	}()
 	<-halfway
-	if code, output := tool(t.Context(), get...); code != exitUsage || !strings.Contains(output, "another process uses it") {
+	if code, output := tool(t.Context(), get...); code != cli.ExitUsage || !strings.Contains(output, "another process uses it") {
 		t.Errorf("a second download at the same time: exit code %d, %s", code, output)
 	}
 	// It is ended when all that was sent is in the file.
@@ -114,7 +115,7 @@ func TestGetInterrupted(t *testing.T) {
 	}
 	cancel()
 	r := <-first
-	if r.code != exitUsage || !strings.Contains(r.output, "the same command goes on from there") {
+	if r.code != cli.ExitUsage || !strings.Contains(r.output, "the same command goes on from there") {
 		t.Fatalf("exit code %d, %s", r.code, r.output)
 	}
 	if got := filesIn(t, dir); !slices.Equal(got, []string{filepath.Base(part)}) {
@@ -123,7 +124,7 @@ func TestGetInterrupted(t *testing.T) {
 	s.mu.Lock()
 	s.wrong, s.ranges = nil, nil
 	s.mu.Unlock()
-	if code, output := tool(t.Context(), get...); code != exitGood {
+	if code, output := tool(t.Context(), get...); code != cli.ExitGood {
 		t.Fatalf("exit code %d, %s", code, output)
 	}
 	if !slices.Equal(s.ranges, []string{"bytes=2097152-"}) {
@@ -159,43 +160,20 @@ func TestGetLies(t *testing.T) {
 			dir := t.TempDir()
 			out := filepath.Join(dir, "out")
 			get := []string{"artifact", "get", "--store", url, "--out", out, digest}
-			if code, output := tool(t.Context(), get...); code != exitBad || !strings.Contains(output, reader.ErrWrong.Error()) || len(filesIn(t, dir)) != 0 {
+			if code, output := tool(t.Context(), get...); code != cli.ExitBad || !strings.Contains(output, reader.ErrWrong.Error()) || len(filesIn(t, dir)) != 0 {
 				t.Errorf("exit code %d, files %q, %s", code, filesIn(t, dir), output)
 			}
 			// An older file stays as it is.
 			if err := os.WriteFile(out, []byte("older"), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if code, _ := tool(t.Context(), get...); code != exitBad || string(testlog.Must(os.ReadFile(out))(t)) != "older" || len(filesIn(t, dir)) != 1 {
+			if code, _ := tool(t.Context(), get...); code != cli.ExitBad || string(testlog.Must(os.ReadFile(out))(t)) != "older" || len(filesIn(t, dir)) != 1 {
 				t.Errorf("exit code %d, files %q", code, filesIn(t, dir))
 			}
-			if code, output := tool(t.Context(), "artifact", "get", "--store", url, "--out", "-", digest); code != exitBad || !strings.Contains(output, "what was written is not the whole artifact") {
+			if code, output := tool(t.Context(), "artifact", "get", "--store", url, "--out", "-", digest); code != cli.ExitBad || !strings.Contains(output, "what was written is not the whole artifact") {
 				t.Errorf("to standard output: exit code %d, %s", code, output)
 			}
 		})
-	}
-}
-
-// TestPartialIsNoLink: a link in the place of the partial file is not followed,
-// whether something is at its end or not.
-func TestPartialIsNoLink(t *testing.T) {
-	_, url, digest := newBlobs(t, []byte("the content"))
-	for _, there := range []bool{true, false} {
-		dir := t.TempDir()
-		victim := filepath.Join(t.TempDir(), "victim")
-		if err := os.Symlink(victim, filepath.Join(dir, ".out."+digest[:16]+".partial")); err != nil {
-			t.Fatal(err)
-		}
-		if there {
-			if err := os.WriteFile(victim, []byte("precious"), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		code, output := tool(t.Context(), "artifact", "get", "--store", url, "--out", filepath.Join(dir, "out"), digest)
-		now, err := os.ReadFile(victim)
-		if code != exitUsage || !strings.Contains(output, "is there and no file") || (err == nil) != there || there && string(now) != "precious" {
-			t.Errorf("exit code %d, %s; %q, %v", code, output, now, err)
-		}
 	}
 }
 
@@ -216,10 +194,10 @@ func TestPutChanging(t *testing.T) {
 		return false
 	}
 	code, output := tool(t.Context(), "artifact", "put", "--store", url, path)
-	if code != exitBad || !strings.Contains(output, "Digest Mismatch") {
+	if code != cli.ExitBad || !strings.Contains(output, "Digest Mismatch") {
 		t.Errorf("exit code %d, %s", code, output)
 	}
-	if code, output := tool(t.Context(), "artifact", "get", "--store", url, "--out", "-", hexSum("before")); code != exitBad {
+	if code, output := tool(t.Context(), "artifact", "get", "--store", url, "--out", "-", hexSum("before")); code != cli.ExitBad {
 		t.Errorf("it was stored: %s", output)
 	}
 }
@@ -234,7 +212,7 @@ func TestPutSpool(t *testing.T) {
 	tmp := t.TempDir()
 	t.Setenv("TMPDIR", tmp)
 	_, url, _ := newBlobs(t, []byte("another"))
-	if code, output := tool(t.Context(), "artifact", "put", "--store", url, "-"); code != exitGood || !strings.Contains(output, hexSum("")) {
+	if code, output := tool(t.Context(), "artifact", "put", "--store", url, "-"); code != cli.ExitGood || !strings.Contains(output, hexSum("")) {
 		t.Errorf("exit code %d, %s", code, output)
 	}
 	if left, _ := filepath.Glob(filepath.Join(tmp, "conmotion-artifact-*")); len(left) != 0 {
@@ -249,7 +227,7 @@ func TestLimits(t *testing.T) {
 	for _, c := range []struct {
 		flag, value string
 		want        int
-	}{{"--max-size", "10", exitUsage}, {"--max-size", "0", exitUsage}, {"--max-time", "0s", exitUsage}, {"--max-size", "11", exitGood}} {
+	}{{"--max-size", "10", cli.ExitUsage}, {"--max-size", "0", cli.ExitUsage}, {"--max-time", "0s", cli.ExitUsage}, {"--max-size", "11", cli.ExitGood}} {
 		if code, output := tool(t.Context(), append(get, c.flag, c.value)...); code != c.want {
 			t.Errorf("%s %s: exit code %d, %s", c.flag, c.value, code, output)
 		}
@@ -260,20 +238,7 @@ func TestLimits(t *testing.T) {
 		return true
 	}
 	get[5] = filepath.Join(t.TempDir(), "out")
-	if code, output := tool(t.Context(), append(get, "--max-time", "100ms")...); code != exitUsage || !strings.Contains(output, "took longer than the limit of 100ms") {
+	if code, output := tool(t.Context(), append(get, "--max-time", "100ms")...); code != cli.ExitUsage || !strings.Contains(output, "took longer than the limit of 100ms") {
 		t.Errorf("exit code %d, %s", code, output)
-	}
-}
-
-func TestToken(t *testing.T) {
-	for s, ok := range map[string]bool{"abc": true, "aB3-._~+/==": true, "": false, "==": false, "a b": false, "a\nb": false, "a=b": false, "ä": false} {
-		if isToken(s) != ok {
-			t.Errorf("%q: %v", s, !ok)
-		}
-	}
-	for host, ok := range map[string]bool{"localhost": true, "127.0.0.1": true, "::1": true, "example.com": false, "10.0.0.1": false} {
-		if loopback(host) != ok {
-			t.Errorf("%q: %v", host, !ok)
-		}
 	}
 }

@@ -1,21 +1,19 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"crypto/sha256"
-	"errors"
 	"fmt"
-	"hash"
 	"io"
-	"os"
 
 	"github.com/spf13/cobra"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
 
 type getFlags struct {
-	storeFlags
+	cli.StoreFlags
 	out string
 }
 
@@ -38,9 +36,9 @@ exit code says whether they are good.`,
 		Args:    cobra.ExactArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.runArtifactGet(cmd.Context(), f, args[0]) },
 	}
-	f.addReading(cmd, "store", "URL of the service with the artifact storage")
+	f.AddReading(cmd, "store", "URL of the service with the artifact storage")
 	cmd.Flags().StringVar(&f.out, "out", "", `file for the artifact, or "-" (default: the hash)`)
-	require(cmd, "store")
+	cli.Require(cmd, "store")
 	return cmd
 }
 
@@ -49,133 +47,49 @@ func (a *app) runArtifactGet(ctx context.Context, f getFlags, name string) error
 	if err != nil {
 		return err
 	}
-	store, err := a.artifacts(f.storeFlags, 1)
+	store, err := a.Artifacts(f.StoreFlags, 1)
 	if err != nil {
 		return err
 	}
-	p := a.progress()
-	defer p.done()
-	d := &download{app: a, store: store, digest: digest, out: f.out, p: p}
-	if d.out == "" {
-		d.out = digest.String()
+	p := a.Progress()
+	defer p.Done()
+	progress := func(done, total int64, what string) {
+		p.Show(func() string { return what + " " + amount(done, total) })
 	}
-	if d.out == "-" {
-		return d.toStdout(ctx)
+	out := cmp.Or(f.out, digest.String())
+	if out == "-" {
+		return a.artifactToStdout(ctx, store, digest, progress)
 	}
-	result, err := d.toFile(ctx)
+	fetched, size, err := store.Download(ctx, digest, out, reader.DownloadOptions{Notice: a.Notice, Progress: progress})
 	if err != nil {
-		return storeError(fmt.Errorf("%s: %w", name, err))
+		return fmt.Errorf("%s: %w", name, err)
 	}
-	p.done()
-	if a.json {
-		return a.printJSON(map[string]any{"file": d.out, "result": result, "digest": "sha256:" + digest.String(), "size": d.size})
+	result := resultThere
+	if fetched {
+		result = "fetched"
 	}
-	return a.printRows([][]string{{result, d.out}, {"verified", "sha256:" + digest.String()}, {"bytes", fmt.Sprint(d.size)}})
+	p.Done()
+	got := gotArtifact{out, result, "sha256:" + digest.String(), size}
+	return a.Print(got, [][]string{{result, out}, {"verified", got.Digest}, {"bytes", fmt.Sprint(size)}})
 }
 
-// download brings one artifact.
-type download struct {
-	*app
-	store  *reader.Reader
-	digest reader.Digest
-	out    string
-	p      *progress
-	size   int64 // bytes that were hashed
+// gotArtifact is what artifact get came to.
+type gotArtifact struct {
+	File   string `json:"file"`
+	Result string `json:"result"`
+	Digest string `json:"digest"`
+	Size   int64  `json:"size"`
 }
 
-func (d *download) toStdout(ctx context.Context) error {
-	d.notice("notice: the bytes are written before they are verified; they are good only if the exit code is 0")
-	if err := d.receive(ctx, d.stdout, sha256.New()); err != nil {
-		return storeError(fmt.Errorf("what was written is not the whole artifact: %w", err))
+func (a *app) artifactToStdout(ctx context.Context, store *reader.Reader, digest reader.Digest, progress func(done, total int64, what string)) error {
+	a.Notice("notice: the bytes are written before they are verified; they are good only if the exit code is 0")
+	from, err := store.Open(ctx, digest)
+	if err == nil {
+		defer from.Close()
+		_, err = io.Copy(a.Stdout, reader.Metered(ctx, from, func(done int64) { progress(done, from.Size, "received") }))
+	}
+	if err != nil {
+		return fmt.Errorf("what was written is not the whole artifact: %w", err)
 	}
 	return nil
-}
-
-func (d *download) has(h hash.Hash) bool { return reader.Digest(h.Sum(nil)) == d.digest }
-
-// toFile says whether it fetched the file or found it.
-func (d *download) toFile(ctx context.Context) (result string, err error) {
-	switch info, err := os.Stat(d.out); {
-	case isMissing(err):
-	case err != nil:
-		return "", err
-	case !info.Mode().IsRegular():
-		return "", usage(fmt.Errorf("--out %s is there and no file; for a pipe use --out -", d.out))
-	default:
-		f, err := os.Open(d.out)
-		if err != nil {
-			return "", err
-		}
-		defer f.Close()
-		h := sha256.New()
-		if err := d.hash(ctx, f, h); err != nil {
-			return "", err
-		}
-		if d.has(h) {
-			return resultThere, nil
-		}
-	}
-	part, err := openPartial(d.out, d.digest)
-	if err != nil {
-		return "", err
-	}
-	err = d.complete(ctx, part)
-	if err == nil {
-		return "fetched", part.finish()
-	}
-	kept, closeErr := part.abandon(errors.Is(err, reader.ErrWrong))
-	if kept != "" {
-		d.notice("notice: what has come is in %s; the same command goes on from there", kept)
-	}
-	return "", errors.Join(err, closeErr)
-}
-
-// complete brings the file to where its bytes, all of them, have the hash.
-func (d *download) complete(ctx context.Context, part *partial) error {
-	h := sha256.New()
-	if err := d.hash(ctx, part, h); err != nil {
-		return err
-	}
-	if d.size > 0 {
-		if d.has(h) {
-			return nil // interrupted between the last byte and the name
-		}
-		d.notice("going on after %d bytes that are there", d.size)
-		err := d.receive(ctx, part, h)
-		if !errors.Is(err, reader.ErrWrong) {
-			return err
-		}
-		// Not a beginning of the artifact: once more without it.
-		d.notice("the bytes that were there are wrong; starting again")
-		if err := part.empty(); err != nil {
-			return err
-		}
-		h.Reset()
-		d.size = 0
-	}
-	return d.receive(ctx, part, h)
-}
-
-// hash reads a file from where it stands to its end.
-func (d *download) hash(ctx context.Context, f io.Reader, h hash.Hash) (err error) {
-	d.size, err = io.Copy(h, &meter{Reader: f, ctx: ctx, show: func(done int64) {
-		d.p.show(func() string { return "hashed " + amount(done, -1) })
-	}})
-	return err
-}
-
-// receive copies what is missing behind the d.size bytes that are there, whose
-// hash is h, and verifies the whole.
-func (d *download) receive(ctx context.Context, to io.Writer, h hash.Hash) error {
-	offset := d.size
-	from, err := d.store.OpenAt(ctx, d.digest, offset, h)
-	if err != nil {
-		return err
-	}
-	defer from.Close()
-	n, err := io.Copy(to, &meter{Reader: from, ctx: ctx, show: func(done int64) {
-		d.p.show(func() string { return "received " + amount(offset+done, from.Size) })
-	}})
-	d.size = offset + n
-	return err
 }

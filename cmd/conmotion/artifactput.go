@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/parallel"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/client"
@@ -18,7 +19,7 @@ import (
 )
 
 type putFlags struct {
-	storeFlags
+	cli.StoreFlags
 	concurrency int
 }
 
@@ -40,9 +41,9 @@ interrupted can be started again.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runArtifactPut(cmd.Context(), f, args) },
 	}
-	f.add(cmd, "store", "URL of the service with the artifact storage")
+	f.Add(cmd, "store", "URL of the service with the artifact storage")
 	cmd.Flags().IntVar(&f.concurrency, "concurrency", 4, "files that are under way at a time")
-	require(cmd, "store")
+	cli.Require(cmd, "store")
 	return cmd
 }
 
@@ -65,17 +66,17 @@ const (
 
 func (a *app) runArtifactPut(ctx context.Context, f putFlags, files []string) error {
 	if f.concurrency < 1 {
-		return usage(errors.New("--concurrency is at least 1"))
+		return cli.Usage(errors.New("--concurrency is at least 1"))
 	}
 	if i := slices.Index(files, "-"); i >= 0 && slices.Contains(files[i+1:], "-") {
-		return usage(errors.New(`standard input, "-", can be given once`))
+		return cli.Usage(errors.New(`standard input, "-", can be given once`))
 	}
-	store, err := a.store(f.storeFlags, f.concurrency)
+	store, err := a.Store(f.StoreFlags, f.concurrency)
 	if err != nil {
 		return err
 	}
-	p := a.progress()
-	defer p.done()
+	p := a.Progress()
+	defer p.Done()
 	one := func(ctx context.Context, n uint64) (putResult, error) { return a.putOne(ctx, store, p, files[n]), nil }
 	counts := map[string]int{}
 	var last error
@@ -87,7 +88,7 @@ func (a *app) runArtifactPut(ctx context.Context, f putFlags, files []string) er
 		if r.Value.err != nil {
 			last = r.Value.err
 		}
-		p.done()
+		p.Done()
 		if err := a.printPut(r.Value, len(files) > 1); err != nil {
 			return err
 		}
@@ -99,28 +100,28 @@ func (a *app) runArtifactPut(ctx context.Context, f putFlags, files []string) er
 		last = fmt.Errorf("%d of %d files are not stored", counts[resultRefused]+counts[resultFailed], len(files))
 	}
 	if counts[resultFailed] > 0 {
-		return usage(last)
+		return cli.Usage(last)
 	}
-	return bad(last)
+	return cli.Bad(last)
 }
 
 func (a *app) printPut(r putResult, many bool) error {
 	switch {
-	case a.json:
-		return a.printJSONLine(r) // one line for each file
+	case a.JSON:
+		return a.PrintJSONLine(r) // one line for each file
 	case r.err != nil && !many:
 		return nil // the error says it all
 	case r.err != nil:
-		a.notice("%v", r.err)
+		a.Notice("%v", r.err)
 		fallthrough
 	case many:
-		_, err := fmt.Fprintf(a.stdout, "%-13s  %-71s  %s\n", r.Result, r.Digest, clean(r.File))
+		_, err := fmt.Fprintf(a.Stdout, "%-13s  %-71s  %s\n", r.Result, r.Digest, cli.Clean(r.File))
 		return err
 	}
-	return a.printRows([][]string{{r.Result, r.Digest}, {"location", r.Location}})
+	return a.PrintRows([][]string{{r.Result, r.Digest}, {"location", r.Location}})
 }
 
-func (a *app) putOne(ctx context.Context, store *client.Artifacts, p *progress, file string) putResult {
+func (a *app) putOne(ctx context.Context, store *client.Artifacts, p *cli.Progress, file string) putResult {
 	r := putResult{File: file, Result: resultStored}
 	c, err := a.openContent(ctx, p, file)
 	if err == nil {
@@ -135,9 +136,9 @@ func (a *app) putOne(ctx context.Context, store *client.Artifacts, p *progress, 
 			return r
 		}
 	}
-	r.err = storeError(fmt.Errorf("%s: %w", file, err))
+	r.err = fmt.Errorf("%s: %w", file, err)
 	r.Error, r.Result = r.err.Error(), resultFailed
-	if exitCode(r.err) == exitBad {
+	if cli.ExitCode(r.err) == cli.ExitBad {
 		r.Result = resultRefused
 	}
 	if p, ok := errors.AsType[*scitt.Problem](err); ok {
@@ -153,14 +154,14 @@ type content struct {
 	digest  reader.Digest
 	size    int64
 	spooled bool
-	p       *progress
+	p       *cli.Progress
 }
 
 // openContent opens a file and hashes it. Standard input, and whatever else
 // can be read only once, is copied to a temporary file, of which a crash leaves
 // what it has so far.
-func (a *app) openContent(ctx context.Context, p *progress, name string) (_ *content, err error) {
-	in := a.stdin
+func (a *app) openContent(ctx context.Context, p *cli.Progress, name string) (_ *content, err error) {
+	in := a.Stdin
 	c := &content{name: name, p: p}
 	if name != "-" {
 		f, err := os.Open(name)
@@ -187,9 +188,9 @@ func (a *app) openContent(ctx context.Context, p *progress, name string) (_ *con
 		}
 		c.spooled, into = true, io.MultiWriter(hash, c.file)
 	}
-	c.size, err = io.Copy(into, &meter{Reader: in, ctx: ctx, show: func(done int64) {
-		p.show(func() string { return fmt.Sprintf("%s: hashed %s", name, amount(done, -1)) })
-	}})
+	c.size, err = io.Copy(into, reader.Metered(ctx, in, func(done int64) {
+		p.Show(func() string { return fmt.Sprintf("%s: hashed %s", name, amount(done, -1)) })
+	}))
 	if err != nil {
 		c.Close()
 		return nil, err
@@ -205,7 +206,7 @@ func (c *content) put(ctx context.Context, store *client.Artifacts) (created boo
 // ReadAt implements io.ReaderAt, and shows how far it is.
 func (c *content) ReadAt(p []byte, off int64) (int, error) {
 	n, err := c.file.ReadAt(p, off)
-	c.p.show(func() string { return fmt.Sprintf("%s: sent %s", c.name, amount(off+int64(n), c.size)) })
+	c.p.Show(func() string { return fmt.Sprintf("%s: sent %s", c.name, amount(off+int64(n), c.size)) })
 	return n, err
 }
 

@@ -13,12 +13,12 @@ import (
 // storePayload stores what is to be signed, and gives it. The location that is
 // signed is where it is stored, unless another one was asked for.
 func (a *app) storePayload(ctx context.Context, f *signFlags, path string) (payload []byte, result string, err error) {
-	store, err := a.store(f.store, 1)
+	store, err := a.Store(f.store, 1)
 	if err != nil {
 		return nil, "", err
 	}
-	p := a.progress()
-	defer p.done()
+	p := a.Progress()
+	defer p.Done()
 	c, err := a.openContent(ctx, p, path)
 	if err != nil {
 		return nil, "", err
@@ -26,7 +26,7 @@ func (a *app) storePayload(ctx context.Context, f *signFlags, path string) (payl
 	defer c.Close()
 	created, err := c.put(ctx, store)
 	if err != nil {
-		return nil, "", storeError(fmt.Errorf("nothing was signed: %w", err))
+		return nil, "", fmt.Errorf("nothing was signed: %w", err)
 	}
 	if payload, err = io.ReadAll(io.NewSectionReader(c.file, 0, c.size)); err != nil {
 		return nil, "", err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
@@ -32,24 +33,24 @@ func (v *verification) fetched(ctx context.Context, out *scitt.Verification) err
 		v.found("payload", resultBad, "the statement gives no http or https URL of its content, but %q; give --artifacts or --payload", st.Envelope.Location)
 		return nil
 	}
-	p := v.progress()
-	defer p.done()
+	p := v.Progress()
+	defer p.Done()
 	from, place, err := v.openArtifact(ctx, st)
 	var size int64
 	if err == nil {
 		defer from.Close()
-		size, err = io.Copy(io.Discard, &meter{Reader: from, ctx: ctx, show: func(done int64) {
-			p.show(func() string { return fmt.Sprintf("%s: received %s", place, amount(done, from.Size)) })
-		}})
+		size, err = io.Copy(io.Discard, reader.Metered(ctx, from, func(done int64) {
+			p.Show(func() string { return fmt.Sprintf("%s: received %s", place, amount(done, from.Size)) })
+		}))
 	}
-	switch err = storeError(err); {
+	switch {
 	case err == nil:
 		v.found("payload", resultOK, "the %d bytes at %s have the hash that the statement signs", size, place)
 	case errors.Is(err, reader.ErrWrong) && scitt.ProblemOf(err) == nil:
 		v.found("payload", resultBad, "%s: the content there does not have the hash that the statement signs", place)
 	case errors.Is(err, reader.ErrTooLarge):
 		v.found("payload", resultBad, "%s: %v; give the content with --payload", place, err)
-	case exitCode(err) == exitBad || isMissing(err):
+	case cli.ExitCode(err) == cli.ExitBad || isMissing(err):
 		v.found("payload", resultBad, "%s: %v", place, err)
 	default:
 		return fmt.Errorf("%s: %w", place, err)
@@ -61,7 +62,7 @@ func (v *verification) fetched(ctx context.Context, out *scitt.Verification) err
 func (v *verification) openArtifact(ctx context.Context, st *scitt.Statement) (from *reader.Content, place string, err error) {
 	digest := reader.Digest(st.Payload)
 	if v.fetch {
-		from, err = reader.Fetch(ctx, st.Envelope.Location, digest, reader.Options{Client: v.clientOptions(1), Limits: v.artifactStore.limits})
+		from, err = reader.Fetch(ctx, st.Envelope.Location, digest, reader.Options{Client: v.ClientOptions(1), Limits: v.artifactStore.Limits})
 		return from, st.Envelope.Location, err
 	}
 	from, err = v.artifacts.Open(ctx, digest)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/policy"
 	"github.com/conmotion/conmotion/policy/ocsf"
@@ -24,8 +25,8 @@ import (
 const shownPolicies = 20
 
 type auditFlags struct {
-	memoryFlags
-	artifactStore storeFlags // --artifacts, which may be a directory too
+	cli.MemoryFlags
+	artifactStore cli.StoreFlags // --artifacts, which may be a directory too
 	schema, state string
 	since         uint64
 	most          int
@@ -77,7 +78,7 @@ The issuer and the policy that the log shows in its transparency configuration m
 be its own and the one in force; else that is told as log/configuration.
 
 --follow goes on until it is interrupted.
-` + homeHelp
+` + cli.HomeHelp
 
 func (a *app) audit() *cobra.Command {
 	var f auditFlags
@@ -89,9 +90,9 @@ func (a *app) audit() *cobra.Command {
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runAudit(cmd.Context(), args[0], f) },
 	}
-	f.add(cmd)
+	f.Add(cmd)
 	flags := cmd.Flags()
-	f.artifactStore.addReading(cmd, "artifacts", "where the content behind hashes is: URL of a service, or directory of an artifact storage")
+	f.artifactStore.AddReading(cmd, "artifacts", "where the content behind hashes is: URL of a service, or directory of an artifact storage")
 	flags.StringVar(&f.schema, "ocsf-schema", "", "file with the OCSF schema that the policies name")
 	flags.StringVar(&f.state, "state", "", "file to go on from, and to keep the state in")
 	flags.Uint64Var(&f.since, "since", 0, "first index to judge; with --state only at the beginning")
@@ -103,9 +104,9 @@ func (a *app) audit() *cobra.Command {
 
 func (a *app) runAudit(ctx context.Context, location string, f auditFlags) error {
 	if f.most < 0 || f.interval <= 0 {
-		return usage(errors.New("--max is at least 0, and --interval more than 0"))
+		return cli.Usage(errors.New("--max is at least 0, and --interval more than 0"))
 	}
-	log, err := a.examine(ctx, location, f.memoryFlags)
+	log, err := a.examine(ctx, location, f.MemoryFlags)
 	if err != nil {
 		return err
 	}
@@ -115,63 +116,63 @@ func (a *app) runAudit(ctx context.Context, location string, f auditFlags) error
 	}
 	state, err := readAuditState(f)
 	if err != nil {
-		return usage(err)
+		return cli.Usage(err)
 	}
-	p := a.progress()
+	p := a.Progress()
 	violations := 0
 	o.Report = func(v audit.Violation) {
-		p.done()
+		p.Done()
 		violations++
 		a.printViolation(v)
 		if v.Proof != nil {
-			a.keepProof(f.memoryFlags, v.Proof)
+			a.keepProof(f.MemoryFlags, v.Proof)
 		}
 	}
 	o.Progress = func(done, size uint64) {
-		p.show(func() string { return fmt.Sprintf("audited %d of %d entries, %d violations", done, size, violations) })
+		p.Show(func() string { return fmt.Sprintf("audited %d of %d entries, %d violations", done, size, violations) })
 	}
 	if f.state != "" {
 		o.Save = func(s *audit.State) error { return s.Write(f.state) }
 	}
 	auditor, err := audit.New(log.Files, state, o)
 	if err != nil {
-		return usage(err)
+		return cli.Usage(err)
 	}
 	if f.follow {
-		err = auditor.Follow(ctx, f.interval, func(err error) { a.notice("will try again: %v", err) })
+		err = auditor.Follow(ctx, f.interval, func(err error) { a.Notice("will try again: %v", err) })
 	} else {
 		err = auditor.Run(ctx)
 	}
-	p.done()
+	p.Done()
 	summary := auditor.Summary()
 	if err != nil && ctx.Err() == nil {
 		if summary.Violations == 0 && summary.Done == 0 {
-			return usage(err)
+			return cli.Usage(err)
 		}
-		a.notice("the audit ended early: %v", err)
+		a.Notice("the audit ended early: %v", err)
 		summary.Complete = false
 	}
 	if err := a.auditResult(summary, f); err != nil {
 		return err
 	}
-	return partyError(log.Damage) // that the audit did not meet: it was mended meanwhile, or is where only what was seen before leads
+	return log.Damage // that the audit did not meet: it was mended meanwhile, or is where only what was seen before leads
 }
 
 // auditFacts opens what an audit needs beside the log.
 func (a *app) auditFacts(f auditFlags, o *audit.Options) (err error) {
-	if o.Artifacts, err = a.artifacts(f.artifactStore, readers); err != nil {
+	if o.Artifacts, err = a.Artifacts(f.artifactStore, cli.Readers); err != nil {
 		return err
 	}
 	if f.schema == "" {
 		return nil
 	}
-	data, err := readFileFlag("ocsf-schema", f.schema)
+	data, err := cli.ReadFileFlag("ocsf-schema", f.schema)
 	if err != nil {
 		return err
 	}
 	schema, err := ocsf.Load(strings.NewReader(string(data)))
 	if err != nil {
-		return usage(fmt.Errorf("--ocsf-schema %s: %w", f.schema, err))
+		return cli.Usage(fmt.Errorf("--ocsf-schema %s: %w", f.schema, err))
 	}
 	digest := sha256.Sum256(data)
 	o.Policy, o.Schema = []policy.Option{policy.WithSchema(schema, digest)}, hex.EncodeToString(digest[:])
@@ -200,13 +201,23 @@ func readAuditState(f auditFlags) (*audit.State, error) {
 	return state, nil
 }
 
+// auditViolation is a violation as --json prints it.
+type auditViolation struct {
+	Type string `json:"type"` // violation
+	audit.Violation
+}
+
+// auditSummary is the last line of an audit as --json prints it.
+type auditSummary struct {
+	Type string `json:"type"` // summary
+	OK   bool   `json:"ok"`
+	audit.Summary
+}
+
 func (a *app) printViolation(v audit.Violation) {
-	if a.json {
+	if a.JSON {
 		// A failed write shows when the summary is printed.
-		_ = a.printJSONLine(struct {
-			Type string `json:"type"`
-			audit.Violation
-		}{"violation", v})
+		_ = a.PrintJSONLine(auditViolation{"violation", v})
 		return
 	}
 	place := "log"
@@ -216,9 +227,9 @@ func (a *app) printViolation(v audit.Violation) {
 			place += " (" + v.EntryID + ")"
 		}
 	}
-	fmt.Fprintf(a.stdout, "VIOLATION  %s  %s: %s\n", place, v.Check, clean(v.Message))
+	fmt.Fprintf(a.Stdout, "VIOLATION  %s  %s: %s\n", place, v.Check, cli.Clean(v.Message))
 	for i, raw := range v.Checkpoints {
-		fmt.Fprintf(a.stdout, "%s checkpoint:\n%s", []string{"earlier", "later"}[i], cleanLines(raw))
+		fmt.Fprintf(a.Stdout, "%s checkpoint:\n%s", []string{"earlier", "later"}[i], cli.CleanLines(raw))
 	}
 }
 
@@ -232,27 +243,23 @@ func (a *app) auditResult(s audit.Summary, f auditFlags) error {
 	switch {
 	case s.Violations > duplicates:
 		verdict = "BAD: " + plural.Of(s.Violations, "violation")
-		err = bad(fmt.Errorf("the log is not what an honest service would have written: %s", plural.Of(s.Violations, "violation")))
+		err = cli.Bad(fmt.Errorf("the log is not what an honest service would have written: %s", plural.Of(s.Violations, "violation")))
 	case !s.Complete:
 		violations := "no violations"
 		if duplicates > 0 {
 			violations = plural.Of(duplicates, "duplicate")
 		}
 		verdict = fmt.Sprintf("INCOMPLETE: %d of %d entries audited, %d without their artifacts; %s", s.Done, s.Size, s.Unjudged, violations)
-		err = usage(errors.New("the audit is incomplete" + missingArtifacts(s, f)))
+		err = cli.Usage(errors.New("the audit is incomplete" + missingArtifacts(s, f)))
 	case duplicates > 0:
 		verdict = fmt.Sprintf("FAULTY: %s, and nothing else: each content was admitted once", plural.Of(duplicates, "duplicate"))
-		err = coded{fmt.Errorf("the log has %s: its service did not notice that it had their contents already", plural.Of(duplicates, "duplicate")), exitDuplicates}
+		err = cli.WithCode(fmt.Errorf("the log has %s: its service did not notice that it had their contents already", plural.Of(duplicates, "duplicate")), cli.ExitDuplicates)
 	}
 	if s.Violations > uint64(f.most) {
-		a.notice("only %d violations are listed (--max)", f.most)
+		a.Notice("only %d violations are listed (--max)", f.most)
 	}
-	if a.json {
-		return errors.Join(a.printJSONLine(struct {
-			Type string `json:"type"`
-			OK   bool   `json:"ok"`
-			audit.Summary
-		}{"summary", err == nil, s}), err)
+	if a.JSON {
+		return errors.Join(a.PrintJSONLine(auditSummary{"summary", err == nil, s}), err)
 	}
 	issuers := fmt.Sprint(s.Issuers)
 	if s.MoreIssuers {
@@ -260,7 +267,7 @@ func (a *app) auditResult(s audit.Summary, f auditFlags) error {
 	}
 	rows := [][]string{
 		{"log", s.Origin}, {"entries", fmt.Sprintf("%d of %d", s.Done, s.Size)}, {"judged since", sinceOf(s)}, {"root", s.Root},
-		{"signed", timeOf(s.Signed)}, {"issuers", issuers}, {"keys", registrations(s)},
+		{"signed", cli.TimeOf(s.Signed)}, {"issuers", issuers}, {"keys", registrations(s)},
 	}
 	rows = append(rows, []string{"policies", fmt.Sprint(len(s.Policies))})
 	for _, p := range s.Policies[max(0, len(s.Policies)-shownPolicies):] {
@@ -269,11 +276,11 @@ func (a *app) auditResult(s audit.Summary, f auditFlags) error {
 	for _, check := range slices.Sorted(maps.Keys(s.Checks)) {
 		rows = append(rows, []string{"violations", fmt.Sprintf("%d %s", s.Checks[check], check)})
 	}
-	return errors.Join(a.printRows(append(rows, []string{"result", verdict})), err)
+	return errors.Join(a.PrintRows(append(rows, []string{"result", verdict})), err)
 }
 
 func missingArtifacts(s audit.Summary, f auditFlags) string {
-	if s.Unjudged > 0 && f.artifactStore.url == "" {
+	if s.Unjudged > 0 && f.artifactStore.URL == "" {
 		return fmt.Sprintf(": %d entries need --artifacts to be judged", s.Unjudged)
 	}
 	if s.Unjudged > 0 {

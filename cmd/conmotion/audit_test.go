@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/witness/audit"
@@ -44,7 +45,7 @@ func TestAuditFollow(t *testing.T) {
 	r, w := io.Pipe()
 	code := make(chan int, 1)
 	go func() {
-		code <- run(ctx, args, strings.NewReader(""), w, io.Discard)
+		code <- runIn(ctx, args, strings.NewReader(""), w, io.Discard)
 		w.Close()
 	}()
 	out := bufio.NewReader(r)
@@ -54,7 +55,7 @@ func TestAuditFollow(t *testing.T) {
 	}
 	cancel()
 	rest := testlog.Must(io.ReadAll(out))(t)
-	if got := <-code; got != exitBad || !strings.Contains(string(rest), "BAD: 1 violation") {
+	if got := <-code; got != cli.ExitBad || !strings.Contains(string(rest), "BAD: 1 violation") {
 		t.Errorf("exit code %d, %s", got, rest)
 	}
 	s := testlog.Must(audit.ParseState(testlog.Must(os.ReadFile(state))(t)))(t)
@@ -63,7 +64,7 @@ func TestAuditFollow(t *testing.T) {
 	}
 	// What was told is not told again, and still counts.
 	got := runTool(t, append([]string{"audit", "--state", state}, args[6:]...)...)
-	if got.code != exitBad || strings.Contains(got.stdout, "VIOLATION") || !strings.Contains(got.stdout, "BAD: 1 violation") {
+	if got.code != cli.ExitBad || strings.Contains(got.stdout, "VIOLATION") || !strings.Contains(got.stdout, "BAD: 1 violation") {
 		t.Errorf("%+v", got)
 	}
 }
@@ -74,7 +75,7 @@ func TestAuditIncomplete(t *testing.T) {
 	args := append([]string{"audit"}, dishonest(t, `"trust_anchors": {"self_certifying": ["did:jwk"]}, "artifact": "required"`,
 		testlog.Must(scitt.ParseStatement(data))(t))...)
 	got := runTool(t, args...)
-	if got.code != exitUsage || !strings.Contains(got.stdout, "INCOMPLETE") || !strings.Contains(got.stderr, "1 entries need --artifacts") {
+	if got.code != cli.ExitUsage || !strings.Contains(got.stdout, "INCOMPLETE") || !strings.Contains(got.stderr, "1 entries need --artifacts") {
 		t.Errorf("%+v", got)
 	}
 	empty := t.TempDir()
@@ -83,7 +84,7 @@ func TestAuditIncomplete(t *testing.T) {
 	}
 	got = runTool(t, append(args, "--artifacts", empty)...)
 	// That it is not there now is no evidence of what was there at the admission.
-	if got.code != exitUsage || !strings.Contains(got.stdout, "INCOMPLETE") || !strings.Contains(got.stderr, "the artifacts of 1 entries are not in the storage") {
+	if got.code != cli.ExitUsage || !strings.Contains(got.stdout, "INCOMPLETE") || !strings.Contains(got.stderr, "the artifacts of 1 entries are not in the storage") {
 		t.Errorf("%+v", got)
 	}
 }

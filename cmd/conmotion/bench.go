@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/bench"
 	"github.com/conmotion/conmotion/scitt"
 )
@@ -64,33 +65,33 @@ that limits rates (conmotiond --rate) answers 429 above its limit.`,
 	f.BoolVar(&o.Chain, "chain", false, "have the statements of each connection form a chain")
 	f.StringVar(&payload, "payload", "", "JSON file that is the content of every statement (default: random bytes)")
 	f.IntVar(&o.Wave, "wave", 50000, "statements that are signed, and kept in memory, at a time")
-	require(cmd, "log")
+	cli.Require(cmd, "log")
 	return cmd
 }
 
 func (a *app) runBench(ctx context.Context, o bench.Options, payload string) error {
 	if o.Statements < 1 || o.Concurrency < 1 || o.Wave < 1 || o.Size < 16 {
-		return usage(errors.New("--statements, --concurrency and --wave are at least 1, and --size is at least 16"))
+		return cli.Usage(errors.New("--statements, --concurrency and --wave are at least 1, and --size is at least 16"))
 	}
 	if o.Bulk < 1 || o.Bulk > scitt.MaxSequence {
-		return usage(fmt.Errorf("--bulk is from 1 to %d", scitt.MaxSequence))
+		return cli.Usage(fmt.Errorf("--bulk is from 1 to %d", scitt.MaxSequence))
 	}
 	if o.Overload < 0 || o.Overload > 0 && (o.Rate > 0 || o.Chain) {
-		return usage(errors.New("--overload is a time, and excludes --rate and --chain"))
+		return cli.Usage(errors.New("--overload is a time, and excludes --rate and --chain"))
 	}
 	if payload != "" {
 		var err error
 		if o.Payload, err = os.ReadFile(payload); err != nil {
-			return usage(fmt.Errorf("--payload: %w", err))
+			return cli.Usage(fmt.Errorf("--payload: %w", err))
 		}
 		if !json.Valid(o.Payload) {
-			return usage(fmt.Errorf("--payload: %s is not JSON", payload))
+			return cli.Usage(fmt.Errorf("--payload: %s is not JSON", payload))
 		}
 	}
 	debug.SetGCPercent(400) // the load generator should cost little
 	c, err := a.connect(o.URL, 1)
 	if err != nil {
-		return usage(err)
+		return cli.Usage(err)
 	}
 	keys, err := c.Keys(ctx)
 	if err != nil {
@@ -104,15 +105,15 @@ func (a *app) runBench(ctx context.Context, o bench.Options, payload string) err
 		defer mu.Unlock()
 		if now := time.Now(); now.Sub(last) >= 2*time.Second {
 			last = now
-			a.notice("%s: %d of %d", phase, done, total)
+			a.Notice("%s: %d of %d", phase, done, total)
 		}
 	}
 	report, err := bench.Run(ctx, o)
 	if err != nil {
 		return err
 	}
-	if a.json {
-		return a.printJSON(report)
+	if a.JSON {
+		return a.PrintJSON(report)
 	}
 	a.printPhase("registrations", report.Registrations)
 	if report.Overload != nil {
@@ -125,13 +126,13 @@ func (a *app) runBench(ctx context.Context, o bench.Options, payload string) err
 }
 
 func (a *app) printOverload(o *bench.Overload) {
-	fmt.Fprintf(a.stdout, "overload       the peak is %.0f per second\n", o.Peak)
+	fmt.Fprintf(a.Stdout, "overload       the peak is %.0f per second\n", o.Peak)
 	for _, s := range o.Steps {
-		fmt.Fprintf(a.stdout, "  %.1f times    %.0f per second, %.0f registered (%.0f %% of the peak), p50 %.0f ms, p99 %.0f ms; others p99 %.0f ms; sent late p99 %.0f ms; status %s\n",
+		fmt.Fprintf(a.Stdout, "  %.1f times    %.0f per second, %.0f registered (%.0f %% of the peak), p50 %.0f ms, p99 %.0f ms; others p99 %.0f ms; sent late p99 %.0f ms; status %s\n",
 			s.Times, s.Offered, s.Goodput, 100*s.Goodput/o.Peak, s.P50, s.P99, s.Refused, s.Late, statuses(s.Status))
 		a.printFailed(s.Errors)
 	}
-	fmt.Fprintf(a.stdout, "  recovered    %.1f s after it\n", o.Recovery)
+	fmt.Fprintf(a.Stdout, "  recovered    %.1f s after it\n", o.Recovery)
 }
 
 func statuses(counted map[int]int) string {
@@ -145,13 +146,13 @@ func statuses(counted map[int]int) string {
 
 func (a *app) printFailed(messages map[string]int) {
 	for message, n := range messages {
-		fmt.Fprintf(a.stdout, "  failed       %d: %s\n", n, clean(message))
+		fmt.Fprintf(a.Stdout, "  failed       %d: %s\n", n, cli.Clean(message))
 	}
 }
 
 func (a *app) printPhase(name string, p bench.Phase) {
-	fmt.Fprintf(a.stdout, "%-14s %d in %.1f s: %.0f per second\n", name, p.Requests, p.Seconds, p.PerSecond)
-	fmt.Fprintf(a.stdout, "  latency      p50 %.1f ms, p90 %.1f ms, p99 %.1f ms, longest %.1f ms\n", p.P50, p.P90, p.P99, p.Max)
-	fmt.Fprintf(a.stdout, "  status       %s; %d Receipts verified\n", statuses(p.Status), p.Verified)
+	fmt.Fprintf(a.Stdout, "%-14s %d in %.1f s: %.0f per second\n", name, p.Requests, p.Seconds, p.PerSecond)
+	fmt.Fprintf(a.Stdout, "  latency      p50 %.1f ms, p90 %.1f ms, p99 %.1f ms, longest %.1f ms\n", p.P50, p.P90, p.P99, p.Max)
+	fmt.Fprintf(a.Stdout, "  status       %s; %d Receipts verified\n", statuses(p.Status), p.Verified)
 	a.printFailed(p.Errors)
 }

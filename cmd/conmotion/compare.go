@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
@@ -53,7 +54,7 @@ damaged, forked or was rolled back. --exit-zero makes the first a 0. Exit code 2
 the comparison is incomplete: a record on either side could not be read, because its
 content is withheld, or could not be checked, because its issuer's key is not known
 (--issuer-key). Then what differs may be what that record says.
-` + homeHelp
+` + cli.HomeHelp
 
 const compareExample = `  conmotion compare --reported https://provider.example --observed https://auditor.example \
       --from 2026-07-01 --to 2026-07-02 --reported-issuer did:jwk:eyJ...
@@ -66,7 +67,7 @@ func (a *app) compare() *cobra.Command {
 		Long: compareLong, Example: compareExample,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if a.json && !cmd.Flags().Changed("confirm") {
+			if a.JSON && !cmd.Flags().Changed("confirm") {
 				f.confirm = 0
 			}
 			return a.runCompare(cmd.Context(), f)
@@ -77,13 +78,13 @@ func (a *app) compare() *cobra.Command {
 	fl.StringVar(&f.search, "search", "", "URL of the service whose search confirms what is missing (default: --reported when it is a URL)")
 	fl.IntVar(&f.confirm, "confirm", 20, "most missing objects to ask the search for")
 	fl.BoolVar(&f.exitZero, "exit-zero", false, "exit with 0 although something differs")
-	require(cmd, "reported", "observed", "from")
+	cli.Require(cmd, "reported", "observed", "from")
 	return cmd
 }
 
 // addAll adds what says which logs are compared and how.
 func (f *compareFlags) addAll(cmd *cobra.Command) {
-	f.addReading(cmd)
+	f.AddReading(cmd)
 	f.addCommon(cmd)
 	f.intervalFlags.add(cmd)
 	f.reported.add(cmd, "reported", "of reports")
@@ -94,7 +95,7 @@ func (f *compareFlags) addAll(cmd *cobra.Command) {
 
 func (a *app) runCompare(ctx context.Context, f compareFlags) error {
 	if f.confirm < 0 {
-		return usage(errors.New("--confirm is at least 0"))
+		return cli.Usage(errors.New("--confirm is at least 0"))
 	}
 	c, logs, err := a.compareLogs(ctx, f, time.Now())
 	if err != nil {
@@ -113,9 +114,9 @@ func (a *app) runCompare(ctx context.Context, f compareFlags) error {
 	}
 	switch found, anomalies := differs(c); {
 	case c.Unread().Any():
-		return usage(fmt.Errorf("the comparison is incomplete: %s", c.Unread()))
+		return cli.Usage(fmt.Errorf("the comparison is incomplete: %s", c.Unread()))
 	case found+anomalies > 0 && !f.exitZero:
-		return bad(fmt.Errorf("%s and %s", plural.Of(found, "finding"), plural.Of(anomalies, "anomaly")))
+		return cli.Bad(fmt.Errorf("%s and %s", plural.Of(found, "finding"), plural.Of(anomalies, "anomaly")))
 	}
 	return nil
 }
@@ -137,8 +138,8 @@ func (a *app) compareLogs(ctx context.Context, f compareFlags, now time.Time) (*
 	if err != nil {
 		return nil, logs, err
 	}
-	p := a.progress()
-	defer p.done()
+	p := a.Progress()
+	defer p.Done()
 	var parties [2]monitor.Party
 	for i, side := range []sideFlags{f.reported, f.observed} {
 		if parties[i], err = side.party(in.From); err != nil {
@@ -149,8 +150,8 @@ func (a *app) compareLogs(ctx context.Context, f compareFlags, now time.Time) (*
 		if logs[i], err = a.openSide(ctx, side, f.readFlags); err != nil {
 			return nil, logs, err
 		}
-		parties[i].Log = p.count(side.name, logs[i].Monitor())
+		parties[i].Log = p.Count(side.name, logs[i].Monitor())
 	}
 	c, err := monitor.Compare(ctx, parties[0], parties[1], in)
-	return c, logs, replayError(err)
+	return c, logs, cli.OfLog(err)
 }

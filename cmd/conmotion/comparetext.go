@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 	"time"
@@ -13,19 +12,22 @@ import (
 // shownFindings is how many findings people are shown.
 const shownFindings = 200
 
+// confirmations follow a comparison that --json --confirm prints.
+type confirmations struct {
+	Confirmations []confirmation `json:"confirmations"`
+}
+
 // printComparison prints the comparison, and what the search says of the
 // missing objects, of which confirm were to be asked for.
 func (a *app) printComparison(c *monitor.Comparison, confirm int, confirmed []confirmation) error {
-	if a.json {
-		if err := c.Write(a.stdout); err != nil || confirm == 0 {
+	if a.JSON {
+		if err := c.Write(a.Stdout); err != nil || confirm == 0 {
 			return err
 		}
-		data, err := json.Marshal(map[string]any{"confirmations": confirmed})
-		if err != nil {
+		if _, err := fmt.Fprintln(a.Stdout); err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(a.stdout, "\n%s\n", data)
-		return err
+		return a.PrintJSONLine(confirmations{confirmed})
 	}
 	in := c.Interval
 	rows := [][]string{{"interval", fmt.Sprintf("%s to %s, grace %v", moment(in.From.UnixMilli()), moment(in.To.UnixMilli()), in.Grace)}}
@@ -36,7 +38,7 @@ func (a *app) printComparison(c *monitor.Comparison, confirm int, confirmed []co
 		filter := monitor.Filter{Issuers: side.side.Issuers, Types: side.side.Types}
 		rows = append(rows, []string{side.name, fmt.Sprintf("%s, %d entries: %s", side.side.Checkpoint.Origin, side.side.Checkpoint.Size, selection(filter))})
 	}
-	if err := a.printRows(rows); err != nil {
+	if err := a.PrintRows(rows); err != nil {
 		return err
 	}
 	if err := a.printMetrics(c); err != nil {
@@ -63,7 +65,7 @@ func (a *app) printComparison(c *monitor.Comparison, confirm int, confirmed []co
 	case found+anomalies > 0:
 		result = "DIFFERENT: " + counts
 	}
-	_, err := fmt.Fprintf(a.stdout, "\n%s\n", result)
+	_, err := fmt.Fprintf(a.Stdout, "\n%s\n", result)
 	return err
 }
 
@@ -106,7 +108,7 @@ func (a *app) printFindings(c *monitor.Comparison) error {
 		return err
 	}
 	if left := len(c.Findings) - len(rows); left > 0 {
-		a.notice("and %d findings more; --json has them all", left)
+		a.Notice("and %d findings more; --json has them all", left)
 	}
 	return nil
 }
@@ -130,7 +132,7 @@ func (a *app) printConfirmations(c *monitor.Comparison, confirm int, confirmed [
 	if missing == 0 {
 		return nil
 	}
-	if _, err := fmt.Fprintf(a.stdout, "\nAll %d entries up to the checkpoint of the reporting log were read and proven to be in its tree: none reports the %d missing in time.\n",
+	if _, err := fmt.Fprintf(a.Stdout, "\nAll %d entries up to the checkpoint of the reporting log were read and proven to be in its tree: none reports the %d missing in time.\n",
 		c.Reported.Checkpoint.Size, missing); err != nil {
 		return err
 	}
@@ -151,7 +153,7 @@ func (a *app) printConfirmations(c *monitor.Comparison, confirm int, confirmed [
 		}
 	}
 	if left := missing - len(confirmed); left > 0 && confirm > 0 {
-		a.notice("and %d missing objects the search was not asked for; see --confirm", left)
+		a.Notice("and %d missing objects the search was not asked for; see --confirm", left)
 	}
 	return a.table([]string{"MISSING", "UID", "SEARCH"}, rows)
 }

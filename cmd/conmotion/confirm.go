@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
@@ -85,11 +86,11 @@ type confirmer struct {
 	log        *party.Log
 	search     *client.Client // nil when there is none
 	why        string         // there is none
-	progress   *progress
+	progress   *cli.Progress
 }
 
 func (a *app) confirmer(f compareFlags, c *monitor.Comparison, log *party.Log) (*confirmer, error) {
-	out := &confirmer{comparison: c, log: log, progress: a.progress()}
+	out := &confirmer{comparison: c, log: log, progress: a.Progress()}
 	service := f.search
 	if service == "" {
 		if !party.IsURL(f.reported.location) {
@@ -99,18 +100,18 @@ func (a *app) confirmer(f compareFlags, c *monitor.Comparison, log *party.Log) (
 		service = f.reported.location
 	}
 	// A search that is busy is asked again, and not for long: it only confirms.
-	o := a.clientOptions(readers)
+	o := a.ClientOptions(cli.Readers)
 	o.Retries = 2
 	var err error
 	if out.search, err = client.New(service, o); err != nil {
-		return nil, usage(fmt.Errorf("--search: %w", err))
+		return nil, cli.Usage(fmt.Errorf("--search: %w", err))
 	}
 	return out, nil
 }
 
 // all confirms the missing objects, at most so many.
 func (c *confirmer) all(ctx context.Context, most int) ([]confirmation, error) {
-	defer c.progress.done()
+	defer c.progress.Done()
 	out := []confirmation{}
 	for _, f := range c.comparison.Findings {
 		if f.Kind != monitor.Missing {
@@ -124,7 +125,7 @@ func (c *confirmer) all(ctx context.Context, most int) ([]confirmation, error) {
 			return nil, err
 		}
 		out = append(out, one)
-		c.progress.show(func() string { return fmt.Sprintf("asked the search for %d missing objects", len(out)) })
+		c.progress.Show(func() string { return fmt.Sprintf("asked the search for %d missing objects", len(out)) })
 	}
 	return out, nil
 }
@@ -184,7 +185,7 @@ func (c *confirmer) reason(ctx context.Context, f monitor.Finding, hit searchEnt
 	}
 	data, err := c.log.View.Entry(ctx, hit.Index)
 	if err != nil {
-		return "", replayError(err)
+		return "", cli.OfLog(err)
 	}
 	s, err := scitt.DecodeStatement(data)
 	if err != nil || s.ID().String() != hit.ID {

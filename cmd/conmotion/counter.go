@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
@@ -27,7 +28,7 @@ type counterFlags struct {
 // entryFlags say where an entry is, and whom to believe about it.
 type entryFlags struct {
 	log, artifacts, token string
-	vkeys                 []string
+	VKeys                 []string
 }
 
 // add adds the flags; prefix is what the entry is called in their names.
@@ -35,18 +36,18 @@ func (f *counterFlags) add(cmd *cobra.Command, prefix string) {
 	fl := cmd.Flags()
 	fl.StringVar(&f.log, "log", "", "URL of the service that registers the statement")
 	fl.StringVar(&f.out, "out", "", `file for the Transparent Statement, or "-"`)
-	f.own.addHome(cmd)
+	f.own.AddHome(cmd)
 	f.own.addCommon(cmd)
-	vkeyFlag(cmd, &f.own.vkeys)
+	cli.VKeyFlag(cmd, &f.own.VKeys)
 	f.signer.add(cmd)
 	f.entry.add(cmd, prefix)
-	require(cmd, "log")
+	cli.Require(cmd, "log")
 }
 
 func (f *entryFlags) add(cmd *cobra.Command, prefix string) {
 	fl := cmd.Flags()
 	fl.StringVar(&f.log, prefix+"-log", "", "URL or directory of the log that ENTRY is in, when ENTRY is an entry id or an index")
-	fl.StringArrayVar(&f.vkeys, prefix+"-vkey", nil, "verifier key of the log that ENTRY is in (default: remembered, or taken on first use); once for each")
+	fl.StringArrayVar(&f.VKeys, prefix+"-vkey", nil, "verifier key of the log that ENTRY is in (default: remembered, or taken on first use); once for each")
 	fl.StringVar(&f.artifacts, prefix+"-artifacts", "", "content behind ENTRY's hash: URL of a service, or directory of an artifact storage (default: where its log is)")
 	fl.StringVar(&f.token, prefix+"-artifact-token-file", "", "file with the token for reading that content")
 }
@@ -54,7 +55,7 @@ func (f *entryFlags) add(cmd *cobra.Command, prefix string) {
 // read returns how the entry's log is opened: without the keys and the token of the
 // log that is written to.
 func (f counterFlags) read() readFlags {
-	return readFlags{memoryFlags: memoryFlags{home: f.own.home, vkeys: f.entry.vkeys}, artifacts: f.entry.artifacts, token: f.entry.token, issuerKeys: f.own.issuerKeys, limits: f.own.limits}
+	return readFlags{MemoryFlags: cli.MemoryFlags{Home: f.own.Home, VKeys: f.entry.VKeys}, artifacts: f.entry.artifacts, token: f.entry.token, issuerKeys: f.own.issuerKeys, limits: f.own.limits}
 }
 
 // spokenOf is the entry that a statement is about.
@@ -71,7 +72,7 @@ func (a *app) findSpokenOf(ctx context.Context, name string, f counterFlags) (*s
 		return nil, err
 	}
 	if err := l.VerifyStatement(e.Statement); err != nil {
-		return nil, bad(fmt.Errorf("entry %d of %s: %w", e.Index, l.Location, err))
+		return nil, cli.Bad(fmt.Errorf("entry %d of %s: %w", e.Index, l.Location, err))
 	}
 	return &spokenOf{l, e}, nil
 }
@@ -106,19 +107,9 @@ func (s *spokenOf) content(ctx context.Context) ([]byte, error) {
 	}
 	err = fmt.Errorf("content of entry %d of %s: %w", s.entry.Index, s.log.Location, err)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, monitor.ErrMalformed) || errors.Is(err, reader.ErrWrong) {
-		return nil, bad(err)
+		return nil, cli.Bad(err)
 	}
 	return nil, err
-}
-
-// counterVerdict gives an error about what was read of another party its exit code.
-func counterVerdict(err error) error {
-	for _, verdict := range []error{monitor.ErrMalformed, monitor.ErrEvent, monitor.ErrOther} {
-		if errors.Is(err, verdict) {
-			return bad(err)
-		}
-	}
-	return partyError(err)
 }
 
 // attested is a registered statement as the commands print it.
@@ -148,12 +139,12 @@ func (a *app) attest(ctx context.Context, r *party.Registrar, f counterFlags, d 
 	}
 	switch {
 	case f.out == "-":
-	case a.json:
-		err = a.printJSON(said)
+	case a.JSON:
+		err = a.PrintJSON(said)
 	default:
 		rows := [][]string{{said.Result, at.Ref.EntryID}, {"entry", fmt.Sprintf("%d of %s", at.Ref.Index, at.Ref.Origin)}, {"location", at.Location},
 			{"about", fmt.Sprintf("entry %d of %s", about.Index, about.Origin)}}
-		err = a.printRows(append(append(rows, lines...), []string{"artifact", said.Artifact}, []string{"wrote", f.out}))
+		err = a.PrintRows(append(append(rows, lines...), []string{"artifact", said.Artifact}, []string{"wrote", f.out}))
 	}
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
@@ -98,7 +99,7 @@ func (a *app) gather(ctx context.Context, logs []*party.Log, issuers []string, m
 // noticeFlaws tells which entries do not count.
 func (a *app) noticeFlaws(flaws []monitor.Anomaly) {
 	for _, f := range flaws {
-		a.notice("notice: %s does not count: %s: %s", f.Entry, f.Kind, f.Detail)
+		a.Notice("notice: %s does not count: %s: %s", f.Entry, f.Kind, f.Detail)
 	}
 }
 
@@ -121,7 +122,7 @@ func (a *app) openNamed(ctx context.Context, name string, f gatherFlags) (*named
 	}
 	n, err := party.ParseEntryName(name, f.log)
 	if err != nil {
-		return nil, usage(err)
+		return nil, cli.Usage(err)
 	}
 	logs, err := a.openLogs(ctx, append([]string{n.Location}, f.in...), f.readFlags)
 	if err != nil {
@@ -136,13 +137,13 @@ func (a *app) openNamed(ctx context.Context, name string, f gatherFlags) (*named
 
 // findIn finds an entry of an open log, which its issuer must have signed.
 func (a *app) findIn(ctx context.Context, l *party.Log, n party.EntryName) (*party.Entry, error) {
-	p := a.progress()
-	defer p.done()
+	p := a.Progress()
+	defer p.Done()
 	e, err := l.Find(ctx, n, func(done, size uint64) {
-		p.show(func() string { return fmt.Sprintf("searched %d of %d entries", done, size) })
+		p.Show(func() string { return fmt.Sprintf("searched %d of %d entries", done, size) })
 	})
 	if err != nil {
-		return nil, partyError(err)
+		return nil, err
 	}
 	if err := l.VerifyStatement(e.Statement); err != nil {
 		return nil, fmt.Errorf("entry %d of %s: %w", e.Index, l.Location, err)

@@ -1,5 +1,3 @@
-//go:build !light
-
 package main
 
 import (
@@ -14,10 +12,14 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/conmotion/conmotion/cmd/internal/cli"
+	"github.com/conmotion/conmotion/monitor/party"
 )
 
 const demoLong = `Play both of the architecture's flows, one for inventory and one for configuration,
-with three parties and three services on free ports of this machine, in seconds:
+with three parties and three services (conmotiond) on free ports of this machine, in
+seconds:
 
   1  the provider stores update 1 and signs its hash
   2  the provider registers it at its own log
@@ -36,6 +38,9 @@ stop, and everything is verified again without them.
 With --reported and --observed real input follows: exports of Prowler in OCSF, and
 events of one's own. What the auditor has observed and the provider does not report
 is measured. The same file given to both is no difference.
+
+conmotiond is looked for beside this program and in the PATH; in the source tree it is
+built when it is in neither place.
 
 It leaves three logs, the parties' keys, their statements and the report in --dir,
 to be explored.`
@@ -70,6 +75,7 @@ type demonstration struct {
 	dir   string
 	quiet bool
 
+	program                     string // conmotiond
 	provider, auditor, customer *demoService
 	// keys are the parties' did:jwk by name; their files are NAME.pem.
 	keys  map[string]string
@@ -100,27 +106,28 @@ func (a *app) runDemo(ctx context.Context, f demoFlags) (err error) {
 		return err
 	}
 	if err := os.Mkdir(dir, 0o755); err != nil {
-		return usage(fmt.Errorf("--dir: %w; the demo starts with nothing: remove it, or give another one", err))
+		return cli.Usage(fmt.Errorf("--dir: %w; the demo starts with nothing: remove it, or give another one", err))
 	}
 	d := &demonstration{app: a, ctx: ctx, dir: dir, quiet: f.quiet, keys: map[string]string{}, start: time.Now().UTC().Truncate(time.Second)}
-	quietTessera()
-	services := []**demoService{&d.provider, &d.auditor, &d.customer}
-	stop := func() error {
-		var errs []error
-		for _, s := range services {
-			if *s != nil {
-				errs = append(errs, (*s).stop(context.WithoutCancel(ctx)))
-			}
+	if d.program, err = findService(ctx, dir); err != nil {
+		return errors.Join(err, os.Remove(dir))
+	}
+	var running []*demoService
+	stop := func() (err error) {
+		for _, s := range running {
+			err = errors.Join(err, s.stop())
 		}
-		services = nil
-		return errors.Join(errs...)
+		running = nil
+		return err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
-	for i, name := range []string{"provider", "auditor", "customer"} {
-		if *services[i], err = startDemoService(ctx, dir, name); err != nil {
+	for i, service := range []**demoService{&d.provider, &d.auditor, &d.customer} {
+		name := []string{"provider", "auditor", "customer"}[i]
+		if *service, err = startDemoService(ctx, d.program, dir, name); err != nil {
 			return err
 		}
-		d.say("the %s's service is %s", name, (*services[i]).url)
+		running = append(running, *service)
+		d.say("the %s's service is %s", name, (*service).url)
 	}
 	if err := d.prepare(); err != nil {
 		return err
@@ -157,8 +164,8 @@ func (a *app) runDemo(ctx context.Context, f demoFlags) (err error) {
 
 // say prints a line for people.
 func (d *demonstration) say(format string, args ...any) {
-	if !d.json {
-		fmt.Fprintln(d.stdout, cleanLines(fmt.Sprintf(format, args...)))
+	if !d.JSON {
+		fmt.Fprintln(d.Stdout, cli.CleanLines(fmt.Sprintf(format, args...)))
 	}
 }
 
@@ -177,7 +184,7 @@ func (d *demonstration) command(exit int, args ...string) error {
 func (d *demonstration) output(exit int, args ...string) ([]byte, error) {
 	d.say("   $ conmotion %s", shellLine(args))
 	var stdout, stderr bytes.Buffer
-	tool := &app{stdin: strings.NewReader(""), stdout: &stdout, stderr: &stderr, home: d.path("home")}
+	tool := &app{cli.App{Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stderr, Home: d.path("home"), Among: &party.Among{}}}
 	code := tool.run(d.ctx, args)
 	if !d.quiet {
 		for line := range strings.Lines(stdout.String()) {
@@ -216,7 +223,7 @@ func (d *demonstration) play(flow string, steps []demoStep) error {
 	for i, s := range steps {
 		d.say("\n%d  %s: %s", i+1, s.who, s.what)
 		for n, args := range s.commands {
-			exit := exitGood
+			exit := cli.ExitGood
 			if n == len(s.commands)-1 {
 				exit = s.exit
 			}
@@ -232,8 +239,8 @@ func (d *demonstration) play(flow string, steps []demoStep) error {
 			d.say("   checked: %s", c)
 		}
 		r := demoResult{flow, i + 1, s.who, s.what, s.commands, checked}
-		if d.json {
-			if err := d.printJSONLine(r); err != nil {
+		if d.JSON {
+			if err := d.PrintJSONLine(r); err != nil {
 				return err
 			}
 		}

@@ -1,11 +1,11 @@
-//go:build !light
-
 package main
 
 import (
 	"fmt"
 	"path/filepath"
 	"time"
+
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 )
 
 // customerActs has the customer build on what was published.
@@ -20,12 +20,12 @@ func (d *demonstration) customerActs() error {
 		exit int
 		args []string
 	}{
-		{exitGood, []string{"endorse", entry, "--log", d.auditor.url, "--key", d.path("auditor.pem"), "--scope", "existence", "--for", "720h"}},
-		{exitGood, []string{"ack", entry, "--log", d.customer.url, "--key", d.path("customer.pem"), "--asset", "vm-web-1", "--out", d.path("statements", "acknowledgement.cose")}},
-		{exitGood, []string{"endorsements", entry, "--in", d.auditor.url}},
+		{cli.ExitGood, []string{"endorse", entry, "--log", d.auditor.url, "--key", d.path("auditor.pem"), "--scope", "existence", "--for", "720h"}},
+		{cli.ExitGood, []string{"ack", entry, "--log", d.customer.url, "--key", d.path("customer.pem"), "--asset", "vm-web-1", "--out", d.path("statements", "acknowledgement.cose")}},
+		{cli.ExitGood, []string{"endorsements", entry, "--in", d.auditor.url}},
 		// The provider reports half of what there is: not good enough.
-		{exitBad, d.gate(10)},
-		{exitGood, d.gate(50)},
+		{cli.ExitBad, d.gate(10)},
+		{cli.ExitGood, d.gate(50)},
 	} {
 		if err := d.command(step.exit, step.args...); err != nil {
 			return err
@@ -50,11 +50,11 @@ func (d *demonstration) gate(impact int) []string {
 func (d *demonstration) verifyAlone() error {
 	d.say("\nAll services have stopped: the files are enough\n")
 	for _, s := range []*demoService{d.provider, d.auditor, d.customer} {
-		if err := d.command(exitGood, "audit", s.public(), "--artifacts", s.private("artifacts")); err != nil {
+		if err := d.command(cli.ExitGood, "audit", s.public(), "--artifacts", s.private("artifacts")); err != nil {
 			return err
 		}
 	}
-	if err := d.command(exitGood, "verify", "--quorum", "2", "--static", d.provider.public(), "--static", d.auditor.public(),
+	if err := d.command(cli.ExitGood, "verify", "--quorum", "2", "--static", d.provider.public(), "--static", d.auditor.public(),
 		"--artifacts", d.provider.private("artifacts"), d.path("statements", "inventory-1-both.cose")); err != nil {
 		return err
 	}
@@ -63,17 +63,24 @@ func (d *demonstration) verifyAlone() error {
 		return err
 	}
 	for _, m := range measurements {
-		if err := d.command(exitGood, "measure", "--recompute", m, "--reported", d.provider.public(), "--observed", d.auditor.public()); err != nil {
+		if err := d.command(cli.ExitGood, "measure", "--recompute", m, "--reported", d.provider.public(), "--observed", d.auditor.public()); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// demoLeft is what the demo leaves, as the last line of --json.
+type demoLeft struct {
+	Report  string  `json:"report"`
+	Dir     string  `json:"dir"`
+	Seconds float64 `json:"seconds"`
+}
+
 // farewell says what is left to explore.
 func (d *demonstration) farewell() error {
-	if d.json {
-		return d.printJSONLine(map[string]any{"report": d.path("report.html"), "dir": d.dir, "seconds": time.Since(d.start).Seconds()})
+	if d.JSON {
+		return d.PrintJSONLine(demoLeft{d.path("report.html"), d.dir, time.Since(d.start).Seconds()})
 	}
 	d.say(`
 Played in %.1f s. The dashboard: %s
@@ -82,8 +89,8 @@ The three logs are in %s, to be explored:
   export CONMOTION_HOME=%s
   conmotion replay --log %s
   conmotion inspect %s
-  conmotiond --dir %s --listen %s`, time.Since(d.start).Seconds(), d.path("report.html"), d.dir, d.path("home"),
+  %s --dir %s --listen %s`, time.Since(d.start).Seconds(), d.path("report.html"), d.dir, d.path("home"),
 		d.provider.public(), d.path("statements", "inventory-1-both.cose"),
-		d.provider.dir, d.provider.address())
+		d.program, d.provider.dir, d.provider.address())
 	return nil
 }

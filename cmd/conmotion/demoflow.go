@@ -1,5 +1,3 @@
-//go:build !light
-
 package main
 
 import (
@@ -15,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
@@ -34,7 +33,7 @@ var demoAssets = [...]string{1: "i-0a52c1f3e8d97b601", 2: "i-0c77d0b2f4a1e9835"}
 func (d *demonstration) prepare() error {
 	d.say("\nThe parties and their keys\n")
 	for _, name := range []string{"provider", "auditor", "customer"} {
-		out, err := d.output(exitGood, "keygen", "--out", d.path(name+".pem"), "--json")
+		out, err := d.output(cli.ExitGood, "keygen", "--out", d.path(name+".pem"), "--json")
 		if err != nil {
 			return err
 		}
@@ -88,16 +87,16 @@ func (d *demonstration) flow(flow string) ([]demoStep, error) {
 	first, both, second := statement(1, "provider"), statement(1, "both"), statement(2, "auditor")
 	sides := d.sides(d.start)
 	return []demoStep{
-		{"provider", "stores update 1 and signs its hash", exitGood,
+		{"provider", "stores update 1 and signs its hash", cli.ExitGood,
 			[][]string{{"record", record, action, "--log", d.provider.url, "--key", d.path("provider.pem"), "--out", first, update1}},
 			func() ([]string, error) { return d.stored(first, d.provider) }},
-		{"provider", "registers it at its own log: the Transparent Statement comes back", exitGood,
+		{"provider", "registers it at its own log: the Transparent Statement comes back", cli.ExitGood,
 			[][]string{{"verify", "--log", d.provider.url, "--artifacts", d.provider.url, first}},
 			func() ([]string, error) { return d.registered(first, d.provider) }},
-		{"provider", "registers the same statement at the auditor's log", exitGood,
+		{"provider", "registers the same statement at the auditor's log", cli.ExitGood,
 			[][]string{{"submit", "--log", d.auditor.url, "--out", both, first}},
 			func() ([]string, error) { return d.registered(both, d.provider, d.auditor) }},
-		{"auditor", "observes update 2, which the provider did not report, stores, signs and registers it", exitGood,
+		{"auditor", "observes update 2, which the provider did not report, stores, signs and registers it", cli.ExitGood,
 			[][]string{{"observe", record, action, "--log", d.auditor.url, "--key", d.path("auditor.pem"), "--out", second, update2}},
 			func() ([]string, error) {
 				stored, err := d.stored(second, d.auditor)
@@ -107,13 +106,13 @@ func (d *demonstration) flow(flow string) ([]demoStep, error) {
 				registered, err := d.registered(second, d.auditor)
 				return append(stored, registered...), err
 			}},
-		{"auditor", "reads the last statements, finds what is missing, and confirms it by the provider's search", exitBad,
+		{"auditor", "reads the last statements, finds what is missing, and confirms it by the provider's search", cli.ExitBad,
 			[][]string{append([]string{"compare"}, sides...)},
 			func() ([]string, error) { return d.missing(kind, both, second) }},
-		{"auditor", "signs and registers the measurement", exitGood,
+		{"auditor", "signs and registers the measurement", cli.ExitGood,
 			[][]string{append(append([]string{"measure", flow}, sides...), "--log", d.auditor.url, "--key", d.path("auditor.pem"), "--out", measurement)},
 			func() ([]string, error) { return d.measured(measurement) }},
-		{"customer", "retrieves the measurements and pushes them to its dashboard", exitGood,
+		{"customer", "retrieves the measurements and pushes them to its dashboard", cli.ExitGood,
 			[][]string{d.report()},
 			func() ([]string, error) { return d.pushed(flow) }},
 	}, nil
@@ -146,7 +145,7 @@ func readTransparent(path string) (*scitt.Statement, []byte, error) {
 
 // open opens a service's log from its directory, as it stands on the disk.
 func (d *demonstration) open(s *demoService) (*party.Log, error) {
-	return party.Open(d.ctx, s.public(), party.Options{Client: client.Options{HTTP: httpClient(readers)}})
+	return party.Open(d.ctx, s.public(), party.Options{Client: client.Options{HTTP: cli.HTTPClient(cli.Readers)}})
 }
 
 // stored checks the artifact behind a statement's hash.
@@ -247,7 +246,7 @@ func (d *demonstration) missing(kind monitor.Kind, reported, observed string) (c
 func (d *demonstration) searchFor(kind monitor.Kind, uid string, size uint64) (*search.Answer, error) {
 	ctx, cancel := context.WithTimeout(d.ctx, time.Minute)
 	defer cancel()
-	c, err := client.New(d.provider.url, client.Options{HTTP: httpClient(readers)})
+	c, err := client.New(d.provider.url, client.Options{HTTP: cli.HTTPClient(cli.Readers)})
 	if err != nil {
 		return nil, err
 	}

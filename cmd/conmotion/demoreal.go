@@ -1,5 +1,3 @@
-//go:build !light
-
 package main
 
 import (
@@ -10,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/monitor"
 )
 
@@ -29,14 +28,14 @@ func (d *demonstration) realInput(reported, observed []string) ([]demoStep, erro
 	}
 	sides := d.sides(from)
 	return []demoStep{
-		{"provider", "reports what its systems say", exitGood, report, d.replayed(d.provider)},
-		{"auditor", "observes by itself", exitGood, observe, d.replayed(d.auditor)},
-		{"auditor", "compares, and confirms what is missing", exitBad, [][]string{append([]string{"compare"}, sides...)},
+		{"provider", "reports what its systems say", cli.ExitGood, report, d.replayed(d.provider)},
+		{"auditor", "observes by itself", cli.ExitGood, observe, d.replayed(d.auditor)},
+		{"auditor", "compares, and confirms what is missing", cli.ExitBad, [][]string{append([]string{"compare"}, sides...)},
 			func() ([]string, error) { return nil, nil }},
-		{"auditor", "signs and registers the measurement", exitGood,
+		{"auditor", "signs and registers the measurement", cli.ExitGood,
 			[][]string{append(append([]string{"measure", "inventory"}, sides...), "--log", d.auditor.url, "--key", d.path("auditor.pem"), "--out", measurement)},
 			func() ([]string, error) { return d.registered(measurement, d.auditor) }},
-		{"customer", "retrieves the measurements and pushes them to its dashboard", exitGood, [][]string{d.report()},
+		{"customer", "retrieves the measurements and pushes them to its dashboard", cli.ExitGood, [][]string{d.report()},
 			func() ([]string, error) { return d.pushed("inventory") }},
 	}, nil
 }
@@ -50,7 +49,7 @@ func isExport(file string) (bool, error) {
 	}
 	data = bytes.TrimSpace(data)
 	if !json.Valid(data) || data[0] != '[' && data[0] != '{' {
-		return false, usage(fmt.Errorf("%s is neither an export of Prowler in OCSF, which is a JSON array, nor an event, which is an object", file))
+		return false, cli.Usage(fmt.Errorf("%s is neither an export of Prowler in OCSF, which is a JSON array, nor an event, which is an object", file))
 	}
 	return data[0] == '[', nil
 }

@@ -1,77 +1,111 @@
-//go:build !light
-
 package main
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"net"
-	"net/http"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
+	"syscall"
 	"time"
 
-	"k8s.io/klog/v2"
-
-	"github.com/conmotion/conmotion/cmd/internal/daemon"
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 )
 
-// demoService is a Transparency Service of the demonstration.
-type demoService struct {
-	name, url, dir string
-	daemon         *daemon.Daemon
-	server         *http.Server
-	failed         chan error
+const (
+	servicePackage = "github.com/conmotion/conmotion/cmd/conmotiond"
+	stopTimeout    = 90 * time.Second // longer than a service takes to drain
+)
+
+// findService finds the program conmotiond: beside this one, in the PATH, or
+// built into dir from the source in which the demo runs.
+func findService(ctx context.Context, dir string) (string, error) {
+	name := "conmotiond"
+	if runtime.GOOS == "windows" {
+		name += ".exe"
+	}
+	if self, err := os.Executable(); err == nil {
+		if beside, err := exec.LookPath(filepath.Join(filepath.Dir(self), name)); err == nil {
+			return beside, nil
+		}
+	}
+	if found, err := exec.LookPath(name); err == nil {
+		return filepath.Abs(found)
+	}
+	built := filepath.Join(dir, name)
+	if out, err := exec.CommandContext(ctx, "go", "build", "-o", built, servicePackage).CombinedOutput(); err != nil {
+		return "", cli.Usage(fmt.Errorf("conmotiond is neither beside this program nor in the PATH, and cannot be built here (go build: %w: %s); "+
+			"run the demo in the source tree, or go install %s@latest", err, bytes.TrimSpace(out), servicePackage))
+	}
+	return built, nil
 }
 
-// quietTessera is for the whole process, before the first service: Tessera
-// logs by itself.
-func quietTessera() { klog.SetSlogLogger(slog.New(slog.DiscardHandler)) }
+// demoService is a Transparency Service of the demonstration, in a process of
+// its own.
+type demoService struct {
+	name, url, dir string
+	process        *exec.Cmd
+	end            context.CancelFunc
+}
 
-// startDemoService runs a service on a free port, with search and artifact
-// storage. What it has to say goes to a file in its directory.
-func startDemoService(ctx context.Context, dir, name string) (_ *demoService, err error) {
-	s := &demoService{name: name, dir: filepath.Join(dir, name), failed: make(chan error, 1)}
+// startDemoService runs conmotiond on a free port and waits until it serves. What
+// it has to say goes to a file in its directory.
+func startDemoService(ctx context.Context, program, dir, name string) (*demoService, error) {
+	s := &demoService{name: name, dir: filepath.Join(dir, name)}
 	if err := os.MkdirAll(s.dir, 0o755); err != nil {
 		return nil, err
 	}
-	out, err := os.Create(filepath.Join(s.dir, "service.log"))
+	log, err := os.Create(filepath.Join(s.dir, "service.log"))
 	if err != nil {
 		return nil, err
 	}
-	logger := slog.New(slog.NewTextHandler(out, nil))
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, err
+	defer log.Close() // the process has its own
+	ctx, s.end = context.WithCancel(ctx)
+	s.process = exec.CommandContext(ctx, program, "--dir", s.dir, "--listen", "127.0.0.1:0", "--origin", name+".example/log", "--manage-socket", "off")
+	s.process.Stderr, s.process.WaitDelay = log, stopTimeout
+	s.process.Cancel = func() error {
+		if err := s.process.Process.Signal(syscall.SIGTERM); err != nil {
+			return s.process.Process.Kill() // where it cannot be asked to end
+		}
+		return nil
 	}
-	s.url = "http://" + listener.Addr().String()
-	t, err := daemon.NewTelemetry()
+	out, err := s.process.StdoutPipe()
 	if err == nil {
-		s.daemon, err = daemon.Open(ctx, daemon.Config{
-			Dir: s.dir, DefaultIssuer: s.url, Origin: name + ".example/log", Search: true, Wait: 10 * time.Second, Burst: 1, Logger: logger,
-		}, t)
+		err = s.process.Start()
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("the %s's service: %w", name, err), listener.Close())
+		return nil, fmt.Errorf("the %s's service: %w", name, err)
 	}
-	s.server = &http.Server{Handler: s.daemon.Handler(), ReadHeaderTimeout: 10 * time.Second}
-	go func() { s.failed <- s.server.Serve(listener) }()
-	return s, nil
+	lines := bufio.NewReader(out)
+	for {
+		line, err := lines.ReadString('\n')
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("the %s's service ended at its start, and %s says why", name, log.Name()), s.stop())
+		}
+		if fields := strings.Fields(line); len(fields) == 2 && fields[0] == "service" {
+			s.url = fields[1]
+			go func() { _, _ = io.Copy(io.Discard, lines) }() // until the process ends
+			return s, nil
+		}
+	}
 }
 
-// stop drains the service as conmotiond does.
-func (s *demoService) stop(ctx context.Context) error {
-	err := s.server.Shutdown(ctx)
-	if served := <-s.failed; !errors.Is(served, http.ErrServerClosed) {
-		err = errors.Join(err, served)
+// stop has the service drain, and waits until its process has ended.
+func (s *demoService) stop() error {
+	s.end()
+	if err := s.process.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("the %s's service: %w", s.name, err)
 	}
-	return errors.Join(err, s.daemon.Close())
+	return nil
 }
 
-func (s *demoService) public() string { return s.daemon.PublicDir() }
+func (s *demoService) public() string { return filepath.Join(s.dir, "public") }
 
 // private is a part of the service's directory that is not for everybody.
 func (s *demoService) private(name string) string { return filepath.Join(s.dir, "private", name) }

@@ -11,6 +11,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/fxamacker/cbor/v2"
+
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 )
 
 // shape says what a CBOR item means, so that it can be annotated. All of it
@@ -185,7 +187,7 @@ func (d *diagnosis) note(s *shape, v leaf) {
 
 // comment writes text as a comment, which ends at the next slash.
 func comment(text string) string {
-	return "/ " + strings.ReplaceAll(clean(strings.ReplaceAll(text, "\n", " ")), "/", "|") + " /"
+	return "/ " + strings.ReplaceAll(cli.Clean(strings.ReplaceAll(text, "\n", " ")), "/", "|") + " /"
 }
 
 func intOf(h head) int64 {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
@@ -39,7 +40,7 @@ only as of that log.
 
 A run that was interrupted can be started again: it registers the statement
 that was signed then, and not a second one.
-` + homeHelp
+` + cli.HomeHelp
 
 func (a *app) endorse() *cobra.Command {
 	f := endorseFlags{verdict: monitor.Endorse}
@@ -98,7 +99,7 @@ func (f *endorseFlags) addScope(cmd *cobra.Command) {
 	fl.StringSliceVar(&f.scope, "scope", nil, "what about the entry: tokens of a-z, 0-9 and . _ : / -, such as existence")
 	fl.StringVar(&f.until, "until", "", "when it ends, itself not included: a time or a date")
 	fl.DurationVar(&f.last, "for", 0, "how long it holds from its beginning, such as 720h")
-	require(cmd, "scope")
+	cli.Require(cmd, "scope")
 	cmd.MarkFlagsMutuallyExclusive("until", "for")
 }
 
@@ -125,7 +126,7 @@ func (f endorseFlags) statement(entry monitor.EntryRef, home string, now time.Ti
 	}
 	// What cannot be said is told before anything is read.
 	if _, err := e.Payload(); err != nil {
-		return nil, usage(err)
+		return nil, cli.Usage(err)
 	}
 	return e, nil
 }
@@ -140,8 +141,8 @@ func (a *app) runEndorse(ctx context.Context, f endorseFlags, name string) error
 		if f.entry.log == "" && !party.IsURL(name) {
 			f.entry.log = f.log
 		}
-		if len(f.entry.vkeys) == 0 {
-			f.entry.vkeys = f.own.vkeys
+		if len(f.entry.VKeys) == 0 {
+			f.entry.VKeys = f.own.VKeys
 		}
 	}
 	about, err := a.findSpokenOf(ctx, name, f.counterFlags)
@@ -161,7 +162,7 @@ func (a *app) runEndorse(ctx context.Context, f endorseFlags, name string) error
 			return err
 		}
 		if here := r.Log().Origin(); home != here {
-			a.notice("notice: the home of what is withdrawn is %s, and this withdrawal goes to %s: whoever reads only the former does not know of it", home, here)
+			a.Notice("notice: the home of what is withdrawn is %s, and this withdrawal goes to %s: whoever reads only the former does not know of it", home, here)
 		}
 	}
 	e, err := f.statement(about.log.Ref(about.entry), r.Log().Origin(), r.Now())
@@ -175,7 +176,7 @@ func (a *app) runEndorse(ctx context.Context, f endorseFlags, name string) error
 	}
 	payload, options, err := e.ToSign()
 	if err != nil {
-		return counterVerdict(err)
+		return err
 	}
 	// Where the times are left to the clock, a second attempt means those of the first.
 	words := slices.Concat([]string{"endorsement", string(e.Verdict), e.Entry.EntryID, e.Reason, f.from, f.until, f.last.String(), fmt.Sprint(f.embed)}, e.Scope)
@@ -195,7 +196,7 @@ func (a *app) checkContent(ctx context.Context, f endorseFlags, about *spokenOf)
 	}
 	_, err := about.content(ctx)
 	if errors.Is(err, fs.ErrNotExist) {
-		a.notice("notice: the content behind the entry's hash is not served here, and was not looked at")
+		a.Notice("notice: the content behind the entry's hash is not served here, and was not looked at")
 		return nil
 	}
 	return err
@@ -206,10 +207,10 @@ func (a *app) checkContent(ctx context.Context, f endorseFlags, about *spokenOf)
 func ownEndorsement(ctx context.Context, about *spokenOf, issuer string) (home string, err error) {
 	s := about.entry.Statement
 	if s.Type != scitt.TypeEndorsement {
-		return "", bad(fmt.Errorf("entry %d of %s is no endorsement or dispute: its type is %q", about.entry.Index, about.log.Location, s.Type))
+		return "", cli.Bad(fmt.Errorf("entry %d of %s is no endorsement or dispute: its type is %q", about.entry.Index, about.log.Location, s.Type))
 	}
 	if s.Issuer != issuer {
-		return "", bad(fmt.Errorf("entry %d of %s is by another issuer, %s: only who said it can withdraw it", about.entry.Index, about.log.Location, s.Issuer))
+		return "", cli.Bad(fmt.Errorf("entry %d of %s is by another issuer, %s: only who said it can withdraw it", about.entry.Index, about.log.Location, s.Issuer))
 	}
 	content, err := about.content(ctx)
 	if err != nil {
@@ -217,10 +218,10 @@ func ownEndorsement(ctx context.Context, about *spokenOf, issuer string) (home s
 	}
 	e, err := monitor.ParseEndorsement(content)
 	if err != nil {
-		return "", counterVerdict(err)
+		return "", err
 	}
 	if e.Verdict == monitor.Withdraw {
-		return "", bad(fmt.Errorf("entry %d of %s is a withdrawal, which cannot be withdrawn: endorse or dispute again", about.entry.Index, about.log.Location))
+		return "", cli.Bad(fmt.Errorf("entry %d of %s is a withdrawal, which cannot be withdrawn: endorse or dispute again", about.entry.Index, about.log.Location))
 	}
 	return e.Home, nil
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
@@ -41,7 +42,7 @@ those of --in are looked in, and whether the entry exists is not checked.
 
 Anybody may dispute. With --by only statements by these issuers are read, and
 others neither endorse nor dispute.
-` + homeHelp,
+` + cli.HomeHelp,
 		Example: `  conmotion endorsements https://provider.example/entries/5a1c... --in https://auditor.example
   conmotion endorsements --log copy/public 17 --in auditor/public --by did:jwk:eyJr... --at 2026-07-01`,
 		Args: cobra.ExactArgs(1),
@@ -100,7 +101,7 @@ func (a *app) runEndorsements(ctx context.Context, f endorsementsFlags, name str
 		list.Entry = &ref
 	}
 	for _, s := range monitor.Evaluate(g.statements, g.unread, about.id, at) {
-		item := endorsementItem{s.Verdict, s.Standing, s.Scope, s.From.Format(time.RFC3339), "", s.Issuer, timeOf(s.Issued), s.Reason, s.Self, s.By, s.Home, ""}
+		item := endorsementItem{s.Verdict, s.Standing, s.Scope, s.From.Format(time.RFC3339), "", s.Issuer, cli.TimeOf(s.Issued), s.Reason, s.Self, s.By, s.Home, ""}
 		if s.Transparent != nil {
 			item.Evidence = evidence(ctx, about.logs, &s.Endorsement)
 		}
@@ -113,13 +114,13 @@ func (a *app) runEndorsements(ctx context.Context, f endorsementsFlags, name str
 	for _, e := range list.Endorsements {
 		unread = append(unread, monitor.About(g.unread, e.Entry.EntryID)...)
 	}
-	if a.json {
-		err = a.printJSON(list)
+	if a.JSON {
+		err = a.PrintJSON(list)
 	} else {
 		err = a.printEndorsements(list, unread)
 	}
 	if len(unread) > 0 {
-		err = errors.Join(err, usage(fmt.Errorf("%s about it could not be read or checked", plural.Of(len(unread), "statement"))))
+		err = errors.Join(err, cli.Usage(fmt.Errorf("%s about it could not be read or checked", plural.Of(len(unread), "statement"))))
 	}
 	return errors.Join(err, incomplete(monitor.Unread{NoStatement: monitor.CountUnread(g.bad).NoStatement}))
 }
@@ -130,14 +131,14 @@ func (a *app) printEndorsements(list endorsementList, unread []monitor.Anomaly) 
 		where = list.Entry.String()
 	}
 	rows := [][]string{{"entry", list.EntryID}, {"is", where}, {"at", list.At}}
-	if err := a.printRows(rows); err != nil {
+	if err := a.PrintRows(rows); err != nil {
 		return err
 	}
 	for _, u := range unread {
-		fmt.Fprintf(a.stdout, "%s: a statement about it by %s, %s: %s\n", u.Kind, clean(u.Issuer), clean(u.Entry.String()), clean(u.Detail))
+		fmt.Fprintf(a.Stdout, "%s: a statement about it by %s, %s: %s\n", u.Kind, cli.Clean(u.Issuer), cli.Clean(u.Entry.String()), cli.Clean(u.Detail))
 	}
 	if len(list.Endorsements)+len(unread) == 0 {
-		_, err := fmt.Fprintln(a.stdout, "nobody endorsed or disputed it")
+		_, err := fmt.Fprintln(a.Stdout, "nobody endorsed or disputed it")
 		return err
 	}
 	rows = nil
@@ -148,25 +149,25 @@ func (a *app) printEndorsements(list endorsementList, unread []monitor.Anomaly) 
 		}
 		rows = append(rows, []string{string(e.Standing), string(e.Verdict), strings.Join(e.Scope, ","), validity, e.Entry.String(), e.Issuer})
 	}
-	if err := a.printRows(rows); err != nil {
+	if err := a.PrintRows(rows); err != nil {
 		return err
 	}
 	for _, e := range list.Endorsements {
 		if e.Standing == monitor.AsOfLog {
-			fmt.Fprintf(a.stdout, "%s counts only as of that log: its home, where it can be withdrawn, is %s (--in)\n", clean(e.Entry.String()), clean(e.Home))
+			fmt.Fprintf(a.Stdout, "%s counts only as of that log: its home, where it can be withdrawn, is %s (--in)\n", cli.Clean(e.Entry.String()), cli.Clean(e.Home))
 		}
 		for _, ref := range e.By {
 			by := " by "
 			if e.Standing == monitor.Unknown {
 				by = ", since it is not known what it says: "
 			}
-			fmt.Fprintf(a.stdout, "%s is %s%s%s\n", clean(e.Entry.String()), e.Standing, by, clean(ref.String()))
+			fmt.Fprintf(a.Stdout, "%s is %s%s%s\n", cli.Clean(e.Entry.String()), e.Standing, by, cli.Clean(ref.String()))
 		}
 		if e.Evidence != "" {
-			fmt.Fprintf(a.stdout, "%s embeds the Transparent Statement: %s\n", clean(e.Entry.String()), clean(e.Evidence))
+			fmt.Fprintf(a.Stdout, "%s embeds the Transparent Statement: %s\n", cli.Clean(e.Entry.String()), cli.Clean(e.Evidence))
 		}
 		if e.Reason != "" {
-			fmt.Fprintf(a.stdout, "%s says: %s\n", clean(e.Entry.String()), clean(e.Reason))
+			fmt.Fprintf(a.Stdout, "%s says: %s\n", cli.Clean(e.Entry.String()), cli.Clean(e.Reason))
 		}
 	}
 	return nil

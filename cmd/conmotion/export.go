@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
@@ -37,7 +38,7 @@ Artifacts that the storage does not have are told and named in the manifest, and
 looked for again the next time. So are those that it gives with other bytes (exit
 code 1), and those that are larger than --max-size or take longer than --max-time
 (exit code 2); all else is exported. What is gone from the directory is fetched again.
-` + homeHelp
+` + cli.HomeHelp
 
 const exportExample = `  conmotion export --log https://transparency.example --out mirror
   conmotion verify mirror
@@ -56,7 +57,7 @@ func (a *app) export() *cobra.Command {
 	fl.StringVar(&f.log, "log", "", "URL of the log, or directory with its files")
 	fl.StringVar(&f.out, "out", "", "directory of the export")
 	fl.BoolVar(&f.noArtifacts, "no-artifacts", false, "leave the content behind hashes out")
-	require(cmd, "log", "out")
+	cli.Require(cmd, "log", "out")
 	return cmd
 }
 
@@ -67,17 +68,17 @@ func (a *app) runExport(ctx context.Context, f exportFlags) error {
 	}
 	log, err := party.Open(ctx, f.log, o)
 	if err != nil {
-		return partyError(err)
+		return err
 	}
 	if !party.IsURL(f.log) && sameFile(f.log, f.out) {
-		return usage(errors.New("--log and --out are the same directory"))
+		return cli.Usage(errors.New("--log and --out are the same directory"))
 	}
-	p := a.progress()
+	p := a.Progress()
 	done, err := mirror.Export(ctx, mirror.Log{
 		Files: log.Files, View: log.View, VKeys: log.VKeys, Artifacts: log.Artifacts,
 		Extends: func(ctx context.Context, old *scitt.Checkpoint) error { return log.Extends(ctx, old, o) },
-	}, f.out, mirror.Options{NoArtifacts: f.noArtifacts, Progress: p.part})
-	p.done()
+	}, f.out, mirror.Options{NoArtifacts: f.noArtifacts, Progress: p.Part})
+	p.Done()
 	if err != nil {
 		return exportError(err)
 	}
@@ -85,42 +86,50 @@ func (a *app) runExport(ctx context.Context, f exportFlags) error {
 		return err
 	}
 	for _, err := range done.Refused[:min(len(done.Refused), mostProblems)] {
-		a.notice("notice: %v", err)
+		a.Notice("notice: %v", err)
 	}
 	all := fmt.Errorf("%s not taken, and all else is there; the first is %w", plural.Verb(len(done.Refused), "artifact", "was", "were"), done.Refused[0])
 	if errors.Is(errors.Join(done.Refused...), reader.ErrWrong) {
-		return bad(all)
+		return cli.Bad(all)
 	}
-	return usage(all)
+	return cli.Usage(all)
 }
 
 // exportError says what to do about an artifact storage that wants a token.
 func exportError(err error) error {
 	if p, ok := errors.AsType[*scitt.Problem](err); ok && (p.Status == http.StatusUnauthorized || p.Status == http.StatusForbidden) {
-		return usage(fmt.Errorf("%w (give --artifact-token-file, or --no-artifacts)", err))
+		return cli.Usage(fmt.Errorf("%w (give --artifact-token-file, or --no-artifacts)", err))
 	}
 	if errors.Is(err, mirror.ErrOtherLog) {
-		return bad(err)
+		return cli.Bad(err)
 	}
-	return replayError(err)
+	return cli.OfLog(err)
+}
+
+// exported is what an export came to.
+type exported struct {
+	Dir              string `json:"dir"`
+	Origin           string `json:"origin"`
+	Size             uint64 `json:"size"`
+	Root             string `json:"root"`
+	Before           uint64 `json:"size_before"`
+	Files            int    `json:"files"`
+	Artifacts        int    `json:"artifacts"`
+	ArtifactsMissing int    `json:"artifacts_missing"`
+	ArtifactsLeftOut bool   `json:"artifacts_left_out"`
+	FetchedFiles     uint64 `json:"fetched_files"`
+	FetchedBytes     uint64 `json:"fetched_bytes"`
 }
 
 func (a *app) printExported(e *mirror.Exported, f exportFlags) error {
 	m := e.Manifest
 	missing := len(m.Missing)
 	if missing > 0 {
-		a.notice("notice: %s not to be had where the log's are looked for; the manifest says which", plural.Verb(missing, "artifact", "is", "are"))
+		a.Notice("notice: %s not to be had where the log's are looked for; the manifest says which", plural.Verb(missing, "artifact", "is", "are"))
 	}
 	before := uint64(0)
 	if e.Before != nil {
 		before = e.Before.Size
-	}
-	if a.json {
-		return a.printJSON(map[string]any{
-			"dir": f.out, "origin": m.Checkpoint.Origin, "size": m.Checkpoint.Size, "root": m.Checkpoint.Root, "size_before": before,
-			"files": len(m.Files), "artifacts": len(m.Artifacts), "artifacts_missing": missing, "artifacts_left_out": m.LeftOut,
-			"fetched_files": e.Fetched, "fetched_bytes": e.Bytes,
-		})
 	}
 	artifacts := fmt.Sprint(len(m.Artifacts))
 	if missing > 0 {
@@ -133,7 +142,10 @@ func (a *app) printExported(e *mirror.Exported, f exportFlags) error {
 	if e.Before != nil {
 		was = fmt.Sprintf("%d entries", before)
 	}
-	return a.printRows([][]string{
+	return a.Print(exported{
+		f.out, m.Checkpoint.Origin, m.Checkpoint.Size, m.Checkpoint.Root.String(), before,
+		len(m.Files), len(m.Artifacts), missing, m.LeftOut, uint64(e.Fetched), uint64(e.Bytes),
+	}, [][]string{
 		{"log", m.Checkpoint.Origin}, {"entries", fmt.Sprint(m.Checkpoint.Size)}, {"before", was}, {"root", m.Checkpoint.Root.String()},
 		{"files", fmt.Sprint(len(m.Files))}, {"artifacts", artifacts},
 		{"fetched", plural.Of(e.Fetched, "file") + ", " + plural.Of(e.Bytes, "byte")}, {"directory", f.out},

@@ -8,13 +8,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/tiles"
 )
 
 func (a *app) fsck() *cobra.Command {
-	var f memoryFlags
+	var f cli.MemoryFlags
 	cmd := &cobra.Command{
 		Use: "fsck URL-or-DIR", Short: "Check a whole log",
 		Long: `Check every file of a log: the checkpoint's signatures, every entry, every tile
@@ -22,13 +23,13 @@ of every level, and that the entries lead to the root that the checkpoint signs.
 It reads the whole log, which may be a directory or any file server. The issuer and
 the policy that the log shows in its transparency configuration must be in the log;
 whether that policy is in force is for conmotion audit.
-` + homeHelp,
+` + cli.HomeHelp,
 		Example: `  conmotion fsck conmotion-data/public
   conmotion fsck --vkey transparency.example+0a1b2c3d+AY... https://transparency.example`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runFsck(cmd.Context(), args[0], f) },
 	}
-	f.add(cmd)
+	f.Add(cmd)
 	return cmd
 }
 
@@ -56,7 +57,7 @@ func (r *fsckReport) add(err error) {
 	}
 }
 
-func (a *app) runFsck(ctx context.Context, location string, f memoryFlags) error {
+func (a *app) runFsck(ctx context.Context, location string, f cli.MemoryFlags) error {
 	report := &fsckReport{Problems: []string{}}
 	log, err := a.examine(ctx, location, f)
 	if err != nil {
@@ -70,10 +71,10 @@ func (a *app) runFsck(ctx context.Context, location string, f memoryFlags) error
 		return err
 	}
 	if !report.OK {
-		return bad(fmt.Errorf("the log is damaged: %s", plural.Of(report.Count, "problem")))
+		return cli.Bad(fmt.Errorf("the log is damaged: %s", plural.Of(report.Count, "problem")))
 	}
 	if report.Unchecked != "" {
-		return usage(errors.New(report.Unchecked))
+		return cli.Usage(errors.New(report.Unchecked))
 	}
 	return nil
 }
@@ -87,12 +88,12 @@ func (a *app) check(ctx context.Context, log *party.Log, report *fsckReport) err
 	}
 	report.Origin, report.Size, report.Root = cp.Origin, cp.Size, hex.EncodeToString(cp.Root)
 	if cp.Tree != nil {
-		report.Receipts, report.Signed = true, timeOf(cp.Tree.IssuedAt)
+		report.Receipts, report.Signed = true, cli.TimeOf(cp.Tree.IssuedAt)
 	}
-	p := a.progress()
-	defer p.done()
+	p := a.Progress()
+	defer p.Done()
 	err := tiles.Fsck(ctx, log.Files.Source, cp, report.add, func(done uint64) {
-		p.show(func() string {
+		p.Show(func() string {
 			return fmt.Sprintf("checked %d of %d entries, %d problems", done, cp.Size, report.Count)
 		})
 	})
@@ -119,9 +120,6 @@ func (a *app) check(ctx context.Context, log *party.Log, report *fsckReport) err
 }
 
 func (a *app) printFsck(r *fsckReport) error {
-	if a.json {
-		return a.printJSON(r)
-	}
 	receipts := "yes"
 	if !r.Receipts {
 		receipts = "no: the checkpoint has no tree signature by a key that is known"
@@ -143,5 +141,5 @@ func (a *app) printFsck(r *fsckReport) error {
 	case r.Unchecked != "":
 		result = "INCOMPLETE: " + r.Unchecked
 	}
-	return a.printRows(append(rows, []string{"result", result}))
+	return a.Print(r, append(rows, []string{"result", result}))
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/did"
@@ -31,7 +32,7 @@ directory with them. ISSUER is the iss of the statements, or a file with the
 issuer's key, private or public, that stands for its did:jwk. Without such an
 entry the exit code is 1. It is 2 where the log has entries that may be newer: by
 this issuer, whose key is not known (--issuer-key), or nobody's statement.
-` + homeHelp,
+` + cli.HomeHelp,
 		Example: `  conmotion head --log https://transparency.example --issuer issuer.pem --chain inventory
   conmotion head --log conmotion-data/public --issuer did:jwk:eyJr... --out newest.cose`,
 		Args: cobra.NoArgs,
@@ -43,7 +44,7 @@ this issuer, whose key is not known (--issuer-key), or nobody's statement.
 	fl.StringVar(&f.issuer, "issuer", "", "the issuer, or a file with its key")
 	fl.StringVar(&f.chain, "chain", "", "name of a chain (default: the newest record or observation, in a chain or not)")
 	fl.StringVar(&f.out, "out", "", `file for the Transparent Statement, or "-"`)
-	require(cmd, "log", "issuer")
+	cli.Require(cmd, "log", "issuer")
 	return cmd
 }
 
@@ -78,8 +79,8 @@ func (a *app) runHead(ctx context.Context, f headFlags) error {
 	if err != nil {
 		return err
 	}
-	p := a.progress()
-	defer p.done()
+	p := a.Progress()
+	defer p.Done()
 	e, unread, err := l.Newest(ctx, func(s *scitt.Statement) bool {
 		if s.Issuer != issuer {
 			return false
@@ -89,24 +90,24 @@ func (a *app) runHead(ctx context.Context, f headFlags) error {
 		}
 		return s.Type == scitt.TypeRecord || s.Type == scitt.TypeObservation
 	}, func(done, size uint64) {
-		p.show(func() string { return fmt.Sprintf("searched %d of %d entries", done, size) })
+		p.Show(func() string { return fmt.Sprintf("searched %d of %d entries", done, size) })
 	})
-	p.done()
+	p.Done()
 	if errors.Is(err, party.ErrNoEntry) {
 		what := "record"
 		if f.chain != "" {
 			what = fmt.Sprintf("entry in the chain %q", f.chain)
 		}
-		err = bad(fmt.Errorf("%s has no %s of %s among its %d entries", f.log, what, issuer, l.View.Checkpoint.Size))
+		err = cli.Bad(fmt.Errorf("%s has no %s of %s among its %d entries", f.log, what, issuer, l.View.Checkpoint.Size))
 	} else if err == nil {
 		err = a.printHead(ctx, f, l, e)
 	} else {
-		return partyError(err)
+		return err
 	}
 	if !unread.Any() {
 		return err
 	}
-	return usage(errors.Join(err, fmt.Errorf("one that is newer may be there: %s", unread)))
+	return cli.Usage(errors.Join(err, fmt.Errorf("one that is newer may be there: %s", unread)))
 }
 
 func (a *app) printHead(ctx context.Context, f headFlags, l *party.Log, e *party.Entry) error {
@@ -115,7 +116,7 @@ func (a *app) printHead(ctx context.Context, f headFlags, l *party.Log, e *party
 		return err
 	}
 	if f.out != "" {
-		if err := a.writeOutput(f.out, transparent); err != nil {
+		if err := a.WriteOutput(f.out, transparent); err != nil {
 			return err
 		}
 		if f.out == "-" {
@@ -134,12 +135,9 @@ func (a *app) printHead(ctx context.Context, f headFlags, l *party.Log, e *party
 		info.Chain = &headChain{c.Name, c.Seq, hex.EncodeToString(c.Prev)}
 		chain = fmt.Sprintf("%s, seq %d", c.Name, c.Seq)
 	}
-	if a.json {
-		return a.printJSON(info)
-	}
-	return a.printRows([][]string{
+	return a.Print(info, [][]string{
 		{"entry", fmt.Sprintf("%d of %d in %s", e.Index, cp.Size, cp.Origin)}, {"entry id", info.EntryID}, {"issuer", s.Issuer},
-		{"subject", s.Subject}, {"type", s.Type}, {"signed", timeOf(s.IssuedAt)}, {"chain", chain},
+		{"subject", s.Subject}, {"type", s.Type}, {"signed", cli.TimeOf(s.IssuedAt)}, {"chain", chain},
 		{"receipt", fmt.Sprintf("verified, for the checkpoint of %d entries", cp.Size)}, {"wrote", f.out},
 	})
 }
@@ -147,7 +145,7 @@ func (a *app) printHead(ctx context.Context, f headFlags, l *party.Log, e *party
 // issuerOf reads a flag that is an issuer, or a file with the key that one is
 // named by.
 func issuerOf(value string) (string, error) {
-	data, err := readFileFlag("issuer", value)
+	data, err := cli.ReadFileFlag("issuer", value)
 	if err != nil {
 		return value, nil // no file: the issuer itself
 	}
@@ -156,7 +154,7 @@ func issuerOf(value string) (string, error) {
 	}
 	key, err := scitt.ParsePublicKey(data)
 	if err != nil {
-		return "", usage(fmt.Errorf("--issuer %s: %w", value, err))
+		return "", cli.Usage(fmt.Errorf("--issuer %s: %w", value, err))
 	}
 	return did.NewJWK(key.Public)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/importer"
 	"github.com/conmotion/conmotion/monitor/party"
@@ -28,7 +29,7 @@ so that an import can be interrupted and started again, and the next export
 registers what is new in it. What cannot be mapped is told with its line, never
 dropped: all else is registered, and the exit code is 1. With --dry-run the events
 are printed as JSON lines, in the form that would be registered, and nothing is.
-` + homeHelp
+` + cli.HomeHelp
 
 func (a *app) importing() *cobra.Command {
 	cmd := &cobra.Command{
@@ -68,7 +69,7 @@ func (a *app) importFormat(name, short, long string, read func(io.Reader, import
 				return a.printEvents(cmd.Context(), events)
 			}
 			if f.log == "" || f.key == "" {
-				return usage(errors.New(`required flag(s) "log", "key" not set, or --dry-run`))
+				return cli.Usage(errors.New(`required flag(s) "log", "key" not set, or --dry-run`))
 			}
 			return a.runRecord(cmd.Context(), f.recordFlags, events)
 		},
@@ -132,11 +133,11 @@ func (a *app) printEvents(ctx context.Context, events iter.Seq[func() party.Inpu
 			return c.Err
 		case c.Err != nil:
 			not++
-			a.notice("%s: %v", where(c), c.Err)
+			a.Notice("%s: %v", where(c), c.Err)
 		case seen[key]:
 		default:
 			seen[key] = true
-			if _, err := fmt.Fprintf(a.stdout, "%s\n", c.Content); err != nil {
+			if _, err := fmt.Fprintf(a.Stdout, "%s\n", c.Content); err != nil {
 				return err
 			}
 		}
@@ -145,7 +146,7 @@ func (a *app) printEvents(ctx context.Context, events iter.Seq[func() party.Inpu
 		return err
 	}
 	if not > 0 {
-		return bad(fmt.Errorf("%d of %d items cannot be registered", not, total))
+		return cli.Bad(fmt.Errorf("%d of %d items cannot be registered", not, total))
 	}
 	return nil
 }

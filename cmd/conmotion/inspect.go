@@ -10,6 +10,7 @@ import (
 	"github.com/fxamacker/cbor/v2"
 	"github.com/spf13/cobra"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 )
@@ -34,19 +35,19 @@ FILE may be "-" for standard input.`,
 }
 
 func (a *app) runInspect(path string) error {
-	data, err := a.readInput(path)
+	data, err := a.ReadInput(path)
 	if err != nil {
 		return err
 	}
 	found := inspect(data)
 	if len(found) == 0 {
-		return bad(fmt.Errorf("%s (%d bytes) is nothing that this tool knows", path, len(data)))
+		return cli.Bad(fmt.Errorf("%s (%d bytes) is nothing that this tool knows", path, len(data)))
 	}
-	if a.json {
-		return a.printJSON(found)
+	if a.JSON {
+		return a.PrintJSON(found)
 	}
 	for _, o := range found {
-		if _, err := fmt.Fprintln(a.stdout, o); err != nil {
+		if _, err := fmt.Fprintln(a.Stdout, o); err != nil {
 			return err
 		}
 	}
@@ -83,7 +84,7 @@ func (o object) String() string {
 		prefix = "# " // a comment of diagnostic notation
 	}
 	line := func(format string, args ...any) {
-		b.WriteString(prefix + clean(fmt.Sprintf(format, args...)) + "\n")
+		b.WriteString(prefix + cli.Clean(fmt.Sprintf(format, args...)) + "\n")
 	}
 	line("%s", o.kind)
 	for _, f := range o.facts {
@@ -165,7 +166,7 @@ func inspectItem(item []byte) (object, bool) {
 // wrong with one is a fact about it.
 func inspectSign1(item []byte) object {
 	if r, err := scitt.ParseReceipt(item); err == nil {
-		facts := []fact{{"algorithm", scitt.AlgorithmName(r.Algorithm)}, {"log", r.Subject}, {"issuer", r.Issuer}, {"issued at", timeOf(r.IssuedAt)}}
+		facts := []fact{{"algorithm", scitt.AlgorithmName(r.Algorithm)}, {"log", r.Subject}, {"issuer", r.Issuer}, {"issued at", cli.TimeOf(r.IssuedAt)}}
 		return object{"Receipt", facts, diagnose(item, newShapes(nil).receipt)}
 	}
 	if _, err := scitt.ParseTreeSignature(item); err == nil {
@@ -183,7 +184,7 @@ func inspectSign1(item []byte) object {
 		{"entry id", st.ID().String()},
 		{"leaf hash", hex.EncodeToString(scitt.LeafHash(st.Entry()))},
 		{"algorithm", scitt.AlgorithmName(st.Algorithm)},
-		{"issuer", st.Issuer}, {"subject", st.Subject}, {"issued at", timeOf(st.IssuedAt)}, {"type", st.Type},
+		{"issuer", st.Issuer}, {"subject", st.Subject}, {"issued at", cli.TimeOf(st.IssuedAt)}, {"type", st.Type},
 	}
 	if _, err := scitt.ParseStatement(item); err != nil {
 		facts = append(facts, fact{"a log would refuse it", err.Error()})

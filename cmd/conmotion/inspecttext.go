@@ -15,6 +15,7 @@ import (
 	"github.com/transparency-dev/formats/proof"
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/did"
 )
@@ -43,7 +44,7 @@ func inspectJSON(data []byte) []object {
 	if json.Indent(&pretty, data, "", "  ") != nil {
 		return nil
 	}
-	body := cleanLines(strings.TrimSpace(pretty.String())) // an escape of clean is one in JSON too
+	body := cli.CleanLines(strings.TrimSpace(pretty.String())) // an escape of clean is one in JSON too
 	if c, err := scitt.ParseConfiguration(data); err == nil {
 		return []object{{"Transparency Configuration", configurationFacts(c), body}}
 	}
@@ -90,7 +91,7 @@ func inspectCheckpoint(data []byte) []object {
 // would tell for sure.
 func signatureKind(sig []byte) string {
 	if t, err := scitt.ParseTreeSignature(sig); err == nil {
-		return fmt.Sprintf("tree signature for receipts, %s, of %s", scitt.AlgorithmName(t.Algorithm), timeOf(t.IssuedAt))
+		return fmt.Sprintf("tree signature for receipts, %s, of %s", scitt.AlgorithmName(t.Algorithm), cli.TimeOf(t.IssuedAt))
 	}
 	switch len(sig) {
 	case 64:

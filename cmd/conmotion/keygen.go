@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/plain"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/did"
@@ -30,14 +31,22 @@ is never replaced.`,
 	}
 	cmd.Flags().StringVar(&out, "out", "", "file for the private key")
 	cmd.Flags().StringVar(&alg, "alg", "ES256", "signing algorithm: ES256, ES384, ES512 or EdDSA")
-	require(cmd, "out")
+	cli.Require(cmd, "out")
 	return cmd
+}
+
+// newKey is a key that was made.
+type newKey struct {
+	Issuer    string `json:"issuer"`
+	Algorithm string `json:"algorithm"`
+	KID       string `json:"kid"`
+	File      string `json:"file"`
 }
 
 func (a *app) runKeygen(out, alg string) error {
 	key, err := scitt.GenerateKey(alg)
 	if err != nil {
-		return usage(err)
+		return cli.Usage(err)
 	}
 	issuer, err := did.NewJWK(key.Public())
 	if err != nil {
@@ -54,11 +63,11 @@ func (a *app) runKeygen(out, alg string) error {
 	if err := createFile(out, pem); err != nil {
 		return err
 	}
-	a.notice("wrote %s: private key for %s, to be kept secret", out, alg)
-	if a.json {
-		return a.printJSON(map[string]string{"issuer": issuer, "algorithm": alg, "kid": hex.EncodeToString(kid), "file": out})
+	a.Notice("wrote %s: private key for %s, to be kept secret", out, alg)
+	if a.JSON {
+		return a.PrintJSON(newKey{issuer, alg, hex.EncodeToString(kid), out})
 	}
-	fmt.Fprintln(a.stdout, issuer)
+	fmt.Fprintln(a.Stdout, issuer)
 	return nil
 }
 
@@ -83,25 +92,16 @@ func createFile(path string, data []byte) error {
 // privateKey reads the private key in the file that a flag names, and warns when
 // others may read it too.
 func (a *app) privateKey(flag, path string) (crypto.Signer, error) {
-	pem, err := readFileFlag(flag, path)
+	pem, err := cli.ReadFileFlag(flag, path)
 	if err != nil {
 		return nil, err
 	}
 	if info, err := os.Stat(path); err == nil && plain.Shared(info) {
-		a.notice("warning: --%s: others may read the private key in %s (mode %04o); chmod 600 it", flag, path, info.Mode().Perm())
+		a.Notice("warning: --%s: others may read the private key in %s (mode %04o); chmod 600 it", flag, path, info.Mode().Perm())
 	}
 	key, err := scitt.ParsePrivateKey(pem)
 	if err != nil {
-		return nil, usage(fmt.Errorf("--%s %s: %w", flag, path, err))
+		return nil, cli.Usage(fmt.Errorf("--%s %s: %w", flag, path, err))
 	}
 	return key, nil
-}
-
-// require marks flags that must be there.
-func require(cmd *cobra.Command, flags ...string) {
-	for _, name := range flags {
-		if err := cmd.MarkFlagRequired(name); err != nil {
-			panic(err) // the flag does not exist: a mistake in this file
-		}
-	}
 }

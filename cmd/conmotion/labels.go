@@ -7,6 +7,7 @@ import (
 
 	"github.com/veraison/go-cose"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/did"
 )
@@ -123,7 +124,7 @@ func timeNote(v leaf) string {
 	if !v.isInt {
 		return ""
 	}
-	return timeOf(v.n)
+	return cli.TimeOf(v.n)
 }
 
 // base64Note is the form in which a kid stands in URLs.
@@ -154,5 +155,5 @@ func certificateNote(v leaf) string {
 	if err != nil {
 		return "not a certificate: " + err.Error()
 	}
-	return fmt.Sprintf("%s, issued by %s, from %s to %s", cert.Subject, cert.Issuer, timeOf(cert.NotBefore.Unix()), timeOf(cert.NotAfter.Unix()))
+	return fmt.Sprintf("%s, issued by %s, from %s to %s", cert.Subject, cert.Issuer, cli.TimeOf(cert.NotBefore.Unix()), cli.TimeOf(cert.NotAfter.Unix()))
 }

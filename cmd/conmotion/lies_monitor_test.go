@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/scitt"
@@ -40,12 +41,12 @@ const requireMeasured = "require --log {provider} --entry --measured-by {auditor
 
 // provenBad is how the readers of a measurement say that it is not true.
 func provenBad() []look {
-	return []look{{recompute, exitBad, `DIFFERENT`}, {requireMeasured, exitBad, `computed again|differ`}, {reportOnBoth, exitBad, `comes out differently`}, {monitorOnce, exitBad, `measurement_differs`}}
+	return []look{{recompute, cli.ExitBad, `DIFFERENT`}, {requireMeasured, cli.ExitBad, `computed again|differ`}, {reportOnBoth, cli.ExitBad, `comes out differently`}, {monitorOnce, cli.ExitBad, `measurement_differs`}}
 }
 
 // changedHistory is how they say that the logs are not those that it was made of.
 func changedHistory() []look {
-	return append(looks(exitBad, `does not extend`, recompute, requireMeasured), look{reportOnBoth, exitBad, `is not the history`})
+	return append(looks(cli.ExitBad, `does not extend`, recompute, requireMeasured), look{reportOnBoth, cli.ExitBad, `is not the history`})
 }
 
 func measurementLies() []lie {
@@ -63,28 +64,28 @@ func measurementLies() []lie {
 		{"another comparison", instead(`"comparison_sha256":"........`, `"comparison_sha256":"00000000`), provenBad()},
 		{"another tree of the provider's log", instead(`("origin":"provider.example","root":").{8}`, `${1}00000000`), changedHistory()},
 		{"a result that does not follow from its own numbers", instead(`"missing":0`, `"missing":1`),
-			[]look{{recompute, exitBad, `differs +.*missing`}, {requireMeasured, exitBad, `1 of 3 objects missing makes 33`}, {monitorOnce, exitBad, `measurement_differs`}}},
+			[]look{{recompute, cli.ExitBad, `differs +.*missing`}, {requireMeasured, cli.ExitBad, `1 of 3 objects missing makes 33`}, {monitorOnce, cli.ExitBad, `measurement_differs`}}},
 		{"a provider who reported less than was measured", func(t *testing.T, w *world) shown {
 			return shown{"provider": w.provider.says(w.provider.entries[:dbEntry]...).dir(t)}
-		}, []look{{recompute, exitUsage, `shows fewer entries`}, {requireMeasured, exitBad, `it is of 6 entries, and the log shows 3`}, {reportOnBoth, exitUsage, `shows fewer entries than were measured`}}},
+		}, []look{{recompute, cli.ExitUsage, `shows fewer entries`}, {requireMeasured, cli.ExitBad, `it is of 6 entries, and the log shows 3`}, {reportOnBoth, cli.ExitUsage, `shows fewer entries than were measured`}}},
 		{"other records than were measured", func(t *testing.T, w *world) shown {
 			return shown{"provider": w.provider.with(dbEntry, w.other(t)).dir(t)}
-		}, looks(exitBad, `does not extend|history`, recompute, requireMeasured, reportOnBoth)},
+		}, looks(cli.ExitBad, `does not extend|history`, recompute, requireMeasured, reportOnBoth)},
 		{"other observations than were measured", func(t *testing.T, w *world) shown {
 			return shown{"auditor": w.auditor.with(dbEntry, w.auditor.entries[webEntry]).dir(t)}
-		}, looks(exitBad, `does not extend|history`, recompute, requireMeasured, reportOnBoth)},
+		}, looks(cli.ExitBad, `does not extend|history`, recompute, requireMeasured, reportOnBoth)},
 		{"content that was measured and is withheld", shows("provider", func(t *testing.T, w *world) string {
 			return w.provider.dir(t, func(f *testlog.Files) { f.Put(digestPath(w.provider.artifacts[0]), nil) })
-		}), append(looks(exitUsage, `withheld|could not be read`, recompute, compareBoth, replayBoth, reportOnBoth),
-			look{"measure --recompute {payload} --reported {provider} --observed {auditor}", exitUsage, `withheld`})},
+		}), append(looks(cli.ExitUsage, `withheld|could not be read`, recompute, compareBoth, replayBoth, reportOnBoth),
+			look{"measure --recompute {payload} --reported {provider} --observed {auditor}", cli.ExitUsage, `withheld`})},
 		{"records that are missing", func(t *testing.T, w *world) shown {
 			return shown{"provider": w.provider.says(w.provider.entries[:diskEntry]...).dir(t)}
-		}, looks(exitBad, `missing`, compareBoth)},
+		}, looks(cli.ExitBad, `missing`, compareBoth)},
 		{"a configuration that is another", shows("auditor", func(t *testing.T, w *world) string {
 			payload := bytes.Replace(testlog.Must(monitor.Canonical(eventAbout(monitor.Configuration, "create", "web")))(t), []byte(`"open":false`), []byte(`"open":true`), 1)
 			o := scitt.SignOptions{IssuedAt: signedAt, Type: scitt.TypeObservation, Subject: "configuration/web", ContentType: "application/json"}
 			return w.auditor.with(openEntry, testlog.Must(scitt.SignStatement(w.auditor.key, o, payload))(t)).dir(t)
-		}), looks(exitBad, `drift`, compareBoth)},
+		}), looks(cli.ExitBad, `drift`, compareBoth)},
 	}
 }
 
@@ -98,7 +99,7 @@ func acknowledges(change func(t *testing.T, w *world, a *monitor.Acknowledgement
 
 func acknowledgementLies() []lie {
 	const follow = "replay --log {customer} --follow vm --upstream {provider}"
-	bad := looks(exitBad, `NOT VERIFIED`, follow)
+	bad := looks(cli.ExitBad, `NOT VERIFIED`, follow)
 	return []lie{
 		{"a receipt of another entry", acknowledges(func(t *testing.T, w *world, a *monitor.Acknowledgement) {
 			s := testlog.Must(scitt.DecodeStatement(w.provider.entries[webEntry]))(t)
@@ -118,12 +119,12 @@ func acknowledgementLies() []lie {
 		{"another index", acknowledges(func(_ *testing.T, _ *world, a *monitor.Acknowledgement) { a.Entry.Index = dbEntry }), bad},
 		{"an asset that the record is not about", acknowledges(func(_ *testing.T, _ *world, a *monitor.Acknowledgement) { a.Upstream = []string{"db"} }), bad},
 		{"another log's entry", acknowledges(func(_ *testing.T, _ *world, a *monitor.Acknowledgement) { a.Entry.Origin = "auditor.example" }),
-			looks(exitBad, `NOT VERIFIED`, follow+" --upstream {auditor}")},
+			looks(cli.ExitBad, `NOT VERIFIED`, follow+" --upstream {auditor}")},
 		{"an upstream that nobody knows", acknowledges(func(t *testing.T, w *world, a *monitor.Acknowledgement) {
 			unknown := *w.provider
 			unknown.keys = testlog.NewKeysOf(t, "unknown.example")
 			a.Entry.Origin, a.Transparent = "unknown.example", unknown.transparent(t, webEntry)
-		}), looks(exitUsage, `unknown\.example`, follow)},
+		}), looks(cli.ExitUsage, `unknown\.example`, follow)},
 		{"an upstream with another history", shows("provider", func(t *testing.T, w *world) string {
 			return w.provider.with(webEntry, w.other(t)).dir(t)
 		}), bad},
@@ -142,46 +143,46 @@ func quorumLies() []lie {
 	return []lie{
 		{"two receipts of one log", both(func(t *testing.T, w *world) [][]byte {
 			return [][]byte{own(t, w), w.provider.and(w.other(t)).receipt(t, webEntry)}
-		}), looks(exitBad, `1 log vouches for it of 2`, two)},
+		}), looks(cli.ExitBad, `1 log vouches for it of 2`, two)},
 		{"one log under two names", func(t *testing.T, w *world) shown {
 			return shown{"mirror": w.provider.dir(t), "both": w.truth["transparent"]}
-		}, looks(exitUsage, `only 1 log is named`, two)},
+		}, looks(cli.ExitUsage, `only 1 log is named`, two)},
 		{"the receipt of a log that is not in the rule", func(t *testing.T, w *world) shown {
 			third := *w.second
 			third.keys = testlog.NewKeysOf(t, "third.example")
 			return both(func(t *testing.T, w *world) [][]byte { return [][]byte{own(t, w), third.receipt(t, webEntry)} })(t, w)
-		}, looks(exitBad, `1 log vouches for it of 2`, two)},
+		}, looks(cli.ExitBad, `1 log vouches for it of 2`, two)},
 		{"a receipt of the second log that does not verify", both(func(t *testing.T, w *world) [][]byte {
 			return [][]byte{own(t, w), w.second.receipt(t, dbEntry)}
-		}), looks(exitBad, `receipt 2 .*does not verify`, two)},
+		}), looks(cli.ExitBad, `receipt 2 .*does not verify`, two)},
 		{"a tree that the second log did not publish", both(func(t *testing.T, w *world) [][]byte {
 			return [][]byte{own(t, w), w.second.with(dbEntry, w.other(t)).receipt(t, webEntry)}
-		}), looks(exitBad, `does not extend`, two)},
+		}), looks(cli.ExitBad, `does not extend`, two)},
 		{"a second log with another history", shows("mirror", func(t *testing.T, w *world) string { return w.second.with(webEntry, w.other(t)).dir(t) }),
-			looks(exitBad, `does not extend`, two)},
+			looks(cli.ExitBad, `does not extend`, two)},
 	}
 }
 
 func freshnessLies() []lie {
 	return []lie{
-		{"a tree that was signed long ago", signedTime(time.Now().AddDate(0, 0, -3)), looks(exitBad, `stale`, monitorOnce)},
-		{"a tree that is signed tomorrow", signedTime(time.Now().Add(24 * time.Hour)), looks(exitBad, `clock`, monitorOnce)},
+		{"a tree that was signed long ago", signedTime(time.Now().AddDate(0, 0, -3)), looks(cli.ExitBad, `stale`, monitorOnce)},
+		{"a tree that is signed tomorrow", signedTime(time.Now().Add(24 * time.Hour)), looks(cli.ExitBad, `clock`, monitorOnce)},
 		{"a measurement of long ago", measures(func(t *testing.T, w *world) []byte {
 			return w.measure(t, "--from 2026-01-01T11:00:00Z --to 2026-01-01T12:30:00Z", w.truth)
-		}), looks(exitBad, `age`, "require --log {provider} --entry --measured-by {auditor-issuer} --max-age {max-age} --in {auditor} 2")},
+		}), looks(cli.ExitBad, `age`, "require --log {provider} --entry --measured-by {auditor-issuer} --max-age {max-age} --in {auditor} 2")},
 		{"an endorsement that has ended", shows("auditor", func(t *testing.T, w *world) string {
 			e := w.endorsement(t, func(e *monitor.Endorsement) { e.Until = eventTime.Add(time.Hour) })
 			return w.auditor.with(6, e).dir(t)
-		}), looks(exitBad, `expired`, requireWeb)},
+		}), looks(cli.ExitBad, `expired`, requireWeb)},
 		{"an endorsement that was taken back", shows("auditor", func(t *testing.T, w *world) string {
 			e := w.endorsement(t, func(e *monitor.Endorsement) {
 				e.Entry, e.Verdict, e.Scope, e.Until = w.auditor.ref(6), monitor.Withdraw, nil, time.Time{}
 			})
 			return w.auditor.and(e).dir(t)
-		}), looks(exitBad, `withdrawn`, requireWeb)},
+		}), looks(cli.ExitBad, `withdrawn`, requireWeb)},
 		{"an endorsement that was carried from the log where it may have been taken back", shows("auditor", func(t *testing.T, w *world) string {
 			e := w.endorsement(t, func(e *monitor.Endorsement) { e.Home = "other.example" })
 			return w.auditor.with(6, e).dir(t)
-		}), looks(exitBad, `only as of that log`, requireWeb)},
+		}), looks(cli.ExitBad, `only as of that log`, requireWeb)},
 	}
 }

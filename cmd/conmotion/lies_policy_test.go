@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/internal/testpki"
 	"github.com/conmotion/conmotion/monitor"
@@ -43,29 +44,29 @@ func signatureLies() []lie {
 			return shown{"provider": liar.dir(t), "transparent": write(t, "t", liar.transparent(t, webEntry))}
 		}
 	}
-	readers := append(looks(exitBad, `signature`, verifyOffline, verifyStatic, auditProvider, compareBoth, requireWeb, monitorOnce,
+	readers := append(looks(cli.ExitBad, `signature`, verifyOffline, verifyStatic, auditProvider, compareBoth, requireWeb, monitorOnce,
 		"ack --log {service} --upstream-log {provider} --key {customer.pem} --asset vm 2", "endorse --log {service} --entry-log {provider} --key {customer.pem} --scope existence --for 1h 2",
 		"audit --artifacts {provider} {provider} --state {tmp}/s"),
-		look{"export --log {provider} --out {tmp}/e && verify {tmp}/e", exitBad, `signature`})
+		look{"export --log {provider} --out {tmp}/e && verify {tmp}/e", cli.ExitBad, `signature`})
 	return []lie{
 		{"an entry that nobody signed", unsigned(func(_ *testing.T, w *world) []byte { return testlog.Garbage(w.provider.entries[webEntry]) }), readers},
 		{"an entry that somebody else signed", unsigned(forged), readers},
-		{"a record that somebody else signed", admits(forged), looks(exitBad, `signature`, auditProvider, compareBoth, monitorOnce)},
+		{"a record that somebody else signed", admits(forged), looks(cli.ExitBad, `signature`, auditProvider, compareBoth, monitorOnce)},
 		{"an endorsement that its issuer did not sign", shows("auditor", func(t *testing.T, w *world) string {
 			n := len(w.auditor.entries) - 2
 			return w.auditor.with(n, testlog.Garbage(w.auditor.entries[n])).dir(t)
-		}), looks(exitBad, `does not count: signature`, requireWeb)},
-		{"a certificate of another issuer", certified(func(p *testpki.PKI, o *scitt.SignOptions) { o.Issuer = "https://ceo.corp.example" }), looks(exitBad, `^failed +signature .*(certificate|x5chain)`, judged)},
-		{"a certificate that had ended", certified(func(_ *testpki.PKI, o *scitt.SignOptions) { o.IssuedAt = testpki.NotAfter.Add(time.Hour) }), looks(exitBad, `^failed +signature .*(certificate|x5chain)`, judged)},
+		}), looks(cli.ExitBad, `does not count: signature`, requireWeb)},
+		{"a certificate of another issuer", certified(func(p *testpki.PKI, o *scitt.SignOptions) { o.Issuer = "https://ceo.corp.example" }), looks(cli.ExitBad, `^failed +signature .*(certificate|x5chain)`, judged)},
+		{"a certificate that had ended", certified(func(_ *testpki.PKI, o *scitt.SignOptions) { o.IssuedAt = testpki.NotAfter.Add(time.Hour) }), looks(cli.ExitBad, `^failed +signature .*(certificate|x5chain)`, judged)},
 		{"a certificate of nobody's authority", func(t *testing.T, w *world) shown {
 			return certified(func(*testpki.PKI, *scitt.SignOptions) {})(t, &world{provider: w.provider, truth: shown{"pki": "mallory"}})
-		}, looks(exitBad, `^failed +signature .*(certificate|x5chain)`, judged)},
+		}, looks(cli.ExitBad, `^failed +signature .*(certificate|x5chain)`, judged)},
 		{"an issuer whom nobody knows", signs(func(_ *world, o *scitt.SignOptions) { o.Issuer = "https://provider.example" }),
-			append(looks(exitUsage, `issuer's key is not known|unchecked`, replayBoth, compareBoth, reportOnBoth, "replay --log {provider} --asset web"), look{auditProvider, exitBad, `issuer: `})},
+			append(looks(cli.ExitUsage, `issuer's key is not known|unchecked`, replayBoth, compareBoth, reportOnBoth, "replay --log {provider} --asset web"), look{auditProvider, cli.ExitBad, `issuer: `})},
 		{"an endorsement by an issuer whom nobody knows", shows("auditor", func(t *testing.T, w *world) string {
 			e := &monitor.Endorsement{Entry: w.provider.ref(webEntry), Home: "auditor.example", Verdict: monitor.Dispute, Scope: []string{"existence"}, From: eventTime}
 			return w.auditor.and(testlog.Must(testlog.SignAs(w.auditor.key, e, scitt.SignOptions{IssuedAt: signedAt, Issuer: "https://auditor.example"}))(t)).dir(t)
-		}), looks(exitUsage, `unchecked`, "endorsements --log {provider} --in {auditor} 2")},
+		}), looks(cli.ExitUsage, `unchecked`, "endorsements --log {provider} --in {auditor} 2")},
 	}
 }
 
@@ -88,7 +89,7 @@ func certified(change func(p *testpki.PKI, o *scitt.SignOptions)) func(t *testin
 
 func admissionLies() []lie {
 	audited := func(says string) []look {
-		return looks(exitBad, says, auditProvider, monitorOnce, "audit --artifacts {provider} {provider} --state {tmp}/s", "audit --artifacts {provider} --json {provider}")
+		return looks(cli.ExitBad, says, auditProvider, monitorOnce, "audit --artifacts {provider} {provider} --state {tmp}/s", "audit --artifacts {provider} --json {provider}")
 	}
 	policyBy := func(service bool, change func(w *world) string) func(t *testing.T, w *world) shown {
 		return admits(func(t *testing.T, w *world) []byte {
@@ -115,32 +116,32 @@ func admissionLies() []lie {
 			return testlog.Must(scitt.SignStatement(w.provider.key, o, []byte(`{"class_uid":5023}`)))(t)
 		}), audited(`ocsf`)},
 		{"bytes that are no statement", admits(func(*testing.T, *world) []byte { return []byte("nothing") }),
-			append(audited(`log/statement`), looks(exitUsage, `nobody's statement`, replayBoth, compareBoth, requireWeb, reportOnBoth, headOfProvider)...)},
+			append(audited(`log/statement`), looks(cli.ExitUsage, `nobody's statement`, replayBoth, compareBoth, requireWeb, reportOnBoth, headOfProvider)...)},
 		{"a statement in another encoding", admits(func(t *testing.T, w *world) []byte {
 			return append([]byte{0xd2, 0x98, 0x04}, w.other(t)[2:]...)
-		}), append(audited(`log/encoding`), looks(exitUsage, `nobody's statement`, replayBoth, headOfProvider, "endorsements --log {provider} --in {auditor} 2")...)},
-		{"an artifact that is not there", signs(hash), looks(exitUsage, `artifact|withheld|could not be read`, auditProvider, replayBoth, compareBoth, reportOnBoth)},
+		}), append(audited(`log/encoding`), looks(cli.ExitUsage, `nobody's statement`, replayBoth, headOfProvider, "endorsements --log {provider} --in {auditor} 2")...)},
+		{"an artifact that is not there", signs(hash), looks(cli.ExitUsage, `artifact|withheld|could not be read`, auditProvider, replayBoth, compareBoth, reportOnBoth)},
 		{"other bytes in place of an artifact", shows("provider", func(t *testing.T, w *world) string {
 			return w.provider.dir(t, func(f *testlog.Files) { f.Put(digestPath(w.provider.artifacts[0]), []byte("other")) })
-		}), append(looks(exitUsage, `artifact|withheld|could not be read`, auditProvider, replayBoth, compareBoth, recompute, reportOnBoth),
-			look{"verify --keys {provider.keys} --artifacts {provider} {disk}", exitBad, `does not have the hash`})},
+		}), append(looks(cli.ExitUsage, `artifact|withheld|could not be read`, auditProvider, replayBoth, compareBoth, recompute, reportOnBoth),
+			look{"verify --keys {provider.keys} --artifacts {provider} {disk}", cli.ExitBad, `does not have the hash`})},
 		{"a policy of a stranger", policyBy(false, func(*world) string { return openPolicy }),
-			append(audited(`policy|type|issuer`), looks(exitBad, `did not allow`, "policy show --static {provider}", "policy show --static {provider} --list")...)},
+			append(audited(`policy|type|issuer`), looks(cli.ExitBad, `did not allow`, "policy show --static {provider}", "policy show --static {provider} --list")...)},
 		{"a policy that replaces another one than that in force", policyBy(true, func(*world) string { return openPolicy }),
-			append(audited(`previous`), looks(exitBad, `previous`, "policy show --static {provider}")...)},
+			append(audited(`previous`), looks(cli.ExitBad, `previous`, "policy show --static {provider}")...)},
 		{"a policy that nobody can read", policyBy(true, func(*world) string { return `{"version":17}` }),
-			append(audited(`version`), looks(exitBad, `version`, "policy show --static {provider}")...)},
+			append(audited(`version`), looks(cli.ExitBad, `version`, "policy show --static {provider}")...)},
 		{"no policy where the first one should be", shows("provider", func(t *testing.T, w *world) string { return w.provider.with(1, w.other(t)).dir(t) }),
-			looks(exitBad, `policy`, auditProvider, monitorOnce, "policy show --static {provider}")},
+			looks(cli.ExitBad, `policy`, auditProvider, monitorOnce, "policy show --static {provider}")},
 		{"keys of the log that nobody announced", shows("provider", func(t *testing.T, w *world) string {
 			return w.provider.with(0, testlog.Garbage(w.provider.entries[0])).dir(t)
-		}), looks(exitBad, `keys`, auditProvider, "fsck {provider}", replayBoth, "policy show --static {provider}", exportLog, verifyStatic, receiptOfWeb, compareBoth, requireWeb, reportOnBoth, monitorOnce)},
+		}), looks(cli.ExitBad, `keys`, auditProvider, "fsck {provider}", replayBoth, "policy show --static {provider}", exportLog, verifyStatic, receiptOfWeb, compareBoth, requireWeb, reportOnBoth, monitorOnce)},
 		{"a configuration that shows another policy", put(tiles.ConfigurationPath, func(_ *testing.T, _ *world, was []byte) []byte {
 			return bytes.ReplaceAll(was, []byte("low-s"), []byte("l0w-s"))
-		}), looks(exitBad, `configuration`, auditProvider, "fsck {provider}", monitorOnce)},
+		}), looks(cli.ExitBad, `configuration`, auditProvider, "fsck {provider}", monitorOnce)},
 		{"a configuration that shows another issuer", put(tiles.ConfigurationPath, func(_ *testing.T, _ *world, was []byte) []byte {
 			return bytes.ReplaceAll(was, []byte(testlog.Issuer), []byte("https://tranSparency.example"))
-		}), looks(exitBad, `configuration`, auditProvider, "fsck {provider}", monitorOnce)},
+		}), looks(cli.ExitBad, `configuration`, auditProvider, "fsck {provider}", monitorOnce)},
 	}
 }
 
@@ -154,8 +155,8 @@ func links(link func(w *world, head scitt.ChainLink) *scitt.ChainLink) func(t *t
 
 func chainLies() []lie {
 	seen := func(anomaly string) []look {
-		return append(looks(exitBad, `chain: `, auditProvider, monitorOnce), look{compareBoth, exitBad, anomaly},
-			look{"policy test --static {before} --policy {before} {new}", exitBad, `chain`})
+		return append(looks(cli.ExitBad, `chain: `, auditProvider, monitorOnce), look{compareBoth, cli.ExitBad, anomaly},
+			look{"policy test --static {before} --policy {before} {new}", cli.ExitBad, `chain`})
 	}
 	return []lie{
 		{"a record left out", links(func(_ *world, h scitt.ChainLink) *scitt.ChainLink { h.Seq++; return &h }), seen(`chain_gap`)},
@@ -169,13 +170,13 @@ func chainLies() []lie {
 		{"a record taken out of the middle", shows("provider", func(t *testing.T, w *world) string {
 			e := w.provider.entries
 			return w.provider.says(append(append([][]byte{}, e[:dbEntry]...), e[dbEntry+1:]...)...).dir(t)
-		}), append(looks(exitBad, `chain: `, auditProvider, monitorOnce), look{compareBoth, exitBad, `chain_gap`})},
+		}), append(looks(cli.ExitBad, `chain: `, auditProvider, monitorOnce), look{compareBoth, cli.ExitBad, `chain_gap`})},
 	}
 }
 
 func duplicateLies() []lie {
-	seen := append(looks(exitDuplicates, `log/duplicate`, auditProvider, "audit --artifacts {provider} {provider} --state {tmp}/s"),
-		looks(exitBad, `duplicate`, compareBoth, monitorOnce)...)
+	seen := append(looks(cli.ExitDuplicates, `log/duplicate`, auditProvider, "audit --artifacts {provider} {provider} --state {tmp}/s"),
+		looks(cli.ExitBad, `duplicate`, compareBoth, monitorOnce)...)
 	again := func(form func(t *testing.T, entry []byte) []byte) func(t *testing.T, w *world) shown {
 		return admits(func(t *testing.T, w *world) []byte { return form(t, w.provider.entries[webEntry]) })
 	}
@@ -187,6 +188,6 @@ func duplicateLies() []lie {
 			return testlog.Must(scitt.SignStatement(testlog.FixedKey(t, "provider"), scitt.SignOptions{IssuedAt: signedAt, Type: s.Type, Subject: s.Subject, ContentType: "application/json", Chain: s.Chain}, s.Payload))(t)
 		}), seen},
 		{"an observation again", shows("auditor", func(t *testing.T, w *world) string { return w.auditor.and(w.auditor.entries[2]).dir(t) }),
-			[]look{{"audit {auditor}", exitDuplicates, `log/duplicate`}, {compareBoth, exitBad, `duplicate`}}},
+			[]look{{"audit {auditor}", cli.ExitDuplicates, `log/duplicate`}, {compareBoth, cli.ExitBad, `duplicate`}}},
 	}
 }

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -11,6 +12,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage/search"
@@ -66,7 +68,7 @@ func serviceLies() []lie {
 			return w.provider.register(t, func(a *actor, index int, receipt []byte) []byte { return lie(t, a, index, receipt) })
 		})
 	}
-	registering := looks(exitBad, `receipt is not good`, "submit --log {service} --out {tmp}/t {new}",
+	registering := looks(cli.ExitBad, `receipt is not good`, "submit --log {service} --out {tmp}/t {new}",
 		"record inventory create --inline --log {service} --key {provider.pem} --out {tmp}/t {event.json}",
 		"endorse --log {service} --entry-log {provider} --key {customer.pem} --scope existence --for 1h 2",
 		"ack --log {service} --upstream-log {provider} --key {customer.pem} --asset vm 2")
@@ -78,10 +80,10 @@ func serviceLies() []lie {
 			return b.receipt(t, index)
 		}), registering},
 		{"a service that answers with a receipt that does not verify", gives(func(_ *testing.T, _ *actor, _ int, receipt []byte) []byte { return testlog.Garbage(receipt) }), registering},
-		{"a service that answers with nonsense", gives(func(*testing.T, *actor, int, []byte) []byte { return []byte{0} }), looks(exitBad, `receipt is not good`, "submit --log {service} --out {tmp}/t {new}")},
+		{"a service that answers with nonsense", gives(func(*testing.T, *actor, int, []byte) []byte { return []byte{0} }), looks(cli.ExitBad, `receipt is not good`, "submit --log {service} --out {tmp}/t {new}")},
 		{"a service whose log went back", func(t *testing.T, w *world) shown {
 			return shown{"service": w.provider.says(w.provider.entries[:4]...).register(t, func(_ *actor, _ int, receipt []byte) []byte { return receipt })}
-		}, looks(exitUsage, `rolled back`, "replay --log {provider} && submit --log {service} --out {tmp}/t {new}",
+		}, looks(cli.ExitUsage, `rolled back`, "replay --log {provider} && submit --log {service} --out {tmp}/t {new}",
 			"replay --log {provider} && record inventory create --inline --log {service} --key {provider.pem} --out {tmp}/t {event.json}")},
 	}
 }
@@ -92,27 +94,27 @@ func searchLies() []lie {
 	}
 	const all, hits = "search --log {search} --all --verify --static {provider}", "search --log {search} --all --verify=hits --static {provider}"
 	return []lie{
-		{"an entry left out", answers(func(a *search.Answer) { a.Entries = slices.Delete(a.Entries, 3, 4) }), looks(exitBad, `left out|stands where`, all)},
-		{"the rest left out", answers(func(a *search.Answer) { a.Entries, a.Next = a.Entries[:2], "" }), looks(exitBad, `left out`, all)},
+		{"an entry left out", answers(func(a *search.Answer) { a.Entries = slices.Delete(a.Entries, 3, 4) }), looks(cli.ExitBad, `left out|stands where`, all)},
+		{"the rest left out", answers(func(a *search.Answer) { a.Entries, a.Next = a.Entries[:2], "" }), looks(cli.ExitBad, `left out`, all)},
 		{"an entry that was not asked for", shows("search", func(t *testing.T, w *world) string {
 			all := testlog.Must(search.Open(t.Context(), w.truth["db"], search.Options{ReadOnly: true}))(t)
 			defer all.Close()
 			a := testlog.Must(all.Search(t.Context(), search.Query{}))(t)
 			return w.searches(t, func(b *search.Answer) { *b = *a })
-		}), looks(exitBad, `does not match|not asked for|does not fit`, all+" --sub inventory/web", hits+" --sub inventory/web")},
-		{"another subject", answers(func(a *search.Answer) { a.Entries[3].Subject = "inventory/x" }), looks(exitBad, `entry 3 is said to be`, all, hits)},
-		{"another entry", answers(func(a *search.Answer) { a.Entries[3].Entry = a.Entries[2].Entry }), looks(exitBad, `entry 3`, all, hits)},
-		{"another order", answers(func(a *search.Answer) { slices.Reverse(a.Entries) }), looks(exitBad, `stands where`, all)},
-		{"a checkpoint that the log did not sign", answers(func(a *search.Answer) { a.Checkpoint.Root = make([]byte, 32) }), looks(exitBad, `does not extend`, all, hits)},
-		{"an answer for a log that was empty", answers(func(a *search.Answer) { *a = search.Answer{Entries: []search.Hit{}} }), looks(exitUsage, `6 more that the log has`, all)},
-		{"an answer for a state to come", answers(func(a *search.Answer) { a.Checkpoint.Size++ }), looks(exitUsage, `newer`, all, hits)},
+		}), looks(cli.ExitBad, `does not match|not asked for|does not fit`, all+" --sub inventory/web", hits+" --sub inventory/web")},
+		{"another subject", answers(func(a *search.Answer) { a.Entries[3].Subject = "inventory/x" }), looks(cli.ExitBad, `entry 3 is said to be`, all, hits)},
+		{"another entry", answers(func(a *search.Answer) { a.Entries[3].Entry = a.Entries[2].Entry }), looks(cli.ExitBad, `entry 3`, all, hits)},
+		{"another order", answers(func(a *search.Answer) { slices.Reverse(a.Entries) }), looks(cli.ExitBad, `stands where`, all)},
+		{"a checkpoint that the log did not sign", answers(func(a *search.Answer) { a.Checkpoint.Root = make([]byte, 32) }), looks(cli.ExitBad, `does not extend`, all, hits)},
+		{"an answer for a log that was empty", answers(func(a *search.Answer) { *a = search.Answer{Entries: []search.Hit{}} }), looks(cli.ExitUsage, `6 more that the log has`, all)},
+		{"an answer for a state to come", answers(func(a *search.Answer) { a.Checkpoint.Size++ }), looks(cli.ExitUsage, `newer`, all, hits)},
 		{"an index of a log with another history", func(t *testing.T, w *world) shown {
 			db := filepath.Join(t.TempDir(), "db")
-			if got := w.look(t, "index {later} --db "+db, shown{"later": w.provider.with(dbEntry, w.other(t)).dir(t)}); got.code != exitGood {
+			if got := w.look(t, "conmotion-index update {later} --db "+db, shown{"later": w.provider.with(dbEntry, w.other(t)).dir(t)}); got.code != cli.ExitGood {
 				t.Fatalf("%+v", got)
 			}
 			return shown{"db": db}
-		}, looks(exitBad, `does not extend|history`, "search --db {db} --all --verify --static {provider}", "search --db {db} --all --verify=hits --static {provider}")},
+		}, looks(cli.ExitBad, `does not extend|history`, "conmotion-index search --db {db} --all --verify --static {provider}", "conmotion-index search --db {db} --all --verify=hits --static {provider}")},
 	}
 }
 
@@ -120,7 +122,11 @@ func searchLies() []lie {
 func (w *world) searches(t *testing.T, change func(a *search.Answer)) string {
 	t.Helper()
 	x := testlog.Must(search.Open(t.Context(), w.truth["db"], search.Options{ReadOnly: true}))(t)
-	server := httptest.NewServer(&liar{index: x, lie: change})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		a := testlog.Must(x.Search(r.Context(), testlog.Must(search.ParseQuery(r.URL.Query()))(t)))(t)
+		change(a)
+		_ = json.NewEncoder(w).Encode(a)
+	}))
 	t.Cleanup(func() {
 		server.Close()
 		_ = x.Close()

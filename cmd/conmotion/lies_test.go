@@ -9,13 +9,16 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"sync"
 	"testing"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -37,7 +40,7 @@ type look struct {
 	// line is a command of the tool, or several with " && " between them that share
 	// what is remembered (--home): all but the last one end with 0 both times. "copy A B" makes B the same files as A.
 	line string
-	code int    // exitBad where bytes prove the lie, exitDuplicates where they prove a fault, exitUsage where it cannot be checked
+	code int    // cli.ExitBad where bytes prove the lie, cli.ExitDuplicates where they prove a fault, cli.ExitUsage where it cannot be checked
 	says string // regular expression that the output matches, in lines
 }
 
@@ -67,15 +70,15 @@ const unknowable = "what remains unknowable"
 var unknowableLies = []lie{
 	{"a tree that was not published, offline", carries(func(t *testing.T, w *world) []byte {
 		return w.provider.with(dbEntry, w.other(t)).receipt(t, webEntry)
-	}), looks(exitGood, `^not checked +log now `, verifyOffline)},
+	}), looks(cli.ExitGood, `^not checked +log now `, verifyOffline)},
 	{"another history, for who sees no other", shows("provider", func(t *testing.T, w *world) string {
 		return w.provider.with(dbEntry, w.other(t)).dir(t)
-	}), looks(exitGood, `keys are taken on first use`, "fsck {provider}", replayBoth)},
+	}), looks(cli.ExitGood, `keys are taken on first use`, "fsck {provider}", replayBoth)},
 	{"an entry that was not registered", shows("provider", func(t *testing.T, w *world) string {
 		return w.provider.says(w.provider.entries[:dbEntry]...).dir(t)
-	}), looks(exitGood, `keys are taken on first use`, "fsck {provider}", auditProvider)},
+	}), looks(cli.ExitGood, `keys are taken on first use`, "fsck {provider}", auditProvider)},
 	{"a time of signing that is not true", signs(func(_ *world, o *scitt.SignOptions) { o.IssuedAt = signedAt.AddDate(-1, 0, 0) }),
-		looks(exitGood, `keys are taken on first use`, auditProvider)},
+		looks(cli.ExitGood, `keys are taken on first use`, auditProvider)},
 }
 
 // TestLies tells readers lies of operators who sign them with the keys of their
@@ -100,11 +103,11 @@ func TestLies(t *testing.T) {
 					lying := maps.Clone(w.truth)
 					maps.Copy(lying, l.tell(t, w))
 					for _, look := range l.looks {
-						if (look.code == exitGood) != (c.claim == unknowable) {
+						if (look.code == cli.ExitGood) != (c.claim == unknowable) {
 							t.Errorf("%s: exit code %d", look.line, look.code)
 						}
 						once, _ := truths.LoadOrStore(look.line, sync.OnceValue(func() outcome { return w.look(t, look.line, w.truth) }))
-						if got := once.(func() outcome)(); got.code != exitGood {
+						if got := once.(func() outcome)(); got.code != cli.ExitGood {
 							t.Errorf("%s: exit code %d for the truth: %s%s", look.line, got.code, got.stdout, got.stderr)
 						}
 						got := w.look(t, look.line, lying)
@@ -143,13 +146,31 @@ func (w *world) look(t *testing.T, line string, files shown) (got outcome) {
 			continue
 		}
 		var stdout, stderr bytes.Buffer
-		a := &app{stdin: strings.NewReader(""), stdout: &stdout, stderr: &stderr, home: filepath.Join(tmp, "home")}
-		got = outcome{a.run(t.Context(), args), stdout.String(), stderr.String()}
-		if i < len(commands)-1 && got.code != exitGood {
+		home := filepath.Join(tmp, "home")
+		if args[0] == "conmotion-index" {
+			got = indexes(t, home, args[1:])
+		} else {
+			a := &app{cli.App{Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stderr, Home: home, Among: &party.Among{}}}
+			got = outcome{a.run(t.Context(), args), stdout.String(), stderr.String()}
+		}
+		if i < len(commands)-1 && got.code != cli.ExitGood {
 			t.Fatalf("%s: exit code %d: %s%s", command, got.code, got.stdout, got.stderr)
 		}
 	}
 	return got
+}
+
+// indexes runs conmotion-index, which is a program of its own.
+func indexes(t *testing.T, home string, args []string) outcome {
+	t.Helper()
+	daemon := buildDaemon(t)
+	var stdout, stderr bytes.Buffer
+	cmd := exec.CommandContext(t.Context(), filepath.Join(filepath.Dir(daemon), "conmotion-index"), args...)
+	cmd.Env, cmd.Stdout, cmd.Stderr = append(os.Environ(), "CONMOTION_HOME="+home), &stdout, &stderr
+	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
+		t.Fatal(err)
+	}
+	return outcome{cmd.ProcessState.ExitCode(), stdout.String(), stderr.String()}
 }
 
 // replaceFiles makes a directory the same files as another one.

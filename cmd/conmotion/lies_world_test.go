@@ -14,6 +14,9 @@ import (
 	"testing"
 	"time"
 
+	_ "modernc.org/sqlite" // of the index that lies
+
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/internal/testpki"
 	"github.com/conmotion/conmotion/monitor"
@@ -242,8 +245,8 @@ func newWorld(t *testing.T) *world {
 	w.show("export", filepath.Join(t.TempDir(), "export"))
 	w.show("db", filepath.Join(t.TempDir(), "db"))
 	w.show("provider-issuer", p.issuer)
-	for _, line := range []string{"export --log {provider} --out {export}", "index {provider} --db {db}"} {
-		if got := w.look(t, line, w.truth); got.code != exitGood {
+	for _, line := range []string{"export --log {provider} --out {export}", "conmotion-index update {provider} --db {db}"} {
+		if got := w.look(t, line, w.truth); got.code != cli.ExitGood {
 			t.Fatalf("%+v", got)
 		}
 	}
@@ -287,7 +290,7 @@ func (w *world) endorsement(t *testing.T, change func(e *monitor.Endorsement)) [
 func (w *world) measure(t *testing.T, interval string, files shown) []byte {
 	t.Helper()
 	got := w.look(t, "measure inventory --dry-run "+interval+" --reported {provider} --observed {observed}", files)
-	if got.code != exitGood {
+	if got.code != cli.ExitGood {
 		t.Fatalf("%+v", got)
 	}
 	return []byte(got.stdout)

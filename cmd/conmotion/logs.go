@@ -3,10 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
-	"time"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/parallel"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/client"
@@ -14,28 +13,14 @@ import (
 	"github.com/conmotion/conmotion/witness"
 )
 
-// readers is how many files of a log are fetched at a time.
-const readers = 8
-
 // connect makes a client of a service. Waits of a second and more are told.
 func (a *app) connect(service string, concurrency int) (*client.Client, error) {
-	return client.New(service, a.clientOptions(concurrency))
-}
-
-func (a *app) clientOptions(concurrency int) client.Options {
-	return client.Options{
-		HTTP: httpClient(concurrency),
-		Waiting: func(wait time.Duration, why error) {
-			if wait >= time.Second && !errors.Is(why, client.ErrRunning) {
-				a.notice("waiting %v: %v", wait.Round(100*time.Millisecond), why)
-			}
-		},
-	}
+	return client.New(service, a.ClientOptions(concurrency))
 }
 
 // readKeys reads a COSE Key Set, a COSE_Key, or a public key as PEM, JWK or did:jwk.
 func readKeys(path string) (witness.Keys, error) {
-	data, err := readFileFlag("keys", path)
+	data, err := cli.ReadFileFlag("keys", path)
 	if err != nil {
 		return witness.Keys{}, err
 	}
@@ -47,7 +32,7 @@ func readKeys(path string) (witness.Keys, error) {
 	}
 	key, err := scitt.ParsePublicKey(data)
 	if err != nil {
-		return witness.Keys{}, usage(fmt.Errorf("--keys %s is neither a COSE Key Set, a COSE_Key nor a public key in PEM: %w", path, err))
+		return witness.Keys{}, cli.Usage(fmt.Errorf("--keys %s is neither a COSE Key Set, a COSE_Key nor a public key in PEM: %w", path, err))
 	}
 	return witness.Keys{Unnamed: []scitt.Key{key}}, nil
 }
@@ -59,8 +44,8 @@ func (a *app) findStatement(ctx context.Context, view *tiles.View, st *scitt.Sta
 	want := scitt.LeafHash(st.Entry())
 	size := view.Checkpoint.Size
 	count := (size + tiles.Width - 1) / tiles.Width
-	p := a.progress()
-	defer p.done()
+	p := a.Progress()
+	defer p.Done()
 	// The tiles from the newest to the oldest.
 	scan := func(ctx context.Context, n uint64) (match []uint64, err error) {
 		first := (count - 1 - n) * tiles.Width
@@ -75,14 +60,14 @@ func (a *app) findStatement(ctx context.Context, view *tiles.View, st *scitt.Sta
 		}
 		return nil, nil
 	}
-	for n, r := range parallel.Ordered(ctx, 0, count, readers, scan) {
+	for n, r := range parallel.Ordered(ctx, 0, count, cli.Readers, scan) {
 		if r.Err != nil {
 			return 0, false, r.Err
 		}
 		if len(r.Value) > 0 {
 			return r.Value[0], true, nil
 		}
-		p.show(func() string { return fmt.Sprintf("searched %d of %d entries", min(size, (n+1)*tiles.Width), size) })
+		p.Show(func() string { return fmt.Sprintf("searched %d of %d entries", min(size, (n+1)*tiles.Width), size) })
 	}
 	return 0, false, nil
 }

@@ -5,8 +5,8 @@ package main
 import (
 	"context"
 	"os"
-	"os/signal"
-	"syscall"
+
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 )
 
 func main() {
@@ -15,7 +15,5 @@ func main() {
 
 // Main runs the command and gives its exit code.
 func Main() int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	return run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	return cli.Main(func(ctx context.Context, a *cli.App, args []string) int { return (&app{*a}).run(ctx, args) })
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
 )
@@ -44,7 +45,7 @@ said where; or a log is not the one that it pins. Exit code 2: it cannot be
 checked, since contents that it rests on are withheld by their provider, or the key
 of an issuer is not known (--issuer-key). Contents that were not there for the
 measurer are named in the measurement and do not count again.
-` + homeHelp
+` + cli.HomeHelp
 
 const measureExample = `  conmotion measure inventory --reported https://provider.example --observed https://auditor.example \
       --from 2026-07-01 --to 2026-07-02 --log https://auditor.example --key auditor.pem --out m.cose
@@ -61,9 +62,9 @@ func (a *app) measure() *cobra.Command {
 		Args: func(_ *cobra.Command, args []string) error {
 			switch {
 			case f.recompute != "" && len(args) > 0:
-				return usage(errors.New("--recompute takes what is measured from the measurement"))
+				return cli.Usage(errors.New("--recompute takes what is measured from the measurement"))
 			case f.recompute == "" && (len(args) != 1 || args[0] != string(monitor.Inventory) && args[0] != string(monitor.Configuration)):
-				return usage(errors.New("say what to measure: inventory or configuration; or --recompute a measurement"))
+				return cli.Usage(errors.New("say what to measure: inventory or configuration; or --recompute a measurement"))
 			}
 			return nil
 		},
@@ -73,11 +74,11 @@ func (a *app) measure() *cobra.Command {
 			}
 			for _, need := range []struct{ flag, value string }{{"reported", f.reported.location}, {"observed", f.observed.location}, {"from", f.from}} {
 				if need.value == "" {
-					return usage(fmt.Errorf("--%s is required", need.flag))
+					return cli.Usage(fmt.Errorf("--%s is required", need.flag))
 				}
 			}
 			if !f.dryRun && (f.log == "" || f.key == "") {
-				return usage(errors.New("--log and --key are required to register it; --dry-run only prints it"))
+				return cli.Usage(errors.New("--log and --key are required to register it; --dry-run only prints it"))
 			}
 			return a.runMeasure(cmd.Context(), f, monitor.Kind(args[0]))
 		},
@@ -124,7 +125,7 @@ func (a *app) runMeasure(ctx context.Context, f measureFlags, what monitor.Kind)
 	// The measurement is not older than what it is about, also when that ends
 	// a moment ahead of this clock.
 	if c.Interval.To.After(now) {
-		return usage(fmt.Errorf("--to %s has not come yet", moment(c.Interval.To.UnixMilli())))
+		return cli.Usage(fmt.Errorf("--to %s has not come yet", moment(c.Interval.To.UnixMilli())))
 	}
 	// Nothing is registered in a dry run without --log: the log of observations is
 	// the measurer's most of the time.
@@ -146,7 +147,7 @@ func (a *app) runMeasure(ctx context.Context, f measureFlags, what monitor.Kind)
 		return err
 	}
 	if f.dryRun {
-		_, err := a.stdout.Write(m.Payload)
+		_, err := a.Stdout.Write(m.Payload)
 		return err
 	}
 	in := c.Interval
@@ -173,22 +174,25 @@ func (a *app) runMeasure(ctx context.Context, f measureFlags, what monitor.Kind)
 	return errors.Join(a.printMeasured(claim, o), o.Done())
 }
 
+// measured is a measurement that was registered.
+type measured struct {
+	monitor.EntryRef
+	What    monitor.Kind `json:"what"`
+	Impact  int          `json:"impact_score"`
+	Data    bool         `json:"data"`
+	Resumed bool         `json:"resumed"`
+}
+
 func (a *app) printMeasured(c *monitor.Claim, o party.Outcome) error {
 	what, in, ref := c.Options.What, c.Interval, o.At[0].Ref
-	if a.json {
-		return a.printJSON(struct {
-			monitor.EntryRef
-			What    monitor.Kind `json:"what"`
-			Impact  int          `json:"impact_score"`
-			Data    bool         `json:"data"`
-			Resumed bool         `json:"resumed"`
-		}{ref, what, c.Impact, c.Data, o.Resumed})
+	if a.JSON {
+		return a.PrintJSON(measured{ref, what, c.Impact, c.Data, o.Resumed})
 	}
 	impact := fmt.Sprintf("%d of 100", c.Impact)
 	if !c.Data {
 		impact = "no data"
 	}
-	return a.printRows([][]string{
+	return a.PrintRows([][]string{
 		{"measured", string(what) + " of " + c.Reported.Origin},
 		{"interval", fmt.Sprintf("%s to %s, grace %v", moment(in.From.UnixMilli()), moment(in.To.UnixMilli()), in.Grace)},
 		{"missing", fmt.Sprintf("%d of %d objects that were observed or reported", c.Metrics.Missing, c.Metrics.Union)},

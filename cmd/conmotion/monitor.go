@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/monitor/watch"
 )
@@ -67,7 +68,7 @@ func (a *app) monitor() *cobra.Command {
 	fl.StringVar(&f.config, "config", "", "YAML file that says what to watch and whom to tell")
 	fl.BoolVar(&f.once, "once", false, "look one time at each log, deliver, and end")
 	fl.BoolVar(&f.check, "check", false, "only check the configuration")
-	require(cmd, "config")
+	cli.Require(cmd, "config")
 	cmd.MarkFlagsMutuallyExclusive("once", "check")
 	return cmd
 }
@@ -77,13 +78,13 @@ func indent(text string) string {
 }
 
 func (a *app) runMonitor(ctx context.Context, f monitorFlags) (err error) {
-	data, err := readFileFlag("config", f.config)
+	data, err := cli.ReadFileFlag("config", f.config)
 	if err != nil {
 		return err
 	}
 	c, err := watch.ParseConfig(data)
 	if err != nil {
-		return usage(fmt.Errorf("--config %s: %w", f.config, err))
+		return cli.Usage(fmt.Errorf("--config %s: %w", f.config, err))
 	}
 	dir, err := filepath.Abs(filepath.Dir(f.config))
 	if err != nil {
@@ -91,21 +92,21 @@ func (a *app) runMonitor(ctx context.Context, f monitorFlags) (err error) {
 	}
 	c.Resolve(dir)
 	if f.check {
-		_, err := fmt.Fprintf(a.stdout, "the configuration is good: %s\n", plural.Of(len(c.Logs), "log"))
+		_, err := fmt.Fprintf(a.Stdout, "the configuration is good: %s\n", plural.Of(len(c.Logs), "log"))
 		return err
 	}
 	limitMemory() // to compute a measurement again replays two logs
-	stderr := &oneWriter{w: a.stderr}
+	stderr := &oneWriter{w: a.Stderr}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.MaxIdleConnsPerHost = readers
+	transport.MaxIdleConnsPerHost = cli.Readers
 	out := *a
-	out.stdout = &oneWriter{w: a.stdout}
+	out.Stdout = &oneWriter{w: a.Stdout}
 	w, err := watch.New(c, watch.Options{
 		Line: out.printAlert, Output: stderr, Transport: transport,
-		Notice: func(format string, args ...any) { fmt.Fprintln(stderr, message(fmt.Sprintf(format, args...))) },
+		Notice: func(format string, args ...any) { fmt.Fprintln(stderr, cli.Message(fmt.Sprintf(format, args...))) },
 	})
 	if err != nil {
-		return usage(err)
+		return cli.Usage(err)
 	}
 	defer func() { err = errors.Join(err, w.Close()) }()
 	if !f.once {
@@ -115,17 +116,17 @@ func (a *app) runMonitor(ctx context.Context, f monitorFlags) (err error) {
 	r := w.Once(ctx)
 	switch {
 	case r.Alerts > 0 || r.Holding > 0:
-		return bad(fmt.Errorf("%d new alerts; %d conditions hold", r.Alerts, r.Holding))
+		return cli.Bad(fmt.Errorf("%d new alerts; %d conditions hold", r.Alerts, r.Holding))
 	case r.Undelivered > 0:
-		return usage(fmt.Errorf("%d alerts could not be delivered; they stay for the next run", r.Undelivered))
+		return cli.Usage(fmt.Errorf("%d alerts could not be delivered; they stay for the next run", r.Undelivered))
 	}
-	return usage(ctx.Err())
+	return cli.Usage(ctx.Err())
 }
 
 // printAlert writes an alert as one line.
 func (a *app) printAlert(alert *watch.Alert, data []byte) error {
-	if a.json {
-		_, err := a.stdout.Write(slices.Concat(data, []byte("\n"))) // others read data too
+	if a.JSON {
+		_, err := a.Stdout.Write(slices.Concat(data, []byte("\n"))) // others read data too
 		return err
 	}
 	word := strings.ToUpper(string(alert.Severity))
@@ -137,7 +138,7 @@ func (a *app) printAlert(alert *watch.Alert, data []byte) error {
 		rule += " (" + alert.Rule + ")"
 	}
 	line := fmt.Sprintf("%s  %-8s  %s  %s: %s", alert.Time.Format(time.RFC3339), word, alert.Log, rule, alert.Message)
-	_, err := io.WriteString(a.stdout, clean(line)+"\n")
+	_, err := io.WriteString(a.Stdout, cli.Clean(line)+"\n")
 	return err
 }
 

@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/monitor/watch"
 	"github.com/conmotion/conmotion/scitt"
@@ -153,10 +154,10 @@ logs:
 	h.flaky = false
 	h.mu.Unlock()
 	// Its last life ends by itself: the expected record never came.
-	if err := monitor("--once").Run(); exitOf(err) != exitBad {
+	if err := monitor("--once").Run(); exitOf(err) != cli.ExitBad {
 		t.Errorf("the last run: %v\n%s", err, &stderr)
 	}
-	if err := monitor("--once").Run(); exitOf(err) != exitBad {
+	if err := monitor("--once").Run(); exitOf(err) != cli.ExitBad {
 		t.Errorf("and one more: %v\n%s", err, &stderr)
 	}
 
@@ -231,7 +232,7 @@ func TestMonitorInterrupt(t *testing.T) {
 	r, w := io.Pipe()
 	code := make(chan int, 1)
 	go func() {
-		code <- run(ctx, []string{"monitor", "--config", config}, strings.NewReader(""), w, io.Discard)
+		code <- runIn(ctx, []string{"monitor", "--config", config}, strings.NewReader(""), w, io.Discard)
 		w.Close()
 	}()
 	out := bufio.NewReader(r)
@@ -241,17 +242,17 @@ func TestMonitorInterrupt(t *testing.T) {
 		}
 	}
 	cancel()
-	if rest := testlog.Must(io.ReadAll(out))(t); <-code != exitGood || len(rest) > 0 {
+	if rest := testlog.Must(io.ReadAll(out))(t); <-code != cli.ExitGood || len(rest) > 0 {
 		t.Errorf("told %q", rest)
 	}
-	if got := runTool(t, "monitor", "--config", config, "--once"); got.code != exitGood || got.stdout != "" {
+	if got := runTool(t, "monitor", "--config", config, "--once"); got.code != cli.ExitGood || got.stdout != "" {
 		t.Errorf("%+v", got)
 	}
 }
 
 func exitOf(err error) int {
 	if err == nil {
-		return exitGood
+		return cli.ExitGood
 	}
 	if e, ok := errors.AsType[*exec.ExitError](err); ok {
 		return e.ExitCode()

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/policy"
 	"github.com/conmotion/conmotion/policy/ocsf"
 	"github.com/conmotion/conmotion/witness/audit"
@@ -51,13 +52,13 @@ func loadSchema(path string) (eventSchema, error) {
 	if path == "" {
 		return eventSchema{}, nil
 	}
-	data, err := readFileFlag("ocsf-schema", path)
+	data, err := cli.ReadFileFlag("ocsf-schema", path)
 	if err != nil {
 		return eventSchema{}, err
 	}
 	schema, err := ocsf.Load(bytes.NewReader(data))
 	if err != nil {
-		return eventSchema{}, usage(fmt.Errorf("--ocsf-schema %s: %w", path, err))
+		return eventSchema{}, cli.Usage(fmt.Errorf("--ocsf-schema %s: %w", path, err))
 	}
 	digest := sha256.Sum256(data)
 	return eventSchema{[]policy.Option{policy.WithSchema(schema, digest)}, hex.EncodeToString(digest[:])}, nil
@@ -66,13 +67,13 @@ func loadSchema(path string) (eventSchema, error) {
 // logFlags say where a log is.
 type logFlags struct {
 	log, static string
-	memoryFlags
+	cli.MemoryFlags
 }
 
 func (f *logFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.log, "log", "", "URL of the Transparency Service, which shows its log's files")
 	cmd.Flags().StringVar(&f.static, "static", "", "URL or directory with the log's files")
-	f.memoryFlags.add(cmd)
+	f.MemoryFlags.Add(cmd)
 	cmd.MarkFlagsMutuallyExclusive("log", "static")
 }
 
@@ -123,13 +124,13 @@ type namedPolicy struct {
 }
 
 // loadPolicy reads the policy that an argument names.
-func (a *app) loadPolicy(ctx context.Context, arg string, f memoryFlags, schema eventSchema) (*namedPolicy, error) {
+func (a *app) loadPolicy(ctx context.Context, arg string, f cli.MemoryFlags, schema eventSchema) (*namedPolicy, error) {
 	ref := parsePolicyRef(arg)
 	if ref.log == "" {
 		p, err := a.readPolicy(ref.file, schema)
 		return &namedPolicy{Policy: p, name: arg}, err
 	}
-	log, err := a.openLog(ctx, ref.log, readFlags{memoryFlags: f})
+	log, err := a.openLog(ctx, ref.log, readFlags{MemoryFlags: f})
 	if err != nil {
 		return nil, err
 	}
@@ -142,13 +143,13 @@ func (a *app) loadPolicy(ctx context.Context, arg string, f memoryFlags, schema 
 
 // readPolicy reads a policy document in a file.
 func (a *app) readPolicy(path string, schema eventSchema) (*policy.Policy, error) {
-	data, err := a.readInput(path)
+	data, err := a.ReadInput(path)
 	if err != nil {
 		return nil, err
 	}
 	p, err := policy.Parse(data, schema.options...)
 	if err != nil {
-		return nil, bad(invalidPolicy(path, err))
+		return nil, cli.Bad(invalidPolicy(path, err))
 	}
 	return p, nil
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/policy"
 	"github.com/conmotion/conmotion/scitt"
@@ -81,26 +82,26 @@ func TestPolicyHistory(t *testing.T) {
 		"by an administrator": {log: []*scitt.Statement{announced, founding, policyStatement(t, admin, next("second", founding))}, inForce: "second"},
 		"by the service":      {log: []*scitt.Statement{announced, founding, policyStatement(t, keys.Service, next("second", founding))}, inForce: "second"},
 		"by a stranger": {log: []*scitt.Statement{announced, founding, policyStatement(t, stranger, next("second", founding))},
-			code: exitBad, inForce: "first", misplaced: "is no administrator of the policy in force"},
+			code: cli.ExitBad, inForce: "first", misplaced: "is no administrator of the policy in force"},
 		"a replay": {log: []*scitt.Statement{announced, founding, policyStatement(t, keys.Service, next("second", founding)), policyStatement(t, keys.Service, next("third", founding))},
-			code: exitBad, inForce: "second", misplaced: "it is a replay"},
+			code: cli.ExitBad, inForce: "second", misplaced: "it is a replay"},
 		"of another log": {log: []*scitt.Statement{announced, founding, own(t, admin, scitt.TypePolicy, "other/registration-policy", []byte(next("second", founding)))},
-			code: exitBad, inForce: "first", misplaced: "is not that of this log's policy"},
+			code: cli.ExitBad, inForce: "first", misplaced: "is not that of this log's policy"},
 		"foreign keys": {log: []*scitt.Statement{announced, founding, foreignKeys},
-			code: exitBad, inForce: "first", misplaced: "key"},
+			code: cli.ExitBad, inForce: "first", misplaced: "key"},
 		"the first statement": {log: []*scitt.Statement{announced, policyStatement(t, stranger, first)}, inForce: "first"},
 		"not the first statement": {log: []*scitt.Statement{announced, statement(t, "asset"), policyStatement(t, stranger, first)},
-			code: exitBad, stderr: "no Registration Policy"},
+			code: cli.ExitBad, stderr: "no Registration Policy"},
 		"the service for another log": {log: []*scitt.Statement{announced, own(t, keys.Service, scitt.TypePolicy, "other", []byte(first))},
-			code: exitBad, stderr: "no Registration Policy"},
-		"no keys":     {log: []*scitt.Statement{statement(t, "asset"), founding}, code: exitBad, stderr: "entry 0 does not announce the keys"},
-		"other keys":  {log: []*scitt.Statement{foreignKeys, founding}, code: exitBad, stderr: "is trusted, and no keys statement of the log announces it"},
-		"no document": {log: []*scitt.Statement{announced, policyStatement(t, keys.Service, "[]")}, code: exitBad, stderr: "no Registration Policy"},
+			code: cli.ExitBad, stderr: "no Registration Policy"},
+		"no keys":     {log: []*scitt.Statement{statement(t, "asset"), founding}, code: cli.ExitBad, stderr: "entry 0 does not announce the keys"},
+		"other keys":  {log: []*scitt.Statement{foreignKeys, founding}, code: cli.ExitBad, stderr: "is trusted, and no keys statement of the log announces it"},
+		"no document": {log: []*scitt.Statement{announced, policyStatement(t, keys.Service, "[]")}, code: cli.ExitBad, stderr: "no Registration Policy"},
 		"a schema that is not given": {log: []*scitt.Statement{announced, policyStatement(t, keys.Service, foreign)},
-			code: exitUsage, stderr: "give it with --ocsf-schema"},
+			code: cli.ExitUsage, stderr: "give it with --ocsf-schema"},
 		"a schema that is given": {log: []*scitt.Statement{announced, policyStatement(t, keys.Service, foreign)}, args: []string{"--ocsf-schema", schemaFile}, inForce: "events"},
 		"a schema too many": {log: []*scitt.Statement{announced, policyStatement(t, keys.Service, `{"version": 1, "ocsf": {"mode": "warn"}}`)}, args: []string{"--ocsf-schema", schemaFile},
-			code: exitUsage, stderr: "leave out --ocsf-schema"},
+			code: cli.ExitUsage, stderr: "leave out --ocsf-schema"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			files := staticFiles(t, keys, tc.log)
@@ -154,16 +155,16 @@ func TestPolicyChains(t *testing.T) {
 		code  int
 		says  string
 	}{
-		"from the beginning": {given: []*scitt.Statement{zero, one, two}, want: []string{resultAdmitted, resultAdmitted, resultAdmitted}, says: `it is taken to begin the chain \"c\"`},
-		"a refused one is no head": {given: []*scitt.Statement{zero, fork, one, two, statement(t, "none")}, code: exitBad,
-			want: []string{resultAdmitted, resultRefused, resultAdmitted, resultAdmitted, resultRefused}, says: "wrong prev"},
-		"a gap":               {given: []*scitt.Statement{zero, two}, want: []string{resultAdmitted, resultRefused}, code: exitBad, says: "gap"},
-		"twice":               {given: []*scitt.Statement{zero, zero}, want: []string{resultAdmitted, resultAdmitted}, says: "registered already, as entry 0"},
-		"nobody has the head": {given: []*scitt.Statement{two}, want: []string{resultUndecided}, code: exitUsage, says: "the head of the chain"},
-		"the log has it":      {args: []string{"--static", files}, given: []*scitt.Statement{two}, want: []string{resultAdmitted}},
-		"the log is further":  {args: []string{"--static", files}, given: []*scitt.Statement{one, fork}, want: []string{resultAdmitted, resultRefused}, code: exitBad, says: "at index 3"},
-		"the log knows no other": {args: []string{"--static", files}, given: []*scitt.Statement{two, link(4, id(two))}, code: exitBad,
-			want: []string{resultAdmitted, resultRefused}, says: "at index 4"},
+		"from the beginning": {given: []*scitt.Statement{zero, one, two}, want: []string{policy.Admitted, policy.Admitted, policy.Admitted}, says: `it is taken to begin the chain \"c\"`},
+		"a refused one is no head": {given: []*scitt.Statement{zero, fork, one, two, statement(t, "none")}, code: cli.ExitBad,
+			want: []string{policy.Admitted, policy.Refused, policy.Admitted, policy.Admitted, policy.Refused}, says: "wrong prev"},
+		"a gap":               {given: []*scitt.Statement{zero, two}, want: []string{policy.Admitted, policy.Refused}, code: cli.ExitBad, says: "gap"},
+		"twice":               {given: []*scitt.Statement{zero, zero}, want: []string{policy.Admitted, policy.Admitted}, says: "registered already, as entry 0"},
+		"nobody has the head": {given: []*scitt.Statement{two}, want: []string{policy.Undecided}, code: cli.ExitUsage, says: "the head of the chain"},
+		"the log has it":      {args: []string{"--static", files}, given: []*scitt.Statement{two}, want: []string{policy.Admitted}},
+		"the log is further":  {args: []string{"--static", files}, given: []*scitt.Statement{one, fork}, want: []string{policy.Admitted, policy.Refused}, code: cli.ExitBad, says: "at index 3"},
+		"the log knows no other": {args: []string{"--static", files}, given: []*scitt.Statement{two, link(4, id(two))}, code: cli.ExitBad,
+			want: []string{policy.Admitted, policy.Refused}, says: "at index 4"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			args := append([]string{"policy", "test", "--json", "--policy", policyFile}, tc.args...)
@@ -245,10 +246,10 @@ func TestPolicyText(t *testing.T) {
 		{policyProblem{}.at("p.json"), "p.json"},
 		{policyReport{File: "p", Errors: []policyProblem{{1, 2, "a", "wrong"}}}.text(), "p:1:2: a: wrong\n"},
 		{policyReport{File: "p", Valid: true, Hash: "00", Warnings: []string{"odd"}}.text(), "p: warning: odd\np: valid, 1 warning, hash 00\n"},
-		{judged{File: "s", Result: resultUndecided, Note: "n"}.text(), "undecided  s\n  note     n\n"},
-		{judged{File: "s", Result: resultRefused, EntryID: "00", Findings: []policy.Finding{
+		{judged{"s", policy.Judged{Result: policy.Undecided, Note: "n"}}.text(), "undecided  s\n  note     n\n"},
+		{judged{"s", policy.Judged{Result: policy.Refused, EntryID: "00", Findings: []policy.Finding{
 			{Check: "key", Outcome: policy.Passed}, {Check: "ocsf", Outcome: policy.Warned, Message: "m"}, {Check: "r", Outcome: policy.Failed, Message: "m", Fix: "f"},
-		}}.text(), "refused  s  entry id 00\n  passed   key\n  warned   ocsf: m\n  failed   r: m\n           to pass: f\n"},
+		}}}.text(), "refused  s  entry id 00\n  passed   key\n  warned   ocsf: m\n  failed   r: m\n           to pass: f\n"},
 	} {
 		if tc.got != tc.want {
 			t.Errorf("got  %q\nwant %q", tc.got, tc.want)

@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/policy"
 )
 
@@ -45,7 +46,7 @@ func (a *app) runPolicyCheck(files []string, schemaPath string, strict bool) err
 	}
 	failed := 0
 	for _, file := range files {
-		data, err := a.readInput(file)
+		data, err := a.ReadInput(file)
 		if err != nil {
 			return err
 		}
@@ -53,10 +54,10 @@ func (a *app) runPolicyCheck(files []string, schemaPath string, strict bool) err
 		if !r.Valid || (strict && len(r.Warnings) > 0) {
 			failed++
 		}
-		if a.json {
-			err = a.printJSONLine(r)
+		if a.JSON {
+			err = a.PrintJSONLine(r)
 		} else {
-			_, err = fmt.Fprint(a.stdout, r.text())
+			_, err = fmt.Fprint(a.Stdout, r.text())
 		}
 		if err != nil {
 			return err
@@ -66,11 +67,11 @@ func (a *app) runPolicyCheck(files []string, schemaPath string, strict bool) err
 	case failed == 0:
 		return nil
 	case len(files) == 1 && strict:
-		return bad(fmt.Errorf("%s has errors or warnings", files[0]))
+		return cli.Bad(fmt.Errorf("%s has errors or warnings", files[0]))
 	case len(files) == 1:
-		return bad(fmt.Errorf("%s is not a valid policy", files[0]))
+		return cli.Bad(fmt.Errorf("%s is not a valid policy", files[0]))
 	}
-	return bad(fmt.Errorf("%d of %d policies did not pass", failed, len(files)))
+	return cli.Bad(fmt.Errorf("%d of %d policies did not pass", failed, len(files)))
 }
 
 func checkPolicy(file string, data []byte, schema eventSchema) policyReport {
@@ -89,13 +90,13 @@ func checkPolicy(file string, data []byte, schema eventSchema) policyReport {
 func (r policyReport) text() string {
 	var b strings.Builder
 	for _, e := range r.Errors {
-		fmt.Fprintf(&b, "%s: %s\n", clean(e.at(r.File)), message(e.Message))
+		fmt.Fprintf(&b, "%s: %s\n", cli.Clean(e.at(r.File)), cli.Message(e.Message))
 	}
 	for _, w := range r.Warnings {
-		fmt.Fprintf(&b, "%s: warning: %s\n", clean(r.File), clean(w))
+		fmt.Fprintf(&b, "%s: warning: %s\n", cli.Clean(r.File), cli.Clean(w))
 	}
 	if r.Valid {
-		fmt.Fprintf(&b, "%s: valid, %s, hash %s\n", clean(r.File), count(len(r.Warnings), "warning"), r.Hash)
+		fmt.Fprintf(&b, "%s: valid, %s, hash %s\n", cli.Clean(r.File), count(len(r.Warnings), "warning"), r.Hash)
 	}
 	return b.String()
 }

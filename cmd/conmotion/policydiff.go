@@ -6,11 +6,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/policy"
 )
 
 func (a *app) policyDiff() *cobra.Command {
-	var f memoryFlags
+	var f cli.MemoryFlags
 	var schema string
 	cmd := &cobra.Command{
 		Use: "diff A B", Short: "Say what changes from one policy to another",
@@ -21,7 +22,7 @@ white space and "previous" are no difference.
 
 The exit code is 0 when both mean the same, 1 when they differ or a log is not
 the one that was seen before, and 2 when one of them cannot be read.
-` + homeHelp,
+` + cli.HomeHelp,
 		Example: `  conmotion policy diff old.json new.json
   conmotion policy diff https://transparency.example new.json
   conmotion policy diff conmotion-data/public@2 conmotion-data/public`,
@@ -30,12 +31,20 @@ the one that was seen before, and 2 when one of them cannot be read.
 			return a.runPolicyDiff(cmd.Context(), args[0], args[1], f, schema)
 		},
 	}
-	f.add(cmd)
+	f.Add(cmd)
 	schemaFlag(cmd, &schema)
 	return cmd
 }
 
-func (a *app) runPolicyDiff(ctx context.Context, from, to string, f memoryFlags, schemaPath string) error {
+// policyDifference is what two policies differ in.
+type policyDifference struct {
+	A       string   `json:"a"`
+	B       string   `json:"b"`
+	Same    bool     `json:"same"`
+	Changes []string `json:"changes"`
+}
+
+func (a *app) runPolicyDiff(ctx context.Context, from, to string, f cli.MemoryFlags, schemaPath string) error {
 	schema, err := loadSchema(schemaPath)
 	if err != nil {
 		return err
@@ -48,23 +57,23 @@ func (a *app) runPolicyDiff(ctx context.Context, from, to string, f memoryFlags,
 		}
 	}
 	changes := policy.Diff(both[0].Policy, both[1].Policy)
-	if a.json {
+	if a.JSON {
 		if changes == nil {
 			changes = []string{}
 		}
-		err = a.printJSON(map[string]any{"a": both[0].name, "b": both[1].name, "same": len(changes) == 0, "changes": changes})
+		err = a.PrintJSON(policyDifference{both[0].name, both[1].name, len(changes) == 0, changes})
 	} else {
 		err = a.printChanges(changes)
 	}
 	if err == nil && len(changes) > 0 {
-		err = bad(fmt.Errorf("%s and %s differ", both[0].name, both[1].name))
+		err = cli.Bad(fmt.Errorf("%s and %s differ", both[0].name, both[1].name))
 	}
 	return err
 }
 
 func (a *app) printChanges(changes []string) error {
 	for _, line := range changes {
-		if _, err := fmt.Fprintln(a.stdout, clean(line)); err != nil {
+		if _, err := fmt.Fprintln(a.Stdout, cli.Clean(line)); err != nil {
 			return err
 		}
 	}

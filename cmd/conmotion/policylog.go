@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
@@ -30,7 +31,7 @@ func newLogPolicy(p *audit.PolicyInForce) logPolicy {
 	hash := p.Policy.Hash()
 	out := logPolicy{
 		EntryID: p.EntryID, Index: p.Index, From: p.From, To: p.To, Signer: p.Statement.Issuer, SignedAs: p.SignedBy,
-		Signed: timeOf(p.Statement.IssuedAt), Hash: hex.EncodeToString(hash[:]), Description: p.Policy.Description(),
+		Signed: cli.TimeOf(p.Statement.IssuedAt), Hash: hex.EncodeToString(hash[:]), Description: p.Policy.Description(),
 	}
 	if id, ok := p.Policy.Previous(); ok {
 		out.Previous = id.String()
@@ -79,14 +80,14 @@ func misplacedIn(h *audit.History) []misplaced {
 func (a *app) policiesOf(ctx context.Context, l *party.Log, at *uint64, schema eventSchema, visit func(tiles.Entry) error) (*audit.History, error) {
 	size := l.Checkpoint.Size
 	if at != nil && *at > size {
-		return nil, usage(fmt.Errorf("index %d: the log has %d entries, and the next one is judged at index %d", *at, size, size))
+		return nil, cli.Usage(fmt.Errorf("index %d: the log has %d entries, and the next one is judged at index %d", *at, size, size))
 	}
-	p := a.progress()
-	defer p.done()
+	p := a.Progress()
+	defer p.Done()
 	h, err := audit.Policies(ctx, l.View, audit.PolicyOptions{
 		VKeys: l.VKeys, Policy: schema.options, Schema: schema.digest, Size: at,
 		Entry: func(e tiles.Entry) error {
-			p.show(func() string { return fmt.Sprintf("read %d of %d entries", e.Index+1, size) })
+			p.Show(func() string { return fmt.Sprintf("read %d of %d entries", e.Index+1, size) })
 			if visit == nil {
 				return nil
 			}
@@ -96,11 +97,11 @@ func (a *app) policiesOf(ctx context.Context, l *party.Log, at *uint64, schema e
 	other, ok := errors.AsType[*audit.SchemaError](err)
 	switch {
 	case ok && other.Digest == "":
-		return nil, usage(fmt.Errorf("%w; leave out --ocsf-schema", err))
+		return nil, cli.Usage(fmt.Errorf("%w; leave out --ocsf-schema", err))
 	case ok:
-		return nil, usage(fmt.Errorf("%w; give it with --ocsf-schema", err))
+		return nil, cli.Usage(fmt.Errorf("%w; give it with --ocsf-schema", err))
 	case errors.Is(err, audit.ErrKeys), errors.Is(err, scitt.ErrMalformed):
-		return nil, bad(err)
+		return nil, cli.Bad(err)
 	}
 	return h, err
 }
@@ -110,17 +111,17 @@ func verdict(h *audit.History) error {
 	if len(h.Refused) == 0 {
 		return nil
 	}
-	return bad(fmt.Errorf("the log holds %d statements of policy or keys that its policy in force did not allow; they are not in force, and conmotion audit tells the rest", len(h.Refused)))
+	return cli.Bad(fmt.Errorf("the log holds %d statements of policy or keys that its policy in force did not allow; they are not in force, and conmotion audit tells the rest", len(h.Refused)))
 }
 
 // named returns the policy in force after the last entry.
 func (a *app) named(h *audit.History) (*namedPolicy, error) {
 	for _, m := range h.Refused {
-		a.notice("warning: entry %d should not be in the log and is not in force: %v", m.Index, m.Reason)
+		a.Notice("warning: entry %d should not be in the log and is not in force: %v", m.Index, m.Reason)
 	}
 	p := h.Last()
 	if p == nil {
-		return nil, bad(fmt.Errorf("the log %s has no Registration Policy for entry %d", h.Origin, h.Size))
+		return nil, cli.Bad(fmt.Errorf("the log %s has no Registration Policy for entry %d", h.Origin, h.Size))
 	}
 	return &namedPolicy{p.Policy, fmt.Sprintf("%s@%d", h.Origin, h.Size), h}, nil
 }

@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/policy"
 	"github.com/conmotion/conmotion/scitt"
 )
@@ -32,7 +33,7 @@ const maxManagement = 4 << 20
 // newManagementSocket reaches a service on this machine. The kernel tells the
 // service who is calling.
 func newManagementSocket(path string) *management {
-	c := httpClient(1)
+	c := cli.HTTPClient(1)
 	t := c.Transport.(*http.Transport)
 	t.Proxy = nil
 	t.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -48,27 +49,27 @@ func newManagementSocket(path string) *management {
 func newManagementTLS(f policySetFlags) (*management, error) {
 	u, err := url.Parse(f.manage)
 	if err != nil || u.Scheme != "https" || u.Host == "" {
-		return nil, usage(fmt.Errorf("--manage %q is not a URL such as https://log.internal:9443", f.manage))
+		return nil, cli.Usage(fmt.Errorf("--manage %q is not a URL such as https://log.internal:9443", f.manage))
 	}
 	if f.cert == "" {
-		return nil, usage(errors.New("--manage needs --cert and --key"))
+		return nil, cli.Usage(errors.New("--manage needs --cert and --key"))
 	}
 	cert, err := tls.LoadX509KeyPair(f.cert, f.key)
 	if err != nil {
-		return nil, usage(fmt.Errorf("--cert, --key: %w", err))
+		return nil, cli.Usage(fmt.Errorf("--cert, --key: %w", err))
 	}
 	config := &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{cert}}
 	if f.ca != "" {
-		pem, err := readFileFlag("ca", f.ca)
+		pem, err := cli.ReadFileFlag("ca", f.ca)
 		if err != nil {
 			return nil, err
 		}
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, usage(fmt.Errorf("--ca %s: no certificate in the PEM file", f.ca))
+			return nil, cli.Usage(fmt.Errorf("--ca %s: no certificate in the PEM file", f.ca))
 		}
 	}
-	c := httpClient(1)
+	c := cli.HTTPClient(1)
 	c.Transport.(*http.Transport).TLSClientConfig = config
 	return &management{
 		url: strings.TrimRight(f.manage, "/") + "/policy", name: f.manage, client: c,

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/policy"
 	"github.com/conmotion/conmotion/scitt"
@@ -25,7 +26,7 @@ type policySetFlags struct {
 	schema                        string
 	dryRun                        bool
 	timeout                       time.Duration
-	memoryFlags
+	cli.MemoryFlags
 }
 
 func (a *app) policySet() *cobra.Command {
@@ -70,7 +71,7 @@ is checked and compared with the policy in force.
 	fl.BoolVar(&f.dryRun, "dry-run", false, "only check the document and compare it with the policy in force")
 	fl.DurationVar(&f.timeout, "timeout", 2*time.Minute, "longest time to wait")
 	schemaFlag(cmd, &f.schema)
-	f.memoryFlags.add(cmd)
+	f.MemoryFlags.Add(cmd)
 	cmd.MarkFlagsMutuallyExclusive("keys", "vkey")
 	cmd.MarkFlagsMutuallyExclusive("socket", "manage", "log")
 	cmd.MarkFlagsRequiredTogether("cert", "key")
@@ -99,6 +100,18 @@ type policyChange struct {
 	Warnings []string `json:"warnings"`
 }
 
+// wouldSet is what --dry-run says of a change.
+type wouldSet struct {
+	Replaces policyAt `json:"replaces"`
+	Changes  []string `json:"changes"`
+	Warnings []string `json:"warnings"`
+}
+
+type policyAt struct {
+	EntryID string `json:"entry_id"`
+	Index   uint64 `json:"index"`
+}
+
 func (a *app) runPolicySet(ctx context.Context, f policySetFlags, path string) error {
 	schema, err := loadSchema(f.schema)
 	if err != nil {
@@ -108,13 +121,13 @@ func (a *app) runPolicySet(ctx context.Context, f policySetFlags, path string) e
 	if err != nil {
 		return err
 	}
-	document, err := a.readInput(path)
+	document, err := a.ReadInput(path)
 	if err != nil {
 		return err
 	}
 	p, err := policy.Parse(document, schema.options...)
 	if err != nil {
-		return bad(invalidPolicy(path, err))
+		return cli.Bad(invalidPolicy(path, err))
 	}
 	ctx, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
@@ -125,22 +138,22 @@ func (a *app) runPolicySet(ctx context.Context, f policySetFlags, path string) e
 	if err != nil {
 		return err
 	}
-	if a.json {
-		return a.printJSON(change)
+	if a.JSON {
+		return a.PrintJSON(change)
 	}
 	rows := [][]string{{"registered", change.EntryID}, {"index", fmt.Sprint(change.Index)}, {"previous", change.Previous}}
 	for _, w := range change.Warnings {
 		rows = append(rows, []string{"warning", w})
 	}
-	return a.printRows(rows)
+	return a.PrintRows(rows)
 }
 
 func (a *app) policySetter(f policySetFlags) (policySetter, error) {
-	if (f.adminKey != "" || f.iss != "" || f.keys != "" || len(f.vkeys) > 0) && f.log == "" {
-		return nil, usage(errors.New("--admin-key, --iss, --keys and --vkey are for a policy that is set in band, with --log"))
+	if (f.adminKey != "" || f.iss != "" || f.keys != "" || len(f.VKeys) > 0) && f.log == "" {
+		return nil, cli.Usage(errors.New("--admin-key, --iss, --keys and --vkey are for a policy that is set in band, with --log"))
 	}
 	if (f.cert != "" || f.ca != "") && f.manage == "" {
-		return nil, usage(errors.New("--cert, --key and --ca are for the management interface over TLS, with --manage"))
+		return nil, cli.Usage(errors.New("--cert, --key and --ca are for the management interface over TLS, with --manage"))
 	}
 	switch {
 	case f.manage != "":
@@ -148,11 +161,11 @@ func (a *app) policySetter(f policySetFlags) (policySetter, error) {
 	case f.log == "":
 		return newManagementSocket(f.socket), nil
 	case f.adminKey == "" && !f.dryRun:
-		return nil, usage(errors.New("--log needs --admin-key: the service does not sign what comes in band"))
+		return nil, cli.Usage(errors.New("--log needs --admin-key: the service does not sign what comes in band"))
 	}
 	c, err := a.connect(f.log, 1)
 	if err != nil {
-		return nil, usage(fmt.Errorf("--log: %w", err))
+		return nil, cli.Usage(fmt.Errorf("--log: %w", err))
 	}
 	s := &inBand{app: a, client: c, flags: f}
 	if f.adminKey != "" {
@@ -171,13 +184,13 @@ func (a *app) dryRun(ctx context.Context, setter policySetter, next *policy.Poli
 	if now.id != (scitt.EntryID{}) {
 		current, err := policy.Parse(now.document, schema.options...)
 		if err != nil {
-			return usage(invalidPolicy("the policy in force", err))
+			return cli.Usage(invalidPolicy("the policy in force", err))
 		}
 		changes = append(changes, policy.Diff(current, next)...)
 	}
 	warned := warnings(next)
-	if a.json {
-		err = a.printJSON(map[string]any{"replaces": map[string]any{"entry_id": now.id.String(), "index": now.index}, "changes": changes, "warnings": warned})
+	if a.JSON {
+		err = a.PrintJSON(wouldSet{policyAt{now.id.String(), now.index}, changes, warned})
 	} else {
 		replaces := fmt.Sprintf("entry %d, %s", now.index, now.id)
 		if now.id == (scitt.EntryID{}) {
@@ -187,12 +200,12 @@ func (a *app) dryRun(ctx context.Context, setter policySetter, next *policy.Poli
 		for _, w := range warned {
 			rows = append(rows, []string{"warning", w})
 		}
-		if err = a.printRows(rows); err == nil {
+		if err = a.PrintRows(rows); err == nil {
 			err = a.printChanges(changes)
 		}
 	}
 	if previous, ok := next.Previous(); ok && previous != now.id && err == nil {
-		err = bad(fmt.Errorf(`it would be refused: its "previous" is %s, and the policy in force is %s`, previous, now.id))
+		err = cli.Bad(fmt.Errorf(`it would be refused: its "previous" is %s, and the policy in force is %s`, previous, now.id))
 	}
 	return err
 }
@@ -215,7 +228,7 @@ func (s *inBand) open(ctx context.Context) (*party.Registrar, error) {
 	if s.flags.keys != "" {
 		keys = []string{s.flags.keys}
 	}
-	return s.openServices(ctx, o, keys, s.flags.memoryFlags, false)
+	return s.openServices(ctx, o, keys, s.flags.MemoryFlags, false)
 }
 
 func (s *inBand) inForce(ctx context.Context) (*policyPlace, error) {
@@ -224,7 +237,7 @@ func (s *inBand) inForce(ctx context.Context) (*policyPlace, error) {
 	}
 	c, err := s.client.Configuration(ctx)
 	if err != nil {
-		return nil, usage(err) // no verdict on the policy
+		return nil, cli.Usage(err) // no verdict on the policy
 	}
 	return placeOf(c)
 }
@@ -232,7 +245,7 @@ func (s *inBand) inForce(ctx context.Context) (*policyPlace, error) {
 func placeOf(c *scitt.Configuration) (*policyPlace, error) {
 	id, err := scitt.ParseEntryID(c.Policy.EntryID)
 	if err != nil {
-		return nil, usage(fmt.Errorf("the transparency configuration: %w", err))
+		return nil, cli.Usage(fmt.Errorf("the transparency configuration: %w", err))
 	}
 	return &policyPlace{id, c.Policy.Index, c.Policy.Document}, nil
 }
@@ -246,7 +259,7 @@ func (s *inBand) set(ctx context.Context, p *policy.Policy, _ []byte) (*policyCh
 	}
 	c, err := s.client.Configuration(ctx)
 	if err != nil {
-		return nil, usage(err)
+		return nil, cli.Usage(err)
 	}
 	now, err := placeOf(c)
 	if err != nil {
@@ -267,7 +280,7 @@ func (s *inBand) set(ctx context.Context, p *policy.Policy, _ []byte) (*policyCh
 		ContentType: "application/vnd.conmotion.policy+json", Type: scitt.TypePolicy,
 	}, document)
 	if err != nil {
-		return nil, usage(fmt.Errorf("sign: %w", err))
+		return nil, cli.Usage(fmt.Errorf("sign: %w", err))
 	}
 	o, err := s.register(ctx, r, party.Draft{Signed: data}, "")
 	if err != nil {
@@ -275,7 +288,7 @@ func (s *inBand) set(ctx context.Context, p *policy.Policy, _ []byte) (*policyCh
 	}
 	at := o.At[0].Ref
 	if at.Origin == "" {
-		return nil, bad(fmt.Errorf("%w: it does not say where the policy %s is", party.ErrReceipt, at.EntryID))
+		return nil, cli.Bad(fmt.Errorf("%w: it does not say where the policy %s is", party.ErrReceipt, at.EntryID))
 	}
 	change := &policyChange{EntryID: at.EntryID, Index: at.Index}
 	if now.id != (scitt.EntryID{}) {
@@ -292,11 +305,11 @@ func (s *inBand) subject(ctx context.Context, c *scitt.Configuration, now *polic
 	}
 	data, err := s.client.TransparentStatement(ctx, now.id.String())
 	if err != nil {
-		return "", usage(fmt.Errorf("the policy in force: %w", err))
+		return "", cli.Usage(fmt.Errorf("the policy in force: %w", err))
 	}
 	st, err := scitt.DecodeStatement(data)
 	if err != nil || st.ID() != now.id || st.Type != scitt.TypePolicy {
-		return "", usage(fmt.Errorf("the service does not give the policy that it says is in force, %s", now.id))
+		return "", cli.Usage(fmt.Errorf("the service does not give the policy that it says is in force, %s", now.id))
 	}
 	return st.Subject, nil
 }

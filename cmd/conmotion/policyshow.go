@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/policy"
 	"github.com/conmotion/conmotion/witness/audit"
 )
@@ -62,7 +63,7 @@ func (a *app) runPolicyShow(ctx context.Context, f policyShowFlags) error {
 	if err != nil {
 		return err
 	}
-	log, err := a.openLog(ctx, f.location(), readFlags{memoryFlags: f.memoryFlags})
+	log, err := a.openLog(ctx, f.location(), readFlags{MemoryFlags: f.MemoryFlags})
 	if err != nil {
 		return err
 	}
@@ -87,36 +88,42 @@ func (a *app) runPolicyShow(ctx context.Context, f policyShowFlags) error {
 	return errors.Join(err, verdict(h))
 }
 
+// policyList are all policies of a log.
+type policyList struct {
+	Log       string      `json:"log"`
+	Size      uint64      `json:"size"`
+	Policies  []logPolicy `json:"policies"`
+	Misplaced []misplaced `json:"misplaced"`
+}
+
+// shownPolicy is one policy with its document.
+type shownPolicy struct {
+	Log string `json:"log"`
+	logPolicy
+	Document  json.RawMessage `json:"document"`
+	Misplaced []misplaced     `json:"misplaced"`
+}
+
 func (a *app) printPolicies(h *audit.History) error {
 	policies := []logPolicy{}
 	for i := range h.Policies {
 		policies = append(policies, newLogPolicy(&h.Policies[i]))
 	}
-	if a.json {
-		return a.printJSON(struct {
-			Log       string      `json:"log"`
-			Size      uint64      `json:"size"`
-			Policies  []logPolicy `json:"policies"`
-			Misplaced []misplaced `json:"misplaced"`
-		}{h.Origin, h.Size, policies, misplacedIn(h)})
+	if a.JSON {
+		return a.PrintJSON(policyList{h.Origin, h.Size, policies, misplacedIn(h)})
 	}
 	rows := [][]string{{"INDEX", "JUDGES", "ENTRY ID", "SIGNED", "BY"}}
 	for _, p := range policies {
 		rows = append(rows, []string{fmt.Sprint(p.Index), p.judges(), p.EntryID, p.Signed, p.signer()})
 	}
-	return a.printRows(rows)
+	return a.PrintRows(rows)
 }
 
 // printPolicy prints the last policy; whole says that the whole log was read.
 func (a *app) printPolicy(h *audit.History, whole bool) error {
 	p, document := newLogPolicy(h.Last()), h.Last().Statement.Payload
-	if a.json {
-		return a.printJSON(struct {
-			Log string `json:"log"`
-			logPolicy
-			Document  json.RawMessage `json:"document"`
-			Misplaced []misplaced     `json:"misplaced"`
-		}{h.Origin, p, document, misplacedIn(h)})
+	if a.JSON {
+		return a.PrintJSON(shownPolicy{h.Origin, p, document, misplacedIn(h)})
 	}
 	judges := p.judges()
 	if !whole {
@@ -127,7 +134,7 @@ func (a *app) printPolicy(h *audit.History, whole bool) error {
 	if previous == "" {
 		previous = "none"
 	}
-	if err := a.printRows([][]string{
+	if err := a.PrintRows([][]string{
 		{"policy", p.EntryID}, {"log", h.Origin}, {"index", fmt.Sprint(p.Index)}, {"judges", judges},
 		{"signer", p.signer()}, {"signed", p.Signed}, {"previous", previous}, {"hash", p.Hash},
 	}); err != nil {
@@ -137,7 +144,7 @@ func (a *app) printPolicy(h *audit.History, whole bool) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(a.stdout, "\n%s", cleanLines(string(document)))
+	_, err = fmt.Fprintf(a.Stdout, "\n%s", cli.CleanLines(string(document)))
 	return err
 }
 
@@ -150,7 +157,7 @@ func (a *app) editPolicy(h *audit.History, path string) error {
 	if document, err = indented(document); err != nil {
 		return err
 	}
-	return a.writeOutput(path, document)
+	return a.WriteOutput(path, document)
 }
 
 func indented(document []byte) ([]byte, error) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 )
@@ -16,7 +17,7 @@ import (
 // receiptFlags are the flags of receipt.
 type receiptFlags struct {
 	log, static, statement, out string
-	memoryFlags
+	cli.MemoryFlags
 	index                uint64
 	byIndex, transparent bool
 }
@@ -55,7 +56,7 @@ the newest entry to the oldest; --index says where it is.
 	fl.Uint64Var(&f.index, "index", 0, "index of the entry; with --static")
 	fl.BoolVar(&f.transparent, "transparent", false, "give the Transparent Statement, which is the entry with its receipt")
 	fl.StringVar(&f.out, "out", "-", "file for the result")
-	f.memoryFlags.add(cmd)
+	f.MemoryFlags.Add(cmd)
 	cmd.MarkFlagsMutuallyExclusive("log", "static")
 	cmd.MarkFlagsOneRequired("log", "static")
 	cmd.MarkFlagsMutuallyExclusive("statement", "index")
@@ -74,13 +75,13 @@ func (a *app) runReceipt(ctx context.Context, f receiptFlags, args []string) err
 	var unverified, err error
 	switch {
 	case f.log != "" && len(args) == 0 && st == nil, f.log != "" && len(args) == 1 && st != nil, f.log != "" && f.byIndex:
-		return usage(errors.New("--log needs the ID of an entry, or --statement"))
+		return cli.Usage(errors.New("--log needs the ID of an entry, or --statement"))
 	case f.log != "" && st != nil:
 		data, unverified, err = a.receiptFromService(ctx, f, st, st.ID().String())
 	case f.log != "":
 		data, unverified, err = a.receiptFromService(ctx, f, nil, args[0])
 	case len(args) == 1 || (st == nil && !f.byIndex):
-		return usage(errors.New("--static needs --statement or --index, and no ID"))
+		return cli.Usage(errors.New("--static needs --statement or --index, and no ID"))
 	default:
 		data, err = a.receiptFromFiles(ctx, f, st)
 	}
@@ -90,12 +91,12 @@ func (a *app) runReceipt(ctx context.Context, f receiptFlags, args []string) err
 	if err := a.printReceipt(f, data); err != nil {
 		return err
 	}
-	return usage(unverified)
+	return cli.Usage(unverified)
 }
 
 // readStatement reads a Signed or Transparent Statement.
 func (a *app) readStatement(path string) (*scitt.Statement, error) {
-	data, err := a.readInput(path)
+	data, err := a.ReadInput(path)
 	if err != nil {
 		return nil, err
 	}
@@ -112,9 +113,9 @@ func (a *app) readStatement(path string) (*scitt.Statement, error) {
 func (a *app) receiptFromService(ctx context.Context, f receiptFlags, st *scitt.Statement, id string) (data []byte, unverified, err error) {
 	c, err := a.connect(f.log, 1)
 	if err != nil {
-		return nil, nil, usage(fmt.Errorf("--log: %w", err))
+		return nil, nil, cli.Usage(fmt.Errorf("--log: %w", err))
 	}
-	o, err := a.logOptions(f.memoryFlags)
+	o, err := a.LogOptions(f.MemoryFlags)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -141,11 +142,11 @@ func (a *app) receiptFromService(ctx context.Context, f receiptFlags, st *scitt.
 	case log == nil:
 		return data, errors.New("not verified: the service shows no files of a log, which would have the statement; give it with --statement"), nil
 	case !placed:
-		return nil, nil, bad(fmt.Errorf("%w: the service's receipt does not say where the entry is", scitt.ErrProof))
+		return nil, nil, cli.Bad(fmt.Errorf("%w: the service's receipt does not say where the entry is", scitt.ErrProof))
 	default:
 		if index >= log.View.Checkpoint.Size { // it has grown since it was opened
 			if err := log.Refresh(ctx, o); err != nil {
-				return nil, nil, partyError(err)
+				return nil, nil, err
 			}
 		}
 		if st, err = entryAt(ctx, log.View, index); err != nil {
@@ -154,7 +155,7 @@ func (a *app) receiptFromService(ctx context.Context, f receiptFlags, st *scitt.
 	}
 	// A service of other software may have identifiers of its own.
 	if (log != nil || f.statement != "") && id != st.ID().String() && (!placed || id != strconv.FormatUint(index, 10)) {
-		return nil, nil, bad(fmt.Errorf("asked for %s, the service gave the receipt of %s, %s", id, placeOfReceipt(r), st.ID()))
+		return nil, nil, cli.Bad(fmt.Errorf("asked for %s, the service gave the receipt of %s, %s", id, placeOfReceipt(r), st.ID()))
 	}
 	checked, err := keys.Verify(st, receipts, time.Now())
 	if err != nil {
@@ -162,7 +163,7 @@ func (a *app) receiptFromService(ctx context.Context, f receiptFlags, st *scitt.
 	}
 	for _, v := range checked {
 		if v.Err != nil {
-			return nil, nil, bad(fmt.Errorf("the service's receipt for the statement %s is not good: %w", st.ID(), v.Err))
+			return nil, nil, cli.Bad(fmt.Errorf("the service's receipt for the statement %s is not good: %w", st.ID(), v.Err))
 		}
 	}
 	return data, nil, nil
@@ -177,7 +178,7 @@ func (f receiptFlags) parts(data []byte) (st *scitt.Statement, receipts [][]byte
 			return nil, nil, nil, fmt.Errorf("transparent statement: %w", err)
 		}
 		if receipts = st.Receipts; len(receipts) == 0 {
-			return nil, nil, nil, bad(errors.New("the transparent statement carries no receipt"))
+			return nil, nil, nil, cli.Bad(errors.New("the transparent statement carries no receipt"))
 		}
 	}
 	first, err = scitt.ParseReceipt(receipts[0])
@@ -187,7 +188,7 @@ func (f receiptFlags) parts(data []byte) (st *scitt.Statement, receipts [][]byte
 // entryAt reads the statement that is an entry of a log.
 func entryAt(ctx context.Context, view *tiles.View, index uint64) (*scitt.Statement, error) {
 	if size := view.Checkpoint.Size; index >= size {
-		return nil, bad(fmt.Errorf("index %d is not below the log's size %d", index, size))
+		return nil, cli.Bad(fmt.Errorf("index %d is not below the log's size %d", index, size))
 	}
 	entry, err := view.Entry(ctx, index)
 	if err != nil {
@@ -203,7 +204,7 @@ func entryAt(ctx context.Context, view *tiles.View, index uint64) (*scitt.Statem
 // receiptFromFiles builds the receipt. Its proof and the signature on its
 // root have been verified when it returns.
 func (a *app) receiptFromFiles(ctx context.Context, f receiptFlags, st *scitt.Statement) ([]byte, error) {
-	log, err := a.openLog(ctx, f.static, readFlags{memoryFlags: f.memoryFlags})
+	log, err := a.openLog(ctx, f.static, readFlags{MemoryFlags: f.MemoryFlags})
 	if err != nil {
 		return nil, err
 	}
@@ -214,7 +215,7 @@ func (a *app) receiptFromFiles(ctx context.Context, f receiptFlags, st *scitt.St
 			return nil, err
 		}
 		if !found {
-			return nil, bad(fmt.Errorf("the log %s of %d entries does not hold the statement %s", view.Checkpoint.Origin, view.Checkpoint.Size, st.ID()))
+			return nil, cli.Bad(fmt.Errorf("the log %s of %d entries does not hold the statement %s", view.Checkpoint.Origin, view.Checkpoint.Size, st.ID()))
 		}
 	} else {
 		if st, err = entryAt(ctx, view, index); err != nil {
@@ -228,6 +229,18 @@ func (a *app) receiptFromFiles(ctx context.Context, f receiptFlags, st *scitt.St
 	return scitt.AttachReceipts(st, receipt), nil
 }
 
+// gotReceipt is a Receipt, or a Transparent Statement, that was fetched or made.
+type gotReceipt struct {
+	EntryID  string  `json:"entry_id,omitempty"` // of the statement, where it is known
+	Index    *uint64 `json:"index,omitempty"`    // where the Receipt says it
+	TreeSize uint64  `json:"tree_size,omitempty"`
+	Log      string  `json:"log"`
+	Issuer   string  `json:"issuer"` // of the Receipt
+	IssuedAt string  `json:"issued_at"`
+	File     string  `json:"file,omitempty"`
+	Data     []byte  `json:"data,omitempty"` // its bytes, where there is no file
+}
+
 // printReceipt writes the result, and says what it is. Whatever came from a
 // service has to have the form that it should have.
 func (a *app) printReceipt(f receiptFlags, data []byte) error {
@@ -235,29 +248,26 @@ func (a *app) printReceipt(f receiptFlags, data []byte) error {
 	if err != nil {
 		return err
 	}
-	info := map[string]any{"issuer": r.Issuer, "log": r.Subject, "issued_at": timeOf(r.IssuedAt)}
+	info := gotReceipt{Issuer: r.Issuer, Log: r.Subject, IssuedAt: cli.TimeOf(r.IssuedAt)}
 	rows := [][]string{}
 	if st != nil {
-		info["entry_id"] = st.ID().String()
-		rows = append(rows, []string{"entry id", st.ID().String()})
+		info.EntryID = st.ID().String()
+		rows = append(rows, []string{"entry id", info.EntryID})
 	}
 	entry := placeOfReceipt(r)
 	if index, size, ok := r.Place(); ok {
-		info["index"], info["tree_size"] = index, size
+		info.Index, info.TreeSize = &index, size
 		entry = fmt.Sprintf("%d of %d", index, size)
 	}
 	rows = append(rows, []string{"entry", entry},
-		[]string{"log", r.Subject}, []string{"issuer", r.Issuer}, []string{"signed", timeOf(r.IssuedAt)})
-	if f.out == "-" && a.json {
-		info["data"] = data // base64
-		return a.printJSON(info)
+		[]string{"log", r.Subject}, []string{"issuer", r.Issuer}, []string{"signed", cli.TimeOf(r.IssuedAt)})
+	if f.out == "-" && a.JSON {
+		info.Data = data
+		return a.PrintJSON(info)
 	}
-	if err := a.writeOutput(f.out, data); err != nil || f.out == "-" {
+	if err := a.WriteOutput(f.out, data); err != nil || f.out == "-" {
 		return err
 	}
-	if a.json {
-		info["file"] = f.out
-		return a.printJSON(info)
-	}
-	return a.printRows(append(rows, []string{"wrote", f.out}))
+	info.File = f.out
+	return a.Print(info, append(rows, []string{"wrote", f.out}))
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
@@ -35,10 +36,10 @@ func (a *app) runRecompute(ctx context.Context, f measureFlags) error {
 	}
 	in, err := monitor.ParseMeasurement(payload)
 	if err != nil {
-		return bad(fmt.Errorf("%s is no measurement that can be computed again: %w", f.recompute, err))
+		return cli.Bad(fmt.Errorf("%s is no measurement that can be computed again: %w", f.recompute, err))
 	}
-	p := a.progress()
-	defer p.done()
+	p := a.Progress()
+	defer p.Done()
 	var logs [2]monitor.Log
 	for i, side := range []struct {
 		flags sideFlags
@@ -48,13 +49,13 @@ func (a *app) runRecompute(ctx context.Context, f measureFlags) error {
 		if logs[i], err = a.pinned(ctx, side.flags, side.url, side.pin, f.readFlags); err != nil {
 			return err
 		}
-		logs[i] = p.count(side.flags.name, logs[i])
+		logs[i] = p.Count(side.flags.name, logs[i])
 	}
 	r, err := monitor.Recompute(ctx, payload, logs[0], logs[1])
 	if err != nil && !unchecked(err) {
-		return replayError(err)
+		return cli.OfLog(err)
 	}
-	p.done()
+	p.Done()
 	out := recomputed{What: string(in.Options.What), Claimed: in.Impact, Paths: []string{}, Withheld: len(in.Withheld)}
 	if err != nil {
 		out.Unchecked = err.Error()
@@ -99,7 +100,7 @@ func (a *app) readMeasurement(ctx context.Context, f measureFlags) ([]byte, *sci
 		return nil, nil, err
 	}
 	if st.Envelope != nil {
-		return nil, nil, usage(fmt.Errorf("%s signs the hash of the measurement: give its ENTRY and --log, or the payload's file", f.recompute))
+		return nil, nil, cli.Usage(fmt.Errorf("%s signs the hash of the measurement: give its ENTRY and --log, or the payload's file", f.recompute))
 	}
 	return st.Payload, st, nil
 }
@@ -110,7 +111,7 @@ func (a *app) measurementSigned(err error, st *scitt.Statement) error {
 	case err != nil:
 		return fmt.Errorf("the signature of the measurement: %w", err)
 	case st.Type != scitt.TypeMeasurement:
-		return bad(fmt.Errorf("the statement's type is %q, and a measurement's %q", st.Type, scitt.TypeMeasurement))
+		return cli.Bad(fmt.Errorf("the statement's type is %q, and a measurement's %q", st.Type, scitt.TypeMeasurement))
 	}
 	return nil
 }
@@ -119,10 +120,10 @@ func (a *app) measurementSigned(err error, st *scitt.Statement) error {
 func (a *app) pinned(ctx context.Context, f sideFlags, url string, pin *scitt.Checkpoint, common readFlags) (monitor.Log, error) {
 	if f.location == "" {
 		if !party.IsURL(url) {
-			return monitor.Log{}, usage(fmt.Errorf("the measurement does not say where the log %q is: give --%s", pin.Origin, f.name))
+			return monitor.Log{}, cli.Usage(fmt.Errorf("the measurement does not say where the log %q is: give --%s", pin.Origin, f.name))
 		}
 		f.location = url
-		a.notice("notice: --%s is %s, as the measurement says", f.name, url)
+		a.Notice("notice: --%s is %s, as the measurement says", f.name, url)
 	}
 	l, err := a.openSide(ctx, f, common)
 	if err != nil {
@@ -130,7 +131,7 @@ func (a *app) pinned(ctx context.Context, f sideFlags, url string, pin *scitt.Ch
 	}
 	log, err := l.At(ctx, pin)
 	if err != nil {
-		return log, replayError(fmt.Errorf("%s: %s at the checkpoint that the measurement pins, of %d entries: %w", f.name, f.location, pin.Size, err))
+		return log, cli.OfLog(fmt.Errorf("%s: %s at the checkpoint that the measurement pins, of %d entries: %w", f.name, f.location, pin.Size, err))
 	}
 	return log, nil
 }
@@ -144,13 +145,10 @@ func (a *app) printRecomputed(r *recomputed, in *monitor.MeasurementInputs) erro
 	switch {
 	case r.Unchecked != "":
 		result, computed = "CANNOT BE CHECKED", ""
-		verdict = usage(errors.New(r.Unchecked))
+		verdict = cli.Usage(errors.New(r.Unchecked))
 	case !r.Same:
 		result = fmt.Sprintf("DIFFERENT: it does not come out as it was signed, at %d places", len(r.Paths)+r.PathsMore)
-		verdict = bad(errors.New("the measurement is not what the logs lead to"))
-	}
-	if a.json {
-		return errors.Join(a.printJSON(r), verdict)
+		verdict = cli.Bad(errors.New("the measurement is not what the logs lead to"))
 	}
 	rows := [][]string{
 		{"measurement", r.EntryID}, {"issuer", r.Issuer}, {"measures", r.What + " of " + in.Reported.Origin},
@@ -165,5 +163,5 @@ func (a *app) printRecomputed(r *recomputed, in *monitor.MeasurementInputs) erro
 	if r.PathsMore > 0 {
 		rows = append(rows, []string{"differs", fmt.Sprintf("at %d more", r.PathsMore)})
 	}
-	return errors.Join(a.printRows(append(rows, []string{"result", result})), verdict)
+	return errors.Join(a.Print(r, append(rows, []string{"result", result})), verdict)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/importer"
 	"github.com/conmotion/conmotion/monitor/party"
@@ -39,7 +40,7 @@ func (f *recordFlags) add(cmd *cobra.Command) {
 	fl.StringVar(&f.outDir, "out-dir", "", "directory for the Transparent Statements of many, by entry id")
 	fl.BoolVar(&f.inline, "inline", false, "put the events into the statements, for everybody to read, in place of their hashes")
 	fl.BoolVar(&f.keepGoing, "keep-going", false, "go on behind events that are not valid or are refused")
-	require(cmd, "log")
+	cli.Require(cmd, "log")
 	cmd.MarkFlagsMutuallyExclusive("out", "out-dir")
 }
 
@@ -62,7 +63,7 @@ was interrupted can be started again. An event that is not valid, or is refused,
 ends the run with exit code 1, with all events before it registered and none
 behind it; with --keep-going the others are registered all the same, and each that
 is not is told with its line.
-` + homeHelp
+` + cli.HomeHelp
 
 func (a *app) record() *cobra.Command {
 	return a.recordGroup(scitt.TypeRecord, "record", "Register inventory and configuration records",
@@ -103,7 +104,7 @@ func (a *app) recordKind(typ, parent, name string, kind monitor.Kind) *cobra.Com
 				action, args = a, args[1:]
 			}
 			if len(args) == 0 {
-				return usage(fmt.Errorf(`which events? Give files, or "-" for standard input`))
+				return cli.Usage(fmt.Errorf(`which events? Give files, or "-" for standard input`))
 			}
 			if err := allThere(args); err != nil {
 				return err
@@ -131,14 +132,14 @@ type eventMaker struct {
 
 // upstream finds the entries of other logs that events refer to.
 func (a *app) upstream(ctx context.Context, f readFlags, names []string) (refs []monitor.EntryRef, err error) {
-	f.vkeys = nil // they are those of --log
+	f.VKeys = nil // they are those of --log
 	for _, name := range names {
 		l, e, err := a.findEntry(ctx, name, "", f)
 		if err != nil {
 			return nil, fmt.Errorf("--upstream: %w", err)
 		}
 		if err := l.VerifyStatement(e.Statement); err != nil {
-			return nil, bad(fmt.Errorf("--upstream %s: %w", name, err))
+			return nil, cli.Bad(fmt.Errorf("--upstream %s: %w", name, err))
 		}
 		refs = append(refs, l.Ref(e))
 	}
@@ -215,12 +216,12 @@ func readEach[T any](a *app, files []string, read func(io.Reader) iter.Seq2[T, e
 // reading opens a file, or standard input for "-".
 func (a *app) reading(file string, f func(io.Reader)) error {
 	if file == "-" {
-		f(a.stdin)
+		f(a.Stdin)
 		return nil
 	}
 	in, err := os.Open(file)
 	if err != nil {
-		return usage(err)
+		return cli.Usage(err)
 	}
 	defer in.Close()
 	f(in)
@@ -234,22 +235,21 @@ func unplaced(err error) error {
 		return errors.New(p.Reason)
 	}
 	if _, ok := errors.AsType[*fs.PathError](err); ok {
-		return usage(err)
+		return cli.Usage(err)
 	}
 	return err
 }
 
 // unreadable reports whether an error ends a run whatever the flags say.
 func unreadable(err error) bool {
-	c, ok := errors.AsType[coded](err)
-	return ok && c.code == exitUsage
+	return cli.IsUsage(err)
 }
 
 // allThere says of files that are not there before anything is done.
 func allThere(files []string) error {
 	for _, file := range files {
 		if _, err := os.Stat(file); err != nil && file != "-" {
-			return usage(err)
+			return cli.Usage(err)
 		}
 	}
 	return nil

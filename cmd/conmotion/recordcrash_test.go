@@ -17,6 +17,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/client"
@@ -293,7 +294,7 @@ func TestRecordDown(t *testing.T) {
 			}
 			f.send(3)
 			err := f.end()
-			if code := f.cmd.ProcessState.ExitCode(); code != exitUsage {
+			if code := f.cmd.ProcessState.ExitCode(); code != cli.ExitUsage {
 				t.Fatalf("exit code %d, %v\n%s", code, err, &f.stderr)
 			}
 			if said := f.stderr.String(); !strings.Contains(said, "the same command goes on from there") ||

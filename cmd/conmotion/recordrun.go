@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 )
@@ -20,7 +21,7 @@ type recording struct {
 	*app
 	recordFlags
 	registrar *party.Registrar
-	progress  *progress
+	progress  *cli.Progress
 	counts    map[string]int
 	total     int
 	last      error // about an event
@@ -63,8 +64,8 @@ type recordedAlso struct {
 
 // runRecord registers what comes.
 func (a *app) runRecord(ctx context.Context, f recordFlags, events iter.Seq[func() party.Input]) error {
-	r := &recording{app: a, recordFlags: f, counts: map[string]int{}, progress: a.progress()}
-	defer r.progress.done()
+	r := &recording{app: a, recordFlags: f, counts: map[string]int{}, progress: a.Progress()}
+	defer r.progress.Done()
 	if f.outDir != "" {
 		if err := os.MkdirAll(f.outDir, 0o755); err != nil {
 			return fmt.Errorf("--out-dir: %w", err)
@@ -72,7 +73,7 @@ func (a *app) runRecord(ctx context.Context, f recordFlags, events iter.Seq[func
 	}
 	var err error
 	r.registrar, err = a.openRegistrar(ctx, party.RegistrarOptions{Services: r.services(), Progress: func(done, size uint64) {
-		r.progress.show(func() string { return fmt.Sprintf("read %d of %d entries of the log", done, size) })
+		r.progress.Show(func() string { return fmt.Sprintf("read %d of %d entries of the log", done, size) })
 	}}, f.signerFlags, f.readFlags)
 	if err != nil {
 		return err
@@ -80,12 +81,12 @@ func (a *app) runRecord(ctx context.Context, f recordFlags, events iter.Seq[func
 	r.registrar.KeepGoing = r.keepGoing
 	for b, err := range r.registrar.Stream(ctx, events, f.out != "") {
 		if errors.Is(err, party.ErrSeveral) {
-			err = usage(errors.New("--out is for a single event; for many give --out-dir"))
+			err = cli.Usage(errors.New("--out is for a single event; for many give --out-dir"))
 		}
 		if err = errors.Join(err, r.batch(ctx, b)); err != nil {
 			return r.stopped(err)
 		}
-		r.progress.show(r.summary)
+		r.progress.Show(r.summary)
 	}
 	return r.verdict()
 }
@@ -93,7 +94,7 @@ func (a *app) runRecord(ctx context.Context, f recordFlags, events iter.Seq[func
 // batch tells what became of a batch.
 func (r *recording) batch(ctx context.Context, b *party.Batch) error {
 	results, outErr := r.results(ctx, b.Inputs)
-	r.progress.done()
+	r.progress.Done()
 	for i := range results {
 		res := &results[i]
 		if unreadable(res.err) {
@@ -176,7 +177,7 @@ func (r *recording) write(res *recorded, o party.Outcome) error {
 		if res.Out == "" {
 			break
 		}
-		if err := r.writeOutput(signatureFile(res.Out, n), c.Transparent()); err != nil {
+		if err := r.WriteOutput(signatureFile(res.Out, n), c.Transparent()); err != nil {
 			return err
 		}
 	}
@@ -205,12 +206,12 @@ func (res *recorded) refuse(result string, err error) {
 }
 
 func (r *recording) print(res recorded, in party.Input, single bool) error {
-	if r.json {
-		return r.printJSONLine(res) // one line for each event
+	if r.JSON {
+		return r.PrintJSONLine(res) // one line for each event
 	}
 	if res.err != nil {
 		if !single {
-			r.notice("%s: %v", where(in), res.err)
+			r.Notice("%s: %v", where(in), res.err)
 		}
 		return nil // else the error says it all
 	}
@@ -227,7 +228,7 @@ func (r *recording) print(res recorded, in party.Input, single bool) error {
 		for _, also := range res.Also {
 			entry += fmt.Sprintf(", %s entry %d", also.Log, also.Index)
 		}
-		_, err := fmt.Fprintf(r.stdout, "%-28s  %s  %-20s  %s\n", entry, res.EntryID, res.Code, clean(res.Subject))
+		_, err := fmt.Fprintf(r.Stdout, "%-28s  %s  %-20s  %s\n", entry, res.EntryID, res.Code, cli.Clean(res.Subject))
 		return err
 	}
 	rows := [][]string{{entry, res.EntryID}, {"event", res.Code}, {"subject", res.Subject}, {"artifact", res.Location}}
@@ -237,7 +238,7 @@ func (r *recording) print(res recorded, in party.Input, single bool) error {
 	for _, file := range res.files() {
 		rows = append(rows, []string{"wrote", file})
 	}
-	return r.printRows(rows)
+	return r.PrintRows(rows)
 }
 
 func (r *recording) summary() string {
@@ -247,27 +248,27 @@ func (r *recording) summary() string {
 
 // stopped is the error of a run that could not go on.
 func (r *recording) stopped(err error) error {
-	if exitCode(err) == exitUsage && r.total == 0 && r.counts[resultRegistered] == 0 {
-		return partyError(err)
+	if cli.ExitCode(err) == cli.ExitUsage && r.total == 0 && r.counts[resultRegistered] == 0 {
+		return err
 	}
-	return partyError(fmt.Errorf("%w (%s until then; the same command goes on from there)", err, r.summary()))
+	return fmt.Errorf("%w (%s until then; the same command goes on from there)", err, r.summary())
 }
 
 // verdict is what the whole run comes to.
 func (r *recording) verdict() error {
 	if r.total > 1 {
-		r.notice("%s", r.summary())
+		r.Notice("%s", r.summary())
 	}
 	not := r.counts[resultRefused] + r.counts[resultInvalid]
 	switch {
 	case r.total == 0:
-		return bad(errors.New("there are no events in the input"))
+		return cli.Bad(errors.New("there are no events in the input"))
 	case not == 0:
 		return nil
 	case r.total == 1:
-		return bad(r.last)
+		return cli.Bad(r.last)
 	case !r.keepGoing:
-		return bad(fmt.Errorf("stopped at %w\nThe events before it are registered, and those behind it were not looked at; --keep-going goes on", r.last))
+		return cli.Bad(fmt.Errorf("stopped at %w\nThe events before it are registered, and those behind it were not looked at; --keep-going goes on", r.last))
 	}
-	return bad(fmt.Errorf("%d of %d events are not registered", not, r.total))
+	return cli.Bad(fmt.Errorf("%d of %d events are not registered", not, r.total))
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
 )
@@ -60,7 +61,7 @@ whose content is withheld, or whose issuer's key is not known (--issuer-key; rea
 log from its start then, without --since), or entries are nobody's statement
 (no_statement): an honest service registers none, and what was meant to be there is
 unknown.
-` + homeHelp
+` + cli.HomeHelp
 
 const replayExample = `  conmotion replay --log https://transparency.example
   conmotion replay --log mirror --issuer did:jwk:eyJ... --at 2026-07-01T12:00:00Z
@@ -78,15 +79,15 @@ func (a *app) replay() *cobra.Command {
 		Args: func(_ *cobra.Command, args []string) error {
 			switch {
 			case f.diff == "" && len(args) > 0:
-				return usage(fmt.Errorf("%q is not expected here; the log is named with --log", args[0]))
+				return cli.Usage(fmt.Errorf("%q is not expected here; the log is named with --log", args[0]))
 			case f.diff != "" && len(args) != 1:
-				return usage(errors.New("--diff needs two moments: --diff T1 T2"))
+				return cli.Usage(errors.New("--diff needs two moments: --diff T1 T2"))
 			}
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if cmd.Flags().Changed("at-index") && f.atIndex < 0 {
-				return usage(fmt.Errorf("--at-index %d is not the index of an entry", f.atIndex))
+				return cli.Usage(fmt.Errorf("--at-index %d is not the index of an entry", f.atIndex))
 			}
 			f.selected = cmd.Flags().Changed("issuer") || cmd.Flags().Changed("types")
 			return a.runReplay(cmd.Context(), f, args)
@@ -105,7 +106,7 @@ func (a *app) replay() *cobra.Command {
 	fl.StringVar(&f.diff, "diff", "", "T1 T2: show what changed between two moments")
 	fl.StringVar(&f.follow, "follow", "", "uid of the asset whose references to other logs are followed")
 	f.upstream.add(cmd)
-	require(cmd, "log")
+	cli.Require(cmd, "log")
 	cmd.MarkFlagsMutuallyExclusive("at", "asset", "diff", "follow")
 	cmd.MarkFlagsMutuallyExclusive("at-index", "diff")
 	cmd.MarkFlagsMutuallyExclusive("at-index", "follow")
@@ -138,8 +139,8 @@ func (a *app) runReplay(ctx context.Context, f replayFlags, args []string) error
 	if r.log, err = a.openLog(ctx, f.log, f.readFlags); err != nil {
 		return err
 	}
-	r.progress = a.progress()
-	defer r.progress.done()
+	r.progress = a.Progress()
+	defer r.progress.Done()
 	switch {
 	case f.follow != "":
 		return a.followUpstream(ctx, r.log, f.readFlags, f.upstream, f.follow)
@@ -150,7 +151,7 @@ func (a *app) runReplay(ctx context.Context, f replayFlags, args []string) error
 	default:
 		err = r.inventory(ctx, begin)
 	}
-	return replayError(err)
+	return cli.OfLog(err)
 }
 
 // replaying is one run of replay.
@@ -160,7 +161,7 @@ type replaying struct {
 	filter   monitor.Filter
 	now      time.Time
 	log      *party.Log
-	progress *progress
+	progress *cli.Progress
 }
 
 // point is a moment of a log.
@@ -196,7 +197,7 @@ func (r *replaying) begin() (*monitor.Replay, error) {
 	}
 	saved, err := resumeFile("since", f.since)
 	if isMissing(err) && f.save != "" && sameFile(f.since, f.save) {
-		r.notice("notice: there is no %s yet; the log is read from its start", f.since)
+		r.Notice("notice: there is no %s yet; the log is read from its start", f.since)
 		return monitor.NewReplay(r.filter, until), nil
 	}
 	if err != nil {
@@ -205,10 +206,10 @@ func (r *replaying) begin() (*monitor.Replay, error) {
 	savedFilter, savedUntil := saved.Selection()
 	wanted, _ := monitor.NewReplay(r.filter, nil).Selection()
 	if f.selected && !sameSelection(savedFilter, wanted) {
-		return nil, usage(fmt.Errorf("--since %s: it has other issuers or types (%s)", f.since, selection(savedFilter)))
+		return nil, cli.Usage(fmt.Errorf("--since %s: it has other issuers or types (%s)", f.since, selection(savedFilter)))
 	}
 	if f.at != "" && (savedUntil == nil || !savedUntil.Equal(*until)) {
-		return nil, usage(fmt.Errorf("--since %s: a saved replay goes on with its own --at, or without one", f.since))
+		return nil, cli.Usage(fmt.Errorf("--since %s: a saved replay goes on with its own --at, or without one", f.since))
 	}
 	return saved, nil
 }
@@ -220,7 +221,7 @@ func (r *replaying) upTo() (uint64, error) {
 		return size, nil
 	}
 	if uint64(r.flags.atIndex) >= size {
-		return 0, bad(fmt.Errorf("%w: index %d, and %s has %d entries", party.ErrNoEntry, r.flags.atIndex, r.flags.log, size))
+		return 0, cli.Bad(fmt.Errorf("%w: index %d, and %s has %d entries", party.ErrNoEntry, r.flags.atIndex, r.flags.log, size))
 	}
 	return uint64(r.flags.atIndex) + 1, nil
 }
@@ -231,23 +232,23 @@ func (r *replaying) inventory(ctx context.Context, replay *monitor.Replay) error
 		return err
 	}
 	if r.flags.atIndex >= 0 && to < replay.Next() {
-		return usage(fmt.Errorf("--since %s has read %d entries already, more than --at-index asks for", r.flags.since, replay.Next()))
+		return cli.Usage(fmt.Errorf("--since %s has read %d entries already, more than --at-index asks for", r.flags.since, replay.Next()))
 	}
-	if err := replay.Advance(ctx, r.progress.count("replay", r.log.Monitor()), to); err != nil {
+	if err := replay.Advance(ctx, r.progress.Count("replay", r.log.Monitor()), to); err != nil {
 		return err
 	}
-	r.progress.done()
+	r.progress.Done()
 	if r.flags.save != "" {
 		// A crash before the rename leaves the older state, which goes on as well.
-		if err := r.writeStream(r.flags.save, replay.Save); err != nil {
+		if err := r.WriteStream(r.flags.save, replay.Save); err != nil {
 			return err
 		}
 	}
 	if records, _ := replay.Counts(); records == 0 {
-		r.notice("notice: no records of the selected issuers and types; an auditor's own are --types observation")
+		r.Notice("notice: no records of the selected issuers and types; an auditor's own are --types observation")
 	}
-	if r.json {
-		err = replay.Write(r.stdout)
+	if r.JSON {
+		err = replay.Write(r.Stdout)
 	} else {
 		err = r.printReplay(replay)
 	}
@@ -259,7 +260,7 @@ func incomplete(unread monitor.Unread) error {
 	if !unread.Any() {
 		return nil
 	}
-	return usage(fmt.Errorf("what is shown is incomplete: %s", unread))
+	return cli.Usage(fmt.Errorf("what is shown is incomplete: %s", unread))
 }
 
 func (r *replaying) history(ctx context.Context) error {
@@ -267,13 +268,13 @@ func (r *replaying) history(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	h, err := monitor.HistoryOf(ctx, r.progress.count("history", r.log.Monitor()), r.filter, r.flags.asset, to)
+	h, err := monitor.HistoryOf(ctx, r.progress.Count("history", r.log.Monitor()), r.filter, r.flags.asset, to)
 	if err != nil {
 		return err
 	}
-	r.progress.done()
-	if r.json {
-		err = h.Write(r.stdout)
+	r.progress.Done()
+	if r.JSON {
+		err = h.Write(r.Stdout)
 	} else {
 		err = r.printHistory(h)
 	}
@@ -284,21 +285,21 @@ func (r *replaying) difference(ctx context.Context, moments [2]point) error {
 	var replays [2]*monitor.Replay
 	for i, p := range moments {
 		replays[i] = monitor.NewReplay(r.filter, p.until)
-		log := r.progress.count(fmt.Sprintf("replay %d of 2", i+1), r.log.Monitor())
+		log := r.progress.Count(fmt.Sprintf("replay %d of 2", i+1), r.log.Monitor())
 		if size := log.Checkpoint.Size; p.to != everything && p.to > size {
-			return bad(fmt.Errorf("%w: index %d, and %s has %d entries", party.ErrNoEntry, p.to-1, r.flags.log, size))
+			return cli.Bad(fmt.Errorf("%w: index %d, and %s has %d entries", party.ErrNoEntry, p.to-1, r.flags.log, size))
 		}
 		if err := replays[i].Advance(ctx, log, p.to); err != nil {
 			return err
 		}
 	}
-	r.progress.done()
+	r.progress.Done()
 	d, err := monitor.Diff(replays[0], replays[1])
 	if err != nil {
 		return err
 	}
-	if r.json {
-		err = d.Write(r.stdout)
+	if r.JSON {
+		err = d.Write(r.Stdout)
 	} else {
 		err = r.printDifference(d)
 	}

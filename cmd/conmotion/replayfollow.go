@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
@@ -21,14 +22,14 @@ import (
 // followFlags say how far references to other logs are followed, and where.
 type followFlags struct {
 	upstream []string
-	vkeys    []string
+	VKeys    []string
 	depth    int
 }
 
 func (f *followFlags) add(cmd *cobra.Command) {
 	fl := cmd.Flags()
 	fl.StringArrayVar(&f.upstream, "upstream", nil, "with --follow: URL or directory of an upstream log (default: where it was seen before); once for each")
-	fl.StringArrayVar(&f.vkeys, "upstream-vkey", nil, "with --follow: verifier key of an upstream log; once for each key")
+	fl.StringArrayVar(&f.VKeys, "upstream-vkey", nil, "with --follow: verifier key of an upstream log; once for each key")
 	fl.IntVar(&f.depth, "max-depth", 8, "with --follow: how many logs one behind the other are followed")
 }
 
@@ -82,14 +83,14 @@ type follower struct {
 // on, and on from their assets, and verifies each of them.
 func (a *app) followUpstream(ctx context.Context, l *party.Log, f readFlags, u followFlags, asset string) error {
 	if u.depth < 1 {
-		return usage(errors.New("--max-depth is at least 1"))
+		return cli.Usage(errors.New("--max-depth is at least 1"))
 	}
 	o, err := a.partyOptions(f)
 	if err != nil {
 		return err
 	}
 	w := &follower{app: a, f: f, options: o, flags: u, logs: map[string]*party.Log{l.View.Checkpoint.Origin: l}, seen: map[[2]string]bool{}}
-	w.f.artifacts, w.f.token, w.f.vkeys = "", "", u.vkeys // those are of the log where it begins
+	w.f.artifacts, w.f.token, w.f.VKeys = "", "", u.VKeys // those are of the log where it begins
 	logs, err := a.openLogs(ctx, u.upstream, w.f)
 	if err != nil {
 		return err
@@ -106,10 +107,10 @@ func (a *app) followUpstream(ctx context.Context, l *party.Log, f readFlags, u f
 		return err
 	}
 	if len(w.failed) > 0 {
-		return bad(fmt.Errorf("%s not verified: %s", plural.Verb(len(w.failed), "reference", "is", "are"), strings.Join(w.failed, "; ")))
+		return cli.Bad(fmt.Errorf("%s not verified: %s", plural.Verb(len(w.failed), "reference", "is", "are"), strings.Join(w.failed, "; ")))
 	}
 	if len(w.unread) > 0 {
-		return usage(fmt.Errorf("%s not be checked or read: %s", plural.Verb(len(w.unread), "reference or statement", "could", "could"), strings.Join(w.unread, "; ")))
+		return cli.Usage(fmt.Errorf("%s not be checked or read: %s", plural.Verb(len(w.unread), "reference or statement", "could", "could"), strings.Join(w.unread, "; ")))
 	}
 	return nil
 }
@@ -178,7 +179,7 @@ func (w *follower) follow(ctx context.Context, link monitor.Link, up *followUp, 
 		switch unchecked := errors.Is(err, scitt.ErrUnchecked); {
 		case err == nil:
 			up.Verified = append(up.Verified, withLog)
-		case !unchecked && exitCode(err) != exitBad:
+		case !unchecked && cli.ExitCode(err) != cli.ExitBad:
 			return err
 		case !unchecked || link.Acknowledgement == nil:
 			fail(err)
@@ -233,16 +234,16 @@ func (w *follower) open(ctx context.Context, origin string) (l *party.Log, keys 
 	keys = known.ReceiptKeys()
 	for _, address := range known.Addresses {
 		f := w.f
-		f.vkeys = nil // what is remembered counts
+		f.VKeys = nil // what is remembered counts
 		l, err := w.openLog(ctx, address, f)
 		if err == nil && l.View.Checkpoint.Origin == origin {
 			w.logs[origin] = l
 			return l, keys, "", nil
 		}
-		if err != nil && exitCode(err) == exitBad && !errors.Is(err, tiles.ErrCorrupt) {
+		if err != nil && cli.ExitCode(err) == cli.ExitBad && !errors.Is(err, tiles.ErrCorrupt) {
 			return nil, nil, "", err
 		}
-		w.notice("notice: the log %s is not at %s any more", origin, address)
+		w.Notice("notice: the log %s is not at %s any more", origin, address)
 	}
 	return nil, keys, "", nil
 }
@@ -254,7 +255,7 @@ func (w *follower) fetch(ctx context.Context, l *party.Log, up *followUp) (conte
 		return nil, err
 	}
 	if id := e.Statement.ID().String(); id != up.To.EntryID {
-		return nil, bad(fmt.Errorf("entry %d of %s is another one: %s", up.To.Index, l.Location, id))
+		return nil, cli.Bad(fmt.Errorf("entry %d of %s is another one: %s", up.To.Index, l.Location, id))
 	}
 	there := &spokenOf{l, e}
 	if up.Transparent, _, err = there.transparent(ctx); err != nil {
@@ -341,37 +342,37 @@ func published(ctx context.Context, view *tiles.View, keys scitt.KeySet, transpa
 }
 
 func (w *follower) print(root followed) error {
-	if w.json {
-		return w.printJSON(root)
+	if w.JSON {
+		return w.PrintJSON(root)
 	}
 	var b strings.Builder
 	root.text(&b, "")
-	_, err := w.stdout.Write([]byte(b.String()))
+	_, err := w.Stdout.Write([]byte(b.String()))
 	return err
 }
 
 // text writes the tree for people.
 func (n followed) text(b *strings.Builder, indent string) {
-	fmt.Fprintf(b, "%s%s in %s\n", indent, clean(n.Asset), clean(n.Origin))
+	fmt.Fprintf(b, "%s%s in %s\n", indent, cli.Clean(n.Asset), cli.Clean(n.Origin))
 	indent += "  "
 	switch {
 	case n.Note != "":
-		fmt.Fprintf(b, "%s%s\n", indent, clean(n.Note))
+		fmt.Fprintf(b, "%s%s\n", indent, cli.Clean(n.Note))
 	case len(n.Links) == 0:
 		fmt.Fprintf(b, "%srests on nothing in another log\n", indent)
 	}
 	for _, l := range n.Links {
-		fmt.Fprintf(b, "%s%s, entry %d, by %s\n", indent, clean(string(l.By)), l.From.Index, clean(l.Issuer))
+		fmt.Fprintf(b, "%s%s, entry %d, by %s\n", indent, cli.Clean(string(l.By)), l.From.Index, cli.Clean(l.Issuer))
 		state := "verified " + strings.Join(slices.Collect(l.how), " and ")
 		if l.Error != "" {
 			state = "NOT VERIFIED: " + l.Error
 		}
-		fmt.Fprintf(b, "%s-> %s, %s\n", indent, clean(l.To.String()), clean(state))
+		fmt.Fprintf(b, "%s-> %s, %s\n", indent, cli.Clean(l.To.String()), cli.Clean(state))
 		if l.Home != "" {
-			fmt.Fprintf(b, "%s   only as of this log: its home is %s\n", indent, clean(l.Home))
+			fmt.Fprintf(b, "%s   only as of this log: its home is %s\n", indent, cli.Clean(l.Home))
 		}
 		if l.Says != "" {
-			fmt.Fprintf(b, "%s   %s by %s\n", indent, clean(l.Says), clean(l.Signer))
+			fmt.Fprintf(b, "%s   %s by %s\n", indent, cli.Clean(l.Says), cli.Clean(l.Signer))
 		}
 		for _, up := range l.Upstream {
 			up.text(b, indent+"   ")

@@ -56,7 +56,7 @@ func (r *replaying) printReplay(replay *monitor.Replay) error {
 		{"assets", fmt.Sprint(len(assets))}, {"configurations", fmt.Sprint(len(configs))}, {"anomalies", fmt.Sprint(uint64(len(found)) + more)},
 		{"incomplete", replay.Unread().String()},
 	}
-	if err := r.printRows(rows); err != nil {
+	if err := r.PrintRows(rows); err != nil {
 		return err
 	}
 	if err := r.printAssets(assets); err != nil {
@@ -73,10 +73,10 @@ func (a *app) table(heading []string, rows [][]string) error {
 	if len(rows) == 0 {
 		return nil
 	}
-	if _, err := fmt.Fprintln(a.stdout); err != nil {
+	if _, err := fmt.Fprintln(a.Stdout); err != nil {
 		return err
 	}
-	return a.printRows(append([][]string{heading}, rows...))
+	return a.PrintRows(append([][]string{heading}, rows...))
 }
 
 func (a *app) printAssets(assets []monitor.Asset) error {
@@ -134,14 +134,14 @@ func (a *app) printAnomalies(heading string, found []monitor.Anomaly, more uint6
 		return err
 	}
 	if left := uint64(len(found)-len(rows)) + more; left > 0 {
-		a.notice("and %s more; the document of --json lists the first 10000", plural.Of(left, "anomaly"))
+		a.Notice("and %s more; the document of --json lists the first 10000", plural.Of(left, "anomaly"))
 	}
 	return nil
 }
 
 // printHistory prints the records about one asset.
 func (r *replaying) printHistory(h *monitor.History) error {
-	if err := r.printRows([][]string{{"log", h.Origin}, {"asset", cell(h.UID)}, {"records", fmt.Sprint(len(h.Steps))}}); err != nil {
+	if err := r.PrintRows([][]string{{"log", h.Origin}, {"asset", cell(h.UID)}, {"records", fmt.Sprint(len(h.Steps))}}); err != nil {
 		return err
 	}
 	var rows [][]string
@@ -160,7 +160,7 @@ func (r *replaying) printHistory(h *monitor.History) error {
 
 // printDifference prints what changed.
 func (r *replaying) printDifference(d *monitor.Difference) error {
-	if err := r.printRows([][]string{{"log", d.Origin}, {"changes", fmt.Sprint(len(d.Changes))}}); err != nil {
+	if err := r.PrintRows([][]string{{"log", d.Origin}, {"changes", fmt.Sprint(len(d.Changes))}}); err != nil {
 		return err
 	}
 	var rows [][]string

@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/monitor/report"
 )
 
@@ -50,7 +51,7 @@ does not verify, a measurement that comes out differently or rests on another
 history. 2: something that it rests on could not be read or checked (the report
 says so): a log, or one that shows fewer entries than were measured, content that
 is withheld, an issuer whose key is not known; or the report could not be made.
-` + homeHelp + `
+` + cli.HomeHelp + `
 --vkey counts for the log whose name it bears.`
 
 func (a *app) report() *cobra.Command {
@@ -102,12 +103,12 @@ var formats = map[string]func(*report.Report) ([]byte, error){
 }
 
 func (a *app) runReport(ctx context.Context, f reportFlags) error {
-	if a.json {
+	if a.JSON {
 		f.format = "json"
 	}
 	write, ok := formats[f.format]
 	if !ok {
-		return usage(fmt.Errorf("--format %q: it is html, json or prometheus", f.format))
+		return cli.Usage(fmt.Errorf("--format %q: it is html, json or prometheus", f.format))
 	}
 	o, err := f.options(time.Now())
 	if err != nil {
@@ -118,16 +119,16 @@ func (a *app) runReport(ctx context.Context, f reportFlags) error {
 	if err != nil {
 		return err
 	}
-	p := a.progress()
-	defer p.done()
+	p := a.Progress()
+	defer p.Done()
 	o.Progress = func(location string, done, size uint64) {
-		p.show(func() string { return fmt.Sprintf("%s: read %d of %d entries", location, done, size) })
+		p.Show(func() string { return fmt.Sprintf("%s: read %d of %d entries", location, done, size) })
 	}
 	r, err := report.Make(ctx, sources, o)
 	if err != nil {
-		return usage(err)
+		return cli.Usage(err)
 	}
-	p.done()
+	p.Done()
 	data, err := write(r)
 	if err != nil {
 		return err
@@ -135,11 +136,11 @@ func (a *app) runReport(ctx context.Context, f reportFlags) error {
 	if f.format == "json" && f.out == "-" {
 		data = append(data, '\n')
 	}
-	if err := a.writeOutput(f.out, data); err != nil {
+	if err := a.WriteOutput(f.out, data); err != nil {
 		return err
 	}
 	if f.out != "-" {
-		a.notice("%s: %s; %d things ask for attention", f.out, r.Level, len(r.Attention))
+		a.Notice("%s: %s; %d things ask for attention", f.out, r.Level, len(r.Attention))
 	}
 	return reportVerdict(r)
 }
@@ -168,7 +169,7 @@ func (f reportFlags) options(now time.Time) (o report.Options, err error) {
 	for _, pair := range f.names {
 		i := strings.LastIndex(pair, "=")
 		if i < 1 || i == len(pair)-1 {
-			return o, usage(fmt.Errorf("--name %q is not ISSUER=NAME", pair))
+			return o, cli.Usage(fmt.Errorf("--name %q is not ISSUER=NAME", pair))
 		}
 		o.Names[pair[:i]] = pair[i+1:]
 	}
@@ -188,7 +189,7 @@ func (f reportFlags) command(o report.Options) string {
 		flag   string
 		values []string
 	}{
-		{"provider", f.provider}, {"auditor", f.auditor}, {"own", f.own}, {"log", f.logs}, {"vkey", f.vkeys}, {"issuer-key", f.issuerKeys},
+		{"provider", f.provider}, {"auditor", f.auditor}, {"own", f.own}, {"log", f.logs}, {"vkey", f.VKeys}, {"issuer-key", f.issuerKeys},
 		{"measured-by", f.measuredBy}, {"endorsed-by", f.endorsedBy}, {"reported-by", f.reportedBy}, {"observed-by", f.observedBy}, {"name", f.names},
 	} {
 		add(l.flag, l.values...)
@@ -254,9 +255,9 @@ func reportVerdict(r *report.Report) error {
 	}
 	switch all := slices.Concat(contradictions, unread); {
 	case len(contradictions) > 0:
-		return bad(errors.New(strings.Join(all, "; ")))
+		return cli.Bad(errors.New(strings.Join(all, "; ")))
 	case len(unread) > 0:
-		return usage(errors.New(strings.Join(all, "; ")))
+		return cli.Usage(errors.New(strings.Join(all, "; ")))
 	}
 	return nil
 }

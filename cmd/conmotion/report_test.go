@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/monitor/report"
@@ -21,7 +22,7 @@ func reportOn(t *testing.T, args ...string) (*report.Report, int, string) {
 	t.Helper()
 	var out, errOut bytes.Buffer
 	args = append([]string{"report", "--json", "--from", "2026-01-01", "--to", "2026-01-02", "--at", "2026-01-03"}, args...)
-	code := run(t.Context(), args, strings.NewReader(""), &out, &errOut)
+	code := runIn(t.Context(), args, strings.NewReader(""), &out, &errOut)
 	var r report.Report
 	if err := json.Unmarshal(out.Bytes(), &r); err != nil {
 		t.Fatalf("exit code %d: %v\n%s", code, err, errOut.String())
@@ -50,26 +51,26 @@ func TestReportFork(t *testing.T) {
 		args = append(args, "--vkey", vkey)
 	}
 	r, code, _ := reportOn(t, args...)
-	if l := r.Logs[0]; code != exitGood || l.State != report.StateGood || l.Keys != report.KeysGiven || l.SeenBefore {
+	if l := r.Logs[0]; code != cli.ExitGood || l.State != report.StateGood || l.Keys != report.KeysGiven || l.SeenBefore {
 		t.Errorf("exit code %d: %+v", code, l)
 	}
 	publish(3, "b")
 	r, code, stderr := reportOn(t, args...)
-	if l := r.Logs[0]; code != exitBad || l.State != report.StateForked || len(l.Proofs) != 1 || r.Level != report.Critical || !strings.Contains(stderr, "forked") {
+	if l := r.Logs[0]; code != cli.ExitBad || l.State != report.StateForked || len(l.Proofs) != 1 || r.Level != report.Critical || !strings.Contains(stderr, "forked") {
 		t.Errorf("exit code %d: %+v: %s", code, l, stderr)
 	}
 	publish(4, "a")
 	r, code, stderr = reportOn(t, args...)
-	if l := r.Logs[0]; code != exitBad || l.State != report.StateGood || !l.SeenBefore || len(l.Proofs) != 1 || r.Level != report.Critical || !strings.Contains(stderr, "signed two histories") {
+	if l := r.Logs[0]; code != cli.ExitBad || l.State != report.StateGood || !l.SeenBefore || len(l.Proofs) != 1 || r.Level != report.Critical || !strings.Contains(stderr, "signed two histories") {
 		t.Errorf("exit code %d: %+v: %s", code, l, stderr)
 	}
 	publish(2, "a")
-	if r, code, _ = reportOn(t, args...); code != exitUsage || r.Logs[0].State != report.StateRolledBack || r.Logs[0].Level != "high" {
+	if r, code, _ = reportOn(t, args...); code != cli.ExitUsage || r.Logs[0].State != report.StateRolledBack || r.Logs[0].Level != "high" {
 		t.Errorf("exit code %d: %+v", code, r.Logs[0])
 	}
 	// The keys of another log do not count for this one: it is not known yet.
 	args = []string{"--auditor", server.URL, "--home", t.TempDir(), "--vkey", testlog.NewKeysOf(t, "another.example").VKeys[0]}
-	if r, code, _ = reportOn(t, args...); code != exitGood || r.Logs[0].Keys != report.KeysFirstUse {
+	if r, code, _ = reportOn(t, args...); code != cli.ExitGood || r.Logs[0].Keys != report.KeysFirstUse {
 		t.Errorf("exit code %d: %+v", code, r.Logs[0])
 	}
 }
@@ -94,12 +95,12 @@ func TestReportRoles(t *testing.T) {
 	dir := t.TempDir()
 	files.WriteTo(t, dir)
 	r, code, _ := reportOn(t, "--provider", dir, "--own", dir+"/", "--log", dir, "--home", t.TempDir())
-	if code != exitGood || len(r.Logs) != 1 || len(r.Logs[0].Roles) != 3 {
+	if code != cli.ExitGood || len(r.Logs) != 1 || len(r.Logs[0].Roles) != 3 {
 		t.Errorf("exit code %d: %+v", code, r.Logs)
 	}
 	var out, errOut bytes.Buffer
-	if code := run(t.Context(), []string{"report", "--provider", dir, "--own", t.TempDir(), "--artifact-token-file", dir + "/checkpoint", "--home", t.TempDir()},
-		strings.NewReader(""), &out, &errOut); code != exitUsage || !strings.Contains(errOut.String(), "needs --artifacts") {
+	if code := runIn(t.Context(), []string{"report", "--provider", dir, "--own", t.TempDir(), "--artifact-token-file", dir + "/checkpoint", "--home", t.TempDir()},
+		strings.NewReader(""), &out, &errOut); code != cli.ExitUsage || !strings.Contains(errOut.String(), "needs --artifacts") {
 		t.Errorf("exit code %d: %s", code, errOut.String())
 	}
 }

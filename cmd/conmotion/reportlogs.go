@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/monitor/report"
 	"github.com/conmotion/conmotion/scitt"
@@ -30,10 +31,10 @@ func (a *app) reportSources(ctx context.Context, f reportFlags) (sources []repor
 		}
 	}
 	if len(sources) == 0 {
-		return nil, usage(errors.New("no log: give --provider, --auditor, --own or --log"))
+		return nil, cli.Usage(errors.New("no log: give --provider, --auditor, --own or --log"))
 	}
 	if f.token != "" && f.artifacts == "" && len(sources) > 1 {
-		return nil, usage(errors.New("--artifact-token-file needs --artifacts: the token is for one artifact storage, and there are several logs"))
+		return nil, cli.Usage(errors.New("--artifact-token-file needs --artifacts: the token is for one artifact storage, and there are several logs"))
 	}
 	o, err := a.partyOptions(f.readFlags)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
@@ -59,7 +60,7 @@ bit, when it is computed again; the log of observations must be among --in.
 Statements are looked for in the entry's own log and in those of --in. Each counts
 only in its home, the log that it names: carried to another one, it may have been
 withdrawn at home.
-` + homeHelp,
+` + cli.HomeHelp,
 		Example: `  conmotion require --endorsed-by did:jwk:eyJr... --scope existence --max-impact 10 --max-age 24h \
       --log https://provider.example --in https://auditor.example i-0abc && terraform apply`,
 		Args: cobra.ExactArgs(1),
@@ -118,10 +119,10 @@ func (a *app) runRequire(ctx context.Context, f gateFlags, name string) error {
 		g.asked.MaxImpact = &f.maxImpact
 	}
 	if err := g.asked.Check(); err != nil {
-		return usage(fmt.Errorf("%w: give --endorsed-by, or --max-impact or --max-age with --measured-by", err))
+		return cli.Usage(fmt.Errorf("%w: give --endorsed-by, or --max-impact or --max-age with --measured-by", err))
 	}
 	if g.asked.What != "" && g.asked.What != monitor.Inventory && g.asked.What != monitor.Configuration {
-		return usage(fmt.Errorf("--what is inventory or configuration, not %q", f.what))
+		return cli.Usage(fmt.Errorf("--what is inventory or configuration, not %q", f.what))
 	}
 	g.out.At = g.at.Format(time.RFC3339)
 	if err := g.run(ctx, name); err != nil {
@@ -135,7 +136,7 @@ func (g *gate) run(ctx context.Context, name string) error {
 	if g.log == "" || g.gateFlags.entry {
 		var err error
 		if n, err = party.ParseEntryName(name, g.log); err != nil {
-			return usage(err)
+			return cli.Usage(err)
 		}
 		location = n.Location
 	}
@@ -173,14 +174,14 @@ func (g *gate) newestRecord(ctx context.Context, uid string) (*party.Entry, erro
 		until = &g.at
 	}
 	r := monitor.NewReplay(monitor.Filter{Issuers: g.issuers}, until)
-	p := g.progress()
-	defer p.done()
+	p := g.Progress()
+	defer p.Done()
 	// In steps, so that a long replay shows that it goes on.
 	for size := l.View.Checkpoint.Size; r.Next() < size; {
 		if err := r.Advance(ctx, l.Monitor(), min(size, r.Next()+replayStep)); err != nil {
 			return nil, fmt.Errorf("replay %s: %w", l.Location, err)
 		}
-		p.show(func() string { return fmt.Sprintf("replayed %d of %d entries", r.Next(), size) })
+		p.Show(func() string { return fmt.Sprintf("replayed %d of %d entries", r.Next(), size) })
 	}
 	asset, alive := r.Asset(uid)
 	switch unread := r.Unread(); {
@@ -252,7 +253,7 @@ func (g *gate) pinned(ctx context.Context, m monitor.Measured) (result, why stri
 			return "", "", err
 		}
 		if err := l.Refresh(ctx, o); err != nil {
-			return "", "", partyError(err)
+			return "", "", err
 		}
 		if m.Reported.Size > l.View.Checkpoint.Size {
 			return resultNotChecked, fmt.Sprintf("it is of %s, and the log shows %d", plural.Of(m.Reported.Size, "entry"), l.View.Checkpoint.Size), nil
@@ -313,8 +314,8 @@ func (g *gate) print() error {
 	}
 	refused, open := strings.Join(reasons[resultBad], "; "), strings.Join(reasons[resultNotChecked], "; ")
 	g.out.Satisfied = refused == "" && open == ""
-	if g.json {
-		if err := g.printJSON(g.out); err != nil {
+	if g.JSON {
+		if err := g.PrintJSON(g.out); err != nil {
 			return err
 		}
 	} else {
@@ -325,7 +326,7 @@ func (g *gate) print() error {
 		for _, c := range g.out.Checks {
 			rows = append(rows, []string{c.Result, c.Check, c.Detail})
 		}
-		if err := g.printRows(rows); err != nil {
+		if err := g.PrintRows(rows); err != nil {
 			return err
 		}
 		verdict := "SATISFIED"
@@ -335,15 +336,15 @@ func (g *gate) print() error {
 		case open != "":
 			verdict = "CANNOT BE TOLD"
 		}
-		if _, err := fmt.Fprintln(g.stdout, verdict); err != nil {
+		if _, err := fmt.Fprintln(g.Stdout, verdict); err != nil {
 			return err
 		}
 	}
 	switch {
 	case refused != "":
-		return bad(fmt.Errorf("not satisfied: %s", refused))
+		return cli.Bad(fmt.Errorf("not satisfied: %s", refused))
 	case open != "":
-		return usage(fmt.Errorf("whether it is satisfied cannot be told: %s", open))
+		return cli.Usage(fmt.Errorf("whether it is satisfied cannot be told: %s", open))
 	}
 	return nil
 }

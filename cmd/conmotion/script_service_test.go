@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -20,6 +21,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/conmotion/conmotion/scitt/client"
+	"github.com/conmotion/conmotion/storage/search"
 )
 
 type (
@@ -186,8 +188,8 @@ func cmdIndexed(ts *testscript.TestScript, _ bool, args []string) {
 	for deadline := time.Now().Add(30 * time.Second); ; {
 		body, err := c.Search(context.Background(), url.Values{"limit": {"1"}})
 		ts.Check(err)
-		p, err := parsePage(body)
-		ts.Check(err)
+		var p search.Answer
+		ts.Check(json.Unmarshal(body, &p))
 		if p.Checkpoint.Size >= want {
 			return
 		}

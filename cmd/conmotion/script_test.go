@@ -20,6 +20,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -33,8 +34,33 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"conmotion": func() { os.Exit(Main()) }})
+	testscript.Main(withDaemon{m}, map[string]func(){"conmotion": func() { os.Exit(validated()) }})
 }
+
+// withDaemon removes conmotiond behind all tests.
+type withDaemon struct{ *testing.M }
+
+func (w withDaemon) Run() int {
+	defer func() {
+		if dir, err := daemonDir(); err == nil {
+			_ = os.RemoveAll(dir) // nobody to tell
+		}
+	}()
+	return w.M.Run()
+}
+
+var daemonDir = sync.OnceValues(func() (string, error) { return os.MkdirTemp("", "conmotiond-*") })
+
+var builtDaemon = sync.OnceValues(func() (string, error) {
+	dir, err := daemonDir()
+	if err != nil {
+		return "", err
+	}
+	if out, err := exec.Command("go", "build", "-o", dir, "../conmotiond", "../conmotion-index").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build conmotiond: %w\n%s", err, out)
+	}
+	return filepath.Join(dir, "conmotiond"), nil
+})
 
 // TestScripts runs testdata/script against a real service. Beside the usual
 // commands the scripts have:
@@ -65,7 +91,7 @@ func TestMain(m *testing.M) {
 //	tlscertificates         makes ca.pem, server.pem, client.pem and stranger.pem, of another
 //	                        authority, with keys in server-key.pem, client-key.pem and stranger-key.pem
 //
-// $CONMOTION_HOME is a directory of the script's own. $POLICIES is the directory with the example policies and their keys, and
+// conmotiond and conmotion-index are in the PATH. $CONMOTION_HOME is a directory of the script's own. $POLICIES is the directory with the example policies and their keys, and
 // $ROOT that of the project. Where the condition [shared] holds, $SHARED has
 // real events.
 func TestScripts(t *testing.T) {
@@ -89,6 +115,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Values[servicesKey{}] = &services{daemon: daemon, named: map[string]*service{}, files: map[string]*httptest.Server{}}
 			env.Values[searchKey{}] = &service{daemon: daemon, listen: "127.0.0.1:0"}
+			env.Setenv("PATH", filepath.Dir(daemon)+string(filepath.ListSeparator)+env.Getenv("PATH"))
 			env.Setenv("CONMOTION_HOME", filepath.Join(env.WorkDir, "home"))
 			env.Setenv("FILES", filepath.Join(env.WorkDir, "log", "public"))
 			env.Setenv("POLICIES", policies)
@@ -122,11 +149,12 @@ func TestScripts(t *testing.T) {
 	})
 }
 
+// buildDaemon builds conmotiond, with conmotion-index beside it, once for all tests.
 func buildDaemon(t *testing.T) string {
 	t.Helper()
-	daemon := filepath.Join(t.TempDir(), "conmotiond")
-	if out, err := exec.Command("go", "build", "-o", daemon, "../conmotiond").CombinedOutput(); err != nil {
-		t.Fatalf("build conmotiond: %v\n%s", err, out)
+	daemon, err := builtDaemon()
+	if err != nil {
+		t.Fatal(err)
 	}
 	return daemon
 }

@@ -13,10 +13,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
-	"github.com/conmotion/conmotion/tiles"
 )
 
 // memoryLimit is what a replay of large logs may take: without a limit Go lets
@@ -41,7 +41,7 @@ func filterOf(flag string, issuers, names []string) (monitor.Filter, error) {
 	for _, name := range names {
 		typ, ok := statementTypes[name]
 		if !ok {
-			return f, usage(fmt.Errorf("--%s %q: it is record or observation", flag, name))
+			return f, cli.Usage(fmt.Errorf("--%s %q: it is record or observation", flag, name))
 		}
 		f.Types = append(f.Types, typ)
 	}
@@ -54,7 +54,7 @@ type sideFlags struct {
 	location, since string
 	artifacts       string
 	issuers, types  []string
-	vkeys           []string
+	VKeys           []string
 }
 
 func (f *sideFlags) add(cmd *cobra.Command, name, who string) {
@@ -62,7 +62,7 @@ func (f *sideFlags) add(cmd *cobra.Command, name, who string) {
 	fl := cmd.Flags()
 	fl.StringVar(&f.location, name, "", "log "+who+": URL, or directory with its files")
 	fl.StringVar(&f.artifacts, name+"-artifacts", "", "content behind its hashes: URL of a service, or directory of an artifact storage (default: where the log is)")
-	fl.StringArrayVar(&f.vkeys, name+"-vkey", nil, "verifier key of that log; once for each key")
+	fl.StringArrayVar(&f.VKeys, name+"-vkey", nil, "verifier key of that log; once for each key")
 }
 
 // addSelection adds which statements count, and from where on.
@@ -75,7 +75,7 @@ func (f *sideFlags) addSelection(cmd *cobra.Command, name, defaultType string) {
 
 // open opens the side's log.
 func (a *app) openSide(ctx context.Context, f sideFlags, common readFlags) (*party.Log, error) {
-	common.vkeys, common.artifacts = f.vkeys, f.artifacts
+	common.VKeys, common.artifacts = f.VKeys, f.artifacts
 	l, err := a.openLog(ctx, f.location, common)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", f.name, err)
@@ -101,22 +101,22 @@ func (f sideFlags) party(from time.Time) (monitor.Party, error) {
 	wanted, _ := monitor.NewReplay(filter, nil).Selection()
 	switch last := p.Since.LastTime(); {
 	case !sameSelection(saved, wanted) || until != nil:
-		return p, usage(fmt.Errorf("--%s %s: it is of %s, and must be of what is compared, without --at", flag, f.since, selection(saved)))
+		return p, cli.Usage(fmt.Errorf("--%s %s: it is of %s, and must be of what is compared, without --at", flag, f.since, selection(saved)))
 	case last != nil && !last.Before(from):
-		return p, usage(fmt.Errorf("--%s %s: its last event is of %s, not before --from", flag, f.since, moment(last.UnixMilli())))
+		return p, cli.Usage(fmt.Errorf("--%s %s: its last event is of %s, not before --from", flag, f.since, moment(last.UnixMilli())))
 	}
 	return p, nil
 }
 
 // resumeFile reads a saved replay.
 func resumeFile(flag, path string) (*monitor.Replay, error) {
-	data, err := readFileFlag(flag, path)
+	data, err := cli.ReadFileFlag(flag, path)
 	if err != nil {
 		return nil, err
 	}
 	r, err := monitor.Resume(data)
 	if err != nil {
-		return nil, usage(fmt.Errorf("--%s %s: %w", flag, path, err))
+		return nil, cli.Usage(fmt.Errorf("--%s %s: %w", flag, path, err))
 	}
 	return r, nil
 }
@@ -142,7 +142,7 @@ func (f intervalFlags) read(now time.Time) (in monitor.Interval, err error) {
 		return in, err
 	}
 	in.Grace = f.grace
-	return in, nil
+	return in, cli.Usage(in.Check())
 }
 
 // unchecked reports whether an error of package monitor says that a measurement
@@ -150,25 +150,6 @@ func (f intervalFlags) read(now time.Time) (in monitor.Interval, err error) {
 func unchecked(err error) bool {
 	_, withheld := errors.AsType[*monitor.WithheldError](err)
 	return withheld || errors.Is(err, monitor.ErrUnverified)
-}
-
-// replayError gives an error of package monitor its exit code: that a log is
-// not the one that was read, or another history of it, is a verdict. That a
-// storage refuses to serve an artifact is none.
-func replayError(err error) error {
-	if _, refused := errors.AsType[*scitt.Problem](err); refused || unchecked(err) {
-		return usage(err)
-	}
-	if (errors.Is(err, monitor.ErrPinned) || errors.Is(err, monitor.ErrResume)) && !errors.Is(err, tiles.ErrBehind) {
-		return bad(err)
-	}
-	if errors.Is(err, monitor.ErrMalformed) {
-		return usage(err)
-	}
-	if isMissing(err) {
-		return bad(fmt.Errorf("a file that the checkpoint covers is not there: %w", err))
-	}
-	return partyError(err)
 }
 
 // sameFile says whether two paths are the same.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -15,7 +16,7 @@ import (
 type signFlags struct {
 	scitt.SignOptions
 	key, chain, iat, out string
-	store                storeFlags
+	store                cli.StoreFlags
 	link                 chainFlags
 }
 
@@ -64,22 +65,22 @@ PAYLOAD is a file, or "-" for standard input.`,
 	fl.StringVar(&f.Type, "type", "", "media type of the statement itself (typ, RFC 9596)")
 	fl.BoolVar(&f.Hash, "hash", false, "sign the SHA-256 of the payload in place of the payload")
 	fl.StringVar(&f.Location, "location", "", "URL where the payload can be found; with --hash (default: where --store stores it)")
-	f.store.add(cmd, "store", "URL of a service that is to store the payload; with --hash")
+	f.store.Add(cmd, "store", "URL of a service that is to store the payload; with --hash")
 	fl.StringVar(&f.chain, "x5chain", "", "PEM file with the signer's certificate and those above it")
 	fl.StringVar(&f.link.name, "chain", "", "name of the chain that the statement begins")
 	fl.StringVar(&f.link.after, "after", "", "file with the issuer's statement before this one in its chain")
 	fl.StringVar(&f.iat, "iat", "now", `time of signing: "now", a time such as 2026-07-01T12:00:00Z, or "none"`)
 	fl.StringVar(&f.out, "out", "", `file for the statement, or "-"`)
-	require(cmd, "key", "sub", "out")
+	cli.Require(cmd, "key", "sub", "out")
 	return cmd
 }
 
 func (a *app) runSign(ctx context.Context, f signFlags, path string) error {
 	switch {
-	case f.store.url != "" && !f.Hash:
-		return usage(errors.New("--store needs --hash: without it the payload is in the statement"))
-	case f.store.tokenFile != "" && f.store.url == "":
-		return usage(errors.New("--token-file is for --store"))
+	case f.store.URL != "" && !f.Hash:
+		return cli.Usage(errors.New("--store needs --hash: without it the payload is in the statement"))
+	case f.store.TokenFile != "" && f.store.URL == "":
+		return cli.Usage(errors.New("--token-file is for --store"))
 	}
 	key, err := a.privateKey("key", f.key)
 	if err != nil {
@@ -90,15 +91,15 @@ func (a *app) runSign(ctx context.Context, f signFlags, path string) error {
 	}
 	if f.chain != "" {
 		if f.iat == "none" {
-			return usage(fmt.Errorf("--x5chain needs a time of signing, at which the certificates are judged"))
+			return cli.Usage(fmt.Errorf("--x5chain needs a time of signing, at which the certificates are judged"))
 		}
-		pem, err := readFileFlag("x5chain", f.chain)
+		pem, err := cli.ReadFileFlag("x5chain", f.chain)
 		if err != nil {
 			return err
 		}
 		certs, err := scitt.ParseCertificates(pem)
 		if err != nil {
-			return usage(fmt.Errorf("--x5chain %s: %w", f.chain, err))
+			return cli.Usage(fmt.Errorf("--x5chain %s: %w", f.chain, err))
 		}
 		for _, c := range certs {
 			f.X5Chain = append(f.X5Chain, c.Raw)
@@ -109,19 +110,19 @@ func (a *app) runSign(ctx context.Context, f signFlags, path string) error {
 	}
 	var payload []byte
 	var stored string
-	if f.store.url != "" {
+	if f.store.URL != "" {
 		payload, stored, err = a.storePayload(ctx, &f, path)
 	} else {
-		payload, err = a.readInput(path)
+		payload, err = a.ReadInput(path)
 	}
 	if err != nil {
 		return err
 	}
 	data, err := scitt.SignStatement(key, f.SignOptions, payload)
 	if err != nil {
-		return usage(fmt.Errorf("sign: %w", err))
+		return cli.Usage(fmt.Errorf("sign: %w", err))
 	}
-	if err := a.writeOutput(f.out, data); err != nil {
+	if err := a.WriteOutput(f.out, data); err != nil {
 		return err
 	}
 	st, err := scitt.ParseStatement(data)
@@ -130,24 +131,33 @@ func (a *app) runSign(ctx context.Context, f signFlags, path string) error {
 	}
 	switch {
 	case f.out == "-":
-		a.notice("entry id %s", st.ID())
-	case a.json:
-		info := map[string]any{
-			"file": f.out, "entry_id": st.ID().String(), "issuer": st.Issuer, "subject": st.Subject,
-			"algorithm": scitt.AlgorithmName(st.Algorithm), "hash_envelope": st.Envelope != nil,
-		}
+		a.Notice("entry id %s", st.ID())
+	case a.JSON:
+		info := signed{File: f.out, EntryID: st.ID().String(), Issuer: st.Issuer, Subject: st.Subject, Algorithm: scitt.AlgorithmName(st.Algorithm), Envelope: st.Envelope != nil}
 		if stored != "" {
-			info["artifact"], info["location"] = stored, f.Location
+			info.Artifact, info.Location = stored, f.Location
 		}
-		return a.printJSON(info)
+		return a.PrintJSON(info)
 	default:
 		rows := [][]string{{"wrote", f.out}, {"entry id", st.ID().String()}, {"issuer", st.Issuer}, {"subject", st.Subject}}
 		if stored != "" {
 			rows = append(rows, []string{"payload", stored}, []string{"location", f.Location})
 		}
-		return a.printRows(rows)
+		return a.PrintRows(rows)
 	}
 	return nil
+}
+
+// signed is a statement that was signed.
+type signed struct {
+	File      string `json:"file"`
+	EntryID   string `json:"entry_id"`
+	Issuer    string `json:"issuer"`
+	Subject   string `json:"subject"`
+	Algorithm string `json:"algorithm"`
+	Envelope  bool   `json:"hash_envelope"`
+	Artifact  string `json:"artifact,omitempty"` // where the payload was stored, and its URL
+	Location  string `json:"location,omitempty"`
 }
 
 func parseIssuedAt(iat string, now time.Time) (time.Time, error) {
@@ -159,7 +169,7 @@ func parseIssuedAt(iat string, now time.Time) (time.Time, error) {
 	}
 	at, err := time.Parse(time.RFC3339, iat)
 	if err != nil {
-		return at, usage(fmt.Errorf("--iat %q is neither now, none nor a time such as 2026-07-01T12:00:00Z", iat))
+		return at, cli.Usage(fmt.Errorf("--iat %q is neither now, none nor a time such as 2026-07-01T12:00:00Z", iat))
 	}
 	return at, nil
 }

@@ -4,6 +4,7 @@ import (
 	"crypto"
 	"fmt"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/did"
 )
@@ -21,7 +22,7 @@ func (a *app) link(f chainFlags, issuer string, key crypto.PublicKey) (*scitt.Ch
 	}
 	before, err := a.readStatement(f.after)
 	if err != nil {
-		return nil, usage(fmt.Errorf("--after: %w", err))
+		return nil, cli.Usage(fmt.Errorf("--after: %w", err))
 	}
 	if issuer == "" {
 		if issuer, err = did.NewJWK(key); err != nil {
@@ -30,11 +31,11 @@ func (a *app) link(f chainFlags, issuer string, key crypto.PublicKey) (*scitt.Ch
 	}
 	switch {
 	case before.Chain == nil:
-		return nil, usage(fmt.Errorf("--after %s: it is part of no chain; --chain NAME alone begins one", f.after))
+		return nil, cli.Usage(fmt.Errorf("--after %s: it is part of no chain; --chain NAME alone begins one", f.after))
 	case f.name != "" && f.name != before.Chain.Name:
-		return nil, usage(fmt.Errorf("--after %s: it is part of the chain %q, not %q", f.after, before.Chain.Name, f.name))
+		return nil, cli.Usage(fmt.Errorf("--after %s: it is part of the chain %q, not %q", f.after, before.Chain.Name, f.name))
 	case before.Issuer != issuer:
-		return nil, usage(fmt.Errorf("--after %s: its issuer is %s, and every issuer has chains of its own", f.after, before.Issuer))
+		return nil, cli.Usage(fmt.Errorf("--after %s: its issuer is %s, and every issuer has chains of its own", f.after, before.Issuer))
 	}
 	id := before.ID()
 	return &scitt.ChainLink{Name: before.Chain.Name, Seq: before.Chain.Seq + 1, Prev: id[:]}, nil

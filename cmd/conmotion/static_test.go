@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"crypto"
 	"encoding/json"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/transparency-dev/merkle/rfc6962"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
@@ -62,7 +62,7 @@ func TestFindStatement(t *testing.T) {
 		statements = append(statements, statement(t, fmt.Sprint(i)))
 	}
 	files := staticFiles(t, keys, statements)
-	a := &app{stderr: io.Discard}
+	a := &app{cli.App{Stderr: io.Discard}}
 	view := testlog.Must(party.Open(t.Context(), files, party.Options{VKeys: keys.VKeys}))(t).View
 	for _, want := range []uint64{0, 1, 255, 256, 511, 512, 599} {
 		index, found, err := a.findStatement(t.Context(), view, statements[want])
@@ -125,7 +125,7 @@ func TestVerifySeesFork(t *testing.T) {
 			if c.Check != "log now" || c.Result != tc.result || !strings.Contains(c.Detail, tc.detail) {
 				t.Errorf("got %+v", c)
 			}
-			if tc.result == resultBad && got.code != exitBad {
+			if tc.result == resultBad && got.code != cli.ExitBad {
 				t.Errorf("exit code %d", got.code)
 			}
 		})
@@ -153,27 +153,7 @@ func TestVerifyNameOfAnother(t *testing.T) {
 		}
 	}
 	got := runTool(t, "verify", "--quorum", "2", "--static", files, "--keys", filepath.Join(dir, "liar.keys"), filepath.Join(dir, "s.cose"))
-	if got.code != exitGood || !strings.Contains(got.stdout, fmt.Sprintf("entry %d of %d", place, place+1)) {
+	if got.code != cli.ExitGood || !strings.Contains(got.stdout, fmt.Sprintf("entry %d of %d", place, place+1)) {
 		t.Errorf("exit code %d: %s%s", got.code, got.stdout, got.stderr)
-	}
-}
-
-// On a terminal progress is one line that is written over and taken away.
-func TestProgress(t *testing.T) {
-	var out bytes.Buffer
-	p := &progress{out: &out, terminal: true}
-	p.show(func() string { return "1 of 2" })
-	p.show(func() string { return "too soon" })
-	p.done()
-	if got := out.String(); got != "\r1 of 2\r      \r" {
-		t.Errorf("wrote %q", got)
-	}
-	out.Reset()
-	p = &progress{out: &out}
-	p.show(func() string { return "1 of 2" })
-	p.show(func() string { return "too soon" })
-	p.done()
-	if got := out.String(); got != "1 of 2\n" {
-		t.Errorf("wrote %q", got)
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/parallel"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
@@ -26,7 +27,7 @@ type submitFlags struct {
 	async            bool
 	concurrency      int
 	timeout          time.Duration
-	memoryFlags
+	cli.MemoryFlags
 }
 
 // services are --log, and each --also.
@@ -76,8 +77,8 @@ DIR/s.transparent.cose. A refusal tells the reason and ends with exit code 1.
 	fl.BoolVar(&f.async, "async", false, "ask for an answer at once and poll for the Receipt")
 	fl.IntVar(&f.concurrency, "concurrency", 8, "statements that are under way at a time")
 	fl.DurationVar(&f.timeout, "timeout", 2*time.Minute, "longest time to wait for one Receipt")
-	f.memoryFlags.add(cmd)
-	require(cmd, "log")
+	f.MemoryFlags.Add(cmd)
+	cli.Require(cmd, "log")
 	cmd.MarkFlagsMutuallyExclusive("out", "out-dir")
 	cmd.MarkFlagsMutuallyExclusive("keys", "vkey")
 	return cmd
@@ -139,16 +140,16 @@ type submitter struct {
 func (a *app) runSubmit(ctx context.Context, f submitFlags, files []string) error {
 	outputs, err := f.outputs(files)
 	if err != nil {
-		return usage(err)
+		return cli.Usage(err)
 	}
 	s := &submitter{app: a, submitFlags: f}
 	o := party.RegistrarOptions{Services: f.services(), Timeout: f.timeout}
 	if f.issuerKey != "" {
 		if o.IssuerKey, err = readIssuerKey(f.issuerKey); err != nil {
-			return usage(err)
+			return cli.Usage(err)
 		}
 	}
-	if s.registrar, err = a.openServices(ctx, o, f.keys, f.memoryFlags, f.async); err != nil {
+	if s.registrar, err = a.openServices(ctx, o, f.keys, f.MemoryFlags, f.async); err != nil {
 		return err
 	}
 	one := func(ctx context.Context, n uint64) (submitted, error) {
@@ -159,8 +160,8 @@ func (a *app) runSubmit(ctx context.Context, f submitFlags, files []string) erro
 			return fmt.Errorf("--out-dir: %w", err)
 		}
 	}
-	p := a.progress()
-	defer p.done()
+	p := a.Progress()
+	defer p.Done()
 	counts := map[string]int{}
 	var last error
 	for _, r := range parallel.Ordered(ctx, 0, uint64(len(files)), f.concurrency, one) {
@@ -171,14 +172,14 @@ func (a *app) runSubmit(ctx context.Context, f submitFlags, files []string) erro
 		if r.Value.err != nil {
 			last = r.Value.err
 		}
-		p.done()
+		p.Done()
 		if err := a.printSubmitted(r.Value, len(files) > 1); err != nil {
 			return err
 		}
-		p.show(func() string { return summary(counts, len(files)) })
+		p.Show(func() string { return summary(counts, len(files)) })
 	}
 	if len(files) > 1 {
-		a.notice("%s", summary(counts, len(files)))
+		a.Notice("%s", summary(counts, len(files)))
 	}
 	return f.verdict(counts, len(files), last)
 }
@@ -219,9 +220,9 @@ func (f submitFlags) verdict(counts map[string]int, total int, last error) error
 		err = fmt.Errorf("%d of %d statements are not registered", refused+failed, total)
 	}
 	if failed > 0 {
-		return usage(err)
+		return cli.Usage(err)
 	}
-	return bad(err)
+	return cli.Bad(err)
 }
 
 func summary(counts map[string]int, total int) string {
@@ -234,9 +235,9 @@ func summary(counts map[string]int, total int) string {
 }
 
 func (a *app) printSubmitted(r submitted, many bool) error {
-	if a.json {
+	if a.JSON {
 		// One line for each statement.
-		return a.printJSONLine(r)
+		return a.PrintJSONLine(r)
 	}
 	for _, at := range append([]submittedAt{{Log: r.log, OtherSignature: r.OtherSignature}}, r.Also...) {
 		if at.OtherSignature {
@@ -250,7 +251,7 @@ func (a *app) printSubmitted(r submitted, many bool) error {
 		return nil // the error says it all
 	}
 	if r.err != nil {
-		a.notice("%s: %v", r.File, r.err)
+		a.Notice("%s: %v", r.File, r.err)
 	}
 	if !many {
 		rows := [][]string{{r.Result, r.EntryID}, {"location", r.Location}}
@@ -260,9 +261,9 @@ func (a *app) printSubmitted(r submitted, many bool) error {
 		for _, file := range r.files() {
 			rows = append(rows, []string{"wrote", file})
 		}
-		return a.printRows(rows)
+		return a.PrintRows(rows)
 	}
-	_, err := fmt.Fprintf(a.stdout, "%-10s  %-64s  %s\n", r.Result, r.EntryID, clean(r.File))
+	_, err := fmt.Fprintf(a.Stdout, "%-10s  %-64s  %s\n", r.Result, r.EntryID, cli.Clean(r.File))
 	return err
 }
 
@@ -272,7 +273,7 @@ func (a *app) noticeOther(of, log, file string) {
 	if file != "" {
 		file = fmt.Sprintf(": %s is the Transparent Statement of that one", file)
 	}
-	a.notice("%s: %s holds the content with another signature%s", of, log, file)
+	a.Notice("%s: %s holds the content with another signature%s", of, log, file)
 }
 
 // submitOne takes one statement all the way.
@@ -287,7 +288,7 @@ func (s *submitter) submitOne(ctx context.Context, file, out string) submitted {
 
 // resultOf is what an error comes to.
 func resultOf(err error) string {
-	if exitCode(err) == exitBad {
+	if cli.ExitCode(err) == cli.ExitBad {
 		return resultRefused
 	}
 	return resultFailed
@@ -296,7 +297,7 @@ func resultOf(err error) string {
 // advance takes one statement through all services. What one of them does not
 // do keeps it from no other.
 func (s *submitter) advance(ctx context.Context, r *submitted, out string) error {
-	data, err := s.readInput(r.File)
+	data, err := s.ReadInput(r.File)
 	if err != nil {
 		return err
 	}
@@ -308,7 +309,7 @@ func (s *submitter) advance(ctx context.Context, r *submitted, out string) error
 	d := party.Draft{Signed: data}
 	if out != "" && out != "-" {
 		d.File = func(n int) ([]byte, error) { return os.ReadFile(signatureFile(out, n)) }
-		d.Written = func(n int, c party.Copy) error { return s.writeOutput(signatureFile(out, n), c.Transparent()) }
+		d.Written = func(n int, c party.Copy) error { return s.WriteOutput(signatureFile(out, n), c.Transparent()) }
 	}
 	// What is wrong is told of each service.
 	outcomes, _ := s.registrar.Register(ctx, []party.Draft{d})
@@ -318,7 +319,7 @@ func (s *submitter) advance(ctx context.Context, r *submitted, out string) error
 	for n, at := range o.At {
 		url := s.services()[n]
 		also := submittedAt{Log: url, Result: resultSkipped, Location: at.Location, OtherSignature: at.Other}
-		switch err := partyError(at.Err); {
+		switch err := at.Err; {
 		case err != nil:
 			also.Result = resultOf(err)
 			if len(o.At) > 1 {
@@ -345,7 +346,7 @@ func (s *submitter) advance(ctx context.Context, r *submitted, out string) error
 	}
 	if out == "-" && failures == nil {
 		for _, c := range o.Copies {
-			if err := s.writeOutput(out, c.Transparent()); err != nil {
+			if err := s.WriteOutput(out, c.Transparent()); err != nil {
 				return err
 			}
 		}
@@ -373,13 +374,13 @@ func together(file string, registered int, failures []error) error {
 	case n == 1:
 		return fmt.Errorf("%s: %w", file, failures[0])
 	default:
-		text, code := make([]string, len(failures)), exitBad
+		text, code := make([]string, len(failures)), cli.ExitBad
 		for i, err := range failures {
-			if text[i] = err.Error(); exitCode(err) != exitBad {
-				code = exitUsage
+			if text[i] = err.Error(); cli.ExitCode(err) != cli.ExitBad {
+				code = cli.ExitUsage
 			}
 		}
-		return coded{&severalError{fmt.Sprintf("%s: registered with %d of %d services: %s", file, registered, n, strings.Join(text, "; ")), errors.Join(failures...)}, code}
+		return cli.WithCode(&severalError{fmt.Sprintf("%s: registered with %d of %d services: %s", file, registered, n, strings.Join(text, "; ")), errors.Join(failures...)}, code)
 	}
 }
 

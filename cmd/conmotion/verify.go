@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/did"
@@ -25,8 +26,8 @@ type verifyFlags struct {
 	payload, leaf, issuerKey, rootCAs string
 	receipts                          []string
 	at                                string
-	memoryFlags
-	artifactStore storeFlags // --artifacts, which may be a directory too
+	cli.MemoryFlags
+	artifactStore cli.StoreFlags // --artifacts, which may be a directory too
 	fetch         bool
 }
 
@@ -111,13 +112,13 @@ signature verifies, without a token, and no more than 5 GiB are read.
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := f.chooseLogs(cmd.Flags().Changed("quorum")); err != nil {
-				return usage(err)
+				return cli.Usage(err)
 			}
 			if len(args) > 1 && f.quorum == 0 {
-				return usage(errors.New("several files need --quorum; without it verify them one by one"))
+				return cli.Usage(errors.New("several files need --quorum; without it verify them one by one"))
 			}
 			if len(args) > 1 && len(f.receipts) > 0 {
-				return usage(errors.New("--receipt is for a single file: a receipt is for the bytes of one signature"))
+				return cli.Usage(errors.New("--receipt is for a single file: a receipt is for the bytes of one signature"))
 			}
 			return a.runVerify(cmd.Context(), f, args)
 		},
@@ -133,9 +134,9 @@ signature verifies, without a token, and no more than 5 GiB are read.
 	fl.StringVar(&f.rootCAs, "roots", "", "PEM file with the trusted roots of x5chain")
 	fl.StringArrayVar(&f.receipts, "receipt", nil, "file with a receipt that the statement does not carry; once for each")
 	fl.StringVar(&f.at, "at", "", "time at which exp and nbf are judged, such as 2026-07-01T12:00:00Z (default: now)")
-	f.artifactStore.addReading(cmd, "artifacts", "fetch the content behind a hash: URL of a service, or directory of an artifact storage")
+	f.artifactStore.AddReading(cmd, "artifacts", "fetch the content behind a hash: URL of a service, or directory of an artifact storage")
 	fl.BoolVar(&f.fetch, "fetch", false, "fetch the content behind a hash from the URL in the statement")
-	f.memoryFlags.add(cmd)
+	f.MemoryFlags.Add(cmd)
 	cmd.MarkFlagsMutuallyExclusive("payload", "artifacts", "fetch")
 	cmd.MarkFlagsMutuallyExclusive("keys", "vkey")
 	return cmd
@@ -187,7 +188,7 @@ func (a *app) runVerify(ctx context.Context, f verifyFlags, paths []string) erro
 	files := make([][]byte, len(paths))
 	for i, path := range paths {
 		var err error
-		if files[i], err = a.readInput(path); err != nil {
+		if files[i], err = a.ReadInput(path); err != nil {
 			return err
 		}
 	}
@@ -210,10 +211,10 @@ func (a *app) runVerify(ctx context.Context, f verifyFlags, paths []string) erro
 		if len(paths) > 1 {
 			is = "are"
 		}
-		return bad(fmt.Errorf("%s %s not verified: %w", strings.Join(paths, ", "), is, verdict))
+		return cli.Bad(fmt.Errorf("%s %s not verified: %w", strings.Join(paths, ", "), is, verdict))
 	}
 	if v.unsure != nil {
-		return usage(fmt.Errorf("%s: no verdict: %w", strings.Join(paths, ", "), v.unsure))
+		return cli.Usage(fmt.Errorf("%s: no verdict: %w", strings.Join(paths, ", "), v.unsure))
 	}
 	return nil
 }
@@ -224,7 +225,7 @@ func (v *verification) found(check, result, format string, args ...any) {
 
 func (v *verification) describe(st *scitt.Statement) {
 	r := &v.report
-	r.EntryID, r.Issuer, r.Subject, r.Signed = st.ID().String(), st.Issuer, st.Subject, timeOf(st.IssuedAt)
+	r.EntryID, r.Issuer, r.Subject, r.Signed = st.ID().String(), st.Issuer, st.Subject, cli.TimeOf(st.IssuedAt)
 }
 
 func (v *verification) signature(out *scitt.Verification) {
@@ -289,7 +290,7 @@ func (v *verification) chain(out *scitt.Verification) {
 
 func (v *verification) content(ctx context.Context, out *scitt.Verification) error {
 	st := out.Statement
-	if v.fetch || v.artifactStore.url != "" {
+	if v.fetch || v.artifactStore.URL != "" {
 		return v.fetched(ctx, out)
 	}
 	if v.payload == "" {
@@ -300,7 +301,7 @@ func (v *verification) content(ctx context.Context, out *scitt.Verification) err
 		}
 		return nil
 	}
-	data, err := readFileFlag("payload", v.payload)
+	data, err := cli.ReadFileFlag("payload", v.payload)
 	if err != nil {
 		return err
 	}
@@ -329,7 +330,7 @@ func (v *verification) receipt(n int, r scitt.ReceiptVerification, st *scitt.Sta
 			detail += ", by " + r.Receipt.Issuer
 		}
 		if r.Receipt.IssuedAt != 0 {
-			detail += ", at " + timeOf(r.Receipt.IssuedAt)
+			detail += ", at " + cli.TimeOf(r.Receipt.IssuedAt)
 		}
 		v.found(name, resultOK, "%s (the leaf is the %s)", detail, leaf)
 	case errors.Is(r.Err, scitt.ErrTime):

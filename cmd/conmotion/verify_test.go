@@ -3,7 +3,9 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/json"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -12,6 +14,8 @@ import (
 
 	"github.com/transparency-dev/merkle/rfc6962"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
+	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/did"
 )
@@ -25,9 +29,14 @@ type outcome struct {
 func runTool(t *testing.T, args ...string) outcome {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	a := &app{stdin: strings.NewReader(""), stdout: &stdout, stderr: &stderr, home: cmp.Or(os.Getenv("CONMOTION_HOME"), t.TempDir())}
+	a := &app{cli.App{Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stderr, Home: cmp.Or(os.Getenv("CONMOTION_HOME"), t.TempDir()), Among: &party.Among{}}}
 	code := a.run(t.Context(), args)
 	return outcome{code, stdout.String(), stderr.String()}
+}
+
+// runIn is runTool in a context, with the test's own input and output.
+func runIn(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	return (&app{cli.App{Stdin: stdin, Stdout: stdout, Stderr: stderr, Home: os.Getenv("CONMOTION_HOME"), Among: &party.Among{}}}).run(ctx, args)
 }
 
 // vector is a statement and a receipt of a log that hashes the digest of a
@@ -55,7 +64,7 @@ func (v vector) check(t *testing.T, want expectation) {
 	if err := json.Unmarshal([]byte(got.stdout), &report); err != nil {
 		t.Fatalf("%v in %q, %s", err, got.stdout, got.stderr)
 	}
-	if report.Verified != (want.Result == "VALID") || (got.code == exitGood) != report.Verified || got.code == exitUsage {
+	if report.Verified != (want.Result == "VALID") || (got.code == cli.ExitGood) != report.Verified || got.code == cli.ExitUsage {
 		t.Errorf("verified %t, exit code %d, want %s", report.Verified, got.code, want.Result)
 	}
 	results := map[string]string{}
@@ -67,7 +76,7 @@ func (v vector) check(t *testing.T, want expectation) {
 		t.Errorf("checks %v, want %+v", results, want)
 	}
 	// Its leaf is the digest: as an entry of this project's kind it is none.
-	if got := v.verify(t, "entry"); got.code != exitBad {
+	if got := v.verify(t, "entry"); got.code != cli.ExitBad {
 		t.Errorf("--leaf entry: exit code %d", got.code)
 	}
 }
@@ -174,15 +183,15 @@ func makeVector(t *testing.T, alg string, change func(statement, receipt []byte)
 func TestHelp(t *testing.T) {
 	a := &app{}
 	for _, cmd := range a.root().Commands() {
-		if cmd.Name() == "help" || cmd.Hidden {
+		if cmd.Name() == "help" || cmd.Hidden || cmd.IsAdditionalHelpTopicCommand() {
 			continue
 		}
 		got := runTool(t, cmd.Name(), "--help")
-		if got.code != exitGood || !strings.Contains(got.stdout, "Examples:\n  conmotion "+cmd.Name()) || !strings.Contains(got.stdout, "--json") {
+		if got.code != cli.ExitGood || !strings.Contains(got.stdout, "Examples:\n  conmotion "+cmd.Name()) || !strings.Contains(got.stdout, "--json") {
 			t.Errorf("%s --help: exit code %d\n%s", cmd.Name(), got.code, got.stdout)
 		}
 	}
-	if got := runTool(t); got.code != exitGood || !strings.Contains(got.stdout, "Statements and Receipts:") {
+	if got := runTool(t); got.code != cli.ExitGood || !strings.Contains(got.stdout, "Statements and Receipts:") {
 		t.Errorf("no arguments: exit code %d\n%s", got.code, got.stdout)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
@@ -56,10 +57,10 @@ func TestVerifyCompromised(t *testing.T) {
 	home := t.TempDir()
 	verify := func(args ...string) (int, string) {
 		var out bytes.Buffer
-		code := run(t.Context(), append([]string{"verify", "--home", home}, args...), strings.NewReader(""), &out, &out)
+		code := runIn(t.Context(), append([]string{"verify", "--home", home}, args...), strings.NewReader(""), &out, &out)
 		return code, out.String()
 	}
-	if code, out := verify("--log", server.URL, genuine); code != exitGood {
+	if code, out := verify("--log", server.URL, genuine); code != cli.ExitGood {
 		t.Fatalf("before: exit code %d, %s", code, out)
 	}
 	sound, entries := keys.Compromise(t, entries, first)
@@ -74,16 +75,16 @@ func TestVerifyCompromised(t *testing.T) {
 		code int
 		want []string
 	}{
-		"a fresh one":                    {[]string{"--log", server.URL, fresh}, exitGood, nil},
-		"what the log holds":             {[]string{"--log", server.URL, genuine}, exitGood, []string{doubt, "entry 2 of 4"}},
-		"what its files hold":            {[]string{"--static", static, genuine}, exitGood, []string{doubt, "entry 2 of 4"}},
-		"a small tree":                   {[]string{"--log", server.URL, small}, exitUsage, []string{doubt, "NO VERDICT", "a fresh receipt"}},
-		"a large tree":                   {[]string{"--log", server.URL, large}, exitUsage, []string{doubt, "NO VERDICT"}},
-		"a tree that the log never had":  {[]string{"--static", static, small}, exitBad, []string{"does not hold the statement"}},
-		"a quorum of it":                 {[]string{"--quorum", "1", "--log", server.URL, small}, exitUsage, []string{"no verdict: 0 logs vouch", "a receipt by a compromised key; get a fresh one"}},
-		"a quorum of what the log holds": {[]string{"--quorum", "1", "--log", server.URL, genuine}, exitGood, nil},
-		"a quorum of another":            {[]string{"--quorum", "1", "--log", server.URL, "--keys", otherKeys, both}, exitGood, []string{doubt}},
-		"a quorum of both":               {[]string{"--quorum", "2", "--log", server.URL, "--keys", otherKeys, both}, exitUsage, []string{"no verdict: 1 log vouches"}},
+		"a fresh one":                    {[]string{"--log", server.URL, fresh}, cli.ExitGood, nil},
+		"what the log holds":             {[]string{"--log", server.URL, genuine}, cli.ExitGood, []string{doubt, "entry 2 of 4"}},
+		"what its files hold":            {[]string{"--static", static, genuine}, cli.ExitGood, []string{doubt, "entry 2 of 4"}},
+		"a small tree":                   {[]string{"--log", server.URL, small}, cli.ExitUsage, []string{doubt, "NO VERDICT", "a fresh receipt"}},
+		"a large tree":                   {[]string{"--log", server.URL, large}, cli.ExitUsage, []string{doubt, "NO VERDICT"}},
+		"a tree that the log never had":  {[]string{"--static", static, small}, cli.ExitBad, []string{"does not hold the statement"}},
+		"a quorum of it":                 {[]string{"--quorum", "1", "--log", server.URL, small}, cli.ExitUsage, []string{"no verdict: 0 logs vouch", "a receipt by a compromised key; get a fresh one"}},
+		"a quorum of what the log holds": {[]string{"--quorum", "1", "--log", server.URL, genuine}, cli.ExitGood, nil},
+		"a quorum of another":            {[]string{"--quorum", "1", "--log", server.URL, "--keys", otherKeys, both}, cli.ExitGood, []string{doubt}},
+		"a quorum of both":               {[]string{"--quorum", "2", "--log", server.URL, "--keys", otherKeys, both}, cli.ExitUsage, []string{"no verdict: 1 log vouches"}},
 	} {
 		code, out := verify(c.args...)
 		if code != c.code {
@@ -98,7 +99,7 @@ func TestVerifyCompromised(t *testing.T) {
 	// An old copy, which does not say so yet, does not make it sound again.
 	files.Clear()
 	files.Publish(t, keys, entries[:3])
-	if code, out := verify("--log", server.URL, small); code != exitUsage {
+	if code, out := verify("--log", server.URL, small); code != cli.ExitUsage {
 		t.Errorf("an old copy: exit code %d, %s", code, out)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/witness/mirror"
@@ -24,22 +25,22 @@ for keys that you know.
 func (a *app) verifyDir(ctx context.Context, f verifyFlags, dir string) error {
 	for name, given := range map[string]bool{
 		"log": f.log != "", "static": f.static != "", "keys": f.keys != "", "payload": f.payload != "", "leaf": f.leaf != "",
-		"receipt": len(f.receipts) > 0, "artifacts": f.artifactStore.url != "", "fetch": f.fetch, "at": f.at != "",
+		"receipt": len(f.receipts) > 0, "artifacts": f.artifactStore.URL != "", "fetch": f.fetch, "at": f.at != "",
 	} {
 		if given {
-			return usage(fmt.Errorf("--%s is for a statement, and %s is a directory", name, dir))
+			return cli.Usage(fmt.Errorf("--%s is for a statement, and %s is a directory", name, dir))
 		}
 	}
 	o, err := a.exportOptions(f, dir)
 	if err != nil {
 		return err
 	}
-	p := a.progress()
-	o.Progress = p.part
+	p := a.Progress()
+	o.Progress = p.Part
 	r, err := mirror.Verify(ctx, dir, o)
-	p.done()
+	p.Done()
 	if errors.Is(err, mirror.ErrNoExport) {
-		return usage(fmt.Errorf("%w. conmotion fsck checks the files of any log", err))
+		return cli.Usage(fmt.Errorf("%w. conmotion fsck checks the files of any log", err))
 	}
 	if err != nil {
 		return err
@@ -48,14 +49,14 @@ func (a *app) verifyDir(ctx context.Context, f verifyFlags, dir string) error {
 		return err
 	}
 	if !r.Verified {
-		return bad(fmt.Errorf("%s is not verified: %s", dir, r.Error))
+		return cli.Bad(fmt.Errorf("%s is not verified: %s", dir, r.Error))
 	}
 	return nil
 }
 
 // exportOptions says what an export is held to.
 func (a *app) exportOptions(f verifyFlags, dir string) (o mirror.VerifyOptions, err error) {
-	open, err := a.logOptions(f.memoryFlags)
+	open, err := a.LogOptions(f.MemoryFlags)
 	if err != nil {
 		return o, err
 	}
@@ -64,24 +65,24 @@ func (a *app) exportOptions(f verifyFlags, dir string) (o mirror.VerifyOptions, 
 		open.FirstKeys = vkeys
 		l, err := party.Open(ctx, dir, open)
 		if err != nil {
-			return mirror.Opened{}, partyError(err)
+			return mirror.Opened{}, err
 		}
-		return mirror.Opened{Files: l.Files, Checkpoint: l.Checkpoint, View: l.View, Damage: l.Damage, VKeys: l.VKeys, Given: len(f.vkeys) > 0}, nil
+		return mirror.Opened{Files: l.Files, Checkpoint: l.Checkpoint, View: l.View, Damage: l.Damage, VKeys: l.VKeys, Given: len(f.VKeys) > 0}, nil
 	}
 	if f.issuerKey != "" {
 		i := strings.LastIndex(f.issuerKey, "=")
 		if i < 1 {
-			return o, usage(fmt.Errorf("--issuer-key %q is not ISSUER=FILE", f.issuerKey))
+			return o, cli.Usage(fmt.Errorf("--issuer-key %q is not ISSUER=FILE", f.issuerKey))
 		}
 		issuer := f.issuerKey[:i]
 		f.issuerKey = f.issuerKey[i+1:]
-		data, err := readFileFlag("issuer-key", f.issuerKey)
+		data, err := cli.ReadFileFlag("issuer-key", f.issuerKey)
 		if err != nil {
 			return o, err
 		}
 		key, err := scitt.ParsePublicKey(data)
 		if err != nil {
-			return o, usage(fmt.Errorf("--issuer-key: %w", err))
+			return o, cli.Usage(fmt.Errorf("--issuer-key: %w", err))
 		}
 		o.IssuerKeys = map[string]scitt.Key{issuer: key}
 	}
@@ -90,10 +91,10 @@ func (a *app) exportOptions(f verifyFlags, dir string) (o mirror.VerifyOptions, 
 }
 
 func (a *app) printExport(r *mirror.Report) error {
-	if a.json {
-		return a.printJSON(r)
+	if a.JSON {
+		return a.PrintJSON(r)
 	}
-	if err := a.printRows([][]string{{"log", r.Origin}, {"root", r.Root}, {"signed", r.Signed}}); err != nil {
+	if err := a.PrintRows([][]string{{"log", r.Origin}, {"root", r.Root}, {"signed", r.Signed}}); err != nil {
 		return err
 	}
 	var rows [][]string
@@ -110,6 +111,6 @@ func (a *app) printExport(r *mirror.Report) error {
 	if err := a.table([]string{"", "", ""}, rows); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(a.stdout, "\n%s\n", result)
+	_, err := fmt.Fprintf(a.Stdout, "\n%s\n", result)
 	return err
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 )
@@ -38,7 +39,7 @@ type checkpointRow struct {
 // histories. That it does is the good outcome: the proof is valid.
 func (a *app) verifyEquivocation(ctx context.Context, f verifyFlags, path string, data []byte) error {
 	if f.keys != "" {
-		return usage(errors.New("--keys are receipt keys, which sign no sizes; give the log's verifier key with --vkey"))
+		return cli.Usage(errors.New("--keys are receipt keys, which sign no sizes; give the log's verifier key with --vkey"))
 	}
 	e, err := tiles.ParseEquivocation(bytes.TrimSpace(data))
 	if err != nil {
@@ -48,21 +49,21 @@ func (a *app) verifyEquivocation(ctx context.Context, f verifyFlags, path string
 	var cv scitt.CheckpointVerifiers
 	switch location := f.static + f.log; { // of which one is given at most
 	case location != "":
-		log, err := a.examine(ctx, location, f.memoryFlags)
+		log, err := a.examine(ctx, location, f.MemoryFlags)
 		if err != nil {
 			return err
 		}
-		cv, r.VKey, r.Given = log.Files.Verifiers, log.Key(), len(f.vkeys) > 0
-	case len(f.vkeys) > 0:
-		if cv, err = scitt.NewCheckpointVerifiers(f.vkeys); err != nil {
-			return usage(fmt.Errorf("--vkey: %w", err))
+		cv, r.VKey, r.Given = log.Files.Verifiers, log.Key(), len(f.VKeys) > 0
+	case len(f.VKeys) > 0:
+		if cv, err = scitt.NewCheckpointVerifiers(f.VKeys); err != nil {
+			return cli.Usage(fmt.Errorf("--vkey: %w", err))
 		}
-		r.VKey, r.Given = scitt.NoteVKey(f.vkeys), true
+		r.VKey, r.Given = scitt.NoteVKey(f.VKeys), true
 	default:
 		if cv, err = scitt.NewCheckpointVerifiers([]string{e.VKey}); err != nil {
 			return a.equivocationResult(path, r, err)
 		}
-		a.notice("notice: the key is the one that the proof names. Compare it with the key of the log that you mean, or give that one with --vkey.")
+		a.Notice("notice: the key is the one that the proof names. Compare it with the key of the log that you mean, or give that one with --vkey.")
 	}
 	older, newer, err := e.Verify(cv)
 	if err == nil {
@@ -78,8 +79,8 @@ func (a *app) equivocationResult(path string, r *equivocationReport, err error) 
 	if err != nil {
 		r.Error = err.Error()
 	}
-	if a.json {
-		if err := a.printJSON(r); err != nil {
+	if a.JSON {
+		if err := a.PrintJSON(r); err != nil {
 			return err
 		}
 	} else if r.Proven {
@@ -90,21 +91,21 @@ func (a *app) equivocationResult(path string, r *equivocationReport, err error) 
 			{"result", "THE LOG EQUIVOCATED. The proof is valid: this key signed both checkpoints, and they cannot both be true."},
 			{"", "The log can show different entries to different people. It is the log that is bad, not this file."},
 		}
-		if err := a.printRows(rows); err != nil {
+		if err := a.PrintRows(rows); err != nil {
 			return err
 		}
-	} else if _, err := fmt.Fprintf(a.stdout, "NO PROOF: this file does not show that the log did anything wrong\n"); err != nil {
+	} else if _, err := fmt.Fprintf(a.Stdout, "NO PROOF: this file does not show that the log did anything wrong\n"); err != nil {
 		return err
 	}
 	if err != nil {
-		return bad(fmt.Errorf("%s proves nothing about the log: %w", path, err))
+		return cli.Bad(fmt.Errorf("%s proves nothing about the log: %w", path, err))
 	}
 	return nil
 }
 
 // keepProof writes a proof that an audit found into the directory that remembers.
-func (a *app) keepProof(f memoryFlags, document []byte) {
-	o, err := a.logOptions(f)
+func (a *app) keepProof(f cli.MemoryFlags, document []byte) {
+	o, err := a.LogOptions(f)
 	if err != nil || o.Home == "" {
 		return // the proof is in the audit's state
 	}
@@ -114,8 +115,8 @@ func (a *app) keepProof(f memoryFlags, document []byte) {
 		file, err = o.Home.KeepProof(e)
 	}
 	if err != nil {
-		a.notice("the proof that the log forked could not be kept: %v", err)
+		a.Notice("the proof that the log forked could not be kept: %v", err)
 		return
 	}
-	a.notice("the proof that the log forked, for anybody to verify, is %s", file)
+	a.Notice("the proof that the log forked, for anybody to verify, is %s", file)
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/monitor/party"
 )
@@ -58,15 +59,15 @@ func TestVerifyEquivocation(t *testing.T) {
 		code           int
 		stdout, stderr string
 	}{
-		"its own key":     {[]string{proof}, exitGood, "THE LOG EQUIVOCATED", "notice: the key is the one that the proof names"},
-		"the log's key":   {[]string{proof, "--vkey", keys.VKeys[0]}, exitGood, "10 entries, root", ""},
-		"all its keys":    {[]string{proof, "--vkey", keys.VKeys[0], "--vkey", keys.VKeys[1]}, exitGood, "20 entries, root", ""},
-		"from the log":    {[]string{proof, "--static", location}, exitGood, "THE LOG EQUIVOCATED", "its keys are taken on first use"},
-		"a new line":      {[]string{write(data + "\n")}, exitGood, "THE LOG EQUIVOCATED", ""},
-		"another's key":   {[]string{proof, "--vkey", stranger.VKeys[0]}, exitBad, "NO PROOF", "proves nothing about the log"},
-		"changed":         {[]string{write(strings.Replace(data, `"head":["`, `"head":["A`, 1))}, exitBad, "NO PROOF", "proves nothing"},
-		"receipt keys":    {[]string{proof, "--keys", "x"}, exitUsage, "", "--vkey"},
-		"no key anywhere": {[]string{write(strings.Replace(data, `,"vkey":"`+keys.VKeys[0]+`"`, "", 1))}, exitBad, "NO PROOF", ""},
+		"its own key":     {[]string{proof}, cli.ExitGood, "THE LOG EQUIVOCATED", "notice: the key is the one that the proof names"},
+		"the log's key":   {[]string{proof, "--vkey", keys.VKeys[0]}, cli.ExitGood, "10 entries, root", ""},
+		"all its keys":    {[]string{proof, "--vkey", keys.VKeys[0], "--vkey", keys.VKeys[1]}, cli.ExitGood, "20 entries, root", ""},
+		"from the log":    {[]string{proof, "--static", location}, cli.ExitGood, "THE LOG EQUIVOCATED", "its keys are taken on first use"},
+		"a new line":      {[]string{write(data + "\n")}, cli.ExitGood, "THE LOG EQUIVOCATED", ""},
+		"another's key":   {[]string{proof, "--vkey", stranger.VKeys[0]}, cli.ExitBad, "NO PROOF", "proves nothing about the log"},
+		"changed":         {[]string{write(strings.Replace(data, `"head":["`, `"head":["A`, 1))}, cli.ExitBad, "NO PROOF", "proves nothing"},
+		"receipt keys":    {[]string{proof, "--keys", "x"}, cli.ExitUsage, "", "--vkey"},
+		"no key anywhere": {[]string{write(strings.Replace(data, `,"vkey":"`+keys.VKeys[0]+`"`, "", 1))}, cli.ExitBad, "NO PROOF", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := runTool(t, append([]string{"verify"}, c.args...)...)
@@ -98,18 +99,18 @@ func TestAuditFork(t *testing.T) {
 	}
 	first, other := log("a"), log("b")
 	state := first[len(first)-2]
-	if got := runTool(t, append(first, "--home", t.TempDir())...); got.code != exitGood {
+	if got := runTool(t, append(first, "--home", t.TempDir())...); got.code != cli.ExitGood {
 		t.Fatalf("%+v", got)
 	}
 	// What the audit's own state shows, and then what the home remembers.
 	got := runTool(t, append(other, "--state", state)...)
-	if got.code != exitBad || !strings.Contains(got.stdout, "log/consistency") || !strings.Contains(got.stderr, "for anybody to verify, is "+home) {
+	if got.code != cli.ExitBad || !strings.Contains(got.stdout, "log/consistency") || !strings.Contains(got.stderr, "for anybody to verify, is "+home) {
 		t.Fatalf("%+v", got)
 	}
-	if got := runTool(t, first...); got.code != exitBad || !strings.Contains(got.stderr, "the log forked") || !strings.Contains(got.stderr, "for anybody to verify, is "+home) {
+	if got := runTool(t, first...); got.code != cli.ExitBad || !strings.Contains(got.stderr, "the log forked") || !strings.Contains(got.stderr, "for anybody to verify, is "+home) {
 		t.Fatalf("%+v", got)
 	}
-	if got := runTool(t, append(other, "--state", state, "--no-home")...); got.code != exitBad || !strings.Contains(got.stdout, "log/consistency") {
+	if got := runTool(t, append(other, "--state", state, "--no-home")...); got.code != cli.ExitBad || !strings.Contains(got.stdout, "log/consistency") {
 		t.Fatalf("%+v", got)
 	}
 	proofs := testlog.Must(filepath.Glob(filepath.Join(home, "proofs", "*.json")))(t)
@@ -117,7 +118,7 @@ func TestAuditFork(t *testing.T) {
 		t.Fatalf("proofs %q", proofs)
 	}
 	for _, proof := range proofs {
-		if got := runTool(t, "verify", "--vkey", keys.VKeys[0], proof); got.code != exitGood {
+		if got := runTool(t, "verify", "--vkey", keys.VKeys[0], proof); got.code != cli.ExitGood {
 			t.Errorf("%+v", got)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/fxamacker/cbor/v2"
 	"github.com/veraison/go-cose"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/internal/testpki"
 	"github.com/conmotion/conmotion/scitt"
@@ -152,7 +153,7 @@ func TestCertificateBesideRoots(t *testing.T) {
 	}
 	for target, key := range map[string]string{at("s.cose"): at("corp.pem"), dir: "https://corp.example=" + at("corp.pem")} {
 		got := runTool(t, "verify", "--issuer-key", key, "--roots", at("roots.pem"), target)
-		if got.code != exitUsage || !strings.Contains(got.stderr, "is a certificate, whose key would be taken without asking --roots") {
+		if got.code != cli.ExitUsage || !strings.Contains(got.stderr, "is a certificate, whose key would be taken without asking --roots") {
 			t.Errorf("%s: exit code %d, %s", target, got.code, got.stderr)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/witness"
@@ -19,7 +20,7 @@ func (v *verification) verifier() (*scitt.Verifier, error) {
 	if v.at != "" {
 		var err error
 		if out.At, err = time.Parse(time.RFC3339, v.at); err != nil || out.At.IsZero() {
-			return nil, usage(fmt.Errorf("--at %q is not a time such as 2026-07-01T12:00:00Z", v.at))
+			return nil, cli.Usage(fmt.Errorf("--at %q is not a time such as 2026-07-01T12:00:00Z", v.at))
 		}
 	}
 	switch mode := scitt.LeafMode(v.leaf); mode {
@@ -27,7 +28,7 @@ func (v *verification) verifier() (*scitt.Verifier, error) {
 	case scitt.LeafEntry, scitt.LeafDigest:
 		out.Leaf = []scitt.LeafMode{mode}
 	default:
-		return nil, usage(fmt.Errorf("--leaf is entry or digest, not %q", v.leaf))
+		return nil, cli.Usage(fmt.Errorf("--leaf is entry or digest, not %q", v.leaf))
 	}
 	if v.issuerKey != "" {
 		var err error
@@ -46,19 +47,19 @@ func (v *verification) verifier() (*scitt.Verifier, error) {
 func (f *verifyFlags) readAnchors() (*scitt.Anchors, error) {
 	var roots []*x509.Certificate
 	if f.rootCAs != "" {
-		data, err := readFileFlag("roots", f.rootCAs)
+		data, err := cli.ReadFileFlag("roots", f.rootCAs)
 		if err != nil {
 			return nil, err
 		}
 		if roots, err = scitt.ParseCertificates(data); err != nil {
-			return nil, usage(fmt.Errorf("--roots %s: %w", f.rootCAs, err))
+			return nil, cli.Usage(fmt.Errorf("--roots %s: %w", f.rootCAs, err))
 		}
 	}
 	known := map[[sha256.Size]byte][][]byte{}
 	if data, err := os.ReadFile(f.issuerKey); err == nil {
 		if certs, err := scitt.ParseCertificates(data); err == nil {
 			if f.rootCAs != "" {
-				return nil, usage(fmt.Errorf("--issuer-key %s is a certificate, whose key would be taken without asking --roots; give the public key in it, or --roots alone for a statement with x5chain", f.issuerKey))
+				return nil, cli.Usage(fmt.Errorf("--issuer-key %s is a certificate, whose key would be taken without asking --roots; give the public key in it, or --roots alone for a statement with x5chain", f.issuerKey))
 			}
 			known[sha256.Sum256(certs[0].Raw)] = [][]byte{certs[0].Raw}
 		}
@@ -72,7 +73,7 @@ func (v *verification) logKeys(ctx context.Context) (k witness.Keys, err error) 
 	case v.keys != "":
 		return readKeys(v.keys)
 	case v.static != "":
-		if v.files, err = v.examine(ctx, v.static, v.memoryFlags); err != nil {
+		if v.files, err = v.examine(ctx, v.static, v.MemoryFlags); err != nil {
 			return k, err
 		}
 		k.Named, err = v.files.ReceiptKeys(ctx)
@@ -86,7 +87,7 @@ func (v *verification) logKeys(ctx context.Context) (k witness.Keys, err error) 
 
 // serviceKeys opens the log of a service to check it, which may be damaged.
 func (v *verification) serviceKeys(ctx context.Context, url string) (*party.Log, witness.Keys, error) {
-	o, err := v.logOptions(v.memoryFlags)
+	o, err := v.LogOptions(v.MemoryFlags)
 	if err != nil {
 		return nil, witness.Keys{}, err
 	}
@@ -99,13 +100,13 @@ func (v *verification) serviceKeys(ctx context.Context, url string) (*party.Log,
 
 // readIssuerKey reads the file of --issuer-key.
 func readIssuerKey(path string) (*scitt.Key, error) {
-	data, err := readFileFlag("issuer-key", path)
+	data, err := cli.ReadFileFlag("issuer-key", path)
 	if err != nil {
 		return nil, err
 	}
 	key, err := scitt.ParsePublicKey(data)
 	if err != nil {
-		return nil, usage(fmt.Errorf("--issuer-key %s: %w", path, err))
+		return nil, cli.Usage(fmt.Errorf("--issuer-key %s: %w", path, err))
 	}
 	return &key, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 	"github.com/conmotion/conmotion/witness"
@@ -18,7 +19,7 @@ func (v *verification) current(ctx context.Context, keys witness.Keys, outs []*s
 		v.found("log now", resultNotChecked, "whether the log holds the entry, and ever published the tree of a receipt, cannot be told offline; its files tell, with --log or --static")
 		return nil
 	}
-	err := partyError(v.files.Damage)
+	err := v.files.Damage
 	if err == nil {
 		err = v.inLog(ctx, v.files.View, keys, outs)
 	}
@@ -29,7 +30,7 @@ func (v *verification) current(ctx context.Context, keys witness.Keys, outs []*s
 		v.unsure = err
 		v.found("log now", resultNotChecked, "%v", err)
 		return nil
-	case exitCode(err) == exitBad:
+	case cli.ExitCode(err) == cli.ExitBad:
 		v.found("log now", resultBad, "%v", err)
 		return nil
 	}
@@ -92,7 +93,7 @@ func (v *verification) inLog(ctx context.Context, view *tiles.View, keys witness
 		return err
 	}
 	if !found {
-		return bad(fmt.Errorf("the log %s of %d entries does not hold the statement", cp.Origin, cp.Size))
+		return cli.Bad(fmt.Errorf("the log %s of %d entries does not hold the statement", cp.Origin, cp.Size))
 	}
 	return v.proven(ctx, view, index, scitt.LeafHash(outs[0].Statement.Entry()))
 }
@@ -117,7 +118,7 @@ func (v *verification) extends(ctx context.Context, view *tiles.View, p scitt.In
 		} else if err != nil {
 			return nil, err
 		}
-		v.notice("notice: the receipt is for a tree of %d entries, and the log shows %d here, an older state of it", tree.Size, cp.Size)
+		v.Notice("notice: the receipt is for a tree of %d entries, and the log shows %d here, an older state of it", tree.Size, cp.Size)
 		tree = cp
 	}
 	if err = view.Consistency(ctx, tree); errors.Is(err, scitt.ErrProof) {
@@ -132,7 +133,7 @@ func (v *verification) proven(ctx context.Context, view *tiles.View, index uint6
 	}
 	detail := fmt.Sprintf("entry %d of %d", index, view.Checkpoint.Size)
 	if t := view.Checkpoint.Tree; t != nil {
-		detail += ", checkpoint of " + timeOf(t.IssuedAt)
+		detail += ", checkpoint of " + cli.TimeOf(t.IssuedAt)
 	}
 	v.held = true
 	v.found("log now", resultOK, "%s", detail)

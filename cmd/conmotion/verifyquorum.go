@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
@@ -43,7 +44,7 @@ func (v *verification) logsOf(ctx context.Context) (*witness.Quorum, error) {
 	v.filesOf = map[string]*party.Log{}
 	add := func(name string, keys witness.Keys, err error) error {
 		switch {
-		case err != nil && (exitCode(err) == exitBad || isMissing(err) || errors.Is(err, party.ErrVKeys) || errors.Is(err, party.ErrDamaged)):
+		case err != nil && (cli.ExitCode(err) == cli.ExitBad || isMissing(err) || errors.Is(err, party.ErrVKeys) || errors.Is(err, party.ErrDamaged)):
 			return err
 		case err != nil:
 			v.found("log", resultNotChecked, "%s is out of reach: %v", name, err)
@@ -62,7 +63,7 @@ func (v *verification) logsOf(ctx context.Context) (*witness.Quorum, error) {
 	}
 	for _, location := range v.statics {
 		var keys witness.Keys
-		files, err := v.examine(ctx, location, v.memoryFlags)
+		files, err := v.examine(ctx, location, v.MemoryFlags)
 		if err == nil {
 			v.filesOf[location] = files
 			keys.Named, err = files.ReceiptKeys(ctx)
@@ -83,7 +84,7 @@ func (v *verification) logsOf(ctx context.Context) (*witness.Quorum, error) {
 		if n == 1 {
 			are = "log is"
 		}
-		return nil, usage(fmt.Errorf("--quorum %d: only %d %s named", v.quorum, n, are))
+		return nil, cli.Usage(fmt.Errorf("--quorum %d: only %d %s named", v.quorum, n, are))
 	}
 	return q, nil
 }
@@ -129,7 +130,7 @@ func (v *verification) counted(ctx context.Context, q *witness.Quorum, outs []*s
 		for _, l := range q.Doubted() {
 			why = append(why, strings.Join(l.Names, " = ")+" (a receipt by a compromised key; get a fresh one)")
 		}
-		return usage(fmt.Errorf("no verdict: %s for it, %d are needed, and out of reach are %s", plural.Verb(n, "log", "vouches", "vouch"), v.quorum, strings.Join(why, ", ")))
+		return cli.Usage(fmt.Errorf("no verdict: %s for it, %d are needed, and out of reach are %s", plural.Verb(n, "log", "vouches", "vouch"), v.quorum, strings.Join(why, ", ")))
 	case witness.Missed:
 		result = resultBad
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/witness"
@@ -18,7 +19,7 @@ func (v *verification) run(ctx context.Context, files ...[]byte) (verdict, err e
 	if err != nil {
 		return nil, err
 	}
-	if v.artifacts, err = v.app.artifacts(v.artifactStore, 1); err != nil {
+	if v.artifacts, err = v.app.Artifacts(v.artifactStore, 1); err != nil {
 		return nil, err
 	}
 	var quorum *witness.Quorum
@@ -80,7 +81,7 @@ func (v *verification) file(ctx context.Context, data []byte, verifier scitt.Ver
 	}
 	receipts := st.Receipts
 	for _, path := range v.receipts {
-		r, err := readFileFlag("receipt", path)
+		r, err := cli.ReadFileFlag("receipt", path)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -5,15 +5,15 @@ import "fmt"
 // print prints what was found about a statement.
 func (v *verification) print() error {
 	r := &v.report
-	if v.json {
-		return v.printJSON(r)
+	if v.JSON {
+		return v.PrintJSON(r)
 	}
 	if r.EntryID != "" {
 		rows := [][]string{{"entry id", r.EntryID}, {"issuer", r.Issuer}, {"subject", r.Subject}, {"signed", r.Signed}}
-		if err := v.printRows(rows); err != nil {
+		if err := v.PrintRows(rows); err != nil {
 			return err
 		}
-		fmt.Fprintln(v.stdout)
+		fmt.Fprintln(v.Stdout)
 	}
 	var rows [][]string
 	for _, c := range r.Checks {
@@ -27,9 +27,9 @@ func (v *verification) print() error {
 	default:
 		result = "NOT VERIFIED"
 	}
-	if err := v.printRows(rows); err != nil {
+	if err := v.PrintRows(rows); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(v.stdout, "\n%s\n", result)
+	_, err := fmt.Fprintf(v.Stdout, "\n%s\n", result)
 	return err
 }

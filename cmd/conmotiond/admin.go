@@ -11,7 +11,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/conmotion/conmotion/cmd/internal/daemon"
+	"github.com/conmotion/conmotion/cmd/conmotiond/internal/daemon"
 )
 
 // checks are what the operator's orchestrator asks.

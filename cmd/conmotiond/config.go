@@ -17,7 +17,7 @@ import (
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v3"
 
-	"github.com/conmotion/conmotion/cmd/internal/daemon"
+	"github.com/conmotion/conmotion/cmd/conmotiond/internal/daemon"
 	"github.com/conmotion/conmotion/cmd/internal/version"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage"
@@ -229,7 +229,7 @@ func readConfigFile(flags *pflag.FlagSet, path string) error {
 	for _, name := range names {
 		node := doc[name]
 		flag := flags.Lookup(name)
-		if flag == nil || name == "config" || name == "help" || name == "version" {
+		if flag == nil || name == "config" || name == "help" || name == "version" || name == "json" {
 			return fmt.Errorf("--config %s: line %d: there is no flag --%s", path, node.Line, name)
 		}
 		if node.Kind != yaml.ScalarNode {

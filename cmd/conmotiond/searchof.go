@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/conmotion/conmotion/cmd/internal/daemon"
+	"github.com/conmotion/conmotion/cmd/conmotiond/internal/daemon"
 )
 
 // searchOf are the flags of a search over somebody else's log.

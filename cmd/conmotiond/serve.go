@@ -12,7 +12,7 @@ import (
 	"go.opentelemetry.io/otel"
 	"k8s.io/klog/v2"
 
-	"github.com/conmotion/conmotion/cmd/internal/daemon"
+	"github.com/conmotion/conmotion/cmd/conmotiond/internal/daemon"
 	"github.com/conmotion/conmotion/scitt"
 )
 

@@ -51,9 +51,9 @@ type goPackage struct {
 	GoFiles, TestGoFiles, XTestGoFiles []string
 }
 
-// list returns the packages of the build that a verifier runs.
+// list returns the packages of the module.
 func list() (pkgs []goPackage, err error) {
-	cmd := exec.Command("go", "list", "-tags", "light", "-json=ImportPath,Name,Imports,Deps,GoFiles,TestGoFiles,XTestGoFiles", "./...")
+	cmd := exec.Command("go", "list", "-json=ImportPath,Name,Imports,Deps,GoFiles,TestGoFiles,XTestGoFiles", "./...")
 	cmd.Stderr = os.Stderr
 	out, err := cmd.Output()
 	for dec := json.NewDecoder(strings.NewReader(string(out))); err == nil; {

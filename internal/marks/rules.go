@@ -22,9 +22,9 @@ var rules = []struct {
 	}},
 	{thing: "JSON is read", uses: []string{"github.com/gowebpki/jcs", "unicode/utf16"}, tests: true}, // internal/jsonx needs neither
 	{thing: "somebody's log is opened", uses: []string{module + "scitt.NewCheckpointVerifiers", module + "tiles.NewLog", module + "tiles.Open"}, allowed: map[string]string{
-		"monitor/party":                       "the opener",
-		"cmd/internal/daemon/daemon.go":       "a service's own log",
-		"cmd/internal/daemon/identity.go":     "a service's own log",
+		"monitor/party": "the opener",
+		"cmd/conmotiond/internal/daemon/daemon.go":   "a service's own log",
+		"cmd/conmotiond/internal/daemon/identity.go": "a service's own log",
 		"tiles/keys.go":                       "reads the checkpoint that hands a log over to new keys",
 		"cmd/conmotion/verifyequivocation.go": "verifies a proof with keys and reads no log",
 		"monitor/watch/validate.go":           "checks the keys in a configuration",

@@ -23,7 +23,7 @@ var (
 	ErrReceipt = errors.New("the service's receipt is not good")
 	// ErrIssuerKey is wrapped when a log has a content with another signature, and
 	// the issuer's key that would verify it is not known.
-	ErrIssuerKey = errors.New("the service holds the content with another signature, and the key of its issuer is not known")
+	ErrIssuerKey = errors.New("the service holds the content with another signature, and the key of its issuer is not known; give --issuer-key")
 )
 
 // maxRun is how many statements are sent at a time, and maxRunBytes how large

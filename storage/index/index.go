@@ -20,6 +20,8 @@ import (
 	"log/slog"
 	"sync"
 
+	_ "modernc.org/sqlite" // the driver of SQLite
+
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage/internal/projection"
 	"github.com/conmotion/conmotion/tiles"

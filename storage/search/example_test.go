@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 
+	_ "modernc.org/sqlite" // the driver that Open needs
+
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/storage/search"
 	"github.com/conmotion/conmotion/tiles"

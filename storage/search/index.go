@@ -124,7 +124,8 @@ type Index struct {
 
 // Open opens the index in a file, or makes an empty one. A file that is no
 // usable index is thrown away and made anew from the log; with Options.Keep
-// the error wraps ErrDamaged instead.
+// the error wraps ErrDamaged instead. The program must import the driver of SQLite,
+// modernc.org/sqlite; to verify answers it need not.
 func Open(ctx context.Context, path string, o Options) (*Index, error) {
 	if o.MaxWork == 0 {
 		o.MaxWork = DefaultMaxWork

@@ -3,6 +3,7 @@ package version
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"runtime"
 	"runtime/debug"
@@ -71,28 +72,40 @@ func (i Info) String() string {
 }
 
 // Add gives a program's root command the flag --version and the command
-// "version", which prints JSON with --json.
+// "version", which print JSON with --json.
 func Add(root *cobra.Command) {
-	info := Read(root.Name())
-	root.Version = info.String()
-	root.SetVersionTemplate("{{.Version}}\n")
-	var asJSON bool
-	cmd := &cobra.Command{
+	alone := root.PersistentFlags().Lookup("json") == nil
+	if alone {
+		root.PersistentFlags().Bool("json", false, "print JSON, for programs, with --version")
+	}
+	run := func(cmd *cobra.Command, _ []string) error {
+		info := Read(root.Name())
+		asJSON, err := cmd.Flags().GetBool("json")
+		if err == nil && !asJSON {
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), info)
+		}
+		if err != nil || !asJSON {
+			return err
+		}
+		enc := json.NewEncoder(cmd.OutOrStdout())
+		enc.SetIndent("", "  ")
+		return enc.Encode(info)
+	}
+	asked, otherwise := root.Flags().BoolP("version", "v", false, "print which build this is"), root.RunE
+	root.RunE = func(cmd *cobra.Command, args []string) error {
+		switch {
+		case *asked:
+			return run(cmd, args)
+		case alone && cmd.Flags().Changed("json"):
+			return errors.New("--json goes with --version")
+		}
+		return otherwise(cmd, args)
+	}
+	root.AddCommand(&cobra.Command{
 		Use: "version", Short: "Print which build this is",
 		Long: `Print the version of the module, the revision that the program was built from,
 whether the source was modified, and the version of Go.`,
 		Example: "  " + root.Name() + " version --json",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if !asJSON {
-				_, err := fmt.Fprintln(cmd.OutOrStdout(), info)
-				return err
-			}
-			enc := json.NewEncoder(cmd.OutOrStdout())
-			enc.SetIndent("", "  ")
-			return enc.Encode(info)
-		},
-	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON, for programs")
-	root.AddCommand(cmd)
+		Args:    cobra.NoArgs, RunE: run,
+	})
 }

@@ -10,8 +10,6 @@ import (
 	"io/fs"
 	"os"
 	"slices"
-
-	"modernc.org/sqlite"
 )
 
 // sumSuffix is of the file with the SHA-256 of a database that nobody uses.
@@ -100,7 +98,10 @@ var damageCodes = []int{1, 11, 26, 522}
 
 // damage recognises errors that say that the file is damaged.
 func damage(err error) error {
-	if e, ok := errors.AsType[*sqlite.Error](err); ok && (slices.Contains(damageCodes, e.Code()) || slices.Contains(damageCodes[1:3], e.Code()&0xff)) {
+	if e, ok := errors.AsType[interface {
+		error
+		Code() int
+	}](err); ok && (slices.Contains(damageCodes, e.Code()) || slices.Contains(damageCodes[1:3], e.Code()&0xff)) {
 		return fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	return err

@@ -11,6 +11,10 @@
 // page is malformed. While it is not used its file has a SHA-256 beside it,
 // which [DB.Close] writes and the first use of the next process compares; after
 // a crash there is none, and SQLite's own check of all pages takes its place.
+//
+// SQLite itself is the driver "sqlite" of database/sql, modernc.org/sqlite. It is not
+// imported here, so that a program that only verifies the answers of a search is
+// without it.
 package projection
 
 import (
@@ -25,8 +29,6 @@ import (
 	"os"
 	"sync"
 	"sync/atomic"
-
-	_ "modernc.org/sqlite" // the driver "sqlite"
 
 	"github.com/conmotion/conmotion/internal/durable"
 )

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/conmotion/conmotion/cmd/internal/cli"
+)
+
+// cutoff ends a context when a text is written.
+type cutoff struct {
+	bytes.Buffer
+	at  string
+	end context.CancelFunc
+}
+
+func (c *cutoff) Write(p []byte) (int, error) {
+	n, err := c.Buffer.Write(p)
+	if strings.Contains(c.String(), c.at) {
+		c.end()
+	}
+	return n, err
+}
+
+// TestDemoWithoutService: the demo needs conmotiond, says so, and leaves nothing.
+func TestDemoWithoutService(t *testing.T) {
+	t.Setenv("PATH", t.TempDir())
+	dir := filepath.Join(t.TempDir(), "demo")
+	var stderr bytes.Buffer
+	code := runIn(t.Context(), []string{"demo", "--dir", dir}, strings.NewReader(""), io.Discard, &stderr)
+	if want := "conmotiond is neither beside this program nor in the PATH, and cannot be built here"; code != cli.ExitUsage || !strings.Contains(stderr.String(), want) {
+		t.Errorf("exit code %d: %s", code, &stderr)
+	}
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("it left its directory: %v", err)
+	}
+}
+
+// TestDemoInterrupted: no service outlives a demo that is interrupted, while they
+// start or in the middle of a flow.
+func TestDemoInterrupted(t *testing.T) {
+	t.Setenv("PATH", filepath.Dir(buildDaemon(t)))
+	for _, at := range []string{"auditor's service is", "2  provider"} {
+		ctx, cancel := context.WithCancel(t.Context())
+		out, stderr := &cutoff{at: at, end: cancel}, &bytes.Buffer{}
+		code := runIn(ctx, []string{"demo", "--dir", filepath.Join(t.TempDir(), "demo")}, strings.NewReader(""), out, stderr)
+		if code != cli.ExitUsage || !strings.Contains(stderr.String(), "canceled") {
+			t.Errorf("%s: exit code %d: %s", at, code, stderr)
+		}
+		services := regexp.MustCompile(`service is http://(\S+)`).FindAllStringSubmatch(out.String(), -1)
+		if len(services) < 2 {
+			t.Fatalf("%s: %d services started", at, len(services))
+		}
+		for _, s := range services {
+			if conn, err := net.Dial("tcp", s[1]); err == nil {
+				conn.Close()
+				t.Errorf("%s: the service at %s still runs", at, s[1])
+			}
+		}
+	}
+}

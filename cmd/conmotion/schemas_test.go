@@ -1,0 +1,91 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/conmotion/conmotion/cmd/internal/cli"
+	"github.com/conmotion/conmotion/cmd/internal/cli/clitest"
+	"github.com/conmotion/conmotion/cmd/internal/searching"
+	"github.com/conmotion/conmotion/cmd/internal/version"
+	"github.com/conmotion/conmotion/internal/bench"
+	"github.com/conmotion/conmotion/storage/search"
+	"github.com/conmotion/conmotion/witness/mirror"
+)
+
+// inspected is what inspect prints: the facts about each object by name, with its
+// kind and its diagnostic notation.
+type inspected []map[string]string
+
+// printed is what each command prints with --json.
+var printed = clitest.Printed{
+	"ack":            {attested{}},
+	"artifact get":   {gotArtifact{}},
+	"artifact put":   {putResult{}},
+	"artifact token": {madeToken{}},
+	"audit":          {auditViolation{}, auditSummary{}},
+	"bench":          {bench.Report{}},
+	"compare":        {clitest.Document("comparison"), confirmations{}},
+	"demo":           {demoResult{}, demoLeft{}},
+	"dispute":        {attested{}},
+	"endorse":        {attested{}},
+	"endorsements":   {endorsementList{}},
+	"export":         {exported{}},
+	"fsck":           {fsckReport{}},
+	"head":           {headInfo{}},
+	"import":         {recorded{}},
+	"inspect":        {inspected{}},
+	"keygen":         {newKey{}},
+	"measure":        {clitest.Document("measurement"), measured{}, recomputed{}},
+	"monitor":        {clitest.Document("alert")},
+	"observe":        {recorded{}},
+	"policy check":   {policyReport{}},
+	"policy diff":    {policyDifference{}},
+	"policy set":     {policyChange{}, wouldSet{}},
+	"policy show":    {policyList{}, shownPolicy{}},
+	"policy test":    {judged{}},
+	"receipt":        {gotReceipt{}},
+	"record":         {recorded{}},
+	"replay":         {clitest.Document("replay"), clitest.Document("history"), clitest.Document("difference"), followed{}},
+	"report":         {clitest.Document("report")},
+	"require":        {gateReport{}},
+	"search":         {searching.Entry{}, searching.Summary{}, search.Stats{}},
+	"sign":           {signed{}},
+	"submit":         {submitted{}},
+	"verify":         {verifyReport{}, mirror.Report{}, equivocationReport{}},
+	"version":        {version.Info{}},
+	"withdraw":       {attested{}},
+}
+
+// TestSchemas: each command has a schema of what it prints, which docs/tool.md names.
+func TestSchemas(t *testing.T) {
+	printed.Check(t, (&app{}).root(), "../../docs")
+}
+
+// validated is Main for the scripts: what is printed with --json is held to its
+// schema.
+func validated() int {
+	return cli.Main(func(ctx context.Context, a *cli.App, args []string) int {
+		var out bytes.Buffer
+		tool := &app{*a}
+		tool.Stdout = io.MultiWriter(a.Stdout, &out)
+		root := tool.root()
+		code := tool.Run(ctx, root, args)
+		cmd, _, err := root.Find(args)
+		// Other things than JSON are printed where they are asked for, with --out -.
+		if docs := os.Getenv("ROOT"); err == nil && tool.JSON && docs != "" && !(strings.Contains(strings.Join(args, " ")+" ", "--out - ") && !bytes.HasPrefix(out.Bytes(), []byte("{"))) {
+			command := strings.TrimPrefix(cmd.CommandPath(), root.Name()+" ")
+			if err := printed.Validate(filepath.Join(docs, "docs"), root.Name(), command, out.Bytes()); err != nil {
+				fmt.Fprintf(a.Stderr, "NOT AS ITS SCHEMA: %v\n%s", err, out.Bytes())
+				return 99
+			}
+		}
+		return code
+	})
+}

@@ -1,0 +1,73 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/conmotion/conmotion/monitor"
+	"github.com/conmotion/conmotion/monitor/party"
+	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/storage/artifact/reader"
+	"github.com/conmotion/conmotion/tiles"
+)
+
+// TestExitCode: what an error means does not depend on what it is wrapped in. A
+// verdict on a log is one whatever could not be checked besides.
+func TestExitCode(t *testing.T) {
+	status := func(code int) error { return &scitt.Problem{Status: code, Title: "title"} }
+	for _, c := range []struct {
+		err          error
+		code, ofALog int
+	}{
+		{nil, ExitGood, ExitGood},
+		{errors.New("anything"), ExitUsage, ExitUsage},
+		{Bad(errors.New("anything")), ExitBad, ExitBad},
+		{Usage(scitt.ErrSignature), ExitUsage, ExitUsage},
+		{scitt.ErrSignature, ExitBad, ExitBad},
+		{errors.Join(scitt.ErrUnchecked, scitt.ErrUnknownKey), ExitUsage, ExitUsage},
+		{errors.Join(scitt.ErrUnchecked, party.ErrForked), ExitBad, ExitBad},
+		{errors.Join(party.ErrVKeys, scitt.ErrCheckpoint), ExitUsage, ExitUsage},
+		{errors.Join(party.ErrRolledBack, scitt.ErrProof), ExitUsage, ExitUsage},
+		{errors.Join(monitor.ErrResume, tiles.ErrBehind), ExitUsage, ExitUsage},
+		{tiles.ErrCorrupt, ExitBad, ExitBad},
+		{fs.ErrNotExist, ExitUsage, ExitBad},
+		{&monitor.WithheldError{}, ExitUsage, ExitUsage},
+		{monitor.ErrPinned, ExitBad, ExitBad},
+		{monitor.ErrUnverified, ExitUsage, ExitUsage},
+		{reader.ErrWrong, ExitBad, ExitBad},
+		{status(http.StatusBadRequest), ExitBad, ExitUsage},
+		{status(http.StatusTooManyRequests), ExitUsage, ExitUsage},
+		{status(http.StatusServiceUnavailable), ExitUsage, ExitUsage},
+		{status(http.StatusInsufficientStorage), ExitBad, ExitUsage},
+		{&scitt.Problem{Status: http.StatusInternalServerError, Title: reader.TitleDamaged}, ExitBad, ExitUsage},
+	} {
+		if got := ExitCode(c.err); got != c.code {
+			t.Errorf("%v: exit code %d, want %d", c.err, got, c.code)
+		}
+		if c.err == nil {
+			continue
+		}
+		if got := ExitCode(fmt.Errorf("wrapped: %w", c.err)); got != c.code {
+			t.Errorf("%v: exit code %d when it is wrapped, want %d", c.err, got, c.code)
+		}
+		if got := ExitCode(OfLog(c.err)); got != c.ofALog {
+			t.Errorf("%v: exit code %d when a log is read, want %d", c.err, got, c.ofALog)
+		}
+	}
+}
+
+// TestExitHelp: the page on the tool has the table that the help prints.
+func TestExitHelp(t *testing.T) {
+	page, err := os.ReadFile("../../../docs/tool.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(page), "```\n"+ExitHelp()+"```\n") {
+		t.Errorf("docs/tool.md does not have:\n%s", ExitHelp())
+	}
+}

@@ -1,0 +1,197 @@
+package cli
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/conmotion/conmotion/monitor/party"
+	"github.com/conmotion/conmotion/scitt/client"
+	"github.com/conmotion/conmotion/storage/artifact/reader"
+)
+
+// Readers is how many files of a log are fetched at a time.
+const Readers = 8
+
+// HTTPClient makes requests to one service, several at a time.
+func HTTPClient(concurrency int) *http.Client {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.MaxIdleConnsPerHost = concurrency
+	return &http.Client{Transport: t, Timeout: time.Minute}
+}
+
+// ClientOptions are how a client of a service works. Waits of a second and more
+// are told.
+func (a *App) ClientOptions(concurrency int) client.Options {
+	return client.Options{
+		HTTP: HTTPClient(concurrency),
+		Waiting: func(wait time.Duration, why error) {
+			if wait >= time.Second && !errors.Is(why, client.ErrRunning) {
+				a.Notice("waiting %v: %v", wait.Round(100*time.Millisecond), why)
+			}
+		},
+	}
+}
+
+// MemoryFlags are whom a command that opens logs believes about them.
+type MemoryFlags struct {
+	Home   string
+	NoHome bool
+	VKeys  []string
+}
+
+// HomeHelp is for commands with [MemoryFlags].
+const HomeHelp = `
+Keys and the newest checkpoint of each log whose files are read are remembered
+in --home, like ssh remembers hosts: a log that shows other keys, forks or goes
+back is refused from then on, at whatever address. --vkey names keys that you know
+from elsewhere, which then count in place of the remembered ones; --no-home
+neither reads nor writes what is remembered.`
+
+// Add adds the flags of a command that reads one log.
+func (f *MemoryFlags) Add(cmd *cobra.Command) {
+	f.AddReading(cmd)
+	VKeyFlag(cmd, &f.VKeys)
+}
+
+// AddReading adds the flags of a command that reads logs, and registers nothing.
+func (f *MemoryFlags) AddReading(cmd *cobra.Command) {
+	f.AddHome(cmd)
+	cmd.Flags().BoolVar(&f.NoHome, "no-home", false, "do not remember logs: believe what they show now, or --vkey")
+	cmd.MarkFlagsMutuallyExclusive("home", "no-home")
+}
+
+// AddHome adds the flag that a command has too that registers statements: its
+// unfinished work is there.
+func (f *MemoryFlags) AddHome(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.Home, "home", "", "directory that remembers logs and unfinished work (default: $CONMOTION_HOME, or conmotion in the user's configuration directory)")
+}
+
+// VKeyFlag adds the flag --vkey.
+func VKeyFlag(cmd *cobra.Command, vkeys *[]string) {
+	cmd.Flags().StringArrayVar(vkeys, "vkey", nil, "verifier key of the log, as in its transparency configuration (default: remembered, or taken on first use); once for each key")
+}
+
+// LogOptions are how logs are opened by commands that need nothing else of them.
+func (a *App) LogOptions(f MemoryFlags) (o party.Options, err error) {
+	o = party.Options{VKeys: f.VKeys, Among: a.Among, Client: a.ClientOptions(Readers), Notice: a.Notice}
+	if f.NoHome {
+		return o, nil
+	}
+	if o.Home = party.Home(cmp.Or(f.Home, a.Home)); o.Home == "" {
+		if o.Home, err = party.DefaultHome(); err != nil {
+			return o, Usage(fmt.Errorf("--home: %w; or give --no-home", err))
+		}
+	}
+	return o, nil
+}
+
+// IsVerdict reports whether an error is that a log is not what was seen of it.
+func IsVerdict(err error) bool {
+	return slices.ContainsFunc(otherLog, func(verdict error) bool { return errors.Is(err, verdict) })
+}
+
+// StoreFlags say where artifacts are: --token-file, and a flag with the URL.
+type StoreFlags struct {
+	flag, URL, TokenFile string
+	Limits               reader.Limits // of what is read
+}
+
+// Add adds both flags.
+func (f *StoreFlags) Add(cmd *cobra.Command, flag, usage string) {
+	f.flag = flag
+	cmd.Flags().StringVar(&f.URL, flag, "", usage)
+	cmd.Flags().StringVar(&f.TokenFile, "token-file", "", "file with the token for the artifact storage")
+}
+
+// AddReading adds the flags of a command that reads artifacts.
+func (f *StoreFlags) AddReading(cmd *cobra.Command, flag, usage string) {
+	f.Add(cmd, flag, usage)
+	LimitFlags(cmd, &f.Limits)
+}
+
+// LimitFlags adds the limits of what is fetched of one artifact.
+func LimitFlags(cmd *cobra.Command, l *reader.Limits) {
+	cmd.Flags().Int64Var(&l.Size, "max-size", reader.MaxSize, "largest artifact to fetch, in bytes")
+	cmd.Flags().DurationVar(&l.Time, "max-time", reader.MaxTime, "longest time to spend on one artifact")
+}
+
+// CheckLimits checks what LimitFlags reads; a command without them has the defaults.
+func CheckLimits(l reader.Limits) error {
+	if l != (reader.Limits{}) && (l.Size <= 0 || l.Time <= 0) {
+		return Usage(errors.New("--max-size and --max-time are more than 0"))
+	}
+	return nil
+}
+
+// Store makes a client that stores artifacts.
+func (a *App) Store(f StoreFlags, concurrency int) (*client.Artifacts, error) {
+	token, err := a.token(f)
+	if err != nil {
+		return nil, err
+	}
+	c, err := client.NewArtifacts(f.URL, token, a.ClientOptions(concurrency))
+	if err != nil {
+		return nil, Usage(fmt.Errorf("--%s: %w", f.flag, err))
+	}
+	return c, nil
+}
+
+// Artifacts opens an artifact storage to read; nil when the flag is not given.
+func (a *App) Artifacts(f StoreFlags, concurrency int) (*reader.Reader, error) {
+	if err := CheckLimits(f.Limits); err != nil {
+		return nil, err
+	}
+	if f.URL == "" && f.TokenFile == "" {
+		return nil, nil
+	}
+	token, err := a.token(f)
+	if err != nil {
+		return nil, err
+	}
+	r, err := reader.Open(f.URL, reader.Options{Client: a.ClientOptions(concurrency), Token: token, Limits: f.Limits})
+	if err != nil {
+		return nil, Usage(fmt.Errorf("--%s: %w", f.flag, err))
+	}
+	return r, nil
+}
+
+// token reads --token-file; it is "" without one.
+func (a *App) token(f StoreFlags) (string, error) {
+	if f.TokenFile == "" {
+		return "", nil
+	}
+	t, err := ReadToken("token-file", f.TokenFile)
+	if u, e := url.Parse(f.URL); err == nil && e == nil && u.Scheme == "http" && !loopback(u.Hostname()) {
+		a.Notice("notice: the token goes to %s without encryption; whoever sees it can use it", u.Host)
+	}
+	return t, err
+}
+
+func loopback(host string) bool {
+	return host == "localhost" || net.ParseIP(host).IsLoopback()
+}
+
+var token = regexp.MustCompile(`^[-._~+/0-9A-Za-z]+=*$`) // RFC 6750 section 2.1
+
+// ReadToken reads the file with a token that a flag names.
+func ReadToken(flag, path string) (string, error) {
+	data, err := ReadFileFlag(flag, path)
+	if err != nil {
+		return "", err
+	}
+	t := strings.TrimSpace(string(data))
+	if !token.MatchString(t) {
+		return "", Usage(fmt.Errorf("--%s %s: not one token and nothing else", flag, path))
+	}
+	return t, nil
+}

@@ -15,7 +15,7 @@ import (
 var ErrContended = errors.New("the chain moved at every attempt")
 
 // maxAttempts is how often in a row another writer may be faster.
-const maxAttempts = 16
+const maxAttempts = 32
 
 // begin finishes what earlier runs left, and reads what others registered. Statements
 // with Words are finished only by a draft with the same ones.

@@ -123,7 +123,8 @@ func TestBulkPushback(t *testing.T) {
 		if err := s.verify(all[i], r.Receipt); err != nil {
 			t.Fatalf("statement %d: %v", i, err)
 		}
-		if r.Location != s.server.URL+"/entries/"+testlog.Must(scitt.ParseStatement(all[i]))(t).ID().String() {
+		// The last one may have gone alone, and its address is the issuer's then.
+		if !strings.HasSuffix(r.Location, "/entries/"+testlog.Must(scitt.ParseStatement(all[i]))(t).ID().String()) {
 			t.Fatalf("statement %d is at %s", i, r.Location)
 		}
 	}

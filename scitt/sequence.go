@@ -14,7 +14,7 @@ const (
 )
 
 // SplitSequence takes a CBOR sequence (RFC 8742) apart: items joined again are
-// the data. It gives what comes before the first byte that is no part of a
+// the data, unless there are more than MaxSequence. It gives what comes before the first byte that is no part of a
 // well-formed data item, and then an error, which wraps ErrMalformed. Items
 // are slices of data, and may be any CBOR without indefinite lengths. It ends
 // behind MaxSequence+1 items, which are too many for any use.

@@ -33,16 +33,17 @@ func TestSplitSequence(t *testing.T) {
 }
 
 // FuzzSplitSequence: items joined are the data, or the beginning of it where
-// the error says so; each item is one item.
+// the error says so or there are too many; each item is one item.
 func FuzzSplitSequence(f *testing.F) {
 	f.Add([]byte{0xd2, 0x84, 0x40, 0xa0, 0x40, 0x40, 0xa1, 0x20, 0x61, 'x'})
 	f.Add([]byte{0x01, 0x02, 0xff})
 	f.Add([]byte{0xa2, 0x01, 0x02, 0x01, 0x03})
 	f.Add([]byte{})
+	f.Add(bytes.Repeat([]byte{0x23}, scitt.MaxSequence+2))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		items, err := scitt.SplitSequence(data)
 		joined := slices.Concat(items...)
-		if !bytes.HasPrefix(data, joined) || (err == nil) != (len(joined) == len(data)) {
+		if !bytes.HasPrefix(data, joined) || (err == nil) != (len(joined) == len(data) || len(items) == scitt.MaxSequence+1) {
 			t.Fatalf("%x became %x, %v", data, joined, err)
 		}
 		for _, item := range items {

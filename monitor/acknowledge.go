@@ -15,7 +15,7 @@ const FormatAcknowledgement = "conmotion-acknowledgement/1"
 // another log is about. It has that record's Transparent Statement in it, so
 // that it can be verified when the other log is gone.
 type Acknowledgement struct {
-	Asset    string   // uid in the own inventory
+	Asset    string   // uid in your inventory
 	Entry    EntryRef // the upstream record
 	Home     string   // origin of the log in which it is to be registered
 	Upstream []string // uids in the upstream's inventory, sorted
@@ -121,7 +121,7 @@ func (a *Acknowledgement) check() error {
 		return err
 	}
 	if a.Asset == "" || len(a.Asset) > maxUID {
-		return malformed("the own asset's uid is empty or has more than %d bytes", maxUID)
+		return malformed("the uid of your asset is empty or has more than %d bytes", maxUID)
 	}
 	if len(a.Upstream) == 0 || !ascending(a.Upstream) {
 		return malformed("the upstream's assets are none, or not in order, or one stands twice")

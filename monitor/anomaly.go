@@ -16,7 +16,7 @@ type AnomalyKind string
 // The anomalies. But for the first six, the record counts all the same: the
 // last word of the issuer is what a replay shows.
 const (
-	AnomalyNoStatement AnomalyKind = "no_statement" // the bytes are no statement of anybody, so they have no entry id
+	AnomalyNoStatement AnomalyKind = "no_statement" // the bytes are nobody's statement, so they have no entry id
 
 	AnomalySignature AnomalyKind = "signature"       // the issuer did not sign it
 	AnomalyUnchecked AnomalyKind = "unchecked"       // the issuer's key is not known here, so nobody can say whether it did
@@ -118,10 +118,10 @@ type Anomaly struct {
 	Chain    string      `json:"chain,omitempty"`
 	Detail   string      `json:"detail,omitempty"`
 	Entry    EntryRef    `json:"entry"`
-	Issuer   string      `json:"issuer,omitempty"` // of a statement that is no record
+	Issuer   string      `json:"issuer,omitempty"` // of a statement that is not a record
 	Kind     AnomalyKind `json:"kind"`
 	Previous *EntryRef   `json:"previous,omitempty"` // the record that it does not fit
-	Subject  string      `json:"subject,omitempty"`  // of a statement that is no record
+	Subject  string      `json:"subject,omitempty"`  // of a statement that is not a record
 	UID      string      `json:"uid,omitempty"`
 	What     Kind        `json:"what,omitempty"` // of the uid
 }

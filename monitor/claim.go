@@ -25,7 +25,7 @@ type Claim struct {
 
 // ParseClaim reads the payload of a measurement with its numbers. They must be
 // possible and agree with each other, so that what is shown is what the score
-// was made of; [Recompute] tells whether they are true. Errors wrap
+// was made of; [Recompute] reports whether they are true. Errors wrap
 // ErrMalformed.
 func ParseClaim(payload []byte) (*Claim, error) {
 	in, err := ParseMeasurement(payload)

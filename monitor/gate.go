@@ -195,7 +195,7 @@ func (q Requirements) counting(statements []Registered) []Registered {
 	return slices.DeleteFunc(Distinct(statements), func(r Registered) bool { return !slices.Contains(named, r.Issuer) })
 }
 
-// endorsed says whether an issuer endorses the scope.
+// endorsed reports whether an issuer endorses the scope.
 func (q Requirements) endorsed(issuer string, standings []Standings) Judgement {
 	j := Judgement{Requirement: "endorsed"}
 	var holding, others []string
@@ -252,7 +252,7 @@ func (q Requirements) touches(s Standings) bool {
 	return len(q.Scope) == 0 || overlap(s.Scope, slices.Sorted(slices.Values(q.Scope)))
 }
 
-// undisputed says whether no dispute by a named issuer has a part of the scope.
+// undisputed reports whether no dispute by a named issuer has a part of the scope.
 func (q Requirements) undisputed(standings []Standings) Judgement {
 	var found []string
 	none := "by none of those that are named"

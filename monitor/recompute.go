@@ -34,7 +34,7 @@ func (in *MeasurementInputs) Subject() string {
 }
 
 // ParseMeasurement reads the payload of a measurement. It believes nothing but
-// the form; [Recompute] tells whether the numbers are right. Errors wrap
+// the form; [Recompute] reports whether the numbers are right. Errors wrap
 // ErrMalformed.
 func ParseMeasurement(payload []byte) (*MeasurementInputs, error) {
 	var event struct {
@@ -48,7 +48,7 @@ func ParseMeasurement(payload []byte) (*MeasurementInputs, error) {
 	}
 	doc := event.Unmapped.Conmotion
 	if doc == nil {
-		return nil, malformed("the event has no unmapped.conmotion: it is no measurement")
+		return nil, malformed("the event has no unmapped.conmotion: it is not a measurement")
 	}
 	if a := doc.Algorithm; a.ID != Algorithm || a.Version != AlgorithmVersion {
 		return nil, malformed("the algorithm is %.80q version %.20q; this is %s version %s", a.ID, a.Version, Algorithm, AlgorithmVersion)

@@ -45,7 +45,7 @@ func NewRecord(event []byte, kind Kind, action Action) (*Record, error) {
 		}
 	}
 	if action == "" {
-		return nil, badEvent("nothing says whether it creates, modifies or deletes: name the action, or set metadata.event_code")
+		return nil, badEvent("nothing reports whether it creates, modifies or deletes: name the action, or set metadata.event_code")
 	}
 	r := &Record{}
 	if code := eventCode(kind, action); report.EventCode == code {

@@ -216,7 +216,7 @@ func (r *Replay) intern(issuer string) int {
 }
 
 // lifecycle holds a record against what is known of its object: last is the
-// last record while it is alive. It says whether the record may count.
+// last record while it is alive. It reports whether the record may count.
 func (r *Replay) lifecycle(what Kind, uid string, action Action, at Ref, last *Ref) (counts bool) {
 	key := graveKey{what, uid}
 	grave := r.dead.find(key)

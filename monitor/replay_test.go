@@ -166,7 +166,7 @@ func TestReplaySelects(t *testing.T) {
 	}
 }
 
-// testStatement is a statement that is no record.
+// testStatement is a statement that is not a record.
 func testStatement(t testing.TB, content string) []byte {
 	return must(scitt.SignStatement(testKey("someone"), scitt.SignOptions{Subject: "x"}, []byte(content)))(t)
 }

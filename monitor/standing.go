@@ -186,7 +186,7 @@ func Distinct(statements []Registered) []Registered {
 
 // statements reads the statements of a log that the filter selects, each content
 // once, in order. Those that their issuer did not sign, that are there already,
-// whose content is not to be had, or that cannot be parsed, are listed as
+// whose content is not available, or that cannot be parsed, are listed as
 // anomalies, and so is what is nobody's statement.
 func statements[T any](ctx context.Context, log Log, f Filter, parse func(s *scitt.Statement, self EntryRef, content []byte) (T, error)) (all []T, bad []Anomaly, err error) {
 	type content struct {

@@ -84,7 +84,7 @@ func upstreamMembers(event []byte) (u upstreamLevels, err error) {
 			break
 		}
 		if err := json.Unmarshal(raw, level.into); err != nil || *level.into == nil {
-			return u, badEvent("%s is no object", level.name)
+			return u, badEvent("%s is not an object", level.name)
 		}
 	}
 	return u, nil

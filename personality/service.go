@@ -62,7 +62,7 @@ type Index interface {
 
 // Policy is a Registration Policy. It is safe for concurrent use.
 type Policy interface {
-	// Admit says whether a statement may be registered, as a pure function of
+	// Admit reports whether a statement may be registered, as a pure function of
 	// the statement, the policy and what the log holds, where pending are heads
 	// of chains that are on their way into it, and newer than what the Index
 	// has. The error says why not. One that wraps ErrPending asks to be called
@@ -70,7 +70,7 @@ type Policy interface {
 	Admit(ctx context.Context, s *scitt.Statement, pending Heads) error
 	// VerifySignature verifies who signed a statement, and judges nothing else.
 	VerifySignature(s *scitt.Statement) error
-	// Replace says whether a statement of the type of policies may replace
+	// Replace reports whether a statement of the type of policies may replace
 	// this policy, whose own statement is entry, and gives the new one.
 	Replace(s *scitt.Statement, entry scitt.EntryID) (Policy, error)
 	// Algorithms are the names of the signing algorithms that it allows.

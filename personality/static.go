@@ -161,7 +161,7 @@ func (s *Service) getTile(w http.ResponseWriter, r *http.Request) error {
 	return serveContent(w, r, info.ModTime(), f)
 }
 
-// covered says whether a tile of this width is part of a log of this size;
+// covered reports whether a tile of this width is part of a log of this size;
 // level -1 is an entry bundle, which is as wide as the tile of level 0.
 func covered(size uint64, level int, index uint64, width int) bool {
 	for ; level > 0; level-- {

@@ -115,7 +115,7 @@ func (d *decoder) err() error {
 	return &ParseError{d.errs}
 }
 
-// is says whether a value has the kind that belongs there.
+// is reports whether a value has the kind that belongs there.
 func (d *decoder) is(n *node, path string, k jsonx.Kind) bool {
 	if n.kind != k {
 		d.errorf(n.pos, path, "expected %s, found %s", article(k), article(n.kind))

@@ -188,7 +188,7 @@ func TestArtifactLater(t *testing.T) {
 		if without == nil && later != nil {
 			t.Errorf("%s admits while the artifact is not stored, and then: %v", expr, later)
 		}
-		// Content that is in the statement is no artifact, now and for ever.
+		// Content that is in the statement is not an artifact, now and for ever.
 		if a, b := p.Admit(inline, stored()), p.Admit(inline, stored(content)); (a == nil) != (b == nil) {
 			t.Errorf("%s, inline: %v, then %v", expr, a, b)
 		}

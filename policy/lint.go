@@ -77,7 +77,7 @@ func (p *Policy) Lint() []Warning {
 	return out
 }
 
-// lockout says whether no issuer has a key that could sign.
+// lockout reports whether no issuer has a key that could sign.
 func (p *Policy) lockout() bool {
 	if p.issuers == nil {
 		return !p.reachable(&anyone)
@@ -85,7 +85,7 @@ func (p *Policy) lockout() bool {
 	return !slices.ContainsFunc(p.issuers, p.reachable)
 }
 
-// reachable says whether there is a way to sign as the issuer of a grant.
+// reachable reports whether there is a way to sign as the issuer of a grant.
 func (p *Policy) reachable(g *grant) bool {
 	if g.pins != nil || slices.ContainsFunc(g.keys, func(k *trustKey) bool { return p.usable(k.names[0]) }) {
 		return true
@@ -107,7 +107,7 @@ func (p *Policy) usable(key scitt.Key) bool {
 	return err == nil && slices.ContainsFunc(names, func(name string) bool { return slices.Contains(p.algorithms, name) })
 }
 
-// overlap says whether some text can fit both patterns, as far as their parts
+// overlap reports whether some text can fit both patterns, as far as their parts
 // before the first star tell.
 func overlap(a, b string) bool {
 	a, b = head(a), head(b)

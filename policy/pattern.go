@@ -2,7 +2,7 @@ package policy
 
 import "strings"
 
-// match says whether text fits a pattern, in which "*" stands for any run of
+// match reports whether text fits a pattern, in which "*" stands for any run of
 // characters, also none and also with separators in it; every other character
 // stands for itself. So "a/*" is a prefix and a pattern without a star is an
 // exact text.

@@ -49,7 +49,7 @@ type Report struct {
 	Cost     uint64    `json:"cost"` // of all rules, in units of CEL
 }
 
-// Admitted says whether the policy admits the statement.
+// Admitted reports whether the policy admits the statement.
 func (r *Report) Admitted() bool {
 	for _, f := range r.Findings {
 		if f.Outcome == Failed {

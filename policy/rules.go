@@ -153,7 +153,7 @@ func (r *rule) inspect(tree *ast.AST) (reason string) {
 	return reason
 }
 
-// readsAny says whether the rule uses a variable with one of the prefixes.
+// readsAny reports whether the rule uses a variable with one of the prefixes.
 func (r *rule) readsAny(prefixes ...string) bool {
 	return slices.ContainsFunc(r.reads, func(name string) bool {
 		return slices.ContainsFunc(prefixes, func(p string) bool { return strings.HasPrefix(name, p) })

@@ -61,7 +61,7 @@ func TestTrialChains(t *testing.T) {
 		})
 	}
 	if err := new(Trial).Registered(7, []byte("chain")); !errors.Is(err, scitt.ErrMalformed) {
-		t.Errorf("an entry that is no statement: %v", err)
+		t.Errorf("an entry that is not a statement: %v", err)
 	}
 }
 

@@ -108,9 +108,9 @@ func (k *keys) Type() ref.Type { return types.IteratorType }
 func (k *keys) Value() any     { return nil }
 
 func (k *keys) Equal(ref.Val) ref.Val            { return types.False }
-func (k *keys) ConvertToType(t ref.Type) ref.Val { return types.NewErr("an iterator is no value") }
+func (k *keys) ConvertToType(t ref.Type) ref.Val { return types.NewErr("an iterator is not a value") }
 func (k *keys) ConvertToNative(reflect.Type) (any, error) {
-	return nil, errors.New("an iterator is no value")
+	return nil, errors.New("an iterator is not a value")
 }
 
 // content is a JSON text that rules read.

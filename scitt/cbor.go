@@ -68,7 +68,7 @@ var cborNil = []byte{0xf6}
 // The major types of CBOR (RFC 8949 section 3.1).
 const majorUint, majorBytes, majorText, majorArray, majorMap = byte(0), byte(2), byte(3), byte(4), byte(5)
 
-// isMajor says whether raw starts with a data item of a major type. The
+// isMajor reports whether raw starts with a data item of a major type. The
 // decoder looks through tags and takes nil for zero; outside bytes whose type
 // is fixed are asked for it first.
 func isMajor(raw []byte, major byte) bool { return len(raw) > 0 && raw[0]>>5 == major }

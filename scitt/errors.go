@@ -26,7 +26,7 @@ var (
 var ErrUnchecked = errors.New("the signature could not be checked")
 
 // ErrCompromised is wrapped, beside ErrUnknownKey and ErrUnchecked, when a Receipt is
-// by a key that others may have: who has it can sign invented trees of any size. A
+// by a key that others may have: its thief can sign invented trees of any size. A
 // fresh Receipt, a checkpoint of the log that holds the entry, or other logs that
 // vouch for it can show what this one cannot.
 var ErrCompromised = errors.New("the key is compromised, and what it signed proves nothing alone")

@@ -301,7 +301,7 @@ func (r *Receipt) Root(entry []byte) ([]byte, error) {
 	return root, nil
 }
 
-// SameSignature says whether all that is signed in two Receipts but the root,
+// SameSignature reports whether all that is signed in two Receipts but the root,
 // and the signature, are the same: then what verifies for one root and key in
 // one of them does in the other. The Receipts of one checkpoint are so.
 func (r *Receipt) SameSignature(other *Receipt) bool {

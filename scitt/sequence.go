@@ -14,12 +14,15 @@ const (
 )
 
 // SplitSequence takes a CBOR sequence (RFC 8742) apart: items joined again are
-// the data, unless there are more than MaxSequence. It gives what comes before the first byte that is no part of a
-// well-formed data item, and then an error, which wraps ErrMalformed. Items
-// are slices of data, and may be any CBOR without indefinite lengths. It ends
-// behind MaxSequence+1 items, which are too many for any use.
+// the data. It returns what comes before the first byte that is not part of a
+// well-formed data item, and then an error, which wraps ErrMalformed. More than
+// MaxSequence statements and a problem are one too. Items are slices of data, and
+// may be any CBOR without indefinite lengths.
 func SplitSequence(data []byte) (items [][]byte, err error) {
-	for rest := data; len(rest) > 0 && len(items) <= MaxSequence; {
+	for rest := data; len(rest) > 0; {
+		if len(items) > MaxSequence {
+			return items, fmt.Errorf("%w: the CBOR sequence has more than %d items", ErrMalformed, len(items))
+		}
 		var item cbor.RawMessage
 		next, err := decMode.UnmarshalFirst(rest, &item)
 		if err != nil {

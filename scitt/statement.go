@@ -191,7 +191,7 @@ func DecodeStatement(data []byte) (*Statement, error) {
 // ErrAlgorithm.
 func DecodeEntry(data []byte) (*Statement, error) {
 	if _, _, _, ok := splitEntry(data); !ok {
-		return nil, malformed("the bytes are not in the encoding of an Entry, so they are no statement of anybody and have no entry id")
+		return nil, malformed("the bytes are not in the encoding of an Entry, so they are nobody's statement and have no entry id")
 	}
 	return decodeEntry(bytes.Clone(data))
 }
@@ -259,7 +259,7 @@ func (s *Statement) VerifySignature(key crypto.PublicKey) error {
 // IssuedTime is the CWT claim iat as a time.
 func (s *Statement) IssuedTime() time.Time { return time.Unix(s.IssuedAt, 0) }
 
-// PayloadMatches says whether content is what the statement speaks of: the
+// PayloadMatches reports whether content is what the statement speaks of: the
 // payload itself, or the preimage of a hash envelope. A hash algorithm that
 // is not known is an error.
 func (s *Statement) PayloadMatches(content []byte) (bool, error) {

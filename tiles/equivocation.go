@@ -100,7 +100,7 @@ func ParseEquivocation(data []byte) (*Equivocation, error) {
 	return e, nil
 }
 
-// IsEquivocation says whether a JSON document claims to be one.
+// IsEquivocation reports whether a JSON document claims to be one.
 func IsEquivocation(data []byte) bool {
 	var d struct {
 		Format string `json:"format"`

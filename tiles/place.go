@@ -19,7 +19,7 @@ func NewPlace(index uint64, leafHash []byte) Place {
 	return Place{index, binary.BigEndian.Uint64(leafHash)}
 }
 
-// Matches says whether the leaf hash is that of the entry.
+// Matches reports whether the leaf hash is that of the entry.
 func (p Place) Matches(leafHash []byte) bool {
 	return binary.BigEndian.Uint64(leafHash) == p.Leaf
 }

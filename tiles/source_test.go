@@ -313,7 +313,7 @@ func TestOlderSizeOfACopy(t *testing.T) {
 		}
 	}
 	must(t, tiles.Fsck(t.Context(), copied, o.checkpoint(600), func(err error) {
-		if !errors.Is(err, scitt.ErrMalformed) { // the oracle's entries are no statements
+		if !errors.Is(err, scitt.ErrMalformed) { // the oracle's entries are not a statement
 			t.Error(err)
 		}
 	}, nil))

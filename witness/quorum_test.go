@@ -117,7 +117,7 @@ func TestQuorumJoins(t *testing.T) {
 	}
 }
 
-// TestQuorumStatement: what is no statement is refused, whatever the logs are.
+// TestQuorumStatement: what is not a statement is refused, whatever the logs are.
 func TestQuorumStatement(t *testing.T) {
 	q := &witness.Quorum{Threshold: 1}
 	q.Add("a", keysOf(t, testlog.NewKeysOf(t, "a")))
@@ -142,7 +142,7 @@ func TestKeys(t *testing.T) {
 		t.Errorf("%+v, %v", checked, err)
 	}
 	if len(k.For([][]byte{[]byte("no receipt")})) != 1 {
-		t.Error("of what is no receipt a key got its name")
+		t.Error("of what is not a receipt a key got its name")
 	}
 }
 

@@ -31,7 +31,7 @@ names a file with the token.`,
 	return cmd
 }
 
-// isWeb says whether it is a URL that can be fetched.
+// isWeb reports whether it is a URL that can be fetched.
 func isWeb(location string) bool {
 	u, err := url.Parse(location)
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil

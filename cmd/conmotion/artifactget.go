@@ -31,7 +31,7 @@ A download that was interrupted leaves a file beside it whose name begins with a
 dot and ends with .partial. The same command goes on from there.
 
 With --out - the bytes go to standard output before they are verified. Only the
-exit code says whether they are good.`,
+exit code reports whether they are good.`,
 		Example: `  conmotion artifact get --store https://transparency.example --out image.iso sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08`,
 		Args:    cobra.ExactArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return a.runArtifactGet(cmd.Context(), f, args[0]) },

@@ -50,7 +50,7 @@ func diagnose(data []byte, s *shape) string {
 	return d.String()
 }
 
-// wellFormed says whether data is exactly one CBOR item. The walk below
+// wellFormed reports whether data is exactly one CBOR item. The walk below
 // relies on it.
 func wellFormed(data []byte) bool { return cbor.Wellformed(data) == nil }
 
@@ -247,7 +247,7 @@ func (d *diagnosis) str(h head, data []byte, s *shape, indent, embedded int) []b
 	return rest
 }
 
-// readable says whether bytes are better shown as text.
+// readable reports whether bytes are better shown as text.
 func readable(b []byte) bool {
 	if len(b) == 0 || !utf8.Valid(b) {
 		return false

@@ -77,7 +77,7 @@ type endorsementItem struct {
 	Entry    monitor.EntryRef   `json:"entry"`
 	By       []monitor.EntryRef `json:"by,omitempty"` // the withdrawals or the disputes
 	Home     string             `json:"home"`         // origin of the log in which it can be withdrawn
-	// Evidence says whether the embedded Transparent Statement verifies: ok,
+	// Evidence reports whether the embedded Transparent Statement verifies: ok,
 	// why not, or not checked when its log is not among those that are open.
 	Evidence string `json:"evidence,omitempty"`
 }

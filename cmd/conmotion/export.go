@@ -125,7 +125,7 @@ func (a *app) printExported(e *mirror.Exported, f exportFlags) error {
 	m := e.Manifest
 	missing := len(m.Missing)
 	if missing > 0 {
-		a.Notice("notice: %s not to be had where the log's are looked for; the manifest says which", plural.Verb(missing, "artifact", "is", "are"))
+		a.Notice("notice: %s not available where the log's are looked for; the manifest says which", plural.Verb(missing, "artifact", "is", "are"))
 	}
 	before := uint64(0)
 	if e.Before != nil {

@@ -1,5 +1,3 @@
-//go:build !light
-
 package main
 
 import (
@@ -115,7 +113,7 @@ func admissionLies() []lie {
 			o := scitt.SignOptions{IssuedAt: signedAt, Type: scitt.TypeRecord, Subject: "inventory/x", ContentType: "application/json", Chain: w.provider.head["inventory"]}
 			return testlog.Must(scitt.SignStatement(w.provider.key, o, []byte(`{"class_uid":5023}`)))(t)
 		}), audited(`ocsf`)},
-		{"bytes that are no statement", admits(func(*testing.T, *world) []byte { return []byte("nothing") }),
+		{"bytes that are not a statement", admits(func(*testing.T, *world) []byte { return []byte("nothing") }),
 			append(audited(`log/statement`), looks(cli.ExitUsage, `nobody's statement`, replayBoth, compareBoth, requireWeb, reportOnBoth, headOfProvider)...)},
 		{"a statement in another encoding", admits(func(t *testing.T, w *world) []byte {
 			return append([]byte{0xd2, 0x98, 0x04}, w.other(t)[2:]...)

@@ -1,5 +1,3 @@
-//go:build !light
-
 package main
 
 import (
@@ -71,7 +69,7 @@ var unknowableLies = []lie{
 	{"a tree that was not published, offline", carries(func(t *testing.T, w *world) []byte {
 		return w.provider.with(dbEntry, w.other(t)).receipt(t, webEntry)
 	}), looks(cli.ExitGood, `^not checked +log now `, verifyOffline)},
-	{"another history, for who sees no other", shows("provider", func(t *testing.T, w *world) string {
+	{"another history, for those who see no other", shows("provider", func(t *testing.T, w *world) string {
 		return w.provider.with(dbEntry, w.other(t)).dir(t)
 	}), looks(cli.ExitGood, `keys are taken on first use`, "fsck {provider}", replayBoth)},
 	{"an entry that was not registered", shows("provider", func(t *testing.T, w *world) string {

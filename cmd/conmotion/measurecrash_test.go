@@ -98,7 +98,7 @@ func TestMeasureKill(t *testing.T) {
 		}
 	}
 	// Nothing is left, so the next one is new. What is left of another grace
-	// waits for who says it again.
+	// waits for the one who says it again.
 	if out := run(measure...); !strings.Contains(out, `"resumed": false`) {
 		t.Errorf("%s", out)
 	}

@@ -36,7 +36,7 @@ func (a *app) runRecompute(ctx context.Context, f measureFlags) error {
 	}
 	in, err := monitor.ParseMeasurement(payload)
 	if err != nil {
-		return cli.Bad(fmt.Errorf("%s is no measurement that can be computed again: %w", f.recompute, err))
+		return cli.Bad(fmt.Errorf("%s is not a measurement that can be computed again: %w", f.recompute, err))
 	}
 	p := a.Progress()
 	defer p.Done()

@@ -39,7 +39,7 @@ func (f *recordFlags) add(cmd *cobra.Command) {
 	fl.StringVar(&f.out, "out", "", `file for the Transparent Statement of a single event, or "-"`)
 	fl.StringVar(&f.outDir, "out-dir", "", "directory for the Transparent Statements of many, by entry id")
 	fl.BoolVar(&f.inline, "inline", false, "put the events into the statements, for everybody to read, in place of their hashes")
-	fl.BoolVar(&f.keepGoing, "keep-going", false, "go on behind events that are not valid or are refused")
+	fl.BoolVar(&f.keepGoing, "keep-going", false, "continue after events that are not valid or are refused")
 	cli.Require(cmd, "log")
 	cmd.MarkFlagsMutuallyExclusive("out", "out-dir")
 }
@@ -72,7 +72,7 @@ func (a *app) record() *cobra.Command {
 
 func (a *app) observe() *cobra.Command {
 	return a.recordGroup(scitt.TypeObservation, "observe", "Register an auditor's own observations",
-		"Register what an auditor has observed by himself of somebody's infrastructure:\nthe same events as record takes, as observations that compare holds against the\nother's records.")
+		"Register what an auditor has observed themselves of somebody's infrastructure:\nthe same events as record takes, as observations that compare holds against the\nother's records.")
 }
 
 func (a *app) recordGroup(typ, name, short, long string) *cobra.Command {

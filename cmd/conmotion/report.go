@@ -219,7 +219,7 @@ func (f reportFlags) command(o report.Options) string {
 	return report.CommandLine(words...)
 }
 
-// reportVerdict says whether what the report rests on is good.
+// reportVerdict reports whether what the report rests on is good.
 func reportVerdict(r *report.Report) error {
 	var contradictions, unread []string
 	for _, l := range r.Logs {

@@ -244,7 +244,7 @@ func (g *gate) judge(ctx context.Context) error {
 	return nil
 }
 
-// pinned says whether a measurement is of this log's history, and why not.
+// pinned reports whether a measurement is of this log's history, and why not.
 func (g *gate) pinned(ctx context.Context, m monitor.Measured) (result, why string, err error) {
 	l := g.logs[0]
 	if m.Reported.Size > l.View.Checkpoint.Size { // it grew meanwhile

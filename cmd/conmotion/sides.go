@@ -152,7 +152,7 @@ func unchecked(err error) bool {
 	return withheld || errors.Is(err, monitor.ErrUnverified)
 }
 
-// sameFile says whether two paths are the same.
+// sameFile reports whether two paths are the same.
 func sameFile(a, b string) bool {
 	absA, errA := filepath.Abs(a)
 	absB, errB := filepath.Abs(b)

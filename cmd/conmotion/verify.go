@@ -246,7 +246,7 @@ func (v *verification) signature(out *scitt.Verification) {
 	}
 }
 
-// time tells whether the statement is to be accepted now, or at --at.
+// time reports whether the statement is to be accepted now, or at --at.
 func (v *verification) time(out *scitt.Verification) {
 	switch {
 	case out.TimeErr != nil:

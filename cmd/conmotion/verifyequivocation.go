@@ -35,7 +35,7 @@ type checkpointRow struct {
 	Note string `json:"note"`
 }
 
-// verifyEquivocation says whether a document proves that a log signed two
+// verifyEquivocation reports whether a document proves that a log signed two
 // histories. That it does is the good outcome: the proof is valid.
 func (a *app) verifyEquivocation(ctx context.Context, f verifyFlags, path string, data []byte) error {
 	if f.keys != "" {

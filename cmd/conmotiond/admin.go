@@ -16,7 +16,7 @@ import (
 
 // checks are what the operator's orchestrator asks.
 type checks struct {
-	// ready says whether the program can do its work.
+	// ready reports whether the program can do its work.
 	ready func(context.Context, time.Time) error
 	// search gives the health of the search index, nil when there is none.
 	search func() *daemon.SearchHealth

@@ -15,7 +15,7 @@ import (
 )
 
 // serveManagement serves the management interface on a Unix socket, for root
-// and the user that the service runs as, and over TLS, for who has a client
+// and the user that the service runs as, and over TLS, for clients with a client
 // certificate. It serves until the server is closed or shut down.
 func serveManagement(ctx context.Context, c *config, handler http.Handler) (*http.Server, error) {
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: bodyTimeout}

@@ -84,7 +84,7 @@ func TestSearchOf(t *testing.T) {
 	}
 }
 
-// TestSearchReadyz: the search over the own log is told of in /readyz, and has
+// TestSearchReadyz: the search over your log is told of in /readyz, and has
 // a check of its own.
 func TestSearchReadyz(t *testing.T) {
 	admin := "http://" + freeAddress(t)

@@ -97,7 +97,7 @@ type atLeast struct {
 	level slog.Level
 }
 
-// Enabled says whether a record of this level is passed on.
+// Enabled reports whether a record of this level is passed on.
 func (h atLeast) Enabled(ctx context.Context, level slog.Level) bool {
 	return level >= h.level && h.Handler.Enabled(ctx, level)
 }

@@ -158,7 +158,7 @@ type Saver struct {
 	last  uint64
 }
 
-// NewSaver goes on behind what Load has read.
+// NewSaver continues after what Load has read.
 func NewSaver(saved []byte, loaded *Table) Saver { return Saver{saved, loaded.last} }
 
 // Take adds what Table.Take notes. The index is larger than those before.

@@ -48,7 +48,7 @@ func Append(b []byte, v any) []byte {
 		}
 		return append(b, '}')
 	}
-	panic(fmt.Sprintf("jsonx: a %T is no JSON", v)) // a mistake of the caller: no input can lead here
+	panic(fmt.Sprintf("jsonx: a %T is not JSON", v)) // a mistake of the caller: no input can lead here
 }
 
 func appendString(b []byte, s string) []byte {

@@ -54,7 +54,7 @@ func FuzzCanonical(f *testing.F) {
 			}
 			return
 		}
-		// 1e17 is no integer as it is written, and its canonical form is one.
+		// 1e17 is not an integer as it is written, and its canonical form is one.
 		if again, err := Canonical(out); err == nil && !bytes.Equal(again, out) || err != nil && !strings.Contains(err.Error(), "is beyond 2^53-1") {
 			t.Fatalf("%q becomes %q: %v", out, again, err)
 		}

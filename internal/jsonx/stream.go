@@ -94,7 +94,7 @@ func (s *Stream) place() Place {
 
 // Next returns the next value and where it begins. The bytes are valid until
 // the next call. An *Error concerns this value alone: the next call goes on
-// behind it, which behind one that is no JSON is at the next line that begins
+// behind it, which behind one that is not JSON is at the next line that begins
 // with an object or array. io.EOF is the end, any other error is too.
 func (s *Stream) Next() (value []byte, at Place, err error) {
 	for {
@@ -180,7 +180,7 @@ func (s *Stream) large(at Place) *Error {
 	return &Error{int(at.Offset), fmt.Sprintf("larger than %d bytes", s.max)}
 }
 
-// broken goes on behind what could not be read, if that is possible.
+// broken continues after what could not be read, if that is possible.
 func (s *Stream) broken(err error, at Place, top bool) error {
 	reason := syntax(err, int(at.Offset))
 	_, isSyntax := errors.AsType[*jsontext.SyntacticError](err)

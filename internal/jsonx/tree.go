@@ -228,7 +228,7 @@ func (t *Tree) Next(n int32) int32 { return t.nodes[n].next }
 // looking all of them up does not take the square of the time.
 const indexed = 32
 
-// Member is the value of a member, 0 if n is no object or has no such member.
+// Member is the value of a member, 0 if n is not an object or has no such member.
 func (t *Tree) Member(n int32, name string) int32 {
 	if t.nodes[n].kind != Object {
 		return 0

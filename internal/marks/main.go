@@ -6,6 +6,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -31,7 +32,9 @@ func main() {
 	if err == nil {
 		files, err = parse(".")
 	}
-	broken := slices.Concat(graph(pkgs), oneWay(files), withoutExample(pkgs, files))
+	said, wordsErr := words(".")
+	broken := slices.Concat(graph(pkgs), oneWay(files), withoutExample(pkgs, files), said)
+	err = cmp.Or(err, wordsErr)
 	if err == nil {
 		err = printFigures(os.Stdout, files, *cover, *times)
 	}

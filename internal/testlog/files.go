@@ -170,7 +170,7 @@ func (f *Files) Clear() {
 	clear(f.files)
 }
 
-// Serve has a function answer requests first; it says whether it did. Nil
+// Serve has a function answer requests first; it reports whether it did. Nil
 // takes it away.
 func (f *Files) Serve(serve func(w http.ResponseWriter, r *http.Request) bool) {
 	f.mu.Lock()

@@ -139,6 +139,20 @@ func SignAs(key crypto.Signer, what interface {
 	return scitt.SignStatement(key, o, payload)
 }
 
+// Register registers a statement in a log, whether its policy would admit it or
+// not, and returns its index, whether it was there, and its Receipt.
+func Register(t testing.TB, log *storage.Log, statement []byte) (index uint64, duplicate bool, receipt []byte) {
+	t.Helper()
+	st := Must(scitt.ParseStatement(statement))(t)
+	wait := Must(log.Append(t.Context(), st.Entry()))(t)
+	index, duplicate, err := wait(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	view := Must(log.Await(t.Context(), index))(t)
+	return index, duplicate, Must(view.Receipt(t.Context(), index, scitt.LeafHash(st.Entry())))(t)
+}
+
 // Must gives the value, or ends the test with the error.
 func Must[T any](v T, err error) func(testing.TB) T {
 	return func(t testing.TB) T {

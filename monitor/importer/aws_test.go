@@ -210,7 +210,7 @@ func TestBrokenItems(t *testing.T) {
 			t.Errorf("%s: %d items, %v, %v", name, len(r.items), r.problems, r.err)
 		}
 	}
-	// Where an array goes on is unknown behind what is no JSON, or too large a string.
+	// Where an array goes on is unknown behind what is not JSON, or too large a string.
 	for name, bad := range map[string]string{
 		"not JSON":     strings.Replace(good, "true", "yes", 1),
 		"large string": strings.Replace(good, "x86_64", strings.Repeat("x", 1<<19), 1),

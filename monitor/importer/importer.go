@@ -25,9 +25,9 @@
 // # What is not lost
 //
 // Every item of the input gives at least one [Item] or one [*Problem] with the item's position, and every Event is valid
-// by policy/ocsf. After an item that cannot be mapped the next one is read. Behind a line that is no JSON, that is the
+// by policy/ocsf. After an item that cannot be mapped the next one is read. Behind a line that is not JSON, that is the
 // next line that begins with an object or array. Only input that cannot be divided into items any more, such as an array
-// with an element that is no JSON or has a string larger than MaxItem, ends the sequence, with an error that is no
+// with an element that is not JSON or has a string larger than MaxItem, ends the sequence, with an error that is no
 // *Problem, after all items before it. A sequence can be ranged over once, since it consumes its reader.
 package importer
 

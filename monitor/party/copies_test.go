@@ -28,7 +28,7 @@ func chainOf(t *testing.T, n int) (entries [][]byte, head *monitor.Head) {
 }
 
 // TestCopies: of copies that an operator put into a log, the first that its issuer
-// signed is found, and a chain goes on behind its end and not behind a copy.
+// signed is found, and a chain continues after its end and not behind a copy.
 func TestCopies(t *testing.T) {
 	chain, head := chainOf(t, 4)
 	twin := func(i int) []byte { return testlog.Twin(t, chain[i]) }

@@ -219,7 +219,7 @@ func (l *Log) Transparent(ctx context.Context, e *Entry) ([]byte, error) {
 
 // Content is what an entry's statement speaks of: its payload, or the artifact
 // behind its hash. It has the digest that was signed. The error wraps
-// [io/fs.ErrNotExist] when the artifact is not to be had.
+// [io/fs.ErrNotExist] when the artifact is not available.
 func (l *Log) Content(ctx context.Context, s *scitt.Statement) ([]byte, error) {
 	return l.Monitor().Content(ctx, s)
 }

@@ -332,7 +332,7 @@ func (l *Log) Service() string {
 	return strings.TrimRight(location, "/")
 }
 
-// IsURL says whether a location is a URL and no directory.
+// IsURL reports whether a location is a URL and no directory.
 func IsURL(location string) bool {
 	u, err := url.Parse(location)
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""

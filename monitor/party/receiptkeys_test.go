@@ -110,7 +110,7 @@ func damaged(r *rotating) {
 	}
 }
 
-// TestCompromisedKeys: a key that the log says is compromised is no receipt key any
+// TestCompromisedKeys: a key that the log says is compromised is not a receipt key any
 // more, at every later look, and by what is remembered alone.
 func TestCompromisedKeys(t *testing.T) {
 	r := newRotating(t)

@@ -273,8 +273,11 @@ func (r *Registrar) moved(ctx context.Context, chain string, refusal error) (boo
 			return true, nil
 		}
 		p, _ := errors.AsType[*scitt.Problem](refusal)
-		if p == nil || !strings.Contains(p.Detail, "chain: ") || time.Now().After(until) {
+		if p == nil || !strings.Contains(p.Detail, "chain: ") {
 			return false, nil // it is refused for another reason
+		}
+		if time.Now().After(until) { // so would all that follow
+			return false, fmt.Errorf("the service does not continue the chain %q where its log shows its end: %w", chain, refusal)
 		}
 		select {
 		case <-poll.C:

@@ -114,7 +114,7 @@ func TestWords(t *testing.T) {
 				}
 				sent := s.mended()
 				a.left(1)
-				// Nobody else registers it, or takes it for something of his own.
+				// Nobody else registers it, or takes it for its own.
 				if !stored && policy == anybody {
 					done(a.register(a.registrar(s), "registered", says("other", "x"))[0])
 					a.register(a.registrar(s), "registered", drafts("record")...)

@@ -207,7 +207,7 @@ func stateText(s State) string {
 func reasonText(r reason) string {
 	return map[reason]string{
 		reasonSignature: "Not signed by its issuer", reasonUnchecked: "Not checked: the issuer's key is not known", reasonStranger: "By somebody whose word does not count", reasonInvalid: "Not what its type says",
-		reasonContent: "Content not to be had", reasonLater: "Signed after this report's time",
+		reasonContent: "Content not available", reasonLater: "Signed after this report's time",
 		reasonDuplicate: "In this log already", reasonAsOfLog: "Only as of this log, which is not its home",
 	}[r]
 }
@@ -220,7 +220,7 @@ func standingText(s standing) string {
 }
 
 func roleText(r Role) string {
-	return map[Role]string{RoleProvider: "a provider's log", RoleAuditor: "an auditor's log", RoleOwn: "the own log", RoleOther: "a log without a role"}[r]
+	return map[Role]string{RoleProvider: "a provider's log", RoleAuditor: "an auditor's log", RoleOwn: "your log", RoleOther: "a log without a role"}[r]
 }
 
 func keysText(k Keys) string {

@@ -74,7 +74,7 @@ type Source struct {
 type Options struct {
 	At, From, To time.Time
 	// MeasuredBy and EndorsedBy are issuers (iss). When there are none, those
-	// count who have such a statement in a log of the auditor or the own one.
+	// count who have such a statement in a log of the auditor or your own.
 	MeasuredBy, EndorsedBy []string
 	// ReportedBy and ObservedBy are whose records are compared. When there are
 	// none, those of whom the newest measurement speaks, or all.
@@ -204,7 +204,7 @@ func (w *countedIssuers) add(issuer string) {
 	}
 }
 
-// counts says whether the word of an issuer counts, in a log.
+// counts reports whether the word of an issuer counts, in a log.
 func (w *countedIssuers) counts(issuer string, l *log) bool {
 	if w.Named {
 		return slices.Contains(w.Issuers, issuer)

@@ -92,7 +92,7 @@ func TestNobodyNamed(t *testing.T) {
 	if !slices.ContainsFunc(r.Attention, func(a attention) bool { return strings.Contains(a.Text, "Nobody was named whose measurements count") }) {
 		t.Errorf("%+v", r.Attention)
 	}
-	// What the provider says of himself, in his own log, does not count.
+	// What the provider says of itself, in its own log, does not count.
 	if !slices.ContainsFunc(r.LeftOut.List, func(e leftOutEntry) bool {
 		return e.Reason == reasonStranger && e.Entry.Origin == w.provider.origin
 	}) {
@@ -286,7 +286,7 @@ func TestTwoLogs(t *testing.T) {
 	}
 }
 
-// TestNoContent: a measurement whose content is not to be had is told, unless
+// TestNoContent: a measurement whose content is not available is told, unless
 // another log has it.
 func TestNoContent(t *testing.T) {
 	w := &world{newTestLog(t, "log.provider.example"), newTestLog(t, "log.auditor.example"), map[string]monitor.EntryRef{}}

@@ -177,7 +177,7 @@ func (m *maker) take(ctx context.Context, l *log, f *monitor.Found) error {
 		if word.Named {
 			return leave(reasonStranger, "the issuer is none of those whose word counts")
 		}
-		return leave(reasonStranger, "nobody was named whose word counts, and this log is neither the auditor's nor the own one")
+		return leave(reasonStranger, "nobody was named whose word counts, and this log is neither the auditor's nor your own")
 	case s.IssuedAt <= 0 || s.IssuedAt > lastSecond:
 		return leave(reasonInvalid, "iat %d: it does not say when it was signed", s.IssuedAt)
 	case unix(s.IssuedAt).After(m.At):

@@ -78,7 +78,7 @@ type issuerName struct {
 }
 
 // countedIssuers is whose statements of a kind count. Where nobody was named, those
-// count who registered one in a log given as an auditor's or the own one; these
+// count who registered one in a log given as an auditor's or as your own; these
 // are who did.
 type countedIssuers struct {
 	Issuers []string `json:"issuers"`
@@ -316,7 +316,7 @@ const (
 	reasonUnchecked reason = "unchecked"       // its issuer's key is not known
 	reasonStranger  reason = "stranger"        // its issuer's word does not count
 	reasonInvalid   reason = "invalid"         // it is not what its type says
-	reasonContent   reason = "content_missing" // its content is not to be had
+	reasonContent   reason = "content_missing" // its content is not available
 	reasonLater     reason = "later"           // it was signed after the report's time
 	reasonDuplicate reason = "duplicate"       // it is in this log already
 	reasonAsOfLog   reason = "as_of_log"       // it is in another log than its home

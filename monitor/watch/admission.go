@@ -88,7 +88,7 @@ func (f *follower) admission(ctx context.Context, log *party.Log) error {
 	}
 	if s := f.auditor.Summary(); s.Unjudged > 0 {
 		f.fire(string(CheckAdmissionIncomplete), &Alert{Check: CheckAdmissionIncomplete, Severity: severityOf(CheckAdmissionIncomplete),
-			Message: fmt.Sprintf("the admission of %d entries, and of later ones perhaps, cannot be judged: their policy asks for artifacts, which are not to be had (artifacts: in the configuration)", s.Unjudged)})
+			Message: fmt.Sprintf("the admission of %d entries, and of later ones perhaps, cannot be judged: their policy asks for artifacts, which are not available (artifacts: in the configuration)", s.Unjudged)})
 	}
 	return nil
 }

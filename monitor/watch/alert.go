@@ -51,7 +51,7 @@ const (
 	CheckDuplicate           Check = "duplicate"             // the content of an entry that would count is in the log already
 	CheckAsOfLog             Check = "as_of_log"             // an entry that would count is in another log than its home
 	CheckInvalid             Check = "invalid"               // an entry that would count is not what its type says
-	CheckContent             Check = "content"               // the content of an entry that may count is not to be had
+	CheckContent             Check = "content"               // the content of an entry that may count is not available
 	CheckExpected            Check = "expected"              // an expected record did not come
 	CheckMeasurement         Check = "measurement"           // the newest measurement is over the threshold
 	CheckRecomputed          Check = "measurement_differs"   // a measurement is not what its logs lead to
@@ -79,7 +79,7 @@ func severityOf(c Check) Severity {
 	return SeverityCritical
 }
 
-// Status says whether an alert is about something that lasts.
+// Status reports whether an alert is about something that lasts.
 type Status string
 
 // The statuses.

@@ -31,7 +31,7 @@ func matchAny(patterns []string, texts ...string) bool {
 	})
 }
 
-// match says whether text fits a pattern, in which "*" stands for any run of
+// match reports whether text fits a pattern, in which "*" stands for any run of
 // characters, separators too.
 func match(pattern, text string) bool {
 	head, rest, star := strings.Cut(pattern, "*")
@@ -53,7 +53,7 @@ func match(pattern, text string) bool {
 
 func oneOf(list []string, word string) bool { return len(list) == 0 || slices.Contains(list, word) }
 
-// statement says whether the statement itself fits.
+// statement reports whether the statement itself fits.
 func (f Filter) statement(s *scitt.Statement) bool {
 	return oneOf(f.Issuers, s.Issuer) && oneOf(f.Types, s.Type) && matchAny(f.Subjects, s.Subject)
 }
@@ -63,7 +63,7 @@ func (f Filter) needsEvent() bool {
 	return len(f.Kinds)+len(f.Actions)+len(f.UIDs)+len(f.EventCodes) > 0
 }
 
-// event says whether what the statement speaks of fits.
+// event reports whether what the statement speaks of fits.
 func (f Filter) event(e eventFacts) bool {
 	return oneOf(f.EventCodes, e.code) && oneOf(f.Kinds, string(e.kind)) && oneOf(f.Actions, string(e.action)) &&
 		matchAny(f.UIDs, e.uids...)
@@ -77,7 +77,7 @@ type eventFacts struct {
 	uids   []string
 }
 
-// factsOf reads the content behind a statement. What is no record of this
+// factsOf reads the content behind a statement. What is not a record of this
 // project's has at most a code.
 func factsOf(content []byte) eventFacts {
 	var raw struct {

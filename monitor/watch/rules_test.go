@@ -84,7 +84,7 @@ logs:
 				t.Errorf("%+v", a)
 			}
 		}
-		// What is no measurement, and one that pins what was never there.
+		// What is not a measurement, and one that pins what was never there.
 		forged := w.measure(anna, provider, auditor, nil)
 		forged[len(forged)-1] ^= 1
 		auditor.add(forged,

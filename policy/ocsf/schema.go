@@ -227,7 +227,7 @@ func compileType(types map[string]*rawType, name string) (*scalar, error) {
 	seen := 0
 	for raw := types[name]; ; raw = types[t.base] {
 		if raw == nil || seen > len(types) {
-			return nil, fmt.Errorf("its base %q is no type or leads back to it", t.base)
+			return nil, fmt.Errorf("its base %q is not a type or leads back to it", t.base)
 		}
 		seen++
 		t.timestamp = t.timestamp || t.base == "timestamp_t"

@@ -164,7 +164,7 @@ func (b *bulk) read(part [][]byte, body []byte) (done []Registration, wait *late
 func (b *bulk) location(statement []byte) (string, error) {
 	st, err := scitt.DecodeStatement(statement)
 	if err != nil {
-		return "", fmt.Errorf("the service gave a Receipt for what is no statement: %w", err)
+		return "", fmt.Errorf("the service gave a Receipt for what is not a statement: %w", err)
 	}
 	return b.service.JoinPath("entries", st.ID().String()).String(), nil
 }

@@ -274,7 +274,7 @@ func (c *Client) File(ctx context.Context, path string, limit int64) ([]byte, er
 	return a.body, nil
 }
 
-// transient says whether it makes sense to send the same request again.
+// transient reports whether it makes sense to send the same request again.
 func transient(err error) bool {
 	if p, ok := errors.AsType[*scitt.Problem](err); ok {
 		switch p.Status {

@@ -68,7 +68,7 @@ func (g *group) run() {
 	}
 }
 
-// atLeast says whether a kernel's release, such as 6.1.0-13-amd64, is this or newer.
+// atLeast reports whether a kernel's release, such as 6.1.0-13-amd64, is this or newer.
 func atLeast(release string, major, minor int) bool {
 	var x, y int
 	_, err := fmt.Sscanf(release, "%d.%d", &x, &y)

@@ -80,7 +80,7 @@ func readFull(r io.ReaderAt, p []byte, at int64) error {
 	}
 }
 
-// verifier says whether files hold the bytes that they are named for.
+// verifier reports whether files hold the bytes that they are named for.
 //
 // The first use of a file, and each use after its inode, size or modification
 // time has changed, reads all of it, so that damage is found before the first

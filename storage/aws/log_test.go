@@ -12,7 +12,6 @@ import (
 
 	"github.com/conmotion/conmotion/internal/cloudtest/parts"
 	"github.com/conmotion/conmotion/internal/testlog"
-	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage"
 	"github.com/conmotion/conmotion/storage/aws"
 	"github.com/conmotion/conmotion/storage/index"
@@ -87,14 +86,7 @@ func (s *service) close() {
 // add registers a statement and gives its receipt.
 func (s *service) add(statement []byte) (uint64, bool, []byte) {
 	s.t.Helper()
-	st := testlog.Must(scitt.ParseStatement(statement))(s.t)
-	wait := testlog.Must(s.log.Append(s.t.Context(), st.Entry()))(s.t)
-	i, duplicate, err := wait(s.t.Context())
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	view := testlog.Must(s.log.Await(s.t.Context(), i))(s.t)
-	return i, duplicate, testlog.Must(view.Receipt(s.t.Context(), i, scitt.LeafHash(st.Entry())))(s.t)
+	return testlog.Register(s.t, s.log, statement)
 }
 
 // addMany registers statements at the same time, and notes their receipts.

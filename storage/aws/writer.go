@@ -29,7 +29,7 @@ type writer struct {
 	ttl    time.Duration
 	logger *slog.Logger
 
-	// reach says whether the bucket can be reached.
+	// reach reports whether the bucket can be reached.
 	reach func(context.Context) error
 
 	term uint64

@@ -95,7 +95,7 @@ func (x *Index) opened(ctx context.Context, db *sql.DB) (err error) {
 	return err
 }
 
-// unavailable says what an error of the database means for who asks.
+// unavailable says what an error of the database means for the caller.
 func unavailable(err error) error {
 	if errors.Is(err, projection.ErrDamaged) || errors.Is(err, projection.ErrRebuilding) {
 		return fmt.Errorf("index: %w: %w", scitt.ErrUnavailable, err)

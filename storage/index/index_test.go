@@ -109,7 +109,7 @@ func numbered(from, to int) [][]byte {
 	return entries
 }
 
-// holds says whether the index knows exactly these entries at their places.
+// holds reports whether the index knows exactly these entries at their places.
 func holds(t *testing.T, x *index.Index, m *memory) {
 	t.Helper()
 	if got := x.Next(); got != uint64(len(m.entries)) {

@@ -29,7 +29,7 @@
 //	q=WORDS               words of the payload's text or of the subject, all of them, in any order and case
 //	order=ORDER           asc (the default) or desc by index; time-asc or time-desc by event time
 //	limit=N               of entries in one answer, 1 to 1000; 50 by default
-//	after=CURSOR          goes on behind an earlier answer, which gave this as next
+//	after=CURSOR          continues after an earlier answer, which gave this as next
 //
 // TIME is RFC 3339, or milliseconds since 1970. Only f.PATH may be repeated.
 // Entries without an event time stand in its order where the oldest do.

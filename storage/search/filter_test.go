@@ -139,7 +139,7 @@ func TestFilters(t *testing.T) {
 		{"f.flag=false", nil},
 		{"f.nothing=null", []uint64{3}},
 		{"f.text=3", []uint64{3}},
-		{"f.text=%3E2", nil}, // a string is no number
+		{"f.text=%3E2", nil}, // a string is not a number
 		{"f.text=3.0", nil},
 		{"f.text==3", []uint64{3}},
 		{"f.when=%3E=2025-06-01T10:00:00Z", []uint64{3}},

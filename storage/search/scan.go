@@ -167,12 +167,12 @@ func sameArtifact(want, got *Hit) error {
 	case want.Artifact == "" || want.Artifact != got.Artifact || (want.Content == ContentMissing) == (got.Content == ContentMissing):
 		return nil
 	case want.Content == ContentMissing:
-		return fmt.Errorf("%w: the artifact of entry %d is not to be had here, and the index had it", ErrUnchecked, want.Index)
+		return fmt.Errorf("%w: the artifact of entry %d is not available here, and the index had it", ErrUnchecked, want.Index)
 	}
 	return fmt.Errorf("%w: the index had no artifact for entry %d when it read it, and there is one now", ErrUnchecked, want.Index)
 }
 
-// artifactsDiffer says whether artifacts can be why another entry stands at
+// artifactsDiffer reports whether artifacts can be why another entry stands at
 // a place. It gives nil when they cannot, and the answer is false.
 func (s *scan) artifactsDiffer(ctx context.Context, q *Query, a *Answer, want, got *Hit) error {
 	if got != nil && got.Index < s.view.Checkpoint.Size {

@@ -27,7 +27,7 @@ const (
 // cannot be told. It is safe for concurrent use.
 type Signer func(*scitt.Statement) error
 
-// standing judges an entry by itself; "" when it is no statement.
+// standing judges an entry by itself; "" when it is not a statement.
 func (v Signer) standing(entry []byte) Standing {
 	s, err := scitt.DecodeStatement(entry)
 	if _, ok := scitt.EntryIDOf(entry); err != nil || !ok {

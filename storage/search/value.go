@@ -143,7 +143,7 @@ func (l *leaves) number(s string) {
 	if l.array > 0 || l.depth != 1 {
 		return
 	}
-	// As in OCSF, 1.0 and 1e3 are no integers here.
+	// As in OCSF, 1.0 and 1e3 are not integers here.
 	switch n, err := strconv.ParseInt(s, 10, 64); {
 	case err != nil:
 	case path == "class_uid" && l.doc.ClassUID == nil:
@@ -176,7 +176,7 @@ func double(s string) float64 {
 	return v
 }
 
-// isBig says whether a number is an integer that a double may not tell from
+// isBig reports whether a number is an integer that a double may not tell from
 // its neighbours.
 func isBig(s string, v float64) bool {
 	if math.Abs(v) < 1<<53 {

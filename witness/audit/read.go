@@ -52,7 +52,7 @@ func (it *item) fail(check, format string, args ...any) {
 	it.found = append(it.found, finding{check, fmt.Sprintf(format, args...)})
 }
 
-// refused takes over what a policy found, and says whether it found anything.
+// refused takes over what a policy found, and reports whether it found anything.
 func (it *item) refused(err error) bool {
 	r := policy.AsRefusal(err)
 	if r == nil {

@@ -92,7 +92,7 @@ func (r *replay) reread(ctx context.Context, view *tiles.View, registered Regist
 	return st, nil
 }
 
-// reload builds the tree from the lowest tiles. The root in the end says whether
+// reload builds the tree from the lowest tiles. The root in the end reports whether
 // they were right.
 func (r *replay) reload(ctx context.Context, size uint64) error {
 	read := func(ctx context.Context, n uint64) ([]byte, error) {

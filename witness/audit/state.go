@@ -134,7 +134,7 @@ func (s *State) checkpoint(v scitt.CheckpointVerifiers) (*scitt.Checkpoint, erro
 	return cp, nil
 }
 
-// closed says whether the audit is done with a log of this size and root.
+// closed reports whether the audit is done with a log of this size and root.
 func (s *State) closed(old, cp *scitt.Checkpoint) bool {
 	return s.Closed && s.Doubt == "" && old.Size == cp.Size && bytes.Equal(old.Root, cp.Root)
 }

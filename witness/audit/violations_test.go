@@ -183,7 +183,7 @@ func TestDishonestEntries(t *testing.T) {
 			c := w.chain(4)
 			return [][]byte{c[0], w.link(2, c[0]), c[1], c[2], c[3]}
 		}, []string{"3 chain"}},
-		"chain that goes on behind a gap": {`, "chain": "optional"`, func([]byte) [][]byte {
+		"chain that continues after a gap": {`, "chain": "optional"`, func([]byte) [][]byte {
 			c := w.chain(1)
 			gap := w.link(2, c[0])
 			next := w.link(3, gap)
@@ -239,7 +239,7 @@ func TestDishonestEntries(t *testing.T) {
 			return [][]byte{good[0], next, good[0], testlog.Twin(t, good[0]), w.signPolicy(w.admin, w.policy(next, ""))}
 		}, []string{"4 log/duplicate", "5 issuer"}},
 		"duplicate": {"", func([]byte) [][]byte { return [][]byte{good[1], good[0], good[1]} }, []string{"4 log/duplicate"}},
-		"bytes that are no statement": {"", func([]byte) [][]byte {
+		"bytes that are not a statement": {"", func([]byte) [][]byte {
 			return [][]byte{[]byte("not a statement")}
 		}, []string{"2 log/statement"}},
 		"an empty entry": {"", func([]byte) [][]byte { return [][]byte{{}} }, []string{"2 log/statement"}},

@@ -116,7 +116,7 @@ func ParseManifest(data []byte) (*Manifest, error) {
 	}
 	for i, f := range m.Files {
 		if !exportPath(f.Path) || f.Size < 0 || i > 0 && m.Files[i-1].Path == f.Path {
-			return nil, fmt.Errorf("%w: %.200q is no file of an export, or stands there twice", ErrManifest, f.Path)
+			return nil, fmt.Errorf("%w: %.200q is not a file of an export, or stands there twice", ErrManifest, f.Path)
 		}
 	}
 	for i, a := range m.Artifacts {

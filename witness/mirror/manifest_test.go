@@ -100,7 +100,7 @@ func TestParts(t *testing.T) {
 		for _, p := range parts(0, size) {
 			all[p.path()] = true
 			if _, _, _, ok := tiles.ParseTilePath(p.path()); !ok {
-				t.Errorf("%s is no file of a log", p.path())
+				t.Errorf("%s is not a file of a log", p.path())
 			}
 		}
 		want := 0

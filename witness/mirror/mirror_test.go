@@ -12,7 +12,6 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -245,7 +244,7 @@ func TestExportRefusedArtifacts(t *testing.T) {
 }
 
 // TestExportRepairs: what is gone from an export, or not whole, is fetched again, and
-// where it is not to be had it is not said to be there.
+// where it is not available it is not said to be there.
 func TestExportRepairs(t *testing.T) {
 	w := newWorld(t)
 	w.add(600)
@@ -314,146 +313,6 @@ func TestExportLinks(t *testing.T) {
 		}
 		if r := w.verify(dir); r.Verified || !strings.Contains(r.Error, "not a plain file") {
 			t.Errorf("%s: %+v", name, r)
-		}
-	}
-}
-
-// TestVerifyFailures: whatever is changed shows, by the check that it fails.
-func TestVerifyFailures(t *testing.T) {
-	w := newWorld(t)
-	w.add(300)
-	whole := filepath.Join(t.TempDir(), "whole")
-	w.export(whole)
-	artifact := digestOf([]byte("content 7")).Path()
-	edit := func(name string, change func([]byte) []byte) func(dir string) error {
-		return func(dir string) error {
-			path := filepath.Join(dir, filepath.FromSlash(name))
-			data, err := os.ReadFile(path)
-			return errors.Join(err, os.WriteFile(path, change(data), 0o644))
-		}
-	}
-	flip := func(data []byte) []byte { data[len(data)-10] ^= 1; return data }
-	longer := func(data []byte) []byte { return append(data, 0) }
-	remove := func(name string) func(string) error {
-		return func(dir string) error { return os.Remove(filepath.Join(dir, filepath.FromSlash(name))) }
-	}
-	link := func(name, target string) func(string) error {
-		return func(dir string) error {
-			path := filepath.Join(dir, filepath.FromSlash(name))
-			return errors.Join(os.Remove(path), os.Symlink(target, path))
-		}
-	}
-	inManifest := func(change func(m *Manifest)) func(string) error {
-		return func(dir string) error {
-			path := filepath.Join(dir, ManifestPath)
-			data, err := os.ReadFile(path)
-			if err != nil {
-				return err
-			}
-			m, err := ParseManifest(data)
-			if err != nil {
-				return err
-			}
-			change(m)
-			if data, err = m.Marshal(); err != nil {
-				return err
-			}
-			return os.WriteFile(path, data, 0o644)
-		}
-	}
-	for name, c := range map[string]struct {
-		change func(dir string) error
-		failed []string // checks, in the order of the report
-	}{
-		"nothing":                    {func(string) error { return nil }, nil},
-		"a bundle":                   {edit("tile/entries/000", flip), []string{"manifest", "log"}},
-		"a tile":                     {edit("tile/0/000", flip), []string{"manifest", "log"}},
-		"no tile":                    {remove("tile/0/000"), []string{"manifest", "log"}},
-		"the checkpoint":             {edit(tiles.CheckpointPath, flip), []string{"manifest", "checkpoint"}},
-		"no checkpoint":              {remove(tiles.CheckpointPath), []string{"manifest", "checkpoint"}},
-		"the keys":                   {edit(tiles.KeysPath, flip), []string{"manifest", "keys"}},
-		"the manifest":               {edit(ManifestPath, func(data []byte) []byte { return data[1:] }), []string{"manifest"}},
-		"an artifact":                {edit(artifact, func([]byte) []byte { return []byte("content 8") }), []string{"artifacts"}},
-		"a longer artifact":          {edit(artifact, longer), []string{"artifacts"}},
-		"no artifact":                {remove(artifact), []string{"artifacts"}},
-		"the size of a file":         {inManifest(func(m *Manifest) { m.Files[0].Size++ }), []string{"manifest"}},
-		"the size of an artifact":    {inManifest(func(m *Manifest) { m.Artifacts[0].Size++ }), []string{"artifacts"}},
-		"an artifact is not named":   {inManifest(func(m *Manifest) { m.Artifacts = m.Artifacts[1:] }), []string{"artifacts"}},
-		"other verifier keys":        {inManifest(func(m *Manifest) { m.VKeys = m.VKeys[1:] }), []string{"keys"}},
-		"another size of the log":    {inManifest(func(m *Manifest) { m.Checkpoint.Size-- }), []string{"checkpoint"}},
-		"a bundle that never ends":   {link("tile/entries/000", "/dev/zero"), []string{"files"}},
-		"an artifact that never is":  {link(artifact, "/dev/zero"), []string{"files"}},
-		"a manifest that never ends": {link(ManifestPath, "/dev/zero"), []string{"files"}},
-	} {
-		dir := filepath.Join(t.TempDir(), "mirror")
-		if err := errors.Join(os.CopyFS(dir, os.DirFS(whole)), c.change(dir)); err != nil {
-			t.Fatal(err)
-		}
-		r := w.verify(dir)
-		var failed []string
-		for _, f := range r.Checks {
-			if f.Result == Failed {
-				failed = append(failed, f.Check)
-			}
-		}
-		if r.Verified != (len(c.failed) == 0) || !slices.Equal(slices.Compact(failed), c.failed) {
-			t.Errorf("%s: verified %t, failed %q; %+v", name, r.Verified, failed, r.Checks)
-		}
-	}
-}
-
-// TestVerifyStatements: a signature that is not good is found, and one whose
-// key is not known is not checked.
-func TestVerifyStatements(t *testing.T) {
-	w := newWorld(t)
-	sign := func(issuer string, broken bool) {
-		data := testlog.Must(scitt.SignStatement(w.issuer, scitt.SignOptions{Issuer: issuer, Subject: "s"}, []byte("content")))(t)
-		entry := testlog.Must(scitt.ParseStatement(data))(t).Entry()
-		if broken {
-			entry[len(entry)-1] ^= 1
-		}
-		w.entries = append(w.entries, entry)
-	}
-	sign("https://known.example", false)
-	sign("https://known.example", true)
-	sign("https://stranger.example", false)
-	w.add(1)
-	dir := filepath.Join(t.TempDir(), "mirror")
-	w.export(dir)
-	o := w.options(dir)
-	o.IssuerKeys = map[string]scitt.Key{"https://known.example": {Public: w.issuer.Public()}}
-	r := testlog.Must(Verify(t.Context(), dir, o))(t)
-	if r.Verified || r.Statements != 4 || !strings.HasPrefix(r.Error, "signatures: entry 3: ") {
-		t.Errorf("%+v", r)
-	}
-	if !slices.ContainsFunc(r.Checks, func(f Finding) bool {
-		return f.Check == "signatures" && f.Result == NotChecked && strings.HasPrefix(f.Detail, "1 statement of https://stranger.example")
-	}) {
-		t.Errorf("%+v", r.Checks)
-	}
-}
-
-// TestVerifyEnds: what keeps it from looking is an error, and no verdict.
-func TestVerifyEnds(t *testing.T) {
-	w := newWorld(t)
-	w.add(10)
-	dir := filepath.Join(t.TempDir(), "mirror")
-	w.export(dir)
-	ctx, cancel := context.WithCancel(t.Context())
-	o := w.options(dir)
-	o.Progress = func(string, uint64, uint64) { cancel() }
-	if r, err := Verify(ctx, dir, o); !errors.Is(err, context.Canceled) {
-		t.Errorf("cancelled: %+v, %v", r, err)
-	}
-	away := errors.New("away")
-	o = w.options(dir)
-	o.Open = func(context.Context, []string) (Opened, error) { return Opened{}, away }
-	if _, err := Verify(t.Context(), dir, o); !errors.Is(err, away) {
-		t.Error(err)
-	}
-	for _, none := range []string{w.store, filepath.Join(dir, "nowhere")} {
-		if _, err := Verify(t.Context(), none, o); !errors.Is(err, ErrNoExport) {
-			t.Errorf("%s: %v", none, err)
 		}
 	}
 }

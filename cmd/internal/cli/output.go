@@ -160,7 +160,7 @@ func ReadFileFlag(flag, path string) ([]byte, error) {
 }
 
 // WriteOutput replaces a file in one step, or writes to standard output for
-// "-", and to what is no file, such as /dev/null or a pipe. A crash leaves the
+// "-", and to what is not a file, such as /dev/null or a pipe. A crash leaves the
 // old file or the new one, never a part, and perhaps a temporary file beside it
 // whose name begins with a dot.
 func (a *App) WriteOutput(path string, data []byte) error {

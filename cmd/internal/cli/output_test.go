@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-// TestWriteOutput: a file is replaced in one step; what is no file stays what
+// TestWriteOutput: a file is replaced in one step; what is not a file stays what
 // it is. Without that, root's --out /dev/null would be the end of /dev/null.
 func TestWriteOutput(t *testing.T) {
 	a := &App{Stdout: io.Discard, Stderr: io.Discard}

@@ -6,7 +6,7 @@ import (
 	"errors"
 )
 
-// ErrDigest says that a text is no digest.
+// ErrDigest says that a text is not a digest.
 var ErrDigest = errors.New("not a SHA-256 digest in 64 lower case hex digits")
 
 // Digest is the SHA-256 of an artifact's bytes, and its name. In JSON it is

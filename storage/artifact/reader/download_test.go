@@ -67,7 +67,7 @@ func TestDownload(t *testing.T) {
 			}
 		})
 	}
-	// What is not stored, or is no file, leaves nothing.
+	// What is not stored, or is not a file, leaves nothing.
 	dir := t.TempDir()
 	if _, _, err := r.Download(t.Context(), digestOf("another"), filepath.Join(dir, "out"), reader.DownloadOptions{}); err == nil || len(testlog.Must(os.ReadDir(dir))(t)) > 0 {
 		t.Errorf("not stored: %v", err)

@@ -77,7 +77,7 @@ func (n numbers) holds(t *testing.T, r *Reader[uint64]) {
 	}
 }
 
-// TestSum: what Close leaves says whether the file is as it was; while the
+// TestSum: what Close leaves reports whether the file is as it was; while the
 // database is used there is none.
 func TestSum(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.db")

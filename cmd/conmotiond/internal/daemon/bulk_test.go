@@ -242,7 +242,7 @@ func TestBulkLater(t *testing.T) {
 		t.Errorf("again: %v", problem)
 	}
 	s.verifyAll(all[:10], receipts, true)
-	// Published is published, also for who does not wait, and after a restart:
+	// Published is published, also for a client that does not wait, and after a restart:
 	// when tiles have to be read that the start has no need for.
 	more := chain(t, key, "more", nil, 600)
 	s.bulk(more)

@@ -85,7 +85,7 @@ func openLogPlace(ctx context.Context, c *Config, dir *storage.Dir) (*place, err
 	return &place{Driver: driver, name: bucket.String(), files: sourceFiles{driver}, close: driver.Close, lost: driver.Lost()}, nil
 }
 
-// hasLog says whether a log was published here. Whatever that needs is made before
+// hasLog reports whether a log was published here. Whatever that needs is made before
 // it, and never again.
 func (p *place) hasLog(ctx context.Context) (bool, error) {
 	_, err := p.Get(ctx, tiles.CheckpointPath)

@@ -201,7 +201,7 @@ func TestFirstStatement(t *testing.T) {
 		t.Errorf("a statement before the policy: %v", p)
 	}
 	if p := s.do(http.MethodPost, "/entries", s.signPolicy(admin, []byte("{}"))).problem(t); p == nil || p.Title != "Rejected" {
-		t.Errorf("a first statement that is no policy: %v", p)
+		t.Errorf("a first statement that is not a policy: %v", p)
 	}
 	// No policy says who may sign it. Their own key does.
 	for what, issuer := range map[string]string{"in its own name": "", "as the service": s.Issuer} {

@@ -15,7 +15,7 @@ const (
 	mostLag = 10_000
 )
 
-// Readiness says whether the service can do its work.
+// Readiness reports whether the service can do its work.
 type Readiness struct {
 	mu        sync.Mutex
 	log       integratedLog
@@ -75,7 +75,7 @@ func (r *Readiness) Check(ctx context.Context, now time.Time) error {
 		return r.failure
 	}
 	if err := r.index.Err(); err != nil {
-		return fmt.Errorf("the index does not get on: %w", err)
+		return fmt.Errorf("the index does not advance: %w", err)
 	}
 	if next := r.index.Next(); next+mostLag < published {
 		return fmt.Errorf("the index lags %d entries behind", published-next)

@@ -46,7 +46,7 @@ func (h *SearchHealth) Check(now time.Time) error {
 	case err == nil:
 		h.good = now
 	case errors.Is(err, scitt.ErrProof), errors.Is(err, party.ErrForked), now.Sub(h.good) > silentFor:
-		return fmt.Errorf("the search index does not get on, %d entries are read: %w", read, err)
+		return fmt.Errorf("the search index does not advance, %d entries are read: %w", read, err)
 	}
 	if max(read, published) == 0 {
 		return errors.New("no entry of the log has been read yet")

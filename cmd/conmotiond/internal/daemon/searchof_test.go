@@ -266,7 +266,7 @@ func TestSearchOfKeys(t *testing.T) {
 	}
 }
 
-// TestSearchLag: the index of the own log shows how far it is, and readiness
+// TestSearchLag: the index of your log shows how far it is, and readiness
 // to register does not depend on it.
 func TestSearchLag(t *testing.T) {
 	s := newService(t, func(c *daemon.Config) { c.Search = true })

@@ -13,11 +13,11 @@ import (
 // gate lets statements in to what costs processor time, and refuses them when
 // they would wait too long for it. That is known before anything is done for
 // them: from how many wait already, how many a second get through while others
-// wait, and how long storing takes. So under overload the time goes to those that
+// wait, how long requests wait for a processor, and how long storing takes. So under overload the time goes to those that
 // get their Receipts.
 type gate struct {
 	longest time.Duration        // that a statement may be expected to wait; 0 for no limit
-	stored  func() time.Duration // how long an entry that is appended now waits to be stored
+	behind  func() time.Duration // how long a statement waits elsewhere: for a processor, and to be stored
 	busy    error                // the refusal
 	judges  chan struct{}        // has an element for each request whose statements are judged now, one a core
 
@@ -37,9 +37,9 @@ const (
 	memory = 250 * time.Millisecond
 )
 
-func newGate(longest time.Duration, stored func() time.Duration) *gate {
+func newGate(longest time.Duration, behind func() time.Duration) *gate {
 	cores := runtime.GOMAXPROCS(0)
-	return &gate{longest: longest, stored: stored, judges: make(chan struct{}, cores),
+	return &gate{longest: longest, behind: behind, judges: make(chan struct{}, cores),
 		busy:    fmt.Errorf("%w: more statements come than can be registered, and this one would wait longer than %v", scitt.ErrBusy, longest),
 		through: likelyRate * float64(cores) * memory.Seconds(), seconds: memory.Seconds()}
 }
@@ -52,7 +52,7 @@ func (g *gate) refusal() error {
 	g.mu.Lock()
 	judged := float64(g.waiting) * g.seconds / g.through
 	g.mu.Unlock()
-	if judged+g.stored().Seconds() > g.longest.Seconds() {
+	if judged+g.behind().Seconds() > g.longest.Seconds() {
 		return g.busy
 	}
 	return nil

@@ -170,7 +170,9 @@ func New(c Config) (*Service, error) {
 			hidden = append(hidden, dir+"/", "", dir, "the directory")
 		}
 	}
-	s := &Service{Config: c, hidden: strings.NewReplacer(hidden...), limits: limits, gate: newGate(c.Queue, func() time.Duration { return c.Log.Backlog() }), bodies: semaphore.NewWeighted(cmp.Or(c.BodyMemory, math.MaxInt64)), encoders: newEncoders(), pages: make(chan struct{}, mostPages), running: map[scitt.EntryID]bool{}}
+	processor := newProcessor()
+	behind := func() time.Duration { return c.Log.Backlog() + processor.delay() }
+	s := &Service{Config: c, hidden: strings.NewReplacer(hidden...), limits: limits, gate: newGate(c.Queue, behind), bodies: semaphore.NewWeighted(cmp.Or(c.BodyMemory, math.MaxInt64)), encoders: newEncoders(), pages: make(chan struct{}, mostPages), running: map[scitt.EntryID]bool{}}
 	s.policy.Store(&c.Policy)
 	return s, nil
 }

@@ -24,13 +24,13 @@ func (v *verification) fetched(ctx context.Context, out *scitt.Verification) err
 		v.found("payload", resultNotChecked, "it is in the statement; there is no artifact to fetch")
 		return nil
 	case st.Envelope.Algorithm != algorithmSHA256 || len(st.Payload) != sha256.Size:
-		v.found("payload", resultBad, "the hash that the statement signs is not a SHA-256, and artifacts are fetched by that; give the content with --payload")
+		v.noContent("the hash that the statement signs is not a SHA-256, and artifacts are fetched by that; give the content with --payload")
 		return nil
 	case v.fetch && out.SignatureErr != nil:
 		v.found("payload", resultNotChecked, "not fetched: without a signature that verifies, nobody vouches for its URL")
 		return nil
 	case v.fetch && !isWeb(st.Envelope.Location):
-		v.found("payload", resultBad, "the statement gives no http or https URL of its content, but %q; give --artifacts or --payload", st.Envelope.Location)
+		v.noContent("the statement gives no http or https URL of its content, but %q; give --artifacts or --payload", st.Envelope.Location)
 		return nil
 	}
 	p := v.Progress()
@@ -49,13 +49,22 @@ func (v *verification) fetched(ctx context.Context, out *scitt.Verification) err
 	case errors.Is(err, reader.ErrWrong) && scitt.ProblemOf(err) == nil:
 		v.found("payload", resultBad, "%s: the content there does not have the hash that the statement signs", place)
 	case errors.Is(err, reader.ErrTooLarge):
-		v.found("payload", resultBad, "%s: %v; give the content with --payload", place, err)
+		v.noContent("%s: %v; give the content with --payload", place, err)
 	case cli.ExitCode(err) == cli.ExitBad || isMissing(err):
-		v.found("payload", resultBad, "%s: %v", place, err)
+		v.noContent("%s: %v", place, err)
 	default:
 		return fmt.Errorf("%s: %w", place, err)
 	}
 	return nil
+}
+
+// noContent says that the content cannot be had, which says nothing against the
+// statement, but leaves without a verdict who asked for it.
+func (v *verification) noContent(format string, args ...any) {
+	v.found("payload", resultNotChecked, format, args...)
+	if v.unsure == nil {
+		v.unsure = fmt.Errorf("the content cannot be checked: "+format, args...)
+	}
 }
 
 // openArtifact opens the content where the user, or else the issuer, says that it is.

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -134,6 +135,34 @@ func (cv CheckpointVerifiers) Open(raw []byte) (*Checkpoint, error) {
 		}
 	}
 	return c, nil
+}
+
+// OpenNote verifies a checkpoint with any keys: its log's, those of witnesses, or
+// none. The signatures are those that verify, one for each key. Lines of other
+// keys are ignored, and one of these keys that does not verify is an error (C2SP
+// signed-note: "If a signature from a known key fails to verify, clients SHOULD
+// reject the whole note"). Errors wrap ErrCheckpoint.
+func OpenNote(raw []byte, keys ...note.Verifier) (*Checkpoint, []note.Signature, error) {
+	c, n, err := openNote(raw, keys...)
+	if err != nil {
+		return nil, nil, err
+	}
+	return c, n.Sigs, nil
+}
+
+func openNote(raw []byte, keys ...note.Verifier) (*Checkpoint, *note.Note, error) {
+	n, err := note.Open(raw, note.VerifierList(keys...))
+	if unverified, ok := errors.AsType[*note.UnverifiedNoteError](err); ok {
+		n, err = unverified.Note, nil
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", ErrCheckpoint, err)
+	}
+	cp, err := parseBody([]byte(n.Text))
+	if err != nil {
+		return nil, nil, err
+	}
+	return &Checkpoint{Origin: cp.Origin, Size: cp.Size, Root: cp.Hash, Raw: raw}, n, nil
 }
 
 // signatureBytes is the signature of a note line without its key id.

@@ -44,6 +44,9 @@ var ours = map[string][]string{
 
 	"storage/artifact/reader": {"scitt", "scitt/client", "internal/durable", "internal/plain"},
 	"witness/mirror":          {"scitt", "tiles", "storage/artifact/reader", "internal/durable", "internal/parallel", "internal/plain", "internal/plural"},
+	"witness/cosigner":        {"scitt", "witness"},
+	"witness/cosigner/store":  {"witness/cosigner", "internal/durable"},
+	"witness/conformance":     {"scitt", "witness"},
 	"internal/plain":          {},
 	"internal/plural":         {},
 }
@@ -55,7 +58,7 @@ var heavy = []string{
 }
 
 // light are what a Relying Party imports, or runs.
-var light = []string{"scitt", "scitt/did", "tiles", "policy", "policy/ocsf", "scitt/client", "storage/artifact/reader", "witness", "witness/audit", "witness/mirror", "monitor", "monitor/party", "monitor/watch", "monitor/report", "cmd/conmotion"}
+var light = []string{"scitt", "scitt/did", "tiles", "policy", "policy/ocsf", "scitt/client", "storage/artifact/reader", "witness", "witness/audit", "witness/mirror", "witness/conformance", "monitor", "monitor/party", "monitor/watch", "monitor/report", "cmd/conmotion"}
 
 // graph returns what breaks the import graph.
 func graph(pkgs []goPackage) (broken []string) {

@@ -1,0 +1,155 @@
+package cosigner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+
+	"github.com/conmotion/conmotion/witness"
+)
+
+// maxBody bounds a request in bytes.
+//
+// C2SP signed-note: verifiers "MUST accept at least up to 16 signatures. Remember
+// that post-quantum signatures can be up to nearly 5kB in size."
+const maxBody = 256 << 10
+
+// handler serves a witness.
+type handler struct {
+	witness  *Witness
+	requests metric.Int64Counter
+	duration metric.Float64Histogram
+}
+
+// NewHandler serves C2SP tlog-witness: add-checkpoint, sign-subtree and the cosigned
+// checkpoints, and a page about the witness. The paths are below the root, which is
+// the prefix for submission and for monitoring.
+func NewHandler(w *Witness, m metric.Meter) (http.Handler, error) {
+	h := &handler{witness: w}
+	var err1, err2, err3 error
+	h.requests, err1 = m.Int64Counter("conmotion.witness.requests",
+		metric.WithDescription("Requests to the witness by call and status"))
+	h.duration, err2 = m.Float64Histogram("conmotion.witness.request.duration", metric.WithUnit("s"),
+		metric.WithDescription("Time that a request took, by call"),
+		metric.WithExplicitBucketBoundaries(.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5))
+	_, err3 = m.Int64ObservableGauge("conmotion.witness.logs", metric.WithDescription("Logs that are cosigned"),
+		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+			o.Observe(int64(w.Logs()))
+			return nil
+		}))
+	_, err4 := m.Int64ObservableGauge("conmotion.witness.halted", metric.WithDescription("1 when nothing is signed any more, else 0: an alarm"),
+		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+			o.Observe(int64(min(len(w.Halted()), 1)))
+			return nil
+		}))
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("POST /add-checkpoint", h.call("add-checkpoint", func(r *http.Request, body []byte) ([]byte, error) {
+		request, err := witness.ParseAddCheckpoint(body)
+		if err != nil {
+			return nil, &Refusal{Status: http.StatusBadRequest, Err: err}
+		}
+		return w.AddCheckpoint(r.Context(), request)
+	}))
+	mux.Handle("POST /sign-subtree", h.call("sign-subtree", func(_ *http.Request, body []byte) ([]byte, error) {
+		request, err := witness.ParseSignSubtree(body)
+		if err != nil {
+			return nil, &Refusal{Status: http.StatusBadRequest, Err: err}
+		}
+		return w.SignSubtree(request)
+	}))
+	mux.Handle("GET /{hash}/checkpoint", h.call("checkpoint", func(r *http.Request, _ []byte) ([]byte, error) {
+		return w.Latest(r.Context(), r.PathValue("hash"))
+	}))
+	mux.HandleFunc("GET /{$}", h.home)
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		rw.Header().Set("Access-Control-Allow-Origin", "*")
+		rw.Header().Set("X-Content-Type-Options", "nosniff")
+		if r.Method == http.MethodOptions {
+			rw.Header().Set("Access-Control-Allow-Methods", "GET, HEAD, POST, OPTIONS")
+			rw.Header().Set("Access-Control-Allow-Headers", "Content-Type")
+			rw.Header().Set("Access-Control-Max-Age", "86400")
+			rw.WriteHeader(http.StatusNoContent)
+			return
+		}
+		mux.ServeHTTP(rw, r)
+	}), nil
+}
+
+// call answers with what a function makes of a request's body.
+func (h *handler) call(name string, do func(r *http.Request, body []byte) ([]byte, error)) http.Handler {
+	call := attribute.String("call", name)
+	duration := metric.WithAttributeSet(attribute.NewSet(call))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start, status := time.Now(), http.StatusOK
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+		var answer []byte
+		switch _, tooLarge := errors.AsType[*http.MaxBytesError](err); {
+		case tooLarge:
+			err = refuse(http.StatusRequestEntityTooLarge, "the request has more than %d bytes", maxBody)
+		case err != nil:
+			err = &Refusal{Status: http.StatusBadRequest, Err: err}
+		default:
+			answer, err = do(r, body)
+		}
+		if err != nil {
+			status = writeRefusal(w, err)
+		} else {
+			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+			if r.Method == http.MethodPost {
+				w.Header().Set("Cache-Control", "no-store")
+			} else {
+				w.Header().Set("Cache-Control", "public, max-age=5")
+			}
+			_, _ = w.Write(answer) // the client is gone: nobody to tell
+		}
+		h.requests.Add(r.Context(), 1, metric.WithAttributes(call, attribute.Int("status", status)))
+		h.duration.Record(r.Context(), time.Since(start).Seconds(), duration)
+	})
+}
+
+func writeRefusal(w http.ResponseWriter, err error) (status int) {
+	refusal, ok := errors.AsType[*Refusal](err)
+	if !ok {
+		refusal = &Refusal{Status: http.StatusInternalServerError, Err: err}
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	if refusal.Retry > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(refusal.Retry.Seconds()))))
+	}
+	text := refusal.Error()
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	if refusal.Status == http.StatusConflict {
+		// C2SP tlog-witness: "The response body MUST consist of the tree size of the
+		// latest cosigned checkpoint in decimal, followed by a newline (U+000A). The
+		// response MUST have a Content-Type of text/x.tlog.size."
+		text = strconv.FormatUint(refusal.Size, 10)
+		w.Header().Set("Content-Type", witness.SizeMediaType)
+	}
+	w.WriteHeader(refusal.Status)
+	fmt.Fprintln(w, text)
+	return refusal.Status
+}
+
+// home tells a person what this is.
+func (h *handler) home(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	fmt.Fprintf(w, "This is %s, a witness of transparency logs (https://c2sp.org/tlog-witness).\n"+
+		"Its cosignature on a checkpoint says: at this time, this was the largest tree that\n"+
+		"it had seen of the log, and all that it had seen before is a part of it.\n\n%s\n\n%d logs are known.\n",
+		h.witness.Name(), strings.Join(h.witness.VKeys(), "\n"), h.witness.Logs())
+	if h.witness.Halted() != "" {
+		fmt.Fprintln(w, "\nIt signs nothing any more.")
+	}
+}

@@ -205,6 +205,10 @@ type Receipt struct {
 	signedTree
 	Proofs []InclusionProof // of a log with the tree of RFC 9162
 	Ledger []LedgerProof    // of a CCF ledger
+	// Checkpoint is the C2SP tlog-checkpoint of the tree that the Receipt carries, with
+	// the cosignatures of witnesses; nil when it carries none. Nothing of it is
+	// checked, and whoever handed the Receipt on can have changed it.
+	Checkpoint []byte
 }
 
 // Place returns where the entry is: its index in a tree of so many leaves. A CCF
@@ -230,6 +234,13 @@ func ParseReceipt(data []byte) (*Receipt, error) {
 	r := &Receipt{signedTree: t}
 	if err := r.parseProofs(unprotected); err != nil {
 		return nil, fmt.Errorf("receipt: %w", err)
+	}
+	checkpoint, err := text(unprotected, labelCheckpoint, "the checkpoint")
+	if err != nil {
+		return nil, fmt.Errorf("receipt: %w", err)
+	}
+	if checkpoint != "" {
+		r.Checkpoint = []byte(checkpoint)
 	}
 	return r, nil
 }
@@ -365,14 +376,25 @@ func (t *TreeSignature) Marshal() []byte {
 }
 
 // Receipt assembles the encoded Receipt of the entry that the proof is for.
-func (t *TreeSignature) Receipt(p *InclusionProof) []byte {
+func (t *TreeSignature) Receipt(p *InclusionProof) []byte { return t.receipt(p, "") }
+
+// receipt also carries the cosigned checkpoint of the tree, unless it is "".
+func (t *TreeSignature) receipt(p *InclusionProof, checkpoint string) []byte {
 	encoded := p.marshal()
-	b := make([]byte, 0, len(t.protected)+len(t.signature)+len(encoded)+32)
+	b := make([]byte, 0, len(t.protected)+len(t.signature)+len(encoded)+len(checkpoint)+64)
 	b = append(b, tagSign1, arrayOf4)
 	b = appendBytes(b, t.protected)
-	b = appendHead(append(b, 0xa1), 0, uint64(labelVDP)) // {396: {-1: [proof]}}
+	header := byte(0xa1) // {396: {-1: [proof]}}
+	if checkpoint != "" {
+		header++
+	}
+	b = appendHead(append(b, header), majorUint, uint64(labelVDP))
 	b = append(b, 0xa1, 0x20, 0x81)
 	b = appendBytes(b, encoded)
+	if checkpoint != "" {
+		b = append(appendHead(b, majorText, uint64(len(labelCheckpoint))), labelCheckpoint...)
+		b = append(appendHead(b, majorText, uint64(len(checkpoint))), checkpoint...)
+	}
 	b = append(b, cborNil...)
 	return appendBytes(b, t.signature)
 }

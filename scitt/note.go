@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/transparency-dev/formats/log"
@@ -38,6 +39,44 @@ func openNote(raw []byte, keys ...note.Verifier) (*Checkpoint, *note.Note, error
 		return nil, nil, err
 	}
 	return &Checkpoint{Origin: cp.Origin, Size: cp.Size, Root: cp.Hash, Raw: raw}, n, nil
+}
+
+// MergeNotes adds to a note the signature lines of another one of the same text. Of
+// a key with a line in both, which its name and id tell, that of more takes the
+// place. No signature is verified. Errors wrap ErrCheckpoint.
+func MergeNotes(raw, more []byte) ([]byte, error) {
+	_, n, err := openNote(raw)
+	if err != nil {
+		return nil, err
+	}
+	_, m, err := openNote(more)
+	if err != nil {
+		return nil, err
+	}
+	if n.Text != m.Text {
+		return nil, fmt.Errorf("%w: two notes of different texts have no signatures in common", ErrCheckpoint)
+	}
+	sigs := n.UnverifiedSigs
+	for _, s := range m.UnverifiedSigs {
+		i := slices.IndexFunc(sigs, func(o note.Signature) bool { return o.Name == s.Name && o.Hash == s.Hash })
+		if i < 0 {
+			sigs = append(sigs, s)
+		} else {
+			sigs[i] = s
+		}
+	}
+	return SignedNote(n.Text, sigs), nil
+}
+
+// SignedNote writes a note with these signature lines, of which there must be one.
+func SignedNote(text string, sigs []note.Signature) []byte {
+	return []byte(text + "\n" + signatureLines(sigs))
+}
+
+// Body is the text of the checkpoint's note, which is what is signed.
+func (c *Checkpoint) Body() string {
+	body, _, _ := bytes.Cut(c.Raw, []byte("\n\n"))
+	return string(body) + "\n"
 }
 
 // signatureLines writes the signature lines of a note.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -219,6 +220,15 @@ func (p *policyParser) group(name, needed string, names []string) error {
 
 // String is the policy as it was written.
 func (p *Policy) String() string { return string(p.text) }
+
+// Reachable reports whether these witnesses can make the quorum.
+func (p *Policy) Reachable(names []string) bool {
+	cosigned := map[int]bool{}
+	for i, w := range p.Witnesses {
+		cosigned[i] = slices.Contains(names, w.Name)
+	}
+	return p.quorum.met(cosigned)
+}
 
 // met reports whether the witnesses that cosigned are enough for a member.
 func (m *member) met(cosigned map[int]bool) bool {

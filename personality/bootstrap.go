@@ -110,7 +110,11 @@ func (f Founder) Bootstrap(ctx context.Context, log Log, policies func(context.C
 		return &LoggedPolicy{index, st, true}, nil
 	}
 	last := places[len(places)-1]
-	entry, err := log.Published().Entry(ctx, last)
+	var entry []byte
+	view, err := log.Await(ctx, last)
+	if err == nil {
+		entry, err = view.Entry(ctx, last)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("policy in force: %w", err)
 	}

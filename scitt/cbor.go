@@ -19,6 +19,7 @@ const (
 	labelVDS             = int64(395)                            // RFC 9942
 	labelVDP             = int64(396)                            // RFC 9942
 	labelChain           = "chain"                               // our own, docs/formats.md
+	labelCheckpoint      = "c2sp.org/tlog-checkpoint"            // our own, docs/formats.md
 	vdsRFC9162SHA256     = int64(1)                              // RFC 9942 section 5.2
 	vdsCCFLedgerSHA256   = int64(2)                              // draft-ietf-scitt-receipts-ccf-profile
 	proofInclusion       = int64(-1)                             // RFC 9942 section 5.2

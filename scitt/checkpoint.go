@@ -7,7 +7,6 @@ import (
 	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,7 +14,6 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/transparency-dev/formats/log"
 	"github.com/transparency-dev/merkle/rfc6962"
 	"golang.org/x/mod/sumdb/note"
 
@@ -41,6 +39,10 @@ type Checkpoint struct {
 	Tree *TreeSignature
 	// Raw is the note as it was published.
 	Raw []byte
+
+	// cosigned is the note for Receipts: see [Checkpoint.Receipt]; "" where only the
+	// log signed it.
+	cosigned string
 }
 
 // EmptyCheckpoint is what there is to say of a log before its first checkpoint.
@@ -48,13 +50,15 @@ func EmptyCheckpoint(origin string) *Checkpoint {
 	return &Checkpoint{Origin: origin, Root: rfc6962.DefaultHasher.EmptyRoot()}
 }
 
-// Receipt turns the proof of an entry's place in this tree into a Receipt. It
-// fails with ErrNoReceipts when the checkpoint carries no signature for them.
+// Receipt turns the proof of an entry's place in this tree into a Receipt. A
+// checkpoint with lines by others than the log, such as cosignatures, goes with it:
+// see [Receipt.Checkpoint]. It fails with ErrNoReceipts when the checkpoint carries
+// no signature for Receipts.
 func (c *Checkpoint) Receipt(p *InclusionProof) ([]byte, error) {
 	if c.Tree == nil {
 		return nil, ErrNoReceipts
 	}
-	return c.Tree.Receipt(p), nil
+	return c.Tree.receipt(p, c.cosigned), nil
 }
 
 // CheckpointVerifiers are the keys of a log that a reader trusts.
@@ -113,65 +117,37 @@ func NoteVKey(vkeys []string) string {
 // Open verifies a checkpoint. The log's note key must have signed it, and
 // its name is the log's origin. Errors wrap ErrCheckpoint.
 func (cv CheckpointVerifiers) Open(raw []byte) (*Checkpoint, error) {
-	cp, _, n, err := log.ParseCheckpoint(raw, cv.Note.Name(), cv.Note, cv.Tree...)
+	c, n, err := openNote(raw, append(slices.Clone(cv.Tree), cv.Note)...)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrCheckpoint, err)
-	}
-	if _, err := parseBody([]byte(n.Text)); err != nil {
 		return nil, err
 	}
-	c := &Checkpoint{Origin: cp.Origin, Size: cp.Size, Root: cp.Hash, Raw: raw}
+	if c.Origin != cv.Note.Name() {
+		return nil, fmt.Errorf("%w: it is of %.80q, and the keys are of %q", ErrCheckpoint, c.Origin, cv.Note.Name())
+	}
+	var own []note.Signature
 	for _, sig := range n.Sigs {
-		for _, v := range cv.Tree {
-			if sig.Hash == v.KeyHash() && sig.Name == v.Name() && c.Tree == nil {
-				line, err := signatureBytes(sig)
-				if err != nil {
-					return nil, err
-				}
-				if c.Tree, err = ParseTreeSignature(line); err != nil {
-					return nil, fmt.Errorf("%w: %w", ErrCheckpoint, err)
-				}
-			}
+		if sig.Hash == cv.Note.KeyHash() {
+			own = append(own, sig)
+			continue
+		}
+		if c.Tree != nil {
+			continue
+		}
+		line, err := signatureBytes(sig)
+		if err != nil {
+			return nil, err
+		}
+		if c.Tree, err = ParseTreeSignature(line); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrCheckpoint, err)
 		}
 	}
+	if own == nil {
+		return nil, fmt.Errorf("%w: no verifiable signatures by the log's note key", ErrCheckpoint)
+	}
+	if len(n.UnverifiedSigs) > 0 {
+		c.cosigned = n.Text + "\n" + signatureLines(append(own, n.UnverifiedSigs...))
+	}
 	return c, nil
-}
-
-// OpenNote verifies a checkpoint with any keys: its log's, those of witnesses, or
-// none. The signatures are those that verify, one for each key. Lines of other
-// keys are ignored, and one of these keys that does not verify is an error (C2SP
-// signed-note: "If a signature from a known key fails to verify, clients SHOULD
-// reject the whole note"). Errors wrap ErrCheckpoint.
-func OpenNote(raw []byte, keys ...note.Verifier) (*Checkpoint, []note.Signature, error) {
-	c, n, err := openNote(raw, keys...)
-	if err != nil {
-		return nil, nil, err
-	}
-	return c, n.Sigs, nil
-}
-
-func openNote(raw []byte, keys ...note.Verifier) (*Checkpoint, *note.Note, error) {
-	n, err := note.Open(raw, note.VerifierList(keys...))
-	if unverified, ok := errors.AsType[*note.UnverifiedNoteError](err); ok {
-		n, err = unverified.Note, nil
-	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("%w: %w", ErrCheckpoint, err)
-	}
-	cp, err := parseBody([]byte(n.Text))
-	if err != nil {
-		return nil, nil, err
-	}
-	return &Checkpoint{Origin: cp.Origin, Size: cp.Size, Root: cp.Hash, Raw: raw}, n, nil
-}
-
-// signatureBytes is the signature of a note line without its key id.
-func signatureBytes(sig note.Signature) ([]byte, error) {
-	b, err := base64.StdEncoding.DecodeString(sig.Base64)
-	if err != nil || len(b) < 4 {
-		return nil, fmt.Errorf("%w: signature line of %q", ErrCheckpoint, sig.Name)
-	}
-	return b[4:], nil
 }
 
 // TreeSigner signs checkpoints with a log's receipt key: a [note.Signer]
@@ -243,28 +219,6 @@ func (s *TreeSigner) Resume(c *Checkpoint) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.size, s.root, s.last = c.Size, c.Root, c.Tree.Marshal()
-}
-
-// parseBody reads the text of a checkpoint's note. The library takes more than
-// the specification allows.
-func parseBody(body []byte) (*log.Checkpoint, error) {
-	var cp log.Checkpoint
-	extension, err := cp.Unmarshal(body)
-	switch {
-	case err != nil:
-		return nil, fmt.Errorf("%w: %w", ErrCheckpoint, err)
-	case len(cp.Hash) != sha256.Size:
-		return nil, fmt.Errorf("%w: the root has %d bytes", ErrCheckpoint, len(cp.Hash))
-	// C2SP tlog-checkpoint: the tree size is "the ASCII decimal representation of
-	// the number of leaves in the tree, with no leading zeroes", and the root hash
-	// "the base64 encoding of the root", which RFC 4648 section 4 has one of.
-	case !bytes.HasPrefix(body, cp.Marshal()):
-		return nil, fmt.Errorf("%w: the size has leading zeros, or the root is not in the one base64 encoding that it has", ErrCheckpoint)
-	// C2SP tlog-checkpoint: "Extension lines, if any, MUST be non-empty."
-	case bytes.HasPrefix(extension, []byte("\n")) || bytes.Contains(extension, []byte("\n\n")):
-		return nil, fmt.Errorf("%w: an extension line is empty", ErrCheckpoint)
-	}
-	return &cp, nil
 }
 
 // treeVerifier is the [note.Verifier] of TreeSignatures.

@@ -106,12 +106,12 @@ func TestCheckpointOpen(t *testing.T) {
 		"with a witness":        {signNote(t, body, l.note, l.tree, newTestLog(t, "witness.example").note), true, ""},
 		"empty":                 {nil, false, "malformed note"},
 		"not signed":            {[]byte(body), false, "malformed note"},
-		"other key":             {signNote(t, body, other.note, l.tree), false, "no log signature"},
-		"only a tree line":      {signNote(t, body, l.tree), false, "no log signature"},
+		"other key":             {signNote(t, body, other.note, l.tree), false, "no verifiable signatures"},
+		"only a tree line":      {signNote(t, body, l.tree), false, "no verifiable signatures"},
 		"tampered root":         {bytes.Replace(good, []byte(body), []byte(checkpointBody(origin, 5, otherRoot)), 1), false, "invalid signature"},
 		"tampered size":         {bytes.Replace(good, []byte(body), []byte(checkpointBody(origin, 6, root)), 1), false, "invalid signature"},
 		"tampered origin":       {bytes.Replace(good, []byte(body), []byte(checkpointBody("other", 5, root)), 1), false, "invalid signature"},
-		"another origin":        {signNote(t, checkpointBody("other.example", 5, root), l.note), false, `got Origin "other.example"`},
+		"another origin":        {signNote(t, checkpointBody("other.example", 5, root), l.note), false, `it is of "other.example"`},
 		"short root":            {signNote(t, checkpointBody(origin, 5, root[1:]), l.note), false, "the root has 31 bytes"},
 		"size with a zero":      {signNote(t, strings.Replace(body, "\n5\n", "\n05\n", 1), l.note), false, "leading zeros"},
 		"size with a plus":      {signNote(t, strings.Replace(body, "\n5\n", "\n+5\n", 1), l.note), false, "size invalid"},
@@ -316,5 +316,42 @@ func TestVerifierKeyRefusals(t *testing.T) {
 	must(t, err)
 	if cv.Note.Name() != origin || cv.Tree != nil {
 		t.Errorf("verifiers %+v", cv)
+	}
+}
+
+// TestReceiptCarriesCheckpoint: what others than the log signed goes with a Receipt,
+// and the log's tree signature, which the Receipt is, does not.
+func TestReceiptCarriesCheckpoint(t *testing.T) {
+	l, root := newTestLog(t, origin), merkleRoot(entries(5))
+	body := checkpointBody(origin, 5, root)
+	ed, _, err := scitt.GenerateCosignerKeys("witness.example")
+	must(t, err)
+	witness, err := scitt.ParseCosignerKey(ed)
+	must(t, err)
+	line, err := witness.Cosign([]byte(body), time.Unix(1800000000, 0))
+	must(t, err)
+	plain := signNote(t, body, l.note, l.tree)
+	carry := func(raw []byte) *scitt.Receipt {
+		t.Helper()
+		cp, err := l.verifiers(t).Open(raw)
+		must(t, err)
+		data, err := cp.Receipt(&scitt.InclusionProof{Size: 5, Index: 2, Path: merklePath(2, entries(5))})
+		must(t, err)
+		r, err := scitt.ParseReceipt(data)
+		must(t, err)
+		return r
+	}
+	if r := carry(plain); r.Checkpoint != nil {
+		t.Errorf("a Receipt carries %q", r.Checkpoint)
+	}
+	cosigned := fmt.Appendf(bytes.Clone(plain), "— %s %s\n", line.Name, line.Base64)
+	r := carry(cosigned)
+	cp, sigs, err := scitt.OpenNote(r.Checkpoint, l.verifiers(t).Note, &witness.CosignatureVerifier)
+	must(t, err)
+	if cp.Size != 5 || !bytes.Equal(cp.Root, root) || len(sigs) != 2 || bytes.Count(r.Checkpoint, []byte("\n— ")) != 2 {
+		t.Errorf("a Receipt carries %q", r.Checkpoint)
+	}
+	if !r.SameSignature(carry(plain)) {
+		t.Error("the checkpoint changes what is signed")
 	}
 }

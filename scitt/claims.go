@@ -23,7 +23,7 @@ func claimsOf(h map[any]any) (map[any]any, error) {
 	return claims, checkLabels("the CWT Claims (15)", claims)
 }
 
-func text(m map[any]any, label int64, what string) (string, error) {
+func text(m map[any]any, label any, what string) (string, error) {
 	v, ok := m[label]
 	if !ok {
 		return "", nil

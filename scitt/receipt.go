@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"math"
-	"time"
 
 	"github.com/fxamacker/cbor/v2"
 	"github.com/transparency-dev/merkle/proof"
@@ -205,6 +204,10 @@ type Receipt struct {
 	signedTree
 	Proofs []InclusionProof // of a log with the tree of RFC 9162
 	Ledger []LedgerProof    // of a CCF ledger
+	// Checkpoint is the C2SP tlog-checkpoint of the tree that the Receipt carries, with
+	// the cosignatures of witnesses; nil when it carries none. Nothing of it is
+	// checked, and whoever handed the Receipt on can have changed it.
+	Checkpoint []byte
 }
 
 // Place returns where the entry is: its index in a tree of so many leaves. A CCF
@@ -230,6 +233,13 @@ func ParseReceipt(data []byte) (*Receipt, error) {
 	r := &Receipt{signedTree: t}
 	if err := r.parseProofs(unprotected); err != nil {
 		return nil, fmt.Errorf("receipt: %w", err)
+	}
+	checkpoint, err := text(unprotected, labelCheckpoint, "the checkpoint")
+	if err != nil {
+		return nil, fmt.Errorf("receipt: %w", err)
+	}
+	if checkpoint != "" {
+		r.Checkpoint = []byte(checkpoint)
 	}
 	return r, nil
 }
@@ -306,75 +316,6 @@ func (r *Receipt) Root(entry []byte) ([]byte, error) {
 // one of them does in the other. The Receipts of one checkpoint are so.
 func (r *Receipt) SameSignature(other *Receipt) bool {
 	return bytes.Equal(r.protected, other.protected) && bytes.Equal(r.signature, other.signature)
-}
-
-// TreeSignature is a Receipt before its proof: the COSE_Sign1 over the root
-// of one tree, with an empty unprotected header. It serves every receipt of
-// that tree.
-type TreeSignature struct {
-	signedTree
-}
-
-// SignTree signs the root of a tree as a Transparency Service: issuer is its
-// URL, origin the name of the log.
-func SignTree(key crypto.Signer, issuer, origin string, at time.Time, root []byte) (*TreeSignature, error) {
-	alg, err := signingAlgorithm(key.Public(), "")
-	if err != nil {
-		return nil, err
-	}
-	kid, err := Thumbprint(key.Public())
-	if err != nil {
-		return nil, err
-	}
-	t := &TreeSignature{signedTree{
-		Algorithm: alg.ID, KeyID: kid, Issuer: issuer, Subject: origin, IssuedAt: at.Unix(), vds: vdsRFC9162SHA256,
-		protected: encode(map[int64]any{
-			cose.HeaderLabelAlgorithm: int64(alg.ID),
-			cose.HeaderLabelKeyID:     kid,
-			labelVDS:                  vdsRFC9162SHA256,
-			cose.HeaderLabelCWTClaims: map[int64]any{
-				cose.CWTClaimIssuer: issuer, cose.CWTClaimSubject: origin, cose.CWTClaimIssuedAt: at.Unix()},
-		}),
-	}}
-	t.signature, err = sign(key, alg, t.protected, root)
-	return t, err
-}
-
-// ParseTreeSignature reads what Marshal writes.
-func ParseTreeSignature(data []byte) (*TreeSignature, error) {
-	m, err := parseSign1(data)
-	if err != nil {
-		return nil, fmt.Errorf("tree signature: %w", err)
-	}
-	t, _, err := parseSignedTree(m)
-	if err != nil {
-		return nil, fmt.Errorf("tree signature: %w", err)
-	}
-	if t.vds != vdsRFC9162SHA256 {
-		return nil, fmt.Errorf("tree signature: %w", malformed("verifiable data structure %d and not RFC9162_SHA256 (1)", t.vds))
-	}
-	if !bytes.Equal(m.Unprotected, []byte{0xa0}) {
-		return nil, fmt.Errorf("tree signature: %w", malformed("the unprotected header is not empty"))
-	}
-	return &TreeSignature{t}, nil
-}
-
-// Marshal encodes the signature as a tagged COSE_Sign1.
-func (t *TreeSignature) Marshal() []byte {
-	return marshalSign1(t.protected, nil, nil, t.signature)
-}
-
-// Receipt assembles the encoded Receipt of the entry that the proof is for.
-func (t *TreeSignature) Receipt(p *InclusionProof) []byte {
-	encoded := p.marshal()
-	b := make([]byte, 0, len(t.protected)+len(t.signature)+len(encoded)+32)
-	b = append(b, tagSign1, arrayOf4)
-	b = appendBytes(b, t.protected)
-	b = appendHead(append(b, 0xa1), 0, uint64(labelVDP)) // {396: {-1: [proof]}}
-	b = append(b, 0xa1, 0x20, 0x81)
-	b = appendBytes(b, encoded)
-	b = append(b, cborNil...)
-	return appendBytes(b, t.signature)
 }
 
 // AttachReceipts makes a Transparent Statement: the statement's entry with

@@ -119,6 +119,7 @@ func TestParseReceiptRefusals(t *testing.T) {
 		"duplicate unprotected": {unprotected(raw(unhex(t, "a2 19018c01 19018c01"))), scitt.ErrMalformed, "duplicate"},
 		"duplicate proofs":      {unprotected(raw(unhex(t, "a1 19018c a2 2080 2080"))), scitt.ErrMalformed, "duplicate"},
 
+		"checkpoint not text":    {unprotected(m{"c2sp.org/tlog-checkpoint": []byte("x"), 396: m{-1: []any{enc(t, good.proof)}}}), scitt.ErrMalformed, "the checkpoint is not text"},
 		"no proofs":              {unprotected(m{}), scitt.ErrMalformed, "no verifiable data structure proofs (396)"},
 		"proofs of old drafts":   {unprotected(m{-222: m{-1: []any{enc(t, good.proof)}}}), scitt.ErrMalformed, "labels of old drafts (-222)"},
 		"proofs not a map":       {unprotected(m{396: []any{enc(t, good.proof)}}), scitt.ErrMalformed, "no verifiable data structure proofs (396)"},

@@ -30,6 +30,10 @@ type Options struct {
 	Tree *scitt.TreeSigner
 	// Verifiers are the public sides of both.
 	Verifiers scitt.CheckpointVerifiers
+	// Witnesses, when not nil, cosign each checkpoint: it is public, and Receipts are
+	// made from it, when it has their quorum. With Unwitnessed it is public without it too.
+	Witnesses   Witnesses
+	Unwitnessed bool
 	// Antispam de-duplicates entries and follows the log.
 	Antispam tessera.Antispam
 
@@ -110,6 +114,9 @@ func Open(ctx context.Context, driver Driver, o Options) (*Log, error) {
 	l.batches = &batcher{add: appender.Add, whole: l.whole, in: make(chan *pending, pushback), maxAge: batchAge, maxSize: int(batchSize),
 		resolved: func() { l.waiting.Add(-1); <-l.slots }, outcome: &l.outcome,
 		ready: driver.Ready, sound: pub.sound}
+	if o.Witnesses != nil {
+		l.done.Go(func() { o.Witnesses.Run(run) })
+	}
 	l.done.Go(func() { pub.follow(run) })
 	l.done.Go(func() { l.batches.run(run) })
 	return l, nil
@@ -228,6 +235,31 @@ func (l *Log) Await(ctx context.Context, index uint64) (*tiles.View, error) {
 	return l.pub.await(ctx, index)
 }
 
+// Settle waits like Await, but not for witnesses: it also ends when all that keeps
+// the entry from being published is that their quorum does not come.
+func (l *Log) Settle(ctx context.Context, index uint64) error {
+	for {
+		wait, cancel := context.WithTimeout(ctx, idleInterval)
+		_, err := l.Await(wait, index)
+		cancel()
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		if err := l.pub.failure(); errors.Is(err, ErrUnwitnessed) {
+			return unwitnessed(err, l.pub.logger)
+		}
+	}
+}
+
+// unwitnessed takes an ErrUnwitnessed for a warning.
+func unwitnessed(err error, logger *slog.Logger) error {
+	if errors.Is(err, ErrUnwitnessed) {
+		logger.Warn("not all that is stored is public yet", "err", err)
+		return nil
+	}
+	return err
+}
+
 // Published is the log as its published checkpoint commits to it.
 func (l *Log) Published() *tiles.View { return l.pub.current() }
 
@@ -259,7 +291,8 @@ func (l *Log) IntegratedSize(ctx context.Context) (uint64, error) {
 }
 
 // Close drains the log: entries whose Append returned are published, and then
-// background work stops. After it, Append fails.
+// background work stops. After it, Append fails. What has no quorum of witnesses
+// yet is published after the next Open.
 func (l *Log) Close(ctx context.Context) error {
 	if l.readOnly != nil {
 		l.cancel()
@@ -268,13 +301,13 @@ func (l *Log) Close(ctx context.Context) error {
 	}
 	err := l.Drain(ctx)
 	if size := l.whole.size.Load(); err == nil && size > 0 {
-		_, err = l.Await(ctx, size-1) // Tessera's shutdown waits for what it was given itself
+		err = l.Settle(ctx, size-1) // Tessera's shutdown waits for what it was given itself
 	}
 	if err == nil {
 		err = l.shutdown(ctx)
 	}
 	if err == nil {
-		err = l.pub.poll(ctx)
+		err = unwitnessed(l.pub.poll(ctx), l.pub.logger)
 	}
 	l.cancel()
 	l.done.Wait()

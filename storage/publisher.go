@@ -19,23 +19,28 @@ import (
 type publisher struct {
 	driver    Driver
 	verifiers scitt.CheckpointVerifiers
+	witnesses Witnesses // nil for none
+	open      bool      // publishes without their quorum too
 	tree      *tiles.Tree
 	logger    *slog.Logger
 
 	expected chan struct{}
 
 	polling sync.Mutex // one poll at a time
+	taken   []byte     // the engine's note of the tree that is public; guarded by polling
+	alone   bool       // the last checkpoint had no quorum of witnesses; guarded by polling
 
 	mu      sync.RWMutex // guards the rest
 	view    *tiles.View
 	written time.Time
 	next    chan struct{} // closed when view is replaced
+	failed  error         // of the last poll
 }
 
 // newPublisher starts from the public checkpoint, or from an empty log.
 func newPublisher(ctx context.Context, driver Driver, o Options) (*publisher, error) {
 	p := &publisher{
-		driver: driver, verifiers: o.Verifiers, tree: tiles.NewTree(driver), logger: o.Logger,
+		driver: driver, verifiers: o.Verifiers, witnesses: o.Witnesses, open: o.Unwitnessed, tree: tiles.NewTree(driver), logger: o.Logger,
 		written: time.Now(), next: make(chan struct{}), expected: make(chan struct{}, 1),
 	}
 	var err error
@@ -136,6 +141,13 @@ func (p *publisher) publishedAt() time.Time {
 	return written
 }
 
+// failure is why the last look published nothing; nil when nothing kept it.
+func (p *publisher) failure() error {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.failed
+}
+
 func (p *publisher) state() (*tiles.View, time.Time, <-chan struct{}) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
@@ -178,6 +190,10 @@ func (p *publisher) expect() {
 func (p *publisher) follow(ctx context.Context) {
 	timer := time.NewTimer(idleInterval)
 	defer timer.Stop()
+	var more <-chan struct{}
+	if p.witnesses != nil {
+		more = p.witnesses.More()
+	}
 	var eagerUntil time.Time
 	failing := false
 	for {
@@ -186,10 +202,14 @@ func (p *publisher) follow(ctx context.Context) {
 			return
 		case <-p.expected:
 			eagerUntil = time.Now().Add(eagerFor)
+		case <-more:
 		case <-timer.C:
 		}
 		before := p.current()
 		err := p.poll(ctx)
+		p.mu.Lock()
+		p.failed = err
+		p.mu.Unlock()
 		switch {
 		case ctx.Err() != nil:
 			return
@@ -210,9 +230,6 @@ func (p *publisher) follow(ctx context.Context) {
 	}
 }
 
-// signatures is the number of signature lines of a note.
-func signatures(raw []byte) int { return bytes.Count(raw, []byte("\n— ")) }
-
 // poll publishes the newest checkpoint, if it is larger, or has signatures that
 // the public one of the same tree has not.
 //
@@ -230,20 +247,39 @@ func (p *publisher) poll(ctx context.Context) error {
 		return fmt.Errorf("publish: %w", err)
 	}
 	now := p.current()
-	view, err := p.extends(ctx, raw)
-	if err != nil {
+	view, own := now, raw
+	if bytes.Equal(own, p.taken) {
+		raw = now.Checkpoint.Raw
+	} else {
+		if view, err = p.extends(ctx, raw); err != nil {
+			return fmt.Errorf("publish: %w", err)
+		}
+		if public := now.Checkpoint; public.Raw != nil && public.Size == view.Checkpoint.Size {
+			// What it has stays: a tree keeps its signature for Receipts.
+			if raw, err = scitt.MergeNotes(raw, public.Raw); err != nil {
+				return fmt.Errorf("publish: %w", err)
+			}
+		}
+	}
+	if raw, err = p.witnessed(ctx, raw, view, now); err != nil {
 		return fmt.Errorf("publish: %w", err)
 	}
-	if view == now || now.Checkpoint.Raw != nil && view.Checkpoint.Size == now.Checkpoint.Size && signatures(raw) <= signatures(now.Checkpoint.Raw) {
+	if bytes.Equal(raw, now.Checkpoint.Raw) {
 		return nil
 	}
+	signed := *view
+	if signed.Checkpoint, err = p.verifiers.Open(raw); err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
 	if err := p.driver.Publish(ctx, raw, now.Checkpoint.Raw); err != nil {
+		p.taken = nil
 		err = fmt.Errorf("publish: %w", err)
 		if errors.Is(err, ErrMoved) {
 			err = errors.Join(err, p.reload(ctx))
 		}
 		return err
 	}
-	p.replace(view)
+	p.taken = own
+	p.replace(&signed)
 	return nil
 }

@@ -207,15 +207,9 @@ func (v *View) Consistency(ctx context.Context, old *scitt.Checkpoint) error {
 	if old.Size > v.Checkpoint.Size {
 		return fmt.Errorf("%w: it has %d, and %d are needed", ErrBehind, v.Checkpoint.Size, old.Size)
 	}
-	var path [][]byte
-	if old.Size > 0 && old.Size < v.Checkpoint.Size {
-		nodes, err := proof.Consistency(old.Size, v.Checkpoint.Size)
-		if err != nil {
-			return fmt.Errorf("%w: %w", scitt.ErrProof, err)
-		}
-		if path, err = v.path(ctx, nodes); err != nil {
-			return err
-		}
+	path, err := v.ConsistencyProof(ctx, old.Size)
+	if err != nil {
+		return err
 	}
 	if err := proof.VerifyConsistency(hasher, old.Size, v.Checkpoint.Size, path, old.Root, v.Checkpoint.Root); err != nil {
 		if wrong, ok := errors.AsType[proof.RootMismatchError](err); ok { // whose text is in decimal bytes
@@ -224,6 +218,19 @@ func (v *View) Consistency(ctx context.Context, old *scitt.Checkpoint) error {
 		return fmt.Errorf("%w: the log of size %d does not extend the one of size %d: %w", scitt.ErrProof, v.Checkpoint.Size, old.Size, err)
 	}
 	return nil
+}
+
+// ConsistencyProof proves that the log extends its first entries, so many of
+// them (RFC 6962 section 2.1.2). There is nothing to prove of none and of all.
+func (v *View) ConsistencyProof(ctx context.Context, size uint64) ([][]byte, error) {
+	if size == 0 || size == v.Checkpoint.Size {
+		return nil, nil
+	}
+	nodes, err := proof.Consistency(size, v.Checkpoint.Size)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", scitt.ErrProof, err)
+	}
+	return v.path(ctx, nodes)
 }
 
 func (v *View) path(ctx context.Context, nodes proof.Nodes) ([][]byte, error) {

@@ -22,6 +22,7 @@ import (
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage"
 	"github.com/conmotion/conmotion/storage/aws"
+	"github.com/conmotion/conmotion/witness/ask"
 )
 
 // config is what flags and the configuration file say.
@@ -34,6 +35,7 @@ type config struct {
 	trustedProxies      proxies
 	logFormat           string
 	bootstrap           string
+	witnessMode         string
 	memory              int64 // bytes
 	searchOf            searchOf
 
@@ -123,7 +125,10 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	f.StringVar(&c.ArtifactReaders, "artifact-read-tokens", "", "file with the hashes of the tokens that may read artifacts (default: everybody may)")
 	f.DurationVar(&c.BatchMaxAge, "batch-max-age", storage.DefaultBatchMaxAge, "longest time that an entry waits for others to be stored with")
 	f.UintVar(&c.BatchMaxSize, "batch-max-size", storage.DefaultBatchMaxSize, "most entries that are stored together")
-	f.DurationVar(&c.CheckpointInterval, "checkpoint-interval", storage.DefaultCheckpointInterval, "shortest time between two checkpoints; at least 100ms, and 1s with --storage")
+	f.DurationVar(&c.CheckpointInterval, "checkpoint-interval", storage.DefaultCheckpointInterval, "shortest time between two checkpoints; at least 100ms, and 1s with --storage (default with --witness-policy: 1s)")
+	f.StringVar(&c.WitnessPolicy, "witness-policy", "", "file with the witnesses that cosign each checkpoint, and their quorum (C2SP tlog-policy, each witness with its URL; docs/witness.md) (default: none)")
+	f.StringVar(&c.witnessMode, "witness-mode", "closed", "closed: nothing is published, and no Receipt is given, without the quorum of witnesses; open: it is, with an alarm, and they are asked on")
+	f.DurationVar(&c.WitnessTimeout, "witness-timeout", ask.DefaultTimeout, "longest time that a witness has to answer, and that a checkpoint waits for the quorum")
 	f.UintVar(&c.Pushback, "pushback", storage.DefaultPushback, "most entries that wait to be stored; beyond it the answer is 503")
 	f.DurationVar(&c.Wait, "wait", 10*time.Second, "longest time that a registration waits for its Receipt; then the answer is 202")
 	f.Float64Var(&c.Rate, "rate", 10000, "requests per second of one client address, static files aside; 0 for no limit")
@@ -171,6 +176,17 @@ func (c *config) complete(flags *pflag.FlagSet, stderr io.Writer) error {
 	default:
 		return fmt.Errorf("--bootstrap is policy or first-statement, not %q", c.bootstrap)
 	}
+	switch {
+	case c.witnessMode != "closed" && c.witnessMode != "open":
+		return fmt.Errorf("--witness-mode is closed or open, not %q", c.witnessMode)
+	case c.WitnessPolicy == "" && (flags.Changed("witness-mode") || flags.Changed("witness-timeout")):
+		return errors.New("--witness-mode and --witness-timeout go with --witness-policy")
+	case c.WitnessTimeout < 100*time.Millisecond:
+		return errors.New("--witness-timeout is at least 100ms")
+	case c.WitnessPolicy != "" && !flags.Changed("checkpoint-interval"):
+		c.CheckpointInterval = 0 // what is the default there
+	}
+	c.Unwitnessed = c.witnessMode == "open"
 	if (c.tlsCert == "") != (c.tlsKey == "") {
 		return errors.New("--tls-cert and --tls-key belong together")
 	}

@@ -53,6 +53,14 @@ type Config struct {
 	ArtifactMaxSize, ArtifactQuota   int64  // bytes; 0 for no limit
 	ArtifactWriters, ArtifactReaders string // files of token hashes; "" for everybody
 
+	// WitnessPolicy is a file (C2SP tlog-policy) with the witnesses that cosign each
+	// checkpoint, for at most WitnessTimeout, before it is public; "" for none. With
+	// Unwitnessed it is public without their quorum too.
+	WitnessPolicy  string
+	WitnessTimeout time.Duration
+	Unwitnessed    bool
+
+	// CheckpointInterval is longer by default with witnesses: see witnessedInterval.
 	BatchMaxAge, CheckpointInterval, Wait time.Duration
 	BatchMaxSize, Pushback                uint
 	Rate                                  float64
@@ -128,8 +136,12 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 		return d, err
 	}
 	keys := scitt.KeySet{receiptKey}
+	witnesses, err := d.openWitnesses(&c, k.vkeys[0], t)
+	if err != nil {
+		return d, err
+	}
 	if err := d.openLog(ctx, &c, keys, storage.Options{
-		Signer: k.note, Tree: signer, Verifiers: verifiers,
+		Signer: k.note, Tree: signer, Verifiers: verifiers, Witnesses: witnesses, Unwitnessed: c.Unwitnessed,
 		BatchMaxAge: c.BatchMaxAge, BatchMaxSize: c.BatchMaxSize,
 		CheckpointInterval: c.CheckpointInterval, Pushback: c.Pushback,
 		Logger: c.Logger,
@@ -225,7 +237,7 @@ func (d *Daemon) openLog(ctx context.Context, c *Config, service scitt.KeySet, o
 		// It may take long, and it may be in vain until the disk is in order.
 		c.Logger.Warn("not serving yet: the index reads the log", "read", d.index.Next(), "of", size, "err", d.index.Err())
 	}
-	if _, err := d.log.Await(ctx, size-1); err != nil {
+	if err := d.log.Settle(ctx, size-1); err != nil {
 		return fmt.Errorf("publish what was stored: %w", err)
 	}
 	return nil

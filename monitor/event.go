@@ -60,6 +60,21 @@ type Event struct {
 	Time           int64    // when it happened: milliseconds since 1970
 	Assets         []string // uids: what an inventory record is about
 	Configurations []Config // what a configuration record is about
+	// Correction says that it comes late: what it says holds at its own time, and not from its place in the log on.
+	Correction bool
+
+	about     []described // the assets that the event describes
+	collected bool        // the source says how things are, not what happened
+}
+
+// of is what the event says of an asset; empty where it does not describe it.
+func (e *Event) of(asset string) described {
+	for _, d := range e.about {
+		if d.uid == asset {
+			return d
+		}
+	}
+	return described{uid: asset}
 }
 
 // Config is a configuration as a record leaves it.
@@ -124,6 +139,11 @@ func readEvent(t *jsonx.Tree, report ocsf.Report) (*Event, error) {
 	if err != nil {
 		return nil, err
 	}
+	if e.Correction, err = raw.correction(); err != nil {
+		return nil, err
+	}
+	// OCSF 1.5.0, activity_id of the Discovery classes: 2 is Collect, "The discovered information is via a collection".
+	e.collected = e.Class/1000 == 5 && report.ActivityID == 2
 	if err := e.read(raw, settings, report.ActivityID); err != nil {
 		return nil, err
 	}

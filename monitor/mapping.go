@@ -3,12 +3,14 @@ package monitor
 import (
 	"bytes"
 	"cmp"
+	"crypto/sha256"
 	"encoding/json"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/conmotion/conmotion/internal/jsonx"
+	"github.com/conmotion/conmotion/monitor/identity"
 )
 
 // rawEvent is an event that has been checked: what OCSF has an attribute for
@@ -17,12 +19,53 @@ type rawEvent struct{ *jsonx.Tree }
 
 // rawEntity is what identifies an asset and describes it: nodes of the event.
 type rawEntity struct {
-	uid        string
+	described
 	self, data int32 // data is 0 where it has none
 }
 
+// described is an asset as an event has it.
+type described struct {
+	uid     string   // its identity
+	aliases []string // how else this source names it: uid and uid_alt, where the identity is another
+	traits  Traits
+	digest  [sha256.Size]byte // of an inventory record: SHA-256 of all that it says of the asset
+}
+
+// entity reads a node with the attributes of OCSF's resource_details.
 func (r rawEvent) entity(n int32) rawEntity {
-	return rawEntity{r.text(r.Member(n, "uid")), n, r.Member(n, "data")}
+	e := rawEntity{self: n, data: r.Member(n, "data")}
+	source := identity.Source{
+		Provider: r.text(r.Find("cloud", "provider")), Account: r.text(r.Find("cloud", "account", "uid")), Region: r.text(r.Member(n, "region")),
+		Namespace: r.text(r.Member(n, "namespace")), Type: r.text(r.Member(n, "type")), UID: r.text(r.Member(n, "uid")), Name: r.text(r.Member(n, "name")),
+	}
+	source.Account = cmp.Or(source.Account, r.text(r.Find("cloud", "project_uid")))
+	source.Region = cmp.Or(source.Region, r.text(r.Find("cloud", "region")))
+	e.uid = identity.Of(source)
+	for _, alias := range []string{source.UID, r.text(r.Member(n, "uid_alt"))} {
+		if alias != "" && alias != e.uid && len(alias) <= maxUID && !slices.Contains(e.aliases, alias) {
+			e.aliases = append(e.aliases, alias)
+		}
+	}
+	e.traits = Traits{Account: source.Account, Region: source.Region, Type: source.Type, Tags: r.tags(n)}
+	return e
+}
+
+// tags are the labels and the tags of a resource in order, a tag as "name:value".
+func (r rawEvent) tags(n int32) (tags []string) {
+	for _, list := range []int32{r.Member(n, "labels"), r.Member(n, "tags")} {
+		if list == 0 || r.Kind(list) != jsonx.Array {
+			continue
+		}
+		for m := r.First(list); m != 0; m = r.Next(m) {
+			tag := r.text(m)
+			if r.Kind(m) == jsonx.Object {
+				tag = r.text(r.Member(m, "name")) + ":" + r.text(r.Member(m, "value"))
+			}
+			tags = append(tags, tag)
+		}
+	}
+	slices.Sort(tags)
+	return slices.Compact(tags)
 }
 
 // device is that of the event; ok is false where it has none.
@@ -57,6 +100,17 @@ type settings struct {
 	assets  []string
 }
 
+// correction reports whether unmapped.conmotion.correction says that the record comes late.
+func (r rawEvent) correction() (bool, error) {
+	switch n := r.Find("unmapped", "conmotion", "correction"); {
+	case n == 0:
+		return false, nil
+	case r.JSON(n) != "true":
+		return false, badEvent("unmapped.conmotion.correction is true, or not there")
+	}
+	return true, nil
+}
+
 func (r rawEvent) settings() (s settings, err error) {
 	for _, path := range [][]string{{"unmapped", "conmotion"}, {"unmapped", "conmotion", "configuration"}} {
 		if n := r.Find(path...); n != 0 && r.Kind(n) != jsonx.Null && r.Kind(n) != jsonx.Object {
@@ -75,6 +129,9 @@ func (r rawEvent) settings() (s settings, err error) {
 			}
 		case "assets":
 			err = json.Unmarshal([]byte(r.JSON(m)), &s.assets)
+			for i, uid := range s.assets {
+				s.assets[i] = identity.Canonical(uid)
+			}
 		case "content":
 			s.content, err = r.canonical(m)
 		default:
@@ -108,8 +165,7 @@ func (e *Event) read(raw rawEvent, s settings, activity int64) error {
 		if !ok {
 			return badEvent("there is no device")
 		}
-		e.Assets = []string{device.uid}
-		return nil
+		return e.inventory(raw, []rawEntity{device})
 	case e.Class == ClassConfigChange && e.Kind == Configuration:
 		return e.configChange(raw, s)
 	case e.Class == ClassEntity:
@@ -124,17 +180,18 @@ func (e *Event) resources(raw rawEvent, s settings) error {
 	if n := raw.Find("resources"); n != 0 {
 		for r := raw.First(n); r != 0; r = raw.Next(r) {
 			resources = append(resources, raw.entity(r))
-			e.Assets = append(e.Assets, resources[len(resources)-1].uid)
 		}
 	}
 	if len(resources) == 0 {
 		return badEvent("there are no resources")
 	}
 	if e.Kind == Inventory {
-		return nil
+		return e.inventory(raw, resources)
 	}
-	assets := e.Assets
-	e.Assets = nil
+	var assets []string
+	for _, r := range resources {
+		assets, e.about = append(assets, r.uid), append(e.about, r.described)
+	}
 	contents := make([][]byte, len(resources))
 	for i, resource := range resources {
 		if e.Action == Delete {
@@ -163,6 +220,19 @@ func (e *Event) resources(raw rawEvent, s settings) error {
 	return e.shared(s.uid, assets, contents[0])
 }
 
+// inventory says that the event is about the existence of assets.
+func (e *Event) inventory(raw rawEvent, resources []rawEntity) error {
+	for _, r := range resources {
+		content, err := raw.canonical(r.self)
+		if err != nil {
+			return badEvent("%w", err)
+		}
+		r.digest = sha256.Sum256(content)
+		e.Assets, e.about = append(e.Assets, r.uid), append(e.about, r.described)
+	}
+	return nil
+}
+
 // shared adds the one configuration of several assets.
 func (e *Event) shared(uid string, assets []string, content []byte) error {
 	slices.Sort(assets)
@@ -183,6 +253,7 @@ func (e *Event) configChange(raw rawEvent, s settings) error {
 	if !ok {
 		return badEvent("there is no device")
 	}
+	e.about = []described{device.described}
 	if s.uid == "" {
 		s.uid = device.uid
 	}
@@ -249,9 +320,9 @@ func (e *Event) entity(raw rawEvent, s settings, activity int64) error {
 		after = raw.entity(n)
 	}
 	if e.Kind == Inventory {
-		e.Assets = []string{before.uid}
-		return nil
+		return e.inventory(raw, []rawEntity{before})
 	}
+	e.about = []described{before.described}
 	if s.uid == "" {
 		s.uid = before.uid
 	}

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"iter"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -46,7 +47,9 @@ func (f *recordFlags) add(cmd *cobra.Command) {
 
 const recordHelp = `
 Each event is checked against OCSF 1.5.0, gets its metadata.event_code, and is
-brought into one form (RFC 8785). It is stored in the service's artifact storage
+brought into one form (RFC 8785). Another version of 1.x, times that are not in
+milliseconds and an event_code of the source's own are put right, which is told:
+the originals are kept in unmapped.original. It is stored in the service's artifact storage
 and its hash is signed, or with --inline the event itself. The statement is
 linked to the issuer's last one, registered, and its Receipt verified. With --also
 further services register the same statement, and it has the Receipts of all. A
@@ -180,8 +183,16 @@ func (a *app) events(files []string, m eventMaker) iter.Seq[func() party.Input] 
 	return readEach(a, files, func(in io.Reader) iter.Seq2[importer.Raw, error] { return importer.Split(in, importer.Options{}) },
 		func(raw importer.Raw, err error) party.Input {
 			in := party.Input{Line: raw.Position.Line, Err: unplaced(err)}
-			if err == nil {
-				in.Draft, in.Code, in.Err = m.draft(raw.JSON)
+			if err != nil {
+				return in
+			}
+			if in.Draft, in.Code, in.Err = m.draft(raw.JSON); in.Err == nil {
+				return in
+			}
+			if event, changed := importer.Repair(raw.JSON); changed != nil {
+				if in.Draft, in.Code, in.Err = m.draft(event); in.Err == nil {
+					in.Told = "put right, with the original in unmapped.original: " + strings.Join(changed, ", ")
+				}
 			}
 			return in
 		})

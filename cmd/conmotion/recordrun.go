@@ -105,6 +105,9 @@ func (r *recording) batch(ctx context.Context, b *party.Batch) error {
 		}
 		r.total++
 		r.counts[res.Result]++
+		if told := b.Inputs[i].Told; told != "" {
+			r.Notice("%s: %s", where(b.Inputs[i]), told)
+		}
 		if res.err != nil {
 			r.last = fmt.Errorf("%s: %w", where(b.Inputs[i]), res.err)
 		}

@@ -81,7 +81,7 @@ func (d *differ) members(path string, n, m int32) {
 	slices.Sort(names)
 	for _, name := range slices.Compact(names) {
 		e, f := d.x.Member(n, name), d.y.Member(m, name)
-		if at := path + segment(name); e != 0 && f != 0 {
+		if at := path + Segment(name); e != 0 && f != 0 {
 			d.compare(at, e, f)
 		} else {
 			d.add(at)
@@ -100,7 +100,8 @@ func PlainName(name string) bool {
 	return name != ""
 }
 
-func segment(name string) string {
+// Segment is a member of an object in a JSON path (RFC 9535).
+func Segment(name string) string {
 	if PlainName(name) {
 		return "." + name
 	}

@@ -33,6 +33,10 @@ type Stream struct {
 	max   int
 	names []string
 	base  int64 // where d began
+
+	// Beside is told of members with these names that stand beside arrays of values, as they come by. The bytes are
+	// valid during the call.
+	Beside map[string]func(value []byte)
 }
 
 // NewStream makes a Stream of values of at most max bytes. The first array of
@@ -109,8 +113,13 @@ func (s *Stream) Next() (value []byte, at Place, err error) {
 			_, err = s.d.ReadToken()
 		case inside == '{':
 			var found bool
-			if found, err = s.opens(s.d); found {
+			var name string
+			if name, found, err = s.opens(s.d); found {
 				_, err = s.d.ReadToken()
+			} else if err == nil && s.Beside[name] != nil {
+				if value, err = s.d.ReadValue(); err == nil {
+					s.Beside[name](value)
+				}
 			} else if err == nil {
 				err = s.skip()
 			}
@@ -133,9 +142,13 @@ func (s *Stream) Next() (value []byte, at Place, err error) {
 }
 
 // opens reads a member's name, and reports whether an array of values follows.
-func (s *Stream) opens(d *jsontext.Decoder) (bool, error) {
-	name, err := d.ReadToken()
-	return err == nil && slices.Contains(s.names, name.String()) && d.PeekKind() == '[', err
+func (s *Stream) opens(d *jsontext.Decoder) (name string, found bool, err error) {
+	token, err := d.ReadToken()
+	if err != nil {
+		return "", false, err
+	}
+	name = token.String()
+	return name, slices.Contains(s.names, name) && d.PeekKind() == '[', nil
 }
 
 // descend goes into an object, of which a value was read or not, if it has
@@ -149,9 +162,9 @@ func (s *Stream) descend(value []byte, at Place) bool {
 		return false
 	}
 	d := jsontext.NewDecoder(bytes.NewBuffer(text), lenient...)
-	found, err := s.opens(d) // the bracket
+	_, found, err := s.opens(d) // the bracket
 	for !found && err == nil {
-		if found, err = s.opens(d); !found && err == nil {
+		if _, found, err = s.opens(d); !found && err == nil {
 			err = d.SkipValue()
 		}
 	}

@@ -27,8 +27,9 @@ var ours = map[string][]string{
 	"storage/internal/projection": {"scitt", "tiles", "internal/durable", "internal/parallel"},
 
 	"personality":       {"scitt", "tiles", "internal/content"},
-	"monitor":           {"scitt", "tiles", "policy/ocsf", "storage/artifact/reader", "internal/firsts", "internal/parallel", "internal/jsonx", "internal/plural"},
-	"monitor/importer":  {"policy/ocsf", "internal/jsonx"},
+	"monitor":           {"monitor/identity", "scitt", "tiles", "policy/ocsf", "storage/artifact/reader", "internal/firsts", "internal/parallel", "internal/jsonx", "internal/plural"},
+	"monitor/importer":  {"monitor/identity", "policy/ocsf", "internal/jsonx"},
+	"monitor/identity":  {},
 	"monitor/party":     {"scitt", "scitt/did", "scitt/client", "tiles", "monitor", "witness", "storage/artifact/reader", "internal/durable", "internal/parallel"},
 	"monitor/watch":     {"scitt", "scitt/client", "tiles", "policy", "policy/ocsf", "monitor", "monitor/party", "witness/audit", "internal/durable"},
 	"monitor/report":    {"scitt", "tiles", "monitor", "internal/jsonx", "internal/plural"},

@@ -6,6 +6,8 @@ import (
 	"iter"
 	"maps"
 	"strings"
+
+	"github.com/conmotion/conmotion/monitor/identity"
 )
 
 // AWSConfig converts AWS Config's configuration items: the files that it delivers (configuration snapshots and
@@ -16,30 +18,44 @@ import (
 // The action follows configurationItemStatus (AWS Config API Reference, ConfigurationItem): ResourceDiscovered "was
 // newly discovered" and ResourceNotRecorded "was discovered, but its configuration was not recorded" are create, OK
 // "has been updated" is modify, ResourceDeleted and ResourceDeletedNotRecorded are delete. The NotRecorded ones give no
-// configuration event.
+// configuration event, and ResourceNotRecorded says that the asset is there, not that it is new.
 //
-// resources[0].uid is the ARN or, where there is none, account/region/type/id; uid_alt is the resourceId.
+// resources[0].uid is the ARN, or the identity that package identity makes; uid_alt is the resourceId.
 // resources[0].data of a configuration has the item's configuration and supplementaryConfiguration, decoded where they
 // are JSON in a string; relationships become resource_relationship. The same item from a file, a notification and an
 // event is the same; the API's has other names, and so other identifiers. A notification that was too large for its item
 // gives the inventory event, and a Problem for the configuration that it lacks.
 func AWSConfig(r io.Reader, o Options) iter.Seq2[Item, error] {
-	return convert(r, o, []string{"configurationItems", "baseConfigurationItems", "Records", "Messages"}, awsItems)
+	return convert(r, o, awsLayout, awsItems)
+}
+
+var awsFormat = Format{
+	Name: "aws-config", Short: "Register AWS Config's configuration items", Read: AWSConfig,
+	Long: `Configuration snapshots, history files and messages of AWS Config become
+inventory and configuration records: ResourceDiscovered creates, OK modifies,
+ResourceDeleted deletes. AWS::Config::ResourceCompliance items are findings about
+the asset that they judge.`,
+	Tool: "aws configservice get-resource-config-history --resource-type TYPE --resource-id ID",
+}
+
+var awsLayout = layout{
+	containers: []string{"configurationItems", "baseConfigurationItems", "BaseConfigurationItems", "Results", "Records", "Messages"},
+	more:       []string{"nextToken", "NextToken", "unprocessedResourceKeys", "UnprocessedResourceIdentifiers"},
 }
 
 // awsItems finds the configuration items in a top-level value or an element of configurationItems.
-func awsItems(m object) []draft {
+func awsItems(m object, o Options) []draft {
 	for range 5 { // an item in an event in a notification in a queue's message is four deep
-		for _, name := range []string{"configurationItem", "configurationItemSummary"} {
+		for _, name := range []string{"configurationItem", "ConfigurationItem", "configurationItemSummary"} {
 			if ci, ok := m[name].(object); ok {
-				return awsItem(ci, name == "configurationItemSummary")
+				return awsItem(ci, name == "configurationItemSummary", o)
 			}
 		}
 		if cis, ok := m["configurationItems"].(list); ok {
 			var out []draft
 			for _, v := range cis {
 				if ci, ok := v.(object); ok {
-					out = append(out, awsItem(ci, false)...)
+					out = append(out, awsItem(ci, false, o)...)
 				} else {
 					out = append(out, problemf("a configuration item that is not an object")...)
 				}
@@ -50,7 +66,7 @@ func awsItems(m object) []draft {
 			return out
 		}
 		if m["configurationItemStatus"] != nil || m["resourceType"] != nil {
-			return awsItem(m, false)
+			return awsItem(m, false, o)
 		}
 		inner := unwrap(m)
 		if inner == nil {
@@ -90,10 +106,13 @@ func embedded(s string) any {
 	return v
 }
 
-func awsItem(m object, summary bool) []draft {
+func awsItem(m object, summary bool, o Options) []draft {
 	ci := compact(maps.Clone(m))
 	status := take(ci, "configurationItemStatus")
-	action, recorded := "", true
+	action, recorded, activity := "", true, 1
+	if status == "" && o.text {
+		status = "OK" // a result of SelectResourceConfig is the state that there is, and has the members that were asked for
+	}
 	switch status {
 	case "ResourceDiscovered":
 		action = Create
@@ -102,7 +121,8 @@ func awsItem(m object, summary bool) []draft {
 	case "ResourceDeleted":
 		action = Delete
 	case "ResourceNotRecorded":
-		action, recorded = Create, false
+		// Each region of the account says so of a global resource, some seconds after the one that records it.
+		action, recorded, activity = Modify, false, 2
 	case "ResourceDeletedNotRecorded":
 		action, recorded = Delete, false
 	case "":
@@ -117,8 +137,14 @@ func awsItem(m object, summary bool) []draft {
 		return problemf("a configuration item without resourceType or resourceId")
 	}
 	captured, ok := millis(ci["configurationItemCaptureTime"])
+	if !ok && ci["configurationItemCaptureTime"] == nil && !o.Time.IsZero() {
+		captured, ok = o.Time.UnixMilli(), true
+	}
 	if !ok {
-		return problemf("configuration item of %s %.128q: no configurationItemCaptureTime that is a time", kind, id)
+		return problemf("configuration item of %s %.128q: no configurationItemCaptureTime that is a time; --time gives one", kind, id)
+	}
+	if o.Collected && status == "OK" {
+		activity = 2
 	}
 	a := asset{
 		format:   "aws-config",
@@ -126,7 +152,7 @@ func awsItem(m object, summary bool) []draft {
 		time:     captured,
 		original: take(ci, "configurationItemCaptureTime"),
 		code:     status,
-		activity: 1,
+		activity: activity,
 		tenant:   account,
 		schema:   take(ci, "configurationItemVersion", "version"),
 		product:  object{"name": "AWS Config", "vendor_name": "AWS"},
@@ -138,7 +164,8 @@ func awsItem(m object, summary bool) []draft {
 		a.original = n.String()
 	}
 	if arn == "" {
-		a.resource["uid"] = strings.Join([]string{account, region, kind, id}, "/")
+		name, _ := ci["resourceName"].(string)
+		a.resource["uid"] = identity.Of(identity.Source{Provider: "aws", Account: account, Region: region, Type: kind, UID: id, Name: name})
 	} else if p := strings.SplitN(arn, ":", 3); len(p) == 3 {
 		set(a.resource, "cloud_partition", p[1])
 		set(a.cloud, "cloud_partition", p[1])
@@ -160,6 +187,9 @@ func awsItem(m object, summary bool) []draft {
 	if t, ok := millis(ci["resourceCreationTime"]); ok {
 		a.resource["created_time"] = t
 		delete(ci, "resourceCreationTime")
+	}
+	if kind == compliance {
+		return a.compliance(ci)
 	}
 	if tags, ok := pairs(ci["tags"]); ok {
 		delete(ci, "tags")
@@ -183,6 +213,48 @@ func awsItem(m object, summary bool) []draft {
 		out = append(out, problemf("the configuration of %s is too large for this message, which only says where it is", a.uid())...)
 	}
 	return out
+}
+
+// compliance is the type of the items that say whether an asset complies with the rules: findings about it.
+const compliance = "AWS::Config::ResourceCompliance"
+
+// compliance makes a Compliance Finding (2003) about the asset that an item of that type names as TYPE/ID. OCSF 1.5.0
+// requires cloud and compliance.
+func (a *asset) compliance(ci object) []draft {
+	kind, id, ok := strings.Cut(a.resource["uid_alt"].(string), "/")
+	if !ok {
+		return problemf("%s %.128q is not TYPE/ID", compliance, kind)
+	}
+	configuration, _ := awsData(ci)["configuration"].(object)
+	verdict, _ := configuration["complianceType"].(string)
+	status := map[string]int{"COMPLIANT": 1, "NON_COMPLIANT": 3}[verdict]
+	resource := maps.Clone(a.resource)
+	account, _ := a.cloud["account"].(object)
+	of, _ := account["uid"].(string)
+	region, _ := resource["region"].(string)
+	resource["uid"], resource["uid_alt"], resource["name"], resource["type"] = identity.Of(identity.Source{
+		Provider: "aws", Account: of, Region: region, Type: kind, UID: id}), id, id, kind
+	d := a.event(Finding, Create, "", resource, ci)
+	v, err := decode(d.event)
+	if err != nil {
+		return problemf("%v", err)
+	}
+	event := v.(object)
+	delete(event["metadata"].(object), "event_code")
+	delete(event, "region")
+	maps.Copy(event, object{
+		"activity_id": 1, "activity_name": "Create", "category_uid": 2, "category_name": "Findings", "class_uid": 2003,
+		"class_name": "Compliance Finding", "type_uid": 200301, "type_name": "Compliance Finding: Create",
+		"message":      compliance + " of " + id + ": " + verdict,
+		"status":       "New",
+		"compliance":   object{"control": "AWS Config rules", "standards": list{"AWS Config"}, "status": verdict, "status_id": status},
+		"finding_info": object{"uid": identify("aws-config compliance", a.source), "title": "Compliance with AWS Config rules"},
+	})
+	if status == 0 {
+		event["compliance"].(object)["status_id"] = 99
+	}
+	d.event, d.asset = encode(event), resource["uid"].(string)
+	return []draft{d}
 }
 
 // awsData takes the configuration out of an item. AWS Config's files have objects, its API has JSON in strings.

@@ -35,7 +35,7 @@ func TestAWSStatuses(t *testing.T) {
 		"ResourceDiscovered":         "inventory.create configuration.create",
 		"OK":                         "inventory.modify configuration.modify",
 		"ResourceDeleted":            "configuration.delete inventory.delete",
-		"ResourceNotRecorded":        "inventory.create",
+		"ResourceNotRecorded":        "inventory.modify",
 		"ResourceDeletedNotRecorded": "inventory.delete",
 	} {
 		for i := range 3 {
@@ -102,7 +102,8 @@ func TestAWSItem(t *testing.T) {
 		{"relationship's type", instance, 1, "resources.0.resource_relationship.nodes.1.type", "AWS::EC2::VPC"},
 		{"relationship by name", with(instance, object{"relationships": list{object{"resourceName": "p", "name": "n"}}}), 1, "resources.0.resource_relationship.nodes.1.uid", "p"},
 		{"relationship of another form", with(instance, object{"relationships": list{object{"x": "y"}}}), 1, "unmapped.relationships.0.x", "y"},
-		{"no ARN", without(instance, "ARN"), 0, "resources.0.uid", "340287110954/eu-central-1/AWS::EC2::Instance/" + id},
+		{"no ARN", without(instance, "ARN"), 0, "resources.0.uid", "arn:aws:ec2:eu-central-1:340287110954:instance/" + id},
+		{"no ARN and no rule", with(without(instance, "ARN"), object{"resourceType": "AWS::X::Y"}), 0, "resources.0.uid", "aws/340287110954/eu-central-1/AWS::X::Y/" + id},
 		{"names of the API", with(without(instance, "ARN", "awsAccountId", "configurationItemVersion"), object{"arn": "arn:aws:x", "accountId": "1", "version": "1.3"}), 0, "cloud.account.uid", "1"},
 	} {
 		r := one(t, AWSConfig, tt.in)

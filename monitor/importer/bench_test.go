@@ -43,7 +43,7 @@ func BenchmarkSplit(b *testing.B) {
 	b.SetBytes(int64(len(in)))
 	for b.Loop() {
 		n := 0
-		for _, err := range items(bytes.NewReader(in), Options{}, []string{"configurationItems"}) {
+		for _, err := range items(bytes.NewReader(in), Options{}, layout{containers: []string{"configurationItems"}}, nil) {
 			if err != nil {
 				b.Fatal(err)
 			}

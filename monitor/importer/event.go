@@ -146,6 +146,7 @@ func (a *asset) event(kind, action, config string, resource, unmapped object) dr
 	if len(unmapped) > 0 {
 		event["unmapped"] = unmapped
 	}
+	spellIntegers(event)
 	d.event = encode(event)
 	return d
 }
@@ -153,6 +154,7 @@ func (a *asset) event(kind, action, config string, resource, unmapped object) dr
 // config is one configuration of an asset: data is what resources[0].data says of it, null where it is gone.
 type config struct {
 	name   string
+	of     string // of contents: tells several of one kind apart
 	data   any
 	extend func(resource object) // adds to resources[0], may be nil
 }

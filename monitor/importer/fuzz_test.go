@@ -8,6 +8,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/conmotion/conmotion/policy/ocsf"
 )
 
 // count returns how many items well-formed input has: each top-level value is one, and each element of a top-level array
@@ -147,6 +149,19 @@ func FuzzEncode(f *testing.F) {
 		d.UseNumber()
 		if err := d.Decode(&plain); err != nil || !reflect.DeepEqual(plain, v) {
 			t.Fatalf("encoding/json reads %q otherwise: %v", encode(v), err)
+		}
+	})
+}
+
+func FuzzRepair(f *testing.F) {
+	f.Add([]byte(`{"activity_id":2,"category_uid":5,"class_uid":5001,"type_uid":500102,"severity_id":1,"time":1681545600,"metadata":{"product":{"vendor_name":"o"},"version":"1.6.0","event_code":"x"},"device":{"uid":"d","type_id":5}}`))
+	f.Fuzz(func(t *testing.T, in []byte) {
+		out, changed := Repair(in)
+		if (changed == nil) != bytes.Equal(in, out) {
+			t.Fatalf("%v and %s", changed, out)
+		}
+		if rep, err := ocsf.Default().Errors(out); changed != nil && (err != nil || !rep.OK()) {
+			t.Fatalf("%v %v", err, rep.Errors)
 		}
 	})
 }

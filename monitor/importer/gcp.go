@@ -7,6 +7,8 @@ import (
 	"maps"
 	"regexp"
 	"strings"
+
+	"github.com/conmotion/conmotion/monitor/identity"
 )
 
 // GCPAssets converts what Cloud Asset Inventory gives (google/cloud/asset/v1/assets.proto): the lines of an export
@@ -23,8 +25,18 @@ import (
 // with the content resource, or with none, speaks of the asset's existence: a deleted IAM policy is no deleted asset. A
 // deletion says what it deletes by priorAsset, where its asset has no content left.
 func GCPAssets(r io.Reader, o Options) iter.Seq2[Item, error] {
-	return convert(r, o, []string{"assets"}, gcpItem)
+	return convert(r, o, gcpLayout, gcpItem)
 }
+
+var gcpFormat = Format{
+	Name: "gcp-cai", Short: "Register Cloud Asset Inventory's assets", Read: GCPAssets,
+	Long: `Exports, feeds and histories of Google Cloud Asset Inventory become inventory and
+configuration records, with their deletions. Exports of before 2020 have no time
+of each asset: --time gives that of the export.`,
+	Tool: "gcloud asset export --content-type=resource --project=PROJECT --output-path=gs://BUCKET/FILE",
+}
+
+var gcpLayout = layout{containers: []string{"assets"}, more: []string{"nextPageToken"}, read: "readTime"}
 
 // gcpContents are the members of an Asset that are its content, with their other spelling.
 var gcpContents = [][2]string{
@@ -59,7 +71,7 @@ func pubsub(m object) object {
 	return m
 }
 
-func gcpItem(m object) []draft {
+func gcpItem(m object, o Options) []draft {
 	m = pubsub(m)
 	prior, _ := member(m, "priorAsset", "prior_asset").(object)
 	asked, _ := m["deleted"].(bool)
@@ -85,7 +97,7 @@ func gcpItem(m object) []draft {
 		activity: 2,
 		product:  object{"name": "Cloud Asset Inventory", "vendor_name": "Google Cloud"},
 		cloud:    object{"provider": "gcp"},
-		resource: object{"uid": name, "name": lastSegment(name), "type": kind},
+		resource: object{"uid": identity.Canonical(name), "name": lastSegment(name), "type": kind},
 	}
 	action := Modify
 	updated, started := take(rest, "updateTime", "update_time"), ""
@@ -109,8 +121,11 @@ func gcpItem(m object) []draft {
 		}
 	}
 	var ok bool
-	if a.time, ok = millis(a.original); !ok {
-		return problemf("asset %.256q: no updateTime or window.startTime that is a time", name)
+	if a.time, ok = millis(a.original); !ok && a.original == "" && !o.Time.IsZero() {
+		a.time, ok = o.Time.UnixMilli(), true
+	}
+	if !ok {
+		return problemf("asset %.256q: no updateTime or window.startTime that is a time; --time gives one", name)
 	}
 	a.place(rest)
 
@@ -133,7 +148,7 @@ func gcpItem(m object) []draft {
 		if action == Delete {
 			c.data = nil // what the source still has of it stays in rest, and so in unmapped
 		}
-		configs = append(configs, config{name: c.name, data: object{c.name: c.data}})
+		configs = append(configs, config{name: c.name + c.of, data: object{c.name: c.data}})
 	}
 	if action != Delete {
 		for _, c := range gcpContents {
@@ -149,10 +164,20 @@ func gcpItem(m object) []draft {
 func contents(o object) (found []config) {
 	for _, c := range gcpContents {
 		if v := member(o, c[0], c[1]); v != nil {
-			found = append(found, config{name: c[0], data: v})
+			found = append(found, config{name: c[0], of: named(c[0], v), data: v})
 		}
 	}
 	return found
+}
+
+// named tells contents of one kind apart of which an asset, here an organization, can have several.
+func named(kind string, content any) string {
+	o, _ := content.(object)
+	name, _ := o["name"].(string)
+	if name == "" || kind != "accessLevel" && kind != "servicePerimeter" && kind != "accessPolicy" {
+		return ""
+	}
+	return "/" + name
 }
 
 // place reads where the asset stands in the resource hierarchy. The ancestors stay in rest too: OCSF has attributes
@@ -190,6 +215,9 @@ func (a *asset) describe(r object) {
 		a.resource["region"], a.cloud["region"] = location, location
 	}
 	data, _ := r["data"].(object)
+	if id, _ := data["id"].(string); id != "" {
+		a.resource["uid_alt"] = id
+	}
 	if t, ok := millis(member(data, "creationTimestamp", "timeCreated", "createTime")); ok {
 		a.resource["created_time"] = t
 	}

@@ -32,6 +32,7 @@
 package importer
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -70,6 +71,7 @@ type Item struct {
 	Action    string    // Create, Modify or Delete
 	AssetUID  string    // resources[0].uid of the event; of a finding without resources ""
 	ConfigUID string    // unmapped.configuration_uid; "" where Kind is not Configuration
+	File      string    // Options.File
 	Time      time.Time // the event's time, UTC
 	Position  Position  // where the source item begins
 }
@@ -86,6 +88,9 @@ func (p Position) String() string { return fmt.Sprintf("line %d, byte %d", p.Lin
 type Problem struct {
 	Position Position
 	Reason   string
+	File     string // Options.File
+	// More says that nothing is wrong with the items, and that the source has more of them than are in the input.
+	More bool
 }
 
 func (p *Problem) Error() string { return p.Position.String() + ": " + p.Reason }
@@ -100,7 +105,30 @@ type Options struct {
 	// Inventory adds to each of Prowler's findings an inventory event for each of its resources. One resource that
 	// stands in several findings of one scan gives the same event, byte for byte, with each of them.
 	Inventory bool
+
+	// Time is that of items for which their source gives none; a zero one makes each of these a Problem.
+	Time time.Time
+
+	// Collected says that the input is a scan: an item that says how an asset is, and not that something happened to it,
+	// was collected.
+	Collected bool
+
+	File string // name of the input, for items and problems
+
+	text bool // the item was JSON in a string
 }
+
+// Format is a source's form of export.
+type Format struct {
+	Name        string // such as aws-config
+	Short, Long string // what becomes of it
+	Tool        string // the command of the source's own tool that makes the file
+	Findings    bool   // it has findings: Options.Inventory makes a difference
+	Read        func(io.Reader, Options) iter.Seq2[Item, error]
+}
+
+// Formats are all that there are.
+func Formats() []Format { return []Format{awsFormat, gcpFormat, prowlerFormat} }
 
 // draft is an event before its check, or the reason why there is none.
 type draft struct {
@@ -115,21 +143,29 @@ func problemf(format string, args ...any) []draft {
 	return []draft{{problem: fmt.Sprintf(format, args...)}}
 }
 
-// convert runs one format's conversion over the items of r. containers are the members of a top-level object that hold
-// an array of items.
-func convert(r io.Reader, o Options, containers []string, one func(object) []draft) iter.Seq2[Item, error] {
+// convert runs one format's conversion over the items of r.
+func convert(r io.Reader, o Options, l layout, one func(object, Options) []draft) iter.Seq2[Item, error] {
 	return func(yield func(Item, error) bool) {
-		for raw, err := range items(r, o, containers) {
+		read := func(t time.Time) {
+			if o.Time.IsZero() {
+				o.Time = t
+			}
+		}
+		for raw, err := range items(r, o, l, read) {
 			if err != nil {
+				if p, ok := errors.AsType[*Problem](err); ok {
+					p.File = o.File
+				}
 				if !yield(Item{}, err) {
 					return
 				}
 				continue
 			}
-			for _, d := range drafts(raw.JSON, one) {
+			for _, d := range drafts(raw.JSON, o, one) {
 				item, reason := d.finish()
-				if item.Position = raw.Position; reason != "" {
-					item, err = Item{}, &Problem{Position: raw.Position, Reason: reason}
+				item.Position, item.File = raw.Position, o.File
+				if reason != "" {
+					item, err = Item{}, &Problem{Position: raw.Position, Reason: reason, File: o.File}
 				}
 				if !yield(item, err) {
 					return
@@ -140,16 +176,19 @@ func convert(r io.Reader, o Options, containers []string, one func(object) []dra
 	}
 }
 
-func drafts(raw []byte, one func(object) []draft) []draft {
+func drafts(raw []byte, opt Options, one func(object, Options) []draft) []draft {
 	m, err := decode(raw)
 	if err != nil {
 		return problemf("%v", err)
+	}
+	if s, ok := m.(string); ok { // AWS Config's SelectResourceConfig has each result as JSON in a string
+		m, opt.text = embedded(s), true
 	}
 	o, ok := m.(object)
 	if !ok {
 		return problemf("not a JSON object")
 	}
-	return one(o)
+	return one(o, opt)
 }
 
 // finish checks an event.

@@ -3,6 +3,11 @@ package importer
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"strconv"
+	"strings"
 
 	"github.com/conmotion/conmotion/internal/jsonx"
 	"github.com/conmotion/conmotion/policy/ocsf"
@@ -29,6 +34,41 @@ func encode(v any) []byte { return jsonx.Append(make([]byte, 0, 2048), v) }
 
 // digest is what an event's identifier depends on of its source item.
 func digest(item any) [sha256.Size]byte { return sha256.Sum256(encode(item)) }
+
+// spellIntegers makes text of the integers in an event's resources beyond 2^53-1, which JCS refuses and most readers
+// would round, and notes them with their paths in unmapped.integers.
+func spellIntegers(event object) {
+	spelled := object{}
+	var spell func(v any, path string) any
+	spell = func(v any, path string) any {
+		switch v := v.(type) {
+		case object:
+			for k := range v {
+				v[k] = spell(v[k], path+jsonx.Segment(k))
+			}
+		case list:
+			for i := range v {
+				v[i] = spell(v[i], fmt.Sprintf("%s[%d]", path, i))
+			}
+		case json.Number:
+			digits := strings.TrimPrefix(v.String(), "-")
+			if n, err := strconv.ParseUint(digits, 10, 64); strings.Trim(digits, "0123456789") == "" && (err != nil || n > jsonx.MaxInteger) {
+				spelled[path] = v.String()
+				return v.String()
+			}
+		}
+		return v
+	}
+	spell(event["resources"], "$.resources")
+	if len(spelled) > 0 {
+		unmapped, _ := event["unmapped"].(object)
+		if unmapped = maps.Clone(unmapped); unmapped == nil {
+			unmapped = object{}
+		}
+		unmapped["integers"] = spelled
+		event["unmapped"] = unmapped
+	}
+}
 
 // identify gives an identifier in the form of ServiceNow's sys_id, 32 hexadecimal digits, to the event named label of a
 // source item: the first half of a SHA-256 over both.

@@ -1,14 +1,14 @@
 package importer
 
 import (
+	"cmp"
 	"encoding/json"
 	"io"
 	"iter"
-	"regexp"
+	"maps"
 	"strconv"
-	"strings"
 
-	"github.com/conmotion/conmotion/policy/ocsf"
+	"github.com/conmotion/conmotion/monitor/identity"
 )
 
 // Prowler converts Prowler's OCSF output, Detection Findings (2004) and Compliance Findings (2003) in an array or as
@@ -19,22 +19,25 @@ import (
 // required attribute that is missing, is a Problem.
 //
 // With Options.Inventory each resource of a finding gives an inventory event too: Prowler saw it at the finding's time.
-func Prowler(r io.Reader, o Options) iter.Seq2[Item, error] {
-	return convert(r, o, nil, func(m object) []draft { return finding(m, o.Inventory) })
+func Prowler(r io.Reader, o Options) iter.Seq2[Item, error] { return convert(r, o, layout{}, finding) }
+
+var prowlerFormat = Format{
+	Name: "prowler", Short: "Register Prowler's findings", Read: Prowler, Findings: true,
+	Long: `Prowler's OCSF findings are registered as statements about finding/UID, in no
+chain, unless the policy requires one. With --inventory the resources that they
+name become inventory records too.`,
+	Tool: "prowler PROVIDER --output-formats json-ocsf",
 }
 
-// maxRepairs bounds the rounds of check and repair; each deals with up to ocsf.MaxFindings errors.
-const maxRepairs = 16
-
-var ocsfVersion = regexp.MustCompile(`^1\.\d+\.\d+(-.+)?$`)
-
-func finding(m object, inventory bool) []draft {
+func finding(m object, o Options) []draft {
 	class, _ := m["class_uid"].(json.Number)
 	if class != "2004" && class != "2003" {
 		return problemf("class_uid %.20q is no Detection Finding (2004) or Compliance Finding (2003)", class)
 	}
 	id := identify("prowler "+Finding, digest(m))
 	f := repairer{event: m, original: object{}}
+	f.older()
+	spellIntegers(m)
 	if meta, ok := m["metadata"].(object); ok {
 		if old := meta["uid"]; old == nil || old == "" {
 			meta["uid"] = id
@@ -42,11 +45,8 @@ func finding(m object, inventory bool) []draft {
 			f.original["$.metadata.uid"] = old
 			meta["uid"] = id
 		}
-		if v, ok := meta["version"].(string); ok && v != "1.5.0" && ocsfVersion.MatchString(v) {
-			f.original["$.metadata.version"] = v
-			meta["version"] = "1.5.0"
-		}
 	}
+	f.version()
 	event, reason := f.run()
 	if reason != "" {
 		return problemf("%s", reason)
@@ -62,18 +62,47 @@ func finding(m object, inventory bool) []draft {
 	out := []draft{d}
 	for i, v := range resources {
 		r, _ := v.(object)
-		uid, _ := r["uid"].(string)
-		if uid == "" {
-			uid, _ = r["name"].(string)
-		}
+		uid := identified(m, r)
 		if i == 0 {
 			out[0].asset = uid
 		}
-		if inventory {
+		if o.Inventory {
 			out = append(out, observation(m, r, uid, ms))
 		}
 	}
 	return out
+}
+
+// identified is the identity of a finding's resource. Of Kubernetes Prowler says the cluster in unmapped only.
+func identified(f, r object) string {
+	text := func(o object, name string) string { s, _ := o[name].(string); return s }
+	cloud, _ := f["cloud"].(object)
+	account, _ := cloud["account"].(object)
+	unmapped, _ := f["unmapped"].(object)
+	s := identity.Source{
+		Provider: cmp.Or(text(cloud, "provider"), text(unmapped, "provider")), Account: cmp.Or(text(account, "uid"), text(unmapped, "provider_uid")),
+		Region: cmp.Or(text(r, "region"), text(cloud, "region")), Namespace: text(r, "namespace"), Type: text(r, "type"),
+		UID: cmp.Or(text(r, "uid"), text(r, "name")), Name: text(r, "name"),
+	}
+	return identity.Of(s)
+}
+
+// older gives events of Prowler's that lack what OCSF requires the attributes that they have elsewhere: before 4.5 the
+// time is event_time, without an offset and meant in UTC; compliance findings of 5.x have the cloud in unmapped.
+func (f *repairer) older() {
+	if t, ok := f.event["event_time"].(string); ok && f.event["time"] == nil {
+		at, offset := millis(t)
+		if !offset {
+			at, offset = millis(t + "Z")
+		}
+		if offset {
+			f.event["time"] = json.Number(strconv.FormatInt(at, 10))
+		}
+	}
+	unmapped, _ := f.event["unmapped"].(object)
+	if cloud, ok := unmapped["cloud"].(object); ok && f.event["cloud"] == nil {
+		f.event["cloud"] = maps.Clone(cloud)
+	}
 }
 
 // observation is the inventory event of a resource. It leaves out what differs from check to check, the finding's text
@@ -88,6 +117,9 @@ func observation(f, r object, uid string, ms int64) draft {
 			resource[n] = v
 		}
 	}
+	if own, _ := r["uid"].(string); own != "" && own != uid {
+		resource["uid_alt"] = own
+	}
 	meta, _ := f["metadata"].(object)
 	product, _ := meta["product"].(object)
 	cloud, _ := f["cloud"].(object)
@@ -97,147 +129,4 @@ func observation(f, r object, uid string, ms int64) draft {
 	}
 	a.tenant, _ = meta["tenant_uid"].(string)
 	return a.event(Inventory, Modify, "", resource, nil)
-}
-
-// repairer puts right what the checker finds.
-type repairer struct {
-	event, original object
-	kept            bool // original is in the event
-}
-
-// run repairs the event until it is valid, and returns it written, or why it cannot be.
-func (f *repairer) run() (event []byte, reason string) {
-	for i, repaired := 0, true; i < maxRepairs && repaired; i++ {
-		f.keep()
-		event := encode(f.event)
-		rep, err := ocsf.Default().Errors(event)
-		if err != nil {
-			return nil, err.Error()
-		}
-		if rep.OK() {
-			return event, ""
-		}
-		reason, repaired = "not valid: "+rep.Errors[0].String(), false
-		for _, e := range rep.Errors {
-			if f.repair(e) {
-				repaired = true
-			}
-		}
-	}
-	return nil, reason
-}
-
-// keep puts the original values into the event, where unmapped is free of form.
-func (f *repairer) keep() {
-	if f.kept || len(f.original) == 0 {
-		return
-	}
-	f.kept = true
-	unmapped, ok := f.event["unmapped"].(object)
-	if !ok {
-		if v := f.event["unmapped"]; v != nil {
-			f.original["$.unmapped"] = v
-		}
-		unmapped = object{}
-		f.event["unmapped"] = unmapped
-	}
-	if v, ok := unmapped["original"]; ok {
-		f.original["$.unmapped.original"] = v
-	}
-	unmapped["original"] = f.original
-}
-
-// repair deals with one error. It returns false where it cannot, or where the attribute is gone already: an array goes
-// whole with the first of its bad elements.
-func (f *repairer) repair(e ocsf.Finding) bool {
-	parent, key, path, ok := locate(f.event, e.Path)
-	if !ok {
-		return false
-	}
-	old := parent[key]
-	switch e.Code {
-	case ocsf.CodeTimestampUnit:
-		n, _ := old.(json.Number)
-		v, err := n.Int64()
-		if err != nil {
-			return false
-		}
-		parent[key] = scale(v)
-	case ocsf.CodeTypeUID:
-		class, _ := f.event["class_uid"].(json.Number)
-		activity, _ := f.event["activity_id"].(json.Number)
-		c, err1 := class.Int64()
-		a, err2 := activity.Int64()
-		if err1 != nil || err2 != nil || a < 0 || a > 99 {
-			return false
-		}
-		parent[key] = json.Number(strconv.FormatInt(100*c+a, 10))
-		if name, ok := f.event["type_name"]; ok { // the caption of the number that was wrong
-			f.original["$.type_name"] = name
-			delete(f.event, "type_name")
-		}
-	case ocsf.CodeUnknown, ocsf.CodeProfileMissing, ocsf.CodeWrongType, ocsf.CodeRange, ocsf.CodeMaxLen,
-		ocsf.CodeNotInValues, ocsf.CodeEnumUnknown, ocsf.CodeArrayEnumUnknown, ocsf.CodeArraySibling,
-		ocsf.CodeArraySiblingAbsent, ocsf.CodeObservable:
-		delete(parent, key)
-	default:
-		return false
-	}
-	if _, ok := f.original[path]; !ok {
-		f.original[path] = old
-	}
-	return true
-}
-
-// scale brings seconds, microseconds and nanoseconds to milliseconds.
-func scale(v int64) json.Number {
-	if max(v, -v) < 100_000_000_000 {
-		v *= 1000
-	} else {
-		for v > 253_402_300_799_999 {
-			v /= 1000
-		}
-	}
-	return json.Number(strconv.FormatInt(v, 10))
-}
-
-// locate finds the member that a JSON path of policy/ocsf names or, where the path ends at an element of an array, the
-// member that holds the array; at is that member's path.
-func locate(o object, path string) (parent object, key, at string, ok bool) {
-	var v any = o
-	rest, ok := strings.CutPrefix(path, "$")
-	for ok && rest != "" {
-		switch {
-		case rest[0] == '.':
-			end := strings.IndexAny(rest[1:], ".[") + 1
-			if end == 0 {
-				end = len(rest)
-			}
-			key, rest = rest[1:end], rest[end:]
-		case strings.HasPrefix(rest, `["`):
-			quoted, err := strconv.QuotedPrefix(rest[1:])
-			if err != nil || !strings.HasPrefix(rest[1+len(quoted):], "]") {
-				return nil, "", "", false // a name too long to be written out
-			}
-			if key, err = strconv.Unquote(quoted); err != nil {
-				return nil, "", "", false
-			}
-			rest = rest[len(quoted)+2:]
-		default: // [0]
-			index, after, _ := strings.Cut(rest[1:], "]")
-			l, _ := v.(list)
-			i, err := strconv.Atoi(index)
-			if err != nil || i >= len(l) {
-				return nil, "", "", false
-			}
-			v, rest = l[i], after
-			continue
-		}
-		if parent, _ = v.(object); parent == nil {
-			return nil, "", "", false
-		}
-		v, ok = parent[key]
-		at = path[:len(path)-len(rest)]
-	}
-	return parent, key, at, ok && parent != nil
 }

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"strings"
+	"time"
 
 	"github.com/conmotion/conmotion/internal/jsonx"
 )
@@ -41,7 +43,7 @@ type Raw struct {
 // of this package.
 func Split(r io.Reader, o Options) iter.Seq2[Raw, error] {
 	return func(yield func(Raw, error) bool) {
-		for raw, err := range items(r, o, nil) {
+		for raw, err := range items(r, o, layout{}, nil) {
 			if raw.JSON = bytes.Clone(raw.JSON); !yield(raw, err) {
 				return
 			}
@@ -49,9 +51,16 @@ func Split(r io.Reader, o Options) iter.Seq2[Raw, error] {
 	}
 }
 
-// items are the values of the input, or the elements of an array, or of the arrays that are the members containers of a
-// top-level object. Bytes are valid until the next one. After an error that is no *Problem there is none.
-func items(r io.Reader, o Options, containers []string) iter.Seq2[Raw, error] {
+// layout is how a format's files hold its items. The members are those of a top-level object.
+type layout struct {
+	containers []string // arrays of items
+	more       []string // that say there is more: a token of the next page, keys that were not processed
+	read       string   // when it was read
+}
+
+// items are the values of the input, or the elements of an array, or of the containers. Bytes are valid until the next
+// one. After an error that is no *Problem there is none. read is told when the source says that the items were read.
+func items(r io.Reader, o Options, l layout, read func(time.Time)) iter.Seq2[Raw, error] {
 	return func(yield func(Raw, error) bool) {
 		if o.MaxItem <= 0 {
 			o.MaxItem = DefaultMaxItem
@@ -61,9 +70,15 @@ func items(r io.Reader, o Options, containers []string) iter.Seq2[Raw, error] {
 			yield(Raw{}, err)
 			return
 		}
-		for s := jsonx.NewStream(in, o.MaxItem, containers...); ; {
+		s := jsonx.NewStream(in, o.MaxItem, l.containers...)
+		more, end := l.watch(s, read), false
+		for {
 			raw, place, err := s.Next()
-			if err == io.EOF {
+			if end = err == io.EOF; end && *more == "" {
+				return
+			}
+			if end { // the headers can stand behind the items
+				yield(Raw{}, &Problem{Position: Position(place), Reason: *more, More: true})
 				return
 			}
 			at := Position(place)
@@ -78,4 +93,24 @@ func items(r io.Reader, o Options, containers []string) iter.Seq2[Raw, error] {
 			}
 		}
 	}
+}
+
+// watch looks at what stands beside the containers. The text says why the input is not all.
+func (l layout) watch(s *jsonx.Stream, read func(time.Time)) (more *string) {
+	more, s.Beside = new(string), map[string]func([]byte){}
+	for _, name := range l.more {
+		s.Beside[name] = func(value []byte) {
+			if v := string(value); v != "null" && v != `""` && v != "[]" {
+				*more = name + ": this is one page, or a part, and not all that the source has"
+			}
+		}
+	}
+	if l.read != "" {
+		s.Beside[l.read] = func(value []byte) {
+			if ms, ok := millis(strings.Trim(string(value), `"`)); ok {
+				read(time.UnixMilli(ms).UTC())
+			}
+		}
+	}
+	return more
 }

@@ -14,6 +14,7 @@ type Input struct {
 	Line int64 // where it begins, from 1; 0 when it is about the whole file
 	Draft
 	Code    string // what it says, for people
+	Told    string // what was done to it, for people
 	Err     error
 	Outcome Outcome // of the draft
 }

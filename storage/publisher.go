@@ -29,6 +29,7 @@ type publisher struct {
 	mu      sync.RWMutex // guards the rest
 	view    *tiles.View
 	written time.Time
+	looked  time.Time     // when the public checkpoint was last read or written
 	next    chan struct{} // closed when view is replaced
 }
 
@@ -36,7 +37,7 @@ type publisher struct {
 func newPublisher(ctx context.Context, driver Driver, o Options) (*publisher, error) {
 	p := &publisher{
 		driver: driver, verifiers: o.Verifiers, tree: tiles.NewTree(driver), logger: o.Logger,
-		written: time.Now(), next: make(chan struct{}), expected: make(chan struct{}, 1),
+		written: time.Now(), looked: time.Now(), next: make(chan struct{}), expected: make(chan struct{}, 1),
 	}
 	var err error
 	if p.view, err = p.tree.At(ctx, scitt.EmptyCheckpoint(o.Signer.Name())); err == nil {
@@ -87,6 +88,7 @@ func (p *publisher) extends(ctx context.Context, raw []byte) (*tiles.View, error
 func (p *publisher) replace(view *tiles.View) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.looked = time.Now()
 	if view == p.view {
 		return
 	}
@@ -136,6 +138,12 @@ func (p *publisher) publishedAt() time.Time {
 	return written
 }
 
+func (p *publisher) lookedAt() time.Time {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.looked
+}
+
 func (p *publisher) state() (*tiles.View, time.Time, <-chan struct{}) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
@@ -173,10 +181,11 @@ func (p *publisher) expect() {
 	}
 }
 
-// follow publishes until the context ends. A failure (a full disk) is logged
-// when it begins and when it ends, and tried again.
-func (p *publisher) follow(ctx context.Context) {
-	timer := time.NewTimer(idleInterval)
+// follow publishes, or reads what another process publishes, until the context
+// ends. A failure (a full disk) is logged when it begins and when it ends, and
+// tried again.
+func (p *publisher) follow(ctx context.Context, idle time.Duration, poll func(context.Context) error) {
+	timer := time.NewTimer(idle)
 	defer timer.Stop()
 	var eagerUntil time.Time
 	failing := false
@@ -189,14 +198,14 @@ func (p *publisher) follow(ctx context.Context) {
 		case <-timer.C:
 		}
 		before := p.current()
-		err := p.poll(ctx)
+		err := poll(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return
 		case err != nil && !failing:
-			p.logger.Error("cannot publish the checkpoint; will keep trying", "err", err)
+			p.logger.Error("the public checkpoint cannot advance; will keep trying", "err", err)
 		case err == nil && failing:
-			p.logger.Info("publishing checkpoints again", "size", p.current().Checkpoint.Size)
+			p.logger.Info("the public checkpoint advances again", "size", p.current().Checkpoint.Size)
 		}
 		failing = err != nil
 		if failing || p.current() != before {
@@ -205,7 +214,7 @@ func (p *publisher) follow(ctx context.Context) {
 		if time.Now().Before(eagerUntil) {
 			timer.Reset(eagerInterval)
 		} else {
-			timer.Reset(idleInterval)
+			timer.Reset(idle)
 		}
 	}
 }

@@ -44,6 +44,12 @@ func serve(ctx context.Context, c *config) (err error) {
 			}
 			return errors.New("starting")
 		},
+		role: func() string {
+			if d := running.Load(); d != nil {
+				return d.Role()
+			}
+			return ""
+		},
 		search: func() *daemon.SearchHealth {
 			if d := running.Load(); d != nil {
 				return d.Search
@@ -69,7 +75,7 @@ func serve(ctx context.Context, c *config) (err error) {
 	defer management.Close()
 	public.serve(d.Handler())
 	welcome(c, d)
-	// A writer that is none any more ends; whatever starts it again has it wait for its turn.
+	// A writer that is none any more ends; whatever starts it again has it follow the log.
 	run, stop := context.WithCancel(ctx)
 	defer stop()
 	go func() {
@@ -85,7 +91,7 @@ func serve(ctx context.Context, c *config) (err error) {
 	})
 	select {
 	case <-d.Lost():
-		err = errors.Join(d.LostWhy(ctx), err)
+		err = errors.Join(d.LostWhy(), err)
 	default:
 	}
 	return err

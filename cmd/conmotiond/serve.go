@@ -132,6 +132,7 @@ and then
 	}
 	fmt.Fprintf(c.stdout, `conmotiond %s the log %s in %s
   service   %s
+  here      %s, %s
   public    %s   (everybody may read it)
   policy    %s
   artifacts %s
@@ -140,7 +141,7 @@ and then
   go run ./cmd/conmotion sign --key issuer.pem --sub my-first-asset --out s.cose README.md
   go run ./cmd/conmotion submit --log %s --out transparent.cose s.cose
   go run ./cmd/conmotion verify --log %s --payload README.md transparent.cose
-`, what, d.Origin, c.Dir, d.Issuer, d.Place(), inForce, artifacts(c, d), recovery, first, d.Issuer, d.Issuer)
+`, what, d.Origin, c.Dir, d.Issuer, c.DefaultIssuer, d.Role(), d.Place(), inForce, artifacts(c, d), recovery, first, d.Issuer, d.Issuer)
 }
 
 // artifacts says who may store how much.

@@ -33,16 +33,16 @@ func (s *Service) Handler() http.Handler {
 	dynamic := func(pattern string, h handler) { mux.Handle(pattern, s.serve(s.limited(h))) }
 	static := func(pattern string, h handler) { mux.Handle(pattern, s.serve(h)) }
 
-	dynamic("POST /entries", s.postEntry)
+	dynamic("POST /entries", s.handOn(s.postEntry))
 	dynamic("GET /entries", s.listEntries)
-	dynamic("GET /entries/{id}", s.getReceipt)
-	dynamic("GET /entries/{id}/statement", s.getStatement)
-	dynamic("GET /entries/{id}/proof", s.getProof)
+	dynamic("GET /entries/{id}", s.askOn(s.getReceipt))
+	dynamic("GET /entries/{id}/statement", s.askOn(s.getStatement))
+	dynamic("GET /entries/{id}/proof", s.askOn(s.getProof))
 	static("GET /.well-known/scitt-keys", s.getKeys)
 	static("GET /.well-known/scitt-keys/{kid}", s.getKey)
 	static("GET /.well-known/transparency-configuration", s.getConfiguration)
 	static("GET /checkpoint", s.getCheckpoint)
-	static("GET /tile/", s.getTile)
+	static("GET /tile/", s.askOn(s.getTile))
 	static("GET /{$}", s.getHome)
 
 	for path, adjacent := range s.Adjacent {
@@ -115,6 +115,29 @@ func (s *Service) limited(h handler) handler {
 			return p
 		}
 		return h(w, r)
+	}
+}
+
+// handOn has the log's writer answer, where that is another instance.
+func (s *Service) handOn(h handler) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if writer := s.writer.Load(); writer != nil {
+			(*writer).ServeHTTP(w, r)
+			return nil
+		}
+		return h(w, r)
+	}
+}
+
+// askOn has the log's writer answer what another instance does not know, or not
+// yet. So 404, which is final for a client, comes from the writer only.
+func (s *Service) askOn(h handler) handler {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		err := h(w, r)
+		if p := scitt.ProblemOf(err); p != nil && (p.Status == http.StatusNotFound || errors.Is(err, scitt.ErrUnavailable)) {
+			return s.handOn(func(http.ResponseWriter, *http.Request) error { return err })(w, r)
+		}
+		return err
 	}
 }
 

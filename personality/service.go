@@ -127,6 +127,9 @@ type Config struct {
 	Logger  *slog.Logger
 	// Changed, when not nil, is told of each new policy in force.
 	Changed func(*scitt.Configuration) error
+	// Writer, when not nil, is another instance, which is the log's writer: it answers
+	// what this one cannot. See [Service.Lead].
+	Writer http.Handler
 	// Hidden are directories of the operator's, which no answer names.
 	Hidden []string
 	// Adjacent are the Adjacent Services by their paths, such as "/artifacts".
@@ -148,6 +151,7 @@ type Service struct {
 	pages    chan struct{} // one for each page that is made or sent
 
 	policy atomic.Pointer[InForce]
+	writer atomic.Pointer[http.Handler] // nil while this instance is the writer
 	// change is held for reading from Admit to Append, and for writing while
 	// the policy changes: an entry is judged by the policy before it in the log.
 	change  sync.RWMutex
@@ -174,6 +178,9 @@ func New(c Config) (*Service, error) {
 	behind := func() time.Duration { return c.Log.Backlog() + processor.delay() }
 	s := &Service{Config: c, hidden: strings.NewReplacer(hidden...), limits: limits, gate: newGate(c.Queue, behind), bodies: semaphore.NewWeighted(cmp.Or(c.BodyMemory, math.MaxInt64)), encoders: newEncoders(), pages: make(chan struct{}, mostPages), running: map[scitt.EntryID]bool{}}
 	s.policy.Store(&c.Policy)
+	if c.Writer != nil {
+		s.writer.Store(&c.Writer)
+	}
 	return s, nil
 }
 
@@ -218,6 +225,16 @@ func (s *Service) place(ctx context.Context, id scitt.EntryID) (uint64, []byte, 
 
 func notFound(id string) *scitt.Problem {
 	return &scitt.Problem{Status: http.StatusNotFound, Title: "Not Found", Detail: fmt.Sprintf("Receipt with entry ID %s not known to this Transparency Service", id)}
+}
+
+// Follow takes the policy that the log has, where another instance is the writer.
+func (s *Service) Follow(p InForce) { s.policy.Store(&p) }
+
+// Lead makes this instance the log's writer, with this policy in force. Its log
+// takes entries, and its index has everything that is sequenced.
+func (s *Service) Lead(p InForce) {
+	s.policy.Store(&p)
+	s.writer.Store(nil)
 }
 
 // InForce is the policy that judges the next statement, as far as the service

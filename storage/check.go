@@ -65,10 +65,16 @@ const failingFor = 10 * time.Second
 
 // Check says why entries cannot be stored now, or what is wrong with the files
 // of the log: it has the driver try to write, and reads the newest entries and one
-// at random with everything that proves them.
+// at random with everything that proves them. Of a log that is followed it reads
+// one at random.
 func (l *Log) Check(ctx context.Context) error {
-	if l.readOnly != nil {
-		return l.readOnly
+	if why := l.ReadOnly(); errors.Is(why, ErrLocked) {
+		if late := time.Since(l.Followed()); late > failingFor {
+			return fmt.Errorf("the public checkpoint was not read for %v", late.Round(time.Second))
+		}
+		return l.sample(ctx)
+	} else if why != nil {
+		return why
 	}
 	if err := l.driver.Check(ctx); err != nil {
 		return err

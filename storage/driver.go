@@ -31,10 +31,10 @@ type Driver interface {
 	Put(ctx context.Context, path string, data []byte) error
 
 	// Open makes this process the log's writer and gives the engine's driver. What
-	// it refuses, it refuses before it has written anything of the log. Public is
-	// the public checkpoint, without Raw when there is none; its Origin is the
-	// log's. Errors wrap [ErrLocked]
-	// where another process is the writer, [ErrForeign], [ErrFork] or [ErrUnwritable].
+	// it refuses, it refuses before it has written anything of the log; then it can
+	// be called again. Public is the public checkpoint, without Raw when there is
+	// none; its Origin is the log's. Errors wrap [ErrLocked] where another process is
+	// the writer, [ErrForeign], [ErrFork] or [ErrUnwritable].
 	Open(ctx context.Context, public *scitt.Checkpoint) (tessera.Driver, error)
 
 	// Tree is the tree that the engine goes on from, as a checkpoint that nobody
@@ -63,4 +63,11 @@ type Driver interface {
 	// Check says why the log cannot be written, and may write something to find out.
 	// A crash leaves at most what the next Open removes.
 	Check(ctx context.Context) error
+}
+
+// Writer is the process that writes a log which several may write, one at a time.
+type Writer struct {
+	Address string // that it advertises
+	Term    uint64 // grows with each writer; 0 when there was none
+	Held    bool   // false when another process may be the writer now
 }

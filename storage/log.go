@@ -53,51 +53,98 @@ const (
 	DefaultPushback           = 4096
 )
 
-// Log is an append-only log. All methods are safe for concurrent use.
+// Log is an append-only log. All methods are safe for concurrent use, but for
+// Write and Close.
 type Log struct {
-	driver   Driver
-	batches  *batcher
-	whole    *whole
-	shutdown func(context.Context) error
-	reader   tessera.LogReader
-	cancel   context.CancelFunc
-	pub      *publisher
-	done     sync.WaitGroup
+	driver Driver
+	o      Options
+	pub    *publisher
+	role   atomic.Pointer[role]
 	// slots bounds the entries that are waiting for their index.
-	slots    chan struct{}
-	waiting  atomic.Int64
-	outcome  outcome
-	readOnly error // why nothing is appended; nil for most logs
+	slots   chan struct{}
+	waiting atomic.Int64
+	outcome outcome
 }
 
-// Open opens the log, or makes a new one. A log that is there and cannot be
-// written is opened to be read: see [Log.ReadOnly]. Errors wrap ErrFork when what
-// is stored does not extend what is public.
+// role is what this process does with the log: it reads it, or it is the writer.
+type role struct {
+	reader   tessera.LogReader
+	readOnly error // why nothing is appended
+	batches  *batcher
+	whole    *whole
+	shutdown func(context.Context) error // of the engine
+	cancel   context.CancelFunc          // of what runs
+	done     sync.WaitGroup
+}
+
+func (r *role) stop() {
+	r.cancel()
+	r.done.Wait()
+}
+
+// Open opens the log as its writer, or makes a new one. A log that is there and
+// cannot be written is opened to be read: see [Log.ReadOnly]. Errors wrap ErrFork
+// when what is stored does not extend what is public.
 func Open(ctx context.Context, driver Driver, o Options) (*Log, error) {
+	l, err := newLog(ctx, driver, o)
+	if err != nil {
+		return nil, err
+	}
+	err = l.Write(ctx)
+	if errors.Is(err, ErrUnwritable) && l.PublishedSize() > 0 && ctx.Err() == nil {
+		l.read(ctx, err)
+		return l, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+func newLog(ctx context.Context, driver Driver, o Options) (*Log, error) {
 	pub, err := newPublisher(ctx, driver, o)
 	if err != nil {
 		return nil, err
 	}
-	td, err := driver.Open(ctx, pub.current().Checkpoint)
-	if errors.Is(err, ErrUnwritable) && pub.current().Checkpoint.Size > 0 && ctx.Err() == nil {
-		return openReadOnly(ctx, driver, pub, o.Antispam, err), nil
-	}
+	return &Log{driver: driver, o: o, pub: pub, slots: make(chan struct{}, cmp.Or(o.Pushback, DefaultPushback))}, nil
+}
+
+// Write makes this process the writer of a log that it follows. Where the driver
+// refuses that, as with an error that wraps ErrLocked, it follows the log as before.
+// After any other error the log can only be closed: then ReadOnly is the error.
+func (l *Log) Write(ctx context.Context) error {
+	td, err := l.driver.Open(ctx, l.Published().Checkpoint)
 	if err != nil {
-		return nil, err
+		return err
 	}
+	if r := l.role.Load(); r != nil {
+		r.stop()
+	}
+	r, err := l.writing(ctx, td)
+	if err != nil {
+		err = fmt.Errorf("open log: %w", err)
+		r = &role{reader: publicReader{l.pub}, readOnly: fmt.Errorf("%w: %w", scitt.ErrUnavailable, err), cancel: func() {}}
+	}
+	l.role.Store(r)
+	return err
+}
+
+// writing starts the engine.
+func (l *Log) writing(ctx context.Context, td tessera.Driver) (*role, error) {
+	pub, o := l.pub, l.o
 	// Another writer may have published until this one was the writer.
 	if err := errors.Join(pub.reload(ctx), pub.resumes(ctx), pub.sound(ctx)); err != nil {
-		return nil, fmt.Errorf("open log: %w", err)
+		return nil, err
 	}
 	o.Tree.Resume(pub.current().Checkpoint)
 	batchAge, batchSize := cmp.Or(o.BatchMaxAge, DefaultBatchMaxAge), cmp.Or(o.BatchMaxSize, DefaultBatchMaxSize)
-	interval, pushback := cmp.Or(o.CheckpointInterval, DefaultCheckpointInterval), cmp.Or(o.Pushback, DefaultPushback)
+	interval := cmp.Or(o.CheckpointInterval, DefaultCheckpointInterval)
 	opts := tessera.NewAppendOptions().
 		WithCheckpointSigner(o.Signer, announcer{o.Tree, pub.expect}).
 		WithBatching(batchSize, handOver).
 		WithCheckpointInterval(interval).
 		WithCheckpointRepublishInterval(max(interval, tessera.DefaultCheckpointRepublishInterval)).
-		WithPushback(pushback).
+		WithPushback(uint(cap(l.slots))).
 		WithAntispam(1, o.Antispam) // its cache, by SHA-256 of the entry, has nothing to do: see once
 
 	// Tessera's background work ends with run, not with the caller's context:
@@ -106,20 +153,19 @@ func Open(ctx context.Context, driver Driver, o Options) (*Log, error) {
 	appender, shutdown, reader, err := newAppender(run, td, opts)
 	if err != nil {
 		cancel()
-		return nil, fmt.Errorf("open log: %w", err)
+		return nil, err
 	}
-	l := &Log{driver: driver, shutdown: shutdown, reader: reader, cancel: cancel, pub: pub,
-		slots: make(chan struct{}, pushback)}
-	l.whole = &whole{antispam: o.Antispam, appender: driver.Whole}
-	l.batches = &batcher{add: appender.Add, whole: l.whole, in: make(chan *pending, pushback), maxAge: batchAge, maxSize: int(batchSize),
+	r := &role{reader: reader, shutdown: shutdown, cancel: cancel}
+	r.whole = &whole{antispam: o.Antispam, appender: l.driver.Whole}
+	r.batches = &batcher{add: appender.Add, whole: r.whole, in: make(chan *pending, cap(l.slots)), maxAge: batchAge, maxSize: int(batchSize),
 		resolved: func() { l.waiting.Add(-1); <-l.slots }, outcome: &l.outcome,
-		ready: driver.Ready, sound: pub.sound}
+		ready: l.driver.Ready, sound: pub.sound}
 	if o.Witnesses != nil {
-		l.done.Go(func() { o.Witnesses.Run(run) })
+		r.done.Go(func() { o.Witnesses.Run(run) })
 	}
-	l.done.Go(func() { pub.follow(run) })
-	l.done.Go(func() { l.batches.run(run) })
-	return l, nil
+	r.done.Go(func() { pub.follow(run, idleInterval, pub.poll) })
+	r.done.Go(func() { r.batches.run(run) })
+	return r, nil
 }
 
 // newAppender opens the engine, which panics where its disk fails.
@@ -177,8 +223,9 @@ func (l *Log) Run() (add func(ctx context.Context, entry []byte) (wait func(cont
 }
 
 func (l *Log) append(entry []byte, after *pending) (*pending, error) {
-	if l.readOnly != nil {
-		return nil, l.readOnly
+	r := l.role.Load()
+	if r.readOnly != nil {
+		return nil, r.readOnly
 	}
 	// Tessera takes any number of entries into its queue; the bound is ours.
 	select {
@@ -188,7 +235,7 @@ func (l *Log) append(entry []byte, after *pending) (*pending, error) {
 	}
 	l.waiting.Add(1)
 	p := &pending{entry: tessera.NewEntry(entry), came: time.Now(), done: make(chan struct{}), after: after}
-	l.batches.in <- p // there is room for everybody who has a slot
+	r.batches.in <- p // there is room for everybody who has a slot
 	return p, nil
 }
 
@@ -242,11 +289,14 @@ func (l *Log) Settle(ctx context.Context, index uint64) error {
 		wait, cancel := context.WithTimeout(ctx, idleInterval)
 		_, err := l.Await(wait, index)
 		cancel()
-		if err == nil || ctx.Err() != nil {
-			return err
+		if err == nil {
+			return nil
 		}
 		if err := l.pub.failure(); errors.Is(err, ErrUnwitnessed) {
 			return unwitnessed(err, l.pub.logger)
+		}
+		if ctx.Err() != nil {
+			return err
 		}
 	}
 }
@@ -272,20 +322,31 @@ func (l *Log) Waiting() int { return int(l.waiting.Load()) }
 // Backlog is how long an entry that is appended now is expected to wait before
 // it is being stored: for the full batches that are ahead of it.
 func (l *Log) Backlog() time.Duration {
-	if l.batches == nil { // the log is read only
+	r := l.role.Load()
+	if r.readOnly != nil {
 		return 0
 	}
-	return time.Duration(l.waiting.Load() / int64(l.batches.maxSize) * l.batches.took.Load())
+	return time.Duration(l.waiting.Load() / int64(r.batches.maxSize) * r.batches.took.Load())
 }
 
 // PublishedAt is when the published checkpoint was last written.
 func (l *Log) PublishedAt() time.Time { return l.pub.publishedAt() }
 
-// IntegratedSize is the number of entries stored, published or not.
+// IntegratedSize is the number of entries stored in the tiles, published or not.
 func (l *Log) IntegratedSize(ctx context.Context) (uint64, error) {
-	size, err := l.reader.IntegratedSize(ctx)
+	size, err := l.role.Load().reader.IntegratedSize(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("integrated size: %w", err)
+	}
+	return size, nil
+}
+
+// SequencedSize is where the log ends: each entry before has its index and is
+// durable, and some may not be in the tiles yet.
+func (l *Log) SequencedSize(ctx context.Context) (uint64, error) {
+	size, err := l.role.Load().reader.NextIndex(ctx)
+	if err != nil {
+		return 0, fmt.Errorf("sequenced size: %w", err)
 	}
 	return size, nil
 }
@@ -294,23 +355,22 @@ func (l *Log) IntegratedSize(ctx context.Context) (uint64, error) {
 // background work stops. After it, Append fails. What has no quorum of witnesses
 // yet is published after the next Open.
 func (l *Log) Close(ctx context.Context) error {
-	if l.readOnly != nil {
-		l.cancel()
-		l.done.Wait()
+	r := l.role.Load()
+	if r.readOnly != nil {
+		r.stop()
 		return nil
 	}
 	err := l.Drain(ctx)
-	if size := l.whole.size.Load(); err == nil && size > 0 {
+	if size := r.whole.size.Load(); err == nil && size > 0 {
 		err = l.Settle(ctx, size-1) // Tessera's shutdown waits for what it was given itself
 	}
 	if err == nil {
-		err = l.shutdown(ctx)
+		err = r.shutdown(ctx)
 	}
 	if err == nil {
 		err = unwitnessed(l.pub.poll(ctx), l.pub.logger)
 	}
-	l.cancel()
-	l.done.Wait()
+	r.stop()
 	if err != nil {
 		return fmt.Errorf("close log: %w", err)
 	}

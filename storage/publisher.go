@@ -33,6 +33,7 @@ type publisher struct {
 	mu      sync.RWMutex // guards the rest
 	view    *tiles.View
 	written time.Time
+	looked  time.Time     // when the public checkpoint was last read or written
 	next    chan struct{} // closed when view is replaced
 	failed  error         // of the last poll
 }
@@ -41,7 +42,7 @@ type publisher struct {
 func newPublisher(ctx context.Context, driver Driver, o Options) (*publisher, error) {
 	p := &publisher{
 		driver: driver, verifiers: o.Verifiers, witnesses: o.Witnesses, open: o.Unwitnessed, tree: tiles.NewTree(driver), logger: o.Logger,
-		written: time.Now(), next: make(chan struct{}), expected: make(chan struct{}, 1),
+		written: time.Now(), looked: time.Now(), next: make(chan struct{}), expected: make(chan struct{}, 1),
 	}
 	var err error
 	if p.view, err = p.tree.At(ctx, scitt.EmptyCheckpoint(o.Signer.Name())); err == nil {
@@ -92,6 +93,7 @@ func (p *publisher) extends(ctx context.Context, raw []byte) (*tiles.View, error
 func (p *publisher) replace(view *tiles.View) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.looked = time.Now()
 	if view == p.view {
 		return
 	}
@@ -148,6 +150,12 @@ func (p *publisher) failure() error {
 	return p.failed
 }
 
+func (p *publisher) lookedAt() time.Time {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.looked
+}
+
 func (p *publisher) state() (*tiles.View, time.Time, <-chan struct{}) {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
@@ -185,10 +193,11 @@ func (p *publisher) expect() {
 	}
 }
 
-// follow publishes until the context ends. A failure (a full disk) is logged
-// when it begins and when it ends, and tried again.
-func (p *publisher) follow(ctx context.Context) {
-	timer := time.NewTimer(idleInterval)
+// follow publishes, or reads what another process publishes, until the context
+// ends. A failure (a full disk) is logged when it begins and when it ends, and
+// tried again.
+func (p *publisher) follow(ctx context.Context, idle time.Duration, poll func(context.Context) error) {
+	timer := time.NewTimer(idle)
 	defer timer.Stop()
 	var more <-chan struct{}
 	if p.witnesses != nil {
@@ -206,7 +215,7 @@ func (p *publisher) follow(ctx context.Context) {
 		case <-timer.C:
 		}
 		before := p.current()
-		err := p.poll(ctx)
+		err := poll(ctx)
 		p.mu.Lock()
 		p.failed = err
 		p.mu.Unlock()
@@ -214,9 +223,9 @@ func (p *publisher) follow(ctx context.Context) {
 		case ctx.Err() != nil:
 			return
 		case err != nil && !failing:
-			p.logger.Error("cannot publish the checkpoint; will keep trying", "err", err)
+			p.logger.Error("the public checkpoint cannot advance; will keep trying", "err", err)
 		case err == nil && failing:
-			p.logger.Info("publishing checkpoints again", "size", p.current().Checkpoint.Size)
+			p.logger.Info("the public checkpoint advances again", "size", p.current().Checkpoint.Size)
 		}
 		failing = err != nil
 		if failing || p.current() != before {
@@ -225,7 +234,7 @@ func (p *publisher) follow(ctx context.Context) {
 		if time.Now().Before(eagerUntil) {
 			timer.Reset(eagerInterval)
 		} else {
-			timer.Reset(idleInterval)
+			timer.Reset(idle)
 		}
 	}
 }

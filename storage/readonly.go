@@ -2,27 +2,54 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"fmt"
-
-	"github.com/transparency-dev/tessera"
+	"time"
 
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 )
 
-// openReadOnly opens a log where it cannot be written, for this reason: it
-// is what its public checkpoint commits to, and stays so. Nothing is appended
-// before the next start.
-func openReadOnly(ctx context.Context, driver Driver, pub *publisher, antispam tessera.Antispam, why error) *Log {
-	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	l := &Log{driver: driver, reader: publicReader{pub}, cancel: cancel, pub: pub, slots: make(chan struct{}, 1),
-		readOnly: fmt.Errorf("%w: the log is read only until a restart: %w", scitt.ErrUnavailable, why)}
-	l.done.Go(func() { antispam.Follower(nil).Follow(run, l.reader) })
-	return l
+// Follow opens a log of which another process is the writer: it is what its public
+// checkpoint commits to, and grows with it. Nothing is appended before [Log.Write].
+func Follow(ctx context.Context, driver Driver, o Options) (*Log, error) {
+	l, err := newLog(ctx, driver, o)
+	if err != nil {
+		return nil, err
+	}
+	l.read(ctx, ErrLocked)
+	return l, nil
 }
 
-// ReadOnly says why the log takes no entries until it is opened again; nil when it does.
-func (l *Log) ReadOnly() error { return l.readOnly }
+// followInterval is how often the public checkpoint is read that somebody else writes.
+const followInterval = 500 * time.Millisecond
+
+// read has the log be read, since it cannot be written for this reason.
+func (l *Log) read(ctx context.Context, why error) {
+	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	r := &role{reader: publicReader{l.pub}, cancel: cancel,
+		readOnly: fmt.Errorf("%w: the log is read only until a restart: %w", scitt.ErrUnavailable, why)}
+	follower := l.o.Antispam.Follower(nil)
+	if errors.Is(why, ErrLocked) {
+		r.readOnly = fmt.Errorf("%w: another instance is the writer: %w", scitt.ErrUnavailable, why)
+		r.done.Go(func() { l.pub.follow(run, followInterval, l.pub.reload) })
+	}
+	r.done.Go(func() {
+		if next, err := follower.EntriesProcessed(run); err == nil && next > 0 && errors.Is(why, ErrLocked) {
+			// This process was the writer, and the last entries may not be public yet.
+			_, _ = l.pub.await(run, next-1) // only the context ends it
+		}
+		follower.Follow(run, r.reader)
+	})
+	l.role.Store(r)
+}
+
+// ReadOnly says why the log takes no entries; nil when this process is the writer.
+// The error wraps ErrLocked where the log is followed.
+func (l *Log) ReadOnly() error { return l.role.Load().readOnly }
+
+// Followed is when the public checkpoint was last read or written.
+func (l *Log) Followed() time.Time { return l.pub.lookedAt() }
 
 // publicReader is Tessera's reader over the public files.
 type publicReader struct{ pub *publisher }

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"strings"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
@@ -18,6 +19,8 @@ import (
 type checks struct {
 	// ready reports whether the program can do its work.
 	ready func(context.Context, time.Time) error
+	// role says what this instance does, "" for none.
+	role func() string
 	// search gives the health of the search index, nil when there is none.
 	search func() *daemon.SearchHealth
 }
@@ -25,11 +28,15 @@ type checks struct {
 // readyz answers 200 when the program can do its work. A search index beside a
 // log is told of and does not count: registration does not wait for it.
 func (c checks) readyz(w http.ResponseWriter, r *http.Request) {
+	role := c.role()
 	if err := c.ready(r.Context(), time.Now()); err != nil {
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		http.Error(w, strings.TrimSuffix(err.Error()+"\n"+role, "\n"), http.StatusServiceUnavailable)
 		return
 	}
 	fmt.Fprintln(w, "ok")
+	if role != "" {
+		fmt.Fprintln(w, role)
+	}
 	if h := c.search(); h != nil {
 		fmt.Fprintln(w, "search:", h)
 		if err := h.Check(time.Now()); err != nil {

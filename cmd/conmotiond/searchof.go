@@ -79,6 +79,7 @@ func serveSearchOf(ctx context.Context, c *config) (err error) {
 	defer func() { err = errors.Join(err, s.Close()) }()
 	var draining atomic.Bool
 	stopAdmin, err := serveAdmin(ctx, c, t, checks{
+		role: func() string { return "" },
 		ready: func(_ context.Context, now time.Time) error {
 			if draining.Load() {
 				return errors.New("not serving")

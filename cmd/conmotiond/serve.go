@@ -44,6 +44,12 @@ func serve(ctx context.Context, c *config) (err error) {
 			}
 			return errors.New("starting")
 		},
+		role: func() string {
+			if d := running.Load(); d != nil {
+				return d.Role()
+			}
+			return ""
+		},
 		search: func() *daemon.SearchHealth {
 			if d := running.Load(); d != nil {
 				return d.Search
@@ -69,7 +75,7 @@ func serve(ctx context.Context, c *config) (err error) {
 	defer management.Close()
 	public.serve(d.Handler())
 	welcome(c, d)
-	// A writer that is none any more ends; whatever starts it again has it wait for its turn.
+	// A writer that is none any more ends; whatever starts it again has it follow the log.
 	run, stop := context.WithCancel(ctx)
 	defer stop()
 	go func() {
@@ -85,7 +91,7 @@ func serve(ctx context.Context, c *config) (err error) {
 	})
 	select {
 	case <-d.Lost():
-		err = errors.Join(d.LostWhy(ctx), err)
+		err = errors.Join(d.LostWhy(), err)
 	default:
 	}
 	return err
@@ -126,6 +132,7 @@ and then
 	}
 	fmt.Fprintf(c.stdout, `conmotiond %s the log %s in %s
   service   %s
+  here      %s, %s
   public    %s   (everybody may read it)
   policy    %s
   artifacts %s
@@ -134,7 +141,7 @@ and then
   go run ./cmd/conmotion sign --key issuer.pem --sub my-first-asset --out s.cose README.md
   go run ./cmd/conmotion submit --log %s --out transparent.cose s.cose
   go run ./cmd/conmotion verify --log %s --payload README.md transparent.cose
-`, what, d.Origin, c.Dir, d.Issuer, d.Place(), inForce, artifacts(c, d), recovery, first, d.Issuer, d.Issuer)
+`, what, d.Origin, c.Dir, d.Issuer, c.DefaultIssuer, d.Role(), d.Place(), inForce, artifacts(c, d), recovery, first, d.Issuer, d.Issuer)
 }
 
 // artifacts says who may store how much.

@@ -30,8 +30,11 @@ type Config struct {
 	Database *mysql.Config // see [ParseDatabase]
 	// Lease is how long another instance waits for a writer that does not renew
 	// its lease; 0 means [DefaultLease].
-	Lease  time.Duration
-	Logger *slog.Logger
+	Lease time.Duration
+	// Address is where other instances reach this one while it is the writer; at
+	// most 255 bytes.
+	Address string
+	Logger  *slog.Logger
 }
 
 // DefaultLease is the default of Config.Lease.
@@ -74,7 +77,7 @@ func New(ctx context.Context, c Config) (*Driver, error) {
 	if lease == 0 {
 		lease = DefaultLease
 	}
-	w := &writer{db: db, where: "mysql://" + c.Database.Addr + "/" + c.Database.DBName, ttl: lease, logger: c.Logger, gone: make(chan struct{})}
+	w := &writer{db: db, where: "mysql://" + c.Database.Addr + "/" + c.Database.DBName, ttl: lease, address: c.Address, logger: c.Logger, gone: make(chan struct{})}
 	d := &Driver{bucket: b, database: c.Database, writer: w}
 	w.reach = d.reach
 	return d, nil
@@ -84,15 +87,20 @@ func New(ctx context.Context, c Config) (*Driver, error) {
 // says why. It can be the writer again after another New.
 func (d *Driver) Lost() <-chan struct{} { return d.writer.gone }
 
+// Writer tells who the log's writer is, by the database's clock.
+func (d *Driver) Writer(ctx context.Context) (w storage.Writer, err error) {
+	err = d.writer.db.QueryRowContext(ctx, `SELECT holder, term, expires > UTC_TIMESTAMP(6) FROM conmotion_writer WHERE id = 0`).Scan(&w.Address, &w.Term, &w.Held)
+	if errors.Is(err, sql.ErrNoRows) || isMySQL(err, noSuchTable) {
+		err = nil
+	}
+	return w, d.writer.failed("look for the writer", err)
+}
+
 // Close gives the lease back. The log must be closed.
 func (d *Driver) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), ioTimeout)
 	defer cancel()
-	var err error
-	if d.writer.stop != nil {
-		err = d.writer.resign(ctx)
-	}
-	return errors.Join(err, d.writer.db.Close())
+	return errors.Join(d.writer.resign(ctx), d.writer.db.Close())
 }
 
 // Get implements [tiles.Source].
@@ -137,7 +145,9 @@ func (d *Driver) Open(ctx context.Context, public *scitt.Checkpoint) (tessera.Dr
 		err = d.signAgain(ctx)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open log: %w", err)
+		limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), ioTimeout)
+		defer cancel()
+		return nil, fmt.Errorf("open log: %w", errors.Join(err, d.writer.resign(limited)))
 	}
 	c := d.database.Clone()
 	c.Params["@conmotion_term"] = strconv.FormatUint(d.writer.term, 10)

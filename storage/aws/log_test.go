@@ -58,8 +58,15 @@ func (s *service) open() *service {
 	return s
 }
 
-// tryOpen opens the log, or nothing.
+// tryOpen opens the log when nobody else is its writer, or nothing.
 func (s *service) tryOpen() (err error) {
+	for err = storage.ErrLocked; errors.Is(err, storage.ErrLocked) && s.t.Context().Err() == nil; {
+		err = s.openNow()
+	}
+	return err
+}
+
+func (s *service) openNow() (err error) {
 	s.keys.NewTree(s.t)
 	s.driver = testlog.Must(aws.New(s.t.Context(), s.config()))(s.t)
 	s.index = testlog.Must(index.Open(s.t.Context(), s.file, nil, nil))(s.t)
@@ -68,7 +75,7 @@ func (s *service) tryOpen() (err error) {
 	if s.log, err = storage.Open(s.t.Context(), s.driver, o); err != nil {
 		return errors.Join(err, s.index.Close(), s.driver.Close())
 	}
-	size, err := s.log.IntegratedSize(s.t.Context())
+	size, err := s.log.SequencedSize(s.t.Context())
 	return errors.Join(err, s.index.Await(s.t.Context(), size))
 }
 

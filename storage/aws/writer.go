@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
-	"os"
 	"strconv"
 	"sync"
 	"time"
@@ -24,10 +22,11 @@ import (
 // it safe: a writer that lost the lease and does not know it yet is refused by the
 // transaction that would have sequenced its entries.
 type writer struct {
-	db     *sql.DB
-	where  string // names the database in errors
-	ttl    time.Duration
-	logger *slog.Logger
+	db      *sql.DB
+	where   string // names the database in errors
+	ttl     time.Duration
+	address string // that is advertised
+	logger  *slog.Logger
 
 	// reach reports whether the bucket can be reached.
 	reach func(context.Context) error
@@ -101,8 +100,8 @@ func (w *writer) read(ctx context.Context) (s state, err error) {
 	return s, w.failed("read the state of the log", err)
 }
 
-// become waits until nobody has the lease, takes it, and starts to renew it. A crash
-// leaves the lease until it runs out.
+// become takes the lease when nobody has it, and starts to renew it. A crash leaves
+// the lease until it runs out.
 func (w *writer) become(ctx context.Context, origin, bucket string) error {
 	if _, err := w.db.ExecContext(ctx, schema); err != nil {
 		return w.failed("make the table of the writer", err)
@@ -110,22 +109,8 @@ func (w *writer) become(ctx context.Context, origin, bucket string) error {
 	if _, err := w.db.ExecContext(ctx, `INSERT IGNORE INTO conmotion_writer (id, origin, bucket, term, expires, holder) VALUES (0, ?, ?, 0, UTC_TIMESTAMP(6), '')`, origin, bucket); err != nil {
 		return w.failed("make the row of the writer", err)
 	}
-	for waiting := false; ; waiting = true {
-		err := w.take(ctx)
-		if err == nil {
-			break
-		}
-		if !errors.Is(err, storage.ErrLocked) {
-			return w.failed("become the writer", err)
-		}
-		if !waiting {
-			w.logger.Info("waiting to become the writer of the log", "database", w.where, "why", err)
-		}
-		select {
-		case <-ctx.Done():
-			return w.failed("become the writer", errors.Join(ctx.Err(), err))
-		case <-time.After(w.ttl/10 + rand.N(w.ttl/10)):
-		}
+	if err := w.take(ctx); err != nil {
+		return w.failed("become the writer", err)
 	}
 	run, stop := context.WithCancel(context.WithoutCancel(ctx))
 	w.stop = stop
@@ -162,9 +147,7 @@ func (w *writer) take(ctx context.Context) error {
 	if _, err := tx.ExecContext(ctx, `SELECT next FROM SeqCoord WHERE id = 0 FOR UPDATE`); err != nil && !isMySQL(err, noSuchTable) {
 		return err
 	}
-	host, _ := os.Hostname() // it is for people, who do without it
-	holder = host + " " + strconv.Itoa(os.Getpid())
-	result, err := tx.ExecContext(ctx, `UPDATE conmotion_writer SET term = term + 1, expires = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND, holder = ?, batch = NULL WHERE id = 0 AND expires <= UTC_TIMESTAMP(6)`, w.ttl.Microseconds(), holder)
+	result, err := tx.ExecContext(ctx, `UPDATE conmotion_writer SET term = term + 1, expires = UTC_TIMESTAMP(6) + INTERVAL ? MICROSECOND, holder = ?, batch = NULL WHERE id = 0 AND expires <= UTC_TIMESTAMP(6)`, w.ttl.Microseconds(), w.address)
 	if err != nil {
 		return err
 	}
@@ -179,7 +162,10 @@ func (w *writer) take(ctx context.Context) error {
 	}
 	w.until = began.Add(w.ttl)
 	// Whoever connected in between has an older term; nothing of theirs may be under way.
-	return kill(ctx, conn)
+	if err := kill(ctx, conn); err != nil {
+		return errors.Join(err, w.release(ctx)) // the next one need not wait
+	}
+	return nil
 }
 
 // kill ends the other connections of this user to this database. For those of
@@ -326,10 +312,15 @@ func (w *writer) published(ctx context.Context, note []byte) error {
 	return w.failed("note what is public", err)
 }
 
-// resign gives the lease back, so that the next writer need not wait.
+// resign gives the lease back, if this process has it, so that the next writer need
+// not wait.
 func (w *writer) resign(ctx context.Context) error {
+	if w.stop == nil {
+		return nil
+	}
 	w.stop()
 	w.runs.Wait()
+	w.stop = nil
 	return w.release(ctx)
 }
 

@@ -116,7 +116,7 @@ func (x *Index) Await(ctx context.Context, size uint64) error {
 	return nil
 }
 
-// Sync waits until the index has read everything that the log holds now.
+// Sync waits until the index has read everything that is sequenced now.
 func (x *Index) Sync(ctx context.Context) error {
 	x.mu.RLock()
 	log := x.log
@@ -124,7 +124,7 @@ func (x *Index) Sync(ctx context.Context) error {
 	if log == nil {
 		return errors.New("index: it follows no log yet")
 	}
-	size, err := log.IntegratedSize(ctx)
+	size, err := log.NextIndex(ctx)
 	if err != nil {
 		return fmt.Errorf("index: %w", err)
 	}
@@ -136,6 +136,9 @@ func (x *Index) Sync(ctx context.Context) error {
 type Log interface {
 	// IntegratedSize is the number of entries that can be read.
 	IntegratedSize(ctx context.Context) (uint64, error)
+	// NextIndex is where the log ends: entries before it are sequenced, and will be
+	// there to be read.
+	NextIndex(ctx context.Context) (uint64, error)
 	projection.BundleReader
 }
 

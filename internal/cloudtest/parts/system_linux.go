@@ -7,8 +7,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// endWithParent has a server end also when the test is killed.
-func endWithParent(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} }
+// endWithParent has a server end also when the test is killed, and not with Ctrl-C: who
+// uses it ends first.
+func endWithParent(cmd *exec.Cmd) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+}
 
 // hasAttributes reports whether files in a directory can have extended attributes.
 func hasAttributes(dir string) bool {

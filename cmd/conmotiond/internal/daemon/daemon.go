@@ -8,11 +8,12 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
 	"log/slog"
+	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/conmotion/conmotion/personality"
@@ -36,6 +37,9 @@ type Config struct {
 	// Lease is how long another instance waits for a writer that does not renew
 	// its lease on a database.
 	Lease time.Duration
+	// Advertise is the URL under which other instances reach this one; when it is
+	// empty it follows from DefaultIssuer.
+	Advertise string
 	// Artifacts is the bucket of artifacts, which nobody else may read.
 	Artifacts string
 	// Issuer and Origin are fixed when the log is made; when empty they are
@@ -91,6 +95,18 @@ type Daemon struct {
 	search    *searching
 	founder   personality.Founder
 	options   []policy.Option
+	inForce   func(context.Context) (*personality.InForce, error) // by the log
+	logger    *slog.Logger
+
+	// The role: see role.go.
+	lease     time.Duration
+	elsewhere *elsewhere
+	writer    atomic.Pointer[storage.Writer]
+	stop      context.CancelFunc
+	kept      sync.WaitGroup
+	endOnce   sync.Once
+	lost      chan struct{}
+	why       error
 }
 
 // Open opens everything, and makes what is missing. It returns when the
@@ -100,7 +116,7 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 	if err != nil {
 		return nil, err
 	}
-	d = &Daemon{dir: dir, Readiness: &Readiness{}}
+	d = &Daemon{dir: dir, Readiness: &Readiness{}, logger: c.Logger, lease: c.Lease, lost: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.Close())
@@ -140,6 +156,7 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 	if err != nil {
 		return d, err
 	}
+	d.elsewhere = newElsewhere(id.Issuer, c.Wait, c.Logger)
 	if err := d.openLog(ctx, &c, keys, storage.Options{
 		Signer: k.note, Tree: signer, Verifiers: verifiers, Witnesses: witnesses, Unwitnessed: c.Unwitnessed,
 		BatchMaxAge: c.BatchMaxAge, BatchMaxSize: c.BatchMaxSize,
@@ -164,9 +181,15 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 	if err := k.check(dir, announced); err != nil {
 		return d, err
 	}
-	inForce, err := d.bootstrap(ctx, &c, &sources{d.index, d.artifacts, scitt.PolicySubject(id.Origin), announced, d.options})
+	from := &sources{d.index, d.artifacts, scitt.PolicySubject(id.Origin), announced, d.options}
+	d.inForce = func(ctx context.Context) (*personality.InForce, error) { return d.bootstrap(ctx, &c, from) }
+	inForce, err := d.inForce(ctx)
 	if err != nil {
 		return d, err
+	}
+	var writer http.Handler
+	if d.replica() {
+		writer = d.elsewhere
 	}
 	published := func() (uint64, time.Time) { return d.log.PublishedSize(), d.log.PublishedAt() }
 	if err := t.service.Observe(t.meter, published, d.index.Next); err != nil {
@@ -177,7 +200,7 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 		KeysStatements: []scitt.ConfigurationKeys{{EntryID: announced.ID.String()}},
 		Wait:           c.Wait, RatePerSecond: c.Rate, Burst: c.Burst, Queue: c.Queue, BodyMemory: c.BodyMemory,
 		Hidden: []string{c.Dir, dirOf(c.Dir), d.temporary},
-		Log:    d.log, Index: d.index, Files: d.place.files,
+		Log:    d.log, Index: d.index, Files: d.place.files, Writer: writer,
 		Metrics: t.service, Logger: c.Logger,
 		Changed: func(c *scitt.Configuration) error { return d.writeConfiguration(context.WithoutCancel(ctx), c) }, Adjacent: adjacent,
 	})
@@ -185,62 +208,23 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 		return d, err
 	}
 	d.Readiness.watch(d.log, d.index)
+	if d.place.shared != nil {
+		var run context.Context
+		run, d.stop = context.WithCancel(context.WithoutCancel(ctx))
+		d.kept.Go(func() { d.keep(run) })
+	}
+	if d.replica() {
+		return d, t.observeRole(d)
+	}
+	if err := t.observeRole(d); err != nil {
+		return d, err
+	}
 	if err := d.writeWellKnown(ctx); d.log.ReadOnly() == nil {
 		return d, err
 	} else if err != nil {
 		c.Logger.Warn("the files of keys and configuration are not up to date", "err", err)
 	}
 	return d, nil
-}
-
-// openLog opens the index and the log, and waits until both know everything
-// that was stored before.
-func (d *Daemon) openLog(ctx context.Context, c *Config, service scitt.KeySet, o storage.Options) (err error) {
-	verify, err := verifyEntry(service)
-	if err != nil {
-		return err
-	}
-	file := d.dir.Private("index.db")
-	if d.dir.ReadOnly() != nil {
-		if d.temporary, err = copyIndex(file); err != nil {
-			return fmt.Errorf("%w: and no copy of the index can be made: %w", d.dir.ReadOnly(), err)
-		}
-		file = filepath.Join(d.temporary, filepath.Base(file))
-	}
-	if d.index, err = index.Open(ctx, file, verify, c.Logger); err != nil {
-		return err
-	}
-	o.Antispam = d.index
-	if d.log, err = storage.Open(ctx, d.place, o); err != nil {
-		return err
-	}
-	if err := d.log.ReadOnly(); err != nil {
-		c.Logger.Error("the log can be read, and nothing can be registered", "why", err)
-	}
-	size, err := d.log.IntegratedSize(ctx)
-	if err != nil || size == 0 {
-		return err
-	}
-	for {
-		patience, cancel := context.WithTimeout(ctx, 5*time.Second)
-		err := d.index.Await(patience, size)
-		cancel()
-		if err == nil {
-			break
-		}
-		if ctx.Err() != nil {
-			return fmt.Errorf("catch up with the log: %w", err)
-		}
-		if err := d.index.Err(); errors.Is(err, fs.ErrNotExist) || errors.Is(err, tiles.ErrCorrupt) {
-			return fmt.Errorf("the index has read %d of %d entries, and the log's files are damaged: put them back from a mirror or a backup: %w", d.index.Next(), size, err)
-		}
-		// It may take long, and it may be in vain until the disk is in order.
-		c.Logger.Warn("not serving yet: the index reads the log", "read", d.index.Next(), "of", size, "err", d.index.Err())
-	}
-	if err := d.log.Settle(ctx, size-1); err != nil {
-		return fmt.Errorf("publish what was stored: %w", err)
-	}
-	return nil
 }
 
 // dirOf is the full path of a directory, or "".
@@ -252,37 +236,6 @@ func dirOf(dir string) string {
 	return full
 }
 
-// copyIndex copies the index into a temporary directory, for a log that can only be
-// read. A crash leaves the directory there.
-func copyIndex(file string) (dir string, err error) {
-	if dir, err = os.MkdirTemp("", "conmotion-index-*"); err != nil {
-		return "", err
-	}
-	for _, suffix := range []string{"", "-wal"} {
-		if err == nil {
-			err = copyFile(filepath.Join(dir, filepath.Base(file)+suffix), file+suffix)
-		}
-	}
-	return dir, err
-}
-
-func copyFile(to, from string) error {
-	in, err := os.Open(from)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // it is built anew from the log
-	}
-	if err != nil {
-		return err
-	}
-	defer in.Close()
-	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(out, in)
-	return errors.Join(err, out.Close())
-}
-
 // bootstrap finds the Registration Policy in the log, or registers the first.
 func (d *Daemon) bootstrap(ctx context.Context, c *Config, from *sources) (*personality.InForce, error) {
 	first, err := firstPolicy(c.Policy, from.options...)
@@ -290,14 +243,14 @@ func (d *Daemon) bootstrap(ctx context.Context, c *Config, from *sources) (*pers
 		return nil, err
 	}
 	document := first.Canonical()
-	if c.FirstStatement {
+	if c.FirstStatement || d.replica() {
 		document = nil
 	}
 	logged, err := d.founder.Bootstrap(ctx, d.log, d.index.Policies, document)
 	if err != nil {
 		return nil, err
 	}
-	d.New = logged.New
+	d.New = logged.New && !d.replica()
 	if logged.Statement == nil {
 		return &personality.InForce{Policy: awaiting{from}}, nil
 	}
@@ -370,13 +323,6 @@ func (d *Daemon) RecoveryKey() string { return d.dir.Private(recoveryKeyFile) }
 // server may show, or the URL of a bucket.
 func (d *Daemon) Place() string { return d.place.name }
 
-// Lost is closed when another instance is the log's writer, or should be; LostWhy says
-// how it came. This one has to be opened again.
-func (d *Daemon) Lost() <-chan struct{} { return d.place.lost }
-
-// LostWhy says why the log was lost.
-func (d *Daemon) LostWhy(ctx context.Context) error { return d.place.Ready(ctx) }
-
 // PublicDir is the directory that any file server may show, of a log in one.
 func (d *Daemon) PublicDir() string { return d.dir.Public() }
 
@@ -386,6 +332,10 @@ func (d *Daemon) ArtifactBytes() int64 { return d.artifacts.Used() }
 // Close drains the log and lets go of the directory. Requests must have ended.
 func (d *Daemon) Close() error {
 	d.Readiness.Stop()
+	if d.stop != nil {
+		d.stop()
+		d.kept.Wait()
+	}
 	var errs []error
 	if d.search != nil {
 		errs = append(errs, d.search.close())

@@ -74,6 +74,9 @@ func (d *Daemon) managed(warnings []policy.Warning) *ManageResult {
 // setPolicy signs a document as the service and registers it, as any other
 // policy is registered.
 func (d *Daemon) setPolicy(r *http.Request) (*ManageResult, error) {
+	if d.replica() {
+		return nil, d.log.ReadOnly()
+	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxPolicy))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", scitt.ErrMalformed, err)

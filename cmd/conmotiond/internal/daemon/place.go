@@ -27,10 +27,9 @@ const DatabasePassword = "CONMOTION_DATABASE_PASSWORD"
 // place is where the log lies.
 type place struct {
 	storage.Driver
-	name  string          // for people: a directory or the URL of a bucket
-	files http.FileSystem // the public files
-	close func() error
-	lost  <-chan struct{} // closed when another instance is the writer; nil for never
+	name   string          // for people: a directory or the URL of a bucket
+	files  http.FileSystem // the public files
+	shared shared          // the same driver; nil when one process has the place
 	// artifacts is the bucket of artifacts, nil when they are in the directory.
 	artifacts *aws.Bucket
 }
@@ -57,7 +56,7 @@ func openLogPlace(ctx context.Context, c *Config, dir *storage.Dir) (*place, err
 		if c.Database != "" {
 			return nil, errors.New("--database is for a log in a bucket: see --storage")
 		}
-		return &place{Driver: posix.New(dir, c.Logger), name: dir.Public(), files: http.Dir(dir.Public()), close: func() error { return nil }}, nil
+		return &place{Driver: posix.New(dir, c.Logger), name: dir.Public(), files: http.Dir(dir.Public())}, nil
 	}
 	bucket, err := aws.ParseBucket(c.Storage)
 	if err != nil {
@@ -78,11 +77,25 @@ func openLogPlace(ctx context.Context, c *Config, dir *storage.Dir) (*place, err
 	if err != nil {
 		return nil, fmt.Errorf("--database: %w", err)
 	}
-	driver, err := aws.New(ctx, aws.Config{Bucket: bucket, Database: database, Lease: c.Lease, Logger: c.Logger})
+	address := c.Advertise
+	if address == "" {
+		if address, err = advertised(c.DefaultIssuer, database.Addr); err != nil {
+			return nil, err
+		}
+	}
+	driver, err := aws.New(ctx, aws.Config{Bucket: bucket, Database: database, Lease: c.Lease, Address: address, Logger: c.Logger})
 	if err != nil {
 		return nil, fmt.Errorf("--storage: %w", err)
 	}
-	return &place{Driver: driver, name: bucket.String(), files: sourceFiles{driver}, close: driver.Close, lost: driver.Lost()}, nil
+	return &place{Driver: driver, name: bucket.String(), files: sourceFiles{driver}, shared: driver}, nil
+}
+
+// close lets another process have the log.
+func (p *place) close() error {
+	if p.shared == nil {
+		return nil
+	}
+	return p.shared.Close()
 }
 
 // hasLog reports whether a log was published here. Whatever that needs is made before

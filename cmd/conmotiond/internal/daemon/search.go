@@ -27,6 +27,10 @@ func (d *Daemon) openAdjacent(ctx context.Context, c *Config, t *Telemetry, issu
 	if err != nil {
 		return nil, err
 	}
+	if d.place.shared != nil && d.place.artifacts == nil {
+		c.Logger.Warn("artifacts are in the directory of the instance that is the writer, and another one that takes over has none of them; --artifacts gives all instances one bucket")
+		artifacts = d.atWriter(artifacts)
+	}
 	adjacent := map[string]http.Handler{"/artifacts": artifacts}
 	if c.Search && d.dir.ReadOnly() != nil {
 		c.Logger.Warn("there is no search: its index cannot be written")

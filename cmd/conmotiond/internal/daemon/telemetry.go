@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -37,6 +38,31 @@ func NewTelemetry() (*Telemetry, error) {
 	t.meter = t.Provider.Meter("github.com/conmotion/conmotion")
 	t.service, err = personality.NewMetrics(t.meter)
 	return t, err
+}
+
+// observeRole adds the gauges of who writes the log.
+func (t *Telemetry) observeRole(d *Daemon) error {
+	writer, err1 := t.meter.Int64ObservableGauge("conmotion.writer", metric.WithDescription("1 when this instance is the log's writer, else 0"))
+	term, err2 := t.meter.Int64ObservableGauge("conmotion.term", metric.WithDescription("Term of the log's writer, as this instance knows it; it grows with each writer"))
+	lag, err3 := t.meter.Float64ObservableGauge("conmotion.follower.lag", metric.WithUnit("s"), metric.WithDescription("Time since a replica read the public checkpoint; 0 at the writer"))
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
+	_, err := t.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		leads, late := int64(0), 0.0
+		if d.replica() {
+			late = time.Since(d.log.Followed()).Seconds()
+		} else if d.log.ReadOnly() == nil {
+			leads = 1
+		}
+		o.ObserveInt64(writer, leads)
+		o.ObserveFloat64(lag, late)
+		if w := d.writer.Load(); w != nil {
+			o.ObserveInt64(term, int64(w.Term))
+		}
+		return nil
+	}, writer, term, lag)
+	return err
 }
 
 // observeSearch adds the gauges of a search index.

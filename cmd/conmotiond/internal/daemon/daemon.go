@@ -4,6 +4,7 @@ package daemon
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -29,6 +30,9 @@ type Config struct {
 	// Dir has the keys, the index and the search index, and the log and the
 	// artifacts unless Storage and Artifacts say otherwise.
 	Dir string
+	// Keys is the directory of the service's keys and of service.json, which may be
+	// read-only when all are there; "" for the private part of Dir.
+	Keys string
 	// Storage is the bucket of the log: see [aws.ParseBucket]. Database is the one
 	// that goes with it: see [aws.ParseDatabase]. Its password is in a file or in
 	// the environment: see [DatabasePassword].
@@ -75,6 +79,7 @@ type Daemon struct {
 	New bool
 
 	dir       *storage.Dir
+	keys      keyDir
 	place     *place
 	index     *index.Index
 	log       *storage.Log
@@ -92,7 +97,7 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 	if err != nil {
 		return nil, err
 	}
-	d = &Daemon{dir: dir, Readiness: &Readiness{}}
+	d = &Daemon{dir: dir, keys: keyDir(cmp.Or(c.Keys, dir.Private())), Readiness: &Readiness{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.Close())
@@ -104,15 +109,20 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 	if d.place, err = openPlace(ctx, &c, dir); err != nil {
 		return d, err
 	}
-	id, err := loadIdentity(ctx, dir, d.place, &c)
+	if c.Keys != "" {
+		if _, err := os.Stat(d.keys.file(identityFile)); err != nil {
+			return d, fmt.Errorf("--keys: conmotiond keys makes them, before there is a log: %w", err)
+		}
+	}
+	id, err := loadIdentity(ctx, d.keys, d.place, &c)
 	if err != nil {
 		return d, err
 	}
-	k, err := loadKeys(ctx, dir, d.place, id)
+	k, err := loadKeys(ctx, d.keys, d.place, id)
 	if err != nil {
 		return d, err
 	}
-	for _, path := range sharedKeys(dir) {
+	for _, path := range sharedKeys(d.keys) {
 		c.Logger.Warn("others on this machine may read a private key; chmod 600 it", "file", path)
 	}
 	verifiers, err := scitt.NewCheckpointVerifiers(k.vkeys)
@@ -145,11 +155,11 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 	if d.options, err = schemaOption(c.OCSFSchema); err != nil {
 		return d, err
 	}
-	announced, err := d.founder.Announce(ctx, d.log, func() (*scitt.Keys, error) { return k.announced(dir) })
+	announced, err := d.founder.Announce(ctx, d.log, func() (*scitt.Keys, error) { return k.announced(d.keys) })
 	if err != nil {
 		return d, err
 	}
-	if err := k.check(dir, announced); err != nil {
+	if err := k.check(d.keys, announced); err != nil {
 		return d, err
 	}
 	inForce, err := d.bootstrap(ctx, &c, &sources{d.index, d.artifacts, scitt.PolicySubject(id.Origin), announced, d.options})
@@ -352,7 +362,7 @@ func (d *Daemon) writeConfiguration(ctx context.Context, c *scitt.Configuration)
 }
 
 // RecoveryKey is the file of the recovery key that the first start makes.
-func (d *Daemon) RecoveryKey() string { return d.dir.Private(recoveryKeyFile) }
+func (d *Daemon) RecoveryKey() string { return d.keys.file(recoveryKeyFile) }
 
 // Place is where the log's public files lie, for people: a directory that any file
 // server may show, or the URL of a bucket.

@@ -4,7 +4,6 @@ package daemon
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -27,12 +26,9 @@ import (
 
 // Config says what to run. A zero number means the default of package storage.
 type Config struct {
-	// Dir has the keys, the index and the search index, and the log and the
-	// artifacts unless Storage and Artifacts say otherwise.
-	Dir string
-	// Keys is the directory of the service's keys and of service.json, which may be
-	// read-only when all are there; "" for the private part of Dir.
-	Keys string
+	// Dir has the index and the search index, and the keys, the log and the
+	// artifacts unless Keys, Storage and Artifacts say otherwise.
+	Dir, Keys string
 	// Storage is the bucket of the log: see [aws.ParseBucket]. Database is the one
 	// that goes with it: see [aws.ParseDatabase]. Its password is in a file or in
 	// the environment: see [DatabasePassword].
@@ -97,7 +93,7 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 	if err != nil {
 		return nil, err
 	}
-	d = &Daemon{dir: dir, keys: keyDir(cmp.Or(c.Keys, dir.Private())), Readiness: &Readiness{}}
+	d = &Daemon{dir: dir, Readiness: &Readiness{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.Close())
@@ -109,10 +105,8 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 	if d.place, err = openPlace(ctx, &c, dir); err != nil {
 		return d, err
 	}
-	if c.Keys != "" {
-		if _, err := os.Stat(d.keys.file(identityFile)); err != nil {
-			return d, fmt.Errorf("--keys: conmotiond keys makes them, before there is a log: %w", err)
-		}
+	if d.keys, err = keysOf(&c, dir); err != nil {
+		return d, err
 	}
 	id, err := loadIdentity(ctx, d.keys, d.place, &c)
 	if err != nil {
@@ -360,9 +354,6 @@ func (d *Daemon) writeConfiguration(ctx context.Context, c *scitt.Configuration)
 	}
 	return d.place.Put(ctx, tiles.ConfigurationPath, data)
 }
-
-// RecoveryKey is the file of the recovery key that the first start makes.
-func (d *Daemon) RecoveryKey() string { return d.keys.file(recoveryKeyFile) }
 
 // Place is where the log's public files lie, for people: a directory that any file
 // server may show, or the URL of a bucket.

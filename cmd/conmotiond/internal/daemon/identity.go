@@ -22,6 +22,7 @@ import (
 	"github.com/conmotion/conmotion/internal/durable"
 	"github.com/conmotion/conmotion/internal/plain"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/storage"
 	"github.com/conmotion/conmotion/tiles"
 )
 
@@ -38,6 +39,19 @@ const identityFile = "service.json"
 
 // keyDir is the directory of the service's keys and of who it is.
 type keyDir string
+
+// keysOf is the directory of a service's keys. One of its own has all of them, and
+// nothing is written there.
+func keysOf(c *Config, dir *storage.Dir) (keyDir, error) {
+	if c.Keys == "" {
+		return keyDir(dir.Private()), nil
+	}
+	k := keyDir(c.Keys)
+	if _, err := os.Stat(k.file(identityFile)); err != nil {
+		return "", fmt.Errorf("--keys: conmotiond keys makes them, before there is a log: %w", err)
+	}
+	return k, nil
+}
 
 func (k keyDir) file(name string) string { return filepath.Join(string(k), name) }
 
@@ -235,6 +249,9 @@ func (k keys) announced(dir keyDir) (*scitt.Keys, error) {
 	thumbprint, err := scitt.Thumbprint(recovery)
 	return &scitt.Keys{Note: k.vkeys[:1], Receipt: scitt.KeySet{receiptKey}, Service: scitt.KeySet{serviceKey}, Recovery: [][]byte{thumbprint}}, err
 }
+
+// RecoveryKey is the file of the recovery key that the first start makes.
+func (d *Daemon) RecoveryKey() string { return d.keys.file(recoveryKeyFile) }
 
 // check holds the private keys to what the log announces. The recovery key may
 // be anywhere else; when it is here it must be one that is announced, since it is what the operator keeps.

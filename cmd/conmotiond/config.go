@@ -103,18 +103,19 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	cmd.SetErr(stderr)
 	cmd.CompletionOptions.HiddenDefaultCmd = true
 	version.Add(cmd)
+	cmd.AddCommand(keysCommand(stdout))
 	f := cmd.Flags()
 	f.StringVar(&c.listen, "listen", "127.0.0.1:8080", "address of the public service")
 	f.StringVar(&c.adminListen, "admin-listen", "", "address of metrics, health, readiness and pprof; not to be shown in public (default: off)")
 	f.StringVar(&c.Dir, "dir", "conmotion-data", "directory of the keys, the index, and the log and its artifacts unless these are in buckets")
+	f.StringVar(&c.Keys, "keys", "", "directory of the service's keys, which conmotiond keys made, for instances that share them; it may be read-only (default: they are in --dir)")
 	f.StringVar(&c.Storage, "storage", "", "bucket of the log, s3://BUCKET?region=R&endpoint=URL&path_style=true, of which nothing but the name is needed on AWS; credentials are the SDK's (default: the log is in --dir)")
 	f.StringVar(&c.Database, "database", "", "database that goes with --storage, mysql://USER@HOST:PORT/NAME?tls=true; its password is in CONMOTION_DATABASE_PASSWORD")
 	f.StringVar(&c.DatabasePasswordFile, "database-password-file", "", "file with the password of --database (default: CONMOTION_DATABASE_PASSWORD)")
 	f.DurationVar(&c.Lease, "writer-lease", aws.DefaultLease, "how long a replica waits for a writer that does not renew its lease on --database; then it takes over, within about two seconds more")
 	f.StringVar(&c.Advertise, "advertise", "", "URL under which the other instances of a log on --database reach this one, to hand on what only its writer can answer (default: from --listen; where that is every address, the one that leads to the database)")
 	f.StringVar(&c.Artifacts, "artifacts", "", "bucket of artifacts, like --storage; nobody else may read it (default: they are in --dir)")
-	f.StringVar(&c.Issuer, "issuer", "", "URL of this service, which Receipts name; fixed when the log is made (default: from --listen, where that is one address)")
-	f.StringVar(&c.Origin, "origin", "", "name of the log, the first line of its checkpoints; fixed when the log is made (default: the issuer without its scheme)")
+	c.addName(f)
 	f.StringVar(&c.Policy, "policy", "", "file with the first Registration Policy; a log that has one keeps it (default: any did:jwk issuer)")
 	f.String("config", "", "YAML file with flags by their names; flags on the command line win")
 	f.StringVar(&c.OCSFSchema, "ocsf-schema", "", "file with a compiled OCSF schema of any version, for policies that name its SHA-256 (default: the built-in 1.5.0)")
@@ -147,6 +148,12 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	c.searchOf.addFlags(f)
 	f.StringVar(&c.logFormat, "log-format", "text", "form of the log on standard error: text or json")
 	return cmd
+}
+
+// addName adds the flags that say who the service is.
+func (c *config) addName(f *pflag.FlagSet) {
+	f.StringVar(&c.Issuer, "issuer", "", "URL of this service, which Receipts name; fixed when the log is made (default: from --listen, where that is one address)")
+	f.StringVar(&c.Origin, "origin", "", "name of the log, the first line of its checkpoints; fixed when the log is made (default: the issuer without its scheme)")
 }
 
 // complete reads the configuration file and checks what only makes sense together.
@@ -207,6 +214,11 @@ func (c *config) complete(flags *pflag.FlagSet, stderr io.Writer) error {
 	if c.Wait < 0 || c.Rate < 0 || c.Queue < 0 || c.memory < 0 || c.Burst < 1 {
 		return errors.New("--wait, --rate, --queue and --memory cannot be negative, and --burst is at least 1")
 	}
+	return c.checkName()
+}
+
+// checkName checks what addName added.
+func (c *config) checkName() error {
 	if c.Issuer != "" {
 		u, err := url.Parse(c.Issuer)
 		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {

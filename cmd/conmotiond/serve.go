@@ -124,7 +124,7 @@ and then
 `, d.Issuer)
 	}
 	var recovery string
-	if d.New {
+	if d.New && c.Keys == "" {
 		recovery = fmt.Sprintf(`  recovery  %s
             Move this file off the machine now, and keep it: it replaces a
             stolen service key. The service runs without it.

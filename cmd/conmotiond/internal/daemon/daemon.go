@@ -27,9 +27,9 @@ import (
 
 // Config says what to run. A zero number means the default of package storage.
 type Config struct {
-	// Dir has the keys, the index and the search index, and the log and the
-	// artifacts unless Storage and Artifacts say otherwise.
-	Dir string
+	// Dir has the index and the search index, and the keys, the log and the
+	// artifacts unless Keys, Storage and Artifacts say otherwise.
+	Dir, Keys string
 	// Storage is the bucket of the log: see [aws.ParseBucket]. Database is the one
 	// that goes with it: see [aws.ParseDatabase]. Its password is in a file or in
 	// the environment: see [DatabasePassword].
@@ -87,6 +87,7 @@ type Daemon struct {
 	New bool
 
 	dir       *storage.Dir
+	keys      keyDir
 	place     *place
 	index     *index.Index
 	log       *storage.Log
@@ -128,15 +129,18 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 	if d.place, err = openPlace(ctx, &c, dir); err != nil {
 		return d, err
 	}
-	id, err := loadIdentity(ctx, dir, d.place, &c)
+	if d.keys, err = keysOf(&c, dir); err != nil {
+		return d, err
+	}
+	id, err := loadIdentity(ctx, d.keys, d.place, &c)
 	if err != nil {
 		return d, err
 	}
-	k, err := loadKeys(ctx, dir, d.place, id)
+	k, err := loadKeys(ctx, d.keys, d.place, id)
 	if err != nil {
 		return d, err
 	}
-	for _, path := range sharedKeys(dir) {
+	for _, path := range sharedKeys(d.keys) {
 		c.Logger.Warn("others on this machine may read a private key; chmod 600 it", "file", path)
 	}
 	verifiers, err := scitt.NewCheckpointVerifiers(k.vkeys)
@@ -174,11 +178,11 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 	if d.options, err = schemaOption(c.OCSFSchema); err != nil {
 		return d, err
 	}
-	announced, err := d.founder.Announce(ctx, d.log, func() (*scitt.Keys, error) { return k.announced(dir) })
+	announced, err := d.founder.Announce(ctx, d.log, func() (*scitt.Keys, error) { return k.announced(d.keys) })
 	if err != nil {
 		return d, err
 	}
-	if err := k.check(dir, announced); err != nil {
+	if err := k.check(d.keys, announced); err != nil {
 		return d, err
 	}
 	from := &sources{d.index, d.artifacts, scitt.PolicySubject(id.Origin), announced, d.options}
@@ -315,9 +319,6 @@ func (d *Daemon) writeConfiguration(ctx context.Context, c *scitt.Configuration)
 	}
 	return d.place.Put(ctx, tiles.ConfigurationPath, data)
 }
-
-// RecoveryKey is the file of the recovery key that the first start makes.
-func (d *Daemon) RecoveryKey() string { return d.dir.Private(recoveryKeyFile) }
 
 // Place is where the log's public files lie, for people: a directory that any file
 // server may show, or the URL of a bucket.

@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -36,9 +37,27 @@ type identity struct {
 
 const identityFile = "service.json"
 
+// keyDir is the directory of the service's keys and of who it is.
+type keyDir string
+
+// keysOf is the directory of a service's keys. One of its own has all of them, and
+// nothing is written there.
+func keysOf(c *Config, dir *storage.Dir) (keyDir, error) {
+	if c.Keys == "" {
+		return keyDir(dir.Private()), nil
+	}
+	k := keyDir(c.Keys)
+	if _, err := os.Stat(k.file(identityFile)); err != nil {
+		return "", fmt.Errorf("--keys: conmotiond keys makes them, before there is a log: %w", err)
+	}
+	return k, nil
+}
+
+func (k keyDir) file(name string) string { return filepath.Join(string(k), name) }
+
 // loadIdentity finds who the service is, or settles it.
-func loadIdentity(ctx context.Context, dir *storage.Dir, log *place, c *Config) (identity, error) {
-	path := dir.Private(identityFile)
+func loadIdentity(ctx context.Context, dir keyDir, log *place, c *Config) (identity, error) {
+	path := dir.file(identityFile)
 	data, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if there, err := log.hasLog(ctx); err != nil {
@@ -131,7 +150,7 @@ type keys struct {
 // loadKeys reads the private keys, or makes them. A crash in between leaves
 // some of them; the next start makes the others. None is announced before all
 // are there.
-func loadKeys(ctx context.Context, dir *storage.Dir, log *place, id identity) (k keys, err error) {
+func loadKeys(ctx context.Context, dir keyDir, log *place, id identity) (k keys, err error) {
 	origin := id.Origin
 	there, err := log.hasLog(ctx)
 	if err != nil {
@@ -181,7 +200,7 @@ func loadKeys(ctx context.Context, dir *storage.Dir, log *place, id identity) (k
 		return k, fmt.Errorf("entry 0 of the log in %s: %w", log.name, err)
 	}
 	if inForce.Issuer != id.Issuer {
-		return k, fmt.Errorf("%s names the issuer %s, and the log in %s is by %s, as its entry 0 says: put that back", dir.Private(identityFile), id.Issuer, log.name, inForce.Issuer)
+		return k, fmt.Errorf("%s names the issuer %s, and the log in %s is by %s, as its entry 0 says: put that back", dir.file(identityFile), id.Issuer, log.name, inForce.Issuer)
 	}
 	return k, k.check(dir, inForce)
 }
@@ -208,10 +227,13 @@ func (k keys) entry0(ctx context.Context, log *place) (*scitt.Statement, error) 
 // announced are the keys that entry 0 of a new log announces. It makes the
 // recovery key. A crash behind that leaves its file, which the next start
 // announces.
-func (k keys) announced(dir *storage.Dir) (*scitt.Keys, error) {
-	recovery, err := readKey(dir, recoveryKeyFile, "ES256")
+func (k keys) announced(dir keyDir) (*scitt.Keys, error) {
+	recovery, err := readRecovery(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		recovery, err = makeKey(dir, recoveryKeyFile, "ES256")
+		var made crypto.Signer
+		if made, err = makeKey(dir.file(recoveryKeyFile), "ES256"); err == nil {
+			recovery = made.Public()
+		}
 	}
 	if err != nil {
 		return nil, err
@@ -224,58 +246,78 @@ func (k keys) announced(dir *storage.Dir) (*scitt.Keys, error) {
 	if err != nil {
 		return nil, err
 	}
-	thumbprint, err := scitt.Thumbprint(recovery.Public())
+	thumbprint, err := scitt.Thumbprint(recovery)
 	return &scitt.Keys{Note: k.vkeys[:1], Receipt: scitt.KeySet{receiptKey}, Service: scitt.KeySet{serviceKey}, Recovery: [][]byte{thumbprint}}, err
 }
 
+// RecoveryKey is the file of the recovery key that the first start makes.
+func (d *Daemon) RecoveryKey() string { return d.keys.file(recoveryKeyFile) }
+
 // check holds the private keys to what the log announces. The recovery key may
 // be anywhere else; when it is here it must be one that is announced, since it is what the operator keeps.
-func (k keys) check(dir *storage.Dir, inForce *scitt.KeysInForce) error {
+func (k keys) check(dir keyDir, inForce *scitt.KeysInForce) error {
 	vkeys, err := inForce.VKeys()
 	if err != nil {
 		return err
 	}
 	if !slices.Equal(k.vkeys, vkeys[:2]) {
-		return fmt.Errorf("the keys in %s and %s are not those that the log announces: put those back", dir.Private(noteKeyFile), dir.Private(receiptKeyFile))
+		return fmt.Errorf("the keys in %s and %s are not those that the log announces: put those back", dir.file(noteKeyFile), dir.file(receiptKeyFile))
 	}
 	service, err := scitt.Thumbprint(k.service.Public())
 	if err != nil {
 		return err
 	}
 	if _, err := inForce.Service.Find(service); err != nil {
-		return fmt.Errorf("the key in %s is not one that the log announces: put that one back: %w", dir.Private(serviceKeyFile), err)
+		return fmt.Errorf("the key in %s is not one that the log announces: put that one back: %w", dir.file(serviceKeyFile), err)
 	}
-	recovery, err := readKey(dir, recoveryKeyFile, "ES256")
+	recovery, err := readRecovery(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return err
 	}
-	thumbprint, err := scitt.Thumbprint(recovery.Public())
+	thumbprint, err := scitt.Thumbprint(recovery)
 	if err != nil {
 		return err
 	}
 	if !slices.ContainsFunc(inForce.Recovery, func(r []byte) bool { return bytes.Equal(r, thumbprint) }) {
-		return fmt.Errorf("the key in %s is not one that the log announces, so it recovers nothing: find the announced one, and remove this file", dir.Private(recoveryKeyFile))
+		return fmt.Errorf("the key in %s is not one that the log announces, so it recovers nothing: find the announced one, and remove this file", dir.file(recoveryKeyFile))
 	}
 	return nil
 }
 
 // loadKey reads a key, or makes it unless the log is there already.
-func loadKey(dir *storage.Dir, there bool, name, algorithm string) (crypto.Signer, error) {
+func loadKey(dir keyDir, there bool, name, algorithm string) (crypto.Signer, error) {
 	key, err := readKey(dir, name, algorithm)
 	if !errors.Is(err, fs.ErrNotExist) {
 		return key, err
 	}
 	if there {
-		return nil, fmt.Errorf("key: %s is gone, and there is a log already, which another key cannot go on: put it back", dir.Private(name))
+		return nil, fmt.Errorf("key: %s is gone, and there is a log already, which another key cannot go on: put it back", dir.file(name))
 	}
-	return makeKey(dir, name, algorithm)
+	return makeKey(dir.file(name), algorithm)
 }
 
-func readKey(dir *storage.Dir, name, algorithm string) (crypto.Signer, error) {
-	path := dir.Private(name)
+// readRecovery reads the public half of the recovery key, from a file that has
+// both or, as [MakeKeys] makes it, only that one.
+func readRecovery(dir keyDir) (crypto.PublicKey, error) {
+	data, err := os.ReadFile(dir.file(recoveryKeyFile))
+	if err != nil {
+		return nil, fmt.Errorf("key: %w", err)
+	}
+	if public, err := scitt.ParsePublicKey(data); err == nil {
+		return public.Public, nil
+	}
+	key, err := readKey(dir, recoveryKeyFile, "ES256")
+	if err != nil {
+		return nil, err
+	}
+	return key.Public(), nil
+}
+
+func readKey(dir keyDir, name, algorithm string) (crypto.Signer, error) {
+	path := dir.file(name)
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("key: %w", err)
@@ -295,17 +337,17 @@ func readKey(dir *storage.Dir, name, algorithm string) (crypto.Signer, error) {
 }
 
 // sharedKeys are the private keys that others on the machine may read.
-func sharedKeys(dir *storage.Dir) (shared []string) {
+func sharedKeys(dir keyDir) (shared []string) {
 	for _, name := range []string{noteKeyFile, receiptKeyFile, serviceKeyFile, recoveryKeyFile} {
-		if info, err := os.Stat(dir.Private(name)); err == nil && plain.Shared(info) {
-			shared = append(shared, dir.Private(name))
+		if info, err := os.Stat(dir.file(name)); err == nil && plain.Shared(info) {
+			shared = append(shared, dir.file(name))
 		}
 	}
 	return shared
 }
 
 // makeKey makes a key and its file. A crash leaves the whole file or none.
-func makeKey(dir *storage.Dir, name, algorithm string) (crypto.Signer, error) {
+func makeKey(path, algorithm string) (crypto.Signer, error) {
 	key, err := scitt.GenerateKey(algorithm)
 	if err != nil {
 		return nil, err
@@ -314,5 +356,5 @@ func makeKey(dir *storage.Dir, name, algorithm string) (crypto.Signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return key, durable.WriteFile(dir.Private(name), data, 0o600)
+	return key, durable.WriteFile(path, data, 0o600)
 }

@@ -208,3 +208,56 @@ func TestEarlierVersion(t *testing.T) {
 		}
 	}
 }
+
+// TestMakeKeys: keys that were made before the log are in a directory of their own,
+// which nothing is written to, and the log announces all four.
+func TestMakeKeys(t *testing.T) {
+	parent := t.TempDir()
+	c := daemon.Config{Keys: filepath.Join(parent, "keys"), Issuer: "https://transparency.example", Origin: "transparency.example/log"}
+	recovery := filepath.Join(parent, "recovery.pem")
+	if err := daemon.MakeKeys(c, recovery); err != nil {
+		t.Fatal(err)
+	}
+	made := testlog.Must(os.ReadDir(c.Keys))(t)
+	if len(made) != 5 {
+		t.Errorf("%v", made)
+	}
+	for _, again := range []string{recovery, recovery + "2"} {
+		if err := daemon.MakeKeys(c, again); err == nil {
+			t.Error("keys are made over others")
+		}
+	}
+	other := daemon.Config{Keys: c.Keys + "2", Issuer: c.Issuer}
+	if err := daemon.MakeKeys(other, recovery); err == nil || !strings.Contains(err.Error(), "is there already") {
+		t.Errorf("over another recovery key: %v", err)
+	}
+	if data := testlog.Must(os.ReadFile(filepath.Join(c.Keys, keyFiles[3])))(t); bytes.Contains(data, []byte("PRIVATE")) {
+		t.Error("the recovery key is beside the others")
+	}
+	s := newService(t, func(d *daemon.Config) { d.Keys, d.Issuer = c.Keys, "" })
+	for range 2 {
+		key := testlog.Must(scitt.ParsePrivateKey(testlog.Must(os.ReadFile(recovery))(t)))(t)
+		k := s.announced()
+		if thumbprint := testlog.Must(scitt.Thumbprint(key.Public()))(t); len(k.Recovery) != 1 || !bytes.Equal(k.Recovery[0], thumbprint) {
+			t.Error("another recovery key is announced")
+		}
+		if s.configuration().Issuer != c.Issuer {
+			t.Errorf("the issuer is %s", s.configuration().Issuer)
+		}
+		s.stop()
+		s.start()
+	}
+	if left := testlog.Must(os.ReadDir(c.Keys))(t); len(left) != len(made) {
+		t.Errorf("%v", left)
+	}
+	s.stop()
+	for _, file := range []string{"service.json", "service-key.pem"} {
+		if _, err := os.Stat(filepath.Join(s.config.Dir, "private", file)); err == nil {
+			t.Errorf("%s is in --dir as well", file)
+		}
+	}
+	s.config.Keys = t.TempDir()
+	if _, err := daemon.Open(t.Context(), s.config, testlog.Must(daemon.NewTelemetry())(t)); err == nil || !strings.Contains(err.Error(), "conmotiond keys makes them") {
+		t.Errorf("without keys: %v", err)
+	}
+}

@@ -1,0 +1,143 @@
+mock_provider "aws" {
+  mock_data "aws_caller_identity" {
+    defaults = { account_id = "123456789012" }
+  }
+  mock_data "aws_region" {
+    defaults = { region = "eu-central-1" }
+  }
+  mock_data "aws_vpc" {
+    defaults = { cidr_block = "10.80.0.0/16" }
+  }
+  mock_data "aws_ec2_managed_prefix_list" {
+    defaults = { entries = [{ cidr = "192.0.2.0/24" }] }
+  }
+  mock_resource "aws_s3_bucket" {
+    defaults = { arn = "arn:aws:s3:::bucket" }
+  }
+  mock_resource "aws_rds_cluster" {
+    defaults = { endpoint = "db.example" }
+  }
+}
+
+variables {
+  issuer            = "https://transparency.example"
+  certificate_arn   = "arn:aws:acm:us-east-1:123456789012:certificate/1"
+  vpc_id            = "vpc-1"
+  subnet_ids        = ["subnet-1", "subnet-2"]
+  program           = { url = "https://files.example/conmotiond", sha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" }
+  database_password = "abcdefghijklmnopqrstuvwx"
+}
+
+run "all_of_it" {
+  assert {
+    condition     = yamldecode(output.config).storage == "s3://conmotion-log-123456789012?region=eu-central-1" && yamldecode(output.config).artifacts == "s3://conmotion-artifacts-123456789012?region=eu-central-1"
+    error_message = output.config
+  }
+  assert {
+    condition     = yamldecode(output.config).database == "mysql://conmotion@db.example:3306/conmotion" && yamldecode(output.config).trusted-proxies == "10.80.0.0/16,192.0.2.0/24"
+    error_message = output.config
+  }
+  assert {
+    condition     = length(base64decode(aws_launch_template.service.user_data)) < 16384 && !strcontains(base64decode(aws_launch_template.service.user_data), "abcdefghijklmnopqrstuvwx")
+    error_message = "User data has at most 16 KiB, and no password."
+  }
+  assert {
+    condition     = one(aws_db_parameter_group.this.parameter).name == "log_bin_trust_function_creators" && one(aws_db_parameter_group.this.parameter).value == "1"
+    error_message = "Without it the trigger that keeps other writers out cannot be made."
+  }
+  assert {
+    condition     = alltrue([for i in aws_rds_cluster_instance.this : i.db_parameter_group_name == "conmotion" && !i.publicly_accessible]) && aws_rds_cluster.this.storage_encrypted
+    error_message = "The database is private, encrypted, and has the parameters."
+  }
+  assert {
+    condition     = aws_autoscaling_group.service.min_size == 2 && aws_lb.service.internal
+    error_message = "Two instances, behind a load balancer that is not public."
+  }
+  assert {
+    condition     = toset(keys(aws_cloudwatch_metric_alarm.this)) == toset(["checkpoint", "writer", "lag", "errors"])
+    error_message = "An alarm is missing."
+  }
+}
+
+# What an instance may do is written out here: a change of it is a decision.
+run "least_privilege" {
+  assert {
+    condition = toset(flatten([for s in jsondecode(aws_iam_role_policy.service.policy).Statement : s.Action])) == toset([
+      "s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:ListBucket", "secretsmanager:GetSecretValue", "kms:Decrypt", "kms:GenerateDataKey",
+      "logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams",
+    ])
+    error_message = aws_iam_role_policy.service.policy
+  }
+  assert {
+    condition     = alltrue(flatten([for s in jsondecode(aws_iam_role_policy.service.policy).Statement : [for r in flatten([s.Resource]) : r != "*"]]))
+    error_message = aws_iam_role_policy.service.policy
+  }
+  assert {
+    condition     = !contains([for s in jsondecode(aws_iam_role_policy.service.policy).Statement : s.Action if s.Sid == "ArtifactObjects"][0], "s3:DeleteObject")
+    error_message = "Nobody deletes artifacts."
+  }
+  assert {
+    condition     = alltrue([for b in aws_s3_bucket_public_access_block.this : b.block_public_policy && b.restrict_public_buckets && b.block_public_acls && b.ignore_public_acls])
+    error_message = "Buckets are read through CloudFront, or not at all."
+  }
+  assert {
+    condition     = [for s in jsondecode(aws_s3_bucket_policy.artifacts.policy).Statement : s.Effect] == ["Deny"]
+    error_message = aws_s3_bucket_policy.artifacts.policy
+  }
+}
+
+run "a_certificate_of_another_region" {
+  command = plan
+  variables {
+    certificate_arn = "arn:aws:acm:eu-central-1:123456789012:certificate/1"
+  }
+  expect_failures = [var.certificate_arn]
+}
+
+run "one_subnet" {
+  command = plan
+  variables {
+    subnet_ids = ["subnet-1", "subnet-1"]
+  }
+  expect_failures = [var.subnet_ids]
+}
+
+run "a_processor_of_another_kind" {
+  command = plan
+  variables {
+    instance_type = "t3.small"
+  }
+  expect_failures = [var.instance_type]
+}
+
+run "a_database_that_pauses" {
+  command = plan
+  variables {
+    database_capacity = { min = 0, max = 8 }
+  }
+  expect_failures = [var.database_capacity]
+}
+
+run "a_short_password" {
+  command = plan
+  variables {
+    database_password = "secret"
+  }
+  expect_failures = [var.database_password]
+}
+
+run "a_long_name" {
+  command = plan
+  variables {
+    name = "a-name-that-load-balancers-do-not-take"
+  }
+  expect_failures = [var.name]
+}
+
+run "no_instance" {
+  command = plan
+  variables {
+    instances = 0
+  }
+  expect_failures = [var.instances]
+}

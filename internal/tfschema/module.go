@@ -71,6 +71,24 @@ func Used(modules []*Module) []string {
 	return slices.Sorted(maps.Keys(used))
 }
 
+// UsedBlocks are the types of the blocks in all modules.
+func UsedBlocks(modules []*Module) map[string]bool {
+	used := map[string]bool{}
+	var collect func(hclsyntax.Blocks)
+	collect = func(blocks hclsyntax.Blocks) {
+		for _, b := range blocks {
+			for _, name := range append(b.Labels, b.Type) { // a label names the type of a dynamic block
+				used[name] = true
+			}
+			collect(b.Body.Blocks)
+		}
+	}
+	for _, m := range modules {
+		collect(m.Blocks)
+	}
+	return used
+}
+
 // find is the schema of what Used names.
 func find(providers map[string]*Provider, kind string) *Block {
 	name, isData := strings.CutPrefix(kind, "data.")

@@ -14,7 +14,7 @@ import (
 func TestModules(t *testing.T) {
 	modules := testlog.Must(tfschema.Modules("../../terraform"))(t)
 	providers := testlog.Must(tfschema.Providers())(t)
-	if len(modules) < 5 {
+	if len(modules) < 7 {
 		t.Fatalf("only %d modules", len(modules))
 	}
 	for _, m := range modules {

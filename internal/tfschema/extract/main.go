@@ -32,6 +32,7 @@ func run(packages []string) error {
 	if err != nil {
 		return err
 	}
+	blocks := tfschema.UsedBlocks(modules)
 	out := map[string]*tfschema.Provider{}
 	for _, dir := range packages {
 		var pkg struct {
@@ -59,15 +60,17 @@ func run(packages []string) error {
 			if isData {
 				folder, into = "data-"+name+"-"+short, p.Data
 			}
-			if into[kind], err = readResource(filepath.Join(dir, "lib", strings.ReplaceAll(folder, "_", "-"))); err != nil {
+			if into[kind], err = readResource(blocks, filepath.Join(dir, "lib", strings.ReplaceAll(folder, "_", "-"))); err != nil {
 				return fmt.Errorf("%s: %w", use, err)
 			}
 		}
 	}
-	data, err := json.MarshalIndent(out, "", " ")
+	data, err := json.Marshal(out)
 	if err != nil {
 		return err
 	}
+	// One line for each resource.
+	data = regexp.MustCompile(`"(aws|google)(_\w+)?":\{`).ReplaceAll(data, []byte("\n$0"))
 	return durable.WriteFile("internal/tfschema/schemas.json", append(data, '\n'), 0o644)
 }
 
@@ -83,11 +86,12 @@ var (
 
 // source is the generated code of one resource.
 type source struct {
+	used     map[string]bool            // blocks
 	structs  map[string]string          // bodies of functions by the lower-case name of the interface
 	required map[string]map[string]bool // properties by the lower-case name of the interface
 }
 
-func readResource(dir string) (*tfschema.Block, error) {
+func readResource(blocks map[string]bool, dir string) (*tfschema.Block, error) {
 	js, err := os.ReadFile(filepath.Join(dir, "index.js"))
 	if err != nil {
 		return nil, err
@@ -96,7 +100,7 @@ func readResource(dir string) (*tfschema.Block, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := source{map[string]string{}, map[string]map[string]bool{}}
+	s := source{blocks, map[string]string{}, map[string]map[string]bool{}}
 	for _, m := range structs.FindAllStringSubmatch(string(js), -1) {
 		s.structs[strings.ToLower(m[1])] = m[2]
 	}
@@ -125,7 +129,9 @@ func readResource(dir string) (*tfschema.Block, error) {
 		add(b, m[2], tfschema.Attribute("c "+kind))
 	}
 	for _, m := range complexes.FindAllStringSubmatch(computed, -1) {
-		add(b, m[1], "c any")
+		if !strings.Contains(body, "\n            "+m[1]+": {") { // a block that is not used
+			add(b, m[1], "c any")
+		}
 	}
 	return b, nil
 }
@@ -163,6 +169,9 @@ func (s *source) block(name, body string) (*tfschema.Block, error) {
 				return nil, fmt.Errorf("%s: %w", key, err)
 			}
 			b.Attributes[key] = tfschema.Attribute(letter + t)
+			continue
+		}
+		if !required && !s.used[key] {
 			continue
 		}
 		inner := strings.ToLower(strings.TrimSuffix(class, "List"))

@@ -18,7 +18,7 @@ locals {
               source_labels = ["job"]
               label_matcher = "^conmotiond$"
               dimensions    = [["job"]]
-              metric_selectors = [for name in ["conmotion_checkpoint_age_seconds", "conmotion_checkpoint_size", "conmotion_index_lag", "conmotion_writer"] :
+              metric_selectors = [for name in ["conmotion_checkpoint_age_seconds", "conmotion_checkpoint_size", "conmotion_index_lag", "conmotion_follower_lag_seconds", "conmotion_writer"] :
                 "^${name}$"
               ]
             }]
@@ -55,10 +55,13 @@ locals {
       metrics    = { writer = merge(local.service, { name = "conmotion_writer", stat = "Maximum" }) }
     }
     lag = {
-      text       = "The index of an instance is behind the log"
-      expression = "IF(lag > 10000, 1, 0)"
+      text       = "An instance is behind the log"
+      expression = "IF(index > 10000 OR follower > 60, 1, 0)"
       missing    = "notBreaching"
-      metrics    = { lag = merge(local.service, { name = "conmotion_index_lag", stat = "Maximum" }) }
+      metrics = {
+        index    = merge(local.service, { name = "conmotion_index_lag", stat = "Maximum" })
+        follower = merge(local.service, { name = "conmotion_follower_lag_seconds", stat = "Maximum" })
+      }
     }
     errors = {
       text       = "More than 1 % of the answers are 5xx"

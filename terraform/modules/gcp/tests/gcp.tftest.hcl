@@ -1,0 +1,91 @@
+mock_provider "google" {
+  mock_resource "google_compute_global_address" {
+    defaults = { address = "192.0.2.7" }
+  }
+}
+
+variables {
+  project = "project"
+  region  = "europe-west3"
+  issuer  = "https://transparency.example"
+  program = { url = "https://files.example/conmotiond", sha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" }
+}
+
+run "all_of_it" {
+  assert {
+    condition     = yamldecode(output.config).storage == "gs://project-conmotion-log" && yamldecode(output.config).artifacts == "gs://project-conmotion-artifacts"
+    error_message = output.config
+  }
+  assert {
+    condition     = yamldecode(output.config).database == "spanner://projects/project/instances/conmotion/databases/conmotion" && strcontains(yamldecode(output.config).trusted-proxies, "192.0.2.7")
+    error_message = output.config
+  }
+  assert {
+    condition     = google_compute_region_instance_group_manager.service.target_size == 2
+    error_message = "Two instances."
+  }
+  assert {
+    condition     = one(google_compute_backend_bucket.log.cdn_policy).cache_mode == "USE_ORIGIN_HEADERS" && !one(google_compute_backend_bucket.log.cdn_policy).negative_caching
+    error_message = "The objects say how long they are kept."
+  }
+  assert {
+    condition     = toset(keys(google_monitoring_alert_policy.this)) == toset(["checkpoint", "writer", "lag", "errors"])
+    error_message = "An alert is missing."
+  }
+}
+
+# Who may do what is written out here: a change of it is a decision.
+run "least_privilege" {
+  assert {
+    condition     = google_storage_bucket_iam_member.log.role == "roles/storage.objectUser" && toset(keys(google_storage_bucket_iam_member.artifacts)) == toset(["roles/storage.objectCreator", "roles/storage.objectViewer"])
+    error_message = "The buckets."
+  }
+  assert {
+    condition     = google_spanner_database_iam_member.service.role == "roles/spanner.databaseUser" && toset(keys(google_project_iam_member.metrics)) == toset(["roles/monitoring.metricWriter", "roles/logging.logWriter"])
+    error_message = "Database and project."
+  }
+  assert {
+    condition     = google_storage_bucket.artifacts.public_access_prevention == "enforced" && google_storage_bucket_iam_member.everybody.role == "roles/storage.objectViewer"
+    error_message = "Everybody reads the log, and nobody else the artifacts."
+  }
+}
+
+run "half_a_unit" {
+  command = plan
+  variables {
+    spanner_processing_units = 150
+  }
+  expect_failures = [var.spanner_processing_units]
+}
+
+run "more_than_a_node_and_a_half" {
+  command = plan
+  variables {
+    spanner_processing_units = 1500
+  }
+  expect_failures = [var.spanner_processing_units]
+}
+
+run "a_processor_of_another_kind" {
+  command = plan
+  variables {
+    machine_type = "t2a-standard-1"
+  }
+  expect_failures = [var.machine_type]
+}
+
+run "a_channel_that_is_an_address" {
+  command = plan
+  variables {
+    notification_channels = ["me@example.com"]
+  }
+  expect_failures = [var.notification_channels]
+}
+
+run "an_issuer_with_a_port" {
+  command = plan
+  variables {
+    issuer = "https://transparency.example:8443"
+  }
+  expect_failures = [var.issuer]
+}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"os/exec"
@@ -85,4 +86,35 @@ func TestBackup(t *testing.T) {
 	l.await(50)
 	stop()
 	checker.Check(t, before)
+}
+
+// TestDrill: deploy/drill is content when a service that is killed comes back with what
+// it had, and not when it comes back as another log.
+func TestDrill(t *testing.T) {
+	bin, home := t.TempDir(), t.TempDir()
+	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", bin, "../conmotion").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	address := freeAddress(t)
+	run := func(dir string) *process {
+		t.Helper()
+		return start(t, nil, nil, "--dir", dir, "--listen", address)
+	}
+	dir := t.TempDir()
+	for _, after := range []string{dir, t.TempDir()} {
+		p := run(dir)
+		drill := exec.CommandContext(t.Context(), "../../deploy/drill", p.url, "kill", "-9", fmt.Sprint(p.cmd.Process.Pid))
+		drill.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "HOME="+home, "XDG_STATE_HOME=", "XDG_CONFIG_HOME=")
+		output := new(buffer)
+		drill.Stdout, drill.Stderr = output, output
+		if err := drill.Start(); err != nil {
+			t.Fatal(err)
+		}
+		p.done <- <-p.done // until it is killed
+		p = run(after)
+		if err := drill.Wait(); (err == nil) != (after == dir) {
+			t.Errorf("the service is back in %s: %v\n%s", after, err, output)
+		}
+		_ = p.signal(syscall.SIGKILL)
+	}
 }

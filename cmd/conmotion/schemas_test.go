@@ -61,6 +61,7 @@ var printed = clitest.Printed{
 	"verify":         {verifyReport{}, mirror.Report{}, equivocationReport{}},
 	"version":        {version.Info{}},
 	"withdraw":       {attested{}},
+	"witness-check":  {checkedWitness{}},
 }
 
 // TestSchemas: each command has a schema of what it prints, which docs/tool.md names.

@@ -21,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/conmotion/conmotion/cmd/internal/serving"
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/scitt"
 )
@@ -96,11 +97,11 @@ func TestCertificateGone(t *testing.T) {
 	dir := t.TempDir()
 	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	want := certificateFiles(t, "first", certFile, keyFile)
-	c := testlog.Must(loadCertificate(certFile, keyFile, slog.New(slog.DiscardHandler)))(t)
+	c := testlog.Must(serving.LoadCertificate(certFile, keyFile, slog.New(slog.DiscardHandler)))(t)
 	if err := os.Remove(keyFile); err != nil {
 		t.Fatal(err)
 	}
-	if got := testlog.Must(c.get(nil))(t); string(got.Certificate[0]) != string(want.Raw) {
+	if got := testlog.Must(c.Get(nil))(t); string(got.Certificate[0]) != string(want.Raw) {
 		t.Error("another certificate")
 	}
 }

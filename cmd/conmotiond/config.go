@@ -2,22 +2,18 @@ package main
 
 import (
 	"cmp"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/url"
-	"os"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"go.yaml.in/yaml/v3"
 
 	"github.com/conmotion/conmotion/cmd/conmotiond/internal/daemon"
+	"github.com/conmotion/conmotion/cmd/internal/serving"
 	"github.com/conmotion/conmotion/cmd/internal/version"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage"
@@ -28,16 +24,10 @@ import (
 // config is what flags and the configuration file say.
 type config struct {
 	daemon.Config
-	listen, adminListen string
-	tlsCert, tlsKey     string
-	tls                 *tls.Config // nil without them
-	proxies             []string
-	trustedProxies      proxies
-	logFormat           string
-	bootstrap           string
-	witnessMode         string
-	memory              int64 // bytes
-	searchOf            searchOf
+	server      serving.Options
+	bootstrap   string
+	witnessMode string
+	searchOf    searchOf
 
 	manageSocket, manageListen           string
 	manageCert, manageKey, manageClients string
@@ -105,8 +95,7 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	version.Add(cmd)
 	cmd.AddCommand(keysCommand(stdout))
 	f := cmd.Flags()
-	f.StringVar(&c.listen, "listen", "127.0.0.1:8080", "address of the public service")
-	f.StringVar(&c.adminListen, "admin-listen", "", "address of metrics, health, readiness and pprof; not to be shown in public (default: off)")
+	c.server.AddFlags(f, "127.0.0.1:8080")
 	f.StringVar(&c.Dir, "dir", "conmotion-data", "directory of the keys, the index, and the log and its artifacts unless these are in buckets")
 	f.StringVar(&c.Keys, "keys", "", "directory of the service's keys, which conmotiond keys made, for instances that share them; it may be read-only (default: they are in --dir)")
 	f.StringVar(&c.Storage, "storage", "", "bucket of the log, s3://BUCKET?region=R&endpoint=URL&path_style=true, of which nothing but the name is needed on AWS; credentials are the SDK's (default: the log is in --dir)")
@@ -117,7 +106,6 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	f.StringVar(&c.Artifacts, "artifacts", "", "bucket of artifacts, like --storage; nobody else may read it (default: they are in --dir)")
 	c.addName(f)
 	f.StringVar(&c.Policy, "policy", "", "file with the first Registration Policy; a log that has one keeps it (default: any did:jwk issuer)")
-	f.String("config", "", "YAML file with flags by their names; flags on the command line win")
 	f.StringVar(&c.OCSFSchema, "ocsf-schema", "", "file with a compiled OCSF schema of any version, for policies that name its SHA-256 (default: the built-in 1.5.0)")
 	f.StringVar(&c.bootstrap, "bootstrap", "policy", "where a new log has its first policy from: policy (--policy or the default), or first-statement (the first statement that is sent, unchecked)")
 	f.BoolVar(&c.Search, "search", true, "answer GET /search from an index of the log, which gives way while many registrations wait; --search=false for none")
@@ -136,17 +124,12 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	f.Float64Var(&c.Rate, "rate", 10000, "requests per second of one client address, static files aside; 0 for no limit")
 	f.IntVar(&c.Burst, "burst", 10000, "requests that a client address may send at once")
 	f.DurationVar(&c.Queue, "queue", 200*time.Millisecond, "longest time that a statement may be expected to wait before it is checked and stored; beyond it the answer is 503, before the body is read; 0 for no limit")
-	f.Int64Var(&c.memory, "memory", 0, "bytes of memory that the process takes; of it an eighth is for request bodies above 16 KiB, and each connection counts as 128 KiB (default: GOMEMLIMIT, or three quarters of what the cgroup or the machine has)")
-	f.StringSliceVar(&c.proxies, "trusted-proxies", nil, "addresses and networks of the reverse proxies in front, whose X-Forwarded-For or Forwarded says who the client is, for rates and logs (default: none)")
-	f.StringVar(&c.tlsCert, "tls-cert", "", "PEM file with the certificate chain; together with --tls-key")
-	f.StringVar(&c.tlsKey, "tls-key", "", "PEM file with the certificate's key")
 	f.StringVar(&c.manageSocket, "manage-socket", "", "Unix socket for conmotion policy set, for root and this user; off for none (default: private/manage.sock in --dir)")
 	f.StringVar(&c.manageListen, "manage-listen", "", "address of the same over TLS, for clients with a certificate (default: off)")
 	f.StringVar(&c.manageCert, "manage-tls-cert", "", "PEM file with the certificate chain of --manage-listen")
 	f.StringVar(&c.manageKey, "manage-tls-key", "", "PEM file with its key")
 	f.StringVar(&c.manageClients, "manage-client-ca", "", "PEM file with the authorities of the clients' certificates")
 	c.searchOf.addFlags(f)
-	f.StringVar(&c.logFormat, "log-format", "text", "form of the log on standard error: text or json")
 	return cmd
 }
 
@@ -158,19 +141,10 @@ func (c *config) addName(f *pflag.FlagSet) {
 
 // complete reads the configuration file and checks what only makes sense together.
 func (c *config) complete(flags *pflag.FlagSet, stderr io.Writer) error {
-	if path, _ := flags.GetString("config"); path != "" {
-		if err := readConfigFile(flags, path); err != nil {
-			return err
-		}
+	if err := c.server.Complete(flags, stderr); err != nil {
+		return err
 	}
-	switch c.logFormat {
-	case "text":
-		c.Logger = slog.New(newRated(slog.NewTextHandler(stderr, nil)))
-	case "json":
-		c.Logger = slog.New(newRated(slog.NewJSONHandler(stderr, nil)))
-	default:
-		return fmt.Errorf("--log-format is text or json, not %q", c.logFormat)
-	}
+	c.Logger = c.server.Logger
 	if err := c.searchOf.complete(c, flags); err != nil {
 		return err
 	}
@@ -195,15 +169,8 @@ func (c *config) complete(flags *pflag.FlagSet, stderr io.Writer) error {
 		c.CheckpointInterval = 0 // what is the default there
 	}
 	c.Unwitnessed = c.witnessMode == "open"
-	if (c.tlsCert == "") != (c.tlsKey == "") {
-		return errors.New("--tls-cert and --tls-key belong together")
-	}
 	if c.manageListen != "" && (c.manageCert == "" || c.manageKey == "" || c.manageClients == "") {
 		return errors.New("--manage-listen needs --manage-tls-cert, --manage-tls-key and --manage-client-ca")
-	}
-	var err error
-	if c.trustedProxies, err = parseProxies(c.proxies); err != nil {
-		return err
 	}
 	if c.BatchMaxSize == 0 || c.Pushback == 0 || c.BatchMaxAge <= 0 {
 		return errors.New("--batch-max-age, --batch-max-size and --pushback must be more than 0")
@@ -211,8 +178,8 @@ func (c *config) complete(flags *pflag.FlagSet, stderr io.Writer) error {
 	if c.Lease < time.Second {
 		return errors.New("--writer-lease is at least 1s")
 	}
-	if c.Wait < 0 || c.Rate < 0 || c.Queue < 0 || c.memory < 0 || c.Burst < 1 {
-		return errors.New("--wait, --rate, --queue and --memory cannot be negative, and --burst is at least 1")
+	if c.Wait < 0 || c.Rate < 0 || c.Queue < 0 || c.Burst < 1 {
+		return errors.New("--wait, --rate and --queue cannot be negative, and --burst is at least 1")
 	}
 	return c.checkName()
 }
@@ -235,40 +202,6 @@ func (c *config) checkName() error {
 	if c.Origin != "" {
 		if err := scitt.CheckOrigin(c.Origin); err != nil {
 			return fmt.Errorf("--origin: %w", err)
-		}
-	}
-	return nil
-}
-
-// readConfigFile sets the flags that the command line left alone.
-func readConfigFile(flags *pflag.FlagSet, path string) error {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return fmt.Errorf("--config: %w", err)
-	}
-	var doc map[string]yaml.Node
-	if err := yaml.Unmarshal(data, &doc); err != nil {
-		return fmt.Errorf("--config %s: %w", path, err)
-	}
-	names := make([]string, 0, len(doc))
-	for name := range doc {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	for _, name := range names {
-		node := doc[name]
-		flag := flags.Lookup(name)
-		if flag == nil || name == "config" || name == "help" || name == "version" || name == "json" {
-			return fmt.Errorf("--config %s: line %d: there is no flag --%s", path, node.Line, name)
-		}
-		if node.Kind != yaml.ScalarNode {
-			return fmt.Errorf("--config %s: line %d: %s is not a single value", path, node.Line, name)
-		}
-		if flag.Changed {
-			continue
-		}
-		if err := flags.Set(name, node.Value); err != nil {
-			return fmt.Errorf("--config %s: line %d: %w", path, node.Line, err)
 		}
 	}
 	return nil

@@ -12,13 +12,15 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/conmotion/conmotion/cmd/internal/serving"
 )
 
 // serveManagement serves the management interface on a Unix socket, for root
 // and the user that the service runs as, and over TLS, for clients with a client
 // certificate. It serves until the server is closed or shut down.
 func serveManagement(ctx context.Context, c *config, handler http.Handler) (*http.Server, error) {
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: bodyTimeout}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: serving.BodyTimeout}
 	serve := func(l net.Listener) {
 		go func() {
 			if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
@@ -93,7 +95,7 @@ func (l peerListener) Accept() (net.Conn, error) {
 
 // listenTLS asks every client for a certificate by the given authority.
 func listenTLS(ctx context.Context, c *config) (net.Listener, error) {
-	cert, err := loadCertificate(c.manageCert, c.manageKey, c.Logger)
+	cert, err := serving.LoadCertificate(c.manageCert, c.manageKey, c.Logger)
 	if err != nil {
 		return nil, fmt.Errorf("--manage-tls-cert, --manage-tls-key: %w", err)
 	}
@@ -110,7 +112,7 @@ func listenTLS(ctx context.Context, c *config) (net.Listener, error) {
 		return nil, fmt.Errorf("--manage-listen: %w", err)
 	}
 	return tls.NewListener(l, &tls.Config{
-		MinVersion: tls.VersionTLS13, GetCertificate: cert.get,
+		MinVersion: tls.VersionTLS13, GetCertificate: cert.Get,
 		ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: clients,
 	}), nil
 }

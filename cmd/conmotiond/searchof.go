@@ -56,14 +56,14 @@ func (s *searchOf) complete(c *config, flags *pflag.FlagSet) (err error) {
 
 // serveSearchOf searches until the context ends.
 func serveSearchOf(ctx context.Context, c *config) (err error) {
-	if err := c.tuneMemory(); err != nil {
+	if err := c.server.TuneMemory(); err != nil {
 		return err
 	}
-	public, err := c.listenPublic(ctx)
+	public, err := c.server.ListenPublic(ctx, c.Wait)
 	if err != nil {
 		return err
 	}
-	defer public.server.Close()
+	defer public.Close()
 	t, err := daemon.NewTelemetry()
 	if err != nil {
 		return err
@@ -92,9 +92,9 @@ func serveSearchOf(ctx context.Context, c *config) (err error) {
 		return err
 	}
 	defer stopAdmin()
-	public.serve(s.Handler())
-	welcomeSearch(c, s, public.url())
-	return public.drain(ctx, func(context.Context) error {
+	public.Serve(s.Handler())
+	welcomeSearch(c, s, public.URL())
+	return public.Drain(ctx, func(context.Context) error {
 		draining.Store(true)
 		return nil
 	})

@@ -22,15 +22,16 @@ func serve(ctx context.Context, c *config) (err error) {
 	if err := mysql.SetLogger(slog.NewLogLogger(c.Logger.Handler(), slog.LevelWarn)); err != nil {
 		return err
 	}
-	if err := c.tuneMemory(); err != nil {
+	if err := c.server.TuneMemory(); err != nil {
 		return err
 	}
-	public, err := c.listenPublic(ctx)
+	c.BodyMemory = c.server.Memory / 8
+	public, err := c.server.ListenPublic(ctx, c.Wait)
 	if err != nil {
 		return err
 	}
-	defer public.server.Close()
-	c.DefaultIssuer = public.url()
+	defer public.Close()
+	c.DefaultIssuer = public.URL()
 	t, err := daemon.NewTelemetry()
 	if err != nil {
 		return err
@@ -73,7 +74,7 @@ func serve(ctx context.Context, c *config) (err error) {
 		return err
 	}
 	defer management.Close()
-	public.serve(d.Handler())
+	public.Serve(d.Handler())
 	welcome(c, d)
 	// A writer that is none any more ends; whatever starts it again has it follow the log.
 	run, stop := context.WithCancel(ctx)
@@ -85,7 +86,7 @@ func serve(ctx context.Context, c *config) (err error) {
 		case <-run.Done():
 		}
 	}()
-	err = public.drain(run, func(drain context.Context) error {
+	err = public.Drain(run, func(drain context.Context) error {
 		d.Readiness.Stop()
 		return management.Shutdown(drain)
 	})

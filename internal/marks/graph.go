@@ -48,7 +48,7 @@ var ours = map[string][]string{
 	"witness/mirror":          {"scitt", "tiles", "storage/artifact/reader", "internal/durable", "internal/parallel", "internal/plain", "internal/plural"},
 	"witness/cosigner":        {"scitt", "witness"},
 	"witness/cosigner/store":  {"witness/cosigner", "internal/durable"},
-	"witness/conformance":     {"scitt", "witness"},
+	"witness/conformance":     {"scitt", "witness", "internal/durable"},
 	"internal/plain":          {},
 	"internal/plural":         {},
 }

@@ -29,6 +29,7 @@ type App struct {
 // Main runs a program and returns its exit code.
 func Main(run func(ctx context.Context, a *App, args []string) int) int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // the first signal ends the work, the second the process
 	defer stop()
 	return run(ctx, &App{Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr, Home: os.Getenv("CONMOTION_HOME"), Among: &party.Among{}}, os.Args[1:])
 }

@@ -98,6 +98,9 @@ func Open(ctx context.Context, path, guard string, isNew bool) (_ *Store, err er
 		return nil, errors.Join(err, readOnly)
 	}
 	if isNew {
+		if used, err := os.ReadFile(guard); err == nil && string(used) != string(make([]byte, len(used))) {
+			return nil, errors.New("there are no keys, and the guard says that some have signed already: where are they?")
+		}
 		for _, file := range []string{path, path + "-wal", path + "-shm", guard} {
 			if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return nil, err

@@ -196,7 +196,7 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 		writer = d.elsewhere
 	}
 	published := func() (uint64, time.Time) { return d.log.PublishedSize(), d.log.PublishedAt() }
-	if err := t.service.Observe(t.meter, published, d.index.Next); err != nil {
+	if err := t.service.Observe(t.Meter, published, d.index.Next); err != nil {
 		return d, err
 	}
 	d.Service, err = personality.New(personality.Config{

@@ -6,49 +6,38 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
-	otelprom "go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/metric"
-	sdk "go.opentelemetry.io/otel/sdk/metric"
-	"go.opentelemetry.io/otel/sdk/metric/exemplar"
 
+	"github.com/conmotion/conmotion/cmd/internal/serving"
 	"github.com/conmotion/conmotion/personality"
 )
 
 // Telemetry collects the metrics of a service.
 type Telemetry struct {
-	Registry *prometheus.Registry
-	// Provider is where Tessera's metrics go when it is made the global one.
-	Provider metric.MeterProvider
-	meter    metric.Meter
-	service  *personality.Metrics
+	*serving.Telemetry
+	service *personality.Metrics
 }
 
 // NewTelemetry makes a registry with the metrics of the process in it.
 func NewTelemetry() (*Telemetry, error) {
-	t := &Telemetry{Registry: prometheus.NewRegistry()}
-	t.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-	exporter, err := otelprom.New(otelprom.WithRegisterer(t.Registry), otelprom.WithoutScopeInfo())
+	base, err := serving.NewTelemetry()
 	if err != nil {
-		return nil, fmt.Errorf("metrics: %w", err)
+		return nil, err
 	}
-	// There are no traces that an exemplar could point to.
-	t.Provider = sdk.NewMeterProvider(sdk.WithReader(exporter), sdk.WithExemplarFilter(exemplar.AlwaysOffFilter))
-	t.meter = t.Provider.Meter("github.com/conmotion/conmotion")
-	t.service, err = personality.NewMetrics(t.meter)
+	t := &Telemetry{Telemetry: base}
+	t.service, err = personality.NewMetrics(t.Meter)
 	return t, err
 }
 
 // observeRole adds the gauges of who writes the log.
 func (t *Telemetry) observeRole(d *Daemon) error {
-	writer, err1 := t.meter.Int64ObservableGauge("conmotion.writer", metric.WithDescription("1 when this instance is the log's writer, else 0"))
-	term, err2 := t.meter.Int64ObservableGauge("conmotion.term", metric.WithDescription("Term of the log's writer, as this instance knows it; it grows with each writer"))
-	lag, err3 := t.meter.Float64ObservableGauge("conmotion.follower.lag", metric.WithUnit("s"), metric.WithDescription("Time since a replica read the public checkpoint; 0 at the writer"))
+	writer, err1 := t.Meter.Int64ObservableGauge("conmotion.writer", metric.WithDescription("1 when this instance is the log's writer, else 0"))
+	term, err2 := t.Meter.Int64ObservableGauge("conmotion.term", metric.WithDescription("Term of the log's writer, as this instance knows it; it grows with each writer"))
+	lag, err3 := t.Meter.Float64ObservableGauge("conmotion.follower.lag", metric.WithUnit("s"), metric.WithDescription("Time since a replica read the public checkpoint; 0 at the writer"))
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
-	_, err := t.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+	_, err := t.Meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		leads, late := int64(0), 0.0
 		if d.replica() {
 			late = time.Since(d.log.Followed()).Seconds()
@@ -67,12 +56,12 @@ func (t *Telemetry) observeRole(d *Daemon) error {
 
 // observeSearch adds the gauges of a search index.
 func (t *Telemetry) observeSearch(h *SearchHealth) error {
-	lag, err1 := t.meter.Int64ObservableGauge("conmotion.search.lag", metric.WithDescription("Published entries that the search index has not read"))
-	up, err2 := t.meter.Int64ObservableGauge("conmotion.search.up", metric.WithDescription("1 when the last look of the search index at the log went well, else 0"))
+	lag, err1 := t.Meter.Int64ObservableGauge("conmotion.search.lag", metric.WithDescription("Published entries that the search index has not read"))
+	up, err2 := t.Meter.Int64ObservableGauge("conmotion.search.up", metric.WithDescription("1 when the last look of the search index at the log went well, else 0"))
 	if err := errors.Join(err1, err2); err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
-	_, err := t.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+	_, err := t.Meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		read, published := h.progress()
 		o.ObserveInt64(lag, int64(published-min(read, published)))
 		good := int64(0)

@@ -58,13 +58,13 @@ func (d *Daemon) published() []byte {
 
 // observeWitnesses adds the gauges of witnesses.
 func (t *Telemetry) observeWitnesses(w *ask.Witnesses, p *witness.Policy, published func() []byte) error {
-	quorum, err1 := t.meter.Int64ObservableGauge("conmotion.witness.quorum", metric.WithDescription("1 when the public checkpoint has the quorum of witnesses, else 0: an alarm"))
-	up, err2 := t.meter.Int64ObservableGauge("conmotion.witness.up", metric.WithDescription("1 when the witness cosigned when it was last asked, else 0"))
-	last, err3 := t.meter.Float64ObservableGauge("conmotion.witness.age", metric.WithUnit("s"), metric.WithDescription("Time since the witness cosigned last"))
+	quorum, err1 := t.Meter.Int64ObservableGauge("conmotion.witness.quorum", metric.WithDescription("1 when the public checkpoint has the quorum of witnesses, else 0: an alarm"))
+	up, err2 := t.Meter.Int64ObservableGauge("conmotion.witness.up", metric.WithDescription("1 when the witness cosigned when it was last asked, else 0"))
+	last, err3 := t.Meter.Float64ObservableGauge("conmotion.witness.age", metric.WithUnit("s"), metric.WithDescription("Time since the witness cosigned last"))
 	if err := errors.Join(err1, err2, err3); err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
-	_, err := t.meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+	_, err := t.Meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		met := int64(0)
 		if c, err := p.Open(published()); err == nil && c.Quorum() == nil {
 			met = 1

@@ -1,4 +1,4 @@
-package main
+package serving
 
 import (
 	"crypto/tls"
@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// certificate is a TLS certificate in two files, which are read again when
+// Certificate is a TLS certificate in two files, which are read again when
 // they change: certificates are renewed every few weeks, and a log is not
 // restarted for that.
-type certificate struct {
+type Certificate struct {
 	certFile, keyFile string
 	logger            *slog.Logger
 
@@ -20,9 +20,9 @@ type certificate struct {
 	current *tls.Certificate
 }
 
-// loadCertificate reads the files for the first time.
-func loadCertificate(certFile, keyFile string, logger *slog.Logger) (*certificate, error) {
-	c := &certificate{certFile: certFile, keyFile: keyFile, logger: logger}
+// LoadCertificate reads the files for the first time.
+func LoadCertificate(certFile, keyFile string, logger *slog.Logger) (*Certificate, error) {
+	c := &Certificate{certFile: certFile, keyFile: keyFile, logger: logger}
 	var err error
 	if c.changed, err = c.written(); err != nil {
 		return nil, err
@@ -31,12 +31,12 @@ func loadCertificate(certFile, keyFile string, logger *slog.Logger) (*certificat
 	return c, err
 }
 
-func (c *certificate) read() (*tls.Certificate, error) {
+func (c *Certificate) read() (*tls.Certificate, error) {
 	cert, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
 	return &cert, err
 }
 
-func (c *certificate) written() (at [2]time.Time, err error) {
+func (c *Certificate) written() (at [2]time.Time, err error) {
 	for i, name := range []string{c.certFile, c.keyFile} {
 		info, err := os.Stat(name)
 		if err != nil {
@@ -47,10 +47,10 @@ func (c *certificate) written() (at [2]time.Time, err error) {
 	return at, nil
 }
 
-// get gives a handshake the certificate. Where the files cannot be read, or
+// Get gives a handshake the certificate. Where the files cannot be read, or
 // do not fit each other because one of them is not written yet, the last good
 // one goes on.
-func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+func (c *Certificate) Get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	at, err := c.written()

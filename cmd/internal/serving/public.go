@@ -1,4 +1,4 @@
-package main
+package serving
 
 import (
 	"context"
@@ -18,7 +18,8 @@ import (
 
 const (
 	drainTimeout = time.Minute // and as long as a registration may wait
-	bodyTimeout  = 30 * time.Second
+	// BodyTimeout is how long a client may take to send a request.
+	BodyTimeout = 30 * time.Second
 	// answerTimeout is how long a client may take to read its answer, such as a
 	// bundle of up to 16 MiB; artifacts have times of their own.
 	answerTimeout = 3 * time.Minute
@@ -29,53 +30,55 @@ const (
 	mostConnections = 16 << 10
 )
 
-// public is the address that everybody may ask. Until the service is open it
-// answers 503.
-type public struct {
+// Public is the address that everybody may ask. Until it has a handler it answers 503.
+type Public struct {
 	net.Listener
-	c       *config
+	o       *Options
 	server  *http.Server
+	wait    time.Duration
 	failed  chan error
 	handler atomic.Pointer[http.Handler]
 }
 
-// listenPublic listens, reads the certificate, and begins to answer.
-func (c *config) listenPublic(ctx context.Context) (*public, error) {
-	if c.tlsCert != "" {
-		cert, err := loadCertificate(c.tlsCert, c.tlsKey, c.Logger)
+// ListenPublic listens, reads the certificate, and begins to answer. An answer may
+// take so long.
+func (o *Options) ListenPublic(ctx context.Context, wait time.Duration) (*Public, error) {
+	var secure *tls.Config
+	if o.TLSCert != "" {
+		cert, err := LoadCertificate(o.TLSCert, o.TLSKey, o.Logger)
 		if err != nil {
 			return nil, fmt.Errorf("--tls-cert, --tls-key: %w", err)
 		}
-		c.tls = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: cert.get}
+		secure = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: cert.Get}
 	}
-	most, err := mostClients(c.memory)
+	most, err := mostClients(o.Memory)
 	if err != nil {
 		return nil, err
 	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", c.listen)
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("--listen: %w", err)
 	}
-	p := &public{Listener: netutil.LimitListener(listener, most), c: c, failed: make(chan error, 1)}
-	p.serve(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	p := &Public{Listener: netutil.LimitListener(listener, most), o: o, wait: wait, failed: make(chan error, 1)}
+	p.Serve(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		busy(w, 5, "Starting", "the service starts; try again soon")
 	}))
 	p.server = &http.Server{
 		Handler: atMost(most, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			r.RemoteAddr = c.trustedProxies.client(r)
+			r.RemoteAddr = o.trusted.client(r)
 			(*p.handler.Load()).ServeHTTP(w, r)
 		})),
 		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       bodyTimeout,
-		WriteTimeout:      c.Wait + answerTimeout,
+		ReadTimeout:       BodyTimeout,
+		WriteTimeout:      wait + answerTimeout,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
-		TLSConfig:         c.tls,
+		TLSConfig:         secure,
 		// Of a body that nobody reads HTTP/2 keeps so much in memory.
 		HTTP2: &http.HTTP2Config{MaxReceiveBufferPerConnection: perConnection, MaxReceiveBufferPerStream: perConnection},
 	}
 	go func() {
-		if c.tls != nil {
+		if secure != nil {
 			p.failed <- p.server.ServeTLS(p.Listener, "", "")
 		} else {
 			p.failed <- p.server.Serve(p.Listener)
@@ -84,27 +87,30 @@ func (c *config) listenPublic(ctx context.Context) (*public, error) {
 	return p, nil
 }
 
-// url is where it can be asked.
-func (p *public) url() string {
-	if p.c.tls != nil {
+// URL is where it can be asked.
+func (p *Public) URL() string {
+	if p.o.TLSCert != "" {
 		return "https://" + p.Addr().String()
 	}
 	return "http://" + p.Addr().String()
 }
 
-// serve answers with this handler from now on.
-func (p *public) serve(h http.Handler) { p.handler.Store(&h) }
+// Serve answers with this handler from now on.
+func (p *Public) Serve(h http.Handler) { p.handler.Store(&h) }
 
-// drain waits until the context ends. Then new connections are refused and those
+// Close ends everything at once.
+func (p *Public) Close() error { return p.server.Close() }
+
+// Drain waits until the context ends. Then new connections are refused and those
 // that wait get their answers.
-func (p *public) drain(ctx context.Context, draining func(context.Context) error) error {
+func (p *Public) Drain(ctx context.Context, draining func(context.Context) error) error {
 	select {
 	case err := <-p.failed:
 		return fmt.Errorf("serve: %w", err)
 	case <-ctx.Done():
 	}
-	timeout := drainTimeout + p.c.Wait
-	p.c.Logger.Info("draining", "timeout", timeout)
+	timeout := drainTimeout + p.wait
+	p.o.Logger.Info("draining", "timeout", timeout)
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), timeout)
 	defer cancel()
 	return errors.Join(draining(drain), p.server.Shutdown(drain))

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/conmotion/conmotion/cmd/internal/cli"
+	"github.com/conmotion/conmotion/internal/durable"
+	"github.com/conmotion/conmotion/scitt/client"
+	"github.com/conmotion/conmotion/witness/cosigner"
+)
+
+type logFlags struct {
+	dir, origin, contact string
+	perDay               uint64
+}
+
+func logCommand(a *cli.App) *cobra.Command {
+	var f logFlags
+	cmd := &cobra.Command{
+		Use: "log", Short: "Say which logs the witness cosigns",
+		Long: `Say which logs the witness cosigns, besides those of --logs and --log-list. The list is
+the file logs in the directory of the witness, so whoever may write there may change
+it. A witness that runs takes a change within two seconds.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	add := &cobra.Command{
+		Use: "add VKEY|URL", Short: "Cosign a log",
+		Long: `Cosign a log, by its verifier key, or by the URL of its service, which says its keys
+itself: compare them with what its operator says elsewhere. A log that changes its key
+is added again with the new one; both count until the old one is removed.`,
+		Example: `  conmotion-witness log add https://transparency.example
+  conmotion-witness log add --qpd 86400 log.example+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error { return addLog(cmd.Context(), a, f, args[0]) },
+	}
+	add.Flags().StringVar(&f.origin, "origin", "", "origin of the log, the first line of its checkpoints (default: the name of the key)")
+	add.Flags().Uint64Var(&f.perDay, "qpd", 864000, "checkpoints of the log that are cosigned in a day")
+	add.Flags().StringVar(&f.contact, "contact", "added by hand", "whom to ask about the log")
+	remove := &cobra.Command{
+		Use: "remove ORIGIN|VKEY", Short: "Do not cosign a log, or one of its keys, any more",
+		Long: `Do not cosign a log any more, or not with one of its keys. What was cosigned is
+remembered: a log that is added again goes on from there.`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error { return removeLog(a, f, args[0]) },
+	}
+	list := &cobra.Command{
+		Use: "list", Short: "Show the logs that were added", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			return changeLogs(a, f, func(cosigner.List) (bool, error) { return false, nil })
+		},
+	}
+	cmd.PersistentFlags().StringVar(&f.dir, "dir", defaultDir, "directory of the witness")
+	cmd.AddCommand(add, remove, list)
+	return cmd
+}
+
+// Logs is what the commands print.
+type Logs struct {
+	Logs []Log `json:"logs"`
+}
+
+// Log is a log that the witness cosigns.
+type Log struct {
+	Origin  string   `json:"origin"`
+	VKeys   []string `json:"vkeys"`
+	PerDay  uint64   `json:"qpd"` // checkpoints a day
+	Contact string   `json:"contact"`
+}
+
+func addLog(ctx context.Context, a *cli.App, f logFlags, what string) error {
+	vkeys, origin, contact := []string{what}, f.origin, f.contact
+	if strings.Contains(what, "://") {
+		service, err := client.New(what, a.ClientOptions(1))
+		if err != nil {
+			return cli.Usage(err)
+		}
+		c, err := service.Configuration(ctx)
+		if err != nil {
+			return fmt.Errorf("%s does not say its keys; add the log by its verifier key: %w", what, err)
+		}
+		vkeys, origin, contact = c.CheckpointKeys, c.Origin, what
+	}
+	return changeLogs(a, f, func(list cosigner.List) (bool, error) {
+		changed := false
+		for _, vkey := range vkeys {
+			l, err := cosigner.NewLog(vkey, origin, f.perDay, contact)
+			if err != nil {
+				return false, cli.Usage(err)
+			}
+			if known := list[l.Origin]; known != nil && slices.Contains(known.VKeys, vkey) {
+				continue
+			}
+			if err := list.Add(l); err != nil {
+				return false, cli.Usage(err)
+			}
+			changed = true
+		}
+		return changed, nil
+	})
+}
+
+func removeLog(a *cli.App, f logFlags, what string) error {
+	return changeLogs(a, f, func(list cosigner.List) (bool, error) {
+		if list[what] != nil {
+			delete(list, what)
+			return true, nil
+		}
+		for _, l := range list {
+			if i := slices.Index(l.VKeys, what); i >= 0 {
+				if l.VKeys = slices.Delete(l.VKeys, i, i+1); len(l.VKeys) == 0 {
+					delete(list, l.Origin)
+				}
+				return true, nil
+			}
+		}
+		return false, cli.Usage(fmt.Errorf("no log with the origin or verifier key %q was added", what))
+	})
+}
+
+// changeLogs changes the file and prints what it has then. One process at a time
+// does; a crash leaves the old file or the new one.
+func changeLogs(a *cli.App, f logFlags, change func(cosigner.List) (bool, error)) error {
+	if err := os.MkdirAll(f.dir, 0o700); err != nil {
+		return err
+	}
+	lock, readOnly, err := durable.Hold(filepath.Join(f.dir, "logs.lock"))
+	if err != nil {
+		return err
+	}
+	defer lock.Close()
+	data, err := os.ReadFile(ownLogs(f.dir))
+	if errors.Is(err, fs.ErrNotExist) {
+		data, err = cosigner.List{}.Marshal(), nil
+	}
+	if err != nil {
+		return err
+	}
+	list, err := cosigner.ParseList(bytes.NewReader(data), func(err error) error { return err })
+	if err != nil {
+		return fmt.Errorf("%s: %w", ownLogs(f.dir), err)
+	}
+	changed, err := change(list)
+	if err != nil {
+		return err
+	}
+	if changed && readOnly != nil {
+		return readOnly
+	}
+	if changed {
+		if err := durable.WriteFile(ownLogs(f.dir), list.Marshal(), 0o600); err != nil {
+			return err
+		}
+	}
+	out := Logs{Logs: []Log{}}
+	var rows [][]string
+	for _, origin := range slices.Sorted(maps.Keys(list)) {
+		l := list[origin]
+		out.Logs = append(out.Logs, Log{l.Origin, l.VKeys, l.PerDay, l.Contact})
+		for _, vkey := range l.VKeys {
+			rows = append(rows, []string{l.Origin, fmt.Sprint(l.PerDay, " a day"), vkey})
+		}
+	}
+	return a.Print(out, rows)
+}

@@ -1,0 +1,99 @@
+// Package serving is what the programs that serve have in common: the public
+// address, the operator's, certificates, proxies, memory, logs and configuration.
+package serving
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"slices"
+
+	"github.com/spf13/pflag"
+	"go.yaml.in/yaml/v3"
+)
+
+// Options are how a program serves. Its flags, and --config, set them.
+type Options struct {
+	Listen, AdminListen string
+	TLSCert, TLSKey     string
+	Memory              int64 // bytes
+	Logger              *slog.Logger
+
+	proxies   []string
+	trusted   proxies
+	logFormat string
+}
+
+// AddFlags adds the flags. The public address is listen where --listen does not say it.
+func (o *Options) AddFlags(f *pflag.FlagSet, listen string) {
+	f.StringVar(&o.Listen, "listen", listen, "address of the public service")
+	f.StringVar(&o.AdminListen, "admin-listen", "", "address of metrics, health, readiness and pprof; not to be shown in public (default: off)")
+	f.String("config", "", "YAML file with flags by their names; flags on the command line win")
+	f.Int64Var(&o.Memory, "memory", 0, "bytes of memory that the process takes; each connection counts as 128 KiB (default: GOMEMLIMIT, or three quarters of what the cgroup or the machine has)")
+	f.StringSliceVar(&o.proxies, "trusted-proxies", nil, "addresses and networks of the reverse proxies in front, whose X-Forwarded-For or Forwarded says who the client is, for rates and logs (default: none)")
+	f.StringVar(&o.TLSCert, "tls-cert", "", "PEM file with the certificate chain; together with --tls-key")
+	f.StringVar(&o.TLSKey, "tls-key", "", "PEM file with the certificate's key")
+	f.StringVar(&o.logFormat, "log-format", "text", "form of the log on standard error: text or json")
+}
+
+// Complete reads the configuration file, makes the logger, and checks what only
+// makes sense together.
+func (o *Options) Complete(flags *pflag.FlagSet, stderr io.Writer) (err error) {
+	if path, _ := flags.GetString("config"); path != "" {
+		if err := readConfigFile(flags, path); err != nil {
+			return err
+		}
+	}
+	switch o.logFormat {
+	case "text":
+		o.Logger = slog.New(newRated(slog.NewTextHandler(stderr, nil)))
+	case "json":
+		o.Logger = slog.New(newRated(slog.NewJSONHandler(stderr, nil)))
+	default:
+		return fmt.Errorf("--log-format is text or json, not %q", o.logFormat)
+	}
+	if (o.TLSCert == "") != (o.TLSKey == "") {
+		return errors.New("--tls-cert and --tls-key belong together")
+	}
+	if o.Memory < 0 {
+		return errors.New("--memory cannot be negative")
+	}
+	o.trusted, err = parseProxies(o.proxies)
+	return err
+}
+
+// readConfigFile sets the flags that the command line left alone.
+func readConfigFile(flags *pflag.FlagSet, path string) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("--config: %w", err)
+	}
+	var doc map[string]yaml.Node
+	if err := yaml.Unmarshal(data, &doc); err != nil {
+		return fmt.Errorf("--config %s: %w", path, err)
+	}
+	names := make([]string, 0, len(doc))
+	for name := range doc {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		node := doc[name]
+		flag := flags.Lookup(name)
+		if flag == nil || name == "config" || name == "help" || name == "version" || name == "json" {
+			return fmt.Errorf("--config %s: line %d: there is no flag --%s", path, node.Line, name)
+		}
+		if node.Kind != yaml.ScalarNode {
+			return fmt.Errorf("--config %s: line %d: %s is not a single value", path, node.Line, name)
+		}
+		if flag.Changed {
+			continue
+		}
+		if err := flags.Set(name, node.Value); err != nil {
+			return fmt.Errorf("--config %s: line %d: %w", path, node.Line, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,108 @@
+package serving
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/scitt"
+)
+
+// TestAtMost: a request that finds no place is told to come again.
+func TestAtMost(t *testing.T) {
+	entered, leave := make(chan struct{}), make(chan struct{})
+	h := atMost(1, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { entered <- struct{}{}; <-leave }))
+	done := make(chan struct{})
+	go func() {
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
+		close(done)
+	}()
+	<-entered
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+	p, err := scitt.ParseProblem(w.Code, w.Body.Bytes())
+	if err != nil || w.Code != http.StatusServiceUnavailable || p.Title != "Service Busy" || w.Header().Get("Retry-After") != "1" {
+		t.Errorf("status %d %v %v %v", w.Code, w.Header(), p, err)
+	}
+	close(leave)
+	<-done
+	go func() { <-entered }()
+	w = httptest.NewRecorder()
+	if h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil)); w.Code != http.StatusOK {
+		t.Errorf("with a place again: status %d", w.Code)
+	}
+}
+
+// TestStarting: who asks before the service is open is told so at once.
+func TestStarting(t *testing.T) {
+	o := &Options{Listen: "127.0.0.1:0", Memory: leastMemory}
+	p := testlog.Must(o.ListenPublic(t.Context(), 0))(t)
+	defer p.Close()
+	req := testlog.Must(http.NewRequestWithContext(t.Context(), http.MethodGet, p.URL()+"/checkpoint", nil))(t)
+	for _, want := range []int{http.StatusServiceUnavailable, http.StatusNotFound} {
+		resp := testlog.Must(http.DefaultClient.Do(req))(t)
+		if resp.Body.Close(); resp.StatusCode != want {
+			t.Errorf("status %d, want %d", resp.StatusCode, want)
+		}
+		p.Serve(http.NotFoundHandler())
+	}
+}
+
+// TestTrustedProxies: whose request it is.
+func TestTrustedProxies(t *testing.T) {
+	trusted := testlog.Must(parseProxies([]string{"10.0.0.0/8", "2001:db8::/32", "192.0.2.7"}))(t)
+	for name, c := range map[string]struct {
+		peer, xff, forwarded, want string
+	}{
+		"no proxy":                   {"198.51.100.1:5", "", "", "198.51.100.1:5"},
+		"a client's invention":       {"198.51.100.1:5", "203.0.113.9", "for=203.0.113.9", "198.51.100.1:5"},
+		"X-Forwarded-For":            {"10.1.2.3:5", "203.0.113.9", "", "203.0.113.9:0"},
+		"Forwarded":                  {"10.1.2.3:5", "", "for=203.0.113.9;proto=https", "203.0.113.9:0"},
+		"Forwarded, IPv6":            {"192.0.2.7:5", "", `for="[2001:db9::1]:4711"`, "[2001:db9::1]:0"},
+		"both say the same":          {"10.1.2.3:5", "203.0.113.9", "for=203.0.113.9", "203.0.113.9:0"},
+		"one is passed on":           {"10.1.2.3:5", "203.0.113.9", "for=203.0.113.8", "10.1.2.3:5"},
+		"the last before the proxy":  {"10.1.2.3:5", "1.1.1.1, 203.0.113.9", "", "203.0.113.9:0"},
+		"two proxies":                {"10.1.2.3:5", "1.1.1.1, 203.0.113.9, 10.9.9.9", "", "203.0.113.9:0"},
+		"proxies alone":              {"10.1.2.3:5", "10.9.9.9", "", "10.1.2.3:5"},
+		"nothing":                    {"10.1.2.3:5", "", "", "10.1.2.3:5"},
+		"nonsense":                   {"10.1.2.3:5", "who knows", "for=_hidden", "10.1.2.3:5"},
+		"nonsense behind an address": {"10.1.2.3:5", "1.1.1.1, who knows", "", "10.1.2.3:5"},
+		"an IPv6 proxy":              {"[2001:db8::5]:5", "203.0.113.9", "", "203.0.113.9:0"},
+		"IPv4 in IPv6":               {"[::ffff:10.1.2.3]:5", "203.0.113.9", "", "203.0.113.9:0"},
+		"a Unix socket":              {"@", "203.0.113.9", "", "@"},
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.RemoteAddr = c.peer
+		if c.xff != "" {
+			r.Header.Set("X-Forwarded-For", c.xff)
+		}
+		if c.forwarded != "" {
+			r.Header.Set("Forwarded", c.forwarded)
+		}
+		if got := trusted.client(r); got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
+		if got := (proxies{}).client(r); got != c.peer {
+			t.Errorf("%s, nobody is trusted: %s", name, got)
+		}
+	}
+	for _, bad := range []string{"", "10.0.0.0/33", "proxy.example", "10.0.0.0/8,"} {
+		if _, err := parseProxies([]string{bad}); err == nil {
+			t.Errorf("%q was taken", bad)
+		}
+	}
+}
+
+func FuzzTrustedProxies(f *testing.F) {
+	f.Add("10.1.2.3:5", "1.1.1.1, 203.0.113.9", `for="[2001:db9::1]:4711"`)
+	trusted := testlog.Must(parseProxies([]string{"10.0.0.0/8"}))(f)
+	f.Fuzz(func(t *testing.T, peer, xff, forwarded string) {
+		r := &http.Request{RemoteAddr: peer, Header: http.Header{"X-Forwarded-For": {xff}, "Forwarded": {forwarded}}}
+		got := trusted.client(r)
+		if !strings.Contains(peer, "10.") && got != peer {
+			t.Errorf("%q says it is %q", peer, got)
+		}
+	})
+}

@@ -46,6 +46,7 @@ type pending struct {
 	entry *tessera.Entry
 	came  time.Time
 	done  chan struct{} // closed when place and err are set
+	ended chan struct{} // closed when nobody will do that
 	place tessera.Index
 	err   error
 	// after is the entry before it in its run; nil when it has none, and when

@@ -75,6 +75,8 @@ type role struct {
 	shutdown func(context.Context) error // of the engine
 	cancel   context.CancelFunc          // of what runs
 	done     sync.WaitGroup
+	ended    chan struct{} // closed when the process is not the writer any more
+	end      sync.Once
 }
 
 func (r *role) stop() {
@@ -155,7 +157,7 @@ func (l *Log) writing(ctx context.Context, td tessera.Driver) (*role, error) {
 		cancel()
 		return nil, err
 	}
-	r := &role{reader: reader, shutdown: shutdown, cancel: cancel}
+	r := &role{reader: reader, shutdown: shutdown, cancel: cancel, ended: make(chan struct{})}
 	r.whole = &whole{antispam: o.Antispam, appender: l.driver.Whole}
 	r.batches = &batcher{add: appender.Add, whole: r.whole, in: make(chan *pending, cap(l.slots)), maxAge: batchAge, maxSize: int(batchSize),
 		resolved: func() { l.waiting.Add(-1); <-l.slots }, outcome: &l.outcome,
@@ -234,7 +236,7 @@ func (l *Log) append(entry []byte, after *pending) (*pending, error) {
 		return nil, fmt.Errorf("%w: %d entries wait to be stored", scitt.ErrBusy, cap(l.slots))
 	}
 	l.waiting.Add(1)
-	p := &pending{entry: tessera.NewEntry(entry), came: time.Now(), done: make(chan struct{}), after: after}
+	p := &pending{entry: tessera.NewEntry(entry), came: time.Now(), done: make(chan struct{}), ended: r.ended, after: after}
 	r.batches.in <- p // there is room for everybody who has a slot
 	return p, nil
 }
@@ -243,6 +245,8 @@ func (l *Log) append(entry []byte, after *pending) (*pending, error) {
 func (p *pending) wait(ctx context.Context) (index uint64, duplicate bool, err error) {
 	select {
 	case <-p.done:
+	case <-p.ended:
+		return 0, false, fmt.Errorf("%w: this instance is not the writer any more, and the entry may be stored or not", scitt.ErrUnavailable)
 	case <-ctx.Done():
 		return 0, false, ctx.Err()
 	}
@@ -351,6 +355,17 @@ func (l *Log) SequencedSize(ctx context.Context) (uint64, error) {
 	return size, nil
 }
 
+// Abandon stops the engine of a writer that lost the log to another process, without
+// waiting for anything: it would keep locks that the other one needs. What is on its
+// way ends with an error. The log can only be closed then.
+func (l *Log) Abandon() {
+	r := l.role.Load()
+	r.end.Do(func() {
+		r.cancel()
+		close(r.ended)
+	})
+}
+
 // Close drains the log: entries whose Append returned are published, and then
 // background work stops. After it, Append fails. What has no quorum of witnesses
 // yet is published after the next Open.
@@ -359,6 +374,11 @@ func (l *Log) Close(ctx context.Context) error {
 	if r.readOnly != nil {
 		r.stop()
 		return nil
+	}
+	select {
+	case <-r.ended: // the engine does not say when it ends
+		return nil
+	default:
 	}
 	err := l.Drain(ctx)
 	if size := r.whole.size.Load(); err == nil && size > 0 {

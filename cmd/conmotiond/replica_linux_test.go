@@ -62,22 +62,32 @@ func (l *load) await(n int) {
 
 // pair are two instances of one log in a bucket.
 type pair struct {
-	t      *testing.T
-	bucket parts.Bucket
-	flags  []string
-	dirs   [2]string
-	admin  [2]*process // the operator's side of each
-	public [2]*process
+	t        *testing.T
+	bucket   parts.Bucket
+	database string
+	flags    func(i int) []string
+	dirs     [2]string
+	admin    [2]*process // the operator's side of each
+	public   [2]*process
 }
 
 // newPair starts an instance, gives its keys to a second one, and starts that.
 func newPair(t *testing.T, more ...string) *pair {
 	t.Helper()
+	return newPairWith(t, func(_ int, flags []string) []string { return flags }, more...)
+}
+
+// newPairWith is newPair with other flags for each instance.
+func newPairWith(t *testing.T, with func(i int, flags []string) []string, more ...string) *pair {
+	t.Helper()
 	servers := cloud.Parts(t)
 	p := &pair{t: t, bucket: testlog.Must(servers.NewBucket(t.Context(), true))(t), dirs: [2]string{t.TempDir(), t.TempDir()}}
-	p.flags = append([]string{"--issuer", "http://transparency.example", "--writer-lease", "2s", "--trusted-proxies", "127.0.0.1",
-		"--storage", p.bucket.Location, "--database", testlog.Must(servers.NewDatabase(t.Context()))(t),
-		"--artifacts", testlog.Must(servers.NewBucket(t.Context(), false))(t).Location}, more...)
+	p.database = testlog.Must(servers.NewDatabase(t.Context()))(t)
+	artifacts := testlog.Must(servers.NewBucket(t.Context(), false))(t).Location
+	p.flags = func(i int) []string {
+		return with(i, append([]string{"--issuer", "http://transparency.example", "--writer-lease", "2s", "--trusted-proxies", "127.0.0.1",
+			"--storage", p.bucket.Location, "--database", p.database, "--artifacts", artifacts}, more...))
+	}
 	p.run(0)
 	if err := os.MkdirAll(filepath.Join(p.dirs[1], "private"), 0o700); err != nil {
 		t.Fatal(err)
@@ -96,7 +106,7 @@ func newPair(t *testing.T, more ...string) *pair {
 func (p *pair) run(i int) {
 	p.t.Helper()
 	address, admin := freeAddress(p.t), freeAddress(p.t)
-	p.public[i] = start(p.t, nil, nil, append(p.flags, "--dir", p.dirs[i], "--listen", address, "--admin-listen", admin)...)
+	p.public[i] = start(p.t, nil, nil, append(p.flags(i), "--dir", p.dirs[i], "--listen", address, "--admin-listen", admin)...)
 	p.public[i].url = "http://" + address // the issuer is not where it listens
 	p.admin[i] = &process{t: p.t, url: "http://" + admin}
 }

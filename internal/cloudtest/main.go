@@ -3,6 +3,9 @@
 // with: end the writer, and see the other one take over. Everything ends, and is
 // removed, with Ctrl-C.
 //
+//	go run ./internal/cloudtest         # the two instances
+//	go run ./internal/cloudtest faults  # tests of all that can go wrong with a writer, some minutes
+//
 // It needs mariadbd and versitygw; it says how to install what is missing.
 package main
 
@@ -24,10 +27,22 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx); err != nil {
+	what := run
+	if len(os.Args) > 1 && os.Args[1] == "faults" {
+		what = faults
+	}
+	if err := what(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "cloudtest:", err)
 		os.Exit(1)
 	}
+}
+
+// faults runs the tests that need real servers, all of them.
+func faults(ctx context.Context) error {
+	tests := exec.CommandContext(ctx, "go", "test", "-count=1", "-v", "-timeout=1h", "-run=TestReplica|TestTakeOver|TestWriterFaults|TestEvents|Bucket|Database|TestTooManyConnections|TestNoDDL|TestOldWriter|TestForeign|TestPublish", "./cmd/conmotiond", "./storage/aws")
+	tests.Env = append(os.Environ(), "CONMOTION_FAULTS=all")
+	tests.Stdout, tests.Stderr = os.Stdout, os.Stderr
+	return tests.Run()
 }
 
 func run(ctx context.Context) error {
@@ -81,7 +96,7 @@ func run(ctx context.Context) error {
 		service := exec.CommandContext(ctx, program, "--dir", data, "--listen", "127.0.0.1:0", "--trusted-proxies", "127.0.0.1",
 			"--storage", public.Location, "--artifacts", artifacts.Location, "--database", database)
 		service.Stdout, service.Stderr = os.Stdout, os.Stderr
-		service.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is for this program, which has it drain
+		service.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}                        // Ctrl-C is for this program, which has it drain
 		service.Cancel = func() error { return service.Process.Signal(syscall.SIGTERM) } // it drains
 		service.WaitDelay = time.Minute
 		if err := service.Start(); err != nil {

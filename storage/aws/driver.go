@@ -38,7 +38,7 @@ type Config struct {
 }
 
 // DefaultLease is the default of Config.Lease.
-const DefaultLease = 5 * time.Second
+const DefaultLease = 4 * time.Second
 
 // Driver is a [storage.Driver] on a bucket and a database.
 type Driver struct {

@@ -246,10 +246,10 @@ func (w *writer) lose(why error) {
 	}
 }
 
-// watch gives the lease up when the bucket could not be reached for two leases: an
-// instance that reaches it can do better.
+// watch gives the lease up when the bucket could not be reached for as long as it
+// lasts: an instance that reaches it can do better.
 func (w *writer) watch(ctx context.Context) {
-	ticker := time.NewTicker(w.ttl / 2)
+	ticker := time.NewTicker(w.ttl / 5)
 	defer ticker.Stop()
 	for reached := time.Now(); ; {
 		select {
@@ -259,7 +259,7 @@ func (w *writer) watch(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
-		limited, cancel := context.WithTimeout(ctx, w.ttl)
+		limited, cancel := context.WithTimeout(ctx, w.ttl/2)
 		err := w.reach(limited)
 		cancel()
 		switch {
@@ -267,7 +267,7 @@ func (w *writer) watch(ctx context.Context) {
 			reached = time.Now()
 		case ctx.Err() != nil:
 			return
-		case time.Since(reached) > 2*w.ttl && w.holds() == nil:
+		case time.Since(reached) > w.ttl && w.holds() == nil:
 			w.lose(fmt.Errorf("the bucket was not reached for %v: %w", time.Since(reached).Round(time.Second), err))
 			// A crash here, or a renewal under way, leaves the lease until it runs out.
 			if err := w.release(ctx); err != nil {

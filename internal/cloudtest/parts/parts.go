@@ -205,15 +205,15 @@ func (p *Parts) startMySQL(ctx context.Context, install, server string) error {
 	args = append(args, "--bind-address="+host, "--port="+port, "--socket="+p.socket, "--skip-log-bin", "--max-connections=500")
 	p.startAgain = func(ctx context.Context) (err error) {
 		p.killMySQL, err = p.run(ctx, func() error {
-			return p.root(ctx, `CREATE USER IF NOT EXISTS '`+p.User+`'@'%' IDENTIFIED BY '`+p.Password+`'`)
+			return p.Root(ctx, `CREATE USER IF NOT EXISTS '`+p.User+`'@'%' IDENTIFIED BY '`+p.Password+`'`)
 		}, server, args...)
 		return err
 	}
 	return p.startAgain(ctx)
 }
 
-// root has the database server do something as its root.
-func (p *Parts) root(ctx context.Context, statements ...string) error {
+// Root has the database server do something as its root.
+func (p *Parts) Root(ctx context.Context, statements ...string) error {
 	c := mysql.NewConfig()
 	c.User, c.Net, c.Addr = "root", "unix", p.socket
 	c.Logger = &mysql.NopLogger{}
@@ -235,7 +235,7 @@ func (p *Parts) root(ctx context.Context, statements ...string) error {
 // URL, without the password.
 func (p *Parts) NewDatabase(ctx context.Context) (string, error) {
 	name := "log_" + strings.ToLower(rand.Text()[:8])
-	err := p.root(ctx, "CREATE DATABASE "+name, "GRANT ALL ON "+name+".* TO '"+p.User+"'@'%'")
+	err := p.Root(ctx, "CREATE DATABASE "+name, "GRANT ALL ON "+name+".* TO '"+p.User+"'@'%'")
 	return "mysql://" + p.User + "@" + p.MySQL + "/" + name, err
 }
 

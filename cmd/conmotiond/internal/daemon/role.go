@@ -146,6 +146,7 @@ func (d *Daemon) keep(ctx context.Context) {
 	go func() {
 		select {
 		case <-d.place.shared.Lost():
+			d.log.Abandon()
 			d.end(d.place.Ready(context.WithoutCancel(ctx)))
 			cancel()
 		case <-ctx.Done():

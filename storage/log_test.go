@@ -25,6 +25,8 @@ type service struct {
 	dir   *storage.Dir
 	index *index.Index
 	log   *storage.Log
+	// change, when not nil, changes the options with which it is opened.
+	change func(*storage.Options)
 }
 
 func newService(t testing.TB) *service {
@@ -56,6 +58,9 @@ func (s *service) tryOpen() (err error) {
 	s.keys.NewTree(s.t)
 	o := s.keys.Options()
 	o.Antispam = s.index
+	if s.change != nil {
+		s.change(&o)
+	}
 	s.log, err = storage.Open(s.t.Context(), posix.New(s.dir, o.Logger), o)
 	return err
 }

@@ -207,9 +207,9 @@ func (v *View) Consistency(ctx context.Context, old *scitt.Checkpoint) error {
 	if old.Size > v.Checkpoint.Size {
 		return fmt.Errorf("%w: it has %d, and %d are needed", ErrBehind, v.Checkpoint.Size, old.Size)
 	}
-	if old.Size == 0 { // which every log extends, and of which there is no proof
+	if old.Size == 0 { // every log extends the empty one, and there is no proof of it
 		if !bytes.Equal(old.Root, hasher.EmptyRoot()) {
-			return fmt.Errorf("%w: the root of an empty log is not %x", scitt.ErrProof, old.Root)
+			return fmt.Errorf("%w: the root of the empty log is not %x", scitt.ErrProof, old.Root)
 		}
 		return nil
 	}

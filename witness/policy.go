@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -228,6 +229,19 @@ func (p *Policy) Reachable(names []string) bool {
 		cosigned[i] = slices.Contains(names, w.Name)
 	}
 	return p.quorum.met(cosigned)
+}
+
+// SharedHosts are the hosts at which the policy has more than one key.
+func (p *Policy) SharedHosts() (shared []string) {
+	seen := map[string]int{}
+	for _, w := range p.Witnesses {
+		if u, err := url.Parse(w.URL); err == nil && u.Host != "" {
+			if seen[u.Host]++; seen[u.Host] == 2 {
+				shared = append(shared, u.Host)
+			}
+		}
+	}
+	return shared
 }
 
 // met reports whether the witnesses that cosigned are enough for a member.

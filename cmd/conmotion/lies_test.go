@@ -57,6 +57,7 @@ var claims = []struct {
 	{"a measurement", measurementLies},
 	{"an acknowledgement", acknowledgementLies},
 	{"a quorum", quorumLies},
+	{"a quorum of witnesses", witnessLies},
 	{"freshness", freshnessLies},
 	{unknowable, func() []lie { return unknowableLies }},
 }

@@ -34,6 +34,7 @@ type world struct {
 	provider, auditor, customer *actor
 	second                      *actor // a log that has the same statements as the provider's
 	truth                       shown
+	witnesses                   []*scitt.Cosigner
 }
 
 // actor is a party: its log and its issuer's key.
@@ -189,7 +190,7 @@ const (
 )
 
 func newWorld(t *testing.T) *world {
-	w := &world{newActor(t, "provider", providerPolicy), newActor(t, "auditor", openPolicy), newActor(t, "customer", openPolicy), newActor(t, "second", openPolicy), shown{}}
+	w := &world{newActor(t, "provider", providerPolicy), newActor(t, "auditor", openPolicy), newActor(t, "customer", openPolicy), newActor(t, "second", openPolicy), shown{}, nil}
 	p, a, c := w.provider, w.auditor, w.customer
 	hashed := func(o *scitt.SignOptions) { o.Hash = true }
 	p.add(t, p.record(t, monitor.Inventory, "create", "web", nil))
@@ -202,6 +203,7 @@ func newWorld(t *testing.T) *world {
 	w.write(t, "provider.keys", testlog.Must(p.keys.KeySet(t).Marshal())(t))
 	w.write(t, "transparent", p.transparent(t, webEntry))
 	w.write(t, "receipt", p.receipt(t, webEntry))
+	w.showWitnessed(t)
 	w.write(t, "disk", p.transparent(t, diskEntry))
 	w.write(t, "statement", p.entries[webEntry])
 	observed := func(o *scitt.SignOptions) { o.Type, o.Chain = scitt.TypeObservation, nil }

@@ -17,6 +17,7 @@ import (
 // receiptFlags are the flags of receipt.
 type receiptFlags struct {
 	log, static, statement, out string
+	format                      string
 	cli.MemoryFlags
 	index                uint64
 	byIndex, transparent bool
@@ -38,7 +39,8 @@ being verified, and the exit code is 2.
 With --static it is built from the log's files alone, on a disk or on any file
 server: the checkpoint, which carries the signature, and the tiles on the way
 from the entry to the root. No service is needed. A statement is searched from
-the newest entry to the oldest; --index says where it is.
+the newest entry to the oldest; --index says where it is. --format tlog-proof gives
+the same proof with the whole checkpoint, for verifiers of other tiled logs.
 ` + serviceHelp,
 		Example: `  conmotion receipt --log http://127.0.0.1:8080 --out receipt.cose 2
   conmotion receipt --static conmotion-data/public --statement s.cose --out receipt.cose
@@ -46,6 +48,9 @@ the newest entry to the oldest; --index says where it is.
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.byIndex = cmd.Flags().Changed("index")
+			if f.format != "receipt" && (f.format != "tlog-proof" || f.static == "" || f.transparent) {
+				return cli.Usage(errors.New("--format is receipt or tlog-proof, which goes with --static and without --transparent"))
+			}
 			return a.runReceipt(cmd.Context(), f, args)
 		},
 	}
@@ -55,6 +60,7 @@ the newest entry to the oldest; --index says where it is.
 	fl.StringVar(&f.statement, "statement", "", "file with the statement")
 	fl.Uint64Var(&f.index, "index", 0, "index of the entry; with --static")
 	fl.BoolVar(&f.transparent, "transparent", false, "give the Transparent Statement, which is the entry with its receipt")
+	fl.StringVar(&f.format, "format", "receipt", "receipt, or tlog-proof for the same proof in the form of C2SP tlog-proof; with --static")
 	fl.StringVar(&f.out, "out", "-", "file for the result")
 	f.MemoryFlags.Add(cmd)
 	cmd.MarkFlagsMutuallyExclusive("log", "static")
@@ -87,6 +93,9 @@ func (a *app) runReceipt(ctx context.Context, f receiptFlags, args []string) err
 	}
 	if err != nil {
 		return err
+	}
+	if f.format == "tlog-proof" {
+		return a.WriteOutput(f.out, data)
 	}
 	if err := a.printReceipt(f, data); err != nil {
 		return err
@@ -221,6 +230,13 @@ func (a *app) receiptFromFiles(ctx context.Context, f receiptFlags, st *scitt.St
 		if st, err = entryAt(ctx, view, index); err != nil {
 			return nil, err
 		}
+	}
+	if f.format == "tlog-proof" {
+		p, err := view.Inclusion(ctx, index, scitt.LeafHash(st.Entry()))
+		if err != nil {
+			return nil, err
+		}
+		return tlogProof(p, view.Checkpoint.Raw), nil
 	}
 	receipt, err := view.Receipt(ctx, index, scitt.LeafHash(st.Entry()))
 	if err != nil || !f.transparent {

@@ -16,6 +16,7 @@ import (
 	"github.com/conmotion/conmotion/scitt/did"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/tiles"
+	"github.com/conmotion/conmotion/witness"
 )
 
 // verifyFlags are the flags of verify.
@@ -65,6 +66,11 @@ one content, each is a Transparent Statement of its own (conmotion submit writes
 NAME.2.cose beside NAME.cose). Given together they must have one entry id; each
 is verified, and a log that vouches for any of them counts once.
 
+With --witness-policy each log must also be shown to count witnesses: the quorum has
+to have cosigned the checkpoint that the receipt carries, which is checked offline, or
+with --log or --static the log's checkpoint of now. --max-age judges by the witnesses'
+clocks how long ago they saw it as the newest.
+
 When a statement or a receipt says from when on and until when it is to be
 accepted (the CWT claims nbf and exp), that is judged now, or at --at. Certificates
 are not: they are judged at the time that the statement was signed.
@@ -87,7 +93,7 @@ the statement gives. --fetch is off unless asked for: the issuer chooses that
 URL, so that it learns who verifies, and when, and can have this machine send a
 GET request to any address that it reaches. It is sent only when the issuer's
 signature verifies, without a token, and no more than 5 GiB are read.
-` + exportVerifyHelp + equivocationHelp + serviceHelp,
+` + proofHelp + exportVerifyHelp + equivocationHelp + serviceHelp,
 		Example: `  conmotion verify --log http://127.0.0.1:8080 --payload README.md transparent.cose
 
   # offline, with saved keys
@@ -105,6 +111,12 @@ signature verifies, without a token, and no more than 5 GiB are read.
 
   # a statement and its receipt in two files, made by another service
   conmotion verify --keys log-key.pub --issuer-key issuer-key.pub --leaf digest --receipt receipt.cose statement.cose
+
+  # everybody is shown this log: two of three witnesses say so, offline
+  conmotion verify --keys scitt-keys.cbor --witness-policy policy transparent.cose
+
+  # a tlog-proof of any log
+  conmotion verify --witness-policy policy --payload release.tar.gz release.tlog-proof
 
   # an export, offline; and did the log with this key sign two histories?
   conmotion verify --vkey "$VKEY" mirror
@@ -137,6 +149,7 @@ signature verifies, without a token, and no more than 5 GiB are read.
 	f.artifactStore.AddReading(cmd, "artifacts", "fetch the content behind a hash: URL of a service, or directory of an artifact storage")
 	fl.BoolVar(&f.fetch, "fetch", false, "fetch the content behind a hash from the URL in the statement")
 	f.MemoryFlags.Add(cmd)
+	fl.DurationVar(&f.MaxAge, "max-age", 0, "longest time since the quorum of --witness-policy cosigned, by the witnesses' clocks (default: any)")
 	cmd.MarkFlagsMutuallyExclusive("payload", "artifacts", "fetch")
 	cmd.MarkFlagsMutuallyExclusive("keys", "vkey")
 	return cmd
@@ -178,6 +191,10 @@ type verification struct {
 	seen      int   // receipts, over all files
 	held      bool  // the log holds the entry, under a checkpoint that is sound
 	unsure    error // why there is no verdict
+	open      party.Options
+	// byNow has the logs whose checkpoint of now holds the entry and has its quorum of
+	// witnesses, by origin.
+	byNow map[string]*witness.Cosigned
 }
 
 func (a *app) runVerify(ctx context.Context, f verifyFlags, paths []string) error {
@@ -194,6 +211,9 @@ func (a *app) runVerify(ctx context.Context, f verifyFlags, paths []string) erro
 	}
 	if tiles.IsEquivocation(files[0]) && len(files) == 1 {
 		return a.verifyEquivocation(ctx, f, paths[0], files[0])
+	}
+	if isProof(files[0]) && len(files) == 1 {
+		return a.verifyProof(f, paths[0], files[0])
 	}
 	verdict, err := v.run(ctx, files...)
 	if err != nil {

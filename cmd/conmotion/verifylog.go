@@ -136,6 +136,9 @@ func (v *verification) proven(ctx context.Context, view *tiles.View, index uint6
 		detail += ", checkpoint of " + cli.TimeOf(t.IssuedAt)
 	}
 	v.held = true
+	if v.files.Cosigned != nil {
+		v.byNow[v.files.Cosigned.Origin] = v.files.Cosigned
+	}
 	v.found("log now", resultOK, "%s", detail)
 	return nil
 }

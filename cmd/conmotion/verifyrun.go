@@ -19,6 +19,10 @@ func (v *verification) run(ctx context.Context, files ...[]byte) (verdict, err e
 	if err != nil {
 		return nil, err
 	}
+	v.byNow = map[string]*witness.Cosigned{}
+	if v.open, err = v.LogOptions(v.MemoryFlags); err != nil {
+		return nil, err
+	}
 	if v.artifacts, err = v.app.Artifacts(v.artifactStore, 1); err != nil {
 		return nil, err
 	}
@@ -46,6 +50,9 @@ func (v *verification) run(ctx context.Context, files ...[]byte) (verdict, err e
 		err = v.current(ctx, keys, outs)
 	}
 	if err != nil {
+		return nil, err
+	}
+	if err := v.witnesses(outs); err != nil {
 		return nil, err
 	}
 	for _, out := range outs {

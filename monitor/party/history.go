@@ -132,7 +132,7 @@ func (l *Log) settle(ctx context.Context, k *KnownLog, o Options) error {
 
 // next is what is to be remembered in the place of k, which may be nil.
 func (l *Log) next(k *KnownLog, o Options) KnownLog {
-	n := KnownLog{Origin: l.Checkpoint.Origin, VKeys: slices.Sorted(slices.Values(l.VKeys)), FirstUse: l.FirstUse, Since: o.now().UTC(), Keys: l.announced, Compromised: l.compromised, Checkpoint: string(l.Checkpoint.Raw)}
+	n := KnownLog{Origin: l.Checkpoint.Origin, VKeys: slices.Sorted(slices.Values(l.VKeys)), FirstUse: l.FirstUse, Since: o.now().UTC(), Keys: l.announced, Compromised: l.compromised, WitnessPolicy: l.policy, Checkpoint: string(l.Checkpoint.Raw)}
 	if l.rotated != nil {
 		n.Addresses = k.Addresses
 	}
@@ -238,6 +238,9 @@ func (l *Log) Refresh(ctx context.Context, o Options) error {
 	}
 	next := *l
 	next.View, next.Checkpoint = view, view.Checkpoint
+	if err := next.witnessed(o); err != nil {
+		return err
+	}
 	if err := next.Extends(ctx, l.Checkpoint, o); err != nil {
 		return err
 	}

@@ -63,6 +63,8 @@ type KnownLog struct {
 	Keys *scitt.ConfigurationKeys `json:"keys_statement,omitempty"`
 	// Compromised are the thumbprints of the keys that it says others may have.
 	Compromised [][]byte `json:"compromised,omitempty"`
+	// WitnessPolicy is the one that was given for it last (C2SP tlog-policy).
+	WitnessPolicy string `json:"witness_policy,omitempty"`
 	// Checkpoint is the newest one that was seen at any address, as it is signed.
 	Checkpoint string `json:"checkpoint"`
 	// Addresses are URLs and directories where the log was seen, the newest ones first.

@@ -17,6 +17,7 @@ import (
 	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/tiles"
+	"github.com/conmotion/conmotion/witness"
 )
 
 // Options say how logs are opened. The zero value trusts the keys beside a
@@ -37,6 +38,12 @@ type Options struct {
 	SomeVKeys bool
 	// FirstKeys are taken on first use where the location shows no keys.
 	FirstKeys []string
+	// Witnesses are policies that demand a quorum of witnesses of each log that is
+	// opened. Home remembers the one for a log, and demands it from then on.
+	Witnesses []*witness.Policy
+	// MaxAge, unless it is 0, is the most time since the quorum of witnesses saw the
+	// checkpoint as the newest.
+	MaxAge time.Duration
 	// Newest refuses a location that shows fewer entries than were seen, even
 	// when both are one history.
 	Newest bool
@@ -80,7 +87,9 @@ type Log struct {
 	Files      *tiles.Log
 	Checkpoint *scitt.Checkpoint
 	View       *tiles.View // at Checkpoint
-	VKeys      []string    // that are trusted
+	// Cosigned is the checkpoint with its quorum of witnesses; nil where none is demanded.
+	Cosigned *witness.Cosigned
+	VKeys    []string // that are trusted
 	// FirstUse reports that VKeys are the log's own word, of now or of its first use.
 	FirstUse bool
 	// Configuration is what the log says about itself; nil when it shows
@@ -96,6 +105,7 @@ type Log struct {
 	// View may be nil, and Checkpoint if it does not verify; nothing is remembered.
 	Damage error
 
+	policy  string // of witnesses, as it is remembered
 	address string // of Location, as it is remembered
 	// rotated is the refusal of VKeys that are shown in place of remembered ones,
 	// unless the log announces them; nil when they are the remembered ones. See
@@ -111,8 +121,9 @@ type Log struct {
 
 // Open opens the log at a URL or in a directory. Its newest checkpoint must be
 // signed by the trusted keys, and be of one history with the newest that Home
-// remembers of the log, from wherever: else the error is a [HistoryError].
-// Errors wrap ErrKeysChanged, ErrOtherLog, ErrVKeys, ErrDamaged, the errors of
+// remembers of the log, from wherever: else the error is a [HistoryError]. It must
+// have the quorum of witnesses that is demanded. Errors wrap [witness.ErrQuorum],
+// [witness.ErrStale], ErrKeysChanged, ErrOtherLog, ErrVKeys, ErrDamaged, the errors of
 // package tiles, or those of reading files.
 func Open(ctx context.Context, location string, o Options) (*Log, error) {
 	src, err := tiles.Open(location, o.Client)
@@ -171,6 +182,9 @@ func Open(ctx context.Context, location string, o Options) (*Log, error) {
 	if here != nil && here.Origin != l.Checkpoint.Origin {
 		return nil, fmt.Errorf("%w: %s was %q on %s and is %q; if that is meant, remove %s", ErrOtherLog, location,
 			here.Origin, here.Since.Format(time.DateOnly), l.Checkpoint.Origin, o.Home.logFile(here.Origin))
+	}
+	if err := l.witnessed(o); err != nil {
+		return nil, err
 	}
 	if err := o.Among.add(l); err != nil {
 		return nil, err

@@ -14,6 +14,7 @@ import (
 	"github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/storage/search"
 	"github.com/conmotion/conmotion/tiles"
+	"github.com/conmotion/conmotion/witness"
 	"github.com/conmotion/conmotion/witness/mirror"
 )
 
@@ -43,6 +44,8 @@ var exits = []struct {
 	{code: ExitUsage, means: "a copy of a log is older than what was seen of it", any: []error{party.ErrRolledBack, tiles.ErrBehind}},
 	{code: ExitBad, means: "a log shows other keys or another history than before, or is another one",
 		any: otherLog},
+	{code: ExitUsage, means: "the quorum of witnesses cosigned longer ago than --max-age, or no witness policy is for the log", any: []error{witness.ErrStale, witness.ErrPolicy}},
+	{code: ExitBad, means: "too few witnesses cosigned what is shown, by the witness policy", any: []error{witness.ErrQuorum}},
 	{code: ExitBad, means: "a log does not hold the entry", any: []error{party.ErrNoEntry}},
 	{code: ExitUsage, means: "a signature or the content behind a hash could not be checked with what is known and served here",
 		any: []error{scitt.ErrUnchecked, search.ErrUnchecked, monitor.ErrUnverified, party.ErrVKeys, party.ErrIssuerKey}, is: withheld},

@@ -17,6 +17,7 @@ import (
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
+	"github.com/conmotion/conmotion/witness"
 )
 
 // Readers is how many files of a log are fetched at a time.
@@ -47,6 +48,10 @@ type MemoryFlags struct {
 	Home   string
 	NoHome bool
 	VKeys  []string
+
+	// MaxAge is the most time since a quorum of witnesses cosigned; 0 for any.
+	MaxAge          time.Duration
+	witnessPolicies []string
 }
 
 // HomeHelp is for commands with [MemoryFlags].
@@ -55,7 +60,11 @@ Keys and the newest checkpoint of each log whose files are read are remembered
 in --home, like ssh remembers hosts: a log that shows other keys, forks or goes
 back is refused from then on, at whatever address. --vkey names keys that you know
 from elsewhere, which then count in place of the remembered ones; --no-home
-neither reads nor writes what is remembered.`
+neither reads nor writes what is remembered.
+
+--witness-policy demands that the checkpoint of a log is cosigned by a quorum of
+witnesses (C2SP tlog-policy): else nothing of the log is believed. It is remembered for
+each log. A policy with log lines is for these logs, and one without for every other one.`
 
 // Add adds the flags of a command that reads one log.
 func (f *MemoryFlags) Add(cmd *cobra.Command) {
@@ -73,6 +82,7 @@ func (f *MemoryFlags) AddReading(cmd *cobra.Command) {
 // AddHome adds the flag that a command has too that registers statements: its
 // unfinished work is there.
 func (f *MemoryFlags) AddHome(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVar(&f.witnessPolicies, "witness-policy", nil, "file with the witnesses whose quorum has to vouch for the log (C2SP tlog-policy); once for each (default: remembered, or none)")
 	cmd.Flags().StringVar(&f.Home, "home", "", "directory that remembers logs and unfinished work (default: $CONMOTION_HOME, or conmotion in the user's configuration directory)")
 }
 
@@ -84,6 +94,21 @@ func VKeyFlag(cmd *cobra.Command, vkeys *[]string) {
 // LogOptions are how logs are opened by commands that need nothing else of them.
 func (a *App) LogOptions(f MemoryFlags) (o party.Options, err error) {
 	o = party.Options{VKeys: f.VKeys, Among: a.Among, Client: a.ClientOptions(Readers), Notice: a.Notice}
+	if f.MaxAge < 0 {
+		return o, Usage(errors.New("--max-age is more than 0"))
+	}
+	o.MaxAge = f.MaxAge
+	for _, path := range f.witnessPolicies {
+		data, err := ReadFileFlag("witness-policy", path)
+		if err != nil {
+			return o, err
+		}
+		p, err := witness.ParsePolicy(data)
+		if err != nil {
+			return o, Usage(fmt.Errorf("--witness-policy %s: %w", path, err))
+		}
+		o.Witnesses = append(o.Witnesses, p)
+	}
 	if f.NoHome {
 		return o, nil
 	}

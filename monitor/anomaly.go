@@ -34,6 +34,8 @@ const (
 	AnomalyChainGap        AnomalyKind = "chain_gap"      // seq jumps
 	AnomalyChainFork       AnomalyKind = "chain_fork"     // a second record with a seq that was there
 	AnomalyChainPrev       AnomalyKind = "chain_prev"     // the right seq, and prev is another entry
+	AnomalyLate            AnomalyKind = "late"           // a correction: it counts at its own time
+	AnomalyScan            AnomalyKind = "scan_mismatch"  // a scan that is not of what the records amount to: nothing is inferred
 	AnomalyChainAbandoned  AnomalyKind = "chain_missing"  // no link although the chain has begun
 )
 
@@ -44,6 +46,7 @@ var meanings = map[AnomalyKind]string{
 	AnomalyModifyUnknown:   "changed, and no record before creates it; it exists from here on",
 	AnomalyDeleteDeleted:   "deleted again; without effect",
 	AnomalyDeleteUnknown:   "deleted, and no record before creates it; without effect",
+	AnomalyLate:            "came late, as a correction; it counts at its own time",
 	AnomalyChainAbandoned:  "not linked to its chain, which has begun",
 }
 

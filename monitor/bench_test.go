@@ -143,7 +143,7 @@ func BenchmarkCompare(b *testing.B) {
 			begin := processorTime(b)
 			for b.Loop() {
 				end := at(noon + int64(n)*100 + minute)
-				c, err := Compare(b.Context(), Party{reported, filter, nil}, Party{observed, filterO, nil}, Interval{at(noon), end, 15 * time.Minute})
+				c, err := Compare(b.Context(), Party{reported, filter, nil}, Party{observed, filterO, nil}, Interval{at(noon), end, 15 * time.Minute, nil})
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -3,6 +3,7 @@ package monitor
 import (
 	"bytes"
 	"errors"
+	"reflect"
 	"slices"
 	"strconv"
 	"testing"
@@ -13,12 +14,12 @@ func TestParseClaim(t *testing.T) {
 	m := must(Measure(p.compare(hour), measureOptions(Inventory)))(t)
 	c := must(ParseClaim(m.Payload))(t)
 	if c.Impact != 25 || c.Coverage != "0.668539" || !c.Data || c.Severity != "Medium" || !slices.Equal(c.Missing, []string{"hidden"}) ||
-		c.Metrics != *p.compare(hour).Metrics[Inventory] || c.ReportedAnomalies != 2 || !c.EvidenceComplete || c.Interval != hour {
+		c.Metrics != *p.compare(hour).Metrics[Inventory] || c.ReportedAnomalies != 2 || !c.EvidenceComplete || !reflect.DeepEqual(c.Interval, hour) {
 		t.Errorf("%+v", c)
 	}
 	for name, edit := range map[string][2]string{
 		"score of the event": {`"impact_score":25,"is_`, `"impact_score":5,"is_`},
-		"score":              {`"impact_score":25,"lag`, `"impact_score":5,"lag`},
+		"score":              {`"impact_score":25,"inf`, `"impact_score":5,"inf`},
 		"severity":           {`"severity_id":3`, `"severity_id":1`},
 		"coverage":           {`"coverage":"0.668539"`, `"coverage":"0.968539"`},
 		"more than all":      {`"covered_ms":"7140000"`, `"covered_ms":"97140000"`},

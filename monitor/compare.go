@@ -21,12 +21,13 @@ type Party struct {
 	Since *Replay
 }
 
-// Interval is the time that is compared, both ends included, in whole
-// milliseconds.
+// Interval is what is compared: a time, both ends included, in whole milliseconds, and
+// the objects in a scope.
 type Interval struct {
 	From, To time.Time
 	// Grace is how long a report may take, and how far clocks may disagree.
 	Grace time.Duration
+	Scope Scope // of the objects that are compared
 }
 
 // maxGrace is far more than anybody grants.
@@ -42,7 +43,7 @@ func (i Interval) Check() error {
 			return malformed("the interval is not in whole milliseconds")
 		}
 	}
-	return nil
+	return i.Scope.check()
 }
 
 // FindingKind is how two parties' stories differ.
@@ -58,7 +59,8 @@ const (
 
 // Finding is one difference, with the entries that it rests on.
 type Finding struct {
-	From     string      `json:"from"` // the time that it is about, RFC 3339
+	From     string      `json:"from"`               // the time that it is about, RFC 3339
+	Inferred bool        `json:"inferred,omitempty"` // that one side's object ended is from a scan, and no record of it says so
 	Kind     FindingKind `json:"kind"`
 	LagMS    int64       `json:"lag_ms,omitempty"` // of a late one
 	Observed *EntryRef   `json:"observed,omitempty"`
@@ -78,6 +80,7 @@ type Finding struct {
 // counted when they were alive within the interval.
 type Metrics struct {
 	Drift    int `json:"drift"`
+	Inferred int `json:"inferred"` // an end of which is from a scan
 	Late     int `json:"late"`
 	Missing  int `json:"missing"`
 	Observed int `json:"observed"`
@@ -183,6 +186,15 @@ func (p Party) tell(ctx context.Context, in Interval, out *Side) (map[Kind]map[s
 	if err := r.Advance(ctx, p.Log, p.Log.Checkpoint.Size); err != nil {
 		return nil, err
 	}
+	if len(r.story.corrected) > 0 {
+		again := NewReplay(p.Filter, nil)
+		again.until, again.story = &to, newRecorder(from)
+		again.story.corrected, again.story.collect = maps.Clone(r.story.corrected), true
+		if err := again.Advance(ctx, p.Log, p.Log.Checkpoint.Size); err != nil {
+			return nil, err
+		}
+		r.story.reorder(again.story)
+	}
 	stories := r.story.stories
 	*out = Side{list(r.anomalies), r.anomaliesMore, newCheckpointDocument(&r.checkpoint), list(r.filter.Issuers), r.filter.Types, r.counts.Unread}
 	*r = Replay{} // its inventory need not wait in memory for the other side's
@@ -223,10 +235,14 @@ func (c *Comparison) compare(what Kind, reported, observed map[string]*story) {
 // object compares one asset or configuration.
 func (p *comparing) object(uid string, reportedStory, observedStory *story) {
 	reported, observed := reportedStory.within(p.from, p.to), observedStory.within(p.from, p.to)
-	if len(reported) == 0 && len(observed) == 0 {
+	if len(reported) == 0 && len(observed) == 0 || !p.Interval.Scope.selects(slices.Concat(reportedStory.described(), observedStory.described())...) {
 		return
 	}
 	m := p.metrics
+	inferred := slices.ContainsFunc(slices.Concat(reported, observed), func(l life) bool { return l.inferred })
+	if inferred {
+		m.Inferred++
+	}
 	b := basis{uid: uid}
 	m.Union++
 	if len(reported) > 0 {
@@ -242,12 +258,12 @@ func (p *comparing) object(uid string, reportedStory, observedStory *story) {
 	if missing != nil {
 		list = p.missing
 		m.Missing++
-		p.find(Finding{Kind: Missing, UID: uid}, missing.start, missing.end, nil, &missing.first)
+		p.find(Finding{Kind: Missing, UID: uid, Inferred: inferred}, missing.start, missing.end, nil, &missing.first)
 	}
 	phantom, youngToo := p.unmatched(reported, observed)
 	if phantom != nil {
 		m.Phantom++
-		p.find(Finding{Kind: Phantom, UID: uid}, phantom.start, phantom.end, &phantom.first, nil)
+		p.find(Finding{Kind: Phantom, UID: uid, Inferred: inferred}, phantom.start, phantom.end, &phantom.first, nil)
 	}
 	if missing == nil && phantom == nil && (young || youngToo) {
 		m.Pending++
@@ -271,16 +287,25 @@ func (s *story) within(from, to int64) []life {
 	var lives []life
 	for _, whole := range s.spans {
 		if part, ok := whole.clip(from, to); ok {
-			lives = append(lives, life{part, whole.start >= from})
+			part.inferred = whole.inferred && whole.end <= to
+			lives = append(lives, life{part, whole.start >= from && !whole.baseline})
 		}
 	}
 	return lives
 }
 
+// described are the traits of an object.
+func (s *story) described() []Traits {
+	if s == nil {
+		return nil
+	}
+	return []Traits{s.traits}
+}
+
 // life is a span, clipped.
 type life struct {
 	span
-	begun bool // within the interval
+	begun bool // within the interval, and known when
 }
 
 // matches says that two lives overlap, or miss each other by no more than the
@@ -318,6 +343,9 @@ func (p *comparing) lateness(uid string, reported, observed []life) {
 				p.lags = append(p.lags, p.to-o.start)
 			}
 			continue
+		}
+		if reported[n].baseline {
+			continue // the first scan of whoever reports is no report of what began then
 		}
 		lag := max(0, reported[n].first.published()-o.start)
 		p.lags = append(p.lags, lag)

@@ -56,7 +56,7 @@ func findings(c *Comparison) []string {
 }
 
 // hour is the interval of most tests, with 15 minutes of grace.
-var hour = Interval{at(noon), at(noon + 60*minute), 15 * time.Minute}
+var hour = Interval{at(noon), at(noon + 60*minute), 15 * time.Minute, nil}
 
 func TestCompare(t *testing.T) {
 	type said struct {
@@ -191,14 +191,14 @@ func TestCompareRefuses(t *testing.T) {
 	p.provider.record(inventory(Create, noon-1, "a"))
 	p.auditor.record(inventory(Create, noon, "a"))
 	for name, in := range map[string]Interval{
-		"backwards":   {at(noon), at(noon - 1), 0},
-		"empty":       {at(noon), at(noon), 0},
-		"micro":       {time.UnixMicro(1), at(noon), 0},
-		"grace":       {at(noon), at(noon + 1), -1},
-		"long grace":  {at(noon), at(noon + 1), maxGrace + time.Millisecond},
-		"before 1970": {at(-1), at(noon + 1), 0},
-		"after 9999":  {at(noon), time.Unix(maxSeconds+1, 0), 0},
-		"micro grace": {at(noon), at(noon + 1), time.Microsecond},
+		"backwards":   {at(noon), at(noon - 1), 0, nil},
+		"empty":       {at(noon), at(noon), 0, nil},
+		"micro":       {time.UnixMicro(1), at(noon), 0, nil},
+		"grace":       {at(noon), at(noon + 1), -1, nil},
+		"long grace":  {at(noon), at(noon + 1), maxGrace + time.Millisecond, nil},
+		"before 1970": {at(-1), at(noon + 1), 0, nil},
+		"after 9999":  {at(noon), time.Unix(maxSeconds+1, 0), 0, nil},
+		"micro grace": {at(noon), at(noon + 1), time.Microsecond, nil},
 	} {
 		if _, err := Compare(t.Context(), p.provider.side(), p.auditor.side(), in); !errors.Is(err, ErrMalformed) {
 			t.Errorf("%s: %v", name, err)
@@ -258,7 +258,7 @@ func TestCompareProperties(t *testing.T) {
 		rng := rand.New(rand.NewPCG(seed, 2))
 		p := newPair(t)
 		p.random(rng)
-		in := Interval{at(noon + rng.Int64N(10_000)), at(noon + 15_000 + rng.Int64N(40_000)), time.Duration(rng.IntN(9)) * time.Second}
+		in := Interval{at(noon + rng.Int64N(10_000)), at(noon + 15_000 + rng.Int64N(40_000)), time.Duration(rng.IntN(9)) * time.Second, nil}
 		there := p.compare(in)
 		back := must(Compare(t.Context(), p.auditor.side(), p.provider.side(), in))(t)
 		count := func(c *Comparison, kind FindingKind) (out []string) {

@@ -12,13 +12,14 @@ import (
 const FormatComparison = "conmotion-comparison/1"
 
 type intervalDocument struct {
-	From    string `json:"from"`
-	GraceMS int64  `json:"grace_ms"`
-	To      string `json:"to"`
+	From    string   `json:"from"`
+	GraceMS int64    `json:"grace_ms"`
+	Scope   []string `json:"scope,omitempty"`
+	To      string   `json:"to"`
 }
 
 func (i Interval) document() intervalDocument {
-	return intervalDocument{timestamp(i.From.UnixMilli()), i.Grace.Milliseconds(), timestamp(i.To.UnixMilli())}
+	return intervalDocument{timestamp(i.From.UnixMilli()), i.Grace.Milliseconds(), i.Scope, timestamp(i.To.UnixMilli())}
 }
 
 // Write writes the comparison as a JSON document in JCS form.

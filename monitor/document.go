@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"io"
@@ -32,20 +33,37 @@ func (d refDocument) ref() (Ref, error) {
 }
 
 type assetDocument struct {
+	Account        string      `json:"account,omitempty"`
 	Configurations []string    `json:"configurations"`
 	Created        refDocument `json:"created"`
 	Issuer         int         `json:"issuer"`
 	Last           refDocument `json:"last"`
+	Region         string      `json:"region,omitempty"`
+	Seen           int64       `json:"seen,omitempty"` // start of its issuer's newest scan that saw it
+	SHA256         string      `json:"sha256"`         // of what the last record says of it
+	Tags           []string    `json:"tags,omitempty"`
+	Type           string      `json:"type,omitempty"`
 	UID            string      `json:"uid"`
 }
 
 type configDocument struct {
+	Account string      `json:"account,omitempty"`
 	Assets  []string    `json:"assets"`
 	Created refDocument `json:"created"`
 	Issuer  int         `json:"issuer"`
 	Last    refDocument `json:"last"`
+	Region  string      `json:"region,omitempty"`
 	SHA256  string      `json:"sha256"`
+	Tags    []string    `json:"tags,omitempty"`
+	Type    string      `json:"type,omitempty"`
 	UID     string      `json:"uid"`
+}
+
+// scanDone is an issuer's newest scan.
+type scanDone struct {
+	EntryID string `json:"entry_id"`
+	Issuer  int    `json:"issuer"`
+	What    string `json:"what"` // scope, times and whether it was complete
 }
 
 type chainDocument struct {
@@ -57,6 +75,7 @@ type chainDocument struct {
 
 type graveDocument struct {
 	Entry     refDocument `json:"entry"`
+	Inferred  bool        `json:"inferred"` // from a scan
 	UID       string      `json:"uid"`
 	What      Kind        `json:"what"`
 	WithAsset bool        `json:"with_asset"`
@@ -111,6 +130,7 @@ type stateDocument struct {
 	Deleted    []graveDocument    `json:"deleted"`
 	LastTime   int64              `json:"last_time"`
 	Once       []byte             `json:"once"` // the ids that records took: see Once.Save
+	Scans      []scanDone         `json:"scans"`
 }
 
 // list makes the empty array of what would be null.
@@ -131,7 +151,10 @@ func (r *Replay) Save(w io.Writer) error {
 	if r.checkpoint.Origin == "" {
 		return malformed("nothing has been read")
 	}
-	s := &stateDocument{Chains: []chainDocument{}, Deleted: []graveDocument{}, Checkpoint: newCheckpointDocument(&r.checkpoint), LastTime: r.lastTime, Once: r.once.Save()}
+	s := &stateDocument{Chains: []chainDocument{}, Deleted: []graveDocument{}, Checkpoint: newCheckpointDocument(&r.checkpoint), LastTime: r.lastTime, Once: r.once.Save(), Scans: []scanDone{}}
+	for _, issuer := range slices.Sorted(maps.Keys(r.scans)) {
+		s.Scans = append(s.Scans, scanDone{r.scans[issuer].id.String(), issuer, r.scans[issuer].what})
+	}
 	for key, head := range r.chains {
 		s.Chains = append(s.Chains, chainDocument{head.document(), r.numbers[key.issuer], key.name, head.seq})
 	}
@@ -139,7 +162,7 @@ func (r *Replay) Save(w io.Writer) error {
 		return cmp.Or(cmp.Compare(a.Issuer, b.Issuer), cmp.Compare(a.Name, b.Name))
 	})
 	for _, g := range r.dead.list {
-		s.Deleted = append(s.Deleted, graveDocument{g.entry.document(), g.uid, g.what, g.withAsset})
+		s.Deleted = append(s.Deleted, graveDocument{g.entry.document(), g.inferred, g.uid, g.what, g.withAsset})
 	}
 	return r.write(w, s)
 }
@@ -180,12 +203,14 @@ func (r *Replay) write(w io.Writer, s *stateDocument) error {
 
 func (r *Replay) assetDocument(uid string) assetDocument {
 	a := r.assets[uid]
-	return assetDocument{list(r.configsOf(uid)), a.created.document(), a.issuer, a.last.document(), uid}
+	t := r.traits.list[a.traits]
+	return assetDocument{t.Account, list(r.configsOf(uid)), a.created.document(), a.issuer, a.last.document(), t.Region, a.seen, hex.EncodeToString(a.digest[:]), t.Tags, t.Type, uid}
 }
 
 func (r *Replay) configDocument(uid string) configDocument {
 	c := r.configs[uid]
-	return configDocument{list(c.assetsOf(uid)), c.created.document(), c.issuer, c.last.document(), hex.EncodeToString(c.digest[:]), uid}
+	t := r.traits.list[c.traits]
+	return configDocument{t.Account, list(c.assetsOf(uid)), c.created.document(), c.issuer, c.last.document(), t.Region, hex.EncodeToString(c.digest[:]), t.Tags, t.Type, uid}
 }
 
 // encoder writes JCS pieces.
@@ -294,7 +319,7 @@ func (d *replayDocument) replay() (*Replay, error) {
 			return nil, malformed("an anomaly is of entry %d of %.80q", a.Entry.Index, a.Entry.Origin)
 		}
 	}
-	for _, fill := range []func(*Replay) error{d.readConfigs, d.readAssets, d.readChains, d.readDeleted} {
+	for _, fill := range []func(*Replay) error{d.readConfigs, d.readAssets, d.readChains, d.readDeleted, d.readScans} {
 		if err := fill(r); err != nil {
 			return nil, err
 		}
@@ -325,7 +350,29 @@ func (d *replayDocument) readAssets(r *Replay) error {
 		if err != nil {
 			return err
 		}
-		r.assets[a.UID] = &asset{refs[0], refs[1], a.Issuer}
+		digest, err := readDigest(a.UID, a.SHA256)
+		if err != nil {
+			return err
+		}
+		r.assets[a.UID] = &asset{refs[0], refs[1], a.Issuer, r.traits.number(Traits{a.Account, a.Region, a.Type, a.Tags}), digest, a.Seen}
+	}
+	return nil
+}
+
+func readDigest(uid, text string) (digest [sha256.Size]byte, err error) {
+	if n, err := hex.Decode(digest[:], []byte(text[:min(len(text), 2*sha256.Size)])); err != nil || n != len(digest) {
+		return digest, malformed("sha256 of %.80q", uid)
+	}
+	return digest, nil
+}
+
+func (d *replayDocument) readScans(r *Replay) error {
+	for _, s := range d.State.Scans {
+		id, err := scitt.ParseEntryID(s.EntryID)
+		if err != nil || s.Issuer < 0 || s.Issuer >= len(r.issuers) {
+			return malformed("the scan %.80q of issuer %d", s.EntryID, s.Issuer)
+		}
+		r.scans[s.Issuer] = lastScan{id, s.What}
 	}
 	return nil
 }
@@ -337,8 +384,9 @@ func (d *replayDocument) readConfigs(r *Replay) error {
 			return err
 		}
 		f := &configuration{created: refs[0], last: refs[1], issuer: c.Issuer, own: len(c.Assets) == 1 && c.Assets[0] == c.UID}
-		if n, err := hex.Decode(f.digest[:], []byte(c.SHA256[:min(len(c.SHA256), 64)])); err != nil || n != len(f.digest) {
-			return malformed("sha256 of the configuration %.80q", c.UID)
+		f.traits = r.traits.number(Traits{c.Account, c.Region, c.Type, c.Tags})
+		if f.digest, err = readDigest(c.UID, c.SHA256); err != nil {
+			return err
 		}
 		if !f.own {
 			f.assets = c.Assets
@@ -368,7 +416,7 @@ func (d *replayDocument) readDeleted(r *Replay) error {
 		if err != nil {
 			return malformed("%w", err)
 		}
-		r.dead.bury(graveKey{g.What, g.UID}, ref, g.WithAsset)
+		r.dead.bury(grave{graveKey{g.What, g.UID}, ref, g.WithAsset, g.Inferred})
 	}
 	return nil
 }

@@ -15,6 +15,7 @@ type grave struct {
 	graveKey
 	entry     Ref
 	withAsset bool // a configuration that ended with its asset, and whose own deletion has not come yet
+	inferred  bool // from a scan
 }
 
 // graves are the last deletions, the oldest first.
@@ -32,7 +33,7 @@ func (g *graves) find(key graveKey) *grave {
 	return &g.list[n-g.first]
 }
 
-func (g *graves) bury(key graveKey, entry Ref, withAsset bool) {
+func (g *graves) bury(dead grave) {
 	if len(g.list) >= maxGraves {
 		if oldest := g.list[0]; g.at[oldest.graveKey] == g.first {
 			delete(g.at, oldest.graveKey)
@@ -40,6 +41,6 @@ func (g *graves) bury(key graveKey, entry Ref, withAsset bool) {
 		g.list = g.list[1:]
 		g.first++
 	}
-	g.at[key] = g.first + uint64(len(g.list))
-	g.list = append(g.list, grave{key, entry, withAsset})
+	g.at[dead.graveKey] = g.first + uint64(len(g.list))
+	g.list = append(g.list, dead)
 }

@@ -34,16 +34,28 @@ type History struct {
 	Unread Unread `json:"unread"` // records that may be about it
 }
 
+// Gone is the action of a step that no record says: a scan did not see the asset.
+const Gone Action = "gone"
+
 // HistoryOf reads the history of an asset from the entries before index to.
 // The deletion of a shared configuration need not name its assets: it is found
 // when the asset had it.
 func HistoryOf(ctx context.Context, log Log, f Filter, uid string, to uint64) (*History, error) {
 	f = f.normal()
 	h := &History{Format: FormatHistory, Origin: log.Checkpoint.Origin, Steps: []Step{}, UID: uid}
-	has := map[string]bool{} // configurations that the asset has
+	has := map[string]bool{}   // configurations that the asset has
+	state := NewReplay(f, nil) // a scan speaks of it when the records amount to what it saw
 	for rec, err := range records(ctx, log, f, NewOnce(), 0, min(to, log.Checkpoint.Size)) {
 		if err != nil {
 			return nil, err
+		}
+		_, before := state.assets[uid]
+		state.apply(rec)
+		if _, now := state.assets[uid]; rec.scan != nil && before && !now {
+			at := rec.document()
+			at.Time = rec.scan.Started.UnixMilli()
+			h.Steps = append(h.Steps, Step{Gone, []string{}, at, rec.issuer, Inventory})
+			clear(has)
 		}
 		e := rec.event
 		if rec.flaw == AnomalyNoStatement || slices.Contains(f.Types, rec.typ) {

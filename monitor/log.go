@@ -81,6 +81,7 @@ type record struct {
 	issuer, typ, subject string
 	chain                *scitt.ChainLink
 	event                *Event      // nil when there is none, or none of interest
+	scan                 *Scan       // in place of an event
 	flaw                 AnomalyKind // why there is no event: the record cannot be used
 	detail               string
 	first                uint64 // of a duplicate: the index that counts
@@ -91,11 +92,13 @@ type record struct {
 // counts of the entries before.
 func records(ctx context.Context, log Log, f Filter, once *Once, from, to uint64) iter.Seq2[*record, error] {
 	ofType := func(s *scitt.Statement) bool { return slices.Contains(f.Types, s.Type) }
-	want := func(s *scitt.Statement) bool { return f.issuer(s.Issuer) && (ofType(s) || s.Chain != nil) }
+	want := func(s *scitt.Statement) bool {
+		return f.issuer(s.Issuer) && (ofType(s) || s.Chain != nil || scans(s, f.Types))
+	}
 	read := func(ctx context.Context, s *scitt.Statement) (*record, error) {
 		r := newRecord(s)
 		r.chain = s.Chain
-		if !ofType(s) {
+		if !ofType(s) && !scans(s, f.Types) {
 			return r, nil
 		}
 		return r, log.read(ctx, s, r)
@@ -144,6 +147,17 @@ func (l Log) read(ctx context.Context, s *scitt.Statement, r *record) error {
 		if r.detail = err.Error(); r.flaw == AnomalyContent {
 			r.detail = fmt.Sprintf("artifact %x is not served", s.Payload) // for all readers the same
 		}
+		return nil
+	}
+	if s.Type == scitt.TypeScan {
+		if r.scan, err = ParseScan(content); err == nil && r.Issued < r.scan.Ended.Unix() {
+			err = malformed("it was signed before the scan ended")
+		}
+		if err != nil {
+			r.scan, r.flaw, r.detail = nil, AnomalyInvalid, err.Error()
+			return nil
+		}
+		r.Time = r.scan.Ended.UnixMilli()
 		return nil
 	}
 	if r.event, err = ParseEvent(content); err != nil {

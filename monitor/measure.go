@@ -13,10 +13,11 @@ import (
 )
 
 // Algorithm and AlgorithmVersion name how a measurement is computed. The
-// version changes whenever the same logs could give other bytes.
+// version changes whenever the same logs could give other bytes. Version 2 goes by identities, infers from scans, puts
+// corrections at their own time, and has a scope; version 1, of before the first release, did none of that and is not computed.
 const (
 	Algorithm        = "conmotion-mutual-monitoring"
-	AlgorithmVersion = "1"
+	AlgorithmVersion = "2"
 )
 
 // maxEvidence bounds the objects and the entries that a measurement lists; the

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -86,7 +87,7 @@ func TestMeasureArchitecture(t *testing.T) {
 			p.auditor.entries = append(p.auditor.entries, s.Entry())
 		}
 	}
-	in := Interval{at(when - 60*minute), at(when + 60*minute), 15 * time.Minute}
+	in := Interval{at(when - 60*minute), at(when + 60*minute), 15 * time.Minute, nil}
 	m := must(Measure(p.compare(in), MeasureOptions{What: Inventory, At: in.To, Home: "log.auditor.example"}))(t)
 	if m.Impact != 50 {
 		t.Errorf("impact %d: %s", m.Impact, m.Payload)
@@ -186,7 +187,7 @@ func TestRecomputeFindsLies(t *testing.T) {
 	if _, err := recompute(m.Payload); !errors.Is(err, ErrPinned) {
 		t.Errorf("a log that grew: %v", err)
 	}
-	if in.Reported.Size != uint64(len(p.provider.entries)-1) || in.Impact != 25 || in.Interval != hour {
+	if in.Reported.Size != uint64(len(p.provider.entries)-1) || in.Impact != 25 || !reflect.DeepEqual(in.Interval, hour) {
 		t.Errorf("%+v", in)
 	}
 }

@@ -116,7 +116,7 @@ func TestCopies(t *testing.T) {
 	auditor.record(inventory(Create, noon, "web"))
 	auditor.record(inventory(Create, noon+3*minute, "db"))
 	metrics := func(p *party) string {
-		c := must(Compare(t.Context(), p.side(), auditor.side(), Interval{at(noon), at(noon + 60*minute), time.Minute}))(t)
+		c := must(Compare(t.Context(), p.side(), auditor.side(), Interval{at(noon), at(noon + 60*minute), time.Minute, nil}))(t)
 		var b strings.Builder
 		for _, f := range c.Findings {
 			fmt.Fprintln(&b, f.Kind, f.UID, f.From, f.To)

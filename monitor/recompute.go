@@ -51,7 +51,7 @@ func ParseMeasurement(payload []byte) (*MeasurementInputs, error) {
 		return nil, malformed("the event has no unmapped.conmotion: it is not a measurement")
 	}
 	if a := doc.Algorithm; a.ID != Algorithm || a.Version != AlgorithmVersion {
-		return nil, malformed("the algorithm is %.80q version %.20q; this is %s version %s", a.ID, a.Version, Algorithm, AlgorithmVersion)
+		return nil, malformed("the algorithm is %.80q version %.20q, which this version cannot compute; it computes %s version %s", a.ID, a.Version, Algorithm, AlgorithmVersion)
 	}
 	in := &MeasurementInputs{
 		ReportedFilter: Filter{doc.Reported.Issuers, doc.Reported.Types},
@@ -77,6 +77,7 @@ func ParseMeasurement(payload []byte) (*MeasurementInputs, error) {
 	if g := doc.Interval.GraceMS; g < 0 || g > int64(maxGrace/time.Millisecond) {
 		return nil, malformed("the grace is %d ms", g)
 	}
+	in.Interval.Scope = doc.Interval.Scope
 	in.Interval.Grace = time.Duration(doc.Interval.GraceMS) * time.Millisecond
 	return in, in.Interval.Check()
 }

@@ -32,7 +32,9 @@ type Replay struct {
 	dead    graves
 	chains  map[chainKey]chainHead
 	issuers []string
-	numbers map[string]int // issuer -> its place in issuers
+	numbers map[string]int   // issuer -> its place in issuers
+	scans   map[int]lastScan // by issuer
+	traits  traitTable
 
 	anomalies     []Anomaly
 	anomaliesMore uint64
@@ -52,13 +54,17 @@ type counts struct {
 // asset is alive.
 type asset struct {
 	created, last Ref
-	issuer        int // of last
+	issuer        int               // of last
+	traits        int               // of last: place in the table
+	digest        [sha256.Size]byte // of what last says of it
+	seen          int64             // start of its issuer's newest scan that saw it, or 0
 }
 
 // configuration is alive.
 type configuration struct {
 	created, last Ref
 	issuer        int // of last
+	traits        int // of its first asset in last: place in the table
 	digest        [sha256.Size]byte
 	own           bool     // it has the uid of its one asset
 	assets        []string // when it is not own
@@ -77,7 +83,7 @@ func NewReplay(f Filter, until *time.Time) *Replay {
 	r := &Replay{
 		filter: f.normal(), assets: map[string]*asset{}, configs: map[string]*configuration{}, links: map[string][]string{},
 		chains: map[chainKey]chainHead{}, numbers: map[string]int{}, dead: graves{at: map[graveKey]uint64{}},
-		once: NewOnce(),
+		once: NewOnce(), scans: map[int]lastScan{}, traits: newTraitTable(),
 	}
 	if until != nil {
 		ms := until.UnixMilli()
@@ -157,7 +163,7 @@ func (r *Replay) apply(rec *record) {
 	switch rec.flaw {
 	case AnomalySignature:
 	case AnomalyUnchecked:
-		if !slices.Contains(r.filter.Types, rec.typ) {
+		if !slices.Contains(r.filter.Types, rec.typ) && rec.typ != scitt.TypeScan {
 			return // of a chain only, whose other records cannot be checked either
 		}
 	case AnomalyDuplicate:
@@ -172,6 +178,10 @@ func (r *Replay) apply(rec *record) {
 		return
 	}
 	e := rec.event
+	if rec.scan != nil {
+		r.applyScan(rec)
+		return
+	}
 	if e == nil {
 		return
 	}
@@ -187,13 +197,30 @@ func (r *Replay) apply(rec *record) {
 	issuer := r.intern(rec.issuer)
 	if e.Kind == Inventory {
 		for _, uid := range e.Assets {
-			r.applyAsset(uid, e.Action, rec.Ref, issuer)
+			r.applyAsset(uid, e, rec.Ref, issuer)
 		}
 		return
 	}
 	for i := range e.Configurations {
-		r.applyConfig(&e.Configurations[i], e.Action, rec.Ref, issuer)
+		r.applyConfig(&e.Configurations[i], e, rec.Ref, issuer)
 	}
+}
+
+// corrects reports whether a correction is older than the last record of its object. Then it says how things were, which
+// only counts in the object's story.
+func (r *Replay) corrects(what Kind, uid string, e *Event, at Ref, last *Ref, digest *[sha256.Size]byte) bool {
+	if !e.Correction {
+		return false
+	}
+	if g := r.dead.find(graveKey{what, uid}); last == nil && g != nil {
+		last = &g.entry
+	}
+	if last == nil || at.Time >= last.Time {
+		return false
+	}
+	r.anomaly(Anomaly{Kind: AnomalyLate, What: what, UID: uid}, at, last)
+	r.story.correct(what, uid, e.Action, at, digest)
+	return true
 }
 
 // limit bounds a detail that repeats outside bytes.
@@ -217,7 +244,8 @@ func (r *Replay) intern(issuer string) int {
 
 // lifecycle holds a record against what is known of its object: last is the
 // last record while it is alive. It reports whether the record may count.
-func (r *Replay) lifecycle(what Kind, uid string, action Action, at Ref, last *Ref) (counts bool) {
+func (r *Replay) lifecycle(what Kind, uid string, e *Event, at Ref, last *Ref) (counts bool) {
+	action := e.Action
 	key := graveKey{what, uid}
 	grave := r.dead.find(key)
 	previous := last
@@ -229,6 +257,8 @@ func (r *Replay) lifecycle(what Kind, uid string, action Action, at Ref, last *R
 	case action == Create && last != nil:
 		a.Kind = AnomalyDuplicateCreate
 	case action == Create || last != nil:
+	case action == Modify && e.collected && grave == nil: // somebody saw it for the first time
+	case grave != nil && grave.inferred: // that it was not seen is not all that can be known
 	case action == Delete && grave != nil && grave.withAsset:
 		grave.withAsset = false // its asset's deletion said so already
 	case action == Modify && grave != nil:
@@ -250,37 +280,43 @@ func (r *Replay) lifecycle(what Kind, uid string, action Action, at Ref, last *R
 	return action != Delete || last != nil
 }
 
-func (r *Replay) applyAsset(uid string, action Action, at Ref, issuer int) {
+func (r *Replay) applyAsset(uid string, e *Event, at Ref, issuer int) {
 	a := r.assets[uid]
 	var last *Ref
 	if a != nil {
 		last = &a.last
 	}
-	if !r.lifecycle(Inventory, uid, action, at, last) {
+	if r.corrects(Inventory, uid, e, at, last, nil) || !r.lifecycle(Inventory, uid, e, at, last) {
 		return
 	}
-	if action == Delete {
-		delete(r.assets, uid)
-		r.dead.bury(graveKey{Inventory, uid}, at, false)
-		r.story.ended(Inventory, uid, at)
-		r.detach(uid, at)
+	if e.Action == Delete {
+		r.endAsset(uid, at, false)
 		return
 	}
 	if a == nil {
 		a = &asset{created: at}
 		r.assets[uid] = a
 	}
-	a.last, a.issuer = at, issuer
-	r.story.alive(Inventory, uid, at, nil)
+	d := e.of(uid)
+	a.last, a.issuer, a.digest, a.traits = at, issuer, d.digest, r.traits.number(d.traits)
+	r.story.alive(Inventory, uid, at, nil, d.traits)
+}
+
+// endAsset ends an asset: its deletion, or a scan that did not see it.
+func (r *Replay) endAsset(uid string, at Ref, inferred bool) {
+	delete(r.assets, uid)
+	r.dead.bury(grave{graveKey{Inventory, uid}, at, false, inferred})
+	r.story.ended(Inventory, uid, at, inferred)
+	r.detach(uid, at, inferred)
 }
 
 // detach ends a deleted asset's own configuration and takes the asset out of
 // those that it shared.
-func (r *Replay) detach(uid string, at Ref) {
+func (r *Replay) detach(uid string, at Ref, inferred bool) {
 	if c := r.configs[uid]; c != nil && c.own {
 		delete(r.configs, uid)
-		r.dead.bury(graveKey{Configuration, uid}, at, true)
-		r.story.ended(Configuration, uid, at)
+		r.dead.bury(grave{graveKey{Configuration, uid}, at, true, inferred})
+		r.story.ended(Configuration, uid, at, inferred)
 	}
 	for _, name := range r.links[uid] {
 		c := r.configs[name]
@@ -289,13 +325,14 @@ func (r *Replay) detach(uid string, at Ref) {
 	delete(r.links, uid)
 }
 
-func (r *Replay) applyConfig(now *Config, action Action, at Ref, issuer int) {
+func (r *Replay) applyConfig(now *Config, e *Event, at Ref, issuer int) {
 	c := r.configs[now.UID]
 	var last *Ref
 	if c != nil {
 		last = &c.last
 	}
-	if !r.lifecycle(Configuration, now.UID, action, at, last) {
+	digest := sha256.Sum256(now.Content)
+	if r.corrects(Configuration, now.UID, e, at, last, &digest) || !r.lifecycle(Configuration, now.UID, e, at, last) {
 		return
 	}
 	if c != nil && !c.own {
@@ -303,17 +340,21 @@ func (r *Replay) applyConfig(now *Config, action Action, at Ref, issuer int) {
 			r.unlink(a, now.UID)
 		}
 	}
-	if action == Delete {
+	if e.Action == Delete {
 		delete(r.configs, now.UID)
-		r.dead.bury(graveKey{Configuration, now.UID}, at, false)
-		r.story.ended(Configuration, now.UID, at)
+		r.dead.bury(grave{graveKey{Configuration, now.UID}, at, false, false})
+		r.story.ended(Configuration, now.UID, at, false)
 		return
 	}
 	if c == nil {
 		c = &configuration{created: at}
 		r.configs[now.UID] = c
 	}
-	c.last, c.issuer, c.digest = at, issuer, sha256.Sum256(now.Content)
+	var traits Traits
+	if len(now.Assets) > 0 {
+		traits = e.of(now.Assets[0]).traits
+	}
+	c.last, c.issuer, c.digest, c.traits = at, issuer, digest, r.traits.number(traits)
 	c.own = len(now.Assets) == 1 && now.Assets[0] == now.UID
 	c.assets = nil
 	if !c.own {
@@ -322,7 +363,7 @@ func (r *Replay) applyConfig(now *Config, action Action, at Ref, issuer int) {
 			r.link(a, now.UID)
 		}
 	}
-	r.story.alive(Configuration, now.UID, at, &c.digest)
+	r.story.alive(Configuration, now.UID, at, &c.digest, traits)
 }
 
 func (r *Replay) link(asset, config string) {

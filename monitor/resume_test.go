@@ -92,7 +92,7 @@ func FuzzResume(f *testing.F) {
 			t.Error("saved it is another document")
 		}
 		for uid := range r.assets {
-			r.applyAsset(uid, Delete, Ref{}, 0)
+			r.applyAsset(uid, &Event{Action: Delete}, Ref{}, 0)
 		}
 	})
 }

@@ -137,7 +137,7 @@ func spoil(v any) (less, more []any) {
 func TestSchemas(t *testing.T) {
 	documents := map[string]string{
 		"acknowledgement.json": "acknowledgement", "endorsement.json": "endorsement", "dispute.json": "endorsement", "withdrawal.json": "endorsement",
-		"measurement-inventory.json": "measurement", "measurement-configuration.json": "measurement",
+		"measurement-inventory.json": "measurement", "measurement-configuration.json": "measurement", "scan.json": "scan",
 		"replay.json": "replay", "saved.json": "replay", "comparison.json": "comparison", "history.json": "history", "difference.json": "difference",
 		"../../tiles/testdata/equivocation.json": "equivocation", "../watch/testdata/alert.json": "alert",
 		"../report/testdata/hostile.json": "report", "../../witness/mirror/testdata/manifest.json": "export",
@@ -182,6 +182,7 @@ func TestSchemas(t *testing.T) {
 	for text, good := range map[string]bool{
 		`{"configuration":{"uid":"base","content":{"a":null},"assets":["x"]},"mine":1}`: true, `{}`: true,
 		`{"configuration":{"asset":"x"}}`: false, `{"configuration":1}`: false, `{"configuration":{"uid":""}}`: false, `{"configuration":{"assets":"x"}}`: false,
+		`{"correction":true}`: true, `{"correction":false}`: false,
 		`{"upstream":[` + testRef + `]}`: true, `{"upstream":[]}`: false, `{"upstream":[` + testRef + `,` + testRef + `]}`: false,
 		`{"upstream":[{"entry_id":"x","index":0,"origin":"o"}]}`: false, `{"upstream":[{"index":0,"origin":"o"}]}`: false,
 	} {

@@ -1,7 +1,6 @@
 package monitor
 
 import (
-	"cmp"
 	"slices"
 	"strings"
 )
@@ -89,7 +88,26 @@ func (t Traits) has(key, value string) bool {
 	return slices.ContainsFunc(t.Tags, is)
 }
 
-// compare orders traits.
-func (t Traits) compare(u Traits) int {
-	return cmp.Or(cmp.Compare(t.Account, u.Account), cmp.Compare(t.Region, u.Region), cmp.Compare(t.Type, u.Type), slices.Compare(t.Tags, u.Tags))
+// traitTable numbers traits: many assets have the same.
+type traitTable struct {
+	list    []Traits
+	numbers map[string]int
+}
+
+func newTraitTable() traitTable {
+	return traitTable{[]Traits{{}}, map[string]int{traitKey(Traits{}): 0}}
+}
+
+func traitKey(t Traits) string {
+	return strings.Join(append([]string{t.Account, t.Region, t.Type}, t.Tags...), "\x00")
+}
+
+func (t *traitTable) number(traits Traits) int {
+	key := traitKey(traits)
+	n, ok := t.numbers[key]
+	if !ok {
+		n = len(t.list)
+		t.list, t.numbers[key] = append(t.list, traits), n
+	}
+	return n
 }

@@ -1,8 +1,10 @@
 package monitor
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"math"
+	"slices"
 )
 
 // open is the end of what has not ended.
@@ -12,6 +14,8 @@ const open = math.MaxInt64
 type span struct {
 	start, end int64 // milliseconds since 1970; end is not part of it
 	first      Ref   // the record that began it
+	inferred   bool  // its end is from a scan
+	baseline   bool  // it began before its issuer's first scan, nobody knows when
 }
 
 // version is what a configuration was from a time on. There is one for each
@@ -31,21 +35,85 @@ type story struct {
 	spans    []span
 	versions []version
 	now      int64 // when the last record took effect
+	traits   Traits
 }
 
 // recorder keeps the stories of a replay from a time on.
 type recorder struct {
 	from    int64
 	stories map[Kind]map[string]*story
+	// corrected are the objects about which a correction came: what happened to them has to be put in order first (see
+	// reorder). The happenings are in the log's order, and nil while they are not collected.
+	corrected map[graveKey][]happening
+	collect   bool
+}
+
+// happening is a record about one object, or what a scan says of it.
+type happening struct {
+	at       Ref
+	ends     bool
+	inferred bool
+	digest   *[sha256.Size]byte
+	traits   Traits
 }
 
 func newRecorder(from int64) *recorder {
-	return &recorder{from, map[Kind]map[string]*story{Inventory: {}, Configuration: {}}}
+	return &recorder{from, map[Kind]map[string]*story{Inventory: {}, Configuration: {}}, map[graveKey][]happening{}, false}
+}
+
+// keeps reports whether what happens to an object is collected, to be put in order.
+func (c *recorder) keeps(key graveKey, h happening) bool {
+	list, ok := c.corrected[key]
+	if ok && c.collect {
+		if h.digest != nil { // that of a configuration which may change
+			h.digest = pointer(*h.digest)
+		}
+		c.corrected[key] = append(list, h)
+	}
+	return ok && c.collect
+}
+
+// correct notes a record that came late.
+func (c *recorder) correct(what Kind, uid string, action Action, at Ref, digest *[sha256.Size]byte) {
+	if c == nil {
+		return
+	}
+	key := graveKey{what, uid}
+	if !c.keeps(key, happening{at: at, ends: action == Delete, digest: digest}) {
+		c.corrected[key] = nil
+	}
+}
+
+// reorder tells the stories of corrected objects anew, in the order of their times: other is what collected them.
+func (c *recorder) reorder(other *recorder) {
+	for key, list := range other.corrected {
+		delete(c.stories[key.what], key.uid)
+		slices.SortStableFunc(list, func(a, b happening) int { return cmp.Compare(a.at.Time, b.at.Time) })
+		for _, h := range list {
+			if !h.ends {
+				c.alive(key.what, key.uid, h.at, h.digest, h.traits)
+			} else if s := c.stories[key.what][key.uid]; s != nil && s.spans[len(s.spans)-1].end == open {
+				c.ended(key.what, key.uid, h.at, h.inferred)
+			}
+		}
+	}
+}
+
+// baseline notes that nobody knows when the present life of an asset, and of its own configuration, began.
+func (c *recorder) baseline(uid string) {
+	if c == nil {
+		return
+	}
+	for _, what := range []Kind{Inventory, Configuration} {
+		if s := c.stories[what][uid]; s != nil {
+			s.spans[len(s.spans)-1].baseline = true
+		}
+	}
 }
 
 // alive notes that a record made or kept something alive.
-func (c *recorder) alive(what Kind, uid string, at Ref, digest *[sha256.Size]byte) {
-	if c == nil {
+func (c *recorder) alive(what Kind, uid string, at Ref, digest *[sha256.Size]byte, traits Traits) {
+	if c == nil || c.keeps(graveKey{what, uid}, happening{at: at, digest: digest, traits: traits}) {
 		return
 	}
 	s := c.stories[what][uid]
@@ -53,12 +121,12 @@ func (c *recorder) alive(what Kind, uid string, at Ref, digest *[sha256.Size]byt
 		s = &story{now: math.MinInt64}
 		c.stories[what][uid] = s
 	}
-	s.now = max(s.now, at.Time)
+	s.now, s.traits = max(s.now, at.Time), traits
 	if n := len(s.spans); n == 0 || s.spans[n-1].end != open {
 		if n > 0 && s.spans[n-1].before(c.from) {
 			s.spans = s.spans[:n-1]
 		}
-		s.spans = append(s.spans, span{s.now, open, at})
+		s.spans = append(s.spans, span{start: s.now, end: open, first: at})
 	}
 	if digest == nil {
 		return
@@ -71,13 +139,14 @@ func (c *recorder) alive(what Kind, uid string, at Ref, digest *[sha256.Size]byt
 }
 
 // ended notes a deletion.
-func (c *recorder) ended(what Kind, uid string, at Ref) {
-	if c == nil {
+func (c *recorder) ended(what Kind, uid string, at Ref, inferred bool) {
+	if c == nil || c.keeps(graveKey{what, uid}, happening{at: at, ends: true, inferred: inferred}) {
 		return
 	}
 	s := c.stories[what][uid]
 	s.now = max(s.now, at.Time)
-	s.spans[len(s.spans)-1].end = s.now
+	last := &s.spans[len(s.spans)-1]
+	last.end, last.inferred = s.now, inferred
 	if s.now <= c.from && s.spans[0].before(c.from) {
 		delete(c.stories[what], uid)
 	}
@@ -98,13 +167,14 @@ func (s span) clip(from, to int64) (span, bool) {
 // seed begins the stories with what is alive in a replay.
 func (c *recorder) seed(r *Replay) {
 	for uid, a := range r.assets {
-		c.stories[Inventory][uid] = &story{spans: []span{{a.created.Time, open, a.created}}, now: a.last.Time}
+		c.stories[Inventory][uid] = &story{spans: []span{{start: a.created.Time, end: open, first: a.created}}, now: a.last.Time, traits: r.traits.list[a.traits]}
 	}
 	for uid, f := range r.configs {
 		c.stories[Configuration][uid] = &story{
-			spans:    []span{{f.created.Time, open, f.created}},
+			spans:    []span{{start: f.created.Time, end: open, first: f.created}},
 			versions: []version{{f.last.Time, f.digest, f.last.Index}},
 			now:      f.last.Time,
+			traits:   r.traits.list[f.traits],
 		}
 	}
 }

@@ -283,6 +283,7 @@ const (
 	TypeEndorsement     = "application/vnd.conmotion.endorsement+cose"
 	TypeMeasurement     = "application/vnd.conmotion.measurement+cose"
 	TypeObservation     = "application/vnd.conmotion.observation+cose"
+	TypeScan            = "application/vnd.conmotion.scan+cose"
 )
 
 // PolicySubject is the sub of a log's Registration Policies.

@@ -1,0 +1,299 @@
+package monitor
+
+import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/conmotion/conmotion/scitt"
+)
+
+// FormatScan names the format of a scan.
+const FormatScan = "conmotion-scan/1"
+
+// Scan says what an issuer saw when it looked at everything in a scope: what is gone. It speaks for its issuer only.
+type Scan struct {
+	Of             string // the type of the statements that say what was seen: scitt.TypeRecord or scitt.TypeObservation
+	Scope          Scope
+	Started, Ended time.Time      // of looking, in whole milliseconds
+	Previous       *scitt.EntryID // the issuer's scan before this one; nil for the first, which is the baseline
+	Gone           []string       // the identities that are gone, in order
+	// Count and Digest are of the issuer's assets in the scope that are left, with the digests of their contents.
+	Count  int
+	Digest string
+	// Incomplete are reasons why it says nothing of what it did not see. Nothing is gone then.
+	Incomplete []string
+}
+
+type scanDocument struct {
+	Count      int      `json:"count"`
+	Digest     string   `json:"digest"`
+	Ended      string   `json:"ended"`
+	Format     string   `json:"format"`
+	Gone       []string `json:"gone"`
+	Incomplete []string `json:"incomplete"`
+	Previous   string   `json:"previous,omitempty"`
+	Scope      []string `json:"scope"`
+	Started    string   `json:"started"`
+}
+
+// scanSubject is the sub of scans of what statements of a type say.
+func scanSubject(typ string) string {
+	word, _ := strings.CutPrefix(typ, "application/vnd.conmotion.")
+	return "scan/" + strings.TrimSuffix(word, "+cose")
+}
+
+// scans reports whether a statement is a scan of what statements of these types say.
+func scans(s *scitt.Statement, types []string) bool {
+	return s.Type == scitt.TypeScan && slices.ContainsFunc(types, func(typ string) bool { return s.Subject == scanSubject(typ) })
+}
+
+// ToSign is the payload, and what it is signed with but for the time and the issuer. Errors wrap ErrMalformed.
+func (s *Scan) ToSign() ([]byte, scitt.SignOptions, error) {
+	d := scanDocument{s.Count, s.Digest, timestamp(s.Ended.UnixMilli()), FormatScan, list(s.Gone), list(s.Incomplete), "", list([]string(s.Scope)), timestamp(s.Started.UnixMilli())}
+	if s.Previous != nil {
+		d.Previous = s.Previous.String()
+	}
+	payload, err := marshal(d)
+	return payload, toSign(scitt.TypeScan, scanSubject(s.Of)), cmp.Or(s.check(), err)
+}
+
+// ParseScan reads a payload. Errors wrap ErrMalformed.
+func ParseScan(payload []byte) (*Scan, error) {
+	var d scanDocument
+	if err := unmarshal(payload, &d); err != nil {
+		return nil, err
+	}
+	if d.Format != FormatScan {
+		return nil, malformed("the format is %.80q, not %s", d.Format, FormatScan)
+	}
+	s := &Scan{Scope: d.Scope, Gone: d.Gone, Count: d.Count, Digest: d.Digest, Incomplete: d.Incomplete}
+	var errs [3]error
+	s.Started, errs[0] = time.Parse(timeLayout, d.Started)
+	s.Ended, errs[1] = time.Parse(timeLayout, d.Ended)
+	if d.Previous != "" {
+		s.Previous = new(scitt.EntryID)
+		*s.Previous, errs[2] = scitt.ParseEntryID(d.Previous)
+	}
+	if err := cmp.Or(errs[:]...); err != nil {
+		return nil, malformed("%w", err)
+	}
+	return s, s.check()
+}
+
+func (s *Scan) check() error {
+	digest, err := hex.DecodeString(s.Digest)
+	switch {
+	case err != nil || len(digest) != sha256.Size || strings.ToLower(s.Digest) != s.Digest || s.Count < 0:
+		return malformed("the digest is not 64 lowercase hexadecimal characters, or the count is negative")
+	case s.Ended.Before(s.Started) || s.Started.UnixMilli() < 0 || s.Ended.Unix() > maxSeconds:
+		return malformed("the scan ended before it started")
+	case len(s.Gone) > 0 && (!ascending(s.Gone) || len(s.Incomplete) > 0):
+		return malformed("what is gone is not in order, or the scan is not complete and says that something is gone")
+	case slices.Contains(s.Incomplete, ""):
+		return malformed("a reason is empty")
+	}
+	return s.Scope.check()
+}
+
+// lastScan is an issuer's newest scan.
+type lastScan struct {
+	id   scitt.EntryID
+	what string // scope, times and whether it was complete
+}
+
+// what tells a scan from others of its issuer.
+func (s *Scan) what() string {
+	return fmt.Sprintf("%q %d %d %t", []string(s.Scope), s.Started.UnixMilli(), s.Ended.UnixMilli(), len(s.Incomplete) == 0)
+}
+
+// inScope are the assets whose newest record is of an issuer, and which are in a scope.
+func (r *Replay) inScope(issuer int, scope Scope) (uids []string) {
+	for uid, a := range r.assets {
+		if a.issuer == issuer && scope.selects(r.traits.list[a.traits]) {
+			uids = append(uids, uid)
+		}
+	}
+	slices.Sort(uids)
+	return uids
+}
+
+// known is the last time at which the asset is known to have been there: its newest record's, or the start of the newest
+// scan that saw it.
+func (a *asset) known() int64 { return max(a.last.Time, a.seen) }
+
+// set is the count and the digest of assets: of each in order a line of its uid, of what its newest record says of it,
+// and of the uid and content of each of its configurations.
+func (r *Replay) set(uids []string) (int, string) {
+	h := sha256.New()
+	for _, uid := range uids {
+		fmt.Fprintf(h, "%d:%s %x", len(uid), uid, r.assets[uid].digest)
+		for _, c := range r.configsOf(uid) {
+			fmt.Fprintf(h, " %d:%s %x", len(c), c, r.configs[c].digest)
+		}
+		h.Write([]byte("\n"))
+	}
+	return len(uids), hex.EncodeToString(h.Sum(nil))
+}
+
+// applyScan infers what is gone. The set that the log amounts to must be what the scan says is left; else nothing is
+// inferred, and there is an anomaly. Where records of events after the replay's end were left out that cannot be held
+// against it, and what the issuer signed counts.
+func (r *Replay) applyScan(rec *record) {
+	s, issuer := rec.scan, r.intern(rec.issuer)
+	before, scanned := r.scans[issuer]
+	r.scans[issuer] = lastScan{rec.ID, s.what()}
+	if r.until != nil && rec.Time > *r.until {
+		r.counts.Deferred++
+		return
+	}
+	if len(s.Incomplete) > 0 {
+		return
+	}
+	started := s.Started.UnixMilli()
+	uids := r.inScope(issuer, s.Scope)
+	left := slices.DeleteFunc(slices.Clone(uids), func(uid string) bool {
+		_, gone := slices.BinarySearch(s.Gone, uid)
+		return gone && r.assets[uid].known() < started
+	})
+	count, digest := r.set(left)
+	switch {
+	case scanned != (s.Previous != nil) || scanned && before.id != *s.Previous:
+		r.anomaly(Anomaly{Kind: AnomalyScan, Detail: "it does not follow the issuer's scan before it; nothing is inferred"}, rec.Ref, nil)
+		return
+	case r.counts.Deferred == 0 && (count != s.Count || digest != s.Digest || len(uids)-len(left) != len(s.Gone)):
+		r.anomaly(Anomaly{Kind: AnomalyScan, Detail: fmt.Sprintf("it leaves %d assets, and the records %d, or with other contents; nothing is inferred", s.Count, count)}, rec.Ref, nil)
+		return
+	}
+	at := rec.Ref
+	at.Time = started
+	for _, uid := range uids {
+		if _, stays := slices.BinarySearch(left, uid); !stays {
+			r.endAsset(uid, at, true)
+			continue
+		}
+		a := r.assets[uid]
+		a.seen = max(a.seen, started)
+		if !scanned {
+			r.story.baseline(uid)
+		}
+	}
+}
+
+// Seen is what came of a scan that looked at everything in a scope.
+type Seen struct {
+	Of             string // type of the statements
+	Scope          Scope
+	Started, Ended time.Time
+	Assets         map[string]bool // identities
+	Incomplete     []string        // reasons
+	// Empty allows that nothing is left of an account's region: that looks as if access to it had been denied.
+	Empty bool
+}
+
+// NewScan makes the statement of a scan by an issuer, after what it saw was recorded and read. share is how much of what
+// was there before is gone, in percent. It is nil when the issuer's newest scan says the same.
+func (r *Replay) NewScan(issuer string, seen Seen) (s *Scan, share int) {
+	n := r.intern(issuer)
+	s = &Scan{Of: seen.Of, Scope: seen.Scope, Started: seen.Started, Ended: seen.Ended, Incomplete: slices.Clone(seen.Incomplete)}
+	started := seen.Started.UnixMilli()
+	uids := r.inScope(n, seen.Scope)
+	type place struct{ account, region string }
+	were, are := map[place]int{}, map[place]int{}
+	for _, uid := range uids {
+		a := r.assets[uid]
+		t := r.traits.list[a.traits]
+		at := place{t.Account, t.Region}
+		if a.known() < started {
+			were[at]++
+			if !seen.Assets[uid] {
+				s.Gone = append(s.Gone, uid)
+				continue
+			}
+		}
+		are[at]++
+	}
+	for _, at := range slices.SortedFunc(maps.Keys(were), func(a, b place) int {
+		return cmp.Or(cmp.Compare(a.account, b.account), cmp.Compare(a.region, b.region))
+	}) {
+		if are[at] == 0 && !seen.Empty {
+			s.Incomplete = append(s.Incomplete, fmt.Sprintf("nothing was seen in region %q of account %q, where %d assets were", at.region, at.account, were[at]))
+		}
+	}
+	if len(uids) > 0 {
+		share = 100 * len(s.Gone) / len(uids)
+	}
+	if len(s.Incomplete) > 0 {
+		s.Gone = nil
+	}
+	s.Count, s.Digest = r.set(slices.DeleteFunc(uids, func(uid string) bool {
+		_, gone := slices.BinarySearch(s.Gone, uid)
+		return gone
+	}))
+	if before, ok := r.scans[n]; ok {
+		if before.what == s.what() {
+			return nil, share
+		}
+		s.Previous = &before.id
+	}
+	return s, share
+}
+
+// Held is what the log says already of what an event is about.
+type Held struct {
+	Newer *Ref // a record, or a scan, of a later time than the event's
+	Same  bool // the event says nothing that is not known
+}
+
+// Hold holds an event against what was read.
+func (r *Replay) Hold(e *Event) Held {
+	h := Held{Same: true}
+	hold := func(what Kind, uid string, last *Ref, same bool) {
+		if g := r.dead.find(graveKey{what, uid}); last == nil && g != nil {
+			last, same = &g.entry, e.Action == Delete
+		}
+		if last != nil && last.Time > e.Time && (h.Newer == nil || last.Time > h.Newer.Time) {
+			h.Newer = pointer(*last)
+		}
+		h.Same = h.Same && same
+	}
+	for _, uid := range e.Assets {
+		if a := r.assets[uid]; e.Kind != Inventory {
+			break
+		} else if a != nil {
+			hold(Inventory, uid, &a.last, e.Action != Delete && a.digest == e.of(uid).digest)
+		} else {
+			hold(Inventory, uid, nil, false)
+		}
+	}
+	for _, now := range e.Configurations {
+		if c := r.configs[now.UID]; c != nil {
+			hold(Configuration, now.UID, &c.last, e.Action != Delete && c.digest == sha256.Sum256(now.Content) && slices.Equal(c.assetsOf(now.UID), now.Assets))
+		} else {
+			hold(Configuration, now.UID, nil, false)
+		}
+	}
+	return h
+}
+
+// Register notes a statement that has just been registered as the entry at index, with what it says if it is a record. ok
+// is false when the replay has not read the entries before it: then they have to be read first.
+func (r *Replay) Register(s *scitt.Statement, e *Event, index uint64) (ok bool) {
+	if index != r.next || r.checkpoint.Origin == "" {
+		return false
+	}
+	rec := newRecord(s)
+	rec.Index, rec.chain, rec.event = index, s.Chain, e
+	if e != nil {
+		rec.Time = e.Time
+	}
+	r.once.table.Take(rec.ID, index)
+	r.apply(rec)
+	r.next = index + 1
+	return true
+}

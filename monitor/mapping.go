@@ -25,10 +25,9 @@ type rawEntity struct {
 
 // described is an asset as an event has it.
 type described struct {
-	uid     string   // its identity
-	aliases []string // how else this source names it: uid and uid_alt, where the identity is another
-	traits  Traits
-	digest  [sha256.Size]byte // of an inventory record: SHA-256 of all that it says of the asset
+	uid    string // its identity
+	traits Traits
+	digest [sha256.Size]byte // of an inventory record: SHA-256 of all that it says of the asset
 }
 
 // entity reads a node with the attributes of OCSF's resource_details.
@@ -41,11 +40,6 @@ func (r rawEvent) entity(n int32) rawEntity {
 	source.Account = cmp.Or(source.Account, r.text(r.Find("cloud", "project_uid")))
 	source.Region = cmp.Or(source.Region, r.text(r.Find("cloud", "region")))
 	e.uid = identity.Of(source)
-	for _, alias := range []string{source.UID, r.text(r.Member(n, "uid_alt"))} {
-		if alias != "" && alias != e.uid && len(alias) <= maxUID && !slices.Contains(e.aliases, alias) {
-			e.aliases = append(e.aliases, alias)
-		}
-	}
 	e.traits = Traits{Account: source.Account, Region: source.Region, Type: source.Type, Tags: r.tags(n)}
 	return e
 }

@@ -17,6 +17,9 @@ import (
 // measurement pins.
 var ErrPinned = errors.New("not the log that the measurement pins")
 
+// ErrAlgorithm says that a measurement was made by another algorithm or version, which this version cannot compute.
+var ErrAlgorithm = errors.New("the measurement is of another algorithm")
+
 // MeasurementInputs are what a measurement says it was made of.
 type MeasurementInputs struct {
 	Reported, Observed             *scitt.Checkpoint // to be opened with tiles.Tree.At
@@ -51,7 +54,7 @@ func ParseMeasurement(payload []byte) (*MeasurementInputs, error) {
 		return nil, malformed("the event has no unmapped.conmotion: it is not a measurement")
 	}
 	if a := doc.Algorithm; a.ID != Algorithm || a.Version != AlgorithmVersion {
-		return nil, malformed("the algorithm is %.80q version %.20q, which this version cannot compute; it computes %s version %s", a.ID, a.Version, Algorithm, AlgorithmVersion)
+		return nil, malformed("%w: %.80q version %.20q, and not %s version %s", ErrAlgorithm, a.ID, a.Version, Algorithm, AlgorithmVersion)
 	}
 	in := &MeasurementInputs{
 		ReportedFilter: Filter{doc.Reported.Issuers, doc.Reported.Types},

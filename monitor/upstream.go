@@ -48,11 +48,25 @@ func WithUpstream(event []byte, refs []EntryRef) ([]byte, error) {
 	if len(all) > maxUpstream {
 		return nil, malformed("it refers to %d entries of other logs; %d are allowed", len(all), maxUpstream)
 	}
+	return u.with("upstream", all)
+}
+
+// WithCorrection gives the event in JCS form as a correction: see [Event.Correction]. Errors wrap ErrEvent or ErrMalformed.
+func WithCorrection(event []byte) ([]byte, error) {
+	u, err := upstreamMembers(event)
+	if err != nil {
+		return nil, err
+	}
+	return u.with("correction", true)
+}
+
+// with gives the event in JCS form with a member in unmapped.conmotion.
+func (u upstreamLevels) with(name string, value any) (_ []byte, err error) {
 	for _, level := range []struct {
 		members map[string]json.RawMessage
 		name    string
 		value   any
-	}{{u.ours, "upstream", all}, {u.unmapped, "conmotion", u.ours}, {u.event, "unmapped", u.unmapped}} {
+	}{{u.ours, name, value}, {u.unmapped, "conmotion", u.ours}, {u.event, "unmapped", u.unmapped}} {
 		if level.members[level.name], err = json.Marshal(level.value); err != nil {
 			return nil, err
 		}

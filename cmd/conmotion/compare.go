@@ -34,7 +34,8 @@ their files and verified, signatures included.
 
 and the anomalies of the records on both sides: duplicate creates, times that go
 backwards, forked chains, records after a deletion. docs/monitoring.md has the
-rules.
+rules. What a complete scan did not see has ended, which is marked as inferred.
+--scope judges a part: account=1, type=AWS::EC2::*, -tag=env:dev and the like.
 
 A missing object is confirmed before it is believed: every entry of the reporting
 log up to its checkpoint has been read, and the provider's search is asked for

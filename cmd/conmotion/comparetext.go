@@ -7,6 +7,7 @@ import (
 
 	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/monitor"
+	"github.com/conmotion/conmotion/monitor/identity"
 )
 
 // shownFindings is how many findings people are shown.
@@ -80,6 +81,7 @@ func (a *app) printMetrics(c *monitor.Comparison) error {
 		row("missing", func(m *monitor.Metrics) int { return m.Missing }),
 		row("phantom", func(m *monitor.Metrics) int { return m.Phantom }),
 		row("drift", func(m *monitor.Metrics) int { return m.Drift }),
+		row("inferred", func(m *monitor.Metrics) int { return m.Inferred }),
 		row("late", func(m *monitor.Metrics) int { return m.Late }),
 		row("pending", func(m *monitor.Metrics) int { return m.Pending }),
 		{"longest lag", lag(i.LagLongest), lag(f.LagLongest)},
@@ -101,6 +103,12 @@ func (a *app) printFindings(c *monitor.Comparison) error {
 		}
 		if f.PathsMore > 0 {
 			detail += fmt.Sprintf(" and %d more", f.PathsMore)
+		}
+		if f.Inferred {
+			detail += "; an end is inferred from a scan"
+		}
+		if identity.Local(f.UID) {
+			detail += "; the name is of one source, and others may have another for it"
 		}
 		rows = append(rows, []string{string(f.Kind), string(f.What), cell(f.UID), place(f.Reported), place(f.Observed), cell(detail)})
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -21,15 +22,20 @@ import (
 type importFlags struct {
 	recordFlags
 	observe, dryRun, inventory bool
+	time                       string
 }
 
 const importHelp = `
-The events are registered as record does it, in the source's order: each once,
-so that an import can be interrupted and started again, and the next export
-registers what is new in it. What cannot be mapped is told with its line, never
-dropped: all else is registered, and the exit code is 1. With --dry-run the events
-are printed as JSON lines, in the form that would be registered, and nothing is.
-` + cli.HomeHelp
+The items of all files are put in the order of their times. Each event is registered
+as record does it, and once, so that an import can be interrupted and started again,
+and the next export registers what is new in it. It is held to what the issuer's log
+says already: what is older than that is late, such as an item of an export that lags
+behind a feed. It is told and not registered, unless --allow-late records it as a
+correction, which a replay puts at its own time. What cannot be mapped is told with
+its line, never dropped: all else is registered. The exit code is 1 for both. With
+--dry-run the events are printed as JSON lines, in the form that would be registered,
+and nothing is.
+` + scanHelp + cli.HomeHelp
 
 func (a *app) importing() *cobra.Command {
 	cmd := &cobra.Command{
@@ -37,48 +43,59 @@ func (a *app) importing() *cobra.Command {
 		Long: "Read a real export, turn its items into OCSF 1.5.0 events, and register them.\n" + importHelp,
 		Example: `  conmotion import aws-config --log https://transparency.example --key issuer.pem snapshot.json.gz
   conmotion import gcp-cai --dry-run export.jsonl | less
+  conmotion import gcp-cai --complete project=123 --started 2026-11-02T09:00:00Z --ended 2026-11-02T09:05:00Z \
+      --log https://transparency.example --key issuer.pem export.jsonl
   conmotion import prowler --observe --inventory --log https://auditor.example --key auditor.pem scan.ocsf.json`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(
-		a.importFormat("aws-config", "Register AWS Config's configuration items",
-			"Configuration snapshots, history files and messages of AWS Config become\ninventory and configuration records: ResourceDiscovered creates, OK modifies,\nResourceDeleted deletes.", importer.AWSConfig),
-		a.importFormat("gcp-cai", "Register Cloud Asset Inventory's assets",
-			"Exports, feeds and histories of Google Cloud Asset Inventory become inventory and\nconfiguration records, with their deletions.", importer.GCPAssets),
-		a.importFormat("prowler", "Register Prowler's findings",
-			"Prowler's OCSF findings are registered as statements about finding/UID, in no\nchain, unless the policy requires one. With --inventory the resources that they\nname become inventory records too.", importer.Prowler),
-	)
+	for _, format := range importer.Formats() {
+		cmd.AddCommand(a.importFormat(format))
+	}
 	return cmd
 }
 
-func (a *app) importFormat(name, short, long string, read func(io.Reader, importer.Options) iter.Seq2[importer.Item, error]) *cobra.Command {
+func (a *app) importFormat(format importer.Format) *cobra.Command {
 	var f importFlags
 	cmd := &cobra.Command{
-		Use: name + " --log URL --key FILE EXPORT...", Short: short, Long: long + "\n" + importHelp,
+		Use: format.Name + " --log URL --key FILE EXPORT...", Short: format.Short, Long: format.Long + "\n\nThis makes such a file:\n  " + format.Tool + "\n" + importHelp,
 		Example: fmt.Sprintf(`  conmotion import %[1]s --log https://transparency.example --key issuer.pem export.json
-  conmotion import %[1]s --dry-run -`, name),
+  conmotion import %[1]s --dry-run -`, format.Name),
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.keepGoing = true
 			if err := allThere(args); err != nil {
 				return err
 			}
-			events := a.imported(args, f, read)
+			if !f.dryRun && (f.log == "" || f.key == "") {
+				return cli.Usage(errors.New(`required flag(s) "log", "key" not set, or --dry-run`))
+			}
+			now := time.Now()
+			o := importer.Options{Inventory: f.inventory, Collected: f.scans()}
+			if f.time != "" {
+				var err error
+				if o.Time, err = parseTime("time", f.time, now); err != nil {
+					return err
+				}
+			}
+			m := eventMaker{typ: scitt.TypeRecord, hash: !f.inline}
+			if f.observe {
+				m.typ = scitt.TypeObservation
+			}
+			events := a.imported(args, m, o, format.Read)
 			if f.dryRun {
 				return a.printEvents(cmd.Context(), events)
 			}
-			if f.log == "" || f.key == "" {
-				return cli.Usage(errors.New(`required flag(s) "log", "key" not set, or --dry-run`))
-			}
-			return a.runRecord(cmd.Context(), f.recordFlags, events)
+			return a.runRecord(cmd.Context(), f.recordFlags, m.typ, events)
 		},
 	}
 	f.add(cmd)
 	fl := cmd.Flags()
 	fl.BoolVar(&f.observe, "observe", false, "register observations, as observe does")
 	fl.BoolVar(&f.dryRun, "dry-run", false, "print the events and register nothing")
-	if name == "prowler" {
+	fl.BoolVar(&f.allowLate, "allow-late", false, "register what is older than what the log says as a correction")
+	fl.StringVar(&f.time, "time", "", "time of items for which the source gives none")
+	if format.Findings {
 		fl.BoolVar(&f.inventory, "inventory", false, "make inventory records of the resources too")
 	}
 	for _, flag := range []string{"log", "key"} {
@@ -87,25 +104,59 @@ func (a *app) importFormat(name, short, long string, read func(io.Reader, import
 	if err := fl.MarkHidden("keep-going"); err != nil {
 		panic(err) // the flag does not exist: a mistake in this file
 	}
+	f.holds = true
 	return cmd
 }
 
-// imported are the events of exports.
-func (a *app) imported(files []string, f importFlags, read func(io.Reader, importer.Options) iter.Seq2[importer.Item, error]) iter.Seq[func() party.Input] {
-	m := eventMaker{typ: scitt.TypeRecord, hash: !f.inline}
-	if f.observe {
-		m.typ = scitt.TypeObservation
+// imported are the events of exports, in the order of their times.
+func (a *app) imported(files []string, m eventMaker, o importer.Options, read func(io.Reader, importer.Options) iter.Seq2[importer.Item, error]) iter.Seq[func() party.Input] {
+	items := func(yield func(importer.Item, error) bool) {
+		for _, file := range files {
+			o, ok := o, true
+			o.File = file
+			err := a.reading(file, func(in io.Reader) {
+				for item, err := range read(in, o) {
+					if _, isProblem := errors.AsType[*importer.Problem](err); err != nil && !isProblem {
+						err = fileError{file, err}
+					}
+					if ok = yield(item, err); !ok {
+						return
+					}
+				}
+			})
+			if err != nil && ok {
+				ok = yield(importer.Item{}, fileError{file, err})
+			}
+			if !ok {
+				return
+			}
+		}
 	}
-	return readEach(a, files, func(in io.Reader) iter.Seq2[importer.Item, error] {
-		return read(in, importer.Options{Inventory: f.inventory})
-	}, m.imported)
+	return func(yield func(func() party.Input) bool) {
+		for item, err := range importer.Sorted(items) {
+			if !yield(func() party.Input { return m.imported(item, err) }) {
+				return
+			}
+		}
+	}
 }
+
+// fileError is about a file.
+type fileError struct {
+	file string
+	error
+}
+
+func (e fileError) Unwrap() error { return e.error }
 
 // imported makes the input of an item.
 func (m eventMaker) imported(item importer.Item, err error) party.Input {
-	c := party.Input{Line: item.Position.Line, Err: unplaced(err)}
+	c := party.Input{File: item.File, Line: item.Position.Line, Err: unplaced(err)}
+	if e, ok := errors.AsType[fileError](err); ok {
+		c.File, c.Err = e.file, unplaced(e.error)
+	}
 	if p, ok := errors.AsType[*importer.Problem](err); ok {
-		c.Line = p.Position.Line
+		c.File, c.Line, c.More = p.File, p.Position.Line, p.More
 	}
 	if err != nil {
 		return c
@@ -131,6 +182,9 @@ func (a *app) printEvents(ctx context.Context, events iter.Seq[func() party.Inpu
 		switch key := sha256.Sum256(c.Content); {
 		case unreadable(c.Err):
 			return c.Err
+		case c.More:
+			total--
+			a.Notice("%s: %v", where(c), c.Err)
 		case c.Err != nil:
 			not++
 			a.Notice("%s: %v", where(c), c.Err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -91,7 +92,7 @@ func (a *app) measure() *cobra.Command {
 	fl.StringVar(&f.out, "out", "", "file for the Transparent Statement")
 	fl.StringVar(&f.recompute, "recompute", "", "ENTRY or FILE: the measurement to compute again")
 	fl.BoolVar(&f.dryRun, "dry-run", false, "print the payload; sign and register nothing")
-	for _, flag := range []string{"from", "to", "grace", "key", "iss", "out", "dry-run", "reported-issuer", "observed-issuer",
+	for _, flag := range []string{"from", "to", "grace", "scope", "key", "iss", "out", "dry-run", "reported-issuer", "observed-issuer",
 		"reported-types", "observed-types", "reported-since", "observed-since"} {
 		cmd.MarkFlagsMutuallyExclusive("recompute", flag)
 	}
@@ -153,7 +154,7 @@ func (a *app) runMeasure(ctx context.Context, f measureFlags, what monitor.Kind)
 	in := c.Interval
 	words := []string{"measurement", string(what), c.Reported.Checkpoint.Origin, c.Observed.Checkpoint.Origin,
 		moment(in.From.UnixMilli()), moment(in.To.UnixMilli()), in.Grace.String(),
-		fmt.Sprint(c.Reported.Issuers, c.Reported.Types, c.Observed.Issuers, c.Observed.Types)}
+		fmt.Sprint(c.Reported.Issuers, c.Reported.Types, c.Observed.Issuers, c.Observed.Types, in.Scope)}
 	payload, options, err := m.ToSign()
 	if err != nil {
 		return err
@@ -194,8 +195,10 @@ func (a *app) printMeasured(c *monitor.Claim, o party.Outcome) error {
 	}
 	return a.PrintRows([][]string{
 		{"measured", string(what) + " of " + c.Reported.Origin},
+		{"scope", strings.Join(in.Scope, ", ")},
 		{"interval", fmt.Sprintf("%s to %s, grace %v", moment(in.From.UnixMilli()), moment(in.To.UnixMilli()), in.Grace)},
 		{"missing", fmt.Sprintf("%d of %d objects that were observed or reported", c.Metrics.Missing, c.Metrics.Union)},
+		{"drift", fmt.Sprintf("%d of them", c.Metrics.Drift)},
 		{"impact", impact},
 		{"entry", fmt.Sprintf("%d of %s", ref.Index, ref.Origin)},
 		{"entry id", ref.EntryID},

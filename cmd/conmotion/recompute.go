@@ -35,6 +35,9 @@ func (a *app) runRecompute(ctx context.Context, f measureFlags) error {
 		return err
 	}
 	in, err := monitor.ParseMeasurement(payload)
+	if errors.Is(err, monitor.ErrAlgorithm) {
+		return cli.Usage(err)
+	}
 	if err != nil {
 		return cli.Bad(fmt.Errorf("%s is not a measurement that can be computed again: %w", f.recompute, err))
 	}

@@ -26,6 +26,7 @@ type recordFlags struct {
 	log, out, outDir  string
 	also              []string
 	inline, keepGoing bool
+	scanFlags
 }
 
 // services are --log, and each --also.
@@ -41,6 +42,7 @@ func (f *recordFlags) add(cmd *cobra.Command) {
 	fl.StringVar(&f.outDir, "out-dir", "", "directory for the Transparent Statements of many, by entry id")
 	fl.BoolVar(&f.inline, "inline", false, "put the events into the statements, for everybody to read, in place of their hashes")
 	fl.BoolVar(&f.keepGoing, "keep-going", false, "continue after events that are not valid or are refused")
+	f.scanFlags.add(cmd)
 	cli.Require(cmd, "log")
 	cmd.MarkFlagsMutuallyExclusive("out", "out-dir")
 }
@@ -66,7 +68,7 @@ was interrupted can be started again. An event that is not valid, or is refused,
 ends the run with exit code 1, with all events before it registered and none
 behind it; with --keep-going the others are registered all the same, and each that
 is not is told with its line.
-` + cli.HomeHelp
+` + scanHelp + cli.HomeHelp
 
 func (a *app) record() *cobra.Command {
 	return a.recordGroup(scitt.TypeRecord, "record", "Register inventory and configuration records",
@@ -116,7 +118,7 @@ func (a *app) recordKind(typ, parent, name string, kind monitor.Kind) *cobra.Com
 			if err != nil {
 				return err
 			}
-			return a.runRecord(cmd.Context(), f, a.events(args, eventMaker{typ, kind, action, !f.inline, refs}))
+			return a.runRecord(cmd.Context(), f, typ, a.events(args, eventMaker{typ, kind, action, !f.inline, refs}))
 		},
 	}
 	f.add(cmd)
@@ -163,7 +165,7 @@ func (m eventMaker) draft(event []byte) (party.Draft, string, error) {
 	}
 	payload, o, err := r.ToSign()
 	o.Type, o.Hash = m.typ, m.hash
-	return party.Draft{Content: payload, Options: o, Chain: string(m.kind)}, r.Event.Code(), err
+	return party.Draft{Content: payload, Options: o, Chain: string(m.kind), Event: r.Event}, r.Event.Code(), err
 }
 
 // where returns where an input begins.

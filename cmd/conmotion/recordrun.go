@@ -8,10 +8,12 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
+	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 )
@@ -24,19 +26,22 @@ type recording struct {
 	progress  *cli.Progress
 	counts    map[string]int
 	total     int
-	last      error // about an event
+	last      error         // about an event
+	seen      *monitor.Seen // nil when it is no scan
 }
 
 const (
 	resultKnown   = "already recorded"
 	resultInvalid = "invalid" // no event that can be registered
+	resultLate    = string(party.Late)
+	resultSame    = string(party.Unchanged)
 )
 
 // recorded is what became of one event.
 type recorded struct {
 	File     string         `json:"file"`
 	Line     int64          `json:"line,omitempty"`
-	Result   string         `json:"result"` // registered, already recorded, refused or invalid
+	Result   string         `json:"result"` // registered, already recorded, unchanged, late, refused or invalid
 	Code     string         `json:"event_code,omitempty"`
 	Subject  string         `json:"subject,omitempty"`
 	Origin   string         `json:"origin,omitempty"`
@@ -62,23 +67,30 @@ type recordedAlso struct {
 	at             int    // of the services
 }
 
-// runRecord registers what comes.
-func (a *app) runRecord(ctx context.Context, f recordFlags, events iter.Seq[func() party.Input]) error {
+// runRecord registers what comes, as statements of a type.
+func (a *app) runRecord(ctx context.Context, f recordFlags, typ string, events iter.Seq[func() party.Input]) error {
 	r := &recording{app: a, recordFlags: f, counts: map[string]int{}, progress: a.Progress()}
 	defer r.progress.Done()
+	var err error
+	if r.seen, err = f.scanFlags.begin(typ, time.Now()); err != nil {
+		return err
+	}
+	holds := ""
+	if f.holds || r.seen != nil {
+		holds = typ
+	}
 	if f.outDir != "" {
 		if err := os.MkdirAll(f.outDir, 0o755); err != nil {
 			return fmt.Errorf("--out-dir: %w", err)
 		}
 	}
-	var err error
-	r.registrar, err = a.openRegistrar(ctx, party.RegistrarOptions{Services: r.services(), Progress: func(done, size uint64) {
+	r.registrar, err = a.openRegistrar(ctx, party.RegistrarOptions{Services: r.services(), Holds: holds, Progress: func(done, size uint64) {
 		r.progress.Show(func() string { return fmt.Sprintf("read %d of %d entries of the log", done, size) })
 	}}, f.signerFlags, f.readFlags)
 	if err != nil {
 		return err
 	}
-	r.registrar.KeepGoing = r.keepGoing
+	r.registrar.KeepGoing, r.registrar.AllowLate, r.registrar.Scanning = r.keepGoing, f.allowLate, r.seen != nil
 	for b, err := range r.registrar.Stream(ctx, events, f.out != "") {
 		if errors.Is(err, party.ErrSeveral) {
 			err = cli.Usage(errors.New("--out is for a single event; for many give --out-dir"))
@@ -88,7 +100,11 @@ func (a *app) runRecord(ctx context.Context, f recordFlags, events iter.Seq[func
 		}
 		r.progress.Show(r.summary)
 	}
-	return r.verdict()
+	verdict := r.verdict()
+	if r.seen == nil || r.total == 0 || verdict != nil && !r.keepGoing {
+		return verdict
+	}
+	return errors.Join(verdict, r.scan(ctx))
 }
 
 // batch tells what became of a batch.
@@ -103,8 +119,14 @@ func (r *recording) batch(ctx context.Context, b *party.Batch) error {
 		if res.Result == "" || res.Result == resultInvalid && !r.keepGoing && r.last != nil {
 			continue // not reached
 		}
+		if in := b.Inputs[i]; in.More {
+			r.Notice("%s: %v", where(in), in.Err)
+			r.incomplete(fmt.Sprintf("%s: %v", where(in), in.Err))
+			continue
+		}
 		r.total++
 		r.counts[res.Result]++
+		r.saw(b.Inputs[i], res.Result)
 		if told := b.Inputs[i].Told; told != "" {
 			r.Notice("%s: %s", where(b.Inputs[i]), told)
 		}
@@ -134,6 +156,8 @@ func (r *recording) results(ctx context.Context, inputs []party.Input) ([]record
 		for n, at := range in.Outcome.At {
 			ref := at.Ref
 			switch {
+			case n == 0 && (at.Result == party.Unchanged || at.Result == party.Late):
+				res.Result = string(at.Result)
 			case ref.EntryID == "":
 			case n == 0:
 				res.Origin, res.EntryID, res.Index = ref.Origin, ref.EntryID, &ref.Index
@@ -145,9 +169,13 @@ func (r *recording) results(ctx context.Context, inputs []party.Input) ([]record
 			}
 		}
 		if err := in.Outcome.Err(); err != nil {
-			res.refuse(resultRefused, err)
+			result := resultRefused
+			if res.Result == resultLate {
+				result = resultLate
+			}
+			res.refuse(result, err)
 		}
-		if res.err != nil || res.Result == "" {
+		if res.err != nil || res.Result == "" || res.Result == resultSame {
 			continue
 		}
 		if res.Out = r.out; r.outDir != "" {
@@ -226,6 +254,12 @@ func (r *recording) print(res recorded, in party.Input, single bool) error {
 	if res.Out == "-" {
 		return nil
 	}
+	if res.Result == resultSame {
+		if !single {
+			return nil
+		}
+		return r.PrintRows([][]string{{res.Result, res.Subject}})
+	}
 	entry := fmt.Sprintf("%s: entry %d", res.Result, *res.Index)
 	if !single {
 		for _, also := range res.Also {
@@ -245,8 +279,14 @@ func (r *recording) print(res recorded, in party.Input, single bool) error {
 }
 
 func (r *recording) summary() string {
-	return fmt.Sprintf("%d events: %d registered, %d already recorded, %d refused, %d invalid", r.total,
+	text := fmt.Sprintf("%d events: %d registered, %d already recorded, %d refused, %d invalid", r.total,
 		r.counts[resultRegistered], r.counts[resultKnown], r.counts[resultRefused], r.counts[resultInvalid])
+	for _, result := range []string{resultLate, resultSame} {
+		if n := r.counts[result]; n > 0 {
+			text += fmt.Sprintf(", %d %s", n, result)
+		}
+	}
+	return text
 }
 
 // stopped is the error of a run that could not go on.
@@ -262,7 +302,7 @@ func (r *recording) verdict() error {
 	if r.total > 1 {
 		r.Notice("%s", r.summary())
 	}
-	not := r.counts[resultRefused] + r.counts[resultInvalid]
+	not := r.counts[resultRefused] + r.counts[resultInvalid] + r.counts[resultLate]
 	switch {
 	case r.total == 0:
 		return cli.Bad(errors.New("there are no events in the input"))

@@ -125,6 +125,7 @@ func resumeFile(flag, path string) (*monitor.Replay, error) {
 type intervalFlags struct {
 	from, to string
 	grace    time.Duration
+	scope    []string
 }
 
 func (f *intervalFlags) add(cmd *cobra.Command) {
@@ -132,6 +133,7 @@ func (f *intervalFlags) add(cmd *cobra.Command) {
 	fl.StringVar(&f.from, "from", "", "begin of the interval: 2026-07-01T12:00:00Z, 2026-07-01, or -24h for a day ago")
 	fl.StringVar(&f.to, "to", "now", "end of the interval")
 	fl.DurationVar(&f.grace, "grace", 15*time.Minute, "how late a report may be, and how far clocks may disagree")
+	fl.StringSliceVar(&f.scope, "scope", nil, "which objects: account, region, type or tag, = and a value that may end with *; - before a term leaves out; once for each, or with commas")
 }
 
 func (f intervalFlags) read(now time.Time) (in monitor.Interval, err error) {
@@ -140,6 +142,9 @@ func (f intervalFlags) read(now time.Time) (in monitor.Interval, err error) {
 	}
 	if in.To, err = parseTime("to", f.to, now); err != nil {
 		return in, err
+	}
+	if in.Scope, err = monitor.ParseScope(f.scope); err != nil {
+		return in, cli.Usage(fmt.Errorf("--scope: %w", err))
 	}
 	in.Grace = f.grace
 	return in, cli.Usage(in.Check())

@@ -106,7 +106,7 @@ func (r *Registrar) record(ctx context.Context, drafts []Draft, outcomes []Outco
 		if err != nil || len(run.places) == 0 {
 			return err
 		}
-		n, err := r.send(ctx, run, outcomes)
+		n, err := r.send(ctx, run, drafts, outcomes)
 		if n > 0 {
 			attempts = 0
 		}
@@ -149,6 +149,7 @@ func (r *Registrar) sign(ctx context.Context, drafts []Draft, outcomes []Outcome
 	home := r.services[0]
 	heads := map[string]*monitor.Head{}
 	now := map[contentKey]bool{}
+	touched := map[string]bool{} // objects that this run is about
 	size := 0
 	for i, d := range drafts {
 		at := &outcomes[i].At[0]
@@ -159,15 +160,24 @@ func (r *Registrar) sign(ctx context.Context, drafts []Draft, outcomes []Outcome
 			continue
 		}
 		if d.Words == nil {
-			key := d.key()
-			if p, ok := home.said.find(key); ok {
+			if p, ok := home.said.find(d.key()); ok {
 				*at = At{Result: Known, Ref: home.ref(p)}
 				continue
 			}
-			if now[key] {
+			if now[d.key()] {
 				continue
 			}
-			now[key] = true
+			if !d.touches(touched) {
+				if err := r.settleHeld(ctx, &drafts[i], at); err != nil {
+					return out, err
+				}
+			}
+			if d = drafts[i]; at.Result == Late && !r.KeepGoing {
+				break
+			} else if at.Result != Unreached {
+				continue
+			}
+			now[d.key()] = true
 		}
 		// A statement with Words has a file of its own.
 		if len(out.places) == int(home.run.Load()) || len(out.places) > 0 && (d.Words != nil || out.Words != "") {
@@ -201,6 +211,11 @@ func (r *Registrar) signOne(ctx context.Context, d Draft, chain string, head *mo
 	if d.refused != nil {
 		return signed{}, d.refused
 	}
+	if d.Options.Hash && d.Options.Location == "" && r.holding != nil {
+		if err := r.store(ctx, &d); err != nil {
+			return signed{}, err
+		}
+	}
 	o := d.Options
 	o.Issuer, o.IssuedAt = r.Issuer, r.Now()
 	if chain != "" {
@@ -224,7 +239,7 @@ func (r *Registrar) signOne(ctx context.Context, d Draft, chain string, head *mo
 }
 
 // send registers a run and returns how many of it are in the log.
-func (r *Registrar) send(ctx context.Context, run run, outcomes []Outcome) (n int, err error) {
+func (r *Registrar) send(ctx context.Context, run run, drafts []Draft, outcomes []Outcome) (n int, err error) {
 	home := r.services[0]
 	for _, s := range r.services[1:] {
 		if _, err := s.journal.keep(kept{After: home.log.Key(), statements: run.statements}); err != nil {
@@ -241,6 +256,7 @@ func (r *Registrar) send(ctx context.Context, run run, outcomes []Outcome) (n in
 		if home.said != nil {
 			home.said.add(reg.Statement, reg.ref.Index)
 		}
+		r.holding.registered(reg, drafts[run.places[i]].Event)
 	}
 	switch {
 	case err == nil && run.Words != "":

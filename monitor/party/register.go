@@ -40,6 +40,8 @@ type Draft struct {
 	// that was signed first. Without Words the content identifies it, and what the log has
 	// is not registered again.
 	Words []string
+	// Event is what the content says, where it is a record: see [RegistrarOptions.Holds].
+	Event *monitor.Event
 
 	refused error // by the artifact storage
 }
@@ -63,6 +65,8 @@ const (
 	Registered Result = "registered" // now
 	Known      Result = "known"      // the log had it before
 	Refused    Result = "refused"    // by the service, or by the artifact storage
+	Unchanged  Result = "unchanged"  // it says nothing that the log does not say: not registered
+	Late       Result = "late"       // it is older than what the log says: not registered
 	Failed     Result = "failed"     // the same again may succeed
 )
 
@@ -86,7 +90,7 @@ type At struct {
 	Location string           // URL of the Receipt, of Registered
 	Other    bool             // the log has another signature than the statement that came signed
 	Copy     int              // which of the copies this log has
-	Err      error            // of Refused and Failed
+	Err      error            // of Refused, Late and Failed
 
 	copied bool // its Receipt is in the copies
 }
@@ -131,6 +135,9 @@ func (r *Registrar) Register(ctx context.Context, drafts []Draft) (outcomes []Ou
 		return outcomes, r.each(ctx, drafts, outcomes)
 	}
 	home := r.services[0]
+	if r.begun && len(r.services) == 1 && r.allKnown(drafts, outcomes) {
+		return outcomes, nil
+	}
 	done, err := r.options.Home.turn(ctx, home.log.Key(), r.Issuer)
 	if err != nil {
 		return outcomes, err
@@ -139,6 +146,7 @@ func (r *Registrar) Register(ctx context.Context, drafts []Draft) (outcomes []Ou
 	if err := r.begin(ctx, drafts, outcomes); err != nil {
 		return outcomes, err
 	}
+	r.begun = true
 	err = r.record(ctx, drafts, outcomes)
 	for n := 1; n < len(r.services); n++ {
 		// While it is not known what the first log has, nothing is forgotten.
@@ -151,6 +159,18 @@ func (r *Registrar) Register(ctx context.Context, drafts []Draft) (outcomes []Ou
 		err = home.save(ctx)
 	}
 	return outcomes, err
+}
+
+// allKnown reports whether the first log has all the drafts as far as it was read, and fills in which it has.
+func (r *Registrar) allKnown(drafts []Draft, outcomes []Outcome) bool {
+	home, all := r.services[0], true
+	for i, d := range drafts {
+		p, ok := home.said.find(d.key())
+		if all = all && ok && d.Words == nil; ok && d.Words == nil {
+			outcomes[i].At[0] = At{Result: Known, Ref: home.ref(p)}
+		}
+	}
+	return all
 }
 
 // saveEvery bounds what a command that is ended by force has to read again.

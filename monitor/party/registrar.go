@@ -34,6 +34,9 @@ type RegistrarOptions struct {
 	Issuer string
 	// IssuerKey verifies other signatures of statements that come signed.
 	IssuerKey *scitt.Key
+	// Holds is the type of the statements whose events are held to what the issuer said before of the same objects in the
+	// first log; "" for none. What is older than that is Late, and a deletion of what is gone is Unchanged.
+	Holds string
 	// Progress is told how much of a log is read, when not nil.
 	Progress func(done, size uint64)
 }
@@ -42,12 +45,16 @@ type RegistrarOptions struct {
 type Registrar struct {
 	// KeepGoing registers what follows a statement that is refused.
 	KeepGoing bool
+	AllowLate bool   // what is late is registered as a correction
+	Scanning  bool   // what says how things are, and that is known, is Unchanged
 	Issuer    string // of drafts
 
 	key      crypto.Signer
 	options  Options
 	services []*service
 	saved    time.Time
+	holding  *holding // nil when nothing is held
+	begun    bool     // what earlier runs left is finished
 }
 
 // NewRegistrar opens the services. The first one must be reachable, and with a Key all of
@@ -84,6 +91,9 @@ func NewRegistrar(ctx context.Context, o RegistrarOptions) (*Registrar, error) {
 			}
 		}
 		r.services = append(r.services, s)
+	}
+	if o.Holds != "" {
+		r.holding = newHolding(o.Home, r.services[0], r.Issuer, o.Holds)
 	}
 	return r, nil
 }
@@ -166,6 +176,11 @@ func (r *Registrar) Store(ctx context.Context, drafts []Draft) error {
 		if _, ok := said.find(d.key()); ok {
 			continue
 		}
+		if held, err := r.hold(ctx, *d); err != nil {
+			return errors.Join(err, g.Wait())
+		} else if held.Same && r.Scanning {
+			continue // it is stored when it is signed after all
+		}
 		g.Go(func() error {
 			err := r.store(ctx, d)
 			if p, ok := errors.AsType[*scitt.Problem](err); ok && (p.Status == http.StatusBadRequest || p.Status == http.StatusRequestEntityTooLarge) {
@@ -199,5 +214,5 @@ func (r *Registrar) Close(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return r.holding.save(ctx)
 }

@@ -16,6 +16,7 @@ type Input struct {
 	Code    string // what it says, for people
 	Told    string // what was done to it, for people
 	Err     error
+	More    bool    // Err is that there is more elsewhere, and nothing is wrong
 	Outcome Outcome // of the draft
 }
 
@@ -155,7 +156,7 @@ func collect(ctx context.Context, queue <-chan chan Input, keepGoing, patient bo
 			}
 			in := <-slot
 			all = append(all, in)
-			if in.Err != nil && !keepGoing {
+			if in.Err != nil && !in.More && !keepGoing {
 				return all, false
 			}
 		case <-quiet:

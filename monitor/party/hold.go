@@ -1,0 +1,210 @@
+package party
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/conmotion/conmotion/monitor"
+	"github.com/conmotion/conmotion/scitt"
+)
+
+// ErrLate is wrapped when an event is older than what its issuer's log says already of the same object.
+var ErrLate = errors.New("it is late: the log says something newer of the same object")
+
+// holding is what an issuer's records in a log amount to, so that new ones can be held against it. It is remembered as
+// HOME/replays/HASH, a saved replay, which counts only where the log extends the checkpoint that it was read at. A crash
+// leaves the older file. It is safe for concurrent use.
+type holding struct {
+	service *service
+	filter  monitor.Filter
+	path    string // "" for nowhere
+
+	mu     sync.Mutex
+	replay *monitor.Replay // nil until it is read
+	behind bool            // something was registered that it has not read
+}
+
+func newHolding(home Home, s *service, issuer, typ string) *holding {
+	h := &holding{service: s, filter: monitor.Filter{Issuers: []string{issuer}, Types: []string{typ}}}
+	if home != "" {
+		h.path = filepath.Join(string(home), "replays", hashName(s.log.Key()+"\x00"+issuer+"\x00"+typ))
+	}
+	return h
+}
+
+// read reads the log to its end. The caller holds the lock.
+func (h *holding) read(ctx context.Context) error {
+	if h.replay != nil && !h.behind {
+		return nil
+	}
+	if h.behind {
+		if err := h.service.catchUp(ctx); err != nil {
+			return err
+		}
+	}
+	log := h.service.log.Monitor()
+	key := h.service.issuerKey.Public
+	log.Verify = func(s *scitt.Statement) error { return s.VerifySignature(key) }
+	if h.replay == nil {
+		h.replay = h.remembered()
+	}
+	err := h.replay.Advance(ctx, log, log.Checkpoint.Size)
+	if errors.Is(err, monitor.ErrResume) {
+		h.replay = monitor.NewReplay(h.filter, nil)
+		err = h.replay.Advance(ctx, log, log.Checkpoint.Size)
+	}
+	if err != nil {
+		h.replay = nil
+		return fmt.Errorf("what %s has said before: %w", h.filter.Issuers[0], err)
+	}
+	h.behind = false
+	return nil
+}
+
+// remembered is the replay that Home has, or a new one. A file that is damaged or of another version costs time and
+// nothing else.
+func (h *holding) remembered() *monitor.Replay {
+	if h.path != "" {
+		if data, err := os.ReadFile(h.path); err == nil {
+			if r, err := monitor.Resume(data); err == nil {
+				return r
+			}
+		}
+	}
+	return monitor.NewReplay(h.filter, nil)
+}
+
+// save remembers what was read.
+func (h *holding) save(ctx context.Context) error {
+	if h == nil || h.path == "" {
+		return nil
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.replay == nil {
+		return nil
+	}
+	if err := h.read(ctx); err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	if err := h.replay.Save(&b); err != nil {
+		return err
+	}
+	return writeFile(h.path, b.Bytes())
+}
+
+// registered notes what is in the log now.
+func (h *holding) registered(reg registered, e *monitor.Event) {
+	if h == nil {
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.replay != nil && !h.behind {
+		h.behind = reg.Type == scitt.TypeScan || !h.replay.Register(reg.Statement, e, reg.ref.Index)
+	}
+}
+
+// hold holds a draft to what the log says.
+func (r *Registrar) hold(ctx context.Context, d Draft) (monitor.Held, error) {
+	if r.holding == nil || d.Event == nil {
+		return monitor.Held{}, nil
+	}
+	r.holding.mu.Lock()
+	defer r.holding.mu.Unlock()
+	if err := r.holding.read(ctx); err != nil {
+		return monitor.Held{}, err
+	}
+	return r.holding.replay.Hold(d.Event), nil
+}
+
+// settleHeld says of a draft that it is not to be registered, or makes it a correction.
+func (r *Registrar) settleHeld(ctx context.Context, d *Draft, at *At) error {
+	held, err := r.hold(ctx, *d)
+	switch {
+	case err != nil || r.holding == nil || d.Event == nil:
+		return err
+	case held.Same && (r.Scanning || d.Event.Action == monitor.Delete):
+		at.Result = Unchanged
+	case held.Newer == nil || d.Event.Correction:
+	case !r.AllowLate:
+		*at = At{Result: Late, Err: fmt.Errorf("%w: entry %d is of %s, and this of %s (--allow-late records it as a correction)", ErrLate,
+			held.Newer.Index, time.UnixMilli(held.Newer.Time).UTC().Format(time.RFC3339), time.UnixMilli(d.Event.Time).UTC().Format(time.RFC3339))}
+	default:
+		if d.Content, err = monitor.WithCorrection(d.Content); err != nil {
+			return err
+		}
+		e := *d.Event
+		e.Correction = true
+		d.Event, d.Options.Location = &e, ""
+		if p, ok := r.services[0].said.find(d.key()); ok {
+			*at = At{Result: Known, Ref: r.services[0].ref(p)}
+		}
+	}
+	return nil
+}
+
+// touches reports whether a draft is about an object that an earlier one of the same run is about, and notes its objects.
+// Such a draft is not held: they come in the order of their times.
+func (d Draft) touches(touched map[string]bool) (again bool) {
+	if d.Event == nil {
+		return false
+	}
+	objects := d.Event.Assets
+	if d.Event.Kind == monitor.Configuration {
+		objects = nil
+		for _, c := range d.Event.Configurations {
+			objects = append(objects, c.UID)
+		}
+	}
+	for _, uid := range objects {
+		key := string(d.Event.Kind) + "/" + uid
+		again = again || touched[key]
+		touched[key] = true
+	}
+	return again
+}
+
+// Scan registers the statement of a scan that saw everything in a scope, after what it saw was registered. Of what was
+// known before it began, and was not seen, it says that it is gone: if that is more than maxGone percent, the error wraps
+// ErrGone and nothing is registered. The scan is nil when the newest one of the issuer says the same.
+func (r *Registrar) Scan(ctx context.Context, seen monitor.Seen, maxGone int) (*monitor.Scan, Outcome, error) {
+	h := r.holding
+	h.mu.Lock()
+	h.behind = true
+	err := h.read(ctx)
+	if err != nil {
+		h.mu.Unlock()
+		return nil, Outcome{}, err
+	}
+	if n := h.replay.Unread(); n.Any() {
+		seen.Incomplete = append(seen.Incomplete, n.String())
+	}
+	scan, share := h.replay.NewScan(r.Issuer, seen)
+	h.mu.Unlock()
+	switch {
+	case scan == nil:
+		return nil, Outcome{}, nil
+	case share > maxGone && len(scan.Incomplete) == 0:
+		return scan, Outcome{}, fmt.Errorf("%w: %d %% of what was known in the scope (%d assets) would be gone, and --max-gone is %d", ErrGone, share, len(scan.Gone), maxGone)
+	}
+	payload, options, err := scan.ToSign()
+	if err != nil {
+		return nil, Outcome{}, err
+	}
+	outcomes, err := r.Register(ctx, []Draft{{Content: payload, Options: options, OrHash: true}})
+	if err != nil {
+		return scan, Outcome{}, err
+	}
+	return scan, outcomes[0], errors.Join(outcomes[0].Err(), r.holding.save(ctx))
+}
+
+// ErrGone is wrapped when a scan would end more of an inventory than it may.
+var ErrGone = errors.New("the scan would end too much")

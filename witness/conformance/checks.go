@@ -57,16 +57,16 @@ var checks = []struct {
 }
 
 func good(ctx context.Context, s *session) error {
-	if _, err := s.cosign(ctx, s.log.growing(0, 0, 3)); err != nil {
+	if _, err := s.cosign(ctx, s.log.Growing(0, 0, 3)); err != nil {
 		return err
 	}
-	_, err := s.cosign(ctx, s.log.growing(0, 3, 13))
+	_, err := s.cosign(ctx, s.log.Growing(0, 3, 13))
 	return err
 }
 
 func again(ctx context.Context, s *session) error {
 	for _, old := range []uint64{0, 5} {
-		if _, err := s.cosign(ctx, s.log.growing(0, old, 5)); err != nil {
+		if _, err := s.cosign(ctx, s.log.Growing(0, old, 5)); err != nil {
 			return err
 		}
 	}
@@ -74,7 +74,7 @@ func again(ctx context.Context, s *session) error {
 }
 
 func onTime(ctx context.Context, s *session) error {
-	sigs, err := s.cosign(ctx, s.log.growing(0, 0, 1))
+	sigs, err := s.cosign(ctx, s.log.Growing(0, 0, 1))
 	if err != nil {
 		return err
 	}
@@ -87,7 +87,7 @@ func onTime(ctx context.Context, s *session) error {
 }
 
 func mldsa(ctx context.Context, s *session) error {
-	sigs, err := s.cosign(ctx, s.log.growing(0, 0, 1))
+	sigs, err := s.cosign(ctx, s.log.Growing(0, 0, 1))
 	if err != nil {
 		return err
 	}
@@ -106,7 +106,7 @@ func unknownLog(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	return s.want(ctx, "a log that nobody knows", other.growing(0, 0, 1).Marshal(), http.StatusNotFound)
+	return s.want(ctx, "a log that nobody knows", other.Growing(0, 0, 1).Marshal(), http.StatusNotFound)
 }
 
 func unsigned(ctx context.Context, s *session) error {
@@ -114,24 +114,24 @@ func unsigned(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	return s.want(ctx, "a checkpoint that only another key signed", other.growing(0, 0, 1).Marshal(), http.StatusForbidden)
+	return s.want(ctx, "a checkpoint that only another key signed", other.Growing(0, 0, 1).Marshal(), http.StatusForbidden)
 }
 
 func badSignature(ctx context.Context, s *session) error {
-	r := s.log.growing(0, 0, 1)
+	r := s.log.Growing(0, 0, 1)
 	r.Checkpoint = append(bytes.Clone(r.Checkpoint[:bytes.LastIndex(r.Checkpoint, []byte("\n\n"))+2]), strange(s.log.Origin, s.log.signer.KeyHash(), 64)...)
 	return s.want(ctx, "a signature that does not verify", r.Marshal(), http.StatusForbidden)
 }
 
 func unknownSignatures(ctx context.Context, s *session) error {
-	r := s.log.growing(0, 0, 1)
+	r := s.log.Growing(0, 0, 1)
 	r.Checkpoint = append(r.Checkpoint, strange("somebody.example", 7, 64)+strange(s.log.Origin, 7, 64)...)
 	_, err := s.cosign(ctx, r)
 	return err
 }
 
 func sixteen(ctx context.Context, s *session) error {
-	r := s.log.growing(0, 0, 1)
+	r := s.log.Growing(0, 0, 1)
 	for i := range 15 {
 		r.Checkpoint = append(r.Checkpoint, strange(fmt.Sprintf("s%d.example", i), uint32(i), 4900)...)
 	}
@@ -149,14 +149,14 @@ func extension(ctx context.Context, s *session) error {
 }
 
 func oldTooLarge(ctx context.Context, s *session) error {
-	if _, err := s.cosign(ctx, s.log.growing(0, 0, 5)); err != nil {
+	if _, err := s.cosign(ctx, s.log.Growing(0, 0, 5)); err != nil {
 		return err
 	}
 	return s.want(ctx, "old 5 and a checkpoint of size 3", (&witness.AddCheckpoint{Old: 5, Checkpoint: s.log.checkpoint(0, 3)}).Marshal(), http.StatusBadRequest)
 }
 
 func malformed(ctx context.Context, s *session) error {
-	if _, err := s.cosign(ctx, s.log.growing(0, 0, 1)); err != nil {
+	if _, err := s.cosign(ctx, s.log.Growing(0, 0, 1)); err != nil {
 		return err
 	}
 	checkpoint, hash := string(s.log.checkpoint(0, 2)), strings.Repeat("A", 43)+"="
@@ -201,7 +201,7 @@ func join(errs []error) error {
 }
 
 func tooLongProof(ctx context.Context, s *session) error {
-	if _, err := s.cosign(ctx, s.log.growing(0, 0, 1)); err != nil {
+	if _, err := s.cosign(ctx, s.log.Growing(0, 0, 1)); err != nil {
 		return err
 	}
 	long := make([][]byte, witness.MaxProof+1)
@@ -212,16 +212,16 @@ func tooLongProof(ctx context.Context, s *session) error {
 }
 
 func conflicts(ctx context.Context, s *session) error {
-	a, err := s.post(ctx, "add-checkpoint", s.log.growing(0, 4, 7).Marshal())
+	a, err := s.post(ctx, "add-checkpoint", s.log.Growing(0, 4, 7).Marshal())
 	if err != nil {
 		return err
 	}
 	errs := []error{a.conflict("old 4 where nothing was cosigned", 0)}
-	if _, err := s.cosign(ctx, s.log.growing(0, 0, 6)); err != nil {
+	if _, err := s.cosign(ctx, s.log.Growing(0, 0, 6)); err != nil {
 		return err
 	}
 	for _, old := range []uint64{0, 5, 7} {
-		a, err := s.post(ctx, "add-checkpoint", s.log.growing(0, old, 9).Marshal())
+		a, err := s.post(ctx, "add-checkpoint", s.log.Growing(0, old, 9).Marshal())
 		if err != nil {
 			return err
 		}
@@ -231,7 +231,7 @@ func conflicts(ctx context.Context, s *session) error {
 }
 
 func badProof(ctx context.Context, s *session) error {
-	if _, err := s.cosign(ctx, s.log.growing(0, 0, 5)); err != nil {
+	if _, err := s.cosign(ctx, s.log.Growing(0, 0, 5)); err != nil {
 		return err
 	}
 	proofs := map[string][][]byte{
@@ -248,7 +248,7 @@ func badProof(ctx context.Context, s *session) error {
 	if err := join(errs); err != nil {
 		return err
 	}
-	_, err := s.cosign(ctx, s.log.growing(0, 5, 11))
+	_, err := s.cosign(ctx, s.log.Growing(0, 5, 11))
 	return err
 }
 
@@ -257,12 +257,12 @@ func proofFromZero(ctx context.Context, s *session) error {
 }
 
 func anotherRoot(ctx context.Context, s *session) error {
-	if _, err := s.cosign(ctx, s.log.growing(0, 0, fork+5)); err != nil {
+	if _, err := s.cosign(ctx, s.log.Growing(0, 0, fork+5)); err != nil {
 		return err
 	}
 	return join([]error{
-		s.want(ctx, "another root at the same size", s.log.growing(1, fork+5, fork+5).Marshal(), http.StatusUnprocessableEntity),
-		s.want(ctx, "a larger tree of another history", s.log.growing(1, fork+5, fork+9).Marshal(), http.StatusUnprocessableEntity),
+		s.want(ctx, "another root at the same size", s.log.Growing(1, fork+5, fork+5).Marshal(), http.StatusUnprocessableEntity),
+		s.want(ctx, "a larger tree of another history", s.log.Growing(1, fork+5, fork+9).Marshal(), http.StatusUnprocessableEntity),
 	})
 }
 
@@ -272,7 +272,7 @@ func emptyTree(ctx context.Context, s *session) error {
 		return err
 	}
 	for _, size := range []uint64{0, 0, 4} {
-		if _, err := s.cosign(ctx, s.log.growing(0, 0, size)); err != nil {
+		if _, err := s.cosign(ctx, s.log.Growing(0, 0, size)); err != nil {
 			return fmt.Errorf("size %d after the empty tree: %w", size, err)
 		}
 	}
@@ -280,7 +280,7 @@ func emptyTree(ctx context.Context, s *session) error {
 }
 
 func method(ctx context.Context, s *session) error {
-	a, err := s.ask(ctx, http.MethodGet, s.Submission+"/add-checkpoint", s.log.growing(0, 0, 1).Marshal())
+	a, err := s.ask(ctx, http.MethodGet, s.Submission+"/add-checkpoint", s.log.Growing(0, 0, 1).Marshal())
 	if err != nil {
 		return err
 	}
@@ -298,7 +298,7 @@ func neverCosigned(ctx context.Context, s *session) error {
 // monitoring is about what is served; that nothing is served yet is allowed for an hour.
 func monitoring(ctx context.Context, s *session) error {
 	var want []note.Signature
-	for _, r := range []*witness.AddCheckpoint{s.log.growing(0, 0, 2), s.log.growing(0, 2, 9)} {
+	for _, r := range []*witness.AddCheckpoint{s.log.Growing(0, 0, 2), s.log.Growing(0, 2, 9)} {
 		var err error
 		if want, err = s.cosign(ctx, r); err != nil {
 			return err
@@ -349,7 +349,7 @@ func (s *session) served(raw []byte, size uint64, want []note.Signature) error {
 func forged(ctx context.Context, s *session) error {
 	var last []note.Signature
 	for i, size := range []uint64{2, 7, 12} {
-		r := s.log.growing(0, []uint64{0, 2, 7}[i], size)
+		r := s.log.Growing(0, []uint64{0, 2, 7}[i], size)
 		for _, key := range s.Keys {
 			r.Checkpoint = append(r.Checkpoint, strange(key.Name(), key.KeyHash(), 8+64)...)
 		}

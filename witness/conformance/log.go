@@ -176,8 +176,8 @@ func (l *Log) checkpoint(history int, size uint64) []byte {
 	return l.sign(body(l.Origin, size, l.histories[history].root(size), ""))
 }
 
-// growing asks for a cosignature of a larger size.
-func (l *Log) growing(history int, old, size uint64) *witness.AddCheckpoint {
+// Growing asks for a cosignature of a larger size.
+func (l *Log) Growing(history int, old, size uint64) *witness.AddCheckpoint {
 	return &witness.AddCheckpoint{Old: old, Proof: l.histories[history].growth(old, size), Checkpoint: l.checkpoint(history, size)}
 }
 

@@ -42,12 +42,12 @@ var refusedInRace = []int{http.StatusConflict, http.StatusUnprocessableEntity, h
 // raceOfHistories asks for two histories at once. One may be cosigned, as often as
 // it was asked for.
 func raceOfHistories(ctx context.Context, s *session) error {
-	if _, err := s.cosign(ctx, s.log.growing(0, 0, fork-1)); err != nil {
+	if _, err := s.cosign(ctx, s.log.Growing(0, 0, fork-1)); err != nil {
 		return err
 	}
 	var requests []*witness.AddCheckpoint
 	for i := range racers {
-		requests = append(requests, s.log.growing(i%2, fork-1, fork+10))
+		requests = append(requests, s.log.Growing(i%2, fork-1, fork+10))
 	}
 	answers, err := s.race(ctx, requests)
 	if err != nil {
@@ -74,21 +74,21 @@ func raceOfHistories(ctx context.Context, s *session) error {
 	if cosigned[1] > 0 {
 		winner = 1
 	}
-	if err := s.want(ctx, "the other history", s.log.growing(1-winner, fork+10, fork+12).Marshal(), http.StatusUnprocessableEntity); err != nil {
+	if err := s.want(ctx, "the other history", s.log.Growing(1-winner, fork+10, fork+12).Marshal(), http.StatusUnprocessableEntity); err != nil {
 		return err
 	}
-	_, err = s.cosign(ctx, s.log.growing(winner, fork+10, fork+12))
+	_, err = s.cosign(ctx, s.log.Growing(winner, fork+10, fork+12))
 	return err
 }
 
 // raceOfSizes asks for many sizes after the same old one. Only one can be cosigned.
 func raceOfSizes(ctx context.Context, s *session) error {
-	if _, err := s.cosign(ctx, s.log.growing(0, 0, 7)); err != nil {
+	if _, err := s.cosign(ctx, s.log.Growing(0, 0, 7)); err != nil {
 		return err
 	}
 	var requests []*witness.AddCheckpoint
 	for i := range uint64(racers) {
-		requests = append(requests, s.log.growing(0, 7, 8+i))
+		requests = append(requests, s.log.Growing(0, 7, 8+i))
 	}
 	answers, err := s.race(ctx, requests)
 	if err != nil {
@@ -105,7 +105,7 @@ func raceOfSizes(ctx context.Context, s *session) error {
 	if len(sizes) != 1 {
 		return fmt.Errorf("after size 7 the sizes %d were cosigned, and it can be only one", sizes)
 	}
-	a, err := s.post(ctx, "add-checkpoint", s.log.growing(0, 7, leaves).Marshal())
+	a, err := s.post(ctx, "add-checkpoint", s.log.Growing(0, 7, leaves).Marshal())
 	if err != nil {
 		return err
 	}
@@ -120,7 +120,7 @@ func restart(ctx context.Context, s *session) error {
 	var last []note.Signature
 	for i, size := range []uint64{3, fork + 3} {
 		var err error
-		if last, err = s.cosign(ctx, s.log.growing(0, []uint64{0, 3}[i], size)); err != nil {
+		if last, err = s.cosign(ctx, s.log.Growing(0, []uint64{0, 3}[i], size)); err != nil {
 			return err
 		}
 	}
@@ -131,14 +131,14 @@ func restart(ctx context.Context, s *session) error {
 	if err := s.Restart(ctx); err != nil {
 		return fmt.Errorf("%w: restart: %w", errAsk, err)
 	}
-	a, err := s.post(ctx, "add-checkpoint", s.log.growing(0, 0, 5).Marshal())
+	a, err := s.post(ctx, "add-checkpoint", s.log.Growing(0, 0, 5).Marshal())
 	if err != nil {
 		return err
 	}
 	errs := []error{
 		a.conflict("old 0 after the restart", fork+3),
-		s.want(ctx, "the other history at the same size", s.log.growing(1, fork+3, fork+3).Marshal(), http.StatusUnprocessableEntity),
-		s.want(ctx, "the other history", s.log.growing(1, fork+3, fork+4).Marshal(), http.StatusUnprocessableEntity),
+		s.want(ctx, "the other history at the same size", s.log.Growing(1, fork+3, fork+3).Marshal(), http.StatusUnprocessableEntity),
+		s.want(ctx, "the other history", s.log.Growing(1, fork+3, fork+4).Marshal(), http.StatusUnprocessableEntity),
 	}
 	if before.status == http.StatusOK {
 		if a, err = s.latest(ctx); err != nil {
@@ -149,14 +149,14 @@ func restart(ctx context.Context, s *session) error {
 	if err := join(errs); err != nil {
 		return err
 	}
-	_, err = s.cosign(ctx, s.log.growing(0, fork+3, fork+9))
+	_, err = s.cosign(ctx, s.log.Growing(0, fork+3, fork+9))
 	return err
 }
 
 // offersSubtrees has a checkpoint of size 14 cosigned, and returns it with the
 // cosignatures, or that sign-subtree is not there.
 func (s *session) offersSubtrees(ctx context.Context) (checkpoint []byte, err error) {
-	r := s.log.growing(0, 0, 14)
+	r := s.log.Growing(0, 0, 14)
 	sigs, err := s.cosign(ctx, r)
 	if err != nil {
 		return nil, err

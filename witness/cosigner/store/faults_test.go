@@ -1,0 +1,246 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/witness/conformance"
+	"github.com/conmotion/conmotion/witness/cosigner"
+	"github.com/conmotion/conmotion/witness/cosigner/store"
+)
+
+// add asks for a cosignature in the process and returns the refusal's status.
+func (r *running) add(l *conformance.Log, history int, old, size uint64) (lines []byte, status int) {
+	r.t.Helper()
+	lines, err := r.witness.AddCheckpoint(r.t.Context(), l.Growing(history, old, size))
+	if refusal, ok := errors.AsType[*cosigner.Refusal](err); ok {
+		return nil, refusal.Status
+	}
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return lines, http.StatusOK
+}
+
+func (r *running) want(what string, status int, l *conformance.Log, history int, old, size uint64) []byte {
+	r.t.Helper()
+	lines, got := r.add(l, history, old, size)
+	if got != status {
+		r.t.Errorf("%s: status %d, want %d", what, got, status)
+	}
+	return lines
+}
+
+// TestConformanceFinds: a witness that forgets is found out, so the check can fail.
+func TestConformanceFinds(t *testing.T) {
+	logs := newLogs(t, conformance.LogsNeeded)
+	r := start(t, logs...)
+	target := r.target()
+	target.Restart = func(context.Context) error {
+		if err := errors.Join(r.store.Close(), os.Remove(filepath.Join(r.dir, "guard"))); err != nil {
+			return err
+		}
+		r.open(true) // as if it never signed
+		return nil
+	}
+	results, err := conformance.Run(t.Context(), target, logs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	last := results[len(results)-1]
+	if last.Check != "restart" || !strings.Contains(last.Deviates, "old 0 after the restart") {
+		t.Errorf("a witness that forgot: %+v", last)
+	}
+}
+
+// copyDir copies the files of a witness that does not run.
+func copyDir(t *testing.T, from, to string, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		data, err := os.ReadFile(filepath.Join(from, name))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(to, name), data, 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestRolledBack: a database that is older than its guard, or one without the other,
+// is not used. One that is put back with its guard is found out by the witness's own
+// cosignature, and signs nothing from then on, also after a restart.
+func TestRolledBack(t *testing.T) {
+	l := newLogs(t, 2)
+	r := start(t, l...)
+	r.want("first", http.StatusOK, l[0], 0, 0, 3)
+	if err := r.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	backup, newer := t.TempDir(), t.TempDir()
+	both := []string{"witness.db", "guard"}
+	copyDir(t, r.dir, backup, both...)
+	r.open(false)
+	lines := r.want("growth", http.StatusOK, l[0], 0, 3, 9)
+	if err := r.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	copyDir(t, r.dir, newer, both...)
+	db, guard := filepath.Join(r.dir, "witness.db"), filepath.Join(r.dir, "guard")
+	refused := func(what string) {
+		t.Helper()
+		if s, err := store.Open(t.Context(), db, guard, false); !errors.Is(err, store.ErrRolledBack) {
+			t.Errorf("%s: %v", what, err)
+			if err == nil {
+				s.Close()
+			}
+		}
+	}
+	copyDir(t, backup, r.dir, "witness.db")
+	refused("an older database")
+	for what, gone := range map[string]string{"no database": db, "no guard": guard} {
+		copyDir(t, newer, r.dir, both...)
+		if err := os.Remove(gone); err != nil {
+			t.Fatal(err)
+		}
+		refused(what)
+	}
+	copyDir(t, newer, r.dir, both...)
+	if s, err := store.Open(t.Context(), db, guard, true); err == nil {
+		t.Error("new keys with the database of others")
+		s.Close()
+	}
+	copyDir(t, backup, r.dir, both...)
+	r.open(false)
+	request := l[0].Growing(0, 3, 9)
+	request.Checkpoint = append(request.Checkpoint, lines...)
+	for range 2 {
+		var refusal *cosigner.Refusal
+		if _, err := r.witness.AddCheckpoint(t.Context(), request); !errors.As(err, &refusal) || refusal.Status != http.StatusServiceUnavailable {
+			t.Errorf("its own cosignature that it does not remember: %v", err)
+		}
+		r.want("another log", http.StatusServiceUnavailable, l[1], 0, 0, 3)
+		if r.witness.Halted() == "" {
+			t.Error("it is not halted")
+		}
+		r.restart()
+	}
+}
+
+// TestClock: no later tree has an earlier time, and a clock that went back by more
+// than a minute stops the log and no other.
+func TestClock(t *testing.T) {
+	l := newLogs(t, 2)
+	r := start(t, l...)
+	base := time.Unix(1_800_000_000, 0)
+	r.now = func() time.Time { return base }
+	at := func(lines []byte) time.Time {
+		t.Helper()
+		_, base64, _ := strings.Cut(strings.TrimPrefix(strings.SplitN(string(lines), "\n", 2)[0], "— "), " ")
+		got, err := scitt.CosignatureTime(note.Signature{Base64: base64})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	if got := at(r.want("first", http.StatusOK, l[0], 0, 0, 3)); !got.Equal(base) {
+		t.Errorf("signed at %v", got)
+	}
+	r.now = func() time.Time { return base.Add(-30 * time.Second) }
+	if got := at(r.want("a little back", http.StatusOK, l[0], 0, 3, 5)); !got.Equal(base) {
+		t.Errorf("signed at %v", got)
+	}
+	r.now = func() time.Time { return base.Add(-time.Hour) }
+	r.want("an hour back", http.StatusServiceUnavailable, l[0], 0, 5, 6)
+	r.want("another log", http.StatusOK, l[1], 0, 0, 3)
+	r.restart()
+	r.want("an hour back, after a restart", http.StatusServiceUnavailable, l[0], 0, 5, 6)
+	r.now = func() time.Time { return base.Add(time.Second) }
+	if got := at(r.want("caught up", http.StatusOK, l[0], 0, 5, 6)); !got.Equal(base.Add(time.Second)) {
+		t.Errorf("signed at %v", got)
+	}
+}
+
+// TestKeyRotation: a log changes its key by configuration, and its history goes on.
+func TestKeyRotation(t *testing.T) {
+	old := newLogs(t, 1)[0]
+	next, err := conformance.NewLog(old.Origin, []byte("another key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := start(t, old)
+	r.want("the old key", http.StatusOK, old, 0, 0, 3)
+	r.want("a key that nobody knows", http.StatusForbidden, next, 0, 3, 3)
+	r.know(next.VKey, 1<<30)
+	if err := r.witness.SetLogs(r.list); err != nil {
+		t.Fatal(err)
+	}
+	// The new key's tree is another one: it may sign, and not begin anew.
+	r.want("another history by the new key", http.StatusUnprocessableEntity, next, 0, 3, 9)
+	r.want("the old key, both count", http.StatusOK, old, 0, 3, 9)
+	l, err := cosigner.NewLog(next.VKey, "", 1<<30, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.witness.SetLogs(cosigner.List{l.Origin: l}); err != nil {
+		t.Fatal(err)
+	}
+	r.want("the old key is removed", http.StatusForbidden, old, 0, 9, 10)
+	if err := r.witness.SetLogs(cosigner.List{}); err != nil {
+		t.Fatal(err)
+	}
+	r.want("the log is removed", http.StatusNotFound, old, 0, 9, 10)
+	if err := r.witness.SetLogs(r.list); err != nil {
+		t.Fatal(err)
+	}
+	r.want("it is remembered", http.StatusConflict, old, 0, 0, 3)
+	own, err := conformance.NewLog(r.witness.Name(), []byte("seed"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if l, err = cosigner.NewLog(own.VKey, "log.example", 1, ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.witness.SetLogs(cosigner.List{l.Origin: l}); !errors.Is(err, cosigner.ErrLog) || r.witness.Logs() != 0 {
+		t.Errorf("a log that signs as the witness: %v", err)
+	}
+}
+
+// TestFlood: of a hundred logs one asks for more than it may, and the others do not
+// notice. Repeating what is public costs a log nothing of what it may.
+func TestFlood(t *testing.T) {
+	logs := newLogs(t, 100)
+	r := start(t)
+	for _, l := range logs {
+		r.know(l.VKey, 1)
+	}
+	if err := r.witness.SetLogs(r.list); err != nil {
+		t.Fatal(err)
+	}
+	refused := 0
+	for size := uint64(1); size <= 30; size++ {
+		if _, status := r.add(logs[0], 0, size-1, size); status == http.StatusTooManyRequests {
+			refused++
+			break
+		}
+		for range 5 {
+			r.want("the same again", http.StatusOK, logs[0], 0, size, size)
+		}
+	}
+	if refused == 0 {
+		t.Error("a log that may have one checkpoint a day had thirty")
+	}
+	for i, l := range logs[1:] {
+		r.want(fmt.Sprint("log ", i+1), http.StatusOK, l, 0, 0, 3)
+	}
+}

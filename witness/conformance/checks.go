@@ -139,12 +139,15 @@ func sixteen(ctx context.Context, s *session) error {
 	return err
 }
 
+// extension looks at Ed25519 lines only: ML-DSA says nothing of extension lines.
 func extension(ctx context.Context, s *session) error {
-	if !slices.ContainsFunc(s.Keys, func(key *scitt.CosignatureVerifier) bool { return len(key.PublicKey()) == 32 }) {
+	ed := *s
+	ed.Keys = slices.DeleteFunc(slices.Clone(s.Keys), func(key *scitt.CosignatureVerifier) bool { return len(key.PublicKey()) != 32 })
+	if len(ed.Keys) == 0 {
 		return skip("no Ed25519 key of the witness was given")
 	}
 	text := body(s.log.Origin, 1, s.log.histories[0].root(1), "an extension line\n")
-	_, err := s.cosign(ctx, &witness.AddCheckpoint{Checkpoint: s.log.sign(text)})
+	_, err := ed.cosign(ctx, &witness.AddCheckpoint{Checkpoint: s.log.sign(text)})
 	return err
 }
 
@@ -216,7 +219,10 @@ func conflicts(ctx context.Context, s *session) error {
 	if err != nil {
 		return err
 	}
-	errs := []error{a.conflict("old 4 where nothing was cosigned", 0)}
+	if err := a.conflict("old 4 where nothing was cosigned", 0); err != nil {
+		return err
+	}
+	var errs []error
 	if _, err := s.cosign(ctx, s.log.Growing(0, 0, 6)); err != nil {
 		return err
 	}

@@ -27,10 +27,11 @@ type Log struct {
 	histories [2]*tree
 }
 
-// fork is the size from which on the two histories differ, and leaves their size.
 const (
-	fork   = 20
-	leaves = 160
+	// fork is the size from which on the two histories differ.
+	fork = 20
+	// Leaves is the size of both.
+	Leaves = 160
 )
 
 // NewLog makes a log from a seed, which must be secret: its key follows from it.
@@ -51,7 +52,7 @@ func NewLog(origin string, seed []byte) (*Log, error) {
 	l := &Log{Origin: origin, VKey: vkey, signer: noteSigner{v, key}}
 	for h := range l.histories {
 		l.histories[h] = &tree{}
-		for i := range leaves {
+		for i := range Leaves {
 			what := "leaf"
 			if h == 1 && i >= fork {
 				what = "other leaf"
@@ -106,7 +107,7 @@ func (t *tree) root(size uint64) []byte {
 	}
 	h, err := tlog.TreeHash(int64(size), t)
 	if err != nil {
-		panic(err) // a size beyond leaves: a mistake in a check
+		panic(err) // a size beyond Leaves: a mistake in a check
 	}
 	return h[:]
 }

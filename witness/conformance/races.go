@@ -105,7 +105,7 @@ func raceOfSizes(ctx context.Context, s *session) error {
 	if len(sizes) != 1 {
 		return fmt.Errorf("after size 7 the sizes %d were cosigned, and it can be only one", sizes)
 	}
-	a, err := s.post(ctx, "add-checkpoint", s.log.Growing(0, 7, leaves).Marshal())
+	a, err := s.post(ctx, "add-checkpoint", s.log.Growing(0, 7, Leaves).Marshal())
 	if err != nil {
 		return err
 	}

@@ -3,21 +3,19 @@ package ask
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
 	"math"
 	"net/http"
 	"net/url"
-	"regexp"
-	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/witness"
 )
 
 const (
@@ -169,35 +167,27 @@ func (of *worker) ask(ctx context.Context, t *target) ([]note.Signature, error) 
 	}
 }
 
-// sizeForm is the body of a 409.
+// parseSize reads the body of a 409.
 //
 // C2SP tlog-witness: it "MUST consist of the tree size of the latest cosigned
 // checkpoint in decimal, followed by a newline".
-var sizeForm = regexp.MustCompile(`^(0|[1-9][0-9]{0,18})\n$`)
-
 func parseSize(answer []byte) (uint64, error) {
-	if !sizeForm.Match(answer) {
+	line, ended := strings.CutSuffix(string(answer), "\n")
+	size, err := witness.ParseSize(line)
+	if err != nil || !ended || size > math.MaxInt64 {
 		return 0, fmt.Errorf("it answered 409 without the size that it cosigned: %.40q", answer)
 	}
-	return strconv.ParseUint(strings.TrimSpace(string(answer)), 10, 63)
+	return size, nil
 }
 
 // post sends add-checkpoint.
-//
-// C2SP tlog-witness: "an old size line, zero or more consistency proof lines, and an
-// empty line, followed by a checkpoint".
 func (of *worker) post(ctx context.Context, t *target) (status int, answer []byte, err error) {
 	path, err := t.view.ConsistencyProof(ctx, of.old)
 	if err != nil {
 		return 0, nil, fmt.Errorf("the proof for it: %w", err)
 	}
-	var body bytes.Buffer
-	fmt.Fprintf(&body, "old %d\n", of.old)
-	for _, h := range path {
-		fmt.Fprintf(&body, "%s\n", base64.StdEncoding.EncodeToString(h))
-	}
-	fmt.Fprintf(&body, "\n%s", t.view.Checkpoint.Raw)
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, of.url, &body)
+	body := (&witness.AddCheckpoint{Old: of.old, Proof: path, Checkpoint: t.view.Checkpoint.Raw}).Marshal()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, of.url, bytes.NewReader(body))
 	if err != nil {
 		return 0, nil, err
 	}

@@ -133,3 +133,14 @@ func (s server) ValidateResourceTypeConfig(context.Context, *tfprotov5.ValidateR
 func (s server) ValidateDataSourceConfig(context.Context, *tfprotov5.ValidateDataSourceConfigRequest) (*tfprotov5.ValidateDataSourceConfigResponse, error) {
 	return &tfprotov5.ValidateDataSourceConfigResponse{}, nil
 }
+
+// UpgradeResourceState gives the state back as it is.
+func (s server) UpgradeResourceState(_ context.Context, r *tfprotov5.UpgradeResourceStateRequest) (*tfprotov5.UpgradeResourceStateResponse, error) {
+	t := block(s.provider.Resources[r.TypeName]).ValueType()
+	v, err := r.RawState.Unmarshal(t)
+	if err != nil {
+		return nil, fmt.Errorf("state of %s: %w", r.TypeName, err)
+	}
+	state, err := tfprotov5.NewDynamicValue(t, v)
+	return &tfprotov5.UpgradeResourceStateResponse{UpgradedState: &state}, err
+}

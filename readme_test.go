@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/conmotion/conmotion/internal/testprogram"
 )
 
 // TestReadme runs the README: the service with its first command, then every
@@ -63,8 +65,10 @@ type reader struct {
 func newReader(t *testing.T) *reader {
 	t.Helper()
 	bin := t.TempDir()
-	if out, err := exec.Command("go", "build", "-o", bin, "./cmd/...").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
+	for _, program := range []string{"conmotion", "conmotiond"} {
+		if err := os.Symlink(testprogram.Path(t, program), filepath.Join(bin, program)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	script := "#!/bin/sh\nprogram=$(basename \"$2\"); shift 2; exec " + bin + "/\"$program\" \"$@\"\n"
 	if err := os.WriteFile(filepath.Join(bin, "go"), []byte(script), 0o755); err != nil {

@@ -204,10 +204,10 @@ func (i *indexing) follow(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case err == nil && report.New > 0 && i.JSON:
-			err = i.PrintJSONLine(report)
 		case err == nil && report.New > 0:
-			_, err = fmt.Fprintf(i.Stdout, "indexed %d new entries in %.1f s: %d in all, root %s\n", report.New, report.Seconds, report.Size, report.Root)
+			err = i.PrintLine(report, func(p *cli.Page) {
+				p.Line("indexed %d new entries in %.1f s: %d in all, root %s", report.New, report.Seconds, report.Size, report.Root)
+			})
 		case err == nil:
 		case isLasting(err):
 			return err
@@ -240,7 +240,7 @@ func (i *indexing) print(r *Report) error {
 	if r.New > 0 {
 		news = fmt.Sprintf("%d in %.1f s, %.0f a second", r.New, r.Seconds, float64(r.New)/max(r.Seconds, 1e-3))
 	}
-	return i.Print(r, [][]string{
+	return i.Print(r, cli.Rows([][]string{
 		{"log", r.Origin}, {"entries", fmt.Sprint(r.Size)}, {"new", news}, {"root", r.Root}, {"index", fmt.Sprintf("%s, %.1f MB", r.DB, float64(r.Bytes)/1e6)},
-	})
+	}))
 }

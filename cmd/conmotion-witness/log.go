@@ -172,5 +172,5 @@ func changeLogs(a *cli.App, f logFlags, change func(cosigner.List) (bool, error)
 			rows = append(rows, []string{l.Origin, fmt.Sprint(l.PerDay, " a day"), vkey})
 		}
 	}
-	return a.Print(out, rows)
+	return a.Print(out, cli.Rows(rows))
 }

@@ -89,13 +89,9 @@ func (a *app) runArtifactToken(name, out string) error {
 		a.Notice("the token is shown once and kept nowhere; the line is for the service")
 	}
 	if out != "" {
-		token = ""
-		if !a.JSON {
-			_, err = fmt.Fprintln(a.Stdout, line)
-			return err
-		}
+		return a.Print(madeToken{File: out, Line: line}, func(p *cli.Page) { p.Line("%s", line) })
 	}
-	return a.Print(madeToken{out, token, line}, [][]string{{"token", token}, {"line", line}})
+	return a.Print(madeToken{Token: token, Line: line}, cli.Rows([][]string{{"token", token}, {"line", line}}))
 }
 
 // madeToken is a new token as --json prints it: the token, or its file.

@@ -70,7 +70,7 @@ func (a *app) runArtifactGet(ctx context.Context, f getFlags, name string) error
 	}
 	p.Done()
 	got := gotArtifact{out, result, "sha256:" + digest.String(), size}
-	return a.Print(got, [][]string{{result, out}, {"verified", got.Digest}, {"bytes", fmt.Sprint(size)}})
+	return a.Print(got, cli.Rows([][]string{{result, out}, {"verified", got.Digest}, {"bytes", fmt.Sprint(size)}}))
 }
 
 // gotArtifact is what artifact get came to.

@@ -2,18 +2,14 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/parallel"
-	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
@@ -106,19 +102,18 @@ func (a *app) runArtifactPut(ctx context.Context, f putFlags, files []string) er
 }
 
 func (a *app) printPut(r putResult, many bool) error {
-	switch {
-	case a.JSON:
-		return a.PrintJSONLine(r) // one line for each file
-	case r.err != nil && !many:
-		return nil // the error says it all
-	case r.err != nil:
-		a.Notice("%v", r.err)
-		fallthrough
-	case many:
-		_, err := fmt.Fprintf(a.Stdout, "%-13s  %-71s  %s\n", r.Result, r.Digest, cli.Clean(r.File))
-		return err
-	}
-	return a.PrintRows([][]string{{r.Result, r.Digest}, {"location", r.Location}})
+	return a.PrintLine(r, func(p *cli.Page) { // one line for each file
+		switch {
+		case r.err != nil && !many: // the error says it all
+		case many:
+			if r.err != nil {
+				p.Notice("%v", r.err)
+			}
+			p.Line("%-13s  %-71s  %s", r.Result, r.Digest, r.File)
+		default:
+			p.Rows([][]string{{r.Result, r.Digest}, {"location", r.Location}})
+		}
+	})
 }
 
 func (a *app) putOne(ctx context.Context, store *client.Artifacts, p *cli.Progress, file string) putResult {
@@ -126,10 +121,10 @@ func (a *app) putOne(ctx context.Context, store *client.Artifacts, p *cli.Progre
 	c, err := a.openContent(ctx, p, file)
 	if err == nil {
 		defer c.Close()
-		r.Digest, r.Size = "sha256:"+c.digest.String(), c.size
+		r.Digest, r.Size = "sha256:"+c.Digest.String(), c.Size
 		created := false
-		if created, err = c.put(ctx, store); err == nil {
-			r.Location = store.URL(c.digest)
+		if created, err = c.Store(ctx, store); err == nil {
+			r.Location = store.URL(c.Digest)
 			if !created {
 				r.Result = resultThere
 			}
@@ -137,84 +132,13 @@ func (a *app) putOne(ctx context.Context, store *client.Artifacts, p *cli.Progre
 		}
 	}
 	r.err = fmt.Errorf("%s: %w", file, err)
-	r.Error, r.Result = r.err.Error(), resultFailed
-	if cli.ExitCode(r.err) == cli.ExitBad {
-		r.Result = resultRefused
-	}
-	if p, ok := errors.AsType[*scitt.Problem](err); ok {
-		r.Problem = &problem{p.Status, p.Title, p.Detail}
-	}
+	r.Error, r.Result, r.Problem = r.err.Error(), resultOf(r.err), problemOf(err)
 	return r
 }
 
-// content is a file that can be read several times, and its hash.
-type content struct {
-	file    *os.File
-	name    string
-	digest  reader.Digest
-	size    int64
-	spooled bool
-	p       *cli.Progress
-}
-
-// openContent opens a file and hashes it. Standard input, and whatever else
-// can be read only once, is copied to a temporary file, of which a crash leaves
-// what it has so far.
-func (a *app) openContent(ctx context.Context, p *cli.Progress, name string) (_ *content, err error) {
-	in := a.Stdin
-	c := &content{name: name, p: p}
-	if name != "-" {
-		f, err := os.Open(name)
-		if err != nil {
-			return nil, err
-		}
-		info, err := f.Stat()
-		if err != nil {
-			f.Close()
-			return nil, err
-		}
-		in = f
-		if info.Mode().IsRegular() {
-			c.file = f
-		} else {
-			defer f.Close()
-		}
-	}
-	hash := sha256.New()
-	into := io.Writer(hash)
-	if c.file == nil {
-		if c.file, err = os.CreateTemp("", "conmotion-artifact-*"); err != nil {
-			return nil, err
-		}
-		c.spooled, into = true, io.MultiWriter(hash, c.file)
-	}
-	c.size, err = io.Copy(into, reader.Metered(ctx, in, func(done int64) {
-		p.Show(func() string { return fmt.Sprintf("%s: hashed %s", name, amount(done, -1)) })
-	}))
-	if err != nil {
-		c.Close()
-		return nil, err
-	}
-	c.digest = reader.Digest(hash.Sum(nil))
-	return c, nil
-}
-
-func (c *content) put(ctx context.Context, store *client.Artifacts) (created bool, err error) {
-	return store.Put(ctx, c.digest, c, c.size)
-}
-
-// ReadAt implements io.ReaderAt, and shows how far it is.
-func (c *content) ReadAt(p []byte, off int64) (int, error) {
-	n, err := c.file.ReadAt(p, off)
-	c.p.Show(func() string { return fmt.Sprintf("%s: sent %s", c.name, amount(off+int64(n), c.size)) })
-	return n, err
-}
-
-// Close closes the file, and removes it if it is the temporary one.
-func (c *content) Close() error {
-	err := c.file.Close()
-	if c.spooled {
-		err = errors.Join(err, os.Remove(c.file.Name()))
-	}
-	return err
+// openContent opens a file that is to be stored.
+func (a *app) openContent(ctx context.Context, p *cli.Progress, name string) (*reader.File, error) {
+	return reader.OpenFile(ctx, name, a.Stdin, func(what string, done, total int64) {
+		p.Show(func() string { return fmt.Sprintf("%s: %s %s", name, what, amount(done, total)) })
+	})
 }

@@ -2,12 +2,7 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"errors"
 	"fmt"
-	"io"
-
-	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
 
 // storePayload stores what is to be signed, and gives it. The location that is
@@ -24,18 +19,15 @@ func (a *app) storePayload(ctx context.Context, f *signFlags, path string) (payl
 		return nil, "", err
 	}
 	defer c.Close()
-	created, err := c.put(ctx, store)
+	created, err := c.Store(ctx, store)
 	if err != nil {
 		return nil, "", fmt.Errorf("nothing was signed: %w", err)
 	}
-	if payload, err = io.ReadAll(io.NewSectionReader(c.file, 0, c.size)); err != nil {
-		return nil, "", err
-	}
-	if reader.Digest(sha256.Sum256(payload)) != c.digest {
-		return nil, "", errors.New("nothing was signed: the file changed after it was stored")
+	if payload, err = c.Bytes(); err != nil {
+		return nil, "", fmt.Errorf("nothing was signed: %w", err)
 	}
 	if f.Location == "" {
-		f.Location = store.URL(c.digest)
+		f.Location = store.URL(c.Digest)
 	}
 	if !created {
 		return payload, resultThere, nil

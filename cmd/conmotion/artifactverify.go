@@ -10,6 +10,7 @@ import (
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
+	"github.com/conmotion/conmotion/witness"
 )
 
 // algorithmSHA256 is the hash by which artifacts are stored (RFC 9054).
@@ -21,13 +22,13 @@ func (v *verification) fetched(ctx context.Context, out *scitt.Verification) err
 	st := out.Statement
 	switch {
 	case st.Envelope == nil:
-		v.found("payload", resultNotChecked, "it is in the statement; there is no artifact to fetch")
+		v.found("payload", witness.NotChecked, "it is in the statement; there is no artifact to fetch")
 		return nil
 	case st.Envelope.Algorithm != algorithmSHA256 || len(st.Payload) != sha256.Size:
 		v.noContent("the hash that the statement signs is not a SHA-256, and artifacts are fetched by that; give the content with --payload")
 		return nil
 	case v.fetch && out.SignatureErr != nil:
-		v.found("payload", resultNotChecked, "not fetched: without a signature that verifies, nobody vouches for its URL")
+		v.found("payload", witness.NotChecked, "not fetched: without a signature that verifies, nobody vouches for its URL")
 		return nil
 	case v.fetch && !isWeb(st.Envelope.Location):
 		v.noContent("the statement gives no http or https URL of its content, but %q; give --artifacts or --payload", st.Envelope.Location)
@@ -45,9 +46,9 @@ func (v *verification) fetched(ctx context.Context, out *scitt.Verification) err
 	}
 	switch {
 	case err == nil:
-		v.found("payload", resultOK, "the %d bytes at %s have the hash that the statement signs", size, place)
+		v.found("payload", witness.OK, "the %d bytes at %s have the hash that the statement signs", size, place)
 	case errors.Is(err, reader.ErrWrong) && scitt.ProblemOf(err) == nil:
-		v.found("payload", resultBad, "%s: the content there does not have the hash that the statement signs", place)
+		v.found("payload", witness.Failed, "%s: the content there does not have the hash that the statement signs", place)
 	case errors.Is(err, reader.ErrTooLarge):
 		v.noContent("%s: %v; give the content with --payload", place, err)
 	case cli.ExitCode(err) == cli.ExitBad || isMissing(err):
@@ -61,7 +62,7 @@ func (v *verification) fetched(ctx context.Context, out *scitt.Verification) err
 // noContent says that the content cannot be had, which says nothing against the
 // statement, but leaves without a verdict who asked for it.
 func (v *verification) noContent(format string, args ...any) {
-	v.found("payload", resultNotChecked, format, args...)
+	v.found("payload", witness.NotChecked, format, args...)
 	if v.unsure == nil {
 		v.unsure = fmt.Errorf("the content cannot be checked: "+format, args...)
 	}

@@ -2,22 +2,18 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"maps"
 	"os"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/plural"
-	"github.com/conmotion/conmotion/policy"
-	"github.com/conmotion/conmotion/policy/ocsf"
+	"github.com/conmotion/conmotion/internal/printable"
 	"github.com/conmotion/conmotion/witness/audit"
 )
 
@@ -93,7 +89,7 @@ func (a *app) audit() *cobra.Command {
 	f.Add(cmd)
 	flags := cmd.Flags()
 	f.artifactStore.AddReading(cmd, "artifacts", "where the content behind hashes is: URL of a service, or directory of an artifact storage")
-	flags.StringVar(&f.schema, "ocsf-schema", "", "file with the OCSF schema that the policies name")
+	schemaFlag(cmd, &f.schema)
 	flags.StringVar(&f.state, "state", "", "file to go on from, and to keep the state in")
 	flags.Uint64Var(&f.since, "since", 0, "first index to judge; with --state only at the beginning")
 	flags.IntVar(&f.most, "max", 1000, "violations to tell; all are counted")
@@ -123,7 +119,7 @@ func (a *app) runAudit(ctx context.Context, location string, f auditFlags) error
 	o.Report = func(v audit.Violation) {
 		p.Done()
 		violations++
-		a.printViolation(v)
+		_ = a.printViolation(v) // a failed write shows when the summary is printed
 		if v.Proof != nil {
 			a.keepProof(f.MemoryFlags, v.Proof)
 		}
@@ -163,20 +159,9 @@ func (a *app) auditFacts(f auditFlags, o *audit.Options) (err error) {
 	if o.Artifacts, err = a.Artifacts(f.artifactStore, cli.Readers); err != nil {
 		return err
 	}
-	if f.schema == "" {
-		return nil
-	}
-	data, err := cli.ReadFileFlag("ocsf-schema", f.schema)
-	if err != nil {
-		return err
-	}
-	schema, err := ocsf.Load(strings.NewReader(string(data)))
-	if err != nil {
-		return cli.Usage(fmt.Errorf("--ocsf-schema %s: %w", f.schema, err))
-	}
-	digest := sha256.Sum256(data)
-	o.Policy, o.Schema = []policy.Option{policy.WithSchema(schema, digest)}, hex.EncodeToString(digest[:])
-	return nil
+	schema, err := loadSchema(f.schema)
+	o.Policy, o.Schema = schema.options, schema.digest
+	return err
 }
 
 // readAuditState gives nil when there is none yet.
@@ -214,23 +199,21 @@ type auditSummary struct {
 	audit.Summary
 }
 
-func (a *app) printViolation(v audit.Violation) {
-	if a.JSON {
-		// A failed write shows when the summary is printed.
-		_ = a.PrintJSONLine(auditViolation{"violation", v})
-		return
-	}
-	place := "log"
-	if v.Index != nil {
-		place = fmt.Sprintf("entry %d", *v.Index)
-		if v.EntryID != "" {
-			place += " (" + v.EntryID + ")"
+func (a *app) printViolation(v audit.Violation) error {
+	return a.PrintLine(auditViolation{"violation", v}, func(p *cli.Page) {
+		place := "log"
+		if v.Index != nil {
+			place = fmt.Sprintf("entry %d", *v.Index)
+			if v.EntryID != "" {
+				place += " (" + v.EntryID + ")"
+			}
 		}
-	}
-	fmt.Fprintf(a.Stdout, "VIOLATION  %s  %s: %s\n", place, v.Check, cli.Clean(v.Message))
-	for i, raw := range v.Checkpoints {
-		fmt.Fprintf(a.Stdout, "%s checkpoint:\n%s", []string{"earlier", "later"}[i], cli.CleanLines(raw))
-	}
+		p.Line("VIOLATION  %s  %s: %s", place, v.Check, v.Message)
+		for i, raw := range v.Checkpoints {
+			p.Line("%s checkpoint:", []string{"earlier", "later"}[i])
+			p.Raw(raw)
+		}
+	})
 }
 
 // auditResult prints the summary and gives the verdict.
@@ -258,16 +241,13 @@ func (a *app) auditResult(s audit.Summary, f auditFlags) error {
 	if s.Violations > uint64(f.most) {
 		a.Notice("only %d violations are listed (--max)", f.most)
 	}
-	if a.JSON {
-		return errors.Join(a.PrintJSONLine(auditSummary{"summary", err == nil, s}), err)
-	}
 	issuers := fmt.Sprint(s.Issuers)
 	if s.MoreIssuers {
 		issuers += " or more"
 	}
 	rows := [][]string{
 		{"log", s.Origin}, {"entries", fmt.Sprintf("%d of %d", s.Done, s.Size)}, {"judged since", sinceOf(s)}, {"root", s.Root},
-		{"signed", cli.TimeOf(s.Signed)}, {"issuers", issuers}, {"keys", registrations(s)},
+		{"signed", printable.Time(s.Signed)}, {"issuers", issuers}, {"keys", registrations(s)},
 	}
 	rows = append(rows, []string{"policies", fmt.Sprint(len(s.Policies))})
 	for _, p := range s.Policies[max(0, len(s.Policies)-shownPolicies):] {
@@ -276,7 +256,7 @@ func (a *app) auditResult(s audit.Summary, f auditFlags) error {
 	for _, check := range slices.Sorted(maps.Keys(s.Checks)) {
 		rows = append(rows, []string{"violations", fmt.Sprintf("%d %s", s.Checks[check], check)})
 	}
-	return errors.Join(a.PrintRows(append(rows, []string{"result", verdict})), err)
+	return errors.Join(a.PrintLine(auditSummary{"summary", err == nil, s}, cli.Rows(append(rows, []string{"result", verdict}))), err)
 }
 
 func missingArtifacts(s audit.Summary, f auditFlags) string {

@@ -112,27 +112,25 @@ func (a *app) runBench(ctx context.Context, o bench.Options, payload string) err
 	if err != nil {
 		return err
 	}
-	if a.JSON {
-		return a.PrintJSON(report)
-	}
-	a.printPhase("registrations", report.Registrations)
-	if report.Overload != nil {
-		a.printOverload(report.Overload)
-	}
-	if report.Reads != nil {
-		a.printPhase("reads", *report.Reads)
-	}
-	return nil
+	return a.Print(report, func(p *cli.Page) {
+		showPhase(p, "registrations", report.Registrations)
+		if report.Overload != nil {
+			showOverload(p, report.Overload)
+		}
+		if report.Reads != nil {
+			showPhase(p, "reads", *report.Reads)
+		}
+	})
 }
 
-func (a *app) printOverload(o *bench.Overload) {
-	fmt.Fprintf(a.Stdout, "overload       the peak is %.0f per second\n", o.Peak)
+func showOverload(p *cli.Page, o *bench.Overload) {
+	p.Line("overload       the peak is %.0f per second", o.Peak)
 	for _, s := range o.Steps {
-		fmt.Fprintf(a.Stdout, "  %.1f times    %.0f per second, %.0f registered (%.0f %% of the peak), p50 %.0f ms, p99 %.0f ms; others p99 %.0f ms; sent late p99 %.0f ms; status %s\n",
+		p.Line("  %.1f times    %.0f per second, %.0f registered (%.0f %% of the peak), p50 %.0f ms, p99 %.0f ms; others p99 %.0f ms; sent late p99 %.0f ms; status %s",
 			s.Times, s.Offered, s.Goodput, 100*s.Goodput/o.Peak, s.P50, s.P99, s.Refused, s.Late, statuses(s.Status))
-		a.printFailed(s.Errors)
+		showFailed(p, s.Errors)
 	}
-	fmt.Fprintf(a.Stdout, "  recovered    %.1f s after it\n", o.Recovery)
+	p.Line("  recovered    %.1f s after it", o.Recovery)
 }
 
 func statuses(counted map[int]int) string {
@@ -144,15 +142,15 @@ func statuses(counted map[int]int) string {
 	return strings.Join(all, ", ")
 }
 
-func (a *app) printFailed(messages map[string]int) {
+func showFailed(p *cli.Page, messages map[string]int) {
 	for message, n := range messages {
-		fmt.Fprintf(a.Stdout, "  failed       %d: %s\n", n, cli.Clean(message))
+		p.Line("  failed       %d: %s", n, message)
 	}
 }
 
-func (a *app) printPhase(name string, p bench.Phase) {
-	fmt.Fprintf(a.Stdout, "%-14s %d in %.1f s: %.0f per second\n", name, p.Requests, p.Seconds, p.PerSecond)
-	fmt.Fprintf(a.Stdout, "  latency      p50 %.1f ms, p90 %.1f ms, p99 %.1f ms, longest %.1f ms\n", p.P50, p.P90, p.P99, p.Max)
-	fmt.Fprintf(a.Stdout, "  status       %s; %d Receipts verified\n", statuses(p.Status), p.Verified)
-	a.printFailed(p.Errors)
+func showPhase(p *cli.Page, name string, of bench.Phase) {
+	p.Line("%-14s %d in %.1f s: %.0f per second", name, of.Requests, of.Seconds, of.PerSecond)
+	p.Line("  latency      p50 %.1f ms, p90 %.1f ms, p99 %.1f ms, longest %.1f ms", of.P50, of.P90, of.P99, of.Max)
+	p.Line("  status       %s; %d Receipts verified", statuses(of.Status), of.Verified)
+	showFailed(p, of.Errors)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
+	"github.com/conmotion/conmotion/scitt/client"
 )
 
 type compareFlags struct {
@@ -102,15 +104,11 @@ func (a *app) runCompare(ctx context.Context, f compareFlags) error {
 	if err != nil {
 		return err
 	}
-	confirmer, err := a.confirmer(f, c, logs[0])
+	confirmed, err := a.confirm(ctx, f, c, logs[0])
 	if err != nil {
 		return err
 	}
-	confirmed, err := confirmer.all(ctx, f.confirm)
-	if err != nil {
-		return err
-	}
-	if err := a.printComparison(c, f.confirm, confirmed); err != nil {
+	if err := a.Print(compared{c, f.confirm, confirmed}, func(p *cli.Page) { showComparison(p, c, f.confirm, confirmed) }); err != nil {
 		return err
 	}
 	switch found, anomalies := differs(c); {
@@ -120,6 +118,29 @@ func (a *app) runCompare(ctx context.Context, f compareFlags) error {
 		return cli.Bad(fmt.Errorf("%s and %s", plural.Of(found, "finding"), plural.Of(anomalies, "anomaly")))
 	}
 	return nil
+}
+
+// confirm asks the provider's search about the missing objects.
+func (a *app) confirm(ctx context.Context, f compareFlags, c *monitor.Comparison, reports *party.Log) ([]party.Confirmation, error) {
+	confirmer := &party.Confirmer{Comparison: c, Log: reports}
+	switch service := cmp.Or(f.search, serviceURL(f.reported.location)); service {
+	case "":
+		confirmer.Why = "the log was read from a directory; --search names a service"
+	default:
+		// A search that is busy is asked again, and not for long: it only confirms.
+		o := a.ClientOptions(cli.Readers)
+		o.Retries = 2
+		var err error
+		if confirmer.Search, err = client.New(service, o); err != nil {
+			return nil, cli.Usage(fmt.Errorf("--search: %w", err))
+		}
+	}
+	p := a.Progress()
+	defer p.Done()
+	confirmed, err := confirmer.Confirm(ctx, f.confirm, func(done int) {
+		p.Show(func() string { return fmt.Sprintf("asked the search for %d missing objects", done) })
+	})
+	return confirmed, cli.OfLog(err)
 }
 
 // differs counts what is not as it should be. A record of which it is not known what

@@ -1,37 +1,51 @@
 package main
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/identity"
+	"github.com/conmotion/conmotion/monitor/party"
 )
 
 // shownFindings is how many findings people are shown.
 const shownFindings = 200
 
-// confirmations follow a comparison that --json --confirm prints.
-type confirmations struct {
-	Confirmations []confirmation `json:"confirmations"`
+// compared is a comparison as --json prints it: in its canonical form, and with
+// --confirm the confirmations on a line behind it.
+type compared struct {
+	comparison *monitor.Comparison
+	confirm    int
+	confirmed  []party.Confirmation
 }
 
-// printComparison prints the comparison, and what the search says of the
-// missing objects, of which confirm were to be asked for.
-func (a *app) printComparison(c *monitor.Comparison, confirm int, confirmed []confirmation) error {
-	if a.JSON {
-		if err := c.Write(a.Stdout); err != nil || confirm == 0 {
-			return err
-		}
-		if _, err := fmt.Fprintln(a.Stdout); err != nil {
-			return err
-		}
-		return a.PrintJSONLine(confirmations{confirmed})
+// confirmations follow a comparison that --json --confirm prints.
+type confirmations struct {
+	Confirmations []party.Confirmation `json:"confirmations"`
+}
+
+// Write writes the documents.
+func (c compared) Write(w io.Writer) error {
+	if err := c.comparison.Write(w); err != nil || c.confirm == 0 {
+		return err
 	}
-	in := c.Interval
-	rows := [][]string{{"interval", fmt.Sprintf("%s to %s, grace %v", moment(in.From.UnixMilli()), moment(in.To.UnixMilli()), in.Grace)}}
+	_, err := io.WriteString(w, "\n")
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	return errors.Join(err, enc.Encode(confirmations{c.confirmed}))
+}
+
+// showComparison shows the comparison, and what the search says of the missing
+// objects, of which confirm were to be asked for.
+func showComparison(p *cli.Page, c *monitor.Comparison, confirm int, confirmed []party.Confirmation) {
+	rows := [][]string{{"interval", spanOf(c.Interval)}}
 	for _, side := range []struct {
 		name string
 		side monitor.Side
@@ -39,24 +53,12 @@ func (a *app) printComparison(c *monitor.Comparison, confirm int, confirmed []co
 		filter := monitor.Filter{Issuers: side.side.Issuers, Types: side.side.Types}
 		rows = append(rows, []string{side.name, fmt.Sprintf("%s, %d entries: %s", side.side.Checkpoint.Origin, side.side.Checkpoint.Size, selection(filter))})
 	}
-	if err := a.PrintRows(rows); err != nil {
-		return err
-	}
-	if err := a.printMetrics(c); err != nil {
-		return err
-	}
-	if err := a.printFindings(c); err != nil {
-		return err
-	}
-	if err := a.printConfirmations(c, confirm, confirmed); err != nil {
-		return err
-	}
-	if err := a.printAnomalies("ANOMALY IN THE REPORTS", c.Reported.Anomalies, c.Reported.AnomaliesMore); err != nil {
-		return err
-	}
-	if err := a.printAnomalies("ANOMALY IN THE OBSERVATIONS", c.Observed.Anomalies, c.Observed.AnomaliesMore); err != nil {
-		return err
-	}
+	p.Rows(rows)
+	showMetrics(p, c)
+	showFindings(p, c)
+	showConfirmations(p, c, confirm, confirmed)
+	showAnomalies(p, "ANOMALY IN THE REPORTS", c.Reported.Anomalies, c.Reported.AnomaliesMore)
+	showAnomalies(p, "ANOMALY IN THE OBSERVATIONS", c.Observed.Anomalies, c.Observed.AnomaliesMore)
 	result := "nothing differs"
 	found, anomalies := differs(c)
 	counts := plural.Of(found, "finding") + ", " + plural.Of(anomalies, "anomaly")
@@ -66,16 +68,16 @@ func (a *app) printComparison(c *monitor.Comparison, confirm int, confirmed []co
 	case found+anomalies > 0:
 		result = "DIFFERENT: " + counts
 	}
-	_, err := fmt.Fprintf(a.Stdout, "\n%s\n", result)
-	return err
+	p.Line("")
+	p.Line("%s", result)
 }
 
-func (a *app) printMetrics(c *monitor.Comparison) error {
+func showMetrics(p *cli.Page, c *monitor.Comparison) {
 	i, f := c.Metrics[monitor.Inventory], c.Metrics[monitor.Configuration]
 	row := func(name string, get func(*monitor.Metrics) int) []string {
 		return []string{name, fmt.Sprint(get(i)), fmt.Sprint(get(f))}
 	}
-	return a.table([]string{"", "INVENTORY", "CONFIGURATION"}, [][]string{
+	p.Table([]string{"", "INVENTORY", "CONFIGURATION"}, [][]string{
 		row("observed", func(m *monitor.Metrics) int { return m.Observed }),
 		row("reported", func(m *monitor.Metrics) int { return m.Reported }),
 		row("missing", func(m *monitor.Metrics) int { return m.Missing }),
@@ -91,7 +93,7 @@ func (a *app) printMetrics(c *monitor.Comparison) error {
 
 func lag(ms int64) string { return (time.Duration(ms) * time.Millisecond).String() }
 
-func (a *app) printFindings(c *monitor.Comparison) error {
+func showFindings(p *cli.Page, c *monitor.Comparison) {
 	var rows [][]string
 	for _, f := range c.Findings[:min(len(c.Findings), shownFindings)] {
 		detail := fmt.Sprintf("from %s to %s", f.From, f.To)
@@ -110,15 +112,12 @@ func (a *app) printFindings(c *monitor.Comparison) error {
 		if identity.Local(f.UID) {
 			detail += "; the name is of one source, and others may have another for it"
 		}
-		rows = append(rows, []string{string(f.Kind), string(f.What), cell(f.UID), place(f.Reported), place(f.Observed), cell(detail)})
+		rows = append(rows, []string{string(f.Kind), string(f.What), f.UID, place(f.Reported), place(f.Observed), detail})
 	}
-	if err := a.table([]string{"FINDING", "WHAT", "UID", "REPORTED", "OBSERVED", "DETAIL"}, rows); err != nil {
-		return err
-	}
+	p.Table([]string{"FINDING", "WHAT", "UID", "REPORTED", "OBSERVED", "DETAIL"}, rows)
 	if left := len(c.Findings) - len(rows); left > 0 {
-		a.Notice("and %d findings more; --json has them all", left)
+		p.Notice("and %d findings more; --json has them all", left)
 	}
-	return nil
 }
 
 func place(e *monitor.EntryRef) string {
@@ -128,9 +127,9 @@ func place(e *monitor.EntryRef) string {
 	return fmt.Sprintf("entry %d", e.Index)
 }
 
-// printConfirmations says how the missing objects were confirmed: by the
+// showConfirmations says how the missing objects were confirmed: by the
 // search, and by the tiles, of which every entry has been read.
-func (a *app) printConfirmations(c *monitor.Comparison, confirm int, confirmed []confirmation) error {
+func showConfirmations(p *cli.Page, c *monitor.Comparison, confirm int, confirmed []party.Confirmation) {
 	missing := 0
 	for _, f := range c.Findings {
 		if f.Kind == monitor.Missing {
@@ -138,30 +137,29 @@ func (a *app) printConfirmations(c *monitor.Comparison, confirm int, confirmed [
 		}
 	}
 	if missing == 0 {
-		return nil
+		return
 	}
-	if _, err := fmt.Fprintf(a.Stdout, "\nAll %d entries up to the checkpoint of the reporting log were read and proven to be in its tree: none reports the %d missing in time.\n",
-		c.Reported.Checkpoint.Size, missing); err != nil {
-		return err
-	}
+	p.Line("")
+	p.Line("All %d entries up to the checkpoint of the reporting log were read and proven to be in its tree: none reports the %d missing in time.",
+		c.Reported.Checkpoint.Size, missing)
 	var rows [][]string
 	for _, f := range confirmed {
 		switch f.Search {
-		case searchUnknown:
-			rows = append(rows, []string{string(f.What), cell(f.UID), fmt.Sprintf("the provider's search does not know it, over %d entries", f.Size)})
-		case searchKnows:
+		case party.SearchUnknown:
+			rows = append(rows, []string{string(f.What), f.UID, fmt.Sprintf("the provider's search does not know it, over %d entries", f.Size)})
+		case party.SearchKnows:
 			for _, e := range f.Entries {
-				rows = append(rows, []string{string(f.What), cell(f.UID), cell(fmt.Sprintf("the provider's search knows it: entry %d; %s", e.Index, e.Why))})
+				rows = append(rows, []string{string(f.What), f.UID, fmt.Sprintf("the provider's search knows it: entry %d; %s", e.Index, e.Why)})
 			}
 			if f.More {
-				rows = append(rows, []string{string(f.What), cell(f.UID), "and it knows more"})
+				rows = append(rows, []string{string(f.What), f.UID, "and it knows more"})
 			}
 		default:
-			rows = append(rows, []string{string(f.What), cell(f.UID), cell("the provider's search says nothing: " + f.Detail)})
+			rows = append(rows, []string{string(f.What), f.UID, "the provider's search says nothing: " + f.Detail})
 		}
 	}
 	if left := missing - len(confirmed); left > 0 && confirm > 0 {
-		a.Notice("and %d missing objects the search was not asked for; see --confirm", left)
+		p.Notice("and %d missing objects the search was not asked for; see --confirm", left)
 	}
-	return a.table([]string{"MISSING", "UID", "SEARCH"}, rows)
+	p.Table([]string{"MISSING", "UID", "SEARCH"}, rows)
 }

@@ -3,9 +3,7 @@ package main
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"fmt"
-	"io/fs"
 
 	"github.com/spf13/cobra"
 
@@ -13,7 +11,6 @@ import (
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
-	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
 
 // counterFlags are the flags of the commands that register a statement about
@@ -77,39 +74,18 @@ func (a *app) findSpokenOf(ctx context.Context, name string, f counterFlags) (*s
 	return &spokenOf{l, e}, nil
 }
 
-// transparent makes the entry's Transparent Statement and the verifier that it
-// was verified with.
+// transparent is the entry's Transparent Statement, and what it was verified with.
 func (s *spokenOf) transparent(ctx context.Context) ([]byte, *scitt.Verifier, error) {
-	data, err := s.log.Transparent(ctx, s.entry)
-	if err != nil {
-		return nil, nil, err
-	}
-	v, err := s.log.Verifier(ctx, s.entry.Statement.Issuer)
-	if err != nil {
-		return nil, nil, err
-	}
-	out, err := v.Verify(data)
-	if err == nil {
-		err = out.Err()
-	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("the Transparent Statement of entry %d of %s: %w", s.entry.Index, s.log.Location, err)
-	}
-	return data, v, nil
+	return s.log.Evidence(ctx, s.entry)
 }
 
-// content is what the entry speaks of. The error is a verdict when it is not
-// what the issuer signed, or is not served.
+// content is what the entry speaks of. That it is not served is a verdict.
 func (s *spokenOf) content(ctx context.Context) ([]byte, error) {
-	data, err := s.log.Content(ctx, s.entry.Statement)
-	if err == nil {
-		return data, nil
+	data, err := s.log.ContentOf(ctx, s.entry)
+	if isMissing(err) {
+		err = cli.Bad(err)
 	}
-	err = fmt.Errorf("content of entry %d of %s: %w", s.entry.Index, s.log.Location, err)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, monitor.ErrMalformed) || errors.Is(err, reader.ErrWrong) {
-		return nil, cli.Bad(err)
-	}
-	return nil, err
+	return data, err
 }
 
 // attested is a registered statement as the commands print it.
@@ -137,14 +113,10 @@ func (a *app) attest(ctx context.Context, r *party.Registrar, f counterFlags, d 
 	if statement.Envelope != nil {
 		said.Artifact = fmt.Sprintf("sha256:%x", [sha256.Size]byte(statement.Payload))
 	}
-	switch {
-	case f.out == "-":
-	case a.JSON:
-		err = a.PrintJSON(said)
-	default:
+	if f.out != "-" {
 		rows := [][]string{{said.Result, at.Ref.EntryID}, {"entry", fmt.Sprintf("%d of %s", at.Ref.Index, at.Ref.Origin)}, {"location", at.Location},
 			{"about", fmt.Sprintf("entry %d of %s", about.Index, about.Origin)}}
-		err = a.PrintRows(append(append(rows, lines...), []string{"artifact", said.Artifact}, []string{"wrote", f.out}))
+		err = a.Print(said, cli.Rows(append(append(rows, lines...), []string{"artifact", said.Artifact}, []string{"wrote", f.out})))
 	}
 	if err != nil {
 		return err

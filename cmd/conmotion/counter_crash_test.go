@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/testprogram"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 )
@@ -155,7 +156,7 @@ func killTool(t *testing.T, s *stopper, at killPoint, home string, args ...strin
 // between signing and the end. The same call afterwards ends it, and the log
 // has one statement.
 func TestKilledAttestation(t *testing.T) {
-	daemon := buildDaemon(t)
+	daemon := testprogram.Path(t, "conmotiond")
 	for name, policy := range map[string]string{
 		"alone": `{"version": 1, "trust_anchors": {"self_certifying": ["did:jwk"]}}`, "in a chain": `{"version": 1, "trust_anchors": {"self_certifying": ["did:jwk"]}, "chain": "required"}`,
 	} {
@@ -276,7 +277,7 @@ func TestKilledRecord(t *testing.T) {
 // TestKilledBetweenLogs kills submit while the second of two services registers.
 // The Receipt of the first one is kept, and the same call goes on from it.
 func TestKilledBetweenLogs(t *testing.T) {
-	daemon := buildDaemon(t)
+	daemon := testprogram.Path(t, "conmotiond")
 	work := t.TempDir()
 	home, key := filepath.Join(work, "home"), filepath.Join(work, "key.pem")
 	var urls []string

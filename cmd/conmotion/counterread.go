@@ -2,13 +2,11 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
-	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 )
@@ -48,61 +46,6 @@ func (a *app) openLogs(ctx context.Context, locations []string, f readFlags) ([]
 	return logs, nil
 }
 
-// gathered is what logs say about entries.
-type gathered struct {
-	logs       []*party.Log
-	statements []monitor.Registered
-	measured   []monitor.Measured
-	bad        []monitor.Anomaly // what does not count
-	unread     []monitor.Anomaly // those of them that no log let read
-}
-
-// gather reads the endorsements, disputes and withdrawals in logs, and the
-// measurements when they are wanted; by these issuers, or by anybody when there
-// are none.
-func (a *app) gather(ctx context.Context, logs []*party.Log, issuers []string, measurements bool) (*gathered, error) {
-	g := &gathered{logs: logs}
-	for _, l := range logs {
-		found, flaws, err := monitor.Endorsements(ctx, l.Monitor(), issuers)
-		if err != nil {
-			return nil, fmt.Errorf("the log at %s: %w", l.Location, err)
-		}
-		g.statements, g.bad = append(g.statements, found...), append(g.bad, flaws...)
-		if !measurements {
-			continue
-		}
-		measured, flaws, err := monitor.Measurements(ctx, l.Monitor(), issuers)
-		if err != nil {
-			return nil, fmt.Errorf("the log at %s: %w", l.Location, err)
-		}
-		// What is nobody's statement was told above.
-		flaws = slices.DeleteFunc(flaws, func(a monitor.Anomaly) bool { return a.Kind == monitor.AnomalyNoStatement })
-		g.measured, g.bad = append(g.measured, measured...), append(g.bad, flaws...)
-	}
-	g.statements = monitor.Distinct(g.statements)
-	read := map[string]bool{}
-	for _, s := range g.statements {
-		read[s.Self.EntryID] = true
-	}
-	for _, m := range g.measured {
-		read[m.Self.EntryID] = true
-	}
-	for _, b := range g.bad {
-		if b.Unread() && !read[b.Entry.EntryID] {
-			g.unread = append(g.unread, b)
-		}
-	}
-	a.noticeFlaws(g.bad)
-	return g, nil
-}
-
-// noticeFlaws tells which entries do not count.
-func (a *app) noticeFlaws(flaws []monitor.Anomaly) {
-	for _, f := range flaws {
-		a.Notice("notice: %s does not count: %s: %s", f.Entry, f.Kind, f.Detail)
-	}
-}
-
 // named is the entry that a command is about, in logs that are open: the first
 // is the one that it is in.
 type named struct {
@@ -139,14 +82,5 @@ func (a *app) openNamed(ctx context.Context, name string, f gatherFlags) (*named
 func (a *app) findIn(ctx context.Context, l *party.Log, n party.EntryName) (*party.Entry, error) {
 	p := a.Progress()
 	defer p.Done()
-	e, err := l.Find(ctx, n, func(done, size uint64) {
-		p.Show(func() string { return fmt.Sprintf("searched %d of %d entries", done, size) })
-	})
-	if err != nil {
-		return nil, err
-	}
-	if err := l.VerifyStatement(e.Statement); err != nil {
-		return nil, fmt.Errorf("entry %d of %s: %w", e.Index, l.Location, err)
-	}
-	return e, nil
+	return l.FindSigned(ctx, n, func(done, size uint64) { p.Part("search", done, size) })
 }

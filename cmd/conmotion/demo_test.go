@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
+	"github.com/conmotion/conmotion/internal/testprogram"
 )
 
 // cutoff ends a context when a text is written.
@@ -46,7 +47,7 @@ func TestDemoWithoutService(t *testing.T) {
 // TestDemoInterrupted: no service outlives a demo that is interrupted, while they
 // start or in the middle of a flow.
 func TestDemoInterrupted(t *testing.T) {
-	t.Setenv("PATH", filepath.Dir(buildDaemon(t)))
+	t.Setenv("PATH", filepath.Dir(testprogram.Path(t, "conmotiond")))
 	for _, at := range []string{"auditor's service is", "2  provider"} {
 		ctx, cancel := context.WithCancel(t.Context())
 		out, stderr := &cutoff{at: at, end: cancel}, &bytes.Buffer{}

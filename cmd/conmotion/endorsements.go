@@ -11,9 +11,11 @@ import (
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/plural"
+	"github.com/conmotion/conmotion/internal/printable"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/witness"
 )
 
 // endorsementsFlags are the flags of endorsements.
@@ -91,17 +93,17 @@ func (a *app) runEndorsements(ctx context.Context, f endorsementsFlags, name str
 	if err != nil {
 		return err
 	}
-	g, err := a.gather(ctx, about.logs, f.by, false)
+	g, err := party.Gather(ctx, about.logs, f.by, false, a.Notice)
 	if err != nil {
 		return err
 	}
-	list := endorsementList{EntryID: about.id.String(), At: at.Format(time.RFC3339), Endorsements: []endorsementItem{}, Unreadable: g.bad}
+	list := endorsementList{EntryID: about.id.String(), At: at.Format(time.RFC3339), Endorsements: []endorsementItem{}, Unreadable: g.Flaws}
 	if about.entry != nil {
 		ref := about.logs[0].Ref(about.entry)
 		list.Entry = &ref
 	}
-	for _, s := range monitor.Evaluate(g.statements, g.unread, about.id, at) {
-		item := endorsementItem{s.Verdict, s.Standing, s.Scope, s.From.Format(time.RFC3339), "", s.Issuer, cli.TimeOf(s.Issued), s.Reason, s.Self, s.By, s.Home, ""}
+	for _, s := range monitor.Evaluate(g.Statements, g.Unread, about.id, at) {
+		item := endorsementItem{s.Verdict, s.Standing, s.Scope, s.From.Format(time.RFC3339), "", s.Issuer, printable.Time(s.Issued), s.Reason, s.Self, s.By, s.Home, ""}
 		if s.Transparent != nil {
 			item.Evidence = evidence(ctx, about.logs, &s.Endorsement)
 		}
@@ -110,67 +112,56 @@ func (a *app) runEndorsements(ctx context.Context, f endorsementsFlags, name str
 		}
 		list.Endorsements = append(list.Endorsements, item)
 	}
-	unread := monitor.About(g.unread, list.EntryID)
+	unread := monitor.About(g.Unread, list.EntryID)
 	for _, e := range list.Endorsements {
-		unread = append(unread, monitor.About(g.unread, e.Entry.EntryID)...)
+		unread = append(unread, monitor.About(g.Unread, e.Entry.EntryID)...)
 	}
-	if a.JSON {
-		err = a.PrintJSON(list)
-	} else {
-		err = a.printEndorsements(list, unread)
-	}
+	err = a.Print(list, func(p *cli.Page) { list.show(p, unread) })
 	if len(unread) > 0 {
 		err = errors.Join(err, cli.Usage(fmt.Errorf("%s about it could not be read or checked", plural.Of(len(unread), "statement"))))
 	}
-	return errors.Join(err, incomplete(monitor.Unread{NoStatement: monitor.CountUnread(g.bad).NoStatement}))
+	return errors.Join(err, incomplete(monitor.Unread{NoStatement: monitor.CountUnread(g.Flaws).NoStatement}))
 }
 
-func (a *app) printEndorsements(list endorsementList, unread []monitor.Anomaly) error {
+func (l *endorsementList) show(p *cli.Page, unread []monitor.Anomaly) {
 	where := "not looked for"
-	if list.Entry != nil {
-		where = list.Entry.String()
+	if l.Entry != nil {
+		where = l.Entry.String()
 	}
-	rows := [][]string{{"entry", list.EntryID}, {"is", where}, {"at", list.At}}
-	if err := a.PrintRows(rows); err != nil {
-		return err
-	}
+	p.Rows([][]string{{"entry", l.EntryID}, {"is", where}, {"at", l.At}})
 	for _, u := range unread {
-		fmt.Fprintf(a.Stdout, "%s: a statement about it by %s, %s: %s\n", u.Kind, cli.Clean(u.Issuer), cli.Clean(u.Entry.String()), cli.Clean(u.Detail))
+		p.Line("%s: a statement about it by %s, %s: %s", u.Kind, u.Issuer, &u.Entry, u.Detail)
 	}
-	if len(list.Endorsements)+len(unread) == 0 {
-		_, err := fmt.Fprintln(a.Stdout, "nobody endorsed or disputed it")
-		return err
+	if len(l.Endorsements)+len(unread) == 0 {
+		p.Line("nobody endorsed or disputed it")
 	}
-	rows = nil
-	for _, e := range list.Endorsements {
+	var rows [][]string
+	for _, e := range l.Endorsements {
 		validity := "from " + e.From
 		if e.Until != "" {
 			validity += " until " + e.Until
 		}
 		rows = append(rows, []string{string(e.Standing), string(e.Verdict), strings.Join(e.Scope, ","), validity, e.Entry.String(), e.Issuer})
 	}
-	if err := a.PrintRows(rows); err != nil {
-		return err
-	}
-	for _, e := range list.Endorsements {
+	p.Rows(rows)
+	for _, e := range l.Endorsements {
 		if e.Standing == monitor.AsOfLog {
-			fmt.Fprintf(a.Stdout, "%s counts only as of that log: its home, where it can be withdrawn, is %s (--in)\n", cli.Clean(e.Entry.String()), cli.Clean(e.Home))
+			p.Line("%s counts only as of that log: its home, where it can be withdrawn, is %s (--in)", &e.Entry, e.Home)
 		}
 		for _, ref := range e.By {
 			by := " by "
 			if e.Standing == monitor.Unknown {
 				by = ", since it is not known what it says: "
 			}
-			fmt.Fprintf(a.Stdout, "%s is %s%s%s\n", cli.Clean(e.Entry.String()), e.Standing, by, cli.Clean(ref.String()))
+			p.Line("%s is %s%s%s", &e.Entry, e.Standing, by, &ref)
 		}
 		if e.Evidence != "" {
-			fmt.Fprintf(a.Stdout, "%s embeds the Transparent Statement: %s\n", cli.Clean(e.Entry.String()), cli.Clean(e.Evidence))
+			p.Line("%s embeds the Transparent Statement: %s", &e.Entry, e.Evidence)
 		}
 		if e.Reason != "" {
-			fmt.Fprintf(a.Stdout, "%s says: %s\n", cli.Clean(e.Entry.String()), cli.Clean(e.Reason))
+			p.Line("%s says: %s", &e.Entry, e.Reason)
 		}
 	}
-	return nil
 }
 
 // evidence verifies an embedded Transparent Statement with the keys of its log.
@@ -190,7 +181,7 @@ func evidence(ctx context.Context, logs []*party.Log, e *monitor.Endorsement) st
 		if err := e.Verify(v); err != nil {
 			return err.Error()
 		}
-		return resultOK
+		return witness.OK
 	}
-	return resultNotChecked
+	return witness.NotChecked
 }

@@ -145,9 +145,9 @@ func (a *app) printExported(e *mirror.Exported, f exportFlags) error {
 	return a.Print(exported{
 		f.out, m.Checkpoint.Origin, m.Checkpoint.Size, m.Checkpoint.Root.String(), before,
 		len(m.Files), len(m.Artifacts), missing, m.LeftOut, uint64(e.Fetched), uint64(e.Bytes),
-	}, [][]string{
+	}, cli.Rows([][]string{
 		{"log", m.Checkpoint.Origin}, {"entries", fmt.Sprint(m.Checkpoint.Size)}, {"before", was}, {"root", m.Checkpoint.Root.String()},
 		{"files", fmt.Sprint(len(m.Files))}, {"artifacts", artifacts},
 		{"fetched", plural.Of(e.Fetched, "file") + ", " + plural.Of(e.Bytes, "byte")}, {"directory", f.out},
-	})
+	}))
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/plural"
+	"github.com/conmotion/conmotion/internal/printable"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/tiles"
 )
@@ -88,7 +89,7 @@ func (a *app) check(ctx context.Context, log *party.Log, report *fsckReport) err
 	}
 	report.Origin, report.Size, report.Root = cp.Origin, cp.Size, hex.EncodeToString(cp.Root)
 	if cp.Tree != nil {
-		report.Receipts, report.Signed = true, cli.TimeOf(cp.Tree.IssuedAt)
+		report.Receipts, report.Signed = true, printable.Time(cp.Tree.IssuedAt)
 	}
 	p := a.Progress()
 	defer p.Done()
@@ -141,5 +142,5 @@ func (a *app) printFsck(r *fsckReport) error {
 	case r.Unchecked != "":
 		result = "INCOMPLETE: " + r.Unchecked
 	}
-	return a.Print(r, append(rows, []string{"result", result}))
+	return a.Print(r, cli.Rows(append(rows, []string{"result", result})))
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
+	"github.com/conmotion/conmotion/internal/printable"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/did"
@@ -135,11 +136,11 @@ func (a *app) printHead(ctx context.Context, f headFlags, l *party.Log, e *party
 		info.Chain = &headChain{c.Name, c.Seq, hex.EncodeToString(c.Prev)}
 		chain = fmt.Sprintf("%s, seq %d", c.Name, c.Seq)
 	}
-	return a.Print(info, [][]string{
+	return a.Print(info, cli.Rows([][]string{
 		{"entry", fmt.Sprintf("%d of %d in %s", e.Index, cp.Size, cp.Origin)}, {"entry id", info.EntryID}, {"issuer", s.Issuer},
-		{"subject", s.Subject}, {"type", s.Type}, {"signed", cli.TimeOf(s.IssuedAt)}, {"chain", chain},
+		{"subject", s.Subject}, {"type", s.Type}, {"signed", printable.Time(s.IssuedAt)}, {"chain", chain},
 		{"receipt", fmt.Sprintf("verified, for the checkpoint of %d entries", cp.Size)}, {"wrote", f.out},
-	})
+	}))
 }
 
 // issuerOf reads a flag that is an issuer, or a file with the key that one is

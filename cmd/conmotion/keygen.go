@@ -64,11 +64,7 @@ func (a *app) runKeygen(out, alg string) error {
 		return err
 	}
 	a.Notice("wrote %s: private key for %s, to be kept secret", out, alg)
-	if a.JSON {
-		return a.PrintJSON(newKey{issuer, alg, hex.EncodeToString(kid), out})
-	}
-	fmt.Fprintln(a.Stdout, issuer)
-	return nil
+	return a.Print(newKey{issuer, alg, hex.EncodeToString(kid), out}, func(p *cli.Page) { p.Raw(issuer + "\n") })
 }
 
 // createFile makes a private file that is not there yet, or none when it cannot be

@@ -16,6 +16,7 @@ import (
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/testprogram"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 )
@@ -162,7 +163,7 @@ func (w *world) look(t *testing.T, line string, files shown) (got outcome) {
 // indexes runs conmotion-index, which is a program of its own.
 func indexes(t *testing.T, home string, args []string) outcome {
 	t.Helper()
-	daemon := buildDaemon(t)
+	daemon := testprogram.Path(t, "conmotiond")
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(t.Context(), filepath.Join(filepath.Dir(daemon), "conmotion-index"), args...)
 	cmd.Env, cmd.Stdout, cmd.Stderr = append(os.Environ(), "CONMOTION_HOME="+home), &stdout, &stderr

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
+	"github.com/conmotion/conmotion/internal/printable"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
 )
@@ -126,7 +127,7 @@ func (a *app) runMeasure(ctx context.Context, f measureFlags, what monitor.Kind)
 	// The measurement is not older than what it is about, also when that ends
 	// a moment ahead of this clock.
 	if c.Interval.To.After(now) {
-		return cli.Usage(fmt.Errorf("--to %s has not come yet", moment(c.Interval.To.UnixMilli())))
+		return cli.Usage(fmt.Errorf("--to %s has not come yet", printable.Moment(c.Interval.To.UnixMilli())))
 	}
 	// Nothing is registered in a dry run without --log: the log of observations is
 	// the measurer's most of the time.
@@ -153,7 +154,7 @@ func (a *app) runMeasure(ctx context.Context, f measureFlags, what monitor.Kind)
 	}
 	in := c.Interval
 	words := []string{"measurement", string(what), c.Reported.Checkpoint.Origin, c.Observed.Checkpoint.Origin,
-		moment(in.From.UnixMilli()), moment(in.To.UnixMilli()), in.Grace.String(),
+		printable.Moment(in.From.UnixMilli()), printable.Moment(in.To.UnixMilli()), in.Grace.String(),
 		fmt.Sprint(c.Reported.Issuers, c.Reported.Types, c.Observed.Issuers, c.Observed.Types, in.Scope)}
 	payload, options, err := m.ToSign()
 	if err != nil {
@@ -186,21 +187,18 @@ type measured struct {
 
 func (a *app) printMeasured(c *monitor.Claim, o party.Outcome) error {
 	what, in, ref := c.Options.What, c.Interval, o.At[0].Ref
-	if a.JSON {
-		return a.PrintJSON(measured{ref, what, c.Impact, c.Data, o.Resumed})
-	}
 	impact := fmt.Sprintf("%d of 100", c.Impact)
 	if !c.Data {
 		impact = "no data"
 	}
-	return a.PrintRows([][]string{
+	return a.Print(measured{ref, what, c.Impact, c.Data, o.Resumed}, cli.Rows([][]string{
 		{"measured", string(what) + " of " + c.Reported.Origin},
 		{"scope", strings.Join(in.Scope, ", ")},
-		{"interval", fmt.Sprintf("%s to %s, grace %v", moment(in.From.UnixMilli()), moment(in.To.UnixMilli()), in.Grace)},
+		{"interval", spanOf(in)},
 		{"missing", fmt.Sprintf("%d of %d objects that were observed or reported", c.Metrics.Missing, c.Metrics.Union)},
 		{"drift", fmt.Sprintf("%d of them", c.Metrics.Drift)},
 		{"impact", impact},
 		{"entry", fmt.Sprintf("%d of %s", ref.Index, ref.Origin)},
 		{"entry id", ref.EntryID},
-	})
+	}))
 }

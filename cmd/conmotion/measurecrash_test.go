@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/testprogram"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/tiles"
@@ -48,11 +49,7 @@ func (k *killing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // is registered by the next one, once.
 func TestMeasureKill(t *testing.T) {
 	dir := t.TempDir()
-	daemon := filepath.Join(dir, "conmotiond")
-	if out, err := exec.Command("go", "build", "-o", daemon, "../conmotiond").CombinedOutput(); err != nil {
-		t.Fatalf("build conmotiond: %v\n%s", err, out)
-	}
-	s := &service{daemon: daemon, listen: "127.0.0.1:0"}
+	s := &service{daemon: testprogram.Path(t, "conmotiond"), listen: "127.0.0.1:0"}
 	log := testlog.Must(s.start(filepath.Join(dir, "auditor"), nil))(t)
 	t.Cleanup(func() { _ = s.stop() })
 	proxy := &killing{Handler: httputil.NewSingleHostReverseProxy(testlog.Must(url.Parse(log))(t))}

@@ -92,18 +92,16 @@ func (a *app) runMonitor(ctx context.Context, f monitorFlags) (err error) {
 	}
 	c.Resolve(dir)
 	if f.check {
-		_, err := fmt.Fprintf(a.Stdout, "the configuration is good: %s\n", plural.Of(len(c.Logs), "log"))
-		return err
+		a.Say("the configuration is good: %s", plural.Of(len(c.Logs), "log"))
+		return nil
 	}
 	limitMemory() // to compute a measurement again replays two logs
-	stderr := &oneWriter{w: a.Stderr}
+	out := *a
+	out.Stdout, out.Stderr = &oneWriter{w: a.Stdout}, &oneWriter{w: a.Stderr}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = cli.Readers
-	out := *a
-	out.Stdout = &oneWriter{w: a.Stdout}
 	w, err := watch.New(c, watch.Options{
-		Line: out.printAlert, Output: stderr, Transport: transport,
-		Notice: func(format string, args ...any) { fmt.Fprintln(stderr, cli.Message(fmt.Sprintf(format, args...))) },
+		Line: out.printAlert, Output: out.Stderr, Transport: transport, Notice: out.Notice,
 	})
 	if err != nil {
 		return cli.Usage(err)
@@ -123,23 +121,28 @@ func (a *app) runMonitor(ctx context.Context, f monitorFlags) (err error) {
 	return cli.Usage(ctx.Err())
 }
 
-// printAlert writes an alert as one line.
-func (a *app) printAlert(alert *watch.Alert, data []byte) error {
-	if a.JSON {
-		_, err := a.Stdout.Write(slices.Concat(data, []byte("\n"))) // others read data too
-		return err
-	}
-	word := strings.ToUpper(string(alert.Severity))
-	if alert.Status == watch.Resolved {
-		word = "RESOLVED"
-	}
-	rule := string(alert.Check)
-	if alert.Rule != "" {
-		rule += " (" + alert.Rule + ")"
-	}
-	line := fmt.Sprintf("%s  %-8s  %s  %s: %s", alert.Time.Format(time.RFC3339), word, alert.Log, rule, alert.Message)
-	_, err := io.WriteString(a.Stdout, cli.Clean(line)+"\n")
+// alertLine is an alert as --json prints it: as its receivers get it.
+type alertLine []byte
+
+// Write writes it.
+func (l alertLine) Write(w io.Writer) error {
+	_, err := w.Write(slices.Concat(l, []byte("\n"))) // others read the alert too
 	return err
+}
+
+// printAlert prints an alert as one line.
+func (a *app) printAlert(alert *watch.Alert, data []byte) error {
+	return a.PrintLine(alertLine(data), func(p *cli.Page) {
+		word := strings.ToUpper(string(alert.Severity))
+		if alert.Status == watch.Resolved {
+			word = "RESOLVED"
+		}
+		rule := string(alert.Check)
+		if alert.Rule != "" {
+			rule += " (" + alert.Rule + ")"
+		}
+		p.Line("%s  %-8s  %s  %s: %s", alert.Time.Format(time.RFC3339), word, alert.Log, rule, alert.Message)
+	})
 }
 
 // oneWriter has its writes one after the other.

@@ -22,6 +22,7 @@ import (
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/testprogram"
 	"github.com/conmotion/conmotion/monitor/watch"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/client"
@@ -59,11 +60,7 @@ func (h *hook) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // serviceToWatch runs a real conmotiond and gives its URL.
 func serviceToWatch(t *testing.T) string {
 	t.Helper()
-	daemon := filepath.Join(t.TempDir(), "conmotiond")
-	if out, err := exec.Command("go", "build", "-o", daemon, "../conmotiond").CombinedOutput(); err != nil {
-		t.Fatalf("build conmotiond: %v\n%s", err, out)
-	}
-	s := &service{daemon: daemon, listen: "127.0.0.1:0"}
+	s := &service{daemon: testprogram.Path(t, "conmotiond"), listen: "127.0.0.1:0"}
 	url := testlog.Must(s.start(filepath.Join(t.TempDir(), "log"), []string{"--rate", "0", "--batch-max-age", "5ms"}))(t)
 	t.Cleanup(func() {
 		if err := s.stop(); err != nil {

@@ -3,11 +3,11 @@ package main
 import (
 	"encoding/hex"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
+	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/policy"
 )
 
@@ -54,12 +54,7 @@ func (a *app) runPolicyCheck(files []string, schemaPath string, strict bool) err
 		if !r.Valid || (strict && len(r.Warnings) > 0) {
 			failed++
 		}
-		if a.JSON {
-			err = a.PrintJSONLine(r)
-		} else {
-			_, err = fmt.Fprint(a.Stdout, r.text())
-		}
-		if err != nil {
+		if err := a.PrintLine(r, r.show); err != nil {
 			return err
 		}
 	}
@@ -86,25 +81,15 @@ func checkPolicy(file string, data []byte, schema eventSchema) policyReport {
 	return r
 }
 
-// text is the report in lines that begin with the file, as compilers write them.
-func (r policyReport) text() string {
-	var b strings.Builder
+// show shows the report in lines that begin with the file, as compilers write them.
+func (r policyReport) show(p *cli.Page) {
 	for _, e := range r.Errors {
-		fmt.Fprintf(&b, "%s: %s\n", cli.Clean(e.at(r.File)), cli.Message(e.Message))
+		p.Message("%s: %s", e.at(r.File), e.Message)
 	}
 	for _, w := range r.Warnings {
-		fmt.Fprintf(&b, "%s: warning: %s\n", cli.Clean(r.File), cli.Clean(w))
+		p.Line("%s: warning: %s", r.File, w)
 	}
 	if r.Valid {
-		fmt.Fprintf(&b, "%s: valid, %s, hash %s\n", cli.Clean(r.File), count(len(r.Warnings), "warning"), r.Hash)
+		p.Line("%s: valid, %s, hash %s", r.File, plural.Of(len(r.Warnings), "warning"), r.Hash)
 	}
-	return b.String()
-}
-
-// count writes a number of things.
-func count(n int, thing string) string {
-	if n == 1 {
-		return "1 " + thing
-	}
-	return fmt.Sprintf("%d %ss", n, thing)
 }

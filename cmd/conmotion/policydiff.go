@@ -56,26 +56,19 @@ func (a *app) runPolicyDiff(ctx context.Context, from, to string, f cli.MemoryFl
 			return noVerdict(err)
 		}
 	}
-	changes := policy.Diff(both[0].Policy, both[1].Policy)
-	if a.JSON {
-		if changes == nil {
-			changes = []string{}
-		}
-		err = a.PrintJSON(policyDifference{both[0].name, both[1].name, len(changes) == 0, changes})
-	} else {
-		err = a.printChanges(changes)
-	}
+	changes := append([]string{}, policy.Diff(both[0].Policy, both[1].Policy)...)
+	err = a.Print(policyDifference{both[0].name, both[1].name, len(changes) == 0, changes}, showChanges(changes))
 	if err == nil && len(changes) > 0 {
 		err = cli.Bad(fmt.Errorf("%s and %s differ", both[0].name, both[1].name))
 	}
 	return err
 }
 
-func (a *app) printChanges(changes []string) error {
-	for _, line := range changes {
-		if _, err := fmt.Fprintln(a.Stdout, cli.Clean(line)); err != nil {
-			return err
+// showChanges shows a line for each change.
+func showChanges(changes []string) func(*cli.Page) {
+	return func(p *cli.Page) {
+		for _, line := range changes {
+			p.Line("%s", line)
 		}
 	}
-	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
+	"github.com/conmotion/conmotion/internal/printable"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
@@ -31,7 +32,7 @@ func newLogPolicy(p *audit.PolicyInForce) logPolicy {
 	hash := p.Policy.Hash()
 	out := logPolicy{
 		EntryID: p.EntryID, Index: p.Index, From: p.From, To: p.To, Signer: p.Statement.Issuer, SignedAs: p.SignedBy,
-		Signed: cli.TimeOf(p.Statement.IssuedAt), Hash: hex.EncodeToString(hash[:]), Description: p.Policy.Description(),
+		Signed: printable.Time(p.Statement.IssuedAt), Hash: hex.EncodeToString(hash[:]), Description: p.Policy.Description(),
 	}
 	if id, ok := p.Policy.Previous(); ok {
 		out.Previous = id.String()

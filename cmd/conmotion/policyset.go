@@ -138,14 +138,11 @@ func (a *app) runPolicySet(ctx context.Context, f policySetFlags, path string) e
 	if err != nil {
 		return err
 	}
-	if a.JSON {
-		return a.PrintJSON(change)
-	}
 	rows := [][]string{{"registered", change.EntryID}, {"index", fmt.Sprint(change.Index)}, {"previous", change.Previous}}
 	for _, w := range change.Warnings {
 		rows = append(rows, []string{"warning", w})
 	}
-	return a.PrintRows(rows)
+	return a.Print(change, cli.Rows(rows))
 }
 
 func (a *app) policySetter(f policySetFlags) (policySetter, error) {
@@ -189,9 +186,7 @@ func (a *app) dryRun(ctx context.Context, setter policySetter, next *policy.Poli
 		changes = append(changes, policy.Diff(current, next)...)
 	}
 	warned := warnings(next)
-	if a.JSON {
-		err = a.PrintJSON(wouldSet{policyAt{now.id.String(), now.index}, changes, warned})
-	} else {
+	err = a.Print(wouldSet{policyAt{now.id.String(), now.index}, changes, warned}, func(p *cli.Page) {
 		replaces := fmt.Sprintf("entry %d, %s", now.index, now.id)
 		if now.id == (scitt.EntryID{}) {
 			replaces = "nothing: the log has no policy yet"
@@ -200,10 +195,9 @@ func (a *app) dryRun(ctx context.Context, setter policySetter, next *policy.Poli
 		for _, w := range warned {
 			rows = append(rows, []string{"warning", w})
 		}
-		if err = a.PrintRows(rows); err == nil {
-			err = a.printChanges(changes)
-		}
-	}
+		p.Rows(rows)
+		showChanges(changes)(p)
+	})
 	if previous, ok := next.Previous(); ok && previous != now.id && err == nil {
 		err = cli.Bad(fmt.Errorf(`it would be refused: its "previous" is %s, and the policy in force is %s`, previous, now.id))
 	}

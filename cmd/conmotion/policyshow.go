@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -109,43 +110,32 @@ func (a *app) printPolicies(h *audit.History) error {
 	for i := range h.Policies {
 		policies = append(policies, newLogPolicy(&h.Policies[i]))
 	}
-	if a.JSON {
-		return a.PrintJSON(policyList{h.Origin, h.Size, policies, misplacedIn(h)})
-	}
 	rows := [][]string{{"INDEX", "JUDGES", "ENTRY ID", "SIGNED", "BY"}}
 	for _, p := range policies {
 		rows = append(rows, []string{fmt.Sprint(p.Index), p.judges(), p.EntryID, p.Signed, p.signer()})
 	}
-	return a.PrintRows(rows)
+	return a.Print(policyList{h.Origin, h.Size, policies, misplacedIn(h)}, cli.Rows(rows))
 }
 
 // printPolicy prints the last policy; whole says that the whole log was read.
 func (a *app) printPolicy(h *audit.History, whole bool) error {
 	p, document := newLogPolicy(h.Last()), h.Last().Statement.Payload
-	if a.JSON {
-		return a.PrintJSON(shownPolicy{h.Origin, p, document, misplacedIn(h)})
-	}
 	judges := p.judges()
 	if !whole {
 		// Whether another one follows was not looked at.
 		judges = fmt.Sprintf("entry %d, and all since entry %d", h.Size, p.From)
 	}
-	previous := p.Previous
-	if previous == "" {
-		previous = "none"
-	}
-	if err := a.PrintRows([][]string{
-		{"policy", p.EntryID}, {"log", h.Origin}, {"index", fmt.Sprint(p.Index)}, {"judges", judges},
-		{"signer", p.signer()}, {"signed", p.Signed}, {"previous", previous}, {"hash", p.Hash},
-	}); err != nil {
-		return err
-	}
-	document, err := indented(document)
+	pretty, err := indented(document)
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(a.Stdout, "\n%s", cli.CleanLines(string(document)))
-	return err
+	return a.Print(shownPolicy{h.Origin, p, document, misplacedIn(h)}, func(page *cli.Page) {
+		page.Rows([][]string{
+			{"policy", p.EntryID}, {"log", h.Origin}, {"index", fmt.Sprint(p.Index)}, {"judges", judges},
+			{"signer", p.signer()}, {"signed", p.Signed}, {"previous", cmp.Or(p.Previous, "none")}, {"hash", p.Hash},
+		})
+		page.Raw("\n" + string(pretty))
+	})
 }
 
 // editPolicy writes the document as one that replaces itself.

@@ -3,11 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
+	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/policy"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/tiles"
@@ -75,46 +75,39 @@ func (a *app) runPolicyTest(ctx context.Context, f policyTestFlags, files []stri
 		}
 		r := judged{files[i], j}
 		counts[r.Result]++
-		if a.JSON {
-			err = a.PrintJSONLine(r)
-		} else {
-			_, err = fmt.Fprint(a.Stdout, r.text())
-		}
-		if err != nil {
+		if err := a.PrintLine(r, r.show); err != nil {
 			return err
 		}
 	}
 	switch {
 	case counts[policy.Refused] > 0:
-		return cli.Bad(fmt.Errorf("%d of %s refused, %d undecided", counts[policy.Refused], count(len(files), "statement"), counts[policy.Undecided]))
+		return cli.Bad(fmt.Errorf("%d of %s refused, %d undecided", counts[policy.Refused], plural.Of(len(files), "statement"), counts[policy.Undecided]))
 	case counts[policy.Undecided] > 0:
-		return cli.Usage(fmt.Errorf("%d of %s undecided; --artifacts, and --log or --static, give what a policy asks for", counts[policy.Undecided], count(len(files), "statement")))
+		return cli.Usage(fmt.Errorf("%d of %s undecided; --artifacts, and --log or --static, give what a policy asks for", counts[policy.Undecided], plural.Of(len(files), "statement")))
 	}
 	return nil
 }
 
-// text is a line for the statement and one for each finding.
-func (r judged) text() string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s  %s", r.Result, cli.Clean(r.File))
+// show shows a line for the statement and one for each finding.
+func (r judged) show(p *cli.Page) {
+	id := ""
 	if r.EntryID != "" {
-		fmt.Fprintf(&b, "  entry id %s", r.EntryID)
+		id = "  entry id " + r.EntryID
 	}
-	b.WriteByte('\n')
+	p.Line("%s  %s%s", r.Result, r.File, id)
 	for _, f := range r.Findings {
-		fmt.Fprintf(&b, "  %-7s  %s", f.Outcome, f.Check)
+		message := ""
 		if f.Message != "" {
-			fmt.Fprintf(&b, ": %s", cli.Clean(f.Message))
+			message = ": " + f.Message
 		}
-		b.WriteByte('\n')
+		p.Line("  %-7s  %s%s", f.Outcome, f.Check, message)
 		if f.Fix != "" {
-			fmt.Fprintf(&b, "           to pass: %s\n", cli.Clean(f.Fix))
+			p.Line("           to pass: %s", f.Fix)
 		}
 	}
 	if r.Note != "" {
-		fmt.Fprintf(&b, "  note     %s\n", cli.Clean(r.Note))
+		p.Line("  note     %s", r.Note)
 	}
-	return b.String()
 }
 
 // newTrial reads the policy and the log that the facts come from.

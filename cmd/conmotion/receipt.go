@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
+	"github.com/conmotion/conmotion/internal/printable"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 )
@@ -264,7 +265,7 @@ func (a *app) printReceipt(f receiptFlags, data []byte) error {
 	if err != nil {
 		return err
 	}
-	info := gotReceipt{Issuer: r.Issuer, Log: r.Subject, IssuedAt: cli.TimeOf(r.IssuedAt)}
+	info := gotReceipt{Issuer: r.Issuer, Log: r.Subject, IssuedAt: printable.Time(r.IssuedAt)}
 	rows := [][]string{}
 	if st != nil {
 		info.EntryID = st.ID().String()
@@ -276,14 +277,14 @@ func (a *app) printReceipt(f receiptFlags, data []byte) error {
 		entry = fmt.Sprintf("%d of %d", index, size)
 	}
 	rows = append(rows, []string{"entry", entry},
-		[]string{"log", r.Subject}, []string{"issuer", r.Issuer}, []string{"signed", cli.TimeOf(r.IssuedAt)})
-	if f.out == "-" && a.JSON {
+		[]string{"log", r.Subject}, []string{"issuer", r.Issuer}, []string{"signed", printable.Time(r.IssuedAt)})
+	if f.out == "-" {
 		info.Data = data
-		return a.PrintJSON(info)
+		return a.PrintData(info, data)
 	}
-	if err := a.WriteOutput(f.out, data); err != nil || f.out == "-" {
+	if err := a.WriteOutput(f.out, data); err != nil {
 		return err
 	}
 	info.File = f.out
-	return a.Print(info, append(rows, []string{"wrote", f.out}))
+	return a.Print(info, cli.Rows(append(rows, []string{"wrote", f.out})))
 }

@@ -13,63 +13,40 @@ import (
 	"github.com/conmotion/conmotion/scitt"
 )
 
-// recomputed is what recomputing a measurement came to.
-type recomputed struct {
-	Same      bool     `json:"same"`
-	EntryID   string   `json:"entry_id,omitempty"`
-	Issuer    string   `json:"issuer,omitempty"`
-	What      string   `json:"what"`
-	Claimed   int      `json:"claimed_impact_score"`
-	Computed  int      `json:"computed_impact_score"`
-	Unchecked string   `json:"unchecked,omitempty"` // why it cannot be checked: then nothing was computed
-	Paths     []string `json:"paths"`               // where the payload differs, as JSON paths
-	PathsMore int      `json:"paths_more,omitempty"`
-	Withheld  int      `json:"withheld"`   // contents that were not there, as the measurement says
-	Served    int      `json:"served_now"` // those of them that are there now
-}
-
 func (a *app) runRecompute(ctx context.Context, f measureFlags) error {
 	limitMemory()
 	payload, st, err := a.readMeasurement(ctx, f)
 	if err != nil {
 		return err
 	}
-	in, err := monitor.ParseMeasurement(payload)
-	if errors.Is(err, monitor.ErrAlgorithm) {
-		return cli.Usage(err)
-	}
-	if err != nil {
-		return cli.Bad(fmt.Errorf("%s is not a measurement that can be computed again: %w", f.recompute, err))
-	}
 	p := a.Progress()
 	defer p.Done()
-	var logs [2]monitor.Log
-	for i, side := range []struct {
-		flags sideFlags
-		url   string
-		pin   *scitt.Checkpoint
-	}{{f.reported, in.Options.ReportedURL, in.Reported}, {f.observed, in.Options.ObservedURL, in.Observed}} {
-		if logs[i], err = a.pinned(ctx, side.flags, side.url, side.pin, f.readFlags); err != nil {
-			return err
+	var opening error // of a log, which may not be there at all
+	pinned := func(side sideFlags) party.Pinned {
+		return func(url string, pin *scitt.Checkpoint) (monitor.Log, error) {
+			log, err := a.pinned(ctx, side, url, pin, f.readFlags)
+			if opening = err; err == nil {
+				log = p.Count(side.name, log)
+			}
+			return log, err
 		}
-		logs[i] = p.Count(side.flags.name, logs[i])
 	}
-	r, err := monitor.Recompute(ctx, payload, logs[0], logs[1])
-	if err != nil && !unchecked(err) {
+	r, in, err := party.Recompute(ctx, payload, pinned(f.reported), pinned(f.observed))
+	switch {
+	case opening != nil:
+		return opening
+	case errors.Is(err, monitor.ErrAlgorithm): // no verdict
+		return cli.Usage(err)
+	case errors.Is(err, party.ErrNoMeasurement):
+		return fmt.Errorf("%s: %w", f.recompute, err)
+	case err != nil:
 		return cli.OfLog(err)
 	}
 	p.Done()
-	out := recomputed{What: string(in.Options.What), Claimed: in.Impact, Paths: []string{}, Withheld: len(in.Withheld)}
-	if err != nil {
-		out.Unchecked = err.Error()
-	} else {
-		out.Same, out.Computed, out.PathsMore, out.Served = r.Same(), r.Measurement.Impact, r.PathsMore, r.Served
-		out.Paths = append(out.Paths, r.Paths...)
-	}
 	if st != nil {
-		out.EntryID, out.Issuer = st.ID().String(), st.Issuer
+		r.EntryID, r.Issuer = st.ID().String(), st.Issuer
 	}
-	return a.printRecomputed(&out, in)
+	return a.printRecomputed(r, in)
 }
 
 // readMeasurement reads the payload from a file or a log. The statement is nil
@@ -84,7 +61,7 @@ func (a *app) readMeasurement(ctx context.Context, f measureFlags) ([]byte, *sci
 		if err != nil {
 			return nil, nil, err
 		}
-		if err := a.measurementSigned(log.VerifyStatement(e.Statement), e.Statement); err != nil {
+		if err := party.SignedMeasurement(e.Statement, log.VerifyStatement(e.Statement)); err != nil {
 			return nil, nil, err
 		}
 		content, err := log.Content(ctx, e.Statement)
@@ -98,25 +75,13 @@ func (a *app) readMeasurement(ctx context.Context, f measureFlags) ([]byte, *sci
 	if err != nil {
 		return nil, nil, err
 	}
-	signed := scitt.SelfCertifying(nil, nil).Verifier(o.IssuerKeys)(st)
-	if err := a.measurementSigned(signed, st); err != nil {
+	if err := party.SignedMeasurement(st, scitt.SelfCertifying(nil, nil).Verifier(o.IssuerKeys)(st)); err != nil {
 		return nil, nil, err
 	}
 	if st.Envelope != nil {
 		return nil, nil, cli.Usage(fmt.Errorf("%s signs the hash of the measurement: give its ENTRY and --log, or the payload's file", f.recompute))
 	}
 	return st.Payload, st, nil
-}
-
-// measurementSigned is the verdict on the measurement's own statement.
-func (a *app) measurementSigned(err error, st *scitt.Statement) error {
-	switch {
-	case err != nil:
-		return fmt.Errorf("the signature of the measurement: %w", err)
-	case st.Type != scitt.TypeMeasurement:
-		return cli.Bad(fmt.Errorf("the statement's type is %q, and a measurement's %q", st.Type, scitt.TypeMeasurement))
-	}
-	return nil
 }
 
 // pinned opens a log at the checkpoint that the measurement pins.
@@ -139,7 +104,7 @@ func (a *app) pinned(ctx context.Context, f sideFlags, url string, pin *scitt.Ch
 	return log, nil
 }
 
-func (a *app) printRecomputed(r *recomputed, in *monitor.MeasurementInputs) error {
+func (a *app) printRecomputed(r *party.Recomputed, in *monitor.MeasurementInputs) error {
 	var verdict error
 	result, computed, withheld := "the same, bit for bit", fmt.Sprint(r.Computed), ""
 	if r.Withheld > 0 {
@@ -155,16 +120,16 @@ func (a *app) printRecomputed(r *recomputed, in *monitor.MeasurementInputs) erro
 	}
 	rows := [][]string{
 		{"measurement", r.EntryID}, {"issuer", r.Issuer}, {"measures", r.What + " of " + in.Reported.Origin},
-		{"interval", fmt.Sprintf("%s to %s, grace %v", moment(in.Interval.From.UnixMilli()), moment(in.Interval.To.UnixMilli()), in.Interval.Grace)},
+		{"interval", spanOf(in.Interval)},
 		{"reported", fmt.Sprintf("%s at %d entries", in.Reported.Origin, in.Reported.Size)},
 		{"observed", fmt.Sprintf("%s at %d entries", in.Observed.Origin, in.Observed.Size)},
 		{"withheld", withheld}, {"impact claimed", fmt.Sprint(r.Claimed)}, {"impact computed", computed},
 	}
 	for _, path := range r.Paths {
-		rows = append(rows, []string{"differs", cell(path)})
+		rows = append(rows, []string{"differs", path})
 	}
 	if r.PathsMore > 0 {
 		rows = append(rows, []string{"differs", fmt.Sprintf("at %d more", r.PathsMore)})
 	}
-	return errors.Join(a.Print(r, append(rows, []string{"result", result})), verdict)
+	return errors.Join(a.Print(r, cli.Rows(append(rows, []string{"result", result}))), verdict)
 }

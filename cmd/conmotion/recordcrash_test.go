@@ -19,6 +19,7 @@ import (
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/testprogram"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/tiles"
@@ -37,11 +38,7 @@ type recorders struct {
 }
 
 func newRecorders(t testing.TB) *recorders {
-	r := &recorders{t: t, dir: t.TempDir()}
-	r.daemon = filepath.Join(r.dir, "conmotiond")
-	if out, err := exec.Command("go", "build", "-o", r.daemon, "../conmotiond").CombinedOutput(); err != nil {
-		t.Fatalf("build conmotiond: %v\n%s", err, out)
-	}
+	r := &recorders{t: t, dir: t.TempDir(), daemon: testprogram.Path(t, "conmotiond")}
 	r.run("keygen", "--out", r.path("k.pem"))
 	return r
 }

@@ -237,45 +237,44 @@ func (res *recorded) refuse(result string, err error) {
 }
 
 func (r *recording) print(res recorded, in party.Input, single bool) error {
-	if r.JSON {
-		return r.PrintJSONLine(res) // one line for each event
-	}
-	if res.err != nil {
-		if !single {
-			r.Notice("%s: %v", where(in), res.err)
+	return r.PrintLine(res, func(p *cli.Page) { // one line for each event
+		if res.err != nil {
+			if !single {
+				p.Notice("%s: %v", where(in), res.err)
+			}
+			return // else the error says it all
 		}
-		return nil // else the error says it all
-	}
-	for _, also := range res.Also {
-		if also.OtherSignature {
-			r.noticeOther(where(in), also.Log, also.Out)
-		}
-	}
-	if res.Out == "-" {
-		return nil
-	}
-	if res.Result == resultSame {
-		if !single {
-			return nil
-		}
-		return r.PrintRows([][]string{{res.Result, res.Subject}})
-	}
-	entry := fmt.Sprintf("%s: entry %d", res.Result, *res.Index)
-	if !single {
 		for _, also := range res.Also {
-			entry += fmt.Sprintf(", %s entry %d", also.Log, also.Index)
+			if also.OtherSignature {
+				noticeOther(p, where(in), also.Log, also.Out)
+			}
 		}
-		_, err := fmt.Fprintf(r.Stdout, "%-28s  %s  %-20s  %s\n", entry, res.EntryID, res.Code, cli.Clean(res.Subject))
-		return err
-	}
-	rows := [][]string{{entry, res.EntryID}, {"event", res.Code}, {"subject", res.Subject}, {"artifact", res.Location}}
-	for _, also := range res.Also {
-		rows = append(rows, []string{fmt.Sprintf("also: entry %d", also.Index), also.Log})
-	}
-	for _, file := range res.files() {
-		rows = append(rows, []string{"wrote", file})
-	}
-	return r.PrintRows(rows)
+		if res.Out == "-" {
+			return
+		}
+		if res.Result == resultSame {
+			if single {
+				p.Rows([][]string{{res.Result, res.Subject}})
+			}
+			return
+		}
+		entry := fmt.Sprintf("%s: entry %d", res.Result, *res.Index)
+		if !single {
+			for _, also := range res.Also {
+				entry += fmt.Sprintf(", %s entry %d", also.Log, also.Index)
+			}
+			p.Line("%-28s  %s  %-20s  %s", entry, res.EntryID, res.Code, res.Subject)
+			return
+		}
+		rows := [][]string{{entry, res.EntryID}, {"event", res.Code}, {"subject", res.Subject}, {"artifact", res.Location}}
+		for _, also := range res.Also {
+			rows = append(rows, []string{fmt.Sprintf("also: entry %d", also.Index), also.Log})
+		}
+		for _, file := range res.files() {
+			rows = append(rows, []string{"wrote", file})
+		}
+		p.Rows(rows)
+	})
 }
 
 func (r *recording) summary() string {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/plural"
+	"github.com/conmotion/conmotion/internal/printable"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
 )
@@ -92,7 +93,7 @@ func (r *recording) saw(in party.Input, result string) {
 		r.incomplete(fmt.Sprintf("%s: %s", where(in), result))
 	case in.Event == nil || in.Event.Kind != monitor.Inventory:
 	case in.Event.Time > r.seen.Ended.UnixMilli():
-		r.incomplete(fmt.Sprintf("%s: the event is of %s, after the end of the scan: a clock is wrong", where(in), moment(in.Event.Time)))
+		r.incomplete(fmt.Sprintf("%s: the event is of %s, after the end of the scan: a clock is wrong", where(in), printable.Moment(in.Event.Time)))
 	default:
 		for _, uid := range in.Event.Assets {
 			r.seen.Assets[uid] = in.Event.Action != monitor.Delete
@@ -114,14 +115,14 @@ func (r *recording) scan(ctx context.Context) error {
 	}
 	at := o.At[0].Ref
 	for _, uid := range scan.Gone {
-		r.Notice("gone: %s", cli.Clean(uid))
+		r.Notice("gone: %s", printable.Line(uid))
 	}
 	r.Notice("scan: entry %d, %s: %s, %d gone", at.Index, at.EntryID, plural.Of(scan.Count, "asset"), len(scan.Gone))
 	if len(scan.Incomplete) == 0 {
 		return nil
 	}
 	for _, reason := range scan.Incomplete {
-		r.Notice("not complete: %s", cli.Clean(reason))
+		r.Notice("not complete: %s", printable.Line(reason))
 	}
 	return cli.Bad(errors.New("the scan is not complete: nothing is gone that it did not see"))
 }

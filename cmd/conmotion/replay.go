@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
+	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
 )
@@ -18,7 +20,8 @@ type replayFlags struct {
 	readFlags
 	log, at, since, save, asset, diff string
 	follow                            string
-	upstream                          followFlags
+	upstream, upstreamVKeys           []string
+	depth                             int
 	issuers, types                    []string
 	atIndex                           int64
 	selected                          bool // issuers or types were given
@@ -105,7 +108,9 @@ func (a *app) replay() *cobra.Command {
 	fl.StringVar(&f.asset, "asset", "", "uid of the asset whose records are shown")
 	fl.StringVar(&f.diff, "diff", "", "T1 T2: show what changed between two moments")
 	fl.StringVar(&f.follow, "follow", "", "uid of the asset whose references to other logs are followed")
-	f.upstream.add(cmd)
+	fl.StringArrayVar(&f.upstream, "upstream", nil, "with --follow: URL or directory of an upstream log (default: where it was seen before); once for each")
+	fl.StringArrayVar(&f.upstreamVKeys, "upstream-vkey", nil, "with --follow: verifier key of an upstream log; once for each key")
+	fl.IntVar(&f.depth, "max-depth", 8, "with --follow: how many logs one behind the other are followed")
 	cli.Require(cmd, "log")
 	cmd.MarkFlagsMutuallyExclusive("at", "asset", "diff", "follow")
 	cmd.MarkFlagsMutuallyExclusive("at-index", "diff")
@@ -143,7 +148,7 @@ func (a *app) runReplay(ctx context.Context, f replayFlags, args []string) error
 	defer r.progress.Done()
 	switch {
 	case f.follow != "":
-		return a.followUpstream(ctx, r.log, f.readFlags, f.upstream, f.follow)
+		return r.follow(ctx)
 	case f.asset != "":
 		err = r.history(ctx)
 	case f.diff != "":
@@ -247,12 +252,7 @@ func (r *replaying) inventory(ctx context.Context, replay *monitor.Replay) error
 	if records, _ := replay.Counts(); records == 0 {
 		r.Notice("notice: no records of the selected issuers and types; an auditor's own are --types observation")
 	}
-	if r.JSON {
-		err = replay.Write(r.Stdout)
-	} else {
-		err = r.printReplay(replay)
-	}
-	return errors.Join(err, incomplete(replay.Unread()))
+	return errors.Join(r.Print(replay, r.showReplay(replay)), incomplete(replay.Unread()))
 }
 
 // incomplete is the verdict where it is not known what records say.
@@ -273,12 +273,7 @@ func (r *replaying) history(ctx context.Context) error {
 		return err
 	}
 	r.progress.Done()
-	if r.JSON {
-		err = h.Write(r.Stdout)
-	} else {
-		err = r.printHistory(h)
-	}
-	return errors.Join(err, incomplete(h.Unread))
+	return errors.Join(r.Print(h, showHistory(h)), incomplete(h.Unread))
 }
 
 func (r *replaying) difference(ctx context.Context, moments [2]point) error {
@@ -298,11 +293,38 @@ func (r *replaying) difference(ctx context.Context, moments [2]point) error {
 	if err != nil {
 		return err
 	}
-	if r.JSON {
-		err = d.Write(r.Stdout)
-	} else {
-		err = r.printDifference(d)
-	}
 	before, after := replays[0].Unread(), replays[1].Unread()
-	return errors.Join(err, incomplete(before.Most(after)))
+	return errors.Join(r.Print(d, showDifference(d)), incomplete(before.Most(after)))
+}
+
+// follow walks from an asset to the entries of other logs that it rests on.
+func (r *replaying) follow(ctx context.Context) error {
+	f := r.flags
+	if f.depth < 1 {
+		return cli.Usage(errors.New("--max-depth is at least 1"))
+	}
+	asset := f.follow
+	f.artifacts, f.token, f.VKeys = "", "", f.upstreamVKeys // those are of the log where it begins
+	logs, err := r.openLogs(ctx, f.upstream, f.readFlags)
+	if err != nil {
+		return err
+	}
+	o := party.FollowOptions{Depth: f.depth, Upstream: logs, Bad: func(err error) bool { return cli.ExitCode(err) == cli.ExitBad }}
+	if o.Options, err = r.partyOptions(f.readFlags); err != nil {
+		return err
+	}
+	w, err := party.Follow(ctx, r.log, asset, o)
+	if err != nil {
+		return err
+	}
+	if err := r.Print(w.Root, func(p *cli.Page) { showFollowed(p, &w.Root, "") }); err != nil {
+		return err
+	}
+	if n := len(w.Failed); n > 0 {
+		return cli.Bad(fmt.Errorf("%s not verified: %s", plural.Verb(n, "reference", "is", "are"), strings.Join(w.Failed, "; ")))
+	}
+	if n := len(w.Unread); n > 0 {
+		return cli.Usage(fmt.Errorf("%s not be checked or read: %s", plural.Verb(n, "reference or statement", "could", "could"), strings.Join(w.Unread, "; ")))
+	}
+	return nil
 }

@@ -1,12 +1,16 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
 
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/plural"
+	"github.com/conmotion/conmotion/internal/printable"
 	"github.com/conmotion/conmotion/monitor"
+	"github.com/conmotion/conmotion/monitor/party"
 )
 
 // shownAnomalies is how many anomalies people are shown.
@@ -35,146 +39,122 @@ func selection(f monitor.Filter) string {
 	return strings.Join(names, ", ") + " of " + who
 }
 
-// printReplay prints a replay for people.
-func (r *replaying) printReplay(replay *monitor.Replay) error {
-	filter, until := replay.Selection()
-	records, deferred := replay.Counts()
-	assets, configs := replay.Assets(), replay.Configurations()
-	found, more := replay.Anomalies()
-	at, counted := "", fmt.Sprint(records)
-	if until != nil {
-		at = moment(until.UnixMilli())
-		counted = fmt.Sprintf("%d, and %d of later events", records, deferred)
+// showReplay shows a replay.
+func (r *replaying) showReplay(replay *monitor.Replay) func(*cli.Page) {
+	return func(p *cli.Page) {
+		filter, until := replay.Selection()
+		records, deferred := replay.Counts()
+		assets, configs := replay.Assets(), replay.Configurations()
+		found, more := replay.Anomalies()
+		at, counted, last := "", fmt.Sprint(records), ""
+		if until != nil {
+			at = printable.Moment(until.UnixMilli())
+			counted = fmt.Sprintf("%d, and %d of later events", records, deferred)
+		}
+		if t := replay.LastTime(); t != nil {
+			last = printable.Moment(t.UnixMilli())
+		}
+		p.Rows([][]string{
+			{"log", r.log.Origin()}, {"entries", fmt.Sprintf("%d of %d", replay.Next(), r.log.View.Checkpoint.Size)},
+			{"at", at}, {"counted", selection(filter)}, {"records", counted}, {"last event", last},
+			{"assets", fmt.Sprint(len(assets))}, {"configurations", fmt.Sprint(len(configs))}, {"anomalies", fmt.Sprint(uint64(len(found)) + more)},
+			{"incomplete", replay.Unread().String()},
+		})
+		showAssets(p, assets)
+		showConfigurations(p, configs)
+		showAnomalies(p, "ANOMALY", found, more)
 	}
-	last := ""
-	if t := replay.LastTime(); t != nil {
-		last = moment(t.UnixMilli())
-	}
-	rows := [][]string{
-		{"log", r.log.View.Checkpoint.Origin}, {"entries", fmt.Sprintf("%d of %d", replay.Next(), r.log.View.Checkpoint.Size)},
-		{"at", at}, {"counted", selection(filter)}, {"records", counted}, {"last event", last},
-		{"assets", fmt.Sprint(len(assets))}, {"configurations", fmt.Sprint(len(configs))}, {"anomalies", fmt.Sprint(uint64(len(found)) + more)},
-		{"incomplete", replay.Unread().String()},
-	}
-	if err := r.PrintRows(rows); err != nil {
-		return err
-	}
-	if err := r.printAssets(assets); err != nil {
-		return err
-	}
-	if err := r.printConfigurations(configs); err != nil {
-		return err
-	}
-	return r.printAnomalies("ANOMALY", found, more)
 }
 
-// table prints a table with a heading, and an empty line before it.
-func (a *app) table(heading []string, rows [][]string) error {
-	if len(rows) == 0 {
-		return nil
-	}
-	if _, err := fmt.Fprintln(a.Stdout); err != nil {
-		return err
-	}
-	return a.PrintRows(append([][]string{heading}, rows...))
-}
-
-func (a *app) printAssets(assets []monitor.Asset) error {
-	rows := make([][]string, 0, len(assets))
+func showAssets(p *cli.Page, assets []monitor.Asset) {
+	var rows [][]string
 	for _, as := range assets {
 		var configs []string
 		for _, c := range as.Configurations {
 			if c == as.UID {
 				c = "its own"
 			}
-			configs = append(configs, cell(c))
+			configs = append(configs, c)
 		}
-		rows = append(rows, []string{cell(as.UID), moment(as.Created.Time), moment(as.Last.Time), fmt.Sprint(as.Last.Index), orDash(strings.Join(configs, ", "))})
+		rows = append(rows, []string{as.UID, printable.Moment(as.Created.Time), printable.Moment(as.Last.Time), fmt.Sprint(as.Last.Index), orDash(strings.Join(configs, ", "))})
 	}
-	return a.table([]string{"ASSET", "SINCE", "LAST RECORD", "ENTRY", "CONFIGURATIONS"}, rows)
+	p.Table([]string{"ASSET", "SINCE", "LAST RECORD", "ENTRY", "CONFIGURATIONS"}, rows)
 }
 
-func (a *app) printConfigurations(configs []monitor.ConfigurationState) error {
-	rows := make([][]string, 0, len(configs))
+func showConfigurations(p *cli.Page, configs []monitor.ConfigurationState) {
+	var rows [][]string
 	for _, c := range configs {
-		assets := cell(strings.Join(c.Assets, ", "))
+		assets := strings.Join(c.Assets, ", ")
 		if len(c.Assets) == 1 && c.Assets[0] == c.UID {
 			assets = "its own"
 		}
-		rows = append(rows, []string{cell(c.UID), moment(c.Created.Time), moment(c.Last.Time), fmt.Sprint(c.Last.Index), c.SHA256[:16], orDash(assets)})
+		rows = append(rows, []string{c.UID, printable.Moment(c.Created.Time), printable.Moment(c.Last.Time), fmt.Sprint(c.Last.Index), c.SHA256[:16], orDash(assets)})
 	}
-	return a.table([]string{"CONFIGURATION", "SINCE", "LAST RECORD", "ENTRY", "CONTENT SHA-256", "ASSETS"}, rows)
+	p.Table([]string{"CONFIGURATION", "SINCE", "LAST RECORD", "ENTRY", "CONTENT SHA-256", "ASSETS"}, rows)
 }
 
-func orDash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
-}
+// orDash is a cell that is not empty.
+func orDash(s string) string { return cmp.Or(s, "-") }
 
-// printAnomalies prints the first anomalies.
-func (a *app) printAnomalies(heading string, found []monitor.Anomaly, more uint64) error {
+// showAnomalies shows the first anomalies.
+func showAnomalies(p *cli.Page, heading string, found []monitor.Anomaly, more uint64) {
 	var rows [][]string
 	for _, f := range found[:min(len(found), shownAnomalies)] {
-		about := string(f.What) + " " + f.UID
-		if f.UID == "" {
+		about := "-"
+		switch {
+		case f.UID != "":
+			about = string(f.What) + " " + f.UID
+		case f.Chain != "":
 			about = "chain " + f.Chain
-		}
-		if f.UID == "" && f.Chain == "" {
-			about = "-"
 		}
 		previous := ""
 		if f.Previous != nil {
 			previous = fmt.Sprintf(" after entry %d", f.Previous.Index)
 		}
-		rows = append(rows, []string{string(f.Kind), fmt.Sprint(f.Entry.Index) + previous, cell(about), orDash(cell(f.Meaning()))})
+		rows = append(rows, []string{string(f.Kind), fmt.Sprint(f.Entry.Index) + previous, about, orDash(f.Meaning())})
 	}
-	if err := a.table([]string{heading, "ENTRY", "ABOUT", "DETAIL"}, rows); err != nil {
-		return err
-	}
+	p.Table([]string{heading, "ENTRY", "ABOUT", "DETAIL"}, rows)
 	if left := uint64(len(found)-len(rows)) + more; left > 0 {
-		a.Notice("and %s more; the document of --json lists the first 10000", plural.Of(left, "anomaly"))
+		p.Notice("and %s more; the document of --json lists the first 10000", plural.Of(left, "anomaly"))
 	}
-	return nil
 }
 
-// printHistory prints the records about one asset.
-func (r *replaying) printHistory(h *monitor.History) error {
-	if err := r.PrintRows([][]string{{"log", h.Origin}, {"asset", cell(h.UID)}, {"records", fmt.Sprint(len(h.Steps))}}); err != nil {
-		return err
-	}
-	var rows [][]string
-	for _, s := range h.Steps {
-		about := "the asset"
-		if s.What == monitor.Configuration {
-			about = cell(strings.Join(s.Configurations, ", "))
-			if len(s.Configurations) == 1 && s.Configurations[0] == h.UID {
-				about = "its own configuration"
+// showHistory shows the records about one asset.
+func showHistory(h *monitor.History) func(*cli.Page) {
+	return func(p *cli.Page) {
+		p.Rows([][]string{{"log", h.Origin}, {"asset", h.UID}, {"records", fmt.Sprint(len(h.Steps))}})
+		var rows [][]string
+		for _, s := range h.Steps {
+			about := "the asset"
+			if s.What == monitor.Configuration {
+				about = strings.Join(s.Configurations, ", ")
+				if len(s.Configurations) == 1 && s.Configurations[0] == h.UID {
+					about = "its own configuration"
+				}
 			}
+			rows = append(rows, []string{printable.Moment(s.Entry.Time), string(s.What) + "." + string(s.Action), about, fmt.Sprint(s.Entry.Index), s.Entry.EntryID, s.Issuer})
 		}
-		rows = append(rows, []string{moment(s.Entry.Time), string(s.What) + "." + string(s.Action), about, fmt.Sprint(s.Entry.Index), s.Entry.EntryID, cell(s.Issuer)})
+		p.Table([]string{"TIME", "EVENT", "ABOUT", "ENTRY", "ENTRY ID", "ISSUER"}, rows)
 	}
-	return r.table([]string{"TIME", "EVENT", "ABOUT", "ENTRY", "ENTRY ID", "ISSUER"}, rows)
 }
 
-// printDifference prints what changed.
-func (r *replaying) printDifference(d *monitor.Difference) error {
-	if err := r.PrintRows([][]string{{"log", d.Origin}, {"changes", fmt.Sprint(len(d.Changes))}}); err != nil {
-		return err
-	}
-	var rows [][]string
-	for _, c := range d.Changes {
-		var before, after string
-		if c.Before != nil {
-			before = fmt.Sprintf("entry %d", c.Before.Index)
+// showDifference shows what changed.
+func showDifference(d *monitor.Difference) func(*cli.Page) {
+	return func(p *cli.Page) {
+		p.Rows([][]string{{"log", d.Origin}, {"changes", fmt.Sprint(len(d.Changes))}})
+		var rows [][]string
+		for _, c := range d.Changes {
+			before, after := "-", "-"
+			if c.Before != nil {
+				before = fmt.Sprintf("entry %d", c.Before.Index)
+			}
+			if c.After != nil {
+				after = fmt.Sprintf("entry %d", c.After.Index)
+			}
+			rows = append(rows, []string{string(c.What), c.UID, changeName(c), before, after})
 		}
-		if c.After != nil {
-			after = fmt.Sprintf("entry %d", c.After.Index)
-		}
-		rows = append(rows, []string{string(c.What), cell(c.UID), changeName(c), orDash(before), orDash(after)})
+		p.Table([]string{"WHAT", "UID", "CHANGE", "BEFORE", "AFTER"}, rows)
 	}
-	return r.table([]string{"WHAT", "UID", "CHANGE", "BEFORE", "AFTER"}, rows)
 }
 
 func changeName(c monitor.Change) string {
@@ -195,4 +175,38 @@ func changeName(c monitor.Change) string {
 		return "recorded again"
 	}
 	return strings.Join(names, ", ")
+}
+
+// showFollowed shows what an asset rests on, as a tree.
+func showFollowed(p *cli.Page, n *party.Followed, indent string) {
+	p.Line("%s%s in %s", indent, n.Asset, n.Origin)
+	indent += "  "
+	switch {
+	case n.Note != "":
+		p.Line("%s%s", indent, n.Note)
+	case len(n.Links) == 0:
+		p.Line("%srests on nothing in another log", indent)
+	}
+	how := map[string]string{party.WithLog: "in its log", party.WithEmbedded: "with the Receipt that is embedded"}
+	for _, l := range n.Links {
+		var with []string
+		for _, v := range l.Verified {
+			with = append(with, how[v])
+		}
+		state := "verified " + strings.Join(with, " and ")
+		if l.Error != "" {
+			state = "NOT VERIFIED: " + l.Error
+		}
+		p.Line("%s%s, entry %d, by %s", indent, l.By, l.From.Index, l.Issuer)
+		p.Line("%s-> %s, %s", indent, &l.To, state)
+		if l.Home != "" {
+			p.Line("%s   only as of this log: its home is %s", indent, l.Home)
+		}
+		if l.Says != "" {
+			p.Line("%s   %s by %s", indent, l.Says, l.Signer)
+		}
+		for i := range l.Upstream {
+			showFollowed(p, &l.Upstream[i], indent+"   ")
+		}
+	}
 }

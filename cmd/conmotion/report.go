@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
+	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/monitor/report"
 )
 
@@ -18,7 +19,6 @@ type reportFlags struct {
 	readFlags
 	provider, auditor, own, logs                   []string
 	measuredBy, endorsedBy, reportedBy, observedBy []string
-	names                                          []string
 	from, to, at, format, out                      string
 	grace, expiring, stale                         time.Duration
 	compare, recompute                             bool
@@ -81,7 +81,6 @@ func (a *app) report() *cobra.Command {
 	issuers(&f.endorsedBy, "endorsed-by", "endorsements and disputes")
 	issuers(&f.reportedBy, "reported-by", "records")
 	issuers(&f.observedBy, "observed-by", "observations")
-	fl.StringArrayVar(&f.names, "name", nil, "ISSUER=NAME: what the report calls an issuer; once for each")
 	fl.StringVar(&f.at, "at", "now", "the time that the report is made for")
 	fl.StringVar(&f.from, "from", "", "begin of the interval: 2026-07-01T12:00:00Z, 2026-07-01, or -24h for a day ago (default: 30 days before --to)")
 	fl.StringVar(&f.to, "to", "", "end of the interval (default: --at)")
@@ -110,7 +109,7 @@ func (a *app) runReport(ctx context.Context, f reportFlags) error {
 	if !ok {
 		return cli.Usage(fmt.Errorf("--format %q: it is html, json or prometheus", f.format))
 	}
-	o, err := f.options(time.Now())
+	o, err := f.options(time.Now(), a.Names, a.Given())
 	if err != nil {
 		return err
 	}
@@ -146,9 +145,9 @@ func (a *app) runReport(ctx context.Context, f reportFlags) error {
 }
 
 // options reads what the flags say.
-func (f reportFlags) options(now time.Time) (o report.Options, err error) {
+func (f reportFlags) options(now time.Time, names party.Names, given []string) (o report.Options, err error) {
 	o = report.Options{
-		MeasuredBy: f.measuredBy, EndorsedBy: f.endorsedBy, ReportedBy: f.reportedBy, ObservedBy: f.observedBy, Names: map[string]string{},
+		MeasuredBy: f.measuredBy, EndorsedBy: f.endorsedBy, ReportedBy: f.reportedBy, ObservedBy: f.observedBy, Names: names,
 		Grace: f.grace, Expiring: f.expiring, Stale: f.stale, Compare: f.compare, Recompute: f.recompute,
 	}
 	if o.At, err = parseTime("at", f.at, now); err != nil {
@@ -166,19 +165,12 @@ func (f reportFlags) options(now time.Time) (o report.Options, err error) {
 			return o, err
 		}
 	}
-	for _, pair := range f.names {
-		i := strings.LastIndex(pair, "=")
-		if i < 1 || i == len(pair)-1 {
-			return o, cli.Usage(fmt.Errorf("--name %q is not ISSUER=NAME", pair))
-		}
-		o.Names[pair[:i]] = pair[i+1:]
-	}
-	o.Command = f.command(o)
+	o.Command = f.command(o, given)
 	return o, nil
 }
 
 // command is the command line that makes the same report, whenever it is run.
-func (f reportFlags) command(o report.Options) string {
+func (f reportFlags) command(o report.Options, names []string) string {
 	words := []string{"conmotion", "report"}
 	add := func(flag string, values ...string) {
 		for _, v := range values {
@@ -190,7 +182,7 @@ func (f reportFlags) command(o report.Options) string {
 		values []string
 	}{
 		{"provider", f.provider}, {"auditor", f.auditor}, {"own", f.own}, {"log", f.logs}, {"vkey", f.VKeys}, {"issuer-key", f.issuerKeys},
-		{"measured-by", f.measuredBy}, {"endorsed-by", f.endorsedBy}, {"reported-by", f.reportedBy}, {"observed-by", f.observedBy}, {"name", f.names},
+		{"measured-by", f.measuredBy}, {"endorsed-by", f.endorsedBy}, {"reported-by", f.reportedBy}, {"observed-by", f.observedBy}, {"name", names},
 	} {
 		add(l.flag, l.values...)
 	}

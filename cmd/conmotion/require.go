@@ -10,10 +10,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
-	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
-	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/witness"
 )
 
 // gateFlags are the flags of require.
@@ -84,267 +83,99 @@ withdrawn at home.
 	return cmd
 }
 
-// gate is one run of require.
-type gate struct {
-	*app
-	gateFlags
-	at    time.Time
-	asked monitor.Requirements
-	logs  []*party.Log // the entry's first
-	entry *party.Entry
-	out   gateReport
-}
-
 // gateReport is what require found.
 type gateReport struct {
 	Satisfied bool              `json:"satisfied"`
 	At        string            `json:"at"`
 	Asset     string            `json:"asset,omitempty"`
 	Entry     *monitor.EntryRef `json:"entry,omitempty"`
-	Checks    []finding         `json:"checks"`
+	Checks    []witness.Finding `json:"checks"`
 }
 
-func (a *app) runRequire(ctx context.Context, f gateFlags, name string) error {
+func (a *app) runRequire(ctx context.Context, f gateFlags, name string) (err error) {
 	limitMemory()
 	now := time.Now()
-	g := &gate{app: a, gateFlags: f, at: now.UTC(), out: gateReport{Checks: []finding{}}}
+	g := &party.Gate{At: now.UTC(), Issuers: f.issuers, Recompute: f.recompute, Checks: []witness.Finding{}}
 	if f.at != "" {
-		var err error
-		if g.at, err = parseTime("at", f.at, now); err != nil {
+		if g.At, err = parseTime("at", f.at, now); err != nil {
 			return err
 		}
+		g.Until = &g.At
 	}
-	g.asked = monitor.Requirements{EndorsedBy: f.endorsedBy, Scope: f.scope, MeasuredBy: f.measuredBy, MaxAge: f.maxAge, What: monitor.Kind(f.what)}
+	g.Requirements = monitor.Requirements{EndorsedBy: f.endorsedBy, Scope: f.scope, MeasuredBy: f.measuredBy, MaxAge: f.maxAge, What: monitor.Kind(f.what)}
 	if f.impact {
-		g.asked.MaxImpact = &f.maxImpact
+		g.MaxImpact = &f.maxImpact
 	}
-	if err := g.asked.Check(); err != nil {
+	if err := g.Check(); err != nil {
 		return cli.Usage(fmt.Errorf("%w: give --endorsed-by, or --max-impact or --max-age with --measured-by", err))
 	}
-	if g.asked.What != "" && g.asked.What != monitor.Inventory && g.asked.What != monitor.Configuration {
+	if g.What != "" && g.What != monitor.Inventory && g.What != monitor.Configuration {
 		return cli.Usage(fmt.Errorf("--what is inventory or configuration, not %q", f.what))
 	}
-	g.out.At = g.at.Format(time.RFC3339)
-	if err := g.run(ctx, name); err != nil {
-		return err
-	}
-	return g.print()
-}
-
-func (g *gate) run(ctx context.Context, name string) error {
-	location, n := g.log, party.EntryName{}
-	if g.log == "" || g.gateFlags.entry {
-		var err error
-		if n, err = party.ParseEntryName(name, g.log); err != nil {
+	out := gateReport{At: g.At.Format(time.RFC3339)}
+	location, n := f.log, party.EntryName{}
+	if f.log == "" || f.entry {
+		if n, err = party.ParseEntryName(name, f.log); err != nil {
 			return cli.Usage(err)
 		}
 		location = n.Location
 	}
-	var err error
-	g.newest = true // a withdrawal may be the newest entry
-	if g.logs, err = g.openLogs(ctx, append([]string{location}, g.in...), g.readFlags); err != nil {
+	f.newest = true // a withdrawal may be the newest entry
+	if g.Open, err = a.partyOptions(f.readFlags); err != nil {
+		return err
+	}
+	if g.Logs, err = a.openLogs(ctx, append([]string{location}, f.in...), f.readFlags); err != nil {
 		return err
 	}
 	if n.Location != "" {
-		g.entry, err = g.findIn(ctx, g.logs[0], n)
+		g.Entry, err = a.findIn(ctx, g.Logs[0], n)
 	} else {
-		g.out.Asset = name
-		g.entry, err = g.newestRecord(ctx, name)
+		out.Asset = name
+		p := a.Progress()
+		err = g.Asset(ctx, name, func(done, size uint64) { p.Part("replay", done, size) })
+		p.Done()
 	}
-	if err != nil || g.entry == nil {
-		return err
-	}
-	ref := g.logs[0].Ref(g.entry)
-	g.out.Entry = &ref
-	if g.asked.What == "" {
-		g.asked.What = monitor.Inventory
-		if strings.HasPrefix(g.entry.Statement.Subject, string(monitor.Configuration)+"/") {
-			g.asked.What = monitor.Configuration
-		}
-	}
-	return g.judge(ctx)
-}
-
-// newestRecord replays the log and finds the asset's newest inventory record;
-// nil when it is not alive.
-func (g *gate) newestRecord(ctx context.Context, uid string) (*party.Entry, error) {
-	l := g.logs[0]
-	var until *time.Time
-	if g.gateFlags.at != "" {
-		until = &g.at
-	}
-	r := monitor.NewReplay(monitor.Filter{Issuers: g.issuers}, until)
-	p := g.Progress()
-	defer p.Done()
-	// In steps, so that a long replay shows that it goes on.
-	for size := l.View.Checkpoint.Size; r.Next() < size; {
-		if err := r.Advance(ctx, l.Monitor(), min(size, r.Next()+replayStep)); err != nil {
-			return nil, fmt.Errorf("replay %s: %w", l.Location, err)
-		}
-		p.Show(func() string { return fmt.Sprintf("replayed %d of %d entries", r.Next(), size) })
-	}
-	asset, alive := r.Asset(uid)
-	switch unread := r.Unread(); {
-	case unread.Any():
-		g.found("asset", resultNotChecked, "whether %q is in the inventory, and which is its newest record, cannot be told: %s. --issuer selects whose records count", uid, unread)
-	case alive:
-		g.found("asset", resultOK, "%q is in the inventory of %s", uid, l.View.Checkpoint.Origin)
-	default:
-		g.found("asset", resultBad, "%q is not in the inventory of %s: it was never there, or was deleted", uid, l.View.Checkpoint.Origin)
-	}
-	if !alive {
-		return nil, nil
-	}
-	return g.findIn(ctx, l, party.EntryName{Location: l.Location, Index: asset.Last.Index})
-}
-
-// replayStep is how many entries are replayed between two words about progress.
-const replayStep = 1 << 14
-
-func (g *gate) found(check, result, format string, args ...any) {
-	g.out.Checks = append(g.out.Checks, finding{check, result, fmt.Sprintf(format, args...)})
-}
-
-// judge gathers what is said about the entry, and about its log.
-func (g *gate) judge(ctx context.Context) error {
-	said, err := g.gather(ctx, g.logs, g.asked.Named(), g.impact || g.maxAge > 0)
-	if err != nil {
-		return err
-	}
-	var measured []monitor.Measured
-	for _, m := range said.measured {
-		if m.Reported.Origin != g.logs[0].View.Checkpoint.Origin {
-			continue
-		}
-		switch result, why, err := g.pinned(ctx, m); {
-		case err != nil:
-			return err
-		case result != resultOK:
-			g.found("measurement", result, "%s does not count: %s", m.Self, why)
-		default:
-			measured = append(measured, m)
-		}
-	}
-	for _, j := range g.asked.Judge(g.entry.Statement.ID(), g.out.Entry.Origin, said.statements, measured, said.unread, g.at) {
-		result := resultOK
-		switch {
-		case len(j.Unread) > 0:
-			result = resultNotChecked
-		case !j.OK:
-			result = resultBad
-		}
-		g.found(j.Requirement, result, "%s", j.Detail)
-	}
-	if n := monitor.CountUnread(said.bad).NoStatement; n > 0 {
-		g.found("entries", resultNotChecked, "%s nobody's statement in these logs: a dispute or a withdrawal could be among them; conmotion audit names them", plural.Verb(n, "entry", "is", "are"))
-	}
-	if newest := g.asked.Newest(said.statements, measured, g.at); g.recompute && newest != nil {
-		return g.again(ctx, newest)
-	}
-	return nil
-}
-
-// pinned reports whether a measurement is of this log's history, and why not.
-func (g *gate) pinned(ctx context.Context, m monitor.Measured) (result, why string, err error) {
-	l := g.logs[0]
-	if m.Reported.Size > l.View.Checkpoint.Size { // it grew meanwhile
-		o, err := g.partyOptions(g.readFlags)
-		if err != nil {
-			return "", "", err
-		}
-		if err := l.Refresh(ctx, o); err != nil {
-			return "", "", err
-		}
-		if m.Reported.Size > l.View.Checkpoint.Size {
-			return resultNotChecked, fmt.Sprintf("it is of %s, and the log shows %d", plural.Of(m.Reported.Size, "entry"), l.View.Checkpoint.Size), nil
-		}
-	}
-	err = l.View.Consistency(ctx, m.Reported)
-	if errors.Is(err, scitt.ErrProof) {
-		return "left out", "the log does not extend the checkpoint that it pins: one of the two is not true", nil
-	}
-	return resultOK, "", err
-}
-
-// again computes the measurement that counts once more.
-func (g *gate) again(ctx context.Context, m *monitor.Measured) error {
-	found := func(result, format string, args ...any) error {
-		g.found("recomputed", result, format, args...)
-		return nil
-	}
-	reported, err := g.logs[0].At(ctx, m.Reported)
-	if err != nil {
-		return err // that it extends what is pinned has been checked
-	}
-	var observed *monitor.Log
-	for _, l := range g.logs {
-		if l.View.Checkpoint.Origin != m.Observed.Origin {
-			continue
-		}
-		switch at, err := l.At(ctx, m.Observed); {
-		case errors.Is(err, scitt.ErrProof):
-			return found(resultBad, "the log %s does not extend the checkpoint that the measurement pins", m.Observed.Origin)
-		case err != nil:
-			return err
-		default:
-			observed = &at
-		}
-	}
-	if observed == nil {
-		return found(resultNotChecked, "the log %s is needed for that: give it with --in", m.Observed.Origin)
-	}
-	r, err := monitor.Recompute(ctx, m.Payload, reported, *observed)
-	if unchecked(err) {
-		return found(resultNotChecked, "%s: %v", m.Self, err)
+	if err == nil && g.Entry != nil {
+		ref := g.Logs[0].Ref(g.Entry)
+		out.Entry = &ref
+		err = g.Judge(ctx)
 	}
 	if err != nil {
 		return err
 	}
-	if !r.Same() {
-		return found(resultBad, "%s differs at %s", m.Self, strings.Join(r.Paths, ", "))
-	}
-	return found(resultOK, "%s, bit for bit", m.Self)
+	out.Checks = g.Checks
+	return a.printGate(&out)
 }
 
-// print tells everything that was found. The error has the reasons.
-func (g *gate) print() error {
+// printGate prints everything that was found. The error has the reasons.
+func (a *app) printGate(out *gateReport) error {
 	reasons := map[string][]string{}
-	for _, c := range g.out.Checks {
+	for _, c := range out.Checks {
 		reasons[c.Result] = append(reasons[c.Result], c.Check+": "+c.Detail)
 	}
-	refused, open := strings.Join(reasons[resultBad], "; "), strings.Join(reasons[resultNotChecked], "; ")
-	g.out.Satisfied = refused == "" && open == ""
-	if g.JSON {
-		if err := g.PrintJSON(g.out); err != nil {
-			return err
-		}
-	} else {
-		rows := [][]string{}
-		if g.out.Entry != nil {
-			rows = append(rows, []string{"", "record", fmt.Sprintf("%s, %s", g.out.Entry, g.out.Entry.EntryID)})
-		}
-		for _, c := range g.out.Checks {
-			rows = append(rows, []string{c.Result, c.Check, c.Detail})
-		}
-		if err := g.PrintRows(rows); err != nil {
-			return err
-		}
-		verdict := "SATISFIED"
-		switch {
-		case refused != "":
-			verdict = "NOT SATISFIED"
-		case open != "":
-			verdict = "CANNOT BE TOLD"
-		}
-		if _, err := fmt.Fprintln(g.Stdout, verdict); err != nil {
-			return err
-		}
-	}
+	verdict, refused, open := "SATISFIED", strings.Join(reasons[witness.Failed], "; "), strings.Join(reasons[witness.NotChecked], "; ")
+	var err error
 	switch {
 	case refused != "":
-		return cli.Bad(fmt.Errorf("not satisfied: %s", refused))
+		verdict, err = "NOT SATISFIED", cli.Bad(fmt.Errorf("not satisfied: %s", refused))
 	case open != "":
-		return cli.Usage(fmt.Errorf("whether it is satisfied cannot be told: %s", open))
+		verdict, err = "CANNOT BE TOLD", cli.Usage(fmt.Errorf("whether it is satisfied cannot be told: %s", open))
 	}
-	return nil
+	out.Satisfied = err == nil
+	return errors.Join(a.Print(out, func(p *cli.Page) {
+		rows := [][]string{}
+		if out.Entry != nil {
+			rows = append(rows, []string{"", "record", fmt.Sprintf("%s, %s", out.Entry, out.Entry.EntryID)})
+		}
+		p.Rows(append(rows, findings(out.Checks)...))
+		p.Line("%s", verdict)
+	}), err)
+}
+
+// findings are rows for people.
+func findings(checks []witness.Finding) (rows [][]string) {
+	for _, c := range checks {
+		rows = append(rows, []string{c.Result, c.Check, c.Detail})
+	}
+	return rows
 }

@@ -10,11 +10,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/conmotion/conmotion/cmd/conmotion/internal/demo"
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/cmd/internal/cli/clitest"
 	"github.com/conmotion/conmotion/cmd/internal/searching"
 	"github.com/conmotion/conmotion/cmd/internal/version"
 	"github.com/conmotion/conmotion/internal/bench"
+	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/storage/search"
 	"github.com/conmotion/conmotion/witness/mirror"
 )
@@ -32,7 +34,7 @@ var printed = clitest.Printed{
 	"audit":          {auditViolation{}, auditSummary{}},
 	"bench":          {bench.Report{}},
 	"compare":        {clitest.Document("comparison"), confirmations{}},
-	"demo":           {demoResult{}, demoLeft{}},
+	"demo":           {demo.Result{}, demo.Left{}},
 	"dispute":        {attested{}},
 	"endorse":        {attested{}},
 	"endorsements":   {endorsementList{}},
@@ -42,7 +44,7 @@ var printed = clitest.Printed{
 	"import":         {recorded{}},
 	"inspect":        {inspected{}},
 	"keygen":         {newKey{}},
-	"measure":        {clitest.Document("measurement"), measured{}, recomputed{}},
+	"measure":        {clitest.Document("measurement"), measured{}, party.Recomputed{}},
 	"monitor":        {clitest.Document("alert")},
 	"observe":        {recorded{}},
 	"policy check":   {policyReport{}},
@@ -52,7 +54,7 @@ var printed = clitest.Printed{
 	"policy test":    {judged{}},
 	"receipt":        {gotReceipt{}},
 	"record":         {recorded{}},
-	"replay":         {clitest.Document("replay"), clitest.Document("history"), clitest.Document("difference"), followed{}},
+	"replay":         {clitest.Document("replay"), clitest.Document("history"), clitest.Document("difference"), party.Followed{}},
 	"report":         {clitest.Document("report")},
 	"require":        {gateReport{}},
 	"search":         {searching.Entry{}, searching.Summary{}, search.Stats{}},

@@ -20,7 +20,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -28,39 +27,15 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/testprogram"
 	"github.com/conmotion/conmotion/internal/vectors"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(withDaemon{m}, map[string]func(){"conmotion": func() { os.Exit(validated()) }})
+	testscript.Main(m, map[string]func(){"conmotion": func() { os.Exit(validated()) }})
 }
-
-// withDaemon removes conmotiond behind all tests.
-type withDaemon struct{ *testing.M }
-
-func (w withDaemon) Run() int {
-	defer func() {
-		if dir, err := daemonDir(); err == nil {
-			_ = os.RemoveAll(dir) // nobody to tell
-		}
-	}()
-	return w.M.Run()
-}
-
-var daemonDir = sync.OnceValues(func() (string, error) { return os.MkdirTemp("", "conmotiond-*") })
-
-var builtDaemon = sync.OnceValues(func() (string, error) {
-	dir, err := daemonDir()
-	if err != nil {
-		return "", err
-	}
-	if out, err := exec.Command("go", "build", "-o", dir, "../conmotiond", "../conmotion-index").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build conmotiond: %w\n%s", err, out)
-	}
-	return filepath.Join(dir, "conmotiond"), nil
-})
 
 // TestScripts runs testdata/script against a real service. Beside the usual
 // commands the scripts have:
@@ -95,7 +70,7 @@ var builtDaemon = sync.OnceValues(func() (string, error) {
 // $ROOT that of the project. Where the condition [shared] holds, $SHARED has
 // real events.
 func TestScripts(t *testing.T) {
-	daemon := buildDaemon(t)
+	daemon, index := testprogram.Path(t, "conmotiond"), testprogram.Path(t, "conmotion-index")
 	root, err := filepath.Abs("../..")
 	if err != nil {
 		t.Fatal(err)
@@ -115,7 +90,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Values[servicesKey{}] = &services{daemon: daemon, named: map[string]*service{}, files: map[string]*httptest.Server{}}
 			env.Values[searchKey{}] = &service{daemon: daemon, listen: "127.0.0.1:0"}
-			env.Setenv("PATH", filepath.Dir(daemon)+string(filepath.ListSeparator)+env.Getenv("PATH"))
+			env.Setenv("PATH", strings.Join([]string{filepath.Dir(daemon), filepath.Dir(index), env.Getenv("PATH")}, string(filepath.ListSeparator)))
 			env.Setenv("CONMOTION_HOME", filepath.Join(env.WorkDir, "home"))
 			env.Setenv("FILES", filepath.Join(env.WorkDir, "log", "public"))
 			env.Setenv("POLICIES", policies)
@@ -147,16 +122,6 @@ func TestScripts(t *testing.T) {
 			"tlscertificates": cmdTLSCertificates,
 		},
 	})
-}
-
-// buildDaemon builds conmotiond, with conmotion-index beside it, once for all tests.
-func buildDaemon(t *testing.T) string {
-	t.Helper()
-	daemon, err := builtDaemon()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return daemon
 }
 
 func cmdExit(ts *testscript.TestScript, _ bool, args []string) {

@@ -3,17 +3,16 @@ package main
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime/debug"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
+	"github.com/conmotion/conmotion/internal/printable"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
@@ -103,7 +102,7 @@ func (f sideFlags) party(from time.Time) (monitor.Party, error) {
 	case !sameSelection(saved, wanted) || until != nil:
 		return p, cli.Usage(fmt.Errorf("--%s %s: it is of %s, and must be of what is compared, without --at", flag, f.since, selection(saved)))
 	case last != nil && !last.Before(from):
-		return p, cli.Usage(fmt.Errorf("--%s %s: its last event is of %s, not before --from", flag, f.since, moment(last.UnixMilli())))
+		return p, cli.Usage(fmt.Errorf("--%s %s: its last event is of %s, not before --from", flag, f.since, printable.Moment(last.UnixMilli())))
 	}
 	return p, nil
 }
@@ -150,11 +149,9 @@ func (f intervalFlags) read(now time.Time) (in monitor.Interval, err error) {
 	return in, cli.Usage(in.Check())
 }
 
-// unchecked reports whether an error of package monitor says that a measurement
-// cannot be checked with what is known and served here.
-func unchecked(err error) bool {
-	_, withheld := errors.AsType[*monitor.WithheldError](err)
-	return withheld || errors.Is(err, monitor.ErrUnverified)
+// spanOf is the time that is compared, for people.
+func spanOf(in monitor.Interval) string {
+	return fmt.Sprintf("%s to %s, grace %v", printable.Moment(in.From.UnixMilli()), printable.Moment(in.To.UnixMilli()), in.Grace)
 }
 
 // sameFile reports whether two paths are the same.
@@ -163,9 +160,3 @@ func sameFile(a, b string) bool {
 	absB, errB := filepath.Abs(b)
 	return cmp.Or(errA, errB) == nil && absA == absB
 }
-
-// cell is outside text in a table: it stays on its line.
-func cell(s string) string { return strings.ReplaceAll(s, "\n", `\u000a`) }
-
-// moment is a time for people.
-func moment(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.999Z") }

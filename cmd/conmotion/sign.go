@@ -129,23 +129,17 @@ func (a *app) runSign(ctx context.Context, f signFlags, path string) error {
 	if err != nil {
 		return err
 	}
-	switch {
-	case f.out == "-":
+	if f.out == "-" {
 		a.Notice("entry id %s", st.ID())
-	case a.JSON:
-		info := signed{File: f.out, EntryID: st.ID().String(), Issuer: st.Issuer, Subject: st.Subject, Algorithm: scitt.AlgorithmName(st.Algorithm), Envelope: st.Envelope != nil}
-		if stored != "" {
-			info.Artifact, info.Location = stored, f.Location
-		}
-		return a.PrintJSON(info)
-	default:
-		rows := [][]string{{"wrote", f.out}, {"entry id", st.ID().String()}, {"issuer", st.Issuer}, {"subject", st.Subject}}
-		if stored != "" {
-			rows = append(rows, []string{"payload", stored}, []string{"location", f.Location})
-		}
-		return a.PrintRows(rows)
+		return nil
 	}
-	return nil
+	info := signed{File: f.out, EntryID: st.ID().String(), Issuer: st.Issuer, Subject: st.Subject, Algorithm: scitt.AlgorithmName(st.Algorithm), Envelope: st.Envelope != nil}
+	if stored != "" {
+		info.Artifact, info.Location = stored, f.Location
+	}
+	return a.Print(info, cli.Rows([][]string{
+		{"wrote", f.out}, {"entry id", info.EntryID}, {"issuer", st.Issuer}, {"subject", st.Subject}, {"payload", info.Artifact}, {"location", info.Location},
+	}))
 }
 
 // signed is a statement that was signed.

@@ -22,6 +22,7 @@ import (
 	"github.com/conmotion/conmotion/storage"
 	"github.com/conmotion/conmotion/storage/posix"
 	"github.com/conmotion/conmotion/tiles"
+	"github.com/conmotion/conmotion/witness"
 )
 
 // staticFiles makes a log of these statements, without a service, and gives
@@ -99,13 +100,13 @@ func TestVerifySeesFork(t *testing.T) {
 		result      string
 		detail      string
 	}{
-		"both":                      {scitt.AttachReceipts(first, own, never), resultBad, "somebody changed the size in the receipt"},
-		"the other way round":       {scitt.AttachReceipts(first, never, own), resultBad, "to the root "},
-		"another log with its name": {scitt.AttachReceipts(first, own, receiptOf(testlog.NewKeys(t).Receipt, make([]byte, 32))), resultOK, "entry 0 of 3"},
-		"an older tree of this log": {scitt.AttachReceipts(first, receipt(scitt.LeafHash(second.Entry()))), resultOK, "entry 0 of 3"},
-		"another history":           {scitt.AttachReceipts(first, receipt(make([]byte, 32))), resultBad, "does not extend"},
-		"no receipt of this log":    {first.Entry(), resultOK, "entry 0 of 3"},
-		"not in the log":            {statement(t, "never").Entry(), resultBad, "does not hold the statement"},
+		"both":                      {scitt.AttachReceipts(first, own, never), witness.Failed, "somebody changed the size in the receipt"},
+		"the other way round":       {scitt.AttachReceipts(first, never, own), witness.Failed, "to the root "},
+		"another log with its name": {scitt.AttachReceipts(first, own, receiptOf(testlog.NewKeys(t).Receipt, make([]byte, 32))), witness.OK, "entry 0 of 3"},
+		"an older tree of this log": {scitt.AttachReceipts(first, receipt(scitt.LeafHash(second.Entry()))), witness.OK, "entry 0 of 3"},
+		"another history":           {scitt.AttachReceipts(first, receipt(make([]byte, 32))), witness.Failed, "does not extend"},
+		"no receipt of this log":    {first.Entry(), witness.OK, "entry 0 of 3"},
+		"not in the log":            {statement(t, "never").Entry(), witness.Failed, "does not hold the statement"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "s.cose")
@@ -125,7 +126,7 @@ func TestVerifySeesFork(t *testing.T) {
 			if c.Check != "log now" || c.Result != tc.result || !strings.Contains(c.Detail, tc.detail) {
 				t.Errorf("got %+v", c)
 			}
-			if tc.result == resultBad && got.code != cli.ExitBad {
+			if tc.result == witness.Failed && got.code != cli.ExitBad {
 				t.Errorf("exit code %d", got.code)
 			}
 		})

@@ -235,25 +235,22 @@ func summary(counts map[string]int, total int) string {
 }
 
 func (a *app) printSubmitted(r submitted, many bool) error {
-	if a.JSON {
-		// One line for each statement.
-		return a.PrintJSONLine(r)
-	}
-	for _, at := range append([]submittedAt{{Log: r.log, OtherSignature: r.OtherSignature}}, r.Also...) {
-		if at.OtherSignature {
-			a.noticeOther(r.File, at.Log, cmp.Or(at.Out, r.Out))
+	return a.PrintLine(r, func(p *cli.Page) { // one line for each statement
+		for _, at := range append([]submittedAt{{Log: r.log, OtherSignature: r.OtherSignature}}, r.Also...) {
+			if at.OtherSignature {
+				noticeOther(p, r.File, at.Log, cmp.Or(at.Out, r.Out))
+			}
 		}
-	}
-	if r.Out == "-" {
-		return nil
-	}
-	if r.err != nil && !many {
-		return nil // the error says it all
-	}
-	if r.err != nil {
-		a.Notice("%s: %v", r.File, r.err)
-	}
-	if !many {
+		switch {
+		case r.Out == "-", r.err != nil && !many: // the error says it all
+			return
+		case r.err != nil:
+			p.Notice("%s: %v", r.File, r.err)
+		}
+		if many {
+			p.Line("%-10s  %-64s  %s", r.Result, r.EntryID, r.File)
+			return
+		}
 		rows := [][]string{{r.Result, r.EntryID}, {"location", r.Location}}
 		for _, also := range r.Also {
 			rows = append(rows, []string{"also", cmp.Or(also.Location, also.Log+" ("+also.Result+")")})
@@ -261,19 +258,17 @@ func (a *app) printSubmitted(r submitted, many bool) error {
 		for _, file := range r.files() {
 			rows = append(rows, []string{"wrote", file})
 		}
-		return a.PrintRows(rows)
-	}
-	_, err := fmt.Fprintf(a.Stdout, "%-10s  %-64s  %s\n", r.Result, r.EntryID, cli.Clean(r.File))
-	return err
+		p.Rows(rows)
+	})
 }
 
 // noticeOther tells that a log holds a content with another signature than that
 // of the first file. file has that one; "" when none was asked for.
-func (a *app) noticeOther(of, log, file string) {
+func noticeOther(p *cli.Page, of, log, file string) {
 	if file != "" {
 		file = fmt.Sprintf(": %s is the Transparent Statement of that one", file)
 	}
-	a.Notice("%s: %s holds the content with another signature%s", of, log, file)
+	p.Notice("%s: %s holds the content with another signature%s", of, log, file)
 }
 
 // submitOne takes one statement all the way.

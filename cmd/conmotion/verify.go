@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
+	"github.com/conmotion/conmotion/internal/printable"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/did"
@@ -155,28 +156,15 @@ signature verifies, without a token, and no more than 5 GiB are read.
 	return cmd
 }
 
-// finding is the outcome of one check.
-type finding struct {
-	Check  string `json:"check"`
-	Result string `json:"result"` // ok, failed or not checked
-	Detail string `json:"detail"`
-}
-
-const (
-	resultOK         = "ok"
-	resultBad        = "failed"
-	resultNotChecked = "not checked"
-)
-
 // verifyReport is what verify found.
 type verifyReport struct {
-	Verified bool      `json:"verified"`
-	Error    string    `json:"error,omitempty"`
-	EntryID  string    `json:"entry_id,omitempty"`
-	Issuer   string    `json:"issuer,omitempty"`
-	Subject  string    `json:"subject,omitempty"`
-	Signed   string    `json:"issued_at,omitempty"`
-	Checks   []finding `json:"checks"`
+	Verified bool              `json:"verified"`
+	Error    string            `json:"error,omitempty"`
+	EntryID  string            `json:"entry_id,omitempty"`
+	Issuer   string            `json:"issuer,omitempty"`
+	Subject  string            `json:"subject,omitempty"`
+	Signed   string            `json:"issued_at,omitempty"`
+	Checks   []witness.Finding `json:"checks"`
 }
 
 // verification is one run of verify.
@@ -201,7 +189,7 @@ func (a *app) runVerify(ctx context.Context, f verifyFlags, paths []string) erro
 	if info, err := os.Stat(paths[0]); err == nil && info.IsDir() && len(paths) == 1 {
 		return a.verifyDir(ctx, f, paths[0])
 	}
-	v := &verification{app: a, verifyFlags: f, report: verifyReport{Checks: []finding{}}}
+	v := &verification{app: a, verifyFlags: f, report: verifyReport{Checks: []witness.Finding{}}}
 	files := make([][]byte, len(paths))
 	for i, path := range paths {
 		var err error
@@ -223,7 +211,7 @@ func (a *app) runVerify(ctx context.Context, f verifyFlags, paths []string) erro
 	if err := cmp.Or(verdict, v.unsure); err != nil {
 		v.report.Error = err.Error()
 	}
-	if err := v.print(); err != nil {
+	if err := a.Print(v.report, v.show); err != nil {
 		return err
 	}
 	if verdict != nil {
@@ -239,13 +227,32 @@ func (a *app) runVerify(ctx context.Context, f verifyFlags, paths []string) erro
 	return nil
 }
 
+// show shows what was found about a statement.
+func (v *verification) show(p *cli.Page) {
+	r := &v.report
+	if r.EntryID != "" {
+		p.Rows([][]string{{"entry id", r.EntryID}, {"issuer", r.Issuer}, {"subject", r.Subject}, {"signed", r.Signed}})
+		p.Line("")
+	}
+	p.Rows(findings(r.Checks))
+	result := "NOT VERIFIED"
+	switch {
+	case r.Verified:
+		result = "verified"
+	case v.unsure != nil && r.Error == v.unsure.Error():
+		result = "NO VERDICT"
+	}
+	p.Line("")
+	p.Line("%s", result)
+}
+
 func (v *verification) found(check, result, format string, args ...any) {
-	v.report.Checks = append(v.report.Checks, finding{check, result, fmt.Sprintf(format, args...)})
+	v.report.Checks = append(v.report.Checks, witness.Finding{Check: check, Result: result, Detail: fmt.Sprintf(format, args...)})
 }
 
 func (v *verification) describe(st *scitt.Statement) {
 	r := &v.report
-	r.EntryID, r.Issuer, r.Subject, r.Signed = st.ID().String(), st.Issuer, st.Subject, cli.TimeOf(st.IssuedAt)
+	r.EntryID, r.Issuer, r.Subject, r.Signed = st.ID().String(), st.Issuer, st.Subject, printable.Time(st.IssuedAt)
 }
 
 func (v *verification) signature(out *scitt.Verification) {
@@ -258,11 +265,11 @@ func (v *verification) signature(out *scitt.Verification) {
 			"did:key": "the key in the issuer's did:key",
 			"x5chain": "the first certificate of x5chain, which leads to a root in --roots and was valid at iat",
 		}[out.KeySource]
-		v.found("signature", resultOK, "%s, with %s", alg, source)
+		v.found("signature", witness.OK, "%s, with %s", alg, source)
 	case out.KeySource == "":
-		v.found("signature", resultNotChecked, "%v", out.SignatureErr)
+		v.found("signature", witness.NotChecked, "%v", out.SignatureErr)
 	default:
-		v.found("signature", resultBad, "%v", out.SignatureErr)
+		v.found("signature", witness.Failed, "%v", out.SignatureErr)
 	}
 }
 
@@ -270,9 +277,9 @@ func (v *verification) signature(out *scitt.Verification) {
 func (v *verification) time(out *scitt.Verification) {
 	switch {
 	case out.TimeErr != nil:
-		v.found("time", resultBad, "%v", out.TimeErr)
+		v.found("time", witness.Failed, "%v", out.TimeErr)
 	case out.Statement.Validity.Bounded():
-		v.found("time", resultOK, "exp and nbf allow it")
+		v.found("time", witness.OK, "exp and nbf allow it")
 	}
 }
 
@@ -283,9 +290,9 @@ func (v *verification) issuer(out *scitt.Verification) {
 	switch {
 	case out.KeySource != "x5chain" || out.SignatureErr != nil:
 	case did.Method(issuer) == did.MethodX509:
-		v.found("issuer", resultOK, "the certificates are those that the did:x509 describes")
+		v.found("issuer", witness.OK, "the certificates are those that the did:x509 describes")
 	default:
-		v.found("issuer", resultOK, "the certificate was issued to %s", issuer)
+		v.found("issuer", witness.OK, "the certificate was issued to %s", issuer)
 	}
 }
 
@@ -297,15 +304,15 @@ func (v *verification) chain(out *scitt.Verification) {
 		return
 	}
 	if v.rootCAs == "" {
-		v.found("x5chain", resultNotChecked, "give the roots that you trust with --roots")
+		v.found("x5chain", witness.NotChecked, "give the roots that you trust with --roots")
 		return
 	}
 	path, err := v.anchors.Path(st)
 	if err != nil {
-		v.found("x5chain", resultBad, "%v", err)
+		v.found("x5chain", witness.Failed, "%v", err)
 		return
 	}
-	v.found("x5chain", resultOK, "%s, valid at iat", path.Leaf().Subject)
+	v.found("x5chain", witness.OK, "%s, valid at iat", path.Leaf().Subject)
 }
 
 func (v *verification) content(ctx context.Context, out *scitt.Verification) error {
@@ -315,9 +322,9 @@ func (v *verification) content(ctx context.Context, out *scitt.Verification) err
 	}
 	if v.payload == "" {
 		if st.Envelope != nil {
-			v.found("payload", resultNotChecked, "the statement signs a hash; give the content with --payload, or --artifacts")
+			v.found("payload", witness.NotChecked, "the statement signs a hash; give the content with --payload, or --artifacts")
 		} else {
-			v.found("payload", resultNotChecked, "it is in the statement; to compare it with a file give --payload")
+			v.found("payload", witness.NotChecked, "it is in the statement; to compare it with a file give --payload")
 		}
 		return nil
 	}
@@ -327,13 +334,13 @@ func (v *verification) content(ctx context.Context, out *scitt.Verification) err
 	}
 	switch same, err := st.PayloadMatches(data); {
 	case err != nil:
-		v.found("payload", resultBad, "%v", err)
+		v.found("payload", witness.Failed, "%v", err)
 	case !same:
-		v.found("payload", resultBad, "%s is not what the statement is about", v.payload)
+		v.found("payload", witness.Failed, "%s is not what the statement is about", v.payload)
 	case st.Envelope != nil:
-		v.found("payload", resultOK, "%s has the hash that the statement signs", v.payload)
+		v.found("payload", witness.OK, "%s has the hash that the statement signs", v.payload)
 	default:
-		v.found("payload", resultOK, "%s is the payload of the statement", v.payload)
+		v.found("payload", witness.OK, "%s is the payload of the statement", v.payload)
 	}
 	return nil
 }
@@ -350,19 +357,19 @@ func (v *verification) receipt(n int, r scitt.ReceiptVerification, st *scitt.Sta
 			detail += ", by " + r.Receipt.Issuer
 		}
 		if r.Receipt.IssuedAt != 0 {
-			detail += ", at " + cli.TimeOf(r.Receipt.IssuedAt)
+			detail += ", at " + printable.Time(r.Receipt.IssuedAt)
 		}
-		v.found(name, resultOK, "%s (the leaf is the %s)", detail, leaf)
+		v.found(name, witness.OK, "%s (the leaf is the %s)", detail, leaf)
 	case errors.Is(r.Err, scitt.ErrTime):
-		v.found(name, resultNotChecked, "%v, so it counts for nothing", r.Err)
+		v.found(name, witness.NotChecked, "%v, so it counts for nothing", r.Err)
 	case errors.Is(r.Err, scitt.ErrUnknownKey):
 		why := r.Err.Error()
 		if v.keys == "" && v.static == "" && v.log == "" && v.quorum == 0 {
 			why = "no keys of a log are known; give --log, --static or --keys"
 		}
-		v.found(name, resultNotChecked, "%s", why)
+		v.found(name, witness.NotChecked, "%s", why)
 	default:
-		v.found(name, resultBad, "%v", r.Err)
+		v.found(name, witness.Failed, "%v", r.Err)
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/did"
+	"github.com/conmotion/conmotion/witness"
 )
 
 // outcome is what a run of the tool came to.
@@ -71,8 +72,8 @@ func (v vector) check(t *testing.T, want expectation) {
 	for _, c := range report.Checks {
 		results[c.Check] = c.Result
 	}
-	word := map[bool]string{true: resultOK, false: resultBad}
-	if results["signature"] != word[want.Statement] || results["receipt 1"] != word[want.Receipt] || results["payload"] != resultOK {
+	word := map[bool]string{true: witness.OK, false: witness.Failed}
+	if results["signature"] != word[want.Statement] || results["receipt 1"] != word[want.Receipt] || results["payload"] != witness.OK {
 		t.Errorf("checks %v, want %+v", results, want)
 	}
 	// Its leaf is the digest: as an entry of this project's kind it is none.

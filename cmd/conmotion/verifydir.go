@@ -10,6 +10,7 @@ import (
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/witness"
 	"github.com/conmotion/conmotion/witness/mirror"
 )
 
@@ -45,7 +46,7 @@ func (a *app) verifyDir(ctx context.Context, f verifyFlags, dir string) error {
 	if err != nil {
 		return err
 	}
-	if err := a.printExport(r); err != nil {
+	if err := a.Print(r, showExport(r)); err != nil {
 		return err
 	}
 	if !r.Verified {
@@ -90,27 +91,19 @@ func (a *app) exportOptions(f verifyFlags, dir string) (o mirror.VerifyOptions, 
 	return o, err
 }
 
-func (a *app) printExport(r *mirror.Report) error {
-	if a.JSON {
-		return a.PrintJSON(r)
+func showExport(r *mirror.Report) func(*cli.Page) {
+	return func(p *cli.Page) {
+		result := "verified"
+		switch {
+		case !r.Verified:
+			result = "NOT VERIFIED"
+		case slices.ContainsFunc(r.Checks, func(c witness.Finding) bool { return c.Check == "other files" }):
+			result = "verified: what the manifest names"
+		}
+		p.Rows([][]string{{"log", r.Origin}, {"root", r.Root}, {"signed", r.Signed}})
+		p.Line("")
+		p.Rows(findings(r.Checks))
+		p.Line("")
+		p.Line("%s", result)
 	}
-	if err := a.PrintRows([][]string{{"log", r.Origin}, {"root", r.Root}, {"signed", r.Signed}}); err != nil {
-		return err
-	}
-	var rows [][]string
-	for _, c := range r.Checks {
-		rows = append(rows, []string{c.Result, c.Check, cell(c.Detail)})
-	}
-	result := "verified"
-	switch {
-	case !r.Verified:
-		result = "NOT VERIFIED"
-	case slices.ContainsFunc(r.Checks, func(c mirror.Finding) bool { return c.Check == "other files" }):
-		result = "verified: what the manifest names"
-	}
-	if err := a.table([]string{"", "", ""}, rows); err != nil {
-		return err
-	}
-	_, err := fmt.Fprintf(a.Stdout, "\n%s\n", result)
-	return err
 }

@@ -79,23 +79,21 @@ func (a *app) equivocationResult(path string, r *equivocationReport, err error) 
 	if err != nil {
 		r.Error = err.Error()
 	}
-	if a.JSON {
-		if err := a.PrintJSON(r); err != nil {
-			return err
+	printErr := a.Print(r, func(p *cli.Page) {
+		if !r.Proven {
+			p.Line("NO PROOF: this file does not show that the log did anything wrong")
+			return
 		}
-	} else if r.Proven {
-		rows := [][]string{
+		p.Rows([][]string{
 			{"log", r.Origin}, {"key", r.VKey},
 			{"one checkpoint", fmt.Sprintf("%d entries, root %s", r.Older.Size, r.Older.Root)},
 			{"another", fmt.Sprintf("%d entries, root %s", r.Newer.Size, r.Newer.Root)},
 			{"result", "THE LOG EQUIVOCATED. The proof is valid: this key signed both checkpoints, and they cannot both be true."},
 			{"", "The log can show different entries to different people. It is the log that is bad, not this file."},
-		}
-		if err := a.PrintRows(rows); err != nil {
-			return err
-		}
-	} else if _, err := fmt.Fprintf(a.Stdout, "NO PROOF: this file does not show that the log did anything wrong\n"); err != nil {
-		return err
+		})
+	})
+	if printErr != nil {
+		return printErr
 	}
 	if err != nil {
 		return cli.Bad(fmt.Errorf("%s proves nothing about the log: %w", path, err))

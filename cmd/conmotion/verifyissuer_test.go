@@ -18,6 +18,7 @@ import (
 	"github.com/conmotion/conmotion/internal/testpki"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/did"
+	"github.com/conmotion/conmotion/witness"
 )
 
 // issuerCases are statements by issuers of every kind, and whether they are
@@ -50,22 +51,22 @@ func issuerCases(t *testing.T) (dir string, cases map[string]issuerCase) {
 	thumbprint := string(testlog.Must(scitt.Thumbprint(corp.Leaf.Key.Public()))(t))
 	ofA := testlog.Must(did.NewJWK(a.Public()))(t)
 	return dir, map[string]issuerCase{
-		"the certificate's issuer":  {certified("https://corp.example"), "", resultOK},
-		"another issuer":            {certified("https://ceo.corp.example"), "", resultBad},
-		"a did:x509":                {certified(corp.DID("::subject:CN:signer")), "", resultOK},
-		"another's did:x509":        {certified(corp.DID("::subject:CN:somebody")), "", resultBad},
-		"no did:x509":               {certified("did:x509:1:nonsense"), "", resultBad},
-		"a given key":               {signed(b, "https://b.example"), "b.cose", resultOK},
-		"not the given key":         {signed(a, "https://b.example"), "b.cose", resultBad},
-		"its did:jwk, given":        {signed(b, testlog.Must(did.NewJWK(b.Public()))(t)), "b.cose", resultOK},
-		"another's did:jwk":         {signed(b, ofA), "b.cose", resultBad},
-		"another's did:key":         {signed(b, testpki.DIDKey(t, a.Public())), "b.cose", resultBad},
-		"a given key, and x5chain":  {certified("https://corp.example"), "b.cose", resultBad}, // which is for another key
-		"x5chain and its kid":       {withKid(thumbprint), "", resultOK},
-		"x5chain and another kid":   {withKid("another"), "", resultBad},
-		"its key, and its kid":      {withKid(thumbprint), "corp.cose", resultOK},
-		"its key, and another kid":  {withKid("another"), "corp.cose", resultBad},
-		"nobody that anybody knows": {signed(a, "https://nobody.example"), "", resultNotChecked},
+		"the certificate's issuer":  {certified("https://corp.example"), "", witness.OK},
+		"another issuer":            {certified("https://ceo.corp.example"), "", witness.Failed},
+		"a did:x509":                {certified(corp.DID("::subject:CN:signer")), "", witness.OK},
+		"another's did:x509":        {certified(corp.DID("::subject:CN:somebody")), "", witness.Failed},
+		"no did:x509":               {certified("did:x509:1:nonsense"), "", witness.Failed},
+		"a given key":               {signed(b, "https://b.example"), "b.cose", witness.OK},
+		"not the given key":         {signed(a, "https://b.example"), "b.cose", witness.Failed},
+		"its did:jwk, given":        {signed(b, testlog.Must(did.NewJWK(b.Public()))(t)), "b.cose", witness.OK},
+		"another's did:jwk":         {signed(b, ofA), "b.cose", witness.Failed},
+		"another's did:key":         {signed(b, testpki.DIDKey(t, a.Public())), "b.cose", witness.Failed},
+		"a given key, and x5chain":  {certified("https://corp.example"), "b.cose", witness.Failed}, // which is for another key
+		"x5chain and its kid":       {withKid(thumbprint), "", witness.OK},
+		"x5chain and another kid":   {withKid("another"), "", witness.Failed},
+		"its key, and its kid":      {withKid(thumbprint), "corp.cose", witness.OK},
+		"its key, and another kid":  {withKid("another"), "corp.cose", witness.Failed},
+		"nobody that anybody knows": {signed(a, "https://nobody.example"), "", witness.NotChecked},
 	}
 }
 
@@ -136,7 +137,7 @@ func TestVerifyIssuer(t *testing.T) {
 			t.Errorf("%s: %+v, want %s", name, got, c.result)
 		}
 		for _, check := range v.report.Checks {
-			if check.Check == "issuer" && (check.Result != resultOK || c.result != resultOK) {
+			if check.Check == "issuer" && (check.Result != witness.OK || c.result != witness.OK) {
 				t.Errorf("%s: %+v", name, check)
 			}
 		}
@@ -176,7 +177,7 @@ func TestVerifyDIDKey(t *testing.T) {
 			if _, err := v.run(t.Context(), c.data); err != nil {
 				t.Fatal(err)
 			}
-			if got := v.report.Checks[0]; got.Check != "signature" || (got.Result == resultOK) != c.good || (c.good && !strings.Contains(got.Detail, "did:key")) {
+			if got := v.report.Checks[0]; got.Check != "signature" || (got.Result == witness.OK) != c.good || (c.good && !strings.Contains(got.Detail, "did:key")) {
 				t.Errorf("%s, %s: %+v", alg, name, got)
 			}
 		}

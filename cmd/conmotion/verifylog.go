@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
+	"github.com/conmotion/conmotion/internal/printable"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 	"github.com/conmotion/conmotion/witness"
@@ -16,7 +17,7 @@ import (
 // with these keys as it is now.
 func (v *verification) current(ctx context.Context, keys witness.Keys, outs []*scitt.Verification) error {
 	if v.files == nil {
-		v.found("log now", resultNotChecked, "whether the log holds the entry, and ever published the tree of a receipt, cannot be told offline; its files tell, with --log or --static")
+		v.found("log now", witness.NotChecked, "whether the log holds the entry, and ever published the tree of a receipt, cannot be told offline; its files tell, with --log or --static")
 		return nil
 	}
 	err := v.files.Damage
@@ -28,10 +29,10 @@ func (v *verification) current(ctx context.Context, keys witness.Keys, outs []*s
 		return nil
 	case isMissing(err):
 		v.unsure = err
-		v.found("log now", resultNotChecked, "%v", err)
+		v.found("log now", witness.NotChecked, "%v", err)
 		return nil
 	case cli.ExitCode(err) == cli.ExitBad:
-		v.found("log now", resultBad, "%v", err)
+		v.found("log now", witness.Failed, "%v", err)
 		return nil
 	}
 	return err
@@ -85,7 +86,7 @@ func (v *verification) inLog(ctx context.Context, view *tiles.View, keys witness
 	}
 	// None of the receipts is this log's.
 	if len(v.statics) == 0 { // to search a service's log may take long
-		v.found("log now", resultNotChecked, "whether the log holds the statement without a receipt of it; --static searches all of it")
+		v.found("log now", witness.NotChecked, "whether the log holds the statement without a receipt of it; --static searches all of it")
 		return nil
 	}
 	index, found, err := v.findStatement(ctx, view, outs[0].Statement)
@@ -113,7 +114,7 @@ func (v *verification) extends(ctx context.Context, view *tiles.View, p scitt.In
 	if tree.Size > cp.Size {
 		if view, err = v.files.Files.At(ctx, tree); errors.Is(err, tiles.ErrCorrupt) || isMissing(err) {
 			v.unsure = fmt.Errorf("the receipt is for a tree of %d entries, and the log shows %d here: the copy is old, or entries were taken away; try again, or leave the log out with --keys", tree.Size, cp.Size)
-			v.found("log now", resultNotChecked, "%v", v.unsure)
+			v.found("log now", witness.NotChecked, "%v", v.unsure)
 			return nil, nil
 		} else if err != nil {
 			return nil, err
@@ -133,12 +134,12 @@ func (v *verification) proven(ctx context.Context, view *tiles.View, index uint6
 	}
 	detail := fmt.Sprintf("entry %d of %d", index, view.Checkpoint.Size)
 	if t := view.Checkpoint.Tree; t != nil {
-		detail += ", checkpoint of " + cli.TimeOf(t.IssuedAt)
+		detail += ", checkpoint of " + printable.Time(t.IssuedAt)
 	}
 	v.held = true
 	if v.files.Cosigned != nil {
 		v.byNow[v.files.Cosigned.Origin] = v.files.Cosigned
 	}
-	v.found("log now", resultOK, "%s", detail)
+	v.found("log now", witness.OK, "%s", detail)
 	return nil
 }

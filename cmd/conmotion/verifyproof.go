@@ -27,7 +27,7 @@ func (a *app) verifyProof(f verifyFlags, path string, data []byte) error {
 	if f.payload == "" || f.log+f.static+f.keys != "" || f.quorum > 0 {
 		return cli.Usage(errors.New("a tlog-proof is verified with --payload, and the log's key in --witness-policy or --vkey"))
 	}
-	v := &verification{app: a, verifyFlags: f, report: verifyReport{Checks: []finding{}}}
+	v := &verification{app: a, verifyFlags: f, report: verifyReport{Checks: []witness.Finding{}}}
 	var err error
 	if v.open, err = a.LogOptions(f.MemoryFlags); err != nil {
 		return err
@@ -48,7 +48,7 @@ func (a *app) verifyProof(f verifyFlags, path string, data []byte) error {
 			v.unsure = verdict
 		}
 	}
-	if err := v.print(); err != nil {
+	if err := v.Print(v.report, v.show); err != nil {
 		return err
 	}
 	if verdict != nil {
@@ -93,12 +93,12 @@ func (v *verification) proof(data, leaf []byte) error {
 		err = fmt.Errorf("%w: the proof does not lead from %s to the root", scitt.ErrProof, v.payload)
 	}
 	if err != nil {
-		v.found("proof", resultBad, "%v", err)
+		v.found("proof", witness.Failed, "%v", err)
 		return err
 	}
-	v.found("proof", resultOK, "entry %d of %d of the log %s", p.Index, cp.Size, cp.Origin)
+	v.found("proof", witness.OK, "entry %d of %d of the log %s", p.Index, cp.Size, cp.Origin)
 	if policy == nil {
-		v.found("witnesses", resultNotChecked, "no --witness-policy is for this log")
+		v.found("witnesses", witness.NotChecked, "no --witness-policy is for this log")
 		return nil
 	}
 	c, err := policy.Open(p.Checkpoint)
@@ -107,11 +107,11 @@ func (v *verification) proof(data, leaf []byte) error {
 	}
 	switch {
 	case errors.Is(err, witness.ErrStale):
-		v.found("witnesses", resultNotChecked, "%v", err)
+		v.found("witnesses", witness.NotChecked, "%v", err)
 	case err != nil:
-		v.found("witnesses", resultBad, "%v", err)
+		v.found("witnesses", witness.Failed, "%v", err)
 	default:
-		v.found("witnesses", resultOK, "%s; needed: %s", c, policy.Rule())
+		v.found("witnesses", witness.OK, "%s; needed: %s", c, policy.Rule())
 	}
 	return err
 }

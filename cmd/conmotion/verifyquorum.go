@@ -47,7 +47,7 @@ func (v *verification) logsOf(ctx context.Context) (*witness.Quorum, error) {
 		case err != nil && (cli.ExitCode(err) == cli.ExitBad || isMissing(err) || errors.Is(err, party.ErrVKeys) || errors.Is(err, party.ErrDamaged)):
 			return err
 		case err != nil:
-			v.found("log", resultNotChecked, "%s is out of reach: %v", name, err)
+			v.found("log", witness.NotChecked, "%s is out of reach: %v", name, err)
 			q.Missing = append(q.Missing, name)
 		default:
 			q.Add(name, keys)
@@ -123,7 +123,7 @@ func (v *verification) counted(ctx context.Context, q *witness.Quorum, outs []*s
 			return err
 		}
 	}
-	n, result := len(vouching), resultOK
+	n, result := len(vouching), witness.OK
 	switch q.Outcome() {
 	case witness.Undecided:
 		why := slices.Clone(q.Missing)
@@ -132,7 +132,7 @@ func (v *verification) counted(ctx context.Context, q *witness.Quorum, outs []*s
 		}
 		return cli.Usage(fmt.Errorf("no verdict: %s for it, %d are needed, and out of reach are %s", plural.Verb(n, "log", "vouches", "vouch"), v.quorum, strings.Join(why, ", ")))
 	case witness.Missed:
-		result = resultBad
+		result = witness.Failed
 	}
 	names := "none"
 	if n > 0 {

@@ -71,7 +71,7 @@ func (v *verification) run(ctx context.Context, files ...[]byte) (verdict, err e
 		}
 	}
 	for _, c := range v.report.Checks {
-		if c.Result == resultBad {
+		if c.Result == witness.Failed {
 			return fmt.Errorf("%s: %s", c.Check, c.Detail), nil
 		}
 	}
@@ -83,7 +83,7 @@ func (v *verification) run(ctx context.Context, files ...[]byte) (verdict, err e
 func (v *verification) file(ctx context.Context, data []byte, verifier scitt.Verifier, quorum *witness.Quorum, keys witness.Keys) (out *scitt.Verification, verdict, err error) {
 	st, verdict := scitt.DecodeStatement(data)
 	if verdict != nil {
-		v.found("form", resultBad, "%v", verdict)
+		v.found("form", witness.Failed, "%v", verdict)
 		return nil, verdict, nil
 	}
 	receipts := st.Receipts
@@ -99,7 +99,7 @@ func (v *verification) file(ctx context.Context, data []byte, verifier scitt.Ver
 	}
 	if quorum != nil {
 		if out, verdict = quorum.Verify(&verifier, data, receipts); errors.Is(verdict, witness.ErrContent) {
-			v.found("entry id", resultBad, "%v", verdict)
+			v.found("entry id", witness.Failed, "%v", verdict)
 		}
 	} else {
 		verifier.LogKeys = keys.For(receipts)
@@ -121,10 +121,10 @@ func (v *verification) file(ctx context.Context, data []byte, verifier scitt.Ver
 		v.receipt(v.seen, r, st)
 	}
 	if len(out.Receipts) == 0 {
-		v.found("receipt", resultBad, "the statement carries none")
+		v.found("receipt", witness.Failed, "the statement carries none")
 	}
 	if n := len(st.SignedReceipts); n > 0 {
-		v.found("signed receipts", resultNotChecked, "%s in the protected header, so not of this statement, which was signed later", plural.Verb(n, "receipt", "is", "are"))
+		v.found("signed receipts", witness.NotChecked, "%s in the protected header, so not of this statement, which was signed later", plural.Verb(n, "receipt", "is", "are"))
 	}
 	return out, nil, nil
 }

@@ -42,14 +42,14 @@ func (v *verification) cosigned(check string, p *witness.Policy, r scitt.Receipt
 	now := v.byNow[r.Receipt.Subject]
 	switch {
 	case err == nil:
-		v.found(check, resultOK, "%s; needed: %s", c, p.Rule())
+		v.found(check, witness.OK, "%s; needed: %s", c, p.Rule())
 	case now != nil:
-		v.found(check, resultOK, "of the log's checkpoint of now: %s; needed: %s", now, p.Rule())
+		v.found(check, witness.OK, "of the log's checkpoint of now: %s; needed: %s", now, p.Rule())
 	case errors.Is(err, witness.ErrStale):
 		v.unsure = err
-		v.found(check, resultNotChecked, "%v", err)
+		v.found(check, witness.NotChecked, "%v", err)
 	default:
-		v.found(check, resultBad, "%v", err)
+		v.found(check, witness.Failed, "%v", err)
 	}
 	for _, host := range p.SharedHosts() {
 		v.Notice("notice: several keys of the witness policy are at %s, which is one party", host)

@@ -99,7 +99,7 @@ func (a *app) runWitnessCheck(ctx context.Context, url string, f witnessCheckFla
 		}
 		rows = append(rows, []string{r.Check, string(r.Level), verdict})
 	}
-	if err := a.Print(checkedWitness{broken == 0, results}, rows); err != nil {
+	if err := a.Print(checkedWitness{broken == 0, results}, cli.Rows(rows)); err != nil {
 		return err
 	}
 	if broken > 0 {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/testprogram"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -111,16 +112,13 @@ func (w *writer) load(ctx context.Context, t *testing.T, p *process, a *acknowle
 	}
 }
 
-// auditor builds the tool that replays a log, and says what it finds.
+// auditor replays a log with the tool, and says what it finds.
 func auditor(t *testing.T) func(dir string) {
 	t.Helper()
-	bin := t.TempDir()
-	if out, err := exec.Command("go", "build", "-o", bin, "../conmotion").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	tool := testprogram.Path(t, "conmotion")
 	return func(dir string) {
 		t.Helper()
-		if out, err := exec.Command(filepath.Join(bin, "conmotion"), "audit", filepath.Join(dir, "public")).CombinedOutput(); err != nil {
+		if out, err := exec.Command(tool, "audit", filepath.Join(dir, "public")).CombinedOutput(); err != nil {
 			t.Errorf("audit: %v\n%s", err, out)
 		}
 	}

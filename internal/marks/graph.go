@@ -14,6 +14,7 @@ var ours = map[string][]string{
 	"scitt":            {"scitt/did", "scitt/internal/pubkey"},
 	"scitt/did":        {"scitt/internal/pubkey", "internal/jsonx"},
 	"scitt/client":     {"scitt"},
+	"scitt/inspect":    {"scitt", "scitt/did", "tiles", "internal/printable"},
 	"tiles":            {"scitt", "scitt/client", "internal/parallel", "internal/jsonx", "internal/plain"},
 	"policy":           {"scitt", "scitt/did", "policy/ocsf", "internal/jsonx"},
 	"policy/ocsf":      {"internal/jsonx"},
@@ -30,7 +31,7 @@ var ours = map[string][]string{
 	"monitor":           {"monitor/identity", "scitt", "tiles", "policy/ocsf", "storage/artifact/reader", "internal/firsts", "internal/parallel", "internal/jsonx", "internal/plural"},
 	"monitor/importer":  {"monitor/identity", "policy/ocsf", "internal/jsonx"},
 	"monitor/identity":  {},
-	"monitor/party":     {"scitt", "scitt/did", "scitt/client", "tiles", "monitor", "witness", "storage/artifact/reader", "internal/durable", "internal/parallel"},
+	"monitor/party":     {"scitt", "scitt/did", "scitt/client", "tiles", "monitor", "witness", "storage/artifact/reader", "internal/durable", "internal/parallel", "internal/plural", "internal/printable"},
 	"monitor/watch":     {"scitt", "scitt/client", "tiles", "policy", "policy/ocsf", "monitor", "monitor/party", "witness/audit", "internal/durable"},
 	"monitor/report":    {"scitt", "tiles", "monitor", "internal/jsonx", "internal/plural"},
 	"witness":           {"scitt"},
@@ -45,12 +46,13 @@ var ours = map[string][]string{
 	"internal/vectors":  {"scitt"},
 
 	"storage/artifact/reader": {"scitt", "scitt/client", "internal/durable", "internal/plain"},
-	"witness/mirror":          {"scitt", "tiles", "storage/artifact/reader", "internal/durable", "internal/parallel", "internal/plain", "internal/plural"},
+	"witness/mirror":          {"scitt", "tiles", "witness", "storage/artifact/reader", "internal/durable", "internal/parallel", "internal/plain", "internal/plural"},
 	"witness/cosigner":        {"scitt", "witness"},
 	"witness/cosigner/store":  {"witness/cosigner", "internal/durable"},
 	"witness/conformance":     {"scitt", "witness", "internal/durable"},
 	"internal/plain":          {},
 	"internal/plural":         {},
+	"internal/printable":      {},
 }
 
 // heavy may not be behind what a Relying Party imports, or runs.
@@ -60,7 +62,7 @@ var heavy = []string{
 }
 
 // light are what a Relying Party imports, or runs.
-var light = []string{"scitt", "scitt/did", "tiles", "policy", "policy/ocsf", "scitt/client", "storage/artifact/reader", "witness", "witness/ask", "witness/audit", "witness/conformance", "witness/mirror", "monitor", "monitor/party", "monitor/watch", "monitor/report", "cmd/conmotion"}
+var light = []string{"scitt", "scitt/did", "scitt/inspect", "tiles", "policy", "policy/ocsf", "scitt/client", "storage/artifact/reader", "witness", "witness/ask", "witness/audit", "witness/conformance", "witness/mirror", "monitor", "monitor/party", "monitor/watch", "monitor/report", "cmd/conmotion"}
 
 // graph returns what breaks the import graph.
 func graph(pkgs []goPackage) (broken []string) {

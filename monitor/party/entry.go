@@ -95,6 +95,18 @@ func (l *Log) Find(ctx context.Context, n EntryName, progress func(done, size ui
 	return &Entry{index, s}, nil
 }
 
+// FindSigned is [Log.Find] of an entry that its issuer must have signed.
+func (l *Log) FindSigned(ctx context.Context, n EntryName, progress func(done, size uint64)) (*Entry, error) {
+	e, err := l.Find(ctx, n, progress)
+	if err != nil {
+		return nil, err
+	}
+	if err := l.VerifyStatement(e.Statement); err != nil {
+		return nil, fmt.Errorf("entry %d of %s: %w", e.Index, l.Location, err)
+	}
+	return e, nil
+}
+
 // locate finds the index of an entry id.
 func (l *Log) locate(ctx context.Context, id scitt.EntryID, progress func(done, size uint64)) (uint64, error) {
 	if IsURL(l.Location) {
@@ -215,6 +227,36 @@ func (l *Log) Transparent(ctx context.Context, e *Entry) ([]byte, error) {
 		return nil, err
 	}
 	return scitt.AttachReceipts(e.Statement, receipt), nil
+}
+
+// Evidence is the [Log.Transparent] Statement of an entry, and the verifier that it
+// was verified with.
+func (l *Log) Evidence(ctx context.Context, e *Entry) ([]byte, *scitt.Verifier, error) {
+	data, err := l.Transparent(ctx, e)
+	if err != nil {
+		return nil, nil, err
+	}
+	v, err := l.Verifier(ctx, e.Statement.Issuer)
+	if err != nil {
+		return nil, nil, err
+	}
+	out, err := v.Verify(data)
+	if err == nil {
+		err = out.Err()
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("the Transparent Statement of entry %d of %s: %w", e.Index, l.Location, err)
+	}
+	return data, v, nil
+}
+
+// ContentOf is the [Log.Content] of an entry, which the error names.
+func (l *Log) ContentOf(ctx context.Context, e *Entry) ([]byte, error) {
+	data, err := l.Content(ctx, e.Statement)
+	if err != nil {
+		return nil, fmt.Errorf("content of entry %d of %s: %w", e.Index, l.Location, err)
+	}
+	return data, nil
 }
 
 // Content is what an entry's statement speaks of: its payload, or the artifact

@@ -22,6 +22,7 @@ import (
 	"testing"
 
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/testprogram"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/client"
 )
@@ -31,20 +32,6 @@ const (
 	chained = `{"version": 1, "trust_anchors": {"self_certifying": ["did:jwk"]}, "chain": "required",
 		"rules": [{"id": "no-bad", "expr": "!claims[2].startsWith('inventory/bad')", "message": "no bad assets"}]}`
 )
-
-var daemon struct {
-	sync.Once
-	path string
-	err  error
-}
-
-func TestMain(m *testing.M) {
-	code := m.Run()
-	if daemon.path != "" {
-		_ = os.RemoveAll(filepath.Dir(daemon.path))
-	}
-	os.Exit(code)
-}
 
 // testService is a conmotiond behind a proxy, which can keep requests and answers back.
 type testService struct {
@@ -63,26 +50,13 @@ type testService struct {
 // newService starts a service with a policy.
 func newService(t testing.TB, policy string, flags ...string) *testService {
 	t.Helper()
-	daemon.Do(func() {
-		var dir string
-		if dir, daemon.err = os.MkdirTemp("", "party"); daemon.err != nil {
-			return
-		}
-		daemon.path = filepath.Join(dir, "conmotiond")
-		if out, err := exec.Command("go", "build", "-o", daemon.path, "../../cmd/conmotiond").CombinedOutput(); err != nil {
-			daemon.err = fmt.Errorf("%w\n%s", err, out)
-		}
-	})
-	if daemon.err != nil {
-		t.Fatal(daemon.err)
-	}
 	dir := t.TempDir()
 	file := filepath.Join(dir, "policy.json")
 	if err := os.WriteFile(file, []byte(policy), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	s := &testService{t: t}
-	s.process = exec.Command(daemon.path, append([]string{"--listen", "127.0.0.1:0", "--dir", filepath.Join(dir, "log"), "--policy", file,
+	s.process = exec.Command(testprogram.Path(t, "conmotiond"), append([]string{"--listen", "127.0.0.1:0", "--dir", filepath.Join(dir, "log"), "--policy", file,
 		"--rate", "0", "--search=false", "--checkpoint-interval", "100ms"}, flags...)...)
 	var stderr bytes.Buffer
 	s.process.Stderr = &stderr

@@ -26,6 +26,7 @@ import (
 //	journal/HASH/DIGEST     what an issuer signed and is not known to be registered
 //	said/HASH/FROM-TO-HASH  what an issuer has in a log
 //	proofs/HASH.json        that a log signed two histories, for anybody to verify
+//	names.json              what the user calls issuers and logs: [Names]
 //
 // Every file is replaced in one step: a crash leaves the old one or the new
 // one, and perhaps a temporary file beside it whose name begins with a dot.

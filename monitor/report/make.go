@@ -1,8 +1,10 @@
 package report
 
 import (
+	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -83,7 +85,7 @@ type Options struct {
 	Expiring               time.Duration // how long before its end an endorsement is to be told
 	Stale                  time.Duration // how old a checkpoint may be
 	Compare, Recompute     bool
-	Names                  map[string]string // of issuers, for people
+	Names                  map[string]string // of issuers, for people; those count who are in the report
 	// Progress, when not nil, is told how far reading a log is.
 	Progress func(location string, done, size uint64)
 	// Command is the command line that makes this report, for people.
@@ -189,7 +191,24 @@ func Make(ctx context.Context, sources []Source, o Options) (*Report, error) {
 		}
 	}
 	m.finish()
-	return m.r, nil
+	return m.r, m.namesInIt()
+}
+
+// namesInIt leaves out the names of those who are not in the report: whoever reads it
+// need not know whom else its maker knows.
+func (m *maker) namesInIt() error {
+	names := m.r.Trust.Names
+	m.r.Trust.Names = []issuerName{}
+	data, err := m.r.JSON()
+	if err != nil {
+		return err
+	}
+	for _, n := range names {
+		if quoted, err := json.Marshal(n.Issuer); err == nil && bytes.Contains(data, quoted) {
+			m.r.Trust.Names = append(m.r.Trust.Names, n)
+		}
+	}
+	return nil
 }
 
 func newWord(issuers []string) countedIssuers {

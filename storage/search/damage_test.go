@@ -16,7 +16,7 @@ import (
 // closing left every change is seen; without it, as after a crash, SQLite sees
 // those that it can. What is asked then is refused, and the next call makes it good.
 func TestDamage(t *testing.T) {
-	l := eventLog(t, 0, 400)
+	l := eventLog(t, 0, 260) // more than a bundle
 	fresh := filepath.Join(t.TempDir(), "search.db")
 	x := openIndex(t, fresh, Options{})
 	catchUp(t, x, l, len(l))
@@ -39,7 +39,7 @@ func TestDamage(t *testing.T) {
 	}
 	same(t, "whole", answers(t, open(whole, sum)), want)
 	refused := 0
-	places := 40
+	places := 20
 	if testlog.Race {
 		places = 8
 	}

@@ -14,13 +14,7 @@ import (
 	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
-)
-
-// Results of a check.
-const (
-	OK         = "ok"
-	Failed     = "failed"
-	NotChecked = "not checked"
+	"github.com/conmotion/conmotion/witness"
 )
 
 const (
@@ -31,24 +25,17 @@ const (
 // ErrNoExport is wrapped when a directory has no manifest.
 var ErrNoExport = errors.New("it is no export")
 
-// Finding is the outcome of one check, or one failure of it.
-type Finding struct {
-	Check  string `json:"check"`
-	Result string `json:"result"`
-	Detail string `json:"detail"`
-}
-
 // Report is what Verify found out about an export.
 type Report struct {
-	Verified   bool      `json:"verified"`
-	Error      string    `json:"error,omitempty"` // the first failure
-	Origin     string    `json:"origin,omitempty"`
-	Size       uint64    `json:"size"`
-	Root       string    `json:"root,omitempty"`
-	Signed     string    `json:"signed,omitempty"` // the checkpoint, as RFC 3339
-	Statements uint64    `json:"statements"`       // whose signatures verify
-	Artifacts  int       `json:"artifacts"`        // whose digests are right
-	Checks     []Finding `json:"checks"`
+	Verified   bool              `json:"verified"`
+	Error      string            `json:"error,omitempty"` // the first failure
+	Origin     string            `json:"origin,omitempty"`
+	Size       uint64            `json:"size"`
+	Root       string            `json:"root,omitempty"`
+	Signed     string            `json:"signed,omitempty"` // the checkpoint, as RFC 3339
+	Statements uint64            `json:"statements"`       // whose signatures verify
+	Artifacts  int               `json:"artifacts"`        // whose digests are right
+	Checks     []witness.Finding `json:"checks"`
 }
 
 // Opened is the log in a directory, which may be damaged.
@@ -93,7 +80,7 @@ type verification struct {
 // is in the report; the error is about what kept it from looking, and wraps
 // ErrNoExport when there is no manifest.
 func Verify(ctx context.Context, dir string, o VerifyOptions) (*Report, error) {
-	v := &verification{dir: dir, o: o, shown: map[string]int{}, report: Report{Checks: []Finding{}}}
+	v := &verification{dir: dir, o: o, shown: map[string]int{}, report: Report{Checks: []witness.Finding{}}}
 	if v.o.Progress == nil {
 		v.o.Progress = func(string, uint64, uint64) {}
 	}
@@ -105,7 +92,7 @@ func Verify(ctx context.Context, dir string, o VerifyOptions) (*Report, error) {
 	}
 	r := &v.report
 	for _, c := range r.Checks {
-		if c.Result == Failed && r.Error == "" {
+		if c.Result == witness.Failed && r.Error == "" {
 			r.Error = c.Check + ": " + c.Detail
 		}
 	}
@@ -114,13 +101,13 @@ func Verify(ctx context.Context, dir string, o VerifyOptions) (*Report, error) {
 }
 
 func (v *verification) found(check, result, format string, args ...any) {
-	v.report.Checks = append(v.report.Checks, Finding{check, result, fmt.Sprintf(format, args...)})
+	v.report.Checks = append(v.report.Checks, witness.Finding{Check: check, Result: result, Detail: fmt.Sprintf(format, args...)})
 }
 
 // failed notes a failure. Of many of one check the first hundred are listed.
 func (v *verification) failed(check, format string, args ...any) {
 	if v.shown[check]++; v.shown[check] <= mostProblems {
-		v.found(check, Failed, format, args...)
+		v.found(check, witness.Failed, format, args...)
 	}
 }
 
@@ -129,9 +116,9 @@ func (v *verification) failed(check, format string, args ...any) {
 func (v *verification) summary(check, format string, args ...any) {
 	switch n := v.shown[check]; {
 	case n == 0:
-		v.found(check, OK, format, args...)
+		v.found(check, witness.OK, format, args...)
 	case n > mostProblems:
-		v.found(check, Failed, "and %d more", n-mostProblems)
+		v.found(check, witness.Failed, "and %d more", n-mostProblems)
 	}
 }
 
@@ -161,7 +148,7 @@ func (v *verification) run(ctx context.Context) error {
 		return nil
 	}
 	if _, err := os.Stat(v.path(exporting)); err == nil {
-		v.found("complete", NotChecked, "an export into it is at work, or was interrupted: run conmotion export again")
+		v.found("complete", witness.NotChecked, "an export into it is at work, or was interrupted: run conmotion export again")
 	}
 	if err := v.files(ctx); err != nil {
 		return err
@@ -196,7 +183,7 @@ func (v *verification) checkpoint() {
 			cp.Size, cp.Origin, v.manifest.Checkpoint.Size, v.manifest.Checkpoint.Origin)
 		return
 	}
-	v.found("checkpoint", OK, "%d entries of %s", cp.Size, cp.Origin)
+	v.found("checkpoint", witness.OK, "%d entries of %s", cp.Size, cp.Origin)
 }
 
 // keys compares the three places where an export has keys.
@@ -206,7 +193,7 @@ func (v *verification) keys(ctx context.Context) {
 	}
 	data, err := v.log.Files.Source.Get(ctx, tiles.KeysPath)
 	if isMissing(err) {
-		v.found("keys", NotChecked, "the export has no receipt keys")
+		v.found("keys", witness.NotChecked, "the export has no receipt keys")
 		return
 	}
 	var set scitt.KeySet

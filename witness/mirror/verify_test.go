@@ -12,6 +12,7 @@ import (
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
+	"github.com/conmotion/conmotion/witness"
 )
 
 // TestVerifyFailures: whatever is changed shows, by the check that it fails.
@@ -88,7 +89,7 @@ func TestVerifyFailures(t *testing.T) {
 		r := w.verify(dir)
 		var failed []string
 		for _, f := range r.Checks {
-			if f.Result == Failed {
+			if f.Result == witness.Failed {
 				failed = append(failed, f.Check)
 			}
 		}
@@ -122,8 +123,8 @@ func TestVerifyStatements(t *testing.T) {
 	if r.Verified || r.Statements != 4 || !strings.HasPrefix(r.Error, "signatures: entry 3: ") {
 		t.Errorf("%+v", r)
 	}
-	if !slices.ContainsFunc(r.Checks, func(f Finding) bool {
-		return f.Check == "signatures" && f.Result == NotChecked && strings.HasPrefix(f.Detail, "1 statement of https://stranger.example")
+	if !slices.ContainsFunc(r.Checks, func(f witness.Finding) bool {
+		return f.Check == "signatures" && f.Result == witness.NotChecked && strings.HasPrefix(f.Detail, "1 statement of https://stranger.example")
 	}) {
 		t.Errorf("%+v", r.Checks)
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/conmotion/conmotion/internal/parallel"
 	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
+	"github.com/conmotion/conmotion/witness"
 )
 
 // file holds a file to its size and its digest. The problem is "" when both are
@@ -56,7 +57,7 @@ func (v *verification) files(ctx context.Context) error {
 	}
 	v.summary("manifest", "%s the digests that it says", plural.Verb(len(m.Files), "file", "has", "have"))
 	if others > 0 {
-		v.found("other files", NotChecked, "%d that the manifest does not name, so no part of the export, such as %s", others, example)
+		v.found("other files", witness.NotChecked, "%d that the manifest does not name, so no part of the export, such as %s", others, example)
 	}
 	return nil
 }
@@ -112,7 +113,7 @@ func (v *verification) artifacts(ctx context.Context, signed []reader.Digest) er
 	}
 	v.summary("artifacts", "%d have their digests", v.report.Artifacts)
 	if left > 0 {
-		v.found("artifacts", NotChecked, "%d that statements sign are not in the export, as its manifest says", left)
+		v.found("artifacts", witness.NotChecked, "%d that statements sign are not in the export, as its manifest says", left)
 	}
 	return nil
 }

@@ -24,6 +24,8 @@ type App struct {
 	JSON           bool         // print JSON, for programs
 	Home           string       // where --home does not say: see [MemoryFlags]
 	Among          *party.Among // the logs that the command opens
+	Names          party.Names  // of issuers and logs, for people
+	given          []string     // --name
 }
 
 // Main runs a program and returns its exit code.
@@ -47,6 +49,8 @@ func (a *App) Root(root *cobra.Command, groups ...Group) *cobra.Command {
 	root.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.PersistentFlags().BoolVar(&a.JSON, "json", false, "print JSON, for programs")
+	root.PersistentFlags().StringArrayVar(&a.given, "name", nil, NameHelp)
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return a.readNames(cmd) }
 	root.SetIn(a.Stdin)
 	root.SetOut(a.Stdout)
 	root.SetErr(a.Stderr)
@@ -67,7 +71,7 @@ func (a *App) Run(ctx context.Context, root *cobra.Command, args []string) int {
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err != nil {
-		fmt.Fprintln(a.Stderr, root.Name()+":", Message(err.Error()))
+		fmt.Fprintln(a.Stderr, root.Name()+":", a.message(err.Error()))
 	}
 	return ExitCode(err)
 }

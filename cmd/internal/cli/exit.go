@@ -62,7 +62,7 @@ var exits = []struct {
 		any: []error{
 			tiles.ErrCorrupt, scitt.ErrMalformed, scitt.ErrAlgorithm, scitt.ErrNoKeyID, scitt.ErrPayloadMissing,
 			scitt.ErrTooLarge, scitt.ErrSignature, scitt.ErrUnknownKey, scitt.ErrProof, scitt.ErrCheckpoint,
-			monitor.ErrMalformed, monitor.ErrEvent, monitor.ErrOther, search.ErrAnswer, party.ErrReceipt, client.ErrOther,
+			monitor.ErrMalformed, monitor.ErrEvent, monitor.ErrOther, search.ErrAnswer, party.ErrReceipt, party.ErrNoMeasurement, client.ErrOther,
 		}},
 }
 

@@ -112,12 +112,18 @@ func (a *App) LogOptions(f MemoryFlags) (o party.Options, err error) {
 	if f.NoHome {
 		return o, nil
 	}
-	if o.Home = party.Home(cmp.Or(f.Home, a.Home)); o.Home == "" {
-		if o.Home, err = party.DefaultHome(); err != nil {
-			return o, Usage(fmt.Errorf("--home: %w; or give --no-home", err))
+	o.Home, err = a.home(f.Home)
+	return o, err
+}
+
+// home is the directory that remembers, where the flag --home has this value.
+func (a *App) home(flag string) (home party.Home, err error) {
+	if home = party.Home(cmp.Or(flag, a.Home)); home == "" {
+		if home, err = party.DefaultHome(); err != nil {
+			return "", Usage(fmt.Errorf("--home: %w; or give --no-home", err))
 		}
 	}
-	return o, nil
+	return home, nil
 }
 
 // IsVerdict reports whether an error is that a log is not what was seen of it.

@@ -1,84 +1,19 @@
 package cli
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"strings"
 	"sync"
-	"text/tabwriter"
 	"time"
-	"unicode"
 
 	"github.com/conmotion/conmotion/internal/durable"
 )
 
 // Notice tells the person at the terminal something that is not data.
 func (a *App) Notice(format string, args ...any) {
-	fmt.Fprintln(a.Stderr, Message(fmt.Sprintf(format, args...)))
-}
-
-// Print prints one indented document with --json, and rows for people without.
-func (a *App) Print(v any, rows [][]string) error {
-	if a.JSON {
-		return a.PrintJSON(v)
-	}
-	return a.PrintRows(rows)
-}
-
-// PrintJSON prints one indented document.
-func (a *App) PrintJSON(v any) error {
-	enc := json.NewEncoder(a.Stdout)
-	enc.SetIndent("", "  ")
-	enc.SetEscapeHTML(false)
-	return enc.Encode(v)
-}
-
-// PrintJSONLine prints a document on one line, for a sequence of them.
-func (a *App) PrintJSONLine(v any) error {
-	enc := json.NewEncoder(a.Stdout)
-	enc.SetEscapeHTML(false)
-	return enc.Encode(v)
-}
-
-// PrintRows prints aligned columns. A row that ends with nothing is left out.
-func (a *App) PrintRows(rows [][]string) error {
-	w := tabwriter.NewWriter(a.Stdout, 0, 0, 2, ' ', 0)
-	for _, row := range rows {
-		if row[len(row)-1] == "" {
-			continue
-		}
-		for i := range row {
-			row[i] = Clean(row[i])
-		}
-		fmt.Fprintln(w, strings.Join(row, "\t"))
-	}
-	return w.Flush()
-}
-
-// Clean makes text that came from outside harmless in a line: line feeds and
-// other control characters, and marks that change the direction of writing, are
-// shown as what they are.
-func Clean(s string) string { return strings.ReplaceAll(CleanLines(s), "\n", `\u000a`) }
-
-// Message is a text for people. What follows its first line is indented, so that
-// text from outside that is in it cannot look like a line of its own.
-func Message(s string) string { return strings.ReplaceAll(CleanLines(s), "\n", "\n  ") }
-
-// CleanLines is Clean for a document, whose lines stay.
-func CleanLines(s string) string {
-	var b strings.Builder
-	for _, r := range s {
-		switch {
-		case r == '\n' || r == ' ' || unicode.IsPrint(r):
-			b.WriteRune(r)
-		default:
-			fmt.Fprintf(&b, "\\u%04x", r)
-		}
-	}
-	return b.String()
+	fmt.Fprintln(a.Stderr, a.message(fmt.Sprintf(format, args...)))
 }
 
 // Progress shows how far a long job is, at most a few times a second on a
@@ -188,12 +123,4 @@ func writeDevice(path string, write func(io.Writer) error) error {
 		return fmt.Errorf("write %s: %w", path, err)
 	}
 	return nil
-}
-
-// TimeOf writes a NumericDate for people; 0 means that there is none.
-func TimeOf(seconds int64) string {
-	if seconds == 0 {
-		return ""
-	}
-	return time.Unix(seconds, 0).UTC().Format(time.RFC3339)
 }

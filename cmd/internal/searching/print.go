@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
+	"github.com/conmotion/conmotion/internal/printable"
 	"github.com/conmotion/conmotion/storage/search"
 )
 
@@ -29,33 +30,26 @@ type Summary struct {
 
 // print shows the entries of one page.
 func (l *list) print(p *search.Answer, first bool) error {
-	var rows [][]string
-	var not []string // what does not count
-	if first && len(p.Entries) > 0 {
-		rows = append(rows, []string{"INDEX", "TIME", "ISSUER", "SUBJECT", "CLASS", "EVENT", "ENTRY"})
-	}
 	for _, h := range p.Entries {
-		if l.JSON {
-			if err := l.PrintJSONLine(Entry{"entry", h}); err != nil {
-				return err
+		if err := l.Document(Entry{"entry", h}); err != nil {
+			return err
+		}
+	}
+	return l.Show(func(page *cli.Page) {
+		var rows [][]string
+		if first && len(p.Entries) > 0 {
+			rows = append(rows, []string{"INDEX", "TIME", "ISSUER", "SUBJECT", "CLASS", "EVENT", "ENTRY"})
+		}
+		for _, h := range p.Entries {
+			rows = append(rows, l.row(&h))
+		}
+		page.Rows(rows)
+		for _, h := range p.Entries {
+			if why := why(&h); why != "" { // it does not count
+				page.Line("entry %d does not count: %s", h.Index, why)
 			}
-			continue
 		}
-		rows = append(rows, row(&h))
-		if why := why(&h); why != "" {
-			not = append(not, fmt.Sprintf("entry %d does not count: %s", h.Index, why))
-		}
-	}
-	if l.JSON {
-		return nil
-	}
-	if err := l.PrintRows(rows); err != nil {
-		return err
-	}
-	for _, line := range not {
-		fmt.Fprintln(l.Stdout, line)
-	}
-	return nil
+	})
 }
 
 // why is why a verified entry does not count, or may not; "" when it does.
@@ -71,15 +65,19 @@ func why(h *search.Hit) string {
 	return ""
 }
 
-func row(h *search.Hit) []string {
-	at, class := cli.TimeOf(h.IssuedAt), ""
+func (l *list) row(h *search.Hit) []string {
+	issuer := h.Issuer
+	if l.Names[issuer] == "" {
+		issuer = shorten(issuer)
+	}
+	at, class := printable.Time(h.IssuedAt), ""
 	if h.Time != nil {
 		at = time.UnixMilli(*h.Time).UTC().Format(time.RFC3339)
 	}
 	if h.ClassUID != nil {
 		class = strconv.FormatInt(*h.ClassUID, 10)
 	}
-	row := []string{strconv.FormatUint(h.Index, 10), at, shorten(h.Issuer), shorten(h.Subject), class, shorten(h.EventCode), h.Entry}
+	row := []string{strconv.FormatUint(h.Index, 10), at, issuer, shorten(h.Subject), class, shorten(h.EventCode), h.Entry}
 	for i := range row {
 		row[i] = cmp.Or(row[i], "-")
 	}
@@ -99,12 +97,6 @@ func shorten(s string) string {
 
 func (l *list) summary(v verified) error {
 	cp := l.first.Checkpoint
-	if l.JSON {
-		return l.PrintJSONLine(Summary{"summary", l.shown, l.next, cp, l.first.Indexed, v})
-	}
-	if l.shown > 0 {
-		fmt.Fprintln(l.Stdout)
-	}
 	claim := "said to be complete up to"
 	if v.Complete {
 		claim = "complete up to"
@@ -120,8 +112,13 @@ func (l *list) summary(v verified) error {
 	if l.first.Indexed > cp.Size {
 		behind = fmt.Sprintf("catching up: %d entries are read", l.first.Indexed)
 	}
-	return l.PrintRows([][]string{
-		{"entries", strconv.Itoa(l.shown)}, {"more", more}, {claim, complete}, {"index", behind}, {"verified", v.Detail},
+	return l.PrintLine(Summary{"summary", l.shown, l.next, cp, l.first.Indexed, v}, func(p *cli.Page) {
+		if l.shown > 0 {
+			p.Line("")
+		}
+		p.Rows([][]string{
+			{"entries", strconv.Itoa(l.shown)}, {"more", more}, {claim, complete}, {"index", behind}, {"verified", v.Detail},
+		})
 	})
 }
 
@@ -129,9 +126,6 @@ func (l *list) summary(v verified) error {
 const shownCounts = 20
 
 func printStats(a *cli.App, s *search.Stats) error {
-	if a.JSON {
-		return a.PrintJSON(s)
-	}
 	rows := [][]string{
 		{"log", s.Checkpoint.Origin}, {"entries", strconv.FormatUint(s.Checkpoint.Size, 10)}, {"root", fmt.Sprintf("%x", s.Checkpoint.Root)},
 	}
@@ -153,5 +147,5 @@ func printStats(a *cli.App, s *search.Stats) error {
 			rows = append(rows, []string{list.name, fmt.Sprintf("and %d more; --json has them", hidden)})
 		}
 	}
-	return a.PrintRows(rows)
+	return a.Print(s, cli.Rows(rows))
 }

@@ -2,27 +2,26 @@ package version
 
 import (
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/conmotion/conmotion/internal/testprogram"
 )
 
 func TestMain(m *testing.M) { testscript.Main(m, nil) }
 
-// TestScripts runs testdata/script with both programs as go build makes them.
+// TestScripts runs testdata/script with both programs.
 func TestScripts(t *testing.T) {
-	bin := t.TempDir()
-	if out, err := exec.Command("go", "build", "-o", bin, "../../conmotion", "../../conmotiond").CombinedOutput(); err != nil {
-		t.Fatalf("build: %v\n%s", err, out)
-	}
+	programs := []string{filepath.Dir(testprogram.Path(t, "conmotion")), filepath.Dir(testprogram.Path(t, "conmotiond")), os.Getenv("PATH")}
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Setup: func(env *testscript.Env) error {
-			env.Setenv("PATH", bin+string(filepath.ListSeparator)+os.Getenv("PATH"))
+			env.Setenv("PATH", strings.Join(programs, string(filepath.ListSeparator)))
 			env.Setenv("GOVERSION", runtime.Version())
 			return nil
 		},

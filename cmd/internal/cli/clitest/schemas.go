@@ -122,6 +122,10 @@ func (p Printed) schema(program, command string) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
+		if one.Type == "object" { // see cli.App.Print
+			one.Properties["names"] = &jsonschema.Schema{Type: "object", AdditionalProperties: &jsonschema.Schema{Type: "string"},
+				Description: "What the user calls the issuers and logs in the document (--name)."}
+		}
 		s.Defs[t.Name()] = one
 		s.AnyOf = append(s.AnyOf, &jsonschema.Schema{Ref: "#/$defs/" + t.Name()})
 	}

@@ -1,4 +1,4 @@
-package main
+package inspect
 
 import (
 	"encoding/hex"
@@ -107,7 +107,7 @@ func TestInspectKinds(t *testing.T) {
 		{"c2sp.org/tlog-proof@v1\nindex 7\n" + "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n\n", []string{"leaf index   7", "hash 1       0000"}},
 	} {
 		var out strings.Builder
-		for _, o := range inspect([]byte(tc.data)) {
+		for _, o := range Bytes([]byte(tc.data)) {
 			out.WriteString(o.String())
 		}
 		for _, want := range tc.want {
@@ -154,7 +154,7 @@ func FuzzInspect(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		for _, o := range inspect(data) {
+		for _, o := range Bytes(data) {
 			if _, err := o.MarshalJSON(); err != nil {
 				t.Error(err)
 			}

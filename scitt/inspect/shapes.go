@@ -1,4 +1,4 @@
-package main
+package inspect
 
 import (
 	"crypto/x509"
@@ -7,7 +7,7 @@ import (
 
 	"github.com/veraison/go-cose"
 
-	"github.com/conmotion/conmotion/cmd/internal/cli"
+	"github.com/conmotion/conmotion/internal/printable"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/did"
 )
@@ -124,7 +124,7 @@ func timeNote(v leaf) string {
 	if !v.isInt {
 		return ""
 	}
-	return cli.TimeOf(v.n)
+	return printable.Time(v.n)
 }
 
 // base64Note is the form in which a kid stands in URLs.
@@ -155,5 +155,5 @@ func certificateNote(v leaf) string {
 	if err != nil {
 		return "not a certificate: " + err.Error()
 	}
-	return fmt.Sprintf("%s, issued by %s, from %s to %s", cert.Subject, cert.Issuer, cli.TimeOf(cert.NotBefore.Unix()), cli.TimeOf(cert.NotAfter.Unix()))
+	return fmt.Sprintf("%s, issued by %s, from %s to %s", cert.Subject, cert.Issuer, printable.Time(cert.NotBefore.Unix()), printable.Time(cert.NotAfter.Unix()))
 }

@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"fmt"
@@ -10,7 +10,7 @@ import (
 
 // customerActs has the customer build on what was published.
 func (d *demonstration) customerActs() error {
-	d.say("\nThe customer decides\n")
+	d.Say("\nThe customer decides\n")
 	s, _, err := readTransparent(d.path("statements", "inventory-1-provider.cose"))
 	if err != nil {
 		return err
@@ -36,20 +36,20 @@ func (d *demonstration) customerActs() error {
 		return err
 	}
 	for _, c := range checked {
-		d.say("   checked: %s", c)
+		d.Say("   checked: %s", c)
 	}
 	return nil
 }
 
 func (d *demonstration) gate(impact int) []string {
 	return []string{"require", "--endorsed-by", d.keys["auditor"], "--max-impact", fmt.Sprint(impact), "--max-age", "24h",
-		"--log", d.provider.url, "--in", d.auditor.url, demoAssets[1]}
+		"--log", d.provider.url, "--in", d.auditor.url, assets[1]}
 }
 
 // verifyAlone verifies everything again when all services have stopped.
 func (d *demonstration) verifyAlone() error {
-	d.say("\nAll services have stopped: the files are enough\n")
-	for _, s := range []*demoService{d.provider, d.auditor, d.customer} {
+	d.Say("\nAll services have stopped: the files are enough\n")
+	for _, s := range []*service{d.provider, d.auditor, d.customer} {
 		if err := d.command(cli.ExitGood, "audit", s.public(), "--artifacts", s.private("artifacts")); err != nil {
 			return err
 		}
@@ -70,8 +70,8 @@ func (d *demonstration) verifyAlone() error {
 	return nil
 }
 
-// demoLeft is what the demo leaves, as the last line of --json.
-type demoLeft struct {
+// Left is what the demo leaves, as the last line of --json.
+type Left struct {
 	Report  string  `json:"report"`
 	Dir     string  `json:"dir"`
 	Seconds float64 `json:"seconds"`
@@ -79,18 +79,18 @@ type demoLeft struct {
 
 // farewell says what is left to explore.
 func (d *demonstration) farewell() error {
-	if d.JSON {
-		return d.PrintJSONLine(demoLeft{d.path("report.html"), d.dir, time.Since(d.start).Seconds()})
-	}
-	d.say(`
+	seconds := time.Since(d.start).Seconds()
+	return d.PrintLine(Left{d.path("report.html"), d.dir, seconds}, func(p *cli.Page) {
+		p.Text(fmt.Sprintf(`
 Played in %.1f s. The dashboard: %s
 
 The three logs are in %s, to be explored:
   export CONMOTION_HOME=%s
   conmotion replay --log %s
   conmotion inspect %s
-  %s --dir %s --listen %s`, time.Since(d.start).Seconds(), d.path("report.html"), d.dir, d.path("home"),
-		d.provider.public(), d.path("statements", "inventory-1-both.cose"),
-		d.program, d.provider.dir, d.provider.address())
-	return nil
+  %s --dir %s --listen %s
+`, seconds, d.path("report.html"), d.dir, d.path("home"),
+			d.provider.public(), d.path("statements", "inventory-1-both.cose"),
+			d.program, d.provider.dir, d.provider.address()))
+	})
 }

@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"bytes"
@@ -10,12 +10,13 @@ import (
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/monitor"
+	"github.com/conmotion/conmotion/scitt"
 )
 
 // realInput is the same story about files of one's own: the provider reports
 // some, the auditor observes some, and the difference is measured. Their events
 // are older than the interval, so nothing counts as late.
-func (d *demonstration) realInput(reported, observed []string) ([]demoStep, error) {
+func (d *demonstration) realInput(reported, observed []string) ([]step, error) {
 	from := time.Now().UTC().Truncate(time.Millisecond)
 	measurement := d.path("statements", "real-measurement.cose")
 	report, err := d.registrations(d.provider, []string{"record", "inventory", "create"}, []string{"import", "prowler", "--inventory"}, reported)
@@ -27,7 +28,7 @@ func (d *demonstration) realInput(reported, observed []string) ([]demoStep, erro
 		return nil, err
 	}
 	sides := d.sides(from)
-	return []demoStep{
+	return []step{
 		{"provider", "reports what its systems say", cli.ExitGood, report, d.replayed(d.provider)},
 		{"auditor", "observes by itself", cli.ExitGood, observe, d.replayed(d.auditor)},
 		{"auditor", "compares, and confirms what is missing", cli.ExitBad, [][]string{append([]string{"compare"}, sides...)},
@@ -55,7 +56,7 @@ func isExport(file string) (bool, error) {
 }
 
 // registrations are the commands that register files.
-func (d *demonstration) registrations(at *demoService, event, export []string, files []string) (commands [][]string, err error) {
+func (d *demonstration) registrations(at *service, event, export []string, files []string) (commands [][]string, err error) {
 	for _, file := range files {
 		command := event
 		if is, err := isExport(file); err != nil {
@@ -69,13 +70,13 @@ func (d *demonstration) registrations(at *demoService, event, export []string, f
 }
 
 // replayed checks what a log amounts to, from its files.
-func (d *demonstration) replayed(at *demoService) func() ([]string, error) {
+func (d *demonstration) replayed(at *service) func() ([]string, error) {
 	return func() ([]string, error) {
 		log, err := d.open(at)
 		if err != nil {
 			return nil, err
 		}
-		r := monitor.NewReplay(monitor.Filter{Issuers: []string{d.keys[at.name]}, Types: []string{statementTypes["record"], statementTypes["observation"]}}, nil)
+		r := monitor.NewReplay(monitor.Filter{Issuers: []string{d.keys[at.name]}, Types: []string{scitt.TypeRecord, scitt.TypeObservation}}, nil)
 		if err := r.Advance(d.ctx, log.Monitor(), log.View.Checkpoint.Size); err != nil {
 			return nil, err
 		}

@@ -1,4 +1,4 @@
-package main
+package inspect
 
 import (
 	"encoding/binary"
@@ -12,7 +12,7 @@ import (
 
 	"github.com/fxamacker/cbor/v2"
 
-	"github.com/conmotion/conmotion/cmd/internal/cli"
+	"github.com/conmotion/conmotion/internal/printable"
 )
 
 // shape says what a CBOR item means, so that it can be annotated. All of it
@@ -187,7 +187,7 @@ func (d *diagnosis) note(s *shape, v leaf) {
 
 // comment writes text as a comment, which ends at the next slash.
 func comment(text string) string {
-	return "/ " + strings.ReplaceAll(cli.Clean(strings.ReplaceAll(text, "\n", " ")), "/", "|") + " /"
+	return "/ " + strings.ReplaceAll(printable.Line(strings.ReplaceAll(text, "\n", " ")), "/", "|") + " /"
 }
 
 func intOf(h head) int64 {

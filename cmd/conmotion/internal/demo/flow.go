@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"bytes"
@@ -21,17 +21,17 @@ import (
 	"github.com/conmotion/conmotion/storage/search"
 )
 
-// demoEvents are the updates: what happened to two instances of a cloud.
+// events are the updates: what happened to two instances of a cloud.
 //
-//go:embed demo/*.json
-var demoEvents embed.FS
+//go:embed events/*.json
+var events embed.FS
 
 // assets of the updates, by number.
-var demoAssets = [...]string{1: "i-0a52c1f3e8d97b601", 2: "i-0c77d0b2f4a1e9835"}
+var assets = [...]string{1: "i-0a52c1f3e8d97b601", 2: "i-0c77d0b2f4a1e9835"}
 
 // prepare makes the parties' keys.
 func (d *demonstration) prepare() error {
-	d.say("\nThe parties and their keys\n")
+	d.Say("\nThe parties and their keys\n")
 	for _, name := range []string{"provider", "auditor", "customer"} {
 		out, err := d.output(cli.ExitGood, "keygen", "--out", d.path(name+".pem"), "--json")
 		if err != nil {
@@ -51,7 +51,7 @@ func (d *demonstration) prepare() error {
 // update writes an event of now and gives its file.
 func (d *demonstration) update(flow string, n int) (path string, err error) {
 	name := fmt.Sprintf("%s-update-%d.json", flow, n)
-	data, err := demoEvents.ReadFile("demo/" + name)
+	data, err := events.ReadFile("events/" + name)
 	if err != nil {
 		return "", err
 	}
@@ -69,7 +69,7 @@ func (d *demonstration) update(flow string, n int) (path string, err error) {
 }
 
 // flow is one of the architecture's two sequence diagrams.
-func (d *demonstration) flow(flow string) ([]demoStep, error) {
+func (d *demonstration) flow(flow string) ([]step, error) {
 	kind, action, record := monitor.Inventory, "create", "inventory"
 	if flow == "configuration" {
 		kind, action, record = monitor.Configuration, "create", "config"
@@ -86,7 +86,7 @@ func (d *demonstration) flow(flow string) ([]demoStep, error) {
 	measurement := d.path("statements", flow+"-measurement.cose")
 	first, both, second := statement(1, "provider"), statement(1, "both"), statement(2, "auditor")
 	sides := d.sides(d.start)
-	return []demoStep{
+	return []step{
 		{"provider", "stores update 1 and signs its hash", cli.ExitGood,
 			[][]string{{"record", record, action, "--log", d.provider.url, "--key", d.path("provider.pem"), "--out", first, update1}},
 			func() ([]string, error) { return d.stored(first, d.provider) }},
@@ -144,12 +144,12 @@ func readTransparent(path string) (*scitt.Statement, []byte, error) {
 }
 
 // open opens a service's log from its directory, as it stands on the disk.
-func (d *demonstration) open(s *demoService) (*party.Log, error) {
+func (d *demonstration) open(s *service) (*party.Log, error) {
 	return party.Open(d.ctx, s.public(), party.Options{Client: client.Options{HTTP: cli.HTTPClient(cli.Readers)}})
 }
 
 // stored checks the artifact behind a statement's hash.
-func (d *demonstration) stored(path string, at *demoService) ([]string, error) {
+func (d *demonstration) stored(path string, at *service) ([]string, error) {
 	s, _, err := readTransparent(path)
 	if err != nil {
 		return nil, err
@@ -170,7 +170,7 @@ func (d *demonstration) stored(path string, at *demoService) ([]string, error) {
 
 // registered checks that logs hold a statement, from their files, and that it
 // has the Receipt of each.
-func (d *demonstration) registered(path string, in ...*demoService) (checked []string, err error) {
+func (d *demonstration) registered(path string, in ...*service) (checked []string, err error) {
 	s, data, err := readTransparent(path)
 	if err != nil {
 		return nil, err
@@ -225,18 +225,18 @@ func (d *demonstration) missing(kind monitor.Kind, reported, observed string) (c
 			entry, err := scitt.DecodeStatement(e.Data)
 			found = found || err == nil && entry.Subject == s.Subject
 		}
-		answer, err := d.searchFor(kind, demoAssets[n], log.View.Checkpoint.Size)
+		answer, err := d.searchFor(kind, assets[n], log.View.Checkpoint.Size)
 		if err != nil {
 			return nil, err
 		}
 		if known := len(answer.Entries) > 0; found != (n == 1) || known != (n == 1) {
-			return nil, fmt.Errorf("%s: in the provider's log: %v, in its search: %v", demoAssets[n], found, known)
+			return nil, fmt.Errorf("%s: in the provider's log: %v, in its search: %v", assets[n], found, known)
 		}
 		where := "is neither in the provider's search nor in any of its entries"
 		if found {
 			where = "is in the provider's search and in its log"
 		}
-		checked = append(checked, fmt.Sprintf("%s of %s %s, up to %d entries", kind, demoAssets[n], where, answer.Checkpoint.Size))
+		checked = append(checked, fmt.Sprintf("%s of %s %s, up to %d entries", kind, assets[n], where, answer.Checkpoint.Size))
 	}
 	return checked, nil
 }

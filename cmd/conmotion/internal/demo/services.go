@@ -1,4 +1,4 @@
-package main
+package demo
 
 import (
 	"bufio"
@@ -46,18 +46,18 @@ func findService(ctx context.Context, dir string) (string, error) {
 	return built, nil
 }
 
-// demoService is a Transparency Service of the demonstration, in a process of
+// service is a Transparency Service of the demonstration, in a process of
 // its own.
-type demoService struct {
+type service struct {
 	name, url, dir string
 	process        *exec.Cmd
 	end            context.CancelFunc
 }
 
-// startDemoService runs conmotiond on a free port and waits until it serves. What
+// startService runs conmotiond on a free port and waits until it serves. What
 // it has to say goes to a file in its directory.
-func startDemoService(ctx context.Context, program, dir, name string) (*demoService, error) {
-	s := &demoService{name: name, dir: filepath.Join(dir, name)}
+func startService(ctx context.Context, program, dir, name string) (*service, error) {
+	s := &service{name: name, dir: filepath.Join(dir, name)}
 	if err := os.MkdirAll(s.dir, 0o755); err != nil {
 		return nil, err
 	}
@@ -97,7 +97,7 @@ func startDemoService(ctx context.Context, program, dir, name string) (*demoServ
 }
 
 // stop has the service drain, and waits until its process has ended.
-func (s *demoService) stop() error {
+func (s *service) stop() error {
 	s.end()
 	if err := s.process.Wait(); err != nil && !errors.Is(err, context.Canceled) {
 		return fmt.Errorf("the %s's service: %w", s.name, err)
@@ -105,10 +105,10 @@ func (s *demoService) stop() error {
 	return nil
 }
 
-func (s *demoService) public() string { return filepath.Join(s.dir, "public") }
+func (s *service) public() string { return filepath.Join(s.dir, "public") }
 
 // private is a part of the service's directory that is not for everybody.
-func (s *demoService) private(name string) string { return filepath.Join(s.dir, "private", name) }
+func (s *service) private(name string) string { return filepath.Join(s.dir, "private", name) }
 
 // address is where the service listened.
-func (s *demoService) address() string { return strings.TrimPrefix(s.url, "http://") }
+func (s *service) address() string { return strings.TrimPrefix(s.url, "http://") }

@@ -1,4 +1,4 @@
-package main
+package inspect
 
 import (
 	"bytes"
@@ -15,13 +15,13 @@ import (
 	"github.com/transparency-dev/formats/proof"
 	"golang.org/x/mod/sumdb/note"
 
-	"github.com/conmotion/conmotion/cmd/internal/cli"
+	"github.com/conmotion/conmotion/internal/printable"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/did"
 )
 
 // inspectText reads what is text.
-func inspectText(data []byte) []object {
+func inspectText(data []byte) []Object {
 	switch {
 	case bytes.HasPrefix(data, []byte("c2sp.org/tlog-proof@")):
 		return inspectProof(data)
@@ -32,30 +32,30 @@ func inspectText(data []byte) []object {
 	case did.Method(string(data)) == did.MethodJWK:
 		key, err := did.Key(strings.TrimSpace(string(data)))
 		if err != nil {
-			return []object{{"did:jwk", []fact{{"not read", err.Error()}}, ""}}
+			return []Object{{"did:jwk", []Fact{{"not read", err.Error()}}, ""}}
 		}
-		return []object{{"did:jwk", publicFacts(key.Public), ""}}
+		return []Object{{"did:jwk", publicFacts(key.Public), ""}}
 	}
 	return inspectCheckpoint(data)
 }
 
-func inspectJSON(data []byte) []object {
+func inspectJSON(data []byte) []Object {
 	var pretty bytes.Buffer
 	if json.Indent(&pretty, data, "", "  ") != nil {
 		return nil
 	}
-	body := cli.CleanLines(strings.TrimSpace(pretty.String())) // an escape of clean is one in JSON too
+	body := printable.Lines(strings.TrimSpace(pretty.String())) // an escape of clean is one in JSON too
 	if c, err := scitt.ParseConfiguration(data); err == nil {
-		return []object{{"Transparency Configuration", configurationFacts(c), body}}
+		return []Object{{"Transparency Configuration", configurationFacts(c), body}}
 	}
 	if key, err := did.ParseJWK(data); err == nil {
-		return []object{{"JSON Web Key", publicFacts(key.Public), body}}
+		return []Object{{"JSON Web Key", publicFacts(key.Public), body}}
 	}
-	return []object{{"JSON", nil, body}}
+	return []Object{{"JSON", nil, body}}
 }
 
 // inspectCheckpoint reads a checkpoint (C2SP tlog-checkpoint) without keys.
-func inspectCheckpoint(data []byte) []object {
+func inspectCheckpoint(data []byte) []Object {
 	_, err := note.Open(data, note.VerifierList())
 	unverified, ok := errors.AsType[*note.UnverifiedNoteError](err)
 	if !ok {
@@ -66,10 +66,10 @@ func inspectCheckpoint(data []byte) []object {
 	if err != nil {
 		return nil
 	}
-	o := object{"checkpoint, not verified", []fact{
+	o := Object{"checkpoint, not verified", []Fact{
 		{"origin", cp.Origin}, {"size", fmt.Sprint(cp.Size)}, {"root", hex.EncodeToString(cp.Hash)}, {"extension", string(extension)},
 	}, ""}
-	var trees []object
+	var trees []Object
 	for i, sig := range unverified.Note.UnverifiedSigs {
 		name := fmt.Sprintf("signature %d", i+1)
 		raw, err := base64.StdEncoding.DecodeString(sig.Base64)
@@ -77,21 +77,21 @@ func inspectCheckpoint(data []byte) []object {
 			continue // note.Open takes no such line
 		}
 		value := fmt.Sprintf("by %s, key id %08x, %s", sig.Name, sig.Hash, signatureKind(raw[4:]))
-		o.facts = append(o.facts, fact{name, value})
+		o.Facts = append(o.Facts, Fact{name, value})
 		if isSign1(raw[4:]) && wellFormed(raw[4:]) {
 			tree := inspectSign1(raw[4:])
-			tree.kind = name + ": " + tree.kind
+			tree.Kind = name + ": " + tree.Kind
 			trees = append(trees, tree)
 		}
 	}
-	return append([]object{o}, trees...)
+	return append([]Object{o}, trees...)
 }
 
 // signatureKind says what a signature on a note looks like. Only the key
 // would tell for sure.
 func signatureKind(sig []byte) string {
 	if t, err := scitt.ParseTreeSignature(sig); err == nil {
-		return fmt.Sprintf("tree signature for receipts, %s, of %s", scitt.AlgorithmName(t.Algorithm), cli.TimeOf(t.IssuedAt))
+		return fmt.Sprintf("tree signature for receipts, %s, of %s", scitt.AlgorithmName(t.Algorithm), printable.Time(t.IssuedAt))
 	}
 	switch len(sig) {
 	case 64:
@@ -102,20 +102,20 @@ func signatureKind(sig []byte) string {
 	return fmt.Sprintf("%d bytes", len(sig))
 }
 
-func inspectProof(data []byte) []object {
+func inspectProof(data []byte) []Object {
 	var p proof.TLogProof
 	if err := p.Unmarshal(data); err != nil {
-		return []object{{"tlog-proof", []fact{{"not read", err.Error()}}, ""}}
+		return []Object{{"tlog-proof", []Fact{{"not read", err.Error()}}, ""}}
 	}
-	o := object{"tlog-proof, not verified", []fact{{"leaf index", fmt.Sprint(p.Index)}}, ""}
+	o := Object{"tlog-proof, not verified", []Fact{{"leaf index", fmt.Sprint(p.Index)}}, ""}
 	for i, h := range p.Hashes {
-		o.facts = append(o.facts, fact{fmt.Sprintf("hash %d", i+1), hex.EncodeToString(h[:])})
+		o.Facts = append(o.Facts, Fact{fmt.Sprintf("hash %d", i+1), hex.EncodeToString(h[:])})
 	}
-	return append([]object{o}, inspectCheckpoint(p.Checkpoint)...)
+	return append([]Object{o}, inspectCheckpoint(p.Checkpoint)...)
 }
 
 // inspectPEM reads a key or a certificate.
-func inspectPEM(data []byte) []object {
+func inspectPEM(data []byte) []Object {
 	block, _ := pem.Decode(data)
 	if block == nil {
 		return nil
@@ -131,19 +131,19 @@ func inspectPEM(data []byte) []object {
 		public = given.Public
 	}
 	if err != nil {
-		return []object{{kind, []fact{{"not read", err.Error()}}, ""}}
+		return []Object{{kind, []Fact{{"not read", err.Error()}}, ""}}
 	}
 	facts := publicFacts(public)
 	if block.Type == "CERTIFICATE" {
-		facts = append(facts, fact{"subject", certificateNote(leaf{bytes: block.Bytes})})
+		facts = append(facts, Fact{"subject", certificateNote(leaf{bytes: block.Bytes})})
 	}
-	return []object{{kind, facts, ""}}
+	return []Object{{kind, facts, ""}}
 }
 
-func publicFacts(public crypto.PublicKey) []fact {
+func publicFacts(public crypto.PublicKey) []Fact {
 	iss, err := did.NewJWK(public)
 	if err != nil {
-		return []fact{{"not read", err.Error()}}
+		return []Fact{{"not read", err.Error()}}
 	}
-	return append(keyFacts(scitt.KeySet{{Public: public}}), fact{"did:jwk", iss})
+	return append(keyFacts(scitt.KeySet{{Public: public}}), Fact{"did:jwk", iss})
 }

@@ -1,0 +1,43 @@
+// Package printable makes text that came from outside harmless where people read
+// it.
+package printable
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+)
+
+// Line is text as a part of a line: line feeds and other control characters, and
+// marks that change the direction of writing, are shown as what they are.
+func Line(s string) string { return strings.ReplaceAll(Lines(s), "\n", `\u000a`) }
+
+// Message is a text for people. What follows its first line is indented, so that
+// text from outside that is in it cannot look like a line of its own.
+func Message(s string) string { return strings.ReplaceAll(Lines(s), "\n", "\n  ") }
+
+// Lines is [Line] for a document, whose lines stay.
+func Lines(s string) string {
+	var b strings.Builder
+	for _, r := range s {
+		switch {
+		case r == '\n' || r == ' ' || unicode.IsPrint(r):
+			b.WriteRune(r)
+		default:
+			fmt.Fprintf(&b, "\\u%04x", r)
+		}
+	}
+	return b.String()
+}
+
+// Time writes a NumericDate; 0 means that there is none.
+func Time(seconds int64) string {
+	if seconds == 0 {
+		return ""
+	}
+	return time.Unix(seconds, 0).UTC().Format(time.RFC3339)
+}
+
+// Moment writes a time in milliseconds since 1970.
+func Moment(ms int64) string { return time.UnixMilli(ms).UTC().Format("2006-01-02T15:04:05.999Z") }

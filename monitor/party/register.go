@@ -135,7 +135,7 @@ func (r *Registrar) Register(ctx context.Context, drafts []Draft) (outcomes []Ou
 		return outcomes, r.each(ctx, drafts, outcomes)
 	}
 	home := r.services[0]
-	if r.begun && len(r.services) == 1 && r.allKnown(drafts, outcomes) {
+	if r.begun && home.said != nil && len(r.services) == 1 && r.allKnown(drafts, outcomes) {
 		return outcomes, nil
 	}
 	done, err := r.options.Home.turn(ctx, home.log.Key(), r.Issuer)

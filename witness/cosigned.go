@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -124,6 +125,16 @@ func (c *Cosigned) String() string {
 		by = append(by, s.Witness+" "+at)
 	}
 	return strings.Join(by, ", ")
+}
+
+// Silent are the witnesses of the policy that did not cosign.
+func (c *Cosigned) Silent() (names []string) {
+	for _, w := range c.policy.Witnesses {
+		if !slices.ContainsFunc(c.By, func(s Cosignature) bool { return s.Witness == w.Name }) {
+			names = append(names, w.Name)
+		}
+	}
+	return names
 }
 
 // OpenReceipt reads the cosigned checkpoint that a Receipt carries, which must be of

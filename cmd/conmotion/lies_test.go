@@ -133,6 +133,9 @@ func (w *world) look(t *testing.T, line string, files shown) (got outcome) {
 		names = append(names, "{"+name+"}", value)
 	}
 	expand := strings.NewReplacer(names...)
+	if err := os.WriteFile(filepath.Join(tmp, "witnessed.yaml"), []byte(expand.Replace(witnessed)), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	if err := os.WriteFile(filepath.Join(tmp, "monitor.yaml"), []byte(expand.Replace(monitored)), 0o600); err != nil {
 		t.Fatal(err)
 	}

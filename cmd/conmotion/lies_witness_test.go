@@ -21,9 +21,20 @@ const (
 	fsckWitnessed   = "fsck --witness-policy {witness-policy} {cosigned}"
 	replayWitnessed = "replay --log {cosigned} --witness-policy {witness-policy}"
 	exportWitnessed = "export --log {cosigned} --witness-policy {witness-policy} --out {export}-cosigned"
+	verifyProof     = "verify --witness-policy {witness-policy} {provider-vkeys} --payload {statement} {tlog-proof}"
+	monitorQuorum   = "monitor --config {tmp}/witnessed.yaml --once"
 	// What was demanded once is demanded from then on.
 	replayRemembered = replayWitnessed + " && replay --log {cosigned-later}"
 )
+
+// witnessed is the configuration of a monitor that demands a quorum of witnesses.
+const witnessed = `state: {tmp}/witnessed
+logs:
+  - name: provider
+    location: {cosigned}
+    witness_policy: {witness-policy}
+    witness_max_age: 24h
+`
 
 // witnessed shows the provider's log with these lines on its checkpoint.
 func (w *world) witnessed(t *testing.T, add func(raw []byte) []byte) shown {
@@ -33,8 +44,10 @@ func (w *world) witnessed(t *testing.T, add func(raw []byte) []byte) shown {
 	view := testlog.Must(tiles.NewTree(p.files(t)).At(t.Context(), testlog.Must(p.keys.Verifiers.Open(raw))(t)))(t)
 	receipt := testlog.Must(view.Receipt(t.Context(), webEntry, scitt.LeafHash(p.entries[webEntry])))(t)
 	st := testlog.Must(scitt.DecodeStatement(p.entries[webEntry]))(t)
+	inclusion := testlog.Must(view.Inclusion(t.Context(), webEntry, scitt.LeafHash(p.entries[webEntry])))(t)
 	dir := p.dir(t, func(f *testlog.Files) { f.Put(tiles.CheckpointPath, raw) })
-	return shown{"cosigned": dir, "cosigned-later": dir, "cosigned-transparent": write(t, "cosigned", scitt.AttachReceipts(st, receipt))}
+	return shown{"cosigned": dir, "cosigned-later": dir, "cosigned-transparent": write(t, "cosigned", scitt.AttachReceipts(st, receipt)),
+		"tlog-proof": write(t, "tlog-proof", tlogProof(inclusion, raw))}
 }
 
 // by adds the cosignatures of witnesses at a time.
@@ -55,7 +68,7 @@ func (w *world) showWitnessed(t *testing.T) {
 		fmt.Fprintf(&policy, "witness w%d %s\n", i, w.witnesses[i])
 	}
 	w.write(t, "witness-policy", []byte(policy.String()+"group g 2 w0 w1 w2\nquorum g\n"))
-	for name, value := range w.witnessed(t, by(t, time.Now(), w.witnesses[:2]...)) {
+	for name, value := range w.witnessed(t, by(t, time.Now(), w.witnesses...)) {
 		w.show(name, value)
 	}
 }
@@ -64,10 +77,10 @@ func witnessLies() []lie {
 	cosigned := func(add func(t *testing.T, w *world) func([]byte) []byte) func(t *testing.T, w *world) shown {
 		return func(t *testing.T, w *world) shown { return w.witnessed(t, add(t, w)) }
 	}
-	all := []string{verifyWitnessed, verifyNow, auditWitnessed, fsckWitnessed, replayWitnessed, exportWitnessed}
+	all := []string{verifyWitnessed, verifyNow, auditWitnessed, fsckWitnessed, replayWitnessed, exportWitnessed, verifyProof}
 	return []lie{
 		{"a checkpoint without cosignatures", cosigned(func(t *testing.T, _ *world) func([]byte) []byte { return by(t, time.Now()) }),
-			looks(cli.ExitBad, `the quorum of witnesses is missing`, all...)},
+			append(looks(cli.ExitBad, `the quorum of witnesses is missing`, all...), look{monitorQuorum, cli.ExitBad, `CRITICAL +provider +quorum`})},
 		{"one of two", cosigned(func(t *testing.T, w *world) func([]byte) []byte { return by(t, time.Now(), w.witnesses[0]) }),
 			looks(cli.ExitBad, `the quorum of witnesses is missing: it is cosigned by w0 at `, all...)},
 		{"one of two, twice", cosigned(func(t *testing.T, w *world) func([]byte) []byte {
@@ -98,7 +111,13 @@ func witnessLies() []lie {
 		}, looks(cli.ExitBad, `the checkpoint in the receipt is of another tree`, verifyWitnessed)},
 		{"a quorum of long ago", cosigned(func(t *testing.T, w *world) func([]byte) []byte {
 			return by(t, time.Now().AddDate(0, 0, -3), w.witnesses...)
-		}), looks(cli.ExitUsage, `the cosignatures are too old`, verifyWitnessed, verifyNow)},
+		}), append(looks(cli.ExitUsage, `the cosignatures are too old`, verifyWitnessed, verifyNow), look{monitorQuorum, cli.ExitBad, `WARNING +provider +cosignatures`})},
+		{"a witness that is silent, beside a quorum", cosigned(func(t *testing.T, w *world) func([]byte) []byte { return by(t, time.Now(), w.witnesses[1:]...) }),
+			looks(cli.ExitBad, `WARNING +provider +witness: the witness w0 did not cosign`, monitorQuorum)},
+		{"a tlog-proof of another entry", func(t *testing.T, w *world) shown {
+			data := read(t, w.truth["tlog-proof"])
+			return shown{"tlog-proof": write(t, "tlog-proof", bytes.Replace(data, fmt.Appendf(nil, "\nindex %d\n", webEntry), []byte("\nindex 3\n"), 1))}
+		}, looks(cli.ExitBad, `the proof does not lead from`, verifyProof)},
 		{"a log that has no quorum any more", func(t *testing.T, w *world) shown {
 			return shown{"cosigned-later": w.witnessed(t, by(t, time.Now()))["cosigned"]}
 		}, looks(cli.ExitBad, `the quorum of witnesses is missing`, replayRemembered)},

@@ -61,8 +61,12 @@ func (a *app) verifyProof(f verifyFlags, path string, data []byte) error {
 func (v *verification) proof(data, leaf []byte) error {
 	var p proof.TLogProof
 	// The library reads more than the one form that there is.
-	if err := p.Unmarshal(data); err != nil || !bytes.Equal(p.Marshal(), data) {
-		return fmt.Errorf("%w: it is not a tlog-proof in its one form: %w", scitt.ErrMalformed, err)
+	err := p.Unmarshal(data)
+	if err == nil && !bytes.Equal(p.Marshal(), data) {
+		err = errors.New("it is not in the one form that it has")
+	}
+	if err != nil {
+		return fmt.Errorf("%w: %w", scitt.ErrMalformed, err)
 	}
 	cp, _, err := scitt.OpenNote(p.Checkpoint)
 	if err != nil {
@@ -78,8 +82,8 @@ func (v *verification) proof(data, leaf []byte) error {
 		if err != nil {
 			return cli.Usage(fmt.Errorf("--vkey: %w", err))
 		}
-		if _, sigs, err := scitt.OpenNote(p.Checkpoint, key); err != nil || len(sigs) == 0 || cp.Origin != key.Name() {
-			return fmt.Errorf("%w: it is not signed by the log in --vkey: %w", scitt.ErrCheckpoint, err)
+		if cp, err = (scitt.CheckpointVerifiers{Note: key}).Open(p.Checkpoint); err != nil {
+			return err
 		}
 	case policy == nil || len(policy.Logs) == 0:
 		return cli.Usage(fmt.Errorf("nothing says which key the log %.80q has; give it with --vkey, or in the witness policy", cp.Origin))

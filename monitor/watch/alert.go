@@ -27,6 +27,9 @@ const (
 	CheckKeysChanged Check = "keys_changed" // it shows other keys than before
 	CheckCheckpoint  Check = "checkpoint"   // the checkpoint's signature does not verify
 	CheckFork        Check = "fork"         // the key signed two histories
+	CheckQuorum      Check = "quorum"       // too few witnesses cosigned the checkpoint
+	CheckCosigned    Check = "cosignatures" // the quorum of witnesses cosigned too long ago
+	CheckWitness     Check = "witness"      // a witness of the policy did not cosign, while the quorum is there
 	CheckBehind      Check = "behind"       // an older state than before, for long
 	CheckRolledBack  Check = "rolled_back"  // fewer entries than before, for long; whether they are an older state is not known
 	CheckHistory     Check = "history"      // entries or tiles that were there are wrong or gone
@@ -73,7 +76,7 @@ const (
 // severityOf is the severity of checks that are no rules.
 func severityOf(c Check) Severity {
 	switch c {
-	case CheckUnreachable, CheckTimeout, CheckHTTP, CheckMissing, CheckError, CheckBehind, CheckStale, CheckIdle, CheckClock, CheckAdmissionIncomplete, CheckRecompute:
+	case CheckUnreachable, CheckTimeout, CheckHTTP, CheckMissing, CheckError, CheckBehind, CheckStale, CheckIdle, CheckClock, CheckCosigned, CheckWitness, CheckAdmissionIncomplete, CheckRecompute:
 		return SeverityWarning
 	}
 	return SeverityCritical

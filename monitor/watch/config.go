@@ -76,7 +76,7 @@ func (c *Config) Resolve(dir string) {
 	}
 	for i := range c.Logs {
 		l := &c.Logs[i]
-		paths = append(paths, &l.Location, &l.Artifacts, &l.TokenFile)
+		paths = append(paths, &l.Location, &l.Artifacts, &l.TokenFile, &l.WitnessPolicy)
 		if l.Admission != nil {
 			paths = append(paths, &l.Admission.Schema)
 		}
@@ -130,13 +130,17 @@ type Command struct {
 
 // Log is a log to follow.
 type Log struct {
-	Name      string   `yaml:"name"`
-	Location  string   `yaml:"location"` // URL or directory
-	VKeys     []string `yaml:"vkeys"`
-	Artifacts string   `yaml:"artifacts"`
-	TokenFile string   `yaml:"artifact_token_file"`
-	Interval  Duration `yaml:"interval"`
-	Timeout   Duration `yaml:"timeout"`
+	Name     string   `yaml:"name"`
+	Location string   `yaml:"location"` // URL or directory
+	VKeys    []string `yaml:"vkeys"`
+	// WitnessPolicy is a file (C2SP tlog-policy): the quorum of witnesses that the
+	// log's checkpoint must have, not longer ago than WitnessMaxAge.
+	WitnessPolicy string   `yaml:"witness_policy"`
+	WitnessMaxAge Duration `yaml:"witness_max_age"`
+	Artifacts     string   `yaml:"artifacts"`
+	TokenFile     string   `yaml:"artifact_token_file"`
+	Interval      Duration `yaml:"interval"`
+	Timeout       Duration `yaml:"timeout"`
 	// From is now (the default: what was there before the first look is no
 	// news) or start.
 	From    string   `yaml:"from"`

@@ -21,6 +21,7 @@ import (
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/tiles"
+	"github.com/conmotion/conmotion/witness"
 	"github.com/conmotion/conmotion/witness/audit"
 )
 
@@ -112,7 +113,7 @@ func (f *follower) commit() error {
 const keyReach = "reach"
 
 // openChecks are conditions that end when the log opens.
-var openChecks = []Check{CheckOtherLog, CheckKeysChanged, CheckCheckpoint, CheckFork, CheckBehind, CheckRolledBack, CheckTiles}
+var openChecks = []Check{CheckOtherLog, CheckKeysChanged, CheckCheckpoint, CheckFork, CheckQuorum, CheckCosigned, CheckBehind, CheckRolledBack, CheckTiles}
 
 // try opens the log and follows it.
 func (f *follower) try(ctx context.Context) error {
@@ -130,6 +131,7 @@ func (f *follower) try(ctx context.Context) error {
 		}
 		f.resolve(string(check), "%s", text)
 	}
+	f.silent(log.Cosigned)
 	f.saw(log.View.Checkpoint)
 	f.agree(log.View.Checkpoint.Size)
 	f.log.Store(log)
@@ -148,6 +150,19 @@ func (f *follower) try(ctx context.Context) error {
 	}
 	f.misshown()
 	return nil
+}
+
+// silent tells which witnesses of the policy did not cosign, where a quorum did.
+func (f *follower) silent(c *witness.Cosigned) {
+	if c == nil {
+		return
+	}
+	for _, name := range c.Silent() {
+		f.fire(string(CheckWitness)+"|"+name, &Alert{Check: CheckWitness, Severity: severityOf(CheckWitness), Message: fmt.Sprintf("the witness %s did not cosign the newest checkpoint, which is cosigned by %s", name, c)})
+	}
+	for _, s := range c.By {
+		f.resolve(string(CheckWitness)+"|"+s.Witness, "the witness %s cosigned at %s", s.Witness, stamp(s.At))
+	}
 }
 
 // held holds the log against the state, beside what Home remembers of it.
@@ -215,6 +230,8 @@ func describe(c Check) string {
 		CheckMissing:     "there is no log at the location: ",
 		CheckError:       "the log cannot be looked at: ",
 		CheckCheckpoint:  "the checkpoint is not signed by the log's key: ",
+		CheckQuorum:      "whether everybody is shown this log is not known: ",
+		CheckCosigned:    "whether this is still the newest checkpoint is not known: ",
 		CheckTiles:       "a tile of the log is wrong or missing: ",
 		CheckEntries:     "entries of the log are wrong or missing: ",
 	}[c]
@@ -243,7 +260,7 @@ func checkOf(err error) Check {
 	}{
 		{party.ErrDamaged, CheckError}, {party.ErrForked, CheckFork},
 		{party.ErrOtherLog, CheckOtherLog}, {party.ErrKeysChanged, CheckKeysChanged}, {client.ErrStatus, CheckHTTP}, {party.ErrNoLog, CheckMissing},
-		{scitt.ErrCheckpoint, CheckCheckpoint},
+		{scitt.ErrCheckpoint, CheckCheckpoint}, {witness.ErrQuorum, CheckQuorum}, {witness.ErrStale, CheckCosigned},
 	} {
 		if errors.Is(err, c.err) {
 			return c.check

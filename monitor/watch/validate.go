@@ -140,6 +140,9 @@ func (v *validator) log(path []any, l *Log, c *Config) {
 			v.bad(at(path, "vkeys"), "vkeys: %w", err)
 		}
 	}
+	if l.WitnessMaxAge > 0 && l.WitnessPolicy == "" {
+		v.bad(at(path, "witness_max_age"), "witness_max_age goes with witness_policy")
+	}
 	if l.From == "" {
 		l.From = fromNow
 	}

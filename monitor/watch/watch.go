@@ -16,6 +16,7 @@ import (
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/client"
+	"github.com/conmotion/conmotion/witness"
 )
 
 // Options are what a watcher is given beside its configuration.
@@ -158,6 +159,17 @@ func (w *Watcher) follow(c *Log, sinks []sink, keys map[string]scitt.Key) error 
 	}
 	if f.options.Token, err = readToken(c.TokenFile); err != nil {
 		return err
+	}
+	if c.WitnessPolicy != "" {
+		text, err := os.ReadFile(c.WitnessPolicy)
+		if err != nil {
+			return fmt.Errorf("witness_policy: %w", err)
+		}
+		p, err := witness.ParsePolicy(text)
+		if err != nil {
+			return fmt.Errorf("witness_policy %s: %w", c.WitnessPolicy, err)
+		}
+		f.options.Witnesses, f.options.MaxAge = []*witness.Policy{p}, time.Duration(c.WitnessMaxAge)
 	}
 	if c.Admission != nil {
 		if err := f.prepareAudit(); err != nil {

@@ -104,6 +104,8 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	f.DurationVar(&c.Lease, "writer-lease", aws.DefaultLease, "how long a replica waits for a writer that does not renew its lease on --database; then it takes over, within about two seconds more")
 	f.StringVar(&c.Advertise, "advertise", "", "URL under which the other instances of a log on --database reach this one, to hand on what only its writer can answer (default: from --listen; where that is every address, the one that leads to the database)")
 	f.StringVar(&c.Artifacts, "artifacts", "", "bucket of artifacts, like --storage; nobody else may read it (default: they are in --dir)")
+	f.StringVar(&c.Snapshots, "snapshots", "", "bucket of snapshots of the index, like --storage, with which an instance that has no index begins; nobody else may read or write it (default: none; the index is read from the log)")
+	f.Uint64Var(&c.SnapshotEntries, "snapshot-entries", 1_000_000, "entries, and at least a tenth, that the log grows by before the writer saves the next snapshot")
 	c.addName(f)
 	f.StringVar(&c.Policy, "policy", "", "file with the first Registration Policy; a log that has one keeps it (default: any did:jwk issuer)")
 	f.StringVar(&c.OCSFSchema, "ocsf-schema", "", "file with a compiled OCSF schema of any version, for policies that name its SHA-256 (default: the built-in 1.5.0)")

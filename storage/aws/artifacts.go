@@ -23,6 +23,27 @@ func OpenArtifacts(ctx context.Context, b Bucket, o artifact.Options) (*artifact
 	return artifact.OpenBucket(ctx, objects{bucket}, o)
 }
 
+// Store keeps objects of up to 16 MiB in a bucket that nobody else may read.
+type Store struct{ *bucket }
+
+// OpenStore sends nothing to the bucket.
+func OpenStore(ctx context.Context, b Bucket) (*Store, error) {
+	bucket, err := openBucket(ctx, b)
+	return &Store{bucket}, err
+}
+
+// Get reads an object. The error wraps [fs.ErrNotExist] when there is none.
+func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
+	data, _, err := s.get(ctx, key)
+	return data, err
+}
+
+// Put replaces an object. A crash leaves the old one or the new one.
+func (s *Store) Put(ctx context.Context, key string, data []byte) error {
+	_, err := s.put(ctx, key, data, "", false)
+	return err
+}
+
 // objects are those of a bucket.
 type objects struct{ *bucket }
 

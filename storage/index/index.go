@@ -77,10 +77,17 @@ type Index struct {
 // usable index is thrown away, and logger, which may be nil, is told why. Without
 // verify the first entry with an id has it.
 func Open(ctx context.Context, path string, verify Verify, logger *slog.Logger) (*Index, error) {
-	x := &Index{verify: verify, pending: map[scitt.EntryID]tiles.Place{}, heads: map[chainKey]tiles.Head{}}
-	db, err := projection.Open(ctx, path, projection.Options{
-		Name: "index of entry ids", Kind: kind, Version: version, Schema: schema, Cache: 6000, Readers: 4, Opened: x.opened, Logger: logger,
-	})
+	x, err := open(ctx, path, projection.Options{Logger: logger})
+	if err == nil {
+		x.verify = verify
+	}
+	return x, err
+}
+
+func open(ctx context.Context, path string, o projection.Options) (*Index, error) {
+	x := &Index{pending: map[scitt.EntryID]tiles.Place{}, heads: map[chainKey]tiles.Head{}}
+	o.Name, o.Kind, o.Version, o.Schema, o.Cache, o.Readers, o.Opened = "index of entry ids", kind, version, schema, 6000, 4, x.opened
+	db, err := projection.Open(ctx, path, o)
 	if err != nil {
 		return nil, fmt.Errorf("index: %w", err)
 	}
@@ -89,6 +96,21 @@ func Open(ctx context.Context, path string, verify Verify, logger *slog.Logger) 
 	x.filter.ready.Store(db.Next() == 0 && !db.Rebuilding())
 	return x, nil
 }
+
+// Adopt moves an index with this SHA-256 from one file to another where there is none,
+// when check finds it good.
+func Adopt(ctx context.Context, from, to string, sum []byte, check func(*Index) error) error {
+	return projection.Adopt(ctx, from, to, sum, func(path string) error {
+		x, err := open(ctx, path, projection.Options{Keep: true})
+		if err != nil {
+			return err
+		}
+		return errors.Join(check(x), x.Close())
+	})
+}
+
+// Remove removes an index that nobody uses.
+func Remove(path string) error { return projection.Remove(path) }
 
 func (x *Index) opened(ctx context.Context, db *sql.DB) (err error) {
 	x.byID, err = db.PrepareContext(ctx, "SELECT idx, leaf FROM entry WHERE id = ?")

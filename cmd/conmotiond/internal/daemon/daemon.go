@@ -42,6 +42,11 @@ type Config struct {
 	Advertise string
 	// Artifacts is the bucket of artifacts, which nobody else may read.
 	Artifacts string
+	// Snapshots is the bucket of snapshots of the index, which nobody else may read;
+	// "" for none. SnapshotEntries is how many entries the log grows by, at least,
+	// before the next one.
+	Snapshots       string
+	SnapshotEntries uint64
 	// Issuer and Origin are fixed when the log is made; when empty they are
 	// those of the log, or DefaultIssuer and what follows from it.
 	Issuer, Origin, DefaultIssuer string

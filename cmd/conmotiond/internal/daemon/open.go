@@ -28,6 +28,9 @@ func (d *Daemon) openLog(ctx context.Context, c *Config, service scitt.KeySet, o
 		}
 		file = filepath.Join(d.temporary, filepath.Base(file))
 	}
+	if err := d.loadSnapshot(ctx, c, file, o); err != nil {
+		c.Logger.Warn("the snapshot of the index is not used; the index reads the log", "err", err)
+	}
 	if d.index, err = index.Open(ctx, file, verify, c.Logger); err != nil {
 		return err
 	}

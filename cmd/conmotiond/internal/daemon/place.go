@@ -32,23 +32,42 @@ type place struct {
 	shared shared          // the same driver; nil when one process has the place
 	// artifacts is the bucket of artifacts, nil when they are in the directory.
 	artifacts *aws.Bucket
+	snapshots *snapshots // nil for none
 }
 
 // openPlace opens the place that the configuration names. It writes nothing there.
 func openPlace(ctx context.Context, c *Config, dir *storage.Dir) (*place, error) {
 	p, err := openLogPlace(ctx, c, dir)
-	if err != nil || c.Artifacts == "" {
+	if err != nil {
 		return p, err
 	}
-	bucket, err := aws.ParseBucket(c.Artifacts)
-	if err == nil && c.Storage != "" && bucket.String() == p.name {
-		err = errors.New("it is the bucket of the log, which everybody may read; artifacts need one of their own")
-	}
-	if err != nil {
+	if p.artifacts, err = p.private(c.Artifacts); err != nil {
 		return nil, errors.Join(fmt.Errorf("--artifacts: %w", err), p.close())
 	}
-	p.artifacts = &bucket
+	bucket, err := p.private(c.Snapshots)
+	if err == nil && bucket != nil && p.shared == nil {
+		err = errors.New("snapshots are for a log in a bucket: see --storage")
+	}
+	if err == nil && bucket != nil {
+		p.snapshots = &snapshots{entries: c.SnapshotEntries}
+		p.snapshots.store, err = aws.OpenStore(ctx, *bucket)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("--snapshots: %w", err), p.close())
+	}
 	return p, nil
+}
+
+// private reads the name of a bucket for what is not public; nil for none.
+func (p *place) private(location string) (*aws.Bucket, error) {
+	if location == "" {
+		return nil, nil
+	}
+	bucket, err := aws.ParseBucket(location)
+	if err == nil && bucket.String() == p.name {
+		err = errors.New("it is the bucket of the log, which everybody may read; what is not public needs one of its own")
+	}
+	return &bucket, err
 }
 
 func openLogPlace(ctx context.Context, c *Config, dir *storage.Dir) (*place, error) {

@@ -177,6 +177,9 @@ func (d *Daemon) keep(ctx context.Context) {
 			return
 		}
 	}
+	if d.place.snapshots != nil {
+		d.saveSnapshots(ctx)
+	}
 	<-ctx.Done()
 }
 

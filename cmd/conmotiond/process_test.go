@@ -110,7 +110,7 @@ func start(t testing.TB, env []string, attr *syscall.SysProcAttr, args ...string
 		p.done <- p.cmd.Wait()
 	}()
 	if p.url == "" {
-		t.Fatalf("conmotiond did not start: %v\n%s", <-p.done, p.stderr)
+		t.Fatalf("conmotiond did not start: %v\n%s", p.signal(syscall.SIGKILL), p.stderr)
 	}
 	return p
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/conmotion/conmotion/storage/artifact"
+	"github.com/conmotion/conmotion/storage/internal/cloud"
 )
 
 // OpenArtifacts opens a store of artifacts in a bucket, which nobody else may read.
@@ -37,7 +38,7 @@ func (o objects) Read(ctx context.Context, key string) (io.ReadCloser, artifact.
 
 // Stat implements [artifact.Objects].
 func (o objects) Stat(ctx context.Context, key string) (artifact.Object, error) {
-	ctx, cancel := context.WithTimeout(ctx, objectTimeout)
+	ctx, cancel := context.WithTimeout(ctx, cloud.ObjectTimeout)
 	defer cancel()
 	out, err := o.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &o.Name, Key: &key})
 	if err != nil {
@@ -58,7 +59,7 @@ func (o objects) Write(ctx context.Context, key string, r io.ReadSeeker, size in
 		in.IfNoneMatch = aws.String("*")
 	}
 	_, err := o.client.PutObject(ctx, in)
-	if err = o.failed("write", key, err); errors.Is(err, errCondition) {
+	if err = o.failed("write", key, err); errors.Is(err, cloud.ErrCondition) {
 		err = fmt.Errorf("%w: %w", fs.ErrExist, err)
 	}
 	return err

@@ -54,7 +54,7 @@ func migrateCommand(stdout, stderr io.Writer) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			logger := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 			klog.SetSlogLogger(slog.New(slog.DiscardHandler)) // Tessera's way to log
-			from.Logger, to.Logger = logger, logger
+			from.Logger, to.Logger, to.Lease = logger, logger, from.Lease
 			switch bucket := strings.Contains(source, "://"); {
 			case bucket:
 				from.Storage = source
@@ -87,7 +87,7 @@ where artifacts are in %s/private/artifacts, copy them and add --artifacts: see 
 	f.StringVar(&to.Storage, "to", "", "empty bucket that the log goes to, as --storage has it")
 	f.StringVar(&to.Database, "database", "", "empty database that goes with it")
 	f.StringVar(&to.DatabasePasswordFile, "database-password-file", "", "file with its password (default: CONMOTION_DATABASE_PASSWORD)")
-	f.DurationVar(&from.Lease, "writer-lease", storage.DefaultLease, "how long the old log's writer may have been silent before it counts as stopped")
+	f.DurationVar(&from.Lease, "writer-lease", storage.DefaultLease, "how long a writer, of the old log or of a move that was interrupted, may have been silent before it counts as stopped")
 	for _, name := range []string{"from", "to", "database"} {
 		if err := cmd.MarkFlagRequired(name); err != nil {
 			panic(err) // only without the flag

@@ -3,6 +3,8 @@ package storage
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"time"
 
 	"github.com/transparency-dev/tessera"
 
@@ -16,6 +18,8 @@ var (
 	ErrUnwritable = errors.New("the log cannot be written")
 	// ErrForeign says that the place belongs to another log.
 	ErrForeign = errors.New("this is another log's")
+	// ErrMovedAway says that the log was here, and went on elsewhere.
+	ErrMovedAway = errors.New("the log was moved")
 )
 
 // Driver keeps a log in some place: a directory, or a bucket with a database. Get
@@ -70,4 +74,15 @@ type Writer struct {
 	Address string // that it advertises
 	Term    uint64 // grows with each writer; 0 when there was none
 	Held    bool   // false when another process may be the writer now
+}
+
+// WriterOptions say how this process is the writer of such a log.
+type WriterOptions struct {
+	// Lease is how long another process waits for a writer that does not renew its
+	// lease; 0 means DefaultLease.
+	Lease time.Duration
+	// Address is where other processes reach this one while it is the writer; at most
+	// 255 bytes.
+	Address string
+	Logger  *slog.Logger
 }

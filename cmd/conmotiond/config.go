@@ -17,7 +17,6 @@ import (
 	"github.com/conmotion/conmotion/cmd/internal/version"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage"
-	"github.com/conmotion/conmotion/storage/aws"
 	"github.com/conmotion/conmotion/witness/ask"
 )
 
@@ -94,14 +93,15 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	cmd.CompletionOptions.HiddenDefaultCmd = true
 	version.Add(cmd)
 	cmd.AddCommand(keysCommand(stdout))
+	cmd.AddCommand(migrateCommand(stdout, stderr))
 	f := cmd.Flags()
 	c.server.AddFlags(f, "127.0.0.1:8080")
 	f.StringVar(&c.Dir, "dir", "conmotion-data", "directory of the keys, the index, and the log and its artifacts unless these are in buckets")
 	f.StringVar(&c.Keys, "keys", "", "directory of the service's keys, which conmotiond keys made, for instances that share them; it may be read-only (default: they are in --dir)")
-	f.StringVar(&c.Storage, "storage", "", "bucket of the log, s3://BUCKET?region=R&endpoint=URL&path_style=true, of which nothing but the name is needed on AWS; credentials are the SDK's (default: the log is in --dir)")
-	f.StringVar(&c.Database, "database", "", "database that goes with --storage, mysql://USER@HOST:PORT/NAME?tls=true; its password is in CONMOTION_DATABASE_PASSWORD")
+	f.StringVar(&c.Storage, "storage", "", "bucket of the log, gs://BUCKET, or s3://BUCKET?region=R&endpoint=URL&path_style=true, of which nothing but the name is needed on AWS; credentials are the SDK's (default: the log is in --dir)")
+	f.StringVar(&c.Database, "database", "", "database that goes with --storage: with s3:// mysql://USER@HOST:PORT/NAME?tls=true, whose password is in CONMOTION_DATABASE_PASSWORD; with gs:// spanner://projects/P/instances/I/databases/D")
 	f.StringVar(&c.DatabasePasswordFile, "database-password-file", "", "file with the password of --database (default: CONMOTION_DATABASE_PASSWORD)")
-	f.DurationVar(&c.Lease, "writer-lease", aws.DefaultLease, "how long a replica waits for a writer that does not renew its lease on --database; then it takes over, within about two seconds more")
+	f.DurationVar(&c.Lease, "writer-lease", storage.DefaultLease, "how long a replica waits for a writer that does not renew its lease on --database; then it takes over, within about two seconds more")
 	f.StringVar(&c.Advertise, "advertise", "", "URL under which the other instances of a log on --database reach this one, to hand on what only its writer can answer (default: from --listen; where that is every address, the one that leads to the database)")
 	f.StringVar(&c.Artifacts, "artifacts", "", "bucket of artifacts, like --storage; nobody else may read it (default: they are in --dir)")
 	f.StringVar(&c.Snapshots, "snapshots", "", "bucket of snapshots of the index, like --storage, with which an instance that has no index begins; nobody else may read or write it (default: none; the index is read from the log)")

@@ -16,6 +16,7 @@ import (
 
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/storage"
 	"github.com/conmotion/conmotion/storage/aws"
 	"github.com/conmotion/conmotion/tiles"
 )
@@ -125,9 +126,9 @@ func (p *pair) frozen(table string) {
 // user: who takes over ends those of its own.
 func (p *pair) sql() *sql.DB {
 	p.t.Helper()
-	c := testlog.Must(aws.ParseDatabase(p.database, cloud.Parts(p.t).Password))(p.t)
+	c := testlog.Must(aws.ParseDatabase(p.database, cloud.AWS(p.t).Password))(p.t)
 	watcher := c.DBName
-	root := cloud.Parts(p.t).Root
+	root := cloud.AWS(p.t).Root
 	if err := root(p.t.Context(), `CREATE USER IF NOT EXISTS '`+watcher+`'@'%' IDENTIFIED BY '`+c.Passwd+`'`, `GRANT ALL ON `+c.DBName+`.* TO '`+watcher+`'@'%'`); err != nil {
 		p.t.Fatal(err)
 	}
@@ -142,7 +143,7 @@ func (p *pair) sql() *sql.DB {
 // twice, no chain forks, every entry was admitted by the policy in force, and the
 // old writer adds nothing when it is well again.
 func TestWriterFaults(t *testing.T) {
-	servers := cloud.Parts(t)
+	servers := cloud.AWS(t)
 	endpoint := testlog.Must(url.Parse(servers.Endpoint))(t).Host
 	for _, fault := range []struct {
 		name    string
@@ -174,7 +175,7 @@ func TestWriterFaults(t *testing.T) {
 					flags[n] = strings.NewReplacer(servers.MySQL, database.address, endpoint, bucket.address).Replace(flags[n])
 				}
 				return flags
-			}, "--search=false", "--writer-lease", aws.DefaultLease.String())
+			}, "--search=false", "--writer-lease", storage.DefaultLease.String())
 			checker := p.checker()
 			l := &load{receipts: map[string][]byte{}}
 			l.more.L = &l.mu

@@ -80,7 +80,7 @@ func newPair(t *testing.T, more ...string) *pair {
 // newPairWith is newPair with other flags for each instance.
 func newPairWith(t *testing.T, with func(i int, flags []string) []string, more ...string) *pair {
 	t.Helper()
-	servers := cloud.Parts(t)
+	servers := cloud.AWS(t)
 	p := &pair{t: t, bucket: testlog.Must(servers.NewBucket(t.Context(), true))(t), dirs: [2]string{t.TempDir(), t.TempDir()}}
 	p.database = testlog.Must(servers.NewDatabase(t.Context()))(t)
 	artifacts := testlog.Must(servers.NewBucket(t.Context(), false))(t).Location

@@ -59,7 +59,7 @@ func TestRestore(t *testing.T) {
 	if err != nil {
 		t.Skip("mariadb-dump is not installed: apt-get install mariadb-client")
 	}
-	p := cloud.Parts(t)
+	p := cloud.AWS(t)
 	bucket := testlog.Must(p.NewBucket(t.Context(), true))(t)
 	url := testlog.Must(p.NewDatabase(t.Context()))(t)
 	host, port, _ := strings.Cut(p.MySQL, ":")

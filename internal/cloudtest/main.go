@@ -46,7 +46,7 @@ func faults(ctx context.Context) error {
 }
 
 func run(ctx context.Context) error {
-	p, err := parts.Start(ctx)
+	p, err := parts.StartAWS(ctx)
 	if err != nil {
 		return err
 	}

@@ -20,11 +20,12 @@ var ours = map[string][]string{
 	"policy/ocsf":      {"internal/jsonx"},
 	"storage":          {"scitt", "tiles", "internal/durable"},
 	"storage/posix":    {"scitt", "tiles", "storage", "internal/durable"},
-	"storage/aws":      {"scitt", "tiles", "storage", "storage/artifact"},
+	"storage/aws":      {"tiles", "storage", "storage/artifact", "storage/internal/cloud"},
 	"storage/index":    {"scitt", "tiles", "storage/internal/projection"},
 	"storage/artifact": {"storage/artifact/reader", "internal/content", "internal/durable"},
 	"storage/search":   {"scitt", "tiles", "policy/ocsf", "storage/artifact/reader", "storage/internal/projection", "internal/firsts", "internal/jsonx", "internal/parallel"},
 
+	"storage/internal/cloud":      {"scitt", "tiles", "storage"},
 	"storage/internal/projection": {"scitt", "tiles", "internal/durable", "internal/parallel"},
 
 	"personality":       {"scitt", "tiles", "internal/content"},
@@ -58,7 +59,7 @@ var ours = map[string][]string{
 // heavy may not be behind what a Relying Party imports, or runs.
 var heavy = []string{
 	"github.com/transparency-dev/tessera", "modernc.org/sqlite",
-	"github.com/aws/", "github.com/go-sql-driver/", "cloud.google.com/", "go.opentelemetry.io/otel/sdk",
+	"github.com/aws/", "github.com/go-sql-driver/", "cloud.google.com/", "google.golang.org/grpc", "go.opentelemetry.io/otel/sdk",
 }
 
 // light are what a Relying Party imports, or runs.

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/conmotion/conmotion/storage/artifact"
+	"github.com/conmotion/conmotion/storage/internal/cloud"
 )
 
 // OpenArtifacts opens a store of artifacts in a bucket, which nobody else may read.
@@ -23,25 +24,10 @@ func OpenArtifacts(ctx context.Context, b Bucket, o artifact.Options) (*artifact
 	return artifact.OpenBucket(ctx, objects{bucket}, o)
 }
 
-// Store keeps objects of up to 16 MiB in a bucket that nobody else may read.
-type Store struct{ *bucket }
-
-// OpenStore sends nothing to the bucket.
-func OpenStore(ctx context.Context, b Bucket) (*Store, error) {
+// OpenStore opens a bucket that nobody else may read. It sends nothing there.
+func OpenStore(ctx context.Context, b Bucket) (*cloud.Store, error) {
 	bucket, err := openBucket(ctx, b)
-	return &Store{bucket}, err
-}
-
-// Get reads an object. The error wraps [fs.ErrNotExist] when there is none.
-func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
-	data, _, err := s.get(ctx, key)
-	return data, err
-}
-
-// Put replaces an object. A crash leaves the old one or the new one.
-func (s *Store) Put(ctx context.Context, key string, data []byte) error {
-	_, err := s.put(ctx, key, data, "", false)
-	return err
+	return &cloud.Store{Bucket: bucket}, err
 }
 
 // objects are those of a bucket.
@@ -58,7 +44,7 @@ func (o objects) Read(ctx context.Context, key string) (io.ReadCloser, artifact.
 
 // Stat implements [artifact.Objects].
 func (o objects) Stat(ctx context.Context, key string) (artifact.Object, error) {
-	ctx, cancel := context.WithTimeout(ctx, objectTimeout)
+	ctx, cancel := context.WithTimeout(ctx, cloud.ObjectTimeout)
 	defer cancel()
 	out, err := o.client.HeadObject(ctx, &s3.HeadObjectInput{Bucket: &o.Name, Key: &key})
 	if err != nil {
@@ -79,7 +65,7 @@ func (o objects) Write(ctx context.Context, key string, r io.ReadSeeker, size in
 		in.IfNoneMatch = aws.String("*")
 	}
 	_, err := o.client.PutObject(ctx, in)
-	if err = o.failed("write", key, err); errors.Is(err, errCondition) {
+	if err = o.failed("write", key, err); errors.Is(err, cloud.ErrCondition) {
 		err = fmt.Errorf("%w: %w", fs.ErrExist, err)
 	}
 	return err

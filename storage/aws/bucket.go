@@ -8,7 +8,6 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
@@ -16,10 +15,11 @@ import (
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
+	"github.com/conmotion/conmotion/storage/internal/cloud"
 	"github.com/conmotion/conmotion/tiles"
 )
 
-// bucket reads and writes small objects. Errors name the bucket and the key.
+// bucket reads and writes small objects. It implements [cloud.Bucket].
 type bucket struct {
 	Bucket
 	sdk    aws.Config
@@ -54,44 +54,36 @@ func (b *bucket) options(o *s3.Options) {
 	}
 }
 
-const (
-	objectTimeout = 10 * time.Second
-	// maxObject is more than the largest entry bundle.
-	maxObject = 256 * (2 + 1<<16)
-)
-
-// get reads an object and its ETag. The error wraps fs.ErrNotExist when there is
-// none.
-func (b *bucket) get(ctx context.Context, key string) (data []byte, etag string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, objectTimeout)
+// Get implements [cloud.Bucket]. The tag is the ETag.
+func (b *bucket) Get(ctx context.Context, key string) (o cloud.Object, err error) {
+	ctx, cancel := context.WithTimeout(ctx, cloud.ObjectTimeout)
 	defer cancel()
 	out, err := b.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &b.Name, Key: &key})
 	if err != nil {
-		return nil, "", b.failed("read", key, err)
+		return o, b.failed("read", key, err)
 	}
 	defer out.Body.Close()
-	data, err = io.ReadAll(io.LimitReader(out.Body, maxObject+1))
-	if err == nil && len(data) > maxObject {
-		err = fmt.Errorf("it is larger than %d bytes", maxObject)
+	o.Data, err = io.ReadAll(io.LimitReader(out.Body, cloud.MaxObject+1))
+	if err == nil && len(o.Data) > cloud.MaxObject {
+		err = fmt.Errorf("it is larger than %d bytes", cloud.MaxObject)
 	}
-	if err == nil && out.ContentLength != nil && int64(len(data)) != *out.ContentLength {
-		err = fmt.Errorf("%d of %d bytes: %w", len(data), *out.ContentLength, io.ErrUnexpectedEOF)
+	if err == nil && out.ContentLength != nil && int64(len(o.Data)) != *out.ContentLength {
+		err = fmt.Errorf("%d of %d bytes: %w", len(o.Data), *out.ContentLength, io.ErrUnexpectedEOF)
 	}
-	return data, aws.ToString(out.ETag), b.failed("read", key, err)
+	o.Tag = aws.ToString(out.ETag)
+	return o, b.failed("read", key, err)
 }
 
-// put writes an object under a condition: that its ETag is match, or that there is
-// none when absent. It returns the new ETag. The error wraps errCondition when the
-// condition is known not to hold.
-func (b *bucket) put(ctx context.Context, key string, data []byte, match string, absent bool) (etag string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, objectTimeout)
+// Put implements [cloud.Bucket].
+func (b *bucket) Put(ctx context.Context, key string, data []byte, when cloud.Condition) (etag string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, cloud.ObjectTimeout)
 	defer cancel()
 	mediaType, cacheControl := tiles.Headers(key)
 	in := &s3.PutObjectInput{Bucket: &b.Name, Key: &key, Body: bytes.NewReader(data), ContentType: &mediaType, CacheControl: &cacheControl}
-	if match != "" {
-		in.IfMatch = &match
+	if when.Match != "" {
+		in.IfMatch = &when.Match
 	}
-	if absent {
+	if when.Absent {
 		in.IfNoneMatch = aws.String("*")
 	}
 	out, err := b.client.PutObject(ctx, in)
@@ -101,9 +93,9 @@ func (b *bucket) put(ctx context.Context, key string, data []byte, match string,
 	return aws.ToString(out.ETag), nil
 }
 
-// holds reports whether there is an object with this prefix.
-func (b *bucket) holds(ctx context.Context, prefix string) (bool, error) {
-	ctx, cancel := context.WithTimeout(ctx, objectTimeout)
+// Holds implements [cloud.Bucket].
+func (b *bucket) Holds(ctx context.Context, prefix string) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, cloud.ObjectTimeout)
 	defer cancel()
 	out, err := b.client.ListObjectsV2(ctx, &s3.ListObjectsV2Input{Bucket: &b.Name, Prefix: &prefix, MaxKeys: aws.Int32(1)})
 	if err != nil {
@@ -112,8 +104,11 @@ func (b *bucket) holds(ctx context.Context, prefix string) (bool, error) {
 	return len(out.Contents) > 0, nil
 }
 
-// errCondition says that a conditional write found another object, or one at all.
-var errCondition = errors.New("the object is not as it was")
+// Remove implements [cloud.Bucket].
+func (b *bucket) Remove(ctx context.Context, key string) error {
+	_, err := b.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &b.Name, Key: &key})
+	return b.failed("remove", key, err)
+}
 
 func (b *bucket) failed(what, key string, err error) error {
 	if err == nil {
@@ -122,7 +117,7 @@ func (b *bucket) failed(what, key string, err error) error {
 	if code, status := codeOf(err); code == "NoSuchKey" || code == "NotFound" && status == http.StatusNotFound {
 		err = fmt.Errorf("%w: %w", fs.ErrNotExist, err)
 	} else if status == http.StatusPreconditionFailed || status == http.StatusConflict {
-		err = fmt.Errorf("%w: %w", errCondition, err)
+		err = fmt.Errorf("%w: %w", cloud.ErrCondition, err)
 	}
 	return fmt.Errorf("%s %s/%s: %w", what, b, key, err)
 }
@@ -136,35 +131,4 @@ func codeOf(err error) (code string, status int) {
 		status = answer.HTTPStatusCode()
 	}
 	return code, status
-}
-
-// probeKey is an object that a start writes to see what the store does. It is
-// removed; a crash may leave it.
-const probeKey = ".conmotion-probe"
-
-// probe fails where the store ignores If-None-Match or If-Match.
-func (b *bucket) probe(ctx context.Context) (err error) {
-	defer func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), objectTimeout)
-		defer cancel()
-		key := probeKey
-		if _, rerr := b.client.DeleteObject(ctx, &s3.DeleteObjectInput{Bucket: &b.Name, Key: &key}); rerr != nil {
-			err = errors.Join(err, b.failed("remove", key, rerr))
-		}
-	}()
-	if _, err := b.put(ctx, probeKey, []byte("1"), "", true); err != nil && !errors.Is(err, errCondition) {
-		return err
-	}
-	for _, condition := range []struct {
-		name, match string
-		absent      bool
-	}{{"If-None-Match", "", true}, {"If-Match", `"00000000000000000000000000000000"`, false}} {
-		switch _, err := b.put(ctx, probeKey, []byte("2"), condition.match, condition.absent); {
-		case err == nil:
-			return fmt.Errorf("%s ignores %s, so two writers would overwrite each other's checkpoint; use a store that has conditional writes", b, condition.name)
-		case !errors.Is(err, errCondition):
-			return err
-		}
-	}
-	return nil
 }

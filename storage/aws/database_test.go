@@ -4,20 +4,23 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 
 	"github.com/go-sql-driver/mysql"
 
 	"github.com/conmotion/conmotion/internal/testlog"
-	"github.com/conmotion/conmotion/storage/aws"
+	"github.com/conmotion/conmotion/storage"
+	"github.com/conmotion/conmotion/storage/internal/drivertest"
 )
 
 // TestDatabaseDeadlocks: a transaction that the database ends to resolve a deadlock
 // leaves nothing, and the log goes on.
 func TestDatabaseDeadlocks(t *testing.T) {
-	s := newService(t).open()
-	db := sql.OpenDB(testlog.Must(mysql.NewConnector(s.config().Database))(t))
+	p, _, database := newPlace(t)
+	s := drivertest.NewService(t, p).Open()
+	db := sql.OpenDB(testlog.Must(mysql.NewConnector(database))(t))
 	defer db.Close()
 	found := func() (n int) {
 		var name string
@@ -27,7 +30,7 @@ func TestDatabaseDeadlocks(t *testing.T) {
 		return n
 	}
 	before := found()
-	stored := s.under(func() {
+	stored := s.Under(func() {
 		for found() < before+5 && t.Context().Err() == nil {
 			// The trigger reads the writer's row when Tessera has locked SeqCoord. The
 			// larger transaction survives.
@@ -45,51 +48,53 @@ func TestDatabaseDeadlocks(t *testing.T) {
 			_ = tx.Rollback() // it may be ended
 		}
 	})
-	s.holds(stored)
+	s.Holds(stored)
 }
 
 // TestTooManyConnections: a database that takes no more connections stops the log,
 // which loses nothing, and goes on when there is room again.
 func TestTooManyConnections(t *testing.T) {
-	s := newService(t).open()
+	p, _, database := newPlace(t)
+	s := drivertest.NewService(t, p).Open()
+	user := database.User
 	root := func(statements ...string) {
 		t.Helper()
-		if err := s.parts.Root(t.Context(), statements...); err != nil {
+		if err := tests.AWS(t).Root(t.Context(), statements...); err != nil {
 			t.Fatal(err)
 		}
 	}
-	stored := s.under(func() {
+	stored := s.Under(func() {
 		for i := range 2 {
-			for s.try(fmt.Sprint("before ", i)) != nil { // until there is room
+			for s.Try(fmt.Sprint("before ", i)) != nil { // until there is room
 			}
-			root(`ALTER USER '`+s.parts.User+`' WITH MAX_USER_CONNECTIONS 1`, `KILL USER '`+s.parts.User+`'`)
+			root(`ALTER USER '`+user+`' WITH MAX_USER_CONNECTIONS 1`, `KILL USER '`+user+`'`)
 			for refused := false; !refused; {
-				_, err := s.driver.Writer(t.Context())
+				_, err := s.Driver.Writer(t.Context())
 				refused = err != nil && strings.Contains(err.Error(), "max_user_connections")
 			}
-			_ = s.try("refused") // or stored with the one connection that there is
-			root(`ALTER USER '` + s.parts.User + `' WITH MAX_USER_CONNECTIONS 0`)
+			_ = s.Try("refused") // or stored with the one connection that there is
+			root(`ALTER USER '` + user + `' WITH MAX_USER_CONNECTIONS 0`)
 		}
 	})
-	s.holds(stored)
+	s.Holds(stored)
 }
 
 // TestNoDDL: a user who may not make tables, or no trigger, is told so, and the lease
 // is not kept.
 func TestNoDDL(t *testing.T) {
 	for want, rights := range map[string]string{"make the table of the writer": "SELECT, INSERT, UPDATE, DELETE", "make the trigger": "SELECT, INSERT, UPDATE, DELETE, CREATE, ALTER, INDEX, DROP"} {
-		s := newService(t)
-		name := s.config().Database.DBName
-		if err := s.parts.Root(t.Context(), `CREATE USER '`+name+`'@'%' IDENTIFIED BY '`+s.parts.Password+`'`, `GRANT `+rights+` ON `+name+`.* TO '`+name+`'@'%'`); err != nil {
+		p, _, database := newPlace(t)
+		s := drivertest.NewService(t, p)
+		name, user := database.DBName, database.User
+		if err := tests.AWS(t).Root(t.Context(), `CREATE USER '`+name+`'@'%' IDENTIFIED BY '`+database.Passwd+`'`, `GRANT `+rights+` ON `+name+`.* TO '`+name+`'@'%'`); err != nil {
 			t.Fatal(err)
 		}
-		mine := s.database
-		s.database = strings.Replace(mine, s.parts.User+"@", name+"@", 1)
-		if err := s.tryOpen(); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "mysql://") || !strings.Contains(err.Error(), "denied") {
+		database.User = name
+		if err := s.TryOpen(); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "mysql://") || !strings.Contains(err.Error(), "denied") {
 			t.Errorf("%s: %v", rights, err)
 		}
-		s.log, s.database = nil, mine
-		d := testlog.Must(aws.New(t.Context(), s.config()))(t)
+		database.User = user
+		d := testlog.Must(p.Connect(t.Context(), p.Endpoint, storage.WriterOptions{Logger: slog.New(slog.DiscardHandler)}))(t)
 		if w, err := d.Writer(t.Context()); err != nil || w.Held {
 			t.Errorf("%s: afterwards the writer is %+v, %v", rights, w, err)
 		}

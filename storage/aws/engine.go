@@ -4,42 +4,27 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go/middleware"
-	"github.com/transparency-dev/tessera"
 	tessera_aws "github.com/transparency-dev/tessera/storage/aws"
 
+	"github.com/conmotion/conmotion/storage/internal/cloud"
 	"github.com/conmotion/conmotion/tiles"
 )
 
-const (
-	// minCheckpointInterval is that of Tessera's driver.
-	minCheckpointInterval = time.Second
-	// queueAge is the age at which Tessera's queue closes a batch. Integrating is
-	// done once a second, so it does not matter to who waits; if handing over takes
-	// longer, the batch is divided.
-	queueAge = 10 * time.Millisecond
-	// outstanding is how many entries may be sequenced and not integrated: at 4096,
-	// with a second between two integrations, the log is held to 4,800 a second.
-	outstanding = 40960
-	// Connections of one appender, whose pool is never closed.
-	connections = 16
-)
+// connections are those of one appender, whose pool is never closed.
+const connections = 16
 
-// engine is Tessera's driver with what the log needs of it beside.
-type engine struct {
-	*tessera_aws.Storage
-	// opened is called with each appender, before anybody else has it.
-	opened func(context.Context, *tessera.Appender) error
-}
-
-// newEngine makes Tessera's driver. It connects to nothing.
-func newEngine(ctx context.Context, b *bucket, dsn string, signed func(ctx context.Context, note []byte) error, opened func(context.Context, *tessera.Appender) error) (*engine, error) {
+// engine makes Tessera's driver, whose connections carry the term. It connects to
+// nothing.
+func engine(ctx context.Context, b *bucket, db *database, term uint64, signed func(ctx context.Context, note []byte) error) (cloud.Engine, error) {
+	c := db.config.Clone()
+	c.Params["@conmotion_term"] = strconv.FormatUint(term, 10)
 	driver, err := tessera_aws.New(ctx, tessera_aws.Config{
-		SDKConfig: &b.sdk, Bucket: b.Name, DSN: dsn, MaxOpenConns: connections, MaxIdleConns: connections,
+		SDKConfig: &b.sdk, Bucket: b.Name, DSN: c.FormatDSN(), MaxOpenConns: connections, MaxIdleConns: connections,
 		S3Options: func(o *s3.Options) {
 			b.options(o)
 			o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
@@ -54,19 +39,7 @@ func newEngine(ctx context.Context, b *bucket, dsn string, signed func(ctx conte
 	if !ok {
 		return nil, fmt.Errorf("the AWS driver of Tessera is a %T", driver)
 	}
-	return &engine{s, opened}, nil
-}
-
-// Appender has the settings that are those of this driver.
-func (e *engine) Appender(ctx context.Context, o *tessera.AppendOptions) (*tessera.Appender, tessera.LogReader, error) {
-	interval := max(o.CheckpointInterval(), minCheckpointInterval)
-	o.WithBatching(o.BatchMaxSize(), queueAge).WithPushback(outstanding).WithCheckpointInterval(interval).
-		WithCheckpointRepublishInterval(max(interval, o.CheckpointRepublishInterval()))
-	a, r, err := e.Storage.Appender(ctx, o)
-	if err == nil {
-		err = e.opened(ctx, a)
-	}
-	return a, r, err
+	return s, nil
 }
 
 // intercept changes three requests of Tessera's:

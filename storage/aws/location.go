@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/go-sql-driver/mysql"
+
+	"github.com/conmotion/conmotion/storage/internal/cloud"
 )
 
 // Bucket says which bucket, and where it is.
@@ -67,9 +69,7 @@ func (b Bucket) String() string { return "s3://" + b.Name }
 
 const (
 	dialTimeout = 5 * time.Second
-	// ioTimeout bounds a statement, which may wait for a lock as long as lockWait.
-	ioTimeout = 30 * time.Second
-	lockWait  = 5 // seconds
+	lockWait    = 5 // seconds
 )
 
 // ParseDatabase reads mysql://USER@HOST:PORT/DATABASE?tls=MODE. The mode is true,
@@ -110,7 +110,7 @@ func ParseDatabase(location, password string) (*mysql.Config, error) {
 			return nil, fmt.Errorf("%s: tls is true, skip-verify, preferred or false, not %q", u.Redacted(), value)
 		}
 	}
-	c.Timeout, c.ReadTimeout, c.WriteTimeout = dialTimeout, ioTimeout, ioTimeout
+	c.Timeout, c.ReadTimeout, c.WriteTimeout = dialTimeout, cloud.IOTimeout, cloud.IOTimeout
 	c.Params = map[string]string{"innodb_lock_wait_timeout": strconv.Itoa(lockWait)}
 	return c, nil
 }

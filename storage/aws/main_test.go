@@ -11,12 +11,12 @@ import (
 	"github.com/conmotion/conmotion/internal/cloudtest/parts"
 )
 
-var cloud parts.Tests
+var tests parts.Tests
 
 func TestMain(m *testing.M) {
 	klog.SetSlogLogger(slog.New(slog.DiscardHandler)) // Tessera's way to log
 	if err := mysql.SetLogger(&mysql.NopLogger{}); err != nil {
 		panic(err) // only without a logger
 	}
-	os.Exit(cloud.Main(m))
+	os.Exit(tests.Main(m))
 }

@@ -24,7 +24,7 @@ func (d *Daemon) openArtifacts(ctx context.Context, c *Config, t *Telemetry) (ht
 		t.service.Corrupted()
 		c.Logger.Error("a stored artifact is corrupted", "sha256", digest.String())
 	}
-	store, err := d.place.openArtifacts(ctx, d.dir, artifact.Options{MaxSize: c.ArtifactMaxSize, Quota: c.ArtifactQuota, OnCorrupt: corrupted})
+	store, err := d.place.openArtifacts(ctx, artifact.Options{MaxSize: c.ArtifactMaxSize, Quota: c.ArtifactQuota, OnCorrupt: corrupted})
 	if err != nil {
 		return nil, fmt.Errorf("artifact storage: %w", err)
 	}

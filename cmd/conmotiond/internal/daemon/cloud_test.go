@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 // inBucket has a log in a bucket, and its artifacts in another one.
 func inBucket(t *testing.T) (change func(*daemon.Config), public, artifacts parts.Bucket) {
 	t.Helper()
-	p := cloud.Parts(t)
+	p := cloud.AWS(t)
 	public, artifacts = testlog.Must(p.NewBucket(t.Context(), true))(t), testlog.Must(p.NewBucket(t.Context(), false))(t)
 	database := testlog.Must(p.NewDatabase(t.Context()))(t)
 	return func(c *daemon.Config) {
@@ -156,7 +156,7 @@ func TestBucketRefused(t *testing.T) {
 		}
 		return fmt.Sprint(err)
 	}
-	password := cloud.Parts(t).Password
+	password := cloud.AWS(t).Password
 	for want, change := range map[string]func(*daemon.Config){
 		"--storage s3://BUCKET needs --database":  func(c *daemon.Config) { c.Database = "" },
 		"--database is for a log in a bucket":     func(c *daemon.Config) { c.Storage = "" },

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 	"github.com/conmotion/conmotion/storage/artifact"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/storage/aws"
+	"github.com/conmotion/conmotion/storage/gcp"
 	"github.com/conmotion/conmotion/storage/posix"
 	"github.com/conmotion/conmotion/tiles"
 )
@@ -30,44 +32,38 @@ type place struct {
 	name   string          // for people: a directory or the URL of a bucket
 	files  http.FileSystem // the public files
 	shared shared          // the same driver; nil when one process has the place
-	// artifacts is the bucket of artifacts, nil when they are in the directory.
-	artifacts *aws.Bucket
-	snapshots *snapshots // nil for none
+	// openArtifacts opens the store of artifacts.
+	openArtifacts func(ctx context.Context, o artifact.Options) (artifactStore, error)
+	snapshots     *snapshots // nil for none
 }
 
 // openPlace opens the place that the configuration names. It writes nothing there.
 func openPlace(ctx context.Context, c *Config, dir *storage.Dir) (*place, error) {
+	if err := checkMoved(c, dir); err != nil {
+		return nil, err
+	}
 	p, err := openLogPlace(ctx, c, dir)
 	if err != nil {
-		return p, err
+		return nil, err
 	}
-	if p.artifacts, err = p.private(c.Artifacts); err != nil {
+	if p.openArtifacts, err = artifactPlace(c.Artifacts, p.name, dir); err != nil {
 		return nil, errors.Join(fmt.Errorf("--artifacts: %w", err), p.close())
 	}
-	bucket, err := p.private(c.Snapshots)
-	if err == nil && bucket != nil && p.shared == nil {
+	if c.Snapshots == "" {
+		return p, nil
+	}
+	p.snapshots = &snapshots{entries: c.SnapshotEntries}
+	bucket, err := parsePrivate(c.Snapshots, p.name)
+	if p.shared == nil {
 		err = errors.New("snapshots are for a log in a bucket: see --storage")
 	}
-	if err == nil && bucket != nil {
-		p.snapshots = &snapshots{entries: c.SnapshotEntries}
-		p.snapshots.store, err = aws.OpenStore(ctx, *bucket)
+	if err == nil {
+		p.snapshots.store, err = bucket.objects(ctx)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("--snapshots: %w", err), p.close())
 	}
 	return p, nil
-}
-
-// private reads the name of a bucket for what is not public; nil for none.
-func (p *place) private(location string) (*aws.Bucket, error) {
-	if location == "" {
-		return nil, nil
-	}
-	bucket, err := aws.ParseBucket(location)
-	if err == nil && bucket.String() == p.name {
-		err = errors.New("it is the bucket of the log, which everybody may read; what is not public needs one of its own")
-	}
-	return &bucket, err
 }
 
 func openLogPlace(ctx context.Context, c *Config, dir *storage.Dir) (*place, error) {
@@ -76,6 +72,42 @@ func openLogPlace(ctx context.Context, c *Config, dir *storage.Dir) (*place, err
 			return nil, errors.New("--database is for a log in a bucket: see --storage")
 		}
 		return &place{Driver: posix.New(dir, c.Logger), name: dir.Public(), files: http.Dir(dir.Public())}, nil
+	}
+	driver, err := openCloud(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return &place{Driver: driver, name: driver.String(), files: sourceFiles{driver}, shared: driver}, nil
+}
+
+// close lets another process have the log.
+func (p *place) close() error {
+	if p.shared == nil {
+		return nil
+	}
+	return p.shared.Close()
+}
+
+// openCloud opens the driver of Storage and Database.
+func openCloud(ctx context.Context, c *Config) (shared, error) {
+	if strings.HasPrefix(c.Storage, "gs://") {
+		bucket, err := gcp.ParseBucket(c.Storage)
+		if err != nil {
+			return nil, fmt.Errorf("--storage: %w", err)
+		}
+		database, err := gcp.ParseDatabase(c.Database)
+		if err != nil {
+			return nil, fmt.Errorf("--storage gs://BUCKET needs --database: %w", err)
+		}
+		address, err := c.address(cmp.Or(os.Getenv("SPANNER_EMULATOR_HOST"), "spanner.googleapis.com:443"))
+		if err != nil {
+			return nil, err
+		}
+		driver, err := gcp.New(ctx, gcp.Config{Bucket: bucket, Database: database, Writer: storage.WriterOptions{Lease: c.Lease, Address: address, Logger: c.Logger}})
+		if err != nil {
+			return nil, fmt.Errorf("--storage: %w", err)
+		}
+		return driver, nil
 	}
 	bucket, err := aws.ParseBucket(c.Storage)
 	if err != nil {
@@ -96,25 +128,79 @@ func openLogPlace(ctx context.Context, c *Config, dir *storage.Dir) (*place, err
 	if err != nil {
 		return nil, fmt.Errorf("--database: %w", err)
 	}
-	address := c.Advertise
-	if address == "" {
-		if address, err = advertised(c.DefaultIssuer, database.Addr); err != nil {
-			return nil, err
-		}
+	address, err := c.address(database.Addr)
+	if err != nil {
+		return nil, err
 	}
-	driver, err := aws.New(ctx, aws.Config{Bucket: bucket, Database: database, Lease: c.Lease, Address: address, Logger: c.Logger})
+	driver, err := aws.New(ctx, aws.Config{Bucket: bucket, Database: database, Writer: storage.WriterOptions{Lease: c.Lease, Address: address, Logger: c.Logger}})
 	if err != nil {
 		return nil, fmt.Errorf("--storage: %w", err)
 	}
-	return &place{Driver: driver, name: bucket.String(), files: sourceFiles{driver}, shared: driver}, nil
+	return driver, nil
 }
 
-// close lets another process have the log.
-func (p *place) close() error {
-	if p.shared == nil {
-		return nil
+// address is where other instances reach this one; database is HOST:PORT of the
+// database.
+func (c *Config) address(database string) (string, error) {
+	if c.Advertise != "" {
+		return c.Advertise, nil
 	}
-	return p.shared.Close()
+	return advertised(c.DefaultIssuer, database)
+}
+
+// artifactPlace says how the store of artifacts is opened: in the directory, or in a
+// bucket.
+func artifactPlace(location, log string, dir *storage.Dir) (func(context.Context, artifact.Options) (artifactStore, error), error) {
+	if location == "" {
+		return func(_ context.Context, o artifact.Options) (artifactStore, error) {
+			return artifact.OpenDir(dir.Private("artifacts"), o)
+		}, nil
+	}
+	b, err := parsePrivate(location, log)
+	return b.artifacts, err
+}
+
+// private is a bucket for what is not public, to be opened for artifacts or for
+// objects.
+type private struct {
+	artifacts func(context.Context, artifact.Options) (artifactStore, error)
+	objects   func(context.Context) (objectStore, error)
+}
+
+// objectStore keeps objects by their keys. A write replaces what is there.
+type objectStore interface {
+	Get(ctx context.Context, key string) ([]byte, error)
+	Put(ctx context.Context, key string, data []byte) error
+}
+
+// parsePrivate reads the name of a bucket, which is not the log's.
+func parsePrivate(location, log string) (p private, err error) {
+	var name string
+	if strings.HasPrefix(location, "gs://") {
+		bucket, err := gcp.ParseBucket(location)
+		if err != nil {
+			return p, err
+		}
+		name = bucket.String()
+		p.artifacts = func(ctx context.Context, o artifact.Options) (artifactStore, error) {
+			return gcp.OpenArtifacts(ctx, bucket, o)
+		}
+		p.objects = func(ctx context.Context) (objectStore, error) { return gcp.OpenStore(ctx, bucket) }
+	} else {
+		bucket, err := aws.ParseBucket(location)
+		if err != nil {
+			return p, err
+		}
+		name = bucket.String()
+		p.artifacts = func(ctx context.Context, o artifact.Options) (artifactStore, error) {
+			return aws.OpenArtifacts(ctx, bucket, o)
+		}
+		p.objects = func(ctx context.Context) (objectStore, error) { return aws.OpenStore(ctx, bucket) }
+	}
+	if name == log {
+		return p, errors.New("it is the bucket of the log, which everybody may read; what is not public needs one of its own")
+	}
+	return p, nil
 }
 
 // hasLog reports whether a log was published here. Whatever that needs is made before
@@ -133,14 +219,6 @@ type artifactStore interface {
 	reader.Artifacts
 	Used() int64
 	Close() error
-}
-
-// openArtifacts opens the store of artifacts.
-func (p *place) openArtifacts(ctx context.Context, dir *storage.Dir, o artifact.Options) (artifactStore, error) {
-	if p.artifacts == nil {
-		return artifact.OpenDir(dir.Private("artifacts"), o)
-	}
-	return aws.OpenArtifacts(ctx, *p.artifacts, o)
 }
 
 // sourceFiles are the files of a source for a file server. What it serves of them

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,20 +11,28 @@ import (
 	"slices"
 	"time"
 
+	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage"
-	"github.com/conmotion/conmotion/storage/aws"
 	"github.com/conmotion/conmotion/tiles"
 )
 
 // shared is a log that several instances may write, one at a time.
 type shared interface {
 	storage.Driver
+	// String names the place.
+	String() string
 	// Writer tells who the writer is.
 	Writer(context.Context) (storage.Writer, error)
 	// Lost is closed when this process is not the writer any more; then Ready says why.
 	Lost() <-chan struct{}
 	// Close lets another process be the writer.
 	Close() error
+	// Import makes the place that of a log which lies elsewhere: see cloud.Driver.
+	Import(ctx context.Context, from tiles.Source, public *scitt.Checkpoint, progress func(entries uint64)) error
+	// MovedTo closes the place of which this process is the writer, and Moved says
+	// where the log went.
+	MovedTo(ctx context.Context, to string) error
+	Moved(context.Context) (string, error)
 }
 
 // openRole opens the log: as its writer when nobody else is, and otherwise to follow
@@ -51,10 +60,7 @@ func (d *Daemon) openRole(ctx context.Context, o storage.Options) (err error) {
 
 // pause is the time between two looks at who the writer is.
 func (d *Daemon) pause(ctx context.Context) error {
-	lease := d.lease
-	if lease == 0 {
-		lease = aws.DefaultLease
-	}
+	lease := cmp.Or(d.lease, storage.DefaultLease)
 	select {
 	case <-ctx.Done():
 	case <-time.After(lease/10 + rand.N(lease/20)):

@@ -27,7 +27,7 @@ func (d *Daemon) openAdjacent(ctx context.Context, c *Config, t *Telemetry, issu
 	if err != nil {
 		return nil, err
 	}
-	if d.place.shared != nil && d.place.artifacts == nil {
+	if d.place.shared != nil && c.Artifacts == "" {
 		c.Logger.Warn("artifacts are in the directory of the instance that is the writer, and another one that takes over has none of them; --artifacts gives all instances one bucket")
 		artifacts = d.atWriter(artifacts)
 	}

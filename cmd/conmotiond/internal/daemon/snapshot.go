@@ -16,7 +16,6 @@ import (
 	"github.com/conmotion/conmotion/internal/durable"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage"
-	"github.com/conmotion/conmotion/storage/aws"
 	"github.com/conmotion/conmotion/storage/index"
 	"github.com/conmotion/conmotion/tiles"
 )
@@ -30,7 +29,7 @@ import (
 // that there was. Two that write at the same time, as a writer and the one before
 // it, may mix their parts: then no digest fits, and the index is read from the log.
 type snapshots struct {
-	store   *aws.Store
+	store   objectStore
 	entries uint64    // that the log grows by before the next one
 	last    *manifest // that is there, once the writer has read it
 }

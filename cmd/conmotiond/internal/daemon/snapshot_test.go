@@ -56,7 +56,7 @@ func (s *said) await(t *testing.T, text string) {
 // TestSnapshot: an instance without an index begins with the snapshot, and one that
 // does not fit is not used.
 func TestSnapshot(t *testing.T) {
-	p := cloud.Parts(t)
+	p := cloud.AWS(t)
 	private, other := testlog.Must(p.NewBucket(t.Context(), false))(t), testlog.Must(p.NewBucket(t.Context(), false))(t)
 	log := &said{}
 	var url string
@@ -110,7 +110,11 @@ func TestSnapshot(t *testing.T) {
 
 	store := testlog.Must(aws.OpenStore(t.Context(), testlog.Must(aws.ParseBucket(private.Location))(t)))(t)
 	strange := testlog.Must(aws.OpenStore(t.Context(), testlog.Must(aws.ParseBucket(other.Location))(t)))(t)
-	get := func(from *aws.Store, key string) []byte { return testlog.Must(from.Get(t.Context(), key))(t) }
+	get := func(from interface {
+		Get(context.Context, string) ([]byte, error)
+	}, key string) []byte {
+		return testlog.Must(from.Get(t.Context(), key))(t)
+	}
 	put := func(key string, data []byte) {
 		t.Helper()
 		if err := store.Put(t.Context(), key, data); err != nil {

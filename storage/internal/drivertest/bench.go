@@ -1,4 +1,4 @@
-package aws_test
+package drivertest
 
 import (
 	"context"
@@ -7,11 +7,7 @@ import (
 	"testing"
 	"time"
 
-	awssdk "github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/transparency-dev/tessera"
-	tessera_aws "github.com/transparency-dev/tessera/storage/aws"
 
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/storage"
@@ -56,8 +52,8 @@ func measure(b *testing.B, add func(entry []byte) error) {
 }
 
 // BenchmarkLog measures entries until they are published.
-func BenchmarkLog(b *testing.B) {
-	s := newService(b).open()
+func BenchmarkLog(b *testing.B, p Place) {
+	s := NewService(b, p).Open()
 	measure(b, func(entry []byte) error {
 		wait, err := s.log.Append(b.Context(), entry)
 		if err != nil {
@@ -75,18 +71,11 @@ func BenchmarkLog(b *testing.B) {
 
 // BenchmarkBare measures the same of Tessera's driver alone, which publishes by
 // itself and knows no duplicates.
-func BenchmarkBare(b *testing.B) {
-	s := newService(b)
-	c := s.config()
-	sdk := testlog.Must(config.LoadDefaultConfig(b.Context(), config.WithRegion(c.Bucket.Region)))(b)
-	driver := testlog.Must(tessera_aws.New(b.Context(), tessera_aws.Config{
-		SDKConfig: &sdk, Bucket: c.Bucket.Name, DSN: c.Database.FormatDSN(), MaxOpenConns: 16, MaxIdleConns: 16,
-		S3Options: func(o *s3.Options) { o.UsePathStyle, o.BaseEndpoint = true, awssdk.String(c.Bucket.Endpoint) },
-	}))(b)
+func BenchmarkBare(b *testing.B, driver tessera.Driver, interval time.Duration) {
 	ctx, cancel := context.WithCancel(b.Context())
 	defer cancel()
-	appender, shutdown, reader, err := tessera.NewAppender(ctx, driver, tessera.NewAppendOptions().WithCheckpointSigner(s.keys.Note).
-		WithBatching(storage.DefaultBatchMaxSize, storage.DefaultBatchMaxAge).WithCheckpointInterval(time.Second).WithPushback(40960))
+	appender, shutdown, reader, err := tessera.NewAppender(ctx, driver, tessera.NewAppendOptions().WithCheckpointSigner(testlog.NewKeys(b).Note).
+		WithBatching(storage.DefaultBatchMaxSize, storage.DefaultBatchMaxAge).WithCheckpointInterval(interval).WithPushback(40960))
 	if err != nil {
 		b.Fatal(err)
 	}

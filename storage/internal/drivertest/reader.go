@@ -1,4 +1,4 @@
-package aws_test
+package drivertest
 
 import (
 	"io"
@@ -11,8 +11,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/tiles"
@@ -63,15 +61,15 @@ func (c *cache) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body)
 }
 
-// TestThroughCache: who reads the bucket through a cache finds a whole log at any
+// throughCache: who reads the bucket through a cache finds a whole log at any
 // time, and with the service off.
-func TestThroughCache(t *testing.T) {
+func throughCache(t *testing.T, newService func(testing.TB) *Service) {
 	s := newService(t)
-	c := &cache{origin: s.bucket.URL, stored: map[string]*cached{}}
+	c := &cache{origin: s.URL, stored: map[string]*cached{}}
 	server := httptest.NewServer(c)
 	defer server.Close()
 	checker := testlog.NewChecker(t, server.URL, s.keys.VKeys, s.keys.KeySet(t))
-	s.open()
+	s.Open()
 	receipts := map[string][]byte{}
 	for _, n := range []int{3, 300, 5} {
 		s.addMany(n, strconv.Itoa(n), receipts)
@@ -88,18 +86,18 @@ func TestThroughCache(t *testing.T) {
 	}
 }
 
-// TestCopy: a copy of the bucket that anybody's tool makes, the checkpoint first and
+// copied: a copy of the bucket that anybody's tool makes, the checkpoint first and
 // put in place last, is a whole log, also when the log grows meanwhile.
-func TestCopy(t *testing.T) {
-	s := newService(t).open()
+func copied(t *testing.T, newService func(testing.TB) *Service) {
+	s := newService(t).Open()
 	receipts := map[string][]byte{}
 	s.addMany(200, "before", receipts)
 	dir := t.TempDir()
 	get := func(key string) []byte {
 		t.Helper()
-		out := testlog.Must(s.bucket.Client.GetObject(t.Context(), &s3.GetObjectInput{Bucket: &s.bucket.Name, Key: &key}))(t)
-		defer out.Body.Close()
-		return testlog.Must(io.ReadAll(out.Body))(t)
+		answer := testlog.Must(http.Get(s.URL + "/" + key))(t)
+		defer answer.Body.Close()
+		return testlog.Must(io.ReadAll(answer.Body))(t)
 	}
 	put := func(key string, data []byte) {
 		t.Helper()
@@ -113,9 +111,9 @@ func TestCopy(t *testing.T) {
 	}
 	checkpoint := get(tiles.CheckpointPath)
 	s.addMany(200, "meanwhile", map[string][]byte{})
-	for _, object := range testlog.Must(s.bucket.Client.ListObjectsV2(t.Context(), &s3.ListObjectsV2Input{Bucket: &s.bucket.Name}))(t).Contents {
-		if *object.Key != tiles.CheckpointPath {
-			put(*object.Key, get(*object.Key))
+	for key := range testlog.Must(s.Objects(t.Context()))(t) {
+		if key != tiles.CheckpointPath {
+			put(key, get(key))
 		}
 	}
 	put(tiles.CheckpointPath, checkpoint)

@@ -1,6 +1,7 @@
-package aws_test
+package drivertest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -18,7 +19,7 @@ import (
 	"github.com/conmotion/conmotion/scitt"
 )
 
-// store is a proxy before the S3 server, which may have a fault.
+// store is a proxy before the server of the bucket, which may have a fault.
 type store struct {
 	server http.Handler
 	fault  atomic.Pointer[fault]
@@ -36,17 +37,17 @@ func (s *store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.server.ServeHTTP(w, r)
 }
 
-// faulty puts a proxy before the S3 server of a service.
-func faulty(t *testing.T, s *service) *store {
+// faulty puts a proxy before the server of the bucket.
+func faulty(t *testing.T, s *Service) *store {
 	t.Helper()
-	target := testlog.Must(url.Parse(s.parts.Endpoint))(t)
+	target := testlog.Must(url.Parse(s.Endpoint))(t)
 	proxy := &store{server: &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
 		r.Out.URL.Scheme, r.Out.URL.Host, r.Out.Host = target.Scheme, target.Host, r.In.Host // which is signed
 	}}}
 	server := httptest.NewServer(proxy)
 	t.Cleanup(server.Close)
 	t.Cleanup(s.close)
-	s.bucket.Location = strings.ReplaceAll(s.bucket.Location, s.parts.Endpoint, server.URL)
+	s.endpoint = server.URL
 	return proxy
 }
 
@@ -59,7 +60,7 @@ func answers(status int, code string) fault {
 
 // faultLost does what was asked for, and loses the answer.
 var faultLost fault = func(server http.Handler, w http.ResponseWriter, r *http.Request) {
-	if r.Method == http.MethodPut {
+	if r.Method != http.MethodGet {
 		server.ServeHTTP(httptest.NewRecorder(), r)
 		w.WriteHeader(http.StatusInternalServerError)
 		return
@@ -89,9 +90,9 @@ var faults = []fault{
 	},
 }
 
-// under registers statements while something goes wrong, and says which are in the
+// Under registers statements while something goes wrong, and says which are in the
 // log for certain.
-func (s *service) under(trouble func()) (stored []string) {
+func (s *Service) Under(trouble func()) (stored []string) {
 	s.t.Helper()
 	var mu sync.Mutex
 	var group sync.WaitGroup
@@ -105,7 +106,7 @@ func (s *service) under(trouble func()) (stored []string) {
 				default:
 				}
 				content := fmt.Sprintf("%d %d", c, i)
-				switch err := s.try(content); {
+				switch err := s.Try(content); {
 				case err == nil:
 					mu.Lock()
 					stored = append(stored, content)
@@ -122,8 +123,8 @@ func (s *service) under(trouble func()) (stored []string) {
 	return stored
 }
 
-// holds checks the log from outside: it has all that was stored, and goes on.
-func (s *service) holds(stored []string) {
+// Holds checks the log from outside: it has all that was stored, and goes on.
+func (s *Service) Holds(stored []string) {
 	s.t.Helper()
 	receipts := map[string][]byte{}
 	s.addMany(5, "afterwards", receipts)
@@ -133,12 +134,12 @@ func (s *service) holds(stored []string) {
 	s.t.Logf("%d stored", len(stored))
 }
 
-// TestBucketFails: whatever the bucket does, nothing that was acknowledged is lost
+// bucketFails: whatever the bucket does, nothing that was acknowledged is lost
 // or twice in the log, and the log goes on when the bucket is well again.
-func TestBucketFails(t *testing.T) {
+func bucketFails(t *testing.T, newService func(testing.TB) *Service) {
 	s := newService(t)
 	proxy := faulty(t, s)
-	s.open()
+	s.Open()
 	requests := make(chan struct{}, 120)
 	some := fault(func(server http.Handler, w http.ResponseWriter, r *http.Request) {
 		select {
@@ -151,55 +152,55 @@ func TestBucketFails(t *testing.T) {
 		}
 		server.ServeHTTP(w, r)
 	})
-	stored := s.under(func() {
+	stored := s.Under(func() {
 		proxy.fault.Store(&some)
 		for range cap(requests) {
 			<-requests
 		}
 		proxy.fault.Store(nil)
 	})
-	s.holds(stored)
+	s.Holds(stored)
 }
 
-// TestBucketGone: a writer that cannot reach the bucket gives the lease up, so that
+// bucketGone: a writer that cannot reach the bucket gives the lease up, so that
 // another instance can have it.
-func TestBucketGone(t *testing.T) {
+func bucketGone(t *testing.T, newService func(testing.TB) *Service) {
 	s := newService(t)
 	s.lease = time.Second
 	proxy := faulty(t, s)
-	s.open()
+	s.Open()
 	gone := answers(http.StatusServiceUnavailable, "SlowDown")
 	proxy.fault.Store(&gone)
-	<-s.driver.Lost()
-	if err := s.driver.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "the bucket was not reached") {
+	<-s.Driver.Lost()
+	if err := s.Driver.Ready(t.Context()); err == nil || !strings.Contains(err.Error(), "the bucket was not reached") {
 		t.Errorf("ready: %v", err)
 	}
-	if err := s.try("late"); !errors.Is(err, scitt.ErrUnavailable) {
+	if err := s.Try("late"); !errors.Is(err, scitt.ErrUnavailable) {
 		t.Errorf("an entry: %v", err)
 	}
 	proxy.fault.Store(nil)
 	next := *s
 	next.file = t.TempDir() + "/index.db"
-	next.open()
-	next.holds(nil)
+	next.Open()
+	next.Holds(nil)
 	next.close()
 	// It may have seen what the next one published, and cannot publish its own.
-	_ = errors.Join(s.log.Close(t.Context()), s.index.Close(), s.driver.Close())
+	_ = errors.Join(s.log.Close(t.Context()), s.index.Close(), s.Driver.Close())
 	s.log = nil
 }
 
-// TestDatabaseRestarts: a database that is killed and comes back keeps what it
-// acknowledged, and the log goes on.
-func TestDatabaseRestarts(t *testing.T) {
-	s := newService(t).open()
-	stored := s.under(func() {
+// Restarts tests that a database that is killed and comes back keeps what it
+// acknowledged, and that the log goes on.
+func Restarts(t *testing.T, p Place, restart func(context.Context) error) {
+	s := NewService(t, p).Open()
+	stored := s.Under(func() {
 		for i := range 2 {
-			for s.try(fmt.Sprint("before ", i)) != nil { // until it is there again
+			for s.Try(fmt.Sprint("before ", i)) != nil { // until it is there again
 			}
-			if err := s.parts.RestartMySQL(t.Context()); err != nil {
+			if err := restart(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		}
 	})
-	s.holds(stored)
+	s.Holds(stored)
 }

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"k8s.io/klog/v2"
+
+	"github.com/conmotion/conmotion/cmd/conmotiond/internal/daemon"
+	"github.com/conmotion/conmotion/storage"
+)
+
+const migrateLong = `migrate moves a log to a bucket, from a directory or from another bucket.
+
+The log stays the same: its name, its keys, its entries with their indexes and
+ids, its checkpoint. Every receipt that was given still verifies, and the next
+entry has the next index. Only the place changes, so point the CDN, or the name
+under which others read the files, at the new bucket.
+
+Stop the service first; what it had accepted is made public before anything is
+copied. Then the old place is closed for good, so that the log cannot go on in
+two places: a later start there is refused, and says where the log went. Last the
+entries are copied, the tree is computed from them anew, and it must have the same
+root. Whatever interrupts this, run the same command again: it goes on.
+
+The keys are in --dir, which is --from when the log is in a directory, and stay
+there. Start the service as before, with --storage and --database beside --dir.
+
+Artifacts are not copied. Their names in a bucket are those in a directory, so
+any tool does it before the service starts, such as
+  aws s3 sync DIR/private/artifacts s3://my-artifacts
+  gcloud storage rsync -r DIR/private/artifacts gs://my-artifacts`
+
+const migrateExample = `  # from one machine to S3 and MySQL
+  CONMOTION_DATABASE_PASSWORD=... conmotiond migrate --from /var/lib/conmotion \
+      --to s3://my-log?region=eu-central-1 --database mysql://conmotion@db.example/conmotion
+
+  # from there to GCS and Spanner
+  CONMOTION_DATABASE_PASSWORD=... conmotiond migrate --dir /var/lib/conmotion \
+      --from s3://my-log?region=eu-central-1 --from-database mysql://conmotion@db.example/conmotion \
+      --to gs://my-other-log --database spanner://projects/p/instances/i/databases/log`
+
+// migrateCommand moves a log.
+func migrateCommand(stdout, stderr io.Writer) *cobra.Command {
+	var from, to daemon.Config
+	var source string
+	cmd := &cobra.Command{
+		Use: "migrate --from DIR|BUCKET --to BUCKET --database DATABASE", Short: "Move a log to a bucket, from a directory or another bucket",
+		Long: migrateLong, Example: migrateExample, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			logger := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
+			klog.SetSlogLogger(slog.New(slog.DiscardHandler)) // Tessera's way to log
+			from.Logger, to.Logger, to.Lease = logger, logger, from.Lease
+			switch bucket := strings.Contains(source, "://"); {
+			case bucket:
+				from.Storage = source
+			case cmd.Flags().Changed("dir") && from.Dir != source:
+				return fmt.Errorf("--dir %s: the keys are in %s, with the log", from.Dir, source)
+			default:
+				from.Dir = source
+			}
+			began := time.Now()
+			public, err := daemon.Migrate(cmd.Context(), from, to, func(entries, size uint64) {
+				fmt.Fprintf(stderr, "%d of %d entries, %.0f a second\n", entries, size, float64(entries)/time.Since(began).Seconds())
+			})
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(stdout, `the log %s with its %d entries is in %s
+go on with
+  conmotiond --dir %s --storage %q --database %q
+where artifacts are in %s/private/artifacts, copy them and add --artifacts: see conmotiond migrate --help
+`, public.Origin, public.Size, to.Storage, from.Dir, to.Storage, to.Database, from.Dir)
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&source, "from", "", "directory of the service, or the bucket of its log, as --storage has it")
+	f.StringVar(&from.Database, "from-database", "", "database that goes with a bucket in --from")
+	f.StringVar(&from.DatabasePasswordFile, "from-database-password-file", "", "file with its password (default: CONMOTION_DATABASE_PASSWORD)")
+	f.StringVar(&from.Dir, "dir", "conmotion-data", "directory of the service's keys, when the log is in a bucket")
+	f.StringVar(&from.Keys, "keys", "", "directory of the keys, when it is not the other one: see conmotiond --help")
+	f.StringVar(&to.Storage, "to", "", "empty bucket that the log goes to, as --storage has it")
+	f.StringVar(&to.Database, "database", "", "empty database that goes with it")
+	f.StringVar(&to.DatabasePasswordFile, "database-password-file", "", "file with its password (default: CONMOTION_DATABASE_PASSWORD)")
+	f.DurationVar(&from.Lease, "writer-lease", storage.DefaultLease, "how long a writer, of the old log or of a move that was interrupted, may have been silent before it counts as stopped")
+	for _, name := range []string{"from", "to", "database"} {
+		if err := cmd.MarkFlagRequired(name); err != nil {
+			panic(err) // only without the flag
+		}
+	}
+	return cmd
+}

@@ -1,0 +1,62 @@
+package gcp_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"cloud.google.com/go/spanner"
+	tessera_gcp "github.com/transparency-dev/tessera/storage/gcp"
+
+	"github.com/conmotion/conmotion/internal/cloudtest/parts"
+	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/storage"
+	"github.com/conmotion/conmotion/storage/gcp"
+	"github.com/conmotion/conmotion/storage/internal/cloud"
+	"github.com/conmotion/conmotion/storage/internal/drivertest"
+)
+
+// newPlace makes a bucket and a database.
+func newPlace(t testing.TB) (drivertest.Place, parts.Bucket, gcp.Database) {
+	t.Helper()
+	p := tests.GCP(t)
+	b := testlog.Must(p.NewBucket(t.Context(), true))(t)
+	bucket := testlog.Must(gcp.ParseBucket(b.Location))(t)
+	database := testlog.Must(gcp.ParseDatabase(testlog.Must(p.NewDatabase(t.Context()))(t)))(t)
+	return drivertest.Place{
+		Endpoint: p.Endpoint, URL: b.URL,
+		Connect: func(ctx context.Context, endpoint string, o storage.WriterOptions) (*cloud.Driver, error) {
+			t.Setenv("STORAGE_EMULATOR_HOST", endpoint)
+			return gcp.New(ctx, gcp.Config{Bucket: bucket, Database: database, Writer: o})
+		},
+		Objects: b.Objects,
+		Tables: func(ctx context.Context) (int, error) {
+			client, err := spanner.NewClient(ctx, string(database))
+			if err != nil {
+				return 0, err
+			}
+			defer client.Close()
+			n := 0
+			err = client.Single().Query(ctx, spanner.NewStatement(`SELECT 1 FROM information_schema.tables WHERE table_schema = ''`)).
+				Do(func(*spanner.Row) error { n++; return nil })
+			return n, err
+		},
+	}, b, database
+}
+
+func TestDriver(t *testing.T) {
+	drivertest.Run(t, func(t testing.TB) drivertest.Place {
+		p, _, _ := newPlace(t)
+		return p
+	})
+}
+
+func BenchmarkLog(b *testing.B) {
+	p, _, _ := newPlace(b)
+	drivertest.BenchmarkLog(b, p)
+}
+
+func BenchmarkBare(b *testing.B) {
+	_, bucket, database := newPlace(b)
+	drivertest.BenchmarkBare(b, testlog.Must(tessera_gcp.New(b.Context(), tessera_gcp.Config{Bucket: bucket.Name, Spanner: string(database)}))(b), 1200*time.Millisecond)
+}

@@ -1,0 +1,139 @@
+package cloud
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/transparency-dev/tessera"
+
+	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/storage"
+	"github.com/conmotion/conmotion/tiles"
+)
+
+// importers is how many bundles are copied at a time.
+const importers = 16
+
+// Import makes this place that of a log which lies somewhere else and stays as it
+// is: the log as its public checkpoint commits to it, with that checkpoint and its
+// signatures. It refuses a place with anything else in it. Progress is called about
+// once a second with the number of entries that are in the tree.
+//
+// It can be done again after a crash at any point. Until it is done the place cannot
+// be opened as a log: its next index is 0, and that it is the size is the last thing
+// that is written. What is written before is the same each time.
+func (d *Driver) Import(ctx context.Context, from tiles.Source, public *scitt.Checkpoint, progress func(entries uint64)) error {
+	d.origin = public.Origin
+	there, err := d.Get(ctx, tiles.CheckpointPath)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err == nil && !bytes.Equal(there, public.Raw) {
+		return fmt.Errorf("%w: %s has another checkpoint than the log that is to go there, or the log went on there", storage.ErrForeign, d.Bucket)
+	}
+	if done, err := d.imported(ctx, public, there != nil); done || err != nil {
+		return err
+	}
+	for began := time.Now(); ; { // one that was killed before may have the lease
+		err := d.writer.become(ctx, d.origin, d.String())
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, storage.ErrLocked) || time.Since(began) > 2*d.writer.ttl {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(d.writer.ttl / 10):
+		}
+	}
+	if err := probe(ctx, d.Bucket); err != nil {
+		return err
+	}
+	if err := d.copyTiles(ctx, from, public, progress); err != nil {
+		return err
+	}
+	for _, path := range []string{tiles.KeysPath, tiles.ConfigurationPath} {
+		data, err := from.Get(ctx, path)
+		if err == nil {
+			err = d.Put(ctx, path, data)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if !bytes.Equal(there, public.Raw) {
+		if err := d.Publish(ctx, public.Raw, nil); err != nil {
+			return err
+		}
+	}
+	return d.Database.Resume(ctx, d.writer.term, public.Size)
+}
+
+// imported reports whether an import was done to its end, and refuses what was not
+// begun by one.
+func (d *Driver) imported(ctx context.Context, public *scitt.Checkpoint, published bool) (bool, error) {
+	s, err := d.Database.State(ctx)
+	if err != nil {
+		return false, err
+	}
+	tilesThere, err := d.Bucket.Holds(ctx, "tile/")
+	switch {
+	case err != nil:
+		return false, err
+	case s.Bound && (s.Origin != d.origin || s.Bucket != d.String()), s.Moved != "", !s.Bound && (s.Engine || tilesThere || published), s.Size > public.Size, s.Next != 0 && s.Next != public.Size:
+		return false, fmt.Errorf("%w: %s and %s are not empty, and have not a part of the log that is to go there", storage.ErrForeign, d.Bucket, d.Database)
+	}
+	return s.Engine && s.Next == public.Size && published, nil
+}
+
+// copyTiles has Tessera copy the bundles and make the tiles from them, until it has
+// the same root.
+func (d *Driver) copyTiles(ctx context.Context, from tiles.Source, public *scitt.Checkpoint, progress func(entries uint64)) error {
+	engine, err := d.Engine(ctx, d.writer.term, d.sign)
+	if err != nil {
+		return err
+	}
+	target, err := tessera.NewMigrationTarget(ctx, engine, tessera.NewMigrationOptions())
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(time.Second):
+			}
+			if s, err := d.Database.State(ctx); err == nil {
+				progress(s.Size)
+			}
+		}
+	}()
+	err = target.Migrate(ctx, importers, public.Size, public.Root, func(ctx context.Context, index uint64, partial uint8) ([]byte, error) {
+		return from.Get(ctx, tiles.BundlePath(index, int(partial)))
+	})
+	if err != nil {
+		return fmt.Errorf("copy the log to %s: %w", d.Bucket, err)
+	}
+	return nil
+}
+
+// MovedTo notes that the log went on elsewhere: nobody can be its writer here any
+// more. This process is.
+func (d *Driver) MovedTo(ctx context.Context, to string) error {
+	return d.Database.Moved(ctx, d.writer.term, to)
+}
+
+// Moved is where the log went from here; "" when it is here.
+func (d *Driver) Moved(ctx context.Context) (string, error) {
+	s, err := d.Database.State(ctx)
+	return s.Moved, err
+}

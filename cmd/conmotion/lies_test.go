@@ -166,9 +166,8 @@ func (w *world) look(t *testing.T, line string, files shown) (got outcome) {
 // indexes runs conmotion-index, which is a program of its own.
 func indexes(t *testing.T, home string, args []string) outcome {
 	t.Helper()
-	daemon := testprogram.Path(t, "conmotiond")
 	var stdout, stderr bytes.Buffer
-	cmd := exec.CommandContext(t.Context(), filepath.Join(filepath.Dir(daemon), "conmotion-index"), args...)
+	cmd := exec.CommandContext(t.Context(), testprogram.Path(t, "conmotion-index"), args...)
 	cmd.Env, cmd.Stdout, cmd.Stderr = append(os.Environ(), "CONMOTION_HOME="+home), &stdout, &stderr
 	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {
 		t.Fatal(err)

@@ -111,7 +111,7 @@ func (p *policyParser) line(items []string) error {
 		return p.witness(args[0], args[1], strings.Join(args[2:], ""))
 	case "group":
 		if len(args) < 3 {
-			return errors.New("it is not: group NAME all|any|NUMBER MEMBER...")
+			return errors.New("it is not: group NAME all|any|NUMBER and its members")
 		}
 		return p.group(args[0], args[1], args[2:])
 	case "quorum":

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"log/slog"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/transparency-dev/formats/proof"
@@ -427,4 +429,29 @@ func TestHidden(t *testing.T) {
 	w = httptest.NewRecorder()
 	s.writeError(w, r, io.ErrUnexpectedEOF)
 	wants(t, w, http.StatusInternalServerError, "Internal Error", "its log says why")
+}
+
+// TestPartialFromFull: a partial file that the public checkpoint ends in is served
+// from the full one that replaced it, and the full one is not served before it is
+// public.
+func TestPartialFromFull(t *testing.T) {
+	partial := map[string][]byte{}
+	s := newTested(t, func(c *Config) {
+		full := fstest.MapFS{}
+		for name, more := range map[string][]byte{"tile/0/000": make([]byte, 254*sha256.Size), "tile/entries/000": bytes.Repeat([]byte{0, 1, 'x'}, 254)} {
+			f := testlog.Must(c.Files.Open("/" + name + ".p/2"))(t)
+			partial["/"+name+".p/2"] = testlog.Must(io.ReadAll(f))(t)
+			f.Close()
+			full[name] = &fstest.MapFile{Data: slices.Concat(partial["/"+name+".p/2"], more)}
+		}
+		c.Files = http.FS(full)
+	})
+	for path, want := range partial {
+		if w := s.do(http.MethodGet, path, nil); w.Code != http.StatusOK || !bytes.Equal(w.Body.Bytes(), want) {
+			t.Errorf("%s: status %d, %d bytes, want %d", path, w.Code, w.Body.Len(), len(want))
+		}
+		for _, other := range []string{strings.TrimSuffix(path, ".p/2"), strings.TrimSuffix(path, "2") + "3"} {
+			wants(t, s.do(http.MethodGet, other, nil), http.StatusNotFound, "Not Found", "")
+		}
+	}
 }

@@ -129,13 +129,27 @@ func (s *Service) getTile(w http.ResponseWriter, r *http.Request) error {
 	path := strings.TrimPrefix(r.URL.Path, "/")
 	level, index, width, ok := tiles.ParseTilePath(path)
 	missing := &scitt.Problem{Status: http.StatusNotFound, Title: "Not Found", Detail: fmt.Sprintf("the log has no file %s", path)}
-	if !ok || !covered(s.Log.Published().Checkpoint.Size, level, index, width) {
+	size := s.Log.Published().Checkpoint.Size
+	if !ok || !covered(size, level, index, width) {
 		return missing
 	}
 	f, err := s.Files.Open("/" + path)
 	// Partial files go when a full one is there; others never do.
 	if errors.Is(err, fs.ErrNotExist) && width < tiles.Width {
-		return missing
+		if covered(size, level, index, tiles.Width) {
+			return missing
+		}
+		// What is public still ends in it, as when the witnesses are away.
+		data, err := s.fromFull(level, index, width)
+		if errors.Is(err, fs.ErrNotExist) {
+			return missing
+		}
+		if err != nil {
+			return fmt.Errorf("static file: %w", err)
+		}
+		setHeaders(w.Header(), path)
+		w.Header().Set("ETag", contentTag(data))
+		return serveContent(w, r, time.Time{}, bytes.NewReader(data))
 	}
 	if err != nil {
 		return fmt.Errorf("static file: %w", err)
@@ -159,6 +173,24 @@ func (s *Service) getTile(w http.ResponseWriter, r *http.Request) error {
 	}
 	h.Set("ETag", `"`+tag+`"`)
 	return serveContent(w, r, info.ModTime(), f)
+}
+
+// fromFull is what a partial file had, from the full one.
+func (s *Service) fromFull(level int, index uint64, width int) ([]byte, error) {
+	path := tiles.BundlePath(index, tiles.Width)
+	if level >= 0 {
+		path = tiles.TilePath(level, index, tiles.Width)
+	}
+	f, err := s.Files.Open("/" + path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(f)
+	if err != nil {
+		return nil, err
+	}
+	return tiles.First(data, level, width)
 }
 
 // covered reports whether a tile of this width is part of a log of this size;

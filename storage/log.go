@@ -41,7 +41,6 @@ type Options struct {
 	BatchMaxSize       uint
 	CheckpointInterval time.Duration
 	Pushback           uint
-
 	Logger *slog.Logger
 }
 

@@ -3,6 +3,7 @@ package tiles
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
 	"iter"
@@ -42,6 +43,26 @@ func ParseBundle(data []byte, n int) ([][]byte, error) {
 		return nil, fmt.Errorf("%w: the bundle holds %d entries and %d are needed", ErrCorrupt, len(entries), n)
 	}
 	return entries[:n], nil
+}
+
+// First cuts a tile, or with level -1 an entry bundle, down to its first hashes or
+// entries: what the partial file of that width has. Errors wrap ErrCorrupt.
+func First(data []byte, level, width int) ([]byte, error) {
+	size := width * sha256.Size
+	if level < 0 {
+		entries, err := ParseBundle(data, width)
+		if err != nil {
+			return nil, err
+		}
+		size = 2 * width
+		for _, e := range entries {
+			size += len(e)
+		}
+	}
+	if len(data) < size {
+		return nil, fmt.Errorf("%w: the tile has %d bytes and %d are needed", ErrCorrupt, len(data), size)
+	}
+	return data[:size], nil
 }
 
 // ReadBundle reads the entries of one bundle in a log of the given size. They

@@ -25,6 +25,7 @@ var rules = []struct {
 		"monitor/party": "the opener",
 		"cmd/conmotiond/internal/daemon/daemon.go":   "a service's own log",
 		"cmd/conmotiond/internal/daemon/identity.go": "a service's own log",
+		"cmd/conmotiond/internal/daemon/migrate.go":  "a service's own log",
 		"cmd/conmotiond/internal/daemon/snapshot.go": "a service's own log",
 		"tiles/keys.go":                       "reads the checkpoint that hands a log over to new keys",
 		"cmd/conmotion/verifyequivocation.go": "verifies a proof with keys and reads no log",

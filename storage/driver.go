@@ -76,6 +76,9 @@ type Writer struct {
 	Held    bool   // false when another process may be the writer now
 }
 
+// DefaultLease is the default of WriterOptions.Lease.
+const DefaultLease = 4 * time.Second
+
 // WriterOptions say how this process is the writer of such a log.
 type WriterOptions struct {
 	// Lease is how long another process waits for a writer that does not renew its

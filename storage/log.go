@@ -50,9 +50,6 @@ const (
 	DefaultBatchMaxSize       = 1024
 	DefaultCheckpointInterval = 100 * time.Millisecond
 	DefaultPushback           = 4096
-	// DefaultLease is how long another instance waits for a writer that does not
-	// renew its lease on a database.
-	DefaultLease = 4 * time.Second
 )
 
 // Log is an append-only log. All methods are safe for concurrent use, but for

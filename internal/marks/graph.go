@@ -21,6 +21,7 @@ var ours = map[string][]string{
 	"storage":          {"scitt", "tiles", "internal/durable"},
 	"storage/posix":    {"scitt", "tiles", "storage", "internal/durable"},
 	"storage/aws":      {"tiles", "storage", "storage/artifact", "storage/internal/cloud"},
+	"storage/gcp":      {"tiles", "storage", "storage/artifact", "storage/internal/cloud"},
 	"storage/index":    {"scitt", "tiles", "storage/internal/projection"},
 	"storage/artifact": {"storage/artifact/reader", "internal/content", "internal/durable"},
 	"storage/search":   {"scitt", "tiles", "policy/ocsf", "storage/artifact/reader", "storage/internal/projection", "internal/firsts", "internal/jsonx", "internal/parallel"},

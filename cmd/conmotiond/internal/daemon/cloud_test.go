@@ -160,7 +160,8 @@ func TestBucketRefused(t *testing.T) {
 	for want, change := range map[string]func(*daemon.Config){
 		"--storage s3://BUCKET needs --database":  func(c *daemon.Config) { c.Database = "" },
 		"--database is for a log in a bucket":     func(c *daemon.Config) { c.Storage = "" },
-		"--storage: gs://log is not":              func(c *daemon.Config) { c.Storage = "gs://log" },
+		"--storage: ftp://log is not":             func(c *daemon.Config) { c.Storage = "ftp://log" },
+		"--storage gs://BUCKET needs --database":  func(c *daemon.Config) { c.Storage = "gs://log" },
 		"it is the bucket of the log":             func(c *daemon.Config) { c.Artifacts = c.Storage },
 		"--artifacts: /tmp is not":                func(c *daemon.Config) { c.Artifacts = "/tmp" },
 		"the password is not part of the URL":     func(c *daemon.Config) { c.Database = strings.Replace(c.Database, "@", ":"+password+"@", 1) },

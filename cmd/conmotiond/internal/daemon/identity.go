@@ -209,11 +209,7 @@ func loadKeys(ctx context.Context, dir keyDir, log *place, id identity) (k keys,
 // announced, before anything is written there. It is nil when there is none, or
 // when files are damaged: opening the log finds what is wrong.
 func (k keys) entry0(ctx context.Context, log *place) (*scitt.Statement, error) {
-	verifiers, err := scitt.NewCheckpointVerifiers(k.vkeys)
-	if err != nil {
-		return nil, err
-	}
-	view, err := tiles.NewLog(log, verifiers).Latest(ctx)
+	view, err := k.latest(ctx, log)
 	if err != nil || view.Checkpoint.Size == 0 {
 		return nil, nil
 	}
@@ -222,6 +218,15 @@ func (k keys) entry0(ctx context.Context, log *place) (*scitt.Statement, error) 
 		return nil, nil
 	}
 	return scitt.ParseStatement(entry)
+}
+
+// latest is the log as its public checkpoint commits to it.
+func (k keys) latest(ctx context.Context, log *place) (*tiles.View, error) {
+	verifiers, err := scitt.NewCheckpointVerifiers(k.vkeys)
+	if err != nil {
+		return nil, err
+	}
+	return tiles.NewLog(log, verifiers).Latest(ctx)
 }
 
 // announced are the keys that entry 0 of a new log announces. It makes the

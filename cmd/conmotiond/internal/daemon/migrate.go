@@ -7,7 +7,6 @@ import (
 
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage"
-	"github.com/conmotion/conmotion/tiles"
 )
 
 // Migrate moves a log, whose service is not running, to an empty bucket with an empty
@@ -118,13 +117,9 @@ func publicOf(ctx context.Context, c *Config, dir *storage.Dir, log *place) (*sc
 	if err != nil {
 		return nil, err
 	}
-	verifiers, err := scitt.NewCheckpointVerifiers(k.vkeys)
+	view, err := k.latest(ctx, log)
 	if err != nil {
 		return nil, err
 	}
-	raw, err := log.Get(ctx, tiles.CheckpointPath)
-	if err != nil {
-		return nil, err
-	}
-	return verifiers.Open(raw)
+	return view.Checkpoint, nil
 }

@@ -8,21 +8,28 @@ import (
 	"os/exec"
 	"path"
 	"strings"
+	"sync"
 	"testing"
 )
+
+// found are the programs that this process has asked for already.
+var found sync.Map
 
 // Path is the file of a program, such as "conmotiond".
 func Path(t testing.TB, name string) string {
 	t.Helper()
-	file, err := Find(name)
+	if file, ok := found.Load(name); ok {
+		return file.(string)
+	}
+	file, err := find(name)
 	if err != nil {
 		t.Fatal(err)
 	}
+	found.Store(name, file)
 	return file
 }
 
-// Find is [Path] where there is no test.
-func Find(name string) (string, error) {
+func find(name string) (string, error) {
 	for range 2 { // the first time what was built goes into the cache when it ran
 		cmd := exec.Command("go", "run", "-exec", "echo", "github.com/conmotion/conmotion/"+path.Join("cmd", name))
 		var stderr strings.Builder

@@ -41,7 +41,7 @@ type Options struct {
 	BatchMaxSize       uint
 	CheckpointInterval time.Duration
 	Pushback           uint
-	Logger *slog.Logger
+	Logger             *slog.Logger
 }
 
 // Defaults, chosen by measurement: see docs/performance.md.

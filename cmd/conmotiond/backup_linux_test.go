@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/testprogram"
 )
 
 // startRefused runs conmotiond, which must end by itself, and gives what it says.
@@ -91,20 +92,17 @@ func TestBackup(t *testing.T) {
 // TestDrill: deploy/drill is content when a service that is killed comes back with what
 // it had, and not when it comes back as another log.
 func TestDrill(t *testing.T) {
-	bin, home := t.TempDir(), t.TempDir()
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", bin, "../conmotion").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	bin, home := filepath.Dir(testprogram.Path(t, "conmotion")), t.TempDir()
 	address := freeAddress(t)
 	run := func(dir string) *process {
 		t.Helper()
 		return start(t, nil, nil, "--dir", dir, "--listen", address)
 	}
 	dir := t.TempDir()
-	for _, after := range []string{dir, t.TempDir()} {
+	for after, patience := range map[string]string{dir: "300", t.TempDir(): "3"} {
 		p := run(dir)
 		drill := exec.CommandContext(t.Context(), "../../deploy/drill", p.url, "kill", "-9", fmt.Sprint(p.cmd.Process.Pid))
-		drill.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "HOME="+home, "XDG_STATE_HOME=", "XDG_CONFIG_HOME=")
+		drill.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "HOME="+home, "XDG_CONFIG_HOME=", "DRILL_SECONDS="+patience)
 		output := new(buffer)
 		drill.Stdout, drill.Stderr = output, output
 		if err := drill.Start(); err != nil {

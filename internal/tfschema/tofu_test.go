@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/testprogram"
 	"github.com/conmotion/conmotion/internal/tfschema"
 )
 
@@ -29,12 +30,10 @@ func TestTofu(t *testing.T) {
 		}
 	}
 	providers := t.TempDir()
-	program := filepath.Join(providers, "terraform-provider-aws")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "./provider").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	if err := os.Link(program, filepath.Join(providers, "terraform-provider-google")); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"aws", "google"} {
+		if err := os.Symlink(testprogram.Path(t, "../internal/tfschema/provider"), filepath.Join(providers, "terraform-provider-"+name)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	rc := filepath.Join(t.TempDir(), "tofurc")
 	write(t, rc, fmt.Sprintf(`provider_installation {

@@ -39,7 +39,7 @@ func main() {
 
 // faults runs the tests that need real servers, all of them.
 func faults(ctx context.Context) error {
-	tests := exec.CommandContext(ctx, "go", "test", "-count=1", "-v", "-timeout=1h", "-run=TestReplica|TestTakeOver|TestWriterFaults|TestEvents|Bucket|Database|TestTooManyConnections|TestNoDDL|TestOldWriter|TestForeign|TestPublish", "./cmd/conmotiond", "./storage/aws")
+	tests := exec.CommandContext(ctx, "go", "test", "-count=1", "-v", "-timeout=1h", "-run=TestReplica|TestTakeOver|TestWriterFaults|TestEvents|Bucket|Database|TestTooManyConnections|TestNoDDL|TestDriver|TestMigrate", "./cmd/conmotiond", "./storage/aws", "./storage/gcp")
 	tests.Env = append(os.Environ(), "CONMOTION_FAULTS=all")
 	tests.Stdout, tests.Stderr = os.Stdout, os.Stderr
 	return tests.Run()

@@ -9,8 +9,10 @@ import (
 	"net/http"
 	"os"
 	"strconv"
+	"time"
 
 	"cloud.google.com/go/storage"
+	"github.com/googleapis/gax-go/v2"
 	"google.golang.org/api/googleapi"
 	"google.golang.org/api/iterator"
 	"google.golang.org/api/option"
@@ -52,7 +54,8 @@ func newClient(ctx context.Context, around func(http.RoundTripper) http.RoundTri
 	}
 	client, err := storage.NewClient(ctx, options...)
 	if err == nil {
-		client.SetRetry(storage.WithPolicy(storage.RetryAlways))
+		// The pauses are shorter than the lease of a writer, which must reach the bucket in it.
+		client.SetRetry(storage.WithPolicy(storage.RetryAlways), storage.WithBackoff(gax.Backoff{Initial: 100 * time.Millisecond, Max: time.Second}))
 	}
 	return client, err
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -85,6 +86,21 @@ func one(ctx context.Context, tx interface {
 	return row, err
 }
 
+// write runs a transaction, again when it was ended to let another one pass. The SDK
+// does so itself, but not where the answer is that there is no such transaction, as the
+// emulator's may be.
+func write(ctx context.Context, client *spanner.Client, do func(context.Context, *spanner.ReadWriteTransaction) error) error {
+	const attempts = 20
+	var err error
+	for range attempts {
+		_, err = client.ReadWriteTransaction(ctx, do)
+		if spanner.ErrCode(err) != codes.NotFound || !strings.Contains(err.Error(), "Transaction not found") || ctx.Err() != nil {
+			return err
+		}
+	}
+	return err
+}
+
 // State implements [cloud.Database].
 func (db *database) State(ctx context.Context) (s cloud.State, err error) {
 	tx := db.client.ReadOnlyTransaction()
@@ -146,7 +162,7 @@ func (db *database) Bind(ctx context.Context, origin, bucket string) error {
 		err = op.Wait(ctx)
 	}
 	if err == nil {
-		_, err = db.client.ReadWriteTransaction(ctx, func(ctx context.Context, tx *spanner.ReadWriteTransaction) error {
+		err = write(ctx, db.client, func(ctx context.Context, tx *spanner.ReadWriteTransaction) error {
 			row, err := one(ctx, tx, `SELECT term FROM `+table)
 			if err != nil || row != nil {
 				return err
@@ -162,7 +178,7 @@ func (db *database) Bind(ctx context.Context, origin, bucket string) error {
 func (db *database) Take(ctx context.Context, address string, lease time.Duration) (term uint64, err error) {
 	var held bool
 	var other string
-	_, err = db.client.ReadWriteTransaction(ctx, func(ctx context.Context, tx *spanner.ReadWriteTransaction) error {
+	err = write(ctx, db.client, func(ctx context.Context, tx *spanner.ReadWriteTransaction) error {
 		row, err := one(ctx, tx, `SELECT term, expires > CURRENT_TIMESTAMP(), holder, origin, bucket, published FROM `+table)
 		if err != nil {
 			return err
@@ -197,7 +213,7 @@ const inLease = `TIMESTAMP_ADD(CURRENT_TIMESTAMP(), INTERVAL @lease MICROSECOND)
 // set changes the row of a term, and reports whether it is there.
 func (db *database) set(ctx context.Context, term uint64, assignment string, params map[string]any) (there bool, err error) {
 	params["term"] = int64(term)
-	_, err = db.client.ReadWriteTransaction(ctx, func(ctx context.Context, tx *spanner.ReadWriteTransaction) error {
+	err = write(ctx, db.client, func(ctx context.Context, tx *spanner.ReadWriteTransaction) error {
 		n, err := tx.Update(ctx, spanner.Statement{SQL: `UPDATE ` + table + ` SET ` + assignment + ` WHERE term = @term`, Params: params})
 		there = n > 0
 		return err
@@ -256,7 +272,7 @@ func (db *database) SignAgain(ctx context.Context) error {
 // Resume implements [cloud.Database]. Tessera's driver would panic at a log that ends
 // before what is integrated.
 func (db *database) Resume(ctx context.Context, term, size uint64) error {
-	_, err := db.client.ReadWriteTransaction(ctx, func(ctx context.Context, tx *spanner.ReadWriteTransaction) error {
+	err := write(ctx, db.client, func(ctx context.Context, tx *spanner.ReadWriteTransaction) error {
 		row, err := one(ctx, tx, `SELECT next FROM SeqCoord WHERE id = 0`)
 		if err != nil {
 			return err

@@ -89,7 +89,7 @@ func (db *database) trial(ctx context.Context, term uint64) error {
 		return err
 	}
 	defer client.Close()
-	_, err = client.ReadWriteTransaction(ctx, func(ctx context.Context, tx *spanner.ReadWriteTransaction) error {
+	return write(ctx, client, func(ctx context.Context, tx *spanner.ReadWriteTransaction) error {
 		row, err := tx.ReadRow(ctx, "SeqCoord", spanner.Key{0}, []string{"next"})
 		var next int64
 		if err == nil {
@@ -100,7 +100,6 @@ func (db *database) trial(ctx context.Context, term uint64) error {
 		}
 		return tx.BufferWrite([]*spanner.Mutation{spanner.Update("SeqCoord", []string{"id", "next"}, []any{0, next})})
 	})
-	return err
 }
 
 // Batch implements [cloud.Database]. One process sequences, so it is in memory.

@@ -138,6 +138,7 @@ func (s *Service) Holds(stored []string) {
 // or twice in the log, and the log goes on when the bucket is well again.
 func bucketFails(t *testing.T, newService func(testing.TB) *Service) {
 	s := newService(t)
+	s.lease = time.Minute // a bucket that is not reached for as long as it lasts is bucketGone's
 	proxy := faulty(t, s)
 	s.Open()
 	requests := make(chan struct{}, 120)

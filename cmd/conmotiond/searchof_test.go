@@ -66,13 +66,13 @@ func TestSearchOf(t *testing.T) {
 			break
 		}
 	}
-	if code, body := status(t, admin+"/readyz"); code != http.StatusOK || body != "ok\nsearch: 2 of 2 entries are read\n" {
+	if code, body := status(t, admin+"/readyz"); code != http.StatusOK || body != "ok\nwriter\nsearch: 2 of 2 entries are read\n" {
 		t.Errorf("/readyz: %d %q", code, body)
 	}
 	if code, body := status(t, admin+"/readyz/search"); code != http.StatusOK || body != "ok: 2 of 2 entries are read\n" {
 		t.Errorf("/readyz/search: %d %q", code, body)
 	}
-	if code, body := status(t, admin+"/healthz"); code != http.StatusOK || body != "ok\n" {
+	if code, body := status(t, admin+"/healthz"); code != http.StatusOK || body != "ok\nwriter\n" {
 		t.Errorf("/healthz: %d %q", code, body)
 	}
 	if _, body := status(t, admin+"/metrics"); !strings.Contains(body, "\nconmotion_search_lag 0\n") || !strings.Contains(body, "\nconmotion_search_up 1\n") {
@@ -94,7 +94,7 @@ func TestSearchReadyz(t *testing.T) {
 			break
 		}
 	}
-	if code, body := status(t, admin+"/readyz"); code != http.StatusOK || body != "ok\nsearch: 2 of 2 entries are read\n" {
+	if code, body := status(t, admin+"/readyz"); code != http.StatusOK || body != "ok\nwriter\nsearch: 2 of 2 entries are read\n" {
 		t.Errorf("/readyz: %d %q", code, body)
 	}
 	if code, body := status(t, admin+"/readyz/search"); code != http.StatusOK || !strings.HasPrefix(body, "ok: ") {
@@ -102,7 +102,7 @@ func TestSearchReadyz(t *testing.T) {
 	}
 	other := "http://" + freeAddress(t)
 	start(t, nil, nil, "--dir", filepath.Join(t.TempDir(), "log"), "--listen", "127.0.0.1:0", "--search=false", "--admin-listen", strings.TrimPrefix(other, "http://"))
-	if code, body := status(t, other+"/readyz"); code != http.StatusOK || body != "ok\n" {
+	if code, body := status(t, other+"/readyz"); code != http.StatusOK || body != "ok\nwriter\n" {
 		t.Errorf("without search: /readyz: %d %q", code, body)
 	}
 	if code, _ := status(t, other+"/readyz/search"); code != http.StatusNotFound {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/go-sql-driver/mysql"
 
@@ -55,7 +56,9 @@ func TestDatabaseDeadlocks(t *testing.T) {
 // which loses nothing, and goes on when there is room again.
 func TestTooManyConnections(t *testing.T) {
 	p, _, database := newPlace(t)
-	s := drivertest.NewService(t, p).Open()
+	s := drivertest.NewService(t, p)
+	s.Lease = time.Minute // which is renewed when there is room again
+	s.Open()
 	user := database.User
 	root := func(statements ...string) {
 		t.Helper()

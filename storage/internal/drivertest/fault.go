@@ -138,7 +138,7 @@ func (s *Service) Holds(stored []string) {
 // or twice in the log, and the log goes on when the bucket is well again.
 func bucketFails(t *testing.T, newService func(testing.TB) *Service) {
 	s := newService(t)
-	s.lease = time.Minute // a bucket that is not reached for as long as it lasts is bucketGone's
+	s.Lease = time.Minute // a bucket that is not reached for as long as it lasts is bucketGone's
 	proxy := faulty(t, s)
 	s.Open()
 	requests := make(chan struct{}, 120)
@@ -167,7 +167,7 @@ func bucketFails(t *testing.T, newService func(testing.TB) *Service) {
 // another instance can have it.
 func bucketGone(t *testing.T, newService func(testing.TB) *Service) {
 	s := newService(t)
-	s.lease = time.Second
+	s.Lease = time.Second
 	proxy := faulty(t, s)
 	s.Open()
 	gone := answers(http.StatusServiceUnavailable, "SlowDown")

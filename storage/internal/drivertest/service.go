@@ -57,7 +57,7 @@ type Service struct {
 	t        testing.TB
 	keys     *testlog.Keys
 	file     string        // of the index
-	lease    time.Duration // 0 for the default
+	Lease    time.Duration // 0 for the default
 	endpoint string        // that is used
 
 	Driver *cloud.Driver
@@ -75,7 +75,7 @@ func NewService(t testing.TB, p Place) *Service {
 // connect makes another driver of the place.
 func (s *Service) connect() *cloud.Driver {
 	s.t.Helper()
-	return testlog.Must(s.Connect(s.t.Context(), s.endpoint, storage.WriterOptions{Lease: s.lease, Logger: slog.New(slog.DiscardHandler)}))(s.t)
+	return testlog.Must(s.Connect(s.t.Context(), s.endpoint, storage.WriterOptions{Lease: s.Lease, Logger: slog.New(slog.DiscardHandler)}))(s.t)
 }
 
 func (s *Service) Open() *Service {

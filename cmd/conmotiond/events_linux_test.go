@@ -32,7 +32,7 @@ func events(t *testing.T) (all [][]byte) {
 				var class struct {
 					UID int `json:"class_uid"`
 				}
-				if json.Unmarshal(event, &class) == nil && class.UID > 0 { // a schema is no event
+				if json.Unmarshal(event, &class) == nil && class.UID > 0 { // and not a schema
 					all = append(all, event)
 				}
 			}

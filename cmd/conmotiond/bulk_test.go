@@ -112,13 +112,24 @@ func (w *writer) load(ctx context.Context, t *testing.T, p *process, a *acknowle
 	}
 }
 
+// tool gives commands of the tool, which remember no log of another test.
+func tool(t *testing.T) func(args ...string) *exec.Cmd {
+	t.Helper()
+	program, home := testprogram.Path(t, "conmotion"), t.TempDir()
+	return func(args ...string) *exec.Cmd {
+		cmd := exec.Command(program, args...)
+		cmd.Env = append(os.Environ(), "CONMOTION_HOME="+home)
+		return cmd
+	}
+}
+
 // auditor replays a log with the tool, and says what it finds.
 func auditor(t *testing.T) func(dir string) {
 	t.Helper()
-	tool := testprogram.Path(t, "conmotion")
+	conmotion := tool(t)
 	return func(dir string) {
 		t.Helper()
-		if out, err := exec.Command(tool, "audit", filepath.Join(dir, "public")).CombinedOutput(); err != nil {
+		if out, err := conmotion("audit", filepath.Join(dir, "public")).CombinedOutput(); err != nil {
 			t.Errorf("audit: %v\n%s", err, out)
 		}
 	}

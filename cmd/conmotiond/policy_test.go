@@ -10,7 +10,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -19,7 +18,6 @@ import (
 	"time"
 
 	"github.com/conmotion/conmotion/internal/testlog"
-	"github.com/conmotion/conmotion/internal/testprogram"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -90,7 +88,7 @@ func (w *chainWriter) write(ctx context.Context, t *testing.T, p *process) {
 // the audit of the files finds every entry admitted by the policy at its
 // place, and the next start has the last one in force.
 func TestKillWhilePolicyChanges(t *testing.T) {
-	tool := testprogram.Path(t, "conmotion")
+	conmotion := tool(t)
 	dir := t.TempDir()
 	socket := filepath.Join(t.TempDir(), "s")
 	args := []string{"--dir", dir, "--listen", freeAddress(t), "--batch-max-age", "5ms", "--rate", "0", "--manage-socket", socket}
@@ -144,14 +142,19 @@ func TestKillWhilePolicyChanges(t *testing.T) {
 	_, body := p.get("/.well-known/transparency-configuration")
 	inForce := testlog.Must(scitt.ParseConfiguration(body))(t).Policy
 	public := filepath.Join(dir, "public")
-	out := testlog.Must(exec.Command(tool, "policy", "show", "--static", public, "--json").Output())(t)
+	show := conmotion("policy", "show", "--static", public, "--json")
+	show.Stderr = new(buffer)
+	out, err := show.Output()
+	if err != nil {
+		t.Fatalf("%v\n%v", err, show.Stderr)
+	}
 	var shown struct {
 		EntryID string `json:"entry_id"`
 	}
 	if err := json.Unmarshal(out, &shown); err != nil || shown.EntryID != inForce.EntryID {
 		t.Errorf("the service has the policy %s, the log's last one is %s (%v)\n%s", inForce.EntryID, shown.EntryID, err, out)
 	}
-	if out, err := exec.Command(tool, "audit", public).CombinedOutput(); err != nil {
+	if out, err := conmotion("audit", public).CombinedOutput(); err != nil {
 		t.Errorf("audit: %v\n%s", err, out)
 	}
 	if inForce.Index < 10 || chain.link.Seq < 5 {

@@ -18,9 +18,10 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/scitt"
-	"golang.org/x/sys/unix"
 )
 
 // The tests here run the program as a process of its own: the test binary,

@@ -66,13 +66,13 @@ func TestSearchOf(t *testing.T) {
 			break
 		}
 	}
-	if code, body := status(t, admin+"/readyz"); code != http.StatusOK || body != "ok\nwriter\nsearch: 2 of 2 entries are read\n" {
+	if code, body := status(t, admin+"/readyz"); code != http.StatusOK || body != "ok\nsearch: 2 of 2 entries are read\n" {
 		t.Errorf("/readyz: %d %q", code, body)
 	}
 	if code, body := status(t, admin+"/readyz/search"); code != http.StatusOK || body != "ok: 2 of 2 entries are read\n" {
 		t.Errorf("/readyz/search: %d %q", code, body)
 	}
-	if code, body := status(t, admin+"/healthz"); code != http.StatusOK || body != "ok\nwriter\n" {
+	if code, body := status(t, admin+"/healthz"); code != http.StatusOK || body != "ok\n" {
 		t.Errorf("/healthz: %d %q", code, body)
 	}
 	if _, body := status(t, admin+"/metrics"); !strings.Contains(body, "\nconmotion_search_lag 0\n") || !strings.Contains(body, "\nconmotion_search_up 1\n") {

@@ -136,7 +136,7 @@ func newRecord(s *scitt.Statement) *record {
 // kept it from looking.
 func (l Log) read(ctx context.Context, s *scitt.Statement, r *record) error {
 	if r.Issued < 0 || r.Issued > maxSeconds {
-		r.Issued, r.flaw, r.detail = 0, AnomalyInvalid, fmt.Sprintf("iat %d is no time of this project's", s.IssuedAt)
+		r.Issued, r.flaw, r.detail = 0, AnomalyInvalid, fmt.Sprintf("iat %d is not a time between 1970 and 9999", s.IssuedAt)
 		return nil
 	}
 	content, err := l.Content(ctx, s)

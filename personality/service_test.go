@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto"
-	"crypto/sha256"
 	"fmt"
 	"io"
 	"log/slog"
@@ -13,7 +12,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"testing/fstest"
 	"time"
 
 	"github.com/transparency-dev/formats/proof"
@@ -25,7 +23,6 @@ import (
 	"github.com/conmotion/conmotion/storage"
 	"github.com/conmotion/conmotion/storage/index"
 	"github.com/conmotion/conmotion/storage/posix"
-	"github.com/conmotion/conmotion/tiles"
 )
 
 // judge is a Registration Policy that everybody may replace.
@@ -326,44 +323,6 @@ func TestChange(t *testing.T) {
 	}
 }
 
-// TestFiles: what a mirror reads.
-func TestFiles(t *testing.T) {
-	s := newTested(t, nil)
-	wants(t, s.post(s.statement("a")), http.StatusCreated, "", "")
-	bundle := "/" + tiles.BundlePath(0, 3)
-	plain := s.do(http.MethodGet, bundle, nil)
-	packed := s.do(http.MethodGet, bundle, nil, "Accept-Encoding", "gzip")
-	if plain.Code != http.StatusOK || packed.Header().Get("Content-Encoding") != "gzip" || packed.Header().Get("Cache-Control") != "public, max-age=31536000, immutable" {
-		t.Errorf("a bundle: status %d, %v", plain.Code, packed.Header())
-	}
-	for _, w := range []*httptest.ResponseRecorder{plain, packed} {
-		coding := w.Header().Get("Content-Encoding")
-		same := s.do(http.MethodGet, bundle, nil, "Accept-Encoding", coding, "If-None-Match", `"x", W/`+w.Header().Get("ETag"))
-		if same.Code != http.StatusNotModified {
-			t.Errorf("coding %q: status %d for what the client has", coding, same.Code)
-		}
-	}
-	if w := s.do(http.MethodHead, bundle, nil, "Accept-Encoding", "gzip"); w.Code != http.StatusOK || w.Body.Len() != 0 {
-		t.Errorf("HEAD: status %d, %d bytes", w.Code, w.Body.Len())
-	}
-	if w := s.do(http.MethodGet, "/checkpoint", nil); testlog.Must(s.keys.Verifiers.Open(w.Body.Bytes()))(t).Size != 3 {
-		t.Errorf("the checkpoint: %s", w.Body)
-	}
-	set := s.do(http.MethodGet, "/.well-known/scitt-keys", nil)
-	if keys, err := scitt.ParseKeySet(set.Body.Bytes()); err != nil || len(keys) != len(s.Keys) {
-		t.Errorf("the keys: %v, %v", keys, err)
-	}
-	wants(t, s.do(http.MethodGet, bundle, nil, "Range", "bytes=9999999-"), http.StatusRequestedRangeNotSatisfiable, "Range Not Satisfiable", "")
-	wants(t, s.do(http.MethodGet, bundle, nil, "If-Match", `"x"`), http.StatusPreconditionFailed, "Precondition Failed", "If-Match")
-	// While others are compressed a bundle is sent as it is.
-	for range mostEncoders {
-		<-s.encoders
-	}
-	if w := s.do(http.MethodGet, bundle, nil, "Accept-Encoding", "gzip"); !bytes.Equal(w.Body.Bytes(), plain.Body.Bytes()) {
-		t.Errorf("without an encoder: %v", w.Header())
-	}
-}
-
 // TestLate: who does not wait long enough gets a Location, and finds the Receipt there.
 func TestLate(t *testing.T) {
 	s := newTested(t, nil)
@@ -429,29 +388,4 @@ func TestHidden(t *testing.T) {
 	w = httptest.NewRecorder()
 	s.writeError(w, r, io.ErrUnexpectedEOF)
 	wants(t, w, http.StatusInternalServerError, "Internal Error", "its log says why")
-}
-
-// TestPartialFromFull: a partial file that the public checkpoint ends in is served
-// from the full one that replaced it, and the full one is not served before it is
-// public.
-func TestPartialFromFull(t *testing.T) {
-	partial := map[string][]byte{}
-	s := newTested(t, func(c *Config) {
-		full := fstest.MapFS{}
-		for name, more := range map[string][]byte{"tile/0/000": make([]byte, 254*sha256.Size), "tile/entries/000": bytes.Repeat([]byte{0, 1, 'x'}, 254)} {
-			f := testlog.Must(c.Files.Open("/" + name + ".p/2"))(t)
-			partial["/"+name+".p/2"] = testlog.Must(io.ReadAll(f))(t)
-			f.Close()
-			full[name] = &fstest.MapFile{Data: slices.Concat(partial["/"+name+".p/2"], more)}
-		}
-		c.Files = http.FS(full)
-	})
-	for path, want := range partial {
-		if w := s.do(http.MethodGet, path, nil); w.Code != http.StatusOK || !bytes.Equal(w.Body.Bytes(), want) {
-			t.Errorf("%s: status %d, %d bytes, want %d", path, w.Code, w.Body.Len(), len(want))
-		}
-		for _, other := range []string{strings.TrimSuffix(path, ".p/2"), strings.TrimSuffix(path, "2") + "3"} {
-			wants(t, s.do(http.MethodGet, other, nil), http.StatusNotFound, "Not Found", "")
-		}
-	}
 }

@@ -132,7 +132,7 @@ func (p *policyParser) line(items []string) error {
 }
 
 func (p *policyParser) log(vkey, url string) error {
-	v, raw, err := logVerifier(vkey)
+	v, raw, err := LogVerifier(vkey)
 	if err != nil {
 		return err
 	}
@@ -143,10 +143,10 @@ func (p *policyParser) log(vkey, url string) error {
 	return nil
 }
 
-// logVerifier reads the key of a log, and its raw public key: Ed25519, as most logs
+// LogVerifier reads the key of a log, and its raw public key: Ed25519, as most logs
 // have it, or one that signs in the form of cosignatures (C2SP tlog-checkpoint:
 // "Logs SHOULD use ML-DSA-44 cosignatures to sign the checkpoint").
-func logVerifier(vkey string) (v note.Verifier, raw []byte, err error) {
+func LogVerifier(vkey string) (v note.Verifier, raw []byte, err error) {
 	if c, err := scitt.NewCosignatureVerifier(vkey); err == nil {
 		return c, c.PublicKey(), nil
 	}

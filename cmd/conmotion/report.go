@@ -217,6 +217,8 @@ func reportVerdict(r *report.Report) error {
 	for _, l := range r.Logs {
 		name := l.Location
 		switch {
+		case l.State == report.StateUnwitnessed:
+			unread = append(unread, fmt.Sprintf("%s does not count: %s", name, l.Detail))
 		case l.State == report.StateUnreachable, l.State == report.StateRolledBack:
 			unread = append(unread, fmt.Sprintf("%s could not be read: %s", name, l.Detail))
 		case l.State != report.StateGood:

@@ -15,6 +15,7 @@ import (
 	"github.com/conmotion/conmotion/monitor/report"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
+	"github.com/conmotion/conmotion/witness"
 )
 
 // reportOn makes a JSON report and gives it with the exit code.
@@ -79,7 +80,7 @@ func TestStateOf(t *testing.T) {
 	for err, want := range map[error]report.State{
 		party.ErrForked: report.StateForked, party.ErrRolledBack: report.StateRolledBack, party.ErrOtherLog: report.StateOtherLog,
 		party.ErrKeysChanged: report.StateKeysChanged, tiles.ErrCorrupt: report.StateCorrupt, tiles.ErrKeys: report.StateCorrupt, scitt.ErrCheckpoint: report.StateCorrupt,
-		errors.New("connection refused"): report.StateUnreachable,
+		errors.New("connection refused"): report.StateUnreachable, witness.ErrQuorum: report.StateUnwitnessed, witness.ErrStale: report.StateUnwitnessed,
 	} {
 		if got := stateOf(fmt.Errorf("the log: %w", err)); got != want {
 			t.Errorf("%v is %s, not %s", err, got, want)

@@ -12,6 +12,7 @@ import (
 	"github.com/conmotion/conmotion/monitor/report"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
+	"github.com/conmotion/conmotion/witness"
 )
 
 // reportSources opens the logs of a report. What is wrong with a log is in its
@@ -95,6 +96,7 @@ func stateOf(err error) report.State {
 		{party.ErrForked, report.StateForked}, {party.ErrRolledBack, report.StateRolledBack}, {party.ErrOtherLog, report.StateOtherLog},
 		{party.ErrKeysChanged, report.StateKeysChanged}, {tiles.ErrKeys, report.StateCorrupt}, {tiles.ErrCorrupt, report.StateCorrupt}, {scitt.ErrProof, report.StateCorrupt},
 		{scitt.ErrCheckpoint, report.StateCorrupt}, {scitt.ErrMalformed, report.StateCorrupt},
+		{witness.ErrQuorum, report.StateUnwitnessed}, {witness.ErrStale, report.StateUnwitnessed},
 	} {
 		if errors.Is(err, kind.err) {
 			return kind.state

@@ -125,10 +125,11 @@ func (p *pair) says(i int, path, text string) {
 		if strings.Contains(string(body), text) {
 			return
 		}
-		if p.t.Context().Err() != nil {
+		select {
+		case <-p.t.Context().Done():
 			p.t.Fatalf("%s of instance %d says %d %s", path, i, status, body)
+		case <-time.After(10 * time.Millisecond):
 		}
-		time.Sleep(10 * time.Millisecond)
 	}
 }
 

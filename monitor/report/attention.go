@@ -44,6 +44,7 @@ var states = map[State]string{
 	StateKeysChanged: "it shows other keys than before",
 	StateCorrupt:     "its files or its signatures do not verify",
 	StateUnreachable: "it could not be read",
+	StateUnwitnessed: "the quorum of witnesses that the policy demands is missing, or is too old",
 }
 
 func (m *maker) attendLogs() {
@@ -58,7 +59,7 @@ func (m *maker) attendLogs() {
 		}
 		switch h.State {
 		case StateGood:
-		case StateUnreachable, StateRolledBack:
+		case StateUnreachable, StateRolledBack, StateUnwitnessed:
 			tell(levelHigh, "%s. Nothing of it counts in this report.", states[h.State])
 		default:
 			tell(Critical, "%s. Nothing of it counts in this report.", states[h.State])

@@ -39,6 +39,7 @@ const (
 	StateKeysChanged State = "keys_changed"
 	StateCorrupt     State = "corrupt"     // its files are not what its checkpoint says
 	StateUnreachable State = "unreachable" // there is no answer, or no log
+	StateUnwitnessed State = "unwitnessed" // it has no quorum of the witnesses that are demanded, or an old one
 )
 
 // Keys says why a log's keys are trusted.

@@ -2,7 +2,6 @@ package cosigner
 
 import (
 	"bufio"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +12,7 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/witness"
 )
 
 // Log is a log whose checkpoints a witness cosigns.
@@ -63,20 +63,10 @@ func NewLog(vkey, origin string, perDay uint64, contact string) (*Log, error) {
 
 // logVerifier reads the key of a log, and reports whether it is one of Receipts.
 func logVerifier(vkey string) (v note.Verifier, receipts bool, err error) {
-	_, rest, _ := strings.Cut(vkey, "+")
-	_, key64, _ := strings.Cut(rest, "+") // which may have a + itself
-	key, err := base64.StdEncoding.DecodeString(key64)
-	switch {
-	case err != nil:
-		return nil, false, err
-	case len(key) > 0 && key[0] == 0xff:
-		v, err = scitt.NewTreeVerifier(vkey)
-		return v, true, err
-	case len(key) > 0 && key[0] == 0x01:
-		v, err = note.NewVerifier(vkey)
-		return v, false, err
+	if tree, err := scitt.NewTreeVerifier(vkey); err == nil {
+		return tree, true, nil
 	}
-	v, err = scitt.NewCosignatureVerifier(vkey)
+	v, _, err = witness.LogVerifier(vkey)
 	return v, false, err
 }
 

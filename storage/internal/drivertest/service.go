@@ -65,6 +65,7 @@ type Service struct {
 	log    *storage.Log
 }
 
+// NewService makes the log of a place, which is not open yet.
 func NewService(t testing.TB, p Place) *Service {
 	t.Helper()
 	s := &Service{Place: p, t: t, keys: testlog.NewKeys(t), file: filepath.Join(t.TempDir(), "index.db"), endpoint: p.Endpoint}

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -38,7 +39,10 @@ func TestReadme(t *testing.T) {
 		case strings.Contains(snippet, "go test"): // this is it
 			continue
 		case strings.Contains(snippet, "cmd/conmotiond"):
-			r.serve(snippet)
+			r.serve(snippet+" --listen "+r.address, "verify --log")
+			continue
+		case strings.Contains(snippet, "cmd/conmotion-witness"):
+			r.serve(snippet+" --listen 127.0.0.1:0", "--witness-policy")
 			continue
 		}
 		// The README says when to stop the service.
@@ -59,13 +63,13 @@ type reader struct {
 	dir     string
 	path    string // where "go" is the one of this test
 	address string
-	service *exec.Cmd
+	running []*exec.Cmd
 }
 
 func newReader(t *testing.T) *reader {
 	t.Helper()
 	bin := t.TempDir()
-	for _, program := range []string{"conmotion", "conmotiond"} {
+	for _, program := range []string{"conmotion", "conmotiond", "conmotion-witness"} {
 		if err := os.Symlink(testprogram.Path(t, program), filepath.Join(bin, program)); err != nil {
 			t.Fatal(err)
 		}
@@ -103,38 +107,41 @@ func (r *reader) command(snippet string) *exec.Cmd {
 	return cmd
 }
 
-func (r *reader) serve(snippet string) {
+// serve starts what goes on, and waits for the last thing that it has to say.
+func (r *reader) serve(snippet, last string) {
 	r.t.Helper()
-	line, _, _ := strings.Cut(strings.TrimSpace(snippet), "  ")
-	r.service = r.command("exec " + line + " --listen " + r.address)
-	out, err := r.service.StdoutPipe()
+	cmd := r.command("exec " + regexp.MustCompile(`  +#.*|\n`).ReplaceAllString(snippet, ""))
+	out, err := cmd.StdoutPipe()
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	if err := r.service.Start(); err != nil {
+	if err := cmd.Start(); err != nil {
 		r.t.Fatal(err)
 	}
-	r.t.Cleanup(r.stop)
+	if len(r.running) == 0 {
+		r.t.Cleanup(r.stop)
+	}
+	r.running = append(r.running, cmd)
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
-		if strings.Contains(lines.Text(), "verify --log") { // its last word
+		if strings.Contains(lines.Text(), last) {
 			return
 		}
 	}
-	r.t.Fatal("the service did not start")
+	r.t.Fatalf("it did not start: %s", snippet)
 }
 
+// stop ends what was started, the last first.
 func (r *reader) stop() {
-	if r.service == nil {
-		return
+	for _, cmd := range slices.Backward(r.running) {
+		if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+			r.t.Error(err)
+		}
+		if err := cmd.Wait(); err != nil {
+			r.t.Errorf("%s ended with %v", cmd, err)
+		}
 	}
-	if err := r.service.Process.Signal(syscall.SIGINT); err != nil {
-		r.t.Error(err)
-	}
-	if err := r.service.Wait(); err != nil {
-		r.t.Errorf("the service ended with %v", err)
-	}
-	r.service = nil
+	r.running = nil
 }
 
 func (r *reader) run(snippet string) {

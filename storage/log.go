@@ -137,6 +137,17 @@ func (l *Log) writing(ctx context.Context, td tessera.Driver) (*role, error) {
 	if err := errors.Join(pub.reload(ctx), pub.resumes(ctx), pub.sound(ctx)); err != nil {
 		return nil, err
 	}
+	// Tessera's background work ends with run, not with the caller's context:
+	// Close must be able to drain first.
+	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	r := &role{cancel: cancel, ended: make(chan struct{})}
+	if o.Witnesses != nil {
+		r.done.Go(func() { o.Witnesses.Run(run) })
+	}
+	if err := pub.cosigned(ctx); err != nil {
+		cancel()
+		return nil, err
+	}
 	o.Tree.Resume(pub.current().Checkpoint)
 	batchAge, batchSize := cmp.Or(o.BatchMaxAge, DefaultBatchMaxAge), cmp.Or(o.BatchMaxSize, DefaultBatchMaxSize)
 	interval := cmp.Or(o.CheckpointInterval, DefaultCheckpointInterval)
@@ -148,22 +159,16 @@ func (l *Log) writing(ctx context.Context, td tessera.Driver) (*role, error) {
 		WithPushback(uint(cap(l.slots))).
 		WithAntispam(1, o.Antispam) // its cache, by SHA-256 of the entry, has nothing to do: see once
 
-	// Tessera's background work ends with run, not with the caller's context:
-	// Close must be able to drain first.
-	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	appender, shutdown, reader, err := newAppender(run, td, opts)
 	if err != nil {
 		cancel()
 		return nil, err
 	}
-	r := &role{reader: reader, shutdown: shutdown, cancel: cancel, ended: make(chan struct{})}
+	r.reader, r.shutdown = reader, shutdown
 	r.whole = &whole{antispam: o.Antispam, appender: l.driver.Whole}
 	r.batches = &batcher{add: appender.Add, whole: r.whole, in: make(chan *pending, cap(l.slots)), maxAge: batchAge, maxSize: int(batchSize),
 		resolved: func() { l.waiting.Add(-1); <-l.slots }, outcome: &l.outcome,
 		ready: l.driver.Ready, sound: pub.sound}
-	if o.Witnesses != nil {
-		r.done.Go(func() { o.Witnesses.Run(run) })
-	}
 	r.done.Go(func() { pub.follow(run, idleInterval, pub.poll) })
 	r.done.Go(func() { r.batches.run(run) })
 	return r, nil

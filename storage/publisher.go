@@ -273,6 +273,15 @@ func (p *publisher) poll(ctx context.Context) error {
 	if raw, err = p.witnessed(ctx, raw, view, now); err != nil {
 		return fmt.Errorf("publish: %w", err)
 	}
+	if err := p.publish(ctx, view, raw, now); err != nil {
+		return err
+	}
+	p.taken = own
+	return nil
+}
+
+// publish replaces the public note by another one of a view, if it differs.
+func (p *publisher) publish(ctx context.Context, view *tiles.View, raw []byte, now *tiles.View) (err error) {
 	if bytes.Equal(raw, now.Checkpoint.Raw) {
 		return nil
 	}
@@ -288,7 +297,6 @@ func (p *publisher) poll(ctx context.Context) error {
 		}
 		return err
 	}
-	p.taken = own
 	p.replace(&signed)
 	return nil
 }

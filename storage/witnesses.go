@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/conmotion/conmotion/tiles"
 )
@@ -48,4 +49,37 @@ func (p *publisher) witnessed(ctx context.Context, note []byte, view, now *tiles
 		p.alone = err != nil
 	}
 	return p.witnesses.Add(note)
+}
+
+// cosigned waits until the checkpoint that is public has the quorum of witnesses: one
+// from before they were demanded has not, and Receipts would be made from it. A crash
+// while it waits leaves that one.
+func (p *publisher) cosigned(ctx context.Context) error {
+	view := p.current()
+	if p.witnesses == nil || p.open || view.Checkpoint.Raw == nil {
+		return nil
+	}
+	wait, failing := p.witnesses.Cosign(view), false
+	for {
+		err := wait(ctx)
+		if err == nil {
+			break
+		}
+		if !failing && ctx.Err() == nil {
+			p.logger.Error("the public checkpoint is without the quorum of witnesses, and the service does not start before they cosign it; will keep trying", "err", err)
+		}
+		failing = true
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", ErrUnwitnessed, err)
+		case <-time.After(idleInterval):
+		}
+	}
+	p.polling.Lock()
+	defer p.polling.Unlock()
+	raw, err := p.witnesses.Add(view.Checkpoint.Raw)
+	if err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	return p.publish(ctx, view, raw, view)
 }

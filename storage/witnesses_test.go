@@ -246,7 +246,8 @@ func TestWitnessOpen(t *testing.T) {
 	}
 }
 
-// TestWitnessesLater: a log that had none asks them for the checkpoint that it has.
+// TestWitnessesLater: a log that had none does not open, so that no Receipt is made,
+// before a quorum cosigned the checkpoint that it has.
 func TestWitnessesLater(t *testing.T) {
 	s := newWitnessed(t)
 	later := s.change
@@ -256,8 +257,29 @@ func TestWitnessesLater(t *testing.T) {
 	s.add(s.statement())
 	s.close()
 	s.change = later
-	s.open()
-	until(t, "nobody cosigns what is there", func() bool { return len(s.cosigned(s.public()).By) == 3 })
+	before := s.public()
+	for _, w := range s.w[1:] {
+		w.Fail(answers(503, "later"))
+	}
+	opened := make(chan error)
+	go func() { opened <- s.tryOpen() }()
+	select {
+	case err := <-opened:
+		t.Fatalf("it opens without a quorum: %v", err)
+	case <-time.After(time.Second):
+	}
+	if !bytes.Equal(s.public(), before) {
+		t.Errorf("the public checkpoint changed: %s", s.public())
+	}
+	s.w[1].Fail(nil)
+	if err := <-opened; err != nil {
+		t.Fatal(err)
+	}
+	if c := s.cosigned(s.public()); c.Quorum() != nil || !bytes.Equal(s.public(), s.log.Published().Checkpoint.Raw) {
+		t.Errorf("cosigned by %s", c)
+	}
+	s.w[2].Fail(nil)
+	until(t, "not everybody cosigns what is there", func() bool { return len(s.cosigned(s.public()).By) == 3 })
 }
 
 // TestWitnessPolicies that a log cannot use are refused at once.

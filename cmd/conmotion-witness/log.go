@@ -16,8 +16,14 @@ import (
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/durable"
-	"github.com/conmotion/conmotion/scitt/client"
+	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/witness/cosigner"
+)
+
+// What is said of a log that is added, unless flags do.
+const (
+	perDay = 864000
+	byHand = "added by hand"
 )
 
 type logFlags struct {
@@ -36,29 +42,36 @@ it. A witness that runs takes a change within two seconds.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	add := &cobra.Command{
-		Use: "add VKEY|URL", Short: "Cosign a log",
-		Long: `Cosign a log, by its verifier key, or by the URL of its service, which says its keys
-itself: compare them with what its operator says elsewhere. A log that changes its key
-is added again with the new one; both count until the old one is removed.`,
+		Use: "add VKEY|URL|DIR", Short: "Cosign a log",
+		Long: `Cosign a log, by its verifier key, or by where its files are, which say its keys
+themselves: compare them with what its operator says elsewhere. A log that changes its
+key is added again with the new one; both count until the old one is removed.`,
 		Example: `  conmotion-witness log add https://transparency.example
   conmotion-witness log add --qpd 86400 log.example+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error { return addLog(cmd.Context(), a, f, args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			list, err := addLog(cmd.Context(), a, f, args[0])
+			return printLogs(a, list, err)
+		},
 	}
 	add.Flags().StringVar(&f.origin, "origin", "", "origin of the log, the first line of its checkpoints (default: the name of the key)")
-	add.Flags().Uint64Var(&f.perDay, "qpd", 864000, "checkpoints of the log that are cosigned in a day")
-	add.Flags().StringVar(&f.contact, "contact", "added by hand", "whom to ask about the log")
+	add.Flags().Uint64Var(&f.perDay, "qpd", perDay, "checkpoints of the log that are cosigned in a day")
+	add.Flags().StringVar(&f.contact, "contact", byHand, "whom to ask about the log")
 	remove := &cobra.Command{
 		Use: "remove ORIGIN|VKEY", Short: "Do not cosign a log, or one of its keys, any more",
 		Long: `Do not cosign a log any more, or not with one of its keys. What was cosigned is
 remembered: a log that is added again goes on from there.`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error { return removeLog(a, f, args[0]) },
+		RunE: func(_ *cobra.Command, args []string) error {
+			list, err := removeLog(f, args[0])
+			return printLogs(a, list, err)
+		},
 	}
 	list := &cobra.Command{
 		Use: "list", Short: "Show the logs that were added", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			return changeLogs(a, f, func(cosigner.List) (bool, error) { return false, nil })
+			list, err := changeLogs(f.dir, func(cosigner.List) (bool, error) { return false, nil })
+			return printLogs(a, list, err)
 		},
 	}
 	cmd.PersistentFlags().StringVar(&f.dir, "dir", defaultDir, "directory of the witness")
@@ -79,20 +92,17 @@ type Log struct {
 	Contact string   `json:"contact"`
 }
 
-func addLog(ctx context.Context, a *cli.App, f logFlags, what string) error {
+// addLog adds a log to the list, under each of its keys.
+func addLog(ctx context.Context, a *cli.App, f logFlags, what string) (cosigner.List, error) {
 	vkeys, origin, contact := []string{what}, f.origin, f.contact
-	if strings.Contains(what, "://") {
-		service, err := client.New(what, a.ClientOptions(1))
+	if info, err := os.Stat(what); strings.Contains(what, "://") || err == nil && info.IsDir() {
+		l, err := party.Open(ctx, what, party.Options{Client: a.ClientOptions(1)})
 		if err != nil {
-			return cli.Usage(err)
+			return nil, fmt.Errorf("%s does not say its keys; add the log by its verifier key: %w", what, err)
 		}
-		c, err := service.Configuration(ctx)
-		if err != nil {
-			return fmt.Errorf("%s does not say its keys; add the log by its verifier key: %w", what, err)
-		}
-		vkeys, origin, contact = c.CheckpointKeys, c.Origin, what
+		vkeys, origin, contact = l.VKeys, l.Checkpoint.Origin, what
 	}
-	return changeLogs(a, f, func(list cosigner.List) (bool, error) {
+	return changeLogs(f.dir, func(list cosigner.List) (bool, error) {
 		changed := false
 		for _, vkey := range vkeys {
 			l, err := cosigner.NewLog(vkey, origin, f.perDay, contact)
@@ -111,8 +121,8 @@ func addLog(ctx context.Context, a *cli.App, f logFlags, what string) error {
 	})
 }
 
-func removeLog(a *cli.App, f logFlags, what string) error {
-	return changeLogs(a, f, func(list cosigner.List) (bool, error) {
+func removeLog(f logFlags, what string) (cosigner.List, error) {
+	return changeLogs(f.dir, func(list cosigner.List) (bool, error) {
 		if list[what] != nil {
 			delete(list, what)
 			return true, nil
@@ -129,39 +139,42 @@ func removeLog(a *cli.App, f logFlags, what string) error {
 	})
 }
 
-// changeLogs changes the file and prints what it has then. One process at a time
-// does; a crash leaves the old file or the new one.
-func changeLogs(a *cli.App, f logFlags, change func(cosigner.List) (bool, error)) error {
-	if err := os.MkdirAll(f.dir, 0o700); err != nil {
-		return err
+// changeLogs changes the file of a witness's directory, and gives what it has then.
+// One process at a time does; a crash leaves the old file or the new one.
+func changeLogs(dir string, change func(cosigner.List) (bool, error)) (cosigner.List, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
 	}
-	lock, readOnly, err := durable.Hold(filepath.Join(f.dir, "logs.lock"))
+	lock, readOnly, err := durable.Hold(filepath.Join(dir, "logs.lock"))
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer lock.Close()
-	data, err := os.ReadFile(ownLogs(f.dir))
+	data, err := os.ReadFile(ownLogs(dir))
 	if errors.Is(err, fs.ErrNotExist) {
 		data, err = cosigner.List{}.Marshal(), nil
 	}
 	if err != nil {
-		return err
+		return nil, err
 	}
 	list, err := cosigner.ParseList(bytes.NewReader(data), func(err error) error { return err })
 	if err != nil {
-		return fmt.Errorf("%s: %w", ownLogs(f.dir), err)
+		return nil, fmt.Errorf("%s: %w", ownLogs(dir), err)
 	}
 	changed, err := change(list)
+	if err != nil || !changed {
+		return list, err
+	}
+	if readOnly != nil {
+		return nil, readOnly
+	}
+	return list, durable.WriteFile(ownLogs(dir), list.Marshal(), 0o600)
+}
+
+// printLogs shows a list, if there is no error.
+func printLogs(a *cli.App, list cosigner.List, err error) error {
 	if err != nil {
 		return err
-	}
-	if changed && readOnly != nil {
-		return readOnly
-	}
-	if changed {
-		if err := durable.WriteFile(ownLogs(f.dir), list.Marshal(), 0o600); err != nil {
-			return err
-		}
 	}
 	out := Logs{Logs: []Log{}}
 	var rows [][]string

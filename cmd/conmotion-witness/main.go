@@ -40,15 +40,18 @@ func root(a *cli.App) *cobra.Command {
   # it cosigns the log of a service from now on
   conmotion-witness log add https://transparency.example
 
+  # three witnesses for a log on this machine, to try what a quorum is
+  conmotion-witness try http://127.0.0.1:8080
+
   # in public, with the logs of a witness network
   conmotion-witness --listen :443 --tls-cert cert.pem --tls-key key.pem --name witness.example/w1 \
       --guard /mnt/other-disk/guard --log-list https://testing.witness-network.org/log-list.1`,
-	}, cli.Group{Title: "Commands:", Commands: []*cobra.Command{logCommand(a)}})
+	}, cli.Group{Title: "Commands:", Commands: []*cobra.Command{logCommand(a), tryCommand(a)}})
 	root.RunE = func(cmd *cobra.Command, _ []string) error {
 		if err := f.server.Complete(cmd.Flags(), a.Stderr); err != nil {
 			return err
 		}
-		return serve(cmd.Context(), a, f)
+		return serve(cmd.Context(), f, welcome(a, f.dir))
 	}
 	f.add(root.Flags())
 	return root

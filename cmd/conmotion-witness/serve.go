@@ -51,8 +51,9 @@ func (f *serveFlags) add(fl *pflag.FlagSet) {
 	fl.IntVar(&f.burst, "burst", 1000, "requests that a client address may send at once")
 }
 
-// serve runs the witness until the context ends, and then drains it.
-func serve(ctx context.Context, a *cli.App, f serveFlags) (err error) {
+// serve runs the witness until the context ends, and then drains it. It calls
+// started when the witness answers.
+func serve(ctx context.Context, f serveFlags, started func(w *cosigner.Witness, keys, url string)) (err error) {
 	if f.interval < time.Minute || f.rate < 0 || f.burst < 1 {
 		return cli.Usage(errors.New("--log-list-interval is at least 1m, --rate cannot be negative, and --burst is at least 1"))
 	}
@@ -120,7 +121,7 @@ func serve(ctx context.Context, a *cli.App, f serveFlags) (err error) {
 		<-followed
 	}()
 	public.Serve(h)
-	welcome(a, f, w, public.URL())
+	started(w, f.keys, public.URL())
 	return public.Drain(ctx, func(context.Context) error {
 		draining.Store(true)
 		return nil
@@ -191,15 +192,18 @@ func (f *serveFlags) generate() ([]byte, error) {
 	return fmt.Appendf(nil, "# The keys of the witness %s. Who has them can sign as it.\n%s\n%s\n", name, ed, pq), nil
 }
 
-func welcome(a *cli.App, f serveFlags, w *cosigner.Witness, url string) {
-	fmt.Fprintf(a.Stdout, `conmotion-witness %s at %s, with %d logs
+// welcome says what there is.
+func welcome(a *cli.App, dir string) func(w *cosigner.Witness, keys, url string) {
+	return func(w *cosigner.Witness, keys, url string) {
+		fmt.Fprintf(a.Stdout, `conmotion-witness %s at %s, with %d logs
   keys      %s
             Whoever wants its cosignatures in a policy takes one of these:
 %s
 try
   go run ./cmd/conmotion-witness log add --dir %s https://transparency.example
-`, w.Name(), url, w.Logs(), f.keys, strings.Join(w.VKeys(), "\n"), f.dir)
-	if w.Halted() != "" {
-		a.Notice("this witness signs nothing any more: %s", w.Halted())
+`, w.Name(), url, w.Logs(), keys, strings.Join(w.VKeys(), "\n"), dir)
+		if w.Halted() != "" {
+			a.Notice("this witness signs nothing any more: %s", w.Halted())
+		}
 	}
 }

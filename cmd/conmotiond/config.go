@@ -125,7 +125,7 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	f.DurationVar(&c.Wait, "wait", 10*time.Second, "longest time that a registration waits for its Receipt; then the answer is 202")
 	f.Float64Var(&c.Rate, "rate", 10000, "requests per second of one client address, static files aside; 0 for no limit")
 	f.IntVar(&c.Burst, "burst", 10000, "requests that a client address may send at once")
-	f.DurationVar(&c.Queue, "queue", 200*time.Millisecond, "longest time that a statement may be expected to wait before it is checked and stored; beyond it the answer is 503, before the body is read; 0 for no limit")
+	f.DurationVar(&c.Queue, "queue", 100*time.Millisecond, "longest time that a statement may be expected to wait before it is checked and stored; beyond it the answer is 503, before the body is read; 0 for no limit")
 	f.StringVar(&c.manageSocket, "manage-socket", "", "Unix socket for conmotion policy set, for root and this user; off for none (default: private/manage.sock in --dir)")
 	f.StringVar(&c.manageListen, "manage-listen", "", "address of the same over TLS, for clients with a certificate (default: off)")
 	f.StringVar(&c.manageCert, "manage-tls-cert", "", "PEM file with the certificate chain of --manage-listen")

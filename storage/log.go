@@ -309,15 +309,6 @@ func (l *Log) Settle(ctx context.Context, index uint64) error {
 	}
 }
 
-// unwitnessed takes an ErrUnwitnessed for a warning.
-func unwitnessed(err error, logger *slog.Logger) error {
-	if errors.Is(err, ErrUnwitnessed) {
-		logger.Warn("not all that is stored is public yet", "err", err)
-		return nil
-	}
-	return err
-}
-
 // Published is the log as its published checkpoint commits to it.
 func (l *Log) Published() *tiles.View { return l.pub.current() }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/conmotion/conmotion/tiles"
@@ -82,4 +83,13 @@ func (p *publisher) cosigned(ctx context.Context) error {
 		return fmt.Errorf("publish: %w", err)
 	}
 	return p.publish(ctx, view, raw, view)
+}
+
+// unwitnessed takes an ErrUnwitnessed for a warning.
+func unwitnessed(err error, logger *slog.Logger) error {
+	if errors.Is(err, ErrUnwitnessed) {
+		logger.Warn("not all that is stored is public yet", "err", err)
+		return nil
+	}
+	return err
 }

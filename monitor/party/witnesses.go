@@ -1,8 +1,11 @@
 package party
 
 import (
+	"context"
+	"crypto/sha256"
 	"fmt"
 
+	"github.com/conmotion/conmotion/tiles"
 	"github.com/conmotion/conmotion/witness"
 )
 
@@ -65,4 +68,17 @@ func (l *Log) witnessed(o Options) error {
 	}
 	l.policy = p.String()
 	return nil
+}
+
+// ShownBy reads the checkpoint of the log that a witness shows at its monitoring
+// endpoint (C2SP tlog-witness), under the URL that a policy has. Nothing of it is verified.
+// Errors wrap [fs.ErrNotExist] where it shows none.
+func (l *Log) ShownBy(ctx context.Context, w witness.PolicyWitness, o Options) ([]byte, error) {
+	src, err := tiles.Open(fmt.Sprintf("%s/%x", w.URL, sha256.Sum256([]byte(l.Checkpoint.Origin))), o.Client)
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookElsewhere)
+	defer cancel()
+	return src.Get(ctx, tiles.CheckpointPath)
 }

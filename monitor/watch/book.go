@@ -31,6 +31,8 @@ type lookState struct {
 	Behind time.Time `json:"behind,omitzero"`
 	Doubt  string    `json:"doubt,omitempty"`
 	Reread reread    `json:"reread,omitzero"`
+	// Shown is, by witness, the checkpoint that it showed and that is larger than the log.
+	Shown map[string]string `json:"shown,omitempty"`
 
 	Alerts     uint64                `json:"alerts,omitempty"` // conditions that began so far
 	Rules      map[string]*ruleState `json:"rules"`

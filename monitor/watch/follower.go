@@ -132,6 +132,9 @@ func (f *follower) try(ctx context.Context) error {
 		f.resolve(string(check), "%s", text)
 	}
 	f.silent(log.Cosigned)
+	if err := f.compareWitnesses(ctx, log); err != nil {
+		return err
+	}
 	f.saw(log.View.Checkpoint)
 	f.agree(log.View.Checkpoint.Size)
 	f.log.Store(log)
@@ -150,19 +153,6 @@ func (f *follower) try(ctx context.Context) error {
 	}
 	f.misshown()
 	return nil
-}
-
-// silent tells which witnesses of the policy did not cosign, where a quorum did.
-func (f *follower) silent(c *witness.Cosigned) {
-	if c == nil {
-		return
-	}
-	for _, name := range c.Silent() {
-		f.fire(string(CheckWitness)+"|"+name, &Alert{Check: CheckWitness, Severity: severityOf(CheckWitness), Message: fmt.Sprintf("the witness %s did not cosign the newest checkpoint, which is cosigned by %s", name, c)})
-	}
-	for _, s := range c.By {
-		f.resolve(string(CheckWitness)+"|"+s.Witness, "the witness %s cosigned at %s", s.Witness, stamp(s.At))
-	}
 }
 
 // held holds the log against the state, beside what Home remembers of it.

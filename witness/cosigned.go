@@ -111,6 +111,9 @@ func (c *Cosigned) quorum(counts func(Cosignature) bool) error {
 	return fmt.Errorf("%w: it is cosigned by %s, and %s is needed", ErrQuorum, c, c.policy.Rule())
 }
 
+// Rule says which witnesses the policy demands: see [Policy.Rule].
+func (c *Cosigned) Rule() string { return c.policy.Rule() }
+
 // String names the witnesses that cosigned, and when.
 func (c *Cosigned) String() string {
 	if len(c.By) == 0 {

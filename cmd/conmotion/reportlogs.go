@@ -65,7 +65,7 @@ func openSource(ctx context.Context, s *report.Source, o party.Options) error {
 		return nil
 	}
 	log := l.Monitor()
-	s.Location, s.Log, s.State, s.VKeys, s.SeenBefore, s.At = l.Location, &log, report.StateGood, l.VKeys, l.Previous != nil, l.At
+	s.Location, s.Log, s.State, s.VKeys, s.SeenBefore, s.Cosigned, s.At = l.Location, &log, report.StateGood, l.VKeys, l.Previous != nil, l.Cosigned, l.At
 	if party.IsURL(l.Location) {
 		s.URL = strings.TrimSuffix(l.Location, "/")
 	}

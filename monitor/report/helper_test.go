@@ -6,6 +6,7 @@ import (
 	"crypto"
 	"crypto/ed25519"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -20,6 +21,7 @@ import (
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/did"
 	"github.com/conmotion/conmotion/tiles"
+	"github.com/conmotion/conmotion/witness"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -102,6 +104,22 @@ func (l *testLog) source(roles ...Role) Source {
 			return l.log(int(cp.Size)), nil
 		},
 	}
+}
+
+// cosigned is the newest checkpoint with the words of two witnesses of three.
+func (l *testLog) cosigned() *witness.Cosigned {
+	l.t.Helper()
+	cp := l.view(len(l.entries)).Checkpoint
+	raw, policy := fmt.Appendf(nil, "%s\n%d\n%s\n\n", cp.Origin, cp.Size, base64.StdEncoding.EncodeToString(cp.Root)), ""
+	for i := range 3 {
+		key := testlog.NewCosigner(l.t, fmt.Sprintf("w%d.example", i), "Ed25519")
+		policy += fmt.Sprintf("witness w%d %s\n", i, key)
+		if i > 0 {
+			raw = testlog.Cosign(l.t, raw, key, first.Add(29*day+time.Duration(i)*time.Second))
+		}
+	}
+	p := must(witness.ParsePolicy([]byte(policy + "group g 2 w0 w1 w2\nquorum g\n")))(l.t)
+	return must(p.Open(raw))(l.t)
 }
 
 func (l *testLog) add(statement []byte) monitor.EntryRef {

@@ -14,6 +14,7 @@ import (
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
+	"github.com/conmotion/conmotion/witness"
 )
 
 // Role is what the reader takes a log for.
@@ -68,6 +69,7 @@ type Source struct {
 	// SeenBefore says that a checkpoint of it was seen before, and that Log
 	// extends it.
 	SeenBefore bool
+	Cosigned   *witness.Cosigned // nil where no quorum of witnesses is demanded
 	// At is the log at an older checkpoint, which Log must extend.
 	At     func(context.Context, *scitt.Checkpoint) (monitor.Log, error)
 	Proofs []Proof

@@ -43,7 +43,9 @@ func make3(t *testing.T, name string, sources []Source, o Options) *Report {
 
 func TestMonth(t *testing.T) {
 	w := newWorld(t)
-	r := make3(t, "report", w.sources(), w.options(t))
+	sources := w.sources()
+	sources[1].Cosigned = w.auditor.cosigned()
+	r := make3(t, "report", sources, w.options(t))
 	if len(r.Assessments) != 1 || len(r.Assessments[0].Series) != 2 || r.Level != levelHigh {
 		t.Fatalf("%d assessments, level %s", len(r.Assessments), r.Level)
 	}

@@ -34,6 +34,16 @@ func newLog(s *Source, o Options) *log {
 	cp := s.Log.Checkpoint
 	l.health.State, l.health.Origin = StateGood, cp.Origin
 	l.health.Checkpoint, l.health.SeenBefore = pinned(cp), s.SeenBefore
+	if c := s.Cosigned; c != nil {
+		l.health.Witnesses = &witnesses{By: []cosignature{}, Needed: c.Rule()}
+		for _, w := range c.By {
+			by := cosignature{Name: w.Witness}
+			if !w.At.IsZero() {
+				by.At = timestamp(w.At)
+			}
+			l.health.Witnesses.By = append(l.health.Witnesses.By, by)
+		}
+	}
 	l.health.Quiet = true // unless its age is known
 	if cp.Tree != nil && cp.Tree.IssuedAt > 0 && cp.Tree.IssuedAt <= lastSecond {
 		signed := unix(cp.Tree.IssuedAt)

@@ -341,6 +341,19 @@ type logHealth struct {
 	Signed     string      `json:"signed,omitempty"`
 	State      State       `json:"state"`
 	VKeys      []string    `json:"vkeys"`
+	Witnesses  *witnesses  `json:"witnesses,omitempty"` // whose quorum the reader demands
+}
+
+// witnesses are those of the reader's policy who cosigned a log's checkpoint.
+type witnesses struct {
+	By     []cosignature `json:"by"`
+	Needed string        `json:"needed"` // the quorum, such as "2 of (w1, w2, w3)"
+}
+
+// cosignature is a witness, and when it cosigned by its own clock.
+type cosignature struct {
+	At   string `json:"at,omitempty"`
+	Name string `json:"name"`
 }
 
 // pinCounts is how many checkpoints of a log that measurements pin are which.

@@ -11,7 +11,8 @@ import (
 
 const demoLong = `Play both of the architecture's flows, one for inventory and one for configuration,
 with three parties and three services (conmotiond) on free ports of this machine, in
-seconds:
+seconds. Each party also runs a witness (conmotion-witness) of the two other logs, and
+a log publishes only what both of its witnesses have cosigned:
 
   1  the provider stores update 1 and signs its hash
   2  the provider registers it at its own log
@@ -31,8 +32,8 @@ With --reported and --observed real input follows: exports of Prowler in OCSF, a
 events of one's own. What the auditor has observed and the provider does not report
 is measured. The same file given to both is no difference.
 
-conmotiond is looked for beside this program and in the PATH; in the source tree it is
-built when it is in neither place.
+conmotiond and conmotion-witness are looked for beside this program and in the PATH; in
+the source tree they are built when they are in neither place.
 
 It leaves three logs, the parties' keys, their statements and the report in --dir,
 to be explored.`

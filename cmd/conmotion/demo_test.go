@@ -47,8 +47,8 @@ func TestDemoWithoutService(t *testing.T) {
 // TestDemoInterrupted: no service outlives a demo that is interrupted, while they
 // start or in the middle of a flow.
 func TestDemoInterrupted(t *testing.T) {
-	t.Setenv("PATH", filepath.Dir(testprogram.Path(t, "conmotiond")))
-	for _, at := range []string{"auditor's service is", "2  provider"} {
+	t.Setenv("PATH", filepath.Dir(testprogram.Path(t, "conmotiond"))+string(filepath.ListSeparator)+filepath.Dir(testprogram.Path(t, "conmotion-witness")))
+	for _, at := range []string{"auditor's service is", "the customer's service starts again", "2  provider"} {
 		ctx, cancel := context.WithCancel(t.Context())
 		out, stderr := &cutoff{at: at, end: cancel}, &bytes.Buffer{}
 		code := runIn(ctx, []string{"demo", "--dir", filepath.Join(t.TempDir(), "demo")}, strings.NewReader(""), out, stderr)

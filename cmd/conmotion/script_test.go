@@ -66,11 +66,11 @@ func TestMain(m *testing.M) {
 //	tlscertificates         makes ca.pem, server.pem, client.pem and stranger.pem, of another
 //	                        authority, with keys in server-key.pem, client-key.pem and stranger-key.pem
 //
-// conmotiond and conmotion-index are in the PATH. $CONMOTION_HOME is a directory of the script's own. $POLICIES is the directory with the example policies and their keys, and
+// conmotiond, conmotion-index and conmotion-witness are in the PATH. $CONMOTION_HOME is a directory of the script's own. $POLICIES is the directory with the example policies and their keys, and
 // $ROOT that of the project. Where the condition [shared] holds, $SHARED has
 // real events.
 func TestScripts(t *testing.T) {
-	daemon, index := testprogram.Path(t, "conmotiond"), testprogram.Path(t, "conmotion-index")
+	daemon, index, witness := testprogram.Path(t, "conmotiond"), testprogram.Path(t, "conmotion-index"), testprogram.Path(t, "conmotion-witness")
 	root, err := filepath.Abs("../..")
 	if err != nil {
 		t.Fatal(err)
@@ -90,7 +90,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Values[servicesKey{}] = &services{daemon: daemon, named: map[string]*service{}, files: map[string]*httptest.Server{}}
 			env.Values[searchKey{}] = &service{daemon: daemon, listen: "127.0.0.1:0"}
-			env.Setenv("PATH", strings.Join([]string{filepath.Dir(daemon), filepath.Dir(index), env.Getenv("PATH")}, string(filepath.ListSeparator)))
+			env.Setenv("PATH", strings.Join([]string{filepath.Dir(daemon), filepath.Dir(index), filepath.Dir(witness), env.Getenv("PATH")}, string(filepath.ListSeparator)))
 			env.Setenv("CONMOTION_HOME", filepath.Join(env.WorkDir, "home"))
 			env.Setenv("FILES", filepath.Join(env.WorkDir, "log", "public"))
 			env.Setenv("POLICIES", policies)

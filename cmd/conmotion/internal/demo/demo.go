@@ -68,25 +68,31 @@ func Run(ctx context.Context, a *cli.App, o Options) (err error) {
 		return cli.Usage(fmt.Errorf("--dir: %w; the demo starts with nothing: remove it, or give another one", err))
 	}
 	d := &demonstration{App: a, ctx: ctx, dir: dir, options: o, keys: map[string]string{}, start: time.Now().UTC().Truncate(time.Second)}
-	if d.program, err = findService(ctx, dir); err != nil {
+	if d.program, err = find(ctx, dir, "conmotiond"); err != nil {
 		return errors.Join(err, os.Remove(dir))
 	}
-	var running []*service
+	var witnesses []*process
 	stop := func() (err error) {
-		for _, s := range running {
+		for _, s := range d.services() {
 			err = errors.Join(err, s.stop())
 		}
-		running = nil
+		for _, w := range witnesses {
+			err = errors.Join(err, w.stop())
+		}
+		witnesses = nil
 		return err
 	}
 	defer func() { err = errors.Join(err, stop()) }()
-	for i, service := range []**service{&d.provider, &d.auditor, &d.customer} {
+	for i, s := range []**service{&d.provider, &d.auditor, &d.customer} {
 		name := []string{"provider", "auditor", "customer"}[i]
-		if *service, err = startService(ctx, d.program, dir, name); err != nil {
+		*s = &service{name: name, dir: filepath.Join(dir, name)}
+		if err = (*s).start(ctx, d.program, "127.0.0.1:0"); err != nil {
 			return err
 		}
-		running = append(running, *service)
-		d.Say("the %s's service is %s", name, (*service).url)
+		d.Say("the %s's service is %s", name, (*s).url)
+	}
+	if err := d.watchEachOther(func(p *process) { witnesses = append(witnesses, p) }); err != nil {
+		return err
 	}
 	if err := d.prepare(); err != nil {
 		return err
@@ -119,6 +125,16 @@ func Run(ctx context.Context, a *cli.App, o Options) (err error) {
 		return err
 	}
 	return d.farewell()
+}
+
+// services are those that were started.
+func (d *demonstration) services() (all []*service) {
+	for _, s := range []*service{d.provider, d.auditor, d.customer} {
+		if s != nil {
+			all = append(all, s)
+		}
+	}
+	return all
 }
 
 func (d *demonstration) path(elem ...string) string {

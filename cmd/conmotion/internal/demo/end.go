@@ -49,13 +49,13 @@ func (d *demonstration) gate(impact int) []string {
 // verifyAlone verifies everything again when all services have stopped.
 func (d *demonstration) verifyAlone() error {
 	d.Say("\nAll services have stopped: the files are enough\n")
-	for _, s := range []*service{d.provider, d.auditor, d.customer} {
-		if err := d.command(cli.ExitGood, "audit", s.public(), "--artifacts", s.private("artifacts")); err != nil {
+	for _, s := range d.services() {
+		if err := d.command(cli.ExitGood, "audit", s.public(), "--artifacts", s.private("artifacts"), "--witness-policy", s.policy()); err != nil {
 			return err
 		}
 	}
-	if err := d.command(cli.ExitGood, "verify", "--quorum", "2", "--static", d.provider.public(), "--static", d.auditor.public(),
-		"--artifacts", d.provider.private("artifacts"), d.path("statements", "inventory-1-both.cose")); err != nil {
+	if err := d.command(cli.ExitGood, append([]string{"verify", "--quorum", "2", "--static", d.provider.public(), "--static", d.auditor.public(),
+		"--artifacts", d.provider.private("artifacts"), d.path("statements", "inventory-1-both.cose")}, d.quorums()...)...); err != nil {
 		return err
 	}
 	measurements, err := filepath.Glob(d.path("statements", "*-measurement.cose"))

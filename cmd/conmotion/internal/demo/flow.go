@@ -128,9 +128,9 @@ func (d *demonstration) sides(from time.Time) []string {
 
 // report is the customer's dashboard.
 func (d *demonstration) report() []string {
-	return []string{"report", "--provider", d.provider.url, "--auditor", d.auditor.url, "--measured-by", d.keys["auditor"],
+	return append([]string{"report", "--provider", d.provider.url, "--auditor", d.auditor.url, "--measured-by", d.keys["auditor"],
 		"--name", d.keys["auditor"] + "=Meridian Assurance", "--name", d.keys["provider"] + "=Northwind Cloud",
-		"--from", d.start.Format(time.RFC3339), "--grace", "0s", "--out", d.path("report.html")}
+		"--from", d.start.Format(time.RFC3339), "--grace", "0s", "--out", d.path("report.html")}, d.quorums()...)
 }
 
 // readTransparent reads a Transparent Statement.

@@ -18,91 +18,111 @@ import (
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 )
 
-const (
-	servicePackage = "github.com/conmotion/conmotion/cmd/conmotiond"
-	stopTimeout    = 90 * time.Second // longer than a service takes to drain
-)
+const stopTimeout = 90 * time.Second // longer than a service takes to drain
 
-// findService finds the program conmotiond: beside this one, in the PATH, or
-// built into dir from the source in which the demo runs.
-func findService(ctx context.Context, dir string) (string, error) {
-	name := "conmotiond"
+// find finds a program of this project: beside this one, in the PATH, or built into
+// dir from the source in which the demo runs.
+func find(ctx context.Context, dir, name string) (string, error) {
+	file := name
 	if runtime.GOOS == "windows" {
-		name += ".exe"
+		file += ".exe"
 	}
 	if self, err := os.Executable(); err == nil {
-		if beside, err := exec.LookPath(filepath.Join(filepath.Dir(self), name)); err == nil {
+		if beside, err := exec.LookPath(filepath.Join(filepath.Dir(self), file)); err == nil {
 			return beside, nil
 		}
 	}
-	if found, err := exec.LookPath(name); err == nil {
+	if found, err := exec.LookPath(file); err == nil {
 		return filepath.Abs(found)
 	}
-	built := filepath.Join(dir, name)
-	if out, err := exec.CommandContext(ctx, "go", "build", "-o", built, servicePackage).CombinedOutput(); err != nil {
-		return "", cli.Usage(fmt.Errorf("conmotiond is neither beside this program nor in the PATH, and cannot be built here (go build: %w: %s); "+
-			"run the demo in the source tree, or go install %s@latest", err, bytes.TrimSpace(out), servicePackage))
+	built, source := filepath.Join(dir, file), "github.com/conmotion/conmotion/cmd/"+name
+	if out, err := exec.CommandContext(ctx, "go", "build", "-o", built, source).CombinedOutput(); err != nil {
+		return "", cli.Usage(fmt.Errorf("%s is neither beside this program nor in the PATH, and cannot be built here (go build: %w: %s); "+
+			"run the demo in the source tree, or go install %s@latest", name, err, bytes.TrimSpace(out), source))
 	}
 	return built, nil
 }
 
-// service is a Transparency Service of the demonstration, in a process of
-// its own.
-type service struct {
-	name, url, dir string
-	process        *exec.Cmd
-	end            context.CancelFunc
+// process is a service or a witness of the demonstration.
+type process struct {
+	what string // for people
+	*exec.Cmd
+	end context.CancelFunc
 }
 
-// startService runs conmotiond on a free port and waits until it serves. What
-// it has to say goes to a file in its directory.
-func startService(ctx context.Context, program, dir, name string) (*service, error) {
-	s := &service{name: name, dir: filepath.Join(dir, name)}
-	if err := os.MkdirAll(s.dir, 0o755); err != nil {
+// run runs a program until it has said what it is waited for. What it has to log goes
+// to a file.
+func run(ctx context.Context, what, logFile, program string, args []string, said func(line string) bool) (*process, error) {
+	if err := os.MkdirAll(filepath.Dir(logFile), 0o755); err != nil {
 		return nil, err
 	}
-	log, err := os.Create(filepath.Join(s.dir, "service.log"))
+	log, err := os.OpenFile(logFile, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o644)
 	if err != nil {
 		return nil, err
 	}
 	defer log.Close() // the process has its own
-	ctx, s.end = context.WithCancel(ctx)
-	s.process = exec.CommandContext(ctx, program, "--dir", s.dir, "--listen", "127.0.0.1:0", "--origin", name+".example/log", "--manage-socket", "off")
-	s.process.Stderr, s.process.WaitDelay = log, stopTimeout
-	s.process.Cancel = func() error {
-		if err := s.process.Process.Signal(syscall.SIGTERM); err != nil {
-			return s.process.Process.Kill() // where it cannot be asked to end
+	p := &process{what: what}
+	ctx, p.end = context.WithCancel(ctx)
+	p.Cmd = exec.CommandContext(ctx, program, args...)
+	p.Stderr, p.WaitDelay = log, stopTimeout
+	p.Cancel = func() error {
+		if err := p.Process.Signal(syscall.SIGTERM); err != nil {
+			return p.Process.Kill() // where it cannot be asked to end
 		}
 		return nil
 	}
-	out, err := s.process.StdoutPipe()
+	out, err := p.StdoutPipe()
 	if err == nil {
-		err = s.process.Start()
+		err = p.Start()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("the %s's service: %w", name, err)
+		return nil, fmt.Errorf("%s: %w", what, err)
 	}
 	lines := bufio.NewReader(out)
 	for {
 		line, err := lines.ReadString('\n')
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("the %s's service ended at its start, and %s says why", name, log.Name()), s.stop())
+			return nil, errors.Join(fmt.Errorf("%s ended at its start, and %s says why", what, logFile), p.stop())
 		}
-		if fields := strings.Fields(line); len(fields) == 2 && fields[0] == "service" {
-			s.url = fields[1]
+		if said(line) {
 			go func() { _, _ = io.Copy(io.Discard, lines) }() // until the process ends
-			return s, nil
+			return p, nil
 		}
 	}
 }
 
-// stop has the service drain, and waits until its process has ended.
-func (s *service) stop() error {
-	s.end()
-	if err := s.process.Wait(); err != nil && !errors.Is(err, context.Canceled) {
-		return fmt.Errorf("the %s's service: %w", s.name, err)
+// stop has the process drain, and waits until it has ended. Nothing is done when it
+// did not start, or is stopped already.
+func (p *process) stop() error {
+	if p == nil || p.ProcessState != nil {
+		return nil
+	}
+	p.end()
+	if err := p.Wait(); err != nil && !errors.Is(err, context.Canceled) {
+		return fmt.Errorf("%s: %w", p.what, err)
 	}
 	return nil
+}
+
+// service is a Transparency Service of the demonstration, in a process of
+// its own.
+type service struct {
+	*process
+	name, url, dir string
+}
+
+// start runs conmotiond and waits until it serves.
+func (s *service) start(ctx context.Context, program, listen string, flags ...string) (err error) {
+	args := append([]string{"--dir", s.dir, "--listen", listen, "--origin", s.name + ".example/log", "--manage-socket", "off"}, flags...)
+	s.process, err = run(ctx, fmt.Sprintf("the %s's service", s.name), filepath.Join(s.dir, "service.log"), program, args, func(line string) bool {
+		fields := strings.Fields(line)
+		if len(fields) != 2 || fields[0] != "service" {
+			return false
+		}
+		s.url = fields[1]
+		return true
+	})
+	return err
 }
 
 func (s *service) public() string { return filepath.Join(s.dir, "public") }

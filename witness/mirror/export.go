@@ -22,7 +22,7 @@ var ErrOtherLog = errors.New("another log is at this place")
 
 // Log is a log that is exported, at its checkpoint.
 type Log struct {
-	Files     *tiles.Log
+	Files     *tiles.Log // without a note key where View is all that is known of the log
 	View      *tiles.View
 	VKeys     []string       // that the exporter trusts; they stand in the manifest
 	Artifacts *reader.Reader // nil when there are none
@@ -128,6 +128,23 @@ type export struct {
 
 func (e *export) path(name string) string { return filepath.Join(e.dir, filepath.FromSlash(name)) }
 
+// open reads the checkpoint that the directory has. The log may have had other keys
+// then: what it extends is a state of it, whoever signed it.
+func (e *export) open(ctx context.Context, raw []byte) (*scitt.Checkpoint, error) {
+	err := errors.New("its keys are not known")
+	if e.Files.Verifiers.Note != nil {
+		var old *scitt.Checkpoint
+		if old, err = e.Files.Verifiers.Open(raw); err == nil {
+			return old, nil
+		}
+	}
+	old, _, perr := scitt.OpenNote(raw)
+	if perr != nil || old.Origin != e.cp.Origin || e.View.Consistency(ctx, old) != nil {
+		return nil, fmt.Errorf("%w: %s is not signed by the keys of the log that is copied: %w", ErrOtherLog, e.path(tiles.CheckpointPath), err)
+	}
+	return old, nil
+}
+
 // begin looks at what the directory has.
 func (e *export) begin(ctx context.Context) error {
 	raw, err := os.ReadFile(e.path(tiles.CheckpointPath))
@@ -137,19 +154,12 @@ func (e *export) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	old, err := e.Files.Verifiers.Open(raw)
-	switch {
-	case err == nil:
-		if err := e.Extends(ctx, old); err != nil {
-			return err
-		}
-	default:
-		// The log may have other keys now. What it extends is a state of it, whoever signed it.
-		unsigned, _, perr := scitt.OpenNote(raw)
-		if perr != nil || unsigned.Origin != e.cp.Origin || e.View.Consistency(ctx, unsigned) != nil {
-			return fmt.Errorf("%w: %s is not signed by the keys of the log that is copied: %w", ErrOtherLog, e.path(tiles.CheckpointPath), err)
-		}
-		old = unsigned
+	old, err := e.open(ctx, raw)
+	if err != nil {
+		return err
+	}
+	if err := e.Extends(ctx, old); err != nil {
+		return err
 	}
 	e.out.Before = old
 	data, err := os.ReadFile(e.path(ManifestPath))

@@ -126,23 +126,23 @@ func getFirst(ctx context.Context, src Source, level int, index uint64, width in
 		return TilePath(level, index, width)
 	}
 	data, err := src.Get(ctx, path(width))
-	if width == Width || !errors.Is(err, fs.ErrNotExist) {
-		return data, err
-	}
-	wider, werr := src.Get(ctx, path(Width))
-	if errors.Is(werr, fs.ErrNotExist) {
-		raw, cerr := src.Get(ctx, CheckpointPath)
-		if cerr != nil {
-			return nil, err
-		}
-		if now := widthAt(sizeOf(raw), level, index); now > width {
+	// The log may go on while it is read: so until nothing is wider.
+	for asked := width; asked < Width && errors.Is(err, fs.ErrNotExist); {
+		wider, werr := src.Get(ctx, path(Width))
+		if errors.Is(werr, fs.ErrNotExist) {
+			raw, cerr := src.Get(ctx, CheckpointPath)
+			now := widthAt(sizeOf(raw), level, index)
+			if cerr != nil || now <= asked {
+				break
+			}
+			asked = now
 			wider, werr = src.Get(ctx, path(now))
 		}
+		if !errors.Is(werr, fs.ErrNotExist) {
+			return wider, werr
+		}
 	}
-	if errors.Is(werr, fs.ErrNotExist) {
-		return nil, err
-	}
-	return wider, werr
+	return data, err
 }
 
 // sizeOf is the size that a checkpoint names, which is not verified; 0 when it

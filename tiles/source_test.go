@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"math"
@@ -17,6 +18,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/tiles"
@@ -361,3 +363,36 @@ func TestPartialFallsBackToFull(t *testing.T) {
 		}
 	}
 }
+
+// TestPruned: a log that goes on while it is read, and deletes the partial file of
+// each state as soon as there is the next, is read all the same.
+func TestPruned(t *testing.T) {
+	var entries [][]byte
+	for i := range tiles.Width {
+		entries = append(entries, fmt.Appendf(nil, "entry %d", i))
+	}
+	var first []byte
+	testlog.WriteTree(entries[:40], func(path string, data []byte) {
+		if path == tiles.TilePath(0, 0, 40) {
+			first = data
+		}
+	})
+	size := 40
+	src := sourceFunc(func(path string) ([]byte, error) {
+		files := map[string][]byte{tiles.CheckpointPath: fmt.Appendf(nil, "log\n%d\nroot\n", size)}
+		size = min(size+9, tiles.Width)
+		testlog.WriteTree(entries[:size], func(path string, data []byte) { files[path] = data })
+		if data, ok := files[path]; ok {
+			return data, nil
+		}
+		return nil, fs.ErrNotExist
+	})
+	got, err := tiles.ReadTile(t.Context(), src, 0, 0, 40)
+	if err != nil || !bytes.Equal(got, first) || size < tiles.Width {
+		t.Errorf("at size %d: %d bytes, %v", size, len(got), err)
+	}
+}
+
+type sourceFunc func(path string) ([]byte, error)
+
+func (f sourceFunc) Get(_ context.Context, path string) ([]byte, error) { return f(path) }

@@ -26,6 +26,9 @@ http://127.0.0.1:8082. It knows no logs at first. "log add" adds one, also while
 witness runs; --logs reads a file, and --log-list fetches the list of a witness
 network, in the format of https://witness-network.org.
 
+--mirror keeps the logs, and cosigns with another key, NAME/mirror, what is there
+durably (C2SP tlog-mirror). A log that was added by its URL is copied from there.
+
 The keys and what was cosigned belong together. Whoever puts back a backup of one of
 them could sign what contradicts an earlier cosignature: the witness refuses to start
 then, as far as the guard shows it (docs/witness.md).`
@@ -51,7 +54,7 @@ func root(a *cli.App) *cobra.Command {
 		if err := f.server.Complete(cmd.Flags(), a.Stderr); err != nil {
 			return err
 		}
-		return serve(cmd.Context(), f, welcome(a, f.dir))
+		return serve(cmd.Context(), f, welcome(a, f))
 	}
 	f.add(root.Flags())
 	return root

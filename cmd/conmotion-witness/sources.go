@@ -9,11 +9,11 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
-	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
@@ -146,7 +146,12 @@ func (s *sources) parse(r io.Reader, from string) (cosigner.List, error) {
 func (s *sources) merge() {
 	all := cosigner.List{}
 	for _, file := range slices.Backward(s.files) {
-		maps.Copy(all, s.read[file])
+		for origin, l := range s.read[file] {
+			if !s.isCopy(file) && strings.Contains(l.Contact, "://") {
+				l.URL = l.Contact // the operator knows where it is
+			}
+			all[origin] = l
+		}
 	}
 	if err := s.set(all); err != nil {
 		s.logger.Warn("logs are left out", "err", err)

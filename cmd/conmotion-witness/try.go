@@ -76,7 +76,7 @@ func tryOut(ctx context.Context, a *cli.App, f tryFlags, log string) error {
 	lines, started := make([]string, f.witnesses), make(chan struct{}, f.witnesses)
 	for i, one := range witnesses {
 		all.Go(func() error {
-			return serve(ctx, one, func(w *cosigner.Witness, _, url string) {
+			return serve(ctx, one, func(w *cosigner.Witness, url string) {
 				lines[i] = fmt.Sprintf("witness w%d %s %s\n", i+1, w.VKeys()[0], url)
 				started <- struct{}{}
 			})

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
@@ -74,15 +75,12 @@ func (a *app) runExport(ctx context.Context, f exportFlags) error {
 		return cli.Usage(errors.New("--log and --out are the same directory"))
 	}
 	p := a.Progress()
-	done, err := mirror.Export(ctx, mirror.Log{
-		Files: log.Files, View: log.View, VKeys: log.VKeys, Artifacts: log.Artifacts,
-		Extends: func(ctx context.Context, old *scitt.Checkpoint) error { return log.Extends(ctx, old, o) },
-	}, f.out, mirror.Options{NoArtifacts: f.noArtifacts, Progress: p.Part})
+	done, err := mirror.Export(ctx, toCopy(log, o), f.out, mirror.Options{NoArtifacts: f.noArtifacts, Progress: p.Part})
 	p.Done()
 	if err != nil {
 		return exportError(err)
 	}
-	if err := a.printExported(done, f); err != nil || len(done.Refused) == 0 {
+	if err := a.printExported(log.Checkpoint, done, f); err != nil || len(done.Refused) == 0 {
 		return err
 	}
 	for _, err := range done.Refused[:min(len(done.Refused), mostProblems)] {
@@ -93,6 +91,14 @@ func (a *app) runExport(ctx context.Context, f exportFlags) error {
 		return cli.Bad(all)
 	}
 	return cli.Usage(all)
+}
+
+// toCopy is a log that was opened, to be copied.
+func toCopy(log *party.Log, o party.Options) mirror.Log {
+	return mirror.Log{
+		Files: log.Files, View: log.View, VKeys: log.VKeys, Artifacts: log.Artifacts,
+		Extends: func(ctx context.Context, old *scitt.Checkpoint) error { return log.Extends(ctx, old, o) },
+	}
 }
 
 // exportError says what to do about an artifact storage that wants a token.
@@ -108,28 +114,48 @@ func exportError(err error) error {
 
 // exported is what an export came to.
 type exported struct {
-	Dir              string `json:"dir"`
-	Origin           string `json:"origin"`
-	Size             uint64 `json:"size"`
-	Root             string `json:"root"`
-	Before           uint64 `json:"size_before"`
-	Files            int    `json:"files"`
-	Artifacts        int    `json:"artifacts"`
-	ArtifactsMissing int    `json:"artifacts_missing"`
-	ArtifactsLeftOut bool   `json:"artifacts_left_out"`
-	FetchedFiles     uint64 `json:"fetched_files"`
-	FetchedBytes     uint64 `json:"fetched_bytes"`
+	mirrored
+	Files            int  `json:"files"`
+	Artifacts        int  `json:"artifacts"`
+	ArtifactsMissing int  `json:"artifacts_missing"`
+	ArtifactsLeftOut bool `json:"artifacts_left_out"`
 }
 
-func (a *app) printExported(e *mirror.Exported, f exportFlags) error {
+// mirrored is what a copy of a log came to.
+type mirrored struct {
+	Dir          string `json:"dir"`
+	Origin       string `json:"origin"`
+	Size         uint64 `json:"size"`
+	Root         string `json:"root"`
+	Before       uint64 `json:"size_before"`
+	FetchedFiles uint64 `json:"fetched_files"`
+	FetchedBytes uint64 `json:"fetched_bytes"`
+}
+
+func newMirrored(dir string, cp *scitt.Checkpoint, c *mirror.Copied) mirrored {
+	m := mirrored{dir, cp.Origin, cp.Size, hex.EncodeToString(cp.Root), 0, c.Fetched, c.Bytes}
+	if c.Before != nil {
+		m.Before = c.Before.Size
+	}
+	return m
+}
+
+// rows are for a person; more stands before what was fetched.
+func (m mirrored) rows(isNew bool, more ...[]string) [][]string {
+	before := ""
+	if !isNew {
+		before = fmt.Sprintf("%d entries", m.Before)
+	}
+	rows := [][]string{{"log", m.Origin}, {"entries", fmt.Sprint(m.Size)}, {"before", before}, {"root", m.Root}}
+	return append(append(rows, more...),
+		[]string{"fetched", plural.Of(m.FetchedFiles, "file") + ", " + plural.Of(m.FetchedBytes, "byte")}, []string{"directory", m.Dir})
+}
+
+func (a *app) printExported(cp *scitt.Checkpoint, e *mirror.Copied, f exportFlags) error {
 	m := e.Manifest
 	missing := len(m.Missing)
 	if missing > 0 {
 		a.Notice("notice: %s not available where the log's are looked for; the manifest says which", plural.Verb(missing, "artifact", "is", "are"))
-	}
-	before := uint64(0)
-	if e.Before != nil {
-		before = e.Before.Size
 	}
 	artifacts := fmt.Sprint(len(m.Artifacts))
 	if missing > 0 {
@@ -138,16 +164,6 @@ func (a *app) printExported(e *mirror.Exported, f exportFlags) error {
 	if m.LeftOut {
 		artifacts += "; others were left out"
 	}
-	was := ""
-	if e.Before != nil {
-		was = fmt.Sprintf("%d entries", before)
-	}
-	return a.Print(exported{
-		f.out, m.Checkpoint.Origin, m.Checkpoint.Size, m.Checkpoint.Root.String(), before,
-		len(m.Files), len(m.Artifacts), missing, m.LeftOut, uint64(e.Fetched), uint64(e.Bytes),
-	}, cli.Rows([][]string{
-		{"log", m.Checkpoint.Origin}, {"entries", fmt.Sprint(m.Checkpoint.Size)}, {"before", was}, {"root", m.Checkpoint.Root.String()},
-		{"files", fmt.Sprint(len(m.Files))}, {"artifacts", artifacts},
-		{"fetched", plural.Of(e.Fetched, "file") + ", " + plural.Of(e.Bytes, "byte")}, {"directory", f.out},
-	}))
+	out := exported{newMirrored(f.out, cp, e), len(m.Files), len(m.Artifacts), missing, m.LeftOut}
+	return a.Print(out, cli.Rows(out.rows(e.Before == nil, []string{"files", fmt.Sprint(len(m.Files))}, []string{"artifacts", artifacts})))
 }

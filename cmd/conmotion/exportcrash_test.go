@@ -42,7 +42,7 @@ func tree(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	out := map[string]string{}
 	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() || d.Name() == ".exporting" {
+		if err != nil || d.IsDir() || d.Name() == ".copying" {
 			return err
 		}
 		data, err := os.ReadFile(path)

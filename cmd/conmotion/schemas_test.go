@@ -45,6 +45,7 @@ var printed = clitest.Printed{
 	"inspect":        {inspected{}},
 	"keygen":         {newKey{}},
 	"measure":        {clitest.Document("measurement"), measured{}, party.Recomputed{}},
+	"mirror":         {mirrored{}},
 	"monitor":        {clitest.Document("alert")},
 	"observe":        {recorded{}},
 	"policy check":   {policyReport{}},

@@ -89,7 +89,7 @@ func TestReplace(t *testing.T) {
 // TestClean: what Write left is removed, and nothing else.
 func TestClean(t *testing.T) {
 	dir := t.TempDir()
-	for _, name := range []string{"file", "file.123", ".hidden", ".exporting", ".file.123", ".a.b.0", ".file.12.partial"} {
+	for _, name := range []string{"file", "file.123", ".hidden", ".copying", ".file.123", ".a.b.0", ".file.12.partial"} {
 		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}

@@ -1,6 +1,7 @@
 package cosigner
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -23,18 +24,31 @@ import (
 // that post-quantum signatures can be up to nearly 5kB in size."
 const maxBody = 256 << 10
 
+// Companion is another cosigner of the same operator, whose word says more than the
+// witness's and has a key of its own.
+type Companion interface {
+	// Stored is called when the witness has stored a checkpoint of a log. Signature
+	// lines that it returns become a part of the answer; it does not wait for long.
+	Stored(ctx context.Context, origin string) (lines []byte)
+	// Routes adds what it serves.
+	Routes(mux *http.ServeMux)
+	// About tells a person what its cosignature says, and its keys.
+	About() string
+}
+
 // handler serves a witness.
 type handler struct {
-	witness  *Witness
-	requests metric.Int64Counter
-	duration metric.Float64Histogram
+	witness    *Witness
+	companions []Companion
+	requests   metric.Int64Counter
+	duration   metric.Float64Histogram
 }
 
 // NewHandler serves C2SP tlog-witness: add-checkpoint, sign-subtree and the cosigned
 // checkpoints, and a page about the witness. The paths are below the root, which is
-// the prefix for submission and for monitoring.
-func NewHandler(w *Witness, m metric.Meter) (http.Handler, error) {
-	h := &handler{witness: w}
+// the prefix for submission and for monitoring. Companions have their own below it.
+func NewHandler(w *Witness, m metric.Meter, companions ...Companion) (http.Handler, error) {
+	h := &handler{witness: w, companions: companions}
 	var err1, err2, err3 error
 	h.requests, err1 = m.Int64Counter("conmotion.witness.requests",
 		metric.WithDescription("Requests to the witness by call and status"))
@@ -60,7 +74,15 @@ func NewHandler(w *Witness, m metric.Meter) (http.Handler, error) {
 		if err != nil {
 			return nil, &Refusal{Status: http.StatusBadRequest, Err: err}
 		}
-		return w.AddCheckpoint(r.Context(), request)
+		lines, err := w.AddCheckpoint(r.Context(), request)
+		if err != nil {
+			return nil, err
+		}
+		origin, _, _ := bytes.Cut(request.Checkpoint, []byte("\n"))
+		for _, c := range companions {
+			lines = append(lines[:len(lines):len(lines)], c.Stored(r.Context(), string(origin))...)
+		}
+		return lines, nil
 	}))
 	mux.Handle("POST /sign-subtree", h.call("sign-subtree", func(_ *http.Request, body []byte) ([]byte, error) {
 		request, err := witness.ParseSignSubtree(body)
@@ -73,6 +95,9 @@ func NewHandler(w *Witness, m metric.Meter) (http.Handler, error) {
 		return w.Latest(r.Context(), r.PathValue("hash"))
 	}))
 	mux.HandleFunc("GET /{$}", h.home)
+	for _, c := range companions {
+		c.Routes(mux)
+	}
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		rw.Header().Set("Access-Control-Allow-Origin", "*")
 		rw.Header().Set("X-Content-Type-Options", "nosniff")
@@ -104,7 +129,7 @@ func (h *handler) call(name string, do func(r *http.Request, body []byte) ([]byt
 			answer, err = do(r, body)
 		}
 		if err != nil {
-			status = writeRefusal(w, err)
+			status = WriteRefusal(w, err)
 		} else {
 			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 			if r.Method == http.MethodPost {
@@ -119,7 +144,8 @@ func (h *handler) call(name string, do func(r *http.Request, body []byte) ([]byt
 	})
 }
 
-func writeRefusal(w http.ResponseWriter, err error) (status int) {
+// WriteRefusal answers with a [Refusal], and with 500 to another error.
+func WriteRefusal(w http.ResponseWriter, err error) (status int) {
 	refusal, ok := errors.AsType[*Refusal](err)
 	if !ok {
 		refusal = &Refusal{Status: http.StatusInternalServerError, Err: err}
@@ -149,6 +175,9 @@ func (h *handler) home(w http.ResponseWriter, _ *http.Request) {
 		"Its cosignature on a checkpoint says: at this time, this was the largest tree that\n"+
 		"it had seen of the log, and all that it had seen before is a part of it.\n\n%s\n\n%d logs are known.\n",
 		h.witness.Name(), strings.Join(h.witness.VKeys(), "\n"), h.witness.Logs())
+	for _, c := range h.companions {
+		fmt.Fprintf(w, "\n%s", c.About())
+	}
 	if h.witness.Halted() != "" {
 		fmt.Fprintln(w, "\nIt signs nothing any more.")
 	}

@@ -23,6 +23,7 @@ type Log struct {
 	VKeys   []string
 	PerDay  uint64 // how many checkpoints it may have cosigned in a day
 	Contact string
+	URL     string // where its files are; "" when that is not known
 
 	keys []note.Verifier // those of VKeys
 	tree []note.Verifier // those that sign Receipts, which alone do not make a checkpoint

@@ -36,3 +36,6 @@ func (r *Refusal) Error() string {
 
 // Unwrap returns the cause.
 func (r *Refusal) Unwrap() error { return r.Err }
+
+// Refuse is a refusal with a status of HTTP.
+func Refuse(status int, format string, args ...any) error { return refuse(status, format, args...) }

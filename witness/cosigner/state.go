@@ -34,6 +34,14 @@ func (s *State) Note() []byte {
 	return bytes.Join([][]byte{s.Text, []byte("\n"), s.LogLines, s.Lines}, nil)
 }
 
+// Signed is the checkpoint with the log's signatures and no others; nil before the first.
+func (s *State) Signed() []byte {
+	if s.Text == nil {
+		return nil
+	}
+	return bytes.Join([][]byte{s.Text, []byte("\n"), s.LogLines}, nil)
+}
+
 // Store keeps the State of each log.
 type Store interface {
 	// Load returns the State of a log, the zero State when there is none.

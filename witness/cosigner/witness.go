@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"sync"
@@ -93,6 +94,36 @@ func (w *Witness) VKeys() (vkeys []string) {
 
 // Halted reports why the witness signs nothing any more, "" when it does.
 func (w *Witness) Halted() string { return w.store.Halted() }
+
+// Origins are the logs that are known.
+func (w *Witness) Origins() []string { return slices.Collect(maps.Keys(w.logs.Load().byOrigin)) }
+
+// Known returns the log with an origin.
+func (w *Witness) Known(origin string) (*Log, error) {
+	k, err := w.known(origin)
+	if err != nil {
+		return nil, err
+	}
+	return k.Log, nil
+}
+
+// OriginOf is the origin of a known log by its hash: see [HashOf].
+func (w *Witness) OriginOf(hash string) (string, error) {
+	log := w.logs.Load().byHash[hash]
+	if log == nil {
+		return "", refuse(http.StatusNotFound, "no log with this hash is known here")
+	}
+	return log.Origin, nil
+}
+
+// State is what is remembered of a log; the zero State when nothing is.
+func (w *Witness) State(ctx context.Context, origin string) (State, error) {
+	state, err := w.store.Load(ctx, origin)
+	if err != nil {
+		return state, busy(http.StatusServiceUnavailable, time.Second, "what was cosigned of the log cannot be read: %w", err)
+	}
+	return state, nil
+}
 
 // Logs is how many logs are known.
 func (w *Witness) Logs() int { return len(w.logs.Load().byOrigin) }
@@ -352,13 +383,13 @@ func appendLines(b []byte, sigs []note.Signature) []byte {
 
 // Latest returns the latest cosigned checkpoint of a log by its hash: see [HashOf].
 func (w *Witness) Latest(ctx context.Context, hash string) ([]byte, error) {
-	log := w.logs.Load().byHash[hash]
-	if log == nil {
-		return nil, refuse(http.StatusNotFound, "no log with this hash is known here")
-	}
-	state, err := w.store.Load(ctx, log.Origin)
+	origin, err := w.OriginOf(hash)
 	if err != nil {
-		return nil, busy(http.StatusServiceUnavailable, time.Second, "what was cosigned of the log cannot be read: %w", err)
+		return nil, err
+	}
+	state, err := w.State(ctx, origin)
+	if err != nil {
+		return nil, err
 	}
 	// C2SP tlog-witness: "If the witness has never cosigned a checkpoint for that
 	// log, it MUST respond with a "404 Not Found"".

@@ -22,13 +22,16 @@ var ErrOtherLog = errors.New("another log is at this place")
 
 // Log is a log that is exported, at its checkpoint.
 type Log struct {
-	Files     *tiles.Log
+	Files     *tiles.Log // without a note key where View is all that is known of the log
 	View      *tiles.View
 	VKeys     []string       // that the exporter trusts; they stand in the manifest
 	Artifacts *reader.Reader // nil when there are none
 	// Extends checks that the log extends a checkpoint of it that was exported
 	// before. Its error ends the export; it may keep the proof of a fork.
 	Extends func(ctx context.Context, old *scitt.Checkpoint) error
+	// Publish, when not nil, gives the note that the copy shows as its checkpoint. It
+	// is called with the copy when all that the checkpoint covers is durable.
+	Publish func(ctx context.Context, copied *tiles.View) ([]byte, error)
 }
 
 // Options say what is exported.
@@ -38,9 +41,9 @@ type Options struct {
 	Progress func(what string, done, total uint64)
 }
 
-// Exported is what an export came to.
-type Exported struct {
-	Manifest *Manifest
+// Copied is what an export or an update of a copy came to.
+type Copied struct {
+	Manifest *Manifest // of an export
 	// Before is the checkpoint that the directory had; nil when it had none.
 	Before  *scitt.Checkpoint
 	Fetched uint64 // files, artifacts included
@@ -52,26 +55,37 @@ type Exported struct {
 }
 
 // Export copies the log, as its checkpoint commits to it, with its keys and its
-// artifacts into a directory, or brings an older export there up to date. It
-// fetches what is not there, or not any more with its size, and verifies what is new
-// as it lies on the disk: entries, tiles, and the artifacts' digests. What the log
-// does meanwhile changes nothing. One artifact that cannot be had stops nothing.
-//
-// Files are written in one step each, the checkpoint as the last one. So at
-// every moment the directory is a log at its checkpoint: a crash leaves the
-// older state, and files that no checkpoint covers yet; the next export finds
-// them and continues. A manifest that does not fit the checkpoint shows that.
-//
-// The directory is for one export at a time, and has nothing but plain files in
-// it. Errors wrap ErrOtherLog when it has another log, or are those of
-// [Log.Extends]; then nothing was changed.
-func Export(ctx context.Context, l Log, dir string, o Options) (out *Exported, err error) {
-	unlock, err := lock(ctx, dir)
+// artifacts into a directory, or brings an older export there up to date: see
+// [Copy.Update], which copies all but the artifacts. One artifact that cannot be had
+// stops nothing. A manifest that does not fit the checkpoint shows that an export was
+// interrupted.
+func Export(ctx context.Context, l Log, dir string, o Options) (out *Copied, err error) {
+	c, err := OpenCopy(ctx, dir)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, unlock(err == nil)) }()
-	e := &export{Log: l, dir: dir, o: o, cp: l.View.Checkpoint, files: map[string]ManifestFile{}, dirs: map[string]bool{}, out: &Exported{}}
+	defer func() { err = errors.Join(err, c.Close()) }()
+	return c.update(ctx, l, o, true)
+}
+
+// Update brings the copy up to the log's view, without artifacts and without a
+// manifest. It fetches what is not there, and verifies what is new as it lies on the
+// disk: entries and tiles. What the log does meanwhile changes nothing.
+//
+// Files are written in one step each, the checkpoint as the last one. So at every
+// moment the directory is a log at its checkpoint: a crash, or a log that gives wrong
+// files, leaves the older state, and files that no checkpoint covers yet; the next
+// update finds them and continues.
+//
+// Errors wrap ErrOtherLog when the directory has another log, or are those of
+// [Log.Extends]; then nothing was changed.
+func (c *Copy) Update(ctx context.Context, l Log, o Options) (*Copied, error) {
+	return c.update(ctx, l, o, false)
+}
+
+func (c *Copy) update(ctx context.Context, l Log, o Options, whole bool) (*Copied, error) {
+	e := &export{Log: l, dir: c.dir, o: o, cp: l.View.Checkpoint, whole: whole, seen: c.seen, files: map[string]ManifestFile{}, dirs: map[string]bool{}, out: &Copied{}}
+	c.seen, c.exported = false, false
 	if e.o.Progress == nil {
 		e.o.Progress = func(string, uint64, uint64) {}
 	}
@@ -82,31 +96,54 @@ func Export(ctx context.Context, l Log, dir string, o Options) (out *Exported, e
 	if err != nil {
 		return nil, err
 	}
-	if err := e.artifacts(ctx, digests); err != nil {
-		return nil, err
+	if whole {
+		if err := e.artifacts(ctx, digests); err != nil {
+			return nil, err
+		}
+		e.out.Manifest = &e.manifest
 	}
 	if err := e.finish(ctx); err != nil {
 		return nil, err
 	}
-	e.out.Manifest = &e.manifest
+	c.seen, c.exported = true, whole
 	return e.out, nil
 }
 
-// export is one export at work.
+// export is one export, or update of a copy, at work.
 type export struct {
 	Log
 	dir      string
 	o        Options
 	cp       *scitt.Checkpoint
+	whole    bool                    // with artifacts and a manifest
+	seen     bool                    // nothing has to be looked at but what is new
 	from     uint64                  // entries before are in the directory and were verified
-	files    map[string]ManifestFile // by path
+	files    map[string]ManifestFile // by path, for the manifest
 	manifest Manifest
 	before   *Manifest       // of the export that is there; nil when there is none
 	dirs     map[string]bool // with new files, to be made durable
-	out      *Exported
+	copied   *tiles.View     // what the directory has at cp, verified
+	out      *Copied
 }
 
 func (e *export) path(name string) string { return filepath.Join(e.dir, filepath.FromSlash(name)) }
+
+// open reads the checkpoint that the directory has. The log may have had other keys
+// then: what it extends is a state of it, whoever signed it.
+func (e *export) open(ctx context.Context, raw []byte) (*scitt.Checkpoint, error) {
+	err := errors.New("its keys are not known")
+	if e.Files.Verifiers.Note != nil {
+		var old *scitt.Checkpoint
+		if old, err = e.Files.Verifiers.Open(raw); err == nil {
+			return old, nil
+		}
+	}
+	old, _, perr := scitt.OpenNote(raw)
+	if perr != nil || old.Origin != e.cp.Origin || e.View.Consistency(ctx, old) != nil {
+		return nil, fmt.Errorf("%w: %s is not signed by the keys of the log that is copied: %w", ErrOtherLog, e.path(tiles.CheckpointPath), err)
+	}
+	return old, nil
+}
 
 // begin looks at what the directory has.
 func (e *export) begin(ctx context.Context) error {
@@ -117,19 +154,24 @@ func (e *export) begin(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	old, err := e.Files.Verifiers.Open(raw)
+	old, err := e.open(ctx, raw)
 	if err != nil {
-		return fmt.Errorf("%w: %s is not signed by the keys of the log that is exported: %w", ErrOtherLog, e.path(tiles.CheckpointPath), err)
+		return err
 	}
 	if err := e.Extends(ctx, old); err != nil {
 		return err
 	}
 	e.out.Before = old
 	data, err := os.ReadFile(e.path(ManifestPath))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil // a log, and no export of one: everything is looked at
-	}
-	if err != nil {
+	switch {
+	case err == nil && !e.whole:
+		return fmt.Errorf("%s is an export, with artifacts and a manifest: bring it up to date as one", e.dir)
+	case errors.Is(err, fs.ErrNotExist) && !e.whole && (e.seen || !slices.ContainsFunc(parts(0, old.Size), e.lacks)):
+		e.from = old.Size
+		return nil
+	case errors.Is(err, fs.ErrNotExist):
+		return nil // everything is looked at
+	case err != nil:
 		return err
 	}
 	m, err := ParseManifest(data)
@@ -159,6 +201,12 @@ func (e *export) has(name string, size int64) bool {
 	return err == nil && info.Mode().IsRegular() && info.Size() == size
 }
 
+// lacks reports whether a part is not there, or a tile with another size than it has.
+func (e *export) lacks(p part) bool {
+	info, err := os.Lstat(e.path(p.path()))
+	return err != nil || !info.Mode().IsRegular() || p.level >= 0 && info.Size() != int64(p.width*sha256.Size)
+}
+
 // entries fetches bundles and tiles, and returns the digests that new statements
 // sign. What an interrupted run left is fetched again when it is not right.
 func (e *export) entries(ctx context.Context) ([]reader.Digest, error) {
@@ -180,8 +228,8 @@ func (e *export) entries(ctx context.Context) ([]reader.Digest, error) {
 // checkpoint. Each bundle is held to its tile, and each tile lies on the paths
 // of the entries below it.
 func (e *export) verify(ctx context.Context) ([]reader.Digest, error) {
-	view, err := tiles.NewTree(tiles.Dir(e.dir)).At(ctx, e.cp)
-	if err != nil {
+	var err error
+	if e.copied, err = tiles.NewTree(tiles.Dir(e.dir)).At(ctx, e.cp); err != nil {
 		return nil, fmt.Errorf("%s: %w", e.dir, err)
 	}
 	from := e.from / tiles.Width * tiles.Width
@@ -189,11 +237,11 @@ func (e *export) verify(ctx context.Context) ([]reader.Digest, error) {
 		from = 0 // the artifacts of what was exported before are wanted now
 	}
 	var digests []reader.Digest
-	for entry, err := range view.Entries(ctx, from, e.cp.Size) {
+	for entry, err := range e.copied.Entries(ctx, from, e.cp.Size) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", e.dir, err)
 		}
-		if d, ok := envelopeDigest(entry.Data); ok {
+		if d, ok := envelopeDigest(entry.Data); ok && e.whole {
 			digests = append(digests, d)
 		}
 		if done := entry.Index + 1; done%tiles.Width == 0 {
@@ -228,11 +276,34 @@ func (e *export) finish(ctx context.Context) error {
 			return err
 		}
 	}
+	covered := e.covered()
+	if err := e.syncDirs(); err != nil {
+		return err
+	}
+	if e.whole {
+		if err := e.writeManifest(covered); err != nil {
+			return err
+		}
+	}
+	checkpoint := e.cp.Raw
+	if e.Publish != nil {
+		var err error
+		if checkpoint, err = e.Publish(ctx, e.copied); err != nil {
+			return err
+		}
+	}
+	// From here on the directory is the new state.
+	if _, err := durable.Replace(e.path(tiles.CheckpointPath), checkpoint, filesMode); err != nil {
+		return err
+	}
+	return e.clean(covered)
+}
+
+func (e *export) writeManifest(covered func(string) bool) error {
 	e.files[tiles.CheckpointPath] = fileOf(tiles.CheckpointPath, e.cp.Raw)
 	m := &e.manifest
 	m.Checkpoint = ManifestCheckpoint{e.cp.Origin, reader.Digest(e.cp.Root), e.cp.Size}
 	m.VKeys = slices.Clone(e.VKeys)
-	covered := e.covered()
 	for _, f := range e.files {
 		if covered(f.Path) {
 			m.Files = append(m.Files, f)
@@ -242,20 +313,8 @@ func (e *export) finish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := e.syncDirs(); err != nil {
-		return err
-	}
-	if _, err := durable.Replace(e.path(ManifestPath), data, filesMode); err != nil {
-		return err
-	}
-	if err := durable.SyncDir(e.dir); err != nil {
-		return err
-	}
-	// From here on the directory is the new state.
-	if _, err := durable.Replace(e.path(tiles.CheckpointPath), e.cp.Raw, filesMode); err != nil {
-		return err
-	}
-	return e.clean(covered)
+	_, err = durable.Replace(e.path(ManifestPath), data, filesMode)
+	return err
 }
 
 func fileOf(name string, data []byte) ManifestFile {

@@ -51,6 +51,19 @@ func parts(from, size uint64) []part {
 	return out
 }
 
+// edge are the partial files of a log of a size.
+func edge(size uint64) (out []part) {
+	for l, n := 0, size; n > 0; l, n = l+1, n/tiles.Width {
+		if p := (part{l, n / tiles.Width, int(n % tiles.Width)}); p.width > 0 {
+			out = append(out, p)
+			if l == 0 {
+				out = append(out, part{-1, p.index, p.width})
+			}
+		}
+	}
+	return out
+}
+
 // fetch fetches the parts that are new, and returns how many were there already.
 // They are believed only when they have been verified.
 func (e *export) fetch(ctx context.Context, again bool) (kept int, err error) {
@@ -62,7 +75,10 @@ func (e *export) fetch(ctx context.Context, again bool) (kept int, err error) {
 	one := func(ctx context.Context, n uint64) (result, error) {
 		p := wanted[n]
 		name := p.path()
-		if !again {
+		if !again && !e.whole && !e.lacks(p) {
+			return result{}, nil
+		}
+		if !again && e.whole {
 			if data, err := os.ReadFile(e.path(name)); err == nil {
 				return result{fileOf(name, data), false}, nil
 			} else if !errors.Is(err, fs.ErrNotExist) {
@@ -83,8 +99,10 @@ func (e *export) fetch(ctx context.Context, again bool) (kept int, err error) {
 			return kept, r.Err
 		}
 		f := r.Value.file
-		e.files[f.Path] = f
-		e.touch(f.Path)
+		if e.whole {
+			e.files[f.Path] = f
+		}
+		e.touch(wanted[n].path())
 		if r.Value.fetched {
 			e.out.Fetched, e.out.Bytes = e.out.Fetched+1, e.out.Bytes+uint64(f.Size)
 		} else {
@@ -130,6 +148,16 @@ func (e *export) covered() func(path string) bool {
 // clean takes away what an older state had and this one has not: partial tiles
 // and bundles, and temporary files. A crash leaves some, which the next one takes.
 func (e *export) clean(covered func(string) bool) error {
+	if e.seen && e.out.Before != nil {
+		for _, p := range edge(e.out.Before.Size) {
+			if name := p.path(); !covered(name) {
+				if err := e.remove(e.path(name)); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	}
 	for _, pattern := range []string{".checkpoint.*", ".manifest.json.*", ".well-known/.*"} {
 		old, err := filepath.Glob(e.path(pattern))
 		if err != nil {
@@ -154,16 +182,21 @@ func (e *export) clean(covered func(string) bool) error {
 		}
 		name = filepath.ToSlash(name)
 		if _, _, _, ok := tiles.ParseTilePath(name); ok && !covered(name) || strings.HasPrefix(d.Name(), ".") {
-			if err := os.Remove(path); err != nil {
-				return err
-			}
-			// The directory of partial files goes with the last one.
-			if dir := filepath.Dir(path); strings.HasSuffix(dir, ".p") {
-				_ = os.Remove(dir)
-			}
+			return e.remove(path)
 		}
 		return nil
 	})
+}
+
+// remove removes a file. The directory of partial files goes with the last one.
+func (e *export) remove(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if dir := filepath.Dir(path); strings.HasSuffix(dir, ".p") {
+		_ = os.Remove(dir)
+	}
+	return nil
 }
 
 // touch notes that a file is new: the names of its directories are, too.

@@ -79,7 +79,7 @@ func (w *world) log() Log {
 	}
 }
 
-func (w *world) export(dir string) *Exported {
+func (w *world) export(dir string) *Copied {
 	w.Helper()
 	return testlog.Must(Export(w.Context(), w.log(), dir, Options{}))(w)
 }
@@ -195,7 +195,7 @@ func TestExportRefused(t *testing.T) {
 		t.Errorf("another log: %v", err)
 	}
 	for name, data := range tree(t, dir) {
-		if name != exporting && before[name] != data {
+		if name != copying && before[name] != data {
 			t.Errorf("%s was changed", name)
 		}
 	}
@@ -289,13 +289,13 @@ func TestExportLinks(t *testing.T) {
 	w.add(10)
 	artifact := digestOf([]byte("content 7")).Path()
 	for _, name := range []string{
-		exporting, ManifestPath, tiles.CheckpointPath, "tile", "tile/0", "sha256", artifact,
+		copying, ManifestPath, tiles.CheckpointPath, "tile", "tile/0", "sha256", artifact,
 		filepath.Join(filepath.Dir(artifact), "."+filepath.Base(artifact)+".partial"),
 	} {
 		dir, outside := filepath.Join(t.TempDir(), "mirror"), t.TempDir()
 		w.export(dir)
 		// As if interrupted: an export is still what it takes it for.
-		w.put(filepath.Join(dir, exporting), nil)
+		w.put(filepath.Join(dir, copying), nil)
 		victim := filepath.Join(outside, "victim")
 		w.put(victim, []byte("precious"))
 		target := victim

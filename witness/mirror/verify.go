@@ -147,7 +147,7 @@ func (v *verification) run(ctx context.Context) error {
 		v.failed("manifest", "%v", err)
 		return nil
 	}
-	if _, err := os.Stat(v.path(exporting)); err == nil {
+	if _, err := os.Stat(v.path(copying)); err == nil {
 		v.found("complete", witness.NotChecked, "an export into it is at work, or was interrupted: run conmotion export again")
 	}
 	if err := v.files(ctx); err != nil {

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/conmotion/conmotion/cmd/internal/cli"
+	"github.com/conmotion/conmotion/internal/durable"
+	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/tiles"
+	"github.com/conmotion/conmotion/witness/cosigner"
+	"github.com/conmotion/conmotion/witness/cosigner/store"
+	"github.com/conmotion/conmotion/witness/keeper"
+)
+
+// roles are the cosigners of a process: the witness, and those whose word says more.
+// Each has keys, a name, a database and a guard of its own.
+type roles struct {
+	f    serveFlags
+	ctx  context.Context // of the work that no request waits for
+	work sync.WaitGroup
+
+	witnesses []*cosigner.Witness
+	stores    []*store.Store
+	closers   []func() error
+}
+
+// open opens a role; "" is the witness itself.
+func (r *roles) open(role string) (*cosigner.Witness, error) {
+	name := r.f.name
+	if role != "" {
+		name = r.witnesses[0].Name() + "/" + role
+	}
+	db, cosigners, err := r.f.open(r.ctx, role, name)
+	if err != nil {
+		return nil, err
+	}
+	r.stores = append(r.stores, db)
+	w, err := cosigner.New(cosigners, db, time.Now, r.f.server.Logger)
+	r.witnesses = append(r.witnesses, w)
+	return w, err
+}
+
+// companions opens the roles beside the witness. They go on with what they have when
+// resume is called.
+func (r *roles) companions(w *cosigner.Witness) (all []cosigner.Companion, resume func(), err error) {
+	resume = func() {}
+	if r.f.mirror == "" {
+		return nil, resume, nil
+	}
+	own, err := r.open("mirror")
+	if err != nil {
+		return nil, nil, err
+	}
+	m := keeper.NewMirror(r.ctx, w, own, r.f.mirror, r.source, r.f.server.Logger)
+	r.closers = append(r.closers, m.Close)
+	return []cosigner.Companion{m}, m.Resume, nil
+}
+
+// source is where the files of a log are; nil where nobody said it.
+func (r *roles) source(l *cosigner.Log) (tiles.Source, error) {
+	if l.URL == "" {
+		return nil, nil
+	}
+	o := (&cli.App{Stderr: os.Stderr}).ClientOptions(cli.Readers)
+	o.Waiting = nil // the mirror says what it cannot read
+	return tiles.Open(l.URL, o)
+}
+
+func (r *roles) setLogs(list cosigner.List) (err error) {
+	for _, w := range r.witnesses {
+		err = errors.Join(err, w.SetLogs(list))
+	}
+	return err
+}
+
+// ready says why one of them cannot cosign; nil when all can.
+func (r *roles) ready() (why error) {
+	for i, w := range r.witnesses {
+		if err := r.stores[i].Ready(); err != nil {
+			why = errors.Join(why, fmt.Errorf("%s: %w", w.Name(), err))
+		}
+		if halted := w.Halted(); halted != "" {
+			why = errors.Join(why, fmt.Errorf("%s: %s", w.Name(), halted))
+		}
+	}
+	return why
+}
+
+// close is called when the context has ended.
+func (r *roles) close() (err error) {
+	r.work.Wait()
+	for _, c := range r.closers {
+		err = errors.Join(err, c())
+	}
+	for _, s := range r.stores {
+		err = errors.Join(err, s.Close())
+	}
+	return err
+}
+
+// path is where a role has a file: beside that of the witness, which may be given.
+func (f *serveFlags) path(given, name, role string) string {
+	if given == "" {
+		return filepath.Join(f.dir, role, name)
+	}
+	if role != "" {
+		return given + "." + role
+	}
+	return given
+}
+
+// open opens the database of a role, and makes the keys when they are not there. The
+// keys are written last, so that a crash in between leaves nothing that was ever used.
+func (f *serveFlags) open(ctx context.Context, role, name string) (db *store.Store, cosigners []*scitt.Cosigner, err error) {
+	keys, guard, dir := f.path(f.keys, "keys", role), f.path(f.guard, "guard", role), filepath.Join(f.dir, role)
+	for _, d := range []string{dir, filepath.Dir(keys), filepath.Dir(guard)} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			return nil, nil, err
+		}
+	}
+	text, err := os.ReadFile(keys)
+	isNew := errors.Is(err, fs.ErrNotExist)
+	if err != nil && !isNew {
+		return nil, nil, err
+	}
+	if isNew {
+		if text, err = generate(name); err != nil {
+			return nil, nil, err
+		}
+	}
+	for line := range strings.Lines(string(text)) {
+		if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
+			continue
+		}
+		c, err := scitt.ParseCosignerKey(line)
+		if err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", keys, err)
+		}
+		if name != "" && c.Name() != name {
+			return nil, nil, fmt.Errorf("%s: the keys are of %s, and the name is to be %s", keys, c.Name(), name)
+		}
+		cosigners = append(cosigners, c)
+	}
+	if db, err = store.Open(ctx, filepath.Join(dir, "witness.db"), guard, isNew); err != nil {
+		return nil, nil, err
+	}
+	if isNew {
+		if err := durable.WriteFile(keys, text, 0o600); err != nil {
+			return nil, nil, errors.Join(err, db.Close())
+		}
+	}
+	return db, cosigners, nil
+}
+
+func generate(name string) ([]byte, error) {
+	if name == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			return nil, fmt.Errorf("--name is needed, since the machine has none: %w", err)
+		}
+		name = host + "/witness-" + strings.ToLower(rand.Text()[:8])
+	}
+	ed, pq, err := scitt.GenerateCosignerKeys(name)
+	if err != nil {
+		return nil, fmt.Errorf("--name: %w", err)
+	}
+	return fmt.Appendf(nil, "# The keys of the witness %s. Who has them can sign as it.\n%s\n%s\n", name, ed, pq), nil
+}

@@ -1,0 +1,265 @@
+package keeper
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/transparency-dev/merkle/proof"
+	"go.opentelemetry.io/otel/metric/noop"
+	_ "modernc.org/sqlite" // the driver of the stores
+
+	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/tiles"
+	"github.com/conmotion/conmotion/witness"
+	"github.com/conmotion/conmotion/witness/cosigner"
+	"github.com/conmotion/conmotion/witness/cosigner/store"
+)
+
+// world is a log, and a witness with companions, which may be started again.
+type world struct {
+	*testing.T
+	keys    *testlog.Keys
+	files   testlog.Files
+	entries [][]byte
+	dir     string
+	pulls   bool // the log's files are known
+
+	pending, own *cosigner.Witness
+	mirror       *Mirror
+	handler      http.Handler
+	stop         func()
+}
+
+func newWorld(t *testing.T) *world {
+	w := &world{T: t, keys: testlog.NewKeys(t), dir: t.TempDir()}
+	w.entries = w.keys.Begin(t, `{"version": 1}`)
+	return w
+}
+
+// grow makes the log larger by entries of any content.
+func (w *world) grow(size int) {
+	for i := len(w.entries); i < size; i++ {
+		w.entries = append(w.entries, fmt.Appendf(nil, "entry %d", i))
+	}
+	w.files.Publish(w, w.keys, w.entries)
+}
+
+// witness opens a witness whose key and state are in a directory.
+func (w *world) witness(name string) (*cosigner.Witness, *store.Store) {
+	w.Helper()
+	dir := filepath.Join(w.dir, filepath.Base(name))
+	keyFile := filepath.Join(dir, "key")
+	key, err := os.ReadFile(keyFile)
+	isNew := err != nil
+	if isNew {
+		ed, _, err := scitt.GenerateCosignerKeys(name)
+		if err != nil {
+			w.Fatal(err)
+		}
+		key = []byte(ed)
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			w.Fatal(err)
+		}
+		if err := os.WriteFile(keyFile, key, 0o600); err != nil {
+			w.Fatal(err)
+		}
+	}
+	s := testlog.Must(store.Open(w.Context(), filepath.Join(dir, "db"), filepath.Join(dir, "guard"), isNew))(w)
+	c := testlog.Must(scitt.ParseCosignerKey(string(key)))(w)
+	out := testlog.Must(cosigner.New([]*scitt.Cosigner{c}, s, time.Now, slog.New(slog.DiscardHandler)))(w)
+	list := cosigner.List{}
+	if err := list.Add(testlog.Must(cosigner.NewLog(w.keys.VKeys[0], "", 1<<30, "a test"))(w)); err != nil {
+		w.Fatal(err)
+	}
+	for _, vkey := range w.keys.VKeys[1:] {
+		if err := list.Add(testlog.Must(cosigner.NewLog(vkey, "", 1<<30, "a test"))(w)); err != nil {
+			w.Fatal(err)
+		}
+	}
+	if err := out.SetLogs(list); err != nil {
+		w.Fatal(err)
+	}
+	return out, s
+}
+
+// source is where the log's files are read, when w.pulls.
+func (w *world) source(*cosigner.Log) (tiles.Source, error) {
+	if !w.pulls {
+		return nil, nil
+	}
+	return &w.files, nil
+}
+
+// start starts the witness, as a process does. The test ends it, or stop does.
+func (w *world) start() {
+	w.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	var stores [2]*store.Store
+	w.pending, stores[0] = w.witness("witness.example/w1")
+	w.own, stores[1] = w.witness("witness.example/w1/mirror")
+	w.mirror = NewMirror(ctx, w.pending, w.own, filepath.Join(w.dir, "kept"), w.source, slog.New(slog.DiscardHandler))
+	w.handler = testlog.Must(cosigner.NewHandler(w.pending, noop.Meter{}, w.mirror))(w)
+	w.stop = sync.OnceFunc(func() {
+		cancel()
+		if err := w.mirror.Close(); err != nil {
+			w.Error(err)
+		}
+		for _, s := range stores {
+			if err := s.Close(); err != nil {
+				w.Error(err)
+			}
+		}
+	})
+	w.Cleanup(w.stop)
+	w.mirror.Resume()
+}
+
+// view is the log as its checkpoint of a size commits to it.
+func (w *world) view(size int) *tiles.View {
+	w.Helper()
+	var f testlog.Files
+	f.Publish(w, w.keys, w.entries[:size])
+	return testlog.Must(tiles.NewLog(&f, w.keys.Verifiers).Latest(w.Context()))(w)
+}
+
+// pend has the witness cosign the log at a size, from the size that it has.
+func (w *world) pend(size int) *tiles.View {
+	w.Helper()
+	view := w.view(size)
+	state := testlog.Must(w.pending.State(w.Context(), testlog.Origin))(w)
+	r := &witness.AddCheckpoint{Old: state.Size, Checkpoint: view.Checkpoint.Raw, Proof: testlog.Must(view.ConsistencyProof(w.Context(), state.Size))(w)}
+	if rec := w.ask(http.MethodPost, "/add-checkpoint", r.Marshal(), ""); rec.Code != http.StatusOK {
+		w.Fatalf("add-checkpoint of size %d: %d %s", size, rec.Code, rec.Body)
+	}
+	return view
+}
+
+func (w *world) ask(method, path string, body []byte, encoding string) *httptest.ResponseRecorder {
+	rec := httptest.NewRecorder()
+	r := httptest.NewRequestWithContext(w.Context(), method, path, bytes.NewReader(body))
+	if encoding != "" {
+		r.Header.Set("Content-Encoding", encoding)
+	}
+	w.handler.ServeHTTP(rec, r)
+	return rec
+}
+
+// upload is the body that uploads entries, of so many packages at most.
+func (w *world) upload(start, end, packages int, ticket []byte) []byte {
+	w.Helper()
+	u := upload{origin: testlog.Origin, start: uint64(start), end: uint64(end), ticket: ticket}
+	body := u.append(nil)
+	for at := u.start; at < u.end && packages > 0; packages-- {
+		s := u.next(at)
+		body = w.parcel(s, end).append(body)
+		at = s.end
+	}
+	return body
+}
+
+func (w *world) parcel(s span, size int) parcel {
+	w.Helper()
+	nodes := testlog.Must(proof.SubtreeConsistency(s.first, s.end, uint64(size)))(w)
+	var hashes [][]byte
+	for _, id := range nodes.IDs {
+		var leaves [][]byte
+		for _, e := range w.entries[id.Index<<id.Level : (id.Index+1)<<id.Level] {
+			leaves = append(leaves, scitt.LeafHash(e))
+		}
+		hashes = append(hashes, testlog.Must(rootOf(leaves))(w))
+	}
+	return parcel{w.entries[s.start:s.end], testlog.Must(nodes.Rehash(hashes, scitt.TreeHasher{}.HashChildren))(w)}
+}
+
+// entries sends an upload and returns what the mirror says of where it is.
+func (w *world) send(body []byte, encoding string) (status int, i info, lines []byte) {
+	w.Helper()
+	rec := w.ask(http.MethodPost, "/add-entries", body, encoding)
+	switch rec.Code {
+	case http.StatusOK:
+		lines = rec.Body.Bytes()
+	case http.StatusAccepted, http.StatusConflict:
+		parts := strings.Split(rec.Body.String(), "\n")
+		if rec.Header().Get("Content-Type") != infoMediaType || len(parts) != 4 || parts[3] != "" {
+			w.Fatalf("%d: %q", rec.Code, rec.Body)
+		}
+		i.size = testlog.Must(strconv.ParseUint(parts[0], 10, 64))(w)
+		i.next = testlog.Must(strconv.ParseUint(parts[1], 10, 64))(w)
+		i.ticket = unbase64(w, parts[2])
+	}
+	return rec.Code, i, lines
+}
+
+// served is the mirror to a reader, who verifies all of it.
+func (w *world) served() *scitt.Checkpoint {
+	w.Helper()
+	cp, err := w.readMirror()
+	if err != nil {
+		w.Fatal(err)
+	}
+	return cp
+}
+
+func (w *world) readMirror() (*scitt.Checkpoint, error) {
+	files := tiles.NewLog(monitored{w}, w.keys.Verifiers)
+	view, err := files.Latest(w.Context())
+	if err != nil {
+		return nil, err
+	}
+	mirrorKey := testlog.Must(scitt.NewCosignatureVerifier(w.own.VKeys()[0]))(w)
+	if _, sigs, err := scitt.OpenNote(view.Checkpoint.Raw, mirrorKey); err != nil || len(sigs) != 1 {
+		return nil, fmt.Errorf("the mirror's cosignature: %d, %w", len(sigs), err)
+	}
+	for e, err := range view.Entries(w.Context(), 0, view.Checkpoint.Size) {
+		if err != nil {
+			return nil, err
+		}
+		if !bytes.Equal(e.Data, w.entries[e.Index]) {
+			return nil, fmt.Errorf("entry %d is another one", e.Index)
+		}
+	}
+	return view.Checkpoint, nil
+}
+
+// monitored are the files of the log below the monitoring prefix of the mirror.
+type monitored struct{ w *world }
+
+func (m monitored) Get(_ context.Context, path string) ([]byte, error) {
+	rec := m.w.ask(http.MethodGet, "/mirror/"+cosigner.HashOf(testlog.Origin)+"/"+path, nil, "")
+	switch rec.Code {
+	case http.StatusOK:
+		return rec.Body.Bytes(), nil
+	case http.StatusNotFound:
+		return nil, fmt.Errorf("%s: %w", path, os.ErrNotExist)
+	}
+	return nil, fmt.Errorf("%s: status %d", path, rec.Code)
+}
+
+func zip(t testing.TB, body []byte) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	if _, err := z.Write(body); err != nil {
+		t.Fatal(err)
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func reader(body []byte) *bufio.Reader { return bufio.NewReader(bytes.NewReader(body)) }

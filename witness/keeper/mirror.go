@@ -1,0 +1,287 @@
+package keeper
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/tiles"
+	"github.com/conmotion/conmotion/witness"
+	"github.com/conmotion/conmotion/witness/cosigner"
+	"github.com/conmotion/conmotion/witness/mirror"
+)
+
+const (
+	// mostCopies is how many logs are copied at a time.
+	mostCopies = 4
+	// mostUploads is how many uploads are read at a time. Each holds a package: at most 17 MB.
+	mostUploads = 8
+	// retryFirst and retryMost are between attempts to copy a log that cannot be read.
+	retryFirst, retryMost = time.Second, time.Minute
+)
+
+// Mirror keeps logs. Its pending checkpoint of a log is the one that the witness
+// cosigned last, and its mirror checkpoint is the one that its own keys did.
+type Mirror struct {
+	pending, own *cosigner.Witness
+	dir          string
+	source       func(*cosigner.Log) (tiles.Source, error)
+	logger       *slog.Logger
+	tickets      tickets
+	copies       chan struct{} // a slot for each log that is copied
+	uploads      chan struct{} // and for each upload that is read
+
+	ctx  context.Context // of the work that no request waits for
+	work sync.WaitGroup
+	mu   sync.Mutex
+	logs map[string]*kept // by origin
+}
+
+// kept is a log that is kept.
+type kept struct {
+	origin string
+	dir    string
+	poke   chan struct{} // the pending checkpoint has changed
+
+	mu   sync.Mutex   // of what follows, and of the directory
+	copy *mirror.Copy // nil before the first use
+	// next is the first entry that is not there: those from the mirror checkpoint on
+	// were uploaded and authenticated by this process.
+	next uint64
+}
+
+// NewMirror keeps the logs of the witness pending in directories below dir, and
+// cosigns with the keys of own what is durable there. Source gives the files of a log,
+// and nil where they are not known: such a log is kept when somebody uploads its
+// entries. Close ends it.
+func NewMirror(ctx context.Context, pending, own *cosigner.Witness, dir string, source func(*cosigner.Log) (tiles.Source, error), logger *slog.Logger) *Mirror {
+	return &Mirror{
+		pending: pending, own: own, dir: dir, source: source, logger: logger, tickets: tickets{[]byte(rand.Text())},
+		copies: make(chan struct{}, mostCopies), uploads: make(chan struct{}, mostUploads),
+		ctx: ctx, logs: map[string]*kept{},
+	}
+}
+
+// Close waits until nothing goes on any more, after the context has ended.
+func (m *Mirror) Close() (err error) {
+	m.work.Wait()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, k := range m.logs {
+		if k.copy != nil {
+			err = errors.Join(err, k.copy.Close())
+		}
+	}
+	return err
+}
+
+// Resume goes on with all logs that the witness knows.
+func (m *Mirror) Resume() {
+	for _, origin := range m.pending.Origins() {
+		m.Stored(m.ctx, origin)
+	}
+}
+
+// Stored implements [cosigner.Companion]. It returns nothing.
+//
+// C2SP tlog-mirror: "The mirror cosigner MUST NOT sign the checkpoint in this process."
+func (m *Mirror) Stored(_ context.Context, origin string) []byte {
+	select {
+	case m.of(origin).poke <- struct{}{}:
+	default: // it was told already
+	}
+	return nil
+}
+
+// of returns the log, whose entries are copied from now on.
+func (m *Mirror) of(origin string) *kept {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	k := m.logs[origin]
+	if k == nil {
+		k = &kept{origin: origin, dir: filepath.Join(m.dir, cosigner.HashOf(origin)), poke: make(chan struct{}, 1)}
+		m.logs[origin] = k
+		m.work.Go(func() { m.follow(k) })
+	}
+	return k
+}
+
+// follow copies a log whenever its pending checkpoint changes.
+func (m *Mirror) follow(k *kept) {
+	wait := time.Duration(0)
+	for {
+		var again <-chan time.Time
+		if wait > 0 {
+			again = time.After(wait)
+		}
+		select {
+		case <-m.ctx.Done():
+			return
+		case <-k.poke:
+		case <-again:
+		}
+		switch err := m.pull(m.ctx, k); {
+		case m.ctx.Err() != nil:
+			return
+		case err != nil:
+			wait = min(max(retryFirst, 2*wait), retryMost)
+			m.logger.Warn("a log could not be mirrored, and will be tried again", "log", k.origin, "in", wait, "err", err)
+		default:
+			wait = 0
+		}
+	}
+}
+
+// pull brings the copy up to the pending checkpoint from the log's own files.
+func (m *Mirror) pull(ctx context.Context, k *kept) error {
+	log, err := m.pending.Known(k.origin)
+	if err != nil {
+		return nil // it is not followed any more
+	}
+	src, err := m.source(log)
+	if err != nil || src == nil {
+		return err
+	}
+	select {
+	case m.copies <- struct{}{}:
+		defer func() { <-m.copies }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	state, err := m.pending.State(ctx, k.origin)
+	if err != nil || state.Text == nil {
+		return err
+	}
+	before, err := m.own.State(ctx, k.origin)
+	if err != nil || before.Size == state.Size && before.Root != nil {
+		return err
+	}
+	_, err = m.update(ctx, k, src, state.Signed())
+	if err != nil {
+		k.next = before.Size // of what was copied beyond nothing is known
+	}
+	return err
+}
+
+// update makes the copy the log at a checkpoint, and cosigns that. The log is held.
+func (m *Mirror) update(ctx context.Context, k *kept, src tiles.Source, signed []byte) (lines []byte, err error) {
+	cp, _, err := scitt.OpenNote(signed)
+	if err != nil {
+		return nil, err
+	}
+	if err := m.open(ctx, k); err != nil {
+		return nil, err
+	}
+	view, err := tiles.NewTree(src).At(ctx, cp)
+	if err != nil {
+		return nil, err
+	}
+	_, err = k.copy.Update(ctx, mirror.Log{
+		Files: &tiles.Log{Source: src}, View: view, Extends: view.Consistency,
+		Publish: func(ctx context.Context, copied *tiles.View) (note []byte, err error) {
+			// From here on all that the checkpoint covers is on the disk. A crash before the
+			// end leaves a state of the cosigner with an older checkpoint beside the tiles.
+			if lines, err = cosign(ctx, m.own, copied, signed); err != nil {
+				return nil, err
+			}
+			return bytes.Join([][]byte{signed, lines}, nil), nil
+		},
+	}, mirror.Options{})
+	if err == nil {
+		k.next = max(k.next, cp.Size)
+	}
+	return lines, err
+}
+
+// cosign has a cosigner sign a checkpoint whose tiles are read here.
+func cosign(ctx context.Context, by *cosigner.Witness, view *tiles.View, signed []byte) ([]byte, error) {
+	state, err := by.State(ctx, view.Checkpoint.Origin)
+	if err != nil {
+		return nil, err
+	}
+	r := &witness.AddCheckpoint{Old: state.Size, Checkpoint: signed}
+	if state.Size <= view.Checkpoint.Size { // else it refuses
+		if r.Proof, err = view.ConsistencyProof(ctx, state.Size); err != nil {
+			return nil, err
+		}
+	}
+	return by.AddCheckpoint(ctx, r)
+}
+
+// open opens the directory of the log, which begins at the mirror checkpoint.
+func (m *Mirror) open(ctx context.Context, k *kept) error {
+	if k.copy != nil {
+		return nil
+	}
+	state, err := m.own.State(ctx, k.origin)
+	if err != nil {
+		return err
+	}
+	k.copy, err = mirror.OpenCopy(ctx, k.dir)
+	k.next = state.Size
+	return err
+}
+
+// Routes implements [cosigner.Companion].
+//
+// C2SP tlog-mirror: the mirror "maintains a copy of each origin log and serves it
+// publicly via the tiled transparency log interface. It uses a URL prefix of
+// <monitoring prefix>/<origin hash>". "The monitoring prefixes MUST be distinct."
+func (m *Mirror) Routes(mux *http.ServeMux) {
+	mux.HandleFunc("POST /add-entries", m.addEntries)
+	mux.HandleFunc("GET /mirror/{hash}/{path...}", func(w http.ResponseWriter, r *http.Request) {
+		path := r.PathValue("path")
+		data, err := m.file(r.Context(), r.PathValue("hash"), path)
+		if err != nil {
+			cosigner.WriteRefusal(w, err)
+			return
+		}
+		media, cache := tiles.Headers(path)
+		w.Header().Set("Content-Type", media)
+		w.Header().Set("Cache-Control", cache)
+		_, _ = w.Write(data) // the client is gone: nobody to tell
+	})
+}
+
+// file is a file of a log that is kept, as far as the mirror checkpoint covers it.
+func (m *Mirror) file(ctx context.Context, hash, path string) ([]byte, error) {
+	if path == tiles.CheckpointPath {
+		return m.own.Latest(ctx, hash)
+	}
+	origin, err := m.own.OriginOf(hash)
+	if err != nil {
+		return nil, err
+	}
+	state, err := m.own.State(ctx, origin)
+	if err != nil {
+		return nil, err
+	}
+	level, index, width, ok := tiles.ParseTilePath(path)
+	size := state.Size >> (8 * max(0, level))
+	there := ok && index <= size/tiles.Width && uint64(width) <= min(tiles.Width, size-index*tiles.Width)
+	if !there && path != tiles.KeysPath && path != tiles.ConfigurationPath {
+		return nil, cosigner.Refuse(http.StatusNotFound, "not a file of this log, or not one that is kept yet")
+	}
+	data, err := tiles.Dir(filepath.Join(m.dir, hash)).Get(ctx, path)
+	if err != nil {
+		return nil, cosigner.Refuse(http.StatusNotFound, "not there") // such as a partial tile of an older state
+	}
+	return data, nil
+}
+
+// About implements [cosigner.Companion].
+func (m *Mirror) About() string {
+	return fmt.Sprintf("The cosignature of %s says besides: all entries of this tree are kept here, durably, and can\n"+
+		"be read below /mirror/ (https://c2sp.org/tlog-mirror).\n\n%s\n", m.own.Name(), strings.Join(m.own.VKeys(), "\n"))
+}

@@ -3,6 +3,7 @@ package parts
 import (
 	"context"
 	"errors"
+	"os"
 	"sync"
 	"testing"
 )
@@ -14,20 +15,24 @@ type shared[C Cloud] struct {
 	err   error
 }
 
-// of gives the running servers, and the test their environment. The first test
-// starts them; where they cannot be started because something is not installed,
-// the test is skipped.
+// of gives the running servers. The first test starts them, and gives this process
+// their environment, which tests that run at the same time share; where they cannot
+// be started because something is not installed, the test is skipped.
 func (s *shared[C]) of(t testing.TB, start func(context.Context) (C, error)) C {
 	t.Helper()
-	s.once.Do(func() { s.cloud, s.err = start(context.Background()) })
+	s.once.Do(func() {
+		if s.cloud, s.err = start(context.Background()); s.err != nil {
+			return
+		}
+		for name, value := range s.cloud.Environment() {
+			s.err = errors.Join(s.err, os.Setenv(name, value))
+		}
+	})
 	if errors.Is(s.err, ErrMissing) {
 		t.Skip(s.err)
 	}
 	if s.err != nil {
 		t.Fatal(s.err)
-	}
-	for name, value := range s.cloud.Environment() {
-		t.Setenv(name, value)
 	}
 	return s.cloud
 }

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -12,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -36,12 +34,6 @@ const (
 
 func TestMain(m *testing.M) {
 	if os.Getenv(beConmotiond) == "" {
-		// The tests mostly wait for processes, leases and checkpoints, so more of them
-		// run at once than there are processors.
-		flag.Parse()
-		if err := flag.Set("test.parallel", strconv.Itoa(4+runtime.GOMAXPROCS(0))); err != nil {
-			panic(err) // only without the flag
-		}
 		os.Exit(cloud.Main(m))
 	}
 	if err := prepareDisk(os.Getenv(mountTmpfs)); err != nil {

@@ -3,7 +3,10 @@ package parts
 import (
 	"context"
 	"errors"
+	"flag"
 	"os"
+	"runtime"
+	"strconv"
 	"sync"
 	"testing"
 )
@@ -51,8 +54,14 @@ type Tests struct {
 	gcp shared[*GCP]
 }
 
-// Main runs the tests and ends what they started. It is for TestMain.
+// Main runs the tests and ends what they started. It is for TestMain. Tests that
+// are parallel wait for checkpoints, leases and other processes most of the time, so
+// more of them run at once than there are processors.
 func (s *Tests) Main(m *testing.M) int {
+	flag.Parse()
+	if err := flag.Set("test.parallel", strconv.Itoa(4+runtime.GOMAXPROCS(0))); err != nil {
+		panic(err) // only without the flag
+	}
 	defer s.aws.stop()
 	defer s.gcp.stop()
 	return m.Run()

@@ -19,8 +19,6 @@ import (
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
-	"github.com/conmotion/conmotion/storage"
-	"github.com/conmotion/conmotion/storage/posix"
 	"github.com/conmotion/conmotion/tiles"
 	"github.com/conmotion/conmotion/witness"
 )
@@ -29,26 +27,15 @@ import (
 // its public directory.
 func staticFiles(t *testing.T, keys *testlog.Keys, statements []*scitt.Statement) string {
 	t.Helper()
-	dir := testlog.Must(storage.OpenDir(t.TempDir()))(t)
-	log := testlog.Must(storage.Open(t.Context(), posix.New(dir, keys.Options().Logger), keys.Options()))(t)
-	var last uint64
-	var waits []func(context.Context) (uint64, bool, error)
+	var entries [][]byte
 	for _, st := range statements {
-		waits = append(waits, testlog.Must(log.Append(t.Context(), st.Entry()))(t))
+		entries = append(entries, st.Entry())
 	}
-	for i, wait := range waits {
-		index, _, err := wait(t.Context())
-		if err != nil || index != uint64(i) {
-			t.Fatalf("entry %d is at %d: %v", i, index, err)
-		}
-		last = index
-	}
-	testlog.Must(log.Await(t.Context(), last))(t)
-	set := testlog.Must(keys.KeySet(t).Marshal())(t)
-	if err := errors.Join(dir.WritePublic(tiles.KeysPath, set), log.Close(t.Context()), dir.Close()); err != nil {
-		t.Fatal(err)
-	}
-	return dir.Public()
+	files, dir := &testlog.Files{}, t.TempDir()
+	files.Publish(t, keys, entries)
+	files.Put(tiles.ConfigurationPath, nil) // it is no service
+	files.WriteTo(t, dir)
+	return dir
 }
 
 func statement(t *testing.T, subject string) *scitt.Statement {

@@ -30,6 +30,7 @@ func startRefused(t *testing.T, args ...string) string {
 // log, with every Receipt from before it. Beside a newer public checkpoint, which is
 // what an operator puts there who knows one, it is refused: it would be a fork.
 func TestBackup(t *testing.T) {
+	t.Parallel()
 	if _, err := exec.LookPath("rsync"); err != nil {
 		t.Skip("rsync is not installed: apt-get install rsync")
 	}
@@ -92,6 +93,7 @@ func TestBackup(t *testing.T) {
 // TestDrill: deploy/drill is content when a service that is killed comes back with what
 // it had, and not when it comes back as another log.
 func TestDrill(t *testing.T) {
+	t.Parallel()
 	bin, home := filepath.Dir(testprogram.Path(t, "conmotion")), t.TempDir()
 	address := freeAddress(t)
 	run := func(dir string) *process {

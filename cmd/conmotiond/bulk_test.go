@@ -148,6 +148,7 @@ func chainsRequired(t *testing.T) string {
 // many. Over all of its lives nothing that it acknowledged is lost, no chain
 // has a gap, and each goes on where it was.
 func TestKillBulk(t *testing.T) {
+	t.Parallel()
 	audit := auditor(t)
 	dir := t.TempDir()
 	args := []string{"--dir", dir, "--listen", freeAddress(t), "--rate", "0", "--policy", chainsRequired(t)}

@@ -162,6 +162,7 @@ func (a *acknowledged) check(t *testing.T, p *process, checker *testlog.Checker)
 // TestKill ends the service with SIGKILL at random moments under load. Over
 // all of its lives nothing that it acknowledged is lost or doubled.
 func TestKill(t *testing.T) {
+	t.Parallel()
 	rounds := 10
 	if n, err := strconv.Atoi(os.Getenv("CONMOTION_KILL_ROUNDS")); err == nil {
 		rounds = n // for a long soak by hand
@@ -213,6 +214,7 @@ func TestKill(t *testing.T) {
 // TestKillFirstStart ends first starts with SIGKILL at random moments. The next
 // ones complete what is there, and announce the keys that are there.
 func TestKillFirstStart(t *testing.T) {
+	t.Parallel()
 	finished := 0
 	for range 8 {
 		dir := t.TempDir()
@@ -262,6 +264,7 @@ func TestKillFirstStart(t *testing.T) {
 // TestDrain: SIGTERM under load loses nothing, and every client that waits
 // gets its answer.
 func TestDrain(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	args := []string{"--dir", dir, "--listen", freeAddress(t), "--checkpoint-interval", "1s", "--rate", "0"}
 	p := start(t, nil, nil, args...)

@@ -48,6 +48,7 @@ func events(t *testing.T) (all [][]byte) {
 // writer is killed with a part of them on its way, and all of it is verified from the
 // bucket alone, with every instance stopped.
 func TestEvents(t *testing.T) {
+	t.Parallel()
 	policy := filepath.Join(t.TempDir(), "policy.json")
 	if err := os.WriteFile(policy, []byte(`{"version": 1, "trust_anchors": {"self_certifying": ["did:jwk"]}, "issuers": [{"issuer": "did:jwk:*"}], "chain": "required"}`), 0o600); err != nil {
 		t.Fatal(err)

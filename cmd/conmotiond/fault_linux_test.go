@@ -56,6 +56,7 @@ var always = []fault{
 // ends by it or not: the next start works, nothing that was acknowledged is lost,
 // no id is twice in the log, and the audit is content.
 func TestFaults(t *testing.T) {
+	t.Parallel()
 	if _, err := exec.LookPath("strace"); err != nil {
 		t.Skip("strace is not here")
 	}

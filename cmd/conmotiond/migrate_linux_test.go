@@ -20,6 +20,7 @@ import (
 // log: old receipts verify there, the next entry has the next index, and nobody can go
 // on in the old place.
 func TestMigrate(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		from, to func(t *testing.T) parts.Cloud
 	}{
@@ -28,6 +29,7 @@ func TestMigrate(t *testing.T) {
 		"S3 to S3":           {ofAWS, ofAWS},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			dir := t.TempDir()
 			location := func(cloud parts.Cloud) (string, string, parts.Bucket) {
 				b := testlog.Must(cloud.NewBucket(t.Context(), true))(t)

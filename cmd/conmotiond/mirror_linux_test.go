@@ -13,6 +13,7 @@ import (
 // TestMirrors: copies by other people's tools, the checkpoint first and moved in last,
 // are whole logs, also while the log grows. docs/operate.md has the commands.
 func TestMirrors(t *testing.T) {
+	t.Parallel()
 	servers := cloud.AWS(t)
 	bucket := testlog.Must(servers.NewBucket(t.Context(), true))(t)
 	dir, address := t.TempDir(), freeAddress(t)
@@ -35,12 +36,11 @@ func TestMirrors(t *testing.T) {
 			if err := exec.Command(c.first[0], "--version").Run(); err != nil {
 				t.Skipf("%s cannot be run: %v", name, err)
 			}
-			for variable, value := range map[string]string{"RCLONE_S3_PROVIDER": "Other", "RCLONE_S3_ENDPOINT": servers.Endpoint, "RCLONE_S3_ENV_AUTH": "true"} {
-				t.Setenv(variable, value)
-			}
 			run := func(args []string, to string) {
 				t.Helper()
-				if out, err := exec.Command(args[0], append(args[1:len(args):len(args)], to)...).CombinedOutput(); err != nil {
+				cmd := exec.Command(args[0], append(args[1:len(args):len(args)], to)...)
+				cmd.Env = append(os.Environ(), "RCLONE_S3_PROVIDER=Other", "RCLONE_S3_ENDPOINT="+servers.Endpoint, "RCLONE_S3_ENV_AUTH=true")
+				if out, err := cmd.CombinedOutput(); err != nil {
 					t.Fatalf("%v: %v\n%s", args, err, out)
 				}
 			}

@@ -31,6 +31,7 @@ func managerOn(socket string) *http.Client {
 // TestDrainManagement: who waits for a policy to be registered gets the answer
 // from a service that was told to end.
 func TestDrainManagement(t *testing.T) {
+	t.Parallel()
 	socket := filepath.Join(t.TempDir(), "s")
 	p := start(t, nil, nil, "--dir", t.TempDir(), "--listen", "127.0.0.1:0", "--checkpoint-interval", "1s", "--manage-socket", socket)
 	answer := make(chan string, 1)
@@ -88,6 +89,7 @@ func (w *chainWriter) write(ctx context.Context, t *testing.T, p *process) {
 // the audit of the files finds every entry admitted by the policy at its
 // place, and the next start has the last one in force.
 func TestKillWhilePolicyChanges(t *testing.T) {
+	t.Parallel()
 	conmotion := tool(t)
 	dir := t.TempDir()
 	socket := filepath.Join(t.TempDir(), "s")

@@ -14,6 +14,7 @@ import (
 // TestManyConnections: clients that hold connections open, more than there may
 // be files, keep others waiting and break nothing.
 func TestManyConnections(t *testing.T) {
+	t.Parallel()
 	p := start(t, []string{fewFiles + "=640"}, nil, "--dir", t.TempDir(), "--listen", "127.0.0.1:0", "--search=false")
 	address := strings.TrimPrefix(p.url, "http://")
 	key := testlog.Key(t, "ES256")

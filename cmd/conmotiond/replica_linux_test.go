@@ -22,6 +22,9 @@ import (
 
 var cloud parts.Tests
 
+// clients are how many register at once: a log in a bucket publishes once a second.
+const clients = 64
+
 // load is what clients registered, and their Receipts.
 type load struct {
 	mu       sync.Mutex
@@ -35,7 +38,7 @@ func (l *load) clients(t *testing.T, p *process, name string) (stop func()) {
 	key := testlog.Key(t, "ES256")
 	ctx, cancel := context.WithCancel(t.Context())
 	var group sync.WaitGroup
-	for c := range 16 {
+	for c := range clients {
 		group.Go(func() {
 			for i := 0; ctx.Err() == nil; i++ {
 				statement := testlog.Statement(t, key, "asset", fmt.Appendf(nil, "%s %d %d", name, c, i))
@@ -147,6 +150,7 @@ func (p *process) ask(method, path string, body []byte, headers ...string) (*htt
 
 // TestReplica: a replica answers what the writer answers, and says what it is.
 func TestReplica(t *testing.T) {
+	t.Parallel()
 	p := newPair(t, "--rate", "10", "--burst", "300")
 	writer, replica := p.public[0], p.public[1]
 	p.says(0, "/readyz", "ok\nwriter, term 1")
@@ -245,6 +249,7 @@ func TestReplica(t *testing.T) {
 // bucket alone, with both of them off, has every entry that was acknowledged, once, and
 // all Receipts verify.
 func TestTakeOver(t *testing.T) {
+	t.Parallel()
 	p := newPair(t, "--search=false")
 	checker := p.checker()
 	l := &load{receipts: map[string][]byte{}}
@@ -261,7 +266,7 @@ func TestTakeOver(t *testing.T) {
 			_ = old.signal(sig) // it was killed
 		}
 		p.says(1-round%2, "/metrics", "conmotion_writer 1")
-		l.await(16) // more than what may have been on its way
+		l.await(clients + 1) // more than what may have been on its way
 		t.Logf("%v: statements are registered again after %v", sig, time.Since(began).Round(10*time.Millisecond))
 		if sig == syscall.SIGSTOP {
 			// It wakes up with entries in its queue. It ends.

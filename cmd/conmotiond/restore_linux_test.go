@@ -55,6 +55,7 @@ func putBack(t *testing.T, b parts.Bucket, was map[string]object) {
 // they are of one state that everybody knows; a database that is older than the bucket,
 // or newer than its files, is refused, and nothing changes in the bucket.
 func TestRestore(t *testing.T) {
+	t.Parallel()
 	dump, err := exec.LookPath("mariadb-dump")
 	if err != nil {
 		t.Skip("mariadb-dump is not installed: apt-get install mariadb-client")

@@ -27,6 +27,7 @@ func status(t testing.TB, url string) (int, string) {
 // TestSearchOf runs a search over another process's log in this one, and looks
 // at what its operator sees.
 func TestSearchOf(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	log := start(t, nil, nil, "--dir", filepath.Join(dir, "log"), "--listen", "127.0.0.1:0")
 	ctx, stop := context.WithCancel(t.Context())
@@ -87,6 +88,7 @@ func TestSearchOf(t *testing.T) {
 // TestSearchReadyz: the search over your log is told of in /readyz, and has
 // a check of its own.
 func TestSearchReadyz(t *testing.T) {
+	t.Parallel()
 	admin := "http://" + freeAddress(t)
 	log := start(t, nil, nil, "--dir", filepath.Join(t.TempDir(), "log"), "--listen", "127.0.0.1:0", "--admin-listen", strings.TrimPrefix(admin, "http://"))
 	for {

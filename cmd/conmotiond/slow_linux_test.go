@@ -21,6 +21,7 @@ import (
 // requests and do not end them, take no more than --memory altogether, and others
 // are served.
 func TestSlowReaders(t *testing.T) {
+	t.Parallel()
 	readers := 200
 	if n, err := strconv.Atoi(os.Getenv("CONMOTION_SLOW_READERS")); err == nil {
 		readers = n // for the figures of docs/performance.md

@@ -48,7 +48,7 @@ func newPlace(t testing.TB) (drivertest.Place, parts.Bucket, *mysql.Config) {
 }
 
 func TestDriver(t *testing.T) {
-	drivertest.Run(t, func(t testing.TB) drivertest.Place {
+	drivertest.Run(t, true, func(t testing.TB) drivertest.Place {
 		p, _, _ := newPlace(t)
 		return p
 	})

@@ -45,7 +45,7 @@ func newPlace(t testing.TB) (drivertest.Place, parts.Bucket, gcp.Database) {
 }
 
 func TestDriver(t *testing.T) {
-	drivertest.Run(t, func(t testing.TB) drivertest.Place {
+	drivertest.Run(t, false, func(t testing.TB) drivertest.Place {
 		p, _, _ := newPlace(t)
 		return p
 	})

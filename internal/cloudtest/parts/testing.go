@@ -3,6 +3,10 @@ package parts
 import (
 	"context"
 	"errors"
+	"flag"
+	"os"
+	"runtime"
+	"strconv"
 	"sync"
 	"testing"
 )
@@ -14,20 +18,24 @@ type shared[C Cloud] struct {
 	err   error
 }
 
-// of gives the running servers, and the test their environment. The first test
-// starts them; where they cannot be started because something is not installed,
-// the test is skipped.
+// of gives the running servers. The first test starts them, and gives this process
+// their environment, which tests that run at the same time share; where they cannot
+// be started because something is not installed, the test is skipped.
 func (s *shared[C]) of(t testing.TB, start func(context.Context) (C, error)) C {
 	t.Helper()
-	s.once.Do(func() { s.cloud, s.err = start(context.Background()) })
+	s.once.Do(func() {
+		if s.cloud, s.err = start(context.Background()); s.err != nil {
+			return
+		}
+		for name, value := range s.cloud.Environment() {
+			s.err = errors.Join(s.err, os.Setenv(name, value))
+		}
+	})
 	if errors.Is(s.err, ErrMissing) {
 		t.Skip(s.err)
 	}
 	if s.err != nil {
 		t.Fatal(s.err)
-	}
-	for name, value := range s.cloud.Environment() {
-		t.Setenv(name, value)
 	}
 	return s.cloud
 }
@@ -46,8 +54,14 @@ type Tests struct {
 	gcp shared[*GCP]
 }
 
-// Main runs the tests and ends what they started. It is for TestMain.
+// Main runs the tests and ends what they started. It is for TestMain. Tests that
+// are parallel wait for checkpoints, leases and other processes most of the time, so
+// more of them run at once than there are processors.
 func (s *Tests) Main(m *testing.M) int {
+	flag.Parse()
+	if err := flag.Set("test.parallel", strconv.Itoa(4+runtime.GOMAXPROCS(0))); err != nil {
+		panic(err) // only without the flag
+	}
 	defer s.aws.stop()
 	defer s.gcp.stop()
 	return m.Run()

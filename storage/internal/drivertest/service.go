@@ -30,8 +30,9 @@ type Place struct {
 	Tables func(ctx context.Context) (int, error)
 }
 
-// Run tests the driver of the places that open gives.
-func Run(t *testing.T, open func(t testing.TB) Place) {
+// Run tests the driver of the places that open gives, together where one process can
+// use several of them at a time: the tests mostly wait.
+func Run(t *testing.T, together bool, open func(t testing.TB) Place) {
 	for name, test := range map[string]func(*testing.T, func(testing.TB) *Service){
 		"AcrossRestarts": acrossRestarts,
 		"OldWriter":      oldWriter,
@@ -46,6 +47,9 @@ func Run(t *testing.T, open func(t testing.TB) Place) {
 		"BucketGone":     bucketGone,
 	} {
 		t.Run(name, func(t *testing.T) {
+			if together {
+				t.Parallel()
+			}
 			test(t, func(t testing.TB) *Service { return NewService(t, open(t)) })
 		})
 	}

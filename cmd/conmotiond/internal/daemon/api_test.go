@@ -41,6 +41,7 @@ func filled(t *testing.T, n int) (*service, [][]byte) {
 }
 
 func TestEntries(t *testing.T) {
+	t.Parallel()
 	s, statements := filled(t, 10)
 	v := scitt.Verifier{LogKeys: s.keys()}
 
@@ -97,6 +98,7 @@ func TestEntries(t *testing.T) {
 // TestLargeEntries: a page of large entries ends early, and says where the
 // next one begins.
 func TestLargeEntries(t *testing.T) {
+	t.Parallel()
 	s := newService(t, nil)
 	key := testlog.Key(t, "ES256")
 	const n = 60 // of 64,000 bytes: more than a page holds
@@ -136,6 +138,7 @@ func TestLargeEntries(t *testing.T) {
 }
 
 func TestTlogProof(t *testing.T) {
+	t.Parallel()
 	s, statements := filled(t, 5)
 	verifiers := testlog.Must(scitt.NewCheckpointVerifiers(s.configuration().CheckpointKeys))(t)
 	for i, statement := range statements {
@@ -157,6 +160,7 @@ func TestTlogProof(t *testing.T) {
 }
 
 func TestWellKnown(t *testing.T) {
+	t.Parallel()
 	s := newService(t, nil)
 	keys := s.keys()
 	if len(keys) != 1 {
@@ -197,6 +201,7 @@ func TestWellKnown(t *testing.T) {
 // TestStaticFiles: what the service shows is what lies on the disk, with the
 // headers that caches need.
 func TestStaticFiles(t *testing.T) {
+	t.Parallel()
 	s := newService(t, nil)
 	key := testlog.Key(t, "ES256")
 	var group sync.WaitGroup
@@ -297,6 +302,7 @@ func TestStaticFiles(t *testing.T) {
 
 // TestSignatures: one signature serves every receipt of a checkpoint.
 func TestSignatures(t *testing.T) {
+	t.Parallel()
 	s, statements := filled(t, 50)
 	made := func() float64 {
 		for _, m := range testlog.Must(s.telemetry.Registry.Gather())(t) {

@@ -97,6 +97,7 @@ func chained(t testing.TB, key crypto.Signer, more map[string]any) (s *service, 
 }
 
 func TestBulk(t *testing.T) {
+	t.Parallel()
 	key := testlog.Key(t, "ES256")
 	s, _ := chained(t, key, nil)
 	all := chain(t, key, "inventory", nil, 1000)
@@ -129,6 +130,7 @@ func TestBulk(t *testing.T) {
 
 // TestBulkAnswers: what is registered, and what the client is told.
 func TestBulkAnswers(t *testing.T) {
+	t.Parallel()
 	key, stranger := testlog.Key(t, "ES256"), testlog.Key(t, "ES256")
 	s, admin := chained(t, key, nil)
 	checker := s.checker()
@@ -227,6 +229,7 @@ func TestBulkAnswers(t *testing.T) {
 // TestBulkLater: an answer that does not wait for Receipts is given when all
 // is durable, and the same request again gives them.
 func TestBulkLater(t *testing.T) {
+	t.Parallel()
 	key := testlog.Key(t, "ES256")
 	admin := testlog.Key(t, "ES256")
 	policy := withPolicy(t, document(t, key, admin, "", map[string]any{"chain": "required"}))
@@ -261,6 +264,7 @@ func TestBulkLater(t *testing.T) {
 // TestBulkFork: of many that continue one chain at once, with one request
 // each, one wins all of it and the others nothing.
 func TestBulkFork(t *testing.T) {
+	t.Parallel()
 	key := testlog.Key(t, "ES256")
 	s, _ := chained(t, key, nil)
 	var head []byte
@@ -298,6 +302,7 @@ func TestBulkFork(t *testing.T) {
 // TestBulkOfManyChains: requests that want the same chains in another order do
 // not wait for each other for ever, and one has all of them at a time.
 func TestBulkOfManyChains(t *testing.T) {
+	t.Parallel()
 	key := testlog.Key(t, "ES256")
 	s, _ := chained(t, key, nil)
 	for round := range 10 {

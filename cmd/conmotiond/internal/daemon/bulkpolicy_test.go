@@ -21,6 +21,7 @@ import (
 // TestBulkHeadIndex: a rule that reads where the head is in the log is judged
 // with what the log says in the end, also within a request.
 func TestBulkHeadIndex(t *testing.T) {
+	t.Parallel()
 	key := testlog.Key(t, "ES256")
 	s, _ := chained(t, key, map[string]any{"rules": []any{map[string]any{
 		"id": "early", "expr": "!head.present || head.index < 12", "message": "the chain is long enough"}}})
@@ -38,7 +39,8 @@ func TestBulkHeadIndex(t *testing.T) {
 // do not wait for their end. Whatever was admitted was admitted by the policy
 // at its place.
 func TestBulkWhilePolicyChanges(t *testing.T) {
-	const switches = 30 // at least: it goes on until one came within a request
+	t.Parallel()
+	const switches = 10 // at least: it goes on until one came within a request
 	one, two := testlog.Key(t, "ES256"), testlog.Key(t, "ES256")
 	s, admin := chained(t, one, nil)
 	ctx, stop := context.WithCancel(t.Context())
@@ -67,7 +69,7 @@ func TestBulkWhilePolicyChanges(t *testing.T) {
 		})
 	}
 	changes := 0
-	for ; changes < switches || changes < 20*switches && (partly.Load() == 0 || refused.Load() == 0); changes++ {
+	for ; changes < switches || changes < 60*switches && (partly.Load() == 0 || refused.Load() == 0); changes++ {
 		admits := two
 		if changes%2 == 1 {
 			admits = one
@@ -87,6 +89,7 @@ func TestBulkWhilePolicyChanges(t *testing.T) {
 }
 
 func TestBulkRate(t *testing.T) {
+	t.Parallel()
 	key := testlog.Key(t, "ES256")
 	s := newService(t, func(c *daemon.Config) { c.Rate, c.Burst = 0.01, 10 })
 	all := chain(t, key, "c", nil, 20)
@@ -106,6 +109,7 @@ func TestBulkRate(t *testing.T) {
 // TestBulkPushback: a log that takes less at once than a request brings takes
 // it in parts, and the client sees to that.
 func TestBulkPushback(t *testing.T) {
+	t.Parallel()
 	key := testlog.Key(t, "ES256")
 	s := newService(t, func(c *daemon.Config) { c.Pushback = 50 })
 	all := chain(t, key, "c", nil, 300)

@@ -44,6 +44,7 @@ func inBucket(t *testing.T) (change func(*daemon.Config), public, artifacts part
 // TestBucket: a service whose log is in a bucket does what one with a directory does,
 // and the bucket alone, without the service, is enough for everybody else.
 func TestBucket(t *testing.T) {
+	t.Parallel()
 	key, admin := testlog.Key(t, "ES256"), testlog.Key(t, "EdDSA")
 	place, bucket, artifacts := inBucket(t)
 	policy := withPolicy(t, document(t, key, admin, "", map[string]any{"chain": "optional"}))
@@ -142,6 +143,7 @@ func TestBucket(t *testing.T) {
 
 // TestBucketRefused: what is missing or wrong is said before anything is made.
 func TestBucketRefused(t *testing.T) {
+	t.Parallel()
 	place, _, _ := inBucket(t)
 	s := newService(t, place)
 	s.stop()

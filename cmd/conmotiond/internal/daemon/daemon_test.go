@@ -142,6 +142,7 @@ func (s *service) verify(statement, receipt []byte) error {
 }
 
 func TestRegister(t *testing.T) {
+	t.Parallel()
 	s := newService(t, nil)
 	key := testlog.Key(t, "ES256")
 	keys := map[string]crypto.Signer{"PS256": testlog.Must(rsa.GenerateKey(rand.Reader, 2048))(t)}
@@ -188,6 +189,7 @@ func TestRegister(t *testing.T) {
 // TestUnprotectedHeader: what a client puts there is not logged and does not
 // change the entry's id.
 func TestUnprotectedHeader(t *testing.T) {
+	t.Parallel()
 	s := newService(t, nil)
 	statement := testlog.Statement(t, testlog.Key(t, "ES256"), "asset", []byte("x"))
 	st := testlog.Must(scitt.ParseStatement(statement))(t)
@@ -233,6 +235,7 @@ func (s *service) accepted(prefer ...string) (statement []byte, a, running answe
 }
 
 func TestAsynchronous(t *testing.T) {
+	t.Parallel()
 	s := newService(t, func(c *daemon.Config) { c.CheckpointInterval = time.Second })
 	statement, a, running := s.accepted("Prefer", "respond-async")
 	location := a.Header.Get("Location")
@@ -256,6 +259,7 @@ func TestAsynchronous(t *testing.T) {
 }
 
 func TestWaitRunsOut(t *testing.T) {
+	t.Parallel()
 	s := newService(t, func(c *daemon.Config) { c.CheckpointInterval = time.Second; c.Wait = time.Millisecond })
 	s.accepted()
 }
@@ -263,6 +267,7 @@ func TestWaitRunsOut(t *testing.T) {
 // TestIssuerIsAnAddress: a service that listens everywhere does not guess the
 // name that its Receipts have for ever.
 func TestIssuerIsAnAddress(t *testing.T) {
+	t.Parallel()
 	for _, everywhere := range []string{"http://[::]:8080", "http://0.0.0.0:8080", "https://[::]:443"} {
 		c := daemon.Config{Dir: t.TempDir(), DefaultIssuer: everywhere, Logger: slog.New(slog.DiscardHandler)}
 		if _, err := daemon.Open(t.Context(), c, testlog.Must(daemon.NewTelemetry())(t)); err == nil || !strings.Contains(err.Error(), "--issuer: give the URL") {
@@ -280,6 +285,7 @@ func TestIssuerIsAnAddress(t *testing.T) {
 }
 
 func TestRestart(t *testing.T) {
+	t.Parallel()
 	s := newService(t, nil)
 	statement := testlog.Statement(t, testlog.Key(t, "ES256"), "asset", nil)
 	receipts := map[string][]byte{string(statement): s.register(statement)}
@@ -320,6 +326,7 @@ func TestRestart(t *testing.T) {
 // TestLost: what a log cannot go on without is not made anew, and what is
 // there stays as it is.
 func TestLost(t *testing.T) {
+	t.Parallel()
 	for name, want := range map[string]string{
 		"service.json":             "put it back",
 		"receipt-key.pem":          "put it back",
@@ -366,6 +373,7 @@ func TestLost(t *testing.T) {
 // TestDamagedFiles: an index that has to read files which are gone says so, and
 // does not wait for them.
 func TestDamagedFiles(t *testing.T) {
+	t.Parallel()
 	s := newService(t, func(c *daemon.Config) { c.Burst = 1000 })
 	if _, receipts, problem := s.bulk(chain(t, testlog.Key(t, "ES256"), "c", nil, 300)); len(receipts) != 300 {
 		t.Fatal(problem)

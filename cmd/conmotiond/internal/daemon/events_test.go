@@ -49,6 +49,7 @@ func events(t *testing.T) map[string][]byte {
 // TestEvents is the main job: OCSF events are registered, and verified from
 // the static files with the service stopped.
 func TestEvents(t *testing.T) {
+	t.Parallel()
 	s := newService(t, nil)
 	key := testlog.Key(t, "ES256")
 	transparent, receipts := map[string][]byte{}, map[string][]byte{}

@@ -46,6 +46,7 @@ func (s *service) key(name string) scitt.Key {
 // TestKeys: the first start makes four keys and announces them; what the
 // service publishes is what is announced; and it runs without the recovery key.
 func TestKeys(t *testing.T) {
+	t.Parallel()
 	s := newService(t, nil)
 	k := s.announced()
 	c := s.configuration()
@@ -104,6 +105,7 @@ func TestKeys(t *testing.T) {
 
 // TestServiceFile: the issuer in service.json is that of the log, or nothing is signed.
 func TestServiceFile(t *testing.T) {
+	t.Parallel()
 	s := newService(t, nil)
 	s.register(testlog.Statement(t, testlog.Key(t, "ES256"), "asset", nil))
 	s.stop()
@@ -126,6 +128,7 @@ func TestServiceFile(t *testing.T) {
 
 // TestSharedKeys: keys that others may read give a warning.
 func TestSharedKeys(t *testing.T) {
+	t.Parallel()
 	var log bytes.Buffer
 	s := newService(t, func(c *daemon.Config) { c.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 	s.stop()
@@ -153,6 +156,7 @@ func write(t *testing.T, path string, data []byte) {
 // TestFirstStart: a first start that ended anywhere is completed by the next one,
 // with the keys that were there.
 func TestFirstStart(t *testing.T) {
+	t.Parallel()
 	whole := newService(t, nil)
 	whole.stop()
 	files := append([]string{"service.json"}, keyFiles...)
@@ -183,6 +187,7 @@ func TestFirstStart(t *testing.T) {
 // TestEarlierVersion: a log whose receipt key signed everything is refused and
 // stays as it is.
 func TestEarlierVersion(t *testing.T) {
+	t.Parallel()
 	keys := testlog.NewKeys(t)
 	config := daemon.Config{Dir: t.TempDir(), Logger: slog.New(slog.DiscardHandler)}
 	private := filepath.Join(config.Dir, "private")
@@ -212,6 +217,7 @@ func TestEarlierVersion(t *testing.T) {
 // TestMakeKeys: keys that were made before the log are in a directory of their own,
 // which nothing is written to, and the log announces all four.
 func TestMakeKeys(t *testing.T) {
+	t.Parallel()
 	parent := t.TempDir()
 	c := daemon.Config{Keys: filepath.Join(parent, "keys"), Issuer: "https://transparency.example", Origin: "transparency.example/log"}
 	recovery := filepath.Join(parent, "recovery.pem")

@@ -91,7 +91,8 @@ func replay(t *testing.T, s *service) (policies int) {
 // issuer while both register. Whatever was admitted was admitted by the policy
 // at its place in the log.
 func TestPolicyUnderLoad(t *testing.T) {
-	const switches = 200
+	t.Parallel()
+	const switches = 100
 	one, two, admin := testlog.Key(t, "ES256"), testlog.Key(t, "ES256"), testlog.Key(t, "EdDSA")
 	s := newService(t, withPolicy(t, document(t, one, admin, "", nil)))
 	ctx, stop := context.WithCancel(t.Context())
@@ -147,6 +148,7 @@ func TestPolicyUnderLoad(t *testing.T) {
 
 // TestPolicyRefusals: what may not replace the policy leaves it in force.
 func TestPolicyRefusals(t *testing.T) {
+	t.Parallel()
 	one, admin, stranger := testlog.Key(t, "ES256"), testlog.Key(t, "ES256"), testlog.Key(t, "ES256")
 	s := newService(t, withPolicy(t, document(t, one, admin, "", nil)))
 	before := s.InForce().ID.String()
@@ -195,6 +197,7 @@ func TestPolicyRefusals(t *testing.T) {
 }
 
 func TestFirstStatement(t *testing.T) {
+	t.Parallel()
 	one, admin := testlog.Key(t, "ES256"), testlog.Key(t, "ES256")
 	s := newService(t, func(c *daemon.Config) { c.FirstStatement = true })
 	if p := s.do(http.MethodPost, "/entries", testlog.Statement(t, one, "asset", nil)).problem(t); p == nil || !strings.Contains(p.Detail, "no Registration Policy yet") {
@@ -233,6 +236,7 @@ func TestFirstStatement(t *testing.T) {
 }
 
 func TestManagement(t *testing.T) {
+	t.Parallel()
 	one, admin := testlog.Key(t, "ES256"), testlog.Key(t, "ES256")
 	s := newService(t, nil)
 	manage := httptest.NewServer(s.ManageHandler())
@@ -282,6 +286,7 @@ func TestManagement(t *testing.T) {
 
 // TestChain: of many writers that continue one chain at once exactly one wins.
 func TestChain(t *testing.T) {
+	t.Parallel()
 	key, admin := testlog.Key(t, "ES256"), testlog.Key(t, "ES256")
 	s := newService(t, withPolicy(t, document(t, key, admin, "", map[string]any{"chain": "required"})))
 	link := func(seq uint64, prev []byte, content string) []byte {
@@ -336,6 +341,7 @@ func TestChain(t *testing.T) {
 
 // TestArtifactRequired: a hash is admitted when its artifact is stored.
 func TestArtifactRequired(t *testing.T) {
+	t.Parallel()
 	key, admin := testlog.Key(t, "ES256"), testlog.Key(t, "ES256")
 	s := newService(t, withPolicy(t, document(t, key, admin, "", map[string]any{
 		"artifact": "required",

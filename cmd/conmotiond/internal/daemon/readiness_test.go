@@ -21,6 +21,7 @@ func (s *state) Next() uint64                                   { return s.next 
 func (s *state) Err() error                                     { return s.err }
 
 func TestReadiness(t *testing.T) {
+	t.Parallel()
 	now := time.Now()
 	for _, c := range []struct {
 		name string

@@ -76,6 +76,7 @@ func claims(s *sign1) map[any]any { return s.protected[15].(map[any]any) }
 // TestRefusals: what may not be registered is refused with the status, the
 // problem and the advice that a client needs, and nothing is logged.
 func TestRefusals(t *testing.T) {
+	t.Parallel()
 	s := newService(t, nil)
 	checker := s.checker()
 	before := checker.Check(t, nil).Checkpoint.Size
@@ -169,6 +170,7 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestWrongRequests(t *testing.T) {
+	t.Parallel()
 	s := newService(t, nil)
 	unknown := strings.Repeat("ab", 32)
 	for _, c := range []struct {
@@ -220,6 +222,7 @@ func TestWrongRequests(t *testing.T) {
 // TestUncleanPath: the redirect leads to the service as the world knows it, with
 // the path that a proxy takes off.
 func TestUncleanPath(t *testing.T) {
+	t.Parallel()
 	s := newService(t, func(c *daemon.Config) { c.Issuer = "https://proxy.example/log" })
 	for path, want := range map[string]string{
 		"//checkpoint": "/checkpoint", "/tile//0/000": "/tile/0/000", "/entries/?limit=2": "", "/x/../entries?limit=2": "/entries?limit=2",
@@ -241,6 +244,7 @@ func TestUncleanPath(t *testing.T) {
 }
 
 func TestRateLimit(t *testing.T) {
+	t.Parallel()
 	s := newService(t, func(c *daemon.Config) { c.Rate, c.Burst = 0.01, 2 })
 	for i := range 3 {
 		a := s.get("/entries/0")
@@ -266,6 +270,7 @@ func TestRateLimit(t *testing.T) {
 // TestBusy: when more statements come than can be stored, some are sent away
 // with the time after which they are welcome, and not logged.
 func TestBusy(t *testing.T) {
+	t.Parallel()
 	s := newService(t, func(c *daemon.Config) { c.Pushback, c.BatchMaxAge = 1, 200*time.Millisecond })
 	key := testlog.Key(t, "ES256")
 	var group sync.WaitGroup
@@ -295,6 +300,7 @@ func TestBusy(t *testing.T) {
 // TestSlowBody: a client that sends too slowly is told so and does not hold a
 // place for ever.
 func TestSlowBody(t *testing.T) {
+	t.Parallel()
 	s := newService(t, nil)
 	impatient := httptest.NewUnstartedServer(s.Handler())
 	impatient.Config.ReadTimeout = 500 * time.Millisecond

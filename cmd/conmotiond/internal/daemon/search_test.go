@@ -16,6 +16,7 @@ import (
 // TestSearch: the running service finds what it registered, also behind a
 // hash, and says up to which checkpoint.
 func TestSearch(t *testing.T) {
+	t.Parallel()
 	s := newService(t, func(c *daemon.Config) { c.Search = true })
 	key := testlog.Key(t, "ES256")
 	if home := string(s.get("/").body); !strings.Contains(home, "\n/search... ") || !strings.Contains(home, "\n/artifacts... ") {

@@ -11,6 +11,7 @@ import (
 )
 
 func TestSearchHealth(t *testing.T) {
+	t.Parallel()
 	now := time.Now()
 	for _, c := range []struct {
 		name string

@@ -76,6 +76,7 @@ func keysOf(dir string) fs.FS {
 // TestSearchOf: the search over a log sees that the log forks, and keeps what
 // it has.
 func TestSearchOf(t *testing.T) {
+	t.Parallel()
 	first := newService(t, func(c *daemon.Config) { c.Origin = "log.example" })
 	first.register(testlog.Statement(t, testlog.Key(t, "ES256"), "asset 1", []byte("content")))
 	// Another log of the same keys.
@@ -194,6 +195,7 @@ func TestSearchOf(t *testing.T) {
 
 // TestSearchOfKeys: the keys of the first start count from then on.
 func TestSearchOfKeys(t *testing.T) {
+	t.Parallel()
 	log := newService(t, nil)
 	other := newService(t, func(c *daemon.Config) { c.DefaultIssuer = "http://other.example" })
 	dir := t.TempDir()
@@ -269,6 +271,7 @@ func TestSearchOfKeys(t *testing.T) {
 // TestSearchLag: the index of your log shows how far it is, and readiness
 // to register does not depend on it.
 func TestSearchLag(t *testing.T) {
+	t.Parallel()
 	s := newService(t, func(c *daemon.Config) { c.Search = true })
 	s.register(testlog.Statement(t, testlog.Key(t, "ES256"), "asset 1", []byte("content")))
 	until(t, "3 entries are read", func() bool { return s.Search.String() == "3 of 3 entries are read" })
@@ -285,6 +288,7 @@ func TestSearchLag(t *testing.T) {
 
 // TestSearchOfRepaired: files that were damaged on the way are read again.
 func TestSearchOfRepaired(t *testing.T) {
+	t.Parallel()
 	log := newService(t, nil)
 	log.register(testlog.Statement(t, testlog.Key(t, "ES256"), "asset 1", []byte("content")))
 	files := http.FileServer(http.Dir(log.PublicDir()))

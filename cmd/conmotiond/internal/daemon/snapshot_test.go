@@ -56,6 +56,7 @@ func (s *said) await(t *testing.T, text string) {
 // TestSnapshot: an instance without an index begins with the snapshot, and one that
 // does not fit is not used.
 func TestSnapshot(t *testing.T) {
+	t.Parallel()
 	p := cloud.AWS(t)
 	private, other := testlog.Must(p.NewBucket(t.Context(), false))(t), testlog.Must(p.NewBucket(t.Context(), false))(t)
 	log := &said{}

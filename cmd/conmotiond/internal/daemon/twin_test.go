@@ -77,6 +77,7 @@ func (s *service) post(statement []byte, headers ...string) answer {
 // TestTwin: one content is one entry, whoever comes first with whatever
 // signature, and after a restart too.
 func TestTwin(t *testing.T) {
+	t.Parallel()
 	s := newService(t, nil)
 	receipts := map[string][]byte{}
 	var order [][2][]byte
@@ -125,6 +126,7 @@ func TestTwin(t *testing.T) {
 // TestTwinsTogether sends a statement and its twin at once, and each twice: one
 // of them is registered, and the other one never is, nor is it accepted.
 func TestTwinsTogether(t *testing.T) {
+	t.Parallel()
 	const pairs, workers = 1000, 20 // workers for each key
 	s := newService(t, nil)
 	var mu sync.Mutex
@@ -184,6 +186,7 @@ func TestTwinsTogether(t *testing.T) {
 // TestTwinInBatch: in one request the second of two signatures is where it
 // ends, with 4.09; the same bytes twice are fine.
 func TestTwinInBatch(t *testing.T) {
+	t.Parallel()
 	key := testlog.Key(t, "ES256")
 	s := newService(t, nil)
 	checker := s.checker()
@@ -241,6 +244,7 @@ func TestTwinInBatch(t *testing.T) {
 
 // TestTwinAttacks: what a stranger could do with copies of statements.
 func TestTwinAttacks(t *testing.T) {
+	t.Parallel()
 	provider, admin, other := testlog.Key(t, "ES256"), testlog.Key(t, "ES256"), testlog.Key(t, "ES256")
 	s := newService(t, withPolicy(t, document(t, provider, admin, "", map[string]any{"chain": "optional"})))
 	records := chain(t, provider, "assets", nil, 3)
@@ -289,6 +293,7 @@ func TestTwinAttacks(t *testing.T) {
 // TestTwinElsewhere: in a log that asks for low s a copy is not there before
 // the issuer; in another one it may be, and the content is the same.
 func TestTwinElsewhere(t *testing.T) {
+	t.Parallel()
 	provider, admin := testlog.Key(t, "ES256"), testlog.Key(t, "ES256")
 	record := testlog.Statement(t, provider, "asset", []byte("{}"))
 	low := newService(t, withPolicy(t, document(t, provider, admin, "", map[string]any{"signature": "low-s"})))
@@ -305,6 +310,7 @@ func TestTwinElsewhere(t *testing.T) {
 
 // TestIndexOfOldVersion: an index in which ids were others is built anew.
 func TestIndexOfOldVersion(t *testing.T) {
+	t.Parallel()
 	var log bytes.Buffer
 	s := newService(t, func(c *daemon.Config) { c.Logger = testLogger(&log) })
 	key := testlog.Key(t, "ES256")

@@ -14,6 +14,7 @@ func TestSchemas(t *testing.T) {
 		"log add":    {Logs{}},
 		"log list":   {Logs{}},
 		"log remove": {Logs{}},
+		"try":        {Tried{}},
 		"version":    {version.Info{}},
 	}.Check(t, root(&cli.App{}), "../../docs")
 }

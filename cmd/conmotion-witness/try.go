@@ -46,6 +46,20 @@ of different operators.`,
 	return cmd
 }
 
+// Tried is what try prints when the witnesses run.
+type Tried struct {
+	Witnesses []TriedWitness `json:"witnesses"`
+	Needed    int            `json:"needed"`
+	Policy    string         `json:"policy"` // file
+}
+
+// TriedWitness is one of them.
+type TriedWitness struct {
+	Name string `json:"name"`
+	VKey string `json:"vkey"`
+	URL  string `json:"url"`
+}
+
 // tryOut runs the witnesses until the context ends or one of them fails.
 func tryOut(ctx context.Context, a *cli.App, f tryFlags, log string) error {
 	host, first, err := net.SplitHostPort(f.listen)
@@ -73,34 +87,37 @@ func tryOut(ctx context.Context, a *cli.App, f tryFlags, log string) error {
 		}
 	}
 	all, ctx := errgroup.WithContext(ctx)
-	lines, started := make([]string, f.witnesses), make(chan struct{}, f.witnesses)
+	out, started := Tried{make([]TriedWitness, f.witnesses), f.needed, f.policy}, make(chan struct{}, f.witnesses)
 	for i, one := range witnesses {
 		all.Go(func() error {
 			return serve(ctx, one, func(w *cosigner.Witness, url string) {
-				lines[i] = fmt.Sprintf("witness w%d %s %s\n", i+1, w.VKeys()[0], url)
+				out.Witnesses[i] = TriedWitness{fmt.Sprint("w", i+1), w.VKeys()[0], url}
 				started <- struct{}{}
 			})
 		})
 	}
 	all.Go(func() error {
-		names := ""
-		for i := range lines {
+		var lines, names strings.Builder
+		for i := range out.Witnesses {
 			select {
 			case <-started:
 			case <-ctx.Done():
 				return nil
 			}
-			names += fmt.Sprint(" w", i+1)
+			fmt.Fprint(&names, " w", i+1)
 		}
-		policy := fmt.Sprintf("%sgroup them %d%s\nquorum them\n", strings.Join(lines, ""), f.needed, names)
+		for _, w := range out.Witnesses {
+			fmt.Fprintf(&lines, "witness %s %s %s\n", w.Name, w.VKey, w.URL)
+		}
+		policy := fmt.Sprintf("%sgroup them %d%s\nquorum them\n", &lines, f.needed, &names)
 		if err := durable.WriteFile(f.policy, []byte(policy), 0o644); err != nil {
 			return fmt.Errorf("--policy: %w", err)
 		}
-		_, err := fmt.Fprintf(a.Stdout, `%d witnesses, of which %d have to cosign: %s
-try
-  go run ./cmd/conmotiond --witness-policy %s
-`, f.witnesses, f.needed, f.policy, f.policy)
-		return err
+		return a.Print(out, func(p *cli.Page) {
+			p.Line("%d witnesses, of which %d have to cosign: %s", f.witnesses, f.needed, f.policy)
+			p.Line("try")
+			p.Line("  go run ./cmd/conmotiond --witness-policy %s", f.policy)
+		})
 	})
 	return all.Wait()
 }

@@ -24,6 +24,12 @@ type Log struct {
 	Receipts   []string `json:"receipts"` // of the entries, in their order
 	// Transparent are the Transparent Statements.
 	Transparent []string `json:"transparent_statements"`
+	// Policy is a witness policy (C2SP tlog-policy), Cosigned the checkpoint with the
+	// lines of two of its three witnesses, and CosignedTransparent the first Transparent
+	// Statement, whose Receipt carries that.
+	Policy              string `json:"witness_policy"`
+	Cosigned            string `json:"cosigned_checkpoint"`
+	CosignedTransparent string `json:"cosigned_transparent_statement"`
 }
 
 func newLog(statements []*scitt.Statement) (*Log, error) {
@@ -41,7 +47,7 @@ func newLog(statements []*scitt.Statement) (*Log, error) {
 	if err != nil {
 		return nil, fmt.Errorf("vectors: the log: %w", err)
 	}
-	cp, err := l.sign(size, root[:])
+	cp, cosigned, err := l.sign(size, root[:])
 	if err != nil {
 		return nil, fmt.Errorf("vectors: the log: %w", err)
 	}
@@ -60,6 +66,12 @@ func newLog(statements []*scitt.Statement) (*Log, error) {
 		}
 		l.Receipts = append(l.Receipts, hex.EncodeToString(receipt))
 		l.Transparent = append(l.Transparent, hex.EncodeToString(scitt.AttachReceipts(s, receipt)))
+		if i == 0 {
+			if receipt, err = cosigned.Receipt(proof); err != nil {
+				return nil, fmt.Errorf("vectors: the cosigned receipt: %w", err)
+			}
+			l.CosignedTransparent = hex.EncodeToString(scitt.AttachReceipts(s, receipt))
+		}
 	}
 	return l, nil
 }
@@ -75,54 +87,88 @@ func (h hashes) ReadHashes(indexes []int64) (out []tlog.Hash, err error) {
 	return out, nil
 }
 
-// sign makes the checkpoint.
-func (l *Log) sign(size int64, root []byte) (*scitt.Checkpoint, error) {
+// sign makes the checkpoint, and the cosigned one.
+func (l *Log) sign(size int64, root []byte) (cp, cosigned *scitt.Checkpoint, err error) {
 	receiptKey, err := newKey("ES256", "receipt key")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	noteKey, err := newKey("EdDSA", "note key")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	vkey, err := note.NewEd25519VerifierKey(l.Origin, noteKey.Public().(ed25519.PublicKey))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	treeKey, err := scitt.TreeVKey(l.Origin, receiptKey.Public())
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	l.VKeys = []string{vkey, treeKey}
 	key, err := scitt.NewKey(receiptKey.Public())
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	set, err := scitt.KeySet{key}.Marshal()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	l.KeySet = hex.EncodeToString(set)
 	tree, err := scitt.NewTreeSigner(receiptKey, l.Issuer, l.Origin, func() time.Time { return at }, nil)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	l.Root = hex.EncodeToString(root)
 	text := fmt.Sprintf("%s\n%d\n%s\n", l.Origin, size, base64.StdEncoding.EncodeToString(root))
 	noteSigner, err := newNoteSigner(vkey, noteKey.(ed25519.PrivateKey))
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	raw, err := note.Sign(&note.Note{Text: text}, noteSigner, tree)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	l.Checkpoint = string(raw)
 	verifiers, err := scitt.NewCheckpointVerifiers(l.VKeys)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return verifiers.Open(raw)
+	if cp, err = verifiers.Open(raw); err != nil {
+		return nil, nil, err
+	}
+	if raw, err = l.cosign(raw, text); err != nil {
+		return nil, nil, err
+	}
+	cosigned, err = verifiers.Open(raw)
+	return cp, cosigned, err
+}
+
+// cosign adds the lines of two witnesses of three, and makes the policy that has them.
+func (l *Log) cosign(raw []byte, text string) ([]byte, error) {
+	for i := range 3 {
+		name := fmt.Sprint("w", i+1)
+		key, err := newKey("EdDSA", "witness "+name)
+		if err != nil {
+			return nil, err
+		}
+		w, err := scitt.NewCosigner(name+".example", key)
+		if err != nil {
+			return nil, err
+		}
+		l.Policy += fmt.Sprintf("witness %s %s\n", name, w)
+		if i == 0 {
+			continue
+		}
+		line, err := w.Cosign([]byte(text), at)
+		if err != nil {
+			return nil, err
+		}
+		raw = fmt.Appendf(raw, "— %s %s\n", line.Name, line.Base64)
+	}
+	l.Policy += "group g 2 w1 w2 w3\nquorum g\n"
+	l.Cosigned = string(raw)
+	return raw, nil
 }
 
 // newNoteSigner is the signer of a verifier key.

@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/conmotion/conmotion/internal/vectors"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/witness"
 )
 
 var dir = filepath.Join("..", "..", "testdata", "formats")
@@ -71,6 +73,22 @@ func TestRead(t *testing.T) {
 	}
 	if hex.EncodeToString(checkpoint.Root) != log.Root || checkpoint.Size != uint64(len(statements)) {
 		t.Errorf("the checkpoint is of %x, %d", checkpoint.Root, checkpoint.Size)
+	}
+	// The first Receipt has the quorum of witnesses, offline.
+	out, err := (&scitt.Verifier{LogKeys: keys}).Verify(unhex(t, log.CosignedTransparent))
+	if err == nil {
+		err = out.Err()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy, err := witness.ParsePolicy([]byte(log.Policy))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := policy.OpenReceipt(out.Receipts[0].Receipt, out.Statement.Entry())
+	if err != nil || c.Quorum() != nil || len(c.By) != 2 || bytes.Count(c.Raw, []byte("\n")) != strings.Count(log.Cosigned, "\n")-1 { // all but the tree signature
+		t.Errorf("the cosigned receipt: %v, %s", err, c)
 	}
 	var ledger vectors.Ledger
 	read(t, "ledger.json", &ledger)

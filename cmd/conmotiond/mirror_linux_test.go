@@ -4,8 +4,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 
+	"github.com/conmotion/conmotion/internal/cloudtest/parts"
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/scitt"
 )
@@ -14,47 +16,65 @@ import (
 // are whole logs, also while the log grows. docs/operate.md has the commands.
 func TestMirrors(t *testing.T) {
 	t.Parallel()
-	servers := cloud.AWS(t)
-	bucket := testlog.Must(servers.NewBucket(t.Context(), true))(t)
-	dir, address := t.TempDir(), freeAddress(t)
-	inDir := start(t, nil, nil, "--dir", dir, "--listen", "127.0.0.1:0")
-	inBucket := start(t, nil, nil, "--dir", t.TempDir(), "--listen", address, "--issuer", "http://transparency.example",
-		"--storage", bucket.Location, "--database", testlog.Must(servers.NewDatabase(t.Context()))(t))
-	inBucket.url = "http://" + address
+	page := string(testlog.Must(os.ReadFile("../../docs/operate.md"))(t))
+	_, snippet, _ := strings.Cut(page, "```sh\ncurl -fsS")
+	snippet, _, _ = strings.Cut("curl -fsS"+snippet, "```")
+	byCurl := strings.SplitAfterN(snippet, "\n", 2)
+	s3 := func(t *testing.T) (*process, []string) { return inBucket(t, cloud.AWS(t)) }
 	for name, c := range map[string]struct {
-		log         *process
-		first, rest []string // the last argument is to be the file and the directory
+		log         func(t *testing.T) (*process, []string) // and the environment of the tool
+		first, rest string                                  // shell commands in the mirror's directory
 	}{
-		"rsync": {inDir, []string{"rsync", "-a", filepath.Join(dir, "public", "checkpoint")},
-			[]string{"rsync", "-a", "--exclude", "checkpoint", "--exclude", "checkpoint.next", filepath.Join(dir, "public") + "/"}},
-		"aws": {inBucket, []string{"aws", "--endpoint-url", servers.Endpoint, "--region", "us-east-1", "s3", "cp", "s3://" + bucket.Name + "/checkpoint"},
-			[]string{"aws", "--endpoint-url", servers.Endpoint, "--region", "us-east-1", "s3", "sync", "--exclude", "checkpoint", "s3://" + bucket.Name}},
-		"rclone": {inBucket, []string{"rclone", "copyto", ":s3:" + bucket.Name + "/checkpoint"},
-			[]string{"rclone", "copy", "--exclude", "checkpoint", ":s3:" + bucket.Name}},
+		"rsync": {inDir, `rsync -a "$DIR/checkpoint" checkpoint.next`, `rsync -a --exclude checkpoint --exclude checkpoint.next "$DIR/" .`},
+		"curl":  {inDir, byCurl[0], byCurl[1]},
+		"aws": {s3, `aws --endpoint-url "$ENDPOINT" --region us-east-1 s3 cp "s3://$BUCKET/checkpoint" checkpoint.next`,
+			`aws --endpoint-url "$ENDPOINT" --region us-east-1 s3 sync "s3://$BUCKET" . --exclude checkpoint`},
+		"rclone": {s3, `rclone copyto ":s3:$BUCKET/checkpoint" checkpoint.next`, `rclone copy --exclude checkpoint ":s3:$BUCKET" .`},
+		"gcloud": {func(t *testing.T) (*process, []string) { return inBucket(t, cloud.GCP(t)) },
+			`gcloud storage cp "gs://$BUCKET/checkpoint" checkpoint.next`, `gcloud storage rsync -r --exclude '^checkpoint$' "gs://$BUCKET" .`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			if err := exec.Command(c.first[0], "--version").Run(); err != nil {
-				t.Skipf("%s cannot be run: %v", name, err)
+			t.Parallel()
+			tool, _, _ := strings.Cut(c.first, " ")
+			if err := exec.Command(tool, "--version").Run(); err != nil {
+				t.Skipf("%s cannot be run: %v", tool, err)
 			}
-			run := func(args []string, to string) {
+			log, env := c.log(t)
+			mirror := t.TempDir()
+			run := func(script string) {
 				t.Helper()
-				cmd := exec.Command(args[0], append(args[1:len(args):len(args)], to)...)
-				cmd.Env = append(os.Environ(), "RCLONE_S3_PROVIDER=Other", "RCLONE_S3_ENDPOINT="+servers.Endpoint, "RCLONE_S3_ENV_AUTH=true")
+				cmd := exec.Command("bash", "-euc", strings.ReplaceAll(script, "https://transparency.example", log.url))
+				cmd.Dir, cmd.Env = mirror, append(os.Environ(), env...)
 				if out, err := cmd.CombinedOutput(); err != nil {
-					t.Fatalf("%v: %v\n%s", args, err, out)
+					t.Fatalf("%s: %v\n%s", script, err, out)
 				}
 			}
-			mirror := t.TempDir()
-			receipts := register(t, c.log, name+" before", 300)
-			next := filepath.Join(mirror, "checkpoint.next")
-			run(c.first, next)
-			register(t, c.log, name+" meanwhile", 300)
-			run(c.rest, mirror)
-			if err := os.Rename(next, filepath.Join(mirror, "checkpoint")); err != nil {
-				t.Fatal(err)
+			receipts := register(t, log, name+" before", 300)
+			run(c.first)
+			register(t, log, name+" meanwhile", 300)
+			run(c.rest)
+			if name != "curl" { // which does it itself
+				if err := os.Rename(filepath.Join(mirror, "checkpoint.next"), filepath.Join(mirror, "checkpoint")); err != nil {
+					t.Fatal(err)
+				}
 			}
-			_, body := c.log.get("/.well-known/transparency-configuration")
-			testlog.NewChecker(t, mirror, testlog.Must(scitt.ParseConfiguration(body))(t).CheckpointKeys, c.log.keys()).Check(t, receipts)
+			_, body := log.get("/.well-known/transparency-configuration")
+			testlog.NewChecker(t, mirror, testlog.Must(scitt.ParseConfiguration(body))(t).CheckpointKeys, log.keys()).Check(t, receipts)
 		})
 	}
+}
+
+func inDir(t *testing.T) (*process, []string) {
+	dir := t.TempDir()
+	return start(t, nil, nil, "--dir", dir, "--listen", "127.0.0.1:0"), []string{"DIR=" + filepath.Join(dir, "public")}
+}
+
+func inBucket(t *testing.T, servers parts.Cloud) (*process, []string) {
+	bucket, address := testlog.Must(servers.NewBucket(t.Context(), true))(t), freeAddress(t)
+	p := start(t, nil, nil, "--dir", t.TempDir(), "--listen", address, "--issuer", "http://transparency.example",
+		"--storage", bucket.Location, "--database", testlog.Must(servers.NewDatabase(t.Context()))(t))
+	p.url = "http://" + address
+	endpoint := strings.TrimSuffix(bucket.URL, "/"+bucket.Name)
+	return p, []string{"BUCKET=" + bucket.Name, "ENDPOINT=" + endpoint, "RCLONE_S3_PROVIDER=Other", "RCLONE_S3_ENDPOINT=" + endpoint, "RCLONE_S3_ENV_AUTH=true", "AWS_CA_BUNDLE=",
+		"CLOUDSDK_AUTH_DISABLE_CREDENTIALS=true", "CLOUDSDK_API_ENDPOINT_OVERRIDES_STORAGE=" + endpoint + "/", "CLOUDSDK_CONFIG=" + t.TempDir()}
 }

@@ -38,7 +38,7 @@ var ours = map[string][]string{
 	"monitor/report":    {"scitt", "tiles", "monitor", "witness", "internal/jsonx", "internal/plural"},
 	"witness":           {"scitt"},
 	"witness/ask":       {"scitt", "tiles", "witness"},
-	"witness/audit":     {"scitt", "tiles", "policy", "storage/artifact/reader", "internal/durable", "internal/firsts", "internal/parallel"},
+	"witness/audit":     {"scitt", "tiles", "policy", "storage/artifact/reader", "internal/durable", "internal/firsts", "internal/jsonx", "internal/parallel"},
 	"internal/bench":    {"scitt"},
 	"internal/content":  {},
 	"internal/durable":  {},

@@ -51,7 +51,7 @@ var ours = map[string][]string{
 	"witness/mirror":          {"scitt", "tiles", "witness", "storage/artifact/reader", "internal/durable", "internal/parallel", "internal/plain", "internal/plural"},
 	"witness/cosigner":        {"scitt", "witness"},
 	"witness/cosigner/store":  {"witness/cosigner", "internal/durable"},
-	"witness/keeper":          {"scitt", "tiles", "witness", "witness/cosigner", "witness/mirror", "internal/durable"},
+	"witness/keeper":          {"scitt", "tiles", "witness", "witness/audit", "witness/cosigner", "witness/mirror", "storage/artifact/reader", "internal/durable"},
 	"witness/conformance":     {"scitt", "witness", "internal/durable"},
 	"internal/plain":          {},
 	"internal/plural":         {},

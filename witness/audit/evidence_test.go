@@ -101,7 +101,7 @@ func TestEvidence(t *testing.T) {
 }
 
 // TestEvidenceOfLargeLog: where all entries are too much, those are there that were
-// named, and what they do not show is said. Bytes that are no statement need no policy.
+// named, and what they do not show is said. Other bytes than a statement's need no policy.
 func TestEvidenceOfLargeLog(t *testing.T) {
 	w := newWorld(t)
 	entries := w.begin("")

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -23,6 +24,7 @@ import (
 
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/scitt"
+	artifacts "github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/tiles"
 	"github.com/conmotion/conmotion/witness"
 	"github.com/conmotion/conmotion/witness/cosigner"
@@ -37,9 +39,13 @@ type world struct {
 	entries [][]byte
 	dir     string
 	pulls   bool // the log's files are known
+	// artifacts is the content behind its hashes; nil when it is not known.
+	artifacts *artifacts.Reader
 
 	pending, own *cosigner.Witness
+	audited      *cosigner.Witness
 	mirror       *Mirror
+	judge        *Judge
 	handler      http.Handler
 	stop         func()
 }
@@ -97,25 +103,27 @@ func (w *world) witness(name string) (*cosigner.Witness, *store.Store) {
 }
 
 // source is where the log's files are read, when w.pulls.
-func (w *world) source(*cosigner.Log) (tiles.Source, error) {
+func (w *world) source(*cosigner.Log) (tiles.Source, *artifacts.Reader, error) {
 	if !w.pulls {
-		return nil, nil
+		return nil, nil, nil
 	}
-	return &w.files, nil
+	return &w.files, w.artifacts, nil
 }
 
 // start starts the witness, as a process does. The test ends it, or stop does.
 func (w *world) start() {
 	w.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	var stores [2]*store.Store
+	var stores [3]*store.Store
 	w.pending, stores[0] = w.witness("witness.example/w1")
 	w.own, stores[1] = w.witness("witness.example/w1/mirror")
 	w.mirror = NewMirror(ctx, w.pending, w.own, filepath.Join(w.dir, "kept"), w.source, slog.New(slog.DiscardHandler))
-	w.handler = testlog.Must(cosigner.NewHandler(w.pending, noop.Meter{}, w.mirror))(w)
+	w.audited, stores[2] = w.witness("witness.example/w1/audited")
+	w.judge = NewJudge(ctx, w.pending, w.audited, filepath.Join(w.dir, "judged"), w.source, time.Minute, slog.New(slog.DiscardHandler))
+	w.handler = testlog.Must(cosigner.NewHandler(w.pending, noop.Meter{}, w.mirror, w.judge))(w)
 	w.stop = sync.OnceFunc(func() {
 		cancel()
-		if err := w.mirror.Close(); err != nil {
+		if err := errors.Join(w.mirror.Close(), w.judge.Close()); err != nil {
 			w.Error(err)
 		}
 		for _, s := range stores {
@@ -126,6 +134,7 @@ func (w *world) start() {
 	})
 	w.Cleanup(w.stop)
 	w.mirror.Resume()
+	w.judge.Resume()
 }
 
 // view is the log as its checkpoint of a size commits to it.
@@ -262,4 +271,4 @@ func zip(t testing.TB, body []byte) []byte {
 	return b.Bytes()
 }
 
-func reader(body []byte) *bufio.Reader { return bufio.NewReader(bytes.NewReader(body)) }
+func readerOf(body []byte) *bufio.Reader { return bufio.NewReader(bytes.NewReader(body)) }

@@ -26,14 +26,13 @@ import (
 	"github.com/conmotion/conmotion/scitt"
 	artifacts "github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/tiles"
-	"github.com/conmotion/conmotion/witness"
 	"github.com/conmotion/conmotion/witness/cosigner"
 	"github.com/conmotion/conmotion/witness/cosigner/store"
 )
 
 // world is a log, and a witness with companions, which may be started again.
 type world struct {
-	*testing.T
+	testing.TB
 	keys    *testlog.Keys
 	files   testlog.Files
 	entries [][]byte
@@ -51,7 +50,7 @@ type world struct {
 }
 
 func newWorld(t *testing.T) *world {
-	w := &world{T: t, keys: testlog.NewKeys(t), dir: t.TempDir()}
+	w := &world{TB: t, keys: testlog.NewKeys(t), dir: t.TempDir()}
 	w.entries = w.keys.Begin(t, `{"version": 1}`)
 	return w
 }
@@ -87,19 +86,22 @@ func (w *world) witness(name string) (*cosigner.Witness, *store.Store) {
 	s := testlog.Must(store.Open(w.Context(), filepath.Join(dir, "db"), filepath.Join(dir, "guard"), isNew))(w)
 	c := testlog.Must(scitt.ParseCosignerKey(string(key)))(w)
 	out := testlog.Must(cosigner.New([]*scitt.Cosigner{c}, s, time.Now, slog.New(slog.DiscardHandler)))(w)
+	w.know(out, w.keys.VKeys)
+	return out, s
+}
+
+// know tells witnesses the keys of the log.
+func (w *world) know(c *cosigner.Witness, vkeys []string) {
+	w.Helper()
 	list := cosigner.List{}
-	if err := list.Add(testlog.Must(cosigner.NewLog(w.keys.VKeys[0], "", 1<<30, "a test"))(w)); err != nil {
-		w.Fatal(err)
-	}
-	for _, vkey := range w.keys.VKeys[1:] {
+	for _, vkey := range vkeys {
 		if err := list.Add(testlog.Must(cosigner.NewLog(vkey, "", 1<<30, "a test"))(w)); err != nil {
 			w.Fatal(err)
 		}
 	}
-	if err := out.SetLogs(list); err != nil {
+	if err := c.SetLogs(list); err != nil {
 		w.Fatal(err)
 	}
-	return out, s
 }
 
 // source is where the log's files are read, when w.pulls.
@@ -146,15 +148,11 @@ func (w *world) view(size int) *tiles.View {
 }
 
 // pend has the witness cosign the log at a size, from the size that it has.
-func (w *world) pend(size int) *tiles.View {
+func (w *world) pend(size int) {
 	w.Helper()
-	view := w.view(size)
-	state := testlog.Must(w.pending.State(w.Context(), testlog.Origin))(w)
-	r := &witness.AddCheckpoint{Old: state.Size, Checkpoint: view.Checkpoint.Raw, Proof: testlog.Must(view.ConsistencyProof(w.Context(), state.Size))(w)}
-	if rec := w.ask(http.MethodPost, "/add-checkpoint", r.Marshal(), ""); rec.Code != http.StatusOK {
+	if rec := w.ask(http.MethodPost, "/add-checkpoint", w.request(size).Marshal(), ""); rec.Code != http.StatusOK {
 		w.Fatalf("add-checkpoint of size %d: %d %s", size, rec.Code, rec.Body)
 	}
-	return view
 }
 
 func (w *world) ask(method, path string, body []byte, encoding string) *httptest.ResponseRecorder {

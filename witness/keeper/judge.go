@@ -30,6 +30,8 @@ const (
 	saveJudge = 10 * time.Second
 	// listed is how many violations of one pass are looked at.
 	listed = 100
+	// mostWaiting is how many requests wait for a log to be judged.
+	mostWaiting = 64
 )
 
 // Judge replays every admission of logs, and cosigns what holds none that their
@@ -50,8 +52,9 @@ type Judge struct {
 // judged is a log that is judged. Only its follower uses what has no lock.
 type judged struct {
 	origin, dir string
-	log         *cosigner.Log // that the audit was begun with
-	base        *tiles.Log    // of log; nil when it has to be opened
+	url         string   // that the audit was begun with
+	vkeys       []string // and the keys
+	base        *tiles.Log
 	auditor     *audit.Auditor
 	found       []audit.Violation
 	saved       time.Time
@@ -113,9 +116,14 @@ func (j *Judge) Stored(ctx context.Context, origin string, note []byte) []byte {
 	k := j.of(origin)
 	w := waiter{note[:bytes.LastIndex(note, []byte("\n\n"))+1], make(chan []byte, 1)}
 	k.mu.Lock()
-	k.waiting = append(k.waiting, w)
+	full := len(k.waiting) == mostWaiting
+	if !full {
+		k.waiting = append(k.waiting, w)
+	}
 	k.mu.Unlock()
-	j.start(k)
+	if j.start(k); full {
+		return nil
+	}
 	timeout := time.NewTimer(j.wait)
 	defer timeout.Stop()
 	select {
@@ -154,11 +162,8 @@ func (j *Judge) judge(ctx context.Context, k *judged) (err error) {
 	if err != nil || own.Size == state.Size && own.Root != nil && len(waiting) == 0 {
 		return err
 	}
-	if err := j.open(k); err != nil || k.base == nil {
-		return err
-	}
-	cp, err := k.base.Verifiers.Open(state.Signed())
-	if err != nil {
+	cp, err := j.open(k, state.Signed())
+	if err != nil || cp == nil {
 		return err
 	}
 	view, err := k.base.At(ctx, cp)
@@ -182,44 +187,77 @@ func (j *Judge) judge(ctx context.Context, k *judged) (err error) {
 	return err
 }
 
-// open opens the audit of a log, where it was; the base is nil of a log whose files are
-// not known.
-func (j *Judge) open(k *judged) error {
+// open opens the audit of a log, where it was, and a checkpoint that the log signed,
+// which is nil when the files of the log are not known.
+func (j *Judge) open(k *judged, signed []byte) (*scitt.Checkpoint, error) {
 	log, err := j.pending.Known(k.origin)
 	if err != nil {
-		k.base = nil // it is not judged any more
-		return nil
+		return nil, nil // it is not judged any more
 	}
-	if k.base == nil || k.log.URL != log.URL || !slices.Equal(k.log.VKeys, log.VKeys) {
-		k.base, k.auditor = nil, nil
+	verifiers, vkeys, cp, err := signedBy(log, signed)
+	if err != nil {
+		return nil, err
 	}
-	if k.auditor != nil {
-		return nil
+	if k.auditor != nil && k.url == log.URL && slices.Equal(k.vkeys, vkeys) {
+		return cp, nil
 	}
 	src, artifacts, err := j.files(log)
 	if err != nil || src == nil {
-		return err
+		return nil, err
 	}
-	verifiers, err := scitt.NewCheckpointVerifiers(log.VKeys)
+	state, err := k.state(verifiers)
 	if err != nil {
-		return fmt.Errorf("the keys of the log: %w", err)
+		j.logger.Warn("a log is audited from its first entry", "log", k.origin, "err", err)
 	}
-	var state *audit.State
-	if data, err := os.ReadFile(k.path("audit.json")); err == nil {
-		state, err = audit.ParseState(data)
-		if err != nil {
-			return err
-		}
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	k.log, k.base, k.found = log, tiles.NewLog(src, verifiers), nil
+	k.url, k.vkeys, k.base, k.found = log.URL, vkeys, tiles.NewLog(src, verifiers), nil
 	k.auditor, err = audit.New(k.base, state, audit.Options{
-		VKeys: log.VKeys, Artifacts: artifacts, List: listed,
+		VKeys: vkeys, Artifacts: artifacts, List: listed,
 		Report: func(v audit.Violation) { k.found = append(k.found, v) },
 		Save:   k.save,
 	})
-	return err
+	return cp, err
+}
+
+// signedBy finds the key of a log that signed a checkpoint: after a change of keys there
+// are several. It gives that key with those of the log's Receipts.
+func signedBy(log *cosigner.Log, signed []byte) (cv scitt.CheckpointVerifiers, vkeys []string, cp *scitt.Checkpoint, err error) {
+	isTree := func(vkey string) bool {
+		_, err := scitt.NewTreeVerifier(vkey)
+		return err == nil
+	}
+	for _, vkey := range slices.Backward(log.VKeys) {
+		if isTree(vkey) {
+			continue
+		}
+		vkeys = slices.DeleteFunc(slices.Clone(log.VKeys), func(v string) bool { return v != vkey && !isTree(v) })
+		if cv, err = scitt.NewCheckpointVerifiers(vkeys); err != nil {
+			continue
+		}
+		if cp, err = cv.Open(signed); err == nil {
+			return cv, vkeys, cp, nil
+		}
+	}
+	return cv, nil, nil, fmt.Errorf("none of the keys of the log is one that an audit can use: %w", err)
+}
+
+// state is where the audit was; nil at the beginning, and when the file is not of use, as
+// the error says: the log's keys were others then, or it is damaged.
+func (k *judged) state(cv scitt.CheckpointVerifiers) (*audit.State, error) {
+	data, err := os.ReadFile(k.path("audit.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var s *audit.State
+	if err == nil {
+		s, err = audit.ParseState(data)
+	}
+	if err == nil {
+		_, err = cv.Open([]byte(s.Checkpoint))
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 func (k *judged) path(name string) string { return filepath.Join(k.dir, name) }
@@ -298,7 +336,7 @@ func evidenceOf(ctx context.Context, view *tiles.View, k *judged, v audit.Violat
 		return nil, fmt.Errorf("%s: %s", v.Check, v.Message)
 	}
 	restsOn = slices.DeleteFunc(slices.Clone(restsOn), func(i uint64) bool { return i >= *v.Index })
-	e, err := audit.NewEvidence(ctx, view, k.log.VKeys, v, restsOn)
+	e, err := audit.NewEvidence(ctx, view, k.vkeys, v, restsOn)
 	if err != nil {
 		return nil, err
 	}

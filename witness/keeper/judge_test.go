@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -31,7 +32,7 @@ func newJudged(t *testing.T, policy string) *world {
 }
 
 // alicesPolicy lets Alice sign, and has other members too.
-func alicesPolicy(t *testing.T, members string) string {
+func alicesPolicy(t testing.TB, members string) string {
 	return fmt.Sprintf(`{"version": 1, "issuers": [{"issuer": %q}]%s}`, testlog.DIDJWK(t, testlog.FixedKey(t, "alice")), members)
 }
 
@@ -54,21 +55,32 @@ func (w *world) add(entries ...[]byte) bool {
 
 func (w *world) askAudited(size int) bool {
 	w.Helper()
+	return w.audits(w.request(size))
+}
+
+// request asks for the cosignature of the log at a size, from the size that the witness has.
+func (w *world) request(size int) *witness.AddCheckpoint {
+	w.Helper()
 	view := w.view(size)
 	state := testlog.Must(w.pending.State(w.Context(), testlog.Origin))(w)
-	r := &witness.AddCheckpoint{Old: state.Size, Checkpoint: view.Checkpoint.Raw, Proof: testlog.Must(view.ConsistencyProof(w.Context(), state.Size))(w)}
+	return &witness.AddCheckpoint{Old: state.Size, Checkpoint: view.Checkpoint.Raw, Proof: testlog.Must(view.ConsistencyProof(w.Context(), state.Size))(w)}
+}
+
+// audits sends a request and reports whether the answer has the audited cosignature.
+func (w *world) audits(r *witness.AddCheckpoint) bool {
+	w.Helper()
 	rec := w.ask(http.MethodPost, "/add-checkpoint", r.Marshal(), "")
 	if rec.Code != http.StatusOK {
-		w.Fatalf("add-checkpoint of size %d: %d %s", size, rec.Code, rec.Body)
+		w.Fatalf("add-checkpoint: %d %s", rec.Code, rec.Body)
 	}
-	note := append(bytes.Clone(view.Checkpoint.Raw), rec.Body.Bytes()...)
+	note := append(bytes.Clone(r.Checkpoint), rec.Body.Bytes()...)
 	by := func(c *cosigner.Witness) bool {
 		key := testlog.Must(scitt.NewCosignatureVerifier(c.VKeys()[0]))(w)
 		_, sigs, err := scitt.OpenNote(note, key)
 		return err == nil && len(sigs) == 1
 	}
 	if !by(w.pending) || by(w.own) {
-		w.Fatalf("size %d: %q", size, rec.Body)
+		w.Fatalf("%q", rec.Body)
 	}
 	return by(w.audited)
 }
@@ -244,5 +256,33 @@ func TestJudgeForeign(t *testing.T) {
 	}
 	if err := w.judge.judge(t.Context(), w.judge.of(testlog.Origin)); !errors.Is(err, errUnjudged) {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestJudgeKeys: a log that changes its keys as it may is judged on, with the old key
+// beside the new one and without it.
+func TestJudgeKeys(t *testing.T) {
+	w := newJudged(t, alicesPolicy(t, ""))
+	w.start()
+	if !w.add(w.statement(scitt.SignOptions{}, "before")) {
+		t.Fatal("the beginning is not audited")
+	}
+	old := w.keys.VKeys
+	keys, entries := w.keys.Rotate(t, w.entries, w.entries[0])
+	all := append(slices.Clone(old), slices.DeleteFunc(slices.Clone(keys.VKeys), func(v string) bool { return slices.Contains(old, v) })...)
+	w.keys, w.entries = keys, entries
+	for i, vkeys := range [][]string{all, keys.VKeys} {
+		for _, c := range []*cosigner.Witness{w.pending, w.own, w.audited} {
+			w.know(c, vkeys)
+		}
+		if !w.add(w.statement(scitt.SignOptions{}, fmt.Sprint("after", i))) || w.evidence() != nil {
+			t.Errorf("%d: not audited, evidence %+v", i, w.evidence())
+		}
+	}
+	w.until(uint64(len(w.entries)))
+	w.stop()
+	w.start()
+	if !w.add(w.statement(scitt.SignOptions{}, "restarted")) {
+		t.Error("not audited after a restart")
 	}
 }

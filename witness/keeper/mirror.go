@@ -49,8 +49,8 @@ type kept struct {
 	origin string
 	dir    string
 
-	mu   sync.Mutex   // of what follows, and of the directory
-	copy *mirror.Copy // nil before the first use
+	held chan struct{} // a slot for whoever uses what follows, and the directory
+	copy *mirror.Copy  // nil before the first use
 	// next is the first entry that is not there: those from the mirror checkpoint on
 	// were uploaded and authenticated by this process.
 	next uint64
@@ -104,11 +104,29 @@ func (m *Mirror) of(origin string) *kept {
 	defer m.mu.Unlock()
 	k := m.logs[origin]
 	if k == nil {
-		k = &kept{origin: origin, dir: filepath.Join(m.dir, cosigner.HashOf(origin))}
+		k = &kept{origin: origin, dir: filepath.Join(m.dir, cosigner.HashOf(origin)), held: make(chan struct{}, 1)}
 		m.logs[origin] = k
 	}
 	return k
 }
+
+// holdTimeout is how long an upload waits while the log is copied, or others upload it.
+const holdTimeout = 5 * time.Second
+
+// hold waits for the log; free lets others have it.
+func (k *kept) hold(ctx context.Context) error {
+	timeout := time.NewTimer(holdTimeout)
+	defer timeout.Stop()
+	select {
+	case k.held <- struct{}{}:
+		return nil
+	case <-timeout.C:
+	case <-ctx.Done():
+	}
+	return &cosigner.Refusal{Status: http.StatusServiceUnavailable, Retry: holdTimeout, Err: errors.New("the log is being copied")}
+}
+
+func (k *kept) free() { <-k.held }
 
 // pull brings the copy up to the pending checkpoint from the log's own files.
 func (m *Mirror) pull(ctx context.Context, k *kept) error {
@@ -120,8 +138,12 @@ func (m *Mirror) pull(ctx context.Context, k *kept) error {
 	if err != nil || src == nil {
 		return err
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
+	select {
+	case k.held <- struct{}{}:
+		defer k.free()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	state, err := m.pending.State(ctx, k.origin)
 	if err != nil || state.Text == nil {
 		return err

@@ -27,7 +27,9 @@ witness runs; --logs reads a file, and --log-list fetches the list of a witness
 network, in the format of https://witness-network.org.
 
 --mirror keeps the logs, and cosigns with another key, NAME/mirror, what is there
-durably (C2SP tlog-mirror). A log that was added by its URL is copied from there.
+durably (C2SP tlog-mirror). --audit replays every admission, and cosigns with a third
+key, NAME/audited, what holds no entry that the policy in force does not allow; the
+evidence against another log is published. Both read a log that was added by its URL there.
 
 The keys and what was cosigned belong together. Whoever puts back a backup of one of
 them could sign what contradicts an earlier cosignature: the witness refuses to start

@@ -15,6 +15,8 @@ import (
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/durable"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/client"
+	"github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/tiles"
 	"github.com/conmotion/conmotion/witness/cosigner"
 	"github.com/conmotion/conmotion/witness/cosigner/store"
@@ -52,27 +54,53 @@ func (r *roles) open(role string) (*cosigner.Witness, error) {
 // companions opens the roles beside the witness. They go on with what they have when
 // resume is called.
 func (r *roles) companions(w *cosigner.Witness) (all []cosigner.Companion, resume func(), err error) {
-	resume = func() {}
-	if r.f.mirror == "" {
-		return nil, resume, nil
+	var resumes []func()
+	type companion interface {
+		cosigner.Companion
+		Resume()
+		Close() error
 	}
-	own, err := r.open("mirror")
+	for _, role := range []struct {
+		name string
+		on   bool
+		make func(own *cosigner.Witness) companion
+	}{
+		{"mirror", r.f.mirror != "", func(own *cosigner.Witness) companion {
+			return keeper.NewMirror(r.ctx, w, own, r.f.mirror, r.files, r.f.server.Logger)
+		}},
+		{"audited", r.f.audit, func(own *cosigner.Witness) companion {
+			return keeper.NewJudge(r.ctx, w, own, filepath.Join(r.f.dir, "audited", "logs"), r.files, r.f.auditWait, r.f.server.Logger)
+		}},
+	} {
+		if !role.on {
+			continue
+		}
+		own, err := r.open(role.name)
+		if err != nil {
+			return nil, nil, err
+		}
+		c := role.make(own)
+		all, resumes, r.closers = append(all, c), append(resumes, c.Resume), append(r.closers, c.Close)
+	}
+	return all, func() {
+		for _, resume := range resumes {
+			resume()
+		}
+	}, nil
+}
+
+// files are those at the URL of a log; nil where nobody said it.
+func (r *roles) files(l *cosigner.Log) (tiles.Source, *reader.Reader, error) {
+	if l.URL == "" {
+		return nil, nil, nil
+	}
+	o := client.Options{HTTP: cli.HTTPClient(cli.Readers)}
+	src, err := tiles.Open(l.URL, o)
 	if err != nil {
 		return nil, nil, err
 	}
-	m := keeper.NewMirror(r.ctx, w, own, r.f.mirror, r.source, r.f.server.Logger)
-	r.closers = append(r.closers, m.Close)
-	return []cosigner.Companion{m}, m.Resume, nil
-}
-
-// source is where the files of a log are; nil where nobody said it.
-func (r *roles) source(l *cosigner.Log) (tiles.Source, error) {
-	if l.URL == "" {
-		return nil, nil
-	}
-	o := (&cli.App{Stderr: os.Stderr}).ClientOptions(cli.Readers)
-	o.Waiting = nil // the mirror says what it cannot read
-	return tiles.Open(l.URL, o)
+	artifacts, err := reader.Open(l.URL, reader.Options{Client: o})
+	return src, artifacts, err
 }
 
 func (r *roles) setLogs(list cosigner.List) (err error) {

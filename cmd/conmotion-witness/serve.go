@@ -30,6 +30,8 @@ type serveFlags struct {
 	rate                   float64
 	burst                  int
 	mirror                 string
+	audit                  bool
+	auditWait              time.Duration
 }
 
 func (f *serveFlags) add(fl *pflag.FlagSet) {
@@ -42,6 +44,8 @@ func (f *serveFlags) add(fl *pflag.FlagSet) {
 	fl.StringArrayVar(&f.lists, "log-list", nil, "URL of a list of logs, as of a witness network; may be given several times")
 	fl.DurationVar(&f.interval, "log-list-interval", time.Hour, "time between two looks at each --log-list")
 	fl.StringVar(&f.mirror, "mirror", "", "directory to keep the logs in, which are cosigned besides with a key of its own when they are there durably (C2SP tlog-mirror)")
+	fl.BoolVar(&f.audit, "audit", false, "replay every admission of the logs whose URL is known, and cosign besides with a key of its own what holds no entry that the policy in force does not allow")
+	fl.DurationVar(&f.auditWait, "audit-wait", 500*time.Millisecond, "how long an answer waits for the audited cosignature")
 	fl.Float64Var(&f.rate, "rate", 1000, "requests per second of one client address; 0 for no limit")
 	fl.IntVar(&f.burst, "burst", 1000, "requests that a client address may send at once")
 }
@@ -49,8 +53,8 @@ func (f *serveFlags) add(fl *pflag.FlagSet) {
 // serve runs the witness until the context ends, and then drains it. It calls
 // started when the witness answers.
 func serve(ctx context.Context, f serveFlags, started func(w *cosigner.Witness, url string)) (err error) {
-	if f.interval < time.Minute || f.rate < 0 || f.burst < 1 {
-		return cli.Usage(errors.New("--log-list-interval is at least 1m, --rate cannot be negative, and --burst is at least 1"))
+	if f.interval < time.Minute || f.rate < 0 || f.burst < 1 || f.auditWait < 0 || f.auditWait > answerTimeout/2 {
+		return cli.Usage(fmt.Errorf("--log-list-interval is at least 1m, --rate and --audit-wait cannot be negative, --burst is at least 1, and --audit-wait at most %v", answerTimeout/2))
 	}
 	if err := f.server.TuneMemory(); err != nil {
 		return err

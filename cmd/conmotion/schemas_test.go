@@ -61,7 +61,7 @@ var printed = clitest.Printed{
 	"search":         {searching.Entry{}, searching.Summary{}, search.Stats{}},
 	"sign":           {signed{}},
 	"submit":         {submitted{}},
-	"verify":         {verifyReport{}, mirror.Report{}, equivocationReport{}},
+	"verify":         {verifyReport{}, mirror.Report{}, equivocationReport{}, evidenceReport{}},
 	"version":        {version.Info{}},
 	"withdraw":       {attested{}},
 	"witness-check":  {checkedWitness{}},

@@ -18,6 +18,7 @@ import (
 	"github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/tiles"
 	"github.com/conmotion/conmotion/witness"
+	"github.com/conmotion/conmotion/witness/audit"
 )
 
 // verifyFlags are the flags of verify.
@@ -94,7 +95,7 @@ the statement gives. --fetch is off unless asked for: the issuer chooses that
 URL, so that it learns who verifies, and when, and can have this machine send a
 GET request to any address that it reaches. It is sent only when the issuer's
 signature verifies, without a token, and no more than 5 GiB are read.
-` + proofHelp + exportVerifyHelp + equivocationHelp + serviceHelp,
+` + proofHelp + exportVerifyHelp + equivocationHelp + evidenceHelp + serviceHelp,
 		Example: `  conmotion verify --log http://127.0.0.1:8080 --payload README.md transparent.cose
 
   # offline, with saved keys
@@ -199,6 +200,9 @@ func (a *app) runVerify(ctx context.Context, f verifyFlags, paths []string) erro
 	}
 	if tiles.IsEquivocation(files[0]) && len(files) == 1 {
 		return a.verifyEquivocation(ctx, f, paths[0], files[0])
+	}
+	if audit.IsEvidence(files[0]) && len(files) == 1 {
+		return a.verifyEvidence(ctx, f, paths[0], files[0])
 	}
 	if isProof(files[0]) && len(files) == 1 {
 		return a.verifyProof(f, paths[0], files[0])

@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
+	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 )
@@ -38,33 +39,19 @@ type checkpointRow struct {
 // verifyEquivocation reports whether a document proves that a log signed two
 // histories. That it does is the good outcome: the proof is valid.
 func (a *app) verifyEquivocation(ctx context.Context, f verifyFlags, path string, data []byte) error {
-	if f.keys != "" {
-		return cli.Usage(errors.New("--keys are receipt keys, which sign no sizes; give the log's verifier key with --vkey"))
-	}
 	e, err := tiles.ParseEquivocation(bytes.TrimSpace(data))
 	if err != nil {
 		return a.equivocationResult(path, &equivocationReport{}, err)
 	}
 	r := &equivocationReport{VKey: e.VKey}
-	var cv scitt.CheckpointVerifiers
-	switch location := f.static + f.log; { // of which one is given at most
-	case location != "":
-		log, err := a.examine(ctx, location, f.MemoryFlags)
-		if err != nil {
-			return err
-		}
-		cv, r.VKey, r.Given = log.Files.Verifiers, log.Key(), len(f.VKeys) > 0
-	case len(f.VKeys) > 0:
-		if cv, err = scitt.NewCheckpointVerifiers(f.VKeys); err != nil {
-			return cli.Usage(fmt.Errorf("--vkey: %w", err))
-		}
-		r.VKey, r.Given = scitt.NoteVKey(f.VKeys), true
-	default:
-		if cv, err = scitt.NewCheckpointVerifiers([]string{e.VKey}); err != nil {
-			return a.equivocationResult(path, r, err)
-		}
-		a.Notice("notice: the key is the one that the proof names. Compare it with the key of the log that you mean, or give that one with --vkey.")
+	cv, k, err := a.proofKeys(ctx, f, []string{e.VKey})
+	if err != nil && !errors.Is(err, errProofKeys) {
+		return err
 	}
+	if err != nil {
+		return a.equivocationResult(path, r, err)
+	}
+	r.VKey, r.Given = scitt.NoteVKey(k.vkeys), k.given
 	older, newer, err := e.Verify(cv)
 	if err == nil {
 		row := func(cp *scitt.Checkpoint) *checkpointRow {
@@ -73,6 +60,44 @@ func (a *app) verifyEquivocation(ctx context.Context, f verifyFlags, path string
 		r.Proven, r.Origin, r.Older, r.Newer = true, older.Origin, row(older), row(newer)
 	}
 	return a.equivocationResult(path, r, err)
+}
+
+// errProofKeys is wrapped when the keys that a proof names are none.
+var errProofKeys = errors.New("the keys that the file names")
+
+// proofKey are the keys of the log that a proof is held to.
+type proofKey struct {
+	vkeys []string
+	given bool       // they are the user's own, and not the proof's
+	log   *party.Log // with --log or --static; nil without
+}
+
+// proofKeys gives the keys of the log that a proof speaks of: those that the user names,
+// by themselves or by a log, or else those that the proof names.
+func (a *app) proofKeys(ctx context.Context, f verifyFlags, named []string) (cv scitt.CheckpointVerifiers, k proofKey, err error) {
+	if f.keys != "" {
+		return cv, k, cli.Usage(errors.New("--keys are receipt keys, which sign no sizes; give the log's verifier key with --vkey"))
+	}
+	switch location := f.static + f.log; { // of which one is given at most
+	case location != "":
+		if k.log, err = a.examine(ctx, location, f.MemoryFlags); err != nil {
+			return cv, k, err
+		}
+		k.vkeys, k.given = k.log.VKeys, len(f.VKeys) > 0
+		return k.log.Files.Verifiers, k, nil
+	case len(f.VKeys) > 0:
+		k.vkeys, k.given = f.VKeys, true
+		if cv, err = scitt.NewCheckpointVerifiers(f.VKeys); err != nil {
+			err = cli.Usage(fmt.Errorf("--vkey: %w", err))
+		}
+		return cv, k, err
+	}
+	if cv, err = scitt.NewCheckpointVerifiers(named); err != nil {
+		return cv, k, fmt.Errorf("%w: %w", errProofKeys, err)
+	}
+	k.vkeys = named
+	a.Notice("notice: the key is the one that the proof names. Compare it with the key of the log that you mean, or give that one with --vkey.")
+	return cv, k, nil
 }
 
 func (a *app) equivocationResult(path string, r *equivocationReport, err error) error {

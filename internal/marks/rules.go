@@ -27,6 +27,7 @@ var rules = []struct {
 		"cmd/conmotiond/internal/daemon/identity.go": "a service's own log",
 		"cmd/conmotiond/internal/daemon/migrate.go":  "a service's own log",
 		"cmd/conmotiond/internal/daemon/snapshot.go": "a service's own log",
+		"witness/keeper/judge.go":                    "judges a log under the checkpoints of its witness",
 		"cmd/conmotion-witness/roles.go":             "reads the files under a checkpoint that the witness cosigned",
 		"tiles/keys.go":                              "reads the checkpoint that hands a log over to new keys",
 		"cmd/conmotion/verifyequivocation.go":        "verifies a proof with keys and reads no log",

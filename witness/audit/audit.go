@@ -150,16 +150,27 @@ func New(log *tiles.Log, state *State, o Options) (*Auditor, error) {
 // checkpoint. Violations are no errors; the error says what kept it from
 // looking, and may be the context's. The state is saved either way, and Run
 // can be called again.
-func (a *Auditor) Run(ctx context.Context) error {
+func (a *Auditor) Run(ctx context.Context) error { return a.run(ctx, nil) }
+
+// RunAt is Run up to a checkpoint of the log that was verified, whatever its newest one
+// is. What the log shows of itself in its transparency configuration is left out.
+func (a *Auditor) RunAt(ctx context.Context, cp *scitt.Checkpoint) error { return a.run(ctx, cp) }
+
+func (a *Auditor) run(ctx context.Context, cp *scitt.Checkpoint) error {
 	a.stopped, a.missing = nil, nil
 	a.nextSave = time.Now().Add(saveEvery)
-	err := a.pass(ctx)
+	var err error
+	if cp != nil {
+		err = a.passTo(ctx, cp)
+	} else {
+		err = a.pass(ctx)
+	}
 	if n := len(a.missing); err == nil && n > 0 {
 		err = fmt.Errorf("tiles that are not there, and not checked: %d, the first %s: %w", n, a.missing[0], fs.ErrNotExist)
 	}
 	if err != nil {
 		a.replay = nil // it is ahead of the state, or has not seen all tiles
-	} else if a.state.Closed {
+	} else if a.state.Closed && cp == nil {
 		err = a.configuration(ctx)
 	}
 	return errors.Join(err, a.save())
@@ -203,6 +214,10 @@ func (a *Auditor) pass(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	return a.passTo(ctx, cp)
+}
+
+func (a *Auditor) passTo(ctx context.Context, cp *scitt.Checkpoint) error {
 	old, err := a.state.checkpoint(a.log.Verifiers)
 	if err != nil || (old != nil && a.state.closed(old, cp)) {
 		return err

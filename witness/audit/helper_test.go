@@ -256,6 +256,7 @@ func (w *world) audit(src tiles.Source, o Options) *audited {
 	if err := a.Run(w.t.Context()); err != nil {
 		w.t.Fatal(err)
 	}
+	w.evidence(src, o, a.told)
 	return a
 }
 

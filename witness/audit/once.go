@@ -27,7 +27,7 @@ func (r *replay) count(ctx context.Context, it *item) error {
 			return false, err
 		}
 		if !verified {
-			verify, verified = r.verify(it.st), true
+			verify, verified = r.register.verify(it.st), true
 		}
 		same := bytes.Equal(entry, it.st.Entry())
 		switch {
@@ -40,7 +40,7 @@ func (r *replay) count(ctx context.Context, it *item) error {
 			return true, nil
 		}
 		other, err := scitt.DecodeStatement(entry)
-		return err == nil && r.verify(other) == nil, nil
+		return err == nil && r.register.verify(other) == nil, nil
 	})
 	switch {
 	case err != nil:
@@ -57,16 +57,6 @@ func (r *replay) count(ctx context.Context, it *item) error {
 		r.ids.Take(it.id, it.index)
 	}
 	return nil
-}
-
-// verify verifies a signature with the key that the policy in force has for it.
-// Before the first policy only the service has keys.
-func (r *replay) verify(st *scitt.Statement) error {
-	service := r.register.serviceKeys()
-	if r.register.policy != nil {
-		return r.register.policy.VerifySignature(st, service)
-	}
-	return service.Verify(st)
 }
 
 // entry reads an entry again; nil when the files are damaged, which is told where

@@ -261,7 +261,7 @@ func TestSchemas(t *testing.T) {
 					}
 					return
 				}
-				want := SchemaError{index, tc.want.Digest}
+				want := SchemaError{Index: index, Digest: tc.want.Digest}
 				for _, err := range []error{err, aerr} {
 					if got, ok := errors.AsType[*SchemaError](err); !ok || *got != want || !strings.Contains(err.Error(), fmt.Sprint("entry ", index)) {
 						t.Errorf("error %v", err)

@@ -70,6 +70,16 @@ func (r *register) serviceKeys() scitt.KeySet {
 	return r.keys.Service
 }
 
+// verify verifies a signature with the key that the policy in force has for it.
+// Before the first policy only the service has keys.
+func (r *register) verify(st *scitt.Statement) error {
+	service := r.serviceKeys()
+	if r.policy != nil {
+		return r.policy.VerifySignature(st, service)
+	}
+	return service.Verify(st)
+}
+
 func (r *register) comesInForce(it *item, keys *scitt.KeysInForce) {
 	it.registered = &Registered{Index: it.index, EntryID: it.id.String()}
 	r.keysInForce(it.index, keys)
@@ -145,28 +155,43 @@ func (r *register) firstPolicy(it *item) error {
 }
 
 // SchemaError reports that a policy of the log needs another OCSF schema than
-// the one that was given, so that it cannot be read. It is no fault of the log.
+// the one that was given, or is of a later version of the format, so that it cannot be
+// read. It is no fault of the log.
 type SchemaError struct {
-	Index  uint64 // of the policy
-	Digest string // hexadecimal SHA-256 of the schema file that it names; "" for the built-in schema
+	Index   uint64 // of the policy
+	Digest  string // hexadecimal SHA-256 of the schema file that it names; "" for the built-in schema
+	Version uint64 // of the format; 0 when it is known
 }
 
 func (e *SchemaError) Error() string {
-	if e.Digest == "" {
+	switch {
+	case e.Version != 0:
+		return fmt.Sprintf("the policy at entry %d has version %d of the format, which this program does not know", e.Index, e.Version)
+	case e.Digest == "":
 		return fmt.Sprintf("the policy at entry %d is written for the built-in OCSF schema, and another one was given", e.Index)
 	}
 	return fmt.Sprintf("the policy at entry %d is written for the OCSF schema file with SHA-256 %s, which was not given", e.Index, e.Digest)
 }
 
+// policyVersion is the version of the format that package policy reads.
+const policyVersion = 1
+
 // otherSchema returns a SchemaError instead of an accusation when the payload of
-// a policy is all that is refused and it names another schema than r.schema.
+// a policy is all that is refused and it names another schema than r.schema, or a
+// later version of the format.
 func (r *register) otherSchema(it *item) error {
-	var doc struct{ OCSF *struct{ Schema string } }
+	var doc struct {
+		Version uint64
+		OCSF    *struct{ Schema string }
+	}
 	if len(it.found) != 1 || it.found[0].check != policy.CheckPayload || json.Unmarshal(it.st.Payload, &doc) != nil {
 		return nil
+	}
+	if doc.Version > policyVersion {
+		return &SchemaError{Index: it.index, Version: doc.Version}
 	}
 	if doc.OCSF == nil || doc.OCSF.Schema == r.schema {
 		return nil
 	}
-	return &SchemaError{it.index, doc.OCSF.Schema}
+	return &SchemaError{Index: it.index, Digest: doc.OCSF.Schema}
 }

@@ -27,9 +27,10 @@ const maxBody = 256 << 10
 // Companion is another cosigner of the same operator, whose word says more than the
 // witness's and has a key of its own.
 type Companion interface {
-	// Stored is called when the witness has stored a checkpoint of a log. Signature
-	// lines that it returns become a part of the answer; it does not wait for long.
-	Stored(ctx context.Context, origin string) (lines []byte)
+	// Stored is called when the witness has cosigned a checkpoint of a log, which is the
+	// note. Signature lines of it that are returned become a part of the answer; it does
+	// not wait for long.
+	Stored(ctx context.Context, origin string, note []byte) (lines []byte)
 	// Routes adds what it serves.
 	Routes(mux *http.ServeMux)
 	// About tells a person what its cosignature says, and its keys.
@@ -80,7 +81,7 @@ func NewHandler(w *Witness, m metric.Meter, companions ...Companion) (http.Handl
 		}
 		origin, _, _ := bytes.Cut(request.Checkpoint, []byte("\n"))
 		for _, c := range companions {
-			lines = append(lines[:len(lines):len(lines)], c.Stored(r.Context(), string(origin))...)
+			lines = append(lines[:len(lines):len(lines)], c.Stored(r.Context(), string(origin), request.Checkpoint)...)
 		}
 		return lines, nil
 	}))

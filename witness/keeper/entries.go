@@ -130,7 +130,11 @@ func (m *Mirror) take(ctx context.Context, body *bufio.Reader) (result, error) {
 		next, err := m.nextOf(ctx, k)
 		return result{status: http.StatusAccepted, info: info{u.end, next, m.tickets.make(signed)}}, err
 	}
-	return m.commit(ctx, k, u, signed)
+	lines, err := m.commit(ctx, k, u, signed)
+	if lines == nil && err == nil {
+		return m.conflict(ctx, k, u, signed)
+	}
+	return result{status: http.StatusOK, lines: lines}, err
 }
 
 // target is the checkpoint of an upload, with the log's signatures: the pending one, the
@@ -159,8 +163,10 @@ func (m *Mirror) target(ctx context.Context, u upload) (signed []byte, own uint6
 }
 
 func (m *Mirror) nextOf(ctx context.Context, k *kept) (uint64, error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
+	if err := k.hold(ctx); err != nil {
+		return 0, err
+	}
+	defer k.free()
 	err := m.open(ctx, k)
 	return k.next, err
 }
@@ -196,8 +202,10 @@ func (m *Mirror) conflict(ctx context.Context, k *kept, u upload, signed []byte)
 // proof using this hash and the checkpoint at upload_end. If this verification
 // process fails, it MUST respond with a "422 Unprocessable Entity"".
 func (k *kept) save(ctx context.Context, s span, p parcel, cp *scitt.Checkpoint) error {
-	k.mu.Lock()
-	defer k.mu.Unlock()
+	if err := k.hold(ctx); err != nil {
+		return err
+	}
+	defer k.free()
 	if s.start > k.next { // another process of the log has begun anew meanwhile
 		return cosigner.Refuse(http.StatusServiceUnavailable, "the entries before %d are not there any more", s.start)
 	}
@@ -231,22 +239,19 @@ func (k *kept) save(ctx context.Context, s span, p parcel, cp *scitt.Checkpoint)
 	return nil
 }
 
-// commit makes the entries a part of the log, and its checkpoint the mirror's. "Check
-// if upload_end is still greater than or equal to the mirror checkpoint's tree size."
-func (m *Mirror) commit(ctx context.Context, k *kept, u upload, signed []byte) (result, error) {
+// commit makes the entries a part of the log, and its checkpoint the mirror's. It returns
+// no lines when that is larger. "Check if upload_end is still greater than or equal to
+// the mirror checkpoint's tree size."
+func (m *Mirror) commit(ctx context.Context, k *kept, u upload, signed []byte) (lines []byte, err error) {
+	if err := k.hold(ctx); err != nil {
+		return nil, err
+	}
+	defer k.free()
 	// From here on the client's going away changes nothing.
 	ctx = context.WithoutCancel(ctx)
-	k.mu.Lock()
-	defer k.mu.Unlock()
 	own, err := m.own.State(ctx, u.origin)
-	if err != nil {
-		return result{}, err
+	if err != nil || u.end < own.Size || u.end > k.next {
+		return nil, err
 	}
-	if u.end < own.Size || u.end > k.next {
-		k.mu.Unlock()
-		defer k.mu.Lock()
-		return m.conflict(ctx, k, u, signed)
-	}
-	lines, err := m.update(ctx, k, built{tiles.Dir(k.dir), own.Size}, signed)
-	return result{status: http.StatusOK, lines: lines}, err
+	return m.update(ctx, k, built{tiles.Dir(k.dir), own.Size}, signed)
 }

@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/metric/noop"
 
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/tiles"
 	"github.com/conmotion/conmotion/witness/cosigner"
 	"github.com/conmotion/conmotion/witness/cosigner/store"
@@ -28,7 +29,7 @@ func Example() {
 	}
 	defer os.RemoveAll(dir)
 	w, own := exampleWitness(dir, "witness.example"), exampleWitness(dir, "witness.example/mirror")
-	nobodySaysWhere := func(*cosigner.Log) (tiles.Source, error) { return nil, nil }
+	nobodySaysWhere := func(*cosigner.Log) (tiles.Source, *reader.Reader, error) { return nil, nil, nil }
 	m := keeper.NewMirror(ctx, w, own, filepath.Join(dir, "kept"), nobodySaysWhere, slog.Default())
 	h, err := cosigner.NewHandler(w, noop.Meter{}, m)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -23,29 +24,33 @@ import (
 
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/scitt"
+	artifacts "github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/tiles"
-	"github.com/conmotion/conmotion/witness"
 	"github.com/conmotion/conmotion/witness/cosigner"
 	"github.com/conmotion/conmotion/witness/cosigner/store"
 )
 
 // world is a log, and a witness with companions, which may be started again.
 type world struct {
-	*testing.T
+	testing.TB
 	keys    *testlog.Keys
 	files   testlog.Files
 	entries [][]byte
 	dir     string
 	pulls   bool // the log's files are known
+	// artifacts is the content behind its hashes; nil when it is not known.
+	artifacts *artifacts.Reader
 
 	pending, own *cosigner.Witness
+	audited      *cosigner.Witness
 	mirror       *Mirror
+	judge        *Judge
 	handler      http.Handler
 	stop         func()
 }
 
 func newWorld(t *testing.T) *world {
-	w := &world{T: t, keys: testlog.NewKeys(t), dir: t.TempDir()}
+	w := &world{TB: t, keys: testlog.NewKeys(t), dir: t.TempDir()}
 	w.entries = w.keys.Begin(t, `{"version": 1}`)
 	return w
 }
@@ -81,41 +86,46 @@ func (w *world) witness(name string) (*cosigner.Witness, *store.Store) {
 	s := testlog.Must(store.Open(w.Context(), filepath.Join(dir, "db"), filepath.Join(dir, "guard"), isNew))(w)
 	c := testlog.Must(scitt.ParseCosignerKey(string(key)))(w)
 	out := testlog.Must(cosigner.New([]*scitt.Cosigner{c}, s, time.Now, slog.New(slog.DiscardHandler)))(w)
+	w.know(out, w.keys.VKeys)
+	return out, s
+}
+
+// know tells witnesses the keys of the log.
+func (w *world) know(c *cosigner.Witness, vkeys []string) {
+	w.Helper()
 	list := cosigner.List{}
-	if err := list.Add(testlog.Must(cosigner.NewLog(w.keys.VKeys[0], "", 1<<30, "a test"))(w)); err != nil {
-		w.Fatal(err)
-	}
-	for _, vkey := range w.keys.VKeys[1:] {
+	for _, vkey := range vkeys {
 		if err := list.Add(testlog.Must(cosigner.NewLog(vkey, "", 1<<30, "a test"))(w)); err != nil {
 			w.Fatal(err)
 		}
 	}
-	if err := out.SetLogs(list); err != nil {
+	if err := c.SetLogs(list); err != nil {
 		w.Fatal(err)
 	}
-	return out, s
 }
 
 // source is where the log's files are read, when w.pulls.
-func (w *world) source(*cosigner.Log) (tiles.Source, error) {
+func (w *world) source(*cosigner.Log) (tiles.Source, *artifacts.Reader, error) {
 	if !w.pulls {
-		return nil, nil
+		return nil, nil, nil
 	}
-	return &w.files, nil
+	return &w.files, w.artifacts, nil
 }
 
 // start starts the witness, as a process does. The test ends it, or stop does.
 func (w *world) start() {
 	w.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	var stores [2]*store.Store
+	var stores [3]*store.Store
 	w.pending, stores[0] = w.witness("witness.example/w1")
 	w.own, stores[1] = w.witness("witness.example/w1/mirror")
 	w.mirror = NewMirror(ctx, w.pending, w.own, filepath.Join(w.dir, "kept"), w.source, slog.New(slog.DiscardHandler))
-	w.handler = testlog.Must(cosigner.NewHandler(w.pending, noop.Meter{}, w.mirror))(w)
+	w.audited, stores[2] = w.witness("witness.example/w1/audited")
+	w.judge = NewJudge(ctx, w.pending, w.audited, filepath.Join(w.dir, "judged"), w.source, time.Minute, slog.New(slog.DiscardHandler))
+	w.handler = testlog.Must(cosigner.NewHandler(w.pending, noop.Meter{}, w.mirror, w.judge))(w)
 	w.stop = sync.OnceFunc(func() {
 		cancel()
-		if err := w.mirror.Close(); err != nil {
+		if err := errors.Join(w.mirror.Close(), w.judge.Close()); err != nil {
 			w.Error(err)
 		}
 		for _, s := range stores {
@@ -126,6 +136,7 @@ func (w *world) start() {
 	})
 	w.Cleanup(w.stop)
 	w.mirror.Resume()
+	w.judge.Resume()
 }
 
 // view is the log as its checkpoint of a size commits to it.
@@ -137,15 +148,11 @@ func (w *world) view(size int) *tiles.View {
 }
 
 // pend has the witness cosign the log at a size, from the size that it has.
-func (w *world) pend(size int) *tiles.View {
+func (w *world) pend(size int) {
 	w.Helper()
-	view := w.view(size)
-	state := testlog.Must(w.pending.State(w.Context(), testlog.Origin))(w)
-	r := &witness.AddCheckpoint{Old: state.Size, Checkpoint: view.Checkpoint.Raw, Proof: testlog.Must(view.ConsistencyProof(w.Context(), state.Size))(w)}
-	if rec := w.ask(http.MethodPost, "/add-checkpoint", r.Marshal(), ""); rec.Code != http.StatusOK {
+	if rec := w.ask(http.MethodPost, "/add-checkpoint", w.request(size).Marshal(), ""); rec.Code != http.StatusOK {
 		w.Fatalf("add-checkpoint of size %d: %d %s", size, rec.Code, rec.Body)
 	}
-	return view
 }
 
 func (w *world) ask(method, path string, body []byte, encoding string) *httptest.ResponseRecorder {
@@ -262,4 +269,4 @@ func zip(t testing.TB, body []byte) []byte {
 	return b.Bytes()
 }
 
-func reader(body []byte) *bufio.Reader { return bufio.NewReader(bytes.NewReader(body)) }
+func readerOf(body []byte) *bufio.Reader { return bufio.NewReader(bytes.NewReader(body)) }

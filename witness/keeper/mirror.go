@@ -21,12 +21,12 @@ import (
 )
 
 const (
-	// mostCopies is how many logs are copied at a time.
+	// mostCopies is how many logs are copied, or judged, at a time.
 	mostCopies = 4
 	// mostUploads is how many uploads are read at a time. Each holds a package: at most 17 MB.
 	mostUploads = 8
-	// retryFirst and retryMost are between attempts to copy a log that cannot be read.
-	retryFirst, retryMost = time.Second, time.Minute
+	// retryCopy is the most time between attempts to copy a log that cannot be read.
+	retryCopy = time.Minute
 )
 
 // Mirror keeps logs. Its pending checkpoint of a log is the one that the witness
@@ -34,14 +34,12 @@ const (
 type Mirror struct {
 	pending, own *cosigner.Witness
 	dir          string
-	source       func(*cosigner.Log) (tiles.Source, error)
+	files        Files
 	logger       *slog.Logger
 	tickets      tickets
-	copies       chan struct{} // a slot for each log that is copied
-	uploads      chan struct{} // and for each upload that is read
+	uploads      chan struct{} // a slot for each upload that is read
+	followers
 
-	ctx  context.Context // of the work that no request waits for
-	work sync.WaitGroup
 	mu   sync.Mutex
 	logs map[string]*kept // by origin
 }
@@ -50,24 +48,25 @@ type Mirror struct {
 type kept struct {
 	origin string
 	dir    string
-	poke   chan struct{} // the pending checkpoint has changed
 
-	mu   sync.Mutex   // of what follows, and of the directory
-	copy *mirror.Copy // nil before the first use
+	held chan struct{} // a slot for whoever uses what follows, and the directory
+	copy *mirror.Copy  // nil before the first use
 	// next is the first entry that is not there: those from the mirror checkpoint on
 	// were uploaded and authenticated by this process.
 	next uint64
 }
 
 // NewMirror keeps the logs of the witness pending in directories below dir, and
-// cosigns with the keys of own what is durable there. Source gives the files of a log,
-// and nil where they are not known: such a log is kept when somebody uploads its
-// entries. Close ends it.
-func NewMirror(ctx context.Context, pending, own *cosigner.Witness, dir string, source func(*cosigner.Log) (tiles.Source, error), logger *slog.Logger) *Mirror {
+// cosigns with the keys of own what is durable there. A log whose files are not known
+// is kept when somebody uploads its entries. The work ends with the context.
+func NewMirror(ctx context.Context, pending, own *cosigner.Witness, dir string, files Files, logger *slog.Logger) *Mirror {
 	return &Mirror{
-		pending: pending, own: own, dir: dir, source: source, logger: logger, tickets: tickets{[]byte(rand.Text())},
-		copies: make(chan struct{}, mostCopies), uploads: make(chan struct{}, mostUploads),
-		ctx: ctx, logs: map[string]*kept{},
+		pending: pending, own: own, dir: dir, files: files, logger: logger, tickets: tickets{[]byte(rand.Text())},
+		uploads: make(chan struct{}, mostUploads), logs: map[string]*kept{},
+		followers: followers{
+			ctx: ctx, slots: make(chan struct{}, mostCopies), most: retryCopy, logger: logger, logs: map[string]chan struct{}{},
+			failed: "a log could not be mirrored, and will be tried again",
+		},
 	}
 }
 
@@ -87,59 +86,47 @@ func (m *Mirror) Close() (err error) {
 // Resume goes on with all logs that the witness knows.
 func (m *Mirror) Resume() {
 	for _, origin := range m.pending.Origins() {
-		m.Stored(m.ctx, origin)
+		m.Stored(m.ctx, origin, nil)
 	}
 }
 
 // Stored implements [cosigner.Companion]. It returns nothing.
 //
 // C2SP tlog-mirror: "The mirror cosigner MUST NOT sign the checkpoint in this process."
-func (m *Mirror) Stored(_ context.Context, origin string) []byte {
-	select {
-	case m.of(origin).poke <- struct{}{}:
-	default: // it was told already
-	}
+func (m *Mirror) Stored(_ context.Context, origin string, _ []byte) []byte {
+	k := m.of(origin)
+	m.poke(origin, func(ctx context.Context) error { return m.pull(ctx, k) })
 	return nil
 }
 
-// of returns the log, whose entries are copied from now on.
 func (m *Mirror) of(origin string) *kept {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	k := m.logs[origin]
 	if k == nil {
-		k = &kept{origin: origin, dir: filepath.Join(m.dir, cosigner.HashOf(origin)), poke: make(chan struct{}, 1)}
+		k = &kept{origin: origin, dir: filepath.Join(m.dir, cosigner.HashOf(origin)), held: make(chan struct{}, 1)}
 		m.logs[origin] = k
-		m.work.Go(func() { m.follow(k) })
 	}
 	return k
 }
 
-// follow copies a log whenever its pending checkpoint changes.
-func (m *Mirror) follow(k *kept) {
-	wait := time.Duration(0)
-	for {
-		var again <-chan time.Time
-		if wait > 0 {
-			again = time.After(wait)
-		}
-		select {
-		case <-m.ctx.Done():
-			return
-		case <-k.poke:
-		case <-again:
-		}
-		switch err := m.pull(m.ctx, k); {
-		case m.ctx.Err() != nil:
-			return
-		case err != nil:
-			wait = min(max(retryFirst, 2*wait), retryMost)
-			m.logger.Warn("a log could not be mirrored, and will be tried again", "log", k.origin, "in", wait, "err", err)
-		default:
-			wait = 0
-		}
+// holdTimeout is how long an upload waits while the log is copied, or others upload it.
+const holdTimeout = 5 * time.Second
+
+// hold waits for the log; free lets others have it.
+func (k *kept) hold(ctx context.Context) error {
+	timeout := time.NewTimer(holdTimeout)
+	defer timeout.Stop()
+	select {
+	case k.held <- struct{}{}:
+		return nil
+	case <-timeout.C:
+	case <-ctx.Done():
 	}
+	return &cosigner.Refusal{Status: http.StatusServiceUnavailable, Retry: holdTimeout, Err: errors.New("the log is being copied")}
 }
+
+func (k *kept) free() { <-k.held }
 
 // pull brings the copy up to the pending checkpoint from the log's own files.
 func (m *Mirror) pull(ctx context.Context, k *kept) error {
@@ -147,18 +134,16 @@ func (m *Mirror) pull(ctx context.Context, k *kept) error {
 	if err != nil {
 		return nil // it is not followed any more
 	}
-	src, err := m.source(log)
+	src, _, err := m.files(log)
 	if err != nil || src == nil {
 		return err
 	}
 	select {
-	case m.copies <- struct{}{}:
-		defer func() { <-m.copies }()
+	case k.held <- struct{}{}:
+		defer k.free()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
 	state, err := m.pending.State(ctx, k.origin)
 	if err != nil || state.Text == nil {
 		return err

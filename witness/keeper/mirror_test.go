@@ -11,6 +11,7 @@ import (
 
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/scitt"
+	artifacts "github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/tiles"
 	"github.com/conmotion/conmotion/witness/cosigner"
 )
@@ -204,9 +205,9 @@ func TestPull(t *testing.T) {
 	bad := bytes.Clone(good)
 	bad[5] ^= 1
 	w.files.Put(tiles.BundlePath(3, 256), bad)
-	w.mirror.source = func(*cosigner.Log) (tiles.Source, error) {
+	w.mirror.files = func(*cosigner.Log) (tiles.Source, *artifacts.Reader, error) {
 		lied <- struct{}{}
-		return &w.files, nil
+		return &w.files, nil, nil
 	}
 	w.pend(1500)
 	<-lied
@@ -264,7 +265,7 @@ func FuzzUpload(f *testing.F) {
 	u := upload{origin: "log.example", start: 3, end: 5, ticket: []byte("ticket")}
 	f.Add(parcel{[][]byte{[]byte("a"), {}}, [][]byte{make([]byte, 32)}}.append(u.append(nil)))
 	f.Fuzz(func(t *testing.T, body []byte) {
-		r := reader(body)
+		r := readerOf(body)
 		u, err := readUpload(r)
 		if err != nil {
 			return

@@ -43,6 +43,21 @@ func (d *Daemon) missing() error {
 	return nil
 }
 
+// lacks says which of the log's keys a replica does not have. It looks again: they may have
+// come.
+func (d *Daemon) lacks(ctx context.Context) error {
+	if d.missing() == nil {
+		return nil
+	}
+	d.rekeying.Lock()
+	defer d.rekeying.Unlock()
+	k := d.learn(d.keyed.Load().statements)
+	if k.missing != nil {
+		return k.missing
+	}
+	return d.signWith(ctx, k, d.signs.Tree)
+}
+
 // openKeys learns the log's keys when it is opened, and returns what is shown of them. A
 // replica starts from what the writer shows, which may be less than what the log announces.
 func (d *Daemon) openKeys(ctx context.Context) (*personality.Keys, error) {

@@ -116,7 +116,7 @@ func (d *Daemon) takeLog(ctx context.Context) (taken bool, err error) {
 		return false, nil
 	}
 	d.note(w)
-	if w.Held || d.missing() != nil {
+	if w.Held || d.lacks(ctx) != nil {
 		return false, nil
 	}
 	if err = d.log.Write(ctx); err == nil {

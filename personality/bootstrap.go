@@ -26,6 +26,11 @@ func (f Founder) SignPolicy(document []byte) (*scitt.Statement, error) {
 	return f.sign(scitt.SignOptions{Subject: scitt.PolicySubject(f.Origin), ContentType: mediaPolicy, Type: scitt.TypePolicy}, document)
 }
 
+// SignKeys signs the payload of a keys statement as the service does.
+func (f Founder) SignKeys(payload []byte) (*scitt.Statement, error) {
+	return f.sign(scitt.SignOptions{Subject: scitt.KeysSubject(f.Origin), ContentType: scitt.MediaTypeKeys, Type: scitt.TypeKeys}, payload)
+}
+
 func (f Founder) sign(o scitt.SignOptions, payload []byte) (*scitt.Statement, error) {
 	o.Issuer, o.IssuedAt = f.Issuer, f.Now()
 	data, err := scitt.SignStatement(f.Key, o, payload)
@@ -54,7 +59,7 @@ func (f Founder) Announce(ctx context.Context, log Log, keys func() (*scitt.Keys
 		if err != nil {
 			return nil, err
 		}
-		st, err := f.sign(scitt.SignOptions{Subject: scitt.KeysSubject(f.Origin), ContentType: scitt.MediaTypeKeys, Type: scitt.TypeKeys}, payload)
+		st, err := f.SignKeys(payload)
 		if err != nil {
 			return nil, err
 		}

@@ -64,7 +64,7 @@ func TestPolicyUnknown(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.Register(t.Context(), st); !errors.Is(err, errPolicyUnknown) {
+		if _, err := s.Register(t.Context(), st); !errors.Is(err, errChangeUnknown) {
 			t.Errorf("a statement of type %q: %v", typ, err)
 		}
 	}

@@ -251,7 +251,7 @@ func badParameter(name, format string, args ...any) error {
 
 // getKeys publishes the keys of Receipts (SCRAPI section 2.1).
 func (s *Service) getKeys(w http.ResponseWriter, r *http.Request) error {
-	set, err := s.Keys.Marshal()
+	set, err := s.ShownKeys().Receipt.Marshal()
 	if err != nil {
 		return err
 	}
@@ -265,11 +265,12 @@ func (s *Service) getKeys(w http.ResponseWriter, r *http.Request) error {
 // then its 32 characters are no base64url of another 32 bytes.
 func (s *Service) getKey(w http.ResponseWriter, r *http.Request) error {
 	name := r.PathValue("kid")
-	keys, err := s.Keys.Find([]byte(name))
+	set := s.ShownKeys().Receipt
+	keys, err := set.Find([]byte(name))
 	if err != nil {
 		id, decodeErr := base64.RawURLEncoding.Strict().DecodeString(name)
 		if decodeErr == nil {
-			keys, err = s.Keys.Find(id)
+			keys, err = set.Find(id)
 		}
 	}
 	if err != nil {

@@ -90,7 +90,7 @@ func ExampleService() {
 		log.Fatal(err)
 	}
 	service, err := personality.New(personality.Config{
-		Issuer: testlog.Issuer, Origin: testlog.Origin, Keys: keys.KeySet(t), VKeys: keys.VKeys,
+		Issuer: testlog.Issuer, Origin: testlog.Origin, Keys: personality.Keys{Receipt: keys.KeySet(t), VKeys: keys.VKeys},
 		Policy: personality.InForce{Policy: p, Index: 1, ID: id},
 		Wait:   10 * time.Second, Log: l, Index: entries, Files: http.Dir(dir.Public()), Metrics: metrics, Logger: slog.New(slog.DiscardHandler),
 	})

@@ -48,7 +48,7 @@ func TestKeyByID(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := New(Config{Keys: set, Metrics: metrics, Logger: slog.New(slog.DiscardHandler)})
+	s, err := New(Config{Keys: Keys{Receipt: set}, Metrics: metrics, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -42,8 +42,22 @@ func (s *Service) Register(ctx context.Context, st *scitt.Statement) (*Registrat
 // bytes it is a duplicate, and another signature of its issuer is a
 // [scitt.Problem] that wraps scitt.ErrRegistered.
 func (s *Service) RegisterAll(ctx context.Context, all []*scitt.Statement) ([]*Registration, error) {
+	return s.register(ctx, all, nil)
+}
+
+// RegisterKeys registers a keys statement, which no client can do, and waits for its
+// Receipt.
+func (s *Service) RegisterKeys(ctx context.Context, st *scitt.Statement, c Change) (*Registration, error) {
+	done, err := s.register(ctx, []*scitt.Statement{st}, &c)
+	if err != nil {
+		return nil, err
+	}
+	return done[0], nil
+}
+
+func (s *Service) register(ctx context.Context, all []*scitt.Statement, keys *Change) ([]*Registration, error) {
 	start := time.Now()
-	done, failure := s.sequence(ctx, all)
+	done, failure := s.sequence(ctx, all, keys)
 	if failure != nil {
 		s.Metrics.registered(resultOf(failure))
 	}
@@ -83,14 +97,14 @@ func (s *Service) RegisterAll(ctx context.Context, all []*scitt.Statement) ([]*R
 // sequence gives statements their indices. It ends in its own time: a client
 // that does not wait, or is gone, is no reason to leave a statement half way.
 // A crash leaves a beginning of them in the log.
-func (s *Service) sequence(ctx context.Context, all []*scitt.Statement) ([]*Registration, error) {
+func (s *Service) sequence(ctx context.Context, all []*scitt.Statement, keys *Change) ([]*Registration, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.Wait+storeGrace)
 	defer cancel()
 	unlock, err := s.lock(ctx, all)
 	if err != nil {
 		return nil, err
 	}
-	q := &request{Service: s, add: s.Log.Run(), first: make(map[scitt.EntryID]int, len(all)), heads: Heads{}}
+	q := &request{Service: s, rekey: keys, add: s.Log.Run(), first: make(map[scitt.EntryID]int, len(all)), heads: Heads{}}
 	if q.turn, err = s.gate.enter(len(all)); err != nil {
 		unlock()
 		return nil, err
@@ -118,6 +132,7 @@ type wait = func(context.Context) (index uint64, duplicate bool, err error)
 // that are appended, and of these the first, which are durable.
 type request struct {
 	*Service
+	rekey    *Change // by a keys statement, the only one of the request; nil for others
 	add      func(context.Context, []byte) (wait, error)
 	turn     *turn
 	appended []*scitt.Statement // or in the log already
@@ -135,8 +150,10 @@ func (q *request) next(ctx context.Context, st *scitt.Statement) error {
 	wait, err := q.known(ctx, st)
 	switch {
 	case wait != nil || err != nil:
+	case q.rekey != nil:
+		wait, err = q.change(ctx, st, *q.rekey)
 	case st.Type == scitt.TypePolicy:
-		wait, err = q.changePolicy(ctx, st)
+		wait, err = q.change(ctx, st, q.changePolicy(ctx, st))
 	default:
 		wait, err = q.admit(ctx, st)
 		if errors.Is(err, ErrPending) {
@@ -189,10 +206,10 @@ func (q *request) known(ctx context.Context, st *scitt.Statement) (wait, error) 
 // admit judges the statement by the policy in force and appends it, with no
 // change of policy in between.
 func (q *request) admit(ctx context.Context, st *scitt.Statement) (wait, error) {
-	q.change.RLock()
-	defer q.change.RUnlock()
+	q.changing.RLock()
+	defer q.changing.RUnlock()
 	if q.unknown {
-		return nil, errPolicyUnknown
+		return nil, errChangeUnknown
 	}
 	if err := q.policy.Load().Policy.Admit(ctx, st, q.heads); err != nil {
 		return nil, err

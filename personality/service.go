@@ -96,15 +96,19 @@ type InForce struct {
 	ID     scitt.EntryID
 }
 
+// Keys are what a service shows of its log's keys.
+type Keys struct {
+	Receipt    scitt.KeySet              // of Receipts
+	VKeys      []string                  // of the checkpoint
+	Statements []scitt.ConfigurationKeys // the places of the log's keys statements
+}
+
 // Config configures a Service.
 type Config struct {
-	Issuer string       // the service's URL, without a slash at the end
-	Origin string       // the log's
-	Keys   scitt.KeySet // of Receipts
-	VKeys  []string     // of the checkpoint
+	Issuer string // the service's URL, without a slash at the end
+	Origin string // the log's
+	Keys   Keys
 	Policy InForce
-	// KeysStatements are the places of the log's keys statements.
-	KeysStatements []scitt.ConfigurationKeys
 
 	// Wait is the longest time that a registration waits for its Receipt.
 	Wait time.Duration
@@ -125,8 +129,8 @@ type Config struct {
 	Files   http.FileSystem // the public directory
 	Metrics *Metrics
 	Logger  *slog.Logger
-	// Changed, when not nil, is told of each new policy in force.
-	Changed func(*scitt.Configuration) error
+	// Changed, when not nil, is told when the configuration has a new policy in force.
+	Changed func() error
 	// Writer, when not nil, is another instance, which is the log's writer: it answers
 	// what this one cannot. See [Service.Lead].
 	Writer http.Handler
@@ -151,12 +155,13 @@ type Service struct {
 	pages    chan struct{} // one for each page that is made or sent
 
 	policy atomic.Pointer[InForce]
+	keys   atomic.Pointer[Keys]
 	writer atomic.Pointer[http.Handler] // nil while this instance is the writer
-	// change is held for reading from Admit to Append, and for writing while
-	// the policy changes: an entry is judged by the policy before it in the log.
-	change  sync.RWMutex
-	unknown bool       // the log may hold a newer policy than this one
-	locks   keyedLocks // of ids and chains
+	// changing is held for reading from Admit to Append, and for writing while
+	// the policy or the keys change: an entry is judged by those before it in the log.
+	changing sync.RWMutex
+	unknown  bool       // the log may hold a newer policy, or newer keys
+	locks    keyedLocks // of ids and chains
 
 	mu      sync.Mutex
 	running map[scitt.EntryID]bool // admitted, and not known to be in the log or not
@@ -178,6 +183,7 @@ func New(c Config) (*Service, error) {
 	behind := func() time.Duration { return c.Log.Backlog() + processor.delay() }
 	s := &Service{Config: c, hidden: strings.NewReplacer(hidden...), limits: limits, gate: newGate(c.Queue, behind), bodies: semaphore.NewWeighted(cmp.Or(c.BodyMemory, math.MaxInt64)), encoders: newEncoders(), pages: make(chan struct{}, mostPages), running: map[scitt.EntryID]bool{}}
 	s.policy.Store(&c.Policy)
+	s.keys.Store(&c.Keys)
 	if c.Writer != nil {
 		s.writer.Store(&c.Writer)
 	}
@@ -237,15 +243,21 @@ func (s *Service) Lead(p InForce) {
 	s.writer.Store(nil)
 }
 
+// ShownKeys are what the service shows of its log's keys now.
+func (s *Service) ShownKeys() *Keys { return s.keys.Load() }
+
+// ShowKeys shows these from now on.
+func (s *Service) ShowKeys(k Keys) { s.keys.Store(&k) }
+
 // InForce is the policy that judges the next statement, as far as the service
 // knows.
 func (s *Service) InForce() *InForce { return s.policy.Load() }
 
 // Configuration is what the service publishes about itself.
 func (s *Service) Configuration() *scitt.Configuration {
-	p := s.InForce()
+	p, k := s.InForce(), s.ShownKeys()
 	return &scitt.Configuration{
-		Issuer: s.Issuer, Origin: s.Origin, CheckpointKeys: s.VKeys, Keys: s.KeysStatements, Algorithms: p.Policy.Algorithms(),
+		Issuer: s.Issuer, Origin: s.Origin, CheckpointKeys: k.VKeys, Keys: k.Statements, Algorithms: p.Policy.Algorithms(),
 		RegistrationEndpoint: s.Issuer + "/entries",
 		Policy:               scitt.ConfigurationPolicy{EntryID: p.ID.String(), Index: p.Index, Document: p.Policy.Document()},
 	}

@@ -79,7 +79,7 @@ func newTested(t *testing.T, change func(*Config)) *tested {
 		t.Fatalf("founded as %+v, and found as %+v", first, found)
 	}
 	c := Config{
-		Issuer: testlog.Issuer, Origin: testlog.Origin, Keys: announced.Receipt, VKeys: keys.VKeys,
+		Issuer: testlog.Issuer, Origin: testlog.Origin, Keys: Keys{Receipt: announced.Receipt, VKeys: keys.VKeys},
 		Policy: InForce{judge{policy.Default()}, found.Index, found.Statement.ID()}, Wait: 10 * time.Second,
 		Log: l, Index: entries, Files: http.Dir(dir.Public()), Metrics: testlog.Must(NewMetrics(noop.Meter{}))(t), Logger: slog.New(slog.DiscardHandler),
 	}
@@ -142,7 +142,7 @@ func wants(t *testing.T, w *httptest.ResponseRecorder, status int, title, detail
 // verify holds a Receipt to its statement.
 func (s *tested) verify(statement, receipt []byte) {
 	s.t.Helper()
-	v := scitt.Verifier{LogKeys: s.Keys, Leaf: []scitt.LeafMode{scitt.LeafEntry}}
+	v := scitt.Verifier{LogKeys: s.Keys.Receipt, Leaf: []scitt.LeafMode{scitt.LeafEntry}}
 	out := testlog.Must(v.Verify(scitt.AttachReceipts(parsed(s.t, statement), receipt)))(s.t)
 	if err := out.Err(); err != nil {
 		s.t.Error(err)
@@ -171,7 +171,7 @@ func TestWalk(t *testing.T) {
 		receipt := s.do(http.MethodGet, "/entries/"+name, nil)
 		s.verify(statement, receipt.Body.Bytes())
 		whole := s.do(http.MethodGet, "/entries/"+name+"/statement", nil)
-		if out, err := (&scitt.Verifier{LogKeys: s.Keys}).Verify(whole.Body.Bytes()); err != nil || out.Err() != nil {
+		if out, err := (&scitt.Verifier{LogKeys: s.Keys.Receipt}).Verify(whole.Body.Bytes()); err != nil || out.Err() != nil {
 			t.Errorf("%s: %v, %v", name, err, out)
 		}
 		var p proof.TLogProof
@@ -225,7 +225,7 @@ func TestPages(t *testing.T) {
 		w := s.do(http.MethodGet, path, nil)
 		wants(t, w, http.StatusOK, "", "")
 		for _, item := range testlog.Must(scitt.SplitSequence(w.Body.Bytes()))(t) {
-			out := testlog.Must((&scitt.Verifier{LogKeys: s.Keys}).Verify(item))(t)
+			out := testlog.Must((&scitt.Verifier{LogKeys: s.Keys.Receipt}).Verify(item))(t)
 			if err := out.Err(); err != nil {
 				t.Error(err)
 			}
@@ -300,9 +300,10 @@ func (s *tested) policy(document []byte) []byte {
 // TestChange: a policy comes into force where it is in the log, and is published.
 func TestChange(t *testing.T) {
 	var published []*scitt.Configuration
-	s := newTested(t, func(c *Config) {
-		c.Changed = func(c *scitt.Configuration) error {
-			published = append(published, c)
+	var s *tested
+	s = newTested(t, func(c *Config) {
+		c.Changed = func() error {
+			published = append(published, s.Configuration())
 			return fmt.Errorf("the disk is full") // which does not undo it
 		}
 	})

@@ -40,7 +40,7 @@ func TestFiles(t *testing.T) {
 		t.Errorf("the checkpoint: %s", w.Body)
 	}
 	set := s.do(http.MethodGet, "/.well-known/scitt-keys", nil)
-	if keys, err := scitt.ParseKeySet(set.Body.Bytes()); err != nil || len(keys) != len(s.Keys) {
+	if keys, err := scitt.ParseKeySet(set.Body.Bytes()); err != nil || len(keys) != len(s.Keys.Receipt) {
 		t.Errorf("the keys: %v, %v", keys, err)
 	}
 	wants(t, s.do(http.MethodGet, bundle, nil, "Range", "bytes=9999999-"), http.StatusRequestedRangeNotSatisfiable, "Range Not Satisfiable", "")

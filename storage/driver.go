@@ -45,8 +45,8 @@ type Driver interface {
 	// signed. The error wraps [fs.ErrNotExist] when there is none yet.
 	Tree(ctx context.Context) (*scitt.Checkpoint, error)
 
-	// Signed is the note that the engine signed last; it need not be public. The
-	// error wraps [fs.ErrNotExist] when there is none yet.
+	// Signed is the note that the engine made last, with a signature that says nothing;
+	// it need not be public. The error wraps [fs.ErrNotExist] when there is none yet.
 	Signed(ctx context.Context) ([]byte, error)
 
 	// Publish makes a note the public checkpoint in the place of last, which is nil

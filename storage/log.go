@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/transparency-dev/tessera"
-	"golang.org/x/mod/sumdb/note"
 
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
@@ -24,12 +23,7 @@ import (
 
 // Options configure a Log. The zero value of a number means its default.
 type Options struct {
-	// Signer signs checkpoints (Ed25519); its name is the log's origin.
-	Signer note.Signer
-	// Tree signs the root of each checkpoint for receipts.
-	Tree *scitt.TreeSigner
-	// Verifiers are the public sides of both.
-	Verifiers scitt.CheckpointVerifiers
+	Keys
 	// Witnesses, when not nil, cosign each checkpoint: it is public, and Receipts are
 	// made from it, when it has their quorum. With Unwitnessed it is public without it too.
 	Witnesses   Witnesses
@@ -148,11 +142,11 @@ func (l *Log) writing(ctx context.Context, td tessera.Driver) (*role, error) {
 		cancel()
 		return nil, err
 	}
-	o.Tree.Resume(pub.current().Checkpoint)
+	pub.signer().Tree.Resume(pub.current().Checkpoint)
 	batchAge, batchSize := cmp.Or(o.BatchMaxAge, DefaultBatchMaxAge), cmp.Or(o.BatchMaxSize, DefaultBatchMaxSize)
 	interval := cmp.Or(o.CheckpointInterval, DefaultCheckpointInterval)
 	opts := tessera.NewAppendOptions().
-		WithCheckpointSigner(o.Signer, announcer{o.Tree, pub.expect}).
+		WithCheckpointSigner(announcer{o.Signer.Name(), pub.expect}).
 		WithBatching(batchSize, handOver).
 		WithCheckpointInterval(interval).
 		WithCheckpointRepublishInterval(max(interval, tessera.DefaultCheckpointRepublishInterval)).
@@ -182,18 +176,6 @@ func newAppender(ctx context.Context, td tessera.Driver, o *tessera.AppendOption
 		}
 	}()
 	return tessera.NewAppender(ctx, td, o)
-}
-
-// announcer tells that a checkpoint is being signed, and so will soon be there.
-type announcer struct {
-	note.Signer
-	told func()
-}
-
-// Sign signs a checkpoint.
-func (a announcer) Sign(body []byte) ([]byte, error) {
-	defer a.told()
-	return a.Signer.Sign(body)
 }
 
 // Append hands an entry to the log. Entries appear in the log in the order in

@@ -14,11 +14,11 @@ import (
 	"github.com/conmotion/conmotion/tiles"
 )
 
-// publisher takes each checkpoint that the log engine signs, checks that it
-// extends the one before, makes it public, and wakes who waits for it.
+// publisher takes each checkpoint that the log engine makes, checks that it extends
+// the one before, signs it, makes it public, and wakes who waits for it. So a key
+// signs each checkpoint once, and keys can change between two of them.
 type publisher struct {
 	driver    Driver
-	verifiers scitt.CheckpointVerifiers
 	witnesses Witnesses // nil for none
 	open      bool      // publishes without their quorum too
 	tree      *tiles.Tree
@@ -28,9 +28,12 @@ type publisher struct {
 
 	polling sync.Mutex // one poll at a time
 	taken   []byte     // the engine's note of the tree that is public; guarded by polling
+	made    []byte     // the engine's note that was signed last; guarded by polling
+	signed  []byte     // the same with the log's signatures; guarded by polling
 	alone   bool       // the last checkpoint had no quorum of witnesses; guarded by polling
 
 	mu      sync.RWMutex // guards the rest
+	keys    Keys
 	view    *tiles.View
 	written time.Time
 	looked  time.Time     // when the public checkpoint was last read or written
@@ -41,7 +44,7 @@ type publisher struct {
 // newPublisher starts from the public checkpoint, or from an empty log.
 func newPublisher(ctx context.Context, driver Driver, o Options) (*publisher, error) {
 	p := &publisher{
-		driver: driver, verifiers: o.Verifiers, witnesses: o.Witnesses, open: o.Unwitnessed, tree: tiles.NewTree(driver), logger: o.Logger,
+		driver: driver, keys: o.Keys, witnesses: o.Witnesses, open: o.Unwitnessed, tree: tiles.NewTree(driver), logger: o.Logger,
 		written: time.Now(), looked: time.Now(), next: make(chan struct{}), expected: make(chan struct{}, 1),
 	}
 	var err error
@@ -78,7 +81,7 @@ func (p *publisher) extends(ctx context.Context, raw []byte) (*tiles.View, error
 	if bytes.Equal(raw, now.Checkpoint.Raw) {
 		return now, nil
 	}
-	cp, err := p.verifiers.Open(raw)
+	cp, err := p.signer().Verifiers.Open(raw)
 	if err != nil {
 		return nil, fmt.Errorf("it is not by this log's keys: %w", err)
 	}
@@ -248,19 +251,23 @@ func (p *publisher) follow(ctx context.Context, idle time.Duration, poll func(co
 func (p *publisher) poll(ctx context.Context) error {
 	p.polling.Lock()
 	defer p.polling.Unlock()
+	now := p.current()
 	raw, err := p.driver.Signed(ctx)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
+		if raw = now.Checkpoint.Raw; raw == nil {
+			return nil
+		}
+	} else if err != nil {
 		return fmt.Errorf("publish: %w", err)
 	}
-	now := p.current()
 	view, own := now, raw
 	if bytes.Equal(own, p.taken) {
 		raw = now.Checkpoint.Raw
 	} else {
-		if view, err = p.extends(ctx, raw); err != nil {
+		if raw, err = p.signature(raw); err == nil {
+			view, err = p.extends(ctx, raw)
+		}
+		if err != nil {
 			return fmt.Errorf("publish: %w", err)
 		}
 		if public := now.Checkpoint; public.Raw != nil && public.Size == view.Checkpoint.Size {
@@ -286,7 +293,7 @@ func (p *publisher) publish(ctx context.Context, view *tiles.View, raw []byte, n
 		return nil
 	}
 	signed := *view
-	if signed.Checkpoint, err = p.verifiers.Open(raw); err != nil {
+	if signed.Checkpoint, err = p.signer().Verifiers.Open(raw); err != nil {
 		return fmt.Errorf("publish: %w", err)
 	}
 	if err := p.driver.Publish(ctx, raw, now.Checkpoint.Raw); err != nil {

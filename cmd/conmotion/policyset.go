@@ -3,8 +3,10 @@ package main
 import (
 	"context"
 	"crypto"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,16 +18,13 @@ import (
 	"github.com/conmotion/conmotion/scitt/client"
 )
 
-// defaultSocket is the management socket of a service in this directory.
-const defaultSocket = "conmotion-data/private/manage.sock"
-
 // policySetFlags are the flags of policy set.
 type policySetFlags struct {
-	socket, manage, cert, key, ca string // the management interface
-	log, adminKey, iss, keys      string // in band
-	schema                        string
-	dryRun                        bool
-	timeout                       time.Duration
+	log, adminKey, iss, keys string // in band
+	schema                   string
+	dryRun                   bool
+	timeout                  time.Duration
+	cli.ManageFlags
 	cli.MemoryFlags
 }
 
@@ -59,11 +58,7 @@ is checked and compared with the policy in force.
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runPolicySet(cmd.Context(), f, args[0]) },
 	}
 	fl := cmd.Flags()
-	fl.StringVar(&f.socket, "socket", defaultSocket, "management socket of the service")
-	fl.StringVar(&f.manage, "manage", "", "https URL of the service's management interface")
-	fl.StringVar(&f.cert, "cert", "", "PEM file with the client certificate; with --manage")
-	fl.StringVar(&f.key, "key", "", "PEM file with its key; with --manage")
-	fl.StringVar(&f.ca, "ca", "", "PEM file with the authority of the service's certificate; with --manage (default: those of the system)")
+	f.ManageFlags.Add(cmd)
 	fl.StringVar(&f.log, "log", "", "URL of the Transparency Service, to set the policy in band")
 	fl.StringVar(&f.adminKey, "admin-key", "", "file with an administrator's private key; with --log")
 	fl.StringVar(&f.iss, "iss", "", "issuer name of the administrator (default: the did:jwk of the key); with --log")
@@ -74,7 +69,6 @@ is checked and compared with the policy in force.
 	f.MemoryFlags.Add(cmd)
 	cmd.MarkFlagsMutuallyExclusive("keys", "vkey")
 	cmd.MarkFlagsMutuallyExclusive("socket", "manage", "log")
-	cmd.MarkFlagsRequiredTogether("cert", "key")
 	return cmd
 }
 
@@ -149,14 +143,12 @@ func (a *app) policySetter(f policySetFlags) (policySetter, error) {
 	if (f.adminKey != "" || f.iss != "" || f.keys != "" || len(f.VKeys) > 0) && f.log == "" {
 		return nil, cli.Usage(errors.New("--admin-key, --iss, --keys and --vkey are for a policy that is set in band, with --log"))
 	}
-	if (f.cert != "" || f.ca != "") && f.manage == "" {
-		return nil, cli.Usage(errors.New("--cert, --key and --ca are for the management interface over TLS, with --manage"))
-	}
 	switch {
-	case f.manage != "":
-		return newManagementTLS(f)
 	case f.log == "":
-		return newManagementSocket(f.socket), nil
+		m, err := f.Open("/policy")
+		return managed{m}, err
+	case f.Cert != "" || f.CA != "":
+		return nil, cli.Usage(errors.New("--cert, --key and --ca are for the management interface over TLS, with --manage"))
 	case f.adminKey == "" && !f.dryRun:
 		return nil, cli.Usage(errors.New("--log needs --admin-key: the service does not sign what comes in band"))
 	}
@@ -202,6 +194,30 @@ func (a *app) dryRun(ctx context.Context, setter policySetter, next *policy.Poli
 		err = cli.Bad(fmt.Errorf(`it would be refused: its "previous" is %s, and the policy in force is %s`, previous, now.id))
 	}
 	return err
+}
+
+// managed sets a policy through the management interface.
+type managed struct{ *cli.Management }
+
+func (m managed) inForce(ctx context.Context) (*policyPlace, error) {
+	var answer struct {
+		policyChange
+		Document json.RawMessage `json:"document"`
+	}
+	if err := m.Do(ctx, http.MethodGet, "application/json", nil, &answer); err != nil {
+		return nil, err
+	}
+	id, err := scitt.ParseEntryID(answer.EntryID)
+	if err != nil {
+		return nil, fmt.Errorf("the answer is not that of a management interface: %w", err)
+	}
+	return &policyPlace{id, answer.Index, answer.Document}, nil
+}
+
+// set has the service sign the document, which fills in "previous" too.
+func (m managed) set(ctx context.Context, _ *policy.Policy, document []byte) (*policyChange, error) {
+	change := &policyChange{Warnings: []string{}}
+	return change, m.Do(ctx, http.MethodPost, "application/json", document, change)
 }
 
 // inBand registers a policy as an administrator does.

@@ -93,6 +93,7 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	cmd.CompletionOptions.HiddenDefaultCmd = true
 	version.Add(cmd)
 	cmd.AddCommand(keysCommand(stdout))
+	cmd.AddCommand(keyCommand(stdout))
 	cmd.AddCommand(migrateCommand(stdout, stderr))
 	f := cmd.Flags()
 	c.server.AddFlags(f, "127.0.0.1:8080")

@@ -70,14 +70,25 @@ func (k *Keys) renew(t testing.TB, origin string) {
 		t.Fatal("not an Ed25519 key")
 	}
 	k.NoteKey = ed
-	vkey := Must(note.NewEd25519VerifierKey(origin, ed.Public().(ed25519.PublicKey)))(t)
-	hash := strings.SplitN(vkey, "+", 3)[1]
-	k.Note = Must(note.NewSigner("PRIVATE+KEY+" + origin + "+" + hash + "+" + base64.StdEncoding.EncodeToString(append([]byte{1}, ed.Seed()...))))(t)
-	k.Announced.Note = append([]string{vkey}, k.Announced.Note...)
+	k.Note = NoteSigner(t, origin, ed)
+	k.Announced.Note = append([]string{NoteVKey(t, origin, ed)}, k.Announced.Note...)
 	k.Announced.Receipt = append(KeySet(t, k.Receipt), k.Announced.Receipt...)
 	k.VKeys = Must(k.Announced.VKeys())(t)
 	k.Verifiers = Must(scitt.NewCheckpointVerifiers(k.VKeys))(t)
 	k.NewTree(t)
+}
+
+// NoteVKey is the verifier key of an Ed25519 key.
+func NoteVKey(t testing.TB, origin string, key crypto.Signer) string {
+	t.Helper()
+	return Must(note.NewEd25519VerifierKey(origin, key.Public().(ed25519.PublicKey)))(t)
+}
+
+// NoteSigner signs notes with an Ed25519 key.
+func NoteSigner(t testing.TB, origin string, key crypto.Signer) note.Signer {
+	t.Helper()
+	hash := strings.SplitN(NoteVKey(t, origin, key), "+", 3)[1]
+	return Must(note.NewSigner("PRIVATE+KEY+" + origin + "+" + hash + "+" + base64.StdEncoding.EncodeToString(append([]byte{1}, key.(ed25519.PrivateKey).Seed()...))))(t)
 }
 
 // NewTree makes the signer of trees anew, as a restart does.
@@ -92,7 +103,7 @@ func (k *Keys) NewTree(t testing.TB) {
 // Options are those of a log with these keys that answers quickly.
 func (k *Keys) Options() storage.Options {
 	return storage.Options{
-		Signer: k.Note, Tree: k.Tree, Verifiers: k.Verifiers,
+		Keys:        storage.Keys{Signer: k.Note, Tree: k.Tree, Verifiers: k.Verifiers},
 		BatchMaxAge: 5 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
 	}
 }

@@ -16,15 +16,22 @@ type chainKey struct{ issuer, name string }
 
 // special is what the index keeps of an entry beyond its place.
 type special struct {
-	policy bool
-	chain  *chainKey
-	seq    uint64
+	table string // of statements of its type; "" for none
+	chain *chainKey
+	seq   uint64
 }
 
-// The words that an entry contains when it is a policy, or part of a chain.
-// Most entries contain neither, and are not decoded.
+// The tables of statements of one type.
+const (
+	tablePolicy = "policy"
+	tableKeys   = "keys"
+)
+
+// The words that an entry contains when it is a policy or the log's keys, or part of
+// a chain. Most entries contain none, and are not decoded.
 var (
 	policyWord = []byte(scitt.TypePolicy)
+	keysWord   = []byte(scitt.TypeKeys)
 	// The label as CBOR text: with the shortest length, or with one of the
 	// longer ones, which end in the same byte and which an issuer may write.
 	chainWord  = []byte("\x65chain")
@@ -33,14 +40,14 @@ var (
 
 // specialOf decodes an entry that may be special; most are not, and give nil.
 func specialOf(entry []byte) *special {
-	if !bytes.Contains(entry, policyWord) && !bytes.Contains(entry, chainWord) && !bytes.Contains(entry, chainWords) {
+	if !bytes.Contains(entry, policyWord) && !bytes.Contains(entry, keysWord) && !bytes.Contains(entry, chainWord) && !bytes.Contains(entry, chainWords) {
 		return nil
 	}
 	s, err := scitt.DecodeStatement(entry)
 	if err != nil {
 		return nil
 	}
-	x := &special{policy: s.Type == scitt.TypePolicy}
+	x := &special{table: map[string]string{scitt.TypePolicy: tablePolicy, scitt.TypeKeys: tableKeys}[s.Type]}
 	if s.Chain != nil {
 		x.chain, x.seq = &chainKey{s.Issuer, s.Chain.Name}, s.Chain.Seq
 	}
@@ -85,7 +92,7 @@ func (x *Index) Extend(s *scitt.Statement, index uint64) {
 	}
 }
 
-// insertSpecial stores policies and the heads of chains; rows come in the
+// insertSpecial stores policies, keys and the heads of chains; rows come in the
 // order of the log.
 func insertSpecial(ctx context.Context, tx *sql.Tx, rows []row) error {
 	heads := map[chainKey]row{}
@@ -93,8 +100,8 @@ func insertSpecial(ctx context.Context, tx *sql.Tx, rows []row) error {
 		if r.special == nil {
 			continue
 		}
-		if r.special.policy {
-			if _, err := tx.ExecContext(ctx, "INSERT OR IGNORE INTO policy VALUES (?)", int64(r.place.Index)); err != nil {
+		if r.special.table != "" {
+			if _, err := tx.ExecContext(ctx, "INSERT OR IGNORE INTO "+r.special.table+" VALUES (?)", int64(r.place.Index)); err != nil {
 				return err
 			}
 		}

@@ -35,8 +35,8 @@ func FuzzSpecial(f *testing.F) {
 			return
 		}
 		x := specialOf(entry)
-		if s.Type == scitt.TypePolicy && (x == nil || !x.policy) {
-			t.Fatal("a policy is overlooked")
+		if (s.Type == scitt.TypePolicy || s.Type == scitt.TypeKeys) && (x == nil || x.table == "") {
+			t.Fatalf("%s is overlooked", s.Type)
 		}
 		if s.Chain == nil {
 			return

@@ -36,6 +36,9 @@ CREATE TABLE entry (
 CREATE TABLE policy (
 	idx INTEGER PRIMARY KEY    -- entries of the type of a Registration Policy
 );
+CREATE TABLE keys (
+	idx INTEGER PRIMARY KEY    -- entries of the type of a keys statement
+);
 CREATE TABLE chain (
 	issuer TEXT NOT NULL,
 	name   TEXT NOT NULL,
@@ -46,10 +49,10 @@ CREATE TABLE chain (
 ) WITHOUT ROWID;
 `
 
-// Of the file: version 1 had other entry ids, version 2 another state.
+// Of the file: version 1 had other entry ids, version 2 another state, version 3 no keys.
 const (
 	kind    = 0x636d6978 // "cmix"
-	version = 3
+	version = 4
 )
 
 // Verify verifies the issuer's signature of an entry. Its error wraps
@@ -158,10 +161,15 @@ func (x *Index) remember(id scitt.EntryID, index uint64, leafHash []byte) {
 
 // Policies are the places of all statements of the type of a Registration
 // Policy, in order.
-func (x *Index) Policies(ctx context.Context) ([]uint64, error) {
+func (x *Index) Policies(ctx context.Context) ([]uint64, error) { return x.places(ctx, tablePolicy) }
+
+// Keys are the places of all statements of the type of a keys statement, in order.
+func (x *Index) Keys(ctx context.Context) ([]uint64, error) { return x.places(ctx, tableKeys) }
+
+func (x *Index) places(ctx context.Context, table string) ([]uint64, error) {
 	var places []uint64
 	err := x.Use(ctx, func(db *sql.DB) error {
-		rows, err := db.QueryContext(ctx, "SELECT idx FROM policy ORDER BY idx")
+		rows, err := db.QueryContext(ctx, "SELECT idx FROM "+table+" ORDER BY idx")
 		if err != nil {
 			return err
 		}

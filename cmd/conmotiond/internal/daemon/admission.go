@@ -16,8 +16,8 @@ import (
 type sources struct {
 	index     *index.Index
 	artifacts artifactStore
-	subject   string // of the log's policies
-	service   *scitt.KeysInForce
+	subject   string                    // of the log's policies
+	keys      func() *scitt.KeysInForce // that are in force
 	options   []policy.Option
 }
 
@@ -38,12 +38,12 @@ func (a admission) Admit(ctx context.Context, s *scitt.Statement, pending person
 
 // VerifySignature implements [personality.Policy].
 func (a admission) VerifySignature(s *scitt.Statement) error {
-	return a.policy.VerifySignature(s, a.service.Service)
+	return a.policy.VerifySignature(s, a.keys().Service)
 }
 
 // Replace implements [personality.Policy].
 func (a admission) Replace(s *scitt.Statement, entry scitt.EntryID) (personality.Policy, error) {
-	next, err := a.policy.AdmitPolicy(s, policy.InForce{Entry: entry, Subject: a.subject, ServiceKeys: a.service.Service})
+	next, err := a.policy.AdmitPolicy(s, policy.InForce{Entry: entry, Subject: a.subject, ServiceKeys: a.keys().Service})
 	if err != nil {
 		return nil, err
 	}
@@ -114,7 +114,7 @@ func (awaiting) Admit(context.Context, *scitt.Statement, personality.Heads) erro
 // VerifySignature implements [personality.Policy]. The log has the service's
 // keys and nothing else.
 func (a awaiting) VerifySignature(s *scitt.Statement) error {
-	return policy.Default().VerifySignature(s, a.service.Service)
+	return policy.Default().VerifySignature(s, a.keys().Service)
 }
 
 // Replace implements [personality.Policy]. No policy says who may sign it:
@@ -122,7 +122,7 @@ func (a awaiting) VerifySignature(s *scitt.Statement) error {
 func (a awaiting) Replace(s *scitt.Statement, _ scitt.EntryID) (personality.Policy, error) {
 	first, err := policy.FromStatement(s, a.options...)
 	if err == nil {
-		_, err = policy.VerifyFirst(s, a.service)
+		_, err = policy.VerifyFirst(s, a.keys())
 	}
 	if err != nil {
 		return nil, &scitt.Problem{Status: 400, Title: "Rejected", Detail: fmt.Sprintf("the first statement of this log must be its Registration Policy: %v", err)}

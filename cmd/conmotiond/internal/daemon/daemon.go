@@ -103,11 +103,22 @@ type Daemon struct {
 	options   []policy.Option
 	inForce   func(context.Context) (*personality.InForce, error) // by the log
 	logger    *slog.Logger
+	writing   sync.Mutex // of the configuration
+
+	// The log's keys: see rekey.go.
+	keyed      atomic.Pointer[keyState]
+	sharedKeys bool         // instances share their directory
+	witnessed  bool         // there are witnesses, which know the note key
+	signed     func()       // called for each signature of a tree
+	rekeying   sync.Mutex   // guards what is below, and changes of keys
+	signs      storage.Keys // what the log signs with
+	treeVKey   string       // of its receipt key
 
 	// The role: see role.go.
 	lease     time.Duration
 	elsewhere *elsewhere
 	writer    atomic.Pointer[storage.Writer]
+	running   context.Context // ended by stop
 	stop      context.CancelFunc
 	kept      sync.WaitGroup
 	endOnce   sync.Once
@@ -152,22 +163,26 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 	if err != nil {
 		return d, err
 	}
-	signer, err := scitt.NewTreeSigner(k.receipt, id.Issuer, id.Origin, time.Now, t.service.Signed)
+	d.sharedKeys, d.witnessed, d.signed = c.Keys != "", c.WitnessPolicy != "", t.service.Signed
+	signer, err := scitt.NewTreeSigner(k.receipt, id.Issuer, id.Origin, time.Now, d.signed)
 	if err != nil {
 		return d, err
 	}
-	receiptKey, err := scitt.NewKey(k.receipt.Public())
+	d.signs = storage.Keys{Signer: k.note, Tree: signer, Verifiers: verifiers}
+	if d.treeVKey, err = scitt.TreeVKey(id.Origin, k.receipt.Public()); err != nil {
+		return d, err
+	}
+	serviceKey, err := scitt.NewKey(k.service.Public())
 	if err != nil {
 		return d, err
 	}
-	keys := scitt.KeySet{receiptKey}
 	witnesses, err := d.openWitnesses(&c, k.vkeys[0], t)
 	if err != nil {
 		return d, err
 	}
 	d.elsewhere = newElsewhere(id.Issuer, c.Wait, c.Logger)
-	if err := d.openLog(ctx, &c, keys, storage.Options{
-		Signer: k.note, Tree: signer, Verifiers: verifiers, Witnesses: witnesses, Unwitnessed: c.Unwitnessed,
+	if err := d.openLog(ctx, &c, scitt.KeySet{serviceKey}, storage.Options{
+		Keys: d.signs, Witnesses: witnesses, Unwitnessed: c.Unwitnessed,
 		BatchMaxAge: c.BatchMaxAge, BatchMaxSize: c.BatchMaxSize,
 		CheckpointInterval: c.CheckpointInterval, Pushback: c.Pushback,
 		Logger: c.Logger,
@@ -183,14 +198,15 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 	if d.options, err = schemaOption(c.OCSFSchema); err != nil {
 		return d, err
 	}
-	announced, err := d.founder.Announce(ctx, d.log, func() (*scitt.Keys, error) { return k.announced(d.keys) })
+	_, err = d.founder.Announce(ctx, d.log, func() (*scitt.Keys, error) { return k.announced(d.keys) })
 	if err != nil {
 		return d, err
 	}
-	if err := k.check(d.keys, announced); err != nil {
+	shown, err := d.openKeys(ctx)
+	if err != nil {
 		return d, err
 	}
-	from := &sources{d.index, d.artifacts, scitt.PolicySubject(id.Origin), announced, d.options}
+	from := &sources{d.index, d.artifacts, scitt.PolicySubject(id.Origin), d.keysInForce, d.options}
 	d.inForce = func(ctx context.Context) (*personality.InForce, error) { return d.bootstrap(ctx, &c, from) }
 	inForce, err := d.inForce(ctx)
 	if err != nil {
@@ -205,32 +221,28 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 		return d, err
 	}
 	d.Service, err = personality.New(personality.Config{
-		Issuer: id.Issuer, Origin: id.Origin, Keys: announced.Receipt, VKeys: k.vkeys, Policy: *inForce,
-		KeysStatements: []scitt.ConfigurationKeys{{EntryID: announced.ID.String()}},
-		Wait:           c.Wait, RatePerSecond: c.Rate, Burst: c.Burst, Queue: c.Queue, BodyMemory: c.BodyMemory,
+		Issuer: id.Issuer, Origin: id.Origin, Keys: *shown, Policy: *inForce,
+		Wait: c.Wait, RatePerSecond: c.Rate, Burst: c.Burst, Queue: c.Queue, BodyMemory: c.BodyMemory,
 		Hidden: []string{c.Dir, dirOf(c.Dir), d.temporary},
 		Log:    d.log, Index: d.index, Files: d.place.files, Writer: writer,
 		Metrics: t.service, Logger: c.Logger,
-		Changed: func(c *scitt.Configuration) error { return d.writeConfiguration(context.WithoutCancel(ctx), c) }, Adjacent: adjacent,
+		Changed: func() error { return d.writeConfiguration(context.WithoutCancel(ctx)) }, Adjacent: adjacent,
 	})
 	if err != nil {
 		return d, err
 	}
 	d.Readiness.watch(d.log, d.index)
+	d.running, d.stop = context.WithCancel(context.WithoutCancel(ctx))
+	if err := d.startKeys(ctx); err != nil {
+		return d, err
+	}
 	if d.place.shared != nil {
-		var run context.Context
-		run, d.stop = context.WithCancel(context.WithoutCancel(ctx))
-		d.kept.Go(func() { d.keep(run) })
+		d.kept.Go(func() { d.keep(d.running) })
 	}
-	if d.replica() {
-		return d, t.observeRole(d)
-	}
-	if err := t.observeRole(d); err != nil {
+	if err := t.observeRole(d); err != nil || d.log.ReadOnly() == nil || d.replica() {
 		return d, err
 	}
-	if err := d.writeWellKnown(ctx); d.log.ReadOnly() == nil {
-		return d, err
-	} else if err != nil {
+	if err := d.writeWellKnown(ctx); err != nil {
 		c.Logger.Warn("the files of keys and configuration are not up to date", "err", err)
 	}
 	return d, nil
@@ -307,18 +319,22 @@ func firstPolicy(path string, options ...policy.Option) (*policy.Policy, error) 
 // writeWellKnown puts the two well-known resources beside the tiles, so that
 // a plain file server is enough for every Relying Party.
 func (d *Daemon) writeWellKnown(ctx context.Context) error {
-	set, err := d.Keys.Marshal()
+	set, err := d.ShownKeys().Receipt.Marshal()
 	if err != nil {
 		return err
 	}
 	if err := d.place.Put(ctx, tiles.KeysPath, set); err != nil {
 		return err
 	}
-	return d.writeConfiguration(ctx, d.Configuration())
+	return d.writeConfiguration(ctx)
 }
 
-func (d *Daemon) writeConfiguration(ctx context.Context, c *scitt.Configuration) error {
-	data, err := c.Marshal()
+// writeConfiguration writes what is shown now: policy and keys may change at once, and the one
+// that writes last has both.
+func (d *Daemon) writeConfiguration(ctx context.Context) error {
+	d.writing.Lock()
+	defer d.writing.Unlock()
+	data, err := d.Configuration().Marshal()
 	if err != nil {
 		return err
 	}

@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto"
-	"crypto/ed25519"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -143,66 +141,78 @@ const (
 type keys struct {
 	note             note.Signer
 	receipt, service crypto.Signer
-	// vkeys are the verifier keys of note and receipt, as checkpoints use them.
+	// vkeys are the verifier keys of note and receipts, as checkpoints use them.
 	vkeys []string
 }
 
 // loadKeys reads the private keys, or makes them. A crash in between leaves
 // some of them; the next start makes the others. None is announced before all
-// are there.
+// are there. Of a log that is there it finds the keys that signed its public checkpoint.
 func loadKeys(ctx context.Context, dir keyDir, log *place, id identity) (k keys, err error) {
-	origin := id.Origin
 	there, err := log.hasLog(ctx)
 	if err != nil {
 		return k, fmt.Errorf("keys: %w", err)
 	}
-	checkpoint, err := loadKey(dir, there, noteKeyFile, "EdDSA")
+	if there {
+		return k, k.load(ctx, dir, log, id)
+	}
+	checkpoint, err := loadKey(dir, noteKeyFile, "EdDSA")
 	if err != nil {
 		return k, err
 	}
-	if k.receipt, err = loadKey(dir, there, receiptKeyFile, "ES256"); err != nil {
+	if k.receipt, err = loadKey(dir, receiptKeyFile, "ES256"); err != nil {
 		return k, err
 	}
-	ed, ok := checkpoint.(ed25519.PrivateKey)
-	if !ok {
-		return k, fmt.Errorf("the checkpoint key is not an Ed25519 key")
+	var noteKey string
+	if k.note, noteKey, err = newNoteSigner(id.Origin, checkpoint); err != nil {
+		return k, err
 	}
-	noteKey, err := note.NewEd25519VerifierKey(origin, ed.Public().(ed25519.PublicKey))
-	if err != nil {
-		return k, fmt.Errorf("checkpoint key: %w", err)
-	}
-	treeKey, err := scitt.TreeVKey(origin, k.receipt.Public())
+	treeKey, err := scitt.TreeVKey(id.Origin, k.receipt.Public())
 	if err != nil {
 		return k, fmt.Errorf("receipt key: %w", err)
 	}
 	k.vkeys = []string{noteKey, treeKey}
-	// The private form of a note key: the same name and hash, and after the
-	// algorithm's byte (1) the seed.
-	hash := strings.SplitN(noteKey, "+", 3)[1]
-	secret := base64.StdEncoding.EncodeToString(append([]byte{1}, ed.Seed()...))
-	if k.note, err = note.NewSigner("PRIVATE+KEY+" + origin + "+" + hash + "+" + secret); err != nil {
-		return k, fmt.Errorf("checkpoint key: %w", err)
+	k.service, err = loadKey(dir, serviceKeyFile, "ES256")
+	return k, err
+}
+
+// load finds the keys of a log that is there.
+func (k *keys) load(ctx context.Context, dir keyDir, log *place, id identity) error {
+	if err := k.signed(ctx, dir, log, id.Origin); err != nil {
+		return err
 	}
 	first, err := k.entry0(ctx, log)
 	if err != nil {
-		return k, err
+		return err
 	}
 	if first != nil {
-		if _, err := scitt.KeysFrom(first, origin); errors.Is(err, scitt.ErrEarlier) {
-			return k, fmt.Errorf("%s: %w, so this version cannot continue it: use another --dir for a new log", log.name, err)
+		if _, err := scitt.KeysFrom(first, id.Origin); errors.Is(err, scitt.ErrEarlier) {
+			return fmt.Errorf("%s: %w, so this version cannot continue it: use another --dir for a new log", log.name, err)
 		}
 	}
-	if k.service, err = loadKey(dir, there, serviceKeyFile, "ES256"); err != nil || first == nil {
-		return k, err
-	}
-	inForce, err := scitt.FirstKeys(first, origin)
+	services, err := readRing(dir, purposeService)
 	if err != nil {
-		return k, fmt.Errorf("entry 0 of the log in %s: %w", log.name, err)
+		return err
 	}
-	if inForce.Issuer != id.Issuer {
-		return k, fmt.Errorf("%s names the issuer %s, and the log in %s is by %s, as its entry 0 says: put that back", dir.file(identityFile), id.Issuer, log.name, inForce.Issuer)
+	if len(services) == 0 {
+		return gone(dir.file(serviceKeyFile))
 	}
-	return k, k.check(dir, inForce)
+	if k.service = services[0]; first == nil {
+		return nil
+	}
+	announced, err := scitt.FirstKeys(first, id.Origin)
+	if err != nil {
+		return fmt.Errorf("entry 0 of the log in %s: %w", log.name, err)
+	}
+	if announced.Issuer != id.Issuer {
+		return fmt.Errorf("%s names the issuer %s, and the log in %s is by %s, as its entry 0 says: put that back", dir.file(identityFile), id.Issuer, log.name, announced.Issuer)
+	}
+	return nil
+}
+
+// gone says that a key is needed and its file is not there.
+func gone(file string) error {
+	return fmt.Errorf("key: %s is gone, and there is a log already, which another key cannot go on: put it back", file)
 }
 
 // entry0 reads the first entry of the log in the directory, in which keys are
@@ -258,23 +268,9 @@ func (k keys) announced(dir keyDir) (*scitt.Keys, error) {
 // RecoveryKey is the file of the recovery key that the first start makes.
 func (d *Daemon) RecoveryKey() string { return d.keys.file(recoveryKeyFile) }
 
-// check holds the private keys to what the log announces. The recovery key may
-// be anywhere else; when it is here it must be one that is announced, since it is what the operator keeps.
-func (k keys) check(dir keyDir, inForce *scitt.KeysInForce) error {
-	vkeys, err := inForce.VKeys()
-	if err != nil {
-		return err
-	}
-	if !slices.Equal(k.vkeys, vkeys[:2]) {
-		return fmt.Errorf("the keys in %s and %s are not those that the log announces: put those back", dir.file(noteKeyFile), dir.file(receiptKeyFile))
-	}
-	service, err := scitt.Thumbprint(k.service.Public())
-	if err != nil {
-		return err
-	}
-	if _, err := inForce.Service.Find(service); err != nil {
-		return fmt.Errorf("the key in %s is not one that the log announces: put that one back: %w", dir.file(serviceKeyFile), err)
-	}
+// checkRecovery holds the recovery key to what the log announces. It may be anywhere else;
+// when it is here it must be one that is announced, since it is what the operator keeps.
+func checkRecovery(dir keyDir, inForce *scitt.KeysInForce) error {
 	recovery, err := readRecovery(dir)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -292,16 +288,13 @@ func (k keys) check(dir keyDir, inForce *scitt.KeysInForce) error {
 	return nil
 }
 
-// loadKey reads a key, or makes it unless the log is there already.
-func loadKey(dir keyDir, there bool, name, algorithm string) (crypto.Signer, error) {
+// loadKey reads a key of a log that is not there yet, or makes it.
+func loadKey(dir keyDir, name, algorithm string) (crypto.Signer, error) {
 	key, err := readKey(dir, name, algorithm)
-	if !errors.Is(err, fs.ErrNotExist) {
-		return key, err
+	if errors.Is(err, fs.ErrNotExist) {
+		return makeKey(dir.file(name), algorithm)
 	}
-	if there {
-		return nil, fmt.Errorf("key: %s is gone, and there is a log already, which another key cannot go on: put it back", dir.file(name))
-	}
-	return makeKey(dir.file(name), algorithm)
+	return key, err
 }
 
 // readRecovery reads the public half of the recovery key, from a file that has

@@ -79,7 +79,7 @@ func TestKeys(t *testing.T) {
 	s.stop()
 	// Another key in the place of one that is announced.
 	for name, want := range map[string]string{
-		keyFiles[0]: "checkpoint", keyFiles[1]: "are not those that the log announces", keyFiles[2]: "is not one that the log announces", keyFiles[3]: "recovers nothing",
+		keyFiles[0]: "checkpoint", keyFiles[1]: "no receipt key in", keyFiles[2]: "the service key", keyFiles[3]: "recovers nothing",
 	} {
 		path := filepath.Join(s.config.Dir, "private", name)
 		old, err := os.ReadFile(path)

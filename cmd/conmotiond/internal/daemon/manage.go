@@ -29,12 +29,25 @@ const maxPolicy = 2 * scitt.MaxEntrySize
 //
 //	GET  /policy   the policy in force
 //	POST /policy   register this document, signed by the service, and put it in force
+//	GET  /keys     the keys that the log announced
+//	POST /keys     register a keys statement: this one (application/cose), or one that the
+//	               service signs for a [KeyChange] (application/json)
 //
 // The document's member "previous" may be left out: the service names the
 // policy in force. When it is there it must be that one.
 func (d *Daemon) ManageHandler() http.Handler {
 	mux := http.NewServeMux()
-	answer := func(h func(*http.Request) (*ManageResult, error)) http.HandlerFunc {
+	handle(d, mux, "/policy", func(*http.Request) (*ManageResult, error) { return d.managed(nil), nil }, d.setPolicy)
+	handle(d, mux, "/keys", func(r *http.Request) (*KeysResult, error) { return d.managedKeys(r.Context()) }, d.setKeys)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		writeProblem(w, r, http.StatusNotFound, "Not Found", "the management interface has /policy and /keys")
+	})
+	return mux
+}
+
+// handle answers GET and POST of a resource.
+func handle[T any](d *Daemon, mux *http.ServeMux, path string, get, post func(*http.Request) (*T, error)) {
+	answer := func(h func(*http.Request) (*T, error)) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			result, err := h(r)
 			if err != nil {
@@ -50,16 +63,12 @@ func (d *Daemon) ManageHandler() http.Handler {
 			_ = json.NewEncoder(w).Encode(result) // the client is gone: nobody to tell
 		}
 	}
-	mux.HandleFunc("GET /policy", answer(func(*http.Request) (*ManageResult, error) { return d.managed(nil), nil }))
-	mux.HandleFunc("POST /policy", answer(d.setPolicy))
-	mux.HandleFunc("/policy", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("GET "+path, answer(get))
+	mux.HandleFunc("POST "+path, answer(post))
+	mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Allow", "GET, HEAD, POST")
 		writeProblem(w, r, http.StatusMethodNotAllowed, "Method Not Allowed", r.Method+" is not possible here")
 	})
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		writeProblem(w, r, http.StatusNotFound, "Not Found", "the management interface has /policy")
-	})
-	return mux
 }
 
 func (d *Daemon) managed(warnings []policy.Warning) *ManageResult {
@@ -91,7 +100,7 @@ func (d *Daemon) setPolicy(r *http.Request) (*ManageResult, error) {
 			return nil, err
 		}
 	}
-	st, err := d.founder.SignPolicy(document)
+	st, err := d.founderNow().SignPolicy(document)
 	if err != nil {
 		return nil, err
 	}

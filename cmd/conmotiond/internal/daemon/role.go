@@ -116,7 +116,7 @@ func (d *Daemon) takeLog(ctx context.Context) (taken bool, err error) {
 		return false, nil
 	}
 	d.note(w)
-	if w.Held {
+	if w.Held || d.lacks(ctx) != nil {
 		return false, nil
 	}
 	if err = d.log.Write(ctx); err == nil {
@@ -160,6 +160,9 @@ func (d *Daemon) keep(ctx context.Context) {
 	}()
 	var policies []uint64
 	for d.replica() {
+		if err := d.followShown(ctx); err != nil && ctx.Err() == nil {
+			d.logger.Warn("the keys that the writer shows are not followed", "err", err)
+		}
 		if now, err := d.index.Policies(ctx); err == nil && !slices.Equal(now, policies) {
 			if p, err := d.inForce(ctx); err == nil {
 				d.Follow(*p)
@@ -198,10 +201,10 @@ func (d *Daemon) lead(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.Lead(*p)
-	if err := d.writeWellKnown(ctx); err != nil {
-		d.logger.Warn("the files of keys and configuration are not up to date", "err", err)
+	if err := d.startKeys(ctx); err != nil {
+		return err
 	}
+	d.Lead(*p)
 	return nil
 }
 

@@ -1,0 +1,233 @@
+package daemon
+
+import (
+	"context"
+	"crypto"
+	"crypto/ed25519"
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/conmotion/conmotion/internal/durable"
+	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/tiles"
+)
+
+// The purposes of keys that sign while a service runs (docs/formats.md, section Keys).
+const (
+	purposeNote    = "note"
+	purposeReceipt = "receipt"
+	purposeService = "service"
+)
+
+// keyFiles are the files of the first keys of each purpose, and their algorithms. Those
+// of later keys have something behind the name: receipt-key-1f2e3d4c.pem.
+var keyFiles = map[string]struct{ name, algorithm string }{
+	purposeNote: {noteKeyFile, "EdDSA"}, purposeReceipt: {receiptKeyFile, "ES256"}, purposeService: {serviceKeyFile, "ES256"},
+}
+
+// ring are the private keys that an instance has for one purpose. The log says which of them signs.
+type ring []crypto.Signer
+
+// readRing reads the keys of a purpose. It is empty when there are no files.
+func readRing(dir keyDir, purpose string) (r ring, err error) {
+	kind := keyFiles[purpose]
+	files, err := filepath.Glob(dir.file(strings.TrimSuffix(kind.name, ".pem") + "*.pem"))
+	if err != nil {
+		return nil, fmt.Errorf("keys: %w", err)
+	}
+	for _, file := range files {
+		key, err := readKey(dir, filepath.Base(file), kind.algorithm)
+		if err != nil {
+			return nil, err
+		}
+		r = append(r, key)
+	}
+	return r, nil
+}
+
+// find is the key with a thumbprint; nil when the instance does not have it.
+func (r ring) find(thumbprint []byte) crypto.Signer {
+	for _, key := range r {
+		if own, err := scitt.Thumbprint(key.Public()); err == nil && string(own) == string(thumbprint) {
+			return key
+		}
+	}
+	return nil
+}
+
+// addKey takes a new key of a purpose into the directory: that in a file, or one that it
+// makes where file is "". It returns one that is there already as it is. A crash leaves the
+// whole file, which signs nothing before the log announces its key, or none.
+//
+// A directory that instances share is not written to: all of them need the key first.
+func addKey(dir keyDir, shared bool, purpose, file string) (key crypto.Signer, err error) {
+	kind := keyFiles[purpose]
+	if file == "" && !shared {
+		key, err = scitt.GenerateKey(kind.algorithm)
+	} else if file == "" {
+		err = fmt.Errorf("--to: give the file of the new %s key, which every instance has in its --keys already", purpose)
+	} else {
+		key, err = readKey(keyDir(filepath.Dir(file)), filepath.Base(file), kind.algorithm)
+	}
+	if err != nil {
+		return nil, err
+	}
+	thumbprint, err := scitt.Thumbprint(key.Public())
+	if err != nil {
+		return nil, err
+	}
+	have, err := readRing(dir, purpose)
+	if err != nil || have.find(thumbprint) != nil {
+		return key, err
+	}
+	name := fmt.Sprintf("%s-%x.pem", strings.TrimSuffix(kind.name, ".pem"), thumbprint[:4])
+	if shared {
+		return nil, fmt.Errorf("the new %s key is not in %s: put it there as %s, at every instance, before it is announced", purpose, dir, name)
+	}
+	data, err := scitt.MarshalPrivateKey(key)
+	if err != nil {
+		return nil, err
+	}
+	return key, durable.WriteFile(dir.file(name), data, 0o600)
+}
+
+// signing are the private keys with which an instance is a log's writer.
+type signing struct {
+	note             note.Signer
+	receipt, service crypto.Signer
+}
+
+// signingFor finds the keys that sign by a keys statement. The error names what is missing.
+func signingFor(dir keyDir, k *scitt.Keys) (s signing, err error) {
+	find := func(purpose string, keys ...scitt.Key) (crypto.Signer, error) {
+		r, err := readRing(dir, purpose)
+		if err != nil {
+			return nil, err
+		}
+		for _, key := range keys {
+			if own := r.find(key.ID); own != nil {
+				return own, nil
+			}
+		}
+		return nil, fmt.Errorf("the %s key %x, which the log announces, is not in %s: put its file there, as %s or with more behind that name", purpose, keys[0].ID, dir, keyFiles[purpose].name)
+	}
+	notes, err := k.NoteKeys()
+	if err != nil {
+		return s, err
+	}
+	checkpoint, err := find(purposeNote, notes[0])
+	if err != nil {
+		return s, err
+	}
+	if s.receipt, err = find(purposeReceipt, k.Receipt[0]); err != nil {
+		return s, err
+	}
+	if s.service, err = find(purposeService, k.Service...); err != nil {
+		return s, err
+	}
+	s.note, _, err = newNoteSigner(k.Origin(), checkpoint)
+	return s, err
+}
+
+// noteSigner signs notes with an Ed25519 key.
+type noteSigner struct {
+	origin string
+	hash   uint32
+	key    crypto.Signer
+}
+
+// newNoteSigner makes a signer of a log's notes, and its verifier key.
+func newNoteSigner(origin string, key crypto.Signer) (note.Signer, string, error) {
+	vkey, err := noteVKey(origin, key.Public())
+	if err != nil {
+		return nil, "", err
+	}
+	id, err := hex.DecodeString(strings.SplitN(vkey, "+", 3)[1])
+	if err != nil {
+		return nil, "", fmt.Errorf("checkpoint key: %w", err)
+	}
+	return noteSigner{origin, binary.BigEndian.Uint32(id), key}, vkey, nil
+}
+
+// noteVKey is the verifier key of a note key.
+func noteVKey(origin string, public crypto.PublicKey) (string, error) {
+	ed, ok := public.(ed25519.PublicKey)
+	if !ok {
+		return "", errors.New("the checkpoint key is not an Ed25519 key")
+	}
+	vkey, err := note.NewEd25519VerifierKey(origin, ed)
+	if err != nil {
+		return "", fmt.Errorf("checkpoint key: %w", err)
+	}
+	return vkey, nil
+}
+
+// Name implements [note.Signer].
+func (s noteSigner) Name() string { return s.origin }
+
+// KeyHash implements [note.Signer].
+func (s noteSigner) KeyHash() uint32 { return s.hash }
+
+// Sign implements [note.Signer].
+func (s noteSigner) Sign(msg []byte) ([]byte, error) {
+	return s.key.Sign(rand.Reader, msg, crypto.Hash(0))
+}
+
+// signed finds the keys of this instance that signed the public checkpoint, with their
+// verifier keys: whatever the log announced since, they are the ones to go on from.
+func (k *keys) signed(ctx context.Context, dir keyDir, log *place, origin string) error {
+	raw, err := log.Get(ctx, tiles.CheckpointPath)
+	if err != nil {
+		return err
+	}
+	notes, err := readRing(dir, purposeNote)
+	if err != nil {
+		return err
+	}
+	receipts, err := readRing(dir, purposeReceipt)
+	if err != nil {
+		return err
+	}
+	for _, r := range []struct {
+		ring
+		file string
+	}{{notes, noteKeyFile}, {receipts, receiptKeyFile}} {
+		if len(r.ring) == 0 {
+			return gone(dir.file(r.file))
+		}
+	}
+	trees := make([]string, len(receipts))
+	for i, key := range receipts {
+		if trees[i], err = scitt.TreeVKey(origin, key.Public()); err != nil {
+			return fmt.Errorf("receipt key: %w", err)
+		}
+	}
+	for _, key := range notes {
+		var vkey string
+		if k.note, vkey, err = newNoteSigner(origin, key); err != nil {
+			return err
+		}
+		k.vkeys = append([]string{vkey}, trees...)
+		verifiers, verr := scitt.NewCheckpointVerifiers(k.vkeys)
+		if verr != nil {
+			return verr
+		}
+		var cp *scitt.Checkpoint
+		if cp, err = verifiers.Open(raw); err != nil {
+			continue
+		}
+		if cp.Tree == nil {
+			return fmt.Errorf("the public checkpoint of %s: no receipt key in %s signed it: put the one back that did, as %s or with more behind that name", log.name, dir, receiptKeyFile)
+		}
+		k.receipt = receipts.find(cp.Tree.KeyID)
+		return nil
+	}
+	return fmt.Errorf("the public checkpoint of %s: it is not by this log's keys in %s: %w", log.name, dir, err)
+}

@@ -1,0 +1,263 @@
+package daemon
+
+import (
+	"bytes"
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"slices"
+
+	"github.com/conmotion/conmotion/personality"
+	"github.com/conmotion/conmotion/scitt"
+)
+
+// KeysResult is what a change of keys by the management interface came to.
+type KeysResult struct {
+	EntryID string       `json:"entry_id"` // of the keys statement in force now
+	Index   uint64       `json:"index"`
+	Keys    []ManagedKey `json:"keys"`
+}
+
+// ManagedKey is a key that the log announced, with the entries that it is for.
+type ManagedKey struct {
+	Purpose    string `json:"purpose"`
+	Thumbprint string `json:"thumbprint"` // hexadecimal
+	VKey       string `json:"vkey,omitempty"`
+	// From is the entry that announced it, and To the one that announced another in its place.
+	From uint64  `json:"from"`
+	To   *uint64 `json:"to,omitempty"`
+	// Compromised is the index from which on others may have it.
+	Compromised *uint64 `json:"compromised,omitempty"`
+}
+
+// KeyChange asks for a change of keys that the service key signs.
+type KeyChange struct {
+	// Rotate is the purpose of the key that gets a successor; Retire is the thumbprint, in
+	// hexadecimal, of a key that others may have from the entry CompromisedAt on.
+	Rotate        string `json:"rotate,omitempty"`
+	Retire        string `json:"retire,omitempty"`
+	CompromisedAt uint64 `json:"compromised_at,omitempty"`
+	// To is the file of the new key, where one is needed; "" makes one in the service's
+	// directory.
+	To string `json:"to,omitempty"`
+}
+
+// setKeys registers a keys statement: one that a recovery key signed, or one that the service
+// signs. It is in force when it is in the log; then the service signs with the new keys.
+func (d *Daemon) setKeys(r *http.Request) (*KeysResult, error) {
+	if why := d.log.ReadOnly(); why != nil {
+		return nil, why
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, maxPolicy))
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", scitt.ErrMalformed, err)
+	}
+	d.rekeying.Lock()
+	defer d.rekeying.Unlock()
+	var st *scitt.Statement
+	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind == "application/cose" {
+		st, err = scitt.ParseStatement(body)
+	} else {
+		st, err = d.signChange(body)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return d.registerKeys(r.Context(), st)
+}
+
+// registerKeys has the log announce keys, and signs with them. A crash leaves a log that
+// announces them, and the next start signs with them, or one that does not.
+func (d *Daemon) registerKeys(ctx context.Context, st *scitt.Statement) (*KeysResult, error) {
+	var next *scitt.KeysInForce
+	statements := d.keyed.Load().statements
+	_, err := d.RegisterKeys(ctx, st, personality.Change{
+		Judge: func() (err error) {
+			if next, err = d.keysInForce().Next(st); err != nil {
+				return refusedKeys("%w", err)
+			}
+			if _, err := signingFor(d.keys, next.Keys); err != nil {
+				return refusedKeys("this instance could not go on: %w", err)
+			}
+			return nil
+		},
+		Done: func(r *personality.Registration) {
+			d.learn(append(slices.Clone(statements), next))
+			d.logger.Info("the log's keys changed", "entry", r.Index, "id", r.ID.String())
+		},
+	})
+	if err != nil {
+		return nil, err
+	}
+	ctx = context.WithoutCancel(ctx)
+	if err := d.takeKeys(ctx); err != nil {
+		d.kept.Go(func() { d.keepTaking(d.running) })
+		return nil, fmt.Errorf("%w: the log announces the new keys and does not sign with them yet; it goes on trying: %w", scitt.ErrUnavailable, err)
+	}
+	return d.managedKeys(ctx)
+}
+
+func refusedKeys(format string, args ...any) error {
+	return &scitt.Problem{Status: http.StatusBadRequest, Title: "Rejected", Detail: fmt.Errorf(format, args...).Error()}
+}
+
+// signChange signs the keys statement that a change asks for. The caller holds rekeying.
+func (d *Daemon) signChange(body []byte) (*scitt.Statement, error) {
+	var c KeyChange
+	in := json.NewDecoder(bytes.NewReader(body))
+	in.DisallowUnknownFields()
+	if err := in.Decode(&c); err != nil {
+		return nil, fmt.Errorf("%w: %w", scitt.ErrMalformed, err)
+	}
+	state := d.keyed.Load()
+	if state.missing != nil {
+		return nil, refusedKeys("%w", state.missing)
+	}
+	next := *state.inForce.Keys
+	next.Previous, next.RecoveryKey = state.inForce.ID, nil
+	purpose, err := c.Rotate, error(nil)
+	if c.Retire != "" {
+		purpose, err = retire(&next, c.Retire, c.CompromisedAt)
+	}
+	if err == nil && purpose != "" {
+		err = d.succeed(&next, purpose, c.To)
+	}
+	if err != nil {
+		return nil, refusedKeys("%w", err)
+	}
+	payload, err := next.Marshal()
+	if err != nil {
+		return nil, refusedKeys("%w", err)
+	}
+	return d.founderNow().SignKeys(payload)
+}
+
+// founderNow is the service with its key in force.
+func (d *Daemon) founderNow() personality.Founder {
+	f := d.founder
+	f.Key = d.keyed.Load().service
+	return f
+}
+
+// retire moves a key to those that are compromised, and returns its purpose when it is the one
+// that signs and needs a successor.
+func retire(k *scitt.Keys, thumbprint string, from uint64) (purpose string, err error) {
+	id, err := hex.DecodeString(thumbprint)
+	if err != nil {
+		return "", fmt.Errorf("%q is not a thumbprint", thumbprint)
+	}
+	notes, err := k.NoteKeys()
+	if err != nil {
+		return "", err
+	}
+	is := func(key scitt.Key) bool { return bytes.Equal(key.ID, id) }
+	known := func(c scitt.CompromisedKey) bool { return bytes.Equal(c.Thumbprint, id) }
+	k.Compromised = slices.Clone(k.Compromised)
+	if at := slices.IndexFunc(k.Compromised, known); at >= 0 {
+		k.Compromised[at].From = from
+		return "", nil
+	}
+	k.Compromised = append(k.Compromised, scitt.CompromisedKey{Thumbprint: id, From: from})
+	if at := slices.IndexFunc(notes, is); at >= 0 {
+		k.Note = slices.Delete(slices.Clone(k.Note), at, at+1)
+		if at == 0 {
+			purpose = purposeNote
+		}
+		return purpose, nil
+	}
+	at := slices.IndexFunc(k.Receipt, is)
+	switch {
+	case slices.ContainsFunc(k.Service, is):
+		return "", errors.New("only a recovery key replaces a service key: see conmotiond key recover")
+	case at < 0:
+		return "", fmt.Errorf("the log announces no key %s of checkpoints or Receipts", thumbprint)
+	case at == 0:
+		purpose = purposeReceipt
+	}
+	k.Receipt = slices.Delete(slices.Clone(k.Receipt), at, at+1)
+	return purpose, nil
+}
+
+// succeed makes a new key the first of its purpose.
+func (d *Daemon) succeed(k *scitt.Keys, purpose, file string) error {
+	if purpose == purposeService {
+		return errors.New("only a recovery key replaces a service key: see conmotiond key recover")
+	}
+	if _, ok := keyFiles[purpose]; !ok {
+		return fmt.Errorf("%q is not note or receipt", purpose)
+	}
+	key, err := addKey(d.keys, d.sharedKeys, purpose, file)
+	if err != nil {
+		return err
+	}
+	if purpose == purposeNote {
+		_, vkey, err := newNoteSigner(d.Origin, key)
+		k.Note = append([]string{vkey}, k.Note...)
+		return err
+	}
+	public, err := scitt.NewKey(key.Public())
+	k.Receipt = append(scitt.KeySet{public}, k.Receipt...)
+	return err
+}
+
+// managedKeys are all keys that the log announced, in the order in which it did.
+func (d *Daemon) managedKeys(ctx context.Context) (*KeysResult, error) {
+	all, places, err := d.readStatements(ctx)
+	if err != nil {
+		return nil, err
+	}
+	at := func(i int) uint64 { return places[i].Index }
+	out := &KeysResult{EntryID: places[len(places)-1].EntryID, Index: at(len(places) - 1)}
+	find := func(thumbprint []byte) *ManagedKey {
+		i := slices.IndexFunc(out.Keys, func(k ManagedKey) bool { return k.Thumbprint == hex.EncodeToString(thumbprint) })
+		if i < 0 {
+			return nil
+		}
+		return &out.Keys[i]
+	}
+	for i, k := range all {
+		notes, err := k.NoteKeys()
+		if err != nil {
+			return nil, err
+		}
+		now := map[string]bool{} // thumbprints of those that sign
+		for _, of := range []struct {
+			purpose string
+			keys    []scitt.Key
+			sign    int // how many of them do
+		}{{purposeNote, notes, 1}, {purposeReceipt, k.Receipt, 1}, {purposeService, k.Service, len(k.Service)}} {
+			for n, key := range of.keys {
+				if n < of.sign {
+					now[hex.EncodeToString(key.ID)] = true
+				}
+				if find(key.ID) != nil {
+					continue
+				}
+				m := ManagedKey{Purpose: of.purpose, Thumbprint: hex.EncodeToString(key.ID), From: at(i)}
+				if of.purpose == purposeNote {
+					m.VKey = k.Note[n]
+				}
+				out.Keys = append(out.Keys, m)
+			}
+		}
+		for n := range out.Keys {
+			if m := &out.Keys[n]; now[m.Thumbprint] {
+				m.To = nil
+			} else if m.To == nil {
+				to := at(i)
+				m.To = &to
+			}
+		}
+	}
+	for _, c := range all[len(all)-1].Compromised {
+		if m := find(c.Thumbprint); m != nil {
+			m.Compromised = &c.From
+		}
+	}
+	return out, nil
+}

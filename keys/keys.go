@@ -7,6 +7,8 @@
 //	gcpkms://projects/.../cryptoKeyVersions/N Google Cloud KMS
 //	pkcs11:token=...;object=...               an HSM (RFC 7512)
 //
+// A file may also have one line in place of a key: the URI of where it is.
+//
 // The package links no SDK of a cloud: a program says in [Options] what opens each
 // scheme. docs/keys.md says which keys there are and who keeps them.
 package keys
@@ -54,6 +56,8 @@ type Options struct {
 	// Signed, when not nil, is told of each signature that was asked for: how long it
 	// took, and why there is none.
 	Signed func(took time.Duration, err error)
+
+	following []string // files that name other keys
 }
 
 // DefaultTimeout is how long a KMS has to answer.
@@ -65,11 +69,22 @@ const DefaultTimeout = 5 * time.Second
 func (o Options) Open(ctx context.Context, uri string) (crypto.Signer, error) {
 	scheme := Scheme(uri)
 	if scheme == "file" {
-		key, err := o.openFile(uri)
-		if err == nil && o.Signed != nil {
-			key = counted{key, o.Signed}
+		path, secret, err := File(uri)
+		if err != nil {
+			return nil, err
 		}
-		return key, err
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		if to := Reference(data); to != "" && secret == "" {
+			o.following = append(o.following, path)
+			if len(o.following) > 2 {
+				return nil, fmt.Errorf("the files %s each name another one", strings.Join(o.following, ", "))
+			}
+			return o.Open(ctx, to)
+		}
+		return o.parse(path, secret, data)
 	}
 	open, ok := o.Openers[scheme]
 	if !ok {
@@ -118,20 +133,24 @@ func File(uri string) (path, passphrase string, err error) {
 	return path, values.Get("passphrase-file"), nil
 }
 
-func (o Options) openFile(uri string) (crypto.Signer, error) {
-	path, secret, err := File(uri)
-	if err != nil {
-		return nil, err
-	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
+func (o Options) parse(path, secret string, data []byte) (crypto.Signer, error) {
 	key, err := Parse(data, func() ([]byte, error) { return o.passphrase(path, secret) })
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
+	if o.Signed != nil {
+		key = counted{key, o.Signed}
+	}
 	return key, nil
+}
+
+// Reference returns the URI that is in a file in place of a key, or "".
+func Reference(data []byte) (uri string) {
+	line := strings.TrimSpace(string(data))
+	if strings.Contains(line, "\n") || Scheme(line) == "file" && !strings.HasPrefix(line, "file:") {
+		return ""
+	}
+	return line
 }
 
 // ErrPassphrase says that a key is encrypted and its passphrase is not known.

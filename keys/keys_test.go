@@ -114,6 +114,25 @@ func TestPassphrase(t *testing.T) {
 	}
 }
 
+// TestReference: a file may say where the key is, and not in a circle.
+func TestReference(t *testing.T) {
+	key := testlog.Key(t, "ES256")
+	dir := t.TempDir()
+	for name, to := range map[string]string{"a": "file:" + write(t, key, keys.PEM, ""), "loop": "file:" + filepath.Join(dir, "loop"), "kms": "awskms:///arn"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(to+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if read, err := (keys.Options{}).Open(t.Context(), filepath.Join(dir, "a")); err != nil || !same(read, key) {
+		t.Error(err)
+	}
+	for name, says := range map[string]string{"loop": "each name another one", "kms": `scheme "awskms"`} {
+		if _, err := (keys.Options{}).Open(t.Context(), filepath.Join(dir, name)); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // TestOpenSSL: openssl reads what is encrypted here, and the other way round.
 func TestOpenSSL(t *testing.T) {
 	if _, err := exec.LookPath("openssl"); err != nil {

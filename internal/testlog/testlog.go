@@ -7,11 +7,8 @@ import (
 	"cmp"
 	"context"
 	"crypto"
-	"crypto/ed25519"
-	"encoding/base64"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -65,14 +62,12 @@ func NewKeysOf(t testing.TB, origin string) *Keys {
 func (k *Keys) renew(t testing.TB, origin string) {
 	t.Helper()
 	k.Receipt = Key(t, "ES256")
-	ed, ok := Key(t, "EdDSA").(ed25519.PrivateKey)
-	if !ok {
-		t.Fatal("not an Ed25519 key")
+	var vkey string
+	var err error
+	k.NoteKey = Key(t, "EdDSA")
+	if k.Note, vkey, err = scitt.NewNoteSigner(origin, k.NoteKey); err != nil {
+		t.Fatal(err)
 	}
-	k.NoteKey = ed
-	vkey := Must(note.NewEd25519VerifierKey(origin, ed.Public().(ed25519.PublicKey)))(t)
-	hash := strings.SplitN(vkey, "+", 3)[1]
-	k.Note = Must(note.NewSigner("PRIVATE+KEY+" + origin + "+" + hash + "+" + base64.StdEncoding.EncodeToString(append([]byte{1}, ed.Seed()...))))(t)
 	k.Announced.Note = append([]string{vkey}, k.Announced.Note...)
 	k.Announced.Receipt = append(KeySet(t, k.Receipt), k.Announced.Receipt...)
 	k.VKeys = Must(k.Announced.VKeys())(t)

@@ -1,7 +1,6 @@
 package vectors
 
 import (
-	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
@@ -85,7 +84,7 @@ func (l *Log) sign(size int64, root []byte) (*scitt.Checkpoint, error) {
 	if err != nil {
 		return nil, err
 	}
-	vkey, err := note.NewEd25519VerifierKey(l.Origin, noteKey.Public().(ed25519.PublicKey))
+	noteSigner, vkey, err := scitt.NewNoteSigner(l.Origin, noteKey)
 	if err != nil {
 		return nil, err
 	}
@@ -109,10 +108,6 @@ func (l *Log) sign(size int64, root []byte) (*scitt.Checkpoint, error) {
 	}
 	l.Root = hex.EncodeToString(root)
 	text := fmt.Sprintf("%s\n%d\n%s\n", l.Origin, size, base64.StdEncoding.EncodeToString(root))
-	noteSigner, err := newNoteSigner(vkey, noteKey.(ed25519.PrivateKey))
-	if err != nil {
-		return nil, err
-	}
 	raw, err := note.Sign(&note.Note{Text: text}, noteSigner, tree)
 	if err != nil {
 		return nil, err
@@ -123,14 +118,4 @@ func (l *Log) sign(size int64, root []byte) (*scitt.Checkpoint, error) {
 		return nil, err
 	}
 	return verifiers.Open(raw)
-}
-
-// newNoteSigner is the signer of a verifier key.
-func newNoteSigner(vkey string, key ed25519.PrivateKey) (note.Signer, error) {
-	v, err := note.NewVerifier(vkey)
-	if err != nil {
-		return nil, err
-	}
-	secret := base64.StdEncoding.EncodeToString(append([]byte{1}, key.Seed()...))
-	return note.NewSigner(fmt.Sprintf("PRIVATE+KEY+%s+%08x+%s", v.Name(), v.KeyHash(), secret))
 }

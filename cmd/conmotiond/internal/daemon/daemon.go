@@ -77,6 +77,9 @@ type Config struct {
 	Queue                                 time.Duration // see personality.Config
 	BodyMemory                            int64         // bytes; see personality.Config
 
+	// KeyOpeners open the service's keys that are not in files: see [keyDir].
+	KeyOpeners KeyOpeners
+
 	Logger *slog.Logger
 }
 
@@ -134,7 +137,7 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 	if d.place, err = openPlace(ctx, &c, dir); err != nil {
 		return d, err
 	}
-	if d.keys, err = keysOf(&c, dir); err != nil {
+	if d.keys, err = keysOf(ctx, &c, dir, t.signs); err != nil {
 		return d, err
 	}
 	id, err := loadIdentity(ctx, d.keys, d.place, &c)
@@ -152,7 +155,7 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 	if err != nil {
 		return d, err
 	}
-	signer, err := scitt.NewTreeSigner(k.receipt, id.Issuer, id.Origin, time.Now, t.service.Signed)
+	signer, err := scitt.NewTreeSigner(k.receipt, id.Issuer, id.Origin, time.Now, nil)
 	if err != nil {
 		return d, err
 	}
@@ -216,7 +219,7 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 	if err != nil {
 		return d, err
 	}
-	d.Readiness.watch(d.log, d.index)
+	d.Readiness.watch(d.log, d.index, t.signs.failing)
 	if d.place.shared != nil {
 		var run context.Context
 		run, d.stop = context.WithCancel(context.WithoutCancel(ctx))

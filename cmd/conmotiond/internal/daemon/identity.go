@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto"
-	"crypto/ed25519"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,7 +11,6 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -22,7 +19,6 @@ import (
 	"github.com/conmotion/conmotion/internal/durable"
 	"github.com/conmotion/conmotion/internal/plain"
 	"github.com/conmotion/conmotion/scitt"
-	"github.com/conmotion/conmotion/storage"
 	"github.com/conmotion/conmotion/tiles"
 )
 
@@ -36,24 +32,6 @@ type identity struct {
 }
 
 const identityFile = "service.json"
-
-// keyDir is the directory of the service's keys and of who it is.
-type keyDir string
-
-// keysOf is the directory of a service's keys. One of its own has all of them, and
-// nothing is written there.
-func keysOf(c *Config, dir *storage.Dir) (keyDir, error) {
-	if c.Keys == "" {
-		return keyDir(dir.Private()), nil
-	}
-	k := keyDir(c.Keys)
-	if _, err := os.Stat(k.file(identityFile)); err != nil {
-		return "", fmt.Errorf("--keys: conmotiond keys makes them, before there is a log: %w", err)
-	}
-	return k, nil
-}
-
-func (k keyDir) file(name string) string { return filepath.Join(string(k), name) }
 
 // loadIdentity finds who the service is, or settles it.
 func loadIdentity(ctx context.Context, dir keyDir, log *place, c *Config) (identity, error) {
@@ -163,12 +141,8 @@ func loadKeys(ctx context.Context, dir keyDir, log *place, id identity) (k keys,
 	if k.receipt, err = loadKey(dir, there, receiptKeyFile, "ES256"); err != nil {
 		return k, err
 	}
-	ed, ok := checkpoint.(ed25519.PrivateKey)
-	if !ok {
-		return k, fmt.Errorf("the checkpoint key is not an Ed25519 key")
-	}
-	noteKey, err := note.NewEd25519VerifierKey(origin, ed.Public().(ed25519.PublicKey))
-	if err != nil {
+	var noteKey string
+	if k.note, noteKey, err = scitt.NewNoteSigner(origin, checkpoint); err != nil {
 		return k, fmt.Errorf("checkpoint key: %w", err)
 	}
 	treeKey, err := scitt.TreeVKey(origin, k.receipt.Public())
@@ -176,13 +150,6 @@ func loadKeys(ctx context.Context, dir keyDir, log *place, id identity) (k keys,
 		return k, fmt.Errorf("receipt key: %w", err)
 	}
 	k.vkeys = []string{noteKey, treeKey}
-	// The private form of a note key: the same name and hash, and after the
-	// algorithm's byte (1) the seed.
-	hash := strings.SplitN(noteKey, "+", 3)[1]
-	secret := base64.StdEncoding.EncodeToString(append([]byte{1}, ed.Seed()...))
-	if k.note, err = note.NewSigner("PRIVATE+KEY+" + origin + "+" + hash + "+" + secret); err != nil {
-		return k, fmt.Errorf("checkpoint key: %w", err)
-	}
 	first, err := k.entry0(ctx, log)
 	if err != nil {
 		return k, err
@@ -301,7 +268,10 @@ func loadKey(dir keyDir, there bool, name, algorithm string) (crypto.Signer, err
 	if there {
 		return nil, fmt.Errorf("key: %s is gone, and there is a log already, which another key cannot go on: put it back", dir.file(name))
 	}
-	return makeKey(dir.file(name), algorithm)
+	if _, err := makeKey(dir.file(name), algorithm); err != nil {
+		return nil, err
+	}
+	return readKey(dir, name, algorithm)
 }
 
 // readRecovery reads the public half of the recovery key, from a file that has
@@ -323,11 +293,7 @@ func readRecovery(dir keyDir) (crypto.PublicKey, error) {
 
 func readKey(dir keyDir, name, algorithm string) (crypto.Signer, error) {
 	path := dir.file(name)
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, fmt.Errorf("key: %w", err)
-	}
-	key, err := scitt.ParsePrivateKey(data)
+	key, err := dir.open(name)
 	if err != nil {
 		return nil, fmt.Errorf("key %s: %w", path, err)
 	}

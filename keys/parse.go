@@ -192,7 +192,7 @@ func parseCOSE(data []byte) (crypto.Signer, error) {
 		return nil, err
 	}
 	if err := mode.Unmarshal(data, &members); err != nil {
-		return nil, fmt.Errorf("%w: neither PEM, a JSON Web Key nor a COSE_Key", scitt.ErrMalformed)
+		return nil, fmt.Errorf("%w: neither PEM (PKCS#8), a JSON Web Key nor a COSE_Key", scitt.ErrMalformed)
 	}
 	d, ok := members[coseD].([]byte)
 	if !ok {

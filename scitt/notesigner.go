@@ -52,3 +52,21 @@ func (s *noteSigner) Sign(body []byte) ([]byte, error) {
 	}
 	return s.last, nil
 }
+
+// LogVKey is the verifier key of a log's key: of Ed25519 that of checkpoints, and of
+// any other that of Receipts.
+func LogVKey(origin string, public crypto.PublicKey) (string, error) {
+	if ed, ok := public.(ed25519.PublicKey); ok && CheckOrigin(origin) == nil {
+		return note.NewEd25519VerifierKey(origin, ed)
+	}
+	return TreeVKey(origin, public)
+}
+
+// CosignerVKey is the verifier key of a cosigner's key, Ed25519 or ML-DSA-44.
+func CosignerVKey(name string, public crypto.PublicKey) (string, error) {
+	v, err := newCosignatureVerifier(name, public)
+	if err != nil {
+		return "", err
+	}
+	return v.String(), nil
+}

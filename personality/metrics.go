@@ -40,7 +40,6 @@ func resultOf(err error) string {
 type Metrics struct {
 	registrations metric.Int64Counter
 	latency       metric.Float64Histogram
-	signatures    metric.Int64Counter
 	corrupted     metric.Int64Counter
 
 	// Attributes are made once: they are on the path of every registration.
@@ -50,16 +49,14 @@ type Metrics struct {
 
 // NewMetrics makes the instruments.
 func NewMetrics(m metric.Meter) (*Metrics, error) {
-	var errs [4]error
+	var errs [3]error
 	x := &Metrics{results: map[string]metric.MeasurementOption{}, stages: map[string]metric.MeasurementOption{}}
 	x.registrations, errs[0] = m.Int64Counter("conmotion.registrations",
 		metric.WithDescription("Registrations by what came of them"))
 	x.latency, errs[1] = m.Float64Histogram("conmotion.registration.duration", metric.WithUnit("s"),
 		metric.WithDescription("Time from the request to each stage of a registration"),
 		metric.WithExplicitBucketBoundaries(.005, .01, .02, .03, .04, .05, .06, .075, .1, .125, .15, .2, .3, .5, 1, 2, 5, 10))
-	x.signatures, errs[2] = m.Int64Counter("conmotion.signatures",
-		metric.WithDescription("Signatures made with the receipt key: one for each checkpoint"))
-	x.corrupted, errs[3] = m.Int64Counter("conmotion.artifacts.corrupted",
+	x.corrupted, errs[2] = m.Int64Counter("conmotion.artifacts.corrupted",
 		metric.WithDescription("Times that a stored artifact was not what its name says: an alarm"))
 	for _, r := range []string{resultNew, resultDuplicate, resultLate, resultRefused, resultBusy, resultUnavailable, resultError} {
 		x.results[r] = metric.WithAttributeSet(attribute.NewSet(attribute.String("result", r)))
@@ -87,9 +84,6 @@ func (x *Metrics) Observe(m metric.Meter, published func() (size uint64, at time
 	}, size, age, lag)
 	return err
 }
-
-// Signed counts a signature of the receipt key.
-func (x *Metrics) Signed() { x.signatures.Add(context.Background(), 1) }
 
 // Corrupted counts a stored artifact that is damaged.
 func (x *Metrics) Corrupted() { x.corrupted.Add(context.Background(), 1) }

@@ -13,7 +13,9 @@ import (
 	"time"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
+	"github.com/conmotion/conmotion/cmd/internal/kms"
 	"github.com/conmotion/conmotion/internal/durable"
+	"github.com/conmotion/conmotion/keys"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
@@ -149,19 +151,24 @@ func (f *serveFlags) path(given, name, role string) string {
 // open opens the database of a role, and makes the keys when they are not there. The
 // keys are written last, so that a crash in between leaves nothing that was ever used.
 func (f *serveFlags) open(ctx context.Context, role, name string) (db *store.Store, cosigners []*scitt.Cosigner, err error) {
-	keys, guard, dir := f.path(f.keys, "keys", role), f.path(f.guard, "guard", role), filepath.Join(f.dir, role)
-	for _, d := range []string{dir, filepath.Dir(keys), filepath.Dir(guard)} {
+	file, guard, dir := f.path(f.keys, "keys", role), f.path(f.guard, "guard", role), filepath.Join(f.dir, role)
+	for _, d := range []string{dir, filepath.Dir(file), filepath.Dir(guard)} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return nil, nil, err
 		}
 	}
-	text, err := os.ReadFile(keys)
+	text, err := os.ReadFile(file)
 	isNew := errors.Is(err, fs.ErrNotExist)
 	if err != nil && !isNew {
 		return nil, nil, err
 	}
 	if isNew {
-		if text, err = generate(name); err != nil {
+		if role == "" && len(f.key) > 0 {
+			text, err = elsewhere(name, f.key)
+		} else {
+			text, err = generate(name)
+		}
+		if err != nil {
 			return nil, nil, err
 		}
 	}
@@ -169,12 +176,12 @@ func (f *serveFlags) open(ctx context.Context, role, name string) (db *store.Sto
 		if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
 			continue
 		}
-		c, err := scitt.ParseCosignerKey(line)
+		c, err := openCosigner(ctx, line)
 		if err != nil {
-			return nil, nil, fmt.Errorf("%s: %w", keys, err)
+			return nil, nil, fmt.Errorf("%s: %w", file, err)
 		}
 		if name != "" && c.Name() != name {
-			return nil, nil, fmt.Errorf("%s: the keys are of %s, and the name is to be %s", keys, c.Name(), name)
+			return nil, nil, fmt.Errorf("%s: the keys are of %s, and the name is to be %s", file, c.Name(), name)
 		}
 		cosigners = append(cosigners, c)
 	}
@@ -182,11 +189,38 @@ func (f *serveFlags) open(ctx context.Context, role, name string) (db *store.Sto
 		return nil, nil, err
 	}
 	if isNew {
-		if err := durable.WriteFile(keys, text, 0o600); err != nil {
+		if err := durable.WriteFile(file, text, 0o600); err != nil {
 			return nil, nil, errors.Join(err, db.Close())
 		}
 	}
 	return db, cosigners, nil
+}
+
+// openCosigner opens what a line of the keys' file has: a private key, or the name of the
+// witness and the URI of its key. A key that is elsewhere is asked once for each
+// cosignature, since clients ask again, and until the process ends.
+func openCosigner(ctx context.Context, line string) (*scitt.Cosigner, error) {
+	name, uri, ok := strings.Cut(line, " ")
+	if !ok {
+		return scitt.ParseCosignerKey(line)
+	}
+	key, err := keys.Options{Openers: kms.Openers()}.Open(context.WithoutCancel(ctx), uri)
+	if err != nil {
+		return nil, err
+	}
+	return scitt.NewCosigner(name, key)
+}
+
+// elsewhere is the keys' file of a witness whose keys are somewhere else.
+func elsewhere(name string, uris []string) ([]byte, error) {
+	if name == "" {
+		return nil, cli.Usage(errors.New("--key needs --name"))
+	}
+	text := fmt.Appendf(nil, "# The keys of the witness %s.\n", name)
+	for _, uri := range uris {
+		text = fmt.Appendf(text, "%s %s\n", name, uri)
+	}
+	return text, nil
 }
 
 func generate(name string) ([]byte, error) {

@@ -25,7 +25,7 @@ const answerTimeout = 10 * time.Second
 type serveFlags struct {
 	server                 serving.Options
 	dir, name, keys, guard string
-	logs, lists            []string
+	key, logs, lists       []string
 	interval               time.Duration
 	rate                   float64
 	burst                  int
@@ -39,6 +39,7 @@ func (f *serveFlags) add(fl *pflag.FlagSet) {
 	fl.StringVar(&f.dir, "dir", defaultDir, "directory of the database, the keys, and the logs that were added")
 	fl.StringVar(&f.name, "name", "", "name of the witness, a URL without its scheme; fixed when the keys are made (default: the machine's name and a random number)")
 	fl.StringVar(&f.keys, "keys", "", "file with the private keys, made when it is not there (default: keys in --dir)")
+	fl.StringArrayVar(&f.key, "key", nil, "URI of a key in a KMS or an HSM (docs/keys.md), for a new witness in place of keys that are made: Ed25519 or ML-DSA-44; may be given several times")
 	fl.StringVar(&f.guard, "guard", "", "file that says how often the database was changed; on another disk it shows that the whole --dir was put back from a backup (default: guard in --dir)")
 	fl.StringArrayVar(&f.logs, "logs", nil, "file with a list of logs, read again when it changes; may be given several times")
 	fl.StringArrayVar(&f.lists, "log-list", nil, "URL of a list of logs, as of a witness network; may be given several times")

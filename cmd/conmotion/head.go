@@ -5,11 +5,15 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/printable"
+	"github.com/conmotion/conmotion/keys"
+	"github.com/conmotion/conmotion/keys/helper"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/did"
@@ -71,7 +75,7 @@ type headChain struct {
 }
 
 func (a *app) runHead(ctx context.Context, f headFlags) error {
-	issuer, err := issuerOf(f.issuer)
+	issuer, err := a.issuerOf(ctx, f.issuer)
 	if err != nil {
 		return err
 	}
@@ -143,19 +147,14 @@ func (a *app) printHead(ctx context.Context, f headFlags, l *party.Log, e *party
 	}))
 }
 
-// issuerOf reads a flag that is an issuer, or a file with the key that one is
-// named by.
-func issuerOf(value string) (string, error) {
-	data, err := cli.ReadFileFlag("issuer", value)
+// issuerOf reads a flag that is an issuer, or what names a key that one is named by.
+func (a *app) issuerOf(ctx context.Context, value string) (string, error) {
+	if _, err := os.Stat(value); err != nil && helper.Openers()[keys.Scheme(value)] == nil && !strings.HasPrefix(value, "file:") {
+		return value, nil // neither a file nor the URI of a key: the issuer itself
+	}
+	k, err := a.anyKey(ctx, "issuer", value)
 	if err != nil {
-		return value, nil // no file: the issuer itself
+		return "", err
 	}
-	if key, err := scitt.ParsePrivateKey(data); err == nil {
-		return did.NewJWK(key.Public())
-	}
-	key, err := scitt.ParsePublicKey(data)
-	if err != nil {
-		return "", cli.Usage(fmt.Errorf("--issuer %s: %w", value, err))
-	}
-	return did.NewJWK(key.Public)
+	return did.NewJWK(k.public)
 }

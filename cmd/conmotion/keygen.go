@@ -11,27 +11,29 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
-	"github.com/conmotion/conmotion/internal/plain"
+	"github.com/conmotion/conmotion/keys"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/did"
 )
 
 func (a *app) keygen() *cobra.Command {
-	var out, alg string
+	var out newKeyFile
+	var alg string
 	cmd := &cobra.Command{
 		Use: "keygen --out FILE", Short: "Make an issuer's signing key",
 		Long: `Make a signing key and print the issuer that it stands for: a did:jwk, an
 identifier that carries its own public key, so that anybody can verify what it
 signs. The file holds the private key (PKCS#8 PEM, mode 0600); an existing file
-is never replaced.`,
+is never replaced. --encrypt encrypts it; whoever signs with it gives the passphrase in
+CONMOTION_PASSPHRASE, in a file (--key file:issuer.pem?passphrase-file=FILE), or types it.`,
 		Example: `  conmotion keygen --out issuer.pem
-  conmotion keygen --out issuer.pem --alg EdDSA`,
+  conmotion keygen --out issuer.pem --alg EdDSA
+  conmotion keygen --out issuer.pem --encrypt`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error { return a.runKeygen(out, alg) },
 	}
-	cmd.Flags().StringVar(&out, "out", "", "file for the private key")
+	out.add(cmd)
 	cmd.Flags().StringVar(&alg, "alg", "ES256", "signing algorithm: ES256, ES384, ES512 or EdDSA")
-	cli.Require(cmd, "out")
 	return cmd
 }
 
@@ -43,7 +45,7 @@ type newKey struct {
 	File      string `json:"file"`
 }
 
-func (a *app) runKeygen(out, alg string) error {
+func (a *app) runKeygen(out newKeyFile, alg string) error {
 	key, err := scitt.GenerateKey(alg)
 	if err != nil {
 		return cli.Usage(err)
@@ -56,15 +58,15 @@ func (a *app) runKeygen(out, alg string) error {
 	if err != nil {
 		return err
 	}
-	pem, err := scitt.MarshalPrivateKey(key)
+	pem, err := out.marshal(a, key, keys.PEM)
 	if err != nil {
+		return cli.Usage(err)
+	}
+	if err := createFile(out.path, pem); err != nil {
 		return err
 	}
-	if err := createFile(out, pem); err != nil {
-		return err
-	}
-	a.Notice("wrote %s: private key for %s, to be kept secret", out, alg)
-	return a.Print(newKey{issuer, alg, hex.EncodeToString(kid), out}, func(p *cli.Page) { p.Raw(issuer + "\n") })
+	a.Notice("wrote %s: private key for %s, to be kept secret", out.path, alg)
+	return a.Print(newKey{issuer, alg, hex.EncodeToString(kid), out.path}, func(p *cli.Page) { p.Raw(issuer + "\n") })
 }
 
 // createFile makes a private file that is not there yet, or none when it cannot be
@@ -85,19 +87,25 @@ func createFile(path string, data []byte) error {
 	return nil
 }
 
-// privateKey reads the private key in the file that a flag names, and warns when
-// others may read it too.
-func (a *app) privateKey(flag, path string) (crypto.Signer, error) {
-	pem, err := cli.ReadFileFlag(flag, path)
-	if err != nil {
-		return nil, err
+// newKeyFile is where a private key is written, and whether it is encrypted.
+type newKeyFile struct {
+	path, passphrase string
+	encrypt          bool
+}
+
+func (f *newKeyFile) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.path, "out", "", "file for the key")
+	cmd.Flags().BoolVar(&f.encrypt, "encrypt", false, "encrypt it with a passphrase: that in CONMOTION_PASSPHRASE, else one that you type")
+	cmd.Flags().StringVar(&f.passphrase, "passphrase-file", "", "encrypt it with the passphrase in the first line of this file")
+	cli.Require(cmd, "out")
+}
+
+func (f *newKeyFile) marshal(a *app, key crypto.Signer, form keys.Form) (data []byte, err error) {
+	var passphrase []byte
+	if f.encrypt || f.passphrase != "" {
+		if passphrase, err = a.NewPassphrase(f.passphrase, f.path); err != nil {
+			return nil, err
+		}
 	}
-	if info, err := os.Stat(path); err == nil && plain.Shared(info) {
-		a.Notice("warning: --%s: others may read the private key in %s (mode %04o); chmod 600 it", flag, path, info.Mode().Perm())
-	}
-	key, err := scitt.ParsePrivateKey(pem)
-	if err != nil {
-		return nil, cli.Usage(fmt.Errorf("--%s %s: %w", flag, path, err))
-	}
-	return key, nil
+	return keys.Marshal(key, form, passphrase)
 }

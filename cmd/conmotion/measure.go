@@ -88,7 +88,7 @@ func (a *app) measure() *cobra.Command {
 	f.addAll(cmd)
 	fl := cmd.Flags()
 	fl.StringVar(&f.log, "log", "", "URL of your service, where the measurement is registered; with --recompute the log of ENTRY")
-	fl.StringVar(&f.key, "key", "", "file with the private key, from keygen")
+	fl.StringVar(&f.key, "key", "", cli.KeyHelp)
 	fl.StringVar(&f.issuer, "iss", "", "issuer (default: the did:jwk of the key)")
 	fl.StringVar(&f.out, "out", "", "file for the Transparent Statement")
 	fl.StringVar(&f.recompute, "recompute", "", "ENTRY or FILE: the measurement to compute again")

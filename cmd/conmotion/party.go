@@ -134,7 +134,7 @@ type signerFlags struct{ key, issuer string }
 
 func (f *signerFlags) add(cmd *cobra.Command) {
 	fl := cmd.Flags()
-	fl.StringVar(&f.key, "key", "", "file with the private key, from keygen")
+	fl.StringVar(&f.key, "key", "", cli.KeyHelp)
 	fl.StringVar(&f.issuer, "iss", "", "issuer (default: the did:jwk of the key)")
 	cli.Require(cmd, "key")
 }
@@ -144,7 +144,7 @@ const connections = 64
 
 // openRegistrar opens the services that register an issuer's statements.
 func (a *app) openRegistrar(ctx context.Context, o party.RegistrarOptions, s signerFlags, f readFlags) (r *party.Registrar, err error) {
-	if o.Key, err = a.privateKey("key", s.key); err != nil {
+	if o.Key, err = a.privateKey(ctx, "key", s.key); err != nil {
 		return nil, err
 	}
 	if o.Options, err = a.partyOptions(f); err != nil {

@@ -60,7 +60,7 @@ is checked and compared with the policy in force.
 	fl := cmd.Flags()
 	f.ManageFlags.Add(cmd)
 	fl.StringVar(&f.log, "log", "", "URL of the Transparency Service, to set the policy in band")
-	fl.StringVar(&f.adminKey, "admin-key", "", "file with an administrator's private key; with --log")
+	fl.StringVar(&f.adminKey, "admin-key", "", "file with an administrator's private key, or its URI, like --key of sign; with --log")
 	fl.StringVar(&f.iss, "iss", "", "issuer name of the administrator (default: the did:jwk of the key); with --log")
 	fl.StringVar(&f.keys, "keys", "", "file with the service's keys, for the receipt (default: fetched from the service); with --log")
 	fl.BoolVar(&f.dryRun, "dry-run", false, "only check the document and compare it with the policy in force")
@@ -111,7 +111,7 @@ func (a *app) runPolicySet(ctx context.Context, f policySetFlags, path string) e
 	if err != nil {
 		return err
 	}
-	setter, err := a.policySetter(f)
+	setter, err := a.policySetter(ctx, f)
 	if err != nil {
 		return err
 	}
@@ -139,7 +139,7 @@ func (a *app) runPolicySet(ctx context.Context, f policySetFlags, path string) e
 	return a.Print(change, cli.Rows(rows))
 }
 
-func (a *app) policySetter(f policySetFlags) (policySetter, error) {
+func (a *app) policySetter(ctx context.Context, f policySetFlags) (policySetter, error) {
 	if (f.adminKey != "" || f.iss != "" || f.keys != "" || len(f.VKeys) > 0) && f.log == "" {
 		return nil, cli.Usage(errors.New("--admin-key, --iss, --keys and --vkey are for a policy that is set in band, with --log"))
 	}
@@ -158,7 +158,7 @@ func (a *app) policySetter(f policySetFlags) (policySetter, error) {
 	}
 	s := &inBand{app: a, client: c, flags: f}
 	if f.adminKey != "" {
-		s.key, err = a.privateKey("admin-key", f.adminKey)
+		s.key, err = a.privateKey(ctx, "admin-key", f.adminKey)
 	}
 	return s, err
 }

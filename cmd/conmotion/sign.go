@@ -57,7 +57,7 @@ PAYLOAD is a file, or "-" for standard input.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runSign(cmd.Context(), f, args[0]) },
 	}
 	fl := cmd.Flags()
-	fl.StringVar(&f.key, "key", "", "file with the private key, from keygen")
+	fl.StringVar(&f.key, "key", "", cli.KeyHelp)
 	fl.StringVar(&f.Algorithm, "alg", "", "algorithm, one that the key is for, such as PS384 or ESP256 (default: ES256, ES384, ES512, EdDSA or PS256)")
 	fl.StringVar(&f.Subject, "sub", "", "subject: what the statement is about")
 	fl.StringVar(&f.Issuer, "iss", "", "issuer (default: the did:jwk of the key)")
@@ -82,7 +82,7 @@ func (a *app) runSign(ctx context.Context, f signFlags, path string) error {
 	case f.store.TokenFile != "" && f.store.URL == "":
 		return cli.Usage(errors.New("--token-file is for --store"))
 	}
-	key, err := a.privateKey("key", f.key)
+	key, err := a.privateKey(ctx, "key", f.key)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/conmotion/conmotion/cmd/conmotiond/internal/daemon"
+	"github.com/conmotion/conmotion/cmd/internal/kms"
 	"github.com/conmotion/conmotion/cmd/internal/serving"
 	"github.com/conmotion/conmotion/cmd/internal/version"
 	"github.com/conmotion/conmotion/scitt"
@@ -147,7 +148,7 @@ func (c *config) complete(flags *pflag.FlagSet, stderr io.Writer) error {
 	if err := c.server.Complete(flags, stderr); err != nil {
 		return err
 	}
-	c.Logger = c.server.Logger
+	c.Logger, c.KeyOpeners = c.server.Logger, kms.Openers()
 	if err := c.searchOf.complete(c, flags); err != nil {
 		return err
 	}

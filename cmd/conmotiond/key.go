@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/conmotion/conmotion/cmd/conmotiond/internal/daemon"
 	"github.com/conmotion/conmotion/cmd/internal/cli"
+	"github.com/conmotion/conmotion/cmd/internal/kms"
 	"github.com/conmotion/conmotion/internal/durable"
 )
 
@@ -51,7 +53,7 @@ func (k *keyFlags) add(cmd *cobra.Command) *cobra.Command {
 }
 
 func (k *keyFlags) addTo(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&k.change.To, "to", "", "PEM file of the new key, on the service's machine (default: the service makes one in its directory; instances that share --keys have it there first)")
+	cmd.Flags().StringVar(&k.change.To, "to", "", "file of the new key, on the service's machine, or the URI of one in a KMS or an HSM (default: the service makes one in its directory; instances that share --keys have it there first)")
 }
 
 func (k *keyFlags) list() *cobra.Command {
@@ -129,6 +131,10 @@ register. A recovery key is used once; --next-recovery takes its place.`,
       --service-key service-key-2.pem --compromised 5a6b...=1200 --out keys.cose`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			a := &cli.App{Stdin: cmd.InOrStdin(), Stderr: cmd.ErrOrStderr()}
+			k.Open = func(ctx context.Context, flag, uri string) (crypto.Signer, error) {
+				return a.OpenKey(ctx, flag, uri, kms.Openers())
+			}
 			signed, err := daemon.Recover(cmd.Context(), k.Recovery)
 			if err != nil {
 				return err
@@ -142,11 +148,11 @@ register. A recovery key is used once; --next-recovery takes its place.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&k.Log, "log", "", "files of the log: a directory or a URL")
-	f.StringVar(&k.RecoveryKey, "recovery-key", "", "PEM file of the recovery key that signs")
-	f.StringVar(&k.NextRecovery, "next-recovery", "", "PEM file of the next recovery key; its public half is enough")
-	f.StringVar(&k.ServiceKey, "service-key", "", "PEM file of the new service key; its public half is enough")
-	f.StringVar(&k.NoteKey, "note-key", "", "PEM file of the key that signs checkpoints from then on (default: no change)")
-	f.StringVar(&k.ReceiptKey, "receipt-key", "", "PEM file of the key that signs Receipts from then on (default: no change)")
+	f.StringVar(&k.RecoveryKey, "recovery-key", "", "file of the recovery key that signs, or its URI")
+	f.StringVar(&k.NextRecovery, "next-recovery", "", "file or URI of the next recovery key; its public half is enough")
+	f.StringVar(&k.ServiceKey, "service-key", "", "file or URI of the new service key; its public half is enough")
+	f.StringVar(&k.NoteKey, "note-key", "", "file or URI of the key that signs checkpoints from then on (default: no change)")
+	f.StringVar(&k.ReceiptKey, "receipt-key", "", "file or URI of the key that signs Receipts from then on (default: no change)")
 	f.StringArrayVar(&k.Compromised, "compromised", nil, "THUMBPRINT=INDEX of a key that others may have, from that entry on; may be repeated")
 	f.StringVar(&k.out, "out", "", "file for the signed statement")
 	for _, name := range []string{"log", "recovery-key", "next-recovery", "service-key", "out"} {

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/conmotion/conmotion/cmd/conmotiond/internal/daemon"
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/keys"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
@@ -51,7 +53,8 @@ func (o *owner) change(ctx context.Context, purpose string) (err error) {
 		recovery = o.newKey(filepath.Join(o.offline, fmt.Sprintf("recovery-%d.pem", o.next)))
 		kind = "application/cose"
 		body = testlog.Must(daemon.Recover(o.t.Context(), daemon.Recovery{
-			Log: filepath.Join(o.dir, "public"), RecoveryKey: o.recovery, NextRecovery: recovery,
+			Open: func(ctx context.Context, _, uri string) (crypto.Signer, error) { return keys.Options{}.Open(ctx, uri) },
+			Log:  filepath.Join(o.dir, "public"), RecoveryKey: o.recovery, NextRecovery: recovery,
 			ServiceKey: o.newKey(filepath.Join(o.dir, "private", fmt.Sprintf("service-key-%d.pem", o.next))),
 		}))(o.t)
 	}

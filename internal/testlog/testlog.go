@@ -7,11 +7,8 @@ import (
 	"cmp"
 	"context"
 	"crypto"
-	"crypto/ed25519"
-	"encoding/base64"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -65,13 +62,13 @@ func NewKeysOf(t testing.TB, origin string) *Keys {
 func (k *Keys) renew(t testing.TB, origin string) {
 	t.Helper()
 	k.Receipt = Key(t, "ES256")
-	ed, ok := Key(t, "EdDSA").(ed25519.PrivateKey)
-	if !ok {
-		t.Fatal("not an Ed25519 key")
+	var vkey string
+	var err error
+	k.NoteKey = Key(t, "EdDSA")
+	if k.Note, vkey, err = scitt.NewNoteSigner(origin, k.NoteKey); err != nil {
+		t.Fatal(err)
 	}
-	k.NoteKey = ed
-	k.Note = NoteSigner(t, origin, ed)
-	k.Announced.Note = append([]string{NoteVKey(t, origin, ed)}, k.Announced.Note...)
+	k.Announced.Note = append([]string{vkey}, k.Announced.Note...)
 	k.Announced.Receipt = append(KeySet(t, k.Receipt), k.Announced.Receipt...)
 	k.VKeys = Must(k.Announced.VKeys())(t)
 	k.Verifiers = Must(scitt.NewCheckpointVerifiers(k.VKeys))(t)
@@ -81,14 +78,7 @@ func (k *Keys) renew(t testing.TB, origin string) {
 // NoteVKey is the verifier key of an Ed25519 key.
 func NoteVKey(t testing.TB, origin string, key crypto.Signer) string {
 	t.Helper()
-	return Must(note.NewEd25519VerifierKey(origin, key.Public().(ed25519.PublicKey)))(t)
-}
-
-// NoteSigner signs notes with an Ed25519 key.
-func NoteSigner(t testing.TB, origin string, key crypto.Signer) note.Signer {
-	t.Helper()
-	hash := strings.SplitN(NoteVKey(t, origin, key), "+", 3)[1]
-	return Must(note.NewSigner("PRIVATE+KEY+" + origin + "+" + hash + "+" + base64.StdEncoding.EncodeToString(append([]byte{1}, key.(ed25519.PrivateKey).Seed()...))))(t)
+	return Must(scitt.LogVKey(origin, key.Public()))(t)
 }
 
 // NewTree makes the signer of trees anew, as a restart does.

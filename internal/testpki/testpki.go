@@ -20,7 +20,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/mr-tron/base58"
+	"github.com/conmotion/conmotion/scitt/did"
 )
 
 // P256, P384, P521 and Ed25519 derive a key from its name.
@@ -129,28 +129,8 @@ func Certs(certs ...*Cert) (out []*x509.Certificate) {
 	return out
 }
 
-// DIDKey is the did:key of a P-256, P-384 or Ed25519 key: the multicodec
-// prefix and the key, EC points compressed, in base58btc.
-func DIDKey(t testing.TB, key crypto.PublicKey) string {
-	t.Helper()
-	var raw []byte
-	switch k := key.(type) {
-	case ed25519.PublicKey:
-		raw = append([]byte{0xed, 0x01}, k...)
-	case *ecdsa.PublicKey:
-		point := must(k.Bytes())(t)
-		raw = append([]byte{0x80, 0x24, 2 + point[len(point)-1]&1}, point[1:1+len(point)/2]...)
-		switch k.Curve {
-		case elliptic.P384():
-			raw[0] = 0x81
-		case elliptic.P521():
-			raw[0] = 0x82
-		}
-	default:
-		t.Fatalf("no did:key for a key of type %T", key)
-	}
-	return "did:key:z" + base58.Encode(raw)
-}
+// DIDKey is the did:key of a P-256, P-384, P-521 or Ed25519 key.
+func DIDKey(t testing.TB, key crypto.PublicKey) string { return must(did.NewKey(key))(t) }
 
 func must[T any](v T, err error) func(testing.TB) T {
 	return func(t testing.TB) T {

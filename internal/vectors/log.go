@@ -1,7 +1,6 @@
 package vectors
 
 import (
-	"crypto/ed25519"
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
@@ -97,7 +96,7 @@ func (l *Log) sign(size int64, root []byte) (cp, cosigned *scitt.Checkpoint, err
 	if err != nil {
 		return nil, nil, err
 	}
-	vkey, err := note.NewEd25519VerifierKey(l.Origin, noteKey.Public().(ed25519.PublicKey))
+	noteSigner, vkey, err := scitt.NewNoteSigner(l.Origin, noteKey)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -121,10 +120,6 @@ func (l *Log) sign(size int64, root []byte) (cp, cosigned *scitt.Checkpoint, err
 	}
 	l.Root = hex.EncodeToString(root)
 	text := fmt.Sprintf("%s\n%d\n%s\n", l.Origin, size, base64.StdEncoding.EncodeToString(root))
-	noteSigner, err := newNoteSigner(vkey, noteKey.(ed25519.PrivateKey))
-	if err != nil {
-		return nil, nil, err
-	}
 	raw, err := note.Sign(&note.Note{Text: text}, noteSigner, tree)
 	if err != nil {
 		return nil, nil, err
@@ -169,14 +164,4 @@ func (l *Log) cosign(raw []byte, text string) ([]byte, error) {
 	l.Policy += "group g 2 w1 w2 w3\nquorum g\n"
 	l.Cosigned = string(raw)
 	return raw, nil
-}
-
-// newNoteSigner is the signer of a verifier key.
-func newNoteSigner(vkey string, key ed25519.PrivateKey) (note.Signer, error) {
-	v, err := note.NewVerifier(vkey)
-	if err != nil {
-		return nil, err
-	}
-	secret := base64.StdEncoding.EncodeToString(append([]byte{1}, key.Seed()...))
-	return note.NewSigner(fmt.Sprintf("PRIVATE+KEY+%s+%08x+%s", v.Name(), v.KeyHash(), secret))
 }

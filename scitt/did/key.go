@@ -3,6 +3,8 @@ package did
 import (
 	"bytes"
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
 	"fmt"
 	"strings"
 
@@ -42,4 +44,27 @@ func parseKey(did string) (crypto.PublicKey, error) {
 		return nil, pubkey.Malformed("the point of the did:key is not compressed")
 	}
 	return pubkey.Point(curve.Curve, point[1:], point[0] == 3)
+}
+
+// NewKey returns the did:key of a public key, which is P-256, P-384, P-521 or Ed25519.
+func NewKey(key crypto.PublicKey) (string, error) {
+	var raw []byte
+	switch k := key.(type) {
+	case ed25519.PublicKey:
+		raw = append([]byte{0xed, 0x01}, k...)
+	case *ecdsa.PublicKey:
+		curve, ok := pubkey.FindCurve(func(c pubkey.Curve) bool { return c.Curve == k.Curve })
+		if !ok {
+			return "", fmt.Errorf("%w: curve %s", pubkey.ErrAlgorithm, k.Curve.Params().Name)
+		}
+		point, err := k.Bytes()
+		if err != nil {
+			return "", pubkey.Malformed("not a point on the curve: %w", err)
+		}
+		size := len(point) / 2
+		raw = append(append(curve.Multicodec[:], 2+point[len(point)-1]&1), point[1:1+size]...)
+	default:
+		return "", fmt.Errorf("%w: there is no did:key here for a key of type %T", pubkey.ErrAlgorithm, key)
+	}
+	return MethodKey + ":z" + base58.Encode(raw), nil
 }

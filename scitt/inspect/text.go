@@ -121,6 +121,9 @@ func inspectPEM(data []byte) []Object {
 		return nil
 	}
 	kind := strings.ToLower(block.Type)
+	if kind == "encrypted private key" {
+		return []Object{{kind, []Fact{{"not read", "it needs its passphrase: conmotion key inspect"}}, ""}}
+	}
 	var public crypto.PublicKey
 	key, err := scitt.ParsePrivateKey(data)
 	if err == nil {

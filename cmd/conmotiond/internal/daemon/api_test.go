@@ -307,7 +307,11 @@ func TestSignatures(t *testing.T) {
 	made := func() float64 {
 		for _, m := range testlog.Must(s.telemetry.Registry.Gather())(t) {
 			if m.GetName() == "conmotion_signatures_total" {
-				return m.Metric[0].Counter.GetValue()
+				for _, of := range m.Metric {
+					if of.Label[0].GetValue() == "receipt" {
+						return of.Counter.GetValue()
+					}
+				}
 			}
 		}
 		t.Fatal("there is no metric of signatures")

@@ -77,6 +77,9 @@ type Config struct {
 	Queue                                 time.Duration // see personality.Config
 	BodyMemory                            int64         // bytes; see personality.Config
 
+	// KeyOpeners open the service's keys that are not in files: see [keyDir].
+	KeyOpeners KeyOpeners
+
 	Logger *slog.Logger
 }
 
@@ -109,7 +112,6 @@ type Daemon struct {
 	keyed      atomic.Pointer[keyState]
 	sharedKeys bool         // instances share their directory
 	witnessed  bool         // there are witnesses, which know the note key
-	signed     func()       // called for each signature of a tree
 	rekeying   sync.Mutex   // guards what is below, and changes of keys
 	signs      storage.Keys // what the log signs with
 	treeVKey   string       // of its receipt key
@@ -145,7 +147,7 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 	if d.place, err = openPlace(ctx, &c, dir); err != nil {
 		return d, err
 	}
-	if d.keys, err = keysOf(&c, dir); err != nil {
+	if d.keys, err = keysOf(ctx, &c, dir, t.signs); err != nil {
 		return d, err
 	}
 	id, err := loadIdentity(ctx, d.keys, d.place, &c)
@@ -163,8 +165,8 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 	if err != nil {
 		return d, err
 	}
-	d.sharedKeys, d.witnessed, d.signed = c.Keys != "", c.WitnessPolicy != "", t.service.Signed
-	signer, err := scitt.NewTreeSigner(k.receipt, id.Issuer, id.Origin, time.Now, d.signed)
+	d.sharedKeys, d.witnessed = c.Keys != "", c.WitnessPolicy != ""
+	signer, err := scitt.NewTreeSigner(k.receipt, id.Issuer, id.Origin, time.Now, nil)
 	if err != nil {
 		return d, err
 	}
@@ -231,7 +233,7 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 	if err != nil {
 		return d, err
 	}
-	d.Readiness.watch(d.log, d.index)
+	d.Readiness.watch(d.log, d.index, t.signs.failing)
 	d.running, d.stop = context.WithCancel(context.WithoutCancel(ctx))
 	if err := d.startKeys(ctx); err != nil {
 		return d, err

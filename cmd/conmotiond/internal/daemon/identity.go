@@ -11,7 +11,6 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -20,7 +19,6 @@ import (
 	"github.com/conmotion/conmotion/internal/durable"
 	"github.com/conmotion/conmotion/internal/plain"
 	"github.com/conmotion/conmotion/scitt"
-	"github.com/conmotion/conmotion/storage"
 	"github.com/conmotion/conmotion/tiles"
 )
 
@@ -34,24 +32,6 @@ type identity struct {
 }
 
 const identityFile = "service.json"
-
-// keyDir is the directory of the service's keys and of who it is.
-type keyDir string
-
-// keysOf is the directory of a service's keys. One of its own has all of them, and
-// nothing is written there.
-func keysOf(c *Config, dir *storage.Dir) (keyDir, error) {
-	if c.Keys == "" {
-		return keyDir(dir.Private()), nil
-	}
-	k := keyDir(c.Keys)
-	if _, err := os.Stat(k.file(identityFile)); err != nil {
-		return "", fmt.Errorf("--keys: conmotiond keys makes them, before there is a log: %w", err)
-	}
-	return k, nil
-}
-
-func (k keyDir) file(name string) string { return filepath.Join(string(k), name) }
 
 // loadIdentity finds who the service is, or settles it.
 func loadIdentity(ctx context.Context, dir keyDir, log *place, c *Config) (identity, error) {
@@ -164,8 +144,8 @@ func loadKeys(ctx context.Context, dir keyDir, log *place, id identity) (k keys,
 		return k, err
 	}
 	var noteKey string
-	if k.note, noteKey, err = newNoteSigner(id.Origin, checkpoint); err != nil {
-		return k, err
+	if k.note, noteKey, err = scitt.NewNoteSigner(id.Origin, checkpoint); err != nil {
+		return k, fmt.Errorf("checkpoint key: %w", err)
 	}
 	treeKey, err := scitt.TreeVKey(id.Origin, k.receipt.Public())
 	if err != nil {
@@ -291,10 +271,13 @@ func checkRecovery(dir keyDir, inForce *scitt.KeysInForce) error {
 // loadKey reads a key of a log that is not there yet, or makes it.
 func loadKey(dir keyDir, name, algorithm string) (crypto.Signer, error) {
 	key, err := readKey(dir, name, algorithm)
-	if errors.Is(err, fs.ErrNotExist) {
-		return makeKey(dir.file(name), algorithm)
+	if !errors.Is(err, fs.ErrNotExist) {
+		return key, err
 	}
-	return key, err
+	if _, err := makeKey(dir.file(name), algorithm); err != nil {
+		return nil, err
+	}
+	return readKey(dir, name, algorithm)
 }
 
 // readRecovery reads the public half of the recovery key, from a file that has
@@ -315,21 +298,21 @@ func readRecovery(dir keyDir) (crypto.PublicKey, error) {
 }
 
 func readKey(dir keyDir, name, algorithm string) (crypto.Signer, error) {
-	path := dir.file(name)
-	data, err := os.ReadFile(path)
+	key, err := dir.open(name)
+	return keyFor(dir.file(name), algorithm, key, err)
+}
+
+// keyFor holds a key from a place to what it is for.
+func keyFor(place, algorithm string, key crypto.Signer, err error) (crypto.Signer, error) {
 	if err != nil {
-		return nil, fmt.Errorf("key: %w", err)
-	}
-	key, err := scitt.ParsePrivateKey(data)
-	if err != nil {
-		return nil, fmt.Errorf("key %s: %w", path, err)
+		return nil, fmt.Errorf("key %s: %w", place, err)
 	}
 	alg, err := scitt.AlgorithmFor(key.Public())
 	if err != nil {
-		return nil, fmt.Errorf("key %s: %w", path, err)
+		return nil, fmt.Errorf("key %s: %w", place, err)
 	}
 	if got := scitt.AlgorithmName(alg); got != algorithm {
-		return nil, fmt.Errorf("key %s: it is one for %s, not %s", path, got, algorithm)
+		return nil, fmt.Errorf("key %s: it is one for %s, not %s", place, got, algorithm)
 	}
 	return key, nil
 }

@@ -221,7 +221,7 @@ func TestMakeKeys(t *testing.T) {
 	parent := t.TempDir()
 	c := daemon.Config{Keys: filepath.Join(parent, "keys"), Issuer: "https://transparency.example", Origin: "transparency.example/log"}
 	recovery := filepath.Join(parent, "recovery.pem")
-	if err := daemon.MakeKeys(c, recovery); err != nil {
+	if err := daemon.MakeKeys(t.Context(), c, recovery, daemon.Elsewhere{}); err != nil {
 		t.Fatal(err)
 	}
 	made := testlog.Must(os.ReadDir(c.Keys))(t)
@@ -229,12 +229,12 @@ func TestMakeKeys(t *testing.T) {
 		t.Errorf("%v", made)
 	}
 	for _, again := range []string{recovery, recovery + "2"} {
-		if err := daemon.MakeKeys(c, again); err == nil {
+		if err := daemon.MakeKeys(t.Context(), c, again, daemon.Elsewhere{}); err == nil {
 			t.Error("keys are made over others")
 		}
 	}
 	other := daemon.Config{Keys: c.Keys + "2", Issuer: c.Issuer}
-	if err := daemon.MakeKeys(other, recovery); err == nil || !strings.Contains(err.Error(), "is there already") {
+	if err := daemon.MakeKeys(t.Context(), other, recovery, daemon.Elsewhere{}); err == nil || !strings.Contains(err.Error(), "is there already") {
 		t.Errorf("over another recovery key: %v", err)
 	}
 	if data := testlog.Must(os.ReadFile(filepath.Join(c.Keys, keyFiles[3])))(t); bytes.Contains(data, []byte("PRIVATE")) {

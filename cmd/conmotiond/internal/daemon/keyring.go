@@ -3,18 +3,15 @@ package daemon
 import (
 	"context"
 	"crypto"
-	"crypto/ed25519"
-	"crypto/rand"
-	"encoding/binary"
-	"encoding/hex"
-	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/conmotion/conmotion/internal/durable"
+	keyring "github.com/conmotion/conmotion/keys"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 )
@@ -62,19 +59,29 @@ func (r ring) find(thumbprint []byte) crypto.Signer {
 	return nil
 }
 
-// addKey takes a new key of a purpose into the directory: that in a file, or one that it
-// makes where file is "". It returns one that is there already as it is. A crash leaves the
-// whole file, which signs nothing before the log announces its key, or none.
+// addKey takes a new key of a purpose into the directory: that in a file or at a URI, or one
+// that it makes where to is "". It returns one that is there already as it is. A crash leaves
+// the whole file, which signs nothing before the log announces its key, or none.
 //
 // A directory that instances share is not written to: all of them need the key first.
-func addKey(dir keyDir, shared bool, purpose, file string) (key crypto.Signer, err error) {
+func addKey(ctx context.Context, dir keyDir, shared bool, purpose, to string) (key crypto.Signer, err error) {
 	kind := keyFiles[purpose]
-	if file == "" && !shared {
-		key, err = scitt.GenerateKey(kind.algorithm)
-	} else if file == "" {
-		err = fmt.Errorf("--to: give the file of the new %s key, which every instance has in its --keys already", purpose)
-	} else {
-		key, err = readKey(keyDir(filepath.Dir(file)), filepath.Base(file), kind.algorithm)
+	var data []byte // of its file
+	switch {
+	case to == "" && shared:
+		return nil, fmt.Errorf("--to: give the file or the URI of the new %s key, which every instance has in its --keys already", purpose)
+	case to == "":
+		if key, err = scitt.GenerateKey(kind.algorithm); err == nil {
+			data, err = scitt.MarshalPrivateKey(key)
+		}
+	default:
+		key, err = dir.elsewhere(ctx, to)
+		if key, err = keyFor(to, kind.algorithm, key, err); err != nil {
+			return nil, err
+		}
+		if data = []byte(to + "\n"); keyring.Reference(data) == "" {
+			data, err = os.ReadFile(to)
+		}
 	}
 	if err != nil {
 		return nil, err
@@ -90,10 +97,6 @@ func addKey(dir keyDir, shared bool, purpose, file string) (key crypto.Signer, e
 	name := fmt.Sprintf("%s-%x.pem", strings.TrimSuffix(kind.name, ".pem"), thumbprint[:4])
 	if shared {
 		return nil, fmt.Errorf("the new %s key is not in %s: put it there as %s, at every instance, before it is announced", purpose, dir, name)
-	}
-	data, err := scitt.MarshalPrivateKey(key)
-	if err != nil {
-		return nil, err
 	}
 	return key, durable.WriteFile(dir.file(name), data, 0o600)
 }
@@ -132,52 +135,8 @@ func signingFor(dir keyDir, k *scitt.Keys) (s signing, err error) {
 	if s.service, err = find(purposeService, k.Service...); err != nil {
 		return s, err
 	}
-	s.note, _, err = newNoteSigner(k.Origin(), checkpoint)
+	s.note, _, err = scitt.NewNoteSigner(k.Origin(), checkpoint)
 	return s, err
-}
-
-// noteSigner signs notes with an Ed25519 key.
-type noteSigner struct {
-	origin string
-	hash   uint32
-	key    crypto.Signer
-}
-
-// newNoteSigner makes a signer of a log's notes, and its verifier key.
-func newNoteSigner(origin string, key crypto.Signer) (note.Signer, string, error) {
-	vkey, err := noteVKey(origin, key.Public())
-	if err != nil {
-		return nil, "", err
-	}
-	id, err := hex.DecodeString(strings.SplitN(vkey, "+", 3)[1])
-	if err != nil {
-		return nil, "", fmt.Errorf("checkpoint key: %w", err)
-	}
-	return noteSigner{origin, binary.BigEndian.Uint32(id), key}, vkey, nil
-}
-
-// noteVKey is the verifier key of a note key.
-func noteVKey(origin string, public crypto.PublicKey) (string, error) {
-	ed, ok := public.(ed25519.PublicKey)
-	if !ok {
-		return "", errors.New("the checkpoint key is not an Ed25519 key")
-	}
-	vkey, err := note.NewEd25519VerifierKey(origin, ed)
-	if err != nil {
-		return "", fmt.Errorf("checkpoint key: %w", err)
-	}
-	return vkey, nil
-}
-
-// Name implements [note.Signer].
-func (s noteSigner) Name() string { return s.origin }
-
-// KeyHash implements [note.Signer].
-func (s noteSigner) KeyHash() uint32 { return s.hash }
-
-// Sign implements [note.Signer].
-func (s noteSigner) Sign(msg []byte) ([]byte, error) {
-	return s.key.Sign(rand.Reader, msg, crypto.Hash(0))
 }
 
 // signed finds the keys of this instance that signed the public checkpoint, with their
@@ -211,7 +170,7 @@ func (k *keys) signed(ctx context.Context, dir keyDir, log *place, origin string
 	}
 	for _, key := range notes {
 		var vkey string
-		if k.note, vkey, err = newNoteSigner(origin, key); err != nil {
+		if k.note, vkey, err = scitt.NewNoteSigner(origin, key); err != nil {
 			return err
 		}
 		k.vkeys = append([]string{vkey}, trees...)

@@ -105,7 +105,7 @@ func freeze(ctx context.Context, from, to Config) error {
 
 // publicOf is the public checkpoint of a log, by the keys that are here.
 func publicOf(ctx context.Context, c *Config, dir *storage.Dir, log *place) (*scitt.Checkpoint, error) {
-	keys, err := keysOf(c, dir)
+	keys, err := keysOf(ctx, c, dir, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -20,10 +20,11 @@ type Readiness struct {
 	mu        sync.Mutex
 	log       integratedLog
 	index     laggingIndex
-	unhealthy time.Time // since when stored entries are not published
-	size      uint64    // what was published then
-	checked   time.Time // when the log was asked how it is
-	failure   error     // what it said
+	unsigned  func() error // why a key does not sign, or nil
+	unhealthy time.Time    // since when stored entries are not published
+	size      uint64       // what was published then
+	checked   time.Time    // when the log was asked how it is
+	failure   error        // what it said
 }
 
 type integratedLog interface {
@@ -39,14 +40,14 @@ type laggingIndex interface {
 }
 
 // watch begins when the service is open.
-func (r *Readiness) watch(log integratedLog, idx laggingIndex) {
+func (r *Readiness) watch(log integratedLog, idx laggingIndex, unsigned func() error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.log, r.index = log, idx
+	r.log, r.index, r.unsigned = log, idx, unsigned
 }
 
 // Stop makes the service unready while it drains.
-func (r *Readiness) Stop() { r.watch(nil, nil) }
+func (r *Readiness) Stop() { r.watch(nil, nil, nil) }
 
 // Check says why the service is not ready, or nil.
 func (r *Readiness) Check(ctx context.Context, now time.Time) error {
@@ -66,7 +67,11 @@ func (r *Readiness) Check(ctx context.Context, now time.Time) error {
 	case r.unhealthy.IsZero() || published > r.size:
 		r.unhealthy, r.size = now, published
 	case now.Sub(r.unhealthy) > staleAfter:
-		return fmt.Errorf("the checkpoint is stale: %d entries are stored and not published since %v", stored-published, now.Sub(r.unhealthy).Round(time.Second))
+		stale := fmt.Errorf("the checkpoint is stale: %d entries are stored and not published since %v", stored-published, now.Sub(r.unhealthy).Round(time.Second))
+		if why := r.unsigned(); why != nil {
+			stale = fmt.Errorf("%w: %w", stale, why)
+		}
+		return stale
 	}
 	if now.Sub(r.checked) >= time.Second { // it costs the disk something
 		r.checked, r.failure = now, r.log.Check(ctx)

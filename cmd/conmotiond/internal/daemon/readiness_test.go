@@ -11,7 +11,7 @@ import (
 // state is a log and an index of which the test says how they are.
 type state struct {
 	stored, published, next uint64
-	err, check              error
+	err, check, unsigned    error
 }
 
 func (s *state) IntegratedSize(context.Context) (uint64, error) { return s.stored, nil }
@@ -34,6 +34,7 @@ func TestReadiness(t *testing.T) {
 		{"stored a moment ago", state{stored: 6, published: 5, next: 5}, time.Second, ""},
 		{"not published", state{stored: 6, published: 5, next: 5}, 11 * time.Second, "the checkpoint is stale: 1 entries"},
 		{"behind but moving", state{stored: 9, published: 6, next: 6}, 11 * time.Second, ""},
+		{"a key does not sign", state{stored: 9, published: 5, next: 5, unsigned: errors.New("the receipt key does not sign: throttled")}, 11 * time.Second, "since 11s: the receipt key does not sign: throttled"},
 		{"index far behind", state{stored: 20_000, published: 20_000, next: 9_000}, time.Second, "the index lags 11000 entries"},
 		{"index a bit behind", state{stored: 20_000, published: 20_000, next: 12_000}, time.Second, ""},
 		{"the disk is full", state{stored: 5, published: 5, next: 5, check: errors.New("no space left")}, time.Second, "no space left"},
@@ -43,7 +44,7 @@ func TestReadiness(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			s := &state{stored: 6, published: 5, next: 5}
 			r := &Readiness{}
-			r.watch(s, s)
+			r.watch(s, s, func() error { return s.unsigned })
 			if err := r.Check(t.Context(), now); err != nil {
 				t.Fatalf("at first: %v", err)
 			}

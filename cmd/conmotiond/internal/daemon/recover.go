@@ -3,6 +3,7 @@ package daemon
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -16,9 +17,11 @@ import (
 	"github.com/conmotion/conmotion/scitt"
 )
 
-// Recovery says which keys a keys statement by a recovery key announces. Files are PEM, and
-// of all but RecoveryKey the public half is enough.
+// Recovery says which keys a keys statement by a recovery key announces. Keys are files or
+// URIs (package keys), and of all but RecoveryKey a PEM file with the public half is enough.
 type Recovery struct {
+	// Open opens the private key that a flag names.
+	Open         func(ctx context.Context, flag, uri string) (crypto.Signer, error)
 	Log          string // its files: a directory or a URL
 	RecoveryKey  string // file of the recovery key, which signs and is not used again
 	NextRecovery string // file of the recovery key that is announced in its place
@@ -37,13 +40,9 @@ func Recover(ctx context.Context, r Recovery) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := os.ReadFile(r.RecoveryKey)
+	signer, err := r.Open(ctx, "recovery-key", r.RecoveryKey)
 	if err != nil {
-		return nil, fmt.Errorf("--recovery-key: %w", err)
-	}
-	signer, err := scitt.ParsePrivateKey(data)
-	if err != nil {
-		return nil, fmt.Errorf("--recovery-key %s: %w", r.RecoveryKey, err)
+		return nil, err
 	}
 	by, err := announcedKey(scitt.Key{Public: signer.Public()})
 	if err != nil {
@@ -52,7 +51,7 @@ func Recover(ctx context.Context, r Recovery) ([]byte, error) {
 	next := *inForce.Keys
 	next.Previous, next.RecoveryKey = inForce.ID, &by
 	next.Recovery = slices.DeleteFunc(slices.Clone(next.Recovery), func(id []byte) bool { return bytes.Equal(id, by.ID) })
-	if err := r.replace(&next); err != nil {
+	if err := r.replace(ctx, &next); err != nil {
 		return nil, err
 	}
 	payload, err := next.Marshal()
@@ -90,24 +89,24 @@ func announcedBy(ctx context.Context, location string) (*scitt.KeysInForce, erro
 }
 
 // replace puts the keys of the files into what is announced.
-func (r Recovery) replace(k *scitt.Keys) error {
-	service, err := publicKey("service-key", r.ServiceKey)
+func (r Recovery) replace(ctx context.Context, k *scitt.Keys) error {
+	service, err := r.publicKey(ctx, "service-key", r.ServiceKey)
 	if err != nil {
 		return err
 	}
 	k.Service = scitt.KeySet{service}
-	recovery, err := publicKey("next-recovery", r.NextRecovery)
+	recovery, err := r.publicKey(ctx, "next-recovery", r.NextRecovery)
 	if err != nil {
 		return err
 	}
 	k.Recovery = append(k.Recovery, recovery.ID)
 	origin := k.Origin()
 	if r.NoteKey != "" {
-		key, err := publicKey("note-key", r.NoteKey)
+		key, err := r.publicKey(ctx, "note-key", r.NoteKey)
 		if err != nil {
 			return err
 		}
-		vkey, err := noteVKey(origin, key.Public)
+		vkey, err := scitt.LogVKey(origin, key.Public)
 		if err == nil {
 			err = drop(k, key.ID)
 		}
@@ -117,7 +116,7 @@ func (r Recovery) replace(k *scitt.Keys) error {
 		k.Note = append([]string{vkey}, k.Note...)
 	}
 	if r.ReceiptKey != "" {
-		key, err := publicKey("receipt-key", r.ReceiptKey)
+		key, err := r.publicKey(ctx, "receipt-key", r.ReceiptKey)
 		if err == nil {
 			err = drop(k, key.ID)
 		}
@@ -162,24 +161,21 @@ func drop(k *scitt.Keys, id []byte) error {
 	return nil
 }
 
-// publicKey reads the public half of a key, as a keys statement has it.
-func publicKey(flag, file string) (scitt.Key, error) {
-	if file == "" {
-		return scitt.Key{}, fmt.Errorf("--%s: give the file of the key", flag)
+// publicKey is the public half of a key, as a keys statement has it.
+func (r Recovery) publicKey(ctx context.Context, flag, uri string) (scitt.Key, error) {
+	if uri == "" {
+		return scitt.Key{}, fmt.Errorf("--%s: give the file or the URI of the key", flag)
 	}
-	data, err := os.ReadFile(file)
-	if err != nil {
-		return scitt.Key{}, fmt.Errorf("--%s: %w", flag, err)
-	}
-	key, err := scitt.ParsePublicKey(data)
-	if err != nil {
-		private, perr := scitt.ParsePrivateKey(data)
-		if perr != nil {
-			return scitt.Key{}, fmt.Errorf("--%s %s: %w", flag, file, err)
+	if data, err := os.ReadFile(uri); err == nil {
+		if key, err := scitt.ParsePublicKey(data); err == nil {
+			return announcedKey(key)
 		}
-		key.Public = private.Public()
 	}
-	return announcedKey(key)
+	private, err := r.Open(ctx, flag, uri)
+	if err != nil {
+		return scitt.Key{}, err
+	}
+	return announcedKey(scitt.Key{Public: private.Public()})
 }
 
 // announcedKey is a key under its thumbprint.

@@ -250,7 +250,7 @@ func (d *Daemon) noteSigner(k *scitt.Keys, at int) (note.Signer, error) {
 	if key == nil {
 		return nil, nil
 	}
-	s, _, err := newNoteSigner(k.Origin(), key)
+	s, _, err := scitt.NewNoteSigner(k.Origin(), key)
 	return s, err
 }
 
@@ -263,7 +263,7 @@ func (d *Daemon) signWith(ctx context.Context, k *keyState, tree *scitt.TreeSign
 		return err
 	}
 	if vkeys[1] != d.treeVKey {
-		if tree, err = scitt.NewTreeSigner(k.receipt, k.inForce.Issuer, k.inForce.Origin(), time.Now, d.signed); err != nil {
+		if tree, err = scitt.NewTreeSigner(k.receipt, k.inForce.Issuer, k.inForce.Origin(), time.Now, nil); err != nil {
 			return err
 		}
 	}

@@ -22,7 +22,7 @@ func TestRotateReplica(t *testing.T) {
 	t.Parallel()
 	place, bucket, _ := inBucket(t)
 	keys := []string{filepath.Join(t.TempDir(), "keys"), filepath.Join(t.TempDir(), "keys")}
-	if err := daemon.MakeKeys(daemon.Config{Keys: keys[0], Issuer: "http://transparency.example"}, filepath.Join(t.TempDir(), "recovery.pem")); err != nil {
+	if err := daemon.MakeKeys(t.Context(), daemon.Config{Keys: keys[0], Issuer: "http://transparency.example"}, filepath.Join(t.TempDir(), "recovery.pem"), daemon.Elsewhere{}); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.CopyFS(keys[1], os.DirFS(keys[0])); err != nil {

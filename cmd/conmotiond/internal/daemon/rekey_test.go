@@ -356,8 +356,12 @@ func (s *service) announce(inForce *scitt.KeysInForce) {
 	}, testlog.Must(next.Marshal())(s.t)))(s.t)
 	dir := testlog.Must(storage.OpenDir(s.config.Dir))(s.t)
 	x := testlog.Must(index.Open(s.t.Context(), dir.Private("index.db"), nil, nil))(s.t)
+	signer, _, err := scitt.NewNoteSigner(inForce.Origin(), read(keyFiles[0]))
+	if err != nil {
+		s.t.Fatal(err)
+	}
 	o := storage.Options{Antispam: x, Logger: s.config.Logger, Keys: storage.Keys{
-		Signer:    testlog.NoteSigner(s.t, inForce.Origin(), read(keyFiles[0])),
+		Signer:    signer,
 		Tree:      testlog.Must(scitt.NewTreeSigner(read(keyFiles[1]), inForce.Issuer, inForce.Origin(), time.Now, nil))(s.t),
 		Verifiers: testlog.Must(scitt.NewCheckpointVerifiers(testlog.Must(inForce.VKeys())(s.t)))(s.t),
 	}}

@@ -16,6 +16,7 @@ import (
 type Telemetry struct {
 	*serving.Telemetry
 	service *personality.Metrics
+	signs   *signatures
 }
 
 // NewTelemetry makes a registry with the metrics of the process in it.
@@ -25,7 +26,9 @@ func NewTelemetry() (*Telemetry, error) {
 		return nil, err
 	}
 	t := &Telemetry{Telemetry: base}
-	t.service, err = personality.NewMetrics(t.Meter)
+	if t.service, err = personality.NewMetrics(t.Meter); err == nil {
+		t.signs, err = newSignatures(t.Meter)
+	}
 	return t, err
 }
 

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"encoding/base64"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"filippo.io/mldsa"
+
+	"github.com/conmotion/conmotion/internal/testkms"
+	"github.com/conmotion/conmotion/internal/testlog"
+)
+
+// TestKeysElsewhere: a witness whose keys are in a KMS cosigns with both of them, after a
+// restart too, and does not start with another name.
+func TestKeysElsewhere(t *testing.T) {
+	kms := testkms.NewAWS(t)
+	dir := t.TempDir()
+	f := serveFlags{dir: dir, key: []string{kms.Put("ed", testlog.Key(t, "EdDSA")), kms.Put("pq", testlog.Must(mldsa.GenerateKey(mldsa.MLDSA44()))(t))}}
+	if _, _, err := f.open(t.Context(), "", ""); err == nil || !strings.Contains(err.Error(), "--key needs --name") {
+		t.Errorf("without a name: %v", err)
+	}
+	body := []byte("log.example\n1\n" + strings.Repeat("A", 43) + "=\n")
+	for range 2 {
+		db, cosigners, err := f.open(t.Context(), "", "witness.example/w1")
+		if err != nil || len(cosigners) != 2 {
+			t.Fatal(len(cosigners), err)
+		}
+		for _, c := range cosigners {
+			line := testlog.Must(c.Cosign(body, time.Unix(1, 0)))(t)
+			raw := testlog.Must(base64.StdEncoding.DecodeString(line.Base64))(t)
+			if !c.Verify(body, raw[4:]) {
+				t.Errorf("%s does not verify", c)
+			}
+		}
+		if err := db.Close(); err != nil {
+			t.Fatal(err)
+		}
+		f.key = nil // the file has them
+	}
+	if _, _, err := f.open(t.Context(), "", "witness.example/w2"); err == nil || !strings.Contains(err.Error(), filepath.Join(dir, "keys")) {
+		t.Errorf("another name: %v", err)
+	}
+}

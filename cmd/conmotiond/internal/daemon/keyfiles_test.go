@@ -1,0 +1,103 @@
+package daemon_test
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/conmotion/conmotion/cmd/conmotiond/internal/daemon"
+	"github.com/conmotion/conmotion/internal/testkms"
+	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/keys/awskms"
+	"github.com/conmotion/conmotion/scitt"
+)
+
+// TestKMS: a service whose three keys are in a KMS loses nothing while the KMS throttles,
+// tells why it is not ready, and gives Receipts when it is back. It asks each key for one
+// signature a checkpoint, and does not start with another key.
+func TestKMS(t *testing.T) {
+	kms := testkms.NewAWS(t)
+	elsewhere := daemon.Elsewhere{Note: kms.Put("note", testlog.Key(t, "EdDSA")), Receipt: kms.Put("receipt", testlog.Key(t, "ES256")), Service: kms.Put("service", testlog.Key(t, "ES256"))}
+	var made daemon.Config
+	s := newService(t, func(c *daemon.Config) {
+		c.Keys, c.Issuer = filepath.Join(t.TempDir(), "keys"), "https://transparency.example"
+		c.KeyOpeners = daemon.KeyOpeners{"awskms": awskms.Open}
+		c.Wait = 200 * time.Millisecond
+		if err := daemon.MakeKeys(t.Context(), *c, filepath.Join(t.TempDir(), "recovery.pem"), elsewhere); err != nil {
+			t.Fatal(err)
+		}
+		made = *c
+	})
+	issuer := testlog.Key(t, "ES256")
+	var statements [][]byte
+	post := func(status int) {
+		t.Helper()
+		statement := testlog.Statement(t, issuer, fmt.Sprint(len(statements)), []byte("content"))
+		statements = append(statements, statement)
+		if a := s.do(http.MethodPost, "/entries", statement, "Content-Type", "application/cose"); a.StatusCode != status && a.StatusCode != http.StatusAccepted {
+			t.Fatalf("%s: %s", a.Status, a.problem(t))
+		}
+	}
+	post(http.StatusCreated)
+	for _, fault := range []testkms.Fault{testkms.Throttled, testkms.Expired, testkms.Wrong} {
+		kms.Fail(fault)
+		for range 3 {
+			post(http.StatusAccepted)
+		}
+		now := time.Now()
+		_ = s.Readiness.Check(t.Context(), now)
+		var why error
+		for range 1000 { // until a signature was asked for
+			if why = s.Readiness.Check(t.Context(), now.Add(time.Hour)); why != nil && strings.Contains(why.Error(), "does not sign") {
+				break
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+		says := string(fault)
+		if fault == testkms.Wrong {
+			says = "the signature is wrong"
+		}
+		if why == nil || !strings.Contains(why.Error(), "the checkpoint is stale") || !strings.Contains(why.Error(), "key does not sign") || !strings.Contains(why.Error(), says) {
+			t.Errorf("ready, or for another reason: %v", why)
+		}
+		kms.Fail("")
+		for _, statement := range statements {
+			id := testlog.Must(scitt.ParseStatement(statement))(t).ID()
+			a := s.get("/entries/" + id.String())
+			for range 3000 {
+				if a.StatusCode == http.StatusOK {
+					break
+				}
+				time.Sleep(5 * time.Millisecond)
+				a = s.get("/entries/" + id.String())
+			}
+			if err := s.verify(statement, a.body); err != nil {
+				t.Errorf("after %s: %v", fault, err)
+			}
+		}
+	}
+	for _, uri := range []string{elsewhere.Note, elsewhere.Receipt} {
+		before := kms.Asked(uri)
+		size := s.size()
+		post(http.StatusCreated)
+		for range 1000 {
+			if s.size() > size {
+				break
+			}
+			time.Sleep(5 * time.Millisecond)
+		}
+		if n := kms.Asked(uri) - before; n != 1 {
+			t.Errorf("one checkpoint asked %s for %d signatures", uri, n)
+		}
+	}
+	s.stop()
+	kms.Put("receipt", testlog.Key(t, "ES256"))
+	made.Logger = slog.New(slog.DiscardHandler)
+	if _, err := daemon.Open(t.Context(), made, testlog.Must(daemon.NewTelemetry())(t)); err == nil || !strings.Contains(err.Error(), "put ") {
+		t.Errorf("a service with another receipt key: %v", err)
+	}
+}

@@ -17,9 +17,19 @@ import (
 
 var update = flag.Bool("update", false, "write testdata anew")
 
-type converter func(io.Reader, Options) iter.Seq2[Item, error]
+type (
+	reader    = io.Reader
+	seq       = iter.Seq2[Item, error]
+	converter func(reader, Options) seq
+)
 
-var converters = map[string]converter{"aws-config": AWSConfig, "gcp-cai": GCPAssets, "prowler": Prowler}
+var converters = func() map[string]converter {
+	m := map[string]converter{}
+	for _, f := range Formats() {
+		m[f.Name] = f.Read
+	}
+	return m
+}()
 
 // result is everything that a conversion gave.
 type result struct {
@@ -65,6 +75,12 @@ func checkItem(t testing.TB, i Item) {
 		t.Fatalf("item at %s, event %s", i.Time, i.Event)
 	}
 	if i.Kind == Finding {
+		return
+	}
+	if class := get(e, "class_uid"); class != json.Number("5023") || get(e, "metadata.product.vendor_name") == "Another" { // OCSF of other writers
+		if rep.EventCode != i.Kind+"."+i.Action || about(e) != i.AssetUID || i.ConfigUID != "" {
+			t.Fatalf("item %s %s of %q; event %s", i.Kind, i.Action, i.AssetUID, i.Event)
+		}
 		return
 	}
 	id, _ := get(e, "unmapped.configuration_uid").(string)

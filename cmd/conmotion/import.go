@@ -143,6 +143,12 @@ func (f *importFlags) ownFlags(format importer.Format, o *importer.Options) erro
 		}
 		o.Flags[flag.Name] = value
 	}
+	if format.Check == nil {
+		return nil
+	}
+	if err := format.Check(o.Flags); err != nil {
+		return cli.Usage(err)
+	}
 	return nil
 }
 

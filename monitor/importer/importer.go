@@ -127,6 +127,7 @@ type Format struct {
 	Tool        string // the command of the source's own tool that makes the file
 	Findings    bool   // it has findings: Options.Inventory makes a difference
 	Flags       []Flag
+	Check       func(flags map[string]string) error // of their values; nil where there is nothing to check
 	Read        func(io.Reader, Options) iter.Seq2[Item, error]
 }
 
@@ -139,7 +140,7 @@ type Flag struct {
 
 // Formats are all that there are: the one list of them.
 func Formats() []Format {
-	return []Format{awsFormat, gcpFormat, azureFormat, kubernetesFormat, ocsfFormat, prowlerFormat}
+	return []Format{awsFormat, gcpFormat, azureFormat, kubernetesFormat, ocsfFormat, prowlerFormat, rowsFormat, terraformFormat, cyclonedxFormat}
 }
 
 // draft is an event before its check, or the reason why there is none.

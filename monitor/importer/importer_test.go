@@ -218,3 +218,16 @@ func TestEncode(t *testing.T) {
 		}
 	}
 }
+
+// TestFormats: each says how its file is made, and docs/monitoring.md what becomes of it.
+func TestFormats(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/monitoring.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range Formats() {
+		if f.Name == "" || f.Short == "" || f.Long == "" || f.Tool == "" || f.Read == nil || !bytes.Contains(doc, []byte("\n| `"+f.Name+"` | ")) {
+			t.Errorf("%+v", f)
+		}
+	}
+}

@@ -31,7 +31,15 @@ func parquetRows(f io.ReaderAt, size int64) (_ io.Reader, err error) {
 			}
 		}
 	}
-	return &rows{reader: parquet.NewGenericReader[object](file, file.Schema()), schema: file.Schema()}, nil
+	reader, schema := parquet.NewGenericReader[object](file, file.Schema()), file.Schema()
+	return &lined{next: func() (_ any, err error) {
+		defer recovered(&err)
+		row := []object{{}}
+		if n, err := reader.Read(row); n == 0 {
+			return nil, cmp.Or(err, io.EOF)
+		}
+		return told(schema, row[0]), nil
+	}}, nil
 }
 
 // recovered makes an error of a panic: the library has them for files that contradict themselves.
@@ -41,35 +49,30 @@ func recovered(err *error) {
 	}
 }
 
-type rows struct {
-	reader *parquet.GenericReader[object]
-	schema *parquet.Schema
-	line   []byte
+// lined writes what next gives as JSON lines.
+type lined struct {
+	next func() (any, error)
+	line []byte
+	err  error // that ended it
 }
 
 // Read implements [io.Reader].
-func (r *rows) Read(p []byte) (n int, err error) {
-	if len(r.line) == 0 {
-		if err := r.next(); errors.Is(err, io.EOF) {
-			return 0, io.EOF
-		} else if err != nil {
-			return 0, fmt.Errorf("importer: parquet: %w", err)
+func (l *lined) Read(p []byte) (n int, err error) {
+	if len(l.line) == 0 && l.err == nil {
+		var v any
+		if v, l.err = l.next(); l.err == nil {
+			l.line, l.err = json.Marshal(v)
+			l.line = append(l.line, '\n')
+		} else if !errors.Is(l.err, io.EOF) {
+			l.err = fmt.Errorf("importer: %w", l.err)
 		}
 	}
-	n = copy(p, r.line)
-	r.line = r.line[n:]
-	return n, nil
-}
-
-func (r *rows) next() (err error) {
-	defer recovered(&err)
-	row := []object{{}}
-	if n, err := r.reader.Read(row); n == 0 {
-		return cmp.Or(err, io.EOF)
+	if l.err != nil {
+		return 0, l.err
 	}
-	r.line, err = json.Marshal(told(r.schema, row[0]))
-	r.line = append(r.line, '\n')
-	return err
+	n = copy(p, l.line)
+	l.line = l.line[n:]
+	return n, nil
 }
 
 // told is a value in JSON's terms.

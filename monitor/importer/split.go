@@ -92,31 +92,38 @@ func items(r io.Reader, o Options, l layout, read func(time.Time)) iter.Seq2[Raw
 func (l layout) watch(s *jsonx.Stream, read func(time.Time)) (more *string, p *page) {
 	more, p, s.Beside = new(string), new(page), map[string]func([]byte){}
 	for _, name := range l.more {
-		outer, inner, nested := strings.Cut(name, ".")
-		s.Beside[outer] = func(value []byte) {
-			if nested {
-				var o map[string]json.RawMessage
-				if json.Unmarshal(value, &o) != nil || o[inner] == nil {
-					return
-				}
-				value = o[inner]
-			}
+		beside(s, name, func(value []byte) {
 			switch v := string(value); v {
 			case "null", `""`, "[]", "false", `"false"`:
 			default:
 				*more, p.next = name+": this is one page, or a part, and not all that the source has", v
 			}
-		}
+		})
 	}
 	for _, name := range l.total {
-		s.Beside[name] = func(value []byte) { _ = json.Unmarshal(value, &p.total) } // text says nothing
+		beside(s, name, func(value []byte) { _ = json.Unmarshal(value, &p.total) }) // text says nothing
 	}
 	if l.read != "" {
-		s.Beside[l.read] = func(value []byte) {
+		beside(s, l.read, func(value []byte) {
 			if ms, ok := millis(strings.Trim(string(value), `"`)); ok {
 				read(time.UnixMilli(ms).UTC())
 			}
-		}
+		})
 	}
 	return more, p
+}
+
+// beside has f called for a member that stands beside the containers, or for a member of it: metadata.timestamp.
+func beside(s *jsonx.Stream, name string, f func(value []byte)) {
+	outer, inner, nested := strings.Cut(name, ".")
+	s.Beside[outer] = func(value []byte) {
+		if nested {
+			var o map[string]json.RawMessage
+			if json.Unmarshal(value, &o) != nil || o[inner] == nil {
+				return
+			}
+			value = o[inner]
+		}
+		f(value)
+	}
 }

@@ -59,8 +59,9 @@ service that has the content with another signature, which anybody can make of a
 ECDSA one, keeps that: it is written to NAME.2.cose, as conmotion submit does.
 
 An EVENT is a file with one event, an array of them or one on each line, a
-directory or .zip of such files, or "-" for standard input. The action (create, modify, delete) stands before them, or in
-each event as metadata.event_code; a file of such a name is given as ./create.
+directory or .zip of such files, or "-" for standard input. The action (create,
+modify, delete) stands before them, or in each event as metadata.event_code; a
+file of such a name is given as ./create.
 
 An event is recorded once: what the issuer has recorded in this log before is
 told as already recorded, however often and from wherever it comes. So a run that

@@ -1,10 +1,12 @@
 package importer
 
 import (
+	"encoding/json"
 	"io"
 	"iter"
 	"maps"
 	"strings"
+	"time"
 
 	"github.com/conmotion/conmotion/monitor/identity"
 )
@@ -18,8 +20,8 @@ import (
 // becomes nothing; ERROR is a Problem.
 //
 // The time is that of the newest change of managedFields that is not one of the status, where kubectl was asked for them
-// (--show-managed-fields); of DELETED metadata.deletionTimestamp, where it has one; else Options.Time. resourceVersion is
-// no time. The configuration is the object without its status and without what the API server keeps count of
+// (--show-managed-fields), else Options.Time. DELETED is at the latest of that, of when its deletion was asked for
+// (metadata.deletionTimestamp), and of Options.Time. resourceVersion is no time. The configuration is the object without its status and without what the API server keeps count of
 // ([kubernetesNoise]): it changes without anybody changing the object.
 func Kubernetes(r io.Reader, o Options) iter.Seq2[Item, error] {
 	return convert(r, o, kubernetesLayout, kubernetesItem)
@@ -30,7 +32,7 @@ var kubernetesFormat = Format{
 	Long: `Objects of the Kubernetes API, lists and watches of them, become inventory and
 configuration records: the configuration is the object without its status. The
 time is that of the last change in managedFields; without them --time says when
-kubectl ran.`,
+kubectl began.`,
 	Tool: `kubectl get KINDS -A -o json --show-managed-fields
   kubectl get KIND -A -o json --show-managed-fields --watch --output-watch-events`,
 	Flags: []Flag{{Name: "cluster", Usage: "name of the cluster, part of the identity of its objects", Required: true}},
@@ -82,11 +84,11 @@ func kubernetesItem(m object, o Options) []draft {
 	}
 	set(a.resource, "uid_alt", uid)
 	set(a.resource, "namespace", namespace)
-	times := []any{changed(metadata)}
+	last := changed(metadata)
 	if action == Delete {
-		times = []any{metadata["deletionTimestamp"]}
+		last = deleted(metadata, last, o.Time)
 	}
-	if reason := a.at(o, times...); reason != "" {
+	if reason := a.at(o, last); reason != "" {
 		return problemf("%s", reason)
 	}
 	if t, ok := millis(metadata["creationTimestamp"]); ok {
@@ -101,9 +103,8 @@ func kubernetesItem(m object, o Options) []draft {
 	return a.events(action, true, []config{{name: a.own, data: object{a.own: specified(m, metadata)}}}, nil)
 }
 
-// changed is the time of the newest change that is not one of a status.
-func changed(metadata object) any {
-	var newest string
+// changed is the time of the newest change that is not one of a status, as text; "" where that is not known.
+func changed(metadata object) (newest string) {
 	var at int64
 	fields, _ := metadata["managedFields"].(list)
 	for _, v := range fields {
@@ -112,10 +113,23 @@ func changed(metadata object) any {
 			newest, at = text(f, "time"), t
 		}
 	}
-	if newest == "" {
-		return nil
-	}
 	return newest
+}
+
+// deleted is when an object was gone, as far as is known: not before its deletion was asked for, its last change, or the
+// beginning of the watch, so that what the watch said of it before is not after it. deletionTimestamp is "the time at which
+// the object should be deleted", deletionGracePeriodSeconds after it was asked for.
+func deleted(metadata object, last string, began time.Time) string {
+	grace, _ := metadata["deletionGracePeriodSeconds"].(json.Number)
+	seconds, _ := grace.Int64()
+	asked, ok := millis(metadata["deletionTimestamp"])
+	if asked -= seconds * 1000; ok && asked > began.UnixMilli() {
+		began = time.UnixMilli(asked)
+	}
+	if at, ok := millis(last); began.IsZero() || ok && at > began.UnixMilli() {
+		return last
+	}
+	return began.UTC().Format(time.RFC3339Nano)
 }
 
 // specified is an object without its status and what is kept count of.

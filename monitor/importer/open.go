@@ -26,7 +26,7 @@ var errStop = errors.New("importer: enough")
 
 // Walk opens what name stands for, and calls read for each input in it, until read returns false: a file, the files of a
 // directory and of those below it, the members of a .zip, or stdin for "-". Names that begin with a dot are left out of
-// directories. The rows of an Apache Parquet file are read as JSON lines. The order is that of the names; the items are
+// directories, and so are links to directories. The rows of an Apache Parquet file are read as JSON lines. The order is that of the names; the items are
 // put in order by [Sorted]. A .zip or Parquet file on stdin, or in a .zip, goes to a temporary file that has no name any
 // more, so a crash leaves nothing of it.
 func Walk(name string, stdin io.Reader, read func(name string, in io.Reader) bool) error {
@@ -42,8 +42,11 @@ func Walk(name string, stdin io.Reader, read func(name string, in io.Reader) boo
 				return err
 			case d.IsDir() && hidden:
 				return fs.SkipDir
-			case d.IsDir() || hidden || path != name && !d.Type().IsRegular():
+			case d.IsDir() || hidden:
 				return nil
+			}
+			if info, err := os.Stat(path); err != nil || path != name && !info.Mode().IsRegular() {
+				return err
 			}
 			return w.file(path)
 		})

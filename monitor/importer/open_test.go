@@ -131,8 +131,13 @@ func TestWalkFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	for to, from := range map[string]string{"a.json": "c.link", "b": "d.link"} {
+		if err := os.Symlink(to, filepath.Join(dir, from)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	got, err := walked(t, dir, nil)
-	if want := "[a.json 1 b/b.zip/z 2 b/c.json 3]"; fmt.Sprint(got) != want || err != nil {
+	if want := "[a.json 1 b/b.zip/z 2 b/c.json 3 c.link 1]"; fmt.Sprint(got) != want || err != nil {
 		t.Errorf("%v, %v, want %s", got, err, want)
 	}
 	if got, err := walked(t, filepath.Join(dir, "b", "b.zip"), nil); fmt.Sprint(got) != "[z 2]" || err != nil {

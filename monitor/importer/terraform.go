@@ -29,7 +29,8 @@ var terraformFormat = Format{
 	Name: "terraform", Short: "Register what a state of Terraform or OpenTofu intends", Read: Terraform,
 	Long: `The managed resources of a state become inventory records, and with show -json
 configuration records without what is sensitive: the intended side, to be compared
-with what was observed. --time says when the state was read.`,
+with what was observed. --time says when the state was read. show -json is one item,
+of up to 16 MiB; what terraform state pull gives can be larger.`,
 	Tool: `terraform show -json
   terraform state pull`,
 }

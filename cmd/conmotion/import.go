@@ -7,11 +7,13 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
+	"github.com/conmotion/conmotion/internal/printable"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/importer"
 	"github.com/conmotion/conmotion/monitor/party"
@@ -23,9 +25,13 @@ type importFlags struct {
 	recordFlags
 	observe, dryRun, inventory bool
 	time                       string
+	own                        map[string]*string // flags of the source, by name
 }
 
 const importHelp = `
+An EXPORT is a file, a directory, of which all files are read, a .zip, or "-" for
+standard input. gzip, UTF-16 and Apache Parquet are read too.
+
 The items of all files are put in the order of their times. Each event is registered
 as record does it, and once, so that an import can be interrupted and started again,
 and the next export registers what is new in it. It is held to what the issuer's log
@@ -39,7 +45,7 @@ and nothing is.
 
 func (a *app) importing() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "import", Short: "Register records from AWS Config, Cloud Asset Inventory or Prowler",
+		Use: "import", Short: "Register records from what clouds, scanners and tools export",
 		Long: "Read a real export, turn its items into OCSF 1.5.0 events, and register them.\n" + importHelp,
 		Example: `  conmotion import aws-config --log https://transparency.example --key issuer.pem snapshot.json.gz
   conmotion import gcp-cai --dry-run export.jsonl | less
@@ -56,11 +62,17 @@ func (a *app) importing() *cobra.Command {
 }
 
 func (a *app) importFormat(format importer.Format) *cobra.Command {
-	var f importFlags
+	f := importFlags{own: map[string]*string{}}
+	needed := ""
+	for _, flag := range format.Flags {
+		if flag.Required {
+			needed += fmt.Sprintf(" --%s %s", flag.Name, strings.ToUpper(flag.Name))
+		}
+	}
 	cmd := &cobra.Command{
-		Use: format.Name + " --log URL --key FILE EXPORT...", Short: format.Short, Long: format.Long + "\n\nThis makes such a file:\n  " + format.Tool + "\n" + importHelp,
+		Use: format.Name + needed + " --log URL --key FILE EXPORT...", Short: format.Short, Long: format.Long + "\n\nThis makes such a file:\n  " + format.Tool + "\n" + importHelp,
 		Example: fmt.Sprintf(`  conmotion import %[1]s --log https://transparency.example --key issuer.pem export.json
-  conmotion import %[1]s --dry-run -`, format.Name),
+  conmotion import %[1]s --dry-run -`, format.Name+needed),
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.keepGoing = true
@@ -82,7 +94,10 @@ func (a *app) importFormat(format importer.Format) *cobra.Command {
 			if f.observe {
 				m.typ = scitt.TypeObservation
 			}
-			events := a.imported(args, m, o, format.Read)
+			if err := f.ownFlags(format, &o); err != nil {
+				return err
+			}
+			events := a.imported(cmd.Context(), args, m, o, format.Read)
 			if f.dryRun {
 				return a.printEvents(cmd.Context(), events)
 			}
@@ -98,6 +113,12 @@ func (a *app) importFormat(format importer.Format) *cobra.Command {
 	if format.Findings {
 		fl.BoolVar(&f.inventory, "inventory", false, "make inventory records of the resources too")
 	}
+	for _, flag := range format.Flags {
+		f.own[flag.Name] = fl.String(flag.Name, "", flag.Usage)
+		if flag.Required {
+			cli.Require(cmd, flag.Name)
+		}
+	}
 	for _, flag := range []string{"log", "key"} {
 		delete(fl.Lookup(flag).Annotations, cobra.BashCompOneRequiredFlag)
 	}
@@ -108,24 +129,54 @@ func (a *app) importFormat(format importer.Format) *cobra.Command {
 	return cmd
 }
 
+// ownFlags gives an importer the flags of its source.
+func (f *importFlags) ownFlags(format importer.Format, o *importer.Options) error {
+	o.Flags = map[string]string{}
+	for _, flag := range format.Flags {
+		value := *f.own[flag.Name]
+		if flag.File && value != "" {
+			data, err := cli.ReadFileFlag(flag.Name, value)
+			if err != nil {
+				return err
+			}
+			value = string(data)
+		}
+		o.Flags[flag.Name] = value
+	}
+	if format.Check == nil {
+		return nil
+	}
+	if err := format.Check(o.Flags); err != nil {
+		return cli.Usage(err)
+	}
+	return nil
+}
+
 // imported are the events of exports, in the order of their times.
-func (a *app) imported(files []string, m eventMaker, o importer.Options, read func(io.Reader, importer.Options) iter.Seq2[importer.Item, error]) iter.Seq[func() party.Input] {
+func (a *app) imported(ctx context.Context, names []string, m eventMaker, o importer.Options, read func(io.Reader, importer.Options) iter.Seq2[importer.Item, error]) iter.Seq[func() party.Input] {
+	progress := a.Progress()
 	items := func(yield func(importer.Item, error) bool) {
-		for _, file := range files {
-			o, ok := o, true
-			o.File = file
-			err := a.reading(file, func(in io.Reader) {
+		defer progress.Done()
+		n := 0
+		for _, name := range names {
+			ok := true
+			err := a.reading(name, func(file string, in io.Reader) bool {
+				o := o
+				o.File = file
 				for item, err := range read(in, o) {
 					if _, isProblem := errors.AsType[*importer.Problem](err); err != nil && !isProblem {
 						err = fileError{file, err}
 					}
-					if ok = yield(item, err); !ok {
-						return
+					n++
+					progress.Show(func() string { return fmt.Sprintf("read %d items, now %s", n, printable.Line(file)) })
+					if ok = ctx.Err() == nil && yield(item, err); !ok {
+						break
 					}
 				}
+				return ok
 			})
 			if err != nil && ok {
-				ok = yield(importer.Item{}, fileError{file, err})
+				ok = yield(importer.Item{}, fileError{name, err})
 			}
 			if !ok {
 				return
@@ -134,7 +185,7 @@ func (a *app) imported(files []string, m eventMaker, o importer.Options, read fu
 	}
 	return func(yield func(func() party.Input) bool) {
 		for item, err := range importer.Sorted(items) {
-			if !yield(func() party.Input { return m.imported(item, err) }) {
+			if ctx.Err() != nil || !yield(func() party.Input { return m.imported(item, err) }) {
 				return
 			}
 		}

@@ -58,9 +58,10 @@ further services register the same statement, and it has the Receipts of all. A
 service that has the content with another signature, which anybody can make of an
 ECDSA one, keeps that: it is written to NAME.2.cose, as conmotion submit does.
 
-An EVENT is a file with one event, an array of them or one on each line, or "-"
-for standard input. The action (create, modify, delete) stands before them, or in
-each event as metadata.event_code; a file of such a name is given as ./create.
+An EVENT is a file with one event, an array of them or one on each line, a
+directory or .zip of such files, or "-" for standard input. The action (create,
+modify, delete) stands before them, or in each event as metadata.event_code; a
+file of such a name is given as ./create.
 
 An event is recorded once: what the issuer has recorded in this log before is
 told as already recorded, however often and from wherever it comes. So a run that
@@ -205,16 +206,17 @@ func readEach[T any](a *app, files []string, read func(io.Reader) iter.Seq2[T, e
 	return func(yield func(func() party.Input) bool) {
 		for _, file := range files {
 			ok := true
-			err := a.reading(file, func(in io.Reader) {
+			err := a.reading(file, func(file string, in io.Reader) bool {
 				for item, err := range read(in) {
 					if ok = yield(func() party.Input {
 						out := input(item, err)
 						out.File = file
 						return out
 					}); !ok {
-						return
+						break
 					}
 				}
+				return ok
 			})
 			if err != nil && ok {
 				ok = yield(func() party.Input { return party.Input{File: file, Err: err} })
@@ -226,19 +228,13 @@ func readEach[T any](a *app, files []string, read func(io.Reader) iter.Seq2[T, e
 	}
 }
 
-// reading opens a file, or standard input for "-".
-func (a *app) reading(file string, f func(io.Reader)) error {
-	if file == "-" {
-		f(a.Stdin)
-		return nil
-	}
-	in, err := os.Open(file)
-	if err != nil {
+// reading opens the inputs that a name stands for, until f returns false.
+func (a *app) reading(name string, f func(file string, in io.Reader) bool) error {
+	err := importer.Walk(name, a.Stdin, f)
+	if _, ok := errors.AsType[*fs.PathError](err); ok {
 		return cli.Usage(err)
 	}
-	defer in.Close()
-	f(in)
-	return nil
+	return err
 }
 
 // unplaced is an error of reading events, without the place that stands before

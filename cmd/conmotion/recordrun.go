@@ -91,6 +91,7 @@ func (a *app) runRecord(ctx context.Context, f recordFlags, typ string, events i
 		return err
 	}
 	r.registrar.KeepGoing, r.registrar.AllowLate, r.registrar.Scanning = r.keepGoing, f.allowLate, r.seen != nil
+	defer context.AfterFunc(ctx, func() { r.Notice("interrupted: what is being registered is finished; a second time ends it now") })()
 	for b, err := range r.registrar.Stream(ctx, events, f.out != "") {
 		if errors.Is(err, party.ErrSeveral) {
 			err = cli.Usage(errors.New("--out is for a single event; for many give --out-dir"))

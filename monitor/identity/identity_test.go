@@ -31,6 +31,9 @@ func TestOf(t *testing.T) {
 		{Source{Provider: "azure", Account: "a", Region: "global", Type: "AzureDefenderPlan", UID: "VirtualMachines"}, "azure/a/global/AzureDefenderPlan/VirtualMachines"},
 		// Kubernetes
 		{Source{Provider: "kubernetes", Account: "c", Namespace: "n", Type: "Pod", UID: "0-1-2", Name: "web"}, "k8s://c/n/Pod/web"},
+		{Source{Provider: "kubernetes", Account: "c", Namespace: "n", Type: "Deployment.apps", UID: "0-1-2", Name: "web"}, "k8s://c/n/Deployment/web"},
+		{Source{Provider: "kubernetes", Account: "c", Namespace: "n", Type: "Ingress.networking.k8s.io", UID: "0-1-2", Name: "web"}, "k8s://c/n/Ingress/web"},
+		{Source{Provider: "kubernetes", Account: "c", Namespace: "n", Type: "Cluster.cluster.x-k8s.io", UID: "0-1-2", Name: "web"}, "k8s://c/n/Cluster.cluster.x-k8s.io/web"},
 		{Source{Provider: "kubernetes", Type: "Pod", UID: "0-1-2", Name: "web"}, "0-1-2"},
 		// Others, and what cannot be qualified
 		{Source{Provider: "Northwind Cloud", Account: "1", UID: "i-1"}, "i-1"},

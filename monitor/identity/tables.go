@@ -64,7 +64,13 @@ func kube(s Source) string {
 	if s.Account == "" || s.Type == "" || s.Name == "" {
 		return ""
 	}
-	return kubernetes + strings.Join([]string{s.Account, s.Namespace, s.Type, s.Name}, "/")
+	// Kubernetes API Concepts: a group's name is a DNS subdomain, and those of Kubernetes itself have no dot or end in
+	// .k8s.io. An Ingress is the same in extensions and networking.k8s.io. Only a group of others tells kinds apart.
+	kind := s.Type
+	if name, group, ok := strings.Cut(kind, "."); ok && (!strings.Contains(group, ".") || strings.HasSuffix(group, ".k8s.io")) {
+		kind = name
+	}
+	return kubernetes + strings.Join([]string{s.Account, s.Namespace, kind, s.Name}, "/")
 }
 
 // fill puts a source's words into a form; "" where it lacks one.

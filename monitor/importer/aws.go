@@ -148,6 +148,7 @@ func awsItem(m object, summary bool, o Options) []draft {
 	}
 	a := asset{
 		format:   "aws-config",
+		own:      "configuration",
 		source:   digest(m),
 		time:     captured,
 		original: take(ci, "configurationItemCaptureTime"),

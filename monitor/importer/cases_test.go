@@ -29,14 +29,7 @@ func TestCases(t *testing.T) {
 	level := func(name string) string {
 		return `{"name":"//cloudresourcemanager.googleapis.com/organizations/1","asset_type":"cloudresourcemanager.googleapis.com/Organization","access_level":{"name":"accessPolicies/4/accessLevels/` + name + `"},"update_time":"2019-05-01T10:00:00Z"}`
 	}
-	for name, tt := range map[string]struct {
-		read    converter
-		in      string
-		options Options
-		want    string // kind, action and what it is about of each item, and the problems
-		path    string // in the last event
-		value   any
-	}{
+	testCases(t, map[string]sourceCase{
 		"an answer of the aggregator": {AWSConfig, `{"ConfigurationItem":` + awsCase(`"configurationItemStatus":"OK","arn":"arn:aws:s3:::b","resourceType":"AWS::S3::Bucket","resourceId":"b","configuration":"{}"`) + `}`, Options{},
 			"inventory modify arn:aws:s3:::b, configuration modify arn:aws:s3:::b#configuration", "", nil},
 		"several of them, and not all": {AWSConfig, `{"BaseConfigurationItems":[` + awsCase(`"configurationItemStatus":"OK","resourceType":"AWS::EC2::VPC","resourceId":"vpc-1"`) + `],"UnprocessedResourceIdentifiers":[{"ResourceId":"x"}]}`, Options{},
@@ -76,7 +69,21 @@ func TestCases(t *testing.T) {
 			"finding create arn:aws:iam::1:role/r", "time", "1717424119382"},
 		"a compliance finding whose cloud is in unmapped": {Prowler, prowlerCase(2003, `"time":1764410000,"unmapped":{"cloud":{"provider":"aws","region":"r","account":{"uid":"1"}}},"compliance":{"standards":["CIS"],"control":"c","status_id":3},"resources":[{"uid":"arn:aws:iam::1:root"}]`), Options{},
 			"finding create arn:aws:iam::1:root", "cloud.account.uid", "1"},
-	} {
+	})
+}
+
+// sourceCase is an input and what becomes of it.
+type sourceCase struct {
+	read    converter
+	in      string
+	options Options
+	want    string // kind, action and what it is about of each item, and the problems
+	path    string // in the last event
+	value   any
+}
+
+func testCases(t *testing.T, cases map[string]sourceCase) {
+	for name, tt := range cases {
 		t.Run(name, func(t *testing.T) {
 			r := run(t, tt.read, strings.NewReader(tt.in), tt.options)
 			var got []string

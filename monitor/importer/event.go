@@ -2,7 +2,9 @@ package importer
 
 import (
 	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -20,6 +22,9 @@ func take(o object, names ...string) string {
 	}
 	return ""
 }
+
+// text is a member that is a string, "" where it is something else.
+func text(o object, name string) string { s, _ := o[name].(string); return s }
 
 // set sets a member unless v is the empty string.
 func set(o object, name, v string) {
@@ -80,13 +85,29 @@ type asset struct {
 	time     int64
 	activity int // 1 Log, 2 Collect
 	schema   string
+	// own names the configuration that is the asset's own (docs/monitoring.md). Others are told apart from it, and from
+	// each other, by unmapped.conmotion.configuration.uid.
+	own string
+}
+
+// at sets the time of an item to the first of the times that is one, in seconds or as text, or else to Options.Time.
+func (a *asset) at(o Options, times ...any) (reason string) {
+	for _, t := range times {
+		if ms, ok := millis(t); ok {
+			a.time = ms
+			a.original, _ = t.(string)
+			return ""
+		}
+	}
+	if o.Time.IsZero() {
+		return fmt.Sprintf("%.256q has no time of its own; --time gives one", a.uid())
+	}
+	a.time = o.Time.UnixMilli()
+	a.source = digest(list{a.time, hex.EncodeToString(a.source[:])}) // the same item at another time is another event
+	return ""
 }
 
 func (a *asset) uid() string { return a.resource["uid"].(string) }
-
-// The configurations that are the asset's own (docs/monitoring.md). Others are told
-// apart from it, and from each other, by unmapped.conmotion.configuration.uid.
-const ownAWS, ownGCP = "configuration", "resource"
 
 // event builds a 5023. config names the configuration and is empty for an inventory event; resource is resources[0].
 func (a *asset) event(kind, action, config string, resource, unmapped object) draft {
@@ -103,7 +124,7 @@ func (a *asset) event(kind, action, config string, resource, unmapped object) dr
 			unmapped = object{}
 		}
 		unmapped["configuration_uid"] = d.configID
-		if config != ownAWS && config != ownGCP {
+		if config != a.own {
 			unmapped["conmotion"] = object{"configuration": object{"uid": d.configID}}
 		}
 	}

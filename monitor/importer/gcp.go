@@ -93,6 +93,7 @@ func gcpItem(m object, o Options) []draft {
 	}
 	a := asset{
 		format:   "gcp-cai",
+		own:      "resource",
 		source:   digest(m),
 		activity: 2,
 		product:  object{"name": "Cloud Asset Inventory", "vendor_name": "Google Cloud"},

@@ -1,5 +1,5 @@
-// Package importer turns real exports into OCSF 1.5.0 events: AWS Config's configuration items, Google Cloud Asset
-// Inventory's assets and Prowler's findings. It is pure and streaming: it reads one item at a time, keeps nothing of it
+// Package importer turns real exports into OCSF 1.5.0 events: each of [Formats] is that of a cloud, a scanner or a tool,
+// and a file of this package. A conversion is pure and streaming: it reads one item at a time, keeps nothing of it
 // and asks no clock, so the same input gives the same bytes on every run.
 //
 // # What becomes what
@@ -24,8 +24,8 @@
 //
 // # What is not lost
 //
-// Every item of the input gives at least one [Item] or one [*Problem] with the item's position, and every Event is valid
-// by policy/ocsf. After an item that cannot be mapped the next one is read. Behind a line that is not JSON, that is the
+// Every item of the input gives at least one [Item] or one [*Problem] with the item's position, except those that are
+// about nothing that there is, as a format's documentation says. Every Event is valid by policy/ocsf. After an item that cannot be mapped the next one is read. Behind a line that is not JSON, that is the
 // next line that begins with an object or array. Only input that cannot be divided into items any more, such as an array
 // with an element that is not JSON or has a string larger than MaxItem, ends the sequence, with an error that is no
 // *Problem, after all items before it. A sequence can be ranged over once, since it consumes its reader.
@@ -69,8 +69,8 @@ type Item struct {
 	Event     []byte    // JSON: no white space, members sorted by name, numbers as in the source
 	Kind      string    // Inventory, Configuration or Finding
 	Action    string    // Create, Modify or Delete
-	AssetUID  string    // resources[0].uid of the event; of a finding without resources ""
-	ConfigUID string    // unmapped.configuration_uid; "" where Kind is not Configuration
+	AssetUID  string    // resources[0].uid of the event, or device.uid or entity.uid; of a finding without resources ""
+	ConfigUID string    // unmapped.configuration_uid; "" where Kind is not Configuration, and of OCSF of other writers
 	File      string    // Options.File
 	Time      time.Time // the event's time, UTC
 	Position  Position  // where the source item begins
@@ -91,6 +91,7 @@ type Problem struct {
 	File     string // Options.File
 	// More says that nothing is wrong with the items, and that the source has more of them than are in the input.
 	More bool
+	page page
 }
 
 func (p *Problem) Error() string { return p.Position.String() + ": " + p.Reason }
@@ -113,7 +114,8 @@ type Options struct {
 	// was collected.
 	Collected bool
 
-	File string // name of the input, for items and problems
+	File  string            // name of the input, for items and problems
+	Flags map[string]string // values of Format.Flags by their names
 
 	text bool // the item was JSON in a string
 }
@@ -124,11 +126,22 @@ type Format struct {
 	Short, Long string // what becomes of it
 	Tool        string // the command of the source's own tool that makes the file
 	Findings    bool   // it has findings: Options.Inventory makes a difference
+	Flags       []Flag
+	Check       func(flags map[string]string) error // of their values; nil where there is nothing to check
 	Read        func(io.Reader, Options) iter.Seq2[Item, error]
 }
 
-// Formats are all that there are.
-func Formats() []Format { return []Format{awsFormat, gcpFormat, prowlerFormat} }
+// Flag is what only one source asks for.
+type Flag struct {
+	Name, Usage string
+	Required    bool
+	File        bool // its value is what is in the file of that name
+}
+
+// Formats are all that there are: the one list of them.
+func Formats() []Format {
+	return []Format{awsFormat, gcpFormat, azureFormat, kubernetesFormat, ocsfFormat, prowlerFormat, rowsFormat, terraformFormat, cyclonedxFormat}
+}
 
 // draft is an event before its check, or the reason why there is none.
 type draft struct {

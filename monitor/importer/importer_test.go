@@ -17,9 +17,19 @@ import (
 
 var update = flag.Bool("update", false, "write testdata anew")
 
-type converter func(io.Reader, Options) iter.Seq2[Item, error]
+type (
+	reader    = io.Reader
+	seq       = iter.Seq2[Item, error]
+	converter func(reader, Options) seq
+)
 
-var converters = map[string]converter{"aws-config": AWSConfig, "gcp-cai": GCPAssets, "prowler": Prowler}
+var converters = func() map[string]converter {
+	m := map[string]converter{}
+	for _, f := range Formats() {
+		m[f.Name] = f.Read
+	}
+	return m
+}()
 
 // result is everything that a conversion gave.
 type result struct {
@@ -65,6 +75,12 @@ func checkItem(t testing.TB, i Item) {
 		t.Fatalf("item at %s, event %s", i.Time, i.Event)
 	}
 	if i.Kind == Finding {
+		return
+	}
+	if class := get(e, "class_uid"); class != json.Number("5023") || get(e, "metadata.product.vendor_name") == "Another" { // OCSF of other writers
+		if rep.EventCode != i.Kind+"."+i.Action || about(e) != i.AssetUID || i.ConfigUID != "" {
+			t.Fatalf("item %s %s of %q; event %s", i.Kind, i.Action, i.AssetUID, i.Event)
+		}
 		return
 	}
 	id, _ := get(e, "unmapped.configuration_uid").(string)
@@ -199,6 +215,19 @@ func TestEncode(t *testing.T) {
 	for _, in := range []string{`{"a":1,"a":2}`, `{"a":"` + "\xff" + `"}`, `{} {}`, `{`, ``} {
 		if v, err := decode([]byte(in)); err == nil {
 			t.Errorf("%q is %v", in, v)
+		}
+	}
+}
+
+// TestFormats: each says how its file is made, and docs/monitoring.md what becomes of it.
+func TestFormats(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/monitoring.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range Formats() {
+		if f.Name == "" || f.Short == "" || f.Long == "" || f.Tool == "" || f.Read == nil || !bytes.Contains(doc, []byte("\n| `"+f.Name+"` | ")) {
+			t.Errorf("%+v", f)
 		}
 	}
 }

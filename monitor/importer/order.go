@@ -24,8 +24,12 @@ func sorted(items iter.Seq2[Item, error], most int) iter.Seq2[Item, error] {
 	return func(yield func(Item, error) bool) {
 		var s sorter
 		defer s.close()
+		var pages paging
 		size := 0
 		for item, err := range items {
+			if pages.hold(err) {
+				continue
+			}
 			if err != nil {
 				if !yield(Item{}, err) {
 					return
@@ -41,10 +45,44 @@ func sorted(items iter.Seq2[Item, error], most int) iter.Seq2[Item, error] {
 				size = 0
 			}
 		}
+		for _, p := range pages.missing() {
+			if !yield(Item{}, p) {
+				return
+			}
+		}
 		if err := s.merge(yield); err != nil {
 			yield(Item{}, err)
 		}
 	}
+}
+
+// paging are the pages of which it is known how many items all of them have.
+type paging []*Problem
+
+func (ps *paging) hold(err error) bool {
+	p, ok := errors.AsType[*Problem](err)
+	if ok = ok && p.More && p.page.total > 0; ok {
+		*ps = append(*ps, p)
+	}
+	return ok
+}
+
+// missing are the pages that are not there with all others: those of one total that differ in what they say of the next,
+// one of which is the last, have all its items.
+func (ps paging) missing() (problems []*Problem) {
+	sums, seen := map[int64]int64{}, map[page]bool{}
+	for _, p := range ps {
+		if key := (page{total: p.page.total, next: p.page.next}); !seen[key] {
+			seen[key] = true
+			sums[p.page.total] += p.page.items
+		}
+	}
+	for _, p := range ps {
+		if total := p.page.total; sums[total] != total || !seen[page{total: total}] {
+			problems = append(problems, p)
+		}
+	}
+	return problems
 }
 
 // sorter sorts items in runs.
@@ -67,11 +105,8 @@ func (s *sorter) sort() {
 // spill writes what is in memory to the file.
 func (s *sorter) spill() (err error) {
 	if s.file == nil {
-		if s.file, err = os.CreateTemp("", "conmotion-import-"); err != nil {
-			return fmt.Errorf("importer: sort: %w", err)
-		}
-		if err := os.Remove(s.file.Name()); err != nil {
-			return fmt.Errorf("importer: sort: %w", err)
+		if s.file, err = temporary(); err != nil {
+			return err
 		}
 	}
 	s.sort()

@@ -1,9 +1,8 @@
 package importer
 
 import (
-	"bufio"
 	"bytes"
-	"compress/gzip"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,24 +13,6 @@ import (
 	"github.com/conmotion/conmotion/internal/jsonx"
 )
 
-// plain undoes gzip, in which AWS Config delivers its files, and takes off a byte order mark.
-func plain(r io.Reader) (io.Reader, error) {
-	b := bufio.NewReader(r)
-	if magic, _ := b.Peek(2); string(magic) == "\x1f\x8b" {
-		z, err := gzip.NewReader(b)
-		if err != nil {
-			return nil, fmt.Errorf("importer: gzip: %w", err)
-		}
-		b = bufio.NewReader(z)
-	}
-	if mark, _ := b.Peek(3); string(mark) == "\xef\xbb\xbf" {
-		if _, err := b.Discard(3); err != nil {
-			return nil, fmt.Errorf("importer: %w", err)
-		}
-	}
-	return b, nil
-}
-
 // Raw is an item of the input as it stands there.
 type Raw struct {
 	JSON     []byte
@@ -39,7 +20,7 @@ type Raw struct {
 }
 
 // Split divides input into its items and converts nothing: JSON values one after the other, as in JSON lines, or in an
-// array; with gzip or without. That an item has a single meaning is not checked. Errors are those of the other functions
+// array; in UTF-8 or UTF-16, with gzip or without. That an item has a single meaning is not checked. Errors are those of the other functions
 // of this package.
 func Split(r io.Reader, o Options) iter.Seq2[Raw, error] {
 	return func(yield func(Raw, error) bool) {
@@ -55,7 +36,14 @@ func Split(r io.Reader, o Options) iter.Seq2[Raw, error] {
 type layout struct {
 	containers []string // arrays of items
 	more       []string // that say there is more: a token of the next page, keys that were not processed
+	total      []string // how many there are in all pages
 	read       string   // when it was read
+}
+
+// page is one of several: how many items it has of all, and what it says of the next.
+type page struct {
+	items, total int64
+	next         string
 }
 
 // items are the values of the input, or the elements of an array, or of the containers. Bytes are valid until the next
@@ -71,16 +59,20 @@ func items(r io.Reader, o Options, l layout, read func(time.Time)) iter.Seq2[Raw
 			return
 		}
 		s := jsonx.NewStream(in, o.MaxItem, l.containers...)
-		more, end := l.watch(s, read), false
+		var n int64
+		more, page := l.watch(s, read)
 		for {
 			raw, place, err := s.Next()
-			if end = err == io.EOF; end && *more == "" {
+			if err == io.EOF { // the headers can stand behind the items
+				if page.items = n; page.total > n && *more == "" {
+					*more = fmt.Sprintf("%d of %d: this is one page, and not all that the source has", n, page.total)
+				}
+				if *more != "" {
+					yield(Raw{}, &Problem{Position: Position(place), Reason: *more, More: true, page: *page})
+				}
 				return
 			}
-			if end { // the headers can stand behind the items
-				yield(Raw{}, &Problem{Position: Position(place), Reason: *more, More: true})
-				return
-			}
+			n++
 			at := Position(place)
 			bad, isProblem := errors.AsType[*jsonx.Error](err)
 			if isProblem {
@@ -95,22 +87,43 @@ func items(r io.Reader, o Options, l layout, read func(time.Time)) iter.Seq2[Raw
 	}
 }
 
-// watch looks at what stands beside the containers. The text says why the input is not all.
-func (l layout) watch(s *jsonx.Stream, read func(time.Time)) (more *string) {
-	more, s.Beside = new(string), map[string]func([]byte){}
+// watch looks at what stands beside the containers. The text says why the input is not all. A name with a dot is that of
+// a member of a member.
+func (l layout) watch(s *jsonx.Stream, read func(time.Time)) (more *string, p *page) {
+	more, p, s.Beside = new(string), new(page), map[string]func([]byte){}
 	for _, name := range l.more {
-		s.Beside[name] = func(value []byte) {
-			if v := string(value); v != "null" && v != `""` && v != "[]" {
-				*more = name + ": this is one page, or a part, and not all that the source has"
+		beside(s, name, func(value []byte) {
+			switch v := string(value); v {
+			case "null", `""`, "[]", "false", `"false"`:
+			default:
+				*more, p.next = name+": this is one page, or a part, and not all that the source has", v
 			}
-		}
+		})
+	}
+	for _, name := range l.total {
+		beside(s, name, func(value []byte) { _ = json.Unmarshal(value, &p.total) }) // text says nothing
 	}
 	if l.read != "" {
-		s.Beside[l.read] = func(value []byte) {
+		beside(s, l.read, func(value []byte) {
 			if ms, ok := millis(strings.Trim(string(value), `"`)); ok {
 				read(time.UnixMilli(ms).UTC())
 			}
-		}
+		})
 	}
-	return more
+	return more, p
+}
+
+// beside has f called for a member that stands beside the containers, or for a member of it: metadata.timestamp.
+func beside(s *jsonx.Stream, name string, f func(value []byte)) {
+	outer, inner, nested := strings.Cut(name, ".")
+	s.Beside[outer] = func(value []byte) {
+		if nested {
+			var o map[string]json.RawMessage
+			if json.Unmarshal(value, &o) != nil || o[inner] == nil {
+				return
+			}
+			value = o[inner]
+		}
+		f(value)
+	}
 }

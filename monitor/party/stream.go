@@ -50,13 +50,16 @@ func Inputs(ctx context.Context, jobs iter.Seq[func() Input]) iter.Seq[Input] {
 // input that is invalid or refused, unless KeepGoing is set, and after an error, such as
 // that of Register. With single it is ErrSeveral when there is more than one input.
 //
-// While a batch is registered, the artifacts of the next one are stored, and later inputs are made.
+// While a batch is registered, the artifacts of the next one are stored, and later inputs are made. When ctx is done, the
+// batch that is being registered is finished and given, and the error is why ctx is done.
 func (r *Registrar) Stream(ctx context.Context, jobs iter.Seq[func() Input], single bool) iter.Seq2[*Batch, error] {
 	return func(yield func(*Batch, error) bool) {
-		work, cancel := context.WithCancel(ctx)
+		work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 		defer cancel()
+		incoming, stop := context.WithCancel(ctx)
+		defer stop()
 		total := 0
-		for b := range r.stored(work, gather(work, prepare(work, jobs), r.KeepGoing, single)) {
+		for b := range r.stored(work, gather(incoming, prepare(incoming, jobs), r.KeepGoing, single)) {
 			err := b.err
 			if total += len(b.Inputs); err == nil && single && total > 1 {
 				err = ErrSeveral
@@ -75,15 +78,11 @@ func (r *Registrar) Stream(ctx context.Context, jobs iter.Seq[func() Input], sin
 			if !yield(b, err) || err != nil {
 				return
 			}
-			if last && !r.KeepGoing {
+			if last && !r.KeepGoing || ctx.Err() != nil {
 				break
 			}
 		}
-		err := context.Cause(ctx)
-		if err == nil {
-			err = r.Close(ctx)
-		}
-		if err != nil {
+		if err := errors.Join(context.Cause(ctx), r.Close(work)); err != nil {
 			yield(&Batch{}, err)
 		}
 	}

@@ -167,6 +167,11 @@ func TestStreamEnds(t *testing.T) {
 	n := 0
 	for b, err := range a.registrar(s).Stream(ctx, endless, false) {
 		n += len(b.Inputs)
+		for _, in := range b.Inputs {
+			if in.Outcome.Err() != nil || in.Outcome.At[0].Ref.EntryID == "" {
+				t.Errorf("a batch was begun and not finished: %+v", in.Outcome)
+			}
+		}
 		last = err
 		cancel(cause)
 	}

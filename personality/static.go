@@ -122,18 +122,22 @@ func (s *Service) getCheckpoint(w http.ResponseWriter, r *http.Request) error {
 	return serveContent(w, r, time.Time{}, bytes.NewReader(raw))
 }
 
-// getTile serves tiles and entry bundles. What the public checkpoint does not
-// cover is not served: a crash may still replace it, and caches would keep
-// the first version for ever.
+// getTile serves tiles and entry bundles. What is stored and not yet covered by the
+// public checkpoint is for witnesses that judge it first. No cache may keep it: a crash
+// may still replace it.
 func (s *Service) getTile(w http.ResponseWriter, r *http.Request) error {
 	path := strings.TrimPrefix(r.URL.Path, "/")
 	level, index, width, ok := tiles.ParseTilePath(path)
 	missing := &scitt.Problem{Status: http.StatusNotFound, Title: "Not Found", Detail: fmt.Sprintf("the log has no file %s", path)}
 	size := s.Log.Published().Checkpoint.Size
-	if !ok || !covered(size, level, index, width) {
+	if !ok {
 		return missing
 	}
 	f, err := s.Files.Open("/" + path)
+	public := covered(size, level, index, width)
+	if errors.Is(err, fs.ErrNotExist) && !public {
+		return missing
+	}
 	// Partial files go when a full one is there; others never do.
 	if errors.Is(err, fs.ErrNotExist) && width < tiles.Width {
 		if covered(size, level, index, tiles.Width) {
@@ -161,6 +165,9 @@ func (s *Service) getTile(w http.ResponseWriter, r *http.Request) error {
 	}
 	h := w.Header()
 	setHeaders(h, path)
+	if !public {
+		h.Set("Cache-Control", "no-store")
+	}
 	tag := fmt.Sprintf("%x-%x", info.ModTime().UnixNano(), info.Size())
 	if level < 0 {
 		h.Set("Vary", "Accept-Encoding")

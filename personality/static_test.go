@@ -55,8 +55,8 @@ func TestFiles(t *testing.T) {
 }
 
 // TestPartialFromFull: a partial file that the public checkpoint ends in is served
-// from the full one that replaced it, and the full one is not served before it is
-// public.
+// from the full one that replaced it. The full one is served for whoever judges it before
+// it is public, and no cache may keep it.
 func TestPartialFromFull(t *testing.T) {
 	partial := map[string][]byte{}
 	s := newTested(t, func(c *Config) {
@@ -73,8 +73,13 @@ func TestPartialFromFull(t *testing.T) {
 		if w := s.do(http.MethodGet, path, nil); w.Code != http.StatusOK || !bytes.Equal(w.Body.Bytes(), want) {
 			t.Errorf("%s: status %d, %d bytes, want %d", path, w.Code, w.Body.Len(), len(want))
 		}
-		for _, other := range []string{strings.TrimSuffix(path, ".p/2"), strings.TrimSuffix(path, "2") + "3"} {
-			wants(t, s.do(http.MethodGet, other, nil), http.StatusNotFound, "Not Found", "")
+		if w := s.do(http.MethodGet, path, nil); w.Header().Get("Cache-Control") != "public, max-age=31536000, immutable" {
+			t.Errorf("%s: %v", path, w.Header())
 		}
+		full := s.do(http.MethodGet, strings.TrimSuffix(path, ".p/2"), nil)
+		if full.Code != http.StatusOK || full.Header().Get("Cache-Control") != "no-store" || !bytes.HasPrefix(full.Body.Bytes(), want) || full.Body.Len() == len(want) {
+			t.Errorf("%s before it is public: status %d, %v, %d bytes", path, full.Code, full.Header(), full.Body.Len())
+		}
+		wants(t, s.do(http.MethodGet, strings.TrimSuffix(path, "2")+"3", nil), http.StatusNotFound, "Not Found", "")
 	}
 }

@@ -68,10 +68,10 @@ func (r *roles) companions(w *cosigner.Witness) (all []cosigner.Companion, resum
 		make func(own *cosigner.Witness) companion
 	}{
 		{"mirror", r.f.mirror != "", func(own *cosigner.Witness) companion {
-			return keeper.NewMirror(r.ctx, w, own, r.f.mirror, r.files, r.f.server.Logger)
+			return keeper.NewMirror(r.ctx, w, own, r.f.mirror, filesOf(0), r.f.server.Logger)
 		}},
 		{"audited", r.f.audit, func(own *cosigner.Witness) companion {
-			return keeper.NewJudge(r.ctx, w, own, filepath.Join(r.f.dir, "audited", "logs"), r.files, r.f.auditWait, r.f.server.Logger)
+			return keeper.NewJudge(r.ctx, w, own, filepath.Join(r.f.dir, "audited", "logs"), filesOf(-1), r.f.auditWait, r.f.server.Logger)
 		}},
 	} {
 		if !role.on {
@@ -91,18 +91,22 @@ func (r *roles) companions(w *cosigner.Witness) (all []cosigner.Companion, resum
 	}, nil
 }
 
-// files are those at the URL of a log; nil where nobody said it.
-func (r *roles) files(l *cosigner.Log) (tiles.Source, *reader.Reader, error) {
-	if l.URL == "" {
-		return nil, nil, nil
+// filesOf gives the files at the URL of a log; none where nobody said it. A request is
+// repeated so often, as [client.Options] has it: the judge, whose answers are waited for,
+// begins anew instead.
+func filesOf(retries int) keeper.Files {
+	return func(l *cosigner.Log) (tiles.Source, *reader.Reader, error) {
+		if l.URL == "" {
+			return nil, nil, nil
+		}
+		o := client.Options{HTTP: cli.HTTPClient(cli.Readers), Retries: retries}
+		src, err := tiles.Open(l.URL, o)
+		if err != nil {
+			return nil, nil, err
+		}
+		artifacts, err := reader.Open(l.URL, reader.Options{Client: o})
+		return src, artifacts, err
 	}
-	o := client.Options{HTTP: cli.HTTPClient(cli.Readers)}
-	src, err := tiles.Open(l.URL, o)
-	if err != nil {
-		return nil, nil, err
-	}
-	artifacts, err := reader.Open(l.URL, reader.Options{Client: o})
-	return src, artifacts, err
 }
 
 func (r *roles) setLogs(list cosigner.List) (err error) {

@@ -97,6 +97,8 @@ func (a *app) policiesOf(ctx context.Context, l *party.Log, at *uint64, schema e
 	})
 	other, ok := errors.AsType[*audit.SchemaError](err)
 	switch {
+	case ok && other.Version != 0:
+		return nil, cli.Usage(err)
 	case ok && other.Digest == "":
 		return nil, cli.Usage(fmt.Errorf("%w; leave out --ocsf-schema", err))
 	case ok:

@@ -210,6 +210,7 @@ func TestJudgeWaits(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			w := newJudged(t, alicesPolicy(t, c.members))
 			w.artifacts = testlog.Must(artifacts.Open(store, artifacts.Options{}))(t)
 			w.start()
@@ -232,6 +233,7 @@ func TestJudgeWaits(t *testing.T) {
 				if time.Now().After(end) {
 					t.Fatal("it is not judged when it can be")
 				}
+				<-time.After(10 * time.Millisecond)
 			}
 			if w.evidence() != nil {
 				t.Errorf("%+v", w.evidence())

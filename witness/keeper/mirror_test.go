@@ -236,6 +236,7 @@ func (w *world) until(size uint64) {
 		if time.Now().After(end) {
 			w.Fatalf("the mirror is not at %d: %v", size, err)
 		}
+		<-time.After(10 * time.Millisecond)
 	}
 }
 

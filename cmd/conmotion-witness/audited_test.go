@@ -1,0 +1,111 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/conmotion/conmotion/cmd/internal/cli"
+	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/testprogram"
+	"github.com/conmotion/conmotion/scitt"
+)
+
+// TestAuditedService: a service publishes nothing without the audited cosignature, and
+// the witness judges what is not public yet. So there are Receipts.
+func TestAuditedService(t *testing.T) {
+	witnessDir := t.TempDir()
+	_, witnessURL, _ := startWitness(t, witnessDir, "--audit", "--audit-wait", "3s")
+	_, home := get(t, witnessURL+"/")
+	_, vkey, _ := strings.Cut(string(home), "\nwitness.example/audited+")
+	vkey, _, _ = strings.Cut("witness.example/audited+"+vkey, "\n")
+	policy := filepath.Join(t.TempDir(), "policy")
+	if err := os.WriteFile(policy, fmt.Appendf(nil, "witness w %s %s\nquorum w\n", vkey, witnessURL), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	key := testlog.Must(scitt.NewCosignatureVerifier(vkey))(t)
+	l := testlog.Must(net.Listen("tcp", "127.0.0.1:0"))(t)
+	address := l.Addr().String()
+	l.Close()
+	dir := t.TempDir()
+	service := func(mode string) (stop func()) {
+		cmd := exec.Command(testprogram.Path(t, "conmotiond"), "--listen", address, "--dir", dir, "--witness-policy", policy, "--witness-mode", mode)
+		var log bytes.Buffer
+		cmd.Stderr = &log
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		return func() {
+			if err := cmd.Process.Signal(os.Interrupt); err != nil {
+				t.Errorf("%v\n%s", err, &log)
+			}
+			if err := cmd.Wait(); err != nil {
+				t.Errorf("%v\n%s", err, &log)
+			}
+		}
+	}
+	// until waits for a checkpoint with the audited line.
+	until := func(size uint64) {
+		t.Helper()
+		for end := time.Now().Add(2 * time.Minute); ; <-time.After(20 * time.Millisecond) {
+			_, note := get(t, "http://"+address+"/checkpoint")
+			if cp, sigs, err := scitt.OpenNote(note, key); err == nil && cp.Size >= size && len(sigs) == 1 {
+				return
+			}
+			if time.Now().After(end) {
+				t.Fatalf("there is no audited checkpoint of size %d: %s", size, note)
+			}
+		}
+	}
+	stop := service("open")
+	for end := time.Now().Add(time.Minute); ; <-time.After(20 * time.Millisecond) {
+		if status, _ := get(t, "http://"+address+"/checkpoint"); status == http.StatusOK {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("the service does not start")
+		}
+	}
+	var out bytes.Buffer
+	if code := run(t.Context(), &cli.App{Stdout: &out, Stderr: &out}, []string{"log", "add", "--dir", witnessDir, "http://" + address}); code != cli.ExitGood {
+		t.Fatalf("log add: exit code %d\n%s", code, &out)
+	}
+	until(2)
+	stop()
+	stop = service("closed")
+	until(2)
+	resp, err := http.Post("http://"+address+"/entries", "application/cose", bytes.NewReader(testlog.Statement(t, testlog.Key(t, "ES256"), "asset", []byte("x"))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(resp.Body)
+	resp.Body.Close()
+	if err != nil || resp.StatusCode != http.StatusCreated {
+		t.Errorf("a registration: status %d %q, %v", resp.StatusCode, body, err)
+	}
+	until(3)
+	stop()
+}
+
+// get returns what there is; nothing when nobody answers.
+func get(t *testing.T, url string) (status int, body []byte) {
+	t.Helper()
+	resp, err := http.Get(url)
+	if err != nil {
+		return 0, nil
+	}
+	defer resp.Body.Close()
+	body, err = io.ReadAll(resp.Body)
+	if err != nil {
+		return 0, nil
+	}
+	return resp.StatusCode, body
+}

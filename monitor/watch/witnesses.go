@@ -7,6 +7,7 @@ import (
 	"io/fs"
 
 	"github.com/conmotion/conmotion/monitor/party"
+	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/witness"
 )
 
@@ -57,6 +58,10 @@ func (f *follower) compareWitness(ctx context.Context, log *party.Log, w witness
 	}
 	delete(f.look.Shown, w.Name)
 	cp, err := log.Files.Verifiers.Open([]byte(kept))
+	if err != nil && earlier(ctx, log, kept) {
+		f.resolve(key, "the log extends what the witness shows, and had another key then")
+		return nil
+	}
 	if err != nil {
 		f.fire(key, &Alert{Check: CheckWitness, Severity: severityOf(CheckWitness), Message: fmt.Sprintf("what the witness %s shows of the log is not signed by the log's key: %v", w.Name, err)})
 		return nil
@@ -73,4 +78,11 @@ func (f *follower) compareWitness(ctx context.Context, log *party.Log, w witness
 		return nil
 	}
 	return err
+}
+
+// earlier reports whether the log extends a note that its key did not sign: it may have had another
+// key then, and what it extends is a state of it, whoever signed it.
+func earlier(ctx context.Context, log *party.Log, kept string) bool {
+	old, _, err := scitt.OpenNote([]byte(kept))
+	return err == nil && old.Origin == log.Checkpoint.Origin && log.View.Consistency(ctx, old) == nil
 }

@@ -111,3 +111,23 @@ func (l *Log) earlier(ctx context.Context) error {
 	}
 	return nil
 }
+
+// SignedBefore reports whether a checkpoint is by a note key that the log had before and still
+// announces, and the log extends it.
+func (l *Log) SignedBefore(ctx context.Context, raw []byte) bool {
+	if l.Configuration == nil {
+		return false
+	}
+	all, err := l.View.FollowKeys(ctx, nil, l.Configuration.Keys)
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(all[len(all)-1].Note[1:], func(vkey string) bool {
+		before, err := scitt.NewCheckpointVerifiers([]string{vkey})
+		if err != nil {
+			return false
+		}
+		old, err := before.Open(raw)
+		return err == nil && l.View.Consistency(ctx, old) == nil
+	})
+}

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 
 	"github.com/conmotion/conmotion/monitor/party"
-	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/witness"
 )
 
@@ -58,7 +57,7 @@ func (f *follower) compareWitness(ctx context.Context, log *party.Log, w witness
 	}
 	delete(f.look.Shown, w.Name)
 	cp, err := log.Files.Verifiers.Open([]byte(kept))
-	if err != nil && earlier(ctx, log, kept) {
+	if err != nil && log.SignedBefore(ctx, []byte(kept)) {
 		f.resolve(key, "the log extends what the witness shows, and had another key then")
 		return nil
 	}
@@ -78,11 +77,4 @@ func (f *follower) compareWitness(ctx context.Context, log *party.Log, w witness
 		return nil
 	}
 	return err
-}
-
-// earlier reports whether the log extends a note that its key did not sign: it may have had another
-// key then, and what it extends is a state of it, whoever signed it.
-func earlier(ctx context.Context, log *party.Log, kept string) bool {
-	old, _, err := scitt.OpenNote([]byte(kept))
-	return err == nil && old.Origin == log.Checkpoint.Origin && log.View.Consistency(ctx, old) == nil
 }

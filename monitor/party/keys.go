@@ -118,16 +118,6 @@ func (l *Log) SignedBefore(ctx context.Context, raw []byte) bool {
 	if l.Configuration == nil {
 		return false
 	}
-	all, err := l.View.FollowKeys(ctx, nil, l.Configuration.Keys)
-	if err != nil {
-		return false
-	}
-	return slices.ContainsFunc(all[len(all)-1].Note[1:], func(vkey string) bool {
-		before, err := scitt.NewCheckpointVerifiers([]string{vkey})
-		if err != nil {
-			return false
-		}
-		old, err := before.Open(raw)
-		return err == nil && l.View.Consistency(ctx, old) == nil
-	})
+	old, err := l.View.OpenBefore(ctx, l.Configuration.Keys, raw)
+	return err == nil && l.View.Consistency(ctx, old) == nil
 }

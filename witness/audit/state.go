@@ -128,14 +128,6 @@ func (s *State) checkpoint(v scitt.CheckpointVerifiers) (*scitt.Checkpoint, erro
 		return nil, nil
 	}
 	cp, err := v.Open([]byte(s.Checkpoint))
-	if errors.Is(err, scitt.ErrCheckpoint) {
-		// It verified when it was saved, and the log may have replaced its note key since. What
-		// it commits to has to be in the log like everything else in the state.
-		cp, _, err = scitt.OpenNote([]byte(s.Checkpoint))
-	}
-	if err == nil && cp.Origin != s.Origin {
-		err = fmt.Errorf("%w: it is of %.80q", scitt.ErrCheckpoint, cp.Origin)
-	}
 	if err != nil {
 		return nil, fmt.Errorf("the state's own checkpoint: %w", err)
 	}

@@ -113,3 +113,25 @@ func (v *View) handedOver(ctx context.Context, before, k *scitt.KeysInForce, lis
 	}
 	return nil
 }
+
+// OpenBefore opens a checkpoint that a note key signed which the log had before and still announces:
+// list is that of FollowKeys. Errors wrap [ErrKeys], or scitt.ErrCheckpoint where none of these keys did.
+func (v *View) OpenBefore(ctx context.Context, list []scitt.ConfigurationKeys, raw []byte) (*scitt.Checkpoint, error) {
+	if len(list) == 0 {
+		return nil, fmt.Errorf("%w: the log lists none", ErrKeys)
+	}
+	all, err := v.FollowKeys(ctx, nil, list)
+	if err != nil {
+		return nil, err
+	}
+	for _, vkey := range all[len(all)-1].Note[1:] {
+		before, err := scitt.NewCheckpointVerifiers([]string{vkey})
+		if err != nil {
+			return nil, err
+		}
+		if cp, err := before.Open(raw); err == nil {
+			return cp, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: no note key signed it that the log had before", scitt.ErrCheckpoint)
+}

@@ -17,6 +17,8 @@ import (
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/durable"
 	"github.com/conmotion/conmotion/monitor/party"
+	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/tiles"
 	"github.com/conmotion/conmotion/witness/cosigner"
 )
 
@@ -45,7 +47,8 @@ it. A witness that runs takes a change within two seconds.`,
 		Use: "add VKEY|URL|DIR", Short: "Cosign a log",
 		Long: `Cosign a log, by its verifier key, or by where its files are, which say its keys
 themselves: compare them with what its operator says elsewhere. A log that changes its
-key is added again with the new one; both count until the old one is removed.`,
+key is added again, by where its files are, which have to announce the new key with the
+old one, or by the new key; both count until the old one is removed.`,
 		Example: `  conmotion-witness log add https://transparency.example
   conmotion-witness log add --qpd 86400 log.example+530d903a+AekyeRrm56hApGFkyQR4ZCbV54Id2LKaANYcrnKv3U2k`,
 		Args: cobra.ExactArgs(1),
@@ -92,18 +95,47 @@ type Log struct {
 	Contact string   `json:"contact"`
 }
 
+// announced holds the keys that a log shows to those that are known of it: the keys statement with a
+// known note key is in the log, and the statements behind it, each handed over by the key before,
+// lead to the keys that are shown.
+func announced(ctx context.Context, l *party.Log, known []string) error {
+	if slices.Contains(known, scitt.NoteVKey(l.VKeys)) {
+		return nil
+	}
+	other := fmt.Errorf("%s shows other keys than those that are known of %s, and does not announce them with one of those; log add VKEY adds a key that is known from elsewhere", l.Location, l.Checkpoint.Origin)
+	if l.Configuration == nil {
+		return cli.Bad(other)
+	}
+	all, err := l.View.FollowKeys(ctx, nil, l.Configuration.Keys)
+	switch {
+	case errors.Is(err, tiles.ErrKeys):
+		return cli.Bad(fmt.Errorf("%w: %w", other, err))
+	case err != nil:
+		return err
+	case !slices.ContainsFunc(all, func(k *scitt.KeysInForce) bool { return slices.Contains(known, k.Note[0]) }):
+		return cli.Bad(other)
+	}
+	return nil
+}
+
 // addLog adds a log to the list, under each of its keys.
 func addLog(ctx context.Context, a *cli.App, f logFlags, what string) (cosigner.List, error) {
+	var shown *party.Log
 	vkeys, origin, contact := []string{what}, f.origin, f.contact
 	if info, err := os.Stat(what); strings.Contains(what, "://") || err == nil && info.IsDir() {
 		l, err := party.Open(ctx, what, party.Options{Client: a.ClientOptions(1)})
 		if err != nil {
 			return nil, fmt.Errorf("%s does not say its keys; add the log by its verifier key: %w", what, err)
 		}
-		vkeys, origin, contact = l.VKeys, l.Checkpoint.Origin, what
+		shown, vkeys, origin, contact = l, l.VKeys, l.Checkpoint.Origin, what
 	}
 	return changeLogs(f.dir, func(list cosigner.List) (bool, error) {
 		changed := false
+		if known := list[origin]; known != nil && shown != nil {
+			if err := announced(ctx, shown, known.VKeys); err != nil {
+				return false, err
+			}
+		}
 		for _, vkey := range vkeys {
 			l, err := cosigner.NewLog(vkey, origin, f.perDay, contact)
 			if err != nil {

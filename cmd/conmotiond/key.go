@@ -29,7 +29,7 @@ func keyCommand(stdout io.Writer) *cobra.Command {
 		Use: "key", Short: "Change the keys of a log: rotation, compromise and recovery",
 		Long: `key changes the keys of a log whose service runs, through its management
 interface, and without a restart. Each change is a keys statement in the log,
-which says all keys and which every reader of the log follows. docs/keys.md has
+which says all keys and which every reader of the log follows. docs/operate.md has
 the calendar, and what to do step by step.`,
 		Args: cobra.NoArgs,
 	}

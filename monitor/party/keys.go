@@ -111,3 +111,13 @@ func (l *Log) earlier(ctx context.Context) error {
 	}
 	return nil
 }
+
+// SignedBefore reports whether a checkpoint is by a note key that the log had before and still
+// announces, and the log extends it.
+func (l *Log) SignedBefore(ctx context.Context, raw []byte) bool {
+	if l.Configuration == nil {
+		return false
+	}
+	old, err := l.View.OpenBefore(ctx, l.Configuration.Keys, raw)
+	return err == nil && l.View.Consistency(ctx, old) == nil
+}

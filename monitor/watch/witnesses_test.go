@@ -25,6 +25,7 @@ func TestSplitView(t *testing.T) {
 	for name, test := range map[string]struct {
 		ahead, fork bool
 		unsigned    bool
+		rotated     bool     // the log replaced its keys since
 		want        []string // at the first look
 		later       []string // when the log has grown
 	}{
@@ -33,6 +34,8 @@ func TestSplitView(t *testing.T) {
 		"another history":       {fork: true, want: []string{"log fork fired"}},
 		"another one, ahead":    {fork: true, ahead: true, later: []string{"log fork fired"}},
 		"not signed by the log": {unsigned: true, want: []string{"log witness fired"}},
+		"by the key before":     {rotated: true},
+		"another one, by it":    {rotated: true, fork: true, want: []string{"log witness fired"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -66,6 +69,11 @@ func TestSplitView(t *testing.T) {
 				}
 				shown.Publish(t, keys, entries)
 				raw := testlog.Must(shown.Get(t.Context(), tiles.CheckpointPath))(t)
+				if test.rotated {
+					s.keys, s.entries = s.keys.Rotate(t, s.entries, s.entries[0])
+					s.publish()
+					publish(1)
+				}
 				path := fmt.Sprintf("/%x/checkpoint", sha256.Sum256([]byte(origin)))
 				w.host("w2.example", http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 					if r.URL.Path != path {
@@ -98,7 +106,7 @@ func TestSplitView(t *testing.T) {
 				}
 				// It stays so until the log is as large as what the witness showed.
 				check(nil)
-				if !test.fork {
+				if !test.fork && !test.rotated {
 					s.entries = entries
 				}
 				s.publish()

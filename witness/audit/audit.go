@@ -219,6 +219,11 @@ func (a *Auditor) pass(ctx context.Context) error {
 
 func (a *Auditor) passTo(ctx context.Context, cp *scitt.Checkpoint) error {
 	old, err := a.state.checkpoint(a.log.Verifiers)
+	if errors.Is(err, scitt.ErrCheckpoint) {
+		if before := a.before(ctx, cp); before != nil {
+			old, err = before, nil
+		}
+	}
 	if err != nil || (old != nil && a.state.closed(old, cp)) {
 		return err
 	}
@@ -266,14 +271,34 @@ func (a *Auditor) passTo(ctx context.Context, cp *scitt.Checkpoint) error {
 	return a.replay.run(ctx, cp, view)
 }
 
+// before is the state's checkpoint where a note key signed it that the log had before and still
+// announces; nil for any other.
+func (a *Auditor) before(ctx context.Context, cp *scitt.Checkpoint) *scitt.Checkpoint {
+	view, err := a.log.At(ctx, cp)
+	if err != nil {
+		return nil
+	}
+	c, err := a.shows(ctx)
+	if err != nil {
+		return nil
+	}
+	old, _ := view.OpenBefore(ctx, c.Keys, []byte(a.state.Checkpoint)) // whoever asks has an error already
+	return old
+}
+
+// shows is what the log says about itself.
+func (a *Auditor) shows(ctx context.Context) (*scitt.Configuration, error) {
+	data, err := a.log.Source.Get(ctx, tiles.ConfigurationPath)
+	if err != nil {
+		return nil, err
+	}
+	return scitt.ParseConfiguration(data)
+}
+
 // newKeys reports whether the log lists keys statements that are not audited
 // yet. What it lists is not verified: that its keys changed is no accusation.
 func (a *Auditor) newKeys(ctx context.Context) bool {
-	data, err := a.log.Source.Get(ctx, tiles.ConfigurationPath)
-	if err != nil {
-		return false
-	}
-	c, err := scitt.ParseConfiguration(data)
+	c, err := a.shows(ctx)
 	return err == nil && len(c.Keys) > max(1, len(a.state.Keys))
 }
 

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"bytes"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/conmotion/conmotion/cmd/internal/cli"
+	"github.com/conmotion/conmotion/internal/testlog"
+)
+
+// TestLogAddRotation: a log that is known is added again with the key that it announces with the
+// one before, and with no other.
+func TestLogAddRotation(t *testing.T) {
+	keys := testlog.NewKeys(t)
+	entries := keys.Begin(t, "{}")
+	next, more := keys.Rotate(t, entries, entries[0])
+	last, most := next.Rotate(t, more, more[len(more)-1])
+	stolen := testlog.NewKeys(t)
+	withoutHandover := *last
+	withoutHandover.Handovers = nil
+	for name, c := range map[string]struct {
+		keys    *testlog.Keys
+		entries [][]byte
+		good    bool
+	}{
+		"after two changes":   {last, most, true},
+		"another log":         {stolen, stolen.Begin(t, "{}"), false},
+		"without a handover":  {&withoutHandover, most, false},
+		"the keys as before":  {keys, entries, true},
+		"a copy that is late": {next, more, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var files testlog.Files
+			files.Publish(t, keys, entries)
+			server := httptest.NewServer(&files)
+			defer server.Close()
+			dir := t.TempDir()
+			add := func() (int, string) {
+				var out bytes.Buffer
+				a := &cli.App{Stdin: strings.NewReader(""), Stdout: &out, Stderr: &out}
+				code := a.Run(t.Context(), root(a), []string{"log", "add", "--dir", dir, server.URL})
+				return code, out.String()
+			}
+			if code, out := add(); code != 0 {
+				t.Fatalf("exit code %d: %s", code, out)
+			}
+			files.Clear()
+			files.Publish(t, c.keys, c.entries)
+			code, out := add()
+			if c.good != (code == 0) || !c.good && !strings.Contains(out, "add") {
+				t.Fatalf("exit code %d: %s", code, out)
+			}
+			if c.good && slices.ContainsFunc(c.keys.VKeys, func(vkey string) bool { return !strings.Contains(out, vkey) }) {
+				t.Errorf("not every key is there: %s", out)
+			}
+		})
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -298,21 +299,26 @@ func readRecovery(dir keyDir) (crypto.PublicKey, error) {
 }
 
 func readKey(dir keyDir, name, algorithm string) (crypto.Signer, error) {
-	key, err := dir.open(name)
-	return keyFor(dir.file(name), algorithm, key, err)
+	path, err := filepath.Abs(dir.file(name))
+	if err != nil {
+		return nil, fmt.Errorf("key: %w", err)
+	}
+	label, _, _ := strings.Cut(name, "-key")
+	return openKey(dir, path, label, algorithm)
 }
 
-// keyFor holds a key from a place to what it is for.
-func keyFor(place, algorithm string, key crypto.Signer, err error) (crypto.Signer, error) {
+// openKey opens the key with a URI, or in a file.
+func openKey(dir keyDir, uri, label, algorithm string) (crypto.Signer, error) {
+	key, err := dir.open(uri, label)
 	if err != nil {
-		return nil, fmt.Errorf("key %s: %w", place, err)
+		return nil, fmt.Errorf("key %s: %w", uri, err)
 	}
 	alg, err := scitt.AlgorithmFor(key.Public())
 	if err != nil {
-		return nil, fmt.Errorf("key %s: %w", place, err)
+		return nil, fmt.Errorf("key %s: %w", uri, err)
 	}
 	if got := scitt.AlgorithmName(alg); got != algorithm {
-		return nil, fmt.Errorf("key %s: it is one for %s, not %s", place, got, algorithm)
+		return nil, fmt.Errorf("key %s: it is one for %s, not %s", uri, got, algorithm)
 	}
 	return key, nil
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"time"
 
@@ -25,9 +24,7 @@ type KeyOpeners = map[string]keyring.Opener
 // the key, which may be encrypted, or in its place one line with the URI of where it is.
 type keyDir struct {
 	path string
-	open func(name string) (crypto.Signer, error)
-	// elsewhere opens a key that is not in the directory, by its file or URI.
-	elsewhere func(ctx context.Context, uri string) (crypto.Signer, error)
+	open func(uri, label string) (crypto.Signer, error) // the label is for metrics
 }
 
 // keysOf is the directory of a service's keys. One of its own has all of them, and
@@ -47,26 +44,22 @@ func keysOf(ctx context.Context, c *Config, dir *storage.Dir, s *signatures) (ke
 // runs: a service that ends publishes what it has. It is tried once each time, since
 // what signs checkpoints comes back when the next one is due.
 func newKeyDir(ctx context.Context, path string, openers KeyOpeners, s *signatures) keyDir {
-	k := keyDir{path: path, elsewhere: keyring.Options{Openers: openers}.Open}
+	k := keyDir{path: path}
 	ctx = context.WithoutCancel(ctx)
 	var mu sync.Mutex
 	opened := map[string]crypto.Signer{} // by URI
-	k.open = func(name string) (crypto.Signer, error) {
-		file, err := filepath.Abs(k.file(name))
-		if err != nil {
-			return nil, err
-		}
-		data, err := os.ReadFile(file)
-		if err != nil {
-			return nil, err
-		}
+	k.open = func(uri, label string) (crypto.Signer, error) {
 		o := keyring.Options{Openers: openers}
 		if s != nil {
-			o.Signed = s.of(strings.SplitN(name, "-key", 2)[0])
+			o.Signed = s.of(label)
 		}
-		uri := keyring.Reference(data)
-		if uri == "" {
-			return o.Open(ctx, file)
+		if keyring.Scheme(uri) == "file" {
+			if data, err := os.ReadFile(uri); err == nil && keyring.Reference(data) != "" {
+				uri = keyring.Reference(data)
+			}
+		}
+		if keyring.Scheme(uri) == "file" {
+			return o.Open(ctx, uri)
 		}
 		mu.Lock()
 		defer mu.Unlock()

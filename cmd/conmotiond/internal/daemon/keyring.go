@@ -59,28 +59,28 @@ func (r ring) find(thumbprint []byte) crypto.Signer {
 	return nil
 }
 
-// addKey takes a new key of a purpose into the directory: that in a file or at a URI, or one
-// that it makes where to is "". It returns one that is there already as it is. A crash leaves
-// the whole file, which signs nothing before the log announces its key, or none.
+// addKey takes a new key of a purpose into the directory: that in a file or with a URI, or
+// one that it makes where file is "". It returns one that is there already as it is. A crash leaves the
+// whole file, which signs nothing before the log announces its key, or none.
 //
 // A directory that instances share is not written to: all of them need the key first.
-func addKey(ctx context.Context, dir keyDir, shared bool, purpose, to string) (key crypto.Signer, err error) {
+func addKey(dir keyDir, shared bool, purpose, file string) (key crypto.Signer, err error) {
 	kind := keyFiles[purpose]
-	var data []byte // of its file
+	var data []byte
 	switch {
-	case to == "" && shared:
-		return nil, fmt.Errorf("--to: give the file or the URI of the new %s key, which every instance has in its --keys already", purpose)
-	case to == "":
+	case file == "" && shared:
+		err = fmt.Errorf("--to: give the file or the URI of the new %s key, whose file every instance has in its --keys already", purpose)
+	case file == "":
 		if key, err = scitt.GenerateKey(kind.algorithm); err == nil {
 			data, err = scitt.MarshalPrivateKey(key)
 		}
 	default:
-		key, err = dir.elsewhere(ctx, to)
-		if key, err = keyFor(to, kind.algorithm, key, err); err != nil {
+		label, _, _ := strings.Cut(kind.name, "-key")
+		if key, err = openKey(dir, file, label, kind.algorithm); err != nil {
 			return nil, err
 		}
-		if data = []byte(to + "\n"); keyring.Reference(data) == "" {
-			data, err = os.ReadFile(to)
+		if data = []byte(file + "\n"); keyring.Reference(data) == "" { // not a URI
+			data, err = os.ReadFile(file)
 		}
 	}
 	if err != nil {

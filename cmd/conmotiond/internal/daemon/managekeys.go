@@ -63,7 +63,7 @@ func (d *Daemon) setKeys(r *http.Request) (*KeysResult, error) {
 	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind == "application/cose" {
 		st, err = scitt.ParseStatement(body)
 	} else {
-		st, err = d.signChange(r.Context(), body)
+		st, err = d.signChange(body)
 	}
 	if err != nil {
 		return nil, err
@@ -107,7 +107,7 @@ func refusedKeys(format string, args ...any) error {
 }
 
 // signChange signs the keys statement that a change asks for. The caller holds rekeying.
-func (d *Daemon) signChange(ctx context.Context, body []byte) (*scitt.Statement, error) {
+func (d *Daemon) signChange(body []byte) (*scitt.Statement, error) {
 	var c KeyChange
 	in := json.NewDecoder(bytes.NewReader(body))
 	in.DisallowUnknownFields()
@@ -125,7 +125,7 @@ func (d *Daemon) signChange(ctx context.Context, body []byte) (*scitt.Statement,
 		purpose, err = retire(&next, c.Retire, c.CompromisedAt)
 	}
 	if err == nil && purpose != "" {
-		err = d.succeed(ctx, &next, purpose, c.To)
+		err = d.succeed(&next, purpose, c.To)
 	}
 	if err != nil {
 		return nil, refusedKeys("%w", err)
@@ -184,14 +184,14 @@ func retire(k *scitt.Keys, thumbprint string, from uint64) (purpose string, err 
 }
 
 // succeed makes a new key the first of its purpose.
-func (d *Daemon) succeed(ctx context.Context, k *scitt.Keys, purpose, file string) error {
+func (d *Daemon) succeed(k *scitt.Keys, purpose, file string) error {
 	if purpose == purposeService {
 		return errors.New("only a recovery key replaces a service key: see conmotiond key recover")
 	}
 	if _, ok := keyFiles[purpose]; !ok {
 		return fmt.Errorf("%q is not note or receipt", purpose)
 	}
-	key, err := addKey(ctx, d.keys, d.sharedKeys, purpose, file)
+	key, err := addKey(d.keys, d.sharedKeys, purpose, file)
 	if err != nil {
 		return err
 	}

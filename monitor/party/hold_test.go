@@ -35,6 +35,7 @@ func assetRecord(t testing.TB, action string, ms int64, uid, content string) Dra
 
 // TestHold: what is older than what the log says is late, whoever remembers it, or a correction.
 func TestHold(t *testing.T) {
+	t.Parallel()
 	s := newService(t, anybody)
 	a := newAuthor(t)
 	a.change = func(o *RegistrarOptions) { o.Holds = scitt.TypeRecord }
@@ -87,6 +88,7 @@ func TestHold(t *testing.T) {
 
 // TestScan: what did not change is not registered again, another writer's records count, and what was not seen is gone.
 func TestScan(t *testing.T) {
+	t.Parallel()
 	s := newService(t, anybody)
 	a := newAuthor(t)
 	a.change = func(o *RegistrarOptions) { o.Holds = scitt.TypeRecord }

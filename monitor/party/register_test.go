@@ -16,6 +16,7 @@ import (
 
 // TestRegister: each content is in each log once, in one chain, whoever remembers it.
 func TestRegister(t *testing.T) {
+	t.Parallel()
 	one, two := newService(t, chained), newService(t, chained)
 	a := newAuthor(t)
 	r := a.registrar(one, two)
@@ -60,6 +61,7 @@ func TestRegister(t *testing.T) {
 
 // TestRefused: what is refused ends it, or does not, and nobody else's statement is lost.
 func TestRefused(t *testing.T) {
+	t.Parallel()
 	one, open := newService(t, chained), newService(t, anybody)
 	a := newAuthor(t)
 	r := a.registrar(one)
@@ -95,6 +97,7 @@ func TestRefused(t *testing.T) {
 // TestWords: what was signed for words is registered for the same words, as it was
 // signed, wherever the command broke; until it is done.
 func TestWords(t *testing.T) {
+	t.Parallel()
 	for name, policy := range map[string]string{"alone": anybody, "in a chain": chained} {
 		t.Run(name, func(t *testing.T) {
 			s := newService(t, policy)
@@ -147,6 +150,7 @@ func TestWords(t *testing.T) {
 // TestWordsBehind: a statement that was signed for a chain that went on without it is
 // signed again.
 func TestWordsBehind(t *testing.T) {
+	t.Parallel()
 	s := newService(t, chained)
 	a := newAuthor(t)
 	s.breaks(false)
@@ -173,6 +177,7 @@ func TestWordsBehind(t *testing.T) {
 // TestBroken: a command that ended between two points leaves what the next one
 // finishes, with the same bytes, in both logs.
 func TestBroken(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		second bool // it is the second service that breaks
 		stored bool
@@ -215,6 +220,7 @@ func TestBroken(t *testing.T) {
 
 // TestLetGo: what was signed for a chain that went on elsewhere is let go, which is told.
 func TestLetGo(t *testing.T) {
+	t.Parallel()
 	s := newService(t, chained)
 	a := newAuthor(t)
 	s.breaks(false)
@@ -237,6 +243,7 @@ func TestLetGo(t *testing.T) {
 // TestRace: several writers of one issuer, each with its own home and idea of the
 // chain, make one chain without gap or fork.
 func TestRace(t *testing.T) {
+	t.Parallel()
 	s := newService(t, chained)
 	key := testlog.Key(t, "ES256")
 	const writers, each = 3, 8
@@ -275,6 +282,7 @@ func TestRace(t *testing.T) {
 // TestContended: when another writer is always faster that is the error, and nothing is
 // left that could be registered later.
 func TestContended(t *testing.T) {
+	t.Parallel()
 	s := newService(t, chained)
 	a := newAuthor(t)
 	other := &author{t: t, key: a.key, home: Home(t.TempDir())}
@@ -299,6 +307,7 @@ func TestContended(t *testing.T) {
 
 // TestLarge: what does not fit into an entry is stored, where the service stores it.
 func TestLarge(t *testing.T) {
+	t.Parallel()
 	s, small := newService(t, anybody), newService(t, anybody, "--artifact-max-size", "1000")
 	a := newAuthor(t)
 	large := says(strings.Repeat("x", scitt.MaxEntrySize), "x")
@@ -324,6 +333,7 @@ func TestLarge(t *testing.T) {
 
 // TestDamagedJournal: nothing is registered over what is damaged, or of an older version.
 func TestDamagedJournal(t *testing.T) {
+	t.Parallel()
 	s := newService(t, anybody)
 	a := newAuthor(t)
 	s.breaks(false)

@@ -55,6 +55,7 @@ func submitter(t testing.TB) *author {
 // TestSigned: a statement that comes signed goes to each service, whatever the others do,
 // and the same again goes on from there.
 func TestSigned(t *testing.T) {
+	t.Parallel()
 	one, two, three := newService(t, anybody), newService(t, anybody), newService(t, `{"version": 1}`)
 	a := submitter(t)
 	statement := testlog.Statement(t, a.key, "asset", []byte("x"))
@@ -108,6 +109,7 @@ func TestSigned(t *testing.T) {
 
 // TestSignedMany: each of several statements has its own outcome.
 func TestSignedMany(t *testing.T) {
+	t.Parallel()
 	s := newService(t, chained)
 	a := submitter(t)
 	var all []Draft
@@ -129,6 +131,7 @@ func TestSignedMany(t *testing.T) {
 // TestTwin: where a log has another signature of the content, that is what the issuer gets:
 // no Receipt is ever attached to other bytes.
 func TestTwin(t *testing.T) {
+	t.Parallel()
 	one, two := newService(t, anybody), newService(t, anybody)
 	a := submitter(t)
 	own := testlog.Statement(t, a.key, "asset", []byte("x"))
@@ -177,6 +180,7 @@ func TestTwin(t *testing.T) {
 // TestTwinOfNamed: another signature of an issuer that does not bring its key is
 // verified with the one that is given, or is no verdict.
 func TestTwinOfNamed(t *testing.T) {
+	t.Parallel()
 	key := testlog.Key(t, "ES256")
 	jwk := string(testlog.Must(did.MarshalJWK(key.Public()))(t))
 	s := newService(t, `{"version": 1, "trust_anchors": {"keys": [{"id": "k", "jwk": `+jwk+`}]}, "issuers": [{"issuer": "https://issuer.example", "keys": ["k"]}]}`)
@@ -198,6 +202,7 @@ func TestTwinOfNamed(t *testing.T) {
 
 // TestKeys: a Receipt counts by the keys that are given, and by nobody else's.
 func TestKeys(t *testing.T) {
+	t.Parallel()
 	s, other := newService(t, anybody), newService(t, anybody)
 	a := submitter(t)
 	statement := testlog.Statement(t, a.key, "asset", []byte("x"))

@@ -35,6 +35,7 @@ func inputs(contents ...string) iter.Seq[func() Input] {
 // TestStream: inputs are registered in their order, up to one that is wrong or refused,
 // or all that can be.
 func TestStream(t *testing.T) {
+	t.Parallel()
 	s := newService(t, chained)
 	long := make([]string, maxRun+50)
 	for i := range long {
@@ -92,6 +93,7 @@ func TestStream(t *testing.T) {
 // TestStreamArtifacts: contents are stored where they are registered by their hash, and in
 // a further service whose policy wants them; what the storage does not take is refused.
 func TestStreamArtifacts(t *testing.T) {
+	t.Parallel()
 	one := newService(t, chained, "--artifact-max-size", "40000")
 	two := newService(t, `{"version": 1, "trust_anchors": {"self_certifying": ["did:jwk"]}, "artifact": "required"}`)
 	a := newAuthor(t)
@@ -154,6 +156,7 @@ func TestStreamArtifacts(t *testing.T) {
 
 // TestStreamEnds: an end by force is the error, and so is a service that goes away.
 func TestStreamEnds(t *testing.T) {
+	t.Parallel()
 	s := newService(t, anybody)
 	a := newAuthor(t)
 	cause := errors.New("enough")

@@ -146,6 +146,8 @@ func (l Log) read(ctx context.Context, s *scitt.Statement, r *record) error {
 		}
 		if r.detail = err.Error(); r.flaw == AnomalyContent {
 			r.detail = fmt.Sprintf("artifact %x is not served", s.Payload) // for all readers the same
+		} else if r.flaw == AnomalyPrivate {
+			r.detail = fmt.Sprintf("artifact %x is private", s.Payload)
 		}
 		return nil
 	}
@@ -212,12 +214,18 @@ func (l Log) Content(ctx context.Context, s *scitt.Statement) ([]byte, error) {
 // what it says is not known.
 func Withheld(err error) bool { return reader.Withheld(err) }
 
+// Private reports whether an error of Content says that the content is for others,
+// who have a token.
+func Private(err error) bool { return errors.Is(err, reader.ErrPrivate) }
+
 // flaw is what an error of content says about the statement; "" when it is
 // the storage's and may pass.
 func flaw(err error) AnomalyKind {
 	switch {
 	case reader.Withheld(err):
 		return AnomalyContent
+	case Private(err):
+		return AnomalyPrivate
 	case errors.Is(err, ErrMalformed):
 		return AnomalyInvalid
 	}

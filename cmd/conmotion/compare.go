@@ -131,6 +131,9 @@ func (a *app) confirm(ctx context.Context, f compareFlags, c *monitor.Comparison
 		o := a.ClientOptions(cli.Readers)
 		o.Retries = 2
 		var err error
+		if o.Token, err = a.Token(service); err != nil {
+			return nil, err
+		}
 		if confirmer.Search, err = client.New(service, o); err != nil {
 			return nil, cli.Usage(fmt.Errorf("--search: %w", err))
 		}

@@ -30,10 +30,10 @@ var ours = map[string][]string{
 	"storage/internal/projection": {"scitt", "tiles", "internal/durable", "internal/parallel"},
 
 	"personality":       {"scitt", "tiles", "internal/content"},
-	"monitor":           {"monitor/identity", "scitt", "tiles", "policy/ocsf", "storage/artifact/reader", "internal/firsts", "internal/parallel", "internal/jsonx", "internal/plural"},
-	"monitor/importer":  {"monitor/identity", "policy/ocsf", "internal/jsonx"},
+	"monitor":           {"monitor/disclosure", "monitor/identity", "scitt", "tiles", "policy/ocsf", "storage/artifact/reader", "internal/firsts", "internal/parallel", "internal/jsonx", "internal/plural"},
+	"monitor/importer":  {"monitor/disclosure", "monitor/identity", "policy/ocsf", "internal/jsonx"},
 	"monitor/identity":  {},
-	"monitor/party":     {"scitt", "scitt/did", "scitt/client", "tiles", "monitor", "witness", "storage/artifact/reader", "internal/durable", "internal/parallel", "internal/plural", "internal/printable"},
+	"monitor/party":     {"scitt", "scitt/did", "scitt/client", "tiles", "monitor", "monitor/disclosure", "witness", "storage/artifact/reader", "internal/durable", "internal/parallel", "internal/plural", "internal/printable"},
 	"monitor/watch":     {"scitt", "scitt/client", "tiles", "policy", "policy/ocsf", "monitor", "monitor/party", "witness", "witness/audit", "internal/durable"},
 	"monitor/report":    {"scitt", "tiles", "monitor", "witness", "internal/jsonx", "internal/plural"},
 	"witness":           {"scitt"},
@@ -47,6 +47,7 @@ var ours = map[string][]string{
 	"internal/parallel": {},
 	"internal/vectors":  {"scitt"},
 
+	"monitor/disclosure":      {"internal/jsonx"},
 	"storage/artifact/reader": {"scitt", "scitt/client", "internal/durable", "internal/plain"},
 	"witness/mirror":          {"scitt", "tiles", "witness", "storage/artifact/reader", "internal/durable", "internal/parallel", "internal/plain", "internal/plural"},
 	"witness/cosigner":        {"scitt", "witness"},

@@ -110,12 +110,12 @@ func (a *App) LogOptions(f MemoryFlags) (o party.Options, err error) {
 	if f.NoHome {
 		return o, nil
 	}
-	o.Home, err = a.home(f.Home)
+	o.Home, err = a.HomeOf(f.Home)
 	return o, err
 }
 
-// home is the directory that remembers, where the flag --home has this value.
-func (a *App) home(flag string) (home party.Home, err error) {
+// HomeOf is the directory that remembers, where the flag --home has this value.
+func (a *App) HomeOf(flag string) (home party.Home, err error) {
 	if home = party.Home(cmp.Or(flag, a.Home)); home == "" {
 		if home, err = party.DefaultHome(); err != nil {
 			return "", Usage(fmt.Errorf("--home: %w; or give --no-home", err))
@@ -196,7 +196,7 @@ func (a *App) Artifacts(f StoreFlags, concurrency int) (*reader.Reader, error) {
 
 // Token is the token that the user's home has for a URL: see [party.Home.Token].
 func (a *App) Token(location string) (string, error) {
-	home, err := a.home("")
+	home, err := a.HomeOf("")
 	if err != nil {
 		return "", nil // nobody has one without a home
 	}

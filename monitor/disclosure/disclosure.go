@@ -104,6 +104,11 @@ func Mark(v any) (digest string, hidden bool, err error) {
 	return digest, true, nil
 }
 
+// Stands reports whether a value has the form of what stands for a hidden one.
+func Stands(t *jsonx.Tree, n int32) bool {
+	return t.Kind(n) == jsonx.Object && t.Len(n) == 1 && t.Member(n, Member) != 0
+}
+
 // plain refuses what has a member "...": hidden values are not nested.
 func plain(path string, v any) error {
 	return Walk(path, v, func(path string, v any) (any, bool, error) {

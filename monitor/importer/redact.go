@@ -173,7 +173,7 @@ func (h *hiding) value(v any) any {
 	case object:
 		if _, there := v[disclosure.Member]; there {
 			_, _, err := disclosure.Mark(v)
-			if _, own := pendingNumber(v); !own && h.refused == nil {
+			if _, own := pendingNumber(v); !(own && h.derived) && h.refused == nil { // in the first pass none is of here
 				h.refused = err
 			}
 			return v

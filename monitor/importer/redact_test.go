@@ -6,6 +6,8 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"fmt"
+	"io"
+	"iter"
 	"maps"
 	"os"
 	"slices"
@@ -189,11 +191,44 @@ func TestRedactOptions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, err := range AWSConfig(strings.NewReader(aws("AWS::X::Y", `{"a":{"...":"pending"}}`)), Options{Redact: r}) {
-		if _, ok := err.(*Problem); !ok {
-			t.Errorf("a reserved member: %v", err)
+	for _, mark := range []string{"pending", pendingMark + "0"} {
+		for _, err := range AWSConfig(strings.NewReader(aws("AWS::X::Y", `{"a":{"...":"`+mark+`"}}`)), Options{Redact: r}) {
+			if _, ok := err.(*Problem); !ok {
+				t.Errorf("a reserved member: %v", err)
+			}
 		}
 	}
+}
+
+// FuzzRedact: whatever an item is, what is hidden in its events can be shown, and
+// nothing of how it is done stays.
+func FuzzRedact(f *testing.F) {
+	for _, c := range secretive {
+		f.Add([]byte(c.item))
+	}
+	f.Fuzz(func(t *testing.T, in []byte) {
+		for _, read := range []func(io.Reader, Options) iter.Seq2[Item, error]{AWSConfig, GCPAssets} {
+			r, err := NewRedactor(RedactOptions{Disclosable: []string{"@all", "configuration"}, Secret: &disclosure.Secret{7}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for it, err := range read(bytes.NewReader(in), Options{Redact: r}) {
+				if err != nil {
+					continue
+				}
+				if pendingText.Match(it.Event) {
+					t.Fatalf("%s", it.Event)
+				}
+				if len(it.Disclosures) == 0 {
+					continue
+				}
+				opened, err := (&disclosure.Document{Payload: it.Event, Disclosures: it.Disclosures}).Open()
+				if err != nil || len(opened.Hidden) > 0 {
+					t.Fatalf("%v: %s", err, it.Event)
+				}
+			}
+		}
+	})
 }
 
 // TestTableInDocs: docs/monitoring.md lists what is taken out.

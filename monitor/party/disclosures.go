@@ -60,15 +60,15 @@ func (h Home) KeepDisclosures(d *disclosure.Document) error {
 	if h == "" {
 		return errNoSecrets
 	}
-	path := h.disclosures(sha256.Sum256(d.Payload))
-	if _, err := os.Stat(path); err == nil {
+	payload := reader.Digest(sha256.Sum256(d.Payload))
+	if _, err := h.Disclosures(payload); err == nil {
 		return nil // of one payload and one secret there is one
 	}
 	data, err := d.Marshal()
 	if err != nil {
 		return err
 	}
-	return writeFile(path, append(data, '\n'))
+	return writeFile(h.disclosures(payload), append(data, '\n'))
 }
 
 // Disclosures returns the document with the hidden values of a payload, by the SHA-256

@@ -56,11 +56,15 @@ func (p Pattern) Matches(steps []string) bool {
 	}
 	steps = steps[len(steps)-len(p.steps):]
 	for i := len(steps) - 1; i >= 0; i-- { // the last differs most often
-		if steps[i] == p.steps[i] || p.steps[i] == "*" && steps[i] != Element {
+		if steps[i] == p.steps[i] {
 			continue
 		}
-		if steps[i] == Element || !strings.Contains(p.steps[i], "*") {
+		star := strings.LastIndexByte(p.steps[i], '*')
+		if steps[i] == Element || star < 0 || !strings.HasSuffix(steps[i], p.steps[i][star+1:]) {
 			return false
+		}
+		if star == 0 {
+			continue
 		}
 		if ok, err := path.Match(p.steps[i], strings.ReplaceAll(steps[i], "/", "|")); err != nil || !ok {
 			return false

@@ -57,6 +57,7 @@ type Redactor struct {
 	named       map[string]bool // kinds that are kept or, where it is true, can be shown later
 	secret      *disclosure.Secret
 	counts      map[string]int
+	folded      map[string]string // names of members, as steps
 }
 
 type rule struct {
@@ -76,7 +77,7 @@ type RedactOptions struct {
 
 // NewRedactor makes a Redactor. The error says which pattern is none.
 func NewRedactor(o RedactOptions) (*Redactor, error) {
-	r := &Redactor{named: map[string]bool{}, secret: o.Secret, counts: map[string]int{}}
+	r := &Redactor{named: map[string]bool{}, secret: o.Secret, counts: map[string]int{}, folded: map[string]string{}}
 	known := map[string]bool{"all": true}
 	for _, s := range KnownSecrets() {
 		known[s.Kind] = true
@@ -180,10 +181,14 @@ func (h *hiding) value(v any) any {
 		}
 		kind, _ := v["kind"].(string)
 		h.kinds = append(h.kinds, kind)
-		for _, name := range h.names(v) {
-			h.steps = append(h.steps, disclosure.Step(name))
-			v[name] = h.value(v[name])
-			h.steps = h.steps[:len(h.steps)-1]
+		if h.secret == nil {
+			for name := range v {
+				h.member(v, name)
+			}
+		} else { // values are numbered: the same item gives the same events
+			for _, name := range slices.Sorted(maps.Keys(v)) {
+				h.member(v, name)
+			}
 		}
 		h.kinds = h.kinds[:len(h.kinds)-1]
 	case list:
@@ -198,14 +203,21 @@ func (h *hiding) value(v any) any {
 	return v
 }
 
-// names are those of an object's members: in order where values are numbered, for
-// the same item to give the same events.
-func (h *hiding) names(o object) []string {
-	if h.secret != nil {
-		return slices.Sorted(maps.Keys(o))
+// member takes out what there is to take out of a member of an object.
+func (h *hiding) member(o object, name string) {
+	step, ok := h.folded[name]
+	if !ok {
+		if step = disclosure.Step(name); len(h.folded) < maxFolded {
+			h.folded[name] = step
+		}
 	}
-	return slices.Collect(maps.Keys(o))
+	h.steps = append(h.steps, step)
+	o[name] = h.value(o[name])
+	h.steps = h.steps[:len(h.steps)-1]
 }
+
+// maxFolded is how many names are remembered in the form in which they are compared.
+const maxFolded = 1 << 12
 
 // text looks into a string that holds a JSON object or array, also in base64.
 func (h *hiding) text(s string) string {

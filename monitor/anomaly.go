@@ -13,7 +13,7 @@ import (
 // AnomalyKind is what is wrong about a record.
 type AnomalyKind string
 
-// The anomalies. But for the first six, the record counts all the same: the
+// The anomalies. But for the first seven, the record counts all the same: the
 // last word of the issuer is what a replay shows.
 const (
 	AnomalyNoStatement AnomalyKind = "no_statement" // the bytes are nobody's statement, so they have no entry id
@@ -23,6 +23,7 @@ const (
 	AnomalyDuplicate AnomalyKind = "duplicate"       // what it says is in the log already, with a signature that verifies
 	AnomalyInvalid   AnomalyKind = "invalid"         // the event is not valid or cannot be mapped
 	AnomalyContent   AnomalyKind = "content_missing" // the artifact is withheld or lost
+	AnomalyPrivate   AnomalyKind = "content_private" // the artifact is there for others, and nothing here may read it
 
 	AnomalyDuplicateCreate AnomalyKind = "duplicate_create" // create of what is alive
 	AnomalyModifyDeleted   AnomalyKind = "modify_deleted"   // modify after delete: alive again
@@ -59,7 +60,8 @@ func (a Anomaly) Unread() bool { return CountUnread([]Anomaly{a}).Any() }
 
 // Unread counts the records of which it is not known what they say.
 type Unread struct {
-	ContentMissing uint64 `json:"content_missing"` // the artifact is withheld or lost
+	ContentMissing uint64 `json:"content_missing"`           // the artifact is withheld or lost
+	ContentPrivate uint64 `json:"content_private,omitempty"` // the artifact is for those who have a token
 	// NoStatement are entries that are nobody's statement. A service registers none,
 	// and whoever put them into the log may have hidden a statement that way.
 	NoStatement uint64 `json:"no_statement"`
@@ -78,6 +80,8 @@ func (u *Unread) add(kind AnomalyKind) {
 	switch kind {
 	case AnomalyContent:
 		u.ContentMissing++
+	case AnomalyPrivate:
+		u.ContentPrivate++
 	case AnomalyNoStatement:
 		u.NoStatement++
 	case AnomalyUnchecked:
@@ -87,16 +91,18 @@ func (u *Unread) add(kind AnomalyKind) {
 
 // Plus is the sum of two counts.
 func (u Unread) Plus(v Unread) Unread {
-	return Unread{u.ContentMissing + v.ContentMissing, u.NoStatement + v.NoStatement, u.Unchecked + v.Unchecked}
+	return Unread{u.ContentMissing + v.ContentMissing, u.ContentPrivate + v.ContentPrivate, u.NoStatement + v.NoStatement, u.Unchecked + v.Unchecked}
 }
 
 // Most has of each count the larger one.
 func (u Unread) Most(v Unread) Unread {
-	return Unread{max(u.ContentMissing, v.ContentMissing), max(u.NoStatement, v.NoStatement), max(u.Unchecked, v.Unchecked)}
+	return Unread{max(u.ContentMissing, v.ContentMissing), max(u.ContentPrivate, v.ContentPrivate), max(u.NoStatement, v.NoStatement), max(u.Unchecked, v.Unchecked)}
 }
 
 // Count is how many there are.
-func (u Unread) Count() uint64 { return u.ContentMissing + u.NoStatement + u.Unchecked }
+func (u Unread) Count() uint64 {
+	return u.ContentMissing + u.ContentPrivate + u.NoStatement + u.Unchecked
+}
 
 // Any reports whether there are any.
 func (u Unread) Any() bool { return u != Unread{} }
@@ -109,6 +115,9 @@ func (u Unread) String() string {
 	}
 	if u.ContentMissing > 0 {
 		parts = append(parts, plural.Of(u.ContentMissing, "record")+" could not be read: the content is withheld by its provider, or elsewhere (--artifacts)")
+	}
+	if u.ContentPrivate > 0 {
+		parts = append(parts, plural.Of(u.ContentPrivate, "record")+" could not be read: the content is private, and a token is needed (--artifact-token-file)")
 	}
 	if u.NoStatement > 0 {
 		parts = append(parts, plural.Verb(u.NoStatement, "entry", "is", "are")+" nobody's statement, so what is meant to be there is unknown (conmotion audit names them)")

@@ -82,7 +82,7 @@ func ParseClaim(payload []byte) (*Claim, error) {
 // check holds the numbers against each other.
 func (c *Claim) check() error {
 	m := &c.Metrics
-	for _, n := range []int{m.Drift, m.Inferred, m.Late, m.Missing, m.Observed, m.Pending, m.Phantom, m.Reported} {
+	for _, n := range []int{m.Drift, m.Inferred, m.Late, m.Missing, m.Observed, m.Pending, m.Phantom, m.Reported, m.Undisclosed} {
 		if n < 0 || n > m.Union {
 			return malformed("a number of objects is %d, of %d", n, m.Union)
 		}

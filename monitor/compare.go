@@ -55,6 +55,9 @@ const (
 	Phantom FindingKind = "phantom" // reported, and not observed
 	Drift   FindingKind = "drift"   // the configuration differed for longer than the grace
 	Late    FindingKind = "late"    // reported, after the grace
+	// Undisclosed is a configuration that may have drifted: the sides differ in fields
+	// that are hidden, and in nothing else for longer than the grace.
+	Undisclosed FindingKind = "undisclosed"
 )
 
 // Finding is one difference, with the entries that it rests on.
@@ -73,21 +76,22 @@ type Finding struct {
 	UID       string    `json:"uid"`
 	What      Kind      `json:"what"`
 
-	drift *[2]uint64 // of Drift: the records of both sides, until they are read again
+	drift []meeting // of Drift: the records of both sides, which are read again
 }
 
 // Metrics are the numbers of one kind. Objects are assets or configurations,
 // counted when they were alive within the interval.
 type Metrics struct {
-	Drift    int `json:"drift"`
-	Inferred int `json:"inferred"` // an end of which is from a scan
-	Late     int `json:"late"`
-	Missing  int `json:"missing"`
-	Observed int `json:"observed"`
-	Pending  int `json:"pending"` // not matched, and younger than the grace
-	Phantom  int `json:"phantom"`
-	Reported int `json:"reported"`
-	Union    int `json:"union"`
+	Drift       int `json:"drift"`
+	Inferred    int `json:"inferred"` // an end of which is from a scan
+	Late        int `json:"late"`
+	Missing     int `json:"missing"`
+	Observed    int `json:"observed"`
+	Pending     int `json:"pending"` // not matched, and younger than the grace
+	Phantom     int `json:"phantom"`
+	Reported    int `json:"reported"`
+	Undisclosed int `json:"undisclosed,omitempty"` // configurations of which it is not known whether they drifted
+	Union       int `json:"union"`
 	// Times that objects were alive, summed, in milliseconds, as decimal
 	// numbers: covered is the observed time that was also reported.
 	CoveredMS  string `json:"covered_ms"`

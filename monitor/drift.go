@@ -7,6 +7,8 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/conmotion/conmotion/internal/jsonx"
+	"github.com/conmotion/conmotion/monitor/disclosure"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
@@ -34,25 +36,33 @@ func (s *story) pieces(from, to int64) []piece {
 	return out
 }
 
+// meeting is a time in which both sides have a configuration, and the records that say how.
+type meeting struct {
+	start, end int64
+	by         [2]uint64
+}
+
 // drift finds the last run of time, longer than the grace, in which both sides
 // have a configuration and its contents differ.
 func (p *comparing) drift(uid string, reported, observed *story) {
-	var run, found struct {
+	type drifting struct {
 		start, end int64
-		last       [2]version
+		pairs      []meeting
 	}
+	var run, found drifting
 	theirs, ours := reported.pieces(p.from, p.to), observed.pieces(p.from, p.to)
 	for i, j := 0, 0; i < len(theirs) && j < len(ours); {
 		a, b := theirs[i], ours[j]
 		start, end := max(a.start, b.start), min(a.end, b.end)
 		if start < end {
+			now := meeting{start, end, [2]uint64{a.version.by, b.version.by}}
 			switch {
 			case a.version.digest == b.version.digest:
-				run.start, run.end = 0, 0
+				run = drifting{}
 			case run.end == start && run.end != 0:
-				run.end, run.last = end, [2]version{a.version, b.version}
+				run.end, run.pairs = end, append(run.pairs, now)
 			default:
-				run.start, run.end, run.last = start, end, [2]version{a.version, b.version}
+				run = drifting{start, end, []meeting{now}}
 			}
 			if run.end-run.start > p.grace {
 				found = run
@@ -68,7 +78,7 @@ func (p *comparing) drift(uid string, reported, observed *story) {
 		return
 	}
 	p.metrics.Drift++
-	p.find(Finding{Kind: Drift, UID: uid, drift: &[2]uint64{found.last[0].by, found.last[1].by}}, found.start, found.end, nil, nil)
+	p.find(Finding{Kind: Drift, UID: uid, drift: found.pairs}, found.start, found.end, nil, nil)
 }
 
 // maxContents is how many drifting configurations are explained at a time:
@@ -78,9 +88,11 @@ const maxContents = 1 << 16
 // explain reads the contents of drifting configurations again and lists where
 // they differ, and puts the findings in order.
 func (c *Comparison) explain(ctx context.Context, reported, observed Log) error {
-	slices.SortFunc(c.Findings, func(a, b Finding) int {
-		return cmp.Or(cmp.Compare(a.What, b.What), cmp.Compare(a.UID, b.UID), cmp.Compare(a.Kind, b.Kind))
-	})
+	defer func() {
+		slices.SortFunc(c.Findings, func(a, b Finding) int {
+			return cmp.Or(cmp.Compare(a.What, b.What), cmp.Compare(a.UID, b.UID), cmp.Compare(a.Kind, b.Kind))
+		})
+	}()
 	var drifting []*Finding
 	for i := range c.Findings {
 		if c.Findings[i].drift != nil {
@@ -92,8 +104,9 @@ func (c *Comparison) explain(ctx context.Context, reported, observed Log) error 
 		for side, log := range []Log{reported, observed} {
 			wanted := map[uint64][]string{}
 			for _, f := range some {
-				at := f.drift[side]
-				wanted[at] = append(wanted[at], f.UID)
+				for _, p := range f.drift {
+					wanted[p.by[side]] = append(wanted[p.by[side]], f.UID)
+				}
 			}
 			var err error
 			if contents[side], err = readContents(ctx, log, wanted); err != nil {
@@ -101,13 +114,40 @@ func (c *Comparison) explain(ctx context.Context, reported, observed Log) error 
 			}
 		}
 		for _, f := range some {
-			a := contents[0][contentKey{f.drift[0], f.UID}]
-			b := contents[1][contentKey{f.drift[1], f.UID}]
-			f.Reported, f.Observed = a.entry, b.entry
-			f.Paths, f.PathsMore = differences(a.json, b.json)
+			c.judge(f, contents)
 		}
 	}
 	return nil
+}
+
+// judge finds the last run of time, longer than the grace, in which what both sides show
+// differs. Where there is none, what differs is hidden on one side or both: it is
+// Undisclosed, and no drift.
+func (c *Comparison) judge(f *Finding, contents [2]map[contentKey]content) {
+	pairs, start, drifts := f.drift, int64(0), false
+	for i, p := range pairs {
+		a, b := contents[0][contentKey{p.by[0], f.UID}], contents[1][contentKey{p.by[1], f.UID}]
+		paths, more, hidden := jsonx.DiffBut(a.json, b.json, maxPaths, disclosure.Stands)
+		shown := len(paths) > 0
+		switch {
+		case !shown:
+			start = p.end
+		case i == 0:
+			start = p.start
+		}
+		switch long := shown && p.end-start > c.Interval.Grace.Milliseconds(); {
+		case long:
+			drifts = true
+			f.Kind, f.From, f.To = Drift, timestamp(start), timestamp(p.end)
+		case drifts || i < len(pairs)-1:
+			continue
+		default:
+			f.Kind, paths, more = Undisclosed, hidden, 0
+			c.Metrics[f.What].Drift--
+			c.Metrics[f.What].Undisclosed++
+		}
+		f.Reported, f.Observed, f.Paths, f.PathsMore = a.entry, b.entry, paths, more
+	}
 }
 
 // contentKey is a configuration in the record at an index.

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/conmotion/conmotion/monitor/disclosure"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/tiles"
@@ -29,6 +30,9 @@ type Log struct {
 	Checkpoint *scitt.Checkpoint
 	Source     Source
 	Artifacts  reader.Artifacts // nil when there are none
+	// Disclosed are payloads with hidden values that are shown, by the SHA-256 of what
+	// was signed: see package disclosure.
+	Disclosed map[reader.Digest]*disclosure.Opened
 	// Verify holds a statement to its issuer's signature; nil leaves that to
 	// the log's admission. It is safe for concurrent use.
 	Verify func(*scitt.Statement) error
@@ -36,7 +40,7 @@ type Log struct {
 
 // NewLog is the log in a view.
 func NewLog(view *tiles.View, artifacts reader.Artifacts, verify func(*scitt.Statement) error) Log {
-	return Log{view.Checkpoint, view, artifacts, verify}
+	return Log{Checkpoint: view.Checkpoint, Source: view, Artifacts: artifacts, Verify: verify}
 }
 
 // Filter selects the records of one party.
@@ -146,6 +150,8 @@ func (l Log) read(ctx context.Context, s *scitt.Statement, r *record) error {
 		}
 		if r.detail = err.Error(); r.flaw == AnomalyContent {
 			r.detail = fmt.Sprintf("artifact %x is not served", s.Payload) // for all readers the same
+		} else if r.flaw == AnomalyPrivate {
+			r.detail = fmt.Sprintf("artifact %x is private", s.Payload)
 		}
 		return nil
 	}
@@ -160,7 +166,7 @@ func (l Log) read(ctx context.Context, s *scitt.Statement, r *record) error {
 		r.Time = r.scan.Ended.UnixMilli()
 		return nil
 	}
-	if r.event, err = ParseEvent(content); err != nil {
+	if r.event, err = ParseEvent(l.shown(content)); err != nil {
 		r.event = nil
 		if !errors.Is(err, ErrOther) {
 			r.flaw, r.detail = AnomalyInvalid, err.Error()
@@ -212,12 +218,18 @@ func (l Log) Content(ctx context.Context, s *scitt.Statement) ([]byte, error) {
 // what it says is not known.
 func Withheld(err error) bool { return reader.Withheld(err) }
 
+// Private reports whether an error of Content says that the content is for others,
+// who have a token.
+func Private(err error) bool { return errors.Is(err, reader.ErrPrivate) }
+
 // flaw is what an error of content says about the statement; "" when it is
 // the storage's and may pass.
 func flaw(err error) AnomalyKind {
 	switch {
 	case reader.Withheld(err):
 		return AnomalyContent
+	case Private(err):
+		return AnomalyPrivate
 	case errors.Is(err, ErrMalformed):
 		return AnomalyInvalid
 	}
@@ -234,5 +246,16 @@ func (l Log) event(ctx context.Context, e tiles.Entry) (*Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	return ParseEvent(content)
+	return ParseEvent(l.shown(content))
+}
+
+// shown is a record's content with the hidden values that are shown.
+func (l Log) shown(content []byte) []byte {
+	if len(l.Disclosed) == 0 {
+		return content
+	}
+	if o := l.Disclosed[sha256.Sum256(content)]; o != nil {
+		return o.Payload
+	}
+	return content
 }

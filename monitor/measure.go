@@ -145,8 +145,8 @@ func Measure(c *Comparison, o MeasureOptions) (*Measurement, error) {
 	if !c.verified {
 		return nil, ErrUnverified
 	}
-	if n := c.Unread().Unchecked; n > 0 {
-		return nil, fmt.Errorf("%w: %s", ErrUnverified, Unread{Unchecked: n})
+	if u := c.Unread(); u.Unchecked > 0 || u.ContentPrivate > 0 {
+		return nil, fmt.Errorf("%w: %s", ErrUnverified, Unread{Unchecked: u.Unchecked, ContentPrivate: u.ContentPrivate})
 	}
 	m := c.Metrics[o.What]
 	if m == nil {

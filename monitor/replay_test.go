@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
 
 const minute = int64(60_000)
@@ -201,6 +203,40 @@ func TestReplayRefusesRecords(t *testing.T) {
 	r = p.replay(nil)
 	if got := kinds(r); !slices.Contains(got, "1 content_missing") || r.Unread() != (Unread{ContentMissing: 1}) {
 		t.Errorf("anomalies %q, %+v", got, r.Unread())
+	}
+}
+
+// forOthers is a storage that gives its artifacts to others.
+type forOthers struct{}
+
+func (forOthers) Artifact(context.Context, reader.Digest, int64) ([]byte, error) {
+	return nil, fmt.Errorf("storage: %w", reader.ErrPrivate)
+}
+
+// TestPrivateContent: of a record whose content is private nobody says that it is
+// withheld. Nothing is measured without it, and with the content nothing is missing.
+func TestPrivateContent(t *testing.T) {
+	p, o := newParty(t, "provider", scitt.TypeRecord), newParty(t, "auditor", scitt.TypeObservation)
+	p.hash = true
+	p.record(inventory(Create, noon, "a"))
+	o.record(inventory(Create, noon, "a"))
+	in := Interval{From: at(noon - minute), To: at(noon + minute)}
+	for _, c := range []struct {
+		artifacts reader.Artifacts
+		unread    Unread
+	}{{forOthers{}, Unread{ContentPrivate: 1}}, {p.log().Artifacts, Unread{}}} {
+		log := p.log()
+		log.Artifacts = c.artifacts
+		got, err := Compare(t.Context(), Party{Log: log}, Party{Log: o.log(), Filter: Filter{Types: []string{scitt.TypeObservation}}}, in)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Unread() != c.unread || len(got.withheld.list()) > 0 {
+			t.Errorf("unread %+v, withheld %v", got.Unread(), got.withheld.list())
+		}
+		if _, err = Measure(got, MeasureOptions{What: Inventory, At: in.To, Home: "home.example"}); errors.Is(err, ErrUnverified) != c.unread.Any() {
+			t.Errorf("measured: %v", err)
+		}
 	}
 }
 

@@ -38,7 +38,7 @@ func newBlobs(t *testing.T, content []byte) (s *blobs, url, digest string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s = &blobs{Handler: testlog.Must(artifact.NewHandler(artifact.Config{Store: dir, Problem: func(w http.ResponseWriter, _ *http.Request, status int, title, detail string) {
+	s = &blobs{Handler: testlog.Must(artifact.NewHandler(artifact.Config{Store: dir, Write: artifact.Everybody(), Read: artifact.Everybody(), Problem: func(w http.ResponseWriter, _ *http.Request, status int, title, detail string) {
 		w.WriteHeader(status)
 		_, _ = w.Write((&scitt.Problem{Title: title, Detail: detail}).Marshal())
 	}}))(t)}

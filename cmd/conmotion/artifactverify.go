@@ -51,7 +51,7 @@ func (v *verification) fetched(ctx context.Context, out *scitt.Verification) err
 		v.found("payload", witness.Failed, "%s: the content there does not have the hash that the statement signs", place)
 	case errors.Is(err, reader.ErrTooLarge):
 		v.noContent("%s: %v; give the content with --payload", place, err)
-	case cli.ExitCode(err) == cli.ExitBad || isMissing(err):
+	case cli.ExitCode(err) == cli.ExitBad || isMissing(err) || errors.Is(err, reader.ErrPrivate):
 		v.noContent("%s: %v", place, err)
 	default:
 		return fmt.Errorf("%s: %w", place, err)

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"time"
@@ -12,8 +13,10 @@ import (
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/monitor"
+	"github.com/conmotion/conmotion/monitor/disclosure"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt/client"
+	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
 
 type compareFlags struct {
@@ -23,6 +26,7 @@ type compareFlags struct {
 	search             string
 	confirm            int
 	exitZero           bool
+	disclosed          []string
 }
 
 const compareLong = `Hold what one party reported in its log against what another observed in its own,
@@ -32,6 +36,7 @@ their files and verified, signatures included.
   missing  observed, and not reported within the grace
   phantom  reported, and never observed
   drift    the configuration differed for longer than the grace
+  undisclosed  it differed in fields that are hidden; --disclosed shows them
   late     reported after the grace
 
 and the anomalies of the records on both sides: duplicate creates, times that go
@@ -55,8 +60,9 @@ measurement. --json with --confirm adds a line feed and the confirmations.
 Exit code 1 when anything differs or is anomalous, as diff does, and when a log is
 damaged, forked or was rolled back. --exit-zero makes the first a 0. Exit code 2 when
 the comparison is incomplete: a record on either side could not be read, because its
-content is withheld, or could not be checked, because its issuer's key is not known
-(--issuer-key). Then what differs may be what that record says.
+content is withheld or private, or could not be checked, because its issuer's key is not known
+(--issuer-key). Then what differs may be what that record says. So it is when nothing differs but fields
+that are hidden. A measurement rests on the logs alone, and counts these beside drift.
 ` + cli.HomeHelp
 
 const compareExample = `  conmotion compare --reported https://provider.example --observed https://auditor.example \
@@ -80,6 +86,7 @@ func (a *app) compare() *cobra.Command {
 	fl := cmd.Flags()
 	fl.StringVar(&f.search, "search", "", "URL of the service whose search confirms what is missing (default: --reported when it is a URL)")
 	fl.IntVar(&f.confirm, "confirm", 20, "most missing objects to ask the search for")
+	fl.StringArrayVar(&f.disclosed, "disclosed", nil, "file with hidden values of a record that are shown, from conmotion disclose; once for each")
 	fl.BoolVar(&f.exitZero, "exit-zero", false, "exit with 0 although something differs")
 	cli.Require(cmd, "reported", "observed", "from")
 	return cmd
@@ -116,6 +123,8 @@ func (a *app) runCompare(ctx context.Context, f compareFlags) error {
 		return cli.Usage(fmt.Errorf("the comparison is incomplete: %s", c.Unread()))
 	case found+anomalies > 0 && !f.exitZero:
 		return cli.Bad(fmt.Errorf("%s and %s", plural.Of(found, "finding"), plural.Of(anomalies, "anomaly")))
+	case found+anomalies == 0 && undisclosed(c) > 0:
+		return cli.Usage(errors.New(hidden(c)))
 	}
 	return nil
 }
@@ -131,6 +140,9 @@ func (a *app) confirm(ctx context.Context, f compareFlags, c *monitor.Comparison
 		o := a.ClientOptions(cli.Readers)
 		o.Retries = 2
 		var err error
+		if o.Token, err = a.Token(service); err != nil {
+			return nil, err
+		}
 		if confirmer.Search, err = client.New(service, o); err != nil {
 			return nil, cli.Usage(fmt.Errorf("--search: %w", err))
 		}
@@ -149,7 +161,20 @@ func differs(c *monitor.Comparison) (findings, anomalies uint64) {
 	for _, side := range []monitor.Side{c.Reported, c.Observed} {
 		anomalies += uint64(len(side.Anomalies)) + side.AnomaliesMore - side.Unread.Count()
 	}
-	return uint64(len(c.Findings)), anomalies
+	return uint64(len(c.Findings) - undisclosed(c)), anomalies
+}
+
+// undisclosed counts the configurations of which it is not known whether they differ.
+func undisclosed(c *monitor.Comparison) (n int) {
+	for _, m := range c.Metrics {
+		n += m.Undisclosed
+	}
+	return n
+}
+
+// hidden says so.
+func hidden(c *monitor.Comparison) string {
+	return plural.Of(undisclosed(c), "configuration") + " may differ in fields that are hidden (--disclosed)"
 }
 
 // compareLogs opens both logs, the reporting one first, and compares them.
@@ -162,6 +187,16 @@ func (a *app) compareLogs(ctx context.Context, f compareFlags, now time.Time) (*
 	}
 	p := a.Progress()
 	defer p.Done()
+	shown := map[reader.Digest]*disclosure.Opened{}
+	for _, path := range f.disclosed {
+		d, err := readDisclosed(path)
+		if err != nil {
+			return nil, logs, err
+		}
+		if shown[sha256.Sum256(d.Payload)], err = d.Open(); err != nil {
+			return nil, logs, cli.Bad(fmt.Errorf("--disclosed %s: %w", path, err))
+		}
+	}
 	var parties [2]monitor.Party
 	for i, side := range []sideFlags{f.reported, f.observed} {
 		if parties[i], err = side.party(in.From); err != nil {
@@ -172,7 +207,9 @@ func (a *app) compareLogs(ctx context.Context, f compareFlags, now time.Time) (*
 		if logs[i], err = a.openSide(ctx, side, f.readFlags); err != nil {
 			return nil, logs, err
 		}
-		parties[i].Log = p.Count(side.name, logs[i].Monitor())
+		log := logs[i].Monitor()
+		log.Disclosed = shown
+		parties[i].Log = p.Count(side.name, log)
 	}
 	c, err := monitor.Compare(ctx, parties[0], parties[1], in)
 	return c, logs, cli.OfLog(err)

@@ -67,6 +67,8 @@ func showComparison(p *cli.Page, c *monitor.Comparison, confirm int, confirmed [
 		result = fmt.Sprintf("INCOMPLETE: %s; so far %s", c.Unread(), counts)
 	case found+anomalies > 0:
 		result = "DIFFERENT: " + counts
+	case undisclosed(c) > 0:
+		result = "UNDISCLOSED: " + hidden(c)
 	}
 	p.Line("")
 	p.Line("%s", result)
@@ -84,6 +86,7 @@ func showMetrics(p *cli.Page, c *monitor.Comparison) {
 		row("phantom", func(m *monitor.Metrics) int { return m.Phantom }),
 		row("drift", func(m *monitor.Metrics) int { return m.Drift }),
 		row("inferred", func(m *monitor.Metrics) int { return m.Inferred }),
+		row("undisclosed", func(m *monitor.Metrics) int { return m.Undisclosed }),
 		row("late", func(m *monitor.Metrics) int { return m.Late }),
 		row("pending", func(m *monitor.Metrics) int { return m.Pending }),
 		{"longest lag", lag(i.LagLongest), lag(f.LagLongest)},

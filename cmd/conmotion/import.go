@@ -7,12 +7,15 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
+	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/internal/printable"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/importer"
@@ -26,6 +29,7 @@ type importFlags struct {
 	observe, dryRun, inventory bool
 	time                       string
 	own                        map[string]*string // flags of the source, by name
+	redact, keep               []string
 }
 
 const importHelp = `
@@ -38,7 +42,14 @@ and the next export registers what is new in it. It is held to what the issuer's
 says already: what is older than that is late, such as an item of an export that lags
 behind a feed. It is told and not registered, unless --allow-late records it as a
 correction, which a replay puts at its own time. What cannot be mapped is told with
-its line, never dropped: all else is registered. The exit code is 1 for both. With
+its line, never dropped: all else is registered. The exit code is 1 for both.
+
+Fields that are known to hold secrets (environments, user data, connection strings,
+passwords, Kubernetes' Secrets: docs/monitoring.md has the table) are taken out before
+anything is made of an item: {"...":"redacted"} stands there. It is said how many, by
+kind. --redact takes out more, --keep less: the end of a field's path, such as
+environment.variables.*, or @KIND or @all of the table. --disclosable hides a field so
+that it can be shown later (conmotion disclose), as record does it. With
 --dry-run the events are printed as JSON lines, in the form that would be registered,
 and nothing is.
 ` + scanHelp + cli.HomeHelp
@@ -91,6 +102,11 @@ func (a *app) importFormat(format importer.Format) *cobra.Command {
 				}
 			}
 			m := eventMaker{typ: scitt.TypeRecord, hash: !f.inline}
+			var err error
+			if o.Redact, err = a.redactor(cmd.Context(), f, &m); err != nil {
+				return err
+			}
+			defer func() { a.redacted(o.Redact) }()
 			if f.observe {
 				m.typ = scitt.TypeObservation
 			}
@@ -109,6 +125,8 @@ func (a *app) importFormat(format importer.Format) *cobra.Command {
 	fl.BoolVar(&f.observe, "observe", false, "register observations, as observe does")
 	fl.BoolVar(&f.dryRun, "dry-run", false, "print the events and register nothing")
 	fl.BoolVar(&f.allowLate, "allow-late", false, "register what is older than what the log says as a correction")
+	fl.StringArrayVar(&f.redact, "redact", nil, "take these fields out too: the end of their paths, such as parameters[].value; once for each")
+	fl.StringArrayVar(&f.keep, "keep", nil, "keep these fields although they are known to hold secrets; a path's end, @KIND or @all; once for each")
 	fl.StringVar(&f.time, "time", "", "time of items for which the source gives none")
 	if format.Findings {
 		fl.BoolVar(&f.inventory, "inventory", false, "make inventory records of the resources too")
@@ -192,6 +210,38 @@ func (a *app) imported(ctx context.Context, names []string, m eventMaker, o impo
 	}
 }
 
+// redactor takes out and hides what the flags say.
+func (a *app) redactor(ctx context.Context, f importFlags, m *eventMaker) (*importer.Redactor, error) {
+	o := importer.RedactOptions{Redact: f.redact, Keep: f.keep, Disclosable: f.disclosable}
+	if len(f.disclosable) > 0 {
+		var err error
+		if m.secrets, err = a.secrets(ctx, f.Home); err != nil {
+			return nil, err
+		}
+		if o.Secret = m.secret; f.dryRun {
+			m.home = "" // nothing is kept of what is not registered
+		}
+	}
+	r, err := importer.NewRedactor(o)
+	if err != nil {
+		return nil, cli.Usage(fmt.Errorf("--%w", err))
+	}
+	return r, nil
+}
+
+// redacted says what was taken out.
+func (a *app) redacted(r *importer.Redactor) {
+	counts, total := r.Counts(), 0
+	var parts []string
+	for _, kind := range slices.Sorted(maps.Keys(counts)) {
+		total += counts[kind]
+		parts = append(parts, fmt.Sprintf("%d %s", counts[kind], kind))
+	}
+	if total > 0 {
+		a.Notice("%s taken out or hidden: %s", plural.Verb(total, "field", "was", "were"), strings.Join(parts, ", "))
+	}
+}
+
 // fileError is about a file.
 type fileError struct {
 	file string
@@ -220,6 +270,9 @@ func (m eventMaker) imported(item importer.Item, err error) party.Input {
 	default:
 		m.kind, m.action = monitor.Kind(item.Kind), monitor.Action(item.Action)
 		c.Draft, c.Code, c.Err = m.draft(item.Event)
+	}
+	if c.Err == nil && m.home != "" {
+		c.Err = m.keep(c.Content, item.Disclosures)
 	}
 	return c
 }

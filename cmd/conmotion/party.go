@@ -51,7 +51,7 @@ func (f *readFlags) addContent(cmd *cobra.Command) {
 // addCommon adds the flags that do not depend on the log.
 func (f *readFlags) addCommon(cmd *cobra.Command) {
 	fl := cmd.Flags()
-	fl.StringVar(&f.token, "artifact-token-file", "", "file with the token for the artifact storage")
+	fl.StringVar(&f.token, "artifact-token-file", "", "file with the token for the artifact storage (default: that of the home, tokens/HOST)")
 	cli.LimitFlags(cmd, &f.limits)
 	fl.StringArrayVar(&f.issuerKeys, "issuer-key", nil, "ISSUER=FILE: the public key of an issuer that is no did:jwk or did:key; once for each")
 }

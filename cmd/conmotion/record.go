@@ -14,6 +14,7 @@ import (
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/monitor"
+	"github.com/conmotion/conmotion/monitor/disclosure"
 	"github.com/conmotion/conmotion/monitor/importer"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
@@ -26,6 +27,7 @@ type recordFlags struct {
 	log, out, outDir  string
 	also              []string
 	inline, keepGoing bool
+	disclosable       []string
 	scanFlags
 }
 
@@ -42,6 +44,7 @@ func (f *recordFlags) add(cmd *cobra.Command) {
 	fl.StringVar(&f.outDir, "out-dir", "", "directory for the Transparent Statements of many, by entry id")
 	fl.BoolVar(&f.inline, "inline", false, "put the events into the statements, for everybody to read, in place of their hashes")
 	fl.BoolVar(&f.keepGoing, "keep-going", false, "continue after events that are not valid or are refused")
+	fl.StringArrayVar(&f.disclosable, "disclosable", nil, "hide these fields, so that each can be shown later: the end of their paths, such as environment.variables.*; once for each (conmotion disclose)")
 	f.scanFlags.add(cmd)
 	cli.Require(cmd, "log")
 	cmd.MarkFlagsMutuallyExclusive("out", "out-dir")
@@ -57,6 +60,12 @@ linked to the issuer's last one, registered, and its Receipt verified. With --al
 further services register the same statement, and it has the Receipts of all. A
 service that has the content with another signature, which anybody can make of an
 ECDSA one, keeps that: it is written to NAME.2.cose, as conmotion submit does.
+
+--disclosable hides fields behind salted hashes: their names stay, and each value can
+be shown later to whom it concerns (conmotion disclose), proven by what was signed.
+The values and the secret that the salts are made of are in the home (disclosures,
+disclosure.key), durable before anything is sent. Save them: without them nobody can
+show a value any more, and the records stay valid.
 
 An EVENT is a file with one event, an array of them or one on each line, a
 directory or .zip of such files, or "-" for standard input. The action (create,
@@ -119,7 +128,20 @@ func (a *app) recordKind(typ, parent, name string, kind monitor.Kind) *cobra.Com
 			if err != nil {
 				return err
 			}
-			return a.runRecord(cmd.Context(), f, typ, a.events(args, eventMaker{typ, kind, action, !f.inline, refs}))
+			m := eventMaker{typ: typ, kind: kind, action: action, hash: !f.inline, refs: refs}
+			for _, text := range f.disclosable {
+				p, err := disclosure.ParsePattern(text)
+				if err != nil {
+					return cli.Usage(fmt.Errorf("--disclosable: %w", err))
+				}
+				m.patterns = append(m.patterns, p)
+			}
+			if len(m.patterns) > 0 {
+				if m.secrets, err = a.secrets(cmd.Context(), f.Home); err != nil {
+					return err
+				}
+			}
+			return a.runRecord(cmd.Context(), f, typ, a.events(args, m))
 		},
 	}
 	f.add(cmd)
@@ -134,6 +156,29 @@ type eventMaker struct {
 	action monitor.Action // "" as the event says
 	hash   bool
 	refs   []monitor.EntryRef // of other logs, that are put into the events
+	secrets
+	patterns []disclosure.Pattern // of the fields that are hidden
+}
+
+// secrets are where the hidden values of events are kept.
+type secrets struct {
+	home   party.Home
+	secret *disclosure.Secret
+}
+
+func (a *app) secrets(ctx context.Context, home string) (s secrets, err error) {
+	if s.home, err = a.HomeOf(home); err == nil {
+		s.secret, err = s.home.DisclosureSecret(ctx)
+	}
+	return s, err
+}
+
+// keep keeps what was hidden in a payload, before that is registered.
+func (s secrets) keep(payload []byte, disclosures []string) error {
+	if len(disclosures) == 0 {
+		return nil
+	}
+	return s.home.KeepDisclosures(&disclosure.Document{Payload: payload, Disclosures: disclosures})
 }
 
 // upstream finds the entries of other logs that events refer to.
@@ -161,12 +206,34 @@ func (m eventMaker) draft(event []byte) (party.Draft, string, error) {
 		}
 	}
 	r, err := monitor.NewRecord(event, m.kind, m.action)
+	if err == nil && len(m.patterns) > 0 {
+		r, err = m.hide(r)
+	}
 	if err != nil {
 		return party.Draft{}, "", err
 	}
 	payload, o, err := r.ToSign()
 	o.Type, o.Hash = m.typ, m.hash
 	return party.Draft{Content: payload, Options: o, Chain: string(m.kind), Event: r.Event}, r.Event.Code(), err
+}
+
+// hide hides fields of a record, and keeps what they were.
+func (m eventMaker) hide(r *monitor.Record) (*monitor.Record, error) {
+	identity := ""
+	switch e := r.Event; {
+	case len(e.Assets) > 0:
+		identity = e.Assets[0]
+	case len(e.Configurations) > 0:
+		identity = e.Configurations[0].UID
+	}
+	d, err := m.secret.HideFields(identity, r.Payload, m.patterns)
+	if err != nil {
+		return nil, err
+	}
+	if r, err = monitor.NewRecord(d.Payload, r.Event.Kind, r.Event.Action); err != nil {
+		return nil, fmt.Errorf("with what --disclosable hides: %w", err)
+	}
+	return r, m.keep(r.Payload, d.Disclosures)
 }
 
 // where returns where an input begins.

@@ -35,6 +35,7 @@ var printed = clitest.Printed{
 	"bench":          {bench.Report{}},
 	"compare":        {clitest.Document("comparison"), confirmations{}},
 	"demo":           {demo.Result{}, demo.Left{}},
+	"disclose":       {disclosed{}},
 	"dispute":        {attested{}},
 	"endorse":        {attested{}},
 	"endorsements":   {endorsementList{}},

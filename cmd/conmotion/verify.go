@@ -32,6 +32,7 @@ type verifyFlags struct {
 	cli.MemoryFlags
 	artifactStore cli.StoreFlags // --artifacts, which may be a directory too
 	fetch         bool
+	disclosed     string // file of disclose
 }
 
 func (a *app) verify() *cobra.Command {
@@ -95,6 +96,10 @@ the statement gives. --fetch is off unless asked for: the issuer chooses that
 URL, so that it learns who verifies, and when, and can have this machine send a
 GET request to any address that it reaches. It is sent only when the issuer's
 signature verifies, without a token, and no more than 5 GiB are read.
+
+Of a record with hidden fields, --disclosed has the record itself and the values that its
+issuer shows (conmotion disclose). Each is held to the digest that was signed; how many
+are not shown is said.
 ` + proofHelp + exportVerifyHelp + equivocationHelp + evidenceHelp + serviceHelp,
 		Example: `  conmotion verify --log http://127.0.0.1:8080 --payload README.md transparent.cose
 
@@ -152,7 +157,8 @@ signature verifies, without a token, and no more than 5 GiB are read.
 	fl.BoolVar(&f.fetch, "fetch", false, "fetch the content behind a hash from the URL in the statement")
 	f.MemoryFlags.Add(cmd)
 	fl.DurationVar(&f.MaxAge, "max-age", 0, "longest time since the quorum of --witness-policy cosigned, by the witnesses' clocks (default: any)")
-	cmd.MarkFlagsMutuallyExclusive("payload", "artifacts", "fetch")
+	fl.StringVar(&f.disclosed, "disclosed", "", "file with the record and hidden values that are shown, from conmotion disclose")
+	cmd.MarkFlagsMutuallyExclusive("payload", "artifacts", "fetch", "disclosed")
 	cmd.MarkFlagsMutuallyExclusive("keys", "vkey")
 	return cmd
 }
@@ -321,6 +327,9 @@ func (v *verification) chain(out *scitt.Verification) {
 
 func (v *verification) content(ctx context.Context, out *scitt.Verification) error {
 	st := out.Statement
+	if v.disclosed != "" {
+		return v.shown(st)
+	}
 	if v.fetch || v.artifactStore.URL != "" {
 		return v.fetched(ctx, out)
 	}

@@ -116,7 +116,8 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 	f.Int64Var(&c.ArtifactMaxSize, "artifact-max-size", 5<<30, "largest artifact in bytes; 0 for no limit")
 	f.Int64Var(&c.ArtifactQuota, "artifact-quota", 10<<30, "bytes that all artifacts together may take, 507 beyond; 0 for no limit")
 	f.StringVar(&c.ArtifactWriters, "artifact-write-tokens", "", "file with the hashes of the tokens that may store artifacts (default: everybody may)")
-	f.StringVar(&c.ArtifactReaders, "artifact-read-tokens", "", "file with the hashes of the tokens that may read artifacts (default: everybody may)")
+	f.StringVar(&c.ArtifactReaders.Tokens, "artifact-read-tokens", "", "file with the hashes of the tokens that may read artifacts, and search in them (default: nobody may or, where --issuer is a loopback address, this machine)")
+	f.BoolVar(&c.ArtifactReaders.Public, "artifacts-public", false, "let everybody read artifacts, and search in them")
 	f.DurationVar(&c.BatchMaxAge, "batch-max-age", storage.DefaultBatchMaxAge, "longest time that an entry waits for others to be stored with")
 	f.UintVar(&c.BatchMaxSize, "batch-max-size", storage.DefaultBatchMaxSize, "most entries that are stored together")
 	f.DurationVar(&c.CheckpointInterval, "checkpoint-interval", storage.DefaultCheckpointInterval, "shortest time between two checkpoints; at least 100ms, and 1s with --storage (default with --witness-policy: 1s)")
@@ -151,6 +152,9 @@ func (c *config) complete(flags *pflag.FlagSet, stderr io.Writer) error {
 	c.Logger, c.KeyOpeners = c.server.Logger, kms.Openers()
 	if err := c.searchOf.complete(c, flags); err != nil {
 		return err
+	}
+	if c.ArtifactReaders.Public && c.ArtifactReaders.Tokens != "" {
+		return errors.New("--artifacts-public and --artifact-read-tokens exclude each other")
 	}
 	switch c.bootstrap {
 	case "policy":

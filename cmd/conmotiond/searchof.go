@@ -31,7 +31,7 @@ func (s *searchOf) addFlags(f *pflag.FlagSet) {
 // shared are the flags that have a meaning with --search-of, beside its own.
 var (
 	ofSearch = []string{"search-of", "vkey", "artifacts-of", "artifacts-of-token", "search-interval"}
-	shared   = []string{"config", "listen", "admin-listen", "dir", "rate", "burst", "trusted-proxies", "tls-cert", "tls-key", "log-format"}
+	shared   = []string{"config", "listen", "admin-listen", "dir", "rate", "burst", "trusted-proxies", "tls-cert", "tls-key", "log-format", "artifact-read-tokens", "artifacts-public"}
 )
 
 // complete refuses flags that mean nothing together.
@@ -45,6 +45,9 @@ func (s *searchOf) complete(c *config, flags *pflag.FlagSet) (err error) {
 			err = fmt.Errorf("--%s is for a log of one's own, and --search-of searches somebody else's", f.Name)
 		}
 	})
+	if err == nil && s.artifacts != "" && c.ArtifactReaders == (daemon.Readers{}) {
+		err = errors.New("--artifacts-of: the answers tell what is in the artifacts; say who may search, with --artifact-read-tokens or --artifacts-public")
+	}
 	if err == nil && s.interval <= 0 {
 		err = errors.New("--search-interval must be more than 0")
 	}
@@ -70,7 +73,7 @@ func serveSearchOf(ctx context.Context, c *config) (err error) {
 	}
 	s, err := daemon.OpenSearchOf(ctx, daemon.SearchOfConfig{
 		Dir: c.Dir, Log: c.searchOf.location, VKeys: c.searchOf.vkeys,
-		Artifacts: c.searchOf.artifacts, ArtifactsToken: c.searchOf.token, Interval: c.searchOf.interval,
+		Artifacts: c.searchOf.artifacts, ArtifactsToken: c.searchOf.token, Readers: c.ArtifactReaders, Interval: c.searchOf.interval,
 		Rate: c.Rate, Burst: c.Burst, Logger: c.Logger,
 	}, t)
 	if err != nil {

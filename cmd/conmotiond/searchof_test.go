@@ -121,6 +121,8 @@ func TestSearchOfFlags(t *testing.T) {
 		{[]string{"--search-of", ".", "--manage-socket", "off"}, "--manage-socket is for a log of one's own"},
 		{[]string{"--vkey", "x"}, "--vkey is for --search-of"},
 		{[]string{"--artifacts-of", "."}, "--artifacts-of is for --search-of"},
+		{[]string{"--search-of", ".", "--artifacts-of", "."}, "say who may search"},
+		{[]string{"--artifacts-public", "--artifact-read-tokens", "x"}, "exclude each other"},
 		{[]string{"--search-of", ".", "--search-interval", "0s"}, "more than 0"},
 	} {
 		var out buffer

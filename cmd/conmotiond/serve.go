@@ -145,7 +145,7 @@ and then
 `, what, d.Origin, c.Dir, d.Issuer, c.DefaultIssuer, d.Role(), d.Place(), inForce, artifacts(c, d), recovery, first, d.Issuer, d.Issuer)
 }
 
-// artifacts says who may store how much.
+// artifacts says who may store how much, and who may read it.
 func artifacts(c *config, d *daemon.Daemon) string {
 	who, room := "everybody may store them", "without a limit (--artifact-quota)"
 	if c.ArtifactWriters != "" {
@@ -154,5 +154,5 @@ func artifacts(c *config, d *daemon.Daemon) string {
 	if c.ArtifactQuota > 0 {
 		room = fmt.Sprintf("%.3g of %.3g GiB are taken (--artifact-quota)", float64(d.ArtifactBytes())/(1<<30), float64(c.ArtifactQuota)/(1<<30))
 	}
-	return who + ", " + room
+	return who + ", " + c.ArtifactReaders.Who(d.Issuer) + ", " + room
 }

@@ -13,17 +13,25 @@ import (
 // for each level (RFC 9535); "$" alone stands for texts that cannot be
 // compared, or differ in nothing but their spelling.
 func Diff(a, b []byte, most int) (paths []string, more int) {
+	paths, more, _ = DiffBut(a, b, most, func(*Tree, int32) bool { return false })
+	return paths, more
+}
+
+// DiffBut is Diff where some values stand for others that are not known. Where one
+// of two values does and they are not the same, their path is among unknown, at most so
+// many, and not among paths.
+func DiffBut(a, b []byte, most int, stands func(*Tree, int32) bool) (paths []string, more int, unknown []string) {
 	x, errX := Parse(a)
 	y, errY := Parse(b)
 	if errX != nil || errY != nil {
-		return []string{"$"}, 0
+		return []string{"$"}, 0, nil
 	}
-	d := differ{x: x, y: y, most: most}
+	d := differ{x: x, y: y, most: most, stands: stands}
 	d.compare("$", 0, 0)
-	if len(d.paths) == 0 && !bytes.Equal(a, b) {
-		return []string{"$"}, 0
+	if len(d.paths)+len(d.unknown) == 0 && !bytes.Equal(a, b) {
+		return []string{"$"}, 0, nil
 	}
-	return d.paths, d.more
+	return d.paths, d.more, d.unknown
 }
 
 type differ struct {
@@ -31,6 +39,9 @@ type differ struct {
 	paths []string
 	most  int
 	more  int
+
+	stands  func(*Tree, int32) bool
+	unknown []string
 }
 
 func (d *differ) add(path string) {
@@ -43,6 +54,10 @@ func (d *differ) add(path string) {
 
 func (d *differ) compare(path string, n, m int32) {
 	switch kind := d.x.Kind(n); {
+	case d.stands(d.x, n) || d.stands(d.y, m):
+		if d.x.JSON(n) != d.y.JSON(m) && len(d.unknown) < d.most {
+			d.unknown = append(d.unknown, path)
+		}
 	case kind != d.y.Kind(m):
 		d.add(path)
 	case kind == Object:

@@ -74,6 +74,8 @@ type Item struct {
 	File      string    // Options.File
 	Time      time.Time // the event's time, UTC
 	Position  Position  // where the source item begins
+	// Disclosures show the values that Options.Redact hid in the event and that can be shown.
+	Disclosures []string
 }
 
 // Position is a place in the input, after decompression.
@@ -114,6 +116,10 @@ type Options struct {
 	// was collected.
 	Collected bool
 
+	// Redact takes fields out of each item before anything is made of it, its digest
+	// included; nil takes out none.
+	Redact *Redactor
+
 	File  string            // name of the input, for items and problems
 	Flags map[string]string // values of Format.Flags by their names
 
@@ -150,6 +156,7 @@ type draft struct {
 	time                          int64
 	kind, action, asset, configID string
 	problem                       string
+	values                        []any // that stand in the event as pending
 }
 
 func problemf(format string, args ...any) []draft {
@@ -175,7 +182,7 @@ func convert(r io.Reader, o Options, l layout, one func(object, Options) []draft
 				continue
 			}
 			for _, d := range drafts(raw.JSON, o, one) {
-				item, reason := d.finish()
+				item, reason := d.finish(o.Redact)
 				item.Position, item.File = raw.Position, o.File
 				if reason != "" {
 					item, err = Item{}, &Problem{Position: raw.Position, Reason: reason, File: o.File}
@@ -201,13 +208,28 @@ func drafts(raw []byte, opt Options, one func(object, Options) []draft) []draft 
 	if !ok {
 		return problemf("not a JSON object")
 	}
-	return one(o, opt)
+	values, err := opt.Redact.redact(o)
+	if err != nil {
+		return problemf("%v", err)
+	}
+	out := one(o, opt)
+	for i := range out {
+		out[i].values = values
+	}
+	return out
 }
 
 // finish checks an event.
-func (d *draft) finish() (Item, string) {
+func (d *draft) finish(r *Redactor) (Item, string) {
 	if d.problem != "" {
 		return Item{}, d.problem
+	}
+	var disclosures []string
+	if len(d.values) > 0 {
+		var err error
+		if disclosures, err = d.seal(r.secret); err != nil {
+			return Item{}, fmt.Sprintf("%s of %.256q: %v", d.kind, d.asset, err)
+		}
 	}
 	if !d.checked {
 		rep, err := ocsf.Default().Errors(d.event)
@@ -220,6 +242,6 @@ func (d *draft) finish() (Item, string) {
 	}
 	return Item{
 		Event: d.event, Kind: d.kind, Action: d.action, AssetUID: d.asset, ConfigUID: d.configID,
-		Time: time.UnixMilli(d.time).UTC(),
+		Time: time.UnixMilli(d.time).UTC(), Disclosures: disclosures,
 	}, ""
 }

@@ -15,8 +15,11 @@ import (
 func (o Options) OpenArtifacts(location string) (*reader.Reader, error) {
 	place := cmp.Or(o.Artifacts, location)
 	how := reader.Options{Client: o.Client, Limits: o.Limits}
+	var err error
 	if IsURL(place) {
-		how.Token = o.Token
+		if how.Token, err = o.token(place); err != nil {
+			return nil, err
+		}
 	}
 	r, err := reader.Open(place, how)
 	if o.Artifacts == "" && errors.Is(err, fs.ErrNotExist) {

@@ -233,8 +233,8 @@ func (w *follower) fetch(ctx context.Context, l *Log, up *FollowedLink) (content
 	}
 	up.Signer = e.Statement.Issuer
 	content, err = l.ContentOf(ctx, e)
-	if reader.Withheld(err) {
-		up.Says = "its content is withheld, or elsewhere"
+	if reader.Withheld(err) || errors.Is(err, reader.ErrPrivate) {
+		up.Says = "its content is withheld, private, or elsewhere"
 		w.walk.Unread = append(w.walk.Unread, fmt.Sprintf("the content of %s", up.To))
 		return nil, nil
 	}

@@ -26,6 +26,9 @@ import (
 //	journal/HASH/DIGEST     what an issuer signed and is not known to be registered
 //	said/HASH/FROM-TO-HASH  what an issuer has in a log
 //	proofs/HASH.json        that a log signed two histories, for anybody to verify
+//	tokens/HOST             the user's token for the artifacts there: [Home.Token]
+//	disclosure.key          of which the salts of hidden values are made: to be backed up
+//	disclosures/DIGEST.json what hidden values are, by the digest of the payload
 //	names.json              what the user calls issuers and logs: [Names]
 //
 // Every file is replaced in one step: a crash leaves the old one or the new

@@ -53,7 +53,7 @@ type Options struct {
 	// Artifacts is the URL of a service with artifact storage, or a directory
 	// of one. "" looks where the log is.
 	Artifacts string
-	// Token is for reading artifacts from a service.
+	// Token is for reading artifacts from a service; "" is the one that Home has for it.
 	Token string
 	// Limits bound the reading of one artifact.
 	Limits reader.Limits

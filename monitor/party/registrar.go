@@ -129,7 +129,11 @@ func (s *service) open(ctx context.Context, i int, o RegistrarOptions) (err erro
 	if s.log == nil {
 		return fmt.Errorf("%w at %s: statements are signed for logs that show their files", ErrNoLog, s.url)
 	}
-	if s.store, err = client.NewArtifacts(s.url, o.Token, o.Client); err != nil {
+	token, err := o.token(s.url)
+	if err != nil {
+		return err
+	}
+	if s.store, err = client.NewArtifacts(s.url, token, o.Client); err != nil {
 		return err
 	}
 	s.readPolicy()

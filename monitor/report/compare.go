@@ -91,7 +91,7 @@ func (m *maker) compareOne(ctx context.Context, p pair) (comparison, error) {
 	out.Observed.count(c.Observed)
 	// What is missing first, then what differs, of the inventory and then of
 	// the configuration.
-	order := []monitor.FindingKind{monitor.Missing, monitor.Drift, monitor.Late, monitor.Phantom}
+	order := []monitor.FindingKind{monitor.Missing, monitor.Drift, monitor.Undisclosed, monitor.Late, monitor.Phantom}
 	findings := slices.Clone(c.Findings)
 	slices.SortStableFunc(findings, func(a, b monitor.Finding) int { return slices.Index(order, a.Kind) - slices.Index(order, b.Kind) })
 	out.FindingsMore = max(0, len(findings)-maxFindings)

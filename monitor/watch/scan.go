@@ -106,7 +106,7 @@ func signatureCheck(err error) (check Check, text string) {
 
 // never says that content will not come by waiting.
 func never(err error) bool {
-	return monitor.Withheld(err) || errors.Is(err, monitor.ErrMalformed)
+	return monitor.Withheld(err) || monitor.Private(err) || errors.Is(err, monitor.ErrMalformed)
 }
 
 // scan takes the entries that are new to the rules through them.

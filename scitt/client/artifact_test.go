@@ -28,7 +28,7 @@ func artifactStorage(t *testing.T) http.Handler {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { dir.Close() })
-	h, err := artifact.NewHandler(artifact.Config{Store: dir, Problem: func(w http.ResponseWriter, _ *http.Request, status int, title, detail string) {
+	h, err := artifact.NewHandler(artifact.Config{Store: dir, Write: artifact.Everybody(), Read: artifact.Everybody(), Problem: func(w http.ResponseWriter, _ *http.Request, status int, title, detail string) {
 		w.WriteHeader(status)
 		_, _ = w.Write((&scitt.Problem{Title: title, Detail: detail}).Marshal())
 	}})

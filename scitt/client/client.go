@@ -40,6 +40,8 @@ type Options struct {
 	// Async asks a service that is slow for an answer at once, and polls for the
 	// Receipt (RFC 7240 section 4.1).
 	Async bool
+	// Token is the bearer token (RFC 6750) for GET /search, "" for none.
+	Token string
 	// Waiting, when not nil, is told of every wait before it begins.
 	Waiting func(wait time.Duration, why error)
 }
@@ -50,6 +52,7 @@ type Client struct {
 	http    http.Client
 	retries int
 	prefer  string
+	token   string
 	waiting func(time.Duration, error)
 }
 
@@ -59,7 +62,7 @@ func New(service string, o Options) (*Client, error) {
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
 		return nil, fmt.Errorf("%q is not the URL of a service, such as https://transparency.example", service)
 	}
-	c := &Client{service: u, retries: o.Retries, waiting: o.Waiting}
+	c := &Client{service: u, retries: o.Retries, token: o.Token, waiting: o.Waiting}
 	c.http = http.Client{Timeout: time.Minute}
 	if o.HTTP != nil {
 		c.http = *o.HTTP

@@ -119,7 +119,7 @@ func exampleStorage() (url string, stop func()) {
 	if err != nil {
 		log.Fatal(err)
 	}
-	handler, err := artifact.NewHandler(artifact.Config{Store: dir, Problem: func(w http.ResponseWriter, _ *http.Request, status int, title, _ string) {
+	handler, err := artifact.NewHandler(artifact.Config{Store: dir, Write: artifact.Everybody(), Read: artifact.Everybody(), Problem: func(w http.ResponseWriter, _ *http.Request, status int, title, _ string) {
 		http.Error(w, title, status)
 	}})
 	if err != nil {

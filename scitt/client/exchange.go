@@ -29,6 +29,7 @@ type request struct {
 	url                    *url.URL
 	body                   []byte
 	media                  string // of the body; COSE when it is empty
+	token                  string // sent to the service's own host only
 	limit                  int64  // bytes of the answer that are read; maxBody when 0
 }
 
@@ -148,6 +149,9 @@ func (c *Client) once(ctx context.Context, r request) (*answer, error) {
 	req.Header.Set("Accept", r.accept)
 	if r.body != nil {
 		req.Header.Set("Content-Type", cmp.Or(r.media, mediaCOSE))
+	}
+	if r.token != "" && r.url.Host == c.service.Host {
+		req.Header.Set("Authorization", "Bearer "+r.token)
 	}
 	if r.prefer != "" {
 		req.Header.Set("Prefer", r.prefer)

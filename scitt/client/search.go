@@ -24,7 +24,7 @@ func (c *Client) SearchStats(ctx context.Context) ([]byte, error) {
 }
 
 func (c *Client) searched(ctx context.Context, u *url.URL) ([]byte, error) {
-	a, err := c.exchange(ctx, request{method: http.MethodGet, url: u, accept: mediaJSON})
+	a, err := c.exchange(ctx, request{method: http.MethodGet, url: u, accept: mediaJSON, token: c.token})
 	if err != nil {
 		return nil, fmt.Errorf("search: %w", err)
 	}

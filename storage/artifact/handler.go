@@ -24,7 +24,7 @@ type Config struct {
 	// Problem answers with the status and problem details (RFC 9290).
 	Problem func(w http.ResponseWriter, r *http.Request, status int, title, detail string)
 	// Write and Read hold the tokens for storing and for reading; nil lets
-	// everybody. One does not include the other.
+	// nobody. One does not include the other.
 	Write, Read *Tokens
 	// Idle ends an upload from which no byte comes for so long, and a download of
 	// which not even 32 KiB leave in it; a minute if zero. It takes the place of
@@ -113,7 +113,7 @@ func (h *handler) only(w http.ResponseWriter, r *http.Request, next func(http.Re
 // authorize checks the bearer token (RFC 6750) and gives its holder's name. A
 // token that is good for the other kind of access only is 403.
 func (h *handler) authorize(w http.ResponseWriter, r *http.Request, need, other *Tokens, scope string) (holder string, f *failure) {
-	if need == nil {
+	if need != nil && need.without != nil && need.without(r) {
 		return "", nil
 	}
 	const challenge = `Bearer realm="artifacts"`
@@ -126,14 +126,26 @@ func (h *handler) authorize(w http.ResponseWriter, r *http.Request, need, other 
 	if name, ok := need.holder(token); ok {
 		return name, nil
 	}
-	if other != nil {
-		if _, ok := other.holder(token); ok {
-			w.Header().Set("WWW-Authenticate", challenge+`, error="insufficient_scope", scope="`+scope+`"`)
-			return "", &failure{status: http.StatusForbidden, title: "Token Not Sufficient", detail: "This token may not " + scope + " artifacts."}
-		}
+	if _, ok := other.holder(token); ok {
+		w.Header().Set("WWW-Authenticate", challenge+`, error="insufficient_scope", scope="`+scope+`"`)
+		return "", &failure{status: http.StatusForbidden, title: "Token Not Sufficient", detail: "This token may not " + scope + " artifacts."}
 	}
 	w.Header().Set("WWW-Authenticate", challenge+`, error="invalid_token"`)
 	return "", &failure{status: http.StatusUnauthorized, title: "Token Not Valid", detail: "This token is not known here."}
+}
+
+// Readers serves next to whoever may read artifacts: what it answers tells of their
+// content. Problem is as in [Config].
+func Readers(read *Tokens, problem func(w http.ResponseWriter, r *http.Request, status int, title, detail string), next http.Handler) http.Handler {
+	h := &handler{Config{Read: read}}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, f := h.authorize(w, r, h.Read, nil, "read"); f != nil {
+			w.Header().Set("Cache-Control", "no-store")
+			problem(w, r, f.status, f.title, f.detail)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
 }
 
 // post stores the body.

@@ -24,6 +24,9 @@ func problem(w http.ResponseWriter, r *http.Request, status int, title, detail s
 func mustHandler(t testing.TB, c Config) http.Handler {
 	t.Helper()
 	c.Problem = problem
+	if c.Write == nil && c.Read == nil { // no test of who may
+		c.Write, c.Read = Everybody(), Everybody()
+	}
 	h, err := NewHandler(c)
 	if err != nil {
 		t.Fatal(err)
@@ -248,31 +251,35 @@ func TestAddresses(t *testing.T) {
 	}
 }
 
-func TestAuthorization(t *testing.T) {
-	tokens := func(name string) (string, *Tokens) {
-		token, line, err := NewToken(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		parsed, err := ParseTokens(strings.NewReader(line))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return token, parsed
+// newTokens makes a token, and who may do what it is for.
+func newTokens(t *testing.T, name string) (string, *Tokens) {
+	t.Helper()
+	token, line, err := NewToken(name)
+	if err != nil {
+		t.Fatal(err)
 	}
-	writer, write := tokens("writer")
-	reader, read := tokens("reader")
+	parsed, err := ParseTokens(strings.NewReader(line))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token, parsed
+}
+
+func TestAuthorization(t *testing.T) {
+	writer, write := newTokens(t, "writer")
+	reader, read := newTokens(t, "reader")
 	const challenge = `Bearer realm="artifacts"`
 	get, post := "GET "+helloPath, "POST /artifacts"
+	all := Everybody()
 	for name, c := range map[string]struct {
 		write, read   *Tokens
 		request, auth string
 		status        int
 		challenge     string
 	}{
-		"public write":              {nil, nil, post, "", 200, ""},
-		"public read":               {nil, nil, get, "", 200, ""},
-		"public with a token":       {nil, nil, get, "Bearer x", 200, ""},
+		"public write":              {all, all, post, "", 200, ""},
+		"public read":               {all, all, get, "", 200, ""},
+		"public with a token":       {all, all, get, "Bearer x", 200, ""},
 		"write without":             {write, read, post, "", 401, challenge},
 		"write with other scheme":   {write, read, post, "Basic " + writer, 401, challenge},
 		"write with bare token":     {write, read, post, writer, 401, challenge},
@@ -282,13 +289,15 @@ func TestAuthorization(t *testing.T) {
 		"write with read token":     {write, read, post, "Bearer " + reader, 403, challenge + `, error="insufficient_scope", scope="write"`},
 		"write":                     {write, read, post, "Bearer " + writer, 200, ""},
 		"write, lower case":         {write, read, post, "bearer  " + writer, 200, ""},
-		"write, reading is public":  {write, nil, post, "Bearer " + writer, 200, ""},
-		"unknown, public reading":   {write, nil, post, "Bearer " + reader, 401, challenge + `, error="invalid_token"`},
-		"read, writing needs token": {write, nil, get, "", 200, ""},
+		"write, reading is public":  {write, all, post, "Bearer " + writer, 200, ""},
+		"unknown, public reading":   {write, all, post, "Bearer " + reader, 401, challenge + `, error="invalid_token"`},
+		"read, writing needs token": {write, all, get, "", 200, ""},
 		"read without":              {write, read, get, "", 401, challenge},
-		"read with unknown":         {nil, read, get, "Bearer x", 401, challenge + `, error="invalid_token"`},
+		"read with unknown":         {all, read, get, "Bearer x", 401, challenge + `, error="invalid_token"`},
 		"read with write token":     {write, read, get, "Bearer " + writer, 403, challenge + `, error="insufficient_scope", scope="read"`},
 		"read":                      {write, read, get, "Bearer " + reader, 200, ""},
+		"private to all":            {all, nil, get, "Bearer " + reader, 401, challenge + `, error="invalid_token"`},
+		"nobody writes":             {nil, all, post, "", 401, challenge},
 		"no hint of what is stored": {write, read, "GET /artifacts/sha256/" + strings.Repeat("0", 64), "", 401, challenge},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -302,12 +311,44 @@ func TestAuthorization(t *testing.T) {
 			want := map[string]string{"WWW-Authenticate": c.challenge}
 			if c.request == get && c.status == 200 {
 				want["Cache-Control"] = "public, max-age=31536000, immutable"
-				if c.read != nil {
+				if c.read != all {
 					want["Cache-Control"] = "private, max-age=31536000, immutable"
 				}
 			}
 			wantHeader(t, resp, want)
 		})
+	}
+}
+
+// TestReaders: what tells of artifacts is for those who may read them. Only a
+// loopback address is this machine's.
+func TestReaders(t *testing.T) {
+	token, read := newTokens(t, "reader")
+	next := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
+	for _, c := range []struct {
+		read       *Tokens
+		from, auth string
+		status     int
+	}{
+		{nil, "127.0.0.1:1", "", 401},
+		{nil, "127.0.0.1:1", "Bearer " + token, 401},
+		{read, "127.0.0.1:1", "", 401},
+		{read, "203.0.113.9:1", "Bearer " + token, 418},
+		{Everybody(), "203.0.113.9:1", "", 418},
+		{ThisMachine(), "127.0.0.1:1", "", 418},
+		{ThisMachine(), "[::1]:1", "", 418},
+		{ThisMachine(), "[::ffff:127.0.0.1]:1", "", 418},
+		{ThisMachine(), "203.0.113.9:1", "", 401},
+		{ThisMachine(), "@", "", 401},
+	} {
+		r := httptest.NewRequest("GET", "/search", nil)
+		r.RemoteAddr = c.from
+		r.Header.Set("Authorization", c.auth)
+		w := httptest.NewRecorder()
+		Readers(c.read, problem, next).ServeHTTP(w, r)
+		if w.Code != c.status {
+			t.Errorf("%s %q: %d, want %d", c.from, c.auth, w.Code, c.status)
+		}
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"net/netip"
 	"strings"
 
 	"github.com/conmotion/conmotion/storage/artifact/reader"
@@ -23,11 +25,27 @@ const (
 	maxTokenName = 64
 )
 
-// Tokens are the bearer tokens (RFC 6750) that allow one kind of access. Only
-// their hashes are known. They are 256 random bits each, so that a plain hash
-// cannot be searched and needs no salt.
+// Tokens are the bearer tokens (RFC 6750) that allow one kind of access; nil allows
+// it to nobody. Only their hashes are known. They are 256 random bits each, so that
+// a plain hash cannot be searched and needs no salt.
 type Tokens struct {
-	tokens []hashedToken
+	tokens  []hashedToken
+	without func(*http.Request) bool // lets a request in that has no token; nil for none
+	public  bool                     // every request, so that shared caches may answer
+}
+
+// Everybody allows access without a token.
+func Everybody() *Tokens {
+	return &Tokens{public: true, without: func(*http.Request) bool { return true }}
+}
+
+// ThisMachine allows access without a token to requests from a loopback address, by
+// the RemoteAddr of the request.
+func ThisMachine() *Tokens {
+	return &Tokens{without: func(r *http.Request) bool {
+		peer, err := netip.ParseAddrPort(r.RemoteAddr)
+		return err == nil && peer.Addr().Unmap().IsLoopback()
+	}}
 }
 
 type hashedToken struct {
@@ -102,6 +120,9 @@ func validTokenName(name string) bool {
 // holder is the name of the token's holder. It takes the same time for every
 // token, right or wrong.
 func (t *Tokens) holder(token string) (name string, ok bool) {
+	if t == nil {
+		return "", false
+	}
 	hash := sha256.Sum256([]byte(token))
 	for _, known := range t.tokens {
 		if subtle.ConstantTimeCompare(hash[:], known.hash[:]) == 1 {

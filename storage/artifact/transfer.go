@@ -71,10 +71,10 @@ func (h *handler) get(w http.ResponseWriter, r *http.Request, hex string) *failu
 // caching is for ever, because the address is the hash; shared caches keep it
 // only if everybody may read.
 func (h *handler) caching() string {
-	if h.Read != nil {
-		return "private, max-age=31536000, immutable"
+	if h.Read.public {
+		return "public, max-age=31536000, immutable"
 	}
-	return "public, max-age=31536000, immutable"
+	return "private, max-age=31536000, immutable"
 }
 
 // watched remembers the error that ended reading.

@@ -86,7 +86,7 @@ func TestArtifacts(t *testing.T) {
 	entries = append(entries, envelope("{}"), tamper(envelope(stored[0])), w.sign(w.alice, scitt.SignOptions{}, "{}"))
 	m := w.log(entries...)
 
-	handler := testlog.Must(artifact.NewHandler(artifact.Config{Store: store, Log: slog.New(slog.DiscardHandler),
+	handler := testlog.Must(artifact.NewHandler(artifact.Config{Store: store, Write: artifact.Everybody(), Read: artifact.Everybody(), Log: slog.New(slog.DiscardHandler),
 		Problem: func(w http.ResponseWriter, r *http.Request, status int, title, detail string) {
 			http.Error(w, detail, status)
 		}}))(t)

@@ -42,7 +42,7 @@ func (f *facts) Artifact(algorithm int64, digest []byte) (*policy.Artifact, erro
 		a, err = policy.ReadArtifact(content)
 	}
 	switch {
-	case reader.Withheld(err), errors.Is(err, reader.ErrTooSlow):
+	case reader.Withheld(err), errors.Is(err, reader.ErrTooSlow), errors.Is(err, reader.ErrPrivate):
 		f.missed = true
 		return nil, nil
 	case err != nil:

@@ -48,7 +48,7 @@ var exits = []struct {
 	{code: ExitBad, means: "too few witnesses cosigned what is shown, by the witness policy", any: []error{witness.ErrQuorum}},
 	{code: ExitBad, means: "a log does not hold the entry", any: []error{party.ErrNoEntry}},
 	{code: ExitUsage, means: "a signature or the content behind a hash could not be checked with what is known and served here",
-		any: []error{scitt.ErrUnchecked, search.ErrUnchecked, monitor.ErrUnverified, party.ErrVKeys, party.ErrIssuerKey}, is: withheld},
+		any: []error{scitt.ErrUnchecked, search.ErrUnchecked, reader.ErrPrivate, monitor.ErrUnverified, party.ErrVKeys, party.ErrIssuerKey}, is: withheld},
 	{code: ExitBad, means: "a storage gave other bytes than those that were asked for, or says that its own are damaged or that it is full",
 		any: []error{reader.ErrWrong}, is: problem(func(p *scitt.Problem) bool {
 			return p.Title == reader.TitleDamaged || p.Status == http.StatusInsufficientStorage

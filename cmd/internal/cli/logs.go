@@ -7,9 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"regexp"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -112,12 +110,12 @@ func (a *App) LogOptions(f MemoryFlags) (o party.Options, err error) {
 	if f.NoHome {
 		return o, nil
 	}
-	o.Home, err = a.home(f.Home)
+	o.Home, err = a.HomeOf(f.Home)
 	return o, err
 }
 
-// home is the directory that remembers, where the flag --home has this value.
-func (a *App) home(flag string) (home party.Home, err error) {
+// HomeOf is the directory that remembers, where the flag --home has this value.
+func (a *App) HomeOf(flag string) (home party.Home, err error) {
 	if home = party.Home(cmp.Or(flag, a.Home)); home == "" {
 		if home, err = party.DefaultHome(); err != nil {
 			return "", Usage(fmt.Errorf("--home: %w; or give --no-home", err))
@@ -141,7 +139,7 @@ type StoreFlags struct {
 func (f *StoreFlags) Add(cmd *cobra.Command, flag, usage string) {
 	f.flag = flag
 	cmd.Flags().StringVar(&f.URL, flag, "", usage)
-	cmd.Flags().StringVar(&f.TokenFile, "token-file", "", "file with the token for the artifact storage")
+	cmd.Flags().StringVar(&f.TokenFile, "token-file", "", "file with the token for the artifact storage (default: that of the home, tokens/HOST)")
 }
 
 // AddReading adds the flags of a command that reads artifacts.
@@ -196,12 +194,29 @@ func (a *App) Artifacts(f StoreFlags, concurrency int) (*reader.Reader, error) {
 	return r, nil
 }
 
-// token reads --token-file; it is "" without one.
-func (a *App) token(f StoreFlags) (string, error) {
-	if f.TokenFile == "" {
-		return "", nil
+// Token is the token that the user's home has for a URL: see [party.Home.Token].
+func (a *App) Token(location string) (string, error) {
+	home, err := a.HomeOf("")
+	if err != nil {
+		return "", nil // nobody has one without a home
 	}
-	t, err := ReadToken("token-file", f.TokenFile)
+	t, err := home.Token(location)
+	if err != nil {
+		err = Usage(err)
+	}
+	return t, err
+}
+
+// token reads --token-file, or what the home has.
+func (a *App) token(f StoreFlags) (t string, err error) {
+	if f.TokenFile == "" {
+		t, err = a.Token(f.URL)
+	} else {
+		t, err = ReadToken("token-file", f.TokenFile)
+	}
+	if t == "" {
+		return "", err
+	}
 	if u, e := url.Parse(f.URL); err == nil && e == nil && u.Scheme == "http" && !loopback(u.Hostname()) {
 		a.Notice("notice: the token goes to %s without encryption; whoever sees it can use it", u.Host)
 	}
@@ -212,17 +227,11 @@ func loopback(host string) bool {
 	return host == "localhost" || net.ParseIP(host).IsLoopback()
 }
 
-var token = regexp.MustCompile(`^[-._~+/0-9A-Za-z]+=*$`) // RFC 6750 section 2.1
-
 // ReadToken reads the file with a token that a flag names.
 func ReadToken(flag, path string) (string, error) {
-	data, err := ReadFileFlag(flag, path)
+	t, err := party.ReadToken(path)
 	if err != nil {
-		return "", err
-	}
-	t := strings.TrimSpace(string(data))
-	if !token.MatchString(t) {
-		return "", Usage(fmt.Errorf("--%s %s: not one token and nothing else", flag, path))
+		return "", Usage(fmt.Errorf("--%s: %w", flag, err))
 	}
 	return t, nil
 }

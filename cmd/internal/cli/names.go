@@ -31,7 +31,7 @@ func (a *App) readNames(cmd *cobra.Command) (err error) {
 		if f := cmd.Flags().Lookup("home"); f != nil {
 			flag = f.Value.String()
 		}
-		if home, err = a.home(flag); err != nil && len(more) > 0 {
+		if home, err = a.HomeOf(flag); err != nil && len(more) > 0 {
 			return err
 		}
 	}

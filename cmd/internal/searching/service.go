@@ -28,7 +28,12 @@ own to search instead.
   conmotion search --log http://127.0.0.1:8080 --sub asset/7 --verify=hits
   conmotion search --log http://127.0.0.1:8080 --sub asset/7 --verify`,
 	Open: func(_ context.Context, a *cli.App, name string) (Searcher, func(), error) {
-		c, err := client.New(name, a.ClientOptions(1))
+		var err error
+		o := a.ClientOptions(1)
+		if o.Token, err = a.Token(name); err != nil {
+			return nil, nil, err
+		}
+		c, err := client.New(name, o)
 		if err != nil {
 			return nil, nil, cli.Usage(fmt.Errorf("--log: %w", err))
 		}

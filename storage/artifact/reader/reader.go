@@ -31,13 +31,16 @@ import (
 )
 
 // What callers branch on. An artifact that is not there is [fs.ErrNotExist];
-// every other error says that the storage could not be read, and may pass.
+// every error that is not named here says that the storage could not be read, and may pass.
 var (
 	// ErrWrong says that the storage has other bytes than were asked for.
 	ErrWrong = errors.New("the storage gave bytes with another digest")
 	// ErrTooLarge says that there are more bytes than the limit. They were not
 	// compared with the digest.
 	ErrTooLarge = errors.New("the artifact is larger than the limit")
+	// ErrPrivate says that the storage gives the content to others only: it wants
+	// a token, or another one. Nothing follows for the content or for who keeps it.
+	ErrPrivate = errors.New("the content cannot be read: it is private")
 	// ErrTooSlow says that the artifact did not come within the limit.
 	ErrTooSlow = errors.New("the artifact took longer than the limit")
 )
@@ -62,8 +65,8 @@ const (
 type Artifacts interface {
 	// Artifact returns the whole content with this digest, at most limit bytes.
 	// It verifies the digest. Errors wrap [fs.ErrNotExist] when it is not there,
-	// ErrWrong when other bytes are, and ErrTooLarge when there are more; any
-	// other error may pass.
+	// ErrWrong when other bytes are, ErrTooLarge when there are more, and ErrPrivate
+	// when a token is wanted; any other error may pass.
 	Artifact(ctx context.Context, digest Digest, limit int64) ([]byte, error)
 }
 
@@ -227,7 +230,7 @@ func (r *Reader) open(ctx context.Context, digest Digest, before hash.Hash, offs
 		case !notThere(fileErr):
 			return c.receive(d, fileErr)
 		case refused(err) && !r.isExport(c.ctx):
-			return err
+			return fmt.Errorf("%w: %w", ErrPrivate, err)
 		}
 		return fmt.Errorf("%w: %w", fs.ErrNotExist, err)
 	})
@@ -272,6 +275,8 @@ func (c *Content) receive(d *client.Download, err error) error {
 		c.Size, c.from = d.Size, d
 	case errors.Is(err, client.ErrOffset): // all of it is before the offset
 		c.from = io.NopCloser(bytes.NewReader(nil))
+	case p != nil && (p.Status == http.StatusUnauthorized || p.Status == http.StatusForbidden):
+		return fmt.Errorf("%w: %w", ErrPrivate, err)
 	case p != nil && p.Title == TitleDamaged:
 		return fmt.Errorf("%w: %w", ErrWrong, err)
 	default:

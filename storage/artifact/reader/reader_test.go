@@ -41,7 +41,7 @@ func newStorage(t *testing.T, contents ...string) (dir string, store *artifact.D
 			t.Fatal(err)
 		}
 	}
-	server = httptest.NewServer(testlog.Must(artifact.NewHandler(artifact.Config{Store: store, Problem: func(w http.ResponseWriter, _ *http.Request, status int, title, detail string) {
+	server = httptest.NewServer(testlog.Must(artifact.NewHandler(artifact.Config{Store: store, Write: artifact.Everybody(), Read: artifact.Everybody(), Problem: func(w http.ResponseWriter, _ *http.Request, status int, title, detail string) {
 		w.WriteHeader(status)
 		_, _ = w.Write((&scitt.Problem{Title: title, Detail: detail}).Marshal())
 	}}))(t))
@@ -133,6 +133,28 @@ func TestDamaged(t *testing.T) {
 	server.Close()
 	if _, err := all["service"].Artifact(t.Context(), digest, 100); err == nil || errors.Is(err, fs.ErrNotExist) || errors.Is(err, reader.ErrWrong) {
 		t.Errorf("out of reach: %v", err)
+	}
+}
+
+// TestPrivate: a storage that wants a token keeps its content from a reader, and
+// does not say by that that it is not there.
+func TestPrivate(t *testing.T) {
+	_, store, _ := newStorage(t, "content")
+	token, line, err := artifact.NewToken("reader")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens := testlog.Must(artifact.ParseTokens(strings.NewReader(line)))(t)
+	server := httptest.NewServer(testlog.Must(artifact.NewHandler(artifact.Config{Store: store, Read: tokens, Problem: func(w http.ResponseWriter, _ *http.Request, status int, title, detail string) {
+		w.WriteHeader(status)
+		_, _ = w.Write((&scitt.Problem{Title: title, Detail: detail}).Marshal())
+	}}))(t))
+	defer server.Close()
+	for given, want := range map[string]error{"": reader.ErrPrivate, "other": reader.ErrPrivate, token: nil} {
+		r := testlog.Must(reader.Open(server.URL, reader.Options{Token: given}))(t)
+		if _, err := r.Artifact(t.Context(), digestOf("content"), 100); !errors.Is(err, want) || reader.Withheld(err) {
+			t.Errorf("with %q: %v", given, err)
+		}
 	}
 }
 

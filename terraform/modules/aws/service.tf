@@ -121,6 +121,7 @@ module "instance" {
     keys     = "aws secretsmanager get-secret-value --region ${local.region} --secret-id ${aws_secretsmanager_secret.keys.arn} --query SecretBinary --output text | base64 -d"
     password = "aws secretsmanager get-secret-value --region ${local.region} --secret-id ${aws_secretsmanager_secret.password.arn} --query SecretString --output text"
   }
+  artifact_readers = var.artifact_readers
   flags = merge(
     {
       storage         = "s3://${local.bucket}?region=${local.region}"

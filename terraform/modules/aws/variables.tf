@@ -51,6 +51,12 @@ variable "flags" {
   default     = {}
 }
 
+variable "artifact_readers" {
+  description = "Who may read artifacts, and search in them: the lines that conmotion artifact token prints, which hold hashes of tokens. Without any nobody may, unless flags has artifacts-public."
+  type        = list(string)
+  default     = []
+}
+
 variable "instances" {
   description = "How many instances: one writes, the others take over and answer reads."
   type        = number

@@ -64,6 +64,7 @@ module "instance" {
     keys     = "gcloud secrets versions access latest --project=${var.project} --secret=${google_secret_manager_secret.keys.secret_id}"
     password = "true" # Spanner has none
   }
+  artifact_readers = var.artifact_readers
   flags = merge(
     {
       storage         = "gs://${local.bucket}"

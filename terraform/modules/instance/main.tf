@@ -16,6 +16,7 @@ locals {
     },
     var.secrets == null ? {} : { keys = "/run/conmotion/keys" },
     var.secrets == null || !contains(keys(var.flags), "database") ? {} : { database-password-file = "/run/conmotion/database-password" },
+    length(var.artifact_readers) == 0 ? {} : { artifact-read-tokens = "/etc/conmotion/artifact-readers" },
     var.flags,
     var.secrets == null ? { issuer = var.issuer } : {},
     { dir = "/var/lib/conmotion" },
@@ -57,6 +58,9 @@ locals {
         { path = "/etc/conmotion/conmotiond.yaml", permissions = "0644", content = local.config },
       ],
       local.fetch,
+      length(var.artifact_readers) == 0 ? [] : [
+        { path = "/etc/conmotion/artifact-readers", permissions = "0644", content = join("", formatlist("%s\n", var.artifact_readers)) },
+      ],
       var.files,
     )
     runcmd = concat(

@@ -34,6 +34,16 @@ variable "flags" {
   }
 }
 
+variable "artifact_readers" {
+  description = "Who may read artifacts, and search in them: the lines that conmotion artifact token prints, which hold hashes of tokens. Without any nobody may, unless flags has artifacts-public."
+  type        = list(string)
+  default     = []
+  validation {
+    condition     = alltrue([for line in var.artifact_readers : can(regex("^sha256:[0-9a-f]{64} [A-Za-z0-9._@-]{1,64}$", line))])
+    error_message = "Each is a line such as sha256:HEX NAME, from conmotion artifact token, and no token."
+  }
+}
+
 variable "secrets" {
   description = "Shell commands that write, to their standard output, a tar archive of the directory that conmotiond keys made, and the database's password. Without them the keys are made on the machine, and there is no database."
   type        = object({ keys = string, password = string })

@@ -56,10 +56,11 @@ locals {
 }
 
 module "instance" {
-  source   = "../instance"
-  issuer   = var.issuer
-  program  = var.program
-  packages = ["caddy", "rsync"]
+  source           = "../instance"
+  issuer           = var.issuer
+  program          = var.program
+  packages         = ["caddy", "rsync"]
+  artifact_readers = var.artifact_readers
   flags = merge(
     {
       admin-listen    = "127.0.0.1:9090"

@@ -22,6 +22,12 @@ variable "flags" {
   }
 }
 
+variable "artifact_readers" {
+  description = "Who may read artifacts, and search in them: the lines that conmotion artifact token prints, which hold hashes of tokens. Without any nobody may, unless flags has artifacts-public."
+  type        = list(string)
+  default     = []
+}
+
 variable "data_device" {
   description = "Block device of a volume for /var/lib/conmotion that outlives the machine, such as /dev/nvme1n1; it is formatted when it is empty. Without it the log is on the machine's first disk."
   type        = string

@@ -3,7 +3,9 @@ package daemon
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/http"
+	"net/url"
 	"os"
 
 	"github.com/conmotion/conmotion/scitt"
@@ -11,14 +13,13 @@ import (
 )
 
 // openArtifacts opens artifact storage beside the log.
-func (d *Daemon) openArtifacts(ctx context.Context, c *Config, t *Telemetry) (http.Handler, error) {
-	writers, err := tokens(c.ArtifactWriters)
-	if err != nil {
-		return nil, fmt.Errorf("--artifact-write-tokens: %w", err)
-	}
-	readers, err := tokens(c.ArtifactReaders)
-	if err != nil {
-		return nil, fmt.Errorf("--artifact-read-tokens: %w", err)
+func (d *Daemon) openArtifacts(ctx context.Context, c *Config, t *Telemetry, readers *artifact.Tokens) (http.Handler, error) {
+	writers := artifact.Everybody()
+	var err error
+	if c.ArtifactWriters != "" {
+		if writers, err = tokens(c.ArtifactWriters); err != nil {
+			return nil, fmt.Errorf("--artifact-write-tokens: %w", err)
+		}
 	}
 	corrupted := func(digest artifact.Digest) {
 		t.service.Corrupted()
@@ -39,11 +40,50 @@ func writeProblem(w http.ResponseWriter, _ *http.Request, status int, title, det
 	_, _ = w.Write(p.Marshal()) // the client is gone: nobody to tell
 }
 
-// tokens reads a file of token hashes; no file lets everybody.
-func tokens(path string) (*artifact.Tokens, error) {
-	if path == "" {
-		return nil, nil
+// Readers say who may read artifacts, and search in them.
+type Readers struct {
+	Tokens string // file with the hashes of tokens; "" for none
+	Public bool   // everybody may
+}
+
+// Who says who may, of a service with an issuer: without Tokens and Public nobody
+// or, where the issuer is a loopback address, this machine. Such a service is a trial
+// that nobody else is to reach, whatever is in front of it.
+func (r Readers) Who(issuer string) string {
+	switch {
+	case r.Public:
+		return "everybody may read them (--artifacts-public)"
+	case r.Tokens != "":
+		return "who has a token may read them"
+	case loopback(issuer):
+		return "this machine may read them"
 	}
+	return "nobody may read them (--artifact-read-tokens, or --artifacts-public)"
+}
+
+func (r Readers) open(issuer string) (*artifact.Tokens, error) {
+	switch {
+	case r.Public:
+		return artifact.Everybody(), nil
+	case r.Tokens != "":
+		t, err := tokens(r.Tokens)
+		if err != nil {
+			err = fmt.Errorf("--artifact-read-tokens: %w", err)
+		}
+		return t, err
+	case loopback(issuer):
+		return artifact.ThisMachine(), nil
+	}
+	return nil, nil
+}
+
+func loopback(issuer string) bool {
+	u, err := url.Parse(issuer)
+	return err == nil && (u.Hostname() == "localhost" || net.ParseIP(u.Hostname()).IsLoopback())
+}
+
+// tokens reads a file of token hashes.
+func tokens(path string) (*artifact.Tokens, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err

@@ -59,8 +59,9 @@ type Config struct {
 	// Search has the service answer GET /search from an index of its own log.
 	Search bool
 
-	ArtifactMaxSize, ArtifactQuota   int64  // bytes; 0 for no limit
-	ArtifactWriters, ArtifactReaders string // files of token hashes; "" for everybody
+	ArtifactMaxSize, ArtifactQuota int64  // bytes; 0 for no limit
+	ArtifactWriters                string // file of token hashes; "" for everybody
+	ArtifactReaders                Readers
 
 	// WitnessPolicy is a file (C2SP tlog-policy) with the witnesses that cosign each
 	// checkpoint, for at most WitnessTimeout, before it is public; "" for none. With

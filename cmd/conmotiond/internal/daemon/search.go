@@ -9,6 +9,7 @@ import (
 
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage"
+	"github.com/conmotion/conmotion/storage/artifact"
 	"github.com/conmotion/conmotion/storage/search"
 )
 
@@ -23,7 +24,11 @@ const busyAt = 256
 
 // openAdjacent opens the Adjacent Services, by the paths that they serve.
 func (d *Daemon) openAdjacent(ctx context.Context, c *Config, t *Telemetry, issuer string) (map[string]http.Handler, error) {
-	artifacts, err := d.openArtifacts(ctx, c, t)
+	readers, err := c.ArtifactReaders.open(issuer)
+	if err != nil {
+		return nil, err
+	}
+	artifacts, err := d.openArtifacts(ctx, c, t, readers)
 	if err != nil {
 		return nil, err
 	}
@@ -35,9 +40,11 @@ func (d *Daemon) openAdjacent(ctx context.Context, c *Config, t *Telemetry, issu
 	if c.Search && d.dir.ReadOnly() != nil {
 		c.Logger.Warn("there is no search: its index cannot be written")
 	} else if c.Search {
-		if adjacent["/search"], err = d.openSearch(ctx, c, t, issuer); err != nil {
+		searching, err := d.openSearch(ctx, c, t, issuer)
+		if err != nil {
 			return nil, fmt.Errorf("search: %w", err)
 		}
+		adjacent["/search"] = artifact.Readers(readers, writeProblem, searching)
 	}
 	return adjacent, nil
 }

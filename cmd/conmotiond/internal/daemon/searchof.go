@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -18,6 +17,7 @@ import (
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/storage"
+	"github.com/conmotion/conmotion/storage/artifact"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/storage/search"
 )
@@ -32,6 +32,7 @@ type SearchOfConfig struct {
 	// Artifacts is the URL of an artifact storage, or its directory; "" for none.
 	Artifacts      string
 	ArtifactsToken string        // file with a token for it; "" for none
+	Readers        Readers       // who may search; everybody where there are no artifacts
 	Interval       time.Duration // between two looks at the log
 	Rate           float64
 	Burst          int
@@ -154,11 +155,10 @@ const firstLook = 10 * time.Second
 func openForeignArtifacts(c *SearchOfConfig) (*reader.Reader, error) {
 	var o reader.Options
 	if c.ArtifactsToken != "" {
-		data, err := os.ReadFile(c.ArtifactsToken)
-		if err != nil {
+		var err error
+		if o.Token, err = party.ReadToken(c.ArtifactsToken); err != nil {
 			return nil, fmt.Errorf("--artifacts-of-token: %w", err)
 		}
-		o.Token = string(bytes.TrimSpace(data))
 	}
 	if c.Artifacts == "" && o.Token == "" {
 		return nil, nil
@@ -199,6 +199,13 @@ func (s *SearchOf) openHandler(c *SearchOfConfig) error {
 	}
 	if h, err = personality.RateLimit(c.Rate, c.Burst, h); err != nil {
 		return err
+	}
+	if c.Artifacts != "" {
+		readers, err := c.Readers.open("")
+		if err != nil {
+			return err
+		}
+		h = artifact.Readers(readers, writeProblem, h)
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/search", h)

@@ -82,3 +82,22 @@ run "a_flag_of_the_module" {
   }
   expect_failures = [var.flags]
 }
+
+run "readers_of_artifacts" {
+  command = plan
+  variables {
+    artifact_readers = ["sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 auditor"]
+  }
+  assert {
+    condition     = yamldecode(output.config).artifact-read-tokens == "/etc/conmotion/artifact-readers" && strcontains(output.user_data, "27ae41e4649b934ca495991b7852b855 auditor")
+    error_message = output.user_data
+  }
+}
+
+run "a_token_in_place_of_its_hash" {
+  command = plan
+  variables {
+    artifact_readers = ["c2VjcmV0 auditor"]
+  }
+  expect_failures = [var.artifact_readers]
+}

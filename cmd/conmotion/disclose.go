@@ -1,0 +1,188 @@
+package main
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"github.com/conmotion/conmotion/cmd/internal/cli"
+	"github.com/conmotion/conmotion/internal/plural"
+	"github.com/conmotion/conmotion/monitor/disclosure"
+	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/storage/artifact/reader"
+	"github.com/conmotion/conmotion/witness"
+)
+
+type discloseFlags struct {
+	cli.MemoryFlags
+	fields []string
+	out    string
+}
+
+func (a *app) disclose() *cobra.Command {
+	var f discloseFlags
+	cmd := &cobra.Command{
+		Use: "disclose STATEMENT|HASH [--field PATH... --out FILE]", Short: "Show hidden fields of a record to somebody",
+		Long: `Write a file that shows fields of a record which was registered with --disclosable,
+for whoever it concerns. It has the record as it was signed and the values of the fields
+that --field names, and of no other: verify --disclosed and compare --disclosed hold each
+to the digest that was signed. Whoever has the file can show these values to others.
+
+The record is named by its statement, or by the SHA-256 of what was signed. --field is
+the end of a path, such as environment.variables.REGION. Without it the paths of all
+hidden fields are listed, and nothing is written. The values come from the home, where
+record and import keep them.`,
+		Example: `  conmotion disclose transparent.cose
+  conmotion disclose transparent.cose --field environment.variables.REGION --out for-the-auditor.json
+  conmotion verify --log https://transparency.example --disclosed for-the-auditor.json transparent.cose`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(_ *cobra.Command, args []string) error { return a.runDisclose(f, args[0]) },
+	}
+	cmd.Flags().StringVar(&f.Home, "home", "", "directory with the hidden values (default: $CONMOTION_HOME, or conmotion in the user's configuration directory)")
+	cmd.Flags().StringArrayVar(&f.fields, "field", nil, "end of the path of a field to show; once for each")
+	cmd.Flags().StringVar(&f.out, "out", "", `file for the record and the values, or "-"`)
+	cmd.MarkFlagsRequiredTogether("field", "out")
+	return cmd
+}
+
+// disclosed is what disclose shows or could show.
+type disclosed struct {
+	Payload  string   `json:"payload"` // its SHA-256
+	Fields   []string `json:"fields"`  // paths of hidden fields; those that are shown where a file was written
+	Redacted []string `json:"redacted,omitempty"`
+	Out      string   `json:"out,omitempty"`
+}
+
+func (a *app) runDisclose(f discloseFlags, name string) error {
+	digest, err := reader.ParseDigest(name)
+	if err != nil {
+		if digest, err = a.payloadOf(name); err != nil {
+			return err
+		}
+	}
+	home, err := a.HomeOf(f.Home)
+	if err != nil {
+		return err
+	}
+	d, err := home.Disclosures(digest)
+	if errors.Is(err, fs.ErrNotExist) {
+		return cli.Usage(fmt.Errorf("no hidden values of %s are in %s: recording the same event again with the same disclosure.key makes them anew", digest, home))
+	}
+	if err != nil {
+		return cli.Usage(err)
+	}
+	var wanted []disclosure.Pattern
+	for _, text := range f.fields {
+		p, err := disclosure.ParsePattern(text)
+		if err != nil {
+			return cli.Usage(fmt.Errorf("--field: %w", err))
+		}
+		wanted = append(wanted, p)
+	}
+	if len(wanted) > 0 {
+		used := make([]bool, len(wanted))
+		d, err = d.Only(func(path string) (show bool) {
+			steps := disclosure.Steps(path)
+			for i, p := range wanted {
+				if p.Matches(steps) {
+					used[i], show = true, true
+				}
+			}
+			return show
+		})
+		if err != nil {
+			return err
+		}
+		if i := slices.Index(used, false); i >= 0 {
+			return cli.Usage(fmt.Errorf("--field %s: no hidden field has such a path", f.fields[i]))
+		}
+	}
+	opened, err := d.Open()
+	if err != nil {
+		return err
+	}
+	said := disclosed{Payload: digest.String(), Fields: []string{}, Redacted: opened.Redacted, Out: f.out}
+	rows := [][]string{}
+	for _, field := range opened.Fields {
+		said.Fields = append(said.Fields, field.Path)
+		rows = append(rows, []string{"field", field.Path})
+	}
+	if f.out != "" {
+		file, err := d.Marshal()
+		if err != nil {
+			return err
+		}
+		if err := a.WriteOutput(f.out, append(file, '\n')); err != nil || f.out == "-" {
+			return err
+		}
+		rows = append(rows, []string{"wrote", f.out})
+	}
+	return a.Print(said, cli.Rows(rows))
+}
+
+// payloadOf is the digest of what a statement in a file signs.
+func (a *app) payloadOf(path string) (reader.Digest, error) {
+	data, err := a.ReadInput(path)
+	if err != nil {
+		return reader.Digest{}, err
+	}
+	st, err := scitt.DecodeStatement(data)
+	if err != nil {
+		return reader.Digest{}, cli.Usage(fmt.Errorf("%s: %w", path, err))
+	}
+	if st.Envelope == nil {
+		return sha256.Sum256(st.Payload), nil
+	}
+	if len(st.Payload) != sha256.Size {
+		return reader.Digest{}, cli.Usage(fmt.Errorf("%s: it does not sign a SHA-256", path))
+	}
+	return reader.Digest(st.Payload), nil
+}
+
+// readDisclosed reads what disclose wrote.
+func readDisclosed(path string) (*disclosure.Document, error) {
+	data, err := cli.ReadFileFlag("disclosed", path)
+	if err != nil {
+		return nil, err
+	}
+	d, err := disclosure.Parse(data)
+	if err != nil {
+		return nil, cli.Bad(fmt.Errorf("--disclosed %s: %w", path, err))
+	}
+	return d, nil
+}
+
+// shown holds the values that a file shows to what the statement signs.
+func (v *verification) shown(st *scitt.Statement) error {
+	d, err := readDisclosed(v.disclosed)
+	if err != nil {
+		return err
+	}
+	same, err := st.PayloadMatches(d.Payload)
+	if err == nil && !same {
+		err = errors.New("the record in it is not what the statement is about")
+	}
+	var opened *disclosure.Opened
+	if err == nil {
+		opened, err = d.Open()
+	}
+	if err != nil {
+		v.found("payload", witness.Failed, "%s: %v", v.disclosed, err)
+		return nil
+	}
+	v.found("payload", witness.OK, "the record in %s is what the statement is about", v.disclosed)
+	for _, f := range opened.Fields {
+		v.found("disclosed", witness.OK, "%s = %s", f.Path, f.Value)
+	}
+	if n := len(opened.Hidden); n > 0 {
+		v.found("undisclosed", witness.NotChecked, "%s not shown", plural.Verb(n, "hidden field", "is", "are"))
+	}
+	if n := len(opened.Redacted); n > 0 {
+		v.found("redacted", witness.NotChecked, "%s taken out for good", plural.Verb(n, "field", "was", "were"))
+	}
+	return nil
+}

@@ -141,6 +141,7 @@ func TestSchemas(t *testing.T) {
 		"replay.json": "replay", "saved.json": "replay", "comparison.json": "comparison", "history.json": "history", "difference.json": "difference",
 		"../../tiles/testdata/equivocation.json": "equivocation", "../watch/testdata/alert.json": "alert",
 		"../report/testdata/hostile.json": "report", "../../witness/mirror/testdata/manifest.json": "export",
+		"../../witness/audit/testdata/evidence.json": "evidence",
 	}
 	used := map[string]bool{"record-settings": true}
 	for file, name := range documents {

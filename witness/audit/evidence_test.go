@@ -3,6 +3,7 @@ package audit
 import (
 	"bytes"
 	"errors"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -48,6 +49,17 @@ func (w *world) evidence(src tiles.Source, o Options, told []Violation) {
 	}
 }
 
+const kept = "testdata/evidence.json"
+
+// TestKeptEvidence: what was stored as evidence is evidence for ever.
+func TestKeptEvidence(t *testing.T) {
+	e := testlog.Must(ParseEvidence(testlog.Must(os.ReadFile(kept))(t)))(t)
+	cv := testlog.Must(scitt.NewCheckpointVerifiers(e.VKeys))(t)
+	if got, err := e.Verify(t.Context(), cv, Options{}); err != nil || len(got.Gaps) > 0 || e.Accused().Index != 5 {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 // TestEvidence: what is changed in evidence, or left out, proves nothing; and of a good
 // entry there is none.
 func TestEvidence(t *testing.T) {
@@ -62,6 +74,11 @@ func TestEvidence(t *testing.T) {
 	w.evidence(src, Options{}, []Violation{v})
 	good := func() *Evidence { return testlog.Must(NewEvidence(t.Context(), view, w.keys.VKeys, v, nil))(t) }
 	verify := func(e *Evidence) (*Judged, error) { return e.Verify(t.Context(), w.keys.Verifiers, Options{}) }
+	if os.Getenv("UPDATE_EVIDENCE") != "" {
+		if err := os.WriteFile(kept, testlog.Must(good().Marshal())(t), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for name, change := range map[string]func(*Evidence){
 		"another entry":       func(e *Evidence) { e.Entries[5].Data = entries[6] },
 		"another index":       func(e *Evidence) { e.Entries[5].Index = 6 },

@@ -27,7 +27,7 @@ func (s schema) check(rules object, v any, path string) (errs []string) {
 	for keyword, arg := range rules {
 		limit, _ := arg.(float64)
 		switch keyword {
-		case "$schema", "$id", "$defs", "title", "description", "additionalProperties":
+		case "$schema", "$id", "$defs", "title", "description", "additionalProperties", "contentEncoding":
 		case "$ref":
 			def := s.root["$defs"].(object)[strings.TrimPrefix(arg.(string), "#/$defs/")].(object)
 			errs = append(errs, s.check(def, v, path)...)

@@ -58,6 +58,9 @@ type Requirements struct {
 	What       Kind          // of the objects that were measured
 	MaxImpact  *int          // 0 to 100; nil asks for no measurement
 	MaxAge     time.Duration // of the newest measurement; 0 for any
+	// Beside are other records of the same asset, such as that of its configuration: a
+	// dispute of one of them counts like one of the entry.
+	Beside []scitt.EntryID
 }
 
 // Check refuses requirements that require nothing, or that nothing can satisfy.
@@ -138,6 +141,10 @@ func (q Requirements) Judge(entry scitt.EntryID, origin string, statements []Reg
 			}
 		}
 		out = append(out, j)
+	}
+	for _, id := range q.Beside {
+		standings = append(standings, Evaluate(statements, unread, id, at)...)
+		about = append(about, About(unread, id.String())...)
 	}
 	j := q.undisputed(standings)
 	if j.OK {
@@ -255,7 +262,10 @@ func (q Requirements) touches(s Standings) bool {
 // undisputed reports whether no dispute by a named issuer has a part of the scope.
 func (q Requirements) undisputed(standings []Standings) Judgement {
 	var found []string
-	none := "by none of those that are named"
+	none := "nobody who is named disputes it"
+	if len(q.Beside) > 0 {
+		none = "nobody who is named disputes it, or the configuration of the asset"
+	}
 	for _, s := range standings {
 		if s.Verdict == Dispute && s.Standing == AsOfLog {
 			none += "; " + s.why()

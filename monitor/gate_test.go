@@ -45,6 +45,9 @@ func TestJudge(t *testing.T) {
 	withdrawn := Registered{Endorsement{Entry: gateRef(3), Home: "log", Verdict: Withdraw, From: at(noon).Add(time.Hour)}, gateRef(4), "B", 0}
 	disputeOfMeasurement := said(8, "A", Dispute, "x", 0)
 	disputeOfMeasurement.Entry = gateRef(5)
+	besideEntry := must(scitt.ParseEntryID(gateRef(9).EntryID))(t)
+	besideDisputed := said(3, "A", Dispute, "owner", 0)
+	besideDisputed.Entry = gateRef(9)
 	measure := Requirements{MeasuredBy: []string{"A"}, MaxImpact: &ten, MaxAge: 3 * time.Hour}
 	by := func(issuers ...string) Requirements { return Requirements{EndorsedBy: issuers} }
 	scoped := func(scope string) Requirements {
@@ -91,6 +94,8 @@ func TestJudge(t *testing.T) {
 		"measurement disputed":        {measure, []Registered{disputeOfMeasurement}, []Measured{took(5, "A", 1, 1)}, 4, "measured"},
 		"endorsers measure":           {Requirements{EndorsedBy: []string{"A"}, MaxImpact: &ten}, []Registered{endorsed}, []Measured{took(5, "A", 10, 1)}, 4, ""},
 		"measurers need not endorse":  {Requirements{EndorsedBy: []string{"A"}, MeasuredBy: []string{"B"}, MaxImpact: &ten}, []Registered{endorsed}, []Measured{took(5, "B", 10, 1)}, 4, ""},
+		"a dispute of what is beside": {Requirements{EndorsedBy: []string{"A"}, Beside: []scitt.EntryID{besideEntry}}, []Registered{endorsed, besideDisputed}, nil, 1, "not disputed"},
+		"and of something else":       {by("A"), []Registered{endorsed, besideDisputed}, nil, 1, ""},
 		"measurers may dispute":       {Requirements{EndorsedBy: []string{"A"}, MeasuredBy: []string{"B"}, MaxImpact: &ten}, []Registered{endorsed, said(3, "B", Dispute, "owner", 0)}, []Measured{took(5, "B", 10, 1)}, 4, "endorsed, not disputed"},
 	} {
 		c.q.What = Inventory

@@ -200,11 +200,18 @@ type ConfigurationState struct {
 
 // Configurations are the configurations that are alive, by uid.
 func (r *Replay) Configurations() []ConfigurationState {
-	out := make([]ConfigurationState, 0, len(r.configs))
-	for uid, c := range r.configs {
+	return r.states(slices.Sorted(maps.Keys(r.configs)))
+}
+
+// ConfigurationsOf are those of an asset that is alive, by uid.
+func (r *Replay) ConfigurationsOf(uid string) []ConfigurationState { return r.states(r.configsOf(uid)) }
+
+func (r *Replay) states(uids []string) []ConfigurationState {
+	out := make([]ConfigurationState, 0, len(uids))
+	for _, uid := range uids {
+		c := r.configs[uid]
 		out = append(out, ConfigurationState{uid, r.issuers[c.issuer], c.created, c.last, hex.EncodeToString(c.digest[:]), slices.Clone(c.assetsOf(uid))})
 	}
-	slices.SortFunc(out, func(a, b ConfigurationState) int { return cmp.Compare(a.UID, b.UID) })
 	return out
 }
 

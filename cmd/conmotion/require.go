@@ -41,7 +41,8 @@ statement: a dispute could be among them.
 It judges one entry. ENTRY is its URL, or with --log and --entry its entry id or
 index. Without --entry the argument to --log is the uid of an asset; its newest
 record in that log is judged, and the asset must be alive. Endorsements of older
-records of the asset do not count.
+records of the asset do not count. A dispute of the newest record of one of its
+configurations counts like one of the record.
 
 --endorsed-by asks for an endorsement of the entry that holds at --at, by each
 issuer that is named; with --scope it must cover these tokens. A dispute by a

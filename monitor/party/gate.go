@@ -30,7 +30,8 @@ type Gate struct {
 	Checks []witness.Finding
 }
 
-// Asset has the newest inventory record of an asset judged, if it is alive.
+// Asset has the newest inventory record of an asset judged, if it is alive. Disputes of
+// the newest records of its configurations count too.
 func (g *Gate) Asset(ctx context.Context, uid string, progress func(done, size uint64)) error {
 	l := g.Logs[0]
 	r := monitor.NewReplay(monitor.Filter{Issuers: g.Issuers}, g.Until)
@@ -54,8 +55,20 @@ func (g *Gate) Asset(ctx context.Context, uid string, progress func(done, size u
 		return nil
 	}
 	var err error
-	g.Entry, err = l.FindSigned(ctx, EntryName{Location: l.Location, Index: asset.Last.Index}, progress)
-	return err
+	if g.Entry, err = l.FindSigned(ctx, EntryName{Location: l.Location, Index: asset.Last.Index}, progress); err != nil {
+		return err
+	}
+	for _, c := range r.ConfigurationsOf(uid) {
+		if c.Last.Index == asset.Last.Index {
+			continue
+		}
+		e, err := l.FindSigned(ctx, EntryName{Location: l.Location, Index: c.Last.Index}, progress)
+		if err != nil {
+			return err
+		}
+		g.Beside = append(g.Beside, e.Statement.ID())
+	}
+	return nil
 }
 
 // replayStep is how many entries are replayed between two words about progress.

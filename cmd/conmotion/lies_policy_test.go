@@ -127,8 +127,10 @@ func admissionLies() []lie {
 			append(audited(`policy|type|issuer`), looks(cli.ExitBad, `did not allow`, "policy show --static {provider}", "policy show --static {provider} --list")...)},
 		{"a policy that replaces another one than that in force", policyBy(true, func(*world) string { return openPolicy }),
 			append(audited(`previous`), looks(cli.ExitBad, `previous`, "policy show --static {provider}")...)},
-		{"a policy that nobody can read", policyBy(true, func(*world) string { return `{"version":17}` }),
-			append(audited(`version`), looks(cli.ExitBad, `version`, "policy show --static {provider}")...)},
+		// A newer program may know it: nobody is accused, and nothing is good.
+		{"a policy of a version that nobody knows", policyBy(true, func(*world) string { return `{"version":17}` }),
+			append(looks(cli.ExitUsage, `version`, auditProvider, "audit --artifacts {provider} {provider} --state {tmp}/s", "audit --artifacts {provider} --json {provider}", "policy show --static {provider}"),
+				looks(cli.ExitBad, `version`, monitorOnce)...)},
 		{"no policy where the first one should be", shows("provider", func(t *testing.T, w *world) string { return w.provider.with(1, w.other(t)).dir(t) }),
 			looks(cli.ExitBad, `policy`, auditProvider, monitorOnce, "policy show --static {provider}")},
 		{"keys of the log that nobody announced", shows("provider", func(t *testing.T, w *world) string {

@@ -88,7 +88,7 @@ func newPairWith(t *testing.T, with func(i int, flags []string) []string, more .
 	p.database = testlog.Must(servers.NewDatabase(t.Context()))(t)
 	artifacts := testlog.Must(servers.NewBucket(t.Context(), false))(t).Location
 	p.flags = func(i int) []string {
-		return with(i, append([]string{"--issuer", "http://transparency.example", "--writer-lease", "2s", "--trusted-proxies", "127.0.0.1",
+		return with(i, append([]string{"--issuer", "http://transparency.example", "--artifacts-public", "--writer-lease", "2s", "--trusted-proxies", "127.0.0.1",
 			"--storage", p.bucket.Location, "--database", p.database, "--artifacts", artifacts}, more...))
 	}
 	p.run(0)

@@ -207,10 +207,13 @@ func plain(r io.Reader) (io.Reader, error) {
 			return nil, fmt.Errorf("importer: it is %s", what)
 		}
 	}
-	if tar, _ := b.Peek(262); len(tar) == 262 && string(tar[257:]) == "ustar" {
-		return nil, errors.New("importer: it is a .tar: unpack it, and give the directory")
-	}
 	m := string(magic)
+	// JSON is not waited for: who feeds events one by one sends the next one when this one is registered.
+	if json := m == "" || strings.ContainsAny(m[:1], "{[ \t\r\n"); !json {
+		if tar, _ := b.Peek(262); len(tar) == 262 && string(tar[257:]) == "ustar" {
+			return nil, errors.New("importer: it is a .tar: unpack it, and give the directory")
+		}
+	}
 	switch order := unicode.LittleEndian; {
 	case strings.HasPrefix(m, "\xef\xbb\xbf"):
 		if _, err := b.Discard(3); err != nil {

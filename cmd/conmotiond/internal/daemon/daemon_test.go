@@ -41,7 +41,7 @@ func newService(t testing.TB, change func(*daemon.Config)) *service {
 	t.Helper()
 	s := &service{t: t, config: daemon.Config{
 		Dir: t.TempDir(), DefaultIssuer: "http://transparency.example", Wait: 10 * time.Second,
-		BatchMaxAge: 5 * time.Millisecond, Burst: 1, Logger: slog.New(slog.DiscardHandler),
+		BatchMaxAge: 5 * time.Millisecond, Burst: 1, Logger: slog.New(slog.DiscardHandler), ArtifactReaders: daemon.Readers{Public: true},
 	}}
 	if change != nil {
 		change(&s.config)

@@ -18,6 +18,7 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/url"
 	"os"
@@ -73,7 +74,7 @@ func (o Options) Open(ctx context.Context, uri string) (crypto.Signer, error) {
 		if err != nil {
 			return nil, err
 		}
-		data, err := os.ReadFile(path)
+		data, err := readFile(path)
 		if err != nil {
 			return nil, err
 		}
@@ -91,6 +92,30 @@ func (o Options) Open(ctx context.Context, uri string) (crypto.Signer, error) {
 		return nil, fmt.Errorf("the key has the scheme %q, and this program opens %s", scheme, strings.Join(append(slices.Sorted(maps.Keys(o.Openers)), "file"), ", "))
 	}
 	return o.remote(ctx, uri, open)
+}
+
+// maxFile bounds the file of a key or a passphrase, in bytes. RSA keys of 16,384 bits have 13,000.
+const maxFile = 64 << 10
+
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(data) > maxFile {
+		err = fmt.Errorf("%s is not a key: it has more than %d bytes", path, maxFile)
+	}
+	return data, err
+}
+
+// Shown is a URI for people. The PIN that must not be in one is not shown.
+func Shown(uri string) string {
+	if at := strings.Index(uri, "pin-value"); at >= 0 {
+		return uri[:at] + "pin-value=..."
+	}
+	return uri
 }
 
 // Scheme is that of a URI, and "file" for a path. A path with a colon is written as
@@ -171,7 +196,7 @@ func (o Options) passphrase(path, file string) ([]byte, error) {
 
 // ReadPassphrase reads a passphrase from the first line of a file.
 func ReadPassphrase(file string) ([]byte, error) {
-	data, err := os.ReadFile(file)
+	data, err := readFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("passphrase: %w", err)
 	}

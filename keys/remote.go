@@ -53,7 +53,7 @@ func (o Options) remote(ctx context.Context, uri string, open Opener) (crypto.Si
 		return err
 	})
 	if err != nil {
-		return nil, fmt.Errorf("the public key of %s: %w", uri, err)
+		return nil, fmt.Errorf("the public key of %s: %w", Shown(uri), err)
 	}
 	switch s.public.(type) {
 	case *ecdsa.PublicKey, ed25519.PublicKey, *mldsa.PublicKey:

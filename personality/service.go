@@ -236,6 +236,9 @@ func notFound(id string) *scitt.Problem {
 // Follow takes the policy that the log has, where another instance is the writer.
 func (s *Service) Follow(p InForce) { s.policy.Store(&p) }
 
+// Leads reports whether this instance is the log's writer.
+func (s *Service) Leads() bool { return s.writer.Load() == nil }
+
 // Lead makes this instance the log's writer, with this policy in force. Its log
 // takes entries, and its index has everything that is sequenced.
 func (s *Service) Lead(p InForce) {

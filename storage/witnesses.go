@@ -67,7 +67,7 @@ func (p *publisher) cosigned(ctx context.Context) error {
 			break
 		}
 		if !failing && ctx.Err() == nil {
-			p.logger.Error("the public checkpoint is without the quorum of witnesses, and the service does not start before they cosign it; will keep trying", "err", err)
+			p.logger.Error("the public checkpoint is without the quorum of witnesses, and the service does not start before they cosign it; --witness-mode open starts without them; will keep trying", "err", err)
 		}
 		failing = true
 		select {

@@ -31,6 +31,8 @@ a private key in a KMS or an HSM:
 
 The passphrase of an encrypted key is in the file that is named, in CONMOTION_PASSPHRASE,
 or asked for. Keys in a KMS or an HSM are opened by the program conmotion-signer.`,
+		Example: `  conmotion key inspect issuer.pem
+  conmotion key convert issuer.pem --encrypt --out encrypted.pem`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}

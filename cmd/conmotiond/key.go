@@ -20,6 +20,7 @@ import (
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/cmd/internal/kms"
 	"github.com/conmotion/conmotion/internal/durable"
+	"github.com/conmotion/conmotion/keys"
 )
 
 // keyCommand changes the keys of a service that runs.
@@ -175,10 +176,14 @@ func (k *keyFlags) register() *cobra.Command {
 }
 
 func (k *keyFlags) post(ctx context.Context) error {
-	if k.change.To != "" {
-		var err error
-		if k.change.To, err = filepath.Abs(k.change.To); err != nil {
+	if to := k.change.To; to != "" && keys.Scheme(to) == "file" {
+		path, isURI := strings.CutPrefix(to, "file:")
+		path, err := filepath.Abs(path)
+		if err != nil {
 			return err
+		}
+		if k.change.To = path; isURI {
+			k.change.To = "file:" + path
 		}
 	}
 	body, err := json.Marshal(k.change)

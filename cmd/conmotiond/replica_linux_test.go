@@ -238,8 +238,8 @@ func TestReplica(t *testing.T) {
 	}
 	p.says(1, "/readyz", "ok\nwriter, term 2")
 	_ = writer.signal(syscall.SIGKILL) // it was killed
-	if a, _ := replica.ask(http.MethodGet, unknown, nil); a.StatusCode != http.StatusNotFound {
-		t.Errorf("an unknown id at the new writer: %s", a.Status)
+	if a, body := replica.ask(http.MethodGet, unknown, nil); a.StatusCode != http.StatusNotFound {
+		t.Errorf("an unknown id at the new writer: %s %s", a.Status, body)
 	}
 }
 

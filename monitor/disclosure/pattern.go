@@ -19,7 +19,7 @@ func ParsePattern(text string) (Pattern, error) {
 	for name := range strings.SplitSeq(text, ".") {
 		bare := strings.TrimRight(name, "[]")
 		elements := name[len(bare):]
-		if bare == "" || strings.ContainsAny(bare, `[]\?`) || strings.ReplaceAll(elements, "[]", "") != "" {
+		if bare == "" || strings.ContainsAny(bare, `[]\?@`) || strings.ReplaceAll(elements, "[]", "") != "" {
 			return p, fmt.Errorf("%q is not a pattern such as environment.variables.* or containers[].env[].value", text)
 		}
 		p.steps = append(p.steps, fold(bare))
@@ -50,27 +50,44 @@ func Step(name string) string {
 }
 
 // Matches reports whether the path ends as the pattern says.
-func (p Pattern) Matches(steps []string) bool {
-	if len(steps) < len(p.steps) {
-		return false
-	}
-	steps = steps[len(steps)-len(p.steps):]
-	for i := len(steps) - 1; i >= 0; i-- { // the last differs most often
-		if steps[i] == p.steps[i] {
-			continue
+func (p Pattern) Matches(steps []string) bool { return p.matches(steps, false) }
+
+// MatchesLoosely is Matches for documents of any source: what one has as an array another
+// has as an object, so elements that only the pattern or only the path has make no
+// difference; but "*" alone stands for the members of what is before it, and not of its elements.
+func (p Pattern) MatchesLoosely(steps []string) bool { return p.matches(steps, true) }
+
+func (p Pattern) matches(steps []string, loosely bool) bool {
+	n := len(steps)
+	for i := len(p.steps) - 1; i >= 0; i-- { // the last differs most often
+		want := p.steps[i]
+		if loosely && want != Element && i < len(p.steps)-1 && p.steps[i+1] != "*" {
+			for n > 0 && steps[n-1] == Element {
+				n--
+			}
 		}
-		star := strings.LastIndexByte(p.steps[i], '*')
-		if steps[i] == Element || star < 0 || !strings.HasSuffix(steps[i], p.steps[i][star+1:]) {
-			return false
-		}
-		if star == 0 {
-			continue
-		}
-		if ok, err := path.Match(p.steps[i], strings.ReplaceAll(steps[i], "/", "|")); err != nil || !ok {
+		if n > 0 && match(want, steps[n-1]) {
+			n--
+		} else if !loosely || want != Element || i == len(p.steps)-1 {
 			return false
 		}
 	}
 	return true
+}
+
+func match(want, step string) bool {
+	if step == want {
+		return true
+	}
+	star := strings.LastIndexByte(want, '*')
+	if step == Element || star < 0 || !strings.HasSuffix(step, want[star+1:]) {
+		return false
+	}
+	if star == 0 {
+		return true
+	}
+	ok, err := path.Match(want, strings.ReplaceAll(step, "/", "|"))
+	return err == nil && ok
 }
 
 // Steps are the steps of a JSON path, as Walk gives it.

@@ -30,14 +30,18 @@ func KnownSecrets() []Secrets {
 	return []Secrets{
 		{Kind: "environment", Of: "environment of ECS and Batch containers, Lambda, CodeBuild, Elastic Beanstalk, App Runner, Amplify, SageMaker; Cloud Run, Cloud Functions; App Service and Functions, Container Apps, Container Instances; Kubernetes' pods", Patterns: []string{
 			"environment[].value", "environment.variables.*", "*environmentVariables[].value", "*environmentVariables[].secureValue", "*environmentVariables.*", "env[].value",
+			"*environmentVariable[].value", "metadata.environment.*", "envVariables.*", "buildEnvVariables.*", "steps[].env[]", "substitutions.*", "appSettings.*", "setting[].value",
 			"containers[].environment.*", "primaryContainer.environment.*", "optionSettings[].value", "appSettings[].value", "configuration.secrets[].value"}},
 		{Kind: "user-data", Of: "user data of EC2 instances, launch templates and configurations; metadata of Compute Engine; custom data of Azure's machines", Patterns: []string{
-			"userData", "userData.value", "customData", "metadata.items[].value"}},
+			"userData", "userData.value", "userDataBase64", "customData", "metadata.items[].value", "commonInstanceMetadata.items[].value", "metadataStartupScript", "metadata.startupScript",
+			"nodeConfig.metadata.*", "gceClusterConfig.metadata.*"}},
 		{Kind: "connection-string", Of: "connection strings of any service", Patterns: []string{
 			"*connectionString", "*connectionStrings[].connectionString", "*connectionStrings.*"}},
 		{Kind: "credential", Of: "passwords, private keys, access keys and tokens, by their names, in any service", Patterns: []string{
-			"*password", "*passphrase", "clientSecret", "sharedSecret", "secretKey", "secretAccessKey", "*secretString", "privateKey", "privateKeyData", "privateKeyPem",
-			"apiKey", "accountKey", "sharedAccessKey", "primaryKey", "secondaryKey", "authToken", "accessToken", "refreshToken", "sasToken", "protectedSettings"}},
+			"*password", "*passphrase", "*passwd", "*clientSecret", "*sharedSecret", "*secretKey", "*secretAccessKey", "*secretString", "privateKey", "privateKeyData", "privateKeyPem",
+			"*apiKey", "*accountKey", "*sharedKey", "*sharedAccessKey", "primaryKey", "secondaryKey", "*authToken", "*oauthToken", "*accessToken", "*refreshToken", "*sasToken", "token",
+			"*splunkToken", "workspaceKey", "azureFilesKey", "insecureValue", "protectedSettings", "customerGatewayConfiguration", "parameters[].parameterValue", "outputs[].outputValue",
+			"customHeaders.items[].headerValue"}},
 		{Kind: "kubernetes-secret", Of: "data of Kubernetes' Secrets", Only: "Secret", Patterns: []string{"data.*", "stringData.*"}},
 		{Kind: "hash", Of: "the provider's own hash of what was there, where another field of the item is taken out", Derived: true, Patterns: []string{
 			"configurationItemMD5Hash", "configurationMd5Hash", "codeSha256", "metadata.fingerprint", "etag"}},
@@ -205,15 +209,22 @@ func (h *hiding) value(v any) any {
 
 // member takes out what there is to take out of a member of an object.
 func (h *hiding) member(o object, name string) {
-	step, ok := h.folded[name]
-	if !ok {
-		if step = disclosure.Step(name); len(h.folded) < maxFolded {
-			h.folded[name] = step
+	n := len(h.steps)
+	// A change of Azure Resource Graph has a whole path as its name: properties.siteConfig.appSettings[0].value.
+	for part := range strings.SplitSeq(name, ".") {
+		bare, element, _ := strings.Cut(part, "[")
+		step, ok := h.folded[bare]
+		if !ok {
+			if step = disclosure.Step(bare); len(h.folded) < maxFolded {
+				h.folded[bare] = step
+			}
+		}
+		if h.steps = append(h.steps, step); element != "" {
+			h.steps = append(h.steps, disclosure.Element)
 		}
 	}
-	h.steps = append(h.steps, step)
 	o[name] = h.value(o[name])
-	h.steps = h.steps[:len(h.steps)-1]
+	h.steps = h.steps[:n]
 }
 
 // maxFolded is how many names are remembered in the form in which they are compared.
@@ -264,7 +275,7 @@ func (h *hiding) matches(v any) (kind string, ok bool) {
 	}
 	for i := range h.rules {
 		r := &h.rules[i]
-		if r.derived != h.derived || !r.Matches(h.steps) || r.only != "" && !h.inside(r.only) {
+		if r.derived != h.derived || !r.MatchesLoosely(h.steps) || r.only != "" && !h.inside(r.only) {
 			continue
 		}
 		shown, named := h.named[r.kind]

@@ -47,6 +47,13 @@ var secretive = map[string]struct {
 	"Pub/Sub":         {true, `{"message":{"data":"` + base64.StdEncoding.EncodeToString([]byte(gcp("run.googleapis.com/Service", `{"template":{"containers":[{"env":[{"name":"A","value":"HUNTER"}]}]}}`))) + `"}}`, map[string]int{"environment": 1}, `"name":"A"`},
 	"Kubernetes Secret": {true, gcp("k8s.io/Secret", `{"kind":"Secret","data":{"p":"HUNTER"},"metadata":{"annotations":{"kubectl.kubernetes.io/last-applied-configuration":"{\"kind\":\"Secret\",\"stringData\":{\"p\":\"HUNTER\"}}"}}}`),
 		map[string]int{"kubernetes-secret": 2}, "last-applied-configuration"},
+	"a block that is a list": {false, aws("AWS::Lambda::Function", `{"environment":[{"variables":{"TOKEN":"HUNTER"}}],"setting":[{"name":"N","value":"HUNTER"}]}`),
+		map[string]int{"environment": 2, "hash": 1}, "TOKEN"},
+	"settings that are a map": {true, gcp("microsoft.web/sites", `{"appSettings":{"K":"HUNTER"},"metadata":{"environment":{"E":"HUNTER"}}}`), map[string]int{"environment": 2}, `"K"`},
+	"a path as a name": {true, gcp("microsoft.resources/changes", `{"changes":{"properties.siteConfig.appSettings[0].value":{"previousValue":"HUNTER","newValue":"HUNTER"},"properties.dbPassword":"HUNTER"}}`),
+		map[string]int{"environment": 1, "credential": 1}, "appSettings[0]"},
+	"names that end so": {false, aws("AWS::EC2::VPNConnection", `{"options":{"tunnelOptions":[{"preSharedKey":"HUNTER","outsideIp":"192.0.2.1"}]},"datadogApiKey":"HUNTER","aws_secret_access_key":"HUNTER"}`),
+		map[string]int{"credential": 3, "hash": 1}, "192.0.2.1"},
 	"Azure app settings": {true, gcp("microsoft.web/sites", `{"properties":{"siteConfig":{"appSettings":[{"name":"K","value":"HUNTER"}],"connectionStrings":[{"name":"db","connectionString":"Server=x;Password=HUNTER"}]}}}`),
 		map[string]int{"environment": 1, "connection-string": 1}, `"name":"db"`},
 }

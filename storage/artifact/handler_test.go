@@ -341,13 +341,44 @@ func TestReaders(t *testing.T) {
 		{ThisMachine(), "203.0.113.9:1", "", 401},
 		{ThisMachine(), "@", "", 401},
 	} {
-		r := httptest.NewRequest("GET", "/search", nil)
+		r := httptest.NewRequest("GET", "http://127.0.0.1:8080/search", nil)
 		r.RemoteAddr = c.from
 		r.Header.Set("Authorization", c.auth)
 		w := httptest.NewRecorder()
 		Readers(c.read, problem, next).ServeHTTP(w, r)
 		if w.Code != c.status {
 			t.Errorf("%s %q: %d, want %d", c.from, c.auth, w.Code, c.status)
+		}
+	}
+}
+
+// TestThisMachine: what a proxy hands on, or a browser sends for another site's page, is
+// not a program of this machine.
+func TestThisMachine(t *testing.T) {
+	next := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
+	for _, c := range []struct {
+		host, header, value string
+		status              int
+	}{
+		{"localhost:8080", "", "", 418},
+		{"[::1]:8080", "Sec-Fetch-Site", "none", 418},
+		{"localhost", "Sec-Fetch-Site", "same-origin", 418},
+		{"evil.example", "", "", 401}, // a name that was made to lead here
+		{"localhost:8080", "Origin", "http://evil.example", 401},
+		{"localhost:8080", "Sec-Fetch-Site", "cross-site", 401},
+		{"localhost:8080", "X-Forwarded-For", "203.0.113.9", 401},
+		{"localhost:8080", "Forwarded", "for=203.0.113.9", 401},
+		{"localhost:8080", "Via", "1.1 proxy", 401},
+	} {
+		r := httptest.NewRequest("GET", "/search", nil)
+		r.RemoteAddr, r.Host = "127.0.0.1:1", c.host
+		if c.header != "" {
+			r.Header.Set(c.header, c.value)
+		}
+		w := httptest.NewRecorder()
+		Readers(ThisMachine(), problem, next).ServeHTTP(w, r)
+		if w.Code != c.status {
+			t.Errorf("%s, %s %q: %d, want %d", c.host, c.header, c.value, w.Code, c.status)
 		}
 	}
 }

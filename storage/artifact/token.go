@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -39,13 +40,31 @@ func Everybody() *Tokens {
 	return &Tokens{public: true, without: func(*http.Request) bool { return true }}
 }
 
-// ThisMachine allows access without a token to requests from a loopback address, by
-// the RemoteAddr of the request.
+// ThisMachine allows access without a token to programs on this machine: to requests from a
+// loopback address, by their RemoteAddr, that ask for one by its name. What a proxy hands on is somebody
+// else's, and what a browser sends for a page of another site (Origin, Sec-Fetch-Site) is that page's.
 func ThisMachine() *Tokens {
 	return &Tokens{without: func(r *http.Request) bool {
+		for _, name := range []string{"Forwarded", "X-Forwarded-For", "Via", "Origin"} {
+			if r.Header.Get(name) != "" {
+				return false
+			}
+		}
+		if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" && site != "none" {
+			return false
+		}
 		peer, err := netip.ParseAddrPort(r.RemoteAddr)
-		return err == nil && peer.Addr().Unmap().IsLoopback()
+		return err == nil && peer.Addr().Unmap().IsLoopback() && loopbackHost(r.Host)
 	}}
+}
+
+// loopbackHost reports whether a host, with or without a port, is this machine by its name.
+func loopbackHost(host string) bool {
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	addr, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return host == "localhost" || err == nil && addr.Unmap().IsLoopback()
 }
 
 type hashedToken struct {

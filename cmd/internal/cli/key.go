@@ -30,7 +30,7 @@ func (a *App) OpenKey(ctx context.Context, flag, uri string, openers map[string]
 	}
 	key, err := keys.Options{Openers: openers, Prompt: a.prompt(), Patience: signPatience}.Open(ctx, uri)
 	if err != nil {
-		return nil, Usage(fmt.Errorf("--%s %s: %w", flag, uri, err))
+		return nil, Usage(fmt.Errorf("--%s %s: %w", flag, keys.Shown(uri), err))
 	}
 	return key, nil
 }

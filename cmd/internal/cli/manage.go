@@ -120,7 +120,11 @@ func (m *Management) Do(ctx context.Context, method, kind string, body []byte, a
 		if e, ok := errors.AsType[*url.Error](err); ok {
 			err = e.Err // without the URL, which a socket does not have
 		}
-		return fmt.Errorf("%s: %w; %s", m.name, err, m.hint)
+		hint := m.hint
+		if ctx.Err() != nil && method != http.MethodGet {
+			hint = "what was asked for may have been done, or still be: look before you ask for it again"
+		}
+		return fmt.Errorf("%s: %w; %s", m.name, err, hint)
 	}
 	defer response.Body.Close()
 	data, err := io.ReadAll(io.LimitReader(response.Body, maxManagement))

@@ -88,9 +88,13 @@ The three logs are in %s, to be explored:
   export CONMOTION_HOME=%s
   conmotion replay --log %s
   conmotion inspect %s
-  %s --dir %s --listen %s
+
+The provider's service goes on with the witnesses of the two others, each in a terminal of its own:
+  %s
+  %s
+  %s --dir %s --listen %s --witness-policy %s
 `, seconds, d.path("report.html"), d.dir, d.path("home"),
 			d.provider.public(), d.path("statements", "inventory-1-both.cose"),
-			d.program, d.provider.dir, d.provider.address()))
+			d.auditor.witness, d.customer.witness, d.program, d.provider.dir, d.provider.address(), d.provider.policy()))
 	})
 }

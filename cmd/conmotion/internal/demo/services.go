@@ -109,6 +109,7 @@ func (p *process) stop() error {
 type service struct {
 	*process
 	name, url, dir string
+	witness        string // the command that runs the party's witness again
 }
 
 // start runs conmotiond and waits until it serves.

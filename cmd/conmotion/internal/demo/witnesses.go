@@ -45,6 +45,7 @@ func (d *demonstration) watchEachOther(running func(*process)) error {
 			return err
 		}
 		running(p)
+		s.witness = shellLine([]string{program, "--dir", dir, "--listen", strings.TrimPrefix(url, "http://")})
 		lines[s.name] = fmt.Sprintf("witness %s %s %s\n", s.name, key, url)
 	}
 	for _, s := range services {

@@ -47,8 +47,8 @@ type Readers struct {
 }
 
 // Who says who may, of a service with an issuer: without Tokens and Public nobody
-// or, where the issuer is a loopback address, this machine. Such a service is a trial
-// that nobody else is to reach, whatever is in front of it.
+// or, where the issuer is a loopback address, this machine: such a service is a trial
+// that nobody else is to reach.
 func (r Readers) Who(issuer string) string {
 	switch {
 	case r.Public:

@@ -61,10 +61,11 @@ func (r ring) find(thumbprint []byte) crypto.Signer {
 
 // addKey takes a new key of a purpose into the directory: that in a file or with a URI, or
 // one that it makes where file is "". It returns one that is there already as it is. A crash leaves the
-// whole file, which signs nothing before the log announces its key, or none.
+// whole file, which signs nothing before the log announces its key, or none. made is that
+// file, when it was not there.
 //
 // A directory that instances share is not written to: all of them need the key first.
-func addKey(dir keyDir, shared bool, purpose, file string) (key crypto.Signer, err error) {
+func addKey(dir keyDir, shared bool, purpose, file string) (key crypto.Signer, made string, err error) {
 	kind := keyFiles[purpose]
 	var data []byte
 	switch {
@@ -77,28 +78,29 @@ func addKey(dir keyDir, shared bool, purpose, file string) (key crypto.Signer, e
 	default:
 		label, _, _ := strings.Cut(kind.name, "-key")
 		if key, err = openKey(dir, file, label, kind.algorithm); err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		if data = []byte(file + "\n"); keyring.Reference(data) == "" { // not a URI
 			data, err = os.ReadFile(file)
 		}
 	}
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	thumbprint, err := scitt.Thumbprint(key.Public())
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	have, err := readRing(dir, purpose)
 	if err != nil || have.find(thumbprint) != nil {
-		return key, err
+		return key, "", err
 	}
 	name := fmt.Sprintf("%s-%x.pem", strings.TrimSuffix(kind.name, ".pem"), thumbprint[:4])
 	if shared {
-		return nil, fmt.Errorf("the new %s key is not in %s: put it there as %s, at every instance, before it is announced", purpose, dir, name)
+		return nil, "", fmt.Errorf("the new %s key is not in %s: put it there as %s, at every instance, before it is announced", purpose, dir, name)
 	}
-	return key, durable.WriteFile(dir.file(name), data, 0o600)
+	made = dir.file(name)
+	return key, made, durable.WriteFile(made, data, 0o600)
 }
 
 // signing are the private keys with which an instance is a log's writer.

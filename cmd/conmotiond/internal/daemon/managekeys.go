@@ -10,7 +10,10 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"os"
 	"slices"
+
+	"golang.org/x/mod/sumdb/note"
 
 	"github.com/conmotion/conmotion/personality"
 	"github.com/conmotion/conmotion/scitt"
@@ -59,16 +62,46 @@ func (d *Daemon) setKeys(r *http.Request) (*KeysResult, error) {
 	}
 	d.rekeying.Lock()
 	defer d.rekeying.Unlock()
+	// Another change may have taken long, and who is gone asks again.
+	if err := r.Context().Err(); err != nil {
+		return nil, err
+	}
+	if err := d.behindKeys(); err != nil {
+		return nil, err
+	}
 	var st *scitt.Statement
+	made := "" // the file of a new key
 	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind == "application/cose" {
 		st, err = scitt.ParseStatement(body)
 	} else {
-		st, err = d.signChange(body)
+		st, made, err = d.signChange(body)
 	}
+	var result *KeysResult
+	if err == nil {
+		result, err = d.registerKeys(r.Context(), st)
+	}
+	if refusal, ok := errors.AsType[*scitt.Problem](err); ok && refusal.Status == http.StatusBadRequest && made != "" {
+		err = errors.Join(err, os.Remove(made)) // the log does not announce its key
+	}
+	return result, err
+}
+
+// behindKeys says that the log announces other keys than those that sign: that change comes
+// first.
+func (d *Daemon) behindKeys() error {
+	k := d.keyed.Load()
+	vkeys, err := k.inForce.VKeys()
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return d.registerKeys(r.Context(), st)
+	signer, err := note.NewVerifier(vkeys[0])
+	if err != nil {
+		return err
+	}
+	if vkeys[1] == d.treeVKey && signer.KeyHash() == d.signs.Signer.KeyHash() {
+		return nil
+	}
+	return fmt.Errorf("%w: the log announces keys that it does not sign with yet, and goes on trying: see conmotiond key list, and what the service logs", scitt.ErrUnavailable)
 }
 
 // registerKeys has the log announce keys, and signs with them. A crash leaves a log that
@@ -107,34 +140,39 @@ func refusedKeys(format string, args ...any) error {
 }
 
 // signChange signs the keys statement that a change asks for. The caller holds rekeying.
-func (d *Daemon) signChange(body []byte) (*scitt.Statement, error) {
+// It also returns the file that it made for a new key, or "".
+func (d *Daemon) signChange(body []byte) (st *scitt.Statement, made string, err error) {
 	var c KeyChange
 	in := json.NewDecoder(bytes.NewReader(body))
 	in.DisallowUnknownFields()
 	if err := in.Decode(&c); err != nil {
-		return nil, fmt.Errorf("%w: %w", scitt.ErrMalformed, err)
+		return nil, "", fmt.Errorf("%w: %w", scitt.ErrMalformed, err)
 	}
 	state := d.keyed.Load()
 	if state.missing != nil {
-		return nil, refusedKeys("%w", state.missing)
+		return nil, "", refusedKeys("%w", state.missing)
 	}
 	next := *state.inForce.Keys
 	next.Previous, next.RecoveryKey = state.inForce.ID, nil
-	purpose, err := c.Rotate, error(nil)
+	purpose := c.Rotate
 	if c.Retire != "" {
+		if size := d.log.PublishedSize(); c.CompromisedAt > size {
+			return nil, "", refusedKeys("the log has %d entries, and %d is none of them", size, c.CompromisedAt)
+		}
 		purpose, err = retire(&next, c.Retire, c.CompromisedAt)
 	}
 	if err == nil && purpose != "" {
-		err = d.succeed(&next, purpose, c.To)
+		made, err = d.succeed(&next, purpose, c.To)
 	}
 	if err != nil {
-		return nil, refusedKeys("%w", err)
+		return nil, made, refusedKeys("%w", err)
 	}
 	payload, err := next.Marshal()
 	if err != nil {
-		return nil, refusedKeys("%w", err)
+		return nil, made, refusedKeys("%w", err)
 	}
-	return d.founderNow().SignKeys(payload)
+	st, err = d.founderNow().SignKeys(payload)
+	return st, made, err
 }
 
 // founderNow is the service with its key in force.
@@ -183,26 +221,26 @@ func retire(k *scitt.Keys, thumbprint string, from uint64) (purpose string, err 
 	return purpose, nil
 }
 
-// succeed makes a new key the first of its purpose.
-func (d *Daemon) succeed(k *scitt.Keys, purpose, file string) error {
+// succeed makes a new key the first of its purpose. It returns the file that it made, or "".
+func (d *Daemon) succeed(k *scitt.Keys, purpose, file string) (made string, err error) {
 	if purpose == purposeService {
-		return errors.New("only a recovery key replaces a service key: see conmotiond key recover")
+		return "", errors.New("only a recovery key replaces a service key: see conmotiond key recover")
 	}
 	if _, ok := keyFiles[purpose]; !ok {
-		return fmt.Errorf("%q is not note or receipt", purpose)
+		return "", fmt.Errorf("%q is not note or receipt", purpose)
 	}
-	key, err := addKey(d.keys, d.sharedKeys, purpose, file)
+	key, made, err := addKey(d.keys, d.sharedKeys, purpose, file)
 	if err != nil {
-		return err
+		return made, err
 	}
 	if purpose == purposeNote {
 		_, vkey, err := scitt.NewNoteSigner(d.Origin, key)
 		k.Note = append([]string{vkey}, k.Note...)
-		return err
+		return made, err
 	}
 	public, err := scitt.NewKey(key.Public())
 	k.Receipt = append(scitt.KeySet{public}, k.Receipt...)
-	return err
+	return made, err
 }
 
 // managedKeys are all keys that the log announced, in the order in which it did.

@@ -239,6 +239,8 @@ func (d *Daemon) Role() string {
 	switch w := d.writer.Load(); {
 	case d.place.shared == nil || w == nil:
 		return "writer"
+	case !d.replica() && !d.Leads():
+		return fmt.Sprintf("replica that takes over, term %d", w.Term)
 	case !d.replica():
 		return fmt.Sprintf("writer, term %d", w.Term)
 	case !w.Held:

@@ -57,7 +57,7 @@ func newService(t testing.TB, policy string, flags ...string) *testService {
 	}
 	s := &testService{t: t}
 	s.process = exec.Command(testprogram.Path(t, "conmotiond"), append([]string{"--listen", "127.0.0.1:0", "--dir", filepath.Join(dir, "log"), "--policy", file,
-		"--rate", "0", "--search=false", "--checkpoint-interval", "100ms"}, flags...)...)
+		"--rate", "0", "--search=false", "--checkpoint-interval", "100ms", "--artifacts-public"}, flags...)...)
 	var stderr bytes.Buffer
 	s.process.Stderr = &stderr
 	out := testlog.Must(s.process.StdoutPipe())(t)

@@ -33,7 +33,7 @@ func TestReaders(t *testing.T) {
 			t.Fatal(err)
 		}
 		for from, in := range map[string]bool{"127.0.0.1:9": c.here, "203.0.113.9:9": c.far} {
-			r, w := httptest.NewRequest("GET", "/search", nil), httptest.NewRecorder()
+			r, w := httptest.NewRequest("GET", "http://localhost:8080/search", nil), httptest.NewRecorder()
 			r.RemoteAddr = from
 			artifact.Readers(tokens, writeProblem, http.NotFoundHandler()).ServeHTTP(w, r)
 			if got := w.Code == 404; got != in {

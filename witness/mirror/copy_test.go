@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/conmotion/conmotion/internal/testlog"
@@ -163,9 +164,10 @@ func TestCopyInterrupted(t *testing.T) {
 	f.grow(1500)
 	broken := errors.New("the connection broke")
 	for after := 1; ; after++ {
-		left := after
+		var left atomic.Int32
+		left.Store(int32(after))
 		f.on = func(string) error {
-			if left--; left < 0 {
+			if left.Add(-1) < 0 {
 				return broken
 			}
 			return nil

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 
 	"github.com/conmotion/conmotion/internal/testlog"
@@ -25,6 +24,7 @@ type foreign struct {
 	mu    sync.Mutex
 	files map[string][]byte
 	on    func(path string) error // called before each read, outside the lock
+	one   sync.Mutex              // one call of on at a time
 }
 
 func newForeign(t *testing.T, size int) *foreign {
@@ -50,7 +50,10 @@ func (f *foreign) grow(size int) {
 // Get implements [tiles.Source].
 func (f *foreign) Get(ctx context.Context, path string) ([]byte, error) {
 	if f.on != nil {
-		if err := f.on(path); err != nil {
+		f.one.Lock()
+		err := f.on(path)
+		f.one.Unlock()
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -164,10 +167,9 @@ func TestCopyInterrupted(t *testing.T) {
 	f.grow(1500)
 	broken := errors.New("the connection broke")
 	for after := 1; ; after++ {
-		var left atomic.Int32
-		left.Store(int32(after))
+		left := after
 		f.on = func(string) error {
-			if left.Add(-1) < 0 {
+			if left--; left < 0 {
 				return broken
 			}
 			return nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -33,9 +34,10 @@ that --field names, and of no other: verify --disclosed and compare --disclosed 
 to the digest that was signed. Whoever has the file can show these values to others.
 
 The record is named by its statement, or by the SHA-256 of what was signed. --field is
-the end of a path, such as environment.variables.REGION. Without it the paths of all
-hidden fields are listed, and nothing is written. The values come from the home, where
-record and import keep them.`,
+the end of a path, such as environment.variables.REGION, or a whole path as it is
+listed, which names one element of an array. Without it the paths of all hidden fields
+are listed, and nothing is written. The values come from the home, where record and
+import keep them.`,
 		Example: `  conmotion disclose transparent.cose
   conmotion disclose transparent.cose --field environment.variables.REGION --out for-the-auditor.json
   conmotion verify --log https://transparency.example --disclosed for-the-auditor.json transparent.cose`,
@@ -43,7 +45,7 @@ record and import keep them.`,
 		RunE: func(_ *cobra.Command, args []string) error { return a.runDisclose(f, args[0]) },
 	}
 	cmd.Flags().StringVar(&f.Home, "home", "", "directory with the hidden values (default: $CONMOTION_HOME, or conmotion in the user's configuration directory)")
-	cmd.Flags().StringArrayVar(&f.fields, "field", nil, "end of the path of a field to show; once for each")
+	cmd.Flags().StringArrayVar(&f.fields, "field", nil, "field to show: the end of its path, or all of it from $ on; once for each")
 	cmd.Flags().StringVar(&f.out, "out", "", `file for the record and the values, or "-"`)
 	cmd.MarkFlagsRequiredTogether("field", "out")
 	return cmd
@@ -75,20 +77,23 @@ func (a *app) runDisclose(f discloseFlags, name string) error {
 	if err != nil {
 		return cli.Usage(err)
 	}
-	var wanted []disclosure.Pattern
-	for _, text := range f.fields {
+	wanted := make([]disclosure.Pattern, len(f.fields))
+	for i, text := range f.fields {
+		if strings.HasPrefix(text, "$") { // a whole path, as it is printed
+			continue
+		}
 		p, err := disclosure.ParsePattern(text)
 		if err != nil {
 			return cli.Usage(fmt.Errorf("--field: %w", err))
 		}
-		wanted = append(wanted, p)
+		wanted[i] = p
 	}
 	if len(wanted) > 0 {
 		used := make([]bool, len(wanted))
 		d, err = d.Only(func(path string) (show bool) {
 			steps := disclosure.Steps(path)
 			for i, p := range wanted {
-				if p.Matches(steps) {
+				if field := f.fields[i]; field == path || field[0] != '$' && p.Matches(steps) {
 					used[i], show = true, true
 				}
 			}

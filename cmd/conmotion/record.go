@@ -230,6 +230,9 @@ func (m eventMaker) hide(r *monitor.Record) (*monitor.Record, error) {
 	if err != nil {
 		return nil, err
 	}
+	if len(d.Disclosures) == 0 { // what is registered in the clear cannot be taken back
+		return nil, errors.New("--disclosable hides nothing in it: give the end of a path that it has, or leave the flag out")
+	}
 	if r, err = monitor.NewRecord(d.Payload, r.Event.Kind, r.Event.Action); err != nil {
 		return nil, fmt.Errorf("with what --disclosable hides: %w", err)
 	}

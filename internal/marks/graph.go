@@ -20,10 +20,10 @@ var ours = map[string][]string{
 	"policy/ocsf":      {"internal/jsonx"},
 	"storage":          {"scitt", "tiles", "internal/durable"},
 	"storage/posix":    {"scitt", "tiles", "storage", "internal/durable"},
-	"storage/aws":      {"tiles", "storage", "storage/artifact", "storage/internal/cloud"},
+	"storage/aws":      {"tiles", "storage", "storage/artifact", "storage/internal/cloud", "internal/loopback"},
 	"storage/gcp":      {"tiles", "storage", "storage/artifact", "storage/internal/cloud"},
 	"storage/index":    {"scitt", "tiles", "storage/internal/projection"},
-	"storage/artifact": {"storage/artifact/reader", "internal/content", "internal/durable"},
+	"storage/artifact": {"storage/artifact/reader", "internal/content", "internal/durable", "internal/loopback"},
 	"storage/search":   {"scitt", "tiles", "policy/ocsf", "storage/artifact/reader", "storage/internal/projection", "internal/firsts", "internal/jsonx", "internal/parallel"},
 
 	"storage/internal/cloud":      {"scitt", "tiles", "storage"},

@@ -9,11 +9,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"net/netip"
 	"strings"
 
+	"github.com/conmotion/conmotion/internal/loopback"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
 
@@ -53,18 +52,8 @@ func ThisMachine() *Tokens {
 		if site := r.Header.Get("Sec-Fetch-Site"); site != "" && site != "same-origin" && site != "none" {
 			return false
 		}
-		peer, err := netip.ParseAddrPort(r.RemoteAddr)
-		return err == nil && peer.Addr().Unmap().IsLoopback() && loopbackHost(r.Host)
+		return loopback.Host(r.RemoteAddr) && loopback.Host(r.Host)
 	}}
-}
-
-// loopbackHost reports whether a host, with or without a port, is this machine by its name.
-func loopbackHost(host string) bool {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	addr, err := netip.ParseAddr(strings.Trim(host, "[]"))
-	return host == "localhost" || err == nil && addr.Unmap().IsLoopback()
 }
 
 type hashedToken struct {

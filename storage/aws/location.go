@@ -11,6 +11,7 @@ import (
 
 	"github.com/go-sql-driver/mysql"
 
+	"github.com/conmotion/conmotion/internal/loopback"
 	"github.com/conmotion/conmotion/storage/internal/cloud"
 )
 
@@ -95,7 +96,7 @@ func ParseDatabase(location, password string) (*mysql.Config, error) {
 		c.Addr = net.JoinHostPort(u.Hostname(), "3306")
 	}
 	c.TLSConfig = "true"
-	if ip := net.ParseIP(u.Hostname()); u.Hostname() == "localhost" || ip != nil && ip.IsLoopback() {
+	if loopback.Host(u.Host) {
 		c.TLSConfig = "false"
 	}
 	for parameter, values := range u.Query() {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/conmotion/conmotion/internal/loopback"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
@@ -217,14 +217,10 @@ func (a *App) token(f StoreFlags) (t string, err error) {
 	if t == "" {
 		return "", err
 	}
-	if u, e := url.Parse(f.URL); err == nil && e == nil && u.Scheme == "http" && !loopback(u.Hostname()) {
+	if u, e := url.Parse(f.URL); err == nil && e == nil && u.Scheme == "http" && !loopback.Host(u.Host) {
 		a.Notice("notice: the token goes to %s without encryption; whoever sees it can use it", u.Host)
 	}
 	return t, err
-}
-
-func loopback(host string) bool {
-	return host == "localhost" || net.ParseIP(host).IsLoopback()
 }
 
 // ReadToken reads the file with a token that a flag names.

@@ -3,11 +3,11 @@ package daemon
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
 
+	"github.com/conmotion/conmotion/internal/loopback"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage/artifact"
 )
@@ -55,7 +55,7 @@ func (r Readers) Who(issuer string) string {
 		return "everybody may read them (--artifacts-public)"
 	case r.Tokens != "":
 		return "who has a token may read them"
-	case loopback(issuer):
+	case onLoopback(issuer):
 		return "this machine may read them"
 	}
 	return "nobody may read them (--artifact-read-tokens, or --artifacts-public)"
@@ -71,15 +71,15 @@ func (r Readers) open(issuer string) (*artifact.Tokens, error) {
 			err = fmt.Errorf("--artifact-read-tokens: %w", err)
 		}
 		return t, err
-	case loopback(issuer):
+	case onLoopback(issuer):
 		return artifact.ThisMachine(), nil
 	}
 	return nil, nil
 }
 
-func loopback(issuer string) bool {
+func onLoopback(issuer string) bool {
 	u, err := url.Parse(issuer)
-	return err == nil && (u.Hostname() == "localhost" || net.ParseIP(u.Hostname()).IsLoopback())
+	return err == nil && loopback.Host(u.Host)
 }
 
 // tokens reads a file of token hashes.

@@ -51,12 +51,10 @@ func TestKMS(t *testing.T) {
 		now := time.Now()
 		_ = s.Readiness.Check(t.Context(), now)
 		var why error
-		for range 1000 { // until a signature was asked for
-			if why = s.Readiness.Check(t.Context(), now.Add(time.Hour)); why != nil && strings.Contains(why.Error(), "does not sign") {
-				break
-			}
-			time.Sleep(5 * time.Millisecond)
-		}
+		until(t, "a signature is asked for", func() bool {
+			why = s.Readiness.Check(t.Context(), now.Add(time.Hour))
+			return why != nil && strings.Contains(why.Error(), "does not sign")
+		})
 		says := string(fault)
 		if fault == testkms.Wrong {
 			says = "the signature is wrong"
@@ -68,13 +66,10 @@ func TestKMS(t *testing.T) {
 		for _, statement := range statements {
 			id := testlog.Must(scitt.ParseStatement(statement))(t).ID()
 			a := s.get("/entries/" + id.String())
-			for range 3000 {
-				if a.StatusCode == http.StatusOK {
-					break
-				}
-				time.Sleep(5 * time.Millisecond)
+			until(t, "the Receipt is there", func() bool {
 				a = s.get("/entries/" + id.String())
-			}
+				return a.StatusCode == http.StatusOK
+			})
 			if err := s.verify(statement, a.body); err != nil {
 				t.Errorf("after %s: %v", fault, err)
 			}
@@ -84,12 +79,7 @@ func TestKMS(t *testing.T) {
 		before := kms.Asked(uri)
 		size := s.size()
 		post(http.StatusCreated)
-		for range 1000 {
-			if s.size() > size {
-				break
-			}
-			time.Sleep(5 * time.Millisecond)
-		}
+		until(t, "the checkpoint grows", func() bool { return s.size() > size })
 		if n := kms.Asked(uri) - before; n != 1 {
 			t.Errorf("one checkpoint asked %s for %d signatures", uri, n)
 		}

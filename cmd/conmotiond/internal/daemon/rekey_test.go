@@ -181,6 +181,8 @@ func TestRotateRefusals(t *testing.T) {
 		"no file":        {daemon.KeyChange{Rotate: "receipt", To: "/nowhere.pem"}, "no such file"},
 		"algorithm":      {daemon.KeyChange{Rotate: "note", To: filepath.Join(s.config.Dir, "private", keyFiles[1])}, "is one for ES256, not EdDSA"},
 		"the same":       {daemon.KeyChange{Rotate: "receipt", To: filepath.Join(s.config.Dir, "private", keyFiles[1])}, "in receipt and in receipt"},
+		"of the service": {daemon.KeyChange{Rotate: "receipt", To: filepath.Join(s.config.Dir, "private", keyFiles[2])}, "in receipt and in service"},
+		"to come":        {daemon.KeyChange{Retire: receipt, CompromisedAt: 99}, "99 is none of them"},
 		"retire service": {daemon.KeyChange{Retire: service}, "conmotiond key recover"},
 		"retire nothing": {daemon.KeyChange{Retire: strings.Repeat("0", 64)}, "announces no key"},
 		"retire a name":  {daemon.KeyChange{Retire: "receipt"}, "is not a thumbprint"},
@@ -191,8 +193,17 @@ func TestRotateRefusals(t *testing.T) {
 			t.Errorf("%s: %v", name, problem)
 		}
 	}
+	// What was given up before its turn is not done.
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	r := httptest.NewRequestWithContext(ended, http.MethodPost, "/keys", strings.NewReader(`{"rotate":"receipt"}`))
+	r.Header.Set("Content-Type", "application/json")
+	s.ManageHandler().ServeHTTP(httptest.NewRecorder(), r)
 	if all := s.replayed(); len(all) != 1 {
 		t.Fatalf("%d keys statements", len(all))
+	}
+	if files := testlog.Must(filepath.Glob(filepath.Join(s.config.Dir, "private", "*-key-*.pem")))(t); len(files) > 0 {
+		t.Errorf("keys that were refused stay: %q", files)
 	}
 	// A shared directory has the key first.
 	s.stop()

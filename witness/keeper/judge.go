@@ -310,8 +310,9 @@ func (j *Judge) accuse(ctx context.Context, k *judged, view *tiles.View, s audit
 	for _, p := range s.Policies {
 		restsOn = append(restsOn, p.Index)
 	}
-	var why []error
+	why := []error{errors.New("the log announces no keys of a service, so that nothing is proven")}
 	if len(s.Keys) > 0 {
+		why = nil
 		for _, v := range k.found {
 			data, err := evidenceOf(ctx, view, k, v, restsOn)
 			if err != nil {
@@ -348,10 +349,11 @@ func evidenceOf(ctx context.Context, view *tiles.View, k *judged, v audit.Violat
 
 const evidenceFile = "evidence.json"
 
-// stopped reports whether there is evidence against the log.
+// stopped reports whether there is evidence against the log, or it is not known whether
+// there is.
 func (k *judged) stopped() bool {
 	_, err := os.Stat(k.path(evidenceFile))
-	return err == nil
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // Routes implements [cosigner.Companion].

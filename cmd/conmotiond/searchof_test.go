@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/conmotion/conmotion/internal/testlog"
 )
@@ -22,6 +23,20 @@ func status(t testing.TB, url string) (int, string) {
 		t.Fatal(err)
 	}
 	return code, string(body)
+}
+
+// waitFor asks until the answer is the wanted one, for half a minute at most.
+func waitFor(t testing.TB, url, want string) {
+	t.Helper()
+	for start := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+		code, body := status(t, url)
+		if code == http.StatusOK && body == want {
+			return
+		}
+		if time.Since(start) > 30*time.Second {
+			t.Fatalf("%s: %d %q, want %q", url, code, body, want)
+		}
+	}
 }
 
 // TestSearchOf runs a search over another process's log in this one, and looks
@@ -62,13 +77,9 @@ func TestSearchOf(t *testing.T) {
 		!strings.Contains(s, "receipts  "+log.url) {
 		t.Errorf("it says\n%s", s)
 	}
-	for {
-		if _, body := status(t, url+"/search"); strings.Contains(body, `"size":2,`) {
-			break
-		}
-	}
-	if code, body := status(t, admin+"/readyz"); code != http.StatusOK || body != "ok\nsearch: 2 of 2 entries are read\n" {
-		t.Errorf("/readyz: %d %q", code, body)
+	waitFor(t, admin+"/readyz", "ok\nsearch: 2 of 2 entries are read\n")
+	if _, body := status(t, url+"/search"); !strings.Contains(body, `"size":2,`) {
+		t.Errorf("/search: %s", body)
 	}
 	if code, body := status(t, admin+"/readyz/search"); code != http.StatusOK || body != "ok: 2 of 2 entries are read\n" {
 		t.Errorf("/readyz/search: %d %q", code, body)
@@ -91,13 +102,9 @@ func TestSearchReadyz(t *testing.T) {
 	t.Parallel()
 	admin := "http://" + freeAddress(t)
 	log := start(t, nil, nil, "--dir", filepath.Join(t.TempDir(), "log"), "--listen", "127.0.0.1:0", "--admin-listen", strings.TrimPrefix(admin, "http://"))
-	for {
-		if _, body := log.get("/search"); strings.Contains(string(body), `"size":2,`) {
-			break
-		}
-	}
-	if code, body := status(t, admin+"/readyz"); code != http.StatusOK || body != "ok\nwriter\nsearch: 2 of 2 entries are read\n" {
-		t.Errorf("/readyz: %d %q", code, body)
+	waitFor(t, admin+"/readyz", "ok\nwriter\nsearch: 2 of 2 entries are read\n")
+	if _, body := log.get("/search"); !strings.Contains(string(body), `"size":2,`) {
+		t.Errorf("/search: %s", body)
 	}
 	if code, body := status(t, admin+"/readyz/search"); code != http.StatusOK || !strings.HasPrefix(body, "ok: ") {
 		t.Errorf("/readyz/search: %d %q", code, body)

@@ -13,6 +13,7 @@ import (
 type Link struct {
 	From   EntryRef // the acknowledgement or the record that refers to it
 	Issuer string
+	Issued int64 // its iat: seconds since 1970
 	To     EntryRef
 	// Acknowledgement is what refers to it; nil when it is a record.
 	Acknowledgement *Acknowledgement
@@ -40,7 +41,7 @@ func Links(ctx context.Context, log Log, uid string) ([]Link, []Anomaly, error) 
 				err = about(s, a)
 			}
 			if err == nil && a.Asset == uid {
-				acknowledged = append(acknowledged, Link{self, s.Issuer, a.Entry, a})
+				acknowledged = append(acknowledged, Link{self, s.Issuer, s.IssuedAt, a.Entry, a})
 			}
 			return struct{}{}, err
 		}
@@ -96,7 +97,7 @@ func followRecord(now map[configKey][]Link, uid string, s *scitt.Statement, self
 		var refs []EntryRef
 		refs, err = UpstreamOf(content)
 		for _, ref := range refs {
-			links = append(links, Link{From: self, Issuer: s.Issuer, To: ref})
+			links = append(links, Link{From: self, Issuer: s.Issuer, Issued: s.IssuedAt, To: ref})
 		}
 	}
 	for key, has := range touched {

@@ -102,10 +102,13 @@ func (a *app) runEndorsements(ctx context.Context, f endorsementsFlags, name str
 		ref := about.logs[0].Ref(about.entry)
 		list.Entry = &ref
 	}
+	var wrong []error
 	for _, s := range monitor.Evaluate(g.Statements, g.Unread, about.id, at) {
 		item := endorsementItem{s.Verdict, s.Standing, s.Scope, s.From.Format(time.RFC3339), "", s.Issuer, printable.Time(s.Issued), s.Reason, s.Self, s.By, s.Home, ""}
 		if s.Transparent != nil {
-			item.Evidence = evidence(ctx, about.logs, &s.Endorsement)
+			if item.Evidence, err = evidence(ctx, about.logs, s.Registered); err != nil {
+				wrong = append(wrong, fmt.Errorf("what %s embeds: %w", &s.Self, err))
+			}
 		}
 		if !s.Until.IsZero() {
 			item.Until = s.Until.Format(time.RFC3339)
@@ -120,7 +123,7 @@ func (a *app) runEndorsements(ctx context.Context, f endorsementsFlags, name str
 	if len(unread) > 0 {
 		err = errors.Join(err, cli.Usage(fmt.Errorf("%s about it could not be read or checked", plural.Of(len(unread), "statement"))))
 	}
-	return errors.Join(err, incomplete(monitor.Unread{NoStatement: monitor.CountUnread(g.Flaws).NoStatement}))
+	return errors.Join(errors.Join(wrong...), err, incomplete(monitor.Unread{NoStatement: monitor.CountUnread(g.Flaws).NoStatement}))
 }
 
 func (l *endorsementList) show(p *cli.Page, unread []monitor.Anomaly) {
@@ -164,24 +167,25 @@ func (l *endorsementList) show(p *cli.Page, unread []monitor.Anomaly) {
 	}
 }
 
-// evidence verifies an embedded Transparent Statement with the keys of its log.
-func evidence(ctx context.Context, logs []*party.Log, e *monitor.Endorsement) string {
+// evidence verifies an embedded Transparent Statement with the keys of its log, and
+// says what came of it. It is held to the time at which the endorsement was signed.
+func evidence(ctx context.Context, logs []*party.Log, e monitor.Registered) (string, error) {
 	for _, l := range logs {
 		if l.View.Checkpoint.Origin != e.Entry.Origin {
 			continue
 		}
 		s, err := scitt.DecodeStatement(e.Transparent)
 		if err != nil {
-			return err.Error()
+			return err.Error(), err
 		}
-		v, err := l.Verifier(ctx, s.Issuer)
+		v, err := l.Verifier(ctx, s.Issuer, time.Unix(e.Issued, 0))
+		if err == nil {
+			err = e.Verify(v)
+		}
 		if err != nil {
-			return err.Error()
+			return err.Error(), err
 		}
-		if err := e.Verify(v); err != nil {
-			return err.Error()
-		}
-		return witness.OK
+		return witness.OK, nil
 	}
-	return witness.NotChecked
+	return witness.NotChecked, nil
 }

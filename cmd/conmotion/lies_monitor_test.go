@@ -178,6 +178,10 @@ func freshnessLies() []lie {
 			})
 			return w.auditor.and(e).dir(t)
 		}), looks(cli.ExitBad, `withdrawn`, requireWeb)},
+		{"an endorsement with a statement as its evidence that no log vouches for", shows("auditor", func(t *testing.T, w *world) string {
+			e := w.endorsement(t, func(e *monitor.Endorsement) { e.Transparent = w.provider.entries[webEntry] })
+			return w.auditor.with(6, e).dir(t)
+		}), looks(cli.ExitBad, `embeds.* no receipt`, "endorsements --log {provider} --in {auditor} 2")},
 		{"an endorsement that was carried from the log where it may have been taken back", shows("auditor", func(t *testing.T, w *world) string {
 			e := w.endorsement(t, func(e *monitor.Endorsement) { e.Home = "other.example" })
 			return w.auditor.with(6, e).dir(t)

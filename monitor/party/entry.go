@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/scitt"
@@ -236,7 +237,7 @@ func (l *Log) Evidence(ctx context.Context, e *Entry) ([]byte, *scitt.Verifier, 
 	if err != nil {
 		return nil, nil, err
 	}
-	v, err := l.Verifier(ctx, e.Statement.Issuer)
+	v, err := l.Verifier(ctx, e.Statement.Issuer, time.Now())
 	if err != nil {
 		return nil, nil, err
 	}

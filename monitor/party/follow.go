@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/scitt"
@@ -158,7 +159,7 @@ func (w *follower) follow(ctx context.Context, link monitor.Link, up *FollowedLi
 		}
 	}
 	if a := link.Acknowledgement; a != nil && keys != nil {
-		if err := w.embedded(keys, a, content, up); err != nil {
+		if err := w.embedded(keys, a, time.Unix(link.Issued, 0), content, up); err != nil {
 			fail(err)
 			return nil
 		}
@@ -260,17 +261,14 @@ func (w *follower) says(content []byte, s *scitt.Statement, up *FollowedLink) {
 }
 
 // embedded verifies the Transparent Statement in an acknowledgement, and that
-// it is about the assets that are named.
-func (w *follower) embedded(keys scitt.KeySet, a *monitor.Acknowledgement, content []byte, up *FollowedLink) error {
+// it is about the assets that are named. It is held to the time at which the
+// acknowledgement was signed.
+func (w *follower) embedded(keys scitt.KeySet, a *monitor.Acknowledgement, at time.Time, content []byte, up *FollowedLink) error {
 	s, err := scitt.DecodeStatement(a.Transparent)
 	if err != nil {
 		return err
 	}
-	v := &scitt.Verifier{LogKeys: keys, Leaf: []scitt.LeafMode{scitt.LeafEntry}}
-	if key, ok := w.o.IssuerKeys[s.Issuer]; ok {
-		v.IssuerKey = &key
-	}
-	if err := a.Verify(v, content); err != nil {
+	if err := a.Verify(verifierAt(keys, w.o.IssuerKeys, s.Issuer, at), content); err != nil {
 		return err
 	}
 	if up.Transparent == nil {

@@ -20,6 +20,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/internal/testprogram"
@@ -273,7 +274,7 @@ func verified(t testing.TB, o Outcome, services ...*testService) {
 	t.Helper()
 	for n, s := range services {
 		l := testlog.Must(Open(t.Context(), s.direct, Options{}))(t)
-		v := testlog.Must(l.Verifier(t.Context(), ""))(t)
+		v := testlog.Must(l.Verifier(t.Context(), "", time.Now()))(t)
 		c := o.Copies[o.At[n].Copy]
 		out, err := v.Verify(c.Transparent())
 		if err == nil {

@@ -319,17 +319,21 @@ func (l *Log) At(ctx context.Context, cp *scitt.Checkpoint) (monitor.Log, error)
 	return l.monitor(view), nil
 }
 
-// Verifier verifies Transparent Statements of this log by an issuer.
-func (l *Log) Verifier(ctx context.Context, issuer string) (*scitt.Verifier, error) {
+// Verifier verifies Transparent Statements of this log by an issuer, at a time.
+func (l *Log) Verifier(ctx context.Context, issuer string, at time.Time) (*scitt.Verifier, error) {
 	keys, err := l.ReceiptKeys(ctx)
 	if err != nil {
 		return nil, err
 	}
-	v := &scitt.Verifier{LogKeys: keys, Leaf: []scitt.LeafMode{scitt.LeafEntry}}
-	if key, ok := l.keys[issuer]; ok {
+	return verifierAt(keys, l.keys, issuer, at), nil
+}
+
+func verifierAt(logs scitt.KeySet, issuers map[string]scitt.Key, issuer string, at time.Time) *scitt.Verifier {
+	v := &scitt.Verifier{LogKeys: logs, Leaf: []scitt.LeafMode{scitt.LeafEntry}, At: at}
+	if key, ok := issuers[issuer]; ok {
 		v.IssuerKey = &key
 	}
-	return v, nil
+	return v
 }
 
 // Service is the URL of the Transparency Service whose log it is: what the log

@@ -103,6 +103,9 @@ func TestInspectKinds(t *testing.T) {
 		{`{"a":[1]}`, []string{"JSON"}},
 		{"\xd2\x84\x40\xa0\xf6\x40", []string{"COSE_Sign1", "not read"}},
 		{"\x81\x01", []string{"CBOR", "[\n  1\n]"}},
+		{"log.example\n07\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n\n— log.example AAAAAAAAAA==\n", []string{"checkpoint, malformed", "not read     ", "leading zeros"}},
+		{"log.example\n7\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n\n— log.example AA\n", []string{"checkpoint, malformed", "not read     "}},
+		{"log.example\n7\nAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\nmore\n\n— log.example AAAAAAAAAA==\n", []string{"checkpoint, not verified", "size         7", "extension    more", "by log.example"}},
 		{"c2sp.org/tlog-proof@v1\nindex x\n", []string{"tlog-proof", "not read"}},
 		{"c2sp.org/tlog-proof@v1\nindex 7\n" + "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=\n\n", []string{"leaf index   7", "hash 1       0000"}},
 	} {

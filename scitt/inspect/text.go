@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/transparency-dev/formats/log"
 	"github.com/transparency-dev/formats/proof"
 	"golang.org/x/mod/sumdb/note"
 
@@ -54,20 +53,24 @@ func inspectJSON(data []byte) []Object {
 	return []Object{{"JSON", nil, body}}
 }
 
-// inspectCheckpoint reads a checkpoint (C2SP tlog-checkpoint) without keys.
+// inspectCheckpoint reads a checkpoint (C2SP tlog-checkpoint) without keys. Of text with
+// signature lines it says why it is none.
 func inspectCheckpoint(data []byte) []Object {
-	_, err := note.Open(data, note.VerifierList())
+	if !bytes.Contains(data, []byte("\n\n— ")) {
+		return nil
+	}
+	cp, _, err := scitt.OpenNote(data)
+	if err != nil {
+		return []Object{{"checkpoint, malformed", []Fact{{"not read", err.Error()}}, ""}}
+	}
+	_, err = note.Open(data, note.VerifierList())
 	unverified, ok := errors.AsType[*note.UnverifiedNoteError](err)
 	if !ok {
 		return nil
 	}
-	var cp log.Checkpoint
-	extension, err := cp.Unmarshal([]byte(unverified.Note.Text))
-	if err != nil {
-		return nil
-	}
+	lines := strings.SplitN(cp.Body(), "\n", 4)
 	o := Object{"checkpoint, not verified", []Fact{
-		{"origin", cp.Origin}, {"size", fmt.Sprint(cp.Size)}, {"root", hex.EncodeToString(cp.Hash)}, {"extension", string(extension)},
+		{"origin", cp.Origin}, {"size", fmt.Sprint(cp.Size)}, {"root", hex.EncodeToString(cp.Root)}, {"extension", lines[3]},
 	}, ""}
 	var trees []Object
 	for i, sig := range unverified.Note.UnverifiedSigs {

@@ -71,8 +71,9 @@ func AlgorithmNames(key Key) (names []string, err error) {
 	return names, err
 }
 
-// verify checks a COSE_Sign1 signature.
-func verify(alg cose.Algorithm, key crypto.PublicKey, protected, payload, signature []byte) error {
+// verify checks a COSE_Sign1 signature. The digest is the SHA-256 of what is signed, or
+// nil when it is not known.
+func verify(alg cose.Algorithm, key crypto.PublicKey, protected, payload, signature, digest []byte) error {
 	fits, err := pubkey.For(key)
 	if err != nil {
 		return err
@@ -85,7 +86,12 @@ func verify(alg cose.Algorithm, key crypto.PublicKey, protected, payload, signat
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrAlgorithm, err)
 	}
-	if err := v.Verify(sigStructure(protected, payload), signature); err != nil {
+	if d, ok := v.(cose.DigestVerifier); ok && digest != nil && fits[i].Base == cose.AlgorithmES256 {
+		err = d.VerifyDigest(digest, signature)
+	} else {
+		err = v.Verify(sigStructure(protected, payload), signature)
+	}
+	if err != nil {
 		return ErrSignature
 	}
 	return nil

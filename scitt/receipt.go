@@ -133,7 +133,7 @@ type signedTree struct {
 // VerifyRoot checks the signature over the root of a tree. Errors wrap
 // ErrSignature or ErrAlgorithm.
 func (t *signedTree) VerifyRoot(key crypto.PublicKey, root []byte) error {
-	return verify(t.Algorithm, key, t.protected, root, t.signature)
+	return verify(t.Algorithm, key, t.protected, root, t.signature, nil)
 }
 
 func parseSignedTree(m *sign1) (t signedTree, unprotected map[any]any, err error) {

@@ -253,7 +253,7 @@ func (s *Statement) VerifySignature(key crypto.PublicKey) error {
 	if s.Payload == nil {
 		return ErrPayloadMissing
 	}
-	return verify(s.Algorithm, key, s.protected, s.Payload, s.signature)
+	return verify(s.Algorithm, key, s.protected, s.Payload, s.signature, s.id[:])
 }
 
 // IssuedTime is the CWT claim iat as a time.

@@ -3,6 +3,7 @@
 package plain
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -39,7 +40,9 @@ func ReadFile(path string, limit int64) ([]byte, error) {
 	if size > limit {
 		return nil, fmt.Errorf("%s has %d bytes, and at most %d are read", path, size, limit)
 	}
-	return io.ReadAll(io.LimitReader(f, limit))
+	data := bytes.NewBuffer(make([]byte, 0, size+bytes.MinRead))
+	_, err = data.ReadFrom(io.LimitReader(f, limit))
+	return data.Bytes(), err
 }
 
 // Shared reports whether others than its owner may read a file; nobody knows that of

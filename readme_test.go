@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"context"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,6 +15,7 @@ import (
 	"time"
 
 	"github.com/conmotion/conmotion/internal/testprogram"
+	"github.com/conmotion/conmotion/internal/testwait"
 )
 
 // TestReadme runs the README: the service with its first command, then every
@@ -78,12 +78,7 @@ func newReader(t *testing.T) *reader {
 	if err := os.WriteFile(filepath.Join(bin, "go"), []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	r := &reader{t: t, dir: t.TempDir(), path: bin, address: l.Addr().String()}
+	r := &reader{t: t, dir: t.TempDir(), path: bin, address: testwait.Address(t)}
 	for _, name := range []string{"README.md", "policy/ocsf/testdata", "monitor/importer/testdata", "testdata"} {
 		target, err := filepath.Abs(name)
 		if err != nil {
@@ -146,7 +141,7 @@ func (r *reader) stop() {
 
 func (r *reader) run(snippet string) {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(r.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(r.t.Context(), 3*time.Minute)
 	defer cancel()
 	cmd := r.command(snippet)
 	context.AfterFunc(ctx, func() { _ = cmd.Process.Kill() })

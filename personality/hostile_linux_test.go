@@ -205,7 +205,7 @@ func TestHostile(t *testing.T) {
 			}
 			least := time.Hour
 			var refusal *scitt.Problem
-			for range 5 {
+			for try := 0; try < 5 || try < 50 && least > mostCost; try++ { // a busy machine has cold caches
 				var took time.Duration
 				if refusal, took = postHostile(t, s.h, next(), media); refusal.Status < 400 || refusal.Status >= 500 {
 					t.Errorf("%s: %s: %v", name, form, refusal)

@@ -18,6 +18,7 @@ import (
 	"go.opentelemetry.io/otel/metric/noop"
 
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/testwait"
 	"github.com/conmotion/conmotion/policy"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage"
@@ -80,7 +81,7 @@ func newTested(t *testing.T, change func(*Config)) *tested {
 	}
 	c := Config{
 		Issuer: testlog.Issuer, Origin: testlog.Origin, Keys: Keys{Receipt: announced.Receipt, VKeys: keys.VKeys},
-		Policy: InForce{judge{policy.Default()}, found.Index, found.Statement.ID()}, Wait: 10 * time.Second,
+		Policy: InForce{judge{policy.Default()}, found.Index, found.Statement.ID()}, Wait: time.Minute,
 		Log: l, Index: entries, Files: http.Dir(dir.Public()), Metrics: testlog.Must(NewMetrics(noop.Meter{}))(t), Logger: slog.New(slog.DiscardHandler),
 	}
 	if err := c.Metrics.Observe(noop.Meter{}, func() (uint64, time.Time) { return l.PublishedSize(), l.PublishedAt() }, entries.Next); err != nil {
@@ -327,20 +328,28 @@ func TestChange(t *testing.T) {
 // TestLate: who does not wait long enough gets a Location, and finds the Receipt there.
 func TestLate(t *testing.T) {
 	s := newTested(t, nil)
-	a, b := s.statement("a"), s.statement("b")
-	for name, w := range map[string]*httptest.ResponseRecorder{
-		"respond-async": s.post(a, "Prefer", "return=minimal, respond-async"),
-		"wait":          s.post(b, "Prefer", `wait="0"; x`),
-		"many":          s.post(slices.Concat(s.statement("c"), s.statement("d")), "Prefer", "wait=0", "Content-Type", mediaCBORSeq),
+	var a []byte
+	tries := 0
+	for name, send := range map[string]func() *httptest.ResponseRecorder{
+		"respond-async": func() *httptest.ResponseRecorder { return s.post(a, "Prefer", "return=minimal, respond-async") },
+		"wait":          func() *httptest.ResponseRecorder { return s.post(a, "Prefer", `wait="0"; x`) },
+		"many": func() *httptest.ResponseRecorder {
+			return s.post(slices.Concat(a, s.statement(fmt.Sprint("d", tries))), "Prefer", "wait=0", "Content-Type", mediaCBORSeq)
+		},
 	} {
+		var w *httptest.ResponseRecorder
+		testwait.Until(t, func() bool { // until the checkpoint does not come just then
+			tries++
+			a = s.statement(fmt.Sprint("a", tries))
+			w = send()
+			return w.Code != http.StatusCreated && w.Code != http.StatusOK
+		}, name, " is late")
 		if w.Code != http.StatusAccepted || w.Body.Len() != 0 || w.Header().Get("Retry-After") != "1" {
 			t.Errorf("%s: status %d, %v", name, w.Code, w.Header())
 		}
 	}
-	if _, err := s.log.Await(t.Context(), 5); err != nil {
-		t.Fatal(err)
-	}
 	id := parsed(t, a).ID()
+	testwait.Until(t, func() bool { return s.do(http.MethodGet, "/entries/"+id.String(), nil).Code == http.StatusOK }, "the Receipt is there")
 	s.verify(a, s.do(http.MethodGet, "/entries/"+id.String(), nil).Body.Bytes())
 	// What is on its way is neither there nor unknown.
 	c := parsed(t, s.statement("e")).ID()

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/testwait"
 	"github.com/conmotion/conmotion/internal/testwitness"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage"
@@ -66,16 +67,6 @@ func (s *witnessed) public() []byte {
 func (s *witnessed) statement() []byte {
 	s.key++
 	return testlog.Statement(s.t, testlog.Key(s.t, "ES256"), "asset", fmt.Append(nil, s.key))
-}
-
-// until waits for something that comes in its own time.
-func until(t testing.TB, what string, is func() bool) {
-	t.Helper()
-	for end := time.Now().Add(time.Minute); !is(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal(what)
-		}
-	}
 }
 
 // answers makes a fault out of what a witness answers to a request.
@@ -168,7 +159,7 @@ func TestWitnessFaults(t *testing.T) {
 			// It is good again: the same tree gets its line too, and Receipts with it.
 			size := s.log.PublishedSize()
 			s.w[1].Fail(nil)
-			until(t, "the late cosignature is not added", func() bool { return len(s.cosigned(s.log.Published().Checkpoint.Raw).By) == 3 })
+			testwait.Until(t, func() bool { return len(s.cosigned(s.log.Published().Checkpoint.Raw).By) == 3 }, "the late cosignature is not added")
 			if s.log.PublishedSize() != size || !bytes.Equal(s.public(), s.log.Published().Checkpoint.Raw) {
 				t.Errorf("%d entries, not %d: %s", s.log.PublishedSize(), size, s.public())
 			}
@@ -239,7 +230,7 @@ func TestWitnessOpen(t *testing.T) {
 	for _, w := range s.w {
 		w.Fail(nil)
 	}
-	until(t, "the cosignatures are not added", func() bool { return len(s.cosigned(s.public()).By) == 3 })
+	testwait.Until(t, func() bool { return len(s.cosigned(s.public()).By) == 3 }, "the cosignatures are not added")
 	s.close()
 	if !strings.Contains(log.String(), "published without the quorum") {
 		t.Errorf("nothing is said: %s", &log)
@@ -279,7 +270,7 @@ func TestWitnessesLater(t *testing.T) {
 		t.Errorf("cosigned by %s", c)
 	}
 	s.w[2].Fail(nil)
-	until(t, "not everybody cosigns what is there", func() bool { return len(s.cosigned(s.public()).By) == 3 })
+	testwait.Until(t, func() bool { return len(s.cosigned(s.public()).By) == 3 }, "not everybody cosigns what is there")
 }
 
 // TestWitnessPolicies that a log cannot use are refused at once.

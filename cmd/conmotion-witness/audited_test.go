@@ -4,18 +4,17 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/internal/testprogram"
+	"github.com/conmotion/conmotion/internal/testwait"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -32,12 +31,10 @@ func TestAuditedService(t *testing.T) {
 		t.Fatal(err)
 	}
 	key := testlog.Must(scitt.NewCosignatureVerifier(vkey))(t)
-	l := testlog.Must(net.Listen("tcp", "127.0.0.1:0"))(t)
-	address := l.Addr().String()
-	l.Close()
+	address := testwait.Address(t)
 	dir := t.TempDir()
 	service := func(mode string) (stop func()) {
-		cmd := exec.Command(testprogram.Path(t, "conmotiond"), "--listen", address, "--dir", dir, "--witness-policy", policy, "--witness-mode", mode)
+		cmd := exec.Command(testprogram.Path(t, "conmotiond"), "--listen", address, "--dir", dir, "--witness-policy", policy, "--witness-mode", mode, "--wait", "2m")
 		var log bytes.Buffer
 		cmd.Stderr = &log
 		if err := cmd.Start(); err != nil {
@@ -55,25 +52,17 @@ func TestAuditedService(t *testing.T) {
 	// until waits for a checkpoint with the audited line.
 	until := func(size uint64) {
 		t.Helper()
-		for end := time.Now().Add(2 * time.Minute); ; <-time.After(20 * time.Millisecond) {
+		testwait.Until(t, func() bool {
 			_, note := get(t, "http://"+address+"/checkpoint")
-			if cp, sigs, err := scitt.OpenNote(note, key); err == nil && cp.Size >= size && len(sigs) == 1 {
-				return
-			}
-			if time.Now().After(end) {
-				t.Fatalf("there is no audited checkpoint of size %d: %s", size, note)
-			}
-		}
+			cp, sigs, err := scitt.OpenNote(note, key)
+			return err == nil && cp.Size >= size && len(sigs) == 1
+		}, "an audited checkpoint of size ", size)
 	}
 	stop := service("open")
-	for end := time.Now().Add(time.Minute); ; <-time.After(20 * time.Millisecond) {
-		if status, _ := get(t, "http://"+address+"/checkpoint"); status == http.StatusOK {
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatal("the service does not start")
-		}
-	}
+	testwait.Until(t, func() bool {
+		status, _ := get(t, "http://"+address+"/checkpoint")
+		return status == http.StatusOK
+	}, "the service starts")
 	var out bytes.Buffer
 	if code := run(t.Context(), &cli.App{Stdout: &out, Stderr: &out}, []string{"log", "add", "--dir", witnessDir, "http://" + address}); code != cli.ExitGood {
 		t.Fatalf("log add: exit code %d\n%s", code, &out)

@@ -96,7 +96,7 @@ func TestKillKeeper(t *testing.T) {
 	}
 	for kill := 0; kill < 10 || kill < 200 && !signed(); kill++ {
 		cmd, witnessURL, _ := startWitness(t, dir, "--logs", file, "--rate", "0", "--mirror", kept, "--audit", "--audit-wait", "50ms")
-		end := time.After(time.Duration(50+random.IntN(300)) * time.Millisecond)
+		end := time.After(time.Duration(50+random.IntN(300)+10*kill) * time.Millisecond) // on a slow machine each life is longer
 		dead := make(chan struct{})
 		go func() {
 			defer close(dead)

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -14,8 +15,8 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
-	"time"
 
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/internal/testprogram"
@@ -123,13 +124,14 @@ func killTool(t *testing.T, s *stopper, at killPoint, home string, args ...strin
 	}
 	defer r.Close()
 	defer w.Close()
-	if err := w.SetWriteDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
-		t.Fatal(err)
-	}
-	for { // until it is full
-		if _, err := w.Write(make([]byte, 4096)); err != nil {
-			break
+	var full error
+	if err := testlog.Must(w.SyscallConn())(t).Write(func(fd uintptr) bool {
+		for full == nil {
+			_, full = syscall.Write(int(fd), make([]byte, 4096))
 		}
+		return true
+	}); err != nil || !errors.Is(full, syscall.EAGAIN) {
+		t.Fatal(err, full)
 	}
 	cmd.Stdout = w
 	s.at.Store(at)

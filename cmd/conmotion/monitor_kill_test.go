@@ -23,6 +23,7 @@ import (
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/internal/testprogram"
+	"github.com/conmotion/conmotion/internal/testwait"
 	"github.com/conmotion/conmotion/monitor/watch"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/client"
@@ -145,6 +146,11 @@ logs:
 		t.Logf("life %d: killed after %v, %d alerts so far", round, moment, len(h.got))
 		h.mu.Unlock()
 	}
+	testwait.Until(t, func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return len(registered) >= 3*rounds || t.Failed()
+	}, "it was used")
 	cancel()
 	group.Wait()
 	h.mu.Lock()

@@ -20,6 +20,7 @@ import (
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/internal/testprogram"
+	"github.com/conmotion/conmotion/internal/testwait"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/tiles"
@@ -52,9 +53,8 @@ func (r *recorders) service(name, policy string) (*service, string) {
 	if err := os.WriteFile(file, []byte(policy), 0o600); err != nil {
 		r.t.Fatal(err)
 	}
-	s := &service{daemon: r.daemon, listen: "127.0.0.1:0"}
+	s := &service{daemon: r.daemon, listen: testwait.Address(r.t)} // it may start again
 	url := testlog.Must(s.start(r.path(name), []string{"--policy", file, "--rate", "0"}))(r.t)
-	s.listen = strings.TrimPrefix(url, "http://")
 	r.t.Cleanup(func() { _ = s.stop() })
 	return s, url
 }
@@ -158,7 +158,7 @@ func TestRecordKill(t *testing.T) {
 	_, auditor := r.service("auditor", chainPolicy)
 	args := []string{"record", "inventory", "--log", provider, "--also", auditor, "--key", r.path("k.pem"), "--json", r.path("events.jsonl")}
 	killed, events := 0, 0
-	for range rounds {
+	for round := 0; round < rounds || round < 100 && killed == 0; round++ {
 		events += 250 // so that there is always something to do
 		r.events("events.jsonl", 0, events)
 		cmd := r.command("home", args...)

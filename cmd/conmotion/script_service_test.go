@@ -20,6 +20,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/conmotion/conmotion/internal/testport"
 	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/storage/search"
 )
@@ -39,7 +40,7 @@ type services struct {
 // service is one conmotiond.
 type service struct {
 	daemon  string
-	listen  string // where it is the next time
+	listen  string // where it is each time
 	running *exec.Cmd
 	manage  string // URL of its management over TLS
 	admin   string // URL of its health and metrics
@@ -61,7 +62,10 @@ func cmdService(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	s := all.named[name]
 	if s == nil {
-		s = &service{daemon: all.daemon, listen: "127.0.0.1:0"}
+		address, release, err := testport.Take()
+		ts.Check(err)
+		ts.Defer(release)
+		s = &service{daemon: all.daemon, listen: address}
 		all.named[name] = s
 	}
 	switch {
@@ -76,7 +80,6 @@ func cmdService(ts *testscript.TestScript, _ bool, args []string) {
 		if name == "" {
 			ts.Setenv("MANAGE", s.manage)
 		} else {
-			s.listen = strings.TrimPrefix(url, "http://")
 			ts.Setenv(env+"_MANAGE", s.manage)
 			ts.Setenv(env+"_FILES", filepath.Join(ts.MkAbs(dir), "public"))
 		}
@@ -185,7 +188,7 @@ func cmdIndexed(ts *testscript.TestScript, _ bool, args []string) {
 	ts.Check(err)
 	c, err := client.New(args[0], client.Options{})
 	ts.Check(err)
-	for deadline := time.Now().Add(30 * time.Second); ; {
+	for deadline := time.Now().Add(2 * time.Minute); ; {
 		body, err := c.Search(context.Background(), url.Values{"limit": {"1"}})
 		ts.Check(err)
 		var p search.Answer

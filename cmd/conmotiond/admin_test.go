@@ -7,16 +7,17 @@ import (
 	"testing"
 
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/testwait"
 )
 
 // TestAdmin: what only the operator may see is on its own address, says what
 // the service does, and is not on the public one.
 func TestAdmin(t *testing.T) {
-	admin := freeAddress(t)
+	admin := testwait.Address(t)
 	p := start(t, nil, nil, "--dir", t.TempDir(), "--listen", "127.0.0.1:0", "--admin-listen", admin, "--log-format", "json")
 	statement := testlog.Statement(t, testlog.Key(t, "ES256"), "asset", nil)
 	for _, want := range []int{http.StatusCreated, http.StatusCreated} { // the second is a duplicate
-		if status, body, err := p.post(t.Context(), statement, "wait=10"); err != nil || status != want {
+		if status, body, err := p.post(t.Context(), statement, "wait=60"); err != nil || status != want {
 			t.Fatalf("status %d %q %v", status, body, err)
 		}
 	}

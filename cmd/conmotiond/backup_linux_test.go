@@ -12,6 +12,7 @@ import (
 
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/internal/testprogram"
+	"github.com/conmotion/conmotion/internal/testwait"
 )
 
 // startRefused runs conmotiond, which must end by itself, and gives what it says.
@@ -42,7 +43,7 @@ func TestBackup(t *testing.T) {
 	}
 	run := func(dir string) *process {
 		t.Helper()
-		address := freeAddress(t)
+		address := testwait.Address(t)
 		p := start(t, nil, nil, "--keys", keys, "--dir", dir, "--listen", address, "--search=false")
 		p.url = "http://" + address // the issuer is not where it listens
 		return p
@@ -77,7 +78,7 @@ func TestBackup(t *testing.T) {
 		if out, err := exec.CommandContext(t.Context(), "cp", "-r", "-T", newer, filepath.Join(old, "public", c.what)).CombinedOutput(); err != nil {
 			t.Fatalf("%v\n%s", err, out)
 		}
-		if out := startRefused(t, "--keys", keys, "--dir", old, "--listen", freeAddress(t)); !strings.Contains(out, c.want) {
+		if out := startRefused(t, "--keys", keys, "--dir", old, "--listen", testwait.Address(t)); !strings.Contains(out, c.want) {
 			t.Errorf("an old backup beside newer public files: %s", out)
 		}
 	}
@@ -95,7 +96,7 @@ func TestBackup(t *testing.T) {
 func TestDrill(t *testing.T) {
 	t.Parallel()
 	bin, home := filepath.Dir(testprogram.Path(t, "conmotion")), t.TempDir()
-	address := freeAddress(t)
+	address := testwait.Address(t)
 	run := func(dir string) *process {
 		t.Helper()
 		return start(t, nil, nil, "--dir", dir, "--listen", address)

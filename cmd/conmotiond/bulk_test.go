@@ -16,6 +16,7 @@ import (
 
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/internal/testprogram"
+	"github.com/conmotion/conmotion/internal/testwait"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -84,7 +85,7 @@ func (w *writer) fill(t *testing.T, n int) {
 func (w *writer) load(ctx context.Context, t *testing.T, p *process, a *acknowledged) {
 	for ctx.Err() == nil {
 		w.fill(t, 50+rand.IntN(400))
-		prefer := "wait=10"
+		prefer := "wait=60"
 		if rand.IntN(2) == 1 {
 			prefer = "respond-async"
 		}
@@ -151,7 +152,7 @@ func TestKillBulk(t *testing.T) {
 	t.Parallel()
 	audit := auditor(t)
 	dir := t.TempDir()
-	args := []string{"--dir", dir, "--listen", freeAddress(t), "--rate", "0", "--policy", chainsRequired(t)}
+	args := []string{"--dir", dir, "--listen", testwait.Address(t), "--rate", "0", "--policy", chainsRequired(t)}
 	a := &acknowledged{receipts: map[string][]byte{}}
 	writers := []*writer{newWriter(t, "a"), newWriter(t, "b"), newWriter(t, "c")}
 	var checker *testlog.Checker
@@ -161,12 +162,12 @@ func TestKillBulk(t *testing.T) {
 			checker = p.checker(dir)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
-		promised := len(a.receipts) + len(a.accepted)
+		receipts, accepted := len(a.receipts), len(a.accepted)
 		var group sync.WaitGroup
 		for _, w := range writers {
 			group.Go(func() { w.load(ctx, t, p, a) })
 		}
-		a.await(t, promised+100) // so that every life has promised something
+		a.await(t, receipts+100, accepted+100, 0) // so that every life has promised something
 		moment := time.Duration(rand.IntN(400)) * time.Millisecond
 		select {
 		case <-time.After(moment):
@@ -181,7 +182,7 @@ func TestKillBulk(t *testing.T) {
 	// What had no answer is sent once more, and each chain is whole.
 	for _, w := range writers {
 		w.fill(t, 1)
-		status, receipts, problem, err := p.postAll(t.Context(), w.sent, "wait=10")
+		status, receipts, problem, err := p.postAll(t.Context(), w.sent, "wait=60")
 		if err != nil || problem != nil || len(receipts) != len(w.sent) {
 			t.Errorf("chain %s does not go on: %d, %d of %d receipts, %v %v", w.name, status, len(receipts), len(w.sent), problem, err)
 		}

@@ -75,7 +75,7 @@ func TestDiskFullBulk(t *testing.T) {
 	if stored == 0 || stored == 900 {
 		t.Error("this was no test")
 	}
-	status, got, problem, err = p.postAll(t.Context(), w.sent, "wait=10")
+	status, got, problem, err = p.postAll(t.Context(), w.sent, "wait=60")
 	if err != nil || problem != nil || len(got) != len(w.sent) {
 		t.Fatalf("with room: %d, %d of %d receipts, %v %v\n%s", status, len(got), len(w.sent), problem, err, p.stderr)
 	}

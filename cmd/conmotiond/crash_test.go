@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/testwait"
 	"github.com/conmotion/conmotion/internal/vectors"
 	"github.com/conmotion/conmotion/scitt"
 )
@@ -52,7 +53,7 @@ func (a *acknowledged) load(ctx context.Context, t *testing.T, p *process, worke
 				if statement == "" {
 					statement = string(testlog.Statement(t, a.key, "asset", fmt.Appendf(nil, "%d %d %d", w, i, made.Add(1))))
 				}
-				prefer := "wait=10"
+				prefer := "wait=60"
 				if i%2 == 1 {
 					prefer = "respond-async"
 				}
@@ -73,18 +74,14 @@ func (a *acknowledged) load(ctx context.Context, t *testing.T, p *process, worke
 	group.Wait()
 }
 
-// await waits until so much is acknowledged.
-func (a *acknowledged) await(t *testing.T, n int) {
-	for enough := false; !enough; {
-		select {
-		case <-time.After(10 * time.Millisecond):
-		case <-t.Context().Done():
-			return
-		}
+// await waits until there are so many receipts, acceptances and lost twins.
+func (a *acknowledged) await(t *testing.T, receipts, accepted, lost int) {
+	t.Helper()
+	testwait.Until(t, func() bool {
 		a.mu.Lock()
-		enough = len(a.receipts)+len(a.accepted) >= n
-		a.mu.Unlock()
-	}
+		defer a.mu.Unlock()
+		return len(a.receipts) >= receipts && len(a.accepted) >= accepted && len(a.lost) >= lost || t.Failed()
+	}, "more is acknowledged")
 }
 
 // twin makes another signature of the content, or finds it.
@@ -168,7 +165,7 @@ func TestKill(t *testing.T) {
 		rounds = n // for a long soak by hand
 	}
 	dir := t.TempDir()
-	args := []string{"--dir", dir, "--listen", freeAddress(t), "--batch-max-age", "5ms", "--rate", "0"}
+	args := []string{"--dir", dir, "--listen", testwait.Address(t), "--batch-max-age", "5ms", "--rate", "0"}
 	a := &acknowledged{receipts: map[string][]byte{}}
 	var checker *testlog.Checker
 	for round := range rounds {
@@ -182,7 +179,7 @@ func TestKill(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var group sync.WaitGroup
 		group.Go(func() { a.load(ctx, t, p, 16) })
-		a.await(t, 10*(round+1)) // so that every life has promised something
+		a.await(t, 5*(round+1), 5*(round+1), round+1) // so that every life has promised something
 		moment := time.Duration(rand.IntN(400)) * time.Millisecond
 		select {
 		case <-time.After(moment):
@@ -218,7 +215,7 @@ func TestKillFirstStart(t *testing.T) {
 	finished := 0
 	for range 8 {
 		dir := t.TempDir()
-		args := []string{"--dir", dir, "--listen", freeAddress(t)}
+		args := []string{"--dir", dir, "--listen", testwait.Address(t)}
 		for range 3 {
 			cmd := exec.Command(testlog.Must(os.Executable())(t), args...)
 			cmd.Env = append(os.Environ(), beConmotiond+"=1")
@@ -266,7 +263,7 @@ func TestKillFirstStart(t *testing.T) {
 func TestDrain(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	args := []string{"--dir", dir, "--listen", freeAddress(t), "--checkpoint-interval", "1s", "--rate", "0"}
+	args := []string{"--dir", dir, "--listen", testwait.Address(t), "--checkpoint-interval", "1s", "--rate", "0"}
 	p := start(t, nil, nil, args...)
 	checker := p.checker(dir)
 	key := testlog.Key(t, "ES256")
@@ -278,7 +275,7 @@ func TestDrain(t *testing.T) {
 		statement := testlog.Statement(t, key, "asset", fmt.Append(nil, i))
 		ids = append(ids, testlog.Must(scitt.ParseStatement(statement))(t).ID().String())
 		group.Go(func() {
-			status, body, err := p.post(t.Context(), statement, "wait=10")
+			status, body, err := p.post(t.Context(), statement, "wait=60")
 			answered.Add(1)
 			if err != nil || status != http.StatusCreated {
 				t.Errorf("a waiting client got %d %q, %v", status, body, err)

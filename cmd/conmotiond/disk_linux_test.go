@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/testwait"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -48,20 +49,26 @@ func refused(t *testing.T, p *process, statement []byte, want string) {
 }
 
 func TestDiskFull(t *testing.T) {
-	p, dir := ownDisk(t, "4m")
+	admin := testwait.Address(t)
+	p, dir := ownDisk(t, "4m", "--admin-listen", admin)
 	checker := p.checker(dir)
 	key := testlog.Key(t, "ES256")
 	receipts := map[string][]byte{}
 	register := func(content string) {
 		t.Helper()
 		statement := testlog.Statement(t, key, "asset", []byte(content))
-		status, body, err := p.post(t.Context(), statement, "wait=10")
+		status, body, err := p.post(t.Context(), statement, "wait=60")
 		if err != nil || status != http.StatusCreated {
 			t.Fatalf("status %d %q, %v\n%s", status, body, err, p.stderr)
 		}
 		receipts[string(statement)] = body
 	}
 	register("before")
+	// The index has no room for what it has not read yet, and until it has there is no word on what is registered.
+	testwait.Until(t, func() bool {
+		_, body := status(t, "http://"+admin+"/metrics")
+		return strings.Contains(body, "conmotion_checkpoint_size 3") && strings.Contains(body, "conmotion_index_lag 0")
+	}, "the index has read all entries")
 	filler := filepath.Join(dir, "filler")
 	f := testlog.Must(os.Create(filler))(t)
 	for chunk := 1 << 16; chunk > 0; {
@@ -74,9 +81,12 @@ func TestDiskFull(t *testing.T) {
 	refused(t, p, lost, "no space left on device")
 	if id := testlog.Must(scitt.ParseStatement(lost))(t).ID(); true {
 		// Until the log has said what it holds, its registration runs.
-		status, body := p.get("/entries/" + id.String())
-		for ; status == http.StatusNoContent; status, body = p.get("/entries/" + id.String()) {
-		}
+		var status int
+		var body []byte
+		testwait.Until(t, func() bool {
+			status, body = p.get("/entries/" + id.String())
+			return status != http.StatusNoContent
+		}, "the log says what it holds")
 		problem := testlog.Must(scitt.ParseProblem(status, body))(t)
 		if status != http.StatusNotFound || problem.Title != "Not Found" {
 			t.Errorf("its receipt: %v", problem)
@@ -87,7 +97,7 @@ func TestDiskFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	register("after")
-	status, body, err := p.post(t.Context(), lost, "wait=10")
+	status, body, err := p.post(t.Context(), lost, "wait=60")
 	if err != nil || status != http.StatusCreated {
 		t.Errorf("the same statement, with room: %d %q %v", status, body, err)
 	}
@@ -124,7 +134,7 @@ func TestReadOnlyDisk(t *testing.T) {
 	for _, d := range logDirs {
 		run("umount", d)
 	}
-	status, body, err := p.post(t.Context(), statement, "wait=10")
+	status, body, err := p.post(t.Context(), statement, "wait=60")
 	if err != nil || status != http.StatusCreated {
 		t.Fatalf("writable again: %d %q %v\n%s", status, body, err, p.stderr)
 	}
@@ -134,8 +144,8 @@ func TestReadOnlyDisk(t *testing.T) {
 // TestStartReadOnly: from a disk that cannot be written a service reads, says so,
 // and changes nothing; and with the disk in order it goes on.
 func TestStartReadOnly(t *testing.T) {
-	dir, admin := t.TempDir(), freeAddress(t)
-	args := []string{"--dir", dir, "--listen", freeAddress(t), "--admin-listen", admin, "--search"}
+	dir, admin := t.TempDir(), testwait.Address(t)
+	args := []string{"--dir", dir, "--listen", testwait.Address(t), "--admin-listen", admin, "--search"}
 	key := testlog.Key(t, "ES256")
 	statement := testlog.Statement(t, key, "asset", []byte("before"))
 	id := testlog.Must(scitt.ParseStatement(statement))(t).ID().String()
@@ -145,7 +155,7 @@ func TestStartReadOnly(t *testing.T) {
 		return resp.StatusCode
 	}
 	p := start(t, nil, nil, args...)
-	if status, body, err := p.post(t.Context(), statement, "wait=10"); err != nil || status != http.StatusCreated || ready() != http.StatusOK {
+	if status, body, err := p.post(t.Context(), statement, "wait=60"); err != nil || status != http.StatusCreated || ready() != http.StatusOK {
 		t.Fatal(status, body, err, ready())
 	}
 	if err := p.signal(syscall.SIGTERM); err != nil {
@@ -158,7 +168,7 @@ func TestStartReadOnly(t *testing.T) {
 		}
 	}
 	refused(t, p, testlog.Statement(t, key, "asset", []byte("meanwhile")), "read-only file system")
-	if status, _, err := p.post(t.Context(), statement, "wait=10"); err != nil || status != http.StatusCreated {
+	if status, _, err := p.post(t.Context(), statement, "wait=60"); err != nil || status != http.StatusCreated {
 		t.Errorf("what is registered: %d, %v", status, err)
 	}
 	if ready() != http.StatusServiceUnavailable {
@@ -168,7 +178,7 @@ func TestStartReadOnly(t *testing.T) {
 		t.Errorf("SIGTERM: %v\n%s", err, p.stderr)
 	}
 	p = start(t, nil, nil, args...)
-	if status, body, err := p.post(t.Context(), testlog.Statement(t, key, "asset", []byte("afterwards")), "wait=10"); err != nil || status != http.StatusCreated || ready() != http.StatusOK {
+	if status, body, err := p.post(t.Context(), testlog.Statement(t, key, "asset", []byte("afterwards")), "wait=60"); err != nil || status != http.StatusCreated || ready() != http.StatusOK {
 		t.Error(status, body, err, ready())
 	}
 }

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/testwait"
 )
 
 // fault is a system call that fails: from the first'th of a thread on, and then
@@ -69,7 +70,7 @@ func TestFaults(t *testing.T) {
 	}
 	audit := auditor(t)
 	dir := t.TempDir()
-	args := []string{"--dir", dir, "--listen", freeAddress(t), "--batch-max-age", "5ms", "--rate", "0", "--wait", "2s"}
+	args := []string{"--dir", dir, "--listen", testwait.Address(t), "--batch-max-age", "5ms", "--rate", "0", "--wait", "2s"}
 	a := &acknowledged{receipts: map[string][]byte{}, faults: true}
 	var checker *testlog.Checker
 	hit, ended := 0, 0
@@ -78,7 +79,7 @@ func TestFaults(t *testing.T) {
 		if checker == nil {
 			checker = p.checker(dir)
 		}
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 		var group sync.WaitGroup
 		group.Go(func() { a.load(ctx, t, p, 8) })
 		injected := p.inject(ctx, f)
@@ -148,20 +149,36 @@ func (p *process) inject(ctx context.Context, f fault) (n int) {
 	if err := cmd.Start(); err != nil {
 		p.t.Fatal(err)
 	}
-	select {
-	case <-time.After(700 * time.Millisecond):
-	case <-ctx.Done():
+	ended := make(chan struct{}) // by itself, with the process
+	go func() {
+		defer close(ended)
+		_ = cmd.Wait() // it was interrupted
+	}()
+	injected := func() int {
+		data, _ := os.ReadFile(out) // nothing yet
+		return strings.Count(string(data), "(INJECTED)")
 	}
-	_ = cmd.Process.Signal(os.Interrupt) // it lets go; or it has ended with the process
-	_ = cmd.Wait()
+	most := time.After(20 * time.Second) // some calls are not made so often
+	for injected() == 0 {
+		select {
+		case <-time.After(20 * time.Millisecond):
+			continue
+		case <-ended:
+		case <-most:
+		case <-ctx.Done():
+		}
+		break
+	}
+	select { // and it goes on for a while
+	case <-time.After(500 * time.Millisecond):
+	case <-ended:
+	}
+	_ = cmd.Process.Signal(os.Interrupt) // it lets go, or it has ended
+	<-ended
 	if strings.Contains(said.String(), "Operation not permitted") {
 		p.t.Skip("strace may not trace here: ", said)
 	}
-	data, err := os.ReadFile(out)
-	if err != nil {
-		p.t.Fatal(err, said)
-	}
-	return strings.Count(string(data), "(INJECTED)")
+	return injected()
 }
 
 var errStuck = errors.New("it registers nothing")
@@ -170,7 +187,7 @@ var errStuck = errors.New("it registers nothing")
 func (p *process) goesOn(ctx context.Context, a *acknowledged) error {
 	p.t.Helper()
 	statement := testlog.Statement(p.t, testlog.Key(p.t, "ES256"), "asset", nil)
-	for deadline := time.Now().Add(15 * time.Second); time.Now().Before(deadline) && ctx.Err() == nil; {
+	for ctx.Err() == nil {
 		status, body, err := p.post(ctx, statement, "wait=2")
 		if status == 201 {
 			a.mu.Lock()

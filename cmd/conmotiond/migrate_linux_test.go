@@ -13,6 +13,7 @@ import (
 
 	"github.com/conmotion/conmotion/internal/cloudtest/parts"
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/testwait"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -43,7 +44,7 @@ func TestMigrate(t *testing.T) {
 			}
 			bucket, database, shown := location(c.to(t))
 			move = append(move, "--to", bucket, "--database", database)
-			address := freeAddress(t)
+			address := testwait.Address(t)
 			here := []string{"--listen", address, "--issuer", "http://transparency.example"}
 
 			p := start(t, nil, nil, append(old, here...)...)
@@ -130,7 +131,7 @@ func register(t *testing.T, p *process, name string, n int) map[string][]byte {
 	for i := range n {
 		all = append(all, testlog.Statement(t, key, "asset", fmt.Appendf(nil, "%s %d", name, i)))
 	}
-	_, receipts, problem, err := p.postAll(t.Context(), all, "wait=30")
+	_, receipts, problem, err := p.postAll(t.Context(), all, "wait=60")
 	if err != nil || problem != nil || len(receipts) != n {
 		t.Fatalf("%d of %d are registered: %v, %v", len(receipts), n, problem, err)
 	}

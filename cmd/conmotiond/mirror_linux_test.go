@@ -9,6 +9,7 @@ import (
 
 	"github.com/conmotion/conmotion/internal/cloudtest/parts"
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/testwait"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -70,7 +71,7 @@ func inDir(t *testing.T) (*process, []string) {
 }
 
 func inBucket(t *testing.T, servers parts.Cloud) (*process, []string) {
-	bucket, address := testlog.Must(servers.NewBucket(t.Context(), true))(t), freeAddress(t)
+	bucket, address := testlog.Must(servers.NewBucket(t.Context(), true))(t), testwait.Address(t)
 	p := start(t, nil, nil, "--dir", t.TempDir(), "--listen", address, "--issuer", "http://transparency.example",
 		"--storage", bucket.Location, "--database", testlog.Must(servers.NewDatabase(t.Context()))(t))
 	p.url = "http://" + address

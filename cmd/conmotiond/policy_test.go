@@ -13,11 +13,13 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/testwait"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -62,6 +64,7 @@ func TestDrainManagement(t *testing.T) {
 type chainWriter struct {
 	key     crypto.Signer
 	link    scitt.ChainLink // of the next statement
+	next    atomic.Uint64   // its seq
 	pending []byte
 }
 
@@ -81,6 +84,7 @@ func (w *chainWriter) write(ctx context.Context, t *testing.T, p *process) {
 		}
 		id := testlog.Must(scitt.ParseStatement(w.pending))(t).ID()
 		w.link, w.pending = scitt.ChainLink{Name: w.link.Name, Seq: w.link.Seq + 1, Prev: id[:]}, nil
+		w.next.Store(w.link.Seq)
 	}
 }
 
@@ -93,12 +97,13 @@ func TestKillWhilePolicyChanges(t *testing.T) {
 	conmotion := tool(t)
 	dir := t.TempDir()
 	socket := filepath.Join(t.TempDir(), "s")
-	args := []string{"--dir", dir, "--listen", freeAddress(t), "--batch-max-age", "5ms", "--rate", "0", "--manage-socket", socket}
+	args := []string{"--dir", dir, "--listen", testwait.Address(t), "--batch-max-age", "5ms", "--rate", "0", "--manage-socket", socket}
 	manager := managerOn(socket)
 	changed := make(chan struct{}, 1)
 	chain := &chainWriter{key: testlog.Key(t, "ES256"), link: scitt.ChainLink{Name: "c"}}
 	for range 5 {
 		p := start(t, nil, nil, args...)
+		seq := chain.next.Load()
 		ctx, cancel := context.WithCancel(t.Context())
 		a := &acknowledged{receipts: map[string][]byte{}}
 		var group sync.WaitGroup
@@ -119,8 +124,11 @@ func TestKillWhilePolicyChanges(t *testing.T) {
 				}
 				body, _ := io.ReadAll(resp.Body)
 				resp.Body.Close()
-				if resp.StatusCode != http.StatusOK && resp.StatusCode != http.StatusServiceUnavailable {
-					t.Errorf("policy: %s %q", resp.Status, body)
+				if resp.StatusCode != http.StatusOK {
+					if resp.StatusCode != http.StatusServiceUnavailable {
+						t.Errorf("policy: %s %q", resp.Status, body)
+					}
+					continue
 				}
 				select {
 				case changed <- struct{}{}:
@@ -131,6 +139,7 @@ func TestKillWhilePolicyChanges(t *testing.T) {
 		for range 3 { // so that every life has seen some
 			<-changed
 		}
+		testwait.Until(t, func() bool { return chain.next.Load() > seq || t.Failed() }, "the chain grows")
 		select {
 		case <-time.After(time.Duration(rand.IntN(100)) * time.Millisecond):
 		case <-t.Context().Done():

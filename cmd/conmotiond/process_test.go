@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -77,19 +76,12 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
-// freeAddress finds a port that is free now.
-func freeAddress(t testing.TB) string {
-	t.Helper()
-	l := testlog.Must(net.Listen("tcp", "127.0.0.1:0"))(t)
-	defer l.Close()
-	return l.Addr().String()
-}
-
-// start runs conmotiond and waits until it serves.
+// start runs conmotiond and waits until it serves. On a busy machine nothing is refused for it: a
+// statement waits for a minute until it is judged, and as long for its Receipt.
 func start(t testing.TB, env []string, attr *syscall.SysProcAttr, args ...string) *process {
 	t.Helper()
 	p := &process{t: t, stderr: &buffer{}, stdout: &buffer{}, done: make(chan error, 1)}
-	p.cmd = exec.Command(testlog.Must(os.Executable())(t), args...)
+	p.cmd = exec.Command(testlog.Must(os.Executable())(t), append([]string{"--wait", "1m", "--queue", "1m"}, args...)...)
 	p.cmd.Env = append(append(os.Environ(), beConmotiond+"=1"), env...)
 	p.cmd.SysProcAttr = attr
 	p.cmd.Stderr = p.stderr
@@ -124,7 +116,7 @@ func (p *process) signal(sig os.Signal) error {
 	return err
 }
 
-var httpClient = &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+var httpClient = &http.Client{Timeout: 2 * time.Minute, Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
 
 // post registers a statement: the status, and the Receipt or the problem.
 func (p *process) post(ctx context.Context, statement []byte, prefer string) (int, []byte, error) {

@@ -26,7 +26,7 @@ func TestManyConnections(t *testing.T) {
 	for i := range 20 {
 		statement := testlog.Statement(t, key, fmt.Sprint("asset ", i), nil)
 		req := testlog.Must(http.NewRequestWithContext(t.Context(), http.MethodPost, p.url+"/entries", strings.NewReader(string(statement))))(t)
-		req.Header.Set("Prefer", "wait=20")
+		req.Header.Set("Prefer", "wait=60")
 		if err := req.Write(held[i]); err != nil {
 			t.Fatal(err)
 		}
@@ -38,7 +38,7 @@ func TestManyConnections(t *testing.T) {
 	for _, c := range held {
 		c.Close()
 	}
-	if status, _, err := p.post(t.Context(), testlog.Statement(t, key, "afterwards", nil), "wait=20"); err != nil || status != http.StatusCreated {
+	if status, _, err := p.post(t.Context(), testlog.Statement(t, key, "afterwards", nil), "wait=60"); err != nil || status != http.StatusCreated {
 		t.Errorf("afterwards: status %d, %v\n%s", status, err, p.stderr)
 	}
 }

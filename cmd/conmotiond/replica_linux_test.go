@@ -17,6 +17,7 @@ import (
 
 	"github.com/conmotion/conmotion/internal/cloudtest/parts"
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/testwait"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -42,7 +43,7 @@ func (l *load) clients(t *testing.T, p *process, name string) (stop func()) {
 		group.Go(func() {
 			for i := 0; ctx.Err() == nil; i++ {
 				statement := testlog.Statement(t, key, "asset", fmt.Appendf(nil, "%s %d %d", name, c, i))
-				if status, body, err := p.post(ctx, statement, "wait=10"); err == nil && status == http.StatusCreated {
+				if status, body, err := p.post(ctx, statement, "wait=60"); err == nil && status == http.StatusCreated {
 					l.mu.Lock()
 					l.receipts[string(statement)] = body
 					l.mu.Unlock()
@@ -108,7 +109,7 @@ func newPairWith(t *testing.T, with func(i int, flags []string) []string, more .
 // run starts an instance.
 func (p *pair) run(i int) {
 	p.t.Helper()
-	address, admin := freeAddress(p.t), freeAddress(p.t)
+	address, admin := testwait.Address(p.t), testwait.Address(p.t)
 	p.public[i] = start(p.t, nil, nil, append(p.flags(i), "--dir", p.dirs[i], "--listen", address, "--admin-listen", admin)...)
 	p.public[i].url = "http://" + address // the issuer is not where it listens
 	p.admin[i] = &process{t: p.t, url: "http://" + admin}
@@ -123,17 +124,10 @@ func (p *pair) checker() *testlog.Checker {
 // says waits until a page of the operator's side of an instance has this text.
 func (p *pair) says(i int, path, text string) {
 	p.t.Helper()
-	for {
-		status, body := p.admin[i].get(path)
-		if strings.Contains(string(body), text) {
-			return
-		}
-		select {
-		case <-p.t.Context().Done():
-			p.t.Fatalf("%s of instance %d says %d %s", path, i, status, body)
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
+	testwait.Until(p.t, func() bool {
+		_, body := p.admin[i].get(path)
+		return strings.Contains(string(body), text)
+	}, path, " of instance ", i, " says ", text)
 }
 
 // ask sends a request and gives the answer with its headers.
@@ -151,7 +145,7 @@ func (p *process) ask(method, path string, body []byte, headers ...string) (*htt
 // TestReplica: a replica answers what the writer answers, and says what it is.
 func TestReplica(t *testing.T) {
 	t.Parallel()
-	p := newPair(t, "--rate", "10", "--burst", "300")
+	p := newPair(t, "--rate", "0.1", "--burst", "300")
 	writer, replica := p.public[0], p.public[1]
 	p.says(0, "/readyz", "ok\nwriter, term 1")
 	p.says(1, "/readyz", "ok\nreplica of "+writer.url+", term 1")
@@ -173,10 +167,11 @@ func TestReplica(t *testing.T) {
 			t.Errorf("%s: %s %v %s", path, a.Status, a.Header, body)
 		}
 	}
-	for metrics := ""; !strings.Contains(metrics, "conmotion_checkpoint_size 3") || !strings.Contains(metrics, "conmotion_index_lag 0"); {
+	testwait.Until(t, func() bool {
 		_, body := p.admin[1].get("/metrics")
-		metrics = string(body)
-	}
+		metrics := string(body)
+		return strings.Contains(metrics, "conmotion_checkpoint_size 3") && strings.Contains(metrics, "conmotion_index_lag 0")
+	}, "the replica has followed")
 	// Now from its own index: without a hop.
 	if a, body := replica.ask(http.MethodGet, "/entries/"+id, nil, "Via", "1.1 conmotion"); a.StatusCode != http.StatusOK || !bytes.Equal(body, receipt) {
 		t.Errorf("the Receipt at the replica: %s", a.Status)

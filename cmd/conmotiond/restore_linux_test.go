@@ -15,6 +15,7 @@ import (
 
 	"github.com/conmotion/conmotion/internal/cloudtest/parts"
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/testwait"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 )
@@ -81,7 +82,7 @@ func TestRestore(t *testing.T) {
 		t.Fatal(err)
 	}
 	args := func() []string { // of an instance that has nothing but the keys
-		return []string{"--keys", keys, "--dir", t.TempDir(), "--search=false", "--writer-lease", "1s", "--storage", bucket.Location, "--database", url, "--listen", freeAddress(t)}
+		return []string{"--keys", keys, "--dir", t.TempDir(), "--search=false", "--writer-lease", "1s", "--storage", bucket.Location, "--database", url, "--listen", testwait.Address(t)}
 	}
 	run := func() *process {
 		t.Helper()

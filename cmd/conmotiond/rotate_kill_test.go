@@ -19,6 +19,7 @@ import (
 
 	"github.com/conmotion/conmotion/cmd/conmotiond/internal/daemon"
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/testwait"
 	"github.com/conmotion/conmotion/keys"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
@@ -110,7 +111,7 @@ func TestRotateKill(t *testing.T) {
 		rotations = n
 	}
 	o := &owner{t: t, dir: t.TempDir(), offline: t.TempDir()}
-	args := []string{"--dir", o.dir, "--listen", freeAddress(t), "--batch-max-age", "5ms", "--rate", "0", "--search=false"}
+	args := []string{"--dir", o.dir, "--listen", testwait.Address(t), "--batch-max-age", "5ms", "--rate", "0", "--search=false"}
 	a := &acknowledged{receipts: map[string][]byte{}}
 	slept := party.Home(t.TempDir())
 	purposes := []string{"receipt", "note", "service"}
@@ -132,10 +133,11 @@ func TestRotateKill(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		var group sync.WaitGroup
 		group.Go(func() { a.load(ctx, t, p, 4) })
-		a.await(t, 10*(lives+1))
-		// One or two changes in a life, and the end in the middle of the last.
+		a.await(t, 5*(lives+1), 5*(lives+1), 0)
+		// One or two changes in a life, and the end in the middle of the last. They get more time with each
+		// life: on a slow machine some end too.
 		for range 1 + rand.IntN(2) {
-			deadline, end := context.WithTimeout(ctx, time.Duration(rand.IntN(150))*time.Millisecond)
+			deadline, end := context.WithTimeout(ctx, time.Duration(rand.IntN(150+20*lives))*time.Millisecond)
 			err := o.change(deadline, purposes[done%len(purposes)])
 			end()
 			if err != nil {

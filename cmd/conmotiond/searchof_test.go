@@ -3,15 +3,16 @@ package main
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/testwait"
 )
 
 // status asks one of the operator's addresses.
@@ -25,18 +26,15 @@ func status(t testing.TB, url string) (int, string) {
 	return code, string(body)
 }
 
-// waitFor asks until the answer is the wanted one, for half a minute at most.
+// waitFor asks until the answer is the wanted one.
 func waitFor(t testing.TB, url, want string) {
 	t.Helper()
-	for start := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+	said := &buffer{}
+	testwait.Until(t, func() bool {
 		code, body := status(t, url)
-		if code == http.StatusOK && body == want {
-			return
-		}
-		if time.Since(start) > 30*time.Second {
-			t.Fatalf("%s: %d %q, want %q", url, code, body, want)
-		}
-	}
+		fmt.Fprintf(said, "%d %q\n", code, body)
+		return code == http.StatusOK && body == want
+	}, url, " says ", want, "; it said ", said)
 }
 
 // TestSearchOf runs a search over another process's log in this one, and looks
@@ -49,7 +47,7 @@ func TestSearchOf(t *testing.T) {
 	defer stop()
 	out, in := io.Pipe()
 	stderr := &buffer{}
-	admin := "http://" + freeAddress(t)
+	admin := "http://" + testwait.Address(t)
 	cmd := command(in, stderr)
 	cmd.SetArgs([]string{"--search-of", log.url, "--dir", filepath.Join(dir, "search"), "--listen", "127.0.0.1:0",
 		"--admin-listen", strings.TrimPrefix(admin, "http://"), "--search-interval", "5ms"})
@@ -100,7 +98,7 @@ func TestSearchOf(t *testing.T) {
 // a check of its own.
 func TestSearchReadyz(t *testing.T) {
 	t.Parallel()
-	admin := "http://" + freeAddress(t)
+	admin := "http://" + testwait.Address(t)
 	log := start(t, nil, nil, "--dir", filepath.Join(t.TempDir(), "log"), "--listen", "127.0.0.1:0", "--admin-listen", strings.TrimPrefix(admin, "http://"))
 	waitFor(t, admin+"/readyz", "ok\nwriter\nsearch: 2 of 2 entries are read\n")
 	if _, body := log.get("/search"); !strings.Contains(string(body), `"size":2,`) {
@@ -109,11 +107,9 @@ func TestSearchReadyz(t *testing.T) {
 	if code, body := status(t, admin+"/readyz/search"); code != http.StatusOK || !strings.HasPrefix(body, "ok: ") {
 		t.Errorf("/readyz/search: %d %q", code, body)
 	}
-	other := "http://" + freeAddress(t)
+	other := "http://" + testwait.Address(t)
 	start(t, nil, nil, "--dir", filepath.Join(t.TempDir(), "log"), "--listen", "127.0.0.1:0", "--search=false", "--admin-listen", strings.TrimPrefix(other, "http://"))
-	if code, body := status(t, other+"/readyz"); code != http.StatusOK || body != "ok\nwriter\n" {
-		t.Errorf("without search: /readyz: %d %q", code, body)
-	}
+	waitFor(t, other+"/readyz", "ok\nwriter\n")
 	if code, _ := status(t, other+"/readyz/search"); code != http.StatusNotFound {
 		t.Errorf("without search: /readyz/search: %d", code)
 	}

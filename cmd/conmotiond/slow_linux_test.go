@@ -37,7 +37,7 @@ func TestSlowReaders(t *testing.T) {
 			random.Read(content)
 			all = append(all, testlog.Statement(t, key, "asset", content))
 		}
-		if _, receipts, problem, err := p.postAll(t.Context(), all, "wait=10"); len(receipts) != 64 {
+		if _, receipts, problem, err := p.postAll(t.Context(), all, "wait=60"); len(receipts) != 64 {
 			t.Fatal(problem, err)
 		}
 	}

@@ -21,6 +21,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/testwait"
 	"github.com/conmotion/conmotion/keys"
 	"github.com/conmotion/conmotion/keys/gcpkms"
 	"github.com/conmotion/conmotion/scitt"
@@ -38,7 +39,7 @@ func ExampleOpener() {
 type server struct {
 	kmspb.UnimplementedKeyManagementServiceServer
 	key   crypto.Signer
-	fault func(*kmspb.AsymmetricSignResponse) error
+	fault func(context.Context, *kmspb.AsymmetricSignResponse) error
 }
 
 func sum(data []byte) *wrapperspb.Int64Value {
@@ -60,7 +61,7 @@ func (s *server) GetPublicKey(_ context.Context, q *kmspb.GetPublicKeyRequest) (
 	return out, err
 }
 
-func (s *server) AsymmetricSign(_ context.Context, q *kmspb.AsymmetricSignRequest) (*kmspb.AsymmetricSignResponse, error) {
+func (s *server) AsymmetricSign(ctx context.Context, q *kmspb.AsymmetricSignRequest) (*kmspb.AsymmetricSignResponse, error) {
 	out := &kmspb.AsymmetricSignResponse{Name: q.Name}
 	message, hash := q.Data, crypto.Hash(0)
 	switch d := q.Digest.GetDigest().(type) {
@@ -77,33 +78,39 @@ func (s *server) AsymmetricSign(_ context.Context, q *kmspb.AsymmetricSignReques
 	}
 	out.SignatureCrc32C = sum(out.Signature)
 	if s.fault != nil {
-		err = s.fault(out)
+		err = s.fault(ctx, out)
 	}
 	return out, err
 }
 
-func open(t *testing.T, s *server) crypto.Signer {
+func open(t *testing.T, s *server, timeout time.Duration) crypto.Signer {
 	t.Helper()
 	listener := testlog.Must(net.Listen("tcp", "127.0.0.1:0"))(t)
 	g := grpc.NewServer()
 	kmspb.RegisterKeyManagementServiceServer(g, s)
 	go func() { _ = g.Serve(listener) }()
 	t.Cleanup(g.Stop)
-	o := keys.Options{Timeout: 500 * time.Millisecond, Openers: map[string]keys.Opener{"gcpkms": gcpkms.Opener(option.WithEndpoint(listener.Addr().String()),
+	o := keys.Options{Timeout: timeout, Openers: map[string]keys.Opener{"gcpkms": gcpkms.Opener(option.WithEndpoint(listener.Addr().String()),
 		option.WithoutAuthentication(), option.WithGRPCDialOption(grpc.WithTransportCredentials(insecure.NewCredentials())))}}
-	return testlog.Must(o.Open(t.Context(), "gcpkms://"+name))(t)
+	var out crypto.Signer
+	testwait.Until(t, func() bool { // within the timeout
+		var err error
+		out, err = o.Open(t.Context(), "gcpkms://"+name)
+		return err == nil
+	}, "the key is opened")
+	return out
 }
 
 // TestSign: keys of each kind sign through the SDK what verifies.
 func TestSign(t *testing.T) {
 	for _, alg := range []string{"ES256", "ES384", "EdDSA"} {
-		key := open(t, &server{key: testlog.Key(t, alg)})
+		key := open(t, &server{key: testlog.Key(t, alg)}, time.Minute)
 		s := testlog.Must(scitt.ParseStatement(testlog.Statement(t, key, "s", make([]byte, 5000))))(t)
 		if err := s.VerifySignature(key.Public()); err != nil || !s.LowS() {
 			t.Errorf("%s: %v, low s %v", alg, err, s.LowS())
 		}
 	}
-	c := testlog.Must(scitt.NewCosigner("witness.example/w1", open(t, &server{key: testlog.Must(mldsa.GenerateKey(mldsa.MLDSA44()))(t)})))(t)
+	c := testlog.Must(scitt.NewCosigner("witness.example/w1", open(t, &server{key: testlog.Must(mldsa.GenerateKey(mldsa.MLDSA44()))(t)}, time.Minute)))(t)
 	if _, err := c.Cosign([]byte("log.example\n1\n"+strings.Repeat("A", 43)+"=\n"), time.Unix(1, 0)); err != nil {
 		t.Error(err)
 	}
@@ -111,21 +118,32 @@ func TestSign(t *testing.T) {
 
 // TestFaults: no signature that is damaged or not verified is returned.
 func TestFaults(t *testing.T) {
-	for says, fault := range map[string]func(*kmspb.AsymmetricSignResponse) error{
-		"ResourceExhausted":              func(*kmspb.AsymmetricSignResponse) error { return status.Error(codes.ResourceExhausted, "quota") },
-		"Unauthenticated":                func(*kmspb.AsymmetricSignResponse) error { return status.Error(codes.Unauthenticated, "expired") },
-		"(CRC32C)":                       func(r *kmspb.AsymmetricSignResponse) error { r.SignatureCrc32C.Value++; return nil },
-		"on its way (CRC32C)":            func(r *kmspb.AsymmetricSignResponse) error { r.VerifiedDigestCrc32C = false; return nil },
-		"was damaged on its way (CRC32C": func(r *kmspb.AsymmetricSignResponse) error { r.SignatureCrc32C = nil; return nil },
-		"answer was damaged":             func(r *kmspb.AsymmetricSignResponse) error { r.Name += "1"; return nil },
-		"the signature is wrong": func(r *kmspb.AsymmetricSignResponse) error {
+	for says, fault := range map[string]func(context.Context, *kmspb.AsymmetricSignResponse) error{
+		"ResourceExhausted": func(context.Context, *kmspb.AsymmetricSignResponse) error {
+			return status.Error(codes.ResourceExhausted, "quota")
+		},
+		"Unauthenticated": func(context.Context, *kmspb.AsymmetricSignResponse) error {
+			return status.Error(codes.Unauthenticated, "expired")
+		},
+		"(CRC32C)": func(_ context.Context, r *kmspb.AsymmetricSignResponse) error { r.SignatureCrc32C.Value++; return nil },
+		"on its way (CRC32C)": func(_ context.Context, r *kmspb.AsymmetricSignResponse) error {
+			r.VerifiedDigestCrc32C = false
+			return nil
+		},
+		"was damaged on its way (CRC32C": func(_ context.Context, r *kmspb.AsymmetricSignResponse) error { r.SignatureCrc32C = nil; return nil },
+		"answer was damaged":             func(_ context.Context, r *kmspb.AsymmetricSignResponse) error { r.Name += "1"; return nil },
+		"the signature is wrong": func(_ context.Context, r *kmspb.AsymmetricSignResponse) error {
 			r.Signature[len(r.Signature)-1] ^= 1
 			r.SignatureCrc32C = sum(r.Signature)
 			return nil
 		},
-		"no answer within 500ms": func(*kmspb.AsymmetricSignResponse) error { time.Sleep(time.Second); return nil },
+		"no answer within 500ms": func(ctx context.Context, _ *kmspb.AsymmetricSignResponse) error { <-ctx.Done(); return ctx.Err() },
 	} {
-		key := open(t, &server{key: testlog.Key(t, "ES256"), fault: fault})
+		timeout := time.Minute
+		if strings.HasPrefix(says, "no answer") {
+			timeout = 500 * time.Millisecond
+		}
+		key := open(t, &server{key: testlog.Key(t, "ES256"), fault: fault}, timeout)
 		if _, err := key.Sign(nil, make([]byte, 32), nil); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %v", says, err)
 		}

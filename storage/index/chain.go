@@ -87,9 +87,12 @@ func (x *Index) Extend(s *scitt.Statement, index uint64) {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if index >= x.Next() { // else the database has it already
-		x.heads[chainKey{s.Issuer, s.Chain.Name}] = tiles.Head{Index: index, ID: s.ID(), Seq: s.Chain.Seq}
+	key := chainKey{s.Issuer, s.Chain.Name}
+	if index < x.Next() { // the database has it already, and what was before it may still be here
+		delete(x.heads, key)
+		return
 	}
+	x.heads[key] = tiles.Head{Index: index, ID: s.ID(), Seq: s.Chain.Seq}
 }
 
 // insertSpecial stores policies, keys and the heads of chains; rows come in the

@@ -349,6 +349,23 @@ func TestSpecial(t *testing.T) {
 			t.Errorf("head of c, with a label of length % x: %+v, want entry %d", length, h, 8+n)
 		}
 	}
+	// Read back before it is said to be sequenced: the one before it is not the head any more.
+	a3, a4 := link("a", 3), link("a", 4)
+	size := uint64(len(m.entries))
+	m.add(a3.Entry(), a4.Entry())
+	x.Extend(a3, size)
+	var between tiles.Head
+	x.BeforeStored(func() {
+		x.Extend(a4, size+1)
+		between, _ = head(a1.Issuer, "a")
+	})
+	if err := x.CatchUp(t.Context(), m); err != nil {
+		t.Fatal(err)
+	}
+	if after, _ := head(a1.Issuer, "a"); between != (tiles.Head{Index: size + 1, ID: a4.ID(), Seq: 4}) || after != between {
+		t.Errorf("head of a: %+v, and then %+v", between, after)
+	}
+	a2 = a4
 	x.Extend(a1, 4) // an old one does not come back
 	if h, _ := head(a1.Issuer, "a"); h.ID != a2.ID() {
 		t.Errorf("head of a after an old one: %+v", h)

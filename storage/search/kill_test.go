@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/conmotion/conmotion/internal/testlog"
 )
 
 const childEnv = "SEARCH_TEST_CHILD_DB"
@@ -25,8 +27,7 @@ func TestMain(m *testing.M) {
 
 const killSize = 4000
 
-// child indexes in small transactions, and tells how far it
-// is.
+// child indexes in small transactions, as many as it gets bytes, and tells how far it is.
 func child(path string) {
 	l := eventLog(&testing.B{}, 0, killSize)
 	x, err := Open(context.Background(), path, Options{})
@@ -35,7 +36,11 @@ func child(path string) {
 		return
 	}
 	fmt.Println("next", x.Next())
+	ahead := bufio.NewReader(os.Stdin)
 	for size := int(x.Next()); size <= killSize; size += 40 {
+		if _, err := ahead.ReadByte(); err != nil {
+			return
+		}
 		if err := x.CatchUp(context.Background(), l.checkpoint(size), l); err != nil {
 			fmt.Println("error", err)
 			return
@@ -53,14 +58,16 @@ func TestKill(t *testing.T) {
 	l := eventLog(t, 0, killSize)
 	far := uint64(0)
 	for round := range 6 {
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		cmd := exec.CommandContext(ctx, os.Args[0])
 		cmd.Env = append(os.Environ(), childEnv+"="+path)
-		out, err := cmd.StdoutPipe()
-		if err != nil {
+		in := testlog.Must(cmd.StdinPipe())(t)
+		out := testlog.Must(cmd.StdoutPipe())(t)
+		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		if err := cmd.Start(); err != nil {
+		// It is no more than four transactions ahead of what was read.
+		if _, err := in.Write(make([]byte, 4)); err != nil {
 			t.Fatal(err)
 		}
 		lines := bufio.NewScanner(out)
@@ -73,11 +80,12 @@ func TestKill(t *testing.T) {
 				t.Fatalf("the child is at %d and was at %d", next, far)
 			}
 			far = next
-			if n == 9+round*3 {
+			if n == 7+round*2 {
 				if err := cmd.Process.Kill(); err != nil {
 					t.Fatal(err)
 				}
 			}
+			_, _ = in.Write([]byte{0}) // it may be killed
 		}
 		if err := cmd.Wait(); err == nil {
 			t.Fatal("the child ended before it was killed")

@@ -11,9 +11,9 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/testwait"
 	"github.com/conmotion/conmotion/policy"
 	"github.com/conmotion/conmotion/scitt"
 	artifacts "github.com/conmotion/conmotion/storage/artifact/reader"
@@ -229,12 +229,7 @@ func TestJudgeWaits(t *testing.T) {
 				return
 			}
 			c.mend(w)
-			for end := time.Now().Add(time.Minute); w.auditedSize() != 3; {
-				if time.Now().After(end) {
-					t.Fatal("it is not judged when it can be")
-				}
-				<-time.After(10 * time.Millisecond)
-			}
+			testwait.Until(t, func() bool { return w.auditedSize() == 3 }, "it is judged when it can be")
 			if w.evidence() != nil {
 				t.Errorf("%+v", w.evidence())
 			}

@@ -7,9 +7,9 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/testwait"
 	"github.com/conmotion/conmotion/scitt"
 	artifacts "github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/tiles"
@@ -228,16 +228,10 @@ func TestPull(t *testing.T) {
 // until waits for the mirror to be at a size.
 func (w *world) until(size uint64) {
 	w.Helper()
-	for end := time.Now().Add(time.Minute); ; {
+	testwait.Until(w, func() bool {
 		cp, err := w.readMirror()
-		if err == nil && cp.Size == size {
-			return
-		}
-		if time.Now().After(end) {
-			w.Fatalf("the mirror is not at %d: %v", size, err)
-		}
-		<-time.After(10 * time.Millisecond)
-	}
+		return err == nil && cp.Size == size
+	}, "the mirror is at ", size)
 }
 
 // TestMirrorGone: of a log that the witness does not know any more nothing is served.

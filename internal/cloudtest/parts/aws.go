@@ -60,7 +60,7 @@ func (p *AWS) RestartMySQL(ctx context.Context) error {
 }
 
 func (p *AWS) startS3(ctx context.Context, gateway string) error {
-	addr, err := freePort()
+	addr, err := p.address()
 	if err != nil {
 		return err
 	}
@@ -87,7 +87,7 @@ func (p *AWS) startS3(ctx context.Context, gateway string) error {
 
 func (p *AWS) startMySQL(ctx context.Context, install, server string) error {
 	var err error
-	if p.MySQL, err = freePort(); err != nil {
+	if p.MySQL, err = p.address(); err != nil {
 		return err
 	}
 	data := filepath.Join(p.dir, "mysql")

@@ -48,7 +48,7 @@ func StartGCP(ctx context.Context) (p *GCP, err error) {
 }
 
 func (p *GCP) startGCS(ctx context.Context, fake string) error {
-	addr, err := freePort()
+	addr, err := p.address()
 	if err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ func (p *GCP) startGCS(ctx context.Context, fake string) error {
 }
 
 func (p *GCP) startSpanner(ctx context.Context, emulator string) (err error) {
-	if p.Spanner, err = freePort(); err != nil {
+	if p.Spanner, err = p.address(); err != nil {
 		return err
 	}
 	if _, err := p.run(ctx, func() error {

@@ -9,7 +9,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +16,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"github.com/conmotion/conmotion/internal/testport"
 )
 
 // ErrMissing says which program is not installed, and how to install it.
@@ -141,12 +142,14 @@ func (p *servers) run(ctx context.Context, ready func() error, env []string, nam
 	}
 }
 
-// freePort is a port that nobody listened on just now.
-func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+// address is HOST:PORT for a server, until all of them are stopped.
+func (p *servers) address() (string, error) {
+	address, release, err := testport.Take()
 	if err != nil {
 		return "", err
 	}
-	defer l.Close()
-	return l.Addr().String(), nil
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.stop = append(p.stop, release)
+	return address, nil
 }

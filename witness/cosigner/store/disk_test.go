@@ -1,13 +1,12 @@
 package store
 
 import (
-	"context"
 	"crypto/sha256"
 	"errors"
 	"path/filepath"
 	"testing"
-	"time"
 
+	"github.com/conmotion/conmotion/internal/testwait"
 	"github.com/conmotion/conmotion/witness/cosigner"
 )
 
@@ -34,14 +33,7 @@ func TestDiskFull(t *testing.T) {
 	if err := s.Swap(t.Context(), "log.example", state(3, 10), state(7, 1<<20)); !errors.Is(err, errUnusable) {
 		t.Errorf("on a full disk: %v", err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	for s.Ready() != nil {
-		if ctx.Err() != nil {
-			t.Fatal(s.Ready())
-		}
-		<-time.After(10 * time.Millisecond) // between two looks
-	}
+	testwait.Until(t, func() bool { return s.Ready() == nil }, "it is ready")
 	got, err := s.Load(t.Context(), "log.example")
 	if err != nil || got.Size != 3 {
 		t.Errorf("afterwards: size %d, %v", got.Size, err)

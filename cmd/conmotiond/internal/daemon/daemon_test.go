@@ -40,7 +40,7 @@ func (s *service) public() string { return cmp.Or(s.url, s.PublicDir()) }
 func newService(t testing.TB, change func(*daemon.Config)) *service {
 	t.Helper()
 	s := &service{t: t, config: daemon.Config{
-		Dir: t.TempDir(), DefaultIssuer: "http://transparency.example", Wait: 10 * time.Second,
+		Dir: t.TempDir(), DefaultIssuer: "http://transparency.example", Wait: time.Minute,
 		BatchMaxAge: 5 * time.Millisecond, Burst: 1, Logger: slog.New(slog.DiscardHandler), ArtifactReaders: daemon.Readers{Public: true},
 	}}
 	if change != nil {
@@ -221,7 +221,7 @@ func TestUnprotectedHeader(t *testing.T) {
 func (s *service) accepted(prefer ...string) (statement []byte, a, running answer) {
 	s.t.Helper()
 	key := testlog.Key(s.t, "ES256")
-	for i := range 20 {
+	for i := range 500 {
 		statement = testlog.Statement(s.t, key, "asset", fmt.Append(nil, i))
 		if a = s.do(http.MethodPost, "/entries", statement, prefer...); a.StatusCode != http.StatusAccepted {
 			continue

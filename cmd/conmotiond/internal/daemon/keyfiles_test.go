@@ -12,6 +12,7 @@ import (
 	"github.com/conmotion/conmotion/cmd/conmotiond/internal/daemon"
 	"github.com/conmotion/conmotion/internal/testkms"
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/testwait"
 	"github.com/conmotion/conmotion/keys/awskms"
 	"github.com/conmotion/conmotion/scitt"
 )
@@ -51,10 +52,10 @@ func TestKMS(t *testing.T) {
 		now := time.Now()
 		_ = s.Readiness.Check(t.Context(), now)
 		var why error
-		until(t, "a signature is asked for", func() bool {
+		testwait.Until(t, func() bool {
 			why = s.Readiness.Check(t.Context(), now.Add(time.Hour))
 			return why != nil && strings.Contains(why.Error(), "does not sign")
-		})
+		}, "a signature is asked for")
 		says := string(fault)
 		if fault == testkms.Wrong {
 			says = "the signature is wrong"
@@ -66,10 +67,10 @@ func TestKMS(t *testing.T) {
 		for _, statement := range statements {
 			id := testlog.Must(scitt.ParseStatement(statement))(t).ID()
 			a := s.get("/entries/" + id.String())
-			until(t, "the Receipt is there", func() bool {
+			testwait.Until(t, func() bool {
 				a = s.get("/entries/" + id.String())
 				return a.StatusCode == http.StatusOK
-			})
+			}, "the Receipt is there")
 			if err := s.verify(statement, a.body); err != nil {
 				t.Errorf("after %s: %v", fault, err)
 			}
@@ -79,7 +80,7 @@ func TestKMS(t *testing.T) {
 		before := kms.Asked(uri)
 		size := s.size()
 		post(http.StatusCreated)
-		until(t, "the checkpoint grows", func() bool { return s.size() > size })
+		testwait.Until(t, func() bool { return s.size() > size }, "the checkpoint grows")
 		if n := kms.Asked(uri) - before; n != 1 {
 			t.Errorf("one checkpoint asked %s for %d signatures", uri, n)
 		}

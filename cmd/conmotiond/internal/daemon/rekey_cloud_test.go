@@ -13,6 +13,7 @@ import (
 
 	"github.com/conmotion/conmotion/cmd/conmotiond/internal/daemon"
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/testwait"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -56,19 +57,11 @@ func TestRotateReplica(t *testing.T) {
 	if len(shown.Keys) != 3 || shown.Keys[2].Handover == "" {
 		t.Fatalf("%+v", shown)
 	}
-	until := func(what string, good func() bool) {
-		t.Helper()
-		for began := time.Now(); !good(); <-time.After(20 * time.Millisecond) {
-			if time.Since(began) > time.Minute {
-				t.Fatal(what)
-			}
-		}
-	}
-	until("the replica does not show the keys", func() bool {
+	testwait.Until(t, func() bool {
 		c := replica.configuration()
 		return slices.Equal(c.CheckpointKeys, shown.CheckpointKeys) && slices.Equal(c.Keys, shown.Keys)
-	})
-	until("the replica does not follow the log", func() bool { return replica.size() == writer.size() })
+	}, "the replica shows the keys")
+	testwait.Until(t, func() bool { return replica.size() == writer.size() }, "the replica follows the log")
 	// Without the new note key it does not take over, and does not start.
 	writer.stop()
 	if _, problem := replica.manage(daemon.KeyChange{Rotate: "receipt"}); problem == nil {
@@ -91,10 +84,10 @@ func TestRotateReplica(t *testing.T) {
 	}
 	write(t, filepath.Join(keys[1], "checkpoint-key-2.pem"), fresh["checkpoint-key-2.pem"])
 	st := testlog.Statement(t, testlog.Key(t, "ES256"), "asset", nil)
-	until("it does not take over", func() bool {
+	testwait.Until(t, func() bool {
 		a := replica.do(http.MethodPost, "/entries", st, "Content-Type", "application/cose")
 		receipts[string(st)] = a.body
 		return a.StatusCode == http.StatusCreated
-	})
+	}, "it takes over")
 	replica.checker().Check(t, receipts)
 }

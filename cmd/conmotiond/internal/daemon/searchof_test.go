@@ -19,6 +19,7 @@ import (
 
 	"github.com/conmotion/conmotion/cmd/conmotiond/internal/daemon"
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/testwait"
 	"github.com/conmotion/conmotion/monitor/party"
 )
 
@@ -32,20 +33,6 @@ func gauge(t testing.TB, r *prometheus.Registry, name string) float64 {
 	}
 	t.Fatalf("there is no metric %s", name)
 	return 0
-}
-
-// until waits for something that another goroutine does.
-func until(t testing.TB, what string, done func() bool) {
-	t.Helper()
-	look := time.NewTicker(time.Millisecond)
-	defer look.Stop()
-	for deadline := time.After(20 * time.Second); !done(); {
-		select {
-		case <-look.C:
-		case <-deadline:
-			t.Fatalf("it does not come to this: %s", what)
-		}
-	}
 }
 
 func openSearchOf(t testing.TB, c daemon.SearchOfConfig) (*daemon.SearchOf, *daemon.Telemetry, error) {
@@ -98,7 +85,7 @@ func TestSearchOf(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	until(t, "3 entries are read", func() bool { return strings.HasPrefix(s.Health.String(), "3 of 3") })
+	testwait.Until(t, func() bool { return strings.HasPrefix(s.Health.String(), "3 of 3") }, "3 entries are read")
 	if err := s.Health.Check(time.Now()); err != nil {
 		t.Error(err)
 	}
@@ -124,7 +111,7 @@ func TestSearchOf(t *testing.T) {
 	if err := errors.Join(os.Symlink(second.PublicDir(), next), os.Rename(next, place)); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "the fork is seen", func() bool { return errors.Is(s.Health.Check(time.Now()), party.ErrForked) })
+	testwait.Until(t, func() bool { return errors.Is(s.Health.Check(time.Now()), party.ErrForked) }, "the fork is seen")
 	if up := gauge(t, telemetry.Registry, "conmotion_search_up"); up != 0 {
 		t.Errorf("up %v", up)
 	}
@@ -144,15 +131,15 @@ func TestSearchOf(t *testing.T) {
 	if s, _, err = openSearchOf(t, daemon.SearchOfConfig{Dir: dir, Log: place, Burst: 1}); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "the fork is seen without an index", func() bool { return errors.Is(s.Health.Check(time.Now()), party.ErrForked) })
+	testwait.Until(t, func() bool { return errors.Is(s.Health.Check(time.Now()), party.ErrForked) }, "the fork is seen without an index")
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	elsewhere := newService(t, func(c *daemon.Config) { c.Origin = "elsewhere.example" })
-	if s, _, err = openSearchOf(t, daemon.SearchOfConfig{Dir: dir, Log: elsewhere.PublicDir(), Burst: 1}); err != nil {
+	if s, telemetry, err = openSearchOf(t, daemon.SearchOfConfig{Dir: dir, Log: elsewhere.PublicDir(), Burst: 1}); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "another log is refused", func() bool { return s.Health.Check(time.Now()) != nil })
+	testwait.Until(t, func() bool { return gauge(t, telemetry.Registry, "conmotion_search_up") == 0 }, "another log is refused")
 	if logs := testlog.Must(s.Home.Logs())(t); len(logs) != 1 || logs[0].Origin != "log.example" || s.Origin != "log.example" {
 		t.Errorf("%+v", logs)
 	}
@@ -162,7 +149,7 @@ func TestSearchOf(t *testing.T) {
 	if s, _, err = openSearchOf(t, daemon.SearchOfConfig{Dir: dir, Log: first.PublicDir(), Burst: 1}); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "3 entries are read again", func() bool { return strings.HasPrefix(s.Health.String(), "3 of 3") })
+	testwait.Until(t, func() bool { return strings.HasPrefix(s.Health.String(), "3 of 3") }, "3 entries are read again")
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -181,7 +168,7 @@ func TestSearchOf(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	until(t, "the log is missed", func() bool { return gauge(t, telemetry.Registry, "conmotion_search_up") == 0 })
+	testwait.Until(t, func() bool { return gauge(t, telemetry.Registry, "conmotion_search_up") == 0 }, "the log is missed")
 	if err := s.Health.Check(time.Now()); err != nil {
 		t.Errorf("missed for a moment: %v", err)
 	}
@@ -223,7 +210,7 @@ func TestSearchOfKeys(t *testing.T) {
 	if s, err = open(daemon.SearchOfConfig{Log: other.PublicDir()}); err != nil || s.Origin != "transparency.example" {
 		t.Fatalf("%+v, %v", s, err)
 	}
-	until(t, "the other log is refused", func() bool { return gauge(t, telemetry.Registry, "conmotion_search_up") == 0 })
+	testwait.Until(t, func() bool { return gauge(t, telemetry.Registry, "conmotion_search_up") == 0 }, "the other log is refused")
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -274,7 +261,7 @@ func TestSearchLag(t *testing.T) {
 	t.Parallel()
 	s := newService(t, func(c *daemon.Config) { c.Search = true })
 	s.register(testlog.Statement(t, testlog.Key(t, "ES256"), "asset 1", []byte("content")))
-	until(t, "3 entries are read", func() bool { return s.Search.String() == "3 of 3 entries are read" })
+	testwait.Until(t, func() bool { return s.Search.String() == "3 of 3 entries are read" }, "3 entries are read")
 	if err := errors.Join(s.Search.Check(time.Now()), s.Readiness.Check(t.Context(), time.Now())); err != nil {
 		t.Error(err)
 	}
@@ -310,12 +297,12 @@ func TestSearchOfRepaired(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	until(t, "the damage is seen", func() bool { return gauge(t, telemetry.Registry, "conmotion_search_up") == 0 })
+	testwait.Until(t, func() bool { return gauge(t, telemetry.Registry, "conmotion_search_up") == 0 }, "the damage is seen")
 	if read := s.Health.String(); !strings.HasPrefix(read, "0 of ") {
 		t.Errorf("of a damaged log %s", read)
 	}
 	damaged.Store(false)
-	until(t, "3 entries are read", func() bool {
+	testwait.Until(t, func() bool {
 		return s.Health.String() == "3 of 3 entries are read" && s.Health.Check(time.Now()) == nil
-	})
+	}, "3 entries are read")
 }

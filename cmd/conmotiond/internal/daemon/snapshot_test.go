@@ -10,10 +10,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/conmotion/conmotion/cmd/conmotiond/internal/daemon"
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/testwait"
 	"github.com/conmotion/conmotion/storage/aws"
 )
 
@@ -33,24 +33,15 @@ func (s *said) Write(p []byte) (int, error) {
 // await waits for a text, and forgets what was said.
 func (s *said) await(t *testing.T, text string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	for {
+	testwait.Until(t, func() bool {
 		s.mu.Lock()
+		defer s.mu.Unlock()
 		found := strings.Contains(s.text.String(), text)
 		if found {
 			s.text.Reset()
 		}
-		s.mu.Unlock()
-		if found {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			t.Fatalf("%q was not said, but %s", text, s.text.String())
-		case <-time.After(10 * time.Millisecond):
-		}
-	}
+		return found
+	}, "it says ", text, ", and said ", &s.text)
 }
 
 // TestSnapshot: an instance without an index begins with the snapshot, and one that

@@ -95,11 +95,11 @@ func (v *View) bundle(ctx context.Context, n uint64) ([][]byte, error) {
 			return nil, err
 		}
 		if got := scitt.LeafHash(e); !bytes.Equal(got, leaf) {
-			return nil, fmt.Errorf("%w: entry %d does not hash to its leaf", ErrCorrupt, n*Width+uint64(i))
+			return nil, fmt.Errorf("%w: entry %d does not hash to its leaf (%s, %s)", ErrCorrupt, n*Width+uint64(i), BundlePath(n, len(entries)), TilePath(0, n, len(entries)))
 		}
 	}
 	if _, err := v.Inclusion(ctx, n*Width, scitt.LeafHash(entries[0])); err != nil {
-		return nil, fmt.Errorf("%w: bundle %d: %w", ErrCorrupt, n, err)
+		return nil, fmt.Errorf("%w: %s: %w", ErrCorrupt, BundlePath(n, len(entries)), err)
 	}
 	return entries, nil
 }

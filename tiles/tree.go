@@ -6,6 +6,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	lru "github.com/hashicorp/golang-lru/v2"
 	"github.com/transparency-dev/merkle/compact"
@@ -114,7 +116,12 @@ func (t *Tree) At(ctx context.Context, cp *scitt.Checkpoint) (*View, error) {
 	}
 	if !bytes.Equal(root, cp.Root) {
 		t.full.Purge() // one of them may be wrong, and right when it is read again
-		return nil, fmt.Errorf("%w: the tiles lead to root %x and the checkpoint of size %d signs %x", ErrCorrupt, root, cp.Size, cp.Root)
+		var edge []string
+		for id := range v.edge {
+			edge = append(edge, TilePath(id.level, id.index, widthAt(cp.Size, id.level, id.index)))
+		}
+		slices.Sort(edge)
+		return nil, fmt.Errorf("%w: %s lead to root %x and the checkpoint of size %d signs %x", ErrCorrupt, strings.Join(edge, ", "), root, cp.Size, cp.Root)
 	}
 	return v, nil
 }

@@ -18,6 +18,7 @@ import (
 type mirrorFlags struct {
 	cli.MemoryFlags
 	follow    bool
+	repair    bool
 	interval  time.Duration
 	perSecond float64
 }
@@ -34,7 +35,8 @@ whatever takes a log by --log or --static reads it there.
 
 A server that is busy is waited for, as long as it says. --rate bounds the requests in
 a second. --follow goes on until it is interrupted: what cannot be read is told and
-tried again. It ends when the log forked, or shows other keys.
+tried again. It ends when the log forked, or shows other keys. --repair reads the whole
+copy first, and fetches again what was damaged there; conmotion fsck DIR tells what is.
 
 "conmotion export" copies the artifacts too, with a manifest.
 ` + cli.HomeHelp
@@ -52,6 +54,7 @@ func (a *app) mirror() *cobra.Command {
 	f.Add(cmd)
 	fl := cmd.Flags()
 	fl.BoolVar(&f.follow, "follow", false, "go on when the log grows")
+	fl.BoolVar(&f.repair, "repair", false, "read all of the copy, and fetch again what is not as the checkpoint says")
 	fl.DurationVar(&f.interval, "interval", 10*time.Second, "time between two looks at the log with --follow")
 	fl.Float64Var(&f.perSecond, "rate", 100, "requests in a second at most; 0 for no limit")
 	return cmd
@@ -80,6 +83,7 @@ func (a *app) runMirror(ctx context.Context, location, dir string, f mirrorFlags
 	if err != nil || !f.follow {
 		return err
 	}
+	f.repair = false // it is
 	tick := time.NewTicker(f.interval)
 	defer tick.Stop()
 	for {
@@ -106,7 +110,7 @@ func (a *app) mirrorOnce(ctx context.Context, c *mirror.Copy, location, dir stri
 		return err
 	}
 	p := a.Progress()
-	done, err := c.Update(ctx, toCopy(log, o), mirror.Options{Progress: p.Part})
+	done, err := c.Update(ctx, toCopy(log, o), mirror.Options{Repair: f.repair, Progress: p.Part})
 	p.Done()
 	if err != nil {
 		return exportError(err)

@@ -33,6 +33,8 @@ type Companion interface {
 	Stored(ctx context.Context, origin string, note []byte) (lines []byte)
 	// Routes adds what it serves.
 	Routes(mux *http.ServeMux)
+	// Observe adds its metrics.
+	Observe(m metric.Meter) error
 	// About tells a person what its cosignature says, and its keys.
 	About() string
 }
@@ -97,6 +99,9 @@ func NewHandler(w *Witness, m metric.Meter, companions ...Companion) (http.Handl
 	}))
 	mux.HandleFunc("GET /{$}", h.home)
 	for _, c := range companions {
+		if err := c.Observe(m); err != nil {
+			return nil, err
+		}
 		c.Routes(mux)
 	}
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {

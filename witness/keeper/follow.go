@@ -2,9 +2,14 @@ package keeper
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
 
 	"github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/tiles"
@@ -25,26 +30,32 @@ type followers struct {
 
 	work sync.WaitGroup
 	mu   sync.Mutex
-	logs map[string]chan struct{} // by origins
+	logs map[string]*followed // by origins
+}
+
+// followed is a log that is worked on.
+type followed struct {
+	poke    chan struct{}
+	failing bool // the last attempt did; guarded by the mutex of followers
 }
 
 // poke has the work done for a log, now or when the attempt that is at work has ended.
 func (f *followers) poke(origin string, do func(ctx context.Context) error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	poke := f.logs[origin]
-	if poke == nil {
-		poke = make(chan struct{}, 1)
-		f.logs[origin] = poke
-		f.work.Go(func() { f.follow(origin, poke, do) })
+	l := f.logs[origin]
+	if l == nil {
+		l = &followed{poke: make(chan struct{}, 1)}
+		f.logs[origin] = l
+		f.work.Go(func() { f.follow(origin, l, do) })
 	}
 	select {
-	case poke <- struct{}{}:
+	case l.poke <- struct{}{}:
 	default: // it was told already
 	}
 }
 
-func (f *followers) follow(origin string, poke <-chan struct{}, do func(ctx context.Context) error) {
+func (f *followers) follow(origin string, l *followed, do func(ctx context.Context) error) {
 	wait := time.Duration(0)
 	for {
 		var again <-chan time.Time
@@ -54,7 +65,7 @@ func (f *followers) follow(origin string, poke <-chan struct{}, do func(ctx cont
 		select {
 		case <-f.ctx.Done():
 			return
-		case <-poke:
+		case <-l.poke:
 		case <-again:
 		}
 		select {
@@ -64,6 +75,9 @@ func (f *followers) follow(origin string, poke <-chan struct{}, do func(ctx cont
 		}
 		err := do(f.ctx)
 		<-f.slots
+		f.mu.Lock()
+		l.failing = err != nil
+		f.mu.Unlock()
 		switch {
 		case f.ctx.Err() != nil:
 			return
@@ -74,4 +88,37 @@ func (f *followers) follow(origin string, poke <-chan struct{}, do func(ctx cont
 			wait = 0
 		}
 	}
+}
+
+// observe adds what there is to watch of each log whose state own has, or could not be
+// brought up to that of the witness pending. Names begin with that of the role.
+func (f *followers) observe(m metric.Meter, role string, pending, own *cosigner.Witness) error {
+	lag, err1 := m.Int64ObservableGauge("conmotion.witness."+role+".lag", metric.WithDescription("Entries that the witness cosigned and this key did not, by log"))
+	failing, err2 := m.Int64ObservableGauge("conmotion.witness."+role+".failing", metric.WithDescription("1 when the last attempt to bring this key up to the witness failed, else 0, by log"))
+	if err := errors.Join(err1, err2); err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
+	_, err := m.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		for _, origin := range pending.Origins() {
+			seen, err1 := pending.State(ctx, origin)
+			said, err2 := own.State(ctx, origin)
+			if err := errors.Join(err1, err2); err != nil {
+				return err
+			}
+			f.mu.Lock()
+			bad := int64(0)
+			if l := f.logs[origin]; l != nil && l.failing {
+				bad = 1
+			}
+			f.mu.Unlock()
+			if said.Root == nil && bad == 0 {
+				continue // such as a log whose files nobody knows
+			}
+			log := metric.WithAttributes(attribute.String("log", origin))
+			o.ObserveInt64(lag, int64(seen.Size-min(seen.Size, said.Size)), log)
+			o.ObserveInt64(failing, bad, log)
+		}
+		return nil
+	}, lag, failing)
+	return err
 }

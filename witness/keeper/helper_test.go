@@ -19,7 +19,8 @@ import (
 	"time"
 
 	"github.com/transparency-dev/merkle/proof"
-	"go.opentelemetry.io/otel/metric/noop"
+	sdk "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	_ "modernc.org/sqlite" // the driver of the stores
 
 	"github.com/conmotion/conmotion/internal/testlog"
@@ -46,6 +47,7 @@ type world struct {
 	mirror       *Mirror
 	judge        *Judge
 	handler      http.Handler
+	metrics      *sdk.ManualReader
 	stop         func()
 }
 
@@ -122,7 +124,9 @@ func (w *world) start() {
 	w.mirror = NewMirror(ctx, w.pending, w.own, filepath.Join(w.dir, "kept"), w.source, slog.New(slog.DiscardHandler))
 	w.audited, stores[2] = w.witness("witness.example/w1/audited")
 	w.judge = NewJudge(ctx, w.pending, w.audited, filepath.Join(w.dir, "judged"), w.source, time.Minute, slog.New(slog.DiscardHandler))
-	w.handler = testlog.Must(cosigner.NewHandler(w.pending, noop.Meter{}, w.mirror, w.judge))(w)
+	w.metrics = sdk.NewManualReader()
+	meter := sdk.NewMeterProvider(sdk.WithReader(w.metrics)).Meter("test")
+	w.handler = testlog.Must(cosigner.NewHandler(w.pending, meter, w.mirror, w.judge))(w)
 	w.stop = sync.OnceFunc(func() {
 		cancel()
 		if err := errors.Join(w.mirror.Close(), w.judge.Close()); err != nil {
@@ -137,6 +141,35 @@ func (w *world) start() {
 	w.Cleanup(w.stop)
 	w.mirror.Resume()
 	w.judge.Resume()
+}
+
+// metric is a gauge, or how often a histogram got a value; -1 when it is not there.
+func (w *world) metric(name string) (value int64) {
+	w.Helper()
+	var all metricdata.ResourceMetrics
+	if err := w.metrics.Collect(w.Context(), &all); err != nil {
+		w.Fatal(err)
+	}
+	value = -1
+	for _, scope := range all.ScopeMetrics {
+		for _, m := range scope.Metrics {
+			if m.Name != "conmotion.witness."+name {
+				continue
+			}
+			value = 0
+			switch d := m.Data.(type) {
+			case metricdata.Gauge[int64]:
+				for _, p := range d.DataPoints {
+					value += p.Value
+				}
+			case metricdata.Histogram[float64]:
+				for _, p := range d.DataPoints {
+					value += int64(p.Count)
+				}
+			}
+		}
+	}
+	return value
 }
 
 // view is the log as its checkpoint of a size commits to it.

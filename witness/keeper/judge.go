@@ -15,7 +15,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/conmotion/conmotion/internal/durable"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/metric/noop"
+
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 	"github.com/conmotion/conmotion/witness/audit"
@@ -43,6 +46,7 @@ type Judge struct {
 	files        Files
 	wait         time.Duration
 	logger       *slog.Logger
+	waits        metric.Float64Histogram
 	followers
 
 	mu   sync.Mutex
@@ -74,9 +78,9 @@ type waiter struct {
 // long for it. The work ends with the context.
 func NewJudge(ctx context.Context, pending, own *cosigner.Witness, dir string, files Files, wait time.Duration, logger *slog.Logger) *Judge {
 	return &Judge{
-		pending: pending, own: own, dir: dir, files: files, wait: wait, logger: logger, logs: map[string]*judged{},
+		pending: pending, own: own, dir: dir, files: files, wait: wait, logger: logger, waits: noop.Float64Histogram{}, logs: map[string]*judged{},
 		followers: followers{
-			ctx: ctx, slots: make(chan struct{}, mostCopies), most: retryJudge, logger: logger, logs: map[string]chan struct{}{},
+			ctx: ctx, slots: make(chan struct{}, mostCopies), most: retryJudge, logger: logger, logs: map[string]*followed{},
 			failed: "a log cannot be judged now, and is not cosigned as audited",
 		},
 	}
@@ -112,7 +116,11 @@ func (j *Judge) of(origin string) *judged {
 
 // Stored implements [cosigner.Companion]. It returns lines when the log was judged up to
 // this checkpoint in time.
-func (j *Judge) Stored(ctx context.Context, origin string, note []byte) []byte {
+func (j *Judge) Stored(ctx context.Context, origin string, note []byte) (lines []byte) {
+	start := time.Now()
+	defer func() {
+		j.waits.Record(ctx, time.Since(start).Seconds(), metric.WithAttributes(attribute.Bool("cosigned", len(lines) > 0)))
+	}()
 	k := j.of(origin)
 	w := waiter{note[:bytes.LastIndex(note, []byte("\n\n"))+1], make(chan []byte, 1)}
 	k.mu.Lock()
@@ -127,12 +135,11 @@ func (j *Judge) Stored(ctx context.Context, origin string, note []byte) []byte {
 	timeout := time.NewTimer(j.wait)
 	defer timeout.Stop()
 	select {
-	case lines := <-w.lines:
-		return lines
+	case lines = <-w.lines:
 	case <-timeout.C:
 	case <-ctx.Done():
 	}
-	return nil
+	return lines
 }
 
 // judge replays a log up to what the witness cosigned last, and cosigns that.
@@ -205,7 +212,7 @@ func (j *Judge) open(k *judged, signed []byte) (*scitt.Checkpoint, error) {
 	if err != nil || src == nil {
 		return nil, err
 	}
-	state, err := k.state(verifiers)
+	state, err := k.state()
 	if err != nil {
 		j.logger.Warn("a log is audited from its first entry", "log", k.origin, "err", err)
 	}
@@ -240,9 +247,9 @@ func signedBy(log *cosigner.Log, signed []byte) (cv scitt.CheckpointVerifiers, v
 	return cv, nil, nil, fmt.Errorf("none of the keys of the log is one that an audit can use: %w", err)
 }
 
-// state is where the audit was; nil at the beginning, and when the file is not of use, as
-// the error says: the log's keys were others then, or it is damaged.
-func (k *judged) state(cv scitt.CheckpointVerifiers) (*audit.State, error) {
+// state is where the audit was; nil at the beginning, and when the file is damaged, as the
+// error says. Its checkpoint may be by a key that the log had before, as the auditor finds out.
+func (k *judged) state() (*audit.State, error) {
 	data, err := os.ReadFile(k.path("audit.json"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
@@ -252,7 +259,7 @@ func (k *judged) state(cv scitt.CheckpointVerifiers) (*audit.State, error) {
 		s, err = audit.ParseState(data)
 	}
 	if err == nil {
-		_, err = cv.Open([]byte(s.Checkpoint))
+		_, _, err = scitt.OpenNote([]byte(s.Checkpoint))
 	}
 	if err != nil {
 		return nil, err
@@ -300,62 +307,6 @@ func (j *Judge) replay(ctx context.Context, k *judged, view *tiles.View) error {
 	return nil
 }
 
-// accuse keeps the evidence of a violation, and stops the log. A violation that is about
-// files, or that no evidence shows, accuses nobody: somebody else may have changed them.
-func (j *Judge) accuse(ctx context.Context, k *judged, view *tiles.View, s audit.Summary) error {
-	var restsOn []uint64
-	for _, r := range s.Keys {
-		restsOn = append(restsOn, r.Index)
-	}
-	for _, p := range s.Policies {
-		restsOn = append(restsOn, p.Index)
-	}
-	why := []error{errors.New("the log announces no keys of a service, so that nothing is proven")}
-	if len(s.Keys) > 0 {
-		why = nil
-		for _, v := range k.found {
-			data, err := evidenceOf(ctx, view, k, v, restsOn)
-			if err != nil {
-				why = append(why, err)
-				continue
-			}
-			// A crash before leaves a log that is judged again, with the same result.
-			if _, err := durable.Replace(k.path(evidenceFile), data, 0o644); err != nil {
-				return err
-			}
-			j.logger.Error("a log holds an entry that its policy does not admit; it is never cosigned as audited again",
-				"log", k.origin, "index", *v.Index, "check", v.Check, "why", v.Message, "evidence", k.path(evidenceFile))
-			return nil
-		}
-	}
-	return fmt.Errorf("%w: %d violations, none with evidence: %w", errUnjudged, s.Violations, errors.Join(why...))
-}
-
-// evidenceOf makes the evidence of a violation, and verifies it as anybody would.
-func evidenceOf(ctx context.Context, view *tiles.View, k *judged, v audit.Violation, restsOn []uint64) ([]byte, error) {
-	if v.Index == nil {
-		return nil, fmt.Errorf("%s: %s", v.Check, v.Message)
-	}
-	restsOn = slices.DeleteFunc(slices.Clone(restsOn), func(i uint64) bool { return i >= *v.Index })
-	e, err := audit.NewEvidence(ctx, view, k.vkeys, v, restsOn)
-	if err != nil {
-		return nil, err
-	}
-	if _, err := e.Verify(ctx, k.base.Verifiers, audit.Options{}); err != nil {
-		return nil, err
-	}
-	return e.Marshal()
-}
-
-const evidenceFile = "evidence.json"
-
-// stopped reports whether there is evidence against the log, or it is not known whether
-// there is.
-func (k *judged) stopped() bool {
-	_, err := os.Stat(k.path(evidenceFile))
-	return !errors.Is(err, fs.ErrNotExist)
-}
-
 // Routes implements [cosigner.Companion].
 func (j *Judge) Routes(mux *http.ServeMux) {
 	serve := func(media string, get func(ctx context.Context, hash string) ([]byte, error)) http.HandlerFunc {
@@ -382,6 +333,29 @@ func (j *Judge) Routes(mux *http.ServeMux) {
 		}
 		return data, err
 	}))
+}
+
+// Observe implements [cosigner.Companion].
+func (j *Judge) Observe(m metric.Meter) (err error) {
+	if j.waits, err = m.Float64Histogram("conmotion.witness.audited.wait", metric.WithUnit("s"),
+		metric.WithDescription("Time that a request waited for the audited cosignature, by whether it got it")); err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
+	if _, err := m.Int64ObservableGauge("conmotion.witness.audited.stopped",
+		metric.WithDescription("Logs with an entry that their policy does not admit, which are never cosigned as audited again: an alarm"),
+		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
+			n := int64(0)
+			for _, origin := range j.pending.Origins() {
+				if j.of(origin).stopped() {
+					n++
+				}
+			}
+			o.Observe(n)
+			return nil
+		})); err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
+	return j.observe(m, "audited", j.pending, j.own)
 }
 
 // About implements [cosigner.Companion].

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/internal/testwait"
@@ -142,6 +143,9 @@ func TestJudge(t *testing.T) {
 		w.start()
 	}
 	w.until(uint64(len(w.entries))) // the mirror says nothing of policies
+	if stopped, lag, mirror := w.metric("audited.stopped"), w.metric("audited.lag"), w.metric("mirror.lag"); stopped != 1 || lag != int64(len(w.entries))-7 || mirror != 0 {
+		t.Errorf("the metrics say that %d is stopped, %d entries behind, and the mirror %d", stopped, lag, mirror)
+	}
 }
 
 // TestJudgeWaits: what cannot be judged is neither cosigned nor evidence, and when it can
@@ -225,15 +229,31 @@ func TestJudgeWaits(t *testing.T) {
 			if w.askAudited(3) || w.auditedSize() != 2 || w.evidence() != nil {
 				t.Errorf("size %d is audited, evidence %+v", w.auditedSize(), w.evidence())
 			}
+			w.attempted()
+			if failing, lag, waits := w.metric("audited.failing"), w.metric("audited.lag"), w.metric("audited.wait"); failing != 1 || lag != 1 || waits != 2 {
+				t.Errorf("the metrics say failing %d, lag %d, and %d waits", failing, lag, waits)
+			}
 			if c.mend == nil {
 				return
 			}
 			c.mend(w)
 			testwait.Until(t, func() bool { return w.auditedSize() == 3 }, "it is judged when it can be")
-			if w.evidence() != nil {
-				t.Errorf("%+v", w.evidence())
+			w.attempted()
+			if w.evidence() != nil || w.metric("audited.failing") != 0 || w.metric("audited.lag") != 0 {
+				t.Errorf("evidence %+v, lag %d", w.evidence(), w.metric("audited.lag"))
 			}
 		})
+	}
+}
+
+// attempted waits until the attempt that answered is noted: an answer leaves before.
+func (w *world) attempted() {
+	want := int64(0)
+	if w.auditedSize() < uint64(len(w.entries)) {
+		want = 1
+	}
+	for end := time.Now().Add(time.Minute); w.metric("audited.failing") != want && time.Now().Before(end); {
+		<-time.After(time.Millisecond)
 	}
 }
 
@@ -257,12 +277,29 @@ func TestJudgeForeign(t *testing.T) {
 }
 
 // TestJudgeKeys: a log that changes its keys as it may is judged on, with the old key
-// beside the new one and without it.
+// beside the new one and without it, from where the audit was: what was judged before
+// cannot be judged any more.
 func TestJudgeKeys(t *testing.T) {
-	w := newJudged(t, alicesPolicy(t, ""))
+	w := newJudged(t, alicesPolicy(t, `, "artifact": "required"`))
+	content := t.TempDir()
+	if err := os.Mkdir(filepath.Join(content, "sha256"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	w.artifacts = testlog.Must(artifacts.Open(content, artifacts.Options{}))(t)
+	record := func(text string) (entry []byte, path string) {
+		path = filepath.Join(content, filepath.FromSlash(artifacts.Digest(sha256.Sum256([]byte(text))).Path()))
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, []byte(text), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+		return w.statement(scitt.SignOptions{Hash: true}, text), path
+	}
 	w.start()
-	if !w.add(w.statement(scitt.SignOptions{}, "before")) {
+	before, path := record(`{"id": "before"}`)
+	if !w.add(before) {
 		t.Fatal("the beginning is not audited")
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
 	}
 	old := w.keys.VKeys
 	keys, entries := w.keys.Rotate(t, w.entries, w.entries[0])
@@ -272,14 +309,15 @@ func TestJudgeKeys(t *testing.T) {
 		for _, c := range []*cosigner.Witness{w.pending, w.own, w.audited} {
 			w.know(c, vkeys)
 		}
-		if !w.add(w.statement(scitt.SignOptions{}, fmt.Sprint("after", i))) || w.evidence() != nil {
+		after, _ := record(fmt.Sprintf(`{"id": %d}`, i))
+		if !w.add(after) || w.evidence() != nil {
 			t.Errorf("%d: not audited, evidence %+v", i, w.evidence())
 		}
 	}
 	w.until(uint64(len(w.entries)))
 	w.stop()
 	w.start()
-	if !w.add(w.statement(scitt.SignOptions{}, "restarted")) {
+	if after, _ := record(`{"id": "restarted"}`); !w.add(after) {
 		t.Error("not audited after a restart")
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/metric"
+
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 	"github.com/conmotion/conmotion/witness"
@@ -64,7 +66,7 @@ func NewMirror(ctx context.Context, pending, own *cosigner.Witness, dir string, 
 		pending: pending, own: own, dir: dir, files: files, logger: logger, tickets: tickets{[]byte(rand.Text())},
 		uploads: make(chan struct{}, mostUploads), logs: map[string]*kept{},
 		followers: followers{
-			ctx: ctx, slots: make(chan struct{}, mostCopies), most: retryCopy, logger: logger, logs: map[string]chan struct{}{},
+			ctx: ctx, slots: make(chan struct{}, mostCopies), most: retryCopy, logger: logger, logs: map[string]*followed{},
 			failed: "a log could not be mirrored, and will be tried again",
 		},
 	}
@@ -263,6 +265,11 @@ func (m *Mirror) file(ctx context.Context, hash, path string) ([]byte, error) {
 		return nil, cosigner.Refuse(http.StatusNotFound, "not there") // such as a partial tile of an older state
 	}
 	return data, nil
+}
+
+// Observe implements [cosigner.Companion].
+func (m *Mirror) Observe(meter metric.Meter) error {
+	return m.observe(meter, "mirror", m.pending, m.own)
 }
 
 // About implements [cosigner.Companion].

@@ -73,13 +73,15 @@ func (f *foreign) update(dir string) (*Copied, error) {
 	return f.into(c)
 }
 
-func (f *foreign) into(c *Copy) (*Copied, error) {
+func (f *foreign) into(c *Copy) (*Copied, error) { return f.with(c, Options{}) }
+
+func (f *foreign) with(c *Copy, o Options) (*Copied, error) {
 	files := tiles.NewLog(f, f.keys.Verifiers)
 	view, err := files.Latest(f.Context())
 	if err != nil {
 		return nil, err
 	}
-	return c.Update(f.Context(), Log{Files: files, View: view, Extends: view.Consistency}, Options{})
+	return c.Update(f.Context(), Log{Files: files, View: view, Extends: view.Consistency}, o)
 }
 
 // is holds a copy to a log of a size, file by file.
@@ -189,14 +191,17 @@ func TestCopyInterrupted(t *testing.T) {
 // TestCopyLies: a log that gives wrong files leaves the copy as it was, and so does one
 // that is another or forked; when its files are right again the copy goes on.
 func TestCopyLies(t *testing.T) {
-	f := newForeign(t, 300)
-	dir := filepath.Join(t.TempDir(), "mirror")
-	testlog.Must(f.update(dir))(t)
-	f.grow(1500)
-	for path, data := range f.files {
+	f := newForeign(t, 1500)
+	var dir string
+	for path := range f.files {
 		if path == tiles.CheckpointPath || strings.HasSuffix(path, "/000") { // of which nothing is needed again
 			continue
 		}
+		dir = filepath.Join(t.TempDir(), "mirror") // what is right of an update that failed is kept
+		f.grow(300)
+		testlog.Must(f.update(dir))(t)
+		f.grow(1500)
+		data := f.files[path]
 		lie := []byte(strings.Clone(string(data)))
 		lie[len(lie)-1] ^= 1
 		f.files[path] = lie
@@ -239,6 +244,40 @@ func TestCopyRepairs(t *testing.T) {
 			t.Errorf("%s: %d files were fetched", path, out.Fetched)
 		}
 		f.is(dir, 700)
+	}
+}
+
+// TestCopyDamaged: a file that was damaged in the copy is named, as soon as it is read, and
+// Repair fetches again what is wrong, the tiles besides, and nothing else.
+func TestCopyDamaged(t *testing.T) {
+	f := newForeign(t, 700)
+	dir := filepath.Join(t.TempDir(), "mirror")
+	c := testlog.Must(OpenCopy(t.Context(), dir))(t)
+	defer c.Close()
+	testlog.Must(f.into(c))(t)
+	for path := range f.files {
+		if path == tiles.CheckpointPath {
+			continue
+		}
+		file := filepath.Join(dir, filepath.FromSlash(path))
+		data := testlog.Must(os.ReadFile(file))(t)
+		data[len(data)-1] ^= 1
+		if err := os.WriteFile(file, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.into(c); strings.Contains(path, ".p/") && strings.HasPrefix(path, "tile/0/") || strings.HasPrefix(path, "tile/1/") {
+			if !errors.Is(err, tiles.ErrCorrupt) || !strings.Contains(err.Error(), path) {
+				t.Errorf("%s: %v", path, err)
+			}
+		}
+		out, err := f.with(c, Options{Repair: true})
+		if want := uint64(4 + strings.Count(path, "entries")); err != nil || out.Fetched != want { // tiles
+			t.Errorf("%s: %+v, %v", path, out, err)
+		}
+		f.is(dir, 700)
+	}
+	if out, err := f.with(c, Options{Repair: true}); err != nil || out.Fetched != 0 {
+		t.Errorf("nothing is damaged: %+v, %v", out, err)
 	}
 }
 

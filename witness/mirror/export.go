@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -37,6 +38,9 @@ type Log struct {
 // Options say what is exported.
 type Options struct {
 	NoArtifacts bool
+	// Repair has all that is in the directory read again, and fetched again where it is
+	// not what the checkpoint commits to.
+	Repair bool
 	// Progress, when not nil, is called with how much of what is done.
 	Progress func(what string, done, total uint64)
 }
@@ -166,11 +170,13 @@ func (e *export) begin(ctx context.Context) error {
 	switch {
 	case err == nil && !e.whole:
 		return fmt.Errorf("%s is an export, with artifacts and a manifest: bring it up to date as one", e.dir)
+	case e.o.Repair:
+		return nil // everything is looked at
 	case errors.Is(err, fs.ErrNotExist) && !e.whole && (e.seen || !slices.ContainsFunc(parts(0, old.Size), e.lacks)):
 		e.from = old.Size
 		return nil
 	case errors.Is(err, fs.ErrNotExist):
-		return nil // everything is looked at
+		return nil // as with Repair
 	case err != nil:
 		return err
 	}
@@ -208,9 +214,10 @@ func (e *export) lacks(p part) bool {
 }
 
 // entries fetches bundles and tiles, and returns the digests that new statements
-// sign. What an interrupted run left is fetched again when it is not right.
+// sign. Of what was there already and is not right, tiles are fetched again, and then
+// the bundles that do not lead to them.
 func (e *export) entries(ctx context.Context) ([]reader.Digest, error) {
-	kept, err := e.fetch(ctx, false)
+	kept, err := e.fetch(ctx, func(part) bool { return false })
 	if err != nil {
 		return nil, err
 	}
@@ -218,28 +225,52 @@ func (e *export) entries(ctx context.Context) ([]reader.Digest, error) {
 	if !errors.Is(err, tiles.ErrCorrupt) || kept == 0 {
 		return digests, err
 	}
-	if _, err := e.fetch(ctx, true); err != nil {
+	if _, err := e.fetch(ctx, func(p part) bool { return p.level >= 0 }); err != nil {
+		return nil, err
+	}
+	if _, err := e.fetch(ctx, func(p part) bool { return p.level < 0 && !e.fits(ctx, p) }); err != nil {
 		return nil, err
 	}
 	return e.verify(ctx)
 }
 
+// fits reports whether a bundle of the directory has the entries of its lowest tile.
+func (e *export) fits(ctx context.Context, p part) bool {
+	entries, err := tiles.ReadBundle(ctx, tiles.Dir(e.dir), p.index, p.index*tiles.Width+uint64(p.width))
+	if err != nil {
+		return false
+	}
+	hashes, err := tiles.ReadTile(ctx, tiles.Dir(e.dir), 0, p.index, p.width)
+	for i, entry := range entries {
+		if err != nil || !bytes.Equal(scitt.LeafHash(entry), hashes[i*sha256.Size:(i+1)*sha256.Size]) {
+			return false
+		}
+	}
+	return true
+}
+
 // verify reads what is new as it is on the disk, and proves it to be under the
 // checkpoint. Each bundle is held to its tile, and each tile lies on the paths
 // of the entries below it.
-func (e *export) verify(ctx context.Context) ([]reader.Digest, error) {
-	var err error
+func (e *export) verify(ctx context.Context) (digests []reader.Digest, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("%s: %w", e.dir, err)
+		}
+		if errors.Is(err, tiles.ErrCorrupt) && !e.o.Repair && e.from > 0 {
+			err = fmt.Errorf("%w; if it is so in the log too, the log is damaged, else the copy, which --repair mends", err)
+		}
+	}()
 	if e.copied, err = tiles.NewTree(tiles.Dir(e.dir)).At(ctx, e.cp); err != nil {
-		return nil, fmt.Errorf("%s: %w", e.dir, err)
+		return nil, err
 	}
 	from := e.from / tiles.Width * tiles.Width
 	if e.before != nil && e.before.LeftOut && !e.o.NoArtifacts {
 		from = 0 // the artifacts of what was exported before are wanted now
 	}
-	var digests []reader.Digest
 	for entry, err := range e.copied.Entries(ctx, from, e.cp.Size) {
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", e.dir, err)
+			return nil, err
 		}
 		if d, ok := envelopeDigest(entry.Data); ok && e.whole {
 			digests = append(digests, d)

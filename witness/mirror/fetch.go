@@ -64,9 +64,9 @@ func edge(size uint64) (out []part) {
 	return out
 }
 
-// fetch fetches the parts that are new, and returns how many were there already.
-// They are believed only when they have been verified.
-func (e *export) fetch(ctx context.Context, again bool) (kept int, err error) {
+// fetch fetches the parts that are new, or are wanted again, and returns how many were
+// there already. They are believed only when they have been verified.
+func (e *export) fetch(ctx context.Context, again func(part) bool) (kept int, err error) {
 	wanted := parts(e.from, e.cp.Size)
 	type result struct {
 		file    ManifestFile
@@ -75,6 +75,7 @@ func (e *export) fetch(ctx context.Context, again bool) (kept int, err error) {
 	one := func(ctx context.Context, n uint64) (result, error) {
 		p := wanted[n]
 		name := p.path()
+		again := again(p)
 		if !again && !e.whole && !e.lacks(p) {
 			return result{}, nil
 		}

@@ -53,7 +53,7 @@ func TestEvents(t *testing.T) {
 	if err := os.WriteFile(policy, []byte(`{"version": 1, "trust_anchors": {"self_certifying": ["did:jwk"]}, "issuers": [{"issuer": "did:jwk:*"}], "chain": "required"}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := newPair(t, "--policy", policy)
+	p := newPair(t, cloud.AWS(t), "--policy", policy)
 	c := testlog.Must(client.New(p.public[1].url, client.Options{}))(t)
 	payloads := events(t)
 	half := len(payloads) / 2

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"log/slog"
+	"strconv"
 	"strings"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 
 	"github.com/conmotion/conmotion/cmd/conmotiond/internal/daemon"
 	"github.com/conmotion/conmotion/storage"
+	"github.com/conmotion/conmotion/storage/artifact"
 )
 
 const migrateLong = `migrate moves a log to a bucket, from a directory or from another bucket.
@@ -30,14 +33,18 @@ root. Whatever interrupts this, run the same command again: it goes on.
 The keys are in --dir, which is --from when the log is in a directory, and stay
 there. Start the service as before, with --storage and --database beside --dir.
 
-Artifacts are not copied. Their names in a bucket are those in a directory, so
-any tool does it before the service starts, such as
+Artifacts go to the bucket of --artifacts, before the log does. Each is verified by
+its SHA-256 on both sides; one that is damaged is named and left where it is, and
+the exit code is 1. Without the flag they stay where they are, and the command
+says how many. They can be copied afterwards, by the same command with the flag
+or by any tool, since their names in a bucket are those in a directory:
   aws s3 sync DIR/private/artifacts s3://my-artifacts
   gcloud storage rsync -r DIR/private/artifacts gs://my-artifacts`
 
 const migrateExample = `  # from one machine to S3 and MySQL
   CONMOTION_DATABASE_PASSWORD=... conmotiond migrate --from /var/lib/conmotion \
-      --to s3://my-log?region=eu-central-1 --database mysql://conmotion@db.example/conmotion
+      --to s3://my-log?region=eu-central-1 --database mysql://conmotion@db.example/conmotion \
+      --artifacts s3://my-artifacts?region=eu-central-1
 
   # from there to GCS and Spanner
   CONMOTION_DATABASE_PASSWORD=... conmotiond migrate --dir /var/lib/conmotion \
@@ -64,17 +71,24 @@ func migrateCommand(stdout, stderr io.Writer) *cobra.Command {
 				from.Dir = source
 			}
 			began := time.Now()
-			public, err := daemon.Migrate(cmd.Context(), from, to, func(entries, size uint64) {
-				fmt.Fprintf(stderr, "%d of %d entries, %.0f a second\n", entries, size, float64(entries)/time.Since(began).Seconds())
+			m, err := daemon.Migrate(cmd.Context(), from, to, func(what string, done, all uint64) {
+				fmt.Fprintf(stderr, "%d of %d %s after %v\n", done, all, what, time.Since(began).Round(time.Second))
 			})
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(stdout, `the log %s with its %d entries is in %s
-go on with
-  conmotiond --dir %s --storage %q --database %q
-where artifacts are in %s/private/artifacts, copy them and add --artifacts: see conmotiond migrate --help
-`, public.Origin, public.Size, to.Storage, from.Dir, to.Storage, to.Database, from.Dir)
+			fmt.Fprintf(stdout, "the log %s with its %d entries is in %s\n", m.Origin, m.Size, to.Storage)
+			switch artifacts := cmp.Or(to.Artifacts, from.Artifacts); {
+			case m.Stay.Artifacts > 0:
+				fmt.Fprintf(stdout, "its %s stay in %s/private/artifacts; the same command with --artifacts copies them\n", count(m.Stay), from.Dir)
+			case artifacts != "":
+				fmt.Fprintf(stdout, "its artifacts are in %s; %s were copied there or found there, and verified\n", artifacts, count(m.Copied))
+				to.Database += " --artifacts " + strconv.Quote(artifacts)
+			}
+			fmt.Fprintf(stdout, "go on with\n  conmotiond --dir %s --storage %q --database %s\n", from.Dir, to.Storage, to.Database)
+			if len(m.Damaged) > 0 {
+				return fmt.Errorf("%d artifacts are damaged where they were, and are not copied: put the right ones there, or anywhere else, and run the same command again: %v", len(m.Damaged), m.Damaged)
+			}
 			return nil
 		},
 	}
@@ -87,6 +101,8 @@ where artifacts are in %s/private/artifacts, copy them and add --artifacts: see 
 	f.StringVar(&to.Storage, "to", "", "empty bucket that the log goes to, as --storage has it")
 	f.StringVar(&to.Database, "database", "", "empty database that goes with it")
 	f.StringVar(&to.DatabasePasswordFile, "database-password-file", "", "file with its password (default: CONMOTION_DATABASE_PASSWORD)")
+	f.StringVar(&to.Artifacts, "artifacts", "", "bucket that the artifacts go to, as --artifacts of the service has it (default: they stay)")
+	f.StringVar(&from.Artifacts, "from-artifacts", "", "bucket of the artifacts, when they are not in the directory")
 	f.DurationVar(&from.Lease, "writer-lease", storage.DefaultLease, "how long a writer, of the old log or of a move that was interrupted, may have been silent before it counts as stopped")
 	for _, name := range []string{"from", "to", "database"} {
 		if err := cmd.MarkFlagRequired(name); err != nil {
@@ -94,4 +110,9 @@ where artifacts are in %s/private/artifacts, copy them and add --artifacts: see 
 		}
 	}
 	return cmd
+}
+
+// count says how many artifacts there are, and how large they are together.
+func count(c artifact.Copied) string {
+	return fmt.Sprintf("%d artifacts (%d bytes)", c.Artifacts, c.Bytes)
 }

@@ -2,10 +2,14 @@ package main
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"os/exec"
+	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -19,7 +23,7 @@ import (
 
 // TestMigrate: a log that moved, with the move killed again and again, is the same
 // log: old receipts verify there, the next entry has the next index, and nobody can go
-// on in the old place.
+// on in the old place. Its artifacts are there too.
 func TestMigrate(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -39,18 +43,28 @@ func TestMigrate(t *testing.T) {
 			old, move := []string{"--dir", dir}, []string{"migrate", "--writer-lease", "1s", "--from", dir}
 			if c.from != nil {
 				bucket, database, _ := location(c.from(t))
-				old = append(old, "--storage", bucket, "--database", database, "--writer-lease", "1s")
-				move = []string{"migrate", "--writer-lease", "1s", "--dir", dir, "--from", bucket, "--from-database", database}
+				artifacts := testlog.Must(c.from(t).NewBucket(t.Context(), false))(t).Location
+				old = append(old, "--storage", bucket, "--database", database, "--writer-lease", "1s", "--artifacts", artifacts)
+				move = []string{"migrate", "--writer-lease", "1s", "--dir", dir, "--from", bucket, "--from-database", database, "--from-artifacts", artifacts}
 			}
+			artifacts := testlog.Must(c.to(t).NewBucket(t.Context(), false))(t).Location
 			bucket, database, shown := location(c.to(t))
 			move = append(move, "--to", bucket, "--database", database)
 			address := testwait.Address(t)
-			here := []string{"--listen", address, "--issuer", "http://transparency.example"}
+			here := []string{"--listen", address, "--issuer", "http://transparency.example", "--artifacts-public"}
 
 			p := start(t, nil, nil, append(old, here...)...)
 			p.url = "http://" + address
 			receipts := register(t, p, "before", 700)
 			checkpoint := p.checkpoint()
+			contents := map[string]string{}
+			for i := range 20 {
+				content := strings.Repeat(fmt.Sprint(i), 1+i*1000)
+				if a, body := p.ask(http.MethodPost, "/artifacts", []byte(content)); a.StatusCode != http.StatusCreated {
+					t.Fatalf("an artifact: %s %s", a.Status, body)
+				}
+				contents[fmt.Sprintf("/artifacts/sha256/%x", sha256.Sum256([]byte(content)))] = content
+			}
 			running := exec.Command(testlog.Must(os.Executable())(t), move...)
 			running.Env = append(os.Environ(), beConmotiond+"=1")
 			if out, err := running.CombinedOutput(); err == nil || !strings.Contains(string(out), "another process is using this directory") {
@@ -60,9 +74,13 @@ func TestMigrate(t *testing.T) {
 				t.Fatal(err)
 			}
 
-			kills := 0
-			for {
-				cmd := exec.Command(testlog.Must(os.Executable())(t), move...)
+			kills, said := 0, ""
+			runs := [][]string{move, append(slices.Clone(move), "--artifacts", artifacts)}
+			if c.from != nil {
+				runs = runs[1:]
+			}
+			for len(runs) > 0 {
+				cmd := exec.Command(testlog.Must(os.Executable())(t), runs[0]...)
 				cmd.Env = append(os.Environ(), beConmotiond+"=1")
 				var out bytes.Buffer
 				cmd.Stdout, cmd.Stderr = &out, &out
@@ -77,23 +95,32 @@ func TestMigrate(t *testing.T) {
 				err := cmd.Wait()
 				kill.Stop()
 				if err == nil {
-					break
+					said, runs = said+out.String(), runs[1:]
+					continue
 				}
 				if kills++; kills > 4 {
 					t.Fatalf("%v\n%s", err, out.String())
 				}
 			}
 			t.Logf("killed %d times", kills)
+			if strings.Contains(said, "its 20 artifacts (335030 bytes) stay in "+dir) != (c.from == nil) || !strings.Contains(said, "; 20 artifacts (") || !strings.Contains(said, "--artifacts "+strconv.Quote(artifacts)) {
+				t.Errorf("it says %s", said)
+			}
 
 			cmd := exec.Command(testlog.Must(os.Executable())(t), append(old, here...)...)
 			cmd.Env = append(os.Environ(), beConmotiond+"=1")
 			if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), "the log was moved") || !strings.Contains(string(out), shown.Name) {
 				t.Errorf("a start in the old place: %v\n%s", err, out)
 			}
-			p = start(t, nil, nil, append([]string{"--dir", dir, "--storage", bucket, "--database", database, "--writer-lease", "1s"}, here...)...)
+			p = start(t, nil, nil, append([]string{"--dir", dir, "--storage", bucket, "--database", database, "--artifacts", artifacts, "--writer-lease", "1s"}, here...)...)
 			p.url = "http://" + address
 			if now := p.checkpoint(); now.Origin != checkpoint.Origin || now.Size != checkpoint.Size || !bytes.Equal(now.Root, checkpoint.Root) {
 				t.Errorf("the log was %d %x, and is %d %x", checkpoint.Size, checkpoint.Root, now.Size, now.Root)
+			}
+			for path, content := range contents {
+				if status, body := p.get(path); string(body) != content {
+					t.Errorf("%s: %d, %d bytes", path, status, len(body))
+				}
 			}
 			for statement, receipt := range register(t, p, "after", 1) {
 				receipts[statement] = receipt

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -67,31 +68,30 @@ func (l *load) await(n int) {
 // pair are two instances of one log in a bucket.
 type pair struct {
 	t        *testing.T
+	cloud    parts.Cloud
+	behind   *strings.Replacer // of addresses that the first one, which writes, reaches by others
 	bucket   parts.Bucket
 	database string
-	flags    func(i int) []string
+	flags    []string
 	dirs     [2]string
 	admin    [2]*process // the operator's side of each
 	public   [2]*process
 }
 
 // newPair starts an instance, gives its keys to a second one, and starts that.
-func newPair(t *testing.T, more ...string) *pair {
+func newPair(t *testing.T, servers parts.Cloud, more ...string) *pair {
 	t.Helper()
-	return newPairWith(t, func(_ int, flags []string) []string { return flags }, more...)
+	return newPairBehind(t, servers, strings.NewReplacer(), more...)
 }
 
-// newPairWith is newPair with other flags for each instance.
-func newPairWith(t *testing.T, with func(i int, flags []string) []string, more ...string) *pair {
+// newPairBehind is newPair with other addresses for the first one.
+func newPairBehind(t *testing.T, servers parts.Cloud, behind *strings.Replacer, more ...string) *pair {
 	t.Helper()
-	servers := cloud.AWS(t)
-	p := &pair{t: t, bucket: testlog.Must(servers.NewBucket(t.Context(), true))(t), dirs: [2]string{t.TempDir(), t.TempDir()}}
+	p := &pair{t: t, cloud: servers, behind: behind, bucket: testlog.Must(servers.NewBucket(t.Context(), true))(t), dirs: [2]string{t.TempDir(), t.TempDir()}}
 	p.database = testlog.Must(servers.NewDatabase(t.Context()))(t)
 	artifacts := testlog.Must(servers.NewBucket(t.Context(), false))(t).Location
-	p.flags = func(i int) []string {
-		return with(i, append([]string{"--issuer", "http://transparency.example", "--artifacts-public", "--writer-lease", "2s", "--trusted-proxies", "127.0.0.1",
-			"--storage", p.bucket.Location, "--database", p.database, "--artifacts", artifacts}, more...))
-	}
+	p.flags = append([]string{"--issuer", "http://transparency.example", "--artifacts-public", "--writer-lease", "2s", "--trusted-proxies", "127.0.0.1",
+		"--storage", p.bucket.Location, "--database", p.database, "--artifacts", artifacts}, more...)
 	p.run(0)
 	if err := os.MkdirAll(filepath.Join(p.dirs[1], "private"), 0o700); err != nil {
 		t.Fatal(err)
@@ -110,7 +110,17 @@ func newPairWith(t *testing.T, with func(i int, flags []string) []string, more .
 func (p *pair) run(i int) {
 	p.t.Helper()
 	address, admin := testwait.Address(p.t), testwait.Address(p.t)
-	p.public[i] = start(p.t, nil, nil, append(p.flags(i), "--dir", p.dirs[i], "--listen", address, "--admin-listen", admin)...)
+	flags := append(slices.Clone(p.flags), "--dir", p.dirs[i], "--listen", address, "--admin-listen", admin)
+	var env []string
+	if i == 0 {
+		for n := range flags {
+			flags[n] = p.behind.Replace(flags[n])
+		}
+		for name, value := range p.cloud.Environment() {
+			env = append(env, name+"="+p.behind.Replace(value))
+		}
+	}
+	p.public[i] = start(p.t, env, nil, flags...)
 	p.public[i].url = "http://" + address // the issuer is not where it listens
 	p.admin[i] = &process{t: p.t, url: "http://" + admin}
 }
@@ -143,9 +153,10 @@ func (p *process) ask(method, path string, body []byte, headers ...string) (*htt
 }
 
 // TestReplica: a replica answers what the writer answers, and says what it is.
-func TestReplica(t *testing.T) {
-	t.Parallel()
-	p := newPair(t, "--rate", "0.1", "--burst", "300")
+func TestReplica(t *testing.T) { cloud.Each(t, replica) }
+
+func replica(t *testing.T, servers parts.Cloud) {
+	p := newPair(t, servers, "--rate", "0.1", "--burst", "300")
 	writer, replica := p.public[0], p.public[1]
 	p.says(0, "/readyz", "ok\nwriter, term 1")
 	p.says(1, "/readyz", "ok\nreplica of "+writer.url+", term 1")
@@ -243,9 +254,10 @@ func TestReplica(t *testing.T) {
 // second one only. The one that stood still and wakes up adds nothing. In the end the
 // bucket alone, with both of them off, has every entry that was acknowledged, once, and
 // all Receipts verify.
-func TestTakeOver(t *testing.T) {
-	t.Parallel()
-	p := newPair(t, "--search=false")
+func TestTakeOver(t *testing.T) { cloud.Each(t, takeOver) }
+
+func takeOver(t *testing.T, servers parts.Cloud) {
+	p := newPair(t, servers, "--search=false")
 	checker := p.checker()
 	l := &load{receipts: map[string][]byte{}}
 	l.more.L = &l.mu

@@ -6,7 +6,8 @@
 //	go run ./internal/cloudtest         # the two instances
 //	go run ./internal/cloudtest faults  # tests of all that can go wrong with a writer, some minutes
 //
-// It needs mariadbd and versitygw; it says how to install what is missing.
+// It needs mariadbd and versitygw, and says how to install what is missing; faults has
+// the same done with fake-gcs-server and the emulator of Spanner where they are installed.
 package main
 
 import (
@@ -39,7 +40,7 @@ func main() {
 
 // faults runs the tests that need real servers, all of them.
 func faults(ctx context.Context) error {
-	tests := exec.CommandContext(ctx, "go", "test", "-count=1", "-v", "-timeout=1h", "-run=TestReplica|TestTakeOver|TestWriterFaults|TestEvents|Bucket|Database|TestTooManyConnections|TestNoDDL|TestDriver|TestMigrate", "./cmd/conmotiond", "./storage/aws", "./storage/gcp")
+	tests := exec.CommandContext(ctx, "go", "test", "-count=1", "-v", "-timeout=1h", "-run=TestReplica|TestTakeOver|TestWriterFaults|TestEvents|Bucket|Database|TestTooManyConnections|TestNoDDL|TestDriver|TestMigrate", "./cmd/conmotiond/...", "./storage/aws", "./storage/gcp")
 	tests.Env = append(os.Environ(), "CONMOTION_FAULTS=all")
 	tests.Stdout, tests.Stderr = os.Stdout, os.Stderr
 	return tests.Run()

@@ -9,6 +9,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
+
+	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
 
 // Object describes an object: its size in bytes, and a tag that another content
@@ -30,8 +33,8 @@ type Objects interface {
 	// durable. The error wraps [fs.ErrExist] when another object is there. A crash
 	// leaves the whole object or none.
 	Write(ctx context.Context, key string, r io.ReadSeeker, size int64, digest Digest, replaces string) error
-	// Total is the size of all objects together.
-	Total(ctx context.Context) (int64, error)
+	// List calls f with the key and the size of every object, until it returns an error.
+	List(ctx context.Context, f func(key string, size int64) error) error
 }
 
 // Bucket is a Store in a bucket, with the keys of [reader.Digest.Path]. What is
@@ -48,8 +51,7 @@ type Bucket struct {
 func OpenBucket(ctx context.Context, objects Objects, opts Options) (*Bucket, error) {
 	b := &Bucket{objects: objects, opts: opts, quota: quota{limit: opts.Quota}}
 	if opts.Quota > 0 {
-		var err error
-		if b.quota.used, err = objects.Total(ctx); err != nil {
+		if err := objects.List(ctx, func(_ string, size int64) error { b.quota.used += size; return nil }); err != nil {
 			return nil, fmt.Errorf("artifact: %w", err)
 		}
 	}
@@ -65,6 +67,17 @@ func (b *Bucket) Used() int64 { return b.quota.inUse() }
 // Artifact implements [reader.Artifacts].
 func (b *Bucket) Artifact(ctx context.Context, digest Digest, limit int64) ([]byte, error) {
 	return whole(ctx, b, digest, limit)
+}
+
+// Each implements Listed.
+func (b *Bucket) Each(ctx context.Context, f func(Info) error) error {
+	return b.objects.List(ctx, func(key string, size int64) error {
+		digest, err := reader.ParseDigest(path.Base(key))
+		if err != nil || digest.Path() != key {
+			return nil // not an artifact
+		}
+		return f(Info{digest, size})
+	})
 }
 
 // Stat implements Store.

@@ -105,28 +105,27 @@ func (d *Dir) open() error {
 			return err
 		}
 	}
-	used, err := d.count()
-	d.quota = quota{limit: d.opts.Quota, used: used}
-	return err
+	d.quota.limit = d.opts.Quota
+	return d.Each(context.Background(), func(i Info) error { d.quota.used += i.Size; return nil })
 }
 
-// count is the sum of the stored artifacts' sizes. Files that Put did not make
-// are not counted: no Open can reach them.
-func (d *Dir) count() (sum int64, err error) {
-	err = filepath.WalkDir(filepath.Join(d.root, "sha256"), func(path string, e fs.DirEntry, err error) error {
-		if err != nil || !e.Type().IsRegular() {
+// Each implements Listed. Files that Put did not make are left out: no Open can reach
+// them.
+func (d *Dir) Each(ctx context.Context, f func(Info) error) error {
+	return filepath.WalkDir(filepath.Join(d.root, "sha256"), func(path string, e fs.DirEntry, err error) error {
+		if err = errors.Join(err, ctx.Err()); err != nil || !e.Type().IsRegular() {
 			return err
 		}
-		if digest, err := reader.ParseDigest(e.Name()); err != nil || d.path(digest) != path {
+		digest, err := reader.ParseDigest(e.Name())
+		if err != nil || d.path(digest) != path {
 			return nil
 		}
 		fi, err := e.Info()
-		if err == nil {
-			sum += fi.Size()
+		if err != nil {
+			return err
 		}
-		return err
+		return f(Info{digest, fi.Size()})
 	})
-	return sum, err
 }
 
 // Close lets another process use the directory. The Dir must not be in use.

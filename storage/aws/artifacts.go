@@ -71,17 +71,19 @@ func (o objects) Write(ctx context.Context, key string, r io.ReadSeeker, size in
 	return err
 }
 
-// Total implements [artifact.Objects].
-func (o objects) Total(ctx context.Context) (sum int64, err error) {
+// List implements [artifact.Objects].
+func (o objects) List(ctx context.Context, f func(key string, size int64) error) error {
 	pages := s3.NewListObjectsV2Paginator(o.client, &s3.ListObjectsV2Input{Bucket: &o.Name})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return 0, o.failed("list", "", err)
+			return o.failed("list", "", err)
 		}
 		for _, object := range page.Contents {
-			sum += aws.ToInt64(object.Size)
+			if err := f(aws.ToString(object.Key), aws.ToInt64(object.Size)); err != nil {
+				return err
+			}
 		}
 	}
-	return sum, nil
+	return nil
 }

@@ -37,6 +37,13 @@ const schema = `CREATE TABLE IF NOT EXISTS conmotion_writer (
 	moved VARBINARY(1024)
 )`
 
+// formatSchema is the table of the format; one row. It is not part of the other one, which
+// releases before it made.
+const formatSchema = `CREATE TABLE IF NOT EXISTS conmotion_format (
+	id INT UNSIGNED NOT NULL PRIMARY KEY,
+	format BIGINT UNSIGNED NOT NULL
+)`
+
 // MySQL's numbers of errors.
 const (
 	noSuchThread  = 1094
@@ -66,6 +73,10 @@ func (db *database) State(ctx context.Context) (s cloud.State, err error) {
 		err = db.QueryRowContext(ctx, `SELECT q.next, i.seq, i.rootHash FROM SeqCoord q, IntCoord i WHERE q.id = 0 AND i.id = 0`).Scan(&s.Next, &s.Size, &s.Root)
 		s.Engine = err == nil
 	}
+	s.Format = 1
+	if err == nil || errors.Is(err, sql.ErrNoRows) || isMySQL(err, noSuchTable) {
+		err = db.QueryRowContext(ctx, `SELECT format FROM conmotion_format WHERE id = 0`).Scan(&s.Format)
+	}
 	if errors.Is(err, sql.ErrNoRows) || isMySQL(err, noSuchTable) {
 		err = nil
 	}
@@ -84,6 +95,12 @@ func (db *database) Writer(ctx context.Context) (w storage.Writer, err error) {
 // Bind implements [cloud.Database].
 func (db *database) Bind(ctx context.Context, origin, bucket string) error {
 	_, err := db.ExecContext(ctx, schema)
+	if err == nil {
+		_, err = db.ExecContext(ctx, formatSchema)
+	}
+	if err == nil {
+		_, err = db.ExecContext(ctx, `INSERT IGNORE INTO conmotion_format (id, format) VALUES (0, ?)`, cloud.Format)
+	}
 	if err == nil {
 		_, err = db.ExecContext(ctx, `INSERT IGNORE INTO conmotion_writer (id, origin, bucket, term, expires, holder) VALUES (0, ?, ?, 0, UTC_TIMESTAMP(6), '')`, origin, bucket)
 	}

@@ -3,6 +3,7 @@ package aws_test
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"testing"
 	"time"
 
@@ -43,6 +44,16 @@ func newPlace(t testing.TB) (drivertest.Place, parts.Bucket, *mysql.Config) {
 			defer db.Close()
 			err = db.QueryRowContext(ctx, `SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE()`).Scan(&n)
 			return n, err
+		},
+		SetFormat: func(ctx context.Context, format int) error {
+			db := sql.OpenDB(testlog.Must(mysql.NewConnector(database))(t))
+			defer db.Close()
+			statement := `DROP TABLE conmotion_format`
+			if format > 0 {
+				statement = fmt.Sprintf(`UPDATE conmotion_format SET format = %d`, format)
+			}
+			_, err := db.ExecContext(ctx, statement)
+			return err
 		},
 	}, b, database
 }

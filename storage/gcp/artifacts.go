@@ -82,16 +82,18 @@ func (o objects) Write(ctx context.Context, key string, r io.ReadSeeker, _ int64
 	return err
 }
 
-// Total implements [artifact.Objects].
-func (o objects) Total(ctx context.Context) (sum int64, err error) {
+// List implements [artifact.Objects].
+func (o objects) List(ctx context.Context, f func(key string, size int64) error) error {
 	for all := o.client.Bucket(string(o.Bucket)).Objects(ctx, nil); ; {
 		a, err := all.Next()
 		if errors.Is(err, iterator.Done) {
-			return sum, nil
+			return nil
 		}
 		if err != nil {
-			return 0, o.failed("list", "", err)
+			return o.failed("list", "", err)
 		}
-		sum += a.Size
+		if err := f(a.Name, a.Size); err != nil {
+			return err
+		}
 	}
 }

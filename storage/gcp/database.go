@@ -63,6 +63,10 @@ const (
 	moved STRING(MAX),
 	fenced INT64,
 ) PRIMARY KEY (term)`
+
+	// formatTable has one row. It is not part of the other one, which releases before it made.
+	formatTable  = "conmotion_format"
+	formatSchema = `CREATE TABLE IF NOT EXISTS ` + formatTable + ` (id INT64 NOT NULL, format INT64 NOT NULL) PRIMARY KEY (id)`
 )
 
 // failed names the database in an error.
@@ -119,6 +123,15 @@ func (db *database) State(ctx context.Context) (s cloud.State, err error) {
 			err = row.Columns(&s.Origin, &s.Bucket, &s.Published, &s.Moved)
 		}
 	}
+	s.Format = 1
+	if has(formatTable) {
+		var row *spanner.Row
+		if row, err = one(ctx, tx, `SELECT format FROM `+formatTable+` WHERE id = 0`); row != nil {
+			var format int64
+			err = row.Columns(&format)
+			s.Format = uint64(format)
+		}
+	}
 	if has("SeqCoord") && has("IntCoord") {
 		var row *spanner.Row
 		if row, err = one(ctx, tx, `SELECT q.next, i.seq, i.rootHash FROM SeqCoord q, IntCoord i WHERE q.id = 0 AND i.id = 0`); row != nil {
@@ -157,7 +170,7 @@ func (db *database) Bind(ctx context.Context, origin, bucket string) error {
 		return db.failed("make the table of the writer", err)
 	}
 	defer a.Close()
-	op, err := a.UpdateDatabaseDdl(ctx, &databasepb.UpdateDatabaseDdlRequest{Database: string(db.Database), Statements: []string{schema}})
+	op, err := a.UpdateDatabaseDdl(ctx, &databasepb.UpdateDatabaseDdlRequest{Database: string(db.Database), Statements: []string{schema, formatSchema}})
 	if err == nil {
 		err = op.Wait(ctx)
 	}
@@ -167,7 +180,10 @@ func (db *database) Bind(ctx context.Context, origin, bucket string) error {
 			if err != nil || row != nil {
 				return err
 			}
-			return tx.BufferWrite([]*spanner.Mutation{spanner.InsertMap(table, map[string]any{"term": 0, "origin": origin, "bucket": bucket, "expires": time.Unix(0, 0), "holder": ""})})
+			return tx.BufferWrite([]*spanner.Mutation{
+				spanner.InsertOrUpdate(formatTable, []string{"id", "format"}, []any{0, cloud.Format}),
+				spanner.InsertMap(table, map[string]any{"term": 0, "origin": origin, "bucket": bucket, "expires": time.Unix(0, 0), "holder": ""}),
+			})
 		})
 	}
 	return db.failed("make the table of the writer", err)

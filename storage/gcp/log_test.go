@@ -41,6 +41,19 @@ func newPlace(t testing.TB) (drivertest.Place, parts.Bucket, gcp.Database) {
 				Do(func(*spanner.Row) error { n++; return nil })
 			return n, err
 		},
+		SetFormat: func(ctx context.Context, format int) error {
+			client, err := spanner.NewClient(ctx, string(database))
+			if err != nil {
+				return err
+			}
+			defer client.Close()
+			change := spanner.Delete("conmotion_format", spanner.AllKeys())
+			if format > 0 {
+				change = spanner.Update("conmotion_format", []string{"id", "format"}, []any{0, format})
+			}
+			_, err = client.Apply(ctx, []*spanner.Mutation{change})
+			return err
+		},
 	}, b, database
 }
 

@@ -182,3 +182,8 @@ func (p *AWS) Environment() map[string]string {
 		"CONMOTION_DATABASE_PASSWORD": p.Password,
 	}
 }
+
+// Servers implements Cloud.
+func (p *AWS) Servers() (database, bucket string) {
+	return p.MySQL, strings.TrimPrefix(p.Endpoint, "http://")
+}

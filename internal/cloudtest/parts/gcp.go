@@ -150,3 +150,8 @@ func (p *GCP) Environment() map[string]string {
 		"GOOGLE_CLOUD_SPANNER_MULTIPLEXED_SESSIONS_PARTITIONED_OPS": "false",
 	}
 }
+
+// Servers implements Cloud.
+func (p *GCP) Servers() (database, bucket string) {
+	return p.Spanner, strings.TrimPrefix(p.Endpoint, "http://")
+}

@@ -32,6 +32,9 @@ type Cloud interface {
 	NewDatabase(ctx context.Context) (string, error)
 	// Environment is what a process needs to reach them.
 	Environment() map[string]string
+	// Servers are HOST:PORT of the database and of the bucket's server, as flags and
+	// Environment have them.
+	Servers() (database, bucket string)
 	// Stop ends the servers and removes what they stored.
 	Stop()
 }

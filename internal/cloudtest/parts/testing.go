@@ -78,3 +78,18 @@ func (s *Tests) GCP(t testing.TB) *GCP {
 	t.Helper()
 	return s.gcp.of(t, StartGCP)
 }
+
+// Each runs a test on each cloud, all of them at the same time.
+func (s *Tests) Each(t *testing.T, test func(t *testing.T, c Cloud)) {
+	t.Helper()
+	t.Parallel()
+	for name, of := range map[string]func(*testing.T) Cloud{
+		"AWS": func(t *testing.T) Cloud { return s.AWS(t) },
+		"GCP": func(t *testing.T) Cloud { return s.GCP(t) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, of(t))
+		})
+	}
+}

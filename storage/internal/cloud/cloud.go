@@ -15,6 +15,10 @@ import (
 )
 
 const (
+	// Format is the format of what lies in a bucket and a database beside the tiles. A log
+	// says which one it has; a program follows every log, and becomes the writer of one
+	// whose format is this one or an earlier one. A log without a number has format 1.
+	Format = 1
 	// ObjectTimeout bounds a request for a small object.
 	ObjectTimeout = 10 * time.Second
 	// IOTimeout bounds a request to the database, which may wait for a lock.
@@ -77,6 +81,7 @@ func (s *Store) Put(ctx context.Context, key string, data []byte) error {
 type State struct {
 	// Bound says that the writer's row is there, with these.
 	Bound          bool
+	Format         uint64
 	Origin, Bucket string
 	Moved          string // where the log was moved to; "" when it is here
 	Published      []byte // the newest note that was made public, or a little older
@@ -98,7 +103,7 @@ type Database interface {
 	State(ctx context.Context) (State, error)
 	// Writer tells who the log's writer is, by the database's clock.
 	Writer(ctx context.Context) (storage.Writer, error)
-	// Bind makes the writer's row, unless there is one.
+	// Bind makes the writer's row, and notes the format, unless there is one.
 	Bind(ctx context.Context, origin, bucket string) error
 	// Take raises the term, if the lease has run out, and gives it; the holder advertises
 	// an address. When it returns, no transaction of an older term can sequence an entry

@@ -123,9 +123,18 @@ func (d *Driver) sign(ctx context.Context, note []byte) error {
 	return nil
 }
 
+// state reads the state, and refuses that of a format which a later release made.
+func (d *Driver) state(ctx context.Context) (State, error) {
+	s, err := d.Database.State(ctx)
+	if err == nil && s.Format > Format {
+		err = fmt.Errorf("the log of %s has format %d, and this program writes formats up to %d: start a newer release", d.Database, s.Format, Format)
+	}
+	return s, err
+}
+
 // belongs refuses a bucket and a database that are not those of one log, this one.
 func (d *Driver) belongs(ctx context.Context, public *scitt.Checkpoint) error {
-	s, err := d.Database.State(ctx)
+	s, err := d.state(ctx)
 	if err != nil {
 		return err
 	}

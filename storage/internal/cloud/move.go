@@ -78,7 +78,7 @@ func (d *Driver) Import(ctx context.Context, from tiles.Source, public *scitt.Ch
 // imported reports whether an import was done to its end, and refuses what was not
 // begun by one.
 func (d *Driver) imported(ctx context.Context, public *scitt.Checkpoint, published bool) (bool, error) {
-	s, err := d.Database.State(ctx)
+	s, err := d.state(ctx)
 	if err != nil {
 		return false, err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage"
+	"github.com/conmotion/conmotion/storage/index"
 	"github.com/conmotion/conmotion/storage/internal/cloud"
 	"github.com/conmotion/conmotion/tiles"
 )
@@ -169,6 +170,48 @@ func foreign(t *testing.T, newService func(testing.TB) *Service) {
 	}
 	if tables := testlog.Must(fresh.Tables(t.Context()))(t); tables != 0 {
 		t.Errorf("the empty database has %d tables", tables)
+	}
+}
+
+// format: a log of a later format is followed, and nobody who does not know it becomes its
+// writer; one without a format, which an earlier release made, goes on.
+func format(t *testing.T, newService func(testing.TB) *Service) {
+	s := newService(t).Open()
+	receipts := map[string][]byte{}
+	set := func(format int) {
+		t.Helper()
+		if err := s.SetFormat(t.Context(), format); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.addMany(2, "before", receipts)
+	follower, o := s.connect(), s.keys.Options()
+	x := testlog.Must(index.Open(t.Context(), t.TempDir()+"/index.db", nil, nil))(t)
+	o.Antispam = x
+	log := testlog.Must(storage.Follow(t.Context(), follower, o))(t)
+	s.close()
+	before := testlog.Must(s.Objects(t.Context()))(t)
+	set(cloud.Format + 1)
+	const want = "start a newer release"
+	start, takeOver := s.TryOpen(), log.Write(t.Context())
+	s.log = nil
+	if start == nil || takeOver == nil || !strings.Contains(start.Error(), want) || !strings.Contains(takeOver.Error(), want) || errors.Is(takeOver, storage.ErrLocked) {
+		t.Errorf("a start: %v; a replica that takes over: %v", start, takeOver)
+	}
+	if after := testlog.Must(s.Objects(t.Context()))(t); !maps.Equal(after, before) {
+		t.Errorf("the bucket had %s, and has %s", before, after)
+	}
+	if log.PublishedSize() != 2 || !errors.Is(log.ReadOnly(), storage.ErrLocked) {
+		t.Errorf("the replica follows %d entries: %v", log.PublishedSize(), log.ReadOnly())
+	}
+	for _, format := range []int{cloud.Format, 0} {
+		set(format)
+		s.Open().addMany(2, fmt.Sprint(format), receipts)
+		s.close()
+	}
+	s.checker().Check(t, receipts)
+	if err := errors.Join(log.Close(t.Context()), x.Close(), follower.Close()); err != nil {
+		t.Error(err)
 	}
 }
 

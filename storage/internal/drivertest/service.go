@@ -28,6 +28,8 @@ type Place struct {
 	Objects func(ctx context.Context) (map[string]string, error)
 	// Tables is the number of tables in the database.
 	Tables func(ctx context.Context) (int, error)
+	// SetFormat changes the format of the log that is there; 0 makes it a log without one.
+	SetFormat func(ctx context.Context, format int) error
 }
 
 // Run tests the driver of the places that open gives, together where one process can
@@ -39,6 +41,7 @@ func Run(t *testing.T, together bool, open func(t testing.TB) Place) {
 		"BatchSize":      batchSize,
 		"Runs":           runs,
 		"Foreign":        foreign,
+		"Format":         format,
 		"Headers":        headers,
 		"Publish":        publish,
 		"ThroughCache":   throughCache,

@@ -18,14 +18,16 @@ resource "aws_iam_role_policy" "service" {
   role = aws_iam_role.service.id
   policy = jsonencode({
     Version = "2012-10-17"
-    Statement = [
+    Statement = concat([
       { Sid = "LogObjects", Effect = "Allow", Action = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"], Resource = "${aws_s3_bucket.log.arn}/*" },
       { Sid = "ArtifactObjects", Effect = "Allow", Action = ["s3:GetObject", "s3:PutObject"], Resource = "${aws_s3_bucket.artifacts.arn}/*" },
       { Sid = "Buckets", Effect = "Allow", Action = "s3:ListBucket", Resource = [aws_s3_bucket.log.arn, aws_s3_bucket.artifacts.arn] },
       { Sid = "Secrets", Effect = "Allow", Action = "secretsmanager:GetSecretValue", Resource = [aws_secretsmanager_secret.keys.arn, aws_secretsmanager_secret.password.arn] },
       { Sid = "Key", Effect = "Allow", Action = ["kms:Decrypt", "kms:GenerateDataKey"], Resource = aws_kms_key.private.arn },
       { Sid = "Metrics", Effect = "Allow", Action = ["logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams"], Resource = ["${aws_cloudwatch_log_group.metrics.arn}:*"] },
-    ]
+      ], var.kms_keys == 0 ? [] : [
+      { Sid = "SigningKeys", Effect = "Allow", Action = ["kms:GetPublicKey", "kms:Sign"], Resource = values(aws_kms_key.signing)[*].arn },
+    ])
   })
 }
 

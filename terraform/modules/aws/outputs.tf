@@ -18,12 +18,17 @@ output "log_bucket" {
   value       = aws_s3_bucket.log.bucket
 }
 
+output "kms_keys" {
+  description = "URIs of the keys in KMS, as the flags and key files of conmotiond take them."
+  value       = local.uris
+}
+
 output "next" {
   description = "What to do next."
   value       = <<-EOT
     1. Point ${local.host} to ${aws_cloudfront_distribution.this.domain_name} (CNAME or alias).
     2. Make the keys on a machine that you trust, and give the service its own; instances wait for them:
-         conmotiond keys --issuer ${var.issuer} --recovery-key recovery-key.pem keys
+         conmotiond keys --issuer ${var.issuer} --recovery-key recovery-key.pem${local.key_flags} keys
          tar -c -f keys.tar -C keys .
          aws secretsmanager put-secret-value --region ${local.region} --secret-id ${aws_secretsmanager_secret.keys.name} --secret-binary fileb://keys.tar
        Keep recovery-key.pem and a copy of keys.tar offline, and remove both from the machine.

@@ -118,6 +118,16 @@ variable "database_password_version" {
   }
 }
 
+variable "kms_keys" {
+  description = "How many keys in KMS there are for each of note, receipt and service; 0 for files. One is for the start, and one more for each rotation. Never lower it."
+  type        = number
+  default     = 0
+  validation {
+    condition     = var.kms_keys >= 0 && var.kms_keys <= 10 && floor(var.kms_keys) == var.kms_keys
+    error_message = "0 to 10 keys."
+  }
+}
+
 variable "deletion_protection" {
   description = "Whether database and buckets withstand a destroy. Without them the log is lost."
   type        = bool

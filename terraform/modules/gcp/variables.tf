@@ -84,6 +84,26 @@ variable "spanner_processing_units" {
   }
 }
 
+variable "kms_keys" {
+  description = "How many keys in KMS there are for each of note, receipt and service; 0 for files. One is for the start, and one more for each rotation. Never lower it."
+  type        = number
+  default     = 0
+  validation {
+    condition     = var.kms_keys >= 0 && var.kms_keys <= 10 && floor(var.kms_keys) == var.kms_keys
+    error_message = "0 to 10 keys."
+  }
+}
+
+variable "kms_protection_level" {
+  description = "Where these keys are: SOFTWARE or HSM."
+  type        = string
+  default     = "SOFTWARE"
+  validation {
+    condition     = contains(["SOFTWARE", "HSM"], var.kms_protection_level)
+    error_message = "SOFTWARE or HSM."
+  }
+}
+
 variable "deletion_protection" {
   description = "Whether database and buckets withstand a destroy. Without them the log is lost."
   type        = bool

@@ -4,21 +4,32 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage"
+	"github.com/conmotion/conmotion/storage/artifact"
 )
+
+// Migrated says what a move came to.
+type Migrated struct {
+	*scitt.Checkpoint
+	artifact.Copied
+	// Stay are the artifacts that stay in the directory.
+	Stay artifact.Copied
+}
 
 // Migrate moves a log, whose service is not running, to an empty bucket with an empty
 // database: from.Dir has its keys, and the log unless from.Storage has it. The log is
-// the same there, with its name, keys, entries and checkpoint. Progress is called with
-// the number of entries that are there, about once a second.
+// the same there, with its name, keys, entries and checkpoint. Its artifacts go to
+// to.Artifacts, if that is a bucket. Progress is called with the number of entries or
+// artifacts that are there, about once a second.
 //
 // First everything that was accepted is made public, and the old place is closed for
 // good, so that the log never goes on in two places. Only then it is copied. A crash
 // at any point leaves a log that no service starts on, and that the next call moves
 // to the end.
-func Migrate(ctx context.Context, from, to Config, progress func(entries, size uint64)) (public *scitt.Checkpoint, err error) {
+func Migrate(ctx context.Context, from, to Config, progress func(what string, done, all uint64)) (m *Migrated, err error) {
 	from.Advertise, to.Advertise = nobody, nobody
 	target, err := openCloud(ctx, &to)
 	if err != nil {
@@ -38,14 +49,58 @@ func Migrate(ctx context.Context, from, to Config, progress func(entries, size u
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, source.close()) }()
-	if public, err = publicOf(ctx, &from, dir, source); err != nil {
+	m = &Migrated{}
+	if m.Checkpoint, err = publicOf(ctx, &from, dir, source); err != nil {
 		return nil, err
 	}
-	err = target.Import(ctx, source, public, func(entries uint64) { progress(entries, public.Size) })
+	if err := m.copyArtifacts(ctx, &from, to.Artifacts, dir, target.String(), progress); err != nil {
+		return nil, err
+	}
+	err = target.Import(ctx, source, m.Checkpoint, func(entries uint64) { progress("entries", entries, m.Size) })
 	if err == nil {
 		err = moved{to.Storage, to.Database}.write(dir)
 	}
-	return public, err
+	return m, err
+}
+
+// copyArtifacts takes the artifacts along to a bucket, or counts those in the directory
+// where there is none. Log is the bucket of the log.
+func (m *Migrated) copyArtifacts(ctx context.Context, from *Config, to string, dir *storage.Dir, log string, progress func(what string, done, all uint64)) (err error) {
+	if from.Artifacts != "" && (to == "" || bucketOf(to) == bucketOf(from.Artifacts)) {
+		return nil // they stay in their bucket
+	}
+	open := func(flag, location string) (artifactStore, error) {
+		place, err := artifactPlace(location, log, dir)
+		var s artifactStore
+		if err == nil {
+			s, err = place(ctx, artifact.Options{})
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", flag, err)
+		}
+		return s, nil
+	}
+	source, err := open("--from-artifacts", from.Artifacts)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, source.Close()) }()
+	if to == "" {
+		return source.Each(ctx, func(i artifact.Info) error { m.Stay.Artifacts++; m.Stay.Bytes += i.Size; return nil })
+	}
+	target, err := open("--artifacts", to)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, target.Close()) }()
+	said := time.Now()
+	m.Copied, err = artifact.Copy(ctx, target, source, func(done, all int) {
+		if time.Since(said) > time.Second || done == all {
+			said = time.Now()
+			progress("artifacts", uint64(done), uint64(all))
+		}
+	})
+	return err
 }
 
 // nobody is the address of who writes a log while it is moved: a name that leads

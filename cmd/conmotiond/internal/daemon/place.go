@@ -215,7 +215,7 @@ func (p *place) hasLog(ctx context.Context) (bool, error) {
 
 // artifactStore keeps artifacts, and says how much it holds.
 type artifactStore interface {
-	artifact.Store
+	artifact.Listed
 	reader.Artifacts
 	Used() int64
 	Close() error

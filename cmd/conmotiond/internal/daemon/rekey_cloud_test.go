@@ -21,7 +21,7 @@ import (
 // them; one that does not have them follows, and leaves the log to others.
 func TestRotateReplica(t *testing.T) {
 	t.Parallel()
-	place, bucket, _ := inBucket(t)
+	place, bucket, _ := inBucket(t, cloud.AWS(t))
 	keys := []string{filepath.Join(t.TempDir(), "keys"), filepath.Join(t.TempDir(), "keys")}
 	if err := daemon.MakeKeys(t.Context(), daemon.Config{Keys: keys[0], Issuer: "http://transparency.example"}, filepath.Join(t.TempDir(), "recovery.pem"), daemon.Elsewhere{}); err != nil {
 		t.Fatal(err)

@@ -53,7 +53,7 @@ func TestSnapshot(t *testing.T) {
 	log := &said{}
 	var url string
 	with := func(snapshots string) func(*daemon.Config) {
-		place, public, _ := inBucket(t)
+		place, public, _ := inBucket(t, p)
 		url = public.URL
 		return func(c *daemon.Config) {
 			place(c)

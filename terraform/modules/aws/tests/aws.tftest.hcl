@@ -14,6 +14,9 @@ mock_provider "aws" {
   mock_resource "aws_s3_bucket" {
     defaults = { arn = "arn:aws:s3:::bucket" }
   }
+  mock_resource "aws_kms_key" {
+    defaults = { arn = "arn:aws:kms:eu-central-1:123456789012:key/1" }
+  }
   mock_resource "aws_rds_cluster" {
     defaults = { endpoint = "db.example" }
   }
@@ -69,6 +72,10 @@ run "least_privilege" {
     error_message = aws_iam_role_policy.service.policy
   }
   assert {
+    condition     = length(output.kms_keys) == 0 && strcontains(output.next, "--recovery-key recovery-key.pem keys")
+    error_message = output.next
+  }
+  assert {
     condition     = alltrue(flatten([for s in jsondecode(aws_iam_role_policy.service.policy).Statement : [for r in flatten([s.Resource]) : r != "*"]]))
     error_message = aws_iam_role_policy.service.policy
   }
@@ -84,6 +91,37 @@ run "least_privilege" {
     condition     = [for s in jsondecode(aws_s3_bucket_policy.artifacts.policy).Statement : s.Effect] == ["Deny"]
     error_message = aws_s3_bucket_policy.artifacts.policy
   }
+}
+
+# The service signs with the keys and does nothing else with them.
+run "keys_in_kms" {
+  variables {
+    kms_keys = 2
+  }
+  assert {
+    condition     = toset(keys(output.kms_keys)) == toset(["note-1", "note-2", "receipt-1", "receipt-2", "service-1", "service-2"]) && output.kms_keys["note-1"] == "awskms:///arn:aws:kms:eu-central-1:123456789012:key/1"
+    error_message = "Two keys of each."
+  }
+  assert {
+    condition     = alltrue([for name, key in aws_kms_key.signing : key.key_usage == "SIGN_VERIFY" && key.customer_master_key_spec == (startswith(name, "note") ? "ECC_NIST_EDWARDS25519" : "ECC_NIST_P256")])
+    error_message = "The note key is Ed25519, and the others are ES256."
+  }
+  assert {
+    condition     = one([for s in jsondecode(aws_iam_role_policy.service.policy).Statement : toset(s.Action) if s.Sid == "SigningKeys"]) == toset(["kms:GetPublicKey", "kms:Sign"])
+    error_message = aws_iam_role_policy.service.policy
+  }
+  assert {
+    condition     = strcontains(output.next, "--recovery-key recovery-key.pem --note-key awskms:///arn:aws:kms:eu-central-1:123456789012:key/1 --receipt-key awskms:///arn")
+    error_message = output.next
+  }
+}
+
+run "half_a_key" {
+  command = plan
+  variables {
+    kms_keys = 0.5
+  }
+  expect_failures = [var.kms_keys]
 }
 
 run "a_certificate_of_another_region" {

@@ -2,6 +2,9 @@ mock_provider "google" {
   mock_resource "google_compute_global_address" {
     defaults = { address = "192.0.2.7" }
   }
+  mock_resource "google_kms_crypto_key" {
+    defaults = { id = "projects/p/locations/l/keyRings/r/cryptoKeys/k" }
+  }
 }
 
 variables {
@@ -47,6 +50,30 @@ run "least_privilege" {
   assert {
     condition     = google_storage_bucket.artifacts.public_access_prevention == "enforced" && google_storage_bucket_iam_member.everybody.role == "roles/storage.objectViewer"
     error_message = "Everybody reads the log, and nobody else the artifacts."
+  }
+}
+
+# The service signs with the keys and does nothing else with them.
+run "keys_in_kms" {
+  variables {
+    kms_keys             = 1
+    kms_protection_level = "HSM"
+  }
+  assert {
+    condition     = toset(keys(output.kms_keys)) == toset(["note-1", "receipt-1", "service-1"]) && output.kms_keys["note-1"] == "gcpkms://projects/p/locations/l/keyRings/r/cryptoKeys/k/cryptoKeyVersions/1"
+    error_message = "One key of each."
+  }
+  assert {
+    condition     = alltrue([for name, key in google_kms_crypto_key.signing : key.purpose == "ASYMMETRIC_SIGN" && one(key.version_template).protection_level == "HSM" && one(key.version_template).algorithm == (startswith(name, "note") ? "EC_SIGN_ED25519" : "EC_SIGN_P256_SHA256")])
+    error_message = "The note key is Ed25519, and the others are ES256."
+  }
+  assert {
+    condition     = alltrue([for m in google_kms_crypto_key_iam_member.signing : m.role == "roles/cloudkms.signerVerifier"])
+    error_message = "Who may do what with a key."
+  }
+  assert {
+    condition     = strcontains(output.next, "--recovery-key recovery-key.pem --note-key gcpkms://projects/p/locations/l/keyRings/r/cryptoKeys/k/cryptoKeyVersions/1 --receipt-key gcpkms://")
+    error_message = output.next
   }
 }
 

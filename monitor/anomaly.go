@@ -13,17 +13,18 @@ import (
 // AnomalyKind is what is wrong about a record.
 type AnomalyKind string
 
-// The anomalies. But for the first seven, the record counts all the same: the
+// The anomalies. But for the first eight, the record counts all the same: the
 // last word of the issuer is what a replay shows.
 const (
 	AnomalyNoStatement AnomalyKind = "no_statement" // the bytes are nobody's statement, so they have no entry id
 
-	AnomalySignature AnomalyKind = "signature"       // the issuer did not sign it
-	AnomalyUnchecked AnomalyKind = "unchecked"       // the issuer's key is not known here, so nobody can say whether it did
-	AnomalyDuplicate AnomalyKind = "duplicate"       // what it says is in the log already, with a signature that verifies
-	AnomalyInvalid   AnomalyKind = "invalid"         // the event is not valid or cannot be mapped
-	AnomalyContent   AnomalyKind = "content_missing" // the artifact is withheld or lost
-	AnomalyPrivate   AnomalyKind = "content_private" // the artifact is there for others, and nothing here may read it
+	AnomalySignature     AnomalyKind = "signature"       // the issuer did not sign it
+	AnomalyUnchecked     AnomalyKind = "unchecked"       // the issuer's key is not known here, so nobody can say whether it did
+	AnomalyDuplicate     AnomalyKind = "duplicate"       // what it says is in the log already, with a signature that verifies
+	AnomalyInvalid       AnomalyKind = "invalid"         // the event is not valid or cannot be mapped
+	AnomalyContent       AnomalyKind = "content_missing" // the artifact is withheld or lost
+	AnomalyPrivate       AnomalyKind = "content_private" // the artifact is there for others, and nothing here may read it
+	AnomalyChainHandover AnomalyKind = "chain_handover"  // of a chain that its issuer gave away, or that nobody gave to it
 
 	AnomalyDuplicateCreate AnomalyKind = "duplicate_create" // create of what is alive
 	AnomalyModifyDeleted   AnomalyKind = "modify_deleted"   // modify after delete: alive again
@@ -192,12 +193,16 @@ type chainKey struct{ issuer, name string }
 // chainHead is the record of a chain with the highest seq.
 type chainHead struct {
 	Ref
-	seq uint64
+	seq   uint64
+	given string // with which the issuer's chain ends; "" while it goes on
 }
 
 // followChain holds a record to the head of its chain. After a gap or a wrong
 // prev the chain goes on from the record; a fork leaves the head where it is.
 func (r *Replay) followChain(rec *record) {
+	if r.ended(rec) {
+		return
+	}
 	if rec.chain == nil {
 		if rec.event == nil {
 			return
@@ -211,6 +216,10 @@ func (r *Replay) followChain(rec *record) {
 	link := rec.chain
 	key := chainKey{rec.issuer, link.Name}
 	head, begun := r.chains[key]
+	if rec.takes != nil && !begun {
+		r.takeOver(rec)
+		return
+	}
 	var previous *Ref
 	next := uint64(0)
 	if begun {
@@ -233,7 +242,7 @@ func (r *Replay) followChain(rec *record) {
 			Detail: fmt.Sprintf("iat %d is before %d", rec.Issued, head.Issued)}, rec.Ref, previous)
 	}
 	if link.Seq >= next {
-		r.chains[key] = chainHead{rec.Ref, link.Seq}
+		r.chains[key] = chainHead{rec.Ref, link.Seq, rec.given}
 		r.intern(rec.issuer)
 	}
 }

@@ -297,7 +297,7 @@ func (p *pair) checkTimes(seed uint64, c *Comparison, in Interval) {
 	p.t.Helper()
 	var said [2][]*record
 	for i, side := range []*party{p.provider, p.auditor} {
-		for r, err := range records(p.t.Context(), side.log(), side.side().Filter.normal(), NewOnce(), 0, uint64(len(side.entries))) {
+		for r, err := range records(p.t.Context(), side.log(), side.side().Filter.normal(), &heirs{}, NewOnce(), 0, uint64(len(side.entries))) {
 			if err != nil {
 				p.t.Fatal(err)
 			}
@@ -335,7 +335,7 @@ func (p *pair) checkIncremental(seed uint64, full *Comparison, in Interval) {
 	for _, side := range []*party{p.provider, p.auditor} {
 		s := side.side()
 		n := uint64(0)
-		for r, err := range records(p.t.Context(), s.Log, s.Filter.normal(), NewOnce(), 0, s.Log.Checkpoint.Size) {
+		for r, err := range records(p.t.Context(), s.Log, s.Filter.normal(), &heirs{}, NewOnce(), 0, s.Log.Checkpoint.Size) {
 			if err != nil {
 				p.t.Fatal(err)
 			}

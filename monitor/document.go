@@ -66,6 +66,7 @@ type scanDone struct {
 }
 
 type chainDocument struct {
+	Given  []byte      `json:"given,omitempty"` // the handover with which the chain ends
 	Head   refDocument `json:"head"`
 	Issuer int         `json:"issuer"`
 	Name   string      `json:"name"`
@@ -111,6 +112,7 @@ type replayDocument struct {
 	Counts         counts            `json:"counts"`
 	Entries        uint64            `json:"entries"`
 	Format         string            `json:"format"`
+	Handovers      []Handover        `json:"handovers,omitempty"`
 	Issuers        []string          `json:"issuers"`
 	Origin         string            `json:"origin"`
 	Selected       selectionDocument `json:"selected"`
@@ -155,7 +157,7 @@ func (r *Replay) Save(w io.Writer) error {
 		s.Scans = append(s.Scans, scanDone{r.scans[issuer].id.String(), issuer, r.scans[issuer].what})
 	}
 	for key, head := range r.chains {
-		s.Chains = append(s.Chains, chainDocument{head.document(), r.numbers[key.issuer], key.name, head.seq})
+		s.Chains = append(s.Chains, chainDocument{[]byte(head.given), head.document(), r.numbers[key.issuer], key.name, head.seq})
 	}
 	slices.SortFunc(s.Chains, func(a, b chainDocument) int {
 		return cmp.Or(cmp.Compare(a.Issuer, b.Issuer), cmp.Compare(a.Name, b.Name))
@@ -183,9 +185,12 @@ func (r *Replay) write(w io.Writer, s *stateDocument) error {
 		name string
 		v    any
 	}{
-		{"counts", r.counts}, {"entries", r.next}, {"format", FormatReplay}, {"issuers", list(r.issuers)}, {"origin", r.checkpoint.Origin},
-		{"selected", selectionDocument{list(r.filter.Issuers), r.filter.Types, r.until}},
+		{"counts", r.counts}, {"entries", r.next}, {"format", FormatReplay}, {"handovers", r.handovers}, {"issuers", list(r.issuers)},
+		{"origin", r.checkpoint.Origin}, {"selected", selectionDocument{list(r.filter.Issuers), r.filter.Types, r.until}},
 	} {
+		if m.name == "handovers" && len(r.handovers) == 0 {
+			continue
+		}
 		e.text(`,"` + m.name + `":`)
 		e.value(m.v)
 	}

@@ -45,7 +45,7 @@ func HistoryOf(ctx context.Context, log Log, f Filter, uid string, to uint64) (*
 	h := &History{Format: FormatHistory, Origin: log.Checkpoint.Origin, Steps: []Step{}, UID: uid}
 	has := map[string]bool{}   // configurations that the asset has
 	state := NewReplay(f, nil) // a scan speaks of it when the records amount to what it saw
-	for rec, err := range records(ctx, log, f, NewOnce(), 0, min(to, log.Checkpoint.Size)) {
+	for rec, err := range records(ctx, log, f, state.heirs, NewOnce(), 0, min(to, log.Checkpoint.Size)) {
 		if err != nil {
 			return nil, err
 		}

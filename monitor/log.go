@@ -84,24 +84,26 @@ type record struct {
 	Ref
 	issuer, typ, subject string
 	chain                *scitt.ChainLink
-	event                *Event      // nil when there is none, or none of interest
-	scan                 *Scan       // in place of an event
-	flaw                 AnomalyKind // why there is no event: the record cannot be used
+	given                string          // [scitt.Statement.GivenChain]
+	takes                *scitt.Handover // not nil when it takes over another issuer's chain
+	event                *Event          // nil when there is none, or none of interest
+	scan                 *Scan           // in place of an event
+	flaw                 AnomalyKind     // why there is no event: the record cannot be used
 	detail               string
 	first                uint64 // of a duplicate: the index that counts
 }
 
 // records reads the records of a log from index from up to, and not including,
 // to, in order. Entries of other parties and types have no event. once has what
-// counts of the entries before.
-func records(ctx context.Context, log Log, f Filter, once *Once, from, to uint64) iter.Seq2[*record, error] {
+// counts of the entries before, and h the chains that went on under other issuers in them.
+func records(ctx context.Context, log Log, f Filter, h *heirs, once *Once, from, to uint64) iter.Seq2[*record, error] {
 	ofType := func(s *scitt.Statement) bool { return slices.Contains(f.Types, s.Type) }
 	want := func(s *scitt.Statement) bool {
-		return f.issuer(s.Issuer) && (ofType(s) || s.Chain != nil || scans(s, f.Types))
+		return f.selects(s, h) && (ofType(s) || s.Chain != nil || scans(s, f.Types)) || f.takes(s, h)
 	}
 	read := func(ctx context.Context, s *scitt.Statement) (*record, error) {
 		r := newRecord(s)
-		r.chain = s.Chain
+		r.chain, r.given, r.takes = s.Chain, s.GivenChain(), taken(s)
 		if !ofType(s) && !scans(s, f.Types) {
 			return r, nil
 		}

@@ -31,6 +31,7 @@ type Replay struct {
 	links   map[string][]string // asset uid -> uids of configurations that are not its own, sorted
 	dead    graves
 	chains  map[chainKey]chainHead
+	heirs   *heirs
 	issuers []string
 	numbers map[string]int   // issuer -> its place in issuers
 	scans   map[int]lastScan // by issuer
@@ -38,6 +39,7 @@ type Replay struct {
 
 	anomalies     []Anomaly
 	anomaliesMore uint64
+	handovers     []Handover
 	counts        counts
 	lastTime      int64 // the newest event time that was applied
 
@@ -82,7 +84,7 @@ func (c *configuration) assetsOf(uid string) []string {
 func NewReplay(f Filter, until *time.Time) *Replay {
 	r := &Replay{
 		filter: f.normal(), assets: map[string]*asset{}, configs: map[string]*configuration{}, links: map[string][]string{},
-		chains: map[chainKey]chainHead{}, numbers: map[string]int{}, dead: graves{at: map[graveKey]uint64{}},
+		chains: map[chainKey]chainHead{}, heirs: &heirs{}, numbers: map[string]int{}, dead: graves{at: map[graveKey]uint64{}},
 		once: NewOnce(), scans: map[int]lastScan{}, traits: newTraitTable(),
 	}
 	if until != nil {
@@ -140,7 +142,7 @@ func (r *Replay) Advance(ctx context.Context, log Log, to uint64) error {
 	}
 	r.checkpoint = scitt.Checkpoint{Origin: cp.Origin, Size: cp.Size, Root: cp.Root}
 	to = min(to, cp.Size)
-	for rec, err := range records(ctx, log, r.filter, r.once, r.next, to) {
+	for rec, err := range records(ctx, log, r.filter, r.heirs, r.once, r.next, to) {
 		if err != nil {
 			return err
 		}

@@ -61,6 +61,10 @@ func (d *replayDocument) replay() (*Replay, error) {
 		return nil, err
 	}
 	r.until, r.checkpoint, r.next = d.Selected.Until, *cp, d.Entries
+	r.handovers = d.Handovers
+	for _, h := range r.handovers {
+		r.heirs.add(chainKey{h.To, h.Chain})
+	}
 	r.anomalies, r.anomaliesMore, r.counts, r.lastTime = d.Anomalies, d.AnomaliesMore, d.Counts, d.State.LastTime
 	for _, issuer := range d.Issuers {
 		r.intern(issuer)
@@ -160,7 +164,7 @@ func (d *replayDocument) readChains(r *Replay) error {
 		if err != nil {
 			return err
 		}
-		r.chains[chainKey{r.issuers[c.Issuer], c.Name}] = chainHead{refs[0], c.Seq}
+		r.chains[chainKey{r.issuers[c.Issuer], c.Name}] = chainHead{refs[0], c.Seq, string(c.Given)}
 	}
 	return nil
 }

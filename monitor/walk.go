@@ -83,7 +83,8 @@ type Found struct {
 // Walk reads the entries from index from up to, and not including, to, in order. Those
 // that are wanted count once: their signatures are verified (unless Verify is
 // nil) and once has what counts of the entries before. want is called by several
-// goroutines at a time. An error ends the walk.
+// goroutines at a time; what it does not want it may want once the entries before have
+// been given out. An error ends the walk.
 func (l Log) Walk(ctx context.Context, once *Once, from, to uint64, want func(*scitt.Statement) bool) iter.Seq2[*Found, error] {
 	return func(yield func(*Found, error) bool) {
 		nothing := func(context.Context, *scitt.Statement) (struct{}, error) { return struct{}{}, nil }
@@ -149,6 +150,14 @@ func walk[T any](ctx context.Context, log Log, once *Once, from, to uint64, want
 					return
 				}
 				next++
+				if !f.wanted && f.Statement != nil && want(f.Statement) { // by what came between
+					f.wanted = true
+					var err error
+					if f.value, err = signed(ctx, log, &f.Found, read); err != nil {
+						yield(nil, fmt.Errorf("entry %d: %w", f.Index, err))
+						return
+					}
+				}
 				if f.wanted && f.Flaw == "" {
 					if err := log.count(ctx, once, &f.Found); err != nil {
 						yield(nil, err)

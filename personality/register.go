@@ -216,7 +216,7 @@ func (q *request) admit(ctx context.Context, st *scitt.Statement) (wait, error) 
 	}
 	wait, err := q.append(ctx, st)
 	if err == nil && st.Chain != nil {
-		q.heads[Chain{st.Issuer, st.Chain.Name}] = tiles.Head{ID: st.ID(), Seq: st.Chain.Seq}
+		q.heads[Chain{st.Issuer, st.Chain.Name}] = tiles.NewHead(st, 0)
 	}
 	return wait, err
 }

@@ -24,6 +24,15 @@ const (
 	Required Mode = "required" // must be there and right
 )
 
+// Handover reports whether a chain may go on under another issuer.
+type Handover string
+
+// The values of "handover".
+const (
+	HandoverOff     Handover = "off"
+	HandoverAllowed Handover = "allowed"
+)
+
 // OCSFMode says what follows from an event that is not valid.
 type OCSFMode string
 
@@ -76,7 +85,7 @@ type ocsfPolicy struct {
 // document reads the whole document into the policy.
 func (p *Policy) document(d *decoder, root *node) {
 	var version, maxEntry int64 = 0, scitt.MaxEntrySize
-	p.chain, p.artifact, p.ocsf.mode, p.form = Off, Off, OCSFOff, AnyForm
+	p.chain, p.handover, p.artifact, p.ocsf.mode, p.form = Off, HandoverOff, Off, OCSFOff, AnyForm
 	d.object(root, "", fields{
 		"version":        d.integer(&version, 1, 1),
 		"description":    d.text(&p.description),
@@ -97,6 +106,7 @@ func (p *Policy) document(d *decoder, root *node) {
 		},
 		"signature": choice(d, &p.form, AnyForm, LowS),
 		"chain":     choice(d, &p.chain, Off, Optional, Required),
+		"handover":  choice(d, &p.handover, HandoverOff, HandoverAllowed),
 		"artifact":  choice(d, &p.artifact, Off, Optional, Required),
 		"ocsf":      func(n *node, path string) { p.readOCSF(d, n, path) },
 		"rules":     func(n *node, path string) { p.readRules(d, n, path) },

@@ -76,6 +76,10 @@ func (e *evaluation) identify() (g *grant, known bool) {
 		e.fail(CheckType, nil, "leave out typ (16), or register it as an administrator of the policy",
 			"a statement of type %s is judged as such and not as an ordinary one", e.s.Type)
 		return nil, false
+	case scitt.TypeHandover:
+		if !e.mayHandOver() {
+			return nil, false
+		}
 	}
 	if g, known = e.p.grantFor(e.s.Issuer); known {
 		e.pass(CheckIssuer)
@@ -122,6 +126,9 @@ func (e *evaluation) algorithm() {
 
 // grant holds the statement to what its issuer may sign.
 func (e *evaluation) grant(g *grant) {
+	if e.handover != nil {
+		return // it speaks of the chain, whatever its issuer may speak of there
+	}
 	switch {
 	case g.subjects == nil:
 	case matchAny(g.subjects, e.s.Subject):
@@ -160,7 +167,7 @@ func (e *evaluation) signature(g *grant) {
 		return
 	}
 	e.pass(CheckSignature)
-	e.path = by.Path
+	e.signer, e.path = by.Public, by.Path
 	e.report.Signed = true
 }
 
@@ -176,7 +183,7 @@ func (e *evaluation) chain() {
 		return
 	}
 	head, err := e.chainHead()
-	if err != nil {
+	if err != nil || e.handover != nil && !e.handsOver(head) {
 		return
 	}
 	if head == nil {
@@ -189,8 +196,10 @@ func (e *evaluation) chain() {
 		return
 	}
 	next := head.Seq + 1
-	reason := ""
+	reason, fix := "", fmt.Sprintf("link to the head with [%s, %d, %v]", quote(link.Name), next, head.ID)
 	switch {
+	case head.Given != "":
+		reason, fix = "the chain was handed over, and its issuer adds nothing to it any more", "sign with the key that it was handed over to"
 	case link.Seq == 0:
 		reason = "restart: the chain has begun already"
 	case link.Seq < next:
@@ -207,8 +216,7 @@ func (e *evaluation) chain() {
 		e.note(ErrPending)
 		return
 	}
-	e.fail(CheckChain, nil, fmt.Sprintf("link to the head with [%s, %d, %v]", quote(link.Name), next, head.ID),
-		"%s; the head of the chain %s is seq %d, entry %v at index %d", reason, quote(link.Name), head.Seq, head.ID, head.Index)
+	e.fail(CheckChain, nil, fix, "%s; the head of the chain %s is seq %d, entry %v at index %d", reason, quote(link.Name), head.Seq, head.ID, head.Index)
 }
 
 func (e *evaluation) artifactStored() {

@@ -14,7 +14,7 @@ const shownFindings = 8
 
 // notEvents are the kinds of statements that speak of other entries and whose
 // payload is therefore no event.
-var notEvents = []string{scitt.TypeAcknowledgement, scitt.TypeEndorsement, scitt.TypeObservation}
+var notEvents = []string{scitt.TypeAcknowledgement, scitt.TypeEndorsement, scitt.TypeObservation, scitt.TypeHandover}
 
 // checkOCSF holds the statement's content, inline or stored, to OCSF.
 func (e *evaluation) checkOCSF() {

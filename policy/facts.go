@@ -28,9 +28,16 @@ type Head struct {
 	Index uint64 // in the log
 	ID    scitt.EntryID
 	Seq   uint64 // in the chain
+	// Given is [scitt.Statement.GivenChain] of the entry: the issuer's chain ends with it.
+	Given string
 	// Pending says that the entry is on its way into the log and has no Index
 	// yet. An evaluation that needs it ends with an error that wraps ErrPending.
 	Pending bool
+}
+
+// NewHead is the head of a chain that an admitted statement makes.
+func NewHead(s *scitt.Statement, index uint64) Head {
+	return Head{Index: index, ID: s.ID(), Seq: s.Chain.Seq, Given: s.GivenChain()}
 }
 
 // Artifact is stored content.
@@ -95,7 +102,7 @@ func (h *Heads) Add(s *scitt.Statement, index uint64) {
 	if h.heads == nil {
 		h.heads = map[[2]string]Head{}
 	}
-	h.heads[[2]string{s.Issuer, s.Chain.Name}] = Head{Index: index, ID: s.ID(), Seq: s.Chain.Seq}
+	h.heads[[2]string{s.Issuer, s.Chain.Name}] = NewHead(s, index)
 }
 
 // ChainHead is the last entry that was added to the chain.

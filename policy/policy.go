@@ -29,6 +29,7 @@ type Policy struct {
 	maxEntry int
 	form     Form
 	chain    Mode
+	handover Handover
 	artifact Mode
 	ocsf     ocsfPolicy
 	rules    []*rule

@@ -185,6 +185,9 @@ func (sizes) EstimateSize(e cost.AstNode) *cost.SizeEstimate {
 
 // checkModes refuses rules that read facts which the policy never asks for.
 func (p *Policy) checkModes(d *decoder) {
+	if p.chain == Off && p.handover == HandoverAllowed {
+		d.errorf(0, "handover", "chains may be handed over, and \"chain\" is \"off\"")
+	}
 	for i, r := range p.rules {
 		at := fmt.Sprintf("rules[%d].expr", i)
 		if p.artifact == Off && r.readsAny("artifact.") {

@@ -158,7 +158,11 @@ func (f trialFacts) ChainHead(issuer, name string) (*Head, error) {
 	if err != nil || head != nil || f.Log {
 		return head, err
 	}
-	if f.statement.Chain.Seq > 0 {
+	begun := f.statement.Issuer // whose chain the statement's seq counts on
+	if h, err := f.statement.Handover(); err == nil {
+		begun = h.From
+	}
+	if issuer == begun && f.statement.Chain.Seq > 0 {
 		return nil, fmt.Errorf("%w: the head of the chain %q, which is in the log, or among the statements before this one", errNotGiven, name)
 	}
 	f.note = fmt.Sprintf("no log was given; it is taken to begin the chain %q", name)

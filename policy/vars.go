@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"crypto"
 	"crypto/sha256"
 	"encoding/hex"
 	"slices"
@@ -21,10 +22,12 @@ type evaluation struct {
 	s     *scitt.Statement
 	facts Facts
 
-	path    *did.Path // once the signature has been verified; nil without certificates
-	verbose bool      // report what passed, too
-	report  Report
-	causes  []error // of what failed
+	handover *scitt.Handover  // of a statement of that type
+	signer   crypto.PublicKey // once the signature has been verified
+	path     *did.Path        // once the signature has been verified; nil without certificates
+	verbose  bool             // report what passed, too
+	report   Report
+	causes   []error // of what failed
 
 	// Facts, each asked for once; factsErr is the first that cannot be read.
 	head                 *Head

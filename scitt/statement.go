@@ -284,6 +284,7 @@ const (
 	TypeMeasurement     = "application/vnd.conmotion.measurement+cose"
 	TypeObservation     = "application/vnd.conmotion.observation+cose"
 	TypeScan            = "application/vnd.conmotion.scan+cose"
+	TypeHandover        = "application/vnd.conmotion.handover+cose"
 )
 
 // PolicySubject is the sub of a log's Registration Policies.

@@ -29,4 +29,10 @@ type Head struct {
 	Index uint64 // in the log
 	ID    scitt.EntryID
 	Seq   uint64 // in the chain
+	Given string // [scitt.Statement.GivenChain] of the entry
+}
+
+// NewHead is the head of a chain that a statement at an index makes.
+func NewHead(s *scitt.Statement, index uint64) Head {
+	return Head{Index: index, ID: s.ID(), Seq: s.Chain.Seq, Given: s.GivenChain()}
 }

@@ -36,7 +36,7 @@ or asked for. Keys in a KMS or an HSM are opened by the program conmotion-signer
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(a.keyInspect(), a.keyPublic(), a.keyVKey(), a.keyConvert())
+	cmd.AddCommand(a.keyInspect(), a.keyPublic(), a.keyVKey(), a.keyConvert(), a.keyHandover())
 	return cmd
 }
 

@@ -85,7 +85,7 @@ func inclusionLies() []lie {
 			stranger := *w.provider
 			stranger.keys = testlog.NewKeysOf(t, "provider.example")
 			return stranger.receipt(t, webEntry)
-		}), looks(cli.ExitBad, `receipt 1 .*key`, verifyOffline, verifyStatic)},
+		}), append(looks(cli.ExitUsage, `no key with that identifier.*fresh receipt`, verifyOffline), looks(cli.ExitBad, `receipt 1 .*key`, verifyStatic)...)},
 		{"a key for receipts that the log did not announce", func(t *testing.T, w *world) shown {
 			stranger := *w.provider
 			stranger.keys = testlog.NewKeysOf(t, "provider.example")

@@ -167,6 +167,11 @@ func chainLies() []lie {
 		{"another record before", links(func(_ *world, h scitt.ChainLink) *scitt.ChainLink { h.Prev = make([]byte, 32); return &h }), seen(`chain_prev`)},
 		{"a chain that begins again", links(func(_ *world, h scitt.ChainLink) *scitt.ChainLink { return &scitt.ChainLink{Name: h.Name} }), seen(`chain_fork`)},
 		{"a record beside the chain", links(func(*world, scitt.ChainLink) *scitt.ChainLink { return nil }), seen(`chain_missing`)},
+		{"a chain that another issuer takes", shows("provider", func(t *testing.T, w *world) string {
+			thief := testlog.FixedKey(t, "thief")
+			h := testlog.NewHandover(t, "inventory", testlog.FixedKey(t, "provider"), thief)
+			return w.provider.and(testlog.Handover(t, thief, h, w.provider.entries[webEntry])).dir(t)
+		}), append(looks(cli.ExitBad, `handover|under another issuer`, auditProvider, monitorOnce), look{compareBoth, cli.ExitBad, `chain_handover`})},
 		{"a record taken out of the middle", shows("provider", func(t *testing.T, w *world) string {
 			e := w.provider.entries
 			return w.provider.says(append(append([][]byte{}, e[:dbEntry]...), e[dbEntry+1:]...)...).dir(t)

@@ -142,10 +142,13 @@ func (f *signerFlags) add(cmd *cobra.Command) {
 // connections is how many requests to a service are under way at a time.
 const connections = 64
 
-// openRegistrar opens the services that register an issuer's statements.
+// openRegistrar opens the services that register an issuer's statements, signed with
+// the key of the options or of the flags.
 func (a *app) openRegistrar(ctx context.Context, o party.RegistrarOptions, s signerFlags, f readFlags) (r *party.Registrar, err error) {
-	if o.Key, err = a.privateKey(ctx, "key", s.key); err != nil {
-		return nil, err
+	if o.Key == nil {
+		if o.Key, err = a.privateKey(ctx, "key", s.key); err != nil {
+			return nil, err
+		}
 	}
 	if o.Options, err = a.partyOptions(f); err != nil {
 		return nil, err

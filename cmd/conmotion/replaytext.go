@@ -62,8 +62,18 @@ func (r *replaying) showReplay(replay *monitor.Replay) func(*cli.Page) {
 		})
 		showAssets(p, assets)
 		showConfigurations(p, configs)
+		showHandovers(p, replay.Handovers())
 		showAnomalies(p, "ANOMALY", found, more)
 	}
+}
+
+// showHandovers shows which chains went on under other issuers.
+func showHandovers(p *cli.Page, list []monitor.Handover) {
+	var rows [][]string
+	for _, h := range list {
+		rows = append(rows, []string{h.Chain, fmt.Sprint(h.Entry.Index), h.From, h.To})
+	}
+	p.Table([]string{"CHAIN HANDED OVER", "ENTRY", "FROM", "TO"}, rows)
 }
 
 func showAssets(p *cli.Page, assets []monitor.Asset) {

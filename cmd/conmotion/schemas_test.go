@@ -45,6 +45,7 @@ var printed = clitest.Printed{
 	"import":         {recorded{}},
 	"inspect":        {inspected{}},
 	"key convert":    {converted{}},
+	"key handover":   {handedOver{}},
 	"key inspect":    {keyInfo{}},
 	"key public":     {publicKey{}},
 	"key vkey":       {vkey{}},

@@ -49,7 +49,8 @@ least one receipt verify and nothing failed. A receipt by a key that the log say
 is compromised proves nothing alone, since others can make it: it counts when the
 log's checkpoint holds the entry, with --log or --static, and else there is no
 verdict (exit code 2); get a fresh one, or ask other logs with --quorum. Keys that
-were saved before the log said so cannot tell. Nor is there a verdict where files of
+were saved before the log said so cannot tell, and of a receipt by a key that the file
+of --keys does not have there is no verdict either. Nor is there a verdict where files of
 the log are missing.
 
 Whose receipts count: with --keys those of the keys in a file (a COSE Key Set

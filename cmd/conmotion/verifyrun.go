@@ -11,6 +11,10 @@ import (
 	"github.com/conmotion/conmotion/witness"
 )
 
+// soundHelp says what shows that a log holds an entry when a Receipt does not.
+const soundHelp = "to know that the log holds the entry, get a fresh receipt (conmotion receipt --log URL --statement FILE), " +
+	"have its checkpoint of now prove it (conmotion verify --log URL, or --static with its files), or ask for witnesses (--witness-policy) or for other logs (--quorum)"
+
 // run makes all checks of a statement, which is in several files when they are
 // different signatures of it. The verdict is nil when it is verified; the error
 // is about what kept it from looking.
@@ -59,8 +63,13 @@ func (v *verification) run(ctx context.Context, files ...[]byte) (verdict, err e
 		verdict := out.Err()
 		if errors.Is(verdict, scitt.ErrCompromised) {
 			if quorum == nil && !v.held {
-				v.unsure = fmt.Errorf("%w; a fresh receipt (conmotion receipt), the log's files (--static) or other logs (--quorum) can show that the log holds the entry", verdict)
+				v.unsure = fmt.Errorf("%w; %s", verdict, soundHelp)
 			}
+			continue
+		}
+		// The file may be older than the key, or newer than a compromise of it.
+		if quorum == nil && v.keys != "" && len(outs) == 1 && out.SignatureErr == nil && out.TimeErr == nil && errors.Is(verdict, scitt.ErrUnknownKey) && !errors.Is(verdict, scitt.ErrTime) {
+			v.unsure = fmt.Errorf("%w; the keys of %s are those that the log had when it was saved; %s", verdict, v.keys, soundHelp)
 			continue
 		}
 		if len(outs) > 1 && out.SignatureErr == nil && errors.Is(verdict, scitt.ErrUnknownKey) {

@@ -136,6 +136,7 @@ register. A recovery key is used once; --next-recovery takes its place.`,
 			k.Open = func(ctx context.Context, flag, uri string) (crypto.Signer, error) {
 				return a.OpenKey(ctx, flag, uri, kms.Openers())
 			}
+			k.Notice = a.Notice
 			signed, err := daemon.Recover(cmd.Context(), k.Recovery)
 			if err != nil {
 				return err

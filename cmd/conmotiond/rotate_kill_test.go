@@ -54,8 +54,9 @@ func (o *owner) change(ctx context.Context, purpose string) (err error) {
 		recovery = o.newKey(filepath.Join(o.offline, fmt.Sprintf("recovery-%d.pem", o.next)))
 		kind = "application/cose"
 		body = testlog.Must(daemon.Recover(o.t.Context(), daemon.Recovery{
-			Open: func(ctx context.Context, _, uri string) (crypto.Signer, error) { return keys.Options{}.Open(ctx, uri) },
-			Log:  filepath.Join(o.dir, "public"), RecoveryKey: o.recovery, NextRecovery: recovery,
+			Open:   func(ctx context.Context, _, uri string) (crypto.Signer, error) { return keys.Options{}.Open(ctx, uri) },
+			Notice: o.t.Logf,
+			Log:    filepath.Join(o.dir, "public"), RecoveryKey: o.recovery, NextRecovery: recovery,
 			ServiceKey: o.newKey(filepath.Join(o.dir, "private", fmt.Sprintf("service-key-%d.pem", o.next))),
 		}))(o.t)
 	}

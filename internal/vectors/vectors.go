@@ -43,7 +43,11 @@ func Files() (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	for name, v := range map[string]any{"disclosures.json": shown, "statements.json": all, "log.json": log, "ledger.json": ledger, "keys.json": announced, "problems.json": problems()} {
+	given, err := handover()
+	if err != nil {
+		return nil, err
+	}
+	for name, v := range map[string]any{"handover.json": given, "disclosures.json": shown, "statements.json": all, "log.json": log, "ledger.json": ledger, "keys.json": announced, "problems.json": problems()} {
 		data, err := json.MarshalIndent(v, "", "  ")
 		if err != nil {
 			return nil, fmt.Errorf("vectors: %s: %w", name, err)

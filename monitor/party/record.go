@@ -1,6 +1,7 @@
 package party
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -185,7 +186,7 @@ func (r *Registrar) sign(ctx context.Context, drafts []Draft, outcomes []Outcome
 		}
 		name := r.chain(d)
 		if _, ok := heads[name]; !ok && name != "" {
-			heads[name] = home.said.head(name)
+			heads[name] = cmp.Or(home.said.head(name), d.After)
 		}
 		st, err := r.signOne(ctx, d, name, heads[name])
 		if err != nil {
@@ -289,8 +290,8 @@ func (r *Registrar) moved(ctx context.Context, chain string, refusal error) (boo
 			return true, nil
 		}
 		p, _ := errors.AsType[*scitt.Problem](refusal)
-		if p == nil || !strings.Contains(p.Detail, "chain: ") {
-			return false, nil // it is refused for another reason
+		if p == nil || !strings.Contains(p.Detail, "chain: ") || strings.Contains(p.Detail, "handed over") {
+			return false, nil // it is refused for another reason, or for ever
 		}
 		if time.Now().After(until) { // so would all that follow
 			return false, fmt.Errorf("the service does not continue the chain %q where its log shows its end: %w", chain, refusal)

@@ -86,6 +86,21 @@ func (s *said) head(name string) *monitor.Head {
 	return &monitor.Head{Seq: h.Seq, ID: h.ID}
 }
 
+// Chains are the ends of the issuer's chains in the first log, by name.
+func (r *Registrar) Chains(ctx context.Context) (map[string]monitor.Head, error) {
+	s, err := r.services[0].known(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	chains := make(map[string]monitor.Head, len(s.heads))
+	for name, h := range s.heads {
+		chains[name] = monitor.Head{Seq: h.Seq, ID: h.ID}
+	}
+	return chains, nil
+}
+
 func (s *said) entries() uint64 {
 	s.mu.RLock()
 	defer s.mu.RUnlock()

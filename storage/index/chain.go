@@ -19,6 +19,7 @@ type special struct {
 	table string // of statements of its type; "" for none
 	chain *chainKey
 	seq   uint64
+	given string
 }
 
 // The tables of statements of one type.
@@ -49,7 +50,7 @@ func specialOf(entry []byte) *special {
 	}
 	x := &special{table: map[string]string{scitt.TypePolicy: tablePolicy, scitt.TypeKeys: tableKeys}[s.Type]}
 	if s.Chain != nil {
-		x.chain, x.seq = &chainKey{s.Issuer, s.Chain.Name}, s.Chain.Seq
+		x.chain, x.seq, x.given = &chainKey{s.Issuer, s.Chain.Name}, s.Chain.Seq, s.GivenChain()
 	}
 	return x
 }
@@ -63,9 +64,9 @@ func (x *Index) ChainHead(ctx context.Context, issuer, name string) (tiles.Head,
 		return head, true, nil
 	}
 	var idx, seq int64
-	var id []byte
+	var id, given []byte
 	err := x.Use(ctx, func(db *sql.DB) error {
-		return db.QueryRowContext(ctx, "SELECT idx, id, seq FROM chain WHERE issuer = ? AND name = ?", issuer, name).Scan(&idx, &id, &seq)
+		return db.QueryRowContext(ctx, "SELECT idx, id, seq, given FROM chain WHERE issuer = ? AND name = ?", issuer, name).Scan(&idx, &id, &seq, &given)
 	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return tiles.Head{}, false, nil
@@ -76,7 +77,7 @@ func (x *Index) ChainHead(ctx context.Context, issuer, name string) (tiles.Head,
 	if len(id) != len(head.ID) {
 		return tiles.Head{}, false, fmt.Errorf("index: the head of a chain has an id of %d bytes", len(id))
 	}
-	return tiles.Head{Index: uint64(idx), ID: scitt.EntryID(id), Seq: uint64(seq)}, true, nil
+	return tiles.Head{Index: uint64(idx), ID: scitt.EntryID(id), Seq: uint64(seq), Given: string(given)}, true, nil
 }
 
 // Extend makes a sequenced statement the head of its chain before the
@@ -92,7 +93,7 @@ func (x *Index) Extend(s *scitt.Statement, index uint64) {
 		delete(x.heads, key)
 		return
 	}
-	x.heads[key] = tiles.Head{Index: index, ID: s.ID(), Seq: s.Chain.Seq}
+	x.heads[key] = tiles.NewHead(s, index)
 }
 
 // insertSpecial stores policies, keys and the heads of chains; rows come in the
@@ -113,8 +114,8 @@ func insertSpecial(ctx context.Context, tx *sql.Tx, rows []row) error {
 		}
 	}
 	for key, r := range heads {
-		_, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO chain VALUES (?,?,?,?,?)",
-			key.issuer, key.name, int64(r.place.Index), r.id[:], int64(r.special.seq))
+		_, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO chain VALUES (?,?,?,?,?,?)",
+			key.issuer, key.name, int64(r.place.Index), r.id[:], int64(r.special.seq), []byte(r.special.given))
 		if err != nil {
 			return err
 		}

@@ -45,14 +45,15 @@ CREATE TABLE chain (
 	idx    INTEGER NOT NULL,   -- of its last entry
 	id     BLOB NOT NULL,
 	seq    INTEGER NOT NULL,   -- in the chain
+	given  BLOB NOT NULL,      -- the handover with which the chain ends; empty while it goes on
 	PRIMARY KEY (issuer, name)
 ) WITHOUT ROWID;
 `
 
-// Of the file: version 1 had other entry ids, version 2 another state, version 3 no keys.
+// Of the file: version 1 had other entry ids, version 2 another state, version 3 no keys, version 4 no handovers.
 const (
 	kind    = 0x636d6978 // "cmix"
-	version = 4
+	version = 5
 )
 
 // Verify verifies the issuer's signature of an entry. Its error wraps

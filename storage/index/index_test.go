@@ -370,6 +370,19 @@ func TestSpecial(t *testing.T) {
 	if h, _ := head(a1.Issuer, "a"); h.ID != a2.ID() {
 		t.Errorf("head of a after an old one: %+v", h)
 	}
+	// A handover ends the chain, before and after it is read back.
+	given := testlog.Must(scitt.ParseStatement(testlog.Handover(t, key, testlog.NewHandover(t, "a", key, other), a2.Entry())))(t)
+	at := uint64(len(m.entries))
+	x.Extend(given, at)
+	m.add(given.Entry())
+	for range 2 {
+		if h, _ := head(a1.Issuer, "a"); h != (tiles.Head{Index: at, ID: given.ID(), Seq: 3, Given: string(given.Payload)}) {
+			t.Errorf("head of a that was handed over: %+v", h)
+		}
+		if err := x.CatchUp(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // relabelled writes the length of the label "chain" as given. The signature

@@ -16,12 +16,26 @@ type chainKey struct{ issuer, name string }
 
 func keyOf(s *scitt.Statement) chainKey { return chainKey{s.Issuer, s.Chain.Name} }
 
-// of gives the head of the statement's chain; nil when there is none.
-func (h heads) of(s *scitt.Statement) *policy.Head {
+// before are the heads that a statement is judged by; nil where there is none.
+type before struct {
+	own   *policy.Head // of its chain
+	other *policy.Head // of the other issuer's chain, for a handover
+}
+
+// of gives the heads that a statement is judged by.
+func (h heads) of(s *scitt.Statement) (b before) {
 	if s == nil || s.Chain == nil {
-		return nil
+		return b
 	}
-	if head, ok := h[keyOf(s)]; ok {
+	b.own = h.head(keyOf(s))
+	if handover, err := s.Handover(); err == nil {
+		b.other = h.head(chainKey{handover.Other(s.Issuer), handover.Chain})
+	}
+	return b
+}
+
+func (h heads) head(key chainKey) *policy.Head {
+	if head, ok := h[key]; ok {
 		return &head
 	}
 	return nil
@@ -30,8 +44,21 @@ func (h heads) of(s *scitt.Statement) *policy.Head {
 // add makes the statement the head of its chain.
 func (h heads) add(s *scitt.Statement, index uint64) {
 	if s.Chain != nil {
-		h[keyOf(s)] = policy.Head{Index: index, ID: s.ID(), Seq: s.Chain.Seq}
+		h[keyOf(s)] = policy.NewHead(s, index)
 	}
+}
+
+// judgeAgain reports whether an entry that was judged by the heads of all entries has to be
+// judged by these, of the admitted ones, and sets them. Where its head was refused, which is
+// told, the chain may go on from there, or from the last one that was admitted. Of another
+// issuer's chain only what was admitted counts.
+func (h heads) judgeAgain(it *item) bool {
+	admitted := h.of(it.st)
+	again := !sameHead(admitted.other, it.before.other) || len(it.found) > 0 && !sameHead(admitted.own, it.before.own)
+	if again = again && it.under != nil; again {
+		it.before = admitted
+	}
+	return again
 }
 
 func sameHead(a, b *policy.Head) bool {
@@ -45,7 +72,7 @@ func sameHead(a, b *policy.Head) bool {
 func (h heads) list() []ChainHead {
 	out := make([]ChainHead, 0, len(h))
 	for k, v := range h {
-		out = append(out, ChainHead{k.issuer, k.name, v.Index, v.Seq, v.ID.String()})
+		out = append(out, ChainHead{k.issuer, k.name, v.Index, v.Seq, v.ID.String(), []byte(v.Given)})
 	}
 	slices.SortFunc(out, func(a, b ChainHead) int {
 		return cmp.Or(cmp.Compare(a.Issuer, b.Issuer), cmp.Compare(a.Name, b.Name))
@@ -61,7 +88,7 @@ func headsOf(list []ChainHead) (heads, error) {
 		if err != nil {
 			return nil, fmt.Errorf("not the state of an audit: chain %q: %w", h.Name, err)
 		}
-		out[chainKey{h.Issuer, h.Name}] = policy.Head{Index: h.Index, ID: id, Seq: h.Seq}
+		out[chainKey{h.Issuer, h.Name}] = policy.Head{Index: h.Index, ID: id, Seq: h.Seq, Given: string(h.Given)}
 	}
 	return out, nil
 }

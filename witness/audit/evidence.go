@@ -235,14 +235,13 @@ func (r *sequence) add(ctx context.Context, entry EvidenceEntry, last bool) (*it
 	if len(it.found) > 0 {
 		return it, nil
 	}
-	it.head = r.expected.of(it.st)
+	it.before = r.expected.of(it.st)
 	r.expected.add(it.st, it.index)
 	if !last && it.st.Chain == nil {
 		return it, nil // nothing after it depends on whether it was admitted
 	}
 	err := it.judge(ctx, nil)
-	if head := r.heads.of(it.st); err == nil && it.under != nil && len(it.found) > 0 && !sameHead(head, it.head) {
-		it.head = head // the chain may go on from the last one that was admitted
+	if err == nil && r.heads.judgeAgain(it) {
 		err = it.judge(ctx, nil)
 	}
 	if len(it.found) == 0 {

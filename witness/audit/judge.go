@@ -17,12 +17,17 @@ const algorithmSHA256 = -16
 // facts are what the log and the artifact storage hold, for one entry.
 type facts struct {
 	ctx       context.Context
-	head      *policy.Head
+	item      *item
 	artifacts *reader.Reader
 	missed    bool // an artifact was asked for, and cannot be read or is not what was signed
 }
 
-func (f *facts) ChainHead(issuer, name string) (*policy.Head, error) { return f.head, nil }
+func (f *facts) ChainHead(issuer, name string) (*policy.Head, error) {
+	if issuer == f.item.st.Issuer {
+		return f.item.before.own, nil
+	}
+	return f.item.before.other, nil
+}
 
 // Artifact implements [policy.Facts]. Nothing that a storage says of an artifact
 // counts but the bytes, all of which are hashed. That it does not have them now
@@ -62,7 +67,7 @@ func (it *item) judge(ctx context.Context, artifacts *reader.Reader) error {
 	if it.under == nil {
 		return nil
 	}
-	f := &facts{ctx: ctx, head: it.head, artifacts: artifacts}
+	f := &facts{ctx: ctx, item: it, artifacts: artifacts}
 	it.found, it.unjudged = nil, false
 	err := it.under.Admit(it.st, f)
 	if err != nil && !it.refused(err) {

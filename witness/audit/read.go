@@ -40,7 +40,7 @@ type item struct {
 	takes      bool           // its id: no entry before has its content
 	registered *Registered    // what came into force with it
 	under      *policy.Policy // judges it; nil when nothing has to
-	head       *policy.Head   // of its chain
+	before     before         // judges it too
 	unjudged   bool
 	err        error // what kept it from being judged
 }

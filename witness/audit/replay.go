@@ -213,7 +213,7 @@ func (r *replay) enter(ctx context.Context, b *bundle) error {
 			it.under = nil
 		}
 		if len(it.found) == 0 {
-			it.head = r.expected.of(it.st)
+			it.before = r.expected.of(it.st)
 			r.expected.add(it.st, it.index)
 		}
 	}

@@ -23,11 +23,7 @@ func (a *Auditor) settle(ctx context.Context, b *bundle) error {
 	}
 	for i := range b.items {
 		it := &b.items[i]
-		// The head that it was judged with was refused itself, which is told. The
-		// chain may go on from there, or from the last one that was admitted.
-		head := a.heads.of(it.st)
-		if it.under != nil && it.err == nil && len(it.found) > 0 && !sameHead(head, it.head) {
-			it.head = head
+		if it.err == nil && a.heads.judgeAgain(it) {
 			it.err = it.judge(ctx, a.o.Artifacts)
 		}
 		if it.err != nil {

@@ -71,6 +71,7 @@ type ChainHead struct {
 	Index   uint64 `json:"index"`
 	Seq     uint64 `json:"seq"`
 	EntryID string `json:"entry_id"`
+	Given   []byte `json:"given,omitempty"` // the handover with which the chain ends
 }
 
 // ParseState reads what State.Write wrote.

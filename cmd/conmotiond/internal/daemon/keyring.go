@@ -95,12 +95,25 @@ func addKey(dir keyDir, shared bool, purpose, file string) (key crypto.Signer, m
 	if err != nil || have.find(thumbprint) != nil {
 		return key, "", err
 	}
-	name := fmt.Sprintf("%s-%x.pem", strings.TrimSuffix(kind.name, ".pem"), thumbprint[:4])
+	name := laterFile(purpose, thumbprint)
 	if shared {
 		return nil, "", fmt.Errorf("the new %s key is not in %s: put it there as %s, at every instance, before it is announced", purpose, dir, name)
 	}
 	made = dir.file(name)
 	return key, made, durable.WriteFile(made, data, 0o600)
+}
+
+// laterFile is the name of the file of a key that a rotation brought.
+func laterFile(purpose string, thumbprint []byte) string {
+	return fmt.Sprintf("%s-%x.pem", strings.TrimSuffix(keyFiles[purpose].name, ".pem"), thumbprint[:4])
+}
+
+// fileOf is the name of the file of a key that a keys statement announces.
+func fileOf(purpose string, k *scitt.Keys, thumbprint []byte) string {
+	if k.Previous == (scitt.EntryID{}) {
+		return keyFiles[purpose].name
+	}
+	return fmt.Sprintf("%s, or %s where it is the log's first one", laterFile(purpose, thumbprint), keyFiles[purpose].name)
 }
 
 // signing are the private keys with which an instance is a log's writer.
@@ -121,7 +134,7 @@ func signingFor(dir keyDir, k *scitt.Keys) (s signing, err error) {
 				return own, nil
 			}
 		}
-		return nil, fmt.Errorf("the %s key %x, which the log announces, is not in %s: put its file there, as %s or with more behind that name", purpose, keys[0].ID, dir, keyFiles[purpose].name)
+		return nil, fmt.Errorf("the %s key %x, which the log announces, is not in %s: put its file there, as %s", purpose, keys[0].ID, dir, fileOf(purpose, k, keys[0].ID))
 	}
 	notes, err := k.NoteKeys()
 	if err != nil {

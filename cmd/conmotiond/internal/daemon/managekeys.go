@@ -243,14 +243,23 @@ func (d *Daemon) succeed(k *scitt.Keys, purpose, file string) (made string, err 
 	return made, err
 }
 
-// managedKeys are all keys that the log announced, in the order in which it did.
+// managedKeys are all keys that the log announced, in the order in which it did. It does not
+// wait for what is announced to be public: that may be what somebody wants to know.
 func (d *Daemon) managedKeys(ctx context.Context) (*KeysResult, error) {
-	all, places, err := d.readStatements(ctx)
-	if err != nil {
-		return nil, err
+	all := d.keyed.Load().statements
+	places := make([]uint64, len(all))
+	for i, k := range all {
+		place, ok, err := d.index.Lookup(ctx, k.ID)
+		if err == nil && !ok {
+			err = scitt.ErrUnavailable // the index is being made anew
+		}
+		if err != nil {
+			return nil, fmt.Errorf("keys statement %v: %w", k.ID, err)
+		}
+		places[i] = place.Index
 	}
-	at := func(i int) uint64 { return places[i].Index }
-	out := &KeysResult{EntryID: places[len(places)-1].EntryID, Index: at(len(places) - 1)}
+	at := func(i int) uint64 { return places[i] }
+	out := &KeysResult{EntryID: all[len(all)-1].ID.String(), Index: at(len(all) - 1)}
 	find := func(thumbprint []byte) *ManagedKey {
 		i := slices.IndexFunc(out.Keys, func(k ManagedKey) bool { return k.Thumbprint == hex.EncodeToString(thumbprint) })
 		if i < 0 {

@@ -22,10 +22,11 @@ import (
 type Recovery struct {
 	// Open opens the private key that a flag names.
 	Open         func(ctx context.Context, flag, uri string) (crypto.Signer, error)
-	Log          string // its files: a directory or a URL
-	RecoveryKey  string // file of the recovery key, which signs and is not used again
-	NextRecovery string // file of the recovery key that is announced in its place
-	ServiceKey   string // file of the service key, which replaces all others
+	Notice       func(format string, args ...any) // what the user should know
+	Log          string                           // its files: a directory or a URL
+	RecoveryKey  string                           // file of the recovery key, which signs and is not used again
+	NextRecovery string                           // file of the recovery key that is announced in its place
+	ServiceKey   string                           // file of the service key, which replaces all others
 	// NoteKey and ReceiptKey are files of the keys that sign from then on; "" for those
 	// that the log announces.
 	NoteKey, ReceiptKey string
@@ -36,10 +37,11 @@ type Recovery struct {
 // Recover signs a keys statement with a recovery key. It changes nothing and needs no service:
 // the statement is for the management interface.
 func Recover(ctx context.Context, r Recovery) ([]byte, error) {
-	inForce, err := announcedBy(ctx, r.Log)
+	all, err := announcedBy(ctx, r.Log)
 	if err != nil {
 		return nil, err
 	}
+	inForce := all[len(all)-1]
 	signer, err := r.Open(ctx, "recovery-key", r.RecoveryKey)
 	if err != nil {
 		return nil, err
@@ -52,6 +54,9 @@ func Recover(ctx context.Context, r Recovery) ([]byte, error) {
 	next.Previous, next.RecoveryKey = inForce.ID, &by
 	next.Recovery = slices.DeleteFunc(slices.Clone(next.Recovery), func(id []byte) bool { return bytes.Equal(id, by.ID) })
 	if err := r.replace(ctx, &next); err != nil {
+		return nil, err
+	}
+	if err := r.freshService(all, next.Service[0]); err != nil {
 		return nil, err
 	}
 	payload, err := next.Marshal()
@@ -71,9 +76,26 @@ func Recover(ctx context.Context, r Recovery) ([]byte, error) {
 	return signed, err
 }
 
-// announcedBy are the keys that a log announces in its files. Nothing vouches for them: what is
+// freshService refuses a service key that was replaced before, and says of one in force
+// that it stays: a thief of it goes on.
+func (r Recovery) freshService(all []*scitt.KeysInForce, service scitt.Key) error {
+	is := func(key scitt.Key) bool { return bytes.Equal(key.ID, service.ID) }
+	for i, k := range slices.Backward(all) {
+		switch {
+		case !slices.ContainsFunc(k.Service, is):
+		case i < len(all)-1:
+			return fmt.Errorf("--service-key: %x was a service key of this log before, and was replaced: make a new one with conmotion keygen", service.ID)
+		default:
+			r.Notice("notice: --service-key is the service key in force, so it stays: if others may have it, make a new one with conmotion keygen")
+			return nil
+		}
+	}
+	return nil
+}
+
+// announcedBy are all keys statements that a log shows in its files. Nothing vouches for them: what is
 // signed for keys that are not in force is refused.
-func announcedBy(ctx context.Context, location string) (*scitt.KeysInForce, error) {
+func announcedBy(ctx context.Context, location string) ([]*scitt.KeysInForce, error) {
 	log, err := party.Open(ctx, location, party.Options{})
 	if err != nil {
 		return nil, fmt.Errorf("--log: %w", err)
@@ -85,7 +107,7 @@ func announcedBy(ctx context.Context, location string) (*scitt.KeysInForce, erro
 	if err != nil {
 		return nil, fmt.Errorf("--log: %w", err)
 	}
-	return all[len(all)-1], nil
+	return all, nil
 }
 
 // replace puts the keys of the files into what is announced.

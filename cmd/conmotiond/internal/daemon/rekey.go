@@ -222,6 +222,9 @@ func (d *Daemon) handOver(ctx context.Context, next storage.Keys, all []*scitt.K
 	if len(due) == 0 {
 		return nil
 	}
+	if next.Others, err = d.beside(all[len(all)-1].Keys, next.Others...); err != nil {
+		return err
+	}
 	if err := d.sign(ctx, next); err != nil {
 		return err
 	}
@@ -254,9 +257,23 @@ func (d *Daemon) noteSigner(k *scitt.Keys, at int) (note.Signer, error) {
 	return s, err
 }
 
-// signWith has the keys in force sign, and no other ones; but with witnesses the note key
-// before goes on beside the new one while its file is there, because they may not know the
-// new one yet.
+// beside are the note keys that go on beside the one in force, with those that are given.
+// With witnesses they are all keys before whose files are there: which of them a witness
+// knows is not known here.
+func (d *Daemon) beside(k *scitt.Keys, others ...note.Signer) ([]note.Signer, error) {
+	for at := 1; d.witnessed && at < len(k.Note); at++ {
+		s, err := d.noteSigner(k, at)
+		if err != nil {
+			return nil, err
+		}
+		if s != nil && !slices.ContainsFunc(others, func(o note.Signer) bool { return o.KeyHash() == s.KeyHash() }) {
+			others = append(others, s)
+		}
+	}
+	return others, nil
+}
+
+// signWith has the keys in force sign, and no other ones but those beside them.
 func (d *Daemon) signWith(ctx context.Context, k *keyState, tree *scitt.TreeSigner) (err error) {
 	vkeys, err := k.inForce.VKeys()
 	if err != nil {
@@ -271,14 +288,8 @@ func (d *Daemon) signWith(ctx context.Context, k *keyState, tree *scitt.TreeSign
 	if final.Verifiers, err = scitt.NewCheckpointVerifiers(vkeys); err != nil {
 		return err
 	}
-	if d.witnessed && len(k.inForce.Note) > 1 {
-		before, err := d.noteSigner(k.inForce.Keys, 1)
-		if err != nil {
-			return err
-		}
-		if before != nil {
-			final.Others = []note.Signer{before}
-		}
+	if final.Others, err = d.beside(k.inForce.Keys); err != nil {
+		return err
 	}
 	if err := d.sign(ctx, final); err != nil {
 		return err

@@ -230,7 +230,7 @@ func TestRotateRefusals(t *testing.T) {
 	if err := os.Remove(filepath.Join(s.config.Keys, "receipt-key-2.pem")); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := daemon.Open(t.Context(), s.config, testlog.Must(daemon.NewTelemetry())(t)); err == nil || !strings.Contains(err.Error(), "receipt key") {
+	if _, err := daemon.Open(t.Context(), s.config, testlog.Must(daemon.NewTelemetry())(t)); err == nil || !strings.Contains(err.Error(), "as receipt-key-") {
 		t.Errorf("without the new key: %v", err)
 	}
 	write(t, filepath.Join(s.config.Keys, "receipt-key-2.pem"), data)

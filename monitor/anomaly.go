@@ -31,14 +31,15 @@ const (
 	AnomalyModifyUnknown   AnomalyKind = "modify_unknown"   // modify without create: alive
 	AnomalyDeleteDeleted   AnomalyKind = "delete_deleted"
 	AnomalyDeleteUnknown   AnomalyKind = "delete_unknown"
-	AnomalyTimeBackwards   AnomalyKind = "time_backwards" // older than the asset's last record, or a chain's iat
-	AnomalySubject         AnomalyKind = "subject"        // sub is not what the event is about
-	AnomalyChainGap        AnomalyKind = "chain_gap"      // seq jumps
-	AnomalyChainFork       AnomalyKind = "chain_fork"     // a second record with a seq that was there
-	AnomalyChainPrev       AnomalyKind = "chain_prev"     // the right seq, and prev is another entry
-	AnomalyLate            AnomalyKind = "late"           // a correction: it counts at its own time
-	AnomalyScan            AnomalyKind = "scan_mismatch"  // a scan that is not of what the records amount to: nothing is inferred
-	AnomalyChainAbandoned  AnomalyKind = "chain_missing"  // no link although the chain has begun
+	AnomalyTimeBackwards   AnomalyKind = "time_backwards"  // older than the asset's last record, or a chain's iat
+	AnomalySubject         AnomalyKind = "subject"         // sub is not what the event is about
+	AnomalyChainGap        AnomalyKind = "chain_gap"       // seq jumps
+	AnomalyChainFork       AnomalyKind = "chain_fork"      // a second record with a seq that was there
+	AnomalyChainPrev       AnomalyKind = "chain_prev"      // the right seq, and prev is another entry
+	AnomalyLate            AnomalyKind = "late"            // a correction: it counts at its own time
+	AnomalyAlias           AnomalyKind = "alias_ambiguous" // an asset is named by another name of several assets
+	AnomalyScan            AnomalyKind = "scan_mismatch"   // a scan that is not of what the records amount to: nothing is inferred
+	AnomalyChainAbandoned  AnomalyKind = "chain_missing"   // no link although the chain has begun
 )
 
 // meanings say what an anomaly is that has no detail.

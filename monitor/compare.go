@@ -122,7 +122,8 @@ type Comparison struct {
 	Metrics            map[Kind]*Metrics
 	Findings           []Finding // by kind of object, uid, kind of finding
 
-	verified bool // both logs verify signatures
+	version  string // of the algorithm
+	verified bool   // both logs verify signatures
 	withheld *withheld
 	// The first objects of each kind that are missing, and that are not.
 	missing, present map[Kind][]basis
@@ -139,32 +140,35 @@ type basis struct {
 // it does. Presence is judged by the events' times, lateness by the iat of the
 // statements. It needs memory for what was alive in the interval.
 func Compare(ctx context.Context, reported, observed Party, in Interval) (*Comparison, error) {
-	return compare(ctx, reported, observed, in, newWithheld(nil))
+	return compare(ctx, reported, observed, in, newWithheld(nil), AlgorithmVersion)
 }
 
-// compare is Compare without the artifacts that are withheld.
-func compare(ctx context.Context, reported, observed Party, in Interval, w *withheld) (*Comparison, error) {
+// compare is Compare without the artifacts that are withheld, by a version of the algorithm.
+func compare(ctx context.Context, reported, observed Party, in Interval, w *withheld, version string) (*Comparison, error) {
 	if err := in.Check(); err != nil {
 		return nil, err
 	}
 	reported.Log, observed.Log = share(reported.Log, observed.Log)
 	reported.Log, observed.Log = w.from(reported.Log), w.from(observed.Log)
-	c := &Comparison{Interval: in, withheld: w, Metrics: map[Kind]*Metrics{}, missing: map[Kind][]basis{}, present: map[Kind][]basis{}}
+	c := &Comparison{Interval: in, withheld: w, version: version, Metrics: map[Kind]*Metrics{}, missing: map[Kind][]basis{}, present: map[Kind][]basis{}}
 	c.verified = reported.Log.Verify != nil && observed.Log.Verify != nil
-	var stories [2]map[Kind]map[string]*story
+	var sides [2]told
 	for i, side := range []struct {
 		name  string
 		party Party
 		out   *Side
 	}{{"reported", reported, &c.Reported}, {"observed", observed, &c.Observed}} {
-		s, err := side.party.tell(ctx, in, side.out)
+		s, err := side.party.tell(ctx, in, side.out, version)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", side.name, err)
 		}
-		stories[i] = s
+		sides[i] = s
+	}
+	for i, out := range []*Side{&c.Reported, &c.Observed} {
+		out.tell(sides[i], sides[i].join(sides[1-i]))
 	}
 	for _, what := range []Kind{Configuration, Inventory} {
-		c.compare(what, stories[0][what], stories[1][what])
+		c.compare(what, sides[0].stories[what], sides[1].stories[what])
 	}
 	return c, c.explain(ctx, reported.Log, observed.Log)
 }
@@ -174,32 +178,31 @@ func compare(ctx context.Context, reported, observed Party, in Interval, w *with
 func (c *Comparison) Unread() Unread { return c.Reported.Unread.Plus(c.Observed.Unread) }
 
 // tell replays one side.
-func (p Party) tell(ctx context.Context, in Interval, out *Side) (map[Kind]map[string]*story, error) {
+func (p Party) tell(ctx context.Context, in Interval, out *Side, version string) (told, error) {
 	from := in.From.UnixMilli()
 	r := p.Since
 	if r == nil {
 		r = NewReplay(p.Filter, nil)
 	}
 	if f := p.Filter.normal(); !r.filter.equal(f) || r.until != nil || r.counts.Records > 0 && r.lastTime >= from {
-		return nil, fmt.Errorf("%w: it must have the same filter, no end, and only events before the interval", ErrResume)
+		return told{}, fmt.Errorf("%w: it must have the same filter, no end, and only events before the interval", ErrResume)
 	}
 	to := in.To.UnixMilli()
-	r.until = &to
+	r.until, r.second = &to, version == secondVersion
 	r.story = newRecorder(from)
 	r.story.seed(r)
 	if err := r.Advance(ctx, p.Log, p.Log.Checkpoint.Size); err != nil {
-		return nil, err
+		return told{}, err
 	}
 	if len(r.story.corrected) > 0 {
 		again := NewReplay(p.Filter, nil)
-		again.until, again.story = &to, newRecorder(from)
-		again.story.corrected, again.story.collect = maps.Clone(r.story.corrected), true
+		again.until, again.second, again.story = &to, r.second, r.story.collector()
 		if err := again.Advance(ctx, p.Log, p.Log.Checkpoint.Size); err != nil {
-			return nil, err
+			return told{}, err
 		}
 		r.story.reorder(again.story)
 	}
-	stories := r.story.stories
+	stories := told{&Replay{names: r.names, issuers: r.issuers}, r.story.stories}
 	*out = Side{list(r.anomalies), r.anomaliesMore, newCheckpointDocument(&r.checkpoint), list(r.filter.Issuers), r.filter.Types, r.counts.Unread}
 	*r = Replay{} // its inventory need not wait in memory for the other side's
 	return stories, nil

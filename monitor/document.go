@@ -58,6 +58,14 @@ type configDocument struct {
 	UID     string      `json:"uid"`
 }
 
+// nameDocument is another name of an asset.
+type nameDocument struct {
+	Asset  string `json:"asset"`
+	Index  uint64 `json:"index"` // of the newest record that says so
+	Issuer int    `json:"issuer"`
+	Name   string `json:"name"`
+}
+
 // scanDone is an issuer's newest scan.
 type scanDone struct {
 	EntryID string `json:"entry_id"`
@@ -130,6 +138,7 @@ type stateDocument struct {
 	Checkpoint checkpointDocument `json:"checkpoint"`
 	Deleted    []graveDocument    `json:"deleted"`
 	LastTime   int64              `json:"last_time"`
+	Names      []nameDocument     `json:"names"`
 	Once       []byte             `json:"once"` // the ids that records took: see Once.Save
 	Scans      []scanDone         `json:"scans"`
 }
@@ -152,7 +161,15 @@ func (r *Replay) Save(w io.Writer) error {
 	if r.checkpoint.Origin == "" {
 		return malformed("nothing has been read")
 	}
-	s := &stateDocument{Chains: []chainDocument{}, Deleted: []graveDocument{}, Checkpoint: newCheckpointDocument(&r.checkpoint), LastTime: r.lastTime, Once: r.once.Save(), Scans: []scanDone{}}
+	s := &stateDocument{Chains: []chainDocument{}, Deleted: []graveDocument{}, Checkpoint: newCheckpointDocument(&r.checkpoint), LastTime: r.lastTime, Names: []nameDocument{}, Once: r.once.Save(), Scans: []scanDone{}}
+	for key, list := range r.names {
+		for _, c := range list {
+			s.Names = append(s.Names, nameDocument{c.asset, c.index, key.issuer, key.name})
+		}
+	}
+	slices.SortStableFunc(s.Names, func(a, b nameDocument) int { // those of one name stay in their order
+		return cmp.Or(cmp.Compare(a.Issuer, b.Issuer), cmp.Compare(a.Name, b.Name))
+	})
 	for _, issuer := range slices.Sorted(maps.Keys(r.scans)) {
 		s.Scans = append(s.Scans, scanDone{r.scans[issuer].id.String(), issuer, r.scans[issuer].what})
 	}

@@ -37,17 +37,35 @@ type History struct {
 // Gone is the action of a step that no record says: a scan did not see the asset.
 const Gone Action = "gone"
 
-// HistoryOf reads the history of an asset from the entries before index to.
-// The deletion of a shared configuration need not name its assets: it is found
-// when the asset had it.
+// HistoryOf reads the history of an asset, which any of its names may name, from the
+// entries before index to. The deletion of a shared configuration need not name its
+// assets: it is found when the asset had it. Where names other than identities are in
+// the log it is read twice: what was said by another name comes before that this is one.
+// The error wraps ErrMalformed where the name is that of several assets.
 func HistoryOf(ctx context.Context, log Log, f Filter, uid string, to uint64) (*History, error) {
+	h, state, err := historyOf(ctx, log, f, uid, to, nil)
+	if err != nil || len(state.names) == 0 {
+		return h, err
+	}
+	if uid, err = state.Identify(uid); err != nil {
+		return nil, err
+	}
+	h, _, err = historyOf(ctx, log, f, uid, to, state)
+	return h, err
+}
+
+// historyOf is HistoryOf by the names in a replay of all these entries, if there is one.
+func historyOf(ctx context.Context, log Log, f Filter, uid string, to uint64, names *Replay) (*History, *Replay, error) {
 	f = f.normal()
 	h := &History{Format: FormatHistory, Origin: log.Checkpoint.Origin, Steps: []Step{}, UID: uid}
 	has := map[string]bool{}   // configurations that the asset has
 	state := NewReplay(f, nil) // a scan speaks of it when the records amount to what it saw
 	for rec, err := range records(ctx, log, f, state.heirs, NewOnce(), 0, min(to, log.Checkpoint.Size)) {
+		if err == nil {
+			err = state.prepare(ctx, log, rec)
+		}
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		_, before := state.assets[uid]
 		state.apply(rec)
@@ -64,6 +82,14 @@ func HistoryOf(ctx context.Context, log Log, f Filter, uid string, to uint64) (*
 		if e == nil {
 			continue
 		}
+		if names != nil {
+			e = e.identified(func(name string) string {
+				if all := names.others(name); len(all) == 1 {
+					return all[0]
+				}
+				return name
+			})
+		}
 		s := Step{e.Action, []string{}, rec.document(), rec.issuer, e.Kind}
 		for _, c := range e.Configurations {
 			if now := slices.Contains(c.Assets, uid); now || has[c.UID] {
@@ -78,7 +104,7 @@ func HistoryOf(ctx context.Context, log Log, f Filter, uid string, to uint64) (*
 			}
 		}
 	}
-	return h, nil
+	return h, state, nil
 }
 
 // Write writes the history as a JSON document in JCS form.

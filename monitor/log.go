@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"iter"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/conmotion/conmotion/monitor/disclosure"
@@ -32,11 +33,20 @@ type Log struct {
 	Artifacts  reader.Artifacts // nil when there are none
 	// Disclosed are payloads with hidden values that are shown, by the SHA-256 of what
 	// was signed: see package disclosure.
-	Disclosed map[reader.Digest]*disclosure.Opened
+	Disclosed map[reader.Digest]*Shown
 	// Verify holds a statement to its issuer's signature; nil leaves that to
 	// the log's admission. It is safe for concurrent use.
 	Verify func(*scitt.Statement) error
 }
+
+// Shown is a payload with hidden values that are shown.
+type Shown struct {
+	*disclosure.Opened
+	used atomic.Bool
+}
+
+// Used reports whether it is that of a record that was read.
+func (s *Shown) Used() bool { return s.used.Load() }
 
 // NewLog is the log in a view.
 func NewLog(view *tiles.View, artifacts reader.Artifacts, verify func(*scitt.Statement) error) Log {
@@ -257,6 +267,7 @@ func (l Log) shown(content []byte) []byte {
 		return content
 	}
 	if o := l.Disclosed[sha256.Sum256(content)]; o != nil {
+		o.used.Store(true)
 		return o.Payload
 	}
 	return content

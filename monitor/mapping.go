@@ -27,6 +27,7 @@ type rawEntity struct {
 type described struct {
 	uid    string // its identity
 	traits Traits
+	others []string          // its other identities: see identity.Aliases
 	digest [sha256.Size]byte // of an inventory record: SHA-256 of all that it says of the asset
 }
 
@@ -40,6 +41,9 @@ func (r rawEvent) entity(n int32) rawEntity {
 	source.Account = cmp.Or(source.Account, r.text(r.Find("cloud", "project_uid")))
 	source.Region = cmp.Or(source.Region, r.text(r.Find("cloud", "region")))
 	e.uid = identity.Of(source)
+	if alt := r.text(r.Member(n, "uid_alt")); alt != "" || e.uid != source.UID {
+		e.others = identity.Aliases(source, alt)
+	}
 	e.traits = Traits{Account: source.Account, Region: source.Region, Type: source.Type, Tags: r.tags(n)}
 	return e
 }

@@ -13,11 +13,13 @@ import (
 )
 
 // Algorithm and AlgorithmVersion name how a measurement is computed. The
-// version changes whenever the same logs could give other bytes. Version 2 goes by identities, infers from scans, puts
-// corrections at their own time, and has a scope; version 1, of before the first release, did none of that and is not computed.
+// version changes whenever the same logs could give other bytes. Version 3 takes other names for the assets that have them,
+// holds a scan to its issuer's records alone, and has coverage by time and type. Measurements of version 2 are computed by
+// its rules; version 1, of before the first release, knew neither identities nor scans and is not computed.
 const (
 	Algorithm        = "conmotion-mutual-monitoring"
-	AlgorithmVersion = "2"
+	AlgorithmVersion = "3"
+	secondVersion    = "2"
 )
 
 // maxEvidence bounds the objects and the entries that a measurement lists; the
@@ -160,7 +162,7 @@ func Measure(c *Comparison, o MeasureOptions) (*Measurement, error) {
 		return nil, err
 	}
 	doc := measurementDocument{
-		Algorithm: algorithmDocument{Algorithm, AlgorithmVersion},
+		Algorithm: algorithmDocument{Algorithm, c.version},
 		Home:      o.Home,
 		Interval:  c.Interval.document(),
 		Observed:  c.Observed.measured(o.ObservedURL),
@@ -218,11 +220,11 @@ func finding(doc *measurementDocument, in Interval, at int64, evidence, resource
 		"start_time": in.From.UnixMilli(), "end_time": in.To.UnixMilli(),
 		"finding_info": object{
 			"uid": fmt.Sprintf("%x", uid), "title": "Completeness of " + subject, "created_time": at,
-			"analytic": object{"uid": Algorithm, "name": Algorithm, "version": AlgorithmVersion, "type_id": 1, "type": "Rule"},
+			"analytic": object{"uid": Algorithm, "name": Algorithm, "version": doc.Algorithm.Version, "type_id": 1, "type": "Rule"},
 		},
 		"metadata": object{
 			"version": ocsf.Default().Version(), "event_code": string(doc.What) + ".measure",
-			"product": object{"name": "conmotion", "vendor_name": "conmotion", "feature": object{"name": Algorithm, "version": AlgorithmVersion}},
+			"product": object{"name": "conmotion", "vendor_name": "conmotion", "feature": object{"name": Algorithm, "version": doc.Algorithm.Version}},
 		},
 		"unmapped": object{"conmotion": doc},
 	}

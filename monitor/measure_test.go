@@ -67,6 +67,16 @@ func TestMeasure(t *testing.T) {
 	}
 }
 
+// TestMeasureVersion2: what was measured by version 2 comes out by version 2, to the byte.
+func TestMeasureVersion2(t *testing.T) {
+	p := goldenPair(t)
+	payload := must(Canonical(must(os.ReadFile("testdata/measurement-2-inventory.json"))(t)))(t)
+	r := must(Recompute(t.Context(), payload, p.provider.log(), p.auditor.log()))(t)
+	if !r.Same() {
+		t.Errorf("differs at %v", r.Paths)
+	}
+}
+
 // TestMeasureArchitecture: of two instances the auditor observes one that the
 // provider did not report: 50. The events are the architecture's own where
 // they are at hand.

@@ -29,6 +29,7 @@ type MeasurementInputs struct {
 	Impact                         int // as it claims
 	// Withheld are the contents that were not there for the measurer, in order.
 	Withheld []reader.Digest
+	version  string // of the algorithm
 }
 
 // Subject is the sub of the measurement's statement.
@@ -53,7 +54,7 @@ func ParseMeasurement(payload []byte) (*MeasurementInputs, error) {
 	if doc == nil {
 		return nil, malformed("the event has no unmapped.conmotion: it is not a measurement")
 	}
-	if a := doc.Algorithm; a.ID != Algorithm || a.Version != AlgorithmVersion {
+	if a := doc.Algorithm; a.ID != Algorithm || a.Version != AlgorithmVersion && a.Version != secondVersion {
 		return nil, malformed("%w: %.80q version %.20q, and not %s version %s", ErrAlgorithm, a.ID, a.Version, Algorithm, AlgorithmVersion)
 	}
 	in := &MeasurementInputs{
@@ -62,6 +63,7 @@ func ParseMeasurement(payload []byte) (*MeasurementInputs, error) {
 		Options:        MeasureOptions{doc.What, time.UnixMilli(event.Time).UTC(), doc.Home, doc.Reported.URL, doc.Observed.URL},
 		Impact:         doc.Result.Impact,
 		Withheld:       doc.Withheld,
+		version:        doc.Algorithm.Version,
 	}
 	var errs [5]error
 	in.Reported, errs[0] = doc.Reported.Checkpoint.checkpoint()
@@ -119,7 +121,7 @@ func Recompute(ctx context.Context, payload []byte, reported, observed Log) (*Re
 		}
 	}
 	gone := newWithheld(in.Withheld)
-	c, err := compare(ctx, Party{reported, in.ReportedFilter, nil}, Party{observed, in.ObservedFilter, nil}, in.Interval, gone)
+	c, err := compare(ctx, Party{reported, in.ReportedFilter, nil}, Party{observed, in.ObservedFilter, nil}, in.Interval, gone, in.version)
 	if err = cmp.Or(gone.check(), err); err != nil {
 		return nil, err
 	}

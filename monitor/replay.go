@@ -35,7 +35,13 @@ type Replay struct {
 	issuers []string
 	numbers map[string]int   // issuer -> its place in issuers
 	scans   map[int]lastScan // by issuer
-	traits  traitTable
+	names   map[aliasKey][]claim
+	// own are replays of one issuer's records alone, where others' count here too: a scan speaks of what its issuer said.
+	// One is made when a scan comes, and is not saved.
+	own map[string]*Replay
+	// second has it go by version 2 of the algorithm: without other names, and with scans held to what everybody said.
+	second bool
+	traits traitTable
 
 	anomalies     []Anomaly
 	anomaliesMore uint64
@@ -85,7 +91,7 @@ func NewReplay(f Filter, until *time.Time) *Replay {
 	r := &Replay{
 		filter: f.normal(), assets: map[string]*asset{}, configs: map[string]*configuration{}, links: map[string][]string{},
 		chains: map[chainKey]chainHead{}, heirs: &heirs{}, numbers: map[string]int{}, dead: graves{at: map[graveKey]uint64{}},
-		once: NewOnce(), scans: map[int]lastScan{}, traits: newTraitTable(),
+		once: NewOnce(), scans: map[int]lastScan{}, names: map[aliasKey][]claim{}, own: map[string]*Replay{}, traits: newTraitTable(),
 	}
 	if until != nil {
 		ms := until.UnixMilli()
@@ -146,6 +152,9 @@ func (r *Replay) Advance(ctx context.Context, log Log, to uint64) error {
 		if err != nil {
 			return err
 		}
+		if err := r.prepare(ctx, log, rec); err != nil {
+			return err
+		}
 		r.apply(rec)
 		r.next = rec.Index + 1
 	}
@@ -187,6 +196,9 @@ func (r *Replay) apply(rec *record) {
 	if e == nil {
 		return
 	}
+	if own := r.own[rec.issuer]; own != nil {
+		own.apply(rec)
+	}
 	if r.until != nil && rec.Time > *r.until {
 		r.counts.Deferred++
 		return
@@ -197,6 +209,12 @@ func (r *Replay) apply(rec *record) {
 		r.anomaly(Anomaly{Kind: AnomalySubject, Detail: limit(fmt.Sprintf("sub is %q, and the event is about %q", rec.subject, want))}, rec.Ref, nil)
 	}
 	issuer := r.intern(rec.issuer)
+	if !r.second {
+		r.ambiguous(issuer, e, rec.Ref)
+		e = r.identified(issuer, e)
+		r.join(issuer, e)
+		defer r.named(issuer, e, rec.Ref)
+	}
 	if e.Kind == Inventory {
 		for _, uid := range e.Assets {
 			r.applyAsset(uid, e, rec.Ref, issuer)
@@ -366,33 +384,4 @@ func (r *Replay) applyConfig(now *Config, e *Event, at Ref, issuer int) {
 		}
 	}
 	r.story.alive(Configuration, now.UID, at, &c.digest, traits)
-}
-
-func (r *Replay) link(asset, config string) {
-	list := r.links[asset]
-	if i, found := slices.BinarySearch(list, config); !found {
-		r.links[asset] = slices.Insert(list, i, config)
-	}
-}
-
-func (r *Replay) unlink(asset, config string) {
-	list := r.links[asset]
-	if i, found := slices.BinarySearch(list, config); found {
-		list = slices.Delete(list, i, i+1)
-	}
-	if len(list) == 0 {
-		delete(r.links, asset)
-	} else {
-		r.links[asset] = list
-	}
-}
-
-// configsOf are the configurations of an asset, sorted.
-func (r *Replay) configsOf(uid string) []string {
-	list := r.links[uid]
-	if c := r.configs[uid]; c != nil && c.own {
-		i, _ := slices.BinarySearch(list, uid)
-		return slices.Insert(slices.Clone(list), i, uid)
-	}
-	return slices.Clone(list)
 }

@@ -78,7 +78,7 @@ func (d *replayDocument) replay() (*Replay, error) {
 			return nil, malformed("an anomaly is of entry %d of %.80q", a.Entry.Index, a.Entry.Origin)
 		}
 	}
-	for _, fill := range []func(*Replay) error{d.readConfigs, d.readAssets, d.readChains, d.readDeleted, d.readScans} {
+	for _, fill := range []func(*Replay) error{d.readConfigs, d.readAssets, d.readChains, d.readDeleted, d.readScans, d.readNames} {
 		if err := fill(r); err != nil {
 			return nil, err
 		}
@@ -132,6 +132,17 @@ func (d *replayDocument) readScans(r *Replay) error {
 			return malformed("the scan %.80q of issuer %d", s.EntryID, s.Issuer)
 		}
 		r.scans[s.Issuer] = lastScan{id, s.What}
+	}
+	return nil
+}
+
+func (d *replayDocument) readNames(r *Replay) error {
+	for _, n := range d.State.Names {
+		if n.Issuer < 0 || n.Issuer >= len(r.issuers) || n.Index >= r.next {
+			return malformed("the name %.80q of issuer %d in entry %d", n.Name, n.Issuer, n.Index)
+		}
+		key := aliasKey{n.Issuer, n.Name}
+		r.names[key] = append(r.names[key], claim{n.Asset, n.Index})
 	}
 	return nil
 }

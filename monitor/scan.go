@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -141,48 +142,84 @@ func (r *Replay) set(uids []string) (int, string) {
 	return len(uids), hex.EncodeToString(h.Sum(nil))
 }
 
-// applyScan infers what is gone. The set that the log amounts to must be what the scan says is left; else nothing is
-// inferred, and there is an anomaly. Where records of events after the replay's end were left out that cannot be held
-// against it, and what the issuer signed counts.
-func (r *Replay) applyScan(rec *record) {
+// prepare makes, before a scan, the replay of its issuer's records alone where others' count here too.
+func (r *Replay) prepare(ctx context.Context, log Log, rec *record) error {
+	others := func(issuer string) bool { return issuer != rec.issuer }
+	if rec.scan == nil || r.second || r.own[rec.issuer] != nil || !slices.ContainsFunc(r.issuers, others) {
+		return nil
+	}
+	own := NewReplay(Filter{[]string{rec.issuer}, r.filter.Types}, nil)
+	own.until = r.until
+	r.own[rec.issuer] = own
+	return own.Advance(ctx, log, rec.Index)
+}
+
+// scanned is what a scan says of the assets that its issuer spoke of last, or why nothing is inferred.
+type scanned struct {
+	gone, left []string
+	first      bool // it is the issuer's first
+	wrong      string
+}
+
+// applyScan infers what is gone, of the assets whose newest record is by the scan's issuer.
+func (r *Replay) applyScan(rec *record) (out scanned) {
 	s, issuer := rec.scan, r.intern(rec.issuer)
-	before, scanned := r.scans[issuer]
+	before, again := r.scans[issuer]
 	r.scans[issuer] = lastScan{rec.ID, s.what()}
+	if own := r.own[rec.issuer]; own != nil {
+		out = own.applyScan(rec)
+	} else {
+		out = r.compareScan(s, issuer, before, again)
+	}
 	if r.until != nil && rec.Time > *r.until {
 		r.counts.Deferred++
-		return
+		return out
 	}
-	if len(s.Incomplete) > 0 {
-		return
-	}
-	started := s.Started.UnixMilli()
-	uids := r.inScope(issuer, s.Scope)
-	left := slices.DeleteFunc(slices.Clone(uids), func(uid string) bool {
-		_, gone := slices.BinarySearch(s.Gone, uid)
-		return gone && r.assets[uid].known() < started
-	})
-	count, digest := r.set(left)
-	switch {
-	case scanned != (s.Previous != nil) || scanned && before.id != *s.Previous:
-		r.anomaly(Anomaly{Kind: AnomalyScan, Detail: "it does not follow the issuer's scan before it; nothing is inferred"}, rec.Ref, nil)
-		return
-	case r.counts.Deferred == 0 && (count != s.Count || digest != s.Digest || len(uids)-len(left) != len(s.Gone)):
-		r.anomaly(Anomaly{Kind: AnomalyScan, Detail: fmt.Sprintf("it leaves %d assets, and the records %d, or with other contents; nothing is inferred", s.Count, count)}, rec.Ref, nil)
-		return
+	if out.wrong != "" {
+		r.anomaly(Anomaly{Kind: AnomalyScan, Detail: out.wrong + "; nothing is inferred"}, rec.Ref, nil)
+		return out
 	}
 	at := rec.Ref
-	at.Time = started
-	for _, uid := range uids {
-		if _, stays := slices.BinarySearch(left, uid); !stays {
+	at.Time = s.Started.UnixMilli()
+	for _, uid := range out.gone {
+		if a := r.assets[uid]; a != nil && a.issuer == issuer {
 			r.endAsset(uid, at, true)
-			continue
-		}
-		a := r.assets[uid]
-		a.seen = max(a.seen, started)
-		if !scanned {
-			r.story.baseline(uid)
 		}
 	}
+	for _, uid := range out.left {
+		if a := r.assets[uid]; a != nil && a.issuer == issuer {
+			a.seen = max(a.seen, at.Time)
+			if out.first {
+				r.story.baseline(uid)
+			}
+		}
+	}
+	return out
+}
+
+// compareScan holds a scan to what the issuer's records amount to: that set must be what the scan says is left; else nothing is
+// inferred. Where records of events after the replay's end were left out that cannot be held against it, and what the
+// issuer signed counts.
+func (r *Replay) compareScan(s *Scan, issuer int, before lastScan, again bool) (out scanned) {
+	if r.until != nil && s.Ended.UnixMilli() > *r.until || len(s.Incomplete) > 0 {
+		return out
+	}
+	out.first = !again
+	for _, uid := range r.inScope(issuer, s.Scope) {
+		if _, gone := slices.BinarySearch(s.Gone, uid); gone && r.assets[uid].known() < s.Started.UnixMilli() {
+			out.gone = append(out.gone, uid)
+		} else {
+			out.left = append(out.left, uid)
+		}
+	}
+	count, digest := r.set(out.left)
+	switch {
+	case again != (s.Previous != nil) || again && before.id != *s.Previous:
+		out.wrong = "it does not follow the issuer's scan before it"
+	case r.counts.Deferred == 0 && (count != s.Count || digest != s.Digest || len(out.gone) != len(s.Gone)):
+		out.wrong = fmt.Sprintf("it leaves %d assets, and the records %d, or with other contents", s.Count, count)
+	}
+	return out
 }
 
 // Seen is what came of a scan that looked at everything in a scope.
@@ -199,7 +236,11 @@ type Seen struct {
 // NewScan makes the statement of a scan by an issuer, after what it saw was recorded and read. share is how much of what
 // was there before is gone, in percent. It is nil when the issuer's newest scan says the same.
 func (r *Replay) NewScan(issuer string, seen Seen) (s *Scan, share int) {
-	n := r.intern(issuer)
+	n, saw := r.intern(issuer), map[string]bool{}
+	for uid, there := range seen.Assets {
+		asset, _ := r.identify(n, uid)
+		saw[asset] = there || saw[asset]
+	}
 	s = &Scan{Of: seen.Of, Scope: seen.Scope, Started: seen.Started, Ended: seen.Ended, Incomplete: slices.Clone(seen.Incomplete)}
 	started := seen.Started.UnixMilli()
 	uids := r.inScope(n, seen.Scope)
@@ -211,7 +252,7 @@ func (r *Replay) NewScan(issuer string, seen Seen) (s *Scan, share int) {
 		at := place{t.Account, t.Region}
 		if a.known() < started {
 			were[at]++
-			if !seen.Assets[uid] {
+			if !saw[uid] {
 				s.Gone = append(s.Gone, uid)
 				continue
 			}
@@ -250,8 +291,11 @@ type Held struct {
 	Same  bool // the event says nothing that is not known
 }
 
-// Hold holds an event against what was read.
-func (r *Replay) Hold(e *Event) Held {
+// Hold holds an event that an issuer would say against what was read.
+func (r *Replay) Hold(issuer string, e *Event) Held {
+	if n, ok := r.numbers[issuer]; ok {
+		e = r.identified(n, e)
+	}
 	h := Held{Same: true}
 	hold := func(what Kind, uid string, last *Ref, same bool) {
 		if g := r.dead.find(graveKey{what, uid}); last == nil && g != nil {

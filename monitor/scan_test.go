@@ -332,7 +332,7 @@ func TestHold(t *testing.T) {
 		"an older content": {configured(Modify, noon-9, "a", 2), true, false},
 	} {
 		e := must(ParseEvent(encode(c.event)))(t)
-		if h := r.Hold(e); (h.Newer != nil) != c.newer || h.Same != c.same {
+		if h := r.Hold("provider", e); (h.Newer != nil) != c.newer || h.Same != c.same {
 			t.Errorf("%s: %+v", name, h)
 		}
 	}

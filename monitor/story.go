@@ -3,6 +3,7 @@ package monitor
 import (
 	"cmp"
 	"crypto/sha256"
+	"maps"
 	"math"
 	"slices"
 )
@@ -46,6 +47,7 @@ type recorder struct {
 	// reorder). The happenings are in the log's order, and nil while they are not collected.
 	corrected map[graveKey][]happening
 	collect   bool
+	renamed   map[graveKey]graveKey // objects by other names, to those that they are
 }
 
 // happening is a record about one object, or what a scan says of it.
@@ -58,7 +60,7 @@ type happening struct {
 }
 
 func newRecorder(from int64) *recorder {
-	return &recorder{from, map[Kind]map[string]*story{Inventory: {}, Configuration: {}}, map[graveKey][]happening{}, false}
+	return &recorder{from, map[Kind]map[string]*story{Inventory: {}, Configuration: {}}, map[graveKey][]happening{}, false, map[graveKey]graveKey{}}
 }
 
 // keeps reports whether what happens to an object is collected, to be put in order.
@@ -82,6 +84,18 @@ func (c *recorder) correct(what Kind, uid string, action Action, at Ref, digest 
 	if !c.keeps(key, happening{at: at, ends: action == Delete, digest: digest}) {
 		c.corrected[key] = nil
 	}
+}
+
+// collector is what collects in a second reading, also what happens by other names.
+func (c *recorder) collector() *recorder {
+	out := newRecorder(c.from)
+	out.corrected, out.collect = maps.Clone(c.corrected), true
+	for from, to := range c.renamed {
+		if _, ok := c.corrected[to]; ok {
+			out.corrected[from] = nil
+		}
+	}
+	return out
 }
 
 // reorder tells the stories of corrected objects anew, in the order of their times: other is what collected them.

@@ -69,7 +69,7 @@ func TestDisclosed(t *testing.T) {
 		payload := must(NewRecord(encode(event), Configuration, Modify))(t).Payload
 		opened := must((&disclosure.Document{Payload: payload, Disclosures: []string{shown}}).Open())(t)
 		side := p.provider.side()
-		side.Log.Disclosed = map[reader.Digest]*disclosure.Opened{sha256.Sum256(payload): opened}
+		side.Log.Disclosed = map[reader.Digest]*Shown{sha256.Sum256(payload): {Opened: opened}}
 		got := must(Compare(t.Context(), side, p.auditor.side(), hour))(t)
 		if all := strings.Join(findings(got), "; "); all != want {
 			t.Errorf("%s: %q, want %q", observed, all, want)

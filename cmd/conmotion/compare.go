@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -187,15 +188,9 @@ func (a *app) compareLogs(ctx context.Context, f compareFlags, now time.Time) (*
 	}
 	p := a.Progress()
 	defer p.Done()
-	shown := map[reader.Digest]*disclosure.Opened{}
-	for _, path := range f.disclosed {
-		d, err := readDisclosed(path)
-		if err != nil {
-			return nil, logs, err
-		}
-		if shown[sha256.Sum256(d.Payload)], err = d.Open(); err != nil {
-			return nil, logs, cli.Bad(fmt.Errorf("--disclosed %s: %w", path, err))
-		}
+	shown, err := readShown(f.disclosed)
+	if err != nil {
+		return nil, logs, err
 	}
 	var parties [2]monitor.Party
 	for i, side := range []sideFlags{f.reported, f.observed} {
@@ -208,9 +203,53 @@ func (a *app) compareLogs(ctx context.Context, f compareFlags, now time.Time) (*
 			return nil, logs, err
 		}
 		log := logs[i].Monitor()
-		log.Disclosed = shown
+		log.Disclosed = map[reader.Digest]*monitor.Shown{}
+		for key, s := range shown {
+			log.Disclosed[key] = &s.Shown
+		}
 		parties[i].Log = p.Count(side.name, log)
 	}
 	c, err := monitor.Compare(ctx, parties[0], parties[1], in)
-	return c, logs, cli.OfLog(err)
+	if err != nil {
+		return nil, logs, cli.OfLog(err)
+	}
+	for _, s := range shown {
+		if !s.Used() {
+			return nil, logs, cli.Usage(fmt.Errorf("--disclosed %s: neither log has this record among those that are compared", s.path))
+		}
+	}
+	return c, logs, nil
+}
+
+// shownFile is what files show of one record; path is the first of them.
+type shownFile struct {
+	monitor.Shown
+	path string
+	all  disclosure.Document
+}
+
+// readShown reads files with values that are shown, several of which may be of one record.
+func readShown(paths []string) (map[reader.Digest]*shownFile, error) {
+	shown := map[reader.Digest]*shownFile{}
+	for _, path := range paths {
+		d, err := readDisclosed(path)
+		if err != nil {
+			return nil, err
+		}
+		key := reader.Digest(sha256.Sum256(d.Payload))
+		s := shown[key]
+		if s == nil {
+			s = &shownFile{path: path, all: disclosure.Document{Payload: d.Payload}}
+			shown[key] = s
+		}
+		for _, text := range d.Disclosures {
+			if !slices.Contains(s.all.Disclosures, text) {
+				s.all.Disclosures = append(s.all.Disclosures, text)
+			}
+		}
+		if s.Opened, err = s.all.Open(); err != nil {
+			return nil, cli.Bad(fmt.Errorf("--disclosed %s: %w", path, err))
+		}
+	}
+	return shown, nil
 }

@@ -49,7 +49,8 @@ passwords, Kubernetes' Secrets: docs/monitoring.md has the table) are taken out 
 anything is made of an item: {"...":"redacted"} stands there. It is said how many, by
 kind. --redact takes out more, --keep less: the end of a field's path, such as
 environment.variables.*, or @KIND or @all of the table. --disclosable hides a field so
-that it can be shown later (conmotion disclose), as record does it. With
+that it can be shown later (conmotion disclose), as record does it; one that hides
+nothing ends the run with exit code 2, before anything is registered. With
 --dry-run the events are printed as JSON lines, in the form that would be registered,
 and nothing is.
 ` + scanHelp + cli.HomeHelp
@@ -179,8 +180,9 @@ func (a *app) imported(ctx context.Context, names []string, m eventMaker, o impo
 		for _, name := range names {
 			ok := true
 			err := a.reading(name, func(file string, in io.Reader) bool {
-				o := o
+				o, before := o, n
 				o.File = file
+				defer func() { a.nothingIn(file, n-before) }()
 				for item, err := range read(in, o) {
 					if _, isProblem := errors.AsType[*importer.Problem](err); err != nil && !isProblem {
 						err = fileError{file, err}
@@ -200,11 +202,15 @@ func (a *app) imported(ctx context.Context, names []string, m eventMaker, o impo
 				return
 			}
 		}
+		// Sorted reads all items before it gives one: nothing is registered yet.
+		if idle := o.Redact.Idle(); len(idle) > 0 && n > 0 {
+			yield(importer.Item{}, cli.Usage(hidesNothing(idle...)))
+		}
 	}
 	return func(yield func(func() party.Input) bool) {
 		for item, err := range importer.Sorted(items) {
-			if ctx.Err() != nil || !yield(func() party.Input { return m.imported(item, err) }) {
-				return
+			if ctx.Err() != nil || !yield(func() party.Input { return m.imported(item, err) }) || unreadable(unplaced(err)) {
+				return // behind what ends the run not even artifacts are stored
 			}
 		}
 	}
@@ -302,6 +308,9 @@ func (a *app) printEvents(ctx context.Context, events iter.Seq[func() party.Inpu
 	}
 	if err := ctx.Err(); err != nil {
 		return err
+	}
+	if total == 0 {
+		return cli.Usage(errNothing)
 	}
 	if not > 0 {
 		return cli.Bad(fmt.Errorf("%d of %d items cannot be registered", not, total))

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
+	"github.com/conmotion/conmotion/internal/printable"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/disclosure"
 	"github.com/conmotion/conmotion/monitor/importer"
@@ -230,13 +231,18 @@ func (m eventMaker) hide(r *monitor.Record) (*monitor.Record, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(d.Disclosures) == 0 { // what is registered in the clear cannot be taken back
-		return nil, errors.New("--disclosable hides nothing in it: give the end of a path that it has, or leave the flag out")
+	if len(d.Disclosures) == 0 {
+		return nil, hidesNothing()
 	}
 	if r, err = monitor.NewRecord(d.Payload, r.Event.Kind, r.Event.Action); err != nil {
 		return nil, fmt.Errorf("with what --disclosable hides: %w", err)
 	}
 	return r, m.keep(r.Payload, d.Disclosures)
+}
+
+// hidesNothing says so of patterns of --disclosable: what is registered in the clear cannot be taken back.
+func hidesNothing(patterns ...string) error {
+	return fmt.Errorf("%s hides nothing in it: give the end of a path that it has, or leave the flag out", strings.Join(append([]string{"--disclosable"}, patterns...), " "))
 }
 
 // where returns where an input begins.
@@ -277,7 +283,10 @@ func readEach[T any](a *app, files []string, read func(io.Reader) iter.Seq2[T, e
 		for _, file := range files {
 			ok := true
 			err := a.reading(file, func(file string, in io.Reader) bool {
+				n := 0
+				defer func() { a.nothingIn(file, n) }()
 				for item, err := range read(in) {
+					n++
 					if ok = yield(func() party.Input {
 						out := input(item, err)
 						out.File = file
@@ -295,6 +304,13 @@ func readEach[T any](a *app, files []string, read func(io.Reader) iter.Seq2[T, e
 				return
 			}
 		}
+	}
+}
+
+// nothingIn tells of an input with nothing in it.
+func (a *app) nothingIn(file string, items int) {
+	if items == 0 {
+		a.Notice("notice: no records in %s", where(party.Input{File: printable.Line(file)}))
 	}
 }
 

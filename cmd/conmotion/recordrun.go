@@ -297,6 +297,9 @@ func (r *recording) stopped(err error) error {
 	return fmt.Errorf("%w (%s until then; the same command goes on from there)", err, r.summary())
 }
 
+// errNothing says that there was nothing to register.
+var errNothing = errors.New("there are no records in the input")
+
 // verdict is what the whole run comes to.
 func (r *recording) verdict() error {
 	if r.total > 1 {
@@ -305,7 +308,7 @@ func (r *recording) verdict() error {
 	not := r.counts[resultRefused] + r.counts[resultInvalid] + r.counts[resultLate]
 	switch {
 	case r.total == 0:
-		return cli.Bad(errors.New("there are no events in the input"))
+		return cli.Usage(errNothing)
 	case not == 0:
 		return nil
 	case r.total == 1:

@@ -37,7 +37,7 @@ TIME, --at-index N those up to and including entry N. --issuer and --types selec
 whose records count; an auditor's own observations are --types observation.
 
 --asset UID shows every record about one asset and its configurations, with the
-deletions. --diff T1 T2 shows what changed between two moments, each a time or
+deletions; UID is any name that the records give it. --diff T1 T2 shows what changed between two moments, each a time or
 the index of an entry.
 
 --follow UID walks from an asset to what it rests on in other logs: the entries

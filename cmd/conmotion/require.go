@@ -39,7 +39,8 @@ is neither: exit code 2. So it is with logs that have entries that are nobody's
 statement: a dispute could be among them.
 
 It judges one entry. ENTRY is its URL, or with --log and --entry its entry id or
-index. Without --entry the argument to --log is the uid of an asset; its newest
+index. Without --entry the argument to --log is an asset, by any name that its records
+give it; its newest
 record in that log is judged, and the asset must be alive. Endorsements of older
 records of the asset do not count. A dispute of the newest record of one of its
 configurations counts like one of the record.

@@ -68,6 +68,9 @@ func Parse(data []byte) (*Document, error) {
 	if wire.Format != format {
 		return nil, malformed("the format is %.40q and not %q", wire.Format, format)
 	}
+	if len(wire.Disclosures) == 0 {
+		return nil, malformed("it shows nothing: there are no disclosures")
+	}
 	d := &Document{wire.Payload, wire.Disclosures}
 	if again, err := d.Marshal(); err != nil || !bytes.Equal(again, data) {
 		return nil, malformed("it is not the canonical form (RFC 8785) of what it says")

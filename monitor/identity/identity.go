@@ -6,6 +6,7 @@ package identity
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -42,6 +43,24 @@ func Of(s Source) string {
 	return strings.Join([]string{provider, s.Account, s.Region, s.Type, s.UID}, "/")
 }
 
+// Aliases returns the identities that an asset would have of a source that knows it by a short id alone, by its uid or by
+// alt, OCSF's uid_alt: in order, without its identity, and without names that others have too. Those are never aliases.
+func Aliases(s Source, alt string) (names []string) {
+	id := Of(s)
+	for _, short := range []string{s.UID, alt} {
+		if short == "" || global(Canonical(short)) {
+			continue
+		}
+		names = append(names, short)
+		for _, typ := range words(s) {
+			names = append(names, Of(Source{Provider: s.Provider, Account: s.Account, Region: s.Region, Namespace: s.Namespace, Type: typ, UID: short}))
+		}
+	}
+	names = slices.DeleteFunc(names, func(name string) bool { return name == id || global(name) })
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
 // Local reports whether an identity is a short id that was qualified: another source may name the same asset otherwise.
 func Local(id string) bool {
 	provider, rest, _ := strings.Cut(id, "/")
@@ -74,6 +93,9 @@ var (
 func Canonical(name string) string {
 	if len(name) > 15 && strings.EqualFold(name[:15], "/subscriptions/") {
 		return strings.TrimSuffix(strings.ToLower(name), "/")
+	}
+	if !strings.HasPrefix(name, "https://") {
+		return name
 	}
 	m := commonAPI.FindStringSubmatch(name)
 	if m == nil {

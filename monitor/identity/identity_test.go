@@ -53,6 +53,30 @@ func TestOf(t *testing.T) {
 	}
 }
 
+func TestAliases(t *testing.T) {
+	for _, tt := range []struct {
+		in   Source
+		alt  string
+		want string
+	}{
+		{Source{Provider: "gcp", Account: "p", Region: "global", Type: "compute.googleapis.com/Firewall", UID: "//compute.googleapis.com/projects/p/global/firewalls/allow"}, "579",
+			"[579 gcp/p/global/FirewallRule/579 gcp/p/global/compute.googleapis.com/Firewall/579]"},
+		{Source{Provider: "gcp", Account: "p", Region: "global", Type: "FirewallRule", UID: "579", Name: "allow"}, "", "[579 gcp/p/global/FirewallRule/579 gcp/p/global/compute.googleapis.com/Firewall/579]"},
+		{Source{Provider: "gcp", UID: "//compute.googleapis.com/projects/p/global/firewalls/allow"}, "https://www.googleapis.com/compute/v1/projects/p/global/firewalls/allow", "[]"},
+		{Source{Provider: "kubernetes", Account: "c", Namespace: "n", Type: "Cluster.cluster.x-k8s.io", UID: "k8s://c/n/Cluster.cluster.x-k8s.io/web", Name: "web"}, "0-1",
+			"[0-1 kubernetes/c//Cluster.cluster.x-k8s.io/0-1 kubernetes/c//Cluster/0-1]"},
+		{Source{Provider: "aws", Account: "1", Region: "r", Type: "AWS::EC2::Instance", UID: "arn:aws:ec2:r:1:instance/i-1"}, "i-1", "[i-1]"},
+		{Source{Provider: "aws", Account: "1", Region: "r", Type: "AWS::IAM::Role", UID: "arn:aws:iam::1:role/x/y"}, "AROA1", "[AROA1 aws/1/r/AWS::IAM::Role/AROA1]"},
+		{Source{Provider: "aws", UID: "arn:aws:s3:::a"}, "arn:aws:s3:::b", "[]"}, // both are known to others: two assets
+		{Source{Provider: "Northwind Cloud", Account: "1", UID: "i-1"}, "n-1", "[n-1]"},
+		{Source{UID: "i-1"}, "", "[]"},
+	} {
+		if got := fmt.Sprint(Aliases(tt.in, tt.alt)); got != tt.want {
+			t.Errorf("%+v, %q: %s, want %s", tt.in, tt.alt, got, tt.want)
+		}
+	}
+}
+
 func TestLocal(t *testing.T) {
 	for id, want := range map[string]bool{"gcp/p/global/Service/x": true, "aws/1//AWS::EC2::VPC/v": true, "aws/x": false, "arn:aws:s3:::b": false, "i-1": false, "": false} {
 		if Local(id) != want {

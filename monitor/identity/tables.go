@@ -58,6 +58,24 @@ var names = map[string]string{
 	"Project": "cloudresourcemanager.googleapis.com/projects/{a}", "cloudresourcemanager.googleapis.com/Project": "cloudresourcemanager.googleapis.com/projects/{a}",
 }
 
+// words are what sources call the type of an asset.
+func words(s Source) []string {
+	all := []string{s.Type}
+	switch strings.ToLower(s.Provider) {
+	case "gcp":
+		for typ, form := range names {
+			if form == names[s.Type] && typ != s.Type {
+				all = append(all, typ)
+			}
+		}
+	case "kubernetes":
+		if kind, _, ok := strings.Cut(s.Type, "."); ok {
+			all = append(all, kind)
+		}
+	}
+	return all
+}
+
 func gcp(s Source) string { return fill("//", names[s.Type], s) }
 
 func kube(s Source) string {

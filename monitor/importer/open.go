@@ -26,7 +26,7 @@ var errStop = errors.New("importer: enough")
 
 // Walk opens what name stands for, and calls read for each input in it, until read returns false: a file, the files of a
 // directory and of those below it, the members of a .zip, or stdin for "-". Names that begin with a dot are left out of
-// directories, and so are links to directories. The rows of an Apache Parquet file are read as JSON lines. The order is that of the names; the items are
+// directories, and so are links to directories; what else cannot be read in one is a [Problem]. The rows of an Apache Parquet file are read as JSON lines. The order is that of the names; the items are
 // put in order by [Sorted]. A .zip or Parquet file on stdin, or in a .zip, goes to a temporary file that has no name any
 // more, so a crash leaves nothing of it.
 func Walk(name string, stdin io.Reader, read func(name string, in io.Reader) bool) error {
@@ -38,17 +38,24 @@ func Walk(name string, stdin io.Reader, read func(name string, in io.Reader) boo
 		err = filepath.WalkDir(name, func(path string, d fs.DirEntry, err error) error {
 			hidden := path != name && strings.HasPrefix(d.Name(), ".")
 			switch {
-			case err != nil:
+			case err != nil && path == name:
 				return err
+			case err != nil:
+				return w.unreadable(path, err)
 			case d.IsDir() && hidden:
 				return fs.SkipDir
 			case d.IsDir() || hidden:
 				return nil
 			}
-			if info, err := os.Stat(path); err != nil || path != name && !info.Mode().IsRegular() {
+			switch info, err := os.Stat(path); {
+			case err != nil && path != name: // a link to what is not there
+				return w.unreadable(path, err)
+			case err != nil:
 				return err
+			case path != name && !info.Mode().IsRegular():
+				return nil
 			}
-			return w.file(path)
+			return w.file(path, path != name)
 		})
 	}
 	if errors.Is(err, errStop) {
@@ -62,8 +69,24 @@ type walk struct {
 	most int64 // bytes that one compressed input may become
 }
 
-func (w walk) file(path string) error {
+// unreadable has an input of a directory read that cannot be read: it is a [Problem] of its own, and the others go on.
+func (w walk) unreadable(path string, err error) error {
+	if !w.read(path, failing{&Problem{File: path, Reason: fmt.Sprintf("it is not read: %v", err)}}) {
+		return errStop
+	}
+	return nil
+}
+
+type failing struct{ error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.error }
+
+// file reads a file, which is one of a directory or was given.
+func (w walk) file(path string, one bool) error {
 	f, err := os.Open(path)
+	if err != nil && one {
+		return w.unreadable(path, err)
+	}
 	if err != nil {
 		return err
 	}

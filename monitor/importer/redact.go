@@ -12,56 +12,30 @@ import (
 	"github.com/conmotion/conmotion/monitor/disclosure"
 )
 
-// Secrets are fields that are known to hold secrets.
-type Secrets struct {
-	Kind     string // such as environment
-	Of       string // where they are, for people
-	Patterns []string
-	// Only, when not "", is the kind of the Kubernetes object in a member of which they are.
-	Only string
-	// Derived fields are taken out where another one of their item is: a hash of what
-	// was there would let everybody try values.
-	Derived bool
-}
-
-// KnownSecrets is what an import takes out unless it is told otherwise. The table in
-// docs/monitoring.md is this one, and a test holds them together.
-func KnownSecrets() []Secrets {
-	return []Secrets{
-		{Kind: "environment", Of: "environment of ECS and Batch containers, Lambda, CodeBuild, Elastic Beanstalk, App Runner, Amplify, SageMaker; Cloud Run, Cloud Functions; App Service and Functions, Container Apps, Container Instances; Kubernetes' pods", Patterns: []string{
-			"environment[].value", "environment.variables.*", "*environmentVariables[].value", "*environmentVariables[].secureValue", "*environmentVariables.*", "env[].value",
-			"*environmentVariable[].value", "metadata.environment.*", "envVariables.*", "buildEnvVariables.*", "steps[].env[]", "substitutions.*", "appSettings.*", "setting[].value",
-			"containers[].environment.*", "primaryContainer.environment.*", "optionSettings[].value", "appSettings[].value", "configuration.secrets[].value"}},
-		{Kind: "user-data", Of: "user data of EC2 instances, launch templates and configurations; metadata of Compute Engine; custom data of Azure's machines", Patterns: []string{
-			"userData", "userData.value", "userDataBase64", "customData", "metadata.items[].value", "commonInstanceMetadata.items[].value", "metadataStartupScript", "metadata.startupScript",
-			"nodeConfig.metadata.*", "gceClusterConfig.metadata.*"}},
-		{Kind: "connection-string", Of: "connection strings of any service", Patterns: []string{
-			"*connectionString", "*connectionStrings[].connectionString", "*connectionStrings.*"}},
-		{Kind: "credential", Of: "passwords, private keys, access keys and tokens, by their names, in any service", Patterns: []string{
-			"*password", "*passphrase", "*passwd", "*clientSecret", "*sharedSecret", "*secretKey", "*secretAccessKey", "*secretString", "privateKey", "privateKeyData", "privateKeyPem",
-			"*apiKey", "*accountKey", "*sharedKey", "*sharedAccessKey", "primaryKey", "secondaryKey", "*authToken", "*oauthToken", "*accessToken", "*refreshToken", "*sasToken", "token",
-			"*splunkToken", "workspaceKey", "azureFilesKey", "insecureValue", "protectedSettings", "customerGatewayConfiguration", "parameters[].parameterValue", "outputs[].outputValue",
-			"customHeaders.items[].headerValue"}},
-		{Kind: "kubernetes-secret", Of: "data of Kubernetes' Secrets", Only: "Secret", Patterns: []string{"data.*", "stringData.*"}},
-		{Kind: "hash", Of: "the provider's own hash of what was there, where another field of the item is taken out", Derived: true, Patterns: []string{
-			"configurationItemMD5Hash", "configurationMd5Hash", "codeSha256", "metadata.fingerprint", "etag"}},
-	}
-}
-
 // Kinds that are none of KnownSecrets: of a pattern that was given, and of what can be shown later.
 const asked, shownLater = "asked", "disclosable"
+
+// objectText is how a text begins that is meant to be a JSON object, or an array of them.
+var objectText = regexp.MustCompile(`^\s*(\[\s*)*\{\s*"`)
 
 // Redactor takes fields out of source items before anything is made of them. It counts
 // what it took out, and serves one goroutine.
 type Redactor struct {
 	rules []rule
-	keep  []disclosure.Pattern
+	keep  []choice
 	// disclosable are the fields that can be shown later; the others are gone.
-	disclosable []disclosure.Pattern
+	disclosable []choice
 	named       map[string]bool // kinds that are kept or, where it is true, can be shown later
+	idle        map[string]bool // patterns and kinds of disclosable fields that none was of
 	secret      *disclosure.Secret
 	counts      map[string]int
 	folded      map[string]string // names of members, as steps
+}
+
+// choice is a pattern that was given.
+type choice struct {
+	disclosure.Pattern
+	text string
 }
 
 type rule struct {
@@ -81,7 +55,7 @@ type RedactOptions struct {
 
 // NewRedactor makes a Redactor. The error says which pattern is none.
 func NewRedactor(o RedactOptions) (*Redactor, error) {
-	r := &Redactor{named: map[string]bool{}, secret: o.Secret, counts: map[string]int{}, folded: map[string]string{}}
+	r := &Redactor{named: map[string]bool{}, secret: o.Secret, idle: map[string]bool{}, counts: map[string]int{}, folded: map[string]string{}}
 	known := map[string]bool{"all": true}
 	for _, s := range KnownSecrets() {
 		known[s.Kind] = true
@@ -93,8 +67,11 @@ func NewRedactor(o RedactOptions) (*Redactor, error) {
 			r.rules = append(r.rules, rule{p, s.Kind, s.Only, s.Derived})
 		}
 	}
-	read := func(texts []string, shown bool) (out []disclosure.Pattern, err error) {
+	read := func(texts []string, shown bool) (out []choice, err error) {
 		for _, text := range texts {
+			if shown {
+				r.idle[text] = true
+			}
 			if kind, ok := strings.CutPrefix(text, "@"); ok {
 				if !known[kind] {
 					return nil, fmt.Errorf("%q is none of the kinds %s", text, strings.Join(slices.Sorted(maps.Keys(known)), ", "))
@@ -106,7 +83,7 @@ func NewRedactor(o RedactOptions) (*Redactor, error) {
 			if err != nil {
 				return nil, err
 			}
-			out = append(out, p)
+			out = append(out, choice{p, text})
 		}
 		return out, nil
 	}
@@ -136,6 +113,14 @@ func (r *Redactor) Counts() map[string]int {
 	return maps.Clone(r.counts)
 }
 
+// Idle returns the patterns and kinds of RedactOptions.Disclosable that were of no field.
+func (r *Redactor) Idle() []string {
+	if r == nil {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(r.idle))
+}
+
 // hiding is what a Redactor knows while one source item is read.
 type hiding struct {
 	*Redactor
@@ -143,7 +128,8 @@ type hiding struct {
 	kinds   []string // of Kubernetes, of the objects around
 	values  []any    // that can be shown later
 	took    int
-	derived bool // the second pass, for derived fields
+	beside  []string // names that stand beside the value that comes
+	derived bool     // the second pass, for derived fields
 	refused error
 }
 
@@ -165,14 +151,7 @@ func (r *Redactor) redact(item any) ([]any, error) {
 // value returns what stands for a value.
 func (h *hiding) value(v any) any {
 	if kind, ok := h.matches(v); ok {
-		h.took++
-		if kind == shownLater {
-			h.values = append(h.values, v)
-			h.counts[kind]++
-			return pending(len(h.values) - 1)
-		}
-		h.counts[kind]++
-		return disclosure.Redacted()
+		return h.take(v, kind)
 	}
 	switch v := v.(type) {
 	case object:
@@ -207,9 +186,35 @@ func (h *hiding) value(v any) any {
 	return v
 }
 
+// take returns what stands for a value of a kind.
+func (h *hiding) take(v any, kind string) any {
+	h.took++
+	h.counts[kind]++
+	if kind == shownLater {
+		h.values = append(h.values, v)
+		return pending(len(h.values) - 1)
+	}
+	return disclosure.Redacted()
+}
+
 // member takes out what there is to take out of a member of an object.
 func (h *hiding) member(o object, name string) {
 	n := len(h.steps)
+	h.enter(name)
+	h.beside = nil
+	if len(h.steps) == n+1 && h.steps[n] == "value" {
+		for other, v := range o {
+			if text, ok := v.(string); ok && (strings.EqualFold(other, "name") || strings.EqualFold(other, "key")) {
+				h.beside = append(h.beside, text)
+			}
+		}
+	}
+	o[name] = h.value(o[name])
+	h.steps = h.steps[:n]
+}
+
+// enter adds the steps to a member.
+func (h *hiding) enter(name string) {
 	// A change of Azure Resource Graph has a whole path as its name: properties.siteConfig.appSettings[0].value.
 	for part := range strings.SplitSeq(name, ".") {
 		bare, element, _ := strings.Cut(part, "[")
@@ -223,22 +228,41 @@ func (h *hiding) member(o object, name string) {
 			h.steps = append(h.steps, disclosure.Element)
 		}
 	}
-	o[name] = h.value(o[name])
-	h.steps = h.steps[:n]
+}
+
+// names are those that a value has beside that of its member: of the pair that it is in, and of the lines of a ConfigMap.
+func (h *hiding) names(v any) []string {
+	names := h.beside
+	h.beside = nil
+	text, ok := v.(string)
+	if !ok || !h.inside("ConfigMap") {
+		return names
+	}
+	for line := range strings.Lines(text) {
+		if i := strings.IndexAny(line, "=:"); i > 0 && strings.TrimSpace(line[i+1:]) != "" {
+			names = append(names, strings.Trim(strings.TrimPrefix(strings.TrimSpace(line[:i]), "export "), `"' `))
+		}
+	}
+	return names
 }
 
 // maxFolded is how many names are remembered in the form in which they are compared.
 const maxFolded = 1 << 12
 
 // text looks into a string that holds a JSON object or array, also in base64.
-func (h *hiding) text(s string) string {
+func (h *hiding) text(s string) any {
 	inner, encoded := embedded(s), false
 	if _, still := inner.(string); still && len(s) > 7 && (s[0] == 'e' || s[0] == 'W' || s[0] == 'I' || s[0] == 'C') {
 		if raw, err := base64.StdEncoding.DecodeString(s); err == nil {
 			inner, encoded = embedded(string(raw)), true
 		}
 	}
-	if _, still := inner.(string); still || inner == nil {
+	if held, still := inner.(string); still || inner == nil {
+		if objectText.MatchString(held) {
+			if kind, ok := h.decide(jsonText); ok {
+				return h.take(s, kind)
+			}
+		}
 		return s
 	}
 	before := h.took
@@ -254,6 +278,7 @@ func (h *hiding) text(s string) string {
 // matches reports whether the value at the place is to be taken out, and of which kind
 // it is. What is true, false, null or empty tells nothing.
 func (h *hiding) matches(v any) (kind string, ok bool) {
+	names := h.names(v)
 	switch v := v.(type) {
 	case nil, bool:
 		return "", false
@@ -270,27 +295,32 @@ func (h *hiding) matches(v any) (kind string, ok bool) {
 			return "", false
 		}
 	}
-	if !h.derived && matchAny(h.disclosable, h.steps) {
+	if !h.derived && h.chosen(h.disclosable) {
 		return shownLater, true
 	}
-	for i := range h.rules {
-		r := &h.rules[i]
-		if r.derived != h.derived || !r.MatchesLoosely(h.steps) || r.only != "" && !h.inside(r.only) {
-			continue
+	if kind := h.rule(func(r *rule) bool { return r.derived == h.derived }); kind != "" {
+		return h.decide(kind)
+	}
+	here := h.steps
+	defer func() { h.steps = here }()
+	for _, name := range names {
+		h.steps = slices.Clip(here[:len(here)-1])
+		h.enter(name)
+		if kind := h.rule(func(r *rule) bool { return r.kind == credential && !h.derived }); kind != "" {
+			return h.decide(kind)
 		}
-		shown, named := h.named[r.kind]
-		if !named && r.kind != asked {
-			shown, named = h.named["all"]
-		}
-		switch {
-		case matchAny(h.keep, h.steps), named && !shown:
-			return "", false
-		case named:
-			return shownLater, true
-		}
-		return r.kind, true
 	}
 	return "", false
+}
+
+// rule is the kind of the first of some rules that is of the place, or "".
+func (h *hiding) rule(some func(*rule) bool) string {
+	for i := range h.rules {
+		if r := &h.rules[i]; some(r) && r.MatchesLoosely(h.steps) && (r.only == "" || h.inside(r.only)) {
+			return r.kind
+		}
+	}
+	return ""
 }
 
 // inside reports whether the place is in a member of an object of this kind.
@@ -298,8 +328,33 @@ func (h *hiding) inside(kind string) bool {
 	return len(h.kinds) > 1 && h.kinds[len(h.kinds)-2] == kind
 }
 
-func matchAny(patterns []disclosure.Pattern, steps []string) bool {
-	return slices.ContainsFunc(patterns, func(p disclosure.Pattern) bool { return p.Matches(steps) })
+// chosen reports whether one of the patterns that were given is of the place.
+func (h *hiding) chosen(patterns []choice) (ok bool) {
+	for _, c := range patterns {
+		if c.Matches(h.steps) {
+			delete(h.idle, c.text)
+			ok = true
+		}
+	}
+	return ok
+}
+
+// decide reports what becomes of what is of a kind at the place.
+func (h *hiding) decide(kind string) (string, bool) {
+	name := "@" + kind
+	shown, named := h.named[kind]
+	if !named && kind != asked {
+		name = "@all"
+		shown, named = h.named["all"]
+	}
+	switch {
+	case h.chosen(h.keep), named && !shown:
+		return "", false
+	case named:
+		delete(h.idle, name)
+		return shownLater, true
+	}
+	return kind, true
 }
 
 // pendingMark stands, with a number behind it, for a value that can be shown later, until its

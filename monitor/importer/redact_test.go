@@ -54,6 +54,15 @@ var secretive = map[string]struct {
 		map[string]int{"environment": 1, "credential": 1}, "appSettings[0]"},
 	"names that end so": {false, aws("AWS::EC2::VPNConnection", `{"options":{"tunnelOptions":[{"preSharedKey":"HUNTER","outsideIp":"192.0.2.1"}]},"datadogApiKey":"HUNTER","aws_secret_access_key":"HUNTER"}`),
 		map[string]int{"credential": 3, "hash": 1}, "192.0.2.1"},
+	"text with a member twice": {false, aws("AWS::X::Y", `{"policy":"{\"password\":\"HUNTER\",\"password\":\"\"}","template":"{{ .Values.x }}"}`),
+		map[string]int{"json-text": 1, "hash": 1}, "{{ .Values.x }}"},
+	"text behind a text": {false, aws("AWS::X::Y", `{"policy":"[ {\"a\":1}] password=HUNTER","size":"1"}`), map[string]int{"json-text": 1, "hash": 1}, `"size"`},
+	"text that is cut off": {false, aws("AWS::X::Y", `{"policy":"`+base64.StdEncoding.EncodeToString([]byte(`{"password": "`+hunter+`"`))+`","masterPassword":"HUNTER","size":1}`),
+		map[string]int{"credential": 1, "json-text": 1, "hash": 1}, `"size"`},
+	"ConfigMap": {true, gcp("k8s.io/ConfigMap", `{"kind":"ConfigMap","data":{"DB_PASSWORD":"HUNTER","app.properties":"mode=prod\n  db.password = HUNTER\n","app.yaml":"export API_KEY: \"HUNTER\"","notes":"a: b\npassword:\n"}}`),
+		map[string]int{"credential": 3}, `"notes":"a: b\npassword:\n"`},
+	"a name beside its value": {true, gcp("x.googleapis.com/Y", `{"properties":[{"name":"db.password","value":"HUNTER"},{"Key":"token","Value":"HUNTER"},{"name":"mode","value":"prod"}]}`),
+		map[string]int{"credential": 2}, `{"name":"mode","value":"prod"}`},
 	"Azure app settings": {true, gcp("microsoft.web/sites", `{"properties":{"siteConfig":{"appSettings":[{"name":"K","value":"HUNTER"}],"connectionStrings":[{"name":"db","connectionString":"Server=x;Password=HUNTER"}]}}}`),
 		map[string]int{"environment": 1, "connection-string": 1}, `"name":"db"`},
 }
@@ -247,7 +256,11 @@ func TestTableInDocs(t *testing.T) {
 	}
 	var want []string
 	for _, s := range KnownSecrets() {
-		want = append(want, fmt.Sprintf("| `%s` | %s | `%s` |", s.Kind, s.Of, strings.Join(s.Patterns, "`, `")))
+		patterns := "`" + strings.Join(s.Patterns, "`, `") + "`"
+		if s.Patterns == nil {
+			patterns = "any text"
+		}
+		want = append(want, fmt.Sprintf("| `%s` | %s | %s |", s.Kind, s.Of, patterns))
 	}
 	for _, line := range want {
 		if !slices.Contains(strings.Split(string(page), "\n"), line) {

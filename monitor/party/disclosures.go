@@ -21,6 +21,8 @@ var errNoSecrets = errors.New("hidden values are kept in the home, and there is 
 
 // DisclosureSecret returns the secret of which the salts of hidden values are made, and
 // makes it the first time: a crash leaves none, or one with which nothing was hidden yet.
+// Where something was hidden with one that is lost, the error wraps ErrDamaged: another
+// one would make other digests of the same values, and every event would be registered again.
 func (h Home) DisclosureSecret(ctx context.Context) (*disclosure.Secret, error) {
 	if h == "" {
 		return nil, errNoSecrets
@@ -34,6 +36,10 @@ func (h Home) DisclosureSecret(ctx context.Context) (*disclosure.Secret, error) 
 	text, err := os.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		if hidden, err := filepath.Glob(filepath.Join(string(h), "disclosures", "*.json")); err != nil || len(hidden) > 0 {
+			return nil, errors.Join(err, fmt.Errorf("%s %w: it is lost, and values were hidden with it. Put back the one that was saved. Without it the same events would be registered a second time, "+
+				"with other digests; if that is meant, move %s away", path, ErrDamaged, filepath.Join(string(h), "disclosures")))
+		}
 		if _, err := rand.Read(s[:]); err != nil {
 			return nil, err
 		}
@@ -43,7 +49,7 @@ func (h Home) DisclosureSecret(ctx context.Context) (*disclosure.Secret, error) 
 	}
 	raw, err := hex.DecodeString(strings.TrimSuffix(string(text), "\n"))
 	if err != nil || len(raw) != len(s) {
-		return nil, fmt.Errorf("%s %w; put back the one that was saved, or remove it: what was hidden is then shown with the disclosures alone", path, ErrDamaged)
+		return nil, fmt.Errorf("%s %w; put back the one that was saved", path, ErrDamaged)
 	}
 	copy(s[:], raw)
 	return s, nil

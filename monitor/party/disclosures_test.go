@@ -53,6 +53,13 @@ func TestDisclosures(t *testing.T) {
 			t.Errorf("damaged: %+v, %v", got, err)
 		}
 	}
+	// Another secret would hide the same values behind other digests, and the same events would be registered again.
+	if err := os.Remove(filepath.Join(string(home), "disclosure.key")); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := home.DisclosureSecret(t.Context()); !errors.Is(err, ErrDamaged) {
+		t.Errorf("lost: %v, %v", got, err)
+	}
 	if err := os.WriteFile(filepath.Join(string(home), "disclosure.key"), []byte("short\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}

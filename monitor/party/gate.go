@@ -42,6 +42,11 @@ func (g *Gate) Asset(ctx context.Context, uid string, progress func(done, size u
 		}
 		progress(r.Next(), size)
 	}
+	uid, err := r.Identify(uid)
+	if err != nil {
+		g.found("asset", witness.NotChecked, "%v", err)
+		return nil
+	}
 	asset, alive := r.Asset(uid)
 	switch unread := r.Unread(); {
 	case unread.Any():
@@ -54,7 +59,6 @@ func (g *Gate) Asset(ctx context.Context, uid string, progress func(done, size u
 	if !alive {
 		return nil
 	}
-	var err error
 	if g.Entry, err = l.FindSigned(ctx, EntryName{Location: l.Location, Index: asset.Last.Index}, progress); err != nil {
 		return err
 	}

@@ -122,7 +122,7 @@ func (r *Registrar) hold(ctx context.Context, d Draft) (monitor.Held, error) {
 	if err := r.holding.read(ctx); err != nil {
 		return monitor.Held{}, err
 	}
-	return r.holding.replay.Hold(d.Event), nil
+	return r.holding.replay.Hold(r.Issuer, d.Event), nil
 }
 
 // settleHeld says of a draft that it is not to be registered, or makes it a correction.

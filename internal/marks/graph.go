@@ -40,7 +40,7 @@ var ours = map[string][]string{
 	"monitor/importer":  {"monitor/disclosure", "monitor/identity", "policy/ocsf", "internal/jsonx"},
 	"monitor/identity":  {},
 	"monitor/party":     {"scitt", "scitt/did", "scitt/client", "tiles", "monitor", "monitor/disclosure", "witness", "storage/artifact/reader", "internal/durable", "internal/parallel", "internal/plural", "internal/printable"},
-	"monitor/watch":     {"scitt", "scitt/client", "tiles", "policy", "policy/ocsf", "monitor", "monitor/party", "witness", "witness/audit", "internal/durable"},
+	"monitor/watch":     {"scitt", "scitt/client", "tiles", "policy", "policy/ocsf", "monitor", "monitor/party", "witness", "witness/audit", "internal/durable", "internal/plural"},
 	"monitor/report":    {"scitt", "scitt/inspect", "tiles", "monitor", "witness", "internal/jsonx", "internal/plural"},
 	"witness":           {"scitt"},
 	"witness/ask":       {"scitt", "tiles", "witness"},

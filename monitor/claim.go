@@ -12,9 +12,9 @@ import (
 type Claim struct {
 	*MeasurementInputs
 	Metrics  Metrics
-	Coverage string // a decimal fraction with six digits; "" when nothing was observed
-	Data     bool   // false when neither side had anything in the interval
-	Severity string // the caption of the impact score's severity
+	Coverage string   // a decimal fraction with six digits; "" when nothing was observed
+	Data     bool     // false when neither side had anything in the interval
+	Severity Severity // of the impact score
 	// Missing are the uids of the first missing objects, at most 100.
 	Missing []string
 	// Anomalies in the logs of reports and of observations.
@@ -68,14 +68,13 @@ func ParseClaim(payload []byte) (*Claim, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	id, caption := severity(c.Impact)
-	if event.Impact != c.Impact || event.SeverityID != id {
+	c.Severity = ScoreSeverity(c.Impact)
+	if event.Impact != c.Impact || event.SeverityID != c.Severity.ID() {
 		return nil, malformed("impact_score %d and severity_id %d of the event do not fit the result's score %d", event.Impact, event.SeverityID, c.Impact)
 	}
 	if event.Start != in.Interval.From.UnixMilli() || event.End != in.Interval.To.UnixMilli() {
 		return nil, malformed("start_time and end_time of the event are not those of the interval")
 	}
-	c.Severity = caption
 	return c, nil
 }
 
@@ -119,10 +118,3 @@ func (c *Claim) check() error {
 
 // Impact is the impact score of these numbers, 0 to 100.
 func (m *Metrics) Impact() int { return impact(m.Missing, m.Union) }
-
-// Severity is the caption of the OCSF severity of an impact score:
-// Informational, Low, Medium, High or Critical.
-func Severity(score int) string {
-	_, caption := severity(score)
-	return caption
-}

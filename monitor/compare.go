@@ -76,7 +76,12 @@ type Finding struct {
 	UID       string    `json:"uid"`
 	What      Kind      `json:"what"`
 
-	drift []meeting // of Drift: the records of both sides, which are read again
+	// Values are what reporter and observer have at Paths, as JSON that is cut where it is long; "" where a side has
+	// nothing there. They are not in the document, which is for everybody, and there for the first findings only.
+	Values [][2]string `json:"-"`
+
+	drift  []meeting // of Drift: the records of both sides, which are read again
+	traits int       // its number in the census
 }
 
 // Metrics are the numbers of one kind. Objects are assets or configurations,
@@ -125,6 +130,7 @@ type Comparison struct {
 	version  string // of the algorithm
 	verified bool   // both logs verify signatures
 	withheld *withheld
+	census   census
 	// The first objects of each kind that are missing, and that are not.
 	missing, present map[Kind][]basis
 }
@@ -150,7 +156,7 @@ func compare(ctx context.Context, reported, observed Party, in Interval, w *with
 	}
 	reported.Log, observed.Log = share(reported.Log, observed.Log)
 	reported.Log, observed.Log = w.from(reported.Log), w.from(observed.Log)
-	c := &Comparison{Interval: in, withheld: w, version: version, Metrics: map[Kind]*Metrics{}, missing: map[Kind][]basis{}, present: map[Kind][]basis{}}
+	c := &Comparison{Interval: in, withheld: w, version: version, census: newCensus(), Metrics: map[Kind]*Metrics{}, missing: map[Kind][]basis{}, present: map[Kind][]basis{}}
 	c.verified = reported.Log.Verify != nil && observed.Log.Verify != nil
 	var sides [2]told
 	for i, side := range []struct {
@@ -217,6 +223,7 @@ type comparing struct {
 	lags            []int64
 	sums            [3]big.Int // covered, observed, reported
 	lines           hash.Hash
+	traits          int // of the object that is compared
 }
 
 func (c *Comparison) compare(what Kind, reported, observed map[string]*story) {
@@ -252,6 +259,7 @@ func (p *comparing) object(uid string, reportedStory, observedStory *story) {
 	}
 	b := basis{uid: uid}
 	m.Union++
+	p.traits = p.census.add(p.what, reportedStory, observedStory)
 	if len(reported) > 0 {
 		m.Reported++
 		b.reported = &reported[0].first
@@ -287,7 +295,7 @@ func (p *comparing) object(uid string, reportedStory, observedStory *story) {
 }
 
 func (p *comparing) find(f Finding, from, to int64, reported, observed *Ref) {
-	f.What, f.From, f.To = p.what, timestamp(from), timestamp(to)
+	f.What, f.From, f.To, f.traits = p.what, timestamp(from), timestamp(to), p.traits
 	if reported != nil {
 		e := reported.entry(p.Comparison.Reported.Checkpoint.Origin)
 		f.Reported = &e

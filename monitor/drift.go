@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/conmotion/conmotion/internal/jsonx"
 	"github.com/conmotion/conmotion/monitor/disclosure"
@@ -85,6 +86,12 @@ func (p *comparing) drift(uid string, reported, observed *story) {
 // their contents are held in memory.
 const maxContents = 1 << 16
 
+// Bounds of the values of drifting configurations that are kept.
+const (
+	maxValued = 10_000 // findings
+	maxValue  = 200    // bytes of one
+)
+
 // explain reads the contents of drifting configurations again and lists where
 // they differ, and puts the findings in order.
 func (c *Comparison) explain(ctx context.Context, reported, observed Log) error {
@@ -99,6 +106,7 @@ func (c *Comparison) explain(ctx context.Context, reported, observed Log) error 
 			drifting = append(drifting, &c.Findings[i])
 		}
 	}
+	valued := 0
 	for some := range slices.Chunk(drifting, maxContents) {
 		var contents [2]map[contentKey]content
 		for side, log := range []Log{reported, observed} {
@@ -115,6 +123,9 @@ func (c *Comparison) explain(ctx context.Context, reported, observed Log) error 
 		}
 		for _, f := range some {
 			c.judge(f, contents)
+			if valued++; valued > maxValued {
+				f.Values = nil
+			}
 		}
 	}
 	return nil
@@ -127,8 +138,8 @@ func (c *Comparison) judge(f *Finding, contents [2]map[contentKey]content) {
 	pairs, start, drifts := f.drift, int64(0), false
 	for i, p := range pairs {
 		a, b := contents[0][contentKey{p.by[0], f.UID}], contents[1][contentKey{p.by[1], f.UID}]
-		paths, more, hidden := jsonx.DiffBut(a.json, b.json, maxPaths, disclosure.Stands)
-		shown := len(paths) > 0
+		d := jsonx.DiffBut(a.json, b.json, maxPaths, disclosure.Stands)
+		shown := len(d.Paths) > 0
 		switch {
 		case !shown:
 			start = p.end
@@ -142,11 +153,14 @@ func (c *Comparison) judge(f *Finding, contents [2]map[contentKey]content) {
 		case drifts || i < len(pairs)-1:
 			continue
 		default:
-			f.Kind, paths, more = Undisclosed, hidden, 0
+			f.Kind, d = Undisclosed, jsonx.Difference{Paths: d.Unknown}
 			c.Metrics[f.What].Drift--
 			c.Metrics[f.What].Undisclosed++
 		}
-		f.Reported, f.Observed, f.Paths, f.PathsMore = a.entry, b.entry, paths, more
+		f.Reported, f.Observed, f.Paths, f.PathsMore, f.Values = a.entry, b.entry, d.Paths, d.More, nil
+		for _, v := range d.Values {
+			f.Values = append(f.Values, [2]string{strings.Clone(jsonx.Cut(v[0], maxValue)), strings.Clone(jsonx.Cut(v[1], maxValue))})
+		}
 	}
 }
 

@@ -63,21 +63,6 @@ func impact(missing, union int) int {
 	return (200*missing + union) / (2 * union)
 }
 
-// severity is the severity_id and its caption for an impact score.
-func severity(score int) (int, string) {
-	switch {
-	case score >= 70:
-		return 5, "Critical"
-	case score >= 40:
-		return 4, "High"
-	case score >= 10:
-		return 3, "Medium"
-	case score > 0:
-		return 2, "Low"
-	}
-	return 1, "Informational"
-}
-
 // ratio is covered / observed in millionths, rounded half up, as a decimal
 // fraction; "" when nothing was observed.
 func ratio(covered, observed string) (string, error) {
@@ -199,7 +184,7 @@ type object = map[string]any
 // finding is the OCSF event.
 func finding(doc *measurementDocument, in Interval, at int64, evidence, resources []object) object {
 	r := doc.Result
-	severityID, severityName := severity(r.Impact)
+	severity := ScoreSeverity(r.Impact)
 	objects := map[Kind]string{Inventory: "assets", Configuration: "configurations"}[doc.What]
 	message := fmt.Sprintf("%d of %d %s that were observed or reported are missing from the reports", r.Missing, r.Union, objects)
 	status := "measured"
@@ -213,7 +198,7 @@ func finding(doc *measurementDocument, in Interval, at int64, evidence, resource
 		"category_uid": 2, "category_name": "Findings",
 		"class_uid": 2004, "class_name": "Detection Finding",
 		"type_uid": 200401, "type_name": "Detection Finding: Create",
-		"severity_id": severityID, "severity": severityName,
+		"severity_id": severity.ID(), "severity": severity,
 		"status_id": 1, "status": "New", "status_detail": status,
 		"is_alert": r.Missing > 0, "impact_score": r.Impact,
 		"message": message, "time": at,

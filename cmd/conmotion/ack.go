@@ -40,6 +40,9 @@ Of the upstream's Receipts only the one of its log is embedded. An
 acknowledgement that is too large for an entry (65,535 bytes) all the same is
 stored as an artifact with the service in --log, which registers its hash.
 
+An asset that the records in --log do not have is told, since it may be misspelled; it
+is acknowledged all the same.
+
 The acknowledgement names the log that it is registered in as its home. Carried
 to another log by somebody else it counts there only as of that log.
 
@@ -82,6 +85,9 @@ func (a *app) runAck(ctx context.Context, f ackFlags, name string) error {
 	if err != nil {
 		return err
 	}
+	if err := a.warnOfStranger(ctx, r.Log(), f.asset); err != nil {
+		return err
+	}
 	payload, options, err := ack.ToSign()
 	if err != nil {
 		return err
@@ -89,4 +95,23 @@ func (a *app) runAck(ctx context.Context, f ackFlags, name string) error {
 	words := slices.Concat([]string{"acknowledgement", ack.Entry.EntryID, ack.Asset, ack.Note}, ack.Upstream)
 	return a.attest(ctx, r, f.counterFlags, party.Draft{Content: payload, Options: options, OrHash: true, Words: words}, ack.Entry,
 		[]string{"asset", fmt.Sprintf("%s is %s", ack.Asset, strings.Join(ack.Upstream, ", "))})
+}
+
+// warnOfStranger tells when an asset is not in the inventory that the records in one's own log amount to.
+func (a *app) warnOfStranger(ctx context.Context, own *party.Log, asset string) error {
+	replay := monitor.NewReplay(monitor.Filter{}, nil)
+	log := own.Monitor()
+	if err := replay.Advance(ctx, log, log.Checkpoint.Size); err != nil {
+		return fmt.Errorf("the inventory in %s: %w", own.Location, err)
+	}
+	if _, ok := replay.Asset(asset); ok {
+		return nil
+	}
+	anomalies, more := replay.Anomalies()
+	if unread := monitor.CountUnread(anomalies); unread.Any() || more > 0 {
+		a.Notice("warning: %s is not in the inventory in %s, as far as that can be read", asset, own.Location)
+	} else {
+		a.Notice("warning: %s is not in the inventory in %s", asset, own.Location)
+	}
+	return nil
 }

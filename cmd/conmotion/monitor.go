@@ -114,7 +114,7 @@ func (a *app) runMonitor(ctx context.Context, f monitorFlags) (err error) {
 	r := w.Once(ctx)
 	switch {
 	case r.Alerts > 0 || r.Holding > 0:
-		return cli.Bad(fmt.Errorf("%d new alerts; %d conditions hold", r.Alerts, r.Holding))
+		return cli.Bad(fmt.Errorf("%s; %s", plural.Of(r.Alerts, "new alert"), plural.Verb(r.Holding, "condition", "holds", "hold")))
 	case r.Undelivered > 0:
 		return cli.Usage(fmt.Errorf("%d alerts could not be delivered; they stay for the next run", r.Undelivered))
 	}
@@ -141,7 +141,7 @@ func (a *app) printAlert(alert *watch.Alert, data []byte) error {
 		if alert.Rule != "" {
 			rule += " (" + alert.Rule + ")"
 		}
-		p.Line("%s  %-8s  %s  %s: %s", alert.Time.Format(time.RFC3339), word, alert.Log, rule, alert.Message)
+		p.Line("%s  %-13s  %s  %s: %s", alert.Time.Format(time.RFC3339), word, alert.Log, rule, alert.Message)
 	})
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
+	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/monitor/report"
 )
@@ -19,16 +20,22 @@ type reportFlags struct {
 	readFlags
 	provider, auditor, own, logs                   []string
 	measuredBy, endorsedBy, reportedBy, observedBy []string
-	from, to, at, format, out                      string
+	from, to, at, format, out, before              string
 	grace, expiring, stale                         time.Duration
 	compare, recompute                             bool
 }
 
 const reportLong = `Make a risk report out of verified statements only: how complete a provider's
 reports are over time, as auditors measured it; what is missing, drifting or
-late; which endorsements hold; how the logs do. HTML is one file that needs
-nothing else, with no script and no request; json is the document behind it
-(docs/schemas/report.schema.json); prometheus is for a textfile collector.
+late, by type, account and region; which endorsements hold; how the logs do; what
+changed since the report before. HTML has no script and makes no request; json is
+the document behind it (docs/schemas/report.schema.json); prometheus is for a
+textfile collector.
+
+With --out r.html the folder r.files lies beside the page: a page about each entry
+that it names, decoded, with its Receipt verified; and report.json, which the next
+report with the same --out is held against (--before gives another one). The page
+shows what drifting configurations have: whoever gets it can read that.
 
 Every log is opened at its newest checkpoint, which must be signed by trusted
 keys and extend what was seen before. A statement counts when it is proven to be
@@ -43,7 +50,7 @@ out). The records of each --provider are compared with the observations of each
 --auditor over the interval (--compare=false): of the issuers in --reported-by
 and --observed-by, or else those of the newest measurement.
 
-The same logs, options, memory (--home) and --at give the same bytes.
+The same logs, options, memory (--home), report before and --at give the same bytes.
 
 Exit code 0: the report is made, whatever it says about the provider. 1: it is
 made, and what it rests on contradicts itself: a log that forked, went back or
@@ -85,7 +92,8 @@ func (a *app) report() *cobra.Command {
 	fl.StringVar(&f.from, "from", "", "begin of the interval: 2026-07-01T12:00:00Z, 2026-07-01, or -24h for a day ago (default: 30 days before --to)")
 	fl.StringVar(&f.to, "to", "", "end of the interval (default: --at)")
 	fl.StringVar(&f.format, "format", "html", "html, json or prometheus (--json is the same as --format json)")
-	fl.StringVar(&f.out, "out", "-", `file for the report, or "-"`)
+	fl.StringVar(&f.out, "out", "-", `file for the report, or "-" for standard output`)
+	fl.StringVar(&f.before, "before", "", "JSON of the report to hold this one against (default: of the one that is where --out is)")
 	fl.DurationVar(&f.grace, "grace", 15*time.Minute, "how late a report may be, and how far clocks may disagree, when comparing")
 	fl.DurationVar(&f.expiring, "expiring", 14*24*time.Hour, "how long before its end an endorsement is told to expire")
 	fl.DurationVar(&f.stale, "stale", 48*time.Hour, "how old a log's checkpoint, and the newest measurement, may be")
@@ -113,6 +121,9 @@ func (a *app) runReport(ctx context.Context, f reportFlags) error {
 	if err != nil {
 		return err
 	}
+	if o.Before, err = a.reportBefore(f); err != nil {
+		return err
+	}
 	limitMemory()
 	sources, err := a.reportSources(ctx, f)
 	if err != nil {
@@ -128,18 +139,20 @@ func (a *app) runReport(ctx context.Context, f reportFlags) error {
 		return cli.Usage(err)
 	}
 	p.Done()
-	data, err := write(r)
+	if f.pages() {
+		err = a.writePages(ctx, r, sources, f.out)
+	} else {
+		var data []byte
+		if data, err = write(r); err == nil && f.format == "json" && f.out == "-" {
+			data = append(data, '\n')
+		}
+		err = errors.Join(err, a.WriteOutput(f.out, data))
+	}
 	if err != nil {
 		return err
 	}
-	if f.format == "json" && f.out == "-" {
-		data = append(data, '\n')
-	}
-	if err := a.WriteOutput(f.out, data); err != nil {
-		return err
-	}
 	if f.out != "-" {
-		a.Notice("%s: %s; %d things ask for attention", f.out, r.Level, len(r.Attention))
+		a.Notice("%s: %s; %s for attention", f.out, r.Level, plural.Verb(len(r.Attention), "thing", "asks", "ask"))
 	}
 	return reportVerdict(r)
 }
@@ -188,6 +201,9 @@ func (f reportFlags) command(o report.Options, names []string) string {
 	}
 	if f.artifacts != "" {
 		add("artifacts", f.artifacts)
+	}
+	if f.before != "" {
+		add("before", f.before)
 	}
 	for _, t := range []struct {
 		flag string

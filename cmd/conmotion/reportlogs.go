@@ -66,6 +66,10 @@ func openSource(ctx context.Context, s *report.Source, o party.Options) error {
 	}
 	log := l.Monitor()
 	s.Location, s.Log, s.State, s.VKeys, s.SeenBefore, s.Cosigned, s.At = l.Location, &log, report.StateGood, l.VKeys, l.Previous != nil, l.Cosigned, l.At
+	s.Evidence = func(ctx context.Context, index uint64, st *scitt.Statement) ([]byte, error) {
+		data, _, err := l.Evidence(ctx, &party.Entry{Index: index, Statement: st})
+		return data, err
+	}
 	if party.IsURL(l.Location) {
 		s.URL = strings.TrimSuffix(l.Location, "/")
 	}

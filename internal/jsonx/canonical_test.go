@@ -113,3 +113,16 @@ func TestDiff(t *testing.T) {
 		}
 	}
 }
+
+// TestDiffValues: each path comes with what both texts have there.
+func TestDiffValues(t *testing.T) {
+	d := DiffBut([]byte(`{"a":1,"b":["x",{"y":true}],"c":{"z":[]},"h":"?"}`), []byte(`{"a":"1","b":["x"],"c":{"z":{}},"d":null,"h":"!"}`), 3,
+		func(t *Tree, n int32) bool { return t.Text(n) == "?" })
+	want := Difference{[]string{"$.a", "$.b[1]", "$.c.z"}, [][2]string{{"1", `"1"`}, {`{"y":true}`, ""}, {"[]", "{}"}}, 1, []string{"$.h"}}
+	if !reflect.DeepEqual(d, want) {
+		t.Errorf("%+v, want %+v", d, want)
+	}
+	if d := DiffBut([]byte(`1`), []byte(` 1`), 3, func(*Tree, int32) bool { return false }); !reflect.DeepEqual(d.Values, [][2]string{{"1", " 1"}}) {
+		t.Errorf("%q", d.Values)
+	}
+}

@@ -7,73 +7,86 @@ import (
 	"slices"
 )
 
+// Difference is where two JSON texts differ.
+type Difference struct {
+	Paths   []string
+	Values  [][2]string // of both texts at Paths, as they are written; "" where one has nothing there
+	More    int         // paths beyond those
+	Unknown []string    // where a value stands for another one that is not known
+}
+
 // Diff lists the paths at which two JSON texts differ, at most so many of them
 // in the order of the members' names, and how many more there are. Numbers are
 // compared as they are written. A path is "$" and .name, ["name"] or [index]
 // for each level (RFC 9535); "$" alone stands for texts that cannot be
 // compared, or differ in nothing but their spelling.
 func Diff(a, b []byte, most int) (paths []string, more int) {
-	paths, more, _ = DiffBut(a, b, most, func(*Tree, int32) bool { return false })
-	return paths, more
+	d := DiffBut(a, b, most, func(*Tree, int32) bool { return false })
+	return d.Paths, d.More
 }
 
 // DiffBut is Diff where some values stand for others that are not known. Where one
-// of two values does and they are not the same, their path is among unknown, at most so
-// many, and not among paths.
-func DiffBut(a, b []byte, most int, stands func(*Tree, int32) bool) (paths []string, more int, unknown []string) {
+// of two values does and they are not the same, their path is among Unknown, at most so
+// many, and not among Paths. The values are parts of the texts.
+func DiffBut(a, b []byte, most int, stands func(*Tree, int32) bool) Difference {
 	x, errX := Parse(a)
 	y, errY := Parse(b)
+	all := Difference{Paths: []string{"$"}, Values: [][2]string{{view(a), view(b)}}}
 	if errX != nil || errY != nil {
-		return []string{"$"}, 0, nil
+		return all
 	}
 	d := differ{x: x, y: y, most: most, stands: stands}
 	d.compare("$", 0, 0)
-	if len(d.paths)+len(d.unknown) == 0 && !bytes.Equal(a, b) {
-		return []string{"$"}, 0, nil
+	if len(d.Paths)+len(d.Unknown) == 0 && !bytes.Equal(a, b) {
+		return all
 	}
-	return d.paths, d.more, d.unknown
+	return d.Difference
 }
 
 type differ struct {
-	x, y  *Tree
-	paths []string
-	most  int
-	more  int
-
-	stands  func(*Tree, int32) bool
-	unknown []string
+	Difference
+	x, y   *Tree
+	most   int
+	stands func(*Tree, int32) bool
 }
 
-func (d *differ) add(path string) {
-	if len(d.paths) == d.most {
-		d.more++
+// add notes a path and the values there, or "" for the one that is not.
+func (d *differ) add(path, a, b string) {
+	if len(d.Paths) == d.most {
+		d.More++
 		return
 	}
-	d.paths = append(d.paths, path)
+	d.Paths, d.Values = append(d.Paths, path), append(d.Values, [2]string{a, b})
+}
+
+// both compares the values at a path, of which one may be missing: 0.
+func (d *differ) both(path string, n, m int32) {
+	switch {
+	case n != 0 && m != 0:
+		d.compare(path, n, m)
+	case n != 0:
+		d.add(path, d.x.JSON(n), "")
+	default:
+		d.add(path, "", d.y.JSON(m))
+	}
 }
 
 func (d *differ) compare(path string, n, m int32) {
 	switch kind := d.x.Kind(n); {
 	case d.stands(d.x, n) || d.stands(d.y, m):
-		if d.x.JSON(n) != d.y.JSON(m) && len(d.unknown) < d.most {
-			d.unknown = append(d.unknown, path)
+		if d.x.JSON(n) != d.y.JSON(m) && len(d.Unknown) < d.most {
+			d.Unknown = append(d.Unknown, path)
 		}
-	case kind != d.y.Kind(m):
-		d.add(path)
-	case kind == Object:
+	case kind == Object && d.y.Kind(m) == Object:
 		d.members(path, n, m)
-	case kind == Array:
+	case kind == Array && d.y.Kind(m) == Array:
 		i := 0
 		for e, f := d.x.First(n), d.y.First(m); e != 0 || f != 0; i++ {
-			if at := fmt.Sprintf("%s[%d]", path, i); e != 0 && f != 0 {
-				d.compare(at, e, f)
-			} else {
-				d.add(at)
-			}
+			d.both(fmt.Sprintf("%s[%d]", path, i), e, f)
 			e, f = d.x.after(e), d.y.after(f)
 		}
-	case d.x.Text(n) != d.y.Text(m):
-		d.add(path)
+	case kind != d.y.Kind(m) || d.x.Text(n) != d.y.Text(m):
+		d.add(path, d.x.JSON(n), d.y.JSON(m))
 	}
 }
 
@@ -95,12 +108,7 @@ func (d *differ) members(path string, n, m int32) {
 	}
 	slices.Sort(names)
 	for _, name := range slices.Compact(names) {
-		e, f := d.x.Member(n, name), d.y.Member(m, name)
-		if at := path + Segment(name); e != 0 && f != 0 {
-			d.compare(at, e, f)
-		} else {
-			d.add(at)
-		}
+		d.both(path+Segment(name), d.x.Member(n, name), d.y.Member(m, name))
 	}
 }
 

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/scitt"
@@ -61,8 +60,8 @@ func (m *maker) series(ctx context.Context, all []measurement) (series, error) {
 		}
 		s.Points = append(s.Points, p)
 	}
-	if s.Level = s.Newest().Level; newest.claim.Data {
-		s.Level = worse(s.Level, differing(&newest.claim.Metrics))
+	if s.Level = levelUnknown; newest.claim.Data {
+		s.Level = levelOf(newest.claim.Metrics.Severity())
 	}
 	return s, nil
 }
@@ -75,8 +74,11 @@ func (m *maker) point(ctx context.Context, one measurement) (point, error) {
 		AlsoIn: list(slices.Sorted(slices.Values(one.alsoIn))), Coverage: c.Coverage, Data: c.Data, Drift: n.Drift, Entry: one.link,
 		EvidenceComplete: c.EvidenceComplete, From: timestamp(c.Interval.From), GraceMS: c.Interval.Grace.Milliseconds(), Impact: c.Impact,
 		LagCount: n.LagCount, LagLongest: n.LagLongest, LagMedian: n.LagMedian, Late: n.Late, Measured: timestamp(c.Options.At),
-		Missing: n.Missing, Pending: n.Pending, Phantom: n.Phantom, To: timestamp(c.Interval.To), Union: n.Union,
-		Level: levelOf(c),
+		Missing: n.Missing, Pending: n.Pending, Phantom: n.Phantom, To: timestamp(c.Interval.To), Undisclosed: n.Undisclosed, Union: n.Union,
+		Level: levelUnknown,
+	}
+	if c.Data {
+		p.Level = levelOf(c.Severity)
 	}
 	var err error
 	if p.Reported, err = m.side(ctx, c.Reported, c.ReportedAnomalies, n.Reported); err != nil {
@@ -84,28 +86,6 @@ func (m *maker) point(ctx context.Context, one measurement) (point, error) {
 	}
 	p.Observed, err = m.side(ctx, c.Observed, c.ObservedAnomalies, n.Observed)
 	return p, err
-}
-
-// levelOf is the level of a score: its OCSF severity.
-func levelOf(c *monitor.Claim) Level {
-	switch {
-	case !c.Data:
-		return levelUnknown
-	case c.Severity == "Informational":
-		return levelNone
-	}
-	return Level(strings.ToLower(c.Severity))
-}
-
-// differing is the level of what the score does not count.
-func differing(n *monitor.Metrics) Level {
-	switch {
-	case n.Drift > 0:
-		return levelMedium
-	case n.Missing+n.Late+n.Phantom > 0:
-		return levelLow
-	}
-	return levelNone
 }
 
 func (m *maker) side(ctx context.Context, cp *scitt.Checkpoint, anomalies uint64, objects int) (measuredSide, error) {

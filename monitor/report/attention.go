@@ -30,6 +30,7 @@ func (m *maker) finish() {
 		m.r.Level = m.r.Attention[0].Level
 	}
 	m.commands()
+	m.changed()
 }
 
 func (m *maker) attend(about string, level Level, format string, args ...any) {
@@ -55,7 +56,7 @@ func (m *maker) attendLogs() {
 			if slices.Index(levels, level) < slices.Index(levels, h.Level) {
 				h.Level = level
 			}
-			m.attend("log", level, "The log %s: %s", cmp.Or(h.Origin, h.Location), fmt.Sprintf(format, args...))
+			m.attend("log", level, "The log %s: %s", cmp.Or(m.r.log(h.Origin), h.Location), fmt.Sprintf(format, args...))
 		}
 		switch h.State {
 		case StateGood:
@@ -97,7 +98,8 @@ func (h *logHealth) quiet() string {
 // objects names what a kind counts.
 func objects(what monitor.Kind, n int) string {
 	word := map[monitor.Kind]string{monitor.Inventory: "asset", monitor.Configuration: "configuration"}[what]
-	return plural.Of(n, word)
+	_, noun, _ := strings.Cut(plural.Of(n, word), " ")
+	return thousands(n) + " " + noun
 }
 
 func (m *maker) attendAssessments() {
@@ -106,11 +108,11 @@ func (m *maker) attendAssessments() {
 		about[a.Origin] = true
 		for _, s := range a.Series {
 			n := s.Newest()
-			name := fmt.Sprintf("The %s of %s, as %s measured it", s.What, a.Origin, m.r.Name(a.Issuer))
+			name := fmt.Sprintf("The %s of %s, as %s measured it", s.What, m.r.log(a.Origin), m.r.Name(a.Issuer))
 			if s.Level == levelUnknown {
 				m.attend("assessment", levelUnknown, "%s: there was no data.", name)
 			} else if s.Level != levelNone {
-				m.attend("assessment", s.Level, "%s: impact score %d; of %s, %s.", name, n.Impact, objects(s.What, n.Union), differences(n.Missing, n.Drift, n.Late, n.Phantom))
+				m.attend("assessment", s.Level, "%s: impact score %d; of %s, %s.", name, n.Impact, objects(s.What, n.Union), differences(n.Missing, n.Drift, n.Undisclosed, n.Late, n.Phantom))
 			}
 			if old := m.At.Sub(s.newest.claim.Interval.To); old > m.Stale {
 				m.attend("assessment", levelMedium, "%s: the newest measurement ends %s before this report.", name, age(old.Milliseconds()))
@@ -121,7 +123,7 @@ func (m *maker) attendAssessments() {
 			case RecomputedFailed:
 				m.attend("assessment", levelMedium, "%s: it could not be computed again: %s.", name, s.Recomputed.Detail)
 				if w := s.Recomputed.withheld; w != nil {
-					m.attend("log", levelHigh, "The log %s: content that its records name, and that was there when it was measured, is not served any more: artifact %s.", w.Origin, w.Digest)
+					m.attend("log", levelHigh, "The log %s: content that its records name, and that was there when it was measured, is not served any more: artifact %s.", m.r.log(w.Origin), w.Digest)
 				}
 			}
 		}
@@ -129,7 +131,7 @@ func (m *maker) attendAssessments() {
 	for _, l := range m.logs {
 		if origin := l.health.Origin; l.is(RoleProvider) && l.good() && !about[origin] {
 			about[origin] = true
-			m.attend("assessment", levelUnknown, "The log %s: no measurement that counts is about it in this interval.", origin)
+			m.attend("assessment", levelUnknown, "The log %s: no measurement that counts is about it in this interval.", m.r.log(origin))
 		}
 	}
 	if len(about) == 0 {
@@ -139,8 +141,8 @@ func (m *maker) attendAssessments() {
 
 func (m *maker) attendComparisons() {
 	for _, c := range m.r.Comparisons {
-		name := fmt.Sprintf("Comparing %s with what %s observed", c.Reported.Checkpoint.Origin, c.Observed.Checkpoint.Origin)
-		if c.State != "done" {
+		name := fmt.Sprintf("Comparing %s with what %s observed", m.r.log(c.Reported.Checkpoint.Origin), m.r.log(c.Observed.Checkpoint.Origin))
+		if c.State != stateDone {
 			m.attend("comparison", levelMedium, "%s failed: %s", name, c.Detail)
 			continue
 		}
@@ -150,26 +152,26 @@ func (m *maker) attendComparisons() {
 		}
 		for _, what := range kinds {
 			n := c.Metrics[what]
-			level := worse(scoreLevel(n.Impact()), differing(n))
+			level := levelOf(n.Severity())
 			if unread.Any() && level != levelNone {
 				level = levelMedium // nobody is accused of what is not known
 			}
 			if level != levelNone {
-				m.attend("comparison", level, "%s: of %s, %s.", name, objects(what, n.Union), differences(n.Missing, n.Drift, n.Late, n.Phantom))
+				m.attend("comparison", level, "%s: of %s, %s.", name, objects(what, n.Union), differences(n.Missing, n.Drift, n.Undisclosed, n.Late, n.Phantom))
 			}
 		}
 	}
 }
 
 // differences counts what there is.
-func differences(missing, drift, late, phantom int) string {
+func differences(missing, drift, undisclosed, late, phantom int) string {
 	var found []string
 	for _, one := range []struct {
 		n    int
 		text string
-	}{{missing, "missing"}, {drift, "drifting"}, {late, "late"}, {phantom, "never observed"}} {
+	}{{missing, "missing"}, {drift, "drifting"}, {undisclosed, "hidden and maybe drifting"}, {late, "late"}, {phantom, "never observed"}} {
 		if one.n > 0 {
-			found = append(found, fmt.Sprintf("%d %s", one.n, one.text))
+			found = append(found, thousands(one.n)+" "+one.text)
 		}
 	}
 	return strings.Join(found, ", ")
@@ -182,13 +184,12 @@ func worse(a, b Level) Level {
 	return a
 }
 
-// scoreLevel is the level of an impact score.
-func scoreLevel(score int) Level {
-	caption := monitor.Severity(score)
-	if caption == "Informational" {
+// levelOf is the level of a severity.
+func levelOf(s monitor.Severity) Level {
+	if s.ID() <= 1 {
 		return levelNone
 	}
-	return Level(strings.ToLower(caption))
+	return Level(strings.ToLower(string(s)))
 }
 
 // attendStatements tells about endorsements, what was left out, and trust.
@@ -239,16 +240,28 @@ func (m *maker) attendStatements() {
 	}
 }
 
-// Name is what people call an issuer.
+// Name is what the reader calls an issuer, in guillemets, or else how it calls itself,
+// shortened, where nothing looks like such a name.
 func (r *Report) Name(issuer string) string {
-	for _, n := range r.Trust.Names {
-		if n.Issuer == issuer {
-			return n.Name
-		}
-	}
+	own, named := r.called(issuer)
 	// All keys of a kind begin alike.
-	if rest, ok := strings.CutPrefix(issuer, "did:jwk:"); ok && len(rest) > 16 {
+	if rest, ok := strings.CutPrefix(own, "did:jwk:"); ok && !named && len(rest) > 16 {
 		return "did:jwk:..." + strings.ToValidUTF8(rest[len(rest)-12:], "")
 	}
-	return shorten(issuer, 80)
+	return shorten(own, 80)
+}
+
+// log is what the reader calls a log, or else its origin.
+func (r *Report) log(origin string) string {
+	own, _ := r.called(origin)
+	return own
+}
+
+func (r *Report) called(id string) (name string, named bool) {
+	for _, n := range r.Trust.Names {
+		if n.Issuer == id {
+			return "«" + n.Name + "»", true
+		}
+	}
+	return strings.NewReplacer("«", `\u00ab`, "»", `\u00bb`).Replace(id), false
 }

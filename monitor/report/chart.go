@@ -56,48 +56,69 @@ type mark struct {
 	Title string
 }
 
-// axis is what the vertical axis means.
+// axis is what the vertical axis means. It begins at 0.
 type axis struct {
-	title    string
-	min, max float64
-	value    func(point) (float64, bool) // false when there is none
-	label    func(float64) string
-	text     func(point) string // the value in words
+	title string
+	max   float64
+	value func(point) (float64, bool) // false when there is none
+	label func(float64) string
+	text  func(point) string // the value in words
 }
 
-func percent(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) + " %" }
+// plain writes a number with as many digits as it has.
+func plain(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
+
+// counted is the axis of a number of objects.
+func counted(name string, of func(point) int) axis {
+	return axis{
+		title: name, label: func(v float64) string { return thousands(plain(v)) },
+		text: func(p point) string { return thousands(of(p)) }, value: func(p point) (float64, bool) { return float64(of(p)), p.Data },
+	}
+}
 
 // charts are the plots of an assessment.
 func (r *Report) charts(a assessment) []chart {
-	covered := axis{title: "Coverage", max: 100, label: percent, text: func(p point) string { return coverage(p.Coverage) }, value: func(p point) (float64, bool) {
-		v, err := strconv.ParseFloat(p.Coverage, 64)
-		return v * 100, err == nil
-	}}
-	impact := axis{title: "Impact score", label: func(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) },
-		text: func(p point) string { return strconv.Itoa(p.Impact) }, value: func(p point) (float64, bool) { return float64(p.Impact), p.Data }}
-	low, high := 100.0, 0.0
+	all := []axis{
+		{title: "Coverage", max: 100, label: func(v float64) string { return plain(v) + " %" }, text: func(p point) string { return coverage(p.Coverage) },
+			value: func(p point) (float64, bool) {
+				v, err := strconv.ParseFloat(p.Coverage, 64)
+				return v * 100, err == nil
+			}},
+		counted("Impact score", func(p point) int { return p.Impact }),
+		counted("Missing", func(p point) int { return p.Missing }),
+		counted("Drifting", func(p point) int { return p.Drift }),
+		counted("Late", func(p point) int { return p.Late }),
+	}
+	var out []chart
+	for _, y := range all {
+		if y.max == 0 {
+			y.max = y.top(a)
+		}
+		out = append(out, r.chart(a, y))
+	}
+	return out
+}
+
+// steps is how many parts the vertical axis has.
+const steps = 4
+
+// top is the end of an axis of counts: a round number that is not below any of them.
+func (y axis) top(a assessment) float64 {
+	high := 1.0
 	for _, s := range a.Series {
 		for _, p := range s.Points {
-			if v, ok := covered.value(p); ok {
-				low = min(low, v)
-			}
-			if v, ok := impact.value(p); ok {
+			if v, ok := y.value(p); ok {
 				high = max(high, v)
 			}
 		}
 	}
-	for _, m := range []float64{50, 80, 90} {
-		if low >= m {
-			covered.min = m
+	for unit := 1.0; ; unit *= 10 {
+		for _, n := range []float64{1, 2, 2.5, 5} {
+			if top := steps * n * unit; top >= high && top == math.Trunc(top) {
+				return top
+			}
 		}
 	}
-	impact.max = 100
-	for _, m := range []float64{50, 20, 10} {
-		if high <= m {
-			impact.max = m
-		}
-	}
-	return []chart{r.chart(a, covered), r.chart(a, impact)}
 }
 
 func (r *Report) chart(a assessment, y axis) chart {
@@ -115,10 +136,9 @@ func (r *Report) chart(a assessment, y axis) chart {
 		part := float64(t.Sub(from)) / float64(to.Sub(from))
 		return coordinate(plotLeft + part*(plotRight-plotLeft))
 	}
-	atY := func(v float64) float64 { return plotBottom - (v-y.min)/(y.max-y.min)*(plotBottom-plotTop) }
-	const steps = 4
+	atY := func(v float64) float64 { return plotBottom - v/y.max*(plotBottom-plotTop) }
 	for i := range steps + 1 {
-		v := y.min + (y.max-y.min)*float64(i)/steps
+		v := y.max * float64(i) / steps
 		c.YTicks = append(c.YTicks, tick{coordinate(atY(v)), y.label(v), "end"})
 	}
 	for i, anchor := range []string{"start", "middle", "end"} {
@@ -176,9 +196,11 @@ func (r *Report) chart(a assessment, y axis) chart {
 		}
 		words = append(words, fmt.Sprintf("%s: %s, lowest %s, highest %s, newest %s.", p.Name, plural.Form(len(s.Points), "1 measurement", "%d measurements"), y.text(*low), y.text(*high), y.text(*last)))
 	}
+	if n := len(c.Series); n > 1 && slices.Equal(c.Series[0].Lines, c.Series[1].Lines) && len(c.Series[0].Lines) > 0 {
+		words = append(words, "Both lines are the same.")
+	}
 	c.Text = strings.Join(words, " ")
-	slices.Reverse(c.Series) // the first kind on top
-	return c
+	return c // the dashed line on top of the other, which is seen through its gaps
 }
 
 // at is the value of a point, if there is one.

@@ -73,7 +73,7 @@ func (m *maker) compareOne(ctx context.Context, p pair) (comparison, error) {
 		}
 	}
 	out := comparison{
-		From: m.r.From, To: m.r.To, GraceMS: m.Grace.Milliseconds(), State: "done",
+		From: m.r.From, To: m.r.To, GraceMS: m.Grace.Milliseconds(), State: stateDone, Breakdown: []breakdown{},
 		Findings: []comparedFinding{}, Metrics: map[monitor.Kind]*monitor.Metrics{},
 		Reported: p.reported.compared(reported), Observed: p.observed.compared(observed),
 	}
@@ -83,10 +83,10 @@ func (m *maker) compareOne(ctx context.Context, p pair) (comparison, error) {
 		return out, ctx.Err()
 	}
 	if err != nil {
-		out.State, out.Detail = "failed", shorten(err.Error(), maxDetail)
+		out.State, out.Detail = stateFailed, shorten(err.Error(), maxDetail)
 		return out, nil
 	}
-	out.Metrics = c.Metrics
+	out.Metrics, out.Breakdown = c.Metrics, breakdowns(c)
 	out.Reported.count(c.Reported)
 	out.Observed.count(c.Observed)
 	// What is missing first, then what differs, of the inventory and then of
@@ -96,7 +96,11 @@ func (m *maker) compareOne(ctx context.Context, p pair) (comparison, error) {
 	slices.SortStableFunc(findings, func(a, b monitor.Finding) int { return slices.Index(order, a.Kind) - slices.Index(order, b.Kind) })
 	out.FindingsMore = max(0, len(findings)-maxFindings)
 	for _, f := range findings[:len(findings)-out.FindingsMore] {
-		found := comparedFinding{Finding: f}
+		t := c.Traits(f)
+		found := comparedFinding{Finding: f, Account: t.Account, Region: t.Region, Type: t.Type}
+		for _, v := range f.Values {
+			found.Values = append(found.Values, values{Reported: v[0], Observed: v[1]})
+		}
 		if f.Observed != nil {
 			found.ObservedURL = p.observed.link(*f.Observed).URL
 		}

@@ -3,10 +3,11 @@ package report
 import (
 	"bytes"
 	"crypto/sha256"
-	_ "embed" // the template and the style
+	"embed"
 	"encoding/base64"
 	"fmt"
 	"html/template"
+	"reflect"
 	"strconv"
 	"strings"
 	"time"
@@ -16,46 +17,46 @@ import (
 	"github.com/conmotion/conmotion/monitor"
 )
 
-//go:embed report.html.tmpl
-var pageText string
+//go:embed *.html.tmpl
+var templates embed.FS
 
 //go:embed report.css
 var style string
 
-// Bounds of what a page shows; the JSON document has more.
-const (
-	maxRows = 100 // measurements of one table
-)
-
-// page is what the template sees.
-type page struct {
-	*Report
-	Style template.CSS
-	// StyleHash is what the Content-Security-Policy allows: this style and
-	// nothing else, neither scripts nor anything from elsewhere.
-	StyleHash string
-}
+// maxRows bounds what a page shows; the JSON document has more.
+const maxRows = 100 // measurements of one table
 
 // HTML is the report as one file that needs nothing else: no script, no
 // request.
-func (r *Report) HTML() ([]byte, error) {
-	t, err := template.New("report").Funcs(template.FuncMap{
-		"visible": visible, "folded": fold, "when": when, "date": date, "percent": coverage, "ago": age, "title": title, "objects": objects,
-		"short": short, "levelName": levelName, "charts": r.charts, "name": r.Name, "rows": rows, "change": change, "lower": strings.ToLower,
+func (r *Report) HTML() ([]byte, error) { return r.page(func(e EntryLink) string { return e.URL }) }
+
+// page is the report's page, with these links to entries.
+func (r *Report) page(href func(EntryLink) string) ([]byte, error) {
+	return r.render("report", r, href)
+}
+
+// render makes a page by one of the templates.
+func (r *Report) render(name string, data any, href func(EntryLink) string) ([]byte, error) {
+	sum := sha256.Sum256([]byte(style))
+	t, err := template.New("").Funcs(template.FuncMap{
+		"visible": visible, "lines": lines, "folded": fold, "when": when, "date": date, "percent": coverage, "ago": age, "title": title, "objects": objects,
+		"short": short, "levelName": levelName, "charts": r.charts, "name": r.Name, "log": r.log, "named": r.named, "rows": rows, "change": coverageChange, "lower": strings.ToLower,
 		"plural": plural.Form[int], "thousands": thousands, "entries": entries, "stateText": stateText, "reasonText": reasonText, "typeText": typeText, "kinds": func() []monitor.Kind { return kinds },
-		"standingText": standingText, "roleText": roleText, "keysText": keysText, "link": func(ref *monitor.EntryRef, url string) EntryLink { return EntryLink{*ref, url} },
+		"standingText": standingText, "roleText": roleText, "keysText": keysText, "kindText": kindText, "kindLevel": kindLevel,
+		"link": func(ref *monitor.EntryRef, url string) EntryLink { return EntryLink{*ref, url} }, "href": href,
 		"add": func(a, b int) int { return a + b }, "intOf": func(n uint64) int { return int(n) },
-		"interval": interval, "differences": differences,
+		"interval": interval, "differences": differences, "tiles": r.tiles, "panels": panels, "assets": assets, "firstOf": firstOf, "beyond": beyond, "value": comparedFinding.value,
 		"section": func(about string) string { return sections[about][0] }, "sectionName": func(about string) string { return sections[about][1] },
 		"text": func(v any) string { return fmt.Sprint(v) },
-	}).Parse(pageText)
+		// The style is this package's own file. The Content-Security-Policy allows it and nothing else: neither
+		// scripts nor anything from elsewhere.
+		"style": func() template.CSS { return template.CSS(style) }, "styleHash": func() string { return base64.StdEncoding.EncodeToString(sum[:]) },
+	}).ParseFS(templates, "*.html.tmpl")
 	if err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256([]byte(style))
 	var b bytes.Buffer
-	// The style is this package's own file.
-	if err := t.Execute(&b, page{r, template.CSS(style), base64.StdEncoding.EncodeToString(sum[:])}); err != nil {
+	if err := t.ExecuteTemplate(&b, name+".html.tmpl", data); err != nil {
 		return nil, fmt.Errorf("report: %w", err)
 	}
 	return b.Bytes(), nil
@@ -75,6 +76,15 @@ func visible(v any) string {
 	return b.String()
 }
 
+// lines is visible of a text with lines.
+func lines(text string) string {
+	all := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	for i := range all {
+		all[i] = visible(all[i])
+	}
+	return strings.Join(all, "\n")
+}
+
 // folded is a text, and whether it is long.
 type folded struct {
 	Start, Whole string
@@ -91,18 +101,13 @@ func fold(v any, most int) folded {
 	return f
 }
 
-// when writes a time of the report for people.
+// when writes a time of the report for people, to the second.
 func when(text string) string {
 	t, err := time.Parse(timeLayout, text)
-	switch {
-	case err != nil:
+	if err != nil {
 		return text
-	case t.Nanosecond() != 0:
-		return t.Format("2006-01-02 15:04:05.000") + " UTC"
-	case t.Second() != 0:
-		return t.Format("2006-01-02 15:04:05") + " UTC"
 	}
-	return t.Format("2006-01-02 15:04") + " UTC"
+	return t.Format("2006-01-02 15:04:05") + " UTC"
 }
 
 // date is the day of a time, or the time when it is not midnight.
@@ -162,8 +167,8 @@ func rows(s series) []point {
 	return out
 }
 
-// change says how the newest coverage differs from the one before.
-func change(s series) string {
+// coverageChange says how the newest coverage differs from the one before.
+func coverageChange(s series) string {
 	if len(s.Points) < 2 {
 		return ""
 	}
@@ -181,11 +186,11 @@ func change(s series) string {
 	return "as before"
 }
 
-// thousands writes a number with thin gaps between thousands.
+// thousands writes a number with a comma between thousands.
 func thousands(v any) string {
 	digits := fmt.Sprint(v)
 	for i := len(digits) - 3; i > 0; i -= 3 {
-		digits = digits[:i] + "\u202f" + digits[i:]
+		digits = digits[:i] + "," + digits[i:]
 	}
 	return digits
 }
@@ -233,4 +238,40 @@ func keysText(k Keys) string {
 // typeText is the kind in a media type of this project.
 func typeText(typ string) string {
 	return strings.TrimSuffix(strings.TrimPrefix(typ, "application/vnd.conmotion."), "+cose")
+}
+
+// named is a text in which issuers and logs that the reader named are called by their names.
+func (r *Report) named(text string) string {
+	for _, n := range r.Trust.Names {
+		text = strings.ReplaceAll(text, n.Issuer, "«"+n.Name+"»")
+	}
+	return text
+}
+
+func kindText(k monitor.FindingKind) string {
+	return map[monitor.FindingKind]string{
+		monitor.Missing: "Missing", monitor.Drift: "Drifting", monitor.Undisclosed: "Hidden", monitor.Late: "Late", monitor.Phantom: "Never observed",
+	}[k]
+}
+
+func kindLevel(k monitor.FindingKind) Level {
+	return map[monitor.FindingKind]Level{monitor.Missing: levelHigh, monitor.Drift: levelMedium}[k]
+}
+
+func lowerFirst(s string) string {
+	if s == "" {
+		return s
+	}
+	return strings.ToLower(s[:1]) + s[1:]
+}
+
+// firstOf are the first of a list, and beyond those behind them.
+func firstOf(list any, n int) any {
+	v := reflect.ValueOf(list)
+	return v.Slice(0, min(v.Len(), n)).Interface()
+}
+
+func beyond(list any, n int) any {
+	v := reflect.ValueOf(list)
+	return v.Slice(min(v.Len(), n), v.Len()).Interface()
 }

@@ -71,8 +71,11 @@ type Source struct {
 	SeenBefore bool
 	Cosigned   *witness.Cosigned // nil where no quorum of witnesses is demanded
 	// At is the log at an older checkpoint, which Log must extend.
-	At     func(context.Context, *scitt.Checkpoint) (monitor.Log, error)
-	Proofs []Proof
+	At func(context.Context, *scitt.Checkpoint) (monitor.Log, error)
+	// Evidence makes the Transparent Statement of an entry and verifies it, signature and
+	// Receipt; nil for none.
+	Evidence func(ctx context.Context, index uint64, s *scitt.Statement) ([]byte, error)
+	Proofs   []Proof
 }
 
 // Options are what a report is about, and whose word counts in it.
@@ -91,6 +94,7 @@ type Options struct {
 	Names                  map[string]string // of issuers, for people; those count who are in the report
 	// Progress, when not nil, is told how far reading a log is.
 	Progress func(location string, done, size uint64)
+	Before   *Report // the one to hold this one against; nil when there is none
 	// Command is the command line that makes this report, for people.
 	Command string
 }

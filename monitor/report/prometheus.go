@@ -145,7 +145,7 @@ func (r *Report) exposeComparisons(e *exposition) {
 	var found, objects, done []sample
 	for _, c := range r.Comparisons {
 		pair := []string{"provider", c.Reported.Checkpoint.Origin, "auditor", c.Observed.Checkpoint.Origin}
-		done = append(done, sample{pair, truth(c.State == "done")})
+		done = append(done, sample{pair, truth(c.State == stateDone)})
 		for _, what := range kinds {
 			n := c.Metrics[what]
 			if n == nil {

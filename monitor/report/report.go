@@ -14,7 +14,7 @@ const documentFormat = "conmotion-report/1"
 
 // Bounds of what a report lists; what is beyond them is counted.
 const (
-	maxFindings     = 200 // of one comparison
+	maxFindings     = 10_000 // of one comparison
 	maxEndorsements = 200
 	maxLeftOut      = 100
 	maxPoints       = 5000 // of one kind in one assessment, the newest ones
@@ -24,9 +24,10 @@ const (
 // milliseconds, numbers are integers, fractions are decimal numbers in
 // strings.
 type Report struct {
-	Assessments  []assessment  `json:"assessments"` // by origin and issuer
-	At           string        `json:"at"`          // the time that it is made for
-	Attention    []attention   `json:"attention"`   // the worst first
+	Assessments  []assessment  `json:"assessments"`      // by origin and issuer
+	At           string        `json:"at"`               // the time that it is made for
+	Attention    []attention   `json:"attention"`        // the worst first
+	Before       *changes      `json:"before,omitempty"` // what is otherwise than in the report before
 	Commands     []command     `json:"commands"`
 	Comparisons  []comparison  `json:"comparisons"`
 	Endorsements endorsements  `json:"endorsements"`
@@ -137,6 +138,7 @@ type point struct {
 	Phantom          int          `json:"phantom"`
 	Reported         measuredSide `json:"reported"`
 	To               string       `json:"to"`
+	Undisclosed      int          `json:"undisclosed,omitempty"`
 	Union            int          `json:"union"`
 }
 
@@ -186,6 +188,7 @@ const (
 
 // comparison is the reader's own comparison of two logs.
 type comparison struct {
+	Breakdown    []breakdown       `json:"breakdown"`        // by kind, and by type, account and region
 	Detail       string            `json:"detail,omitempty"` // why there is none
 	Findings     []comparedFinding `json:"findings"`
 	FindingsMore int               `json:"findings_more"`
@@ -202,9 +205,26 @@ type comparison struct {
 // comparedFinding is a difference, with links to the entries.
 type comparedFinding struct {
 	monitor.Finding
-	ObservedURL string `json:"observed_url,omitempty"`
-	ReportedURL string `json:"reported_url,omitempty"`
+	Account     string   `json:"account,omitempty"`
+	ObservedURL string   `json:"observed_url,omitempty"`
+	Region      string   `json:"region,omitempty"`
+	ReportedURL string   `json:"reported_url,omitempty"`
+	Type        string   `json:"type,omitempty"`
+	Values      []values `json:"values,omitempty"` // at Paths
 }
+
+// values are what both sides have in one place of a configuration, as JSON that is cut
+// where it is long; "" where there is nothing.
+type values struct {
+	Observed string `json:"observed"`
+	Reported string `json:"reported"`
+}
+
+// The states of a comparison.
+const (
+	stateDone   = "done"
+	stateFailed = "failed"
+)
 
 // comparedSide is one side of a comparison.
 type comparedSide struct {

@@ -96,14 +96,14 @@ func (f *follower) admission(ctx context.Context, log *party.Log) error {
 // violation takes what the audit finds. After a crash the audit finds again
 // what it had not saved; what was told already is dropped here.
 func (f *follower) violation(v audit.Violation) {
-	a := &Alert{Check: CheckAdmission, Severity: SeverityCritical, Message: fmt.Sprintf("%s: %s", v.Check, v.Message), Proof: string(v.Proof)}
+	a := &Alert{Check: CheckAdmission, Severity: monitor.Critical, Message: fmt.Sprintf("%s: %s", v.Check, v.Message), Proof: string(v.Proof)}
 	switch {
 	case v.Index != nil && *v.Index < f.look.Audited:
 	case v.Index != nil:
 		a.Entry = &monitor.EntryRef{EntryID: v.EntryID, Index: *v.Index, Origin: f.look.Origin}
 		a.Message = fmt.Sprintf("the policy in force does not admit entry %d, which is in the log: %s", *v.Index, a.Message)
 		if v.Check == audit.CheckDuplicate {
-			a.Severity = SeverityWarning
+			a.Severity = monitor.Medium
 			a.Message = fmt.Sprintf("entry %d says again what the log has already: %s", *v.Index, v.Message)
 		}
 		if v.EntryID == "" { // the bytes there are none

@@ -63,23 +63,13 @@ const (
 	CheckEndorsementExpired  Check = "endorsement_expired"
 )
 
-// Severity is how bad it is.
-type Severity string
-
-// The severities.
-const (
-	SeverityInfo     Severity = "info"
-	SeverityWarning  Severity = "warning"
-	SeverityCritical Severity = "critical"
-)
-
 // severityOf is the severity of checks that are no rules.
-func severityOf(c Check) Severity {
+func severityOf(c Check) monitor.Severity {
 	switch c {
 	case CheckUnreachable, CheckTimeout, CheckHTTP, CheckMissing, CheckError, CheckBehind, CheckStale, CheckIdle, CheckClock, CheckCosigned, CheckWitness, CheckAdmissionIncomplete, CheckRecompute:
-		return SeverityWarning
+		return monitor.Medium
 	}
-	return SeverityCritical
+	return monitor.Critical
 }
 
 // Status reports whether an alert is about something that lasts.
@@ -104,7 +94,7 @@ type Alert struct {
 	Check    Check             `json:"check"`
 	Rule     string            `json:"rule,omitempty"` // its name in the configuration
 	Status   Status            `json:"status"`
-	Severity Severity          `json:"severity"`
+	Severity monitor.Severity  `json:"severity"`
 	Message  string            `json:"message"`
 	Entry    *monitor.EntryRef `json:"entry,omitempty"` // that it is about
 	Issuer   string            `json:"issuer,omitempty"`

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/tiles"
 )
 
@@ -52,11 +53,11 @@ func TestBehind(t *testing.T) {
 	for _, c := range []struct {
 		tiles   bool // of the larger tree are still there
 		check   Check
-		level   Severity
+		level   monitor.Severity
 		message string
 	}{
-		{true, CheckBehind, SeverityWarning, "both are one history"},
-		{false, CheckRolledBack, SeverityCritical, "cannot be checked here"},
+		{true, CheckBehind, monitor.Medium, "both are one history"},
+		{false, CheckRolledBack, monitor.Critical, "cannot be checked here"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			w, s, old := edges(t, false)

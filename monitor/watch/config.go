@@ -14,6 +14,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
 )
 
@@ -165,8 +166,8 @@ type Admission struct {
 
 // RuleHead is what every rule has.
 type RuleHead struct {
-	Name     string   `yaml:"name"`
-	Severity Severity `yaml:"severity"`
+	Name     string           `yaml:"name"`
+	Severity monitor.Severity `yaml:"severity"` // of a measurement that of its numbers when empty
 }
 
 // RecordRule tells each new entry that the filter selects.
@@ -189,7 +190,10 @@ type MeasurementRule struct {
 	By        []string `yaml:"by"`    // issuers whose measurements count
 	About     []string `yaml:"about"` // origins of logs of reports; any when empty
 	What      []string `yaml:"what"`  // inventory, configuration; both when empty
+	Scope     []string `yaml:"scope"` // terms: those of a measurement that counts; every measurement when empty
 	Over      *int     `yaml:"over"`  // impact_score; more than this is told
+	Drift     *int     `yaml:"drift"` // drifting configurations; more than this is told
+	Below     *float64 `yaml:"below"` // percent of coverage; less than this is told
 	Recompute bool     `yaml:"recompute"`
 }
 

@@ -20,7 +20,7 @@ func TestExample(t *testing.T) {
 	p, a := c.Logs[0], c.Logs[1]
 	if time.Duration(p.Interval) != time.Minute || time.Duration(a.Interval) != 5*time.Minute || time.Duration(p.MaxAge) != 24*time.Hour ||
 		p.Admission == nil || a.Admission != nil || p.Records[0].Types[0] != scitt.TypeRecord || p.Records[0].UIDs[0] != "arn:aws:rds:*" ||
-		p.Records[0].Severity != SeverityInfo || *a.Measurements[0].Over != 10 || time.Duration(a.Endorsements[0].Before) != 14*24*time.Hour || p.From != fromNow {
+		p.Records[0].Severity != monitor.Informational || *a.Measurements[0].Over != 10 || time.Duration(a.Endorsements[0].Before) != 14*24*time.Hour || p.From != fromNow {
 		t.Errorf("%+v", c)
 	}
 	c.Resolve("/etc/conmotion")
@@ -52,19 +52,22 @@ func TestConfigErrors(t *testing.T) {
 		log + "  - name: b\n":                                `line 4: the log "b" needs a location`,
 		log + "  - name: b\n    location: ftp://b.example\n": "line 5: the location",
 		log + "    records:\n      - {}\n":                   "line 5: a rule needs a name",
-		log + "    records:\n      - name: r\n        kinds: [asset]\n":          `line 6: kinds is one of inventory, configuration, not "asset"`,
-		log + "    records:\n      - name: r\n        severity: bad\n":           "line 6: severity is one of",
-		log + "    records:\n      - name: r\n        over: 1\n":                 "line 6: there is no setting over here",
-		log + "    records: [{name: r}]\n    expected: [{name: r, every: 1h}]\n": `line 5: the name "r" is there twice`,
-		log + "    expected: [{name: r}]\n":                                      `line 4: "r" needs every`,
-		log + "    measurements: [{name: r, over: 1}]\n":                         `line 4: "r" needs by`,
-		log + "    measurements: [{name: r, by: [x]}]\n":                         `line 4: "r" needs over`,
-		log + "    measurements: [{name: r, by: [x], over: 101}]\n":              "line 4: over is an impact_score",
-		log + "    measurements: [{name: r, by: [x], over: 1, what: [x]}]\n":     "line 4: what is one of",
-		log + "    endorsements: [{name: r, by: [x]}]\n":                         `line 4: "r" needs before`,
-		"alerts:\n  webhooks:\n    - {name: lines, url: http://a}\n" + log:       `line 3: the name "lines" is there twice`,
-		"alerts:\n  webhooks:\n    - {name: h, url: a}\n" + log:                  "line 3: the webhook's url",
-		"alerts:\n  commands:\n    - {name: h}\n" + log:                          "line 3: the command has nothing to run",
+		log + "    records:\n      - name: r\n        kinds: [asset]\n":                       `line 6: kinds is one of inventory, configuration, not "asset"`,
+		log + "    measurements:\n      - {name: m, by: [x], drift: -1}\n":                    "drift is how many",
+		log + "    measurements:\n      - {name: m, by: [x], below: 101}\n":                   "below is a coverage in percent",
+		log + "    measurements:\n      - {name: m, by: [x], over: 1, scope: [colour=red]}\n": "is not a term of a scope",
+		log + "    records:\n      - name: r\n        severity: bad\n":                        "line 6: severity is one of",
+		log + "    records:\n      - name: r\n        over: 1\n":                              "line 6: there is no setting over here",
+		log + "    records: [{name: r}]\n    expected: [{name: r, every: 1h}]\n":              `line 5: the name "r" is there twice`,
+		log + "    expected: [{name: r}]\n":                                                   `line 4: "r" needs every`,
+		log + "    measurements: [{name: r, over: 1}]\n":                                      `line 4: "r" needs by`,
+		log + "    measurements: [{name: r, by: [x]}]\n":                                      `line 4: "r" needs over`,
+		log + "    measurements: [{name: r, by: [x], over: 101}]\n":                           "line 4: over is an impact_score",
+		log + "    measurements: [{name: r, by: [x], over: 1, what: [x]}]\n":                  "line 4: what is one of",
+		log + "    endorsements: [{name: r, by: [x]}]\n":                                      `line 4: "r" needs before`,
+		"alerts:\n  webhooks:\n    - {name: lines, url: http://a}\n" + log:                    `line 3: the name "lines" is there twice`,
+		"alerts:\n  webhooks:\n    - {name: h, url: a}\n" + log:                               "line 3: the webhook's url",
+		"alerts:\n  commands:\n    - {name: h}\n" + log:                                       "line 3: the command has nothing to run",
 		log + "---\n" + log: "more than one YAML document",
 		"logs: {a: b}\n":    "line 1: a value of the kind map does not belong here",
 		"\tlogs: []\n":      "found character that cannot start any token",
@@ -111,7 +114,7 @@ func FuzzParseConfig(f *testing.F) {
 func TestAlertGolden(t *testing.T) {
 	a := &Alert{
 		Format: FormatAlert, ID: "0123456789abcdef0123456789abcdef", Time: time.Date(2026, 7, 1, 12, 0, 0, 5e6, time.UTC),
-		Log: "auditor", Location: "https://transparency.auditor.example", Check: CheckMeasurement, Rule: "coverage", Status: Resolved, Severity: SeverityInfo,
+		Log: "auditor", Location: "https://transparency.auditor.example", Check: CheckMeasurement, Rule: "coverage", Status: Resolved, Severity: monitor.Informational,
 		Message: "0 percent are missing", Entry: &monitor.EntryRef{EntryID: strings.Repeat("ab", 32), Index: 7, Origin: "transparency.auditor.example"},
 		Issuer: "https://auditor.example", Subject: "measurement/inventory/transparency.provider.example", Resolves: "fedcba9876543210fedcba9876543210",
 	}

@@ -45,7 +45,7 @@ logs:
 	fmt.Println(w.Once(context.Background()).Alerts, "alert")
 	// Output:
 	// 0 alerts
-	// provider admission critical
+	// provider admission Critical
 	// 1 alert
 }
 

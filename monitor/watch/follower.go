@@ -301,7 +301,7 @@ func (f *follower) resolve(key, format string, args ...any) {
 	}
 	delete(f.look.Conditions, key)
 	f.add(&Alert{
-		ID: idOf(began.ID, string(Resolved)), Status: Resolved, Severity: SeverityInfo, Check: began.Check, Rule: began.Rule,
+		ID: idOf(began.ID, string(Resolved)), Status: Resolved, Severity: monitor.Informational, Check: began.Check, Rule: began.Rule,
 		Issuer: began.Issuer, Subject: began.Subject, Entry: began.Entry, Resolves: began.ID, Message: fmt.Sprintf(format, args...),
 	})
 }

@@ -321,7 +321,7 @@ func TestHistory(t *testing.T) {
 		const rules = "location: http://log.example, records: [{name: deletions, types: [record], actions: [delete], uids: ['i-*']}]"
 		config := "logs: [{name: log, " + rules + "}, {name: all, from: start, " + rules + "}]\n"
 		_, alerts := w.once(config, "all record event")
-		if a := alerts[0]; a.Rule != "deletions" || a.Subject != "inventory/i-2" || a.Issuer != alice.did || a.Entry.Index != 603 || a.Severity != SeverityInfo ||
+		if a := alerts[0]; a.Rule != "deletions" || a.Subject != "inventory/i-2" || a.Issuer != alice.did || a.Entry.Index != 603 || a.Severity != monitor.Informational ||
 			!strings.Contains(a.Message, "record inventory.delete, entry 603: inventory/i-2") {
 			t.Errorf("%+v", a)
 		}

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
@@ -45,7 +46,7 @@ func (f *follower) recompute(ctx context.Context, patience int) {
 	const key = string(CheckRecompute)
 	if first != nil {
 		f.fire(key, &Alert{Check: CheckRecompute, Severity: severityOf(CheckRecompute),
-			Message: fmt.Sprintf("%d measurements cannot be computed again, and will be tried at each look: %v", len(left), first)})
+			Message: fmt.Sprintf("%s be computed again, and will be tried at each look: %v", plural.Verb(len(left), "measurement", "cannot", "cannot"), first)})
 	} else if len(left) == 0 {
 		f.resolve(key, "all measurements were computed again")
 	}
@@ -73,7 +74,7 @@ func (f *follower) again(ctx context.Context, log *party.Log, h RuleHead, index 
 	}
 	differs := func(format string, args ...any) {
 		a := e.alert(CheckRecomputed, h, "the measurement in entry %d is not what its logs lead to: %s", index, fmt.Sprintf(format, args...))
-		a.Severity = SeverityCritical
+		a.Severity = monitor.Critical
 		f.event(a, a.Entry.EntryID)
 	}
 	var sides [2]monitor.Log

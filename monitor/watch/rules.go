@@ -1,12 +1,16 @@
 package watch
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
+	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/scitt"
 )
@@ -193,17 +197,55 @@ func (r *MeasurementRule) take(ctx context.Context, f *follower, st *ruleState, 
 	if !oneOf(r.About, in.Reported.Origin) || !oneOf(r.What, what) {
 		return nil
 	}
-	if r.Over != nil {
+	scope := in.Interval.Scope
+	if len(r.Scope) > 0 && !slices.Equal(scope, r.Scope) {
+		return nil
+	}
+	if r.Over != nil || r.Drift != nil || r.Below != nil {
 		var a *Alert
-		if in.Impact > *r.Over {
-			a = e.alert(CheckMeasurement, r.RuleHead, "%d percent of the %s are missing from the reports in %s, more than %d (%s to %s)",
-				in.Impact, what, in.Reported.Origin, *r.Over, stamp(in.Interval.From), stamp(in.Interval.To))
+		// One whose numbers cannot be true counts as well: as bad news.
+		claim, err := monitor.ParseClaim(content)
+		severity, why := monitor.Critical, []string{fmt.Sprint(err)}
+		if err == nil {
+			severity, why = claim.Metrics.Severity(), r.beyond(claim)
 		}
-		key := r.key() + "|" + idOf(e.s.Issuer, what, in.Reported.Origin)
+		if len(why) > 0 {
+			h := r.RuleHead
+			h.Severity = cmp.Or(h.Severity, severity)
+			about := ""
+			if len(scope) > 0 {
+				about = "within " + strings.Join(scope, " ") + ", "
+			}
+			a = e.alert(CheckMeasurement, h, "%s%s (%s to %s)", about, strings.Join(why, "; "), stamp(in.Interval.From), stamp(in.Interval.To))
+		}
+		// What is measured of another scope says nothing of this one.
+		key := r.key() + "|" + idOf(append([]string{e.s.Issuer, what, in.Reported.Origin}, scope...)...)
 		f.lasting(st, e, key, a, fmt.Sprintf("%d percent of the %s are missing from the reports in %s, by entry %d", in.Impact, what, in.Reported.Origin, e.index))
 	}
 	if r.Recompute && e.index >= st.Quiet {
 		f.look.Recompute = append(f.look.Recompute, pending{Rule: r.Name, Index: e.index})
 	}
 	return nil
+}
+
+// beyond says in which way a measurement is beyond the thresholds. A coverage that is not known is not a good one.
+func (r *MeasurementRule) beyond(in *monitor.Claim) (why []string) {
+	what, origin := in.Options.What, in.Reported.Origin
+	if r.Over != nil && in.Impact > *r.Over {
+		why = append(why, fmt.Sprintf("%d percent of the %s are missing from the reports in %s, more than %d", in.Impact, what, origin, *r.Over))
+	}
+	if r.Drift != nil && in.Metrics.Drift > *r.Drift {
+		why = append(why, fmt.Sprintf("%s drifting from what was observed, by the reports in %s, more than %d",
+			plural.Verb(in.Metrics.Drift, "configuration", "is", "are"), origin, *r.Drift))
+	}
+	if r.Below == nil {
+		return why
+	}
+	switch part, err := strconv.ParseFloat(in.Coverage, 64); {
+	case err != nil:
+		why = append(why, fmt.Sprintf("the coverage of the %s by the reports in %s is not known: nothing was observed", what, origin))
+	case part*100 < *r.Below:
+		why = append(why, fmt.Sprintf("the reports in %s cover %s of the observed time of the %s, less than %v percent", origin, in.Coverage, what, *r.Below))
+	}
+	return why
 }

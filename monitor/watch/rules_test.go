@@ -60,7 +60,7 @@ logs:
 		// In history 50 percent were missing; then the first look.
 		auditor.add(w.measure(anna, provider, auditor, nil))
 		_, alerts := w.once(config, "auditor measurement fired")
-		if a := alerts[0]; a.Rule != "ten" || !strings.Contains(a.Message, "50 percent of the inventory are missing from the reports in provider.example, more than 10") || a.Severity != SeverityCritical {
+		if a := alerts[0]; a.Rule != "ten" || !strings.Contains(a.Message, "50 percent of the inventory are missing from the reports in provider.example, more than 10") || a.Severity != monitor.High {
 			t.Errorf("%+v", a)
 		}
 		// Again 50; and somebody's whose word does not count.
@@ -202,7 +202,7 @@ func TestAdmission(t *testing.T) {
 		s.fill(2) // by somebody who may not
 		const config = "logs: [{name: log, location: http://log.example, admission: {}}]\n"
 		_, alerts := w.once(config, "log admission event", "log admission event")
-		if a := alerts[0]; a.Entry.Index != 3 || !strings.Contains(a.Message, "does not admit entry 3") || a.Severity != SeverityCritical {
+		if a := alerts[0]; a.Entry.Index != 3 || !strings.Contains(a.Message, "does not admit entry 3") || a.Severity != monitor.Critical {
 			t.Errorf("%+v", a)
 		}
 		w.once(config)
@@ -308,5 +308,30 @@ func TestFilter(t *testing.T) {
 	}
 	if e := factsOf([]byte("no JSON")); e.code != "" {
 		t.Errorf("%+v", e)
+	}
+}
+
+// TestBeyond: each threshold is held by itself, and a coverage that is not known is none that is good.
+func TestBeyond(t *testing.T) {
+	zero, two, half := 0, 2, 50.0
+	in := &monitor.Claim{MeasurementInputs: &monitor.MeasurementInputs{Reported: &scitt.Checkpoint{Origin: "p.example"}}, Coverage: "0.499999"}
+	in.Options.What, in.Metrics.Drift, in.Impact = monitor.Configuration, 1, 3
+	for _, c := range []struct {
+		rule     MeasurementRule
+		coverage string
+		want     string
+	}{
+		{MeasurementRule{Over: &two}, "1.000000", "3 percent of the configuration are missing from the reports in p.example, more than 2"},
+		{MeasurementRule{Drift: &zero}, "1.000000", "1 configuration is drifting from what was observed, by the reports in p.example, more than 0"},
+		{MeasurementRule{Drift: &two}, "1.000000", ""},
+		{MeasurementRule{Below: &half}, "0.499999", "the reports in p.example cover 0.499999 of the observed time of the configuration, less than 50 percent"},
+		{MeasurementRule{Below: &half}, "0.500000", ""},
+		{MeasurementRule{Below: &half}, "", "the coverage of the configuration by the reports in p.example is not known: nothing was observed"},
+		{MeasurementRule{Over: &zero, Drift: &two}, "", "3 percent of the configuration are missing from the reports in p.example, more than 0"},
+	} {
+		in.Coverage = c.coverage
+		if got := strings.Join(c.rule.beyond(in), "; "); got != c.want {
+			t.Errorf("%q, want %q", got, c.want)
+		}
 	}
 }

@@ -155,12 +155,12 @@ func (v *validator) log(path []any, l *Log, c *Config) {
 	rules := map[string]bool{}
 	for i := range l.Records {
 		p, r := at(path, "records", i), &l.Records[i]
-		v.rule(p, &r.RuleHead, rules, SeverityInfo)
+		v.rule(p, &r.RuleHead, rules, monitor.Informational)
 		v.filter(p, &r.Filter)
 	}
 	for i := range l.Expected {
 		p, r := at(path, "expected", i), &l.Expected[i]
-		v.rule(p, &r.RuleHead, rules, SeverityWarning)
+		v.rule(p, &r.RuleHead, rules, monitor.Medium)
 		v.filter(p, &r.Filter)
 		if r.Every == 0 {
 			v.bad(p, "%q needs every: how often a record is expected", r.Name)
@@ -168,11 +168,22 @@ func (v *validator) log(path []any, l *Log, c *Config) {
 	}
 	for i := range l.Measurements {
 		p, r := at(path, "measurements", i), &l.Measurements[i]
-		v.rule(p, &r.RuleHead, rules, SeverityCritical)
+		v.rule(p, &r.RuleHead, rules, "")
 		v.by(p, r.Name, r.By)
 		v.words(p, "what", r.What, string(monitor.Inventory), string(monitor.Configuration))
-		if r.Over == nil && !r.Recompute {
-			v.bad(p, "%q needs over: the impact_score, 0 to 100, beyond which to tell, or recompute: true", r.Name)
+		if r.Over == nil && r.Drift == nil && r.Below == nil && !r.Recompute {
+			v.bad(p, "%q needs over: the impact_score, 0 to 100, beyond which to tell, drift, below, or recompute: true", r.Name)
+		}
+		if r.Drift != nil && *r.Drift < 0 {
+			v.bad(at(p, "drift"), "drift is how many configurations may drift")
+		}
+		if r.Below != nil && !(*r.Below > 0 && *r.Below <= 100) {
+			v.bad(at(p, "below"), "below is a coverage in percent, more than 0 and at most 100")
+		}
+		if scope, err := monitor.ParseScope(r.Scope); err != nil {
+			v.bad(at(p, "scope"), "%v", err)
+		} else {
+			r.Scope = scope
 		}
 		if r.Over != nil && (*r.Over < 0 || *r.Over > 100) {
 			v.bad(at(p, "over"), "over is an impact_score, 0 to 100")
@@ -180,7 +191,7 @@ func (v *validator) log(path []any, l *Log, c *Config) {
 	}
 	for i := range l.Endorsements {
 		p, r := at(path, "endorsements", i), &l.Endorsements[i]
-		v.rule(p, &r.RuleHead, rules, SeverityWarning)
+		v.rule(p, &r.RuleHead, rules, monitor.Medium)
 		v.by(p, r.Name, r.By)
 		if r.Before == 0 {
 			v.bad(p, "%q needs before: how long before its end an endorsement is told", r.Name)
@@ -188,12 +199,13 @@ func (v *validator) log(path []any, l *Log, c *Config) {
 	}
 }
 
-func (v *validator) rule(path []any, h *RuleHead, seen map[string]bool, severity Severity) {
+func (v *validator) rule(path []any, h *RuleHead, seen map[string]bool, severity monitor.Severity) {
 	v.name(path, h.Name, seen, "a rule")
 	if h.Severity == "" {
 		h.Severity = severity
+	} else if h.Severity.ID() == 0 {
+		v.bad(at(path, "severity"), "severity is one of %v, not %q", monitor.Severities(), h.Severity)
 	}
-	v.words(path, "severity", []string{string(h.Severity)}, string(SeverityInfo), string(SeverityWarning), string(SeverityCritical))
 }
 
 func (v *validator) by(path []any, name string, issuers []string) {

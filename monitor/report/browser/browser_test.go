@@ -76,7 +76,12 @@ func pages(t *testing.T) []string {
 			t.Fatal(err)
 		}
 	}
-	return files
+	// The page about an entry is made with its log.
+	entry, err := filepath.Abs(filepath.Join("..", "testdata", "entry.html"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(files, entry)
 }
 
 // check runs check.mjs.
@@ -122,16 +127,17 @@ var backgrounds = map[string]string{"light": "rgb(246, 246, 243)", "dark": "rgb(
 
 // words are what a person looks for.
 var words = map[string][]string{
-	"report": {"Risk report", "91.66 %", "Example Audit Ltd", "db-replica-3", "Dispute", "Expiring", "Withdrawn", "the same, bit for bit", "conmotion measure --recompute"},
+	"report": {"Risk report", "Since the report before", "of 12 assets", "91.66 %", "reported false, observed true", "Example Audit Ltd", "db-replica-3", "Dispute", "Expiring", "Withdrawn", "the same, bit for bit", "conmotion measure --recompute"},
 	"hostile": {"<script>alert(1)</script>", `"><img src=x onerror=alert(2)>`, `\u202egnp.exe\u202c`, `zero\u200bwidth`, `new\u000aline\u0000nul`,
 		"{{.Format}}", "javascript:alert(3)", "</style></svg><!--", "مرحبا", strings.Repeat("a", 2048)},
+	"entry": {"Verified", "Example Audit Ltd", "Where it is in the log, and its Receipt", "conmotion receipt --static"},
 	"empty": {"Unknown", "No data.", "That says nothing about what is missing", "No own comparison."},
 }
 
 func TestPages(t *testing.T) {
 	install(t)
 	looks := check(t, pages(t)...)
-	if len(looks) != 15 {
+	if len(looks) != 20 {
 		t.Fatalf("%d looks", len(looks))
 	}
 	for _, l := range looks {
@@ -184,7 +190,7 @@ func TestFinds(t *testing.T) {
 		{"script", "</main>", "<script>document.title='x'</script></main>", "console:"},
 		{"image", "</main>", `<img alt="" src="https://example.com/x.png"></main>`, "console:"},
 		{"style", "body {", "body  {", "console:"},
-		{"wide", "</main>", `<pre>` + strings.Repeat("x", 300) + `</pre></main>`, "wider than the screen"},
+		{"wide", "</main>", `<p class="id">` + strings.Repeat("x", 300) + `</p></main>`, "wider than the screen"},
 		{"label", `<nav aria-label="Sections">`, `<nav aria-label="Sections" role="banana">`, "accessibility: aria-roles"},
 		{"language", `<html lang="en">`, "<html>", "accessibility: html-has-lang"},
 		{"heading", "<h1>Risk report</h1>", "<p>Risk report</p>", "accessibility: page-has-heading-one"},

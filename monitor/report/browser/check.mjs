@@ -14,8 +14,8 @@ const { values, positionals } = parseArgs({ options: { shots: { type: 'string' }
 const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
 
 const screens = [
-  { name: 'phone', viewport: { width: 360, height: 800 }, colorScheme: 'light' },
-  { name: 'phone-dark', viewport: { width: 360, height: 800 }, colorScheme: 'dark' },
+  { name: 'phone', viewport: { width: 390, height: 844 }, colorScheme: 'light' },
+  { name: 'phone-dark', viewport: { width: 390, height: 844 }, colorScheme: 'dark' },
   { name: 'desk', viewport: { width: 1280, height: 900 }, colorScheme: 'light' },
   { name: 'desk-dark', viewport: { width: 1280, height: 900 }, colorScheme: 'dark' },
   { name: 'print', viewport: { width: 794, height: 1123 }, colorScheme: 'light', media: 'print' },

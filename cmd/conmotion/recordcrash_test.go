@@ -150,6 +150,7 @@ func (r *recorders) nothingPending(home string) {
 // TestRecordKill ends the command with SIGKILL at random moments, many times.
 // What it is run for at last is in both logs, each event once and in order.
 func TestRecordKill(t *testing.T) {
+	t.Parallel()
 	rounds := 8
 	if n, err := strconv.Atoi(os.Getenv("CONMOTION_KILL_ROUNDS")); err == nil {
 		rounds = n // for a long soak by hand
@@ -237,6 +238,7 @@ func (f *feed) end() error {
 // are the same. Each is recorded once: with a policy of chains from two places,
 // and without one where both remember in the same place.
 func TestRecordRace(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		policy string
 		homes  [2]string
@@ -274,6 +276,7 @@ func TestRecordRace(t *testing.T) {
 // TestRecordDown: a service goes away in the middle. The command says so and
 // ends; the same command again finishes, and nothing is recorded twice.
 func TestRecordDown(t *testing.T) {
+	t.Parallel()
 	for _, down := range []string{"provider", "auditor"} {
 		t.Run(down, func(t *testing.T) {
 			r := newRecorders(t)

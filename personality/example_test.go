@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/metric/noop"
 
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/teststorage"
 	"github.com/conmotion/conmotion/personality"
 	"github.com/conmotion/conmotion/policy"
 	"github.com/conmotion/conmotion/scitt"
@@ -58,7 +59,7 @@ func ExampleService() {
 	defer entries.Close()
 	t := testlog.Example{}
 	keys := testlog.NewKeys(t)
-	options := keys.Options()
+	options := teststorage.Options(keys)
 	options.Antispam = entries
 	l, err := storage.Open(ctx, posix.New(dir, options.Logger), options)
 	if err != nil {

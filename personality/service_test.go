@@ -18,6 +18,7 @@ import (
 	"go.opentelemetry.io/otel/metric/noop"
 
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/teststorage"
 	"github.com/conmotion/conmotion/internal/testwait"
 	"github.com/conmotion/conmotion/policy"
 	"github.com/conmotion/conmotion/scitt"
@@ -57,7 +58,7 @@ func newTested(t *testing.T, change func(*Config)) *tested {
 	dir := testlog.Must(storage.OpenDir(t.TempDir()))(t)
 	entries := testlog.Must(index.Open(t.Context(), dir.Private("index.db"), nil, nil))(t)
 	keys := testlog.NewKeys(t)
-	options := keys.Options()
+	options := teststorage.Options(keys)
 	options.Antispam = entries
 	l := testlog.Must(storage.Open(t.Context(), posix.New(dir, options.Logger), options))(t)
 	t.Cleanup(func() {

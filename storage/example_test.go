@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/teststorage"
 	"github.com/conmotion/conmotion/storage"
 	"github.com/conmotion/conmotion/storage/posix"
 )
@@ -25,7 +26,7 @@ func ExampleLog_Append() {
 	defer dir.Close()
 	ctx := context.Background()
 	keys := testlog.NewKeys(testlog.Example{}) // a note signer, a tree signer and their verifiers
-	l, err := storage.Open(ctx, posix.New(dir, keys.Options().Logger), keys.Options())
+	l, err := storage.Open(ctx, posix.New(dir, teststorage.Options(keys).Logger), teststorage.Options(keys))
 	if err != nil {
 		log.Fatal(err)
 	}

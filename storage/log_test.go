@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/teststorage"
 	"github.com/conmotion/conmotion/internal/vectors"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage"
@@ -56,7 +57,7 @@ func (s *service) tryOpen() (err error) {
 		return err
 	}
 	s.keys.NewTree(s.t)
-	o := s.keys.Options()
+	o := teststorage.Options(s.keys)
 	o.Antispam = s.index
 	if s.change != nil {
 		s.change(&o)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/teststorage"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage"
 	"github.com/conmotion/conmotion/storage/index"
@@ -174,7 +175,7 @@ func TestPushback(t *testing.T) {
 	s := &service{t: t, path: t.TempDir(), keys: testlog.NewKeys(t)}
 	s.dir = testlog.Must(storage.OpenDir(s.path))(t)
 	s.index, _ = index.Open(t.Context(), s.dir.Private("index.db"), nil, nil)
-	o := s.keys.Options()
+	o := teststorage.Options(s.keys)
 	o.Antispam, o.Pushback, o.BatchMaxAge = s.index, 2, time.Hour
 	s.log = testlog.Must(storage.Open(t.Context(), posix.New(s.dir, o.Logger), o))(t)
 	key := testlog.Key(t, "ES256")

@@ -15,6 +15,7 @@ import (
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/teststorage"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/storage"
 	"github.com/conmotion/conmotion/storage/posix"
@@ -44,7 +45,7 @@ func TestIndexFollows(t *testing.T) {
 	keys := testlog.NewKeys(t)
 	dir := testlog.Must(storage.OpenDir(t.TempDir()))(t)
 	defer dir.Close()
-	log := testlog.Must(storage.Open(t.Context(), posix.New(dir, keys.Options().Logger), keys.Options()))(t)
+	log := testlog.Must(storage.Open(t.Context(), posix.New(dir, teststorage.Options(keys).Logger), teststorage.Options(keys)))(t)
 	grow := func(subject string) {
 		t.Helper()
 		wait := testlog.Must(log.Append(t.Context(), statement(t, subject)))(t)

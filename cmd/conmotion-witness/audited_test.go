@@ -21,6 +21,7 @@ import (
 // TestAuditedService: a service publishes nothing without the audited cosignature, and
 // the witness judges what is not public yet. So there are Receipts.
 func TestAuditedService(t *testing.T) {
+	t.Parallel()
 	witnessDir := t.TempDir()
 	_, witnessURL, _ := startWitness(t, witnessDir, "--audit", "--audit-wait", "3s")
 	_, home := get(t, witnessURL+"/")

@@ -162,6 +162,7 @@ func ask(url string, l *conformance.Log, history int, old, size uint64) (*scitt.
 // observer who keeps every answer never sees two that contradict each other.
 // CONMOTION_WITNESS_KILLS=200 go test ./cmd/conmotion-witness -run TestKill
 func TestKill(t *testing.T) {
+	t.Parallel()
 	kills := 10
 	if n, err := strconv.Atoi(os.Getenv(manyKills)); err == nil {
 		kills = n
@@ -208,6 +209,7 @@ func TestKill(t *testing.T) {
 
 // TestLogAdd adds a log to a witness that runs, and ends it well.
 func TestLogAdd(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	cmd, url, stderr := startWitness(t, dir)
 	l, err := conformance.NewLog("log.example", []byte("seed"))

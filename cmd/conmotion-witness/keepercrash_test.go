@@ -69,6 +69,7 @@ func (l *judgedLog) request(t *testing.T, history int, old, size uint64) *witnes
 // contradict each other under any key, and when the mirror's key has signed a size its
 // files are there at that moment.
 func TestKillKeeper(t *testing.T) {
+	t.Parallel()
 	l, url := newJudgedLog(t)
 	dir, kept := t.TempDir(), t.TempDir()
 	list := "logs/v0\n"

@@ -158,6 +158,7 @@ func killTool(t *testing.T, s *stopper, at killPoint, home string, args ...strin
 // between signing and the end. The same call afterwards ends it, and the log
 // has one statement.
 func TestKilledAttestation(t *testing.T) {
+	t.Parallel()
 	daemon := testprogram.Path(t, "conmotiond")
 	for name, policy := range map[string]string{
 		"alone": `{"version": 1, "trust_anchors": {"self_certifying": ["did:jwk"]}}`, "in a chain": `{"version": 1, "trust_anchors": {"self_certifying": ["did:jwk"]}, "chain": "required"}`,
@@ -259,6 +260,7 @@ func TestKilledAttestation(t *testing.T) {
 // TestKilledRecord kills record at each point. The same call afterwards sends
 // the bytes that were signed, and no second signature of what they say.
 func TestKilledRecord(t *testing.T) {
+	t.Parallel()
 	r := newRecorders(t)
 	_, direct := r.service("log", openPolicy)
 	stop, log := newStopper(t, direct)
@@ -279,6 +281,7 @@ func TestKilledRecord(t *testing.T) {
 // TestKilledBetweenLogs kills submit while the second of two services registers.
 // The Receipt of the first one is kept, and the same call goes on from it.
 func TestKilledBetweenLogs(t *testing.T) {
+	t.Parallel()
 	daemon := testprogram.Path(t, "conmotiond")
 	work := t.TempDir()
 	home, key := filepath.Join(work, "home"), filepath.Join(work, "key.pem")

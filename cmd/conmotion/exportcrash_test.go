@@ -60,6 +60,7 @@ func tree(t *testing.T, dir string) map[string]string {
 // moment while it updates. Each time the directory is a whole log or none
 // yet, and in the end the same as one that nothing interrupted.
 func TestExportKill(t *testing.T) {
+	t.Parallel()
 	keys := testlog.NewKeys(t)
 	key := testlog.Key(t, "EdDSA")
 	var statements []*scitt.Statement

@@ -48,6 +48,7 @@ func (k *killing) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // TestMeasureKill: a measurement that was signed when the command was killed
 // is registered by the next one, once.
 func TestMeasureKill(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	s := &service{daemon: testprogram.Path(t, "conmotiond"), listen: "127.0.0.1:0"}
 	log := testlog.Must(s.start(filepath.Join(dir, "auditor"), nil))(t)

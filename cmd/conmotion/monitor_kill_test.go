@@ -75,6 +75,7 @@ func serviceToWatch(t *testing.T) string {
 // service grows and a receiver is down now and then. Over all of its lives each
 // alert reached each receiver, none is missing, and none is another's.
 func TestMonitorKill(t *testing.T) {
+	t.Parallel()
 	rounds := 12
 	if n, err := strconv.Atoi(os.Getenv("CONMOTION_KILL_ROUNDS")); err == nil {
 		rounds = n // for a long soak by hand

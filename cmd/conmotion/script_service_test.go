@@ -62,10 +62,13 @@ func cmdService(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	s := all.named[name]
 	if s == nil {
-		address, release, err := testport.Take()
-		ts.Check(err)
-		ts.Defer(release)
-		s = &service{daemon: all.daemon, listen: address}
+		s = &service{daemon: all.daemon, listen: "127.0.0.1:0"}
+		if name != "" {
+			address, release, err := testport.Take()
+			ts.Check(err)
+			ts.Defer(release)
+			s.listen = address
+		}
 		all.named[name] = s
 	}
 	switch {
@@ -74,7 +77,7 @@ func cmdService(ts *testscript.TestScript, _ bool, args []string) {
 		if name == "" {
 			dir, env = "log", "LOG"
 		}
-		url, err := s.start(ts.MkAbs(dir), append([]string{"--checkpoint-interval", "100ms"}, args...))
+		url, err := s.start(ts.MkAbs(dir), append([]string{"--checkpoint-interval", "100ms", "--queue", "1m"}, args...))
 		ts.Check(err)
 		ts.Setenv(env, url)
 		if name == "" {

@@ -9,6 +9,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
+	"flag"
 	"fmt"
 	"math/big"
 	"net"
@@ -17,6 +18,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,7 +35,12 @@ import (
 	"github.com/conmotion/conmotion/tiles"
 )
 
+// TestMain runs more parallel tests at once than there are processors: they wait for services most of
+// the time. The flag -parallel changes it.
 func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", strconv.Itoa(4+runtime.GOMAXPROCS(0))); err != nil {
+		panic(err) // only without the flag
+	}
 	testscript.Main(m, map[string]func(){"conmotion": func() { os.Exit(validated()) }})
 }
 
@@ -70,6 +77,7 @@ func TestMain(m *testing.M) {
 // $ROOT that of the project. Where the condition [shared] holds, $SHARED has
 // real events.
 func TestScripts(t *testing.T) {
+	t.Parallel()
 	daemon, index, witness := testprogram.Path(t, "conmotiond"), testprogram.Path(t, "conmotion-index"), testprogram.Path(t, "conmotion-witness")
 	root, err := filepath.Abs("../..")
 	if err != nil {

@@ -31,7 +31,7 @@ func runTool(t *testing.T, args ...string) outcome {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
 	a := &app{cli.App{Stdin: strings.NewReader(""), Stdout: &stdout, Stderr: &stderr, Home: cmp.Or(os.Getenv("CONMOTION_HOME"), t.TempDir()), Among: &party.Among{}}}
-	code := a.run(t.Context(), args)
+	code := a.run(t.Context(), append([]string{}, args...)) // not nil, which is what the test binary was started with
 	return outcome{code, stdout.String(), stderr.String()}
 }
 

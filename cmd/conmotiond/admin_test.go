@@ -13,6 +13,7 @@ import (
 // TestAdmin: what only the operator may see is on its own address, says what
 // the service does, and is not on the public one.
 func TestAdmin(t *testing.T) {
+	t.Parallel()
 	admin := testwait.Address(t)
 	p := start(t, nil, nil, "--dir", t.TempDir(), "--listen", "127.0.0.1:0", "--admin-listen", admin, "--log-format", "json")
 	statement := testlog.Statement(t, testlog.Key(t, "ES256"), "asset", nil)

@@ -15,6 +15,7 @@ import (
 // says so, what is stored is the beginning of the request, and with room again
 // the same request goes through.
 func TestDiskFullBulk(t *testing.T) {
+	t.Parallel()
 	audit := auditor(t)
 	// Batches of 64, so that a request has many.
 	p, dir := ownDisk(t, "6m", "--batch-max-size", "64", "--rate", "0", "--policy", chainsRequired(t))

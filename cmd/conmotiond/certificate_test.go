@@ -47,6 +47,7 @@ func certificateFiles(t *testing.T, name, certFile, keyFile string) *x509.Certif
 // TestTLS: the public service over TLS, with a certificate that is renewed
 // while it runs.
 func TestTLS(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	certFile, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
 	args := []string{"--dir", filepath.Join(dir, "log"), "--listen", "127.0.0.1:0", "--tls-cert", certFile, "--tls-key", keyFile}

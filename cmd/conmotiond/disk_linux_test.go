@@ -49,6 +49,7 @@ func refused(t *testing.T, p *process, statement []byte, want string) {
 }
 
 func TestDiskFull(t *testing.T) {
+	t.Parallel()
 	admin := testwait.Address(t)
 	p, dir := ownDisk(t, "4m", "--admin-listen", admin)
 	checker := p.checker(dir)
@@ -106,6 +107,7 @@ func TestDiskFull(t *testing.T) {
 }
 
 func TestReadOnlyDisk(t *testing.T) {
+	t.Parallel()
 	p, dir := ownDisk(t, "8m")
 	checker := p.checker(dir)
 	key := testlog.Key(t, "ES256")
@@ -144,6 +146,7 @@ func TestReadOnlyDisk(t *testing.T) {
 // TestStartReadOnly: from a disk that cannot be written a service reads, says so,
 // and changes nothing; and with the disk in order it goes on.
 func TestStartReadOnly(t *testing.T) {
+	t.Parallel()
 	dir, admin := t.TempDir(), testwait.Address(t)
 	args := []string{"--dir", dir, "--listen", testwait.Address(t), "--admin-listen", admin, "--search"}
 	key := testlog.Key(t, "ES256")

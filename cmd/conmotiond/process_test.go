@@ -164,6 +164,7 @@ func (p *process) checker(dir string) *testlog.Checker {
 
 // TestWelcome: the start says what can be done next, also while the log has no policy.
 func TestWelcome(t *testing.T) {
+	t.Parallel()
 	for bootstrap, want := range map[string]string{"policy": "policy    entry 1: ", "first-statement": "policy set --log http://"} {
 		p := start(t, nil, nil, "--dir", t.TempDir(), "--listen", "127.0.0.1:0", "--bootstrap", bootstrap)
 		if err := p.signal(syscall.SIGTERM); err != nil {
@@ -176,6 +177,7 @@ func TestWelcome(t *testing.T) {
 }
 
 func TestSecondProcess(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	start(t, nil, nil, "--dir", dir, "--listen", "127.0.0.1:0")
 	second := exec.Command(testlog.Must(os.Executable())(t), "--dir", dir, "--listen", "127.0.0.1:0")
@@ -187,6 +189,7 @@ func TestSecondProcess(t *testing.T) {
 }
 
 func TestConfigFile(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "conmotiond.yaml")
 	write := func(s string) {

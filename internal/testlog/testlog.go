@@ -8,7 +8,6 @@ import (
 	"context"
 	"crypto"
 	"fmt"
-	"log/slog"
 	"sync"
 	"testing"
 	"time"
@@ -17,7 +16,6 @@ import (
 
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/client"
-	"github.com/conmotion/conmotion/storage"
 	"github.com/conmotion/conmotion/tiles"
 )
 
@@ -90,14 +88,6 @@ func (k *Keys) NewTree(t testing.TB) {
 	k.Signatures = func() int { mu.Lock(); defer mu.Unlock(); return n }
 }
 
-// Options are those of a log with these keys that answers quickly.
-func (k *Keys) Options() storage.Options {
-	return storage.Options{
-		Keys:        storage.Keys{Signer: k.Note, Tree: k.Tree, Verifiers: k.Verifiers},
-		BatchMaxAge: 5 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
-	}
-}
-
 // KeySet is what a Relying Party knows of the log.
 func (k *Keys) KeySet(testing.TB) scitt.KeySet { return k.Announced.Receipt }
 
@@ -140,9 +130,15 @@ func SignAs(key crypto.Signer, what interface {
 	return scitt.SignStatement(key, o, payload)
 }
 
+// appender is a [github.com/conmotion/conmotion/storage.Log].
+type appender interface {
+	Append(ctx context.Context, entry []byte) (func(context.Context) (uint64, bool, error), error)
+	Await(ctx context.Context, index uint64) (*tiles.View, error)
+}
+
 // Register registers a statement in a log, whether its policy would admit it or
 // not, and returns its index, whether it was there, and its Receipt.
-func Register(t testing.TB, log *storage.Log, statement []byte) (index uint64, duplicate bool, receipt []byte) {
+func Register(t testing.TB, log appender, statement []byte) (index uint64, duplicate bool, receipt []byte) {
 	t.Helper()
 	st := Must(scitt.ParseStatement(statement))(t)
 	wait := Must(log.Append(t.Context(), st.Entry()))(t)

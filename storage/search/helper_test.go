@@ -20,6 +20,7 @@ import (
 	"github.com/transparency-dev/merkle/rfc6962"
 
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/teststorage"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/storage"
@@ -76,7 +77,7 @@ func (l memLog) published(t testing.TB) *tiles.View {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := keys.Options()
+	o := teststorage.Options(keys)
 	o.Antispam, o.BatchMaxSize = idx, 1024
 	log := testlog.Must(storage.Open(t.Context(), posix.New(dir, o.Logger), o))(t)
 	var last func(context.Context) (uint64, bool, error)

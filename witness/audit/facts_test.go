@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/teststorage"
 	"github.com/conmotion/conmotion/policy"
 	"github.com/conmotion/conmotion/policy/ocsf"
 	"github.com/conmotion/conmotion/scitt"
@@ -38,7 +39,7 @@ func TestRealLog(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o := w.keys.Options()
+	o := teststorage.Options(w.keys)
 	o.Antispam = idx
 	log := testlog.Must(storage.Open(t.Context(), posix.New(dir, o.Logger), o))(t)
 	t.Cleanup(func() {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/teststorage"
 	"github.com/conmotion/conmotion/storage"
 	"github.com/conmotion/conmotion/storage/index"
 	"github.com/conmotion/conmotion/storage/internal/cloud"
@@ -106,7 +107,7 @@ func (s *Service) openNow() (err error) {
 	s.keys.NewTree(s.t)
 	s.Driver = s.connect()
 	s.index = testlog.Must(index.Open(s.t.Context(), s.file, nil, nil))(s.t)
-	o := s.keys.Options()
+	o := teststorage.Options(s.keys)
 	o.Antispam = s.index
 	if s.log, err = storage.Open(s.t.Context(), s.Driver, o); err != nil {
 		return errors.Join(err, s.index.Close(), s.Driver.Close())

@@ -103,6 +103,7 @@ func (s *service) signedBy(k *scitt.Keys) (by []string) {
 // TestRotate: keys change while the service runs; what they signed before verifies, readers that
 // slept follow, and a restart goes on with the new ones.
 func TestRotate(t *testing.T) {
+	t.Parallel()
 	s := newService(t, nil)
 	slept, awake := party.Home(t.TempDir()), party.Home(t.TempDir())
 	issuer := testlog.Key(t, "ES256")
@@ -170,6 +171,7 @@ func (s *service) keysNow() *scitt.KeysInForce {
 
 // TestRotateRefusals: what an instance could not go on with is not announced.
 func TestRotateRefusals(t *testing.T) {
+	t.Parallel()
 	s := newService(t, nil)
 	receipt, service := hex.EncodeToString(s.key(keyFiles[1]).ID), hex.EncodeToString(s.key(keyFiles[2]).ID)
 	for name, c := range map[string]struct {
@@ -240,6 +242,7 @@ func TestRotateRefusals(t *testing.T) {
 // TestRecover: whoever has the service key cannot lock the owner out. The recovery key replaces
 // it, and takes back what the thief said of the owner's keys.
 func TestRecover(t *testing.T) {
+	t.Parallel()
 	s := newService(t, nil)
 	private := func(file string) crypto.Signer {
 		return testlog.Must(scitt.ParsePrivateKey(testlog.Must(os.ReadFile(filepath.Join(s.config.Dir, "private", file)))(t)))(t)
@@ -308,6 +311,7 @@ func TestRecover(t *testing.T) {
 // TestRotateCrash: a rotation of the note key that a crash ended behind any of its writes is
 // completed by the next start, and every reader follows.
 func TestRotateCrash(t *testing.T) {
+	t.Parallel()
 	for name, crash := range map[string]func(t *testing.T, s *service, old, whole *scitt.Configuration){
 		"statement": nil,
 		"handover": func(t *testing.T, s *service, old, whole *scitt.Configuration) {

@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -32,25 +30,9 @@ func TestAuditedService(t *testing.T) {
 		t.Fatal(err)
 	}
 	key := testlog.Must(scitt.NewCosignatureVerifier(vkey))(t)
-	l := testlog.Must(net.Listen("tcp", "127.0.0.1:0"))(t)
-	address := l.Addr().String()
-	l.Close()
-	dir := t.TempDir()
+	address, dir := freeAddress(t), t.TempDir()
 	service := func(mode string) (stop func()) {
-		cmd := exec.Command(testprogram.Path(t, "conmotiond"), "--listen", address, "--dir", dir, "--witness-policy", policy, "--witness-mode", mode)
-		var log bytes.Buffer
-		cmd.Stderr = &log
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		return func() {
-			if err := cmd.Process.Signal(os.Interrupt); err != nil {
-				t.Errorf("%v\n%s", err, &log)
-			}
-			if err := cmd.Wait(); err != nil {
-				t.Errorf("%v\n%s", err, &log)
-			}
-		}
+		return background(t, testprogram.Path(t, "conmotiond"), "--listen", address, "--dir", dir, "--witness-policy", policy, "--witness-mode", mode)
 	}
 	// until waits for a checkpoint with the audited line.
 	until := func(size uint64) {
@@ -66,14 +48,7 @@ func TestAuditedService(t *testing.T) {
 		}
 	}
 	stop := service("open")
-	for end := time.Now().Add(time.Minute); ; <-time.After(20 * time.Millisecond) {
-		if status, _ := get(t, "http://"+address+"/checkpoint"); status == http.StatusOK {
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatal("the service does not start")
-		}
-	}
+	answered(t, "http://"+address+"/checkpoint")
 	var out bytes.Buffer
 	if code := run(t.Context(), &cli.App{Stdout: &out, Stderr: &out}, []string{"log", "add", "--dir", witnessDir, "http://" + address}); code != cli.ExitGood {
 		t.Fatalf("log add: exit code %d\n%s", code, &out)

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -32,23 +31,9 @@ func TestAuditedService(t *testing.T) {
 		t.Fatal(err)
 	}
 	key := testlog.Must(scitt.NewCosignatureVerifier(vkey))(t)
-	address := testwait.Address(t)
-	dir := t.TempDir()
+	address, dir := testwait.Address(t), t.TempDir()
 	service := func(mode string) (stop func()) {
-		cmd := exec.Command(testprogram.Path(t, "conmotiond"), "--listen", address, "--dir", dir, "--witness-policy", policy, "--witness-mode", mode, "--wait", "2m")
-		var log bytes.Buffer
-		cmd.Stderr = &log
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		return func() {
-			if err := cmd.Process.Signal(os.Interrupt); err != nil {
-				t.Errorf("%v\n%s", err, &log)
-			}
-			if err := cmd.Wait(); err != nil {
-				t.Errorf("%v\n%s", err, &log)
-			}
-		}
+		return background(t, testprogram.Path(t, "conmotiond"), "--listen", address, "--dir", dir, "--witness-policy", policy, "--witness-mode", mode, "--wait", "2m")
 	}
 	// until waits for a checkpoint with the audited line.
 	until := func(size uint64) {
@@ -60,10 +45,7 @@ func TestAuditedService(t *testing.T) {
 		}, "an audited checkpoint of size ", size)
 	}
 	stop := service("open")
-	testwait.Until(t, func() bool {
-		status, _ := get(t, "http://"+address+"/checkpoint")
-		return status == http.StatusOK
-	}, "the service starts")
+	answered(t, "http://"+address+"/checkpoint")
 	var out bytes.Buffer
 	if code := run(t.Context(), &cli.App{Stdout: &out, Stderr: &out}, []string{"log", "add", "--dir", witnessDir, "http://" + address}); code != cli.ExitGood {
 		t.Fatalf("log add: exit code %d\n%s", code, &out)

@@ -38,15 +38,22 @@ func TestMain(m *testing.M) {
 }
 
 // startWitness runs the program and returns it with its address.
-func startWitness(t *testing.T, dir string, args ...string) (cmd *exec.Cmd, url string, stderr *bytes.Buffer) {
+func startWitness(t *testing.T, dir string, args ...string) (cmd *exec.Cmd, url string, stderr *output) {
 	t.Helper()
 	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	cmd = exec.Command(exe, append([]string{"--dir", dir, "--listen", "127.0.0.1:0", "--name", "witness.example"}, args...)...)
+	url, stderr = begin(t, cmd)
+	return cmd, url, stderr
+}
+
+// begin starts a command that becomes the program, and waits until it answers.
+func begin(t *testing.T, cmd *exec.Cmd) (url string, stderr *output) {
+	t.Helper()
 	cmd.Env = append(os.Environ(), beWitness+"=1")
-	stderr = &bytes.Buffer{}
+	stderr = &output{}
 	cmd.Stderr = stderr
 	out, err := cmd.StdoutPipe()
 	if err == nil {
@@ -63,7 +70,25 @@ func startWitness(t *testing.T, dir string, args ...string) (cmd *exec.Cmd, url 
 	}
 	_, rest, _ := strings.Cut(first, " at ")
 	url, _, _ = strings.Cut(rest, ",")
-	return cmd, url, stderr
+	return url, stderr
+}
+
+// output is what a program that may still run has said.
+type output struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.text.String()
 }
 
 // observer keeps every cosigned checkpoint that anybody was given.

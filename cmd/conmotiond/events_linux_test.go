@@ -2,10 +2,11 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -16,33 +17,6 @@ import (
 	"github.com/conmotion/conmotion/tiles"
 	"github.com/conmotion/conmotion/witness/audit"
 )
-
-// events are the project's own OCSF events and, where they are there, real ones:
-// files with one, or an array of them.
-func events(t *testing.T) (all [][]byte) {
-	t.Helper()
-	for _, dir := range []string{"../../policy/ocsf/testdata", "../../../shared/ocsf"} {
-		for _, file := range testlog.Must(filepath.Glob(filepath.Join(dir, "*.json")))(t) {
-			data := testlog.Must(os.ReadFile(file))(t)
-			var many []json.RawMessage
-			if json.Unmarshal(data, &many) != nil {
-				many = []json.RawMessage{data}
-			}
-			for _, event := range many {
-				var class struct {
-					UID int `json:"class_uid"`
-				}
-				if json.Unmarshal(event, &class) == nil && class.UID > 0 { // and not a schema
-					all = append(all, event)
-				}
-			}
-		}
-	}
-	if len(all) < 7 {
-		t.Fatalf("only %d events", len(all))
-	}
-	return all
-}
 
 // TestEvents is the main job: issuers register chains of OCSF records at a replica, the
 // writer is killed with a part of them on its way, and all of it is verified from the
@@ -55,7 +29,7 @@ func TestEvents(t *testing.T) {
 	}
 	p := newPair(t, cloud.AWS(t), "--policy", policy)
 	c := testlog.Must(client.New(p.public[1].url, client.Options{}))(t)
-	payloads := events(t)
+	payloads := slices.Collect(maps.Values(testlog.Events(t)))
 	half := len(payloads) / 2
 	receipts, contents := map[string][]byte{}, map[string][]byte{}
 	var mu sync.Mutex

@@ -14,6 +14,7 @@ import (
 	"github.com/transparency-dev/tessera"
 
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/teststorage"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage"
 	"github.com/conmotion/conmotion/storage/index"
@@ -185,7 +186,7 @@ func format(t *testing.T, newService func(testing.TB) *Service) {
 		}
 	}
 	s.addMany(2, "before", receipts)
-	follower, o := s.connect(), s.keys.Options()
+	follower, o := s.connect(), teststorage.Options(s.keys)
 	x := testlog.Must(index.Open(t.Context(), t.TempDir()+"/index.db", nil, nil))(t)
 	o.Antispam = x
 	log := testlog.Must(storage.Follow(t.Context(), follower, o))(t)

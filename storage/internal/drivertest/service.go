@@ -49,6 +49,7 @@ func Run(t *testing.T, together bool, open func(t testing.TB) Place) {
 		"Copy":           copied,
 		"BucketFails":    bucketFails,
 		"BucketGone":     bucketGone,
+		"Witnessed":      witnessed,
 	} {
 		t.Run(name, func(t *testing.T) {
 			if together {
@@ -64,9 +65,10 @@ type Service struct {
 	Place
 	t        testing.TB
 	keys     *testlog.Keys
-	file     string        // of the index
-	Lease    time.Duration // 0 for the default
-	endpoint string        // that is used
+	file     string                 // of the index
+	Lease    time.Duration          // 0 for the default
+	endpoint string                 // that is used
+	change   func(*storage.Options) // of a log that is opened; nil for nothing
 
 	Driver *cloud.Driver
 	index  *index.Index
@@ -109,6 +111,9 @@ func (s *Service) openNow() (err error) {
 	s.index = testlog.Must(index.Open(s.t.Context(), s.file, nil, nil))(s.t)
 	o := teststorage.Options(s.keys)
 	o.Antispam = s.index
+	if s.change != nil {
+		s.change(&o)
+	}
 	if s.log, err = storage.Open(s.t.Context(), s.Driver, o); err != nil {
 		return errors.Join(err, s.index.Close(), s.Driver.Close())
 	}

@@ -10,13 +10,22 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/conmotion/conmotion/witness/conformance"
 )
 
 // BenchmarkAddCheckpoint has growing checkpoints of a hundred logs cosigned over
-// HTTP, with both keys and durably. It reports the rate and the 99th percentile.
+// HTTP, with both keys and durably: as many as there is time for, and a hundred a
+// second. It reports the rate and the 99th percentile.
 func BenchmarkAddCheckpoint(b *testing.B) {
+	b.Run("saturated", func(b *testing.B) { addCheckpoints(b, rate.Inf) })
+	b.Run("hundred-a-second", func(b *testing.B) { addCheckpoints(b, 100) })
+}
+
+func addCheckpoints(b *testing.B, perSecond rate.Limit) {
 	const of = 100
+	limit := rate.NewLimiter(perSecond, 1)
 	logs := newLogs(b, of)
 	r := start(b, logs...)
 	r.server.Client().Transport.(*http.Transport).MaxIdleConnsPerHost = of
@@ -51,6 +60,10 @@ func BenchmarkAddCheckpoint(b *testing.B) {
 				}
 				for _, body := range bodies[n] {
 					if left.Add(-1) < 0 {
+						return
+					}
+					if err := limit.Wait(b.Context()); err != nil {
+						b.Error(err)
 						return
 					}
 					begin := time.Now()

@@ -2,7 +2,6 @@ package daemon_test
 
 import (
 	"bytes"
-	"encoding/json"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -14,38 +13,6 @@ import (
 	"github.com/conmotion/conmotion/tiles"
 )
 
-// events are the project's own OCSF events and, where they are there, real
-// ones: single objects and arrays of them.
-func events(t *testing.T) map[string][]byte {
-	t.Helper()
-	all := map[string][]byte{}
-	for _, dir := range []string{"../../../../policy/ocsf/testdata", "../../../../../shared/ocsf"} {
-		files, err := filepath.Glob(filepath.Join(dir, "*.json"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, file := range files {
-			data := testlog.Must(os.ReadFile(file))(t)
-			var many []json.RawMessage
-			if json.Unmarshal(data, &many) != nil {
-				many = []json.RawMessage{data}
-			}
-			for i, event := range many {
-				var class struct {
-					UID int `json:"class_uid"`
-				}
-				if json.Unmarshal(event, &class) == nil && class.UID != 0 {
-					all[filepath.Base(file)+"#"+string(rune('a'+i))] = event
-				}
-			}
-		}
-	}
-	if len(all) < 7 {
-		t.Fatalf("only %d events", len(all))
-	}
-	return all
-}
-
 // TestEvents is the main job: OCSF events are registered, and verified from
 // the static files with the service stopped.
 func TestEvents(t *testing.T) {
@@ -53,7 +20,7 @@ func TestEvents(t *testing.T) {
 	s := newService(t, nil)
 	key := testlog.Key(t, "ES256")
 	transparent, receipts := map[string][]byte{}, map[string][]byte{}
-	for name, event := range events(t) {
+	for name, event := range testlog.Events(t) {
 		statement := testlog.Must(scitt.SignStatement(key, scitt.SignOptions{
 			Subject: "record/" + name, ContentType: "application/json", Type: scitt.TypeRecord}, event))(t)
 		receipt := s.register(statement)
@@ -67,7 +34,7 @@ func TestEvents(t *testing.T) {
 	c := testlog.Must(scitt.ParseConfiguration(testlog.Must(os.ReadFile(filepath.Join(public, tiles.ConfigurationPath)))(t)))(t)
 	view := testlog.NewChecker(t, public, c.CheckpointKeys, keys).Check(t, receipts)
 	v := scitt.Verifier{LogKeys: keys}
-	for name, event := range events(t) {
+	for name, event := range testlog.Events(t) {
 		out := testlog.Must(v.Verify(transparent[name]))(t)
 		if err := out.Err(); err != nil {
 			t.Errorf("%s: %v", name, err)

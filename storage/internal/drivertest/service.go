@@ -66,6 +66,7 @@ type Service struct {
 	file     string        // of the index
 	Lease    time.Duration // 0 for the default
 	endpoint string        // that is used
+	change   func(*storage.Options)
 
 	Driver *cloud.Driver
 	index  *index.Index
@@ -108,6 +109,9 @@ func (s *Service) openNow() (err error) {
 	s.index = testlog.Must(index.Open(s.t.Context(), s.file, nil, nil))(s.t)
 	o := s.keys.Options()
 	o.Antispam = s.index
+	if s.change != nil {
+		s.change(&o)
+	}
 	if s.log, err = storage.Open(s.t.Context(), s.Driver, o); err != nil {
 		return errors.Join(err, s.index.Close(), s.Driver.Close())
 	}

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/conmotion/conmotion/internal/cloudtest/parts"
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/client"
@@ -47,13 +48,14 @@ func events(t *testing.T) (all [][]byte) {
 // TestEvents is the main job: issuers register chains of OCSF records at a replica, the
 // writer is killed with a part of them on its way, and all of it is verified from the
 // bucket alone, with every instance stopped.
-func TestEvents(t *testing.T) {
-	t.Parallel()
+func TestEvents(t *testing.T) { cloud.Each(t, mainJob) }
+
+func mainJob(t *testing.T, servers parts.Cloud) {
 	policy := filepath.Join(t.TempDir(), "policy.json")
 	if err := os.WriteFile(policy, []byte(`{"version": 1, "trust_anchors": {"self_certifying": ["did:jwk"]}, "issuers": [{"issuer": "did:jwk:*"}], "chain": "required"}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := newPair(t, cloud.AWS(t), "--policy", policy)
+	p := newPair(t, servers, "--policy", policy)
 	c := testlog.Must(client.New(p.public[1].url, client.Options{}))(t)
 	payloads := events(t)
 	half := len(payloads) / 2

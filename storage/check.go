@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 )
 
@@ -17,12 +19,25 @@ import (
 // bundle and the next tiles without a look at them: damage would spread from one
 // file to all that follow.
 func (p *publisher) sound(ctx context.Context) error {
+	return p.soundFor(ctx, &scitt.Checkpoint{}, nil)
+}
+
+// soundFor is sound before a batch. Where the engine integrates later than it sequences, as
+// in a bucket, many batches come between two trees: the tree that was found sound, which is
+// noted in last, is not read again while entries wait that will be built on it in any case.
+// Next is where the log ends.
+func (p *publisher) soundFor(ctx context.Context, last *scitt.Checkpoint, next func(context.Context) (uint64, error)) error {
 	stored, err := p.driver.Tree(ctx)
 	if errors.Is(err, fs.ErrNotExist) || err == nil && stored.Size == 0 {
 		return nil // a new log
 	}
 	if err != nil {
 		return err
+	}
+	if stored.Size == last.Size && bytes.Equal(stored.Root, last.Root) {
+		if end, err := next(ctx); err != nil || end > stored.Size {
+			return err
+		}
 	}
 	view, err := p.tree.At(ctx, stored)
 	if err != nil {
@@ -33,6 +48,7 @@ func (p *publisher) sound(ctx context.Context) error {
 			return newest(err)
 		}
 	}
+	*last = *stored
 	return nil
 }
 

@@ -160,9 +160,10 @@ func (l *Log) writing(ctx context.Context, td tessera.Driver) (*role, error) {
 	}
 	r.reader, r.shutdown = reader, shutdown
 	r.whole = &whole{antispam: o.Antispam, appender: l.driver.Whole}
+	var checked scitt.Checkpoint // by the batcher, for one batch at a time
 	r.batches = &batcher{add: appender.Add, whole: r.whole, in: make(chan *pending, cap(l.slots)), maxAge: batchAge, maxSize: int(batchSize),
 		resolved: func() { l.waiting.Add(-1); <-l.slots }, outcome: &l.outcome,
-		ready: l.driver.Ready, sound: pub.sound}
+		ready: l.driver.Ready, sound: func(ctx context.Context) error { return pub.soundFor(ctx, &checked, reader.NextIndex) }}
 	r.done.Go(func() { pub.follow(run, idleInterval, pub.poll) })
 	r.done.Go(func() { r.batches.run(run) })
 	return r, nil

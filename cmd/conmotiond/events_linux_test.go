@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/conmotion/conmotion/internal/cloudtest/parts"
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/client"
@@ -21,13 +22,14 @@ import (
 // TestEvents is the main job: issuers register chains of OCSF records at a replica, the
 // writer is killed with a part of them on its way, and all of it is verified from the
 // bucket alone, with every instance stopped.
-func TestEvents(t *testing.T) {
-	t.Parallel()
+func TestEvents(t *testing.T) { cloud.Each(t, mainJob) }
+
+func mainJob(t *testing.T, servers parts.Cloud) {
 	policy := filepath.Join(t.TempDir(), "policy.json")
 	if err := os.WriteFile(policy, []byte(`{"version": 1, "trust_anchors": {"self_certifying": ["did:jwk"]}, "issuers": [{"issuer": "did:jwk:*"}], "chain": "required"}`), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p := newPair(t, cloud.AWS(t), "--policy", policy)
+	p := newPair(t, servers, "--policy", policy)
 	c := testlog.Must(client.New(p.public[1].url, client.Options{}))(t)
 	payloads := slices.Collect(maps.Values(testlog.Events(t)))
 	half := len(payloads) / 2

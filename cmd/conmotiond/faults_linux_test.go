@@ -165,6 +165,9 @@ func writerFaults(t *testing.T, servers parts.Cloud) {
 		}
 	}
 	wake := func(p *pair, w way) {
+		if os.Getenv(allFaults) != "" {
+			time.Sleep(time.Minute) // longer than the database lets anybody wait for a lock
+		}
 		if w.gate != nil {
 			w.gate.open()
 		}

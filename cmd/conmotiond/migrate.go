@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"strconv"
 	"strings"
 	"time"
 
@@ -78,16 +77,19 @@ func migrateCommand(stdout, stderr io.Writer) *cobra.Command {
 				return err
 			}
 			fmt.Fprintf(stdout, "the log %s with its %d entries is in %s\n", m.Origin, m.Size, to.Storage)
-			switch artifacts := cmp.Or(to.Artifacts, from.Artifacts); {
+			goOn := fmt.Sprintf("conmotiond --dir %s --storage %q --database %q", from.Dir, to.Storage, to.Database)
+			if artifacts := cmp.Or(to.Artifacts, from.Artifacts); artifacts != "" {
+				goOn += fmt.Sprintf(" --artifacts %q", artifacts)
+			}
+			switch {
 			case m.Stay.Artifacts > 0:
 				fmt.Fprintf(stdout, "its %s stay in %s/private/artifacts; the same command with --artifacts copies them\n", count(m.Stay), from.Dir)
-			case artifacts != "":
-				fmt.Fprintf(stdout, "its artifacts are in %s; %s were copied there or found there, and verified\n", artifacts, count(m.Copied))
-				to.Database += " --artifacts " + strconv.Quote(artifacts)
+			case to.Artifacts != "":
+				fmt.Fprintf(stdout, "its artifacts are in %s; %s were copied there or found there, and verified\n", to.Artifacts, count(m.Copied))
 			}
-			fmt.Fprintf(stdout, "go on with\n  conmotiond --dir %s --storage %q --database %s\n", from.Dir, to.Storage, to.Database)
+			fmt.Fprintf(stdout, "go on with\n  %s\n", goOn)
 			if len(m.Damaged) > 0 {
-				return fmt.Errorf("%d artifacts are damaged where they were, and are not copied: put the right ones there, or anywhere else, and run the same command again: %v", len(m.Damaged), m.Damaged)
+				return fmt.Errorf("%d artifacts are damaged where they were, and are not copied: put the right bytes there or into the bucket, and run the same command again: %v", len(m.Damaged), m.Damaged)
 			}
 			return nil
 		},

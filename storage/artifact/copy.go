@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
-	"github.com/conmotion/conmotion/internal/parallel"
+	"golang.org/x/sync/errgroup"
 )
 
 // Listed is a Store that can tell all that it has.
@@ -34,24 +35,37 @@ func Copy(ctx context.Context, to Store, from Listed, progress func(done, all in
 	if err := from.Each(ctx, func(i Info) error { all = append(all, i); return nil }); err != nil {
 		return c, err
 	}
-	for n, r := range parallel.Ordered(ctx, 0, uint64(len(all)), copiers, func(ctx context.Context, n uint64) (struct{}, error) {
-		return struct{}{}, copyOne(ctx, to, from, all[n].Digest)
-	}) {
-		switch {
-		case errors.Is(r.Err, ErrCorrupt):
-			c.Damaged = append(c.Damaged, all[n].Digest)
-		case r.Err != nil:
-			return c, fmt.Errorf("copy artifact %s: %w", all[n].Digest, r.Err)
-		default:
-			c.Artifacts++
-			c.Bytes += all[n].Size
-		}
-		progress(int(n)+1, len(all))
+	var mu sync.Mutex // of c and done
+	done := 0
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(copiers)
+	for _, i := range all {
+		g.Go(func() error {
+			err := copyOne(ctx, to, from, i.Digest)
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case errors.Is(err, ErrCorrupt):
+				c.Damaged = append(c.Damaged, i.Digest)
+			case err != nil:
+				return fmt.Errorf("copy artifact %s: %w", i.Digest, err)
+			default:
+				c.Artifacts++
+				c.Bytes += i.Size
+			}
+			done++
+			progress(done, len(all))
+			return nil
+		})
 	}
-	return c, nil
+	err = g.Wait()
+	return c, err
 }
 
-func copyOne(ctx context.Context, to, from Store, d Digest) (err error) {
+func copyOne(ctx context.Context, to, from Store, d Digest) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	if err := intact(ctx, to, d); err == nil || !errors.Is(err, ErrNotFound) && !errors.Is(err, ErrCorrupt) {
 		return err
 	}

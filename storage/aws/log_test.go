@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/go-sql-driver/mysql"
+	"github.com/transparency-dev/tessera"
 	tessera_aws "github.com/transparency-dev/tessera/storage/aws"
 
 	"github.com/conmotion/conmotion/internal/cloudtest/parts"
@@ -71,15 +72,16 @@ func TestDatabaseRestarts(t *testing.T) {
 }
 
 func BenchmarkLog(b *testing.B) {
-	p, _, _ := newPlace(b)
-	drivertest.BenchmarkLog(b, p)
+	drivertest.BenchmarkLog(b, func(t testing.TB) drivertest.Place { p, _, _ := newPlace(t); return p })
 }
 
 func BenchmarkBare(b *testing.B) {
-	p, bucket, database := newPlace(b)
-	sdk := testlog.Must(config.LoadDefaultConfig(b.Context(), config.WithRegion(parts.Region)))(b)
-	drivertest.BenchmarkBare(b, testlog.Must(tessera_aws.New(b.Context(), tessera_aws.Config{
-		SDKConfig: &sdk, Bucket: bucket.Name, DSN: database.FormatDSN(), MaxOpenConns: 16, MaxIdleConns: 16,
-		S3Options: func(o *s3.Options) { o.UsePathStyle, o.BaseEndpoint = true, awssdk.String(p.Endpoint) },
-	}))(b), time.Second)
+	drivertest.BenchmarkBare(b, func(b *testing.B) tessera.Driver {
+		p, bucket, database := newPlace(b)
+		sdk := testlog.Must(config.LoadDefaultConfig(b.Context(), config.WithRegion(parts.Region)))(b)
+		return testlog.Must(tessera_aws.New(b.Context(), tessera_aws.Config{
+			SDKConfig: &sdk, Bucket: bucket.Name, DSN: database.FormatDSN(), MaxOpenConns: 16, MaxIdleConns: 16,
+			S3Options: func(o *s3.Options) { o.UsePathStyle, o.BaseEndpoint = true, awssdk.String(p.Endpoint) },
+		}))(b)
+	}, time.Second)
 }

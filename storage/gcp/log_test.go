@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"cloud.google.com/go/spanner"
+	"github.com/transparency-dev/tessera"
 	tessera_gcp "github.com/transparency-dev/tessera/storage/gcp"
 
 	"github.com/conmotion/conmotion/internal/cloudtest/parts"
@@ -65,11 +66,12 @@ func TestDriver(t *testing.T) {
 }
 
 func BenchmarkLog(b *testing.B) {
-	p, _, _ := newPlace(b)
-	drivertest.BenchmarkLog(b, p)
+	drivertest.BenchmarkLog(b, func(t testing.TB) drivertest.Place { p, _, _ := newPlace(t); return p })
 }
 
 func BenchmarkBare(b *testing.B) {
-	_, bucket, database := newPlace(b)
-	drivertest.BenchmarkBare(b, testlog.Must(tessera_gcp.New(b.Context(), tessera_gcp.Config{Bucket: bucket.Name, Spanner: string(database)}))(b), 1200*time.Millisecond)
+	drivertest.BenchmarkBare(b, func(b *testing.B) tessera.Driver {
+		_, bucket, database := newPlace(b)
+		return testlog.Must(tessera_gcp.New(b.Context(), tessera_gcp.Config{Bucket: bucket.Name, Spanner: string(database)}))(b)
+	}, 1200*time.Millisecond)
 }

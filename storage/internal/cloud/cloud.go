@@ -16,8 +16,8 @@ import (
 
 const (
 	// Format is the format of what lies in a bucket and a database beside the tiles. A log
-	// says which one it has; a program follows every log, and becomes the writer of one
-	// whose format is this one or an earlier one. A log without a number has format 1.
+	// says which one it has, and a program becomes the writer of one whose format is this one
+	// or an earlier one. A log without a number has format 1.
 	Format = 1
 	// ObjectTimeout bounds a request for a small object.
 	ObjectTimeout = 10 * time.Second

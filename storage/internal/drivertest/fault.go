@@ -38,7 +38,7 @@ func (s *store) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // faulty puts a proxy before the server of the bucket.
-func faulty(t *testing.T, s *Service) *store {
+func faulty(t testing.TB, s *Service) *store {
 	t.Helper()
 	target := testlog.Must(url.Parse(s.Endpoint))(t)
 	proxy := &store{server: &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {

@@ -174,8 +174,8 @@ func foreign(t *testing.T, newService func(testing.TB) *Service) {
 	}
 }
 
-// format: a log of a later format is followed, and nobody who does not know it becomes its
-// writer; one without a format, which an earlier release made, goes on.
+// format: of a log of a later format nobody who does not know it becomes the writer, and
+// one that runs follows it; one without a format, which an earlier release made, goes on.
 func format(t *testing.T, newService func(testing.TB) *Service) {
 	s := newService(t).Open()
 	receipts := map[string][]byte{}

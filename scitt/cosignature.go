@@ -228,6 +228,10 @@ func CosignatureTime(line note.Signature) (time.Time, error) {
 // they say: it keeps no state. Its methods may run at once if the key's may.
 type Cosigner struct {
 	CosignatureVerifier
+	// Signed, when not nil, is told of each signature that the key was asked for: how
+	// long it took, and why there is none.
+	Signed func(took time.Duration, err error)
+
 	key crypto.Signer
 }
 
@@ -239,7 +243,7 @@ func NewCosigner(name string, key crypto.Signer) (*Cosigner, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Cosigner{*v, key}, nil
+	return &Cosigner{CosignatureVerifier: *v, key: key}, nil
 }
 
 // Cosign signs a checkpoint's body at a time, and returns the signature line of
@@ -268,7 +272,11 @@ func (s *Cosigner) CosignSubtree(t Subtree) (note.Signature, error) {
 }
 
 func (s *Cosigner) sign(message []byte, at uint64) (note.Signature, error) {
+	start := time.Now()
 	sig, err := s.key.Sign(rand.Reader, message, crypto.Hash(0))
+	if s.Signed != nil {
+		s.Signed(time.Since(start), err)
+	}
 	if err != nil {
 		return note.Signature{}, fmt.Errorf("cosigning as %s: %w", s.name, err)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/cmd/internal/kms"
+	"github.com/conmotion/conmotion/cmd/internal/serving"
 	"github.com/conmotion/conmotion/internal/durable"
 	"github.com/conmotion/conmotion/keys"
 	"github.com/conmotion/conmotion/scitt"
@@ -31,6 +32,8 @@ type roles struct {
 	f    serveFlags
 	ctx  context.Context // of the work that no request waits for
 	work sync.WaitGroup
+	// signs counts what their keys sign.
+	signs *serving.Signatures
 
 	witnesses []*cosigner.Witness
 	stores    []*store.Store
@@ -48,9 +51,17 @@ func (r *roles) open(role string) (*cosigner.Witness, error) {
 		return nil, err
 	}
 	r.stores = append(r.stores, db)
+	for _, c := range cosigners {
+		r.count(c)
+	}
 	w, err := cosigner.New(cosigners, db, time.Now, r.f.server.Logger)
 	r.witnesses = append(r.witnesses, w)
 	return w, err
+}
+
+// count counts what a key signs, under the beginning of its verifier key.
+func (r *roles) count(c *scitt.Cosigner) {
+	c.Signed = r.signs.Of(fmt.Sprintf("%s+%08x", c.Name(), c.KeyHash()))
 }
 
 // companions opens the roles beside the witness. They go on with what they have when

@@ -9,6 +9,7 @@ import (
 
 	"filippo.io/mldsa"
 
+	"github.com/conmotion/conmotion/cmd/internal/serving"
 	"github.com/conmotion/conmotion/internal/testkms"
 	"github.com/conmotion/conmotion/internal/testlog"
 )
@@ -18,6 +19,8 @@ import (
 func TestKeysElsewhere(t *testing.T) {
 	kms := testkms.NewAWS(t)
 	dir := t.TempDir()
+	metrics := testlog.Must(serving.NewTelemetry())(t)
+	r := &roles{signs: testlog.Must(serving.NewSignatures(metrics.Meter))(t)}
 	f := serveFlags{dir: dir, key: []string{kms.Put("ed", testlog.Key(t, "EdDSA")), kms.Put("pq", testlog.Must(mldsa.GenerateKey(mldsa.MLDSA44()))(t))}}
 	if _, _, err := f.open(t.Context(), "", ""); err == nil || !strings.Contains(err.Error(), "--key needs --name") {
 		t.Errorf("without a name: %v", err)
@@ -29,6 +32,7 @@ func TestKeysElsewhere(t *testing.T) {
 			t.Fatal(len(cosigners), err)
 		}
 		for _, c := range cosigners {
+			r.count(c)
 			line := testlog.Must(c.Cosign(body, time.Unix(1, 0)))(t)
 			raw := testlog.Must(base64.StdEncoding.DecodeString(line.Base64))(t)
 			if !c.Verify(body, raw[4:]) {
@@ -39,6 +43,23 @@ func TestKeysElsewhere(t *testing.T) {
 			t.Fatal(err)
 		}
 		f.key = nil // the file has them
+	}
+	// Each key made one signature in each of two lives.
+	counted := map[string]float64{}
+	for _, m := range testlog.Must(metrics.Registry.Gather())(t) {
+		if m.GetName() == "conmotion_signatures_total" {
+			for _, of := range m.Metric {
+				counted[of.Label[0].GetValue()] = of.Counter.GetValue()
+			}
+		}
+	}
+	if len(counted) != 2 {
+		t.Errorf("signatures %v", counted)
+	}
+	for key, n := range counted {
+		if n != 2 || !strings.HasPrefix(key, "witness.example/w1+") {
+			t.Errorf("%s: %v signatures", key, n)
+		}
 	}
 	if _, _, err := f.open(t.Context(), "", "witness.example/w2"); err == nil || !strings.Contains(err.Error(), filepath.Join(dir, "keys")) {
 		t.Errorf("another name: %v", err)

@@ -65,9 +65,17 @@ func serve(ctx context.Context, f serveFlags, started func(w *cosigner.Witness, 
 		return err
 	}
 	defer public.Close()
+	t, err := serving.NewTelemetry()
+	if err != nil {
+		return err
+	}
+	signs, err := serving.NewSignatures(t.Meter)
+	if err != nil {
+		return err
+	}
 	// The work that no request waits for ends before the databases are closed.
 	behind, stop := context.WithCancel(ctx)
-	r := &roles{f: f, ctx: behind}
+	r := &roles{f: f, ctx: behind, signs: signs}
 	defer func() {
 		stop()
 		err = errors.Join(err, r.close())
@@ -85,10 +93,6 @@ func serve(ctx context.Context, f serveFlags, started func(w *cosigner.Witness, 
 		return err
 	}
 	resume()
-	t, err := serving.NewTelemetry()
-	if err != nil {
-		return err
-	}
 	h, err := cosigner.NewHandler(w, t.Meter, companions...)
 	if err != nil {
 		return err

@@ -234,7 +234,7 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 	if err != nil {
 		return d, err
 	}
-	d.Readiness.watch(d.log, d.index, t.signs.failing)
+	d.Readiness.watch(d.log, d.index, t.signs.Failing)
 	d.running, d.stop = context.WithCancel(context.WithoutCancel(ctx))
 	if err := d.startKeys(ctx); err != nil {
 		return d, err

@@ -16,7 +16,7 @@ import (
 type Telemetry struct {
 	*serving.Telemetry
 	service *personality.Metrics
-	signs   *signatures
+	signs   *serving.Signatures
 }
 
 // NewTelemetry makes a registry with the metrics of the process in it.
@@ -27,7 +27,7 @@ func NewTelemetry() (*Telemetry, error) {
 	}
 	t := &Telemetry{Telemetry: base}
 	if t.service, err = personality.NewMetrics(t.Meter); err == nil {
-		t.signs, err = newSignatures(t.Meter)
+		t.signs, err = serving.NewSignatures(t.Meter)
 	}
 	return t, err
 }

@@ -96,10 +96,20 @@ func (c *Claim) check() error {
 	if c.Data != (m.Union > 0) || len(c.Missing) != min(m.Missing, maxEvidence) {
 		return malformed("what is said about data or listed as missing does not fit the numbers")
 	}
-	for _, ms := range []string{m.CoveredMS, m.ObservedMS, m.ReportedMS} {
+	texts := []string{m.CoveredMS, m.ObservedMS, m.ReportedMS}
+	for _, t := range m.ByTime {
+		texts = append(texts, t.CoveredMS, t.ObservedMS)
+	}
+	for _, t := range m.ByType {
+		texts = append(texts, t.CoveredMS, t.ObservedMS)
+	}
+	for _, ms := range texts {
 		if len(ms) > 40 || ms == "" || strings.Trim(ms, "0123456789") != "" {
 			return malformed("a time is not a decimal number: %.40q", ms)
 		}
+	}
+	if c.version != secondVersion && !m.addUp() {
+		return malformed("the coverage by time or by type does not add up to the whole")
 	}
 	covered, _ := new(big.Int).SetString(m.CoveredMS, 10)
 	observed, _ := new(big.Int).SetString(m.ObservedMS, 10)

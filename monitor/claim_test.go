@@ -14,7 +14,7 @@ func TestParseClaim(t *testing.T) {
 	m := must(Measure(p.compare(hour), measureOptions(Inventory)))(t)
 	c := must(ParseClaim(m.Payload))(t)
 	if c.Impact != 25 || c.Coverage != "0.668539" || !c.Data || c.Severity != "Medium" || !slices.Equal(c.Missing, []string{"hidden"}) ||
-		c.Metrics != *p.compare(hour).Metrics[Inventory] || c.ReportedAnomalies != 2 || !c.EvidenceComplete || !reflect.DeepEqual(c.Interval, hour) {
+		!reflect.DeepEqual(c.Metrics, *p.compare(hour).Metrics[Inventory]) || c.ReportedAnomalies != 2 || !c.EvidenceComplete || !reflect.DeepEqual(c.Interval, hour) {
 		t.Errorf("%+v", c)
 	}
 	for name, edit := range map[string][2]string{
@@ -26,6 +26,7 @@ func TestParseClaim(t *testing.T) {
 		"no number":          {`"covered_ms":"7140000"`, `"covered_ms":"-7140000"`},
 		"huge number":        {`"covered_ms":"7140000"`, `"covered_ms":"` + string(bytes.Repeat([]byte("7"), 500)) + `"`},
 		"missing":            {`"missing":1`, `"missing":5`},
+		"parts":              {`"coverage_by_type":[`, `"coverage_by_type":[{"covered_ms":"0","missing":0,"observed":1,"observed_ms":"0","reported":0,"type":"x"},`},
 		"negative":           {`"drift":0`, `"drift":-1`},
 		"lag":                {`"lag_median_ms":2640000`, `"lag_median_ms":3540001`},
 		"no data":            {`"data":true`, `"data":false`},

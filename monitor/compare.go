@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -108,6 +109,9 @@ type Metrics struct {
 	LagLongest  int64  `json:"lag_longest_ms"`
 	LagMedian   int64  `json:"lag_median_ms"`
 	BasisSHA256 string `json:"basis_sha256"` // of the lines that name every entry that an object rests on
+	// Coverage by time and by type; not in version 2 of the algorithm.
+	ByTime []TimeCoverage `json:"coverage_by_time,omitempty"`
+	ByType []TypeCoverage `json:"coverage_by_type,omitempty"`
 }
 
 // Side is one side as it was compared.
@@ -222,13 +226,15 @@ type comparing struct {
 	metrics         *Metrics
 	lags            []int64
 	sums            [3]big.Int // covered, observed, reported
+	parts           [coverageParts]times
+	types           map[string]*typed
 	lines           hash.Hash
 	traits          int // of the object that is compared
 }
 
 func (c *Comparison) compare(what Kind, reported, observed map[string]*story) {
 	p := &comparing{
-		Comparison: c, what: what, metrics: &Metrics{}, lines: sha256.New(),
+		Comparison: c, what: what, metrics: &Metrics{}, lines: sha256.New(), types: map[string]*typed{},
 		from: c.Interval.From.UnixMilli(), to: c.Interval.To.UnixMilli(), grace: c.Interval.Grace.Milliseconds(),
 	}
 	uids := make([]string, 0, max(len(reported), len(observed)))
@@ -288,6 +294,13 @@ func (p *comparing) object(uid string, reportedStory, observedStory *story) {
 		p.drift(uid, reportedStory, observedStory)
 	}
 	p.cover(reported, observed)
+	if p.version != secondVersion {
+		typ := ""
+		for _, t := range slices.Concat(observedStory.described(), reportedStory.described()) {
+			typ = cmp.Or(typ, t.Type)
+		}
+		p.coverBy(typ, reported, observed, missing != nil)
+	}
 	p.line(b)
 	if len(list[p.what]) < maxEvidence {
 		list[p.what] = append(list[p.what], b)
@@ -327,6 +340,9 @@ func (p *comparing) line(b basis) {
 func (p *comparing) finish() {
 	m := p.metrics
 	m.CoveredMS, m.ObservedMS, m.ReportedMS = p.sums[0].String(), p.sums[1].String(), p.sums[2].String()
+	if p.version != secondVersion {
+		p.coverage()
+	}
 	m.BasisSHA256 = fmt.Sprintf("%x", p.lines.Sum(nil))
 	slices.Sort(p.lags)
 	if n := len(p.lags); n > 0 {

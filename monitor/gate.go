@@ -56,6 +56,7 @@ type Requirements struct {
 	// MeasuredBy are the issuers whose measurements count; EndorsedBy when empty.
 	MeasuredBy []string
 	What       Kind          // of the objects that were measured
+	Objects    Scope         // of the objects that were measured; measurements of another scope do not count
 	MaxImpact  *int          // 0 to 100; nil asks for no measurement
 	MaxAge     time.Duration // of the newest measurement; 0 for any
 	// Beside are other records of the same asset, such as that of its configuration: a
@@ -68,6 +69,8 @@ func (q Requirements) Check() error {
 	switch {
 	case len(q.EndorsedBy) == 0 && !q.measured():
 		return errors.New("nothing is required")
+	case len(q.Objects) > 0 && !q.measured():
+		return errors.New("a scope of objects is that of a measurement, and none is asked for")
 	case q.measured() && len(q.measurers()) == 0:
 		return errors.New("it does not say whose measurements count")
 	case q.MaxImpact != nil && (*q.MaxImpact < 0 || *q.MaxImpact > 100):
@@ -295,7 +298,7 @@ func (q Requirements) Newest(statements []Registered, measured []Measured, at ti
 	for i := range measured {
 		m := &measured[i]
 		id, err := scitt.ParseEntryID(m.Self.EntryID)
-		if err != nil || m.Carried() || m.Options.What != q.What || m.Options.At.After(at) || !slices.Contains(q.measurers(), m.Issuer) || disputed(statements, id, at) {
+		if err != nil || m.Carried() || m.Options.What != q.What || !slices.Equal(m.Interval.Scope, q.Objects) || m.Options.At.After(at) || !slices.Contains(q.measurers(), m.Issuer) || disputed(statements, id, at) {
 			continue
 		}
 		if newest == nil || m.AsOf().After(newest.AsOf()) || m.AsOf().Equal(newest.AsOf()) && m.Options.At.After(newest.Options.At) ||
@@ -316,6 +319,9 @@ func (q Requirements) impact(statements []Registered, measured []Measured, at ti
 	if m == nil {
 		detail := fmt.Sprintf("no measurement of the %s by %s", q.What, strings.Join(q.measurers(), " or "))
 		for _, m := range measured {
+			if slices.Contains(q.measurers(), m.Issuer) && m.Options.What == q.What && !slices.Equal(m.Interval.Scope, q.Objects) {
+				detail += fmt.Sprintf("; in another scope: %s, of %s", m.Self, m.Interval.Scope)
+			}
 			if m.Carried() && slices.Contains(q.measurers(), m.Issuer) {
 				detail += fmt.Sprintf("; only as of that log: %s; its home is %s", m.Self, m.Options.Home)
 			}

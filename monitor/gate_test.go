@@ -49,6 +49,8 @@ func TestJudge(t *testing.T) {
 	besideDisputed := said(3, "A", Dispute, "owner", 0)
 	besideDisputed.Entry = gateRef(9)
 	measure := Requirements{MeasuredBy: []string{"A"}, MaxImpact: &ten, MaxAge: 3 * time.Hour}
+	ofPart, part := measure, took(5, "A", 10, 1)
+	ofPart.Objects, part.Interval.Scope = Scope{"account=1"}, Scope{"account=1"}
 	by := func(issuers ...string) Requirements { return Requirements{EndorsedBy: issuers} }
 	scoped := func(scope string) Requirements {
 		return Requirements{EndorsedBy: []string{"A"}, Scope: strings.Split(scope, ",")}
@@ -83,6 +85,9 @@ func TestJudge(t *testing.T) {
 		"impact":                      {measure, nil, []Measured{took(5, "A", 11, 1)}, 4, "impact"},
 		"age":                         {measure, nil, []Measured{took(5, "A", 10, 1)}, 5, "age"},
 		"both":                        {measure, nil, []Measured{took(5, "A", 11, 1)}, 5, "impact, age"},
+		"of a part":                   {measure, nil, []Measured{part}, 4, "measured"},
+		"of the part that is asked":   {ofPart, nil, []Measured{part, took(6, "A", 99, 2)}, 4, ""},
+		"of the whole, and not of it": {ofPart, nil, []Measured{took(6, "A", 1, 2)}, 4, "measured"},
 		"newest is better":            {measure, nil, []Measured{took(6, "A", 1, 3), took(5, "A", 99, 1)}, 4, ""},
 		"newest is worse":             {measure, nil, []Measured{took(6, "A", 99, 3), took(5, "A", 1, 1)}, 4, "impact"},
 		"newest is of the future":     {measure, nil, []Measured{took(6, "A", 99, 5), took(5, "A", 1, 1)}, 4, ""},

@@ -155,7 +155,7 @@ func TestRecomputeFindsLies(t *testing.T) {
 	}
 	for name, c := range map[string]struct{ old, new, path string }{
 		"score":         {`"impact_score":25,`, `"impact_score":5,`, "$.impact_score"},
-		"result":        {`"missing":1`, `"missing":0`, "$.unmapped.conmotion.result.missing"},
+		"result":        {`"late":1,"missing":1`, `"late":1,"missing":0`, "$.unmapped.conmotion.result.missing"},
 		"coverage":      {`"coverage":"0.`, `"coverage":"1.`, "$.unmapped.conmotion.result.coverage"},
 		"resource":      {`"uid":"hidden"`, `"uid":"other"`, "$.resources[0].uid"},
 		"comparison":    {`"comparison_sha256":"`, `"comparison_sha256":"0`, "$.unmapped.conmotion.comparison_sha256"},

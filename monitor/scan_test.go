@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -228,7 +229,7 @@ func TestCorrection(t *testing.T) {
 	for _, what := range []Kind{Inventory, Configuration} {
 		a, b := *want.Metrics[what], *got.Metrics[what]
 		a.BasisSHA256, b.BasisSHA256, a.LagLongest, b.LagLongest, a.LagMedian, b.LagMedian, a.Late, b.Late = "", "", 0, 0, 0, 0, 0, 0
-		if a != b {
+		if !reflect.DeepEqual(a, b) {
 			t.Errorf("%s: %+v, want %+v", what, b, a)
 		}
 	}

@@ -39,6 +39,19 @@ func ParseScope(terms []string) (Scope, error) {
 	return slices.Compact(s), nil
 }
 
+// String is for people.
+func (s Scope) String() string {
+	if len(s) == 0 {
+		return "all objects"
+	}
+	return strings.Join(s, ", ")
+}
+
+// In reports whether one of the assets that the event describes is in a scope.
+func (e *Event) In(s Scope) bool {
+	return slices.ContainsFunc(e.about, func(d described) bool { return s.selects(d.traits) })
+}
+
 // check refuses a scope that is not in its one form.
 func (s Scope) check() error {
 	again, err := ParseScope(s)

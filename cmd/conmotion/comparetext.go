@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -55,6 +56,8 @@ func showComparison(p *cli.Page, c *monitor.Comparison, confirm int, confirmed [
 	}
 	p.Rows(rows)
 	showMetrics(p, c)
+	showCoverage(p, monitor.Inventory, c.Metrics[monitor.Inventory])
+	showCoverage(p, monitor.Configuration, c.Metrics[monitor.Configuration])
 	showFindings(p, c)
 	showConfirmations(p, c, confirm, confirmed)
 	showAnomalies(p, "ANOMALY IN THE REPORTS", c.Reported.Anomalies, c.Reported.AnomaliesMore)
@@ -92,6 +95,32 @@ func showMetrics(p *cli.Page, c *monitor.Comparison) {
 		{"longest lag", lag(i.LagLongest), lag(f.LagLongest)},
 		{"median lag", lag(i.LagMedian), lag(f.LagMedian)},
 	})
+}
+
+// showCoverage shows what stands beside a score: coverage by type of object and by time.
+func showCoverage(p *cli.Page, what monitor.Kind, m *monitor.Metrics) {
+	if m.Observed == 0 {
+		return
+	}
+	var rows [][]string
+	for _, t := range m.ByType {
+		rows = append(rows, []string{cmp.Or(t.Type, "without a type"), fmt.Sprint(t.Observed), fmt.Sprint(t.Reported), fmt.Sprint(t.Missing), percent(t.Coverage())})
+	}
+	p.Table([]string{"COVERAGE, " + strings.ToUpper(string(what)), "OBSERVED", "REPORTED", "MISSING", "OF TIME"}, rows)
+	rows = nil
+	for _, t := range m.ByTime {
+		rows = append(rows, []string{t.From, t.To, percent(t.Coverage())})
+	}
+	p.Table([]string{"FROM", "TO", "OF TIME"}, rows)
+}
+
+// percent is a decimal fraction, cut to hundredths of a percent: 100 % is only what is all.
+func percent(fraction string) string {
+	whole, millionths, ok := strings.Cut(fraction, ".")
+	if !ok || len(millionths) < 4 {
+		return "-"
+	}
+	return fmt.Sprintf("%s.%s %%", cmp.Or(strings.TrimLeft(whole+millionths[:2], "0"), "0"), millionths[2:4])
 }
 
 func lag(ms int64) string { return (time.Duration(ms) * time.Millisecond).String() }

@@ -179,10 +179,14 @@ func (a *app) runMeasure(ctx context.Context, f measureFlags, what monitor.Kind)
 // measured is a measurement that was registered.
 type measured struct {
 	monitor.EntryRef
-	What    monitor.Kind `json:"what"`
-	Impact  int          `json:"impact_score"`
-	Data    bool         `json:"data"`
-	Resumed bool         `json:"resumed"`
+	What   monitor.Kind `json:"what"`
+	Impact int          `json:"impact_score"`
+	Data   bool         `json:"data"`
+	// Coverage is the share of the observed time that was reported too.
+	Coverage string                 `json:"coverage,omitempty"`
+	ByTime   []monitor.TimeCoverage `json:"coverage_by_time,omitempty"`
+	ByType   []monitor.TypeCoverage `json:"coverage_by_type,omitempty"`
+	Resumed  bool                   `json:"resumed"`
 }
 
 func (a *app) printMeasured(c *monitor.Claim, o party.Outcome) error {
@@ -191,14 +195,18 @@ func (a *app) printMeasured(c *monitor.Claim, o party.Outcome) error {
 	if !c.Data {
 		impact = "no data"
 	}
-	return a.Print(measured{ref, what, c.Impact, c.Data, o.Resumed}, cli.Rows([][]string{
-		{"measured", string(what) + " of " + c.Reported.Origin},
-		{"scope", strings.Join(in.Scope, ", ")},
-		{"interval", spanOf(in)},
-		{"missing", fmt.Sprintf("%d of %d objects that were observed or reported", c.Metrics.Missing, c.Metrics.Union)},
-		{"drift", fmt.Sprintf("%d of them", c.Metrics.Drift)},
-		{"impact", impact},
-		{"entry", fmt.Sprintf("%d of %s", ref.Index, ref.Origin)},
-		{"entry id", ref.EntryID},
-	}))
+	return a.Print(measured{ref, what, c.Impact, c.Data, c.Coverage, c.Metrics.ByTime, c.Metrics.ByType, o.Resumed}, func(p *cli.Page) {
+		p.Rows([][]string{
+			{"measured", string(what) + " of " + c.Reported.Origin},
+			{"scope", strings.Join(in.Scope, ", ")},
+			{"interval", spanOf(in)},
+			{"missing", fmt.Sprintf("%d of %d objects that were observed or reported", c.Metrics.Missing, c.Metrics.Union)},
+			{"drift", fmt.Sprintf("%d of them", c.Metrics.Drift)},
+			{"impact", impact},
+			{"coverage", percent(c.Coverage)},
+			{"entry", fmt.Sprintf("%d of %s", ref.Index, ref.Origin)},
+			{"entry id", ref.EntryID},
+		})
+		showCoverage(p, what, &c.Metrics)
+	})
 }

@@ -21,6 +21,7 @@ type reportFlags struct {
 	provider, auditor, own, logs                   []string
 	measuredBy, endorsedBy, reportedBy, observedBy []string
 	from, to, at, format, out, before              string
+	scope                                          []string
 	grace, expiring, stale                         time.Duration
 	compare, recompute                             bool
 }
@@ -95,6 +96,7 @@ func (a *app) report() *cobra.Command {
 	fl.StringVar(&f.out, "out", "-", `file for the report, or "-" for standard output`)
 	fl.StringVar(&f.before, "before", "", "JSON of the report to hold this one against (default: of the one that is where --out is)")
 	fl.DurationVar(&f.grace, "grace", 15*time.Minute, "how late a report may be, and how far clocks may disagree, when comparing")
+	fl.StringSliceVar(&f.scope, "scope", nil, scopeHelp)
 	fl.DurationVar(&f.expiring, "expiring", 14*24*time.Hour, "how long before its end an endorsement is told to expire")
 	fl.DurationVar(&f.stale, "stale", 48*time.Hour, "how old a log's checkpoint, and the newest measurement, may be")
 	fl.BoolVar(&f.compare, "compare", true, "compare the logs over the interval")
@@ -178,6 +180,9 @@ func (f reportFlags) options(now time.Time, names party.Names, given []string) (
 			return o, err
 		}
 	}
+	if o.Scope, err = readScope(f.scope); err != nil {
+		return o, err
+	}
 	o.Command = f.command(o, given)
 	return o, nil
 }
@@ -195,7 +200,7 @@ func (f reportFlags) command(o report.Options, names []string) string {
 		values []string
 	}{
 		{"provider", f.provider}, {"auditor", f.auditor}, {"own", f.own}, {"log", f.logs}, {"vkey", f.VKeys}, {"issuer-key", f.issuerKeys},
-		{"measured-by", f.measuredBy}, {"endorsed-by", f.endorsedBy}, {"reported-by", f.reportedBy}, {"observed-by", f.observedBy}, {"name", names},
+		{"measured-by", f.measuredBy}, {"endorsed-by", f.endorsedBy}, {"reported-by", f.reportedBy}, {"observed-by", f.observedBy}, {"name", names}, {"scope", o.Scope},
 	} {
 		add(l.flag, l.values...)
 	}

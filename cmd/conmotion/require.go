@@ -55,7 +55,9 @@ in, by an issuer named with --measured-by, or else --endorsed-by. The newest one
 counts: that which speaks of the latest time, and was not made after --at. Its
 age is counted from the end of the interval that was measured. A measurement
 counts only if the log extends the checkpoint that it pins, and not when a named
-issuer disputes it. With --recompute it must also come out the same, bit for
+issuer disputes it, and only when it has the scope that the terms in --scope, such
+as account=1, are: one of a part says nothing of the whole. The record must be of
+something in it. With --recompute it must also come out the same, bit for
 bit, when it is computed again; the log of observations must be among --in.
 
 Statements are looked for in the entry's own log and in those of --in. Each counts
@@ -73,7 +75,7 @@ withdrawn at home.
 	f.add(cmd, "URL or directory of the log with the records of ASSET, or with --entry the one that ENTRY is in")
 	fl := cmd.Flags()
 	fl.StringArrayVar(&f.endorsedBy, "endorsed-by", nil, "issuer who must endorse the record; once for each")
-	fl.StringSliceVar(&f.scope, "scope", nil, "tokens that the endorsements must cover, such as existence (default: any)")
+	fl.StringSliceVar(&f.scope, "scope", nil, "tokens that the endorsements must cover, such as existence (default: any), and terms of the scope that the measurement must have, such as account=1 (default: none, which is everything)")
 	fl.StringArrayVar(&f.measuredBy, "measured-by", nil, "issuer whose measurements count (default: those of --endorsed-by); once for each")
 	fl.StringVar(&f.what, "what", "", "measurement of inventory or configuration (default: what the record is about)")
 	fl.IntVar(&f.maxImpact, "max-impact", 0, "largest impact score of the newest measurement, 0 to 100")
@@ -104,7 +106,19 @@ func (a *app) runRequire(ctx context.Context, f gateFlags, name string) (err err
 		}
 		g.Until = &g.At
 	}
-	g.Requirements = monitor.Requirements{EndorsedBy: f.endorsedBy, Scope: f.scope, MeasuredBy: f.measuredBy, MaxAge: f.maxAge, What: monitor.Kind(f.what)}
+	var tokens, terms []string
+	for _, s := range f.scope { // no token has "=" in it
+		if strings.Contains(s, "=") {
+			terms = append(terms, s)
+		} else {
+			tokens = append(tokens, s)
+		}
+	}
+	objects, err := readScope(terms)
+	if err != nil {
+		return err
+	}
+	g.Requirements = monitor.Requirements{EndorsedBy: f.endorsedBy, Scope: tokens, Objects: objects, MeasuredBy: f.measuredBy, MaxAge: f.maxAge, What: monitor.Kind(f.what)}
 	if f.impact {
 		g.MaxImpact = &f.maxImpact
 	}

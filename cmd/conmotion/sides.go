@@ -132,7 +132,7 @@ func (f *intervalFlags) add(cmd *cobra.Command) {
 	fl.StringVar(&f.from, "from", "", "begin of the interval: 2026-07-01T12:00:00Z, 2026-07-01, or -24h for a day ago")
 	fl.StringVar(&f.to, "to", "now", "end of the interval")
 	fl.DurationVar(&f.grace, "grace", 15*time.Minute, "how late a report may be, and how far clocks may disagree")
-	fl.StringSliceVar(&f.scope, "scope", nil, "which objects: account, region, type or tag, = and a value that may end with *; - before a term leaves out; once for each, or with commas")
+	fl.StringSliceVar(&f.scope, "scope", nil, scopeHelp)
 }
 
 func (f intervalFlags) read(now time.Time) (in monitor.Interval, err error) {
@@ -142,11 +142,22 @@ func (f intervalFlags) read(now time.Time) (in monitor.Interval, err error) {
 	if in.To, err = parseTime("to", f.to, now); err != nil {
 		return in, err
 	}
-	if in.Scope, err = monitor.ParseScope(f.scope); err != nil {
-		return in, cli.Usage(fmt.Errorf("--scope: %w", err))
+	if in.Scope, err = readScope(f.scope); err != nil {
+		return in, err
 	}
 	in.Grace = f.grace
 	return in, cli.Usage(in.Check())
+}
+
+// scopeHelp is about the objects that are judged.
+const scopeHelp = "which objects: account, region, type or tag, = and a value that may end with *; - before a term leaves out; once for each, or with commas"
+
+func readScope(terms []string) (monitor.Scope, error) {
+	s, err := monitor.ParseScope(terms)
+	if err != nil {
+		err = cli.Usage(fmt.Errorf("--scope: %w", err))
+	}
+	return s, err
 }
 
 // spanOf is the time that is compared, for people.

@@ -90,6 +90,9 @@ func (g *Gate) Judge(ctx context.Context) error {
 			g.What = monitor.Configuration
 		}
 	}
+	if err := g.inScope(ctx); err != nil {
+		return err
+	}
 	said, err := Gather(ctx, g.Logs, g.Named(), g.MaxImpact != nil || g.MaxAge > 0, g.Open.notice)
 	if err != nil {
 		return err
@@ -123,6 +126,27 @@ func (g *Gate) Judge(ctx context.Context) error {
 	}
 	if newest := g.Requirements.Newest(said.Statements, measured, g.At); g.Recompute && newest != nil {
 		return g.again(ctx, newest)
+	}
+	return nil
+}
+
+// inScope holds the entry to the scope of the measurements that count: others say nothing of it.
+func (g *Gate) inScope(ctx context.Context) error {
+	if len(g.Objects) == 0 {
+		return nil
+	}
+	content, err := g.Logs[0].Content(ctx, g.Entry.Statement)
+	switch event, parsed := monitor.ParseEvent(content); {
+	case monitor.Withheld(err), monitor.Private(err):
+		g.found("scope", witness.NotChecked, "whether the record is of something in %s cannot be told: %v", g.Objects, err)
+	case err != nil:
+		return err
+	case parsed != nil:
+		g.found("scope", witness.Failed, "whether it is in %s it does not say: %v", g.Objects, parsed)
+	case !event.In(g.Objects):
+		g.found("scope", witness.Failed, "the record is of nothing in %s, so measurements of that do not speak of it", g.Objects)
+	default:
+		g.found("scope", witness.OK, "the record is of something in %s", g.Objects)
 	}
 	return nil
 }

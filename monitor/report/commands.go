@@ -35,6 +35,9 @@ func (m *maker) commands() {
 	}
 	for _, c := range m.r.Comparisons {
 		words := []string{"conmotion", "compare", "--reported", c.Reported.Location, "--observed", c.Observed.Location, "--from", c.From, "--to", c.To, "--grace", m.Grace.String()}
+		for _, term := range m.Scope {
+			words = append(words, "--scope", term)
+		}
 		for _, iss := range c.Reported.Issuers {
 			words = append(words, "--reported-issuer", iss)
 		}

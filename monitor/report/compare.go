@@ -73,12 +73,12 @@ func (m *maker) compareOne(ctx context.Context, p pair) (comparison, error) {
 		}
 	}
 	out := comparison{
-		From: m.r.From, To: m.r.To, GraceMS: m.Grace.Milliseconds(), State: stateDone, Breakdown: []breakdown{},
+		From: m.r.From, To: m.r.To, GraceMS: m.Grace.Milliseconds(), Scope: m.Scope, State: stateDone, Breakdown: []breakdown{},
 		Findings: []comparedFinding{}, Metrics: map[monitor.Kind]*monitor.Metrics{},
 		Reported: p.reported.compared(reported), Observed: p.observed.compared(observed),
 	}
 	c, err := monitor.Compare(ctx, monitor.Party{Log: *p.reported.Log, Filter: reported}, monitor.Party{Log: *p.observed.Log, Filter: observed},
-		monitor.Interval{From: m.From, To: m.To, Grace: m.Grace})
+		monitor.Interval{From: m.From, To: m.To, Grace: m.Grace, Scope: m.Scope})
 	if ctx.Err() != nil {
 		return out, ctx.Err()
 	}

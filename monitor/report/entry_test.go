@@ -15,7 +15,9 @@ func TestPages(t *testing.T) {
 	o := w.options(t)
 	o.Recompute = false
 	sources := w.sources()
-	sources[0].Evidence = func(context.Context, uint64, *scitt.Statement) ([]byte, error) { return nil, errors.New("<b>no</b> key") }
+	sources[0].Evidence = func(context.Context, uint64, *scitt.Statement) ([]byte, error) {
+		return nil, errors.New("<b>no</b> key")
+	}
 	view := w.auditor.view(len(w.auditor.entries))
 	sources[1].Evidence = func(ctx context.Context, index uint64, s *scitt.Statement) ([]byte, error) {
 		receipt, err := view.Receipt(ctx, index, scitt.LeafHash(s.Entry()))

@@ -213,7 +213,7 @@ func reasonText(r reason) string {
 	return map[reason]string{
 		reasonSignature: "Not signed by its issuer", reasonUnchecked: "Not checked: the issuer's key is not known", reasonStranger: "By somebody whose word does not count", reasonInvalid: "Not what its type says",
 		reasonContent: "Content not available", reasonLater: "Signed after this report's time",
-		reasonDuplicate: "In this log already", reasonAsOfLog: "Only as of this log, which is not its home",
+		reasonDuplicate: "In this log already", reasonAsOfLog: "Only as of this log, which is not its home", reasonScope: "Measured in another scope",
 	}[r]
 }
 

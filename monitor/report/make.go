@@ -88,6 +88,7 @@ type Options struct {
 	// none, those of whom the newest measurement speaks, or all.
 	ReportedBy, ObservedBy []string
 	Grace                  time.Duration // of comparisons
+	Scope                  monitor.Scope // of comparisons, and of the measurements that count
 	Expiring               time.Duration // how long before its end an endorsement is to be told
 	Stale                  time.Duration // how old a checkpoint may be
 	Compare, Recompute     bool

@@ -214,6 +214,9 @@ func (m *maker) take(ctx context.Context, l *log, f *monitor.Found) error {
 		p = old.place
 		home, err = take(p, s, content)
 	}
+	if errors.Is(err, errScope) {
+		return leave(reasonScope, "%v", err)
+	}
 	if err != nil {
 		return leave(reasonInvalid, "%v", err)
 	}
@@ -225,6 +228,9 @@ func (m *maker) take(ctx context.Context, l *log, f *monitor.Found) error {
 	delete(m.postponed, s.ID())
 	return nil
 }
+
+// errScope is wrapped when a measurement is of other objects than the report.
+var errScope = errors.New("it is of another scope than the report")
 
 // measured takes a measurement. It returns the home of one that was carried to
 // this log, and does not take that.
@@ -238,6 +244,9 @@ func (m *maker) measured(p *place, s *scitt.Statement, content []byte) (home str
 	}
 	if (monitor.Measured{Claim: claim, Self: p.link.EntryRef}).Carried() {
 		return claim.Options.Home, nil
+	}
+	if !slices.Equal(claim.Interval.Scope, m.Scope) {
+		return "", fmt.Errorf("%w: %q", errScope, []string(claim.Interval.Scope))
 	}
 	if to := claim.Interval.To; to.Before(m.From) || to.After(m.To) {
 		m.r.LeftOut.Outside++

@@ -198,6 +198,7 @@ type comparison struct {
 	Metrics  map[monitor.Kind]*monitor.Metrics `json:"metrics"`
 	Observed comparedSide                      `json:"observed"`
 	Reported comparedSide                      `json:"reported"`
+	Scope    monitor.Scope                     `json:"scope,omitempty"`
 	State    string                            `json:"state"` // done or failed
 	To       string                            `json:"to"`
 }
@@ -340,6 +341,7 @@ const (
 	reasonLater     reason = "later"           // it was signed after the report's time
 	reasonDuplicate reason = "duplicate"       // it is in this log already
 	reasonAsOfLog   reason = "as_of_log"       // it is in another log than its home
+	reasonScope     reason = "scope"           // it is a measurement of another scope than the report
 )
 
 // logHealth is a log and how it does.

@@ -9,13 +9,15 @@ import (
 	"github.com/conmotion/conmotion/scitt"
 )
 
-// TestPages: what the report names in a log at hand has a page, which says whether its Receipt verifies.
+// TestPages: what the report names in a log at hand has a page, which reports whether its Receipt verifies.
 func TestPages(t *testing.T) {
 	w := newWorld(t)
 	o := w.options(t)
 	o.Recompute = false
 	sources := w.sources()
-	sources[0].Evidence = func(context.Context, uint64, *scitt.Statement) ([]byte, error) { return nil, errors.New("<b>no</b> key") }
+	sources[0].Evidence = func(context.Context, uint64, *scitt.Statement) ([]byte, error) {
+		return nil, errors.New("<b>no</b> key")
+	}
 	view := w.auditor.view(len(w.auditor.entries))
 	sources[1].Evidence = func(ctx context.Context, index uint64, s *scitt.Statement) ([]byte, error) {
 		receipt, err := view.Receipt(ctx, index, scitt.LeafHash(s.Entry()))

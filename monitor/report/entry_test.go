@@ -9,7 +9,7 @@ import (
 	"github.com/conmotion/conmotion/scitt"
 )
 
-// TestPages: what the report names in a log at hand has a page, which says whether its Receipt verifies.
+// TestPages: what the report names in a log at hand has a page, which reports whether its Receipt verifies.
 func TestPages(t *testing.T) {
 	w := newWorld(t)
 	o := w.options(t)

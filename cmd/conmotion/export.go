@@ -35,10 +35,10 @@ fetches only what is new; it refuses a log that forked from what the directory
 has. At every moment the directory is a whole log: the checkpoint is written
 last. An export that was interrupted goes on where it was.
 
-Artifacts that the storage does not have are named in the manifest, and looked for
-again the next time (exit code 2). So are those that are larger than --max-size or
-take longer than --max-time, and those that it gives with other bytes (exit code 1);
-all else is exported. What is gone from the directory is fetched again.
+Artifacts that the storage does not have are told and named in the manifest, and
+looked for again the next time. So are those that it gives with other bytes (exit
+code 1), and those that are larger than --max-size or take longer than --max-time
+(exit code 2); all else is exported. What is gone from the directory is fetched again.
 ` + cli.HomeHelp
 
 const exportExample = `  conmotion export --log https://transparency.example --out mirror
@@ -80,12 +80,8 @@ func (a *app) runExport(ctx context.Context, f exportFlags) error {
 	if err != nil {
 		return exportError(err)
 	}
-	if err := a.printExported(log.Checkpoint, done, f); err != nil || len(done.Manifest.Missing) == 0 {
+	if err := a.printExported(log.Checkpoint, done, f); err != nil || len(done.Refused) == 0 {
 		return err
-	}
-	if len(done.Refused) == 0 {
-		return cli.Usage(fmt.Errorf("%s not available where the log's are looked for, and all else is there; the manifest says which",
-			plural.Verb(len(done.Manifest.Missing), "artifact", "is", "are")))
 	}
 	for _, err := range done.Refused[:min(len(done.Refused), mostProblems)] {
 		a.Notice("notice: %v", err)
@@ -158,6 +154,9 @@ func (m mirrored) rows(isNew bool, more ...[]string) [][]string {
 func (a *app) printExported(cp *scitt.Checkpoint, e *mirror.Copied, f exportFlags) error {
 	m := e.Manifest
 	missing := len(m.Missing)
+	if missing > 0 {
+		a.Notice("notice: %s not available where the log's are looked for; the manifest says which", plural.Verb(missing, "artifact", "is", "are"))
+	}
 	artifacts := fmt.Sprint(len(m.Artifacts))
 	if missing > 0 {
 		artifacts += fmt.Sprintf(", %d missing", missing)

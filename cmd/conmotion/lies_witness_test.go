@@ -111,9 +111,9 @@ func witnessLies() []lie {
 		}, looks(cli.ExitBad, `the checkpoint in the receipt is of another tree`, verifyWitnessed)},
 		{"a quorum of long ago", cosigned(func(t *testing.T, w *world) func([]byte) []byte {
 			return by(t, time.Now().AddDate(0, 0, -3), w.witnesses...)
-		}), append(looks(cli.ExitUsage, `the cosignatures are too old`, verifyWitnessed, verifyNow), look{monitorQuorum, cli.ExitBad, `WARNING +provider +cosignatures`})},
+		}), append(looks(cli.ExitUsage, `the cosignatures are too old`, verifyWitnessed, verifyNow), look{monitorQuorum, cli.ExitBad, `MEDIUM +provider +cosignatures`})},
 		{"a witness that is silent, beside a quorum", cosigned(func(t *testing.T, w *world) func([]byte) []byte { return by(t, time.Now(), w.witnesses[1:]...) }),
-			looks(cli.ExitBad, `WARNING +provider +witness: the witness w0 did not cosign`, monitorQuorum)},
+			looks(cli.ExitBad, `MEDIUM +provider +witness: the witness w0 did not cosign`, monitorQuorum)},
 		{"a tlog-proof of another entry", func(t *testing.T, w *world) shown {
 			data := read(t, w.truth["tlog-proof"])
 			return shown{"tlog-proof": write(t, "tlog-proof", bytes.Replace(data, fmt.Appendf(nil, "\nindex %d\n", webEntry), []byte("\nindex 3\n"), 1))}

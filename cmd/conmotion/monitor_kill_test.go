@@ -240,7 +240,7 @@ func TestMonitorInterrupt(t *testing.T) {
 		w.Close()
 	}()
 	out := bufio.NewReader(r)
-	for _, want := range []string{"INFO      files  record (all): new keys, entry 0: ", "INFO      files  record (all): new policy, entry 1: "} {
+	for _, want := range []string{"INFORMATIONAL  files  record (all): new keys, entry 0: ", "INFORMATIONAL  files  record (all): new policy, entry 1: "} {
 		if line := testlog.Must(out.ReadString('\n'))(t); !strings.Contains(line, want) {
 			t.Errorf("told %q", line)
 		}

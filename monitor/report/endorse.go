@@ -12,6 +12,65 @@ import (
 	"github.com/conmotion/conmotion/tiles"
 )
 
+// endorsements are the endorsements and disputes by those whose word counts.
+type endorsements struct {
+	// Astray is how many name an entry that its log does not have there.
+	Astray int `json:"astray"`
+	// Ended is how many had ended before the report's interval.
+	Ended int           `json:"ended"`
+	List  []endorsement `json:"list"` // what needs attention first
+	More  int           `json:"more"`
+	// Standings counts all of them but those that had ended: by verdict and
+	// standing, such as "endorse holds".
+	Standings []standingCount `json:"standings"`
+}
+
+// standingCount is how many have a standing.
+type standingCount struct {
+	Count    int             `json:"count"`
+	Standing standing        `json:"standing"`
+	Verdict  monitor.Verdict `json:"verdict"`
+}
+
+// standing is a monitor.Standing, or Expiring.
+type standing string
+
+// expiring is an endorsement that holds, and will soon not.
+const expiring standing = "expiring"
+
+// endorsement is one of them, and how it stands at the report's time.
+type endorsement struct {
+	AgeMS    int64           `json:"age_ms"` // since it was signed
+	By       []EntryLink     `json:"by"`     // the withdrawal or the disputes
+	Entry    EntryLink       `json:"entry"`  // its own
+	From     string          `json:"from"`
+	Issuer   string          `json:"issuer"`
+	LeftMS   int64           `json:"left_ms"` // until it ends; 0 when it has, or has no end
+	Level    Level           `json:"level"`
+	Reason   string          `json:"reason,omitempty"`
+	Scope    []string        `json:"scope"`
+	Signed   string          `json:"signed"`
+	Standing standing        `json:"standing"`
+	Target   endorsedEntry   `json:"target"`
+	Until    string          `json:"until,omitempty"`
+	Verdict  monitor.Verdict `json:"verdict"`
+	endsAt   time.Time       // or withdrawn
+}
+
+// The states of an endorsed entry.
+const (
+	targetFound   = "found"
+	targetAbsent  = "absent"  // the log has another entry there, or none
+	targetUnknown = "unknown" // the log was not given, or could not be read
+)
+
+// endorsedEntry is the entry that an endorsement is about.
+type endorsedEntry struct {
+	EntryLink
+	State   string `json:"state"`             // found, absent or unknown
+	Subject string `json:"subject,omitempty"` // sub of the statement, when it was found
+}
+
 // endorse says how endorsements and disputes stand at the report's time.
 func (m *maker) endorse(ctx context.Context) error {
 	out := &m.r.Endorsements

@@ -319,7 +319,7 @@ func TestIndexOfOldVersion(t *testing.T) {
 	s.stop()
 	oldIndex(t, s.config.Dir)
 	s.start()
-	if !strings.Contains(log.String(), "made anew from the log") || !strings.Contains(log.String(), "made by an older version (1, and this is 4)") {
+	if !strings.Contains(log.String(), "made anew from the log") || !strings.Contains(log.String(), "made by an older version (1, and this is ") {
 		t.Errorf("the log does not say why: %s", log.String())
 	}
 	s.holds(statement)

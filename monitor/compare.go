@@ -122,6 +122,7 @@ type Side struct {
 	Issuers       []string           `json:"issuers"`
 	Types         []string           `json:"types"`
 	Unread        Unread             `json:"unread"` // records that may say anything
+	Handovers     []Handover         `json:"-"`      // of chains, to which these records belong
 }
 
 // Comparison is what comparing came to.
@@ -213,7 +214,7 @@ func (p Party) tell(ctx context.Context, in Interval, out *Side, version string)
 		r.story.reorder(again.story)
 	}
 	stories := told{&Replay{names: r.names, issuers: r.issuers}, r.story.stories}
-	*out = Side{list(r.anomalies), r.anomaliesMore, newCheckpointDocument(&r.checkpoint), list(r.filter.Issuers), r.filter.Types, r.counts.Unread}
+	*out = Side{list(r.anomalies), r.anomaliesMore, newCheckpointDocument(&r.checkpoint), list(r.filter.Issuers), r.filter.Types, r.counts.Unread, r.handovers}
 	*r = Replay{} // its inventory need not wait in memory for the other side's
 	return stories, nil
 }

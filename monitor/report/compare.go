@@ -128,5 +128,5 @@ func (s *comparedSide) count(side monitor.Side) {
 	for _, kind := range slices.Sorted(maps.Keys(counts)) {
 		s.Anomalies = append(s.Anomalies, anomalyCount{counts[kind], kind})
 	}
-	s.More, s.Unread = side.AnomaliesMore, side.Unread
+	s.More, s.Unread, s.Handovers = side.AnomaliesMore, side.Unread, side.Handovers
 }

@@ -229,13 +229,14 @@ const (
 
 // comparedSide is one side of a comparison.
 type comparedSide struct {
-	Anomalies  []anomalyCount `json:"anomalies"`
-	More       uint64         `json:"anomalies_more"`
-	Checkpoint checkpoint     `json:"checkpoint"`
-	Issuers    []string       `json:"issuers"` // all when empty
-	Location   string         `json:"location"`
-	Types      []string       `json:"types"`
-	Unread     monitor.Unread `json:"unread"` // where there are any, what differs may be what they say
+	Anomalies  []anomalyCount     `json:"anomalies"`
+	More       uint64             `json:"anomalies_more"`
+	Checkpoint checkpoint         `json:"checkpoint"`
+	Handovers  []monitor.Handover `json:"handovers,omitempty"` // of chains, to which the records belong
+	Issuers    []string           `json:"issuers"`             // all when empty
+	Location   string             `json:"location"`
+	Types      []string           `json:"types"`
+	Unread     monitor.Unread     `json:"unread"` // where there are any, what differs may be what they say
 }
 
 // anomalyCount is how many anomalies of a kind there are.

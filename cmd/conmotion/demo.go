@@ -24,6 +24,9 @@ a log publishes only what both of its witnesses have cosigned:
   6  the auditor signs and registers the measurement
   7  the customer retrieves the measurements and pushes them to its dashboard
 
+Then the customer scans its own account: secrets are taken out, what is gone is found,
+and one hidden field of a record is shown.
+
 Every step is a command of this tool, shown as it can be typed, and is followed by
 what was checked afterwards from the logs' files, on their own. Then the services
 stop, and everything is verified again without them.

@@ -109,6 +109,13 @@ func Run(ctx context.Context, a *cli.App, o Options) (err error) {
 	if err := d.customerActs(); err != nil {
 		return err
 	}
+	steps, err := d.estate()
+	if err != nil {
+		return err
+	}
+	if err := d.play("own inventory", steps); err != nil {
+		return err
+	}
 	if len(o.Reported)+len(o.Observed) > 0 {
 		steps, err := d.realInput(o.Reported, o.Observed)
 		if err != nil {

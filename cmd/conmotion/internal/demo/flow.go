@@ -48,9 +48,8 @@ func (d *demonstration) prepare() error {
 	return os.MkdirAll(d.path("statements"), 0o755)
 }
 
-// update writes an event of now and gives its file.
-func (d *demonstration) update(flow string, n int) (path string, err error) {
-	name := fmt.Sprintf("%s-update-%d.json", flow, n)
+// event writes an event of now and gives its file.
+func (d *demonstration) event(name string) (path string, err error) {
 	data, err := events.ReadFile("events/" + name)
 	if err != nil {
 		return "", err
@@ -74,11 +73,11 @@ func (d *demonstration) flow(flow string) ([]step, error) {
 	if flow == "configuration" {
 		kind, action, record = monitor.Configuration, "create", "config"
 	}
-	update1, err := d.update(flow, 1)
+	update1, err := d.event(flow + "-update-1.json")
 	if err != nil {
 		return nil, err
 	}
-	update2, err := d.update(flow, 2)
+	update2, err := d.event(flow + "-update-2.json")
 	if err != nil {
 		return nil, err
 	}

@@ -23,6 +23,7 @@
 //	chain=NAME[:SEQ]      the chain, or one record of it
 //	class_uid=NUMBER      of an OCSF event
 //	event_code=TEXT       metadata.event_code of an OCSF event
+//	asset=TEXT            of an OCSF event: an asset that it is about, by its uid or its uid_alt there
 //	from=TIME to=TIME     event time (the payload's time): from is included, to is not
 //	index_from=N index_to=N   places in the log: index_from is included, index_to is not
 //	f.PATH=[OP]VALUE      a field of the payload

@@ -36,20 +36,20 @@ func sample(t testing.TB) (memLog, artifacts) {
 	}))(t)
 	prev := bytes.Repeat([]byte{1}, 32)
 	return memLog{
-		statement(t, header("https://a.example", "one", map[any]any{16: scitt.TypeKeys, 3: "application/cose-key-set"}), []byte{0x80}),                                                                                          // 0
-		statement(t, header("https://a.example", "policy", map[any]any{16: scitt.TypePolicy, 3: "application/vnd.conmotion.policy+json"}), []byte(`{"version":1}`)),                                                             // 1
-		jsonStatement(t, "https://b.example", "one", `{"class_uid":5023,"activity_id":1,"time":1000,"metadata":{"event_code":"inventory.create"},"severity_id":4,"resources":[{"uid":"r1","size":10},{"uid":"r2","size":20}]}`), // 2
-		jsonStatement(t, "https://b.example", "two", `{"class_uid":5019,"time":3000.5,"severity_id":2,"flag":true,"nothing":null,"text":"3","metadata":{"event_code":"configuration.modify"},"when":"2025-06-01T10:00:00.5Z"}`), // 3
-		statement(t, header("https://c.example", "cbor", map[any]any{3: "application/cbor"}), inCBOR),                                                                                                                           // 4
-		statement(t, header("https://a.example", "policy", map[any]any{16: scitt.TypePolicy, 3: "application/vnd.conmotion.policy+json"}), []byte(`{"version":2}`)),                                                             // 5
-		statement(t, header("https://c.example", "hash", map[any]any{258: -16, 259: "application/json", 260: "https://elsewhere.example"}), hashed),                                                                             // 6
-		statement(t, header("https://c.example", "hash", map[any]any{258: -16, 259: "application/json"}), unstored[:]),                                                                                                          // 7
-		statement(t, header("https://c.example", "hash", map[any]any{258: -16, 259: "application/json"}), large),                                                                                                                // 8
-		statement(t, header("https://d.example", "chain", map[any]any{3: 50, "chain": []any{"inventory", 0, nil}}), []byte(`{}`)),                                                                                               // 9
-		statement(t, header("https://d.example", "chain", map[any]any{3: "application/json; charset=utf-8", "chain": []any{"inventory", 7, prev}}), []byte(`[1,"zwei",{"a":{"b.c":"d"}}]`)),                                     // 10
-		statement(t, header("https://d.example", "plain", map[any]any{3: "text/plain"}), []byte("Der Zürcher SEE, naïve CAFÉ; 東京タワー x_y 10.0.0.1")),                                                                             // 11
-		statement(t, header("https://d.example", "other", map[any]any{3: "image/png"}), []byte("\x89PNG hidden words")),                                                                                                         // 12
-		jsonStatement(t, "https://d.example", "broken", `{"text":"unseen","class_uid":1,`),                                                                                                                                      // 13
+		statement(t, header("https://a.example", "one", map[any]any{16: scitt.TypeKeys, 3: "application/cose-key-set"}), []byte{0x80}),                                                                                                          // 0
+		statement(t, header("https://a.example", "policy", map[any]any{16: scitt.TypePolicy, 3: "application/vnd.conmotion.policy+json"}), []byte(`{"version":1}`)),                                                                             // 1
+		jsonStatement(t, "https://b.example", "one", `{"class_uid":5023,"activity_id":1,"time":1000,"metadata":{"event_code":"inventory.create"},"severity_id":4,"resources":[{"uid":"r1","size":10},{"uid":"r2","uid_alt":"zz9","size":20}]}`), // 2
+		jsonStatement(t, "https://b.example", "two", `{"class_uid":5019,"time":3000.5,"severity_id":2,"flag":true,"nothing":null,"text":"3","metadata":{"event_code":"configuration.modify"},"when":"2025-06-01T10:00:00.5Z"}`),                 // 3
+		statement(t, header("https://c.example", "cbor", map[any]any{3: "application/cbor"}), inCBOR),                                                                                                                                           // 4
+		statement(t, header("https://a.example", "policy", map[any]any{16: scitt.TypePolicy, 3: "application/vnd.conmotion.policy+json"}), []byte(`{"version":2}`)),                                                                             // 5
+		statement(t, header("https://c.example", "hash", map[any]any{258: -16, 259: "application/json", 260: "https://elsewhere.example"}), hashed),                                                                                             // 6
+		statement(t, header("https://c.example", "hash", map[any]any{258: -16, 259: "application/json"}), unstored[:]),                                                                                                                          // 7
+		statement(t, header("https://c.example", "hash", map[any]any{258: -16, 259: "application/json"}), large),                                                                                                                                // 8
+		statement(t, header("https://d.example", "chain", map[any]any{3: 50, "chain": []any{"inventory", 0, nil}}), []byte(`{}`)),                                                                                                               // 9
+		statement(t, header("https://d.example", "chain", map[any]any{3: "application/json; charset=utf-8", "chain": []any{"inventory", 7, prev}}), []byte(`[1,"zwei",{"a":{"b.c":"d"}}]`)),                                                     // 10
+		statement(t, header("https://d.example", "plain", map[any]any{3: "text/plain"}), []byte("Der Zürcher SEE, naïve CAFÉ; 東京タワー x_y 10.0.0.1")),                                                                                             // 11
+		statement(t, header("https://d.example", "other", map[any]any{3: "image/png"}), []byte("\x89PNG hidden words")),                                                                                                                         // 12
+		jsonStatement(t, "https://d.example", "broken", `{"text":"unseen","class_uid":1,`),                                                                                                                                                      // 13
 		[]byte("no statement at all"), // 14
 		jsonStatement(t, "https://e.example", "numbers", `{"n":[0,-0.0,1e2,100,9007199254740993,-5,1e999],"s":"9007199254740993","time":-1}`),               // 15
 		jsonStatement(t, "https://e.example", "Ünïcode 主题", `{"名":"値","esc\u0061ped":"\ud83d\ude42 \"quoted\"","":"empty","a.b":"dotted","dup":1,"dup":2}`), // 16
@@ -107,6 +107,9 @@ func TestFilters(t *testing.T) {
 		{"class_uid=5001", []uint64{4}},
 		{"event_code=inventory.create", []uint64{2}},
 		{"event_code=inventory", nil},
+		{"asset=r2", []uint64{2}},
+		{"asset=zz9&f.resources.uid=r1", []uint64{2}},
+		{"asset=r", nil},
 		{"from=1000", []uint64{2, 4, 6}},
 		{"from=1001", []uint64{4, 6}},
 		{"to=1000", []uint64{15}},

@@ -57,6 +57,13 @@ var parameters = map[string]func(q *Query, param, value string) error{
 		}
 		return q.add(param, term{kindClass, "", value})
 	},
+	"asset": func(q *Query, param, value string) error {
+		var terms []term
+		for _, path := range assetPaths {
+			terms = append(terms, term{kindText, path, value})
+		}
+		return q.add(param, terms...)
+	},
 	"from":       (*Query).eventTime,
 	"to":         (*Query).eventTime,
 	"index_from": func(q *Query, param, value string) error { return place(param, value, &q.from) },
@@ -91,6 +98,12 @@ var parameters = map[string]func(q *Query, param, value string) error{
 		q.after = &c
 		return nil
 	},
+}
+
+// assetPaths are where an OCSF event names the assets that it is about.
+var assetPaths = []string{
+	"resources.uid", "resources.uid_alt", "device.uid", "device.uid_alt", "entity.uid", "entity.uid_alt",
+	"unmapped.conmotion.configuration.assets",
 }
 
 // add adds a condition. It never fails: the error is for its callers' ease.

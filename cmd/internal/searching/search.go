@@ -63,6 +63,7 @@ var parameters = []struct{ flag, usage string }{
 	{"chain", "chain, or one record of it: NAME or NAME:SEQ"},
 	{"class-uid", "class of an OCSF event, such as 5023"},
 	{"event-code", "metadata.event_code of an OCSF event, such as inventory.create"},
+	{"asset", "asset that an OCSF event is about, by a name of it there"},
 	{"from", "event time from here on: RFC 3339, or milliseconds since 1970"},
 	{"to", "event time before this"},
 	{"index-from", "place in the log from here on"},

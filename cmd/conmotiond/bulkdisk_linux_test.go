@@ -18,7 +18,7 @@ func TestDiskFullBulk(t *testing.T) {
 	t.Parallel()
 	audit := auditor(t)
 	// Batches of 64, so that a request has many.
-	p, dir := ownDisk(t, "6m", "--batch-max-size", "64", "--rate", "0", "--policy", chainsRequired(t))
+	p, dir := ownDisk(t, "16m", "--batch-max-size", "64", "--rate", "0", "--policy", chainsRequired(t))
 	checker := p.checker(dir)
 	filler := filepath.Join(dir, "filler")
 	f := testlog.Must(os.Create(filler))(t)

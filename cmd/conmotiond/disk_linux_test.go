@@ -51,7 +51,7 @@ func refused(t *testing.T, p *process, statement []byte, want string) {
 func TestDiskFull(t *testing.T) {
 	t.Parallel()
 	admin := testwait.Address(t)
-	p, dir := ownDisk(t, "4m", "--admin-listen", admin)
+	p, dir := ownDisk(t, "8m", "--admin-listen", admin)
 	checker := p.checker(dir)
 	key := testlog.Key(t, "ES256")
 	receipts := map[string][]byte{}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/internal/teststorage"
+	"github.com/conmotion/conmotion/internal/testwait"
 	"github.com/conmotion/conmotion/internal/vectors"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage"
@@ -32,7 +33,7 @@ type service struct {
 
 func newService(t testing.TB) *service {
 	t.Helper()
-	s := &service{t: t, path: t.TempDir(), keys: testlog.NewKeys(t)}
+	s := &service{t: t, path: testwait.Dir(t), keys: testlog.NewKeys(t)}
 	s.open()
 	t.Cleanup(s.close)
 	return s

@@ -13,6 +13,7 @@ import (
 
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/internal/teststorage"
+	"github.com/conmotion/conmotion/internal/testwait"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage"
 	"github.com/conmotion/conmotion/storage/index"
@@ -66,7 +67,7 @@ func TestPublisherRefusesFork(t *testing.T) {
 	s.close()
 
 	// Another log by the same keys, as a restored backup would be.
-	other := &service{t: t, path: t.TempDir(), keys: s.keys}
+	other := &service{t: t, path: testwait.Dir(t), keys: s.keys}
 	other.open()
 	other.add(testlog.Statement(t, key, "asset", []byte("3")))
 	other.close()
@@ -172,7 +173,7 @@ func files(t *testing.T, dir string) map[string]string {
 }
 
 func TestPushback(t *testing.T) {
-	s := &service{t: t, path: t.TempDir(), keys: testlog.NewKeys(t)}
+	s := &service{t: t, path: testwait.Dir(t), keys: testlog.NewKeys(t)}
 	s.dir = testlog.Must(storage.OpenDir(s.path))(t)
 	s.index, _ = index.Open(t.Context(), s.dir.Private("index.db"), nil, nil)
 	o := teststorage.Options(s.keys)

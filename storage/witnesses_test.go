@@ -36,7 +36,7 @@ const timeout = 2 * time.Second
 
 func newWitnessed(t testing.TB) *witnessed {
 	t.Helper()
-	s := &witnessed{service: &service{t: t, path: t.TempDir(), keys: testlog.NewKeys(t)}}
+	s := &witnessed{service: &service{t: t, path: testwait.Dir(t), keys: testlog.NewKeys(t)}}
 	for i := range 3 {
 		s.w = append(s.w, testwitness.Start(t, fmt.Sprintf("w%d.example", i), s.keys.VKeys[0]))
 	}

@@ -2,6 +2,7 @@
 package testwait
 
 import (
+	"os"
 	"testing"
 	"time"
 
@@ -17,6 +18,18 @@ func Until(t testing.TB, is func() bool, what ...any) {
 			t.Fatal(append([]any{"it does not come to this: "}, what...)...)
 		}
 	}
+}
+
+// Dir is a directory that is removed when the test ends, also where what has been stopped
+// still writes for a moment: Tessera's background work ends some time after its context.
+func Dir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "conmotion-test-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { Until(t, func() bool { return os.RemoveAll(dir) == nil }, "the directory is removed: ", dir) })
+	return dir
 }
 
 // Address is HOST:PORT for a server of the test, which may be started there again.

@@ -171,7 +171,10 @@ func (b *Bucket) store(ctx context.Context, s *spool, info Info) (created bool, 
 			return true, nil
 		}
 		if !errors.Is(err, fs.ErrExist) {
-			return false, storageError(err)
+			// A server that has the object may end the connection before all was sent.
+			if there, serr := b.objects.Stat(ctx, info.Digest.Path()); serr != nil || there.Tag == damaged.Tag {
+				return false, storageError(err)
+			}
 		}
 		there, o, err := b.fetch(ctx, info.Digest)
 		switch {

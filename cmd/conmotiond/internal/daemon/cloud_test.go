@@ -19,6 +19,7 @@ import (
 	"github.com/conmotion/conmotion/cmd/conmotiond/internal/daemon"
 	"github.com/conmotion/conmotion/internal/cloudtest/parts"
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/testwait"
 	"github.com/conmotion/conmotion/internal/vectors"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage/search"
@@ -174,7 +175,7 @@ func TestBucketRefused(t *testing.T) {
 		"Access denied":                           func(c *daemon.Config) { c.Database = strings.Replace(c.Database, "conmotion@", "nobody@", 1) },
 		"is gone, and there is a log already":     func(*daemon.Config) {},
 	} {
-		dir := t.TempDir()
+		dir := testwait.Dir(t)
 		if want == "Access denied" {
 			dir = s.config.Dir // its keys
 		}

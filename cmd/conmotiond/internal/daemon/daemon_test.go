@@ -20,6 +20,7 @@ import (
 
 	"github.com/conmotion/conmotion/cmd/conmotiond/internal/daemon"
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/testwait"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage"
 )
@@ -40,7 +41,7 @@ func (s *service) public() string { return cmp.Or(s.url, s.PublicDir()) }
 func newService(t testing.TB, change func(*daemon.Config)) *service {
 	t.Helper()
 	s := &service{t: t, config: daemon.Config{
-		Dir: t.TempDir(), DefaultIssuer: "http://transparency.example", Wait: time.Minute,
+		Dir: testwait.Dir(t), DefaultIssuer: "http://transparency.example", Wait: time.Minute,
 		BatchMaxAge: 5 * time.Millisecond, Burst: 1, Logger: slog.New(slog.DiscardHandler), ArtifactReaders: daemon.Readers{Public: true},
 	}}
 	if change != nil {
@@ -269,7 +270,7 @@ func TestWaitRunsOut(t *testing.T) {
 func TestIssuerIsAnAddress(t *testing.T) {
 	t.Parallel()
 	for _, everywhere := range []string{"http://[::]:8080", "http://0.0.0.0:8080", "https://[::]:443"} {
-		c := daemon.Config{Dir: t.TempDir(), DefaultIssuer: everywhere, Logger: slog.New(slog.DiscardHandler)}
+		c := daemon.Config{Dir: testwait.Dir(t), DefaultIssuer: everywhere, Logger: slog.New(slog.DiscardHandler)}
 		if _, err := daemon.Open(t.Context(), c, testlog.Must(daemon.NewTelemetry())(t)); err == nil || !strings.Contains(err.Error(), "--issuer: give the URL") {
 			t.Errorf("%s: %v", everywhere, err)
 		}

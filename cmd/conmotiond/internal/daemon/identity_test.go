@@ -13,6 +13,7 @@ import (
 
 	"github.com/conmotion/conmotion/cmd/conmotiond/internal/daemon"
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/testwait"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 	"github.com/conmotion/conmotion/witness/audit"
@@ -162,7 +163,7 @@ func TestFirstStart(t *testing.T) {
 	files := append([]string{"service.json"}, keyFiles...)
 	for n := range len(files) + 1 {
 		s := &service{t: t, config: whole.config}
-		s.config.Dir = t.TempDir()
+		s.config.Dir = testwait.Dir(t)
 		private := filepath.Join(s.config.Dir, "private")
 		if err := os.Mkdir(private, 0o700); err != nil {
 			t.Fatal(err)
@@ -189,7 +190,7 @@ func TestFirstStart(t *testing.T) {
 func TestEarlierVersion(t *testing.T) {
 	t.Parallel()
 	keys := testlog.NewKeys(t)
-	config := daemon.Config{Dir: t.TempDir(), Logger: slog.New(slog.DiscardHandler)}
+	config := daemon.Config{Dir: testwait.Dir(t), Logger: slog.New(slog.DiscardHandler)}
 	private := filepath.Join(config.Dir, "private")
 	if err := os.Mkdir(private, 0o700); err != nil {
 		t.Fatal(err)

@@ -78,7 +78,7 @@ func TestRotateReplica(t *testing.T) {
 		t.Errorf("it is %s", replica.Role())
 	}
 	c := replica.config
-	c.Dir = t.TempDir()
+	c.Dir = testwait.Dir(t)
 	if d, err := daemon.Open(t.Context(), c, testlog.Must(daemon.NewTelemetry())(t)); err == nil || !strings.Contains(err.Error(), "it is not by this log's keys in") {
 		t.Errorf("%v", errors.Join(err, d.Close()))
 	}

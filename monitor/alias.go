@@ -296,8 +296,8 @@ func (t told) join(other told) (several []Anomaly) {
 	return several
 }
 
-// tell lists the objects of a side that are named by what are other names of several assets for the other side.
-func (s *Side) tell(t told, several []Anomaly) {
+// addAmbiguous lists the objects of a side that are named by what are other names of several assets for the other side.
+func (s *Side) addAmbiguous(t told, several []Anomaly) {
 	for _, a := range several {
 		if len(s.Anomalies) >= maxAnomalies {
 			s.AnomaliesMore++

@@ -176,7 +176,7 @@ func compare(ctx context.Context, reported, observed Party, in Interval, w *with
 		sides[i] = s
 	}
 	for i, out := range []*Side{&c.Reported, &c.Observed} {
-		out.tell(sides[i], sides[i].join(sides[1-i]))
+		out.addAmbiguous(sides[i], sides[i].join(sides[1-i]))
 	}
 	for _, what := range []Kind{Configuration, Inventory} {
 		c.compare(what, sides[0].stories[what], sides[1].stories[what])

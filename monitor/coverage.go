@@ -118,11 +118,13 @@ func (p *comparing) coverage() {
 func (m *Metrics) addUp() bool {
 	var byTime, byType times
 	missing, observed, reported := 0, 0, 0
+	add := func(to *big.Int, text string) { // decimal, as was checked
+		n, _ := new(big.Int).SetString(text, 10)
+		to.Add(to, n)
+	}
 	sum := func(t *times, covered, observed string) {
-		for to, text := range map[*big.Int]string{&t.covered: covered, &t.observed: observed} {
-			n, _ := new(big.Int).SetString(text, 10)
-			to.Add(to, n)
-		}
+		add(&t.covered, covered)
+		add(&t.observed, observed)
 	}
 	for _, t := range m.ByTime {
 		sum(&byTime, t.CoveredMS, t.ObservedMS)

@@ -23,9 +23,12 @@ func (s *Service) lock(ctx context.Context, all []*scitt.Statement) (unlock func
 		names = append(names, "id "+string(id[:]))
 		if st.Chain != nil {
 			names = append(names, "chain "+st.Issuer+"\x00"+st.Chain.Name)
-			if h, err := st.Handover(); err == nil { // which is judged by the chains of both
-				names = append(names, "chain "+h.Other(st.Issuer)+"\x00"+h.Chain)
-			}
+		}
+		if st.Type != scitt.TypeHandover {
+			continue
+		}
+		if h, err := st.Handover(); err == nil { // which is judged by the chains of both
+			names = append(names, "chain "+h.Other(st.Issuer)+"\x00"+h.Chain)
 		}
 	}
 	slices.Sort(names)

@@ -11,9 +11,9 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/testwait"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/witness/cosigner"
 )
@@ -68,11 +68,7 @@ func TestDiskFull(t *testing.T) {
 			}
 			until := func(what string, is func() bool) {
 				t.Helper()
-				for end := time.Now().Add(time.Minute); !is(); <-time.After(20 * time.Millisecond) {
-					if time.Now().After(end) {
-						t.Fatalf("%s\n%s", what, stderr)
-					}
-				}
+				testwait.Until(t, is, what, "\n", stderr)
 			}
 			if status := cosign(0, 0, 50); status != http.StatusOK {
 				t.Fatalf("status %d", status)

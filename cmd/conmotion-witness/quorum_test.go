@@ -121,15 +121,11 @@ func TestMainJob(t *testing.T) {
 		}
 	}
 	hash := cosigner.HashOf(strings.SplitN(vkey, "+", 2)[0])
-	for end := time.Now().Add(time.Minute); ; <-time.After(20 * time.Millisecond) {
+	testwait.Until(t, func() bool {
 		_, note := get(t, url1+"/mirror/"+hash+"/checkpoint")
-		if cp, _, err := scitt.OpenNote(note); err == nil && cp.Size >= size {
-			break
-		}
-		if time.Now().After(end) {
-			t.Fatalf("the mirror is behind: %s", note)
-		}
-	}
+		cp, _, err := scitt.OpenNote(note)
+		return err == nil && cp.Size >= size
+	}, "the mirror has all entries")
 	if status, body := get(t, url1+"/audited/"+hash+"/evidence.json"); status != http.StatusNotFound {
 		t.Errorf("an honest log is accused: %d %s", status, body)
 	}
@@ -194,12 +190,9 @@ func background(t *testing.T, program string, args ...string) (stop func()) {
 // answered waits until a server that starts has an answer.
 func answered(t *testing.T, url string) (status int, body []byte) {
 	t.Helper()
-	for end := time.Now().Add(2 * time.Minute); ; <-time.After(20 * time.Millisecond) {
-		if status, body = get(t, url); status == http.StatusOK {
-			return status, body
-		}
-		if time.Now().After(end) {
-			t.Fatalf("%s does not answer: %d %s", url, status, body)
-		}
-	}
+	testwait.Until(t, func() bool {
+		status, body = get(t, url)
+		return status == http.StatusOK
+	}, url, " answers")
+	return status, body
 }

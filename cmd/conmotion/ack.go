@@ -85,9 +85,7 @@ func (a *app) runAck(ctx context.Context, f ackFlags, name string) error {
 	if err != nil {
 		return err
 	}
-	if err := a.warnOfStranger(ctx, r.Log(), f.asset); err != nil {
-		return err
-	}
+	a.warnOfStranger(ctx, r.Log(), f.asset)
 	payload, options, err := ack.ToSign()
 	if err != nil {
 		return err
@@ -98,20 +96,19 @@ func (a *app) runAck(ctx context.Context, f ackFlags, name string) error {
 }
 
 // warnOfStranger tells when an asset is not in the inventory that the records in one's own log amount to.
-func (a *app) warnOfStranger(ctx context.Context, own *party.Log, asset string) error {
+func (a *app) warnOfStranger(ctx context.Context, own *party.Log, asset string) {
 	replay := monitor.NewReplay(monitor.Filter{}, nil)
 	log := own.Monitor()
 	if err := replay.Advance(ctx, log, log.Checkpoint.Size); err != nil {
-		return fmt.Errorf("the inventory in %s: %w", own.Location, err)
+		a.Notice("warning: whether %s is in the inventory in %s is not known: %v", asset, own.Location, err)
+		return
 	}
 	if _, ok := replay.Asset(asset); ok {
-		return nil
+		return
 	}
-	anomalies, more := replay.Anomalies()
-	if unread := monitor.CountUnread(anomalies); unread.Any() || more > 0 {
-		a.Notice("warning: %s is not in the inventory in %s, as far as that can be read", asset, own.Location)
-	} else {
-		a.Notice("warning: %s is not in the inventory in %s", asset, own.Location)
+	far := ""
+	if anomalies, more := replay.Anomalies(); monitor.CountUnread(anomalies).Any() || more > 0 {
+		far = ", as far as that can be read"
 	}
-	return nil
+	a.Notice("warning: %s is not in the inventory in %s%s", asset, own.Location, far)
 }

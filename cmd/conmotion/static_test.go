@@ -33,7 +33,7 @@ func staticFiles(t *testing.T, keys *testlog.Keys, statements []*scitt.Statement
 	}
 	files, dir := &testlog.Files{}, t.TempDir()
 	files.Publish(t, keys, entries)
-	files.Put(tiles.ConfigurationPath, nil) // it is no service
+	files.Put(tiles.ConfigurationPath, nil) // the files of a log without a service
 	files.WriteTo(t, dir)
 	return dir
 }

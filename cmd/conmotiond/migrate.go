@@ -12,6 +12,7 @@ import (
 	"k8s.io/klog/v2"
 
 	"github.com/conmotion/conmotion/cmd/conmotiond/internal/daemon"
+	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/storage"
 	"github.com/conmotion/conmotion/storage/artifact"
 )
@@ -83,13 +84,13 @@ func migrateCommand(stdout, stderr io.Writer) *cobra.Command {
 			}
 			switch {
 			case m.Stay.Artifacts > 0:
-				fmt.Fprintf(stdout, "its %s stay in %s/private/artifacts; the same command with --artifacts copies them\n", count(m.Stay), from.Dir)
+				fmt.Fprintf(stdout, "not copied, and left in %s/private/artifacts: %s; the same command with --artifacts copies what is there\n", from.Dir, count(m.Stay))
 			case to.Artifacts != "":
-				fmt.Fprintf(stdout, "its artifacts are in %s; %s were copied there or found there, and verified\n", to.Artifacts, count(m.Copied))
+				fmt.Fprintf(stdout, "copied to %s or found there, and verified: %s\n", to.Artifacts, count(m.Copied))
 			}
 			fmt.Fprintf(stdout, "go on with\n  %s\n", goOn)
 			if len(m.Damaged) > 0 {
-				return fmt.Errorf("%d artifacts are damaged where they were, and are not copied: put the right bytes there or into the bucket, and run the same command again: %v", len(m.Damaged), m.Damaged)
+				return fmt.Errorf("%s damaged, and not copied: put the right bytes where they were or into the bucket, and run the same command again: %v", plural.Verb(len(m.Damaged), "artifact", "is", "are"), m.Damaged)
 			}
 			return nil
 		},
@@ -116,5 +117,5 @@ func migrateCommand(stdout, stderr io.Writer) *cobra.Command {
 
 // count says how many artifacts there are, and how large they are together.
 func count(c artifact.Copied) string {
-	return fmt.Sprintf("%d artifacts (%d bytes)", c.Artifacts, c.Bytes)
+	return plural.Of(c.Artifacts, "artifact") + " (" + plural.Of(c.Bytes, "byte") + ")"
 }

@@ -103,7 +103,7 @@ func TestMigrate(t *testing.T) {
 				}
 			}
 			t.Logf("killed %d times", kills)
-			if strings.Contains(said, "its 20 artifacts (335030 bytes) stay in "+dir) != (c.from == nil) || !strings.Contains(said, "; 20 artifacts (") || !strings.Contains(said, "--artifacts "+strconv.Quote(artifacts)) {
+			if strings.Contains(said, "left in "+dir+"/private/artifacts: 20 artifacts (335030 bytes)") != (c.from == nil) || !strings.Contains(said, "verified: 20 artifacts (") || !strings.Contains(said, "--artifacts "+strconv.Quote(artifacts)) {
 				t.Errorf("it says %s", said)
 			}
 

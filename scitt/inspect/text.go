@@ -61,7 +61,7 @@ func inspectCheckpoint(data []byte) []Object {
 	}
 	cp, _, err := scitt.OpenNote(data)
 	if err != nil {
-		return []Object{{"checkpoint, malformed", []Fact{{"not read", err.Error()}}, ""}}
+		return []Object{{"text with signature lines, not a checkpoint", []Fact{{"not read", err.Error()}}, ""}}
 	}
 	_, err = note.Open(data, note.VerifierList())
 	unverified, ok := errors.AsType[*note.UnverifiedNoteError](err)

@@ -28,6 +28,9 @@ func (h heads) of(s *scitt.Statement) (b before) {
 		return b
 	}
 	b.own = h.head(keyOf(s))
+	if s.Type != scitt.TypeHandover {
+		return b
+	}
 	if handover, err := s.Handover(); err == nil {
 		b.other = h.head(chainKey{handover.Other(s.Issuer), handover.Chain})
 	}

@@ -23,23 +23,23 @@ func (j *Judge) accuse(ctx context.Context, k *judged, view *tiles.View, s audit
 	for _, p := range s.Policies {
 		restsOn = append(restsOn, p.Index)
 	}
-	why := []error{errors.New("the log announces no keys of a service, so that nothing is proven")}
-	if len(s.Keys) > 0 {
-		why = nil
-		for _, v := range k.found {
-			data, err := evidenceOf(ctx, view, k, v, restsOn)
-			if err != nil {
-				why = append(why, err)
-				continue
-			}
-			// A crash before leaves a log that is judged again, with the same result.
-			if _, err := durable.Replace(k.path(evidenceFile), data, 0o644); err != nil {
-				return err
-			}
-			j.logger.Error("a log holds an entry that its policy does not admit; it is never cosigned as audited again",
-				"log", k.origin, "index", *v.Index, "check", v.Check, "why", v.Message, "evidence", k.path(evidenceFile))
-			return nil
+	if len(s.Keys) == 0 {
+		return fmt.Errorf("%w: %d violations; the log announces no keys of a service, so that nothing is proven", errUnjudged, s.Violations)
+	}
+	var why []error
+	for _, v := range k.found {
+		data, err := evidenceOf(ctx, view, k, v, restsOn)
+		if err != nil {
+			why = append(why, err)
+			continue
 		}
+		// A crash before leaves a log that is judged again, with the same result.
+		if _, err := durable.Replace(k.path(evidenceFile), data, 0o644); err != nil {
+			return err
+		}
+		j.logger.Error("a log holds an entry that its policy does not admit; it is never cosigned as audited again",
+			"log", k.origin, "index", *v.Index, "check", v.Check, "why", v.Message, "evidence", k.path(evidenceFile))
+		return nil
 	}
 	return fmt.Errorf("%w: %d violations, none with evidence: %w", errUnjudged, s.Violations, errors.Join(why...))
 }

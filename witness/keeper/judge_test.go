@@ -11,7 +11,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/internal/testwait"
@@ -252,9 +251,7 @@ func (w *world) attempted() {
 	if w.auditedSize() < uint64(len(w.entries)) {
 		want = 1
 	}
-	for end := time.Now().Add(time.Minute); w.metric("audited.failing") != want && time.Now().Before(end); {
-		<-time.After(time.Millisecond)
-	}
+	testwait.Until(w, func() bool { return w.metric("audited.failing") == want }, "the attempt is noted")
 }
 
 // askAudited2 begins with the two first entries.

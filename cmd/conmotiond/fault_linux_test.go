@@ -174,7 +174,10 @@ func (p *process) inject(ctx context.Context, f fault) (n int) {
 	case <-ended:
 	}
 	_ = cmd.Process.Signal(os.Interrupt) // it lets go, or it has ended
+	// A process that dies while strace lets go of it can leave strace waiting for ever.
+	hung := time.AfterFunc(10*time.Second, func() { _ = cmd.Process.Kill() })
 	<-ended
+	hung.Stop()
 	if strings.Contains(said.String(), "Operation not permitted") {
 		p.t.Skip("strace may not trace here: ", said)
 	}

@@ -3,6 +3,7 @@ package audit
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"os"
 	"slices"
 	"strings"
@@ -15,7 +16,7 @@ import (
 )
 
 // evidence holds the evidence of each violation that an audit told to the audit: it
-// shows the same, and nothing else.
+// shows the same, and nothing else. The same violation of the same tree is proved once.
 func (w *world) evidence(src tiles.Source, o Options, told []Violation) {
 	w.t.Helper()
 	if len(told) == 0 {
@@ -26,6 +27,11 @@ func (w *world) evidence(src tiles.Source, o Options, told []Violation) {
 		return // there is no log to prove anything about, or not from it alone
 	}
 	for _, v := range told {
+		said := fmt.Sprintf("%x %s %s", view.Checkpoint.Root, lines([]Violation{v}), v.Message)
+		if w.proved[said] {
+			continue
+		}
+		w.proved[said] = true
 		e, err := NewEvidence(w.t.Context(), view, w.keys.VKeys, v, nil)
 		if v.Index == nil || errors.Is(err, tiles.ErrCorrupt) || strings.Contains(v.Message, "is trusted, and no keys statement") {
 			continue // about files, or about what the auditor trusts

@@ -134,10 +134,12 @@ type world struct {
 	admin crypto.Signer // may change policies
 	bob   crypto.Signer // a stranger
 	made  *int          // statements and keys, so that none says the same as another
+
+	proved map[string]bool // violations whose evidence was held to the audit
 }
 
 func newWorld(t testing.TB) *world {
-	return &world{t, testlog.NewKeys(t), testlog.Key(t, "ES256"), testlog.Key(t, "ES256"), testlog.Key(t, "ES256"), new(int)}
+	return &world{t, testlog.NewKeys(t), testlog.Key(t, "ES256"), testlog.Key(t, "ES256"), testlog.Key(t, "ES256"), new(int), map[string]bool{}}
 }
 
 func (w *world) did(key crypto.Signer) string {

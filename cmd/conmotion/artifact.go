@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net/url"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -29,12 +28,6 @@ names a file with the token.`,
 	}
 	cmd.AddCommand(a.artifactPut(), a.artifactGet(), a.artifactToken())
 	return cmd
-}
-
-// isWeb reports whether it is a URL that can be fetched.
-func isWeb(location string) bool {
-	u, err := url.Parse(location)
-	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" && u.User == nil
 }
 
 // parseDigest reads a SHA-256 with or without "sha256:" before it.

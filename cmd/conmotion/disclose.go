@@ -11,11 +11,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
-	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/monitor/disclosure"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
-	"github.com/conmotion/conmotion/witness"
 )
 
 type discloseFlags struct {
@@ -159,35 +157,4 @@ func readDisclosed(path string) (*disclosure.Document, error) {
 		return nil, cli.Bad(fmt.Errorf("--disclosed %s: %w", path, err))
 	}
 	return d, nil
-}
-
-// shown holds the values that a file shows to what the statement signs.
-func (v *verification) shown(st *scitt.Statement) error {
-	d, err := readDisclosed(v.disclosed)
-	if err != nil {
-		return err
-	}
-	same, err := st.PayloadMatches(d.Payload)
-	if err == nil && !same {
-		err = errors.New("the record in it is not what the statement is about")
-	}
-	var opened *disclosure.Opened
-	if err == nil {
-		opened, err = d.Open()
-	}
-	if err != nil {
-		v.found("payload", witness.Failed, "%s: %v", v.disclosed, err)
-		return nil
-	}
-	v.found("payload", witness.OK, "the record in %s is what the statement is about", v.disclosed)
-	for _, f := range opened.Fields {
-		v.found("disclosed", witness.OK, "%s = %s", f.Path, f.Value)
-	}
-	if n := len(opened.Hidden); n > 0 {
-		v.found("undisclosed", witness.NotChecked, "%s not shown", plural.Verb(n, "hidden field", "is", "are"))
-	}
-	if n := len(opened.Redacted); n > 0 {
-		v.found("redacted", witness.NotChecked, "%s taken out for good", plural.Verb(n, "field", "was", "were"))
-	}
-	return nil
 }

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
-	"github.com/conmotion/conmotion/internal/parallel"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/tiles"
@@ -37,37 +35,16 @@ func readKeys(path string) (witness.Keys, error) {
 	return witness.Keys{Unnamed: []scitt.Key{key}}, nil
 }
 
-// findStatement gives the newest index of a statement. It compares leaf
-// hashes, so it reads the tiles only and not the entries; a proof has to
-// confirm what it finds.
+// findStatement gives the newest index of a statement.
 func (a *app) findStatement(ctx context.Context, view *tiles.View, st *scitt.Statement) (index uint64, found bool, err error) {
-	want := scitt.LeafHash(st.Entry())
-	size := view.Checkpoint.Size
-	count := (size + tiles.Width - 1) / tiles.Width
 	p := a.Progress()
 	defer p.Done()
-	// The tiles from the newest to the oldest.
-	scan := func(ctx context.Context, n uint64) (match []uint64, err error) {
-		first := (count - 1 - n) * tiles.Width
-		for i := min(size, first+tiles.Width); i > first; i-- {
-			leaf, err := view.LeafHash(ctx, i-1)
-			if err != nil {
-				return nil, err
-			}
-			if bytes.Equal(leaf, want) {
-				return []uint64{i - 1}, nil
-			}
-		}
-		return nil, nil
+	return view.Find(ctx, scitt.LeafHash(st.Entry()), cli.Readers, searched(p))
+}
+
+// searched shows how many entries of a log were searched.
+func searched(p *cli.Progress) func(done, size uint64) {
+	return func(done, size uint64) {
+		p.Show(func() string { return fmt.Sprintf("searched %d of %d entries", done, size) })
 	}
-	for n, r := range parallel.Ordered(ctx, 0, count, cli.Readers, scan) {
-		if r.Err != nil {
-			return 0, false, r.Err
-		}
-		if len(r.Value) > 0 {
-			return r.Value[0], true, nil
-		}
-		p.Show(func() string { return fmt.Sprintf("searched %d of %d entries", min(size, (n+1)*tiles.Width), size) })
-	}
-	return 0, false, nil
 }

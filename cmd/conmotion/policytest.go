@@ -160,7 +160,7 @@ func (a *app) newTrial(ctx context.Context, f policyTestFlags, statements [][]by
 // their SHA-256 and no other hash.
 func contentOf(ctx context.Context, files *reader.Reader) func(algorithm int64, digest []byte) (*policy.Artifact, error) {
 	return func(algorithm int64, digest []byte) (*policy.Artifact, error) {
-		if algorithm != algorithmSHA256 || len(digest) != len(reader.Digest{}) {
+		if algorithm != reader.AlgorithmSHA256 || len(digest) != len(reader.Digest{}) {
 			return nil, nil
 		}
 		content, err := files.Open(ctx, reader.Digest(digest))

@@ -8,9 +8,11 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/transparency-dev/formats/proof"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/printable"
+	"github.com/conmotion/conmotion/monitor/verify"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 )
@@ -165,7 +167,7 @@ func (a *app) receiptFromService(ctx context.Context, f receiptFlags, st *scitt.
 	}
 	// A service of other software may have identifiers of its own.
 	if (log != nil || f.statement != "") && id != st.ID().String() && (!placed || id != strconv.FormatUint(index, 10)) {
-		return nil, nil, cli.Bad(fmt.Errorf("asked for %s, the service gave the receipt of %s, %s", id, placeOfReceipt(r), st.ID()))
+		return nil, nil, cli.Bad(fmt.Errorf("asked for %s, the service gave the receipt of %s, %s", id, verify.PlaceOf(r), st.ID()))
 	}
 	checked, err := keys.Verify(st, receipts, time.Now())
 	if err != nil {
@@ -271,7 +273,7 @@ func (a *app) printReceipt(f receiptFlags, data []byte) error {
 		info.EntryID = st.ID().String()
 		rows = append(rows, []string{"entry id", info.EntryID})
 	}
-	entry := placeOfReceipt(r)
+	entry := verify.PlaceOf(r)
 	if index, size, ok := r.Place(); ok {
 		info.Index, info.TreeSize = &index, size
 		entry = fmt.Sprintf("%d of %d", index, size)
@@ -287,4 +289,13 @@ func (a *app) printReceipt(f receiptFlags, data []byte) error {
 	}
 	info.File = f.out
 	return a.Print(info, cli.Rows(append(rows, []string{"wrote", f.out})))
+}
+
+// tlogProof writes the proof of an entry as a C2SP tlog-proof.
+func tlogProof(p *scitt.InclusionProof, checkpoint []byte) []byte {
+	out := proof.TLogProof{Index: p.Index, Checkpoint: checkpoint}
+	for _, h := range p.Path {
+		out.Hashes = append(out.Hashes, [32]byte(h))
+	}
+	return out.Marshal()
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/conmotion/conmotion/cmd/internal/version"
 	"github.com/conmotion/conmotion/internal/bench"
 	"github.com/conmotion/conmotion/monitor/party"
+	"github.com/conmotion/conmotion/monitor/verify"
 	"github.com/conmotion/conmotion/storage/search"
 	"github.com/conmotion/conmotion/witness/mirror"
 )
@@ -67,7 +68,7 @@ var printed = clitest.Printed{
 	"search":         {searching.Entry{}, searching.Summary{}, search.Stats{}},
 	"sign":           {signed{}},
 	"submit":         {submitted{}},
-	"verify":         {verifyReport{}, mirror.Report{}, equivocationReport{}, evidenceReport{}},
+	"verify":         {verify.Result{}, mirror.Report{}, equivocationReport{}, evidenceReport{}},
 	"version":        {version.Info{}},
 	"withdraw":       {attested{}},
 	"witness-check":  {checkedWitness{}},

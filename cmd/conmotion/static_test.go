@@ -18,6 +18,7 @@ import (
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/monitor/party"
+	"github.com/conmotion/conmotion/monitor/verify"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 	"github.com/conmotion/conmotion/witness"
@@ -105,7 +106,7 @@ func TestVerifySeesFork(t *testing.T) {
 				args = append(args, "--vkey", vkey)
 			}
 			got := runTool(t, args...)
-			var report verifyReport
+			var report verify.Result
 			if err := json.Unmarshal([]byte(got.stdout), &report); err != nil {
 				t.Fatalf("%v in %q, %s", err, got.stdout, got.stderr)
 			}

@@ -11,13 +11,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
-	"github.com/conmotion/conmotion/internal/printable"
-	"github.com/conmotion/conmotion/monitor/party"
-	"github.com/conmotion/conmotion/scitt"
-	"github.com/conmotion/conmotion/scitt/did"
-	"github.com/conmotion/conmotion/storage/artifact/reader"
+	"github.com/conmotion/conmotion/monitor/verify"
 	"github.com/conmotion/conmotion/tiles"
-	"github.com/conmotion/conmotion/witness"
 	"github.com/conmotion/conmotion/witness/audit"
 )
 
@@ -101,7 +96,11 @@ signature verifies, without a token, and no more than 5 GiB are read.
 Of a record with hidden fields, --disclosed has the record itself and the values that its
 issuer shows (conmotion disclose). Each is held to the digest that was signed; how many
 are not shown is said.
-` + proofHelp + exportVerifyHelp + equivocationHelp + evidenceHelp + serviceHelp,
+
+A C2SP tlog-proof of any log is verified with --payload, which is what was logged (of
+a statement that is its entry), and with the log's key: a log line of
+--witness-policy, or --vkey. It needs no network.
+` + exportVerifyHelp + equivocationHelp + evidenceHelp + serviceHelp,
 		Example: `  conmotion verify --log http://127.0.0.1:8080 --payload README.md transparent.cose
 
   # offline, with saved keys
@@ -164,233 +163,103 @@ are not shown is said.
 	return cmd
 }
 
-// verifyReport is what verify found.
-type verifyReport struct {
-	Verified bool              `json:"verified"`
-	Error    string            `json:"error,omitempty"`
-	EntryID  string            `json:"entry_id,omitempty"`
-	Issuer   string            `json:"issuer,omitempty"`
-	Subject  string            `json:"subject,omitempty"`
-	Signed   string            `json:"issued_at,omitempty"`
-	Checks   []witness.Finding `json:"checks"`
-}
-
-// verification is one run of verify.
-type verification struct {
-	*app
-	verifyFlags
-	files     *party.Log            // with --static or --log; nil for a service that shows none
-	filesOf   map[string]*party.Log // by the --static or --log that names them, with --quorum
-	artifacts *reader.Reader        // with --artifacts
-	anchors   *scitt.Anchors
-	report    verifyReport
-	seen      int   // receipts, over all files
-	held      bool  // the log holds the entry, under a checkpoint that is sound
-	unsure    error // why there is no verdict
-	open      party.Options
-	// byNow has the logs whose checkpoint of now holds the entry and has its quorum of
-	// witnesses, by origin.
-	byNow map[string]*witness.Cosigned
-}
-
+// runVerify finds out what there is to verify.
 func (a *app) runVerify(ctx context.Context, f verifyFlags, paths []string) error {
 	if info, err := os.Stat(paths[0]); err == nil && info.IsDir() && len(paths) == 1 {
 		return a.verifyDir(ctx, f, paths[0])
 	}
-	v := &verification{app: a, verifyFlags: f, report: verifyReport{Checks: []witness.Finding{}}}
-	files := make([][]byte, len(paths))
+	statements := make([]verify.Statement, len(paths))
 	for i, path := range paths {
 		var err error
-		if files[i], err = a.ReadInput(path); err != nil {
+		if statements[i].Data, err = a.ReadInput(path); err != nil {
 			return err
 		}
 	}
-	if tiles.IsEquivocation(files[0]) && len(files) == 1 {
-		return a.verifyEquivocation(ctx, f, paths[0], files[0])
+	if first := statements[0].Data; len(paths) == 1 {
+		switch {
+		case tiles.IsEquivocation(first):
+			return a.verifyEquivocation(ctx, f, paths[0], first)
+		case audit.IsEvidence(first):
+			return a.verifyEvidence(ctx, f, paths[0], first)
+		case verify.IsProof(first):
+			return a.verifyProof(f, paths[0], first)
+		}
 	}
-	if audit.IsEvidence(files[0]) && len(files) == 1 {
-		return a.verifyEvidence(ctx, f, paths[0], files[0])
-	}
-	if isProof(files[0]) && len(files) == 1 {
-		return a.verifyProof(f, paths[0], files[0])
-	}
-	verdict, err := v.run(ctx, files...)
+	v, err := a.verifier(ctx, f)
 	if err != nil {
 		return err
 	}
-	v.report.Verified = verdict == nil && v.unsure == nil
-	if err := cmp.Or(verdict, v.unsure); err != nil {
-		v.report.Error = err.Error()
+	for _, path := range f.receipts {
+		data, err := cli.ReadFileFlag("receipt", path)
+		if err != nil {
+			return err
+		}
+		statements[0].Receipts = append(statements[0].Receipts, data)
 	}
-	if err := a.Print(v.report, v.show); err != nil {
+	p := a.Progress()
+	v.Searched = searched(p)
+	v.Content.Progress = func(place string, done, size int64) {
+		p.Show(func() string { return fmt.Sprintf("%s: received %s", place, amount(done, size)) })
+	}
+	r, err := v.Verify(ctx, statements...)
+	p.Done()
+	if err != nil {
 		return err
 	}
-	if verdict != nil {
-		is := "is"
-		if len(paths) > 1 {
-			is = "are"
-		}
-		return cli.Bad(fmt.Errorf("%s %s not verified: %w", strings.Join(paths, ", "), is, verdict))
+	if err := a.Print(r, showVerified(r)); err != nil {
+		return err
 	}
-	if v.unsure != nil {
-		return cli.Usage(fmt.Errorf("%s: no verdict: %w", strings.Join(paths, ", "), v.unsure))
+	switch names := strings.Join(paths, ", "); {
+	case r.Verdict != nil && len(paths) > 1:
+		return cli.Bad(fmt.Errorf("%s are not verified: %w", names, r.Verdict))
+	case r.Verdict != nil:
+		return cli.Bad(fmt.Errorf("%s is not verified: %w", names, r.Verdict))
+	case r.Unsure != nil:
+		return cli.Usage(fmt.Errorf("%s: no verdict: %w", names, r.Unsure))
 	}
 	return nil
 }
 
-// show shows what was found about a statement.
-func (v *verification) show(p *cli.Page) {
-	r := &v.report
-	if r.EntryID != "" {
-		p.Rows([][]string{{"entry id", r.EntryID}, {"issuer", r.Issuer}, {"subject", r.Subject}, {"signed", r.Signed}})
+// showVerified shows what was found about a statement.
+func showVerified(r *verify.Result) func(*cli.Page) {
+	return func(p *cli.Page) {
+		if r.EntryID != "" {
+			p.Rows([][]string{{"entry id", r.EntryID}, {"issuer", r.Issuer}, {"subject", r.Subject}, {"signed", r.Signed}})
+			p.Line("")
+		}
+		p.Rows(findings(r.Checks))
+		result := "NOT VERIFIED"
+		switch {
+		case r.Verified:
+			result = "verified"
+		case r.Verdict == nil:
+			result = "NO VERDICT"
+		}
 		p.Line("")
-	}
-	p.Rows(findings(r.Checks))
-	result := "NOT VERIFIED"
-	switch {
-	case r.Verified:
-		result = "verified"
-	case v.unsure != nil && r.Error == v.unsure.Error():
-		result = "NO VERDICT"
-	}
-	p.Line("")
-	p.Line("%s", result)
-}
-
-func (v *verification) found(check, result, format string, args ...any) {
-	v.report.Checks = append(v.report.Checks, witness.Finding{Check: check, Result: result, Detail: fmt.Sprintf(format, args...)})
-}
-
-func (v *verification) describe(st *scitt.Statement) {
-	r := &v.report
-	r.EntryID, r.Issuer, r.Subject, r.Signed = st.ID().String(), st.Issuer, st.Subject, printable.Time(st.IssuedAt)
-}
-
-func (v *verification) signature(out *scitt.Verification) {
-	alg := scitt.AlgorithmName(out.Statement.Algorithm)
-	switch {
-	case out.SignatureErr == nil:
-		source := map[string]string{
-			"given":   "the key in --issuer-key",
-			"did:jwk": "the key in the issuer's did:jwk",
-			"did:key": "the key in the issuer's did:key",
-			"x5chain": "the first certificate of x5chain, which leads to a root in --roots and was valid at iat",
-		}[out.KeySource]
-		v.found("signature", witness.OK, "%s, with %s", alg, source)
-	case out.KeySource == "":
-		v.found("signature", witness.NotChecked, "%v", out.SignatureErr)
-	default:
-		v.found("signature", witness.Failed, "%v", out.SignatureErr)
+		p.Line("%s", result)
 	}
 }
 
-// time reports whether the statement is to be accepted now, or at --at.
-func (v *verification) time(out *scitt.Verification) {
-	switch {
-	case out.TimeErr != nil:
-		v.found("time", witness.Failed, "%v", out.TimeErr)
-	case out.Statement.Validity.Bounded():
-		v.found("time", witness.OK, "exp and nbf allow it")
+// verifyProof verifies a C2SP tlog-proof of any log, offline.
+func (a *app) verifyProof(f verifyFlags, path string, data []byte) error {
+	if f.payload == "" || f.log+f.static+f.keys != "" || f.quorum > 0 {
+		return cli.Usage(errors.New("a tlog-proof is verified with --payload, and the log's key in --witness-policy or --vkey"))
 	}
-}
-
-// issuer tells why certificates speak for the issuer that the statement names,
-// which is a condition of their key's being the issuer's.
-func (v *verification) issuer(out *scitt.Verification) {
-	issuer := out.Statement.Issuer
-	switch {
-	case out.KeySource != "x5chain" || out.SignatureErr != nil:
-	case did.Method(issuer) == did.MethodX509:
-		v.found("issuer", witness.OK, "the certificates are those that the did:x509 describes")
-	default:
-		v.found("issuer", witness.OK, "the certificate was issued to %s", issuer)
-	}
-}
-
-// chain checks x5chain when the issuer's key is known without it. That it is
-// the key of its first certificate was checked with the signature.
-func (v *verification) chain(out *scitt.Verification) {
-	st := out.Statement
-	if st.X5Chain == nil || out.KeySource == "x5chain" {
-		return
-	}
-	if v.rootCAs == "" {
-		v.found("x5chain", witness.NotChecked, "give the roots that you trust with --roots")
-		return
-	}
-	path, err := v.anchors.Path(st)
-	if err != nil {
-		v.found("x5chain", witness.Failed, "%v", err)
-		return
-	}
-	v.found("x5chain", witness.OK, "%s, valid at iat", path.Leaf().Subject)
-}
-
-func (v *verification) content(ctx context.Context, out *scitt.Verification) error {
-	st := out.Statement
-	if v.disclosed != "" {
-		return v.shown(st)
-	}
-	if v.fetch || v.artifactStore.URL != "" {
-		return v.fetched(ctx, out)
-	}
-	if v.payload == "" {
-		if st.Envelope != nil {
-			v.found("payload", witness.NotChecked, "the statement signs a hash; give the content with --payload, or --artifacts")
-		} else {
-			v.found("payload", witness.NotChecked, "it is in the statement; to compare it with a file give --payload")
-		}
-		return nil
-	}
-	data, err := cli.ReadFileFlag("payload", v.payload)
+	open, err := a.LogOptions(f.MemoryFlags)
 	if err != nil {
 		return err
 	}
-	switch same, err := st.PayloadMatches(data); {
-	case err != nil:
-		v.found("payload", witness.Failed, "%v", err)
-	case !same:
-		v.found("payload", witness.Failed, "%s is not what the statement is about", v.payload)
-	case st.Envelope != nil:
-		v.found("payload", witness.OK, "%s has the hash that the statement signs", v.payload)
-	default:
-		v.found("payload", witness.OK, "%s is the payload of the statement", v.payload)
+	logged, err := cli.ReadFileFlag("payload", f.payload)
+	if err != nil {
+		return err
+	}
+	v := verify.Verifier{Options: open, Refutes: refutes, Content: verify.Content{File: f.payload, Data: logged}}
+	r := v.Proof(data)
+	if err := a.Print(r, showVerified(r)); err != nil {
+		return err
+	}
+	if err := cmp.Or(r.Verdict, r.Unsure); err != nil {
+		return fmt.Errorf("%s is not verified: %w", path, err)
 	}
 	return nil
-}
-
-func (v *verification) receipt(n int, r scitt.ReceiptVerification, st *scitt.Statement) {
-	name := fmt.Sprintf("receipt %d", n)
-	switch {
-	case r.Err == nil:
-		detail, leaf := placeOfReceipt(r.Receipt), map[scitt.LeafMode]string{scitt.LeafEntry: "statement", scitt.LeafDigest: "statement's digest"}[r.Leaf]
-		if r.Receipt.Subject != "" {
-			detail += " of the log " + r.Receipt.Subject
-		}
-		if r.Receipt.Issuer != "" {
-			detail += ", by " + r.Receipt.Issuer
-		}
-		if r.Receipt.IssuedAt != 0 {
-			detail += ", at " + printable.Time(r.Receipt.IssuedAt)
-		}
-		v.found(name, witness.OK, "%s (the leaf is the %s)", detail, leaf)
-	case errors.Is(r.Err, scitt.ErrTime):
-		v.found(name, witness.NotChecked, "%v, so it counts for nothing", r.Err)
-	case errors.Is(r.Err, scitt.ErrUnknownKey):
-		why := r.Err.Error()
-		if v.keys == "" && v.static == "" && v.log == "" && v.quorum == 0 {
-			why = "no keys of a log are known; give --log, --static or --keys"
-		}
-		v.found(name, witness.NotChecked, "%s", why)
-	default:
-		v.found(name, witness.Failed, "%v", r.Err)
-	}
-}
-
-// placeOfReceipt tells where a Receipt has the entry.
-func placeOfReceipt(r *scitt.Receipt) string {
-	if index, size, ok := r.Place(); ok {
-		return fmt.Sprintf("entry %d of %d", index, size)
-	}
-	return fmt.Sprintf("the transaction of a CCF ledger with the evidence %q", r.Ledger[0].Evidence)
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/monitor/party"
+	"github.com/conmotion/conmotion/monitor/verify"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/did"
 	"github.com/conmotion/conmotion/witness"
@@ -61,7 +62,7 @@ type expectation struct {
 func (v vector) check(t *testing.T, want expectation) {
 	t.Helper()
 	got := v.verify(t, "digest")
-	var report verifyReport
+	var report verify.Result
 	if err := json.Unmarshal([]byte(got.stdout), &report); err != nil {
 		t.Fatalf("%v in %q, %s", err, got.stdout, got.stderr)
 	}

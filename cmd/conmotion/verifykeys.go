@@ -4,42 +4,98 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"os"
 	"time"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/monitor/party"
+	"github.com/conmotion/conmotion/monitor/verify"
 	"github.com/conmotion/conmotion/scitt"
-	"github.com/conmotion/conmotion/witness"
+	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
 
-// verifier reads the keys of the issuer.
-func (v *verification) verifier() (*scitt.Verifier, error) {
-	out := &scitt.Verifier{At: time.Now()}
-	if v.at != "" {
-		var err error
-		if out.At, err = time.Parse(time.RFC3339, v.at); err != nil || out.At.IsZero() {
-			return nil, cli.Usage(fmt.Errorf("--at %q is not a time such as 2026-07-01T12:00:00Z", v.at))
+// refutes reports whether an error is a verdict on what was looked at.
+func refutes(err error) bool { return cli.ExitCode(err) == cli.ExitBad }
+
+// chooseLogs tells a rule over several logs from the one log that there is without.
+func (f *verifyFlags) chooseLogs(quorum bool) error {
+	n := len(f.logs) + len(f.statics) + len(f.keyFiles)
+	for _, url := range f.logs {
+		if !party.IsURL(url) {
+			return fmt.Errorf("--log: %q is not the URL of a service, such as https://transparency.example", url)
 		}
 	}
-	switch mode := scitt.LeafMode(v.leaf); mode {
-	case "":
-	case scitt.LeafEntry, scitt.LeafDigest:
-		out.Leaf = []scitt.LeafMode{mode}
-	default:
-		return nil, cli.Usage(fmt.Errorf("--leaf is entry or digest, not %q", v.leaf))
+	switch {
+	case quorum && (f.quorum < 1 || n == 0):
+		return errors.New("--quorum is at least 1, and needs logs: --log, --static or --keys")
+	case quorum:
+		return nil
+	case n > 1:
+		return errors.New("several logs need --quorum: how many of them have to vouch")
 	}
-	if v.issuerKey != "" {
-		var err error
-		if out.IssuerKey, err = readIssuerKey(v.issuerKey); err != nil {
-			return nil, err
+	for list, one := range map[*[]string]*string{&f.logs: &f.log, &f.statics: &f.static, &f.keyFiles: &f.keys} {
+		if len(*list) > 0 {
+			*one = (*list)[0]
 		}
+	}
+	return nil
+}
+
+// verifier reads what the flags name.
+func (a *app) verifier(ctx context.Context, f verifyFlags) (*verify.Verifier, error) {
+	v := &verify.Verifier{
+		Roots: f.rootCAs != "", Threshold: f.quorum, Search: len(f.statics) > 0, Readers: cli.Readers, Refutes: refutes,
 	}
 	var err error
-	v.anchors, err = v.readAnchors()
-	out.Anchors = v.anchors
-	return out, err
+	if v.Statements, err = f.statements(); err != nil {
+		return nil, err
+	}
+	if v.Options, err = a.LogOptions(f.MemoryFlags); err != nil {
+		return nil, err
+	}
+	if v.Content.Artifacts, err = a.Artifacts(f.artifactStore, 1); err != nil {
+		return nil, err
+	}
+	if err := a.addLogs(ctx, v, f); err != nil {
+		return nil, err
+	}
+	switch {
+	case f.disclosed != "":
+		v.Content.File = f.disclosed
+		v.Content.Disclosed, err = readDisclosed(f.disclosed)
+	case f.fetch:
+		v.Content.Fetch = &reader.Options{Client: a.ClientOptions(1), Limits: f.artifactStore.Limits}
+	case f.payload != "":
+		v.Content.File = f.payload
+		v.Content.Data, err = cli.ReadFileFlag("payload", f.payload)
+	}
+	return v, err
+}
+
+// statements reads the keys of the issuer, and how statements are judged.
+func (f *verifyFlags) statements() (v scitt.Verifier, err error) {
+	v.At = time.Now()
+	if f.at != "" {
+		if v.At, err = time.Parse(time.RFC3339, f.at); err != nil || v.At.IsZero() {
+			return v, cli.Usage(fmt.Errorf("--at %q is not a time such as 2026-07-01T12:00:00Z", f.at))
+		}
+	}
+	switch mode := scitt.LeafMode(f.leaf); mode {
+	case "":
+	case scitt.LeafEntry, scitt.LeafDigest:
+		v.Leaf = []scitt.LeafMode{mode}
+	default:
+		return v, cli.Usage(fmt.Errorf("--leaf is entry or digest, not %q", f.leaf))
+	}
+	if f.issuerKey != "" {
+		if v.IssuerKey, err = readIssuerKey(f.issuerKey); err != nil {
+			return v, err
+		}
+	}
+	v.Anchors, err = f.readAnchors()
+	return v, err
 }
 
 // readAnchors reads --roots, and certificates in --issuer-key, which x5t may
@@ -67,35 +123,39 @@ func (f *verifyFlags) readAnchors() (*scitt.Anchors, error) {
 	return scitt.SelfCertifying(roots, known), nil
 }
 
-// logKeys finds whose receipts count.
-func (v *verification) logKeys(ctx context.Context) (k witness.Keys, err error) {
-	switch {
-	case v.keys != "":
-		return readKeys(v.keys)
-	case v.static != "":
-		if v.files, err = v.examine(ctx, v.static, v.MemoryFlags); err != nil {
-			return k, err
-		}
-		k.Named, err = v.files.ReceiptKeys(ctx)
-		return k, err
-	case v.log != "":
-		v.files, k, err = v.serviceKeys(ctx, v.log)
-		return k, err
-	}
-	return k, nil
-}
-
-// serviceKeys opens the log of a service to check it, which may be damaged.
-func (v *verification) serviceKeys(ctx context.Context, url string) (*party.Log, witness.Keys, error) {
-	o, err := v.LogOptions(v.MemoryFlags)
-	if err != nil {
-		return nil, witness.Keys{}, err
-	}
+// addLogs opens the logs whose Receipts count.
+func (a *app) addLogs(ctx context.Context, v *verify.Verifier, f verifyFlags) error {
+	o := v.Options
 	o.Examine = true
-	if v.quorum > 0 {
+	for _, path := range f.keyFiles {
+		keys, err := readKeys(path)
+		if err != nil {
+			return err
+		}
+		if err := v.Add(verify.Log{Name: path, Keys: keys, Saved: true}, nil); err != nil {
+			return err
+		}
+	}
+	for _, location := range f.statics {
+		l := verify.Log{Name: location}
+		var err error
+		if l.Files, err = party.Open(ctx, location, o); err == nil {
+			l.Keys.Named, err = l.Files.ReceiptKeys(ctx)
+		}
+		if err := v.Add(l, err); err != nil {
+			return err
+		}
+	}
+	if f.quorum > 0 {
 		o.Client.Retries = 1 // others may do without it
 	}
-	return v.openService(ctx, url, o)
+	for _, url := range f.logs {
+		files, keys, err := a.openService(ctx, url, o)
+		if err := v.Add(verify.Log{Name: url, Keys: keys, Files: files}, err); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // readIssuerKey reads the file of --issuer-key.

@@ -40,6 +40,7 @@ var ours = map[string][]string{
 	"monitor/importer":  {"monitor/disclosure", "monitor/identity", "policy/ocsf", "internal/jsonx"},
 	"monitor/identity":  {},
 	"monitor/party":     {"scitt", "scitt/did", "scitt/client", "tiles", "monitor", "monitor/disclosure", "witness", "storage/artifact/reader", "internal/durable", "internal/parallel", "internal/plural", "internal/printable"},
+	"monitor/verify":    {"scitt", "scitt/did", "tiles", "monitor/disclosure", "monitor/party", "witness", "storage/artifact/reader", "internal/plural", "internal/printable"},
 	"monitor/watch":     {"scitt", "scitt/client", "tiles", "policy", "policy/ocsf", "monitor", "monitor/party", "witness", "witness/audit", "internal/durable", "internal/plural"},
 	"monitor/report":    {"scitt", "scitt/inspect", "tiles", "monitor", "witness", "internal/jsonx", "internal/plural"},
 	"witness":           {"scitt"},
@@ -72,7 +73,7 @@ var heavy = []string{
 }
 
 // light are what a Relying Party imports, or runs.
-var light = []string{"scitt", "scitt/did", "scitt/inspect", "tiles", "policy", "policy/ocsf", "scitt/client", "keys", "keys/helper", "keys/pkcs11", "storage/artifact/reader", "witness", "witness/ask", "witness/audit", "witness/conformance", "witness/mirror", "monitor", "monitor/party", "monitor/watch", "monitor/report", "cmd/conmotion"}
+var light = []string{"scitt", "scitt/did", "scitt/inspect", "tiles", "policy", "policy/ocsf", "scitt/client", "keys", "keys/helper", "keys/pkcs11", "storage/artifact/reader", "witness", "witness/ask", "witness/audit", "witness/conformance", "witness/mirror", "monitor", "monitor/party", "monitor/verify", "monitor/watch", "monitor/report", "cmd/conmotion"}
 
 // graph returns what breaks the import graph.
 func graph(pkgs []goPackage) (broken []string) {

@@ -20,6 +20,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/veraison/go-cose"
+
 	"github.com/conmotion/conmotion/scitt/did"
 )
 
@@ -140,4 +142,19 @@ func must[T any](v T, err error) func(testing.TB) T {
 		}
 		return v
 	}
+}
+
+// SignAgain changes the protected header of a statement and signs it with ES256.
+func SignAgain(t testing.TB, key crypto.Signer, statement []byte, change func(cose.ProtectedHeader)) []byte {
+	t.Helper()
+	var m cose.Sign1Message
+	if err := m.UnmarshalCBOR(statement); err != nil {
+		t.Fatal(err)
+	}
+	m.Signature, m.Headers.RawProtected = nil, nil
+	change(m.Headers.Protected)
+	if err := m.Sign(rand.Reader, nil, must(cose.NewSigner(cose.AlgorithmES256, key))(t)); err != nil {
+		t.Fatal(err)
+	}
+	return must(m.MarshalCBOR())(t)
 }

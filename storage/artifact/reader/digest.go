@@ -9,6 +9,9 @@ import (
 // ErrDigest says that a text is not a digest.
 var ErrDigest = errors.New("not a SHA-256 digest in 64 lower case hex digits")
 
+// AlgorithmSHA256 is the hash by which artifacts are stored, as COSE names it (RFC 9054).
+const AlgorithmSHA256 = -16
+
 // Digest is the SHA-256 of an artifact's bytes, and its name. In JSON it is
 // what String returns.
 type Digest [sha256.Size]byte

@@ -42,7 +42,7 @@ func (s *Service) Handler() http.Handler {
 	static("GET /.well-known/scitt-keys/{kid}", s.getKey)
 	static("GET /.well-known/transparency-configuration", s.getConfiguration)
 	static("GET /checkpoint", s.getCheckpoint)
-	static("GET /tile/", s.askOn(s.getTile))
+	static("GET /tile/", s.askOn(s.static.get))
 	static("GET /{$}", s.getHome)
 
 	for path, adjacent := range s.Adjacent {

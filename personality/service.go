@@ -147,12 +147,12 @@ const storeGrace = 10 * time.Second
 // Service is a Transparency Service.
 type Service struct {
 	Config
-	limits   *limits
-	gate     *gate
-	bodies   *semaphore.Weighted
-	hidden   *strings.Replacer
-	encoders encoders
-	pages    chan struct{} // one for each page that is made or sent
+	limits *limits
+	gate   *gate
+	bodies *semaphore.Weighted
+	hidden *strings.Replacer
+	static *staticFiles
+	pages  chan struct{} // one for each page that is made or sent
 
 	policy atomic.Pointer[InForce]
 	keys   atomic.Pointer[Keys]
@@ -181,7 +181,8 @@ func New(c Config) (*Service, error) {
 	}
 	processor := newProcessor()
 	behind := func() time.Duration { return c.Log.Backlog() + processor.delay() }
-	s := &Service{Config: c, hidden: strings.NewReplacer(hidden...), limits: limits, gate: newGate(c.Queue, behind), bodies: semaphore.NewWeighted(cmp.Or(c.BodyMemory, math.MaxInt64)), encoders: newEncoders(), pages: make(chan struct{}, mostPages), running: map[scitt.EntryID]bool{}}
+	s := &Service{Config: c, hidden: strings.NewReplacer(hidden...), limits: limits, gate: newGate(c.Queue, behind), bodies: semaphore.NewWeighted(cmp.Or(c.BodyMemory, math.MaxInt64)), pages: make(chan struct{}, mostPages), running: map[scitt.EntryID]bool{}}
+	s.static = &staticFiles{c.Files, func() uint64 { return s.Log.Published().Checkpoint.Size }, newEncoders()}
 	s.policy.Store(&c.Policy)
 	s.keys.Store(&c.Keys)
 	if c.Writer != nil {

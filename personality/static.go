@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strconv"
@@ -122,18 +123,31 @@ func (s *Service) getCheckpoint(w http.ResponseWriter, r *http.Request) error {
 	return serveContent(w, r, time.Time{}, bytes.NewReader(raw))
 }
 
-// getTile serves tiles and entry bundles. What is stored and not yet covered by the
+// staticFiles serves tiles and entry bundles. What is stored and not yet covered by the
 // public checkpoint is for witnesses that judge it first. No cache may keep it: a crash
 // may still replace it.
-func (s *Service) getTile(w http.ResponseWriter, r *http.Request) error {
+type staticFiles struct {
+	files    http.FileSystem
+	size     func() uint64 // of the public checkpoint
+	encoders encoders
+}
+
+// Tiles serves the tiles and entry bundles of a log whose service starts: witnesses
+// that judge them may have to before its checkpoint is public.
+func Tiles(files http.FileSystem, logger *slog.Logger) http.Handler {
+	s := &Service{Config: Config{Logger: logger}, hidden: strings.NewReplacer()}
+	return s.serve((&staticFiles{files, func() uint64 { return 0 }, newEncoders()}).get)
+}
+
+func (s *staticFiles) get(w http.ResponseWriter, r *http.Request) error {
 	path := strings.TrimPrefix(r.URL.Path, "/")
 	level, index, width, ok := tiles.ParseTilePath(path)
 	missing := &scitt.Problem{Status: http.StatusNotFound, Title: "Not Found", Detail: fmt.Sprintf("the log has no file %s", path)}
-	size := s.Log.Published().Checkpoint.Size
+	size := s.size()
 	if !ok {
 		return missing
 	}
-	f, err := s.Files.Open("/" + path)
+	f, err := s.files.Open("/" + path)
 	public := covered(size, level, index, width)
 	if errors.Is(err, fs.ErrNotExist) && !public {
 		return missing
@@ -183,12 +197,12 @@ func (s *Service) getTile(w http.ResponseWriter, r *http.Request) error {
 }
 
 // fromFull is what a partial file had, from the full one.
-func (s *Service) fromFull(level int, index uint64, width int) ([]byte, error) {
+func (s *staticFiles) fromFull(level int, index uint64, width int) ([]byte, error) {
 	path := tiles.BundlePath(index, tiles.Width)
 	if level >= 0 {
 		path = tiles.TilePath(level, index, tiles.Width)
 	}
-	f, err := s.Files.Open("/" + path)
+	f, err := s.files.Open("/" + path)
 	if err != nil {
 		return nil, err
 	}

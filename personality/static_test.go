@@ -47,10 +47,29 @@ func TestFiles(t *testing.T) {
 	wants(t, s.do(http.MethodGet, bundle, nil, "If-Match", `"x"`), http.StatusPreconditionFailed, "Precondition Failed", "If-Match")
 	// While others are compressed a bundle is sent as it is.
 	for range mostEncoders {
-		<-s.encoders
+		<-s.static.encoders
 	}
 	if w := s.do(http.MethodGet, bundle, nil, "Accept-Encoding", "gzip"); !bytes.Equal(w.Body.Bytes(), plain.Body.Bytes()) {
 		t.Errorf("without an encoder: %v", w.Header())
+	}
+}
+
+// TestTiles: of a log whose service starts there are the tiles, which no cache keeps.
+func TestTiles(t *testing.T) {
+	s := newTested(t, nil)
+	h := Tiles(s.Files, s.Logger)
+	for path, status := range map[string]int{
+		"/" + tiles.BundlePath(0, 2):  http.StatusOK,
+		"/" + tiles.TilePath(0, 0, 2): http.StatusOK,
+		"/" + tiles.BundlePath(0, 3):  http.StatusNotFound,
+		"/checkpoint":                 http.StatusNotFound,
+		"/tile/../checkpoint":         http.StatusNotFound,
+	} {
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, nil))
+		if w.Code != status || w.Header().Get("Cache-Control") != "no-store" {
+			t.Errorf("%s: status %d, %v", path, w.Code, w.Header())
+		}
 	}
 }
 

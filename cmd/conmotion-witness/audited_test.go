@@ -15,10 +15,11 @@ import (
 	"github.com/conmotion/conmotion/internal/testprogram"
 	"github.com/conmotion/conmotion/internal/testwait"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/tiles"
 )
 
-// TestAuditedService: a service publishes nothing without the audited cosignature, and
-// the witness judges what is not public yet. So there are Receipts.
+// TestAuditedService: a service publishes nothing without the audited cosignature, from its
+// first entry on, and the witness judges what is not public yet. So there are Receipts.
 func TestAuditedService(t *testing.T) {
 	t.Parallel()
 	witnessDir := t.TempDir()
@@ -32,8 +33,8 @@ func TestAuditedService(t *testing.T) {
 	}
 	key := testlog.Must(scitt.NewCosignatureVerifier(vkey))(t)
 	address, dir := testwait.Address(t), t.TempDir()
-	service := func(mode string) (stop func()) {
-		return background(t, testprogram.Path(t, "conmotiond"), "--listen", address, "--dir", dir, "--witness-policy", policy, "--witness-mode", mode, "--wait", "2m")
+	service := func() (stop func(), log *output) {
+		return background(t, testprogram.Path(t, "conmotiond"), "--listen", address, "--dir", dir, "--witness-policy", policy, "--wait", "2m")
 	}
 	// until waits for a checkpoint with the audited line.
 	until := func(size uint64) {
@@ -44,15 +45,32 @@ func TestAuditedService(t *testing.T) {
 			return err == nil && cp.Size >= size && len(sigs) == 1
 		}, "an audited checkpoint of size ", size)
 	}
-	stop := service("open")
-	answered(t, "http://"+address+"/checkpoint")
-	var out bytes.Buffer
-	if code := run(t.Context(), &cli.App{Stdout: &out, Stderr: &out}, []string{"log", "add", "--dir", witnessDir, "http://" + address}); code != cli.ExitGood {
-		t.Fatalf("log add: exit code %d\n%s", code, &out)
+	stop, log := service()
+	// The service says which key the witness has to know. There are tiles to judge, and nothing else.
+	answered(t, "http://"+address+"/"+tiles.BundlePath(0, 1))
+	var logKey string
+	testwait.Until(t, func() bool {
+		_, logKey, _ = strings.Cut(log.String(), "whoever runs it has to add ")
+		return strings.Contains(logKey, "\"")
+	}, "the service says its key")
+	logKey, _, _ = strings.Cut(logKey, "\"")
+	for _, path := range []string{"/checkpoint", "/", "/.well-known/scitt-keys"} {
+		if status, body := get(t, "http://"+address+path); status != http.StatusServiceUnavailable {
+			t.Errorf("before it is cosigned %s is answered with %d %q", path, status, body)
+		}
 	}
+	add := func(args ...string) {
+		t.Helper()
+		var out bytes.Buffer
+		if code := run(t.Context(), &cli.App{Stdout: &out, Stderr: &out}, append([]string{"log", "add", "--dir", witnessDir}, args...)); code != cli.ExitGood {
+			t.Fatalf("log add %q: exit code %d\n%s", args, code, &out)
+		}
+	}
+	add("--contact", "http://"+address, logKey)
 	until(2)
+	add("http://" + address) // the key of its Receipts
 	stop()
-	stop = service("closed")
+	stop, _ = service()
 	until(2)
 	resp, err := http.Post("http://"+address+"/entries", "application/cose", bytes.NewReader(testlog.Statement(t, testlog.Key(t, "ES256"), "asset", []byte("x"))))
 	if err != nil {

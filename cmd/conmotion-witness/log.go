@@ -59,7 +59,7 @@ old one, or by the new key; both count until the old one is removed.`,
 	}
 	add.Flags().StringVar(&f.origin, "origin", "", "origin of the log, the first line of its checkpoints (default: the name of the key)")
 	add.Flags().Uint64Var(&f.perDay, "qpd", perDay, "checkpoints of the log that are cosigned in a day")
-	add.Flags().StringVar(&f.contact, "contact", byHand, "whom to ask about the log")
+	add.Flags().StringVar(&f.contact, "contact", byHand, "whom to ask about the log, or the URL of its files")
 	remove := &cobra.Command{
 		Use: "remove ORIGIN|VKEY", Short: "Do not cosign a log, or one of its keys, any more",
 		Long: `Do not cosign a log any more, or not with one of its keys. What was cosigned is

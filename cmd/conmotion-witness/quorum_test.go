@@ -45,7 +45,7 @@ func TestMainJob(t *testing.T) {
 	}
 	service := testwait.Address(t)
 	provider := []string{"--dir", path("provider"), "--listen", service}
-	stop := background(t, testprogram.Path(t, "conmotiond"), provider...)
+	stop, _ := background(t, testprogram.Path(t, "conmotiond"), provider...)
 	_, data := answered(t, "http://"+service+"/"+tiles.ConfigurationPath)
 	vkey := scitt.NoteVKey(testlog.Must(scitt.ParseConfiguration(data))(t).CheckpointKeys)
 
@@ -84,7 +84,7 @@ func TestMainJob(t *testing.T) {
 	}
 	witnesses := fmt.Sprintf("witness w1 %s %s\nwitness w1-audited %s %s\nwitness w2 %s %s\nwitness omni %s http://%s\n",
 		one[0], url1, one[4], url1, two[0], url2, testlog.Must(scitt.ParseCosignerKey(key))(t), address)
-	stop = background(t, testprogram.Path(t, "conmotiond"), append(provider, "--witness-policy",
+	stop, _ = background(t, testprogram.Path(t, "conmotiond"), append(provider, "--witness-policy",
 		write("policy", witnesses+"group three all w1 w2 omni\nquorum three\n"))...)
 	policy := write("reader", witnesses+"group three all w1-audited w2 omni\nquorum three\n")
 
@@ -167,11 +167,11 @@ func TestMainJob(t *testing.T) {
 }
 
 // background runs a program until the test ends, or stop is called, which wants that it ends well.
-func background(t *testing.T, program string, args ...string) (stop func()) {
+func background(t *testing.T, program string, args ...string) (stop func(), log *output) {
 	t.Helper()
 	cmd := exec.Command(program, args...)
-	var log bytes.Buffer
-	cmd.Stdout, cmd.Stderr = io.Discard, &log
+	log = &output{}
+	cmd.Stdout, cmd.Stderr = io.Discard, log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -179,12 +179,12 @@ func background(t *testing.T, program string, args ...string) (stop func()) {
 	return func() {
 		t.Helper()
 		if err := cmd.Process.Signal(os.Interrupt); err != nil {
-			t.Errorf("%v\n%s", err, &log)
+			t.Errorf("%v\n%s", err, log)
 		}
 		if err := cmd.Wait(); err != nil {
-			t.Errorf("%v\n%s", err, &log)
+			t.Errorf("%v\n%s", err, log)
 		}
-	}
+	}, log
 }
 
 // answered waits until a server that starts has an answer.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -32,6 +33,7 @@ func serve(ctx context.Context, c *config) (err error) {
 	}
 	defer public.Close()
 	c.DefaultIssuer = public.URL()
+	c.Early = func(tiles http.Handler) { public.Early("GET /tile/", tiles) }
 	t, err := daemon.NewTelemetry()
 	if err != nil {
 		return err

@@ -98,6 +98,15 @@ func (p *Public) URL() string {
 // Serve answers with this handler from now on.
 func (p *Public) Serve(h http.Handler) { p.handler.Store(&h) }
 
+// Early answers with a handler what matches a pattern, and all else as until now, while
+// the service starts.
+func (p *Public) Early(pattern string, h http.Handler) {
+	mux := http.NewServeMux()
+	mux.Handle(pattern, h)
+	mux.Handle("/", *p.handler.Load())
+	p.Serve(mux)
+}
+
 // Close ends everything at once.
 func (p *Public) Close() error { return p.server.Close() }
 

@@ -69,6 +69,9 @@ type Config struct {
 	WitnessPolicy  string
 	WitnessTimeout time.Duration
 	Unwitnessed    bool
+	// Early, when not nil, is called with what serves the log's tiles before there is a
+	// service: a witness that judges them cosigns no sooner, and the service waits for it.
+	Early func(tiles http.Handler)
 
 	// CheckpointInterval is longer by default with witnesses: see witnessedInterval.
 	BatchMaxAge, CheckpointInterval, Wait time.Duration
@@ -182,6 +185,9 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 	witnesses, err := d.openWitnesses(&c, k.vkeys[0], t)
 	if err != nil {
 		return d, err
+	}
+	if witnesses != nil && c.Early != nil {
+		c.Early(personality.Tiles(d.place.files, c.Logger))
 	}
 	d.elsewhere = newElsewhere(id.Issuer, c.Wait, c.Logger)
 	if err := d.openLog(ctx, &c, scitt.KeySet{serviceKey}, storage.Options{

@@ -122,7 +122,7 @@ func (m *Mirror) take(ctx context.Context, body *bufio.Reader) (result, error) {
 			return result{}, cosigner.Refuse(http.StatusBadRequest, "%w", err)
 		}
 		if err := k.save(ctx, s, p, cp); err != nil {
-			return result{}, err
+			return result{}, m.blame(ctx, k, err)
 		}
 		saved, at = true, s.end
 	}
@@ -253,5 +253,10 @@ func (m *Mirror) commit(ctx context.Context, k *kept, u upload, signed []byte) (
 	if err != nil || u.end < own.Size || u.end > k.next {
 		return nil, err
 	}
-	return m.update(ctx, k, built{tiles.Dir(k.dir), own.Size}, signed)
+	from := built{tiles.Dir(k.dir), own.Size}
+	if k.broken {
+		from.size = 0
+	}
+	lines, err = m.update(ctx, k, from, signed)
+	return lines, m.suspect(ctx, k, own, checkEntries, err)
 }

@@ -1,6 +1,7 @@
 package keeper
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,7 @@ type followers struct {
 	ctx    context.Context // of the work that no request waits for
 	slots  chan struct{}   // one for each log that is worked on
 	most   time.Duration   // between two attempts
+	every  time.Duration   // between two looks when nothing failed; 0 for none
 	failed string          // what is told when one fails
 	logger *slog.Logger
 
@@ -59,8 +61,8 @@ func (f *followers) follow(origin string, l *followed, do func(ctx context.Conte
 	wait := time.Duration(0)
 	for {
 		var again <-chan time.Time
-		if wait > 0 {
-			again = time.After(wait)
+		if next := cmp.Or(wait, f.every); next > 0 {
+			again = time.After(next)
 		}
 		select {
 		case <-f.ctx.Done():

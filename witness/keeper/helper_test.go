@@ -3,6 +3,7 @@ package keeper
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -38,7 +39,8 @@ type world struct {
 	files   testlog.Files
 	entries [][]byte
 	dir     string
-	pulls   bool // the log's files are known
+	pulls   bool          // the log's files are known
+	every   time.Duration // between two checks of the mirror, where it is not the default
 	// artifacts is the content behind its hashes; nil when it is not known.
 	artifacts *artifacts.Reader
 
@@ -139,6 +141,7 @@ func (w *world) start() {
 		}
 	})
 	w.Cleanup(w.stop)
+	w.mirror.every = cmp.Or(w.every, w.mirror.every)
 	w.mirror.Resume()
 	w.judge.Resume()
 }
@@ -159,6 +162,10 @@ func (w *world) metric(name string) (value int64) {
 			value = 0
 			switch d := m.Data.(type) {
 			case metricdata.Gauge[int64]:
+				for _, p := range d.DataPoints {
+					value += p.Value
+				}
+			case metricdata.Sum[int64]:
 				for _, p := range d.DataPoints {
 					value += p.Value
 				}

@@ -6,14 +6,18 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/metric/noop"
 
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
@@ -40,6 +44,7 @@ type Mirror struct {
 	logger       *slog.Logger
 	tickets      tickets
 	uploads      chan struct{} // a slot for each upload that is read
+	mended       metric.Int64Counter
 	followers
 
 	mu   sync.Mutex
@@ -56,6 +61,13 @@ type kept struct {
 	// next is the first entry that is not there: those from the mirror checkpoint on
 	// were uploaded and authenticated by this process.
 	next uint64
+	// broken says that what the mirror's key signed is not all there.
+	broken    bool
+	tried     bool      // to make it whole from its own entries
+	checked   uint64    // the entry that the next check begins with
+	checkedAt time.Time // the last check
+
+	missed atomic.Uint64 // an entry whose files a reader did not get, and 1; 0 for none
 }
 
 // NewMirror keeps the logs of the witness pending in directories below dir, and
@@ -64,9 +76,9 @@ type kept struct {
 func NewMirror(ctx context.Context, pending, own *cosigner.Witness, dir string, files Files, logger *slog.Logger) *Mirror {
 	return &Mirror{
 		pending: pending, own: own, dir: dir, files: files, logger: logger, tickets: tickets{[]byte(rand.Text())},
-		uploads: make(chan struct{}, mostUploads), logs: map[string]*kept{},
+		uploads: make(chan struct{}, mostUploads), mended: noop.Int64Counter{}, logs: map[string]*kept{},
 		followers: followers{
-			ctx: ctx, slots: make(chan struct{}, mostCopies), most: retryCopy, logger: logger, logs: map[string]*followed{},
+			ctx: ctx, slots: make(chan struct{}, mostCopies), most: retryCopy, every: checkEvery, logger: logger, logs: map[string]*followed{},
 			failed: "a log could not be mirrored, and will be tried again",
 		},
 	}
@@ -96,9 +108,12 @@ func (m *Mirror) Resume() {
 //
 // C2SP tlog-mirror: "The mirror cosigner MUST NOT sign the checkpoint in this process."
 func (m *Mirror) Stored(_ context.Context, origin string, _ []byte) []byte {
-	k := m.of(origin)
-	m.poke(origin, func(ctx context.Context) error { return m.pull(ctx, k) })
+	m.start(m.of(origin))
 	return nil
+}
+
+func (m *Mirror) start(k *kept) {
+	m.poke(k.origin, func(ctx context.Context) error { return m.pull(ctx, k) })
 }
 
 func (m *Mirror) of(origin string) *kept {
@@ -130,14 +145,15 @@ func (k *kept) hold(ctx context.Context) error {
 
 func (k *kept) free() { <-k.held }
 
-// pull brings the copy up to the pending checkpoint from the log's own files.
+// pull brings the copy up to the pending checkpoint from the log's own files, and makes
+// it whole again where it is not.
 func (m *Mirror) pull(ctx context.Context, k *kept) error {
 	log, err := m.pending.Known(k.origin)
 	if err != nil {
 		return nil // it is not followed any more
 	}
 	src, _, err := m.files(log)
-	if err != nil || src == nil {
+	if err != nil {
 		return err
 	}
 	select {
@@ -150,15 +166,30 @@ func (m *Mirror) pull(ctx context.Context, k *kept) error {
 	if err != nil || state.Text == nil {
 		return err
 	}
-	before, err := m.own.State(ctx, k.origin)
-	if err != nil || before.Size == state.Size && before.Root != nil {
+	own, err := m.own.State(ctx, k.origin)
+	if err != nil || src == nil && own.Root == nil {
 		return err
 	}
-	_, err = m.update(ctx, k, src, state.Signed())
-	if err != nil {
-		k.next = before.Size // of what was copied beyond nothing is known
+	if err := m.open(ctx, k); err != nil {
+		return err
 	}
-	return err
+	if err := m.check(ctx, k, own); err != nil {
+		return err
+	}
+	if !k.broken && (src == nil || own.Size == state.Size && own.Root != nil) {
+		return nil
+	}
+	if src == nil && k.tried {
+		return fmt.Errorf("%w: somebody has to upload its entries again", errBroken)
+	}
+	if src == nil { // the tiles may follow from the entries
+		src, state, k.tried = built{tiles.Dir(k.dir), 0}, own, true
+	}
+	_, err = m.update(ctx, k, src, state.Signed())
+	if err != nil && !k.broken {
+		k.next = own.Size // of what was copied beyond nothing is known
+	}
+	return m.suspect(ctx, k, own, 1, err)
 }
 
 // update makes the copy the log at a checkpoint, and cosigns that. The log is held.
@@ -187,6 +218,7 @@ func (m *Mirror) update(ctx context.Context, k *kept, src tiles.Source, signed [
 	}, mirror.Options{})
 	if err == nil {
 		k.next = max(k.next, cp.Size)
+		m.whole(ctx, k)
 	}
 	return lines, err
 }
@@ -206,7 +238,8 @@ func cosign(ctx context.Context, by *cosigner.Witness, view *tiles.View, signed 
 	return by.AddCheckpoint(ctx, r)
 }
 
-// open opens the directory of the log, which begins at the mirror checkpoint.
+// open opens the directory of the log, which begins at the mirror checkpoint, or at
+// nothing when it has none.
 func (m *Mirror) open(ctx context.Context, k *kept) error {
 	if k.copy != nil {
 		return nil
@@ -215,9 +248,17 @@ func (m *Mirror) open(ctx context.Context, k *kept) error {
 	if err != nil {
 		return err
 	}
-	k.copy, err = mirror.OpenCopy(ctx, k.dir)
-	k.next = state.Size
-	return err
+	if k.copy, err = mirror.OpenCopy(ctx, k.dir); err != nil {
+		return err
+	}
+	if _, err := os.Stat(filepath.Join(k.dir, tiles.CheckpointPath)); errors.Is(err, fs.ErrNotExist) && state.Root != nil && !k.broken {
+		k.broken = true
+		m.logger.Error(brokenMessage, "log", k.origin, "err", fmt.Errorf("%w: there is no checkpoint", errBroken))
+	}
+	if k.next = state.Size; k.broken {
+		k.next = 0
+	}
+	return nil
 }
 
 // Routes implements [cosigner.Companion].
@@ -262,13 +303,23 @@ func (m *Mirror) file(ctx context.Context, hash, path string) ([]byte, error) {
 	}
 	data, err := tiles.Dir(filepath.Join(m.dir, hash)).Get(ctx, path)
 	if err != nil {
+		if there && (width == tiles.Width || index == size/tiles.Width && uint64(width) == size%tiles.Width) {
+			k := m.of(origin)
+			if k.missed.CompareAndSwap(0, index*tiles.Width<<(8*max(0, level))+1) {
+				m.start(k)
+			}
+		}
 		return nil, cosigner.Refuse(http.StatusNotFound, "not there") // such as a partial tile of an older state
 	}
 	return data, nil
 }
 
 // Observe implements [cosigner.Companion].
-func (m *Mirror) Observe(meter metric.Meter) error {
+func (m *Mirror) Observe(meter metric.Meter) (err error) {
+	if m.mended, err = meter.Int64Counter("conmotion.witness.mirror.mended",
+		metric.WithDescription("How often what is kept of a log was not whole, and was made so again, by log")); err != nil {
+		return fmt.Errorf("metrics: %w", err)
+	}
 	return m.observe(meter, "mirror", m.pending, m.own)
 }
 

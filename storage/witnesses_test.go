@@ -276,7 +276,7 @@ func TestWitnessesLater(t *testing.T) {
 // TestWitnessPolicies that a log cannot use are refused at once.
 func TestWitnessPolicies(t *testing.T) {
 	keys, w := testlog.NewKeys(t), testlog.NewCosigner(t, "w.example", "Ed25519")
-	mirror := "witness m " + testlog.NewCosigner(t, "w.example/mirror", "Ed25519").String()
+	mirror := "witness m " + testlog.NewCosigner(t, "m.example", "Ed25519").String() // its key signs what is public, so it has no URL
 	server := httptest.NewServer(http.NotFoundHandler())
 	defer server.Close()
 	for text, want := range map[string]string{
@@ -284,8 +284,9 @@ func TestWitnessPolicies(t *testing.T) {
 		"witness w " + w.String() + " ftp://w.example\nquorum w\n":                                             "not the URL of a witness",
 		"log " + testlog.NewKeys(t).VKeys[0] + "\nwitness w " + w.String() + " " + server.URL + "\nquorum w\n": "its logs are others",
 		"log " + keys.VKeys[0] + "\nwitness w " + w.String() + " " + server.URL + "\nquorum w\n":               "",
-		mirror + " " + server.URL + "\nquorum m\n":                                                             `the keys of mirrors, ["m"], sign only what is public already`,
-		mirror + "\nwitness w " + w.String() + " " + server.URL + "\ngroup g any m w\nquorum g\n":              "",
+		mirror + "\nquorum m\n": "the key of a mirror has none, since it signs what is public already",
+		"witness w " + testlog.NewCosigner(t, "w.example/mirror", "Ed25519").String() + " " + server.URL + "\nquorum w\n": "", // a name says nothing
+		mirror + "\nwitness w " + w.String() + " " + server.URL + "\ngroup g any m w\nquorum g\n":                         "",
 		"quorum none\n": "",
 	} {
 		p := testlog.Must(witness.ParsePolicy([]byte(text)))(t)

@@ -89,12 +89,8 @@ func New(p *witness.Policy, vkey string, o Options) (*Witnesses, error) {
 	if len(p.Logs) > 0 && !slices.ContainsFunc(p.Logs, func(l witness.PolicyLog) bool { return l.Key.Name() == origin && l.Key.KeyHash() == key.KeyHash() }) {
 		return nil, fmt.Errorf("%w for this log: its logs are others, and this one is %s", witness.ErrPolicy, vkey)
 	}
-	var names, mirrors []string
+	var names []string
 	for _, of := range p.Witnesses {
-		if strings.HasSuffix(of.Key.Name(), "/mirror") { // as conmotion-witness names them
-			mirrors = append(mirrors, of.Name)
-			continue
-		}
 		if of.URL == "" {
 			continue
 		}
@@ -111,12 +107,10 @@ func New(p *witness.Policy, vkey string, o Options) (*Witnesses, error) {
 		w.workers[i].names = append(w.workers[i].names, of.Name)
 		w.workers[i].keys = append(w.workers[i].keys, of.Key)
 	}
-	// C2SP tlog-mirror: "The mirror cosigner MUST NOT sign the checkpoint in this process", which is add-checkpoint.
-	if !p.Reachable(names) && p.Reachable(slices.Concat(names, mirrors)) {
-		return nil, fmt.Errorf("%w that this log can meet: %s is needed, and the keys of mirrors, %q, sign only what is public already; readers can demand them", witness.ErrPolicy, p.Rule(), mirrors)
-	}
+	// C2SP tlog-mirror: "The mirror cosigner MUST NOT sign the checkpoint in this process",
+	// which is add-checkpoint. No name shows which key is a mirror's, so it has no URL.
 	if !p.Reachable(names) {
-		return nil, fmt.Errorf("%w that this log can meet: %s is needed, and the witnesses with a URL are %q", witness.ErrPolicy, p.Rule(), names)
+		return nil, fmt.Errorf("%w that this log can meet: %s is needed, and the witnesses with a URL are %q; the key of a mirror has none, since it signs what is public already, and readers can demand it", witness.ErrPolicy, p.Rule(), names)
 	}
 	return w, nil
 }

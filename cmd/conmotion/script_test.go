@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
@@ -83,7 +84,7 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	policies, shared := filepath.Join(root, "testdata/policies"), filepath.Join(root, "../shared/ocsf")
+	policies, shared := filepath.Join(root, "testdata/policies"), filepath.Join(sharedData(t), "ocsf")
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
@@ -130,6 +131,15 @@ func TestScripts(t *testing.T) {
 			"tlscertificates": cmdTLSCertificates,
 		},
 	})
+}
+
+// sharedData is the folder of test data that may be there beside the project.
+func sharedData(t *testing.T) string {
+	dir, err := filepath.Abs(cmp.Or(os.Getenv("CONMOTION_SHARED"), filepath.Join("..", "..", "..", "shared")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 func cmdExit(ts *testscript.TestScript, _ bool, args []string) {

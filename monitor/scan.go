@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/conmotion/conmotion/internal/plural"
+
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -263,7 +265,7 @@ func (r *Replay) NewScan(issuer string, seen Seen) (s *Scan, share int) {
 		return cmp.Or(cmp.Compare(a.account, b.account), cmp.Compare(a.region, b.region))
 	}) {
 		if are[at] == 0 && !seen.Empty {
-			s.Incomplete = append(s.Incomplete, fmt.Sprintf("nothing was seen in region %q of account %q, where %d assets were", at.region, at.account, were[at]))
+			s.Incomplete = append(s.Incomplete, fmt.Sprintf("nothing was seen in region %q of account %q, where %s", at.region, at.account, plural.Verb(were[at], "asset", "was", "were")))
 		}
 	}
 	if len(uids) > 0 {

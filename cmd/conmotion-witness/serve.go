@@ -13,6 +13,7 @@ import (
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/cmd/internal/serving"
+	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/personality"
 	"github.com/conmotion/conmotion/witness/cosigner"
 )
@@ -130,13 +131,13 @@ func serve(ctx context.Context, f serveFlags, started func(w *cosigner.Witness, 
 // welcome says what there is.
 func welcome(a *cli.App, f serveFlags) func(w *cosigner.Witness, url string) {
 	return func(w *cosigner.Witness, url string) {
-		fmt.Fprintf(a.Stdout, `conmotion-witness %s at %s, with %d logs
+		fmt.Fprintf(a.Stdout, `conmotion-witness %s at %s, with %s
   keys      %s
             Whoever wants its cosignatures in a policy takes one of these:
 %s
 try
   go run ./cmd/conmotion-witness log add --dir %s https://transparency.example
-`, w.Name(), url, w.Logs(), f.path(f.keys, "keys", ""), strings.Join(w.VKeys(), "\n"), f.dir)
+`, w.Name(), url, plural.Of(w.Logs(), "log"), f.path(f.keys, "keys", ""), strings.Join(w.VKeys(), "\n"), f.dir)
 		if w.Halted() != "" {
 			a.Notice("this witness signs nothing any more: %s", w.Halted())
 		}

@@ -125,7 +125,9 @@ func (a *app) runAudit(ctx context.Context, location string, f auditFlags) error
 		}
 	}
 	o.Progress = func(done, size uint64) {
-		p.Show(func() string { return fmt.Sprintf("audited %d of %d entries, %d violations", done, size, violations) })
+		p.Show(func() string {
+			return fmt.Sprintf("audited %d of %d entries, %s", done, size, plural.Of(violations, "violation"))
+		})
 	}
 	if f.state != "" {
 		o.Save = func(s *audit.State) error { return s.Write(f.state) }
@@ -239,7 +241,7 @@ func (a *app) auditResult(s audit.Summary, f auditFlags) error {
 		err = cli.WithCode(fmt.Errorf("the log has %s: its service did not notice that it had their contents already", plural.Of(duplicates, "duplicate")), cli.ExitDuplicates)
 	}
 	if s.Violations > uint64(f.most) {
-		a.Notice("only %d violations are listed (--max)", f.most)
+		a.Notice("only %s listed (--max)", plural.Verb(f.most, "violation", "is", "are"))
 	}
 	issuers := fmt.Sprint(s.Issuers)
 	if s.MoreIssuers {
@@ -261,10 +263,10 @@ func (a *app) auditResult(s audit.Summary, f auditFlags) error {
 
 func missingArtifacts(s audit.Summary, f auditFlags) string {
 	if s.Unjudged > 0 && f.artifactStore.URL == "" {
-		return fmt.Sprintf(": %d entries need --artifacts to be judged", s.Unjudged)
+		return ": " + plural.Verb(s.Unjudged, "entry", "needs", "need") + " --artifacts to be judged"
 	}
 	if s.Unjudged > 0 {
-		return fmt.Sprintf(": the artifacts of %d entries are not in the storage, or not within the limits, or are not what was signed", s.Unjudged)
+		return fmt.Sprintf(": the artifacts of %s are not in the storage, or not within the limits, or are not what was signed", plural.Of(s.Unjudged, "entry"))
 	}
 	return fmt.Sprintf(": it ended at entry %d of %d", s.Done, s.Size)
 }

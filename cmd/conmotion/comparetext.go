@@ -148,7 +148,7 @@ func showFindings(p *cli.Page, c *monitor.Comparison) {
 	}
 	p.Table([]string{"FINDING", "WHAT", "UID", "REPORTED", "OBSERVED", "DETAIL"}, rows)
 	if left := len(c.Findings) - len(rows); left > 0 {
-		p.Notice("and %d findings more; --json has them all", left)
+		p.Notice("and %s more; --json has them all", plural.Of(left, "finding"))
 	}
 }
 
@@ -191,7 +191,7 @@ func showConfirmations(p *cli.Page, c *monitor.Comparison, confirm int, confirme
 		}
 	}
 	if left := missing - len(confirmed); left > 0 && confirm > 0 {
-		p.Notice("and %d missing objects the search was not asked for; see --confirm", left)
+		p.Notice("the search was not asked for %s; see --confirm", plural.Of(left, "more missing object"))
 	}
 	p.Table([]string{"MISSING", "UID", "SEARCH"}, rows)
 }

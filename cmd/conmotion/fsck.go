@@ -95,7 +95,7 @@ func (a *app) check(ctx context.Context, log *party.Log, report *fsckReport) err
 	defer p.Done()
 	err := tiles.Fsck(ctx, log.Files.Source, cp, report.add, func(done uint64) {
 		p.Show(func() string {
-			return fmt.Sprintf("checked %d of %d entries, %d problems", done, cp.Size, report.Count)
+			return fmt.Sprintf("checked %d of %d entries, %s", done, cp.Size, plural.Of(report.Count, "problem"))
 		})
 	})
 	if errors.Is(err, tiles.ErrCorrupt) || isMissing(err) {

@@ -188,7 +188,7 @@ func (a *app) imported(ctx context.Context, names []string, m eventMaker, o impo
 						err = fileError{file, err}
 					}
 					n++
-					progress.Show(func() string { return fmt.Sprintf("read %d items, now %s", n, printable.Line(file)) })
+					progress.Show(func() string { return fmt.Sprintf("read %s, now %s", plural.Of(n, "item"), printable.Line(file)) })
 					if ok = ctx.Err() == nil && yield(item, err); !ok {
 						break
 					}
@@ -313,7 +313,7 @@ func (a *app) printEvents(ctx context.Context, events iter.Seq[func() party.Inpu
 		return cli.Usage(errNothing)
 	}
 	if not > 0 {
-		return cli.Bad(fmt.Errorf("%d of %d items cannot be registered", not, total))
+		return cli.Bad(fmt.Errorf("%d of %s cannot be registered", not, plural.Of(total, "item")))
 	}
 	return nil
 }

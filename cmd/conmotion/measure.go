@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/conmotion/conmotion/internal/plural"
+
 	"github.com/spf13/cobra"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
@@ -182,6 +184,11 @@ type measured struct {
 	What   monitor.Kind `json:"what"`
 	Impact int          `json:"impact_score"`
 	Data   bool         `json:"data"`
+	// Of Union objects that were observed or reported, Missing were not reported, and
+	// the configuration of Drift differed.
+	Union   int `json:"union"`
+	Missing int `json:"missing"`
+	Drift   int `json:"drift"`
 	// Coverage is the share of the observed time that was reported too.
 	Coverage string                 `json:"coverage,omitempty"`
 	ByTime   []monitor.TimeCoverage `json:"coverage_by_time,omitempty"`
@@ -195,12 +202,12 @@ func (a *app) printMeasured(c *monitor.Claim, o party.Outcome) error {
 	if !c.Data {
 		impact = "no data"
 	}
-	return a.Print(measured{ref, what, c.Impact, c.Data, c.Coverage, c.Metrics.ByTime, c.Metrics.ByType, o.Resumed}, func(p *cli.Page) {
+	return a.Print(measured{ref, what, c.Impact, c.Data, c.Metrics.Union, c.Metrics.Missing, c.Metrics.Drift, c.Coverage, c.Metrics.ByTime, c.Metrics.ByType, o.Resumed}, func(p *cli.Page) {
 		p.Rows([][]string{
 			{"measured", string(what) + " of " + c.Reported.Origin},
 			{"scope", strings.Join(in.Scope, ", ")},
 			{"interval", spanOf(in)},
-			{"missing", fmt.Sprintf("%d of %d objects that were observed or reported", c.Metrics.Missing, c.Metrics.Union)},
+			{"missing", fmt.Sprintf("%d of %s observed or reported", c.Metrics.Missing, plural.Verb(c.Metrics.Union, "object", "that was", "that were"))},
 			{"drift", fmt.Sprintf("%d of them", c.Metrics.Drift)},
 			{"impact", impact},
 			{"coverage", percent(c.Coverage)},

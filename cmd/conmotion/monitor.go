@@ -116,7 +116,7 @@ func (a *app) runMonitor(ctx context.Context, f monitorFlags) (err error) {
 	case r.Alerts > 0 || r.Holding > 0:
 		return cli.Bad(fmt.Errorf("%s; %s", plural.Of(r.Alerts, "new alert"), plural.Verb(r.Holding, "condition", "holds", "hold")))
 	case r.Undelivered > 0:
-		return cli.Usage(fmt.Errorf("%d alerts could not be delivered; they stay for the next run", r.Undelivered))
+		return cli.Usage(fmt.Errorf("%s could not be delivered, and %s for the next run", plural.Of(r.Undelivered, "alert"), plural.Form(r.Undelivered, "stays", "stay")))
 	}
 	return cli.Usage(ctx.Err())
 }

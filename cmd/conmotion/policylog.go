@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/conmotion/conmotion/internal/plural"
+
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/printable"
 	"github.com/conmotion/conmotion/monitor/party"
@@ -114,7 +116,8 @@ func verdict(h *audit.History) error {
 	if len(h.Refused) == 0 {
 		return nil
 	}
-	return cli.Bad(fmt.Errorf("the log holds %d statements of policy or keys that its policy in force did not allow; they are not in force, and conmotion audit tells the rest", len(h.Refused)))
+	return cli.Bad(fmt.Errorf("the log holds %s that its policy in force did not allow; conmotion audit tells the rest", plural.Form(len(h.Refused),
+		"1 statement of policy or keys, which is not in force,", "%d statements of policy or keys, which are not in force,")))
 }
 
 // named returns the policy in force after the last entry.

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/conmotion/conmotion/internal/plural"
+
 	"golang.org/x/sync/errgroup"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
@@ -279,7 +281,7 @@ func (r *recording) print(res recorded, in party.Input, single bool) error {
 }
 
 func (r *recording) summary() string {
-	text := fmt.Sprintf("%d events: %d registered, %d already recorded, %d refused, %d invalid", r.total,
+	text := fmt.Sprintf("%s: %d registered, %d already recorded, %d refused, %d invalid", plural.Of(r.total, "event"),
 		r.counts[resultRegistered], r.counts[resultKnown], r.counts[resultRefused], r.counts[resultInvalid])
 	for _, result := range []string{resultLate, resultSame} {
 		if n := r.counts[result]; n > 0 {
@@ -316,5 +318,5 @@ func (r *recording) verdict() error {
 	case !r.keepGoing:
 		return cli.Bad(fmt.Errorf("stopped at %w\nThe events before it are registered, and those behind it were not looked at; --keep-going goes on", r.last))
 	}
-	return cli.Bad(fmt.Errorf("%d of %d events are not registered", not, r.total))
+	return cli.Bad(fmt.Errorf("%d of %s not registered", not, plural.Verb(r.total, "event", "is", "are")))
 }

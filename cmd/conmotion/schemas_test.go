@@ -16,6 +16,7 @@ import (
 	"github.com/conmotion/conmotion/cmd/internal/searching"
 	"github.com/conmotion/conmotion/cmd/internal/version"
 	"github.com/conmotion/conmotion/internal/bench"
+	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/monitor/verify"
 	"github.com/conmotion/conmotion/storage/search"
@@ -80,14 +81,19 @@ func TestSchemas(t *testing.T) {
 }
 
 // validated is Main for the scripts: what is printed with --json is held to its
-// schema.
+// schema, and what is counted to its plural.
 func validated() int {
 	return cli.Main(func(ctx context.Context, a *cli.App, args []string) int {
-		var out bytes.Buffer
+		var out, said bytes.Buffer
 		tool := &app{*a}
 		tool.Stdout = io.MultiWriter(a.Stdout, &out)
+		tool.Stderr = io.MultiWriter(a.Stderr, &said)
 		root := tool.root()
 		code := tool.Run(ctx, root, args)
+		if wrong := plural.Wrong(out.String() + said.String()); len(wrong) > 0 {
+			fmt.Fprintf(a.Stderr, "ONE IS COUNTED AS SEVERAL: %q\n", wrong)
+			return 99
+		}
 		cmd, _, err := root.Find(args)
 		// Other things than JSON are printed where they are asked for, with --out -.
 		if docs := os.Getenv("ROOT"); err == nil && tool.JSON && docs != "" && !(strings.Contains(strings.Join(args, " ")+" ", "--out - ") && !bytes.HasPrefix(out.Bytes(), []byte("{"))) {

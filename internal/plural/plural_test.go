@@ -14,3 +14,14 @@ func TestPlural(t *testing.T) {
 		}
 	}
 }
+
+func TestWrong(t *testing.T) {
+	for text, want := range map[string]int{
+		"the log has 1 entries": 1, "(1 assets)": 1, "1 files, 1 errors": 2, "1 entry, 2 entries": 0, "11 entries": 0, "0.1 seconds": 0, "2 of 1 items": 1,
+		"entry 1 was read": 0, "1 has": 0, "line 1: keys": 0, "1 is": 0, "x=1 bytes": 0,
+	} {
+		if got := Wrong(text); len(got) != want {
+			t.Errorf("%q: %q", text, got)
+		}
+	}
+}

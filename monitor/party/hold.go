@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/conmotion/conmotion/internal/plural"
+
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/scitt"
 )
@@ -193,7 +195,7 @@ func (r *Registrar) Scan(ctx context.Context, seen monitor.Seen, maxGone int) (*
 	case scan == nil:
 		return nil, Outcome{}, nil
 	case share > maxGone && len(scan.Incomplete) == 0:
-		return scan, Outcome{}, fmt.Errorf("%w: %d %% of what was known in the scope (%d assets) would be gone, and --max-gone is %d", ErrGone, share, len(scan.Gone), maxGone)
+		return scan, Outcome{}, fmt.Errorf("%w: %d %% of what was known in the scope (%s) would be gone, and --max-gone is %d", ErrGone, share, plural.Of(len(scan.Gone), "asset"), maxGone)
 	}
 	payload, options, err := scan.ToSign()
 	if err != nil {

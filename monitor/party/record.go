@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/conmotion/conmotion/internal/plural"
+
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/scitt"
 )
@@ -38,7 +40,7 @@ func (r *Registrar) begin(ctx context.Context, drafts []Draft, outcomes []Outcom
 		finished += n
 	}
 	if finished > 0 {
-		r.options.notice("notice: finished what an earlier run had begun: %d statements", finished)
+		r.options.notice("notice: finished what an earlier run had begun: %s", plural.Of(finished, "statement"))
 	}
 	read := len(r.services) > 1
 	for i, d := range drafts {
@@ -73,7 +75,8 @@ func (r *Registrar) finish(ctx context.Context, k kept) (n int, err error) {
 	}
 	took := func(item, registered) error { n++; return nil }
 	skip := func(_ item, err error) bool {
-		r.options.notice("notice: %d statements that an earlier run signed are not in the log and let go, what they are about has to be said again: %v", len(items)-n, err)
+		r.options.notice("notice: %s not in the log and let go, what is said there has to be said again: %v",
+			plural.Form(len(items)-n, "1 statement that an earlier run signed is", "%d statements that an earlier run signed are"), err)
 		return false
 	}
 	if err := r.services[0].pass(ctx, items, took, skip); err != nil {

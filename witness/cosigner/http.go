@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/conmotion/conmotion/internal/plural"
+
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
@@ -179,8 +181,8 @@ func (h *handler) home(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	fmt.Fprintf(w, "This is %s, a witness of transparency logs (https://c2sp.org/tlog-witness).\n"+
 		"Its cosignature on a checkpoint says: at this time, this was the largest tree that\n"+
-		"it had seen of the log, and all that it had seen before is a part of it.\n\n%s\n\n%d logs are known.\n",
-		h.witness.Name(), strings.Join(h.witness.VKeys(), "\n"), h.witness.Logs())
+		"it had seen of the log, and all that it had seen before is a part of it.\n\n%s\n\n%s known.\n",
+		h.witness.Name(), strings.Join(h.witness.VKeys(), "\n"), plural.Verb(h.witness.Logs(), "log", "is", "are"))
 	for _, c := range h.companions {
 		fmt.Fprintf(w, "\n%s", c.About())
 	}

@@ -8,6 +8,8 @@ import (
 	"os"
 	"slices"
 
+	"github.com/conmotion/conmotion/internal/plural"
+
 	"github.com/conmotion/conmotion/internal/durable"
 	"github.com/conmotion/conmotion/tiles"
 	"github.com/conmotion/conmotion/witness/audit"
@@ -24,7 +26,7 @@ func (j *Judge) accuse(ctx context.Context, k *judged, view *tiles.View, s audit
 		restsOn = append(restsOn, p.Index)
 	}
 	if len(s.Keys) == 0 {
-		return fmt.Errorf("%w: %d violations; the log announces no keys of a service, so that nothing is proven", errUnjudged, s.Violations)
+		return fmt.Errorf("%w: %s; the log announces no keys of a service, so that nothing is proven", errUnjudged, plural.Of(s.Violations, "violation"))
 	}
 	var why []error
 	for _, v := range k.found {
@@ -41,7 +43,7 @@ func (j *Judge) accuse(ctx context.Context, k *judged, view *tiles.View, s audit
 			"log", k.origin, "index", *v.Index, "check", v.Check, "why", v.Message, "evidence", k.path(evidenceFile))
 		return nil
 	}
-	return fmt.Errorf("%w: %d violations, none with evidence: %w", errUnjudged, s.Violations, errors.Join(why...))
+	return fmt.Errorf("%w: %s, none with evidence: %w", errUnjudged, plural.Of(s.Violations, "violation"), errors.Join(why...))
 }
 
 // evidenceOf makes the evidence of a violation, and verifies it as anybody would.

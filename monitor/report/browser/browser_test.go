@@ -12,6 +12,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/monitor/report"
 )
 
@@ -145,6 +146,9 @@ func TestPages(t *testing.T) {
 		where := name + " on " + l.Screen + ": "
 		for _, p := range l.problems() {
 			t.Error(where + p)
+		}
+		if wrong := plural.Wrong(l.Text); len(wrong) > 0 {
+			t.Errorf("%sone is counted as several: %q", where, wrong)
 		}
 		for _, word := range words[name] {
 			// Lines are broken where there is room.

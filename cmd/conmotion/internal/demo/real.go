@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/conmotion/conmotion/internal/plural"
+
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/scitt"
@@ -80,6 +82,6 @@ func (d *demonstration) replayed(at *service) func() ([]string, error) {
 		if err := r.Advance(d.ctx, log.Monitor(), log.View.Checkpoint.Size); err != nil {
 			return nil, err
 		}
-		return []string{fmt.Sprintf("the files of the %s's log amount to %d assets and %d configurations", at.name, len(r.Assets()), len(r.Configurations()))}, nil
+		return []string{fmt.Sprintf("the files of the %s's log amount to %s and %s", at.name, plural.Of(len(r.Assets()), "asset"), plural.Of(len(r.Configurations()), "configuration"))}, nil
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
+	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
@@ -162,7 +163,7 @@ func (a *app) openRegistrar(ctx context.Context, o party.RegistrarOptions, s sig
 // files of their keys nothing is read of their logs, or remembered.
 func (a *app) openServices(ctx context.Context, o party.RegistrarOptions, keys []string, f cli.MemoryFlags, async bool) (r *party.Registrar, err error) {
 	if len(keys) > 0 && len(keys) != len(o.Services) {
-		return nil, fmt.Errorf("--keys is given %d times, and there are %d services: it is once for each, that of --log first", len(keys), len(o.Services))
+		return nil, fmt.Errorf("--keys is given %s, and there are %s: it is once for each, that of --log first", plural.Of(len(keys), "time"), plural.Of(len(o.Services), "service"))
 	}
 	for _, file := range keys {
 		k, err := readKeys(file)

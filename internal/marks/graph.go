@@ -54,7 +54,7 @@ var ours = map[string][]string{
 	"internal/parallel": {},
 	"internal/vectors":  {"scitt", "monitor/disclosure"},
 
-	"monitor/disclosure":      {"internal/jsonx"},
+	"monitor/disclosure":      {"internal/jsonx", "internal/plural"},
 	"storage/artifact/reader": {"scitt", "scitt/client", "internal/durable", "internal/plain"},
 	"witness/mirror":          {"scitt", "tiles", "witness", "storage/artifact/reader", "internal/durable", "internal/parallel", "internal/plain", "internal/plural"},
 	"witness/cosigner":        {"scitt", "witness", "internal/plural"},

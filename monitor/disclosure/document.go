@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/conmotion/conmotion/internal/jsonx"
+	"github.com/conmotion/conmotion/internal/plural"
 )
 
 // format names the format of a Document.
@@ -134,7 +135,7 @@ func (d *Document) Open() (*Opened, error) {
 		return nil, err
 	}
 	if len(out.Fields) < len(d.Disclosures) {
-		return nil, malformed("%d of %d disclosures are of no value in this document", len(d.Disclosures)-len(out.Fields), len(d.Disclosures))
+		return nil, malformed("%d of %s of no value in this document", len(d.Disclosures)-len(out.Fields), plural.Verb(len(d.Disclosures), "disclosure", "is", "are"))
 	}
 	if out.Payload, err = jsonx.Canonical(jsonx.Append(nil, payload)); err != nil {
 		return nil, malformed("payload: %w", err)

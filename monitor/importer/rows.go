@@ -2,6 +2,7 @@ package importer
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
@@ -12,6 +13,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"go.yaml.in/yaml/v3"
 
 	"github.com/conmotion/conmotion/monitor/identity"
 )
@@ -33,12 +36,12 @@ func Rows(r io.Reader, o Options) iter.Seq2[Item, error] {
 
 var rowsFormat = Format{
 	Name: "rows", Short: "Register rows of Steampipe, CloudQuery or another table", Read: Rows,
-	Long: `Rows of tables become inventory and configuration records. --mapping names a JSON
-file that says which columns have the identity, the name, the account, the region,
-the tags and the time: docs/monitoring.md has the form of it.`,
+	Long: `Rows of tables become inventory and configuration records. --mapping names a file in
+YAML or JSON that says which columns have the identity, the name, the account, the
+region, the tags and the time: docs/monitoring.md has the form of it.`,
 	Tool: `steampipe query --output json "select * from aws_s3_bucket"
   cloudquery sync aws.yml file.yml (a file destination with the format json, csv or parquet)`,
-	Flags: []Flag{{Name: "mapping", Usage: "JSON file that says what the columns are", Required: true, File: true}},
+	Flags: []Flag{{Name: "mapping", Usage: "file in YAML or JSON that says what the columns are", Required: true, File: true}},
 	Check: func(flags map[string]string) error { _, err := readMapping(flags["mapping"]); return err },
 }
 
@@ -62,14 +65,25 @@ type table struct {
 	LeaveOut  []string `json:"leave_out"`
 }
 
+// readMapping reads YAML, of which JSON is a part, as the JSON that says the same.
 func readMapping(text string) (mapping, error) {
 	var m mapping
-	d := json.NewDecoder(strings.NewReader(text))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&m); err != nil {
+	var document any
+	in := yaml.NewDecoder(strings.NewReader(text))
+	err := in.Decode(&document)
+	if err != nil {
 		return m, fmt.Errorf("importer: mapping: %w", err)
 	}
-	if _, err := d.Token(); err != io.EOF || len(m.Tables) == 0 {
+	data, err := json.Marshal(document)
+	if err == nil {
+		d := json.NewDecoder(bytes.NewReader(data))
+		d.DisallowUnknownFields()
+		err = d.Decode(&m)
+	}
+	if err != nil {
+		return m, fmt.Errorf("importer: mapping: %w", err)
+	}
+	if err := in.Decode(&document); err != io.EOF || len(m.Tables) == 0 {
 		return m, errors.New("importer: mapping: it is one object with tables")
 	}
 	for i, t := range m.Tables {

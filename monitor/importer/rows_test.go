@@ -2,6 +2,7 @@ package importer
 
 import (
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 )
@@ -36,8 +37,17 @@ func TestRows(t *testing.T) {
 	})
 	one := Options{Flags: map[string]string{"mapping": `{"tables":[{"files":"a","uid":"u","provider":"=p","type":"=t"}]}`}, File: "b/c.json"}
 	testCases(t, map[string]sourceCase{"another file": {Rows, `{"u":"x"}`, one, "problem: the mapping has no table for this file", "", nil}})
+	for name, text := range map[string]string{
+		"YAML":           "# of one table\ntables:\n- {files: a, provider: =p, type: '=t', uid: u}\n",
+		"JSON with tabs": "{\n\t\"tables\":\t[\n\t\t{\"files\": \"a\", \"provider\": \"=p\", \"type\": \"=t\", \"uid\": \"\\u0075\"}\n\t]\n}\n",
+	} {
+		m, err := readMapping(text)
+		if want := (table{Files: "a", Provider: "=p", Type: "=t", UID: "u"}); err != nil || len(m.Tables) != 1 || !reflect.DeepEqual(m.Tables[0], want) {
+			t.Errorf("%s: %+v, %v", name, m, err)
+		}
+	}
 	for text, want := range map[string]string{
-		"": "EOF", "{}": "one object with tables", `{"tables":[{"uid":"u"}]}`: "table 1 lacks", `{"tables":[{"id":"u"}]}`: "unknown field", `{"tables":[{"uid":"u","provider":"=p","type":"=t"}]} 1`: "one object",
+		"": "EOF", "tables: [": "yaml: ", "tables:\n- 1: x": "unsupported type", "tables: []\n---\ntables: []": "one object", "tables: 1\ntables: 2": "already defined", "{}": "one object with tables", `{"tables":[{"uid":"u"}]}`: "table 1 lacks", `{"tables":[{"id":"u"}]}`: "unknown field", `{"tables":[{"uid":"u","provider":"=p","type":"=t"}]} 1`: "one object",
 		`{"tables":[{"uid":"u","provider":"=p","type":"=t","files":"["}]}`: "syntax error in pattern",
 	} {
 		if r := run(t, Rows, strings.NewReader("{}"), Options{Flags: map[string]string{"mapping": text}}); r.err == nil || !strings.Contains(r.err.Error(), want) {
@@ -58,6 +68,17 @@ func FuzzRows(f *testing.F) {
 		a, b := run(t, Rows, strings.NewReader(in), o), run(t, Rows, strings.NewReader(in), o)
 		if a.events() != b.events() || len(a.problems) != len(b.problems) {
 			t.Fatal("another result")
+		}
+	})
+}
+
+func FuzzMapping(f *testing.F) {
+	for _, seed := range []string{exampleMapping(f), "tables:\n- {provider: =p, type: t, uid: u, leave_out: [a*]}", "a: &a [*a]", "1: 2"} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if m, err := readMapping(text); err == nil && (len(m.Tables) == 0 || m.Tables[0].UID == "") {
+			t.Fatalf("%+v", m)
 		}
 	})
 }

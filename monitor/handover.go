@@ -70,9 +70,15 @@ type Handover struct {
 func (r *Replay) Handovers() []Handover { return r.handovers }
 
 // takeOver makes a record the head of its issuer's chain which takes over another
-// issuer's. Where that was not given to it, the record has a flaw.
+// issuer's. Where that was not given to it, the record has a flaw. Of an issuer who is not selected it is not
+// known what it gave: the chain begins here.
 func (r *Replay) takeOver(rec *record) {
 	h := rec.takes
+	key := chainKey{h.To, h.Chain}
+	if !r.filter.issuer(h.From) && !r.heirs.has(h.From, h.Chain) {
+		r.chains[key] = chainHead{Ref: rec.Ref, seq: rec.chain.Seq}
+		return
+	}
 	head, ok := r.chains[chainKey{h.From, h.Chain}]
 	given, err := h.Marshal()
 	if err != nil || !ok || head.given != string(given) || rec.chain.Seq != head.seq+1 || !bytes.Equal(rec.chain.Prev, head.ID[:]) {
@@ -82,7 +88,6 @@ func (r *Replay) takeOver(rec *record) {
 		rec.flaw, rec.detail = AnomalyChainHandover, fmt.Sprintf("it takes the chain %q of %s, which does not end with a handover to it", h.Chain, h.From)
 		return
 	}
-	key := chainKey{h.To, h.Chain}
 	r.chains[key] = chainHead{Ref: rec.Ref, seq: rec.chain.Seq}
 	r.intern(h.To)
 	r.heirs.add(key)

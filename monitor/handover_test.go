@@ -112,3 +112,43 @@ func TestReplayForgedHandover(t *testing.T) {
 		t.Errorf("anomalies %q", got)
 	}
 }
+
+// TestCompareHandover: what is reported under the new key counts as its first issuer's word, and what the old key says
+// behind the handover does not, in a comparison and in the measurement of it, which comes out the same again.
+func TestCompareHandover(t *testing.T) {
+	l := newHandoverLog(t)
+	auditor := newParty(t, "auditor", scitt.TypeObservation)
+	first := l.say(l.old, "a", nil)
+	given := l.hand(l.old, first)
+	taken := l.hand(l.heir, given)
+	l.say(l.old, "old key", given)
+	l.say(l.heir, "b", taken)
+	for _, uid := range []string{"a", "b", "c"} {
+		auditor.record(inventory(Create, noon, uid))
+	}
+	old, heir := l.old.issuer(), l.heir.issuer()
+	for name, tt := range map[string]struct {
+		issuers  []string
+		findings []string
+		flaws    []string
+	}{
+		"the first issuer": {[]string{old}, []string{"missing inventory/c o2"}, []string{"3 chain_handover"}},
+		"both":             {[]string{old, heir}, []string{"missing inventory/c o2"}, []string{"3 chain_handover"}},
+		"everybody":        {nil, []string{"missing inventory/c o2"}, []string{"3 chain_handover"}},
+		"the heir alone":   {[]string{heir}, []string{"missing inventory/a o0", "missing inventory/c o2"}, nil},
+	} {
+		reported := Party{Log: l.log(), Filter: Filter{Issuers: tt.issuers}}
+		c := must(Compare(t.Context(), reported, auditor.side(), hour))(t)
+		var flaws []string
+		for _, a := range c.Reported.Anomalies {
+			flaws = append(flaws, fmt.Sprintf("%d %s", a.Entry.Index, a.Kind))
+		}
+		if got := findings(c); !slices.Equal(got, tt.findings) || !slices.Equal(flaws, tt.flaws) {
+			t.Errorf("%s: %q, anomalies %q", name, got, flaws)
+		}
+		m := must(Measure(c, MeasureOptions{What: Inventory, At: hour.To, Home: "log.auditor.example"}))(t)
+		if r := must(Recompute(t.Context(), m.Payload, l.log(), auditor.log()))(t); !r.Same() {
+			t.Errorf("%s: recomputed with differences at %q", name, r.Paths)
+		}
+	}
+}

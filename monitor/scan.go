@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/conmotion/conmotion/internal/plural"
-
 	"github.com/conmotion/conmotion/scitt"
 )
 

@@ -6,9 +6,8 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/conmotion/conmotion/internal/plural"
-
 	"github.com/conmotion/conmotion/cmd/internal/cli"
+	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/internal/printable"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"

@@ -10,11 +10,10 @@ import (
 	"slices"
 	"time"
 
-	"github.com/conmotion/conmotion/internal/plural"
-
 	"golang.org/x/sync/errgroup"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
+	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/conmotion/conmotion/internal/plural"
-
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/scitt"
 )

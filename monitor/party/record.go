@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/conmotion/conmotion/internal/plural"
-
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/scitt"
 )

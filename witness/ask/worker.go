@@ -228,7 +228,7 @@ func (of *worker) read(t *target, answer []byte) (lines []note.Signature, err er
 		}
 	}
 	if len(lines) == 0 {
-		return nil, errors.New("its answer has no cosignature by its keys: one that judges the log has to know its URL (log add --contact URL VKEY), to read its tiles there; "+
+		return nil, errors.New("its answer has no cosignature by its keys: one that judges the log has to know its URL (log add --contact URL VKEY), to read its tiles there; " +
 			"the key of a mirror signs only what is public already, and readers can demand it")
 	}
 	return lines, nil

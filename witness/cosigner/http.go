@@ -12,11 +12,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/conmotion/conmotion/internal/plural"
-
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/witness"
 )
 

@@ -8,9 +8,8 @@ import (
 	"os"
 	"slices"
 
-	"github.com/conmotion/conmotion/internal/plural"
-
 	"github.com/conmotion/conmotion/internal/durable"
+	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/tiles"
 	"github.com/conmotion/conmotion/witness/audit"
 )

@@ -8,9 +8,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/conmotion/conmotion/internal/plural"
-
 	"github.com/conmotion/conmotion/cmd/internal/cli"
+	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/scitt"
 )

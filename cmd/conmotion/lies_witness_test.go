@@ -9,6 +9,7 @@ import (
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/monitor/verify"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 )
@@ -47,7 +48,7 @@ func (w *world) witnessed(t *testing.T, add func(raw []byte) []byte) shown {
 	inclusion := testlog.Must(view.Inclusion(t.Context(), webEntry, scitt.LeafHash(p.entries[webEntry])))(t)
 	dir := p.dir(t, func(f *testlog.Files) { f.Put(tiles.CheckpointPath, raw) })
 	return shown{"cosigned": dir, "cosigned-later": dir, "cosigned-transparent": write(t, "cosigned", scitt.AttachReceipts(st, receipt)),
-		"tlog-proof": write(t, "tlog-proof", tlogProof(inclusion, raw))}
+		"tlog-proof": write(t, "tlog-proof", verify.MarshalProof(inclusion, raw))}
 }
 
 // by adds the cosignatures of witnesses at a time.

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"github.com/transparency-dev/formats/proof"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/printable"
@@ -239,7 +238,7 @@ func (a *app) receiptFromFiles(ctx context.Context, f receiptFlags, st *scitt.St
 		if err != nil {
 			return nil, err
 		}
-		return tlogProof(p, view.Checkpoint.Raw), nil
+		return verify.MarshalProof(p, view.Checkpoint.Raw), nil
 	}
 	receipt, err := view.Receipt(ctx, index, scitt.LeafHash(st.Entry()))
 	if err != nil || !f.transparent {
@@ -289,13 +288,4 @@ func (a *app) printReceipt(f receiptFlags, data []byte) error {
 	}
 	info.File = f.out
 	return a.Print(info, cli.Rows(append(rows, []string{"wrote", f.out})))
-}
-
-// tlogProof writes the proof of an entry as a C2SP tlog-proof.
-func tlogProof(p *scitt.InclusionProof, checkpoint []byte) []byte {
-	out := proof.TLogProof{Index: p.Index, Checkpoint: checkpoint}
-	for _, h := range p.Path {
-		out.Hashes = append(out.Hashes, [32]byte(h))
-	}
-	return out.Marshal()
 }

@@ -94,3 +94,12 @@ func (v *Verifier) proof(r *Result, data, leaf []byte) error {
 	}
 	return err
 }
+
+// MarshalProof is the proof of an entry, with a checkpoint, as a C2SP tlog-proof.
+func MarshalProof(p *scitt.InclusionProof, checkpoint []byte) []byte {
+	out := proof.TLogProof{Index: p.Index, Checkpoint: checkpoint}
+	for _, h := range p.Path {
+		out.Hashes = append(out.Hashes, [32]byte(h))
+	}
+	return out.Marshal()
+}

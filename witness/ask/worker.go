@@ -74,8 +74,8 @@ func (of *worker) next() (t *target, wait time.Duration) {
 	defer of.mu.Unlock()
 	now := time.Now()
 	due := of.retryAt
-	if of.answered == of.target {
-		due = of.answeredAt.Add(refreshEvery)
+	if refresh := of.answeredAt.Add(refreshEvery); of.answered == of.target && due.Before(refresh) {
+		due = refresh
 	}
 	switch {
 	case of.target == nil:

@@ -28,7 +28,7 @@ func addCheckpoints(b *testing.B, perSecond rate.Limit) {
 	limit := rate.NewLimiter(perSecond, 1)
 	logs := newLogs(b, of)
 	r := start(b, logs...)
-	r.server.Client().Transport.(*http.Transport).MaxIdleConnsPerHost = of
+	r.target().HTTP.Transport.(*http.Transport).MaxIdleConnsPerHost = of
 	// Each goroutine has logs of its own; a log that is full is replaced by a new one.
 	bodies := make([][][]byte, 0, b.N/(conformance.Leaves-1)+of)
 	for i := 0; len(bodies)*(conformance.Leaves-1) < b.N+of*conformance.Leaves; i++ {

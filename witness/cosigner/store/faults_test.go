@@ -9,10 +9,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/witness/conformance"
 	"github.com/conmotion/conmotion/witness/cosigner"
@@ -137,38 +139,102 @@ func TestRolledBack(t *testing.T) {
 	}
 }
 
-// TestClock: no later tree has an earlier time, and a clock that went back by more
-// than a minute stops the log and no other.
+// TestClock: no later tree has an earlier time, whatever the clock does. One that goes back
+// by more than a minute stops the logs that were cosigned later, and no others, for as
+// long as the witness says, also over a restart.
 func TestClock(t *testing.T) {
-	l := newLogs(t, 2)
-	r := start(t, l...)
-	base := time.Unix(1_800_000_000, 0)
-	r.now = func() time.Time { return base }
-	at := func(lines []byte) time.Time {
-		t.Helper()
-		_, base64, _ := strings.Cut(strings.TrimPrefix(strings.SplitN(string(lines), "\n", 2)[0], "— "), " ")
-		got, err := scitt.CosignatureTime(note.Signature{Base64: base64})
-		if err != nil {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLogs(t, 2)
+		r := start(t, l...)
+		var jump time.Duration // of the witness's clock, beside the time that passes
+		r.now = func() time.Time { return time.Now().Add(jump) }
+		size, last := uint64(0), time.Time{}
+		// grows has the log cosigned at its next size, at the time that is wanted.
+		grows := func(what string, want time.Time) {
+			t.Helper()
+			lines := r.want(what, http.StatusOK, l[0], 0, size, size+1)
+			_, base64, _ := strings.Cut(strings.TrimPrefix(strings.SplitN(string(lines), "\n", 2)[0], "— "), " ")
+			at := testlog.Must(scitt.CosignatureTime(note.Signature{Base64: base64}))(t)
+			if !at.Equal(want) || at.Before(last) {
+				t.Errorf("%s: signed at %v, want %v, and the last one was at %v", what, at, want, last)
+			}
+			size, last = size+1, at
+		}
+		// refuses gives how long the witness wants the log to wait.
+		refuses := func(what string) time.Duration {
+			t.Helper()
+			_, err := r.witness.AddCheckpoint(t.Context(), l[0].Growing(0, size, size+1))
+			refusal, ok := errors.AsType[*cosigner.Refusal](err)
+			if !ok || refusal.Status != http.StatusServiceUnavailable {
+				t.Fatalf("%s: %v", what, err)
+			}
+			return refusal.Retry
+		}
+		grows("first", time.Now())
+		time.Sleep(time.Hour)
+		grows("an hour later", time.Now())
+		jump = -30 * time.Second
+		grows("a little back", last)
+		time.Sleep(10 * time.Second)
+		grows("still behind", last)
+		time.Sleep(40 * time.Second)
+		grows("caught up", time.Now().Add(jump))
+		jump = 24 * time.Hour
+		grows("a day ahead", time.Now().Add(jump))
+		jump = 0
+		wait := refuses("a day back")
+		r.want("another log", http.StatusOK, l[1], 0, 0, 3)
+		r.restart()
+		if again := refuses("a day back, after a restart"); again != wait || wait > 24*time.Hour {
+			t.Errorf("wait for %v, and after a restart for %v", wait, again)
+		}
+		time.Sleep(wait - 2*time.Minute)
+		refuses("two minutes too early")
+		time.Sleep(2 * time.Minute)
+		grows("when the witness said", time.Now())
+	})
+}
+
+// TestClockAndFloods: a clock that jumps neither gives a log more than it may have in a day
+// at once, nor takes from it for longer than it went back.
+func TestClockAndFloods(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := newLogs(t, 1)[0]
+		r := start(t)
+		r.know(l.VKey, 1)
+		if err := r.witness.SetLogs(r.list); err != nil {
 			t.Fatal(err)
 		}
-		return got
-	}
-	if got := at(r.want("first", http.StatusOK, l[0], 0, 0, 3)); !got.Equal(base) {
-		t.Errorf("signed at %v", got)
-	}
-	r.now = func() time.Time { return base.Add(-30 * time.Second) }
-	if got := at(r.want("a little back", http.StatusOK, l[0], 0, 3, 5)); !got.Equal(base) {
-		t.Errorf("signed at %v", got)
-	}
-	r.now = func() time.Time { return base.Add(-time.Hour) }
-	r.want("an hour back", http.StatusServiceUnavailable, l[0], 0, 5, 6)
-	r.want("another log", http.StatusOK, l[1], 0, 0, 3)
-	r.restart()
-	r.want("an hour back, after a restart", http.StatusServiceUnavailable, l[0], 0, 5, 6)
-	r.now = func() time.Time { return base.Add(time.Second) }
-	if got := at(r.want("caught up", http.StatusOK, l[0], 0, 5, 6)); !got.Equal(base.Add(time.Second)) {
-		t.Errorf("signed at %v", got)
-	}
+		var jump time.Duration
+		r.now = func() time.Time { return time.Now().Add(jump) }
+		size := uint64(0)
+		// most is how many are cosigned before one is refused.
+		most := func() (n int) {
+			for ; ; n++ {
+				switch _, status := r.add(l, 0, size, size+1); status {
+				case http.StatusOK:
+					size++
+				case http.StatusTooManyRequests:
+					return n
+				default:
+					t.Fatalf("status %d", status)
+				}
+			}
+		}
+		first := most()
+		jump = 30 * 24 * time.Hour
+		if n := most(); n != first || n == 0 {
+			t.Errorf("%d at once, and %d after the clock jumped by a month", first, n)
+		}
+		jump -= time.Minute
+		if n := most(); n != 0 {
+			t.Errorf("%d when the clock went back", n)
+		}
+		time.Sleep(24*time.Hour + time.Minute)
+		if n := most(); n == 0 {
+			t.Error("none on the next day")
+		}
+	})
 }
 
 // TestKeyRotation: a log changes its key by configuration, and its history goes on.

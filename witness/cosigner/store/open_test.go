@@ -49,11 +49,7 @@ func start(t testing.TB, logs ...*conformance.Log) *running {
 		r.know(l.VKey, 1<<30)
 	}
 	r.open(true)
-	r.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { (*r.handler.Load()).ServeHTTP(w, req) }))
-	t.Cleanup(func() {
-		r.server.Close()
-		r.store.Close()
-	})
+	t.Cleanup(func() { r.store.Close() })
 	return r
 }
 
@@ -95,8 +91,12 @@ func (r *running) restart() {
 	r.open(false)
 }
 
-// target is this witness for a check.
+// target is this witness for a check, over HTTP.
 func (r *running) target() conformance.Target {
+	if r.server == nil {
+		r.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) { (*r.handler.Load()).ServeHTTP(w, req) }))
+		r.t.Cleanup(r.server.Close)
+	}
 	target := conformance.Target{Submission: r.server.URL, Monitoring: r.server.URL, HTTP: r.server.Client()}
 	for _, c := range r.cosigners {
 		target.Keys = append(target.Keys, &c.CosignatureVerifier)

@@ -31,14 +31,15 @@ type cut struct {
 	whole   chan struct{} // closed while it is not cut
 }
 
-// newCut passes connections on to an address.
-func newCut(t *testing.T, to string) *cut {
+// newCut passes connections on to an address. What a client sends is shown before that;
+// where the answer is false the connection ends instead. Nil shows it to nobody.
+func newCut(t *testing.T, to string, show func() func([]byte) bool) *cut {
 	t.Helper()
 	l := testlog.Must(net.Listen("tcp", "127.0.0.1:0"))(t)
 	c := &cut{address: l.Addr().String(), whole: make(chan struct{})}
 	close(c.whole)
 	t.Cleanup(func() { _ = l.Close() })
-	pass := func(dst, src net.Conn) {
+	pass := func(dst, src net.Conn, show func([]byte) bool) {
 		defer dst.Close()
 		defer src.Close()
 		buf := make([]byte, 32<<10)
@@ -50,6 +51,9 @@ func newCut(t *testing.T, to string) *cut {
 			select {
 			case <-whole:
 			case <-t.Context().Done():
+				return
+			}
+			if n > 0 && show != nil && !show(buf[:n]) {
 				return
 			}
 			if _, werr := dst.Write(buf[:n]); err != nil || werr != nil {
@@ -68,8 +72,12 @@ func newCut(t *testing.T, to string) *cut {
 				_ = client.Close() // as the server would
 				continue
 			}
-			go pass(server, client)
-			go pass(client, server)
+			var shown func([]byte) bool
+			if show != nil {
+				shown = show()
+			}
+			go pass(server, client, shown)
+			go pass(client, server, nil)
 		}
 	}()
 	return c
@@ -210,7 +218,7 @@ func writerFaults(t *testing.T, servers parts.Cloud) {
 				w.gate = newGate(t, databaseServer)
 				database = w.gate.address
 			}
-			w.database, w.bucket = newCut(t, database), newCut(t, bucketServer)
+			w.database, w.bucket = newCut(t, database, nil), newCut(t, bucketServer, nil)
 			p := newPairBehind(t, servers, strings.NewReplacer(databaseServer, w.database.address, bucketServer, w.bucket.address),
 				"--search=false", "--writer-lease", storage.DefaultLease.String())
 			checker := p.checker()

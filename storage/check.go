@@ -22,26 +22,29 @@ func (p *publisher) sound(ctx context.Context) error {
 	return p.soundFor(ctx, &scitt.Checkpoint{}, nil)
 }
 
-// soundFor is sound before a batch. Where the engine integrates later than it sequences, as
+// soundFor is sound before a batch, and refuses a tree that does not extend what is public: the
+// engine's state may become an older one while it runs, as by a database that fails over and
+// loses commits. Where the engine integrates later than it sequences, as
 // in a bucket, many batches come between two trees: the tree that was found sound, which is
 // noted in last, is not read again while entries wait that will be built on it in any case.
 // Next is where the log ends.
 func (p *publisher) soundFor(ctx context.Context, last *scitt.Checkpoint, next func(context.Context) (uint64, error)) error {
+	public := p.current().Checkpoint // before the tree, which may grow meanwhile
 	stored, err := p.driver.Tree(ctx)
-	if errors.Is(err, fs.ErrNotExist) || err == nil && stored.Size == 0 {
+	if public.Size == 0 && (errors.Is(err, fs.ErrNotExist) || err == nil && stored.Size == 0) {
 		return nil // a new log
 	}
 	if err != nil {
 		return err
 	}
-	if stored.Size == last.Size && bytes.Equal(stored.Root, last.Root) {
+	if stored.Size >= public.Size && stored.Size == last.Size && bytes.Equal(stored.Root, last.Root) {
 		if end, err := next(ctx); err != nil || end > stored.Size {
 			return err
 		}
 	}
-	view, err := p.tree.At(ctx, stored)
+	view, err := p.extending(ctx, stored, public)
 	if err != nil {
-		return newest(err)
+		return err
 	}
 	for _, err := range view.Entries(ctx, (stored.Size-1)/tiles.Width*tiles.Width, stored.Size) {
 		if err != nil {

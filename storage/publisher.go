@@ -123,17 +123,23 @@ func (p *publisher) resumes(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	_, err = p.extending(ctx, stored, public)
+	return err
+}
+
+// extending reads a tree that is stored, and refuses one that does not extend what is public.
+func (p *publisher) extending(ctx context.Context, stored, public *scitt.Checkpoint) (*tiles.View, error) {
 	if stored.Size < public.Size {
-		return fmt.Errorf("%w: %d entries are stored and %d are public", ErrFork, stored.Size, public.Size)
+		return nil, fmt.Errorf("%w: %d entries are stored and %d are public", ErrFork, stored.Size, public.Size)
 	}
 	view, err := p.tree.At(ctx, stored)
 	if err != nil {
-		return newest(err)
+		return nil, newest(err)
 	}
 	if err := view.Consistency(ctx, public); err != nil {
-		return fmt.Errorf("%w: %w", ErrFork, err)
+		return nil, fmt.Errorf("%w: %w", ErrFork, err)
 	}
-	return nil
+	return view, nil
 }
 
 func (p *publisher) current() *tiles.View {

@@ -63,11 +63,11 @@ func (h *held) grow(t *testing.T, size int) {
 }
 
 // TestSoundFor: before each batch the newest entries are read, but for a tree that was read
-// already and that other entries will be built on in any case.
+// already and that other entries will be built on in any case. It must extend what is public.
 func TestSoundFor(t *testing.T) {
 	h := &held{files: map[string][]byte{}}
 	h.grow(t, 30)
-	p, last := &publisher{driver: h, tree: tiles.NewTree(h)}, &scitt.Checkpoint{}
+	p, last := &publisher{driver: h, tree: tiles.NewTree(h), view: &tiles.View{Checkpoint: scitt.EmptyCheckpoint("log")}}, &scitt.Checkpoint{}
 	sound := func(end uint64, reads int, want error) {
 		t.Helper()
 		before := h.reads
@@ -90,4 +90,17 @@ func TestSoundFor(t *testing.T) {
 	}
 	h.grow(t, 50)
 	sound(51, 1, nil)
+
+	// The engine's state becomes one that does not extend what is public.
+	p.view = &tiles.View{Checkpoint: h.tree}
+	h.grow(t, 40)
+	sound(40, 0, ErrFork)
+	sound(41, 0, ErrFork)
+	h.tree = scitt.EmptyCheckpoint("log")
+	sound(0, 0, ErrFork)
+	h.grow(t, 60)
+	sound(61, 1, nil)
+	p.view = &tiles.View{Checkpoint: &scitt.Checkpoint{Origin: "log", Size: 50, Root: h.tree.Root}}
+	h.grow(t, 61)
+	sound(62, 0, ErrFork)
 }

@@ -25,9 +25,15 @@ import (
 // newPlace makes a bucket and a database.
 func newPlace(t testing.TB) (drivertest.Place, parts.Bucket, *mysql.Config) {
 	t.Helper()
+	return newPlaceOf(t, tests.AWS(t))
+}
+
+// newPlaceOf is newPlace with a database of another server.
+func newPlaceOf(t testing.TB, server *parts.AWS) (drivertest.Place, parts.Bucket, *mysql.Config) {
+	t.Helper()
 	p := tests.AWS(t)
 	b := testlog.Must(p.NewBucket(t.Context(), true))(t)
-	database := testlog.Must(aws.ParseDatabase(testlog.Must(p.NewDatabase(t.Context()))(t), p.Password))(t)
+	database := testlog.Must(aws.ParseDatabase(testlog.Must(server.NewDatabase(t.Context()))(t), p.Password))(t)
 	return drivertest.Place{
 		Endpoint: p.Endpoint, URL: b.URL,
 		Connect: func(ctx context.Context, endpoint string, o storage.WriterOptions) (*cloud.Driver, error) {

@@ -41,16 +41,8 @@ func StartAWS(ctx context.Context) (p *AWS, err error) {
 	if err != nil {
 		return nil, err
 	}
-	server, err := find("mariadbd", "apt-get install mariadb-server")
-	if err != nil {
-		return nil, err
-	}
-	install, err := find("mariadb-install-db", "apt-get install mariadb-server")
-	if err != nil {
-		return nil, err
-	}
 	p = &AWS{AccessKey: "conmotion", SecretKey: rand.Text(), User: "conmotion", Password: rand.Text()}
-	return p, p.start(func() error { return p.startS3(ctx, gateway) }, func() error { return p.startMySQL(ctx, install, server) })
+	return p, p.start(func() error { return p.startS3(ctx, gateway) }, func() error { return p.startMySQL(ctx) })
 }
 
 // RestartMySQL kills the database server and starts it again on its data.
@@ -85,8 +77,15 @@ func (p *AWS) startS3(ctx context.Context, gateway string) error {
 	return err
 }
 
-func (p *AWS) startMySQL(ctx context.Context, install, server string) error {
-	var err error
+func (p *AWS) startMySQL(ctx context.Context, more ...string) error {
+	server, err := find("mariadbd", "apt-get install mariadb-server")
+	if err != nil {
+		return err
+	}
+	install, err := find("mariadb-install-db", "apt-get install mariadb-server")
+	if err != nil {
+		return err
+	}
 	if p.MySQL, err = p.address(); err != nil {
 		return err
 	}
@@ -99,13 +98,13 @@ func (p *AWS) startMySQL(ctx context.Context, install, server string) error {
 	if out, err := exec.CommandContext(ctx, install, append(args, "--auth-root-authentication-method=normal", "--skip-test-db")...).CombinedOutput(); err != nil {
 		return fmt.Errorf("mariadb-install-db: %w: %s", err, out)
 	}
-	host, port, _ := strings.Cut(p.MySQL, ":")
-	args = append(args, "--bind-address="+host, "--port="+port, "--socket="+p.socket, "--skip-log-bin", "--max-connections=500",
+	args = append(args, "--socket="+p.socket, "--skip-log-bin", "--max-connections=500",
 		"--innodb-flush-method=nosync") // what it wrote outlives its process, which is all that ends here
 	p.startAgain = func(ctx context.Context) (err error) {
+		host, port, _ := strings.Cut(p.MySQL, ":")
 		p.killMySQL, err = p.run(ctx, func() error {
 			return p.Root(ctx, `CREATE USER IF NOT EXISTS '`+p.User+`'@'%' IDENTIFIED BY '`+p.Password+`'`)
-		}, nil, server, args...)
+		}, nil, server, append(append(args, "--bind-address="+host, "--port="+port), more...)...)
 		return err
 	}
 	return p.startAgain(ctx)
@@ -113,14 +112,10 @@ func (p *AWS) startMySQL(ctx context.Context, install, server string) error {
 
 // Root has the database server do something as its root.
 func (p *AWS) Root(ctx context.Context, statements ...string) error {
-	c := mysql.NewConfig()
-	c.User, c.Net, c.Addr = "root", "unix", p.socket
-	c.Logger = &mysql.NopLogger{}
-	connector, err := mysql.NewConnector(c)
+	db, err := p.root()
 	if err != nil {
 		return err
 	}
-	db := sql.OpenDB(connector)
 	defer db.Close()
 	for _, s := range statements {
 		if _, err := db.ExecContext(ctx, s); err != nil {
@@ -128,6 +123,17 @@ func (p *AWS) Root(ctx context.Context, statements ...string) error {
 		}
 	}
 	return nil
+}
+
+func (p *AWS) root() (*sql.DB, error) {
+	c := mysql.NewConfig()
+	c.User, c.Net, c.Addr = "root", "unix", p.socket
+	c.Logger = &mysql.NopLogger{}
+	connector, err := mysql.NewConnector(c)
+	if err != nil {
+		return nil, err
+	}
+	return sql.OpenDB(connector), nil
 }
 
 // NewDatabase implements Cloud.

@@ -87,7 +87,7 @@ func BenchmarkLog(b *testing.B, newPlace func(testing.TB) Place) {
 				}
 				return err
 			})
-			s.close()
+			s.Close()
 			report()
 		})
 	}

@@ -67,7 +67,7 @@ func oldWriter(t *testing.T, newService func(testing.TB) *Service) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer next.close()
+	defer next.Close()
 	if err := old.Try("late"); !errors.Is(err, scitt.ErrUnavailable) {
 		t.Errorf("the old writer's entry: %v", err)
 	}
@@ -126,7 +126,7 @@ func runs(t *testing.T, newService func(testing.TB) *Service) {
 			t.Fatalf("entry %d is at %d (%v): %v", i, index, duplicate, err)
 		}
 	}
-	s.close()
+	s.Close()
 	if view := s.checker().Check(t, nil); view.Checkpoint.Size != n {
 		t.Errorf("the closed log has published %d entries, want %d", view.Checkpoint.Size, n)
 	}
@@ -138,7 +138,7 @@ func foreign(t *testing.T, newService func(testing.TB) *Service) {
 	one, two := newService(t), newService(t)
 	for _, s := range []*Service{one, two} {
 		s.Open().addMany(2, "entry", map[string][]byte{})
-		s.close()
+		s.Close()
 	}
 	fresh := newService(t)
 	before := testlog.Must(one.Objects(t.Context()))(t)
@@ -190,7 +190,7 @@ func format(t *testing.T, newService func(testing.TB) *Service) {
 	x := testlog.Must(index.Open(t.Context(), t.TempDir()+"/index.db", nil, nil))(t)
 	o.Antispam = x
 	log := testlog.Must(storage.Follow(t.Context(), follower, o))(t)
-	s.close()
+	s.Close()
 	before := testlog.Must(s.Objects(t.Context()))(t)
 	set(cloud.Format + 1)
 	const want = "start a newer release"
@@ -208,7 +208,7 @@ func format(t *testing.T, newService func(testing.TB) *Service) {
 	for _, format := range []int{cloud.Format, 0} {
 		set(format)
 		s.Open().addMany(2, fmt.Sprint(format), receipts)
-		s.close()
+		s.Close()
 	}
 	s.checker().Check(t, receipts)
 	if err := errors.Join(log.Close(t.Context()), x.Close(), follower.Close()); err != nil {

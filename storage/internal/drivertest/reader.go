@@ -75,7 +75,7 @@ func throughCache(t *testing.T, newService func(testing.TB) *Service) {
 		s.addMany(n, strconv.Itoa(n), receipts)
 		checker.Check(t, nil)
 	}
-	s.close()
+	s.Close()
 	size := checker.Check(t, nil).Checkpoint.Size
 	for size < uint64(len(receipts)) { // the cached checkpoint lasts a second
 		size = checker.Check(t, nil).Checkpoint.Size

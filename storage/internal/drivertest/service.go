@@ -79,7 +79,7 @@ type Service struct {
 func NewService(t testing.TB, p Place) *Service {
 	t.Helper()
 	s := &Service{Place: p, t: t, keys: testlog.NewKeys(t), file: filepath.Join(t.TempDir(), "index.db"), endpoint: p.Endpoint}
-	t.Cleanup(s.close)
+	t.Cleanup(s.Close)
 	return s
 }
 
@@ -121,8 +121,8 @@ func (s *Service) openNow() (err error) {
 	return errors.Join(err, s.index.Await(s.t.Context(), size))
 }
 
-// close is for a log that is open; it may be closed already.
-func (s *Service) close() {
+// Close is for a log that is open; it may be closed already.
+func (s *Service) Close() {
 	if s.log == nil {
 		return
 	}
@@ -172,7 +172,7 @@ func acrossRestarts(t *testing.T, newService func(testing.TB) *Service) {
 		s.Open()
 		s.addMany(300, fmt.Sprint(round), receipts)
 		checker.Check(t, receipts)
-		s.close()
+		s.Close()
 	}
 	s.Open()
 	if got := s.log.PublishedSize(); got != 900 {

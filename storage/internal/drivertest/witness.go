@@ -61,7 +61,7 @@ func witnessed(t *testing.T, newService func(testing.TB) *Service) {
 	for statement, receipt := range <-added {
 		receipts[statement] = receipt
 	}
-	s.close()
+	s.Close()
 	s.Open()
 	s.addMany(1, "a restart", receipts)
 	public()

@@ -195,7 +195,7 @@ func (db *database) Take(ctx context.Context, address string, lease time.Duratio
 	var held bool
 	var other string
 	err = write(ctx, db.client, func(ctx context.Context, tx *spanner.ReadWriteTransaction) error {
-		row, err := one(ctx, tx, `SELECT term, expires > CURRENT_TIMESTAMP(), holder, origin, bucket, published FROM `+table)
+		row, err := one(ctx, tx, `SELECT term, expires > CURRENT_TIMESTAMP(), holder, origin, bucket, published, moved FROM `+table)
 		if err != nil {
 			return err
 		}
@@ -205,7 +205,8 @@ func (db *database) Take(ctx context.Context, address string, lease time.Duratio
 		var last int64
 		var origin, bucket string
 		var published []byte
-		if err := row.Columns(&last, &held, &other, &origin, &bucket, &published); err != nil || held {
+		var moved spanner.NullString // it may have been moved since the caller looked
+		if err := row.Columns(&last, &held, &other, &origin, &bucket, &published, &moved); err != nil || held {
 			return err
 		}
 		term = uint64(last) + 1
@@ -213,8 +214,8 @@ func (db *database) Take(ctx context.Context, address string, lease time.Duratio
 			return err
 		}
 		_, err = tx.Update(ctx, spanner.Statement{
-			SQL:    `INSERT INTO ` + table + ` (term, origin, bucket, published, holder, expires) VALUES (@term, @origin, @bucket, @published, @holder, ` + inLease + `)`,
-			Params: map[string]any{"term": last + 1, "origin": origin, "bucket": bucket, "published": published, "holder": address, "lease": lease.Microseconds()},
+			SQL:    `INSERT INTO ` + table + ` (term, origin, bucket, published, moved, holder, expires) VALUES (@term, @origin, @bucket, @published, @moved, @holder, ` + inLease + `)`,
+			Params: map[string]any{"term": last + 1, "origin": origin, "bucket": bucket, "published": published, "moved": moved, "holder": address, "lease": lease.Microseconds()},
 		})
 		return err
 	})

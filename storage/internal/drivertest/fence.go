@@ -216,6 +216,30 @@ func format(t *testing.T, newService func(testing.TB) *Service) {
 	}
 }
 
+// moved: a log that was moved has no writer any more, also where one takes the lease that had
+// looked before.
+func moved(t *testing.T, newService func(testing.TB) *Service) {
+	s := newService(t).Open()
+	if err := s.Try("entry"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Driver.MovedTo(t.Context(), "elsewhere"); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	d := s.connect()
+	term := testlog.Must(d.Database.Take(t.Context(), "", time.Minute))(t)
+	if to := testlog.Must(d.Moved(t.Context()))(t); to != "elsewhere" {
+		t.Errorf("to a writer that took the lease the log is at %q", to)
+	}
+	if err := errors.Join(d.Database.Release(t.Context(), term), d.Close()); err != nil {
+		t.Error(err)
+	}
+	if err := s.TryOpen(); !errors.Is(err, storage.ErrMovedAway) {
+		t.Errorf("a start: %v", err)
+	}
+}
+
 // headers: each object has the headers that our own server gives it.
 func headers(t *testing.T, newService func(testing.TB) *Service) {
 	s := newService(t).Open()

@@ -43,6 +43,7 @@ func Run(t *testing.T, together bool, open func(t testing.TB) Place) {
 		"Runs":           runs,
 		"Foreign":        foreign,
 		"Format":         format,
+		"Moved":          moved,
 		"Headers":        headers,
 		"Publish":        publish,
 		"ThroughCache":   throughCache,

@@ -185,7 +185,7 @@ func (s *Service) problemOf(r *http.Request, err error) *scitt.Problem {
 	}
 	if p.Status >= 500 {
 		shown := *p
-		shown.Detail = s.hidden.Replace(p.Detail)
+		shown.Detail = s.hidden.replace(p.Detail)
 		p = &shown
 		s.Logger.WarnContext(r.Context(), "request not served", "client", r.RemoteAddr, "method", r.Method, "path", r.URL.Path, "err", err)
 	}

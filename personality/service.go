@@ -16,8 +16,6 @@ import (
 	"log/slog"
 	"math"
 	"net/http"
-	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -150,7 +148,7 @@ type Service struct {
 	limits *limits
 	gate   *gate
 	bodies *semaphore.Weighted
-	hidden *strings.Replacer
+	hidden hidden
 	static *staticFiles
 	pages  chan struct{} // one for each page that is made or sent
 
@@ -173,15 +171,9 @@ func New(c Config) (*Service, error) {
 	if err != nil {
 		return nil, fmt.Errorf("service: %w", err)
 	}
-	var hidden []string
-	for _, dir := range c.Hidden {
-		if dir = filepath.Clean(dir); dir != "." && dir != "/" {
-			hidden = append(hidden, dir+"/", "", dir, "the directory")
-		}
-	}
 	processor := newProcessor()
 	behind := func() time.Duration { return c.Log.Backlog() + processor.delay() }
-	s := &Service{Config: c, hidden: strings.NewReplacer(hidden...), limits: limits, gate: newGate(c.Queue, behind), bodies: semaphore.NewWeighted(cmp.Or(c.BodyMemory, math.MaxInt64)), pages: make(chan struct{}, mostPages), running: map[scitt.EntryID]bool{}}
+	s := &Service{Config: c, hidden: newHidden(c.Hidden), limits: limits, gate: newGate(c.Queue, behind), bodies: semaphore.NewWeighted(cmp.Or(c.BodyMemory, math.MaxInt64)), pages: make(chan struct{}, mostPages), running: map[scitt.EntryID]bool{}}
 	s.static = &staticFiles{c.Files, func() uint64 { return s.Log.Published().Checkpoint.Size }, newEncoders()}
 	s.policy.Store(&c.Policy)
 	s.keys.Store(&c.Keys)

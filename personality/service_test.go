@@ -385,18 +385,3 @@ func TestRates(t *testing.T) {
 		}
 	}
 }
-
-// TestHidden: problem details name no directory of the operator's.
-func TestHidden(t *testing.T) {
-	s := newTested(t, func(c *Config) { c.Hidden = []string{"/srv/secret", "/", ""} })
-	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil)
-	w := httptest.NewRecorder()
-	s.writeError(w, r, fmt.Errorf("%w: open /srv/secret/private/x: no space", scitt.ErrUnavailable))
-	wants(t, w, http.StatusServiceUnavailable, "Registration Failed", "open private/x: no space")
-	if strings.Contains(w.Body.String(), "secret") {
-		t.Error(w.Body)
-	}
-	w = httptest.NewRecorder()
-	s.writeError(w, r, io.ErrUnexpectedEOF)
-	wants(t, w, http.StatusInternalServerError, "Internal Error", "its log says why")
-}

@@ -133,9 +133,10 @@ type staticFiles struct {
 }
 
 // Tiles serves the tiles and entry bundles of a log whose service starts: witnesses
-// that judge them may have to before its checkpoint is public.
-func Tiles(files http.FileSystem, logger *slog.Logger) http.Handler {
-	s := &Service{Config: Config{Logger: logger}, hidden: strings.NewReplacer()}
+// that judge them may have to before its checkpoint is public. The names of these
+// directories are not told.
+func Tiles(files http.FileSystem, dirs []string, logger *slog.Logger) http.Handler {
+	s := &Service{Config: Config{Logger: logger}, hidden: newHidden(dirs)}
 	return s.serve((&staticFiles{files, func() uint64 { return 0 }, newEncoders()}).get)
 }
 

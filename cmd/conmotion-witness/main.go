@@ -56,7 +56,9 @@ func root(a *cli.App) *cobra.Command {
 		if err := f.server.Complete(cmd.Flags(), a.Stderr); err != nil {
 			return err
 		}
-		return serve(cmd.Context(), f, welcome(a, f))
+		ctx, stop := f.server.Until(cmd.Context(), a.Stdin)
+		defer stop()
+		return serve(ctx, f, welcome(a, f))
 	}
 	f.add(root.Flags())
 	return root

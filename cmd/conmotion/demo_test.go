@@ -1,18 +1,22 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
+	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/internal/testprogram"
+	"github.com/conmotion/conmotion/internal/testwait"
 )
 
 // cutoff ends a context when a text is written.
@@ -65,5 +69,38 @@ func TestDemoInterrupted(t *testing.T) {
 				t.Errorf("%s: the service at %s still runs", at, s[1])
 			}
 		}
+	}
+}
+
+// TestDemoKilled: what the demo started ends with it, in whatever way it ends.
+func TestDemoKilled(t *testing.T) {
+	tool := testprogram.Path(t, "conmotion")
+	t.Setenv("PATH", filepath.Dir(testprogram.Path(t, "conmotiond"))+string(filepath.ListSeparator)+filepath.Dir(testprogram.Path(t, "conmotion-witness")))
+	demo := exec.CommandContext(t.Context(), tool, "demo", "--dir", filepath.Join(testwait.Dir(t), "demo"))
+	lines := bufio.NewScanner(testlog.Must(demo.StdoutPipe())(t))
+	if err := demo.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var started []string
+	for lines.Scan() && !strings.Contains(lines.Text(), "service starts again") { // the witnesses run too
+		if m := regexp.MustCompile(`service is http://(\S+)`).FindStringSubmatch(lines.Text()); m != nil {
+			started = append(started, m[1])
+		}
+	}
+	if err := demo.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = demo.Wait() // "signal: killed"
+	if len(started) != 3 {
+		t.Fatalf("services at %q", started)
+	}
+	for _, address := range started {
+		testwait.Until(t, func() bool {
+			conn, err := net.Dial("tcp", address)
+			if err == nil {
+				conn.Close()
+			}
+			return err != nil
+		}, "the service at ", address, " has ended")
 	}
 }

@@ -83,10 +83,12 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 			if err := c.complete(cmd.Flags(), stderr); err != nil {
 				return err
 			}
+			ctx, stop := c.server.Until(cmd.Context(), cmd.InOrStdin())
+			defer stop()
 			if c.searchOf.location != "" {
-				return serveSearchOf(cmd.Context(), c)
+				return serveSearchOf(ctx, c)
 			}
-			return serve(cmd.Context(), c)
+			return serve(ctx, c)
 		},
 	}
 	cmd.SetOut(stdout)

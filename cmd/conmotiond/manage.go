@@ -11,7 +11,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/conmotion/conmotion/cmd/internal/serving"
 )
@@ -20,10 +19,11 @@ import (
 // and the user that the service runs as, and over TLS, for clients with a client
 // certificate. It serves until the server is closed or shut down.
 func serveManagement(ctx context.Context, c *config, handler http.Handler) (*http.Server, error) {
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, ReadTimeout: serving.BodyTimeout}
+	server := c.server.NewServer(handler)
+	server.ReadTimeout = serving.BodyTimeout
 	serve := func(l net.Listener) {
 		go func() {
-			if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			if err := server.Serve(serving.ForOperator(l)); !errors.Is(err, http.ErrServerClosed) {
 				c.Logger.Error("management listener failed", "address", l.Addr().String(), "err", err)
 			}
 		}()

@@ -3,6 +3,7 @@
 package serving
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -21,9 +22,10 @@ type Options struct {
 	Memory              int64 // bytes
 	Logger              *slog.Logger
 
-	proxies   []string
-	trusted   proxies
-	logFormat string
+	proxies    []string
+	trusted    proxies
+	logFormat  string
+	untilStdin bool
 }
 
 // AddFlags adds the flags. The public address is listen where --listen does not say it.
@@ -35,6 +37,7 @@ func (o *Options) AddFlags(f *pflag.FlagSet, listen string) {
 	f.StringSliceVar(&o.proxies, "trusted-proxies", nil, "addresses and networks of the reverse proxies in front, whose X-Forwarded-For or Forwarded says who the client is, for rates and logs (default: none)")
 	f.StringVar(&o.TLSCert, "tls-cert", "", "PEM file with the certificate chain; together with --tls-key")
 	f.StringVar(&o.TLSKey, "tls-key", "", "PEM file with the certificate's key")
+	f.BoolVar(&o.untilStdin, "until-stdin-ends", false, "stop when standard input ends: the end of a pipe tells that whoever started this program is gone")
 	f.StringVar(&o.logFormat, "log-format", "text", "form of the log on standard error: text or json")
 }
 
@@ -62,6 +65,19 @@ func (o *Options) Complete(flags *pflag.FlagSet, stderr io.Writer) (err error) {
 	}
 	o.trusted, err = parseProxies(o.proxies)
 	return err
+}
+
+// Until is the context of a program that serves, which also ends when its standard
+// input does, where that is asked for. The input is read until the program ends.
+func (o *Options) Until(ctx context.Context, stdin io.Reader) (context.Context, context.CancelFunc) {
+	ctx, stop := context.WithCancel(ctx)
+	if o.untilStdin {
+		go func() {
+			defer stop()
+			_, _ = io.Copy(io.Discard, stdin) // an input that cannot be read has ended
+		}()
+	}
+	return ctx, stop
 }
 
 // readConfigFile sets the flags that the command line left alone.

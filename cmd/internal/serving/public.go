@@ -5,8 +5,11 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log"
+	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -28,7 +31,33 @@ const (
 	// management interface, whatever clients do.
 	ownFiles        = 256
 	mostConnections = 16 << 10
+	// operatorsConnections are those of each address that is the operator's: they are
+	// of the descriptors that are kept.
+	operatorsConnections = 32
 )
+
+// NewServer makes a server: who connects and says nothing is not waited for, and what
+// the server has to say of connections goes to the log.
+func (o *Options) NewServer(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+		ErrorLog: log.New(connectionLog{o.Logger}, "", 0),
+	}
+}
+
+// connectionLog logs each text with one message, whose rate is limited: anybody can
+// cause them.
+type connectionLog struct{ *slog.Logger }
+
+// Write implements io.Writer.
+func (l connectionLog) Write(p []byte) (int, error) {
+	l.Warn("connection", "err", strings.TrimSpace(string(p)))
+	return len(p), nil
+}
+
+// ForOperator bounds the connections of an address that only the operator uses, so
+// that even there nobody takes the descriptors that the log needs.
+func ForOperator(l net.Listener) net.Listener { return netutil.LimitListener(l, operatorsConnections) }
 
 // Public is the address that everybody may ask. Until it has a handler it answers 503.
 type Public struct {
@@ -63,20 +92,13 @@ func (o *Options) ListenPublic(ctx context.Context, wait time.Duration) (*Public
 	p.Serve(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		busy(w, 5, "Starting", "the service starts; try again soon")
 	}))
-	p.server = &http.Server{
-		Handler: atMost(most, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			r.RemoteAddr = o.trusted.client(r)
-			(*p.handler.Load()).ServeHTTP(w, r)
-		})),
-		ReadHeaderTimeout: 10 * time.Second,
-		ReadTimeout:       BodyTimeout,
-		WriteTimeout:      wait + answerTimeout,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
-		TLSConfig:         secure,
-		// Of a body that nobody reads HTTP/2 keeps so much in memory.
-		HTTP2: &http.HTTP2Config{MaxReceiveBufferPerConnection: perConnection, MaxReceiveBufferPerStream: perConnection},
-	}
+	p.server = o.NewServer(atMost(most, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.RemoteAddr = o.trusted.client(r)
+		(*p.handler.Load()).ServeHTTP(w, r)
+	})))
+	p.server.ReadTimeout, p.server.WriteTimeout, p.server.TLSConfig = BodyTimeout, wait+answerTimeout, secure
+	// Of a body that nobody reads HTTP/2 keeps so much in memory.
+	p.server.HTTP2 = &http.HTTP2Config{MaxReceiveBufferPerConnection: perConnection, MaxReceiveBufferPerStream: perConnection}
 	go func() {
 		if secure != nil {
 			p.failed <- p.server.ServeTLS(p.Listener, "", "")

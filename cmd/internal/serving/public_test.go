@@ -1,12 +1,22 @@
 package serving
 
 import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/testwait"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -48,6 +58,80 @@ func TestStarting(t *testing.T) {
 		}
 		p.Serve(http.NotFoundHandler())
 	}
+}
+
+// TestOperatorConnections: who holds all connections of an operator's address keeps
+// out others there, and opens no more; what a server says of connections is logged in
+// the log's form, with a limit.
+func TestOperatorConnections(t *testing.T) {
+	var out synced
+	o := &Options{AdminListen: "127.0.0.1:0", Logger: slog.New(newRated(slog.NewJSONHandler(&out, nil)))}
+	var entered atomic.Int32
+	leave := make(chan struct{})
+	stop := testlog.Must(o.ServeAdmin(t.Context(), prometheus.NewRegistry(), func(mux *http.ServeMux) {
+		mux.HandleFunc("GET /hold", func(http.ResponseWriter, *http.Request) { entered.Add(1); <-leave })
+	}))(t)
+	defer stop()
+	var said struct{ Address string }
+	if err := json.Unmarshal([]byte(out.String()), &said); err != nil {
+		t.Fatal(err)
+	}
+	hold := func() {
+		conn := testlog.Must(net.Dial("tcp", said.Address))(t)
+		t.Cleanup(func() { conn.Close() })
+		testlog.Must(io.WriteString(conn, "GET /hold HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"))(t)
+	}
+	for range operatorsConnections + 10 {
+		hold()
+	}
+	testwait.Until(t, func() bool { return entered.Load() == operatorsConnections }, "all connections that may be are in use")
+	close(leave) // each of the others has its turn
+	testwait.Until(t, func() bool { return entered.Load() == operatorsConnections+10 }, "the others are answered")
+
+	errors := o.NewServer(nil).ErrorLog
+	for i := range 100 {
+		errors.Printf("http: TLS handshake error from 192.0.2.1:%d: EOF", i)
+	}
+	if lines := strings.Count(out.String(), "TLS handshake error from 192.0.2.1:"); lines != sameMessages {
+		t.Errorf("%d lines of 100:\n%s", lines, out.String())
+	}
+}
+
+// TestUntilStdinEnds: a program ends with its input where it is asked to.
+func TestUntilStdinEnds(t *testing.T) {
+	for _, asked := range []bool{true, false} {
+		r, w := io.Pipe()
+		ctx, stop := (&Options{untilStdin: asked}).Until(t.Context(), r)
+		if asked {
+			testlog.Must(io.WriteString(w, "what is in it does not count"))(t)
+			if ctx.Err() != nil {
+				t.Error("it ended before its input")
+			}
+			w.Close()
+			<-ctx.Done()
+		}
+		if stop(); ctx.Err() == nil {
+			t.Error("it goes on")
+		}
+	}
+}
+
+// synced is a buffer that is written and read at once.
+type synced struct {
+	mu sync.Mutex
+	bytes.Buffer
+}
+
+func (s *synced) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.Buffer.Write(p)
+}
+
+func (s *synced) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.Buffer.String()
 }
 
 // TestTrustedProxies: whose request it is.

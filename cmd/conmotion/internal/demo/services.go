@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
@@ -43,7 +42,8 @@ func find(ctx context.Context, dir, name string) (string, error) {
 	return built, nil
 }
 
-// process is a service or a witness of the demonstration.
+// process is a service or a witness of the demonstration. It serves until its standard
+// input ends: when the demonstration closes that, or is killed.
 type process struct {
 	what string // for people
 	*exec.Cmd
@@ -63,14 +63,13 @@ func run(ctx context.Context, what, logFile, program string, args []string, said
 	defer log.Close() // the process has its own
 	p := &process{what: what}
 	ctx, p.end = context.WithCancel(ctx)
-	p.Cmd = exec.CommandContext(ctx, program, args...)
+	p.Cmd = exec.CommandContext(ctx, program, append(args, "--until-stdin-ends")...)
 	p.Stderr, p.WaitDelay = log, stopTimeout
-	p.Cancel = func() error {
-		if err := p.Process.Signal(syscall.SIGTERM); err != nil {
-			return p.Process.Kill() // where it cannot be asked to end
-		}
-		return nil
+	in, err := p.StdinPipe()
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", what, err)
 	}
+	p.Cancel = in.Close
 	out, err := p.StdoutPipe()
 	if err == nil {
 		err = p.Start()

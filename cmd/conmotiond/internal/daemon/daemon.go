@@ -187,7 +187,7 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 		return d, err
 	}
 	if witnesses != nil && c.Early != nil {
-		c.Early(personality.Tiles(d.place.files, c.Logger))
+		c.Early(personality.Tiles(d.place.files, d.directories(c), c.Logger))
 	}
 	d.elsewhere = newElsewhere(id.Issuer, c.Wait, c.Logger)
 	if err := d.openLog(ctx, &c, scitt.KeySet{serviceKey}, storage.Options{
@@ -232,7 +232,7 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 	d.Service, err = personality.New(personality.Config{
 		Issuer: id.Issuer, Origin: id.Origin, Keys: *shown, Policy: *inForce,
 		Wait: c.Wait, RatePerSecond: c.Rate, Burst: c.Burst, Queue: c.Queue, BodyMemory: c.BodyMemory,
-		Hidden: []string{c.Dir, dirOf(c.Dir), d.temporary},
+		Hidden: d.directories(c),
 		Log:    d.log, Index: d.index, Files: d.place.files, Writer: writer,
 		Metrics: t.service, Logger: c.Logger,
 		Changed: func() error { return d.writeConfiguration(context.WithoutCancel(ctx)) }, Adjacent: adjacent,
@@ -257,13 +257,13 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 	return d, nil
 }
 
-// dirOf is the full path of a directory, or "".
-func dirOf(dir string) string {
-	full, err := filepath.Abs(dir)
+// directories are those of the service, which are told to nobody.
+func (d *Daemon) directories(c Config) []string {
+	full, err := filepath.Abs(c.Dir)
 	if err != nil {
-		return ""
+		full = c.Dir
 	}
-	return full
+	return []string{c.Dir, full, d.temporary}
 }
 
 // bootstrap finds the Registration Policy in the log, or registers the first.

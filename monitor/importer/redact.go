@@ -29,7 +29,8 @@ type Redactor struct {
 	idle        map[string]bool // patterns and kinds of disclosable fields that none was of
 	secret      *disclosure.Secret
 	counts      map[string]int
-	folded      map[string]string // names of members, as steps
+	folded      map[string]string  // names of members, as steps
+	byEnd       map[string][]*rule // by the last step of a path
 }
 
 // choice is a pattern that was given.
@@ -55,7 +56,7 @@ type RedactOptions struct {
 
 // NewRedactor makes a Redactor. The error says which pattern is none.
 func NewRedactor(o RedactOptions) (*Redactor, error) {
-	r := &Redactor{named: map[string]bool{}, secret: o.Secret, idle: map[string]bool{}, counts: map[string]int{}, folded: map[string]string{}}
+	r := &Redactor{named: map[string]bool{}, secret: o.Secret, idle: map[string]bool{}, counts: map[string]int{}, folded: map[string]string{}, byEnd: map[string][]*rule{}}
 	known := map[string]bool{"all": true}
 	for _, s := range KnownSecrets() {
 		known[s.Kind] = true
@@ -311,16 +312,6 @@ func (h *hiding) matches(v any) (kind string, ok bool) {
 		}
 	}
 	return "", false
-}
-
-// rule is the kind of the first of some rules that is of the place, or "".
-func (h *hiding) rule(some func(*rule) bool) string {
-	for i := range h.rules {
-		if r := &h.rules[i]; some(r) && r.MatchesLoosely(h.steps) && (r.only == "" || h.inside(r.only)) {
-			return r.kind
-		}
-	}
-	return ""
 }
 
 // inside reports whether the place is in a member of an object of this kind.

@@ -40,3 +40,34 @@ func KnownSecrets() []Secrets {
 // Kinds of KnownSecrets with a meaning here: a credential's name can stand beside its value (see names), and a text's
 // members may not be known.
 const credential, jsonText = "credential", "json-text"
+
+// rule is the kind of the first of some rules that is of the place, or "".
+func (h *hiding) rule(some func(*rule) bool) string {
+	for _, r := range h.ending() {
+		if some(r) && r.MatchesLoosely(h.steps) && (r.only == "" || h.inside(r.only)) {
+			return r.kind
+		}
+	}
+	return ""
+}
+
+// ending are the rules whose patterns end as the place does, in order.
+func (h *hiding) ending() (all []*rule) {
+	if len(h.steps) == 0 {
+		return nil // a pattern has a step
+	}
+	last := h.steps[len(h.steps)-1]
+	all, ok := h.byEnd[last]
+	if ok {
+		return all
+	}
+	for i := range h.rules {
+		if r := &h.rules[i]; r.Ends(last) {
+			all = append(all, r)
+		}
+	}
+	if len(h.byEnd) < maxFolded {
+		h.byEnd[last] = all
+	}
+	return all
+}

@@ -8,8 +8,6 @@ import (
 	"slices"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
-	"github.com/conmotion/conmotion/scitt"
-	"github.com/conmotion/conmotion/tiles"
 	"github.com/conmotion/conmotion/witness/audit"
 )
 
@@ -64,7 +62,11 @@ func (a *app) verifyEvidence(ctx context.Context, f verifyFlags, path string, da
 	r.Origin, r.Size, r.EntryID, r.Message = judged.Checkpoint.Origin, judged.Checkpoint.Size, judged.EntryID, judged.Message
 	if r.Proven = len(judged.Gaps) == 0; !r.Proven && k.log != nil {
 		r.Audited = true
-		r.Proven, err = a.auditedTo(ctx, k.log.Files, k.vkeys, judged.Checkpoint, r)
+		p := a.Progress()
+		r.Proven, err = e.InLog(ctx, k.log.Files, judged.Checkpoint, audit.Options{VKeys: k.vkeys, Progress: func(done, size uint64) {
+			p.Show(func() string { return fmt.Sprintf("audited %d of %d entries", done, size) })
+		}})
+		p.Done()
 		if err != nil {
 			return cli.Usage(fmt.Errorf("the log cannot be audited up to the checkpoint of the evidence: %w", err))
 		}
@@ -75,32 +77,6 @@ func (a *app) verifyEvidence(ctx context.Context, f verifyFlags, path string, da
 		r.Gaps = judged.Gaps
 	}
 	return a.evidenceResult(path, r, err)
-}
-
-// auditedTo audits a log up to a checkpoint, and reports whether it finds what r says.
-func (a *app) auditedTo(ctx context.Context, log *tiles.Log, vkeys []string, cp *scitt.Checkpoint, r *evidenceReport) (found bool, err error) {
-	p := a.Progress()
-	defer p.Done()
-	auditor, err := audit.New(log, nil, audit.Options{
-		VKeys: vkeys, List: mostProblems * mostProblems,
-		Report: func(v audit.Violation) { found = found || v.Index != nil && *v.Index == r.Index && v.Check == r.Check },
-		Progress: func(done, size uint64) {
-			p.Show(func() string { return fmt.Sprintf("audited %d of %d entries", done, size) })
-		},
-	})
-	if err != nil {
-		return false, err
-	}
-	if err := auditor.RunAt(ctx, cp); err != nil {
-		return false, err
-	}
-	s := auditor.Summary()
-	for _, check := range []string{audit.CheckRoot, audit.CheckTile, audit.CheckBundle, audit.CheckConsistency} {
-		if s.Checks[check] > 0 {
-			return false, fmt.Errorf("its files are not what the checkpoint commits to: %s", check)
-		}
-	}
-	return found, nil
 }
 
 func (a *app) evidenceResult(path string, r *evidenceReport, err error) error {

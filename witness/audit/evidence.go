@@ -162,7 +162,7 @@ type Judged struct {
 	Message    string // what was found about the entry now
 	// Gaps are the entries before the accused one that the evidence leaves out, and that
 	// could change the verdict: another policy, key or link of a chain may be there. It is
-	// proven when there are none. Otherwise the log decides: see [Auditor.RunAt].
+	// proven when there are none. Otherwise the log decides: see [Evidence.InLog].
 	Gaps []Gap
 }
 
@@ -211,6 +211,35 @@ func (e *Evidence) Verify(ctx context.Context, cv scitt.CheckpointVerifiers, o O
 		}
 	}
 	return out, nil
+}
+
+// mostTold is how many violations of a log InLog looks through.
+const mostTold = 10_000
+
+// InLog reports whether an audit of the log up to the checkpoint of the evidence, which
+// was verified, finds what the evidence says: for where it leaves entries out. An error
+// means that this cannot be told. List, Report and Save of the options are its own.
+func (e *Evidence) InLog(ctx context.Context, log *tiles.Log, cp *scitt.Checkpoint, o Options) (found bool, err error) {
+	index := e.Accused().Index
+	o.List, o.Save = mostTold, nil
+	o.Report = func(v Violation) { found = found || v.Index != nil && *v.Index == index && v.Check == e.Check }
+	auditor, err := New(log, nil, o)
+	if err != nil {
+		return false, err
+	}
+	if err := auditor.RunAt(ctx, cp); err != nil {
+		return false, err
+	}
+	s := auditor.Summary()
+	for _, check := range []string{CheckRoot, CheckTile, CheckBundle, CheckConsistency} {
+		if s.Checks[check] > 0 {
+			return false, fmt.Errorf("its files are not what the checkpoint commits to: %s", check)
+		}
+	}
+	if !found && s.Violations > mostTold {
+		return false, fmt.Errorf("there are %d violations, and only the first %d are looked through", s.Violations, mostTold)
+	}
+	return found, nil
 }
 
 // sequence judges entries one after the other, by the rules of a replay.

@@ -185,6 +185,46 @@ func TestRunAt(t *testing.T) {
 	a.expect("302 " + policy.CheckIssuer)
 }
 
+// TestInLog: where evidence leaves entries out, the log decides; one that shows less, or
+// is damaged, cannot.
+func TestInLog(t *testing.T) {
+	w := newWorld(t)
+	stranger := w.sign(testlog.Key(t, "ES256"), scitt.SignOptions{}, "{}")
+	entries := append(append(w.begin(""), w.statements(3)...), stranger)
+	src := w.log(entries...)
+	view := testlog.Must(tiles.NewLog(src, w.keys.Verifiers).Latest(t.Context()))(t)
+	index := uint64(5)
+	e := testlog.Must(NewEvidence(t.Context(), view, w.keys.VKeys, Violation{Index: &index, Check: policy.CheckIssuer, Message: "m"}, nil))(t)
+	another := *e
+	another.Check = policy.CheckChain
+	honest := *e
+	honest.Entries = e.Entries[:5]
+	damaged := w.log(entries...)
+	damaged.each(func(path string, data []byte) {
+		if strings.Contains(path, "tile/0/") {
+			damaged.put(path, make([]byte, len(data)))
+		}
+	}, tiles.CheckpointPath)
+	for name, c := range map[string]struct {
+		e       *Evidence
+		src     tiles.Source
+		found   bool
+		unknown bool // it cannot be told
+	}{
+		"what it says":     {e, src, true, false},
+		"another check":    {&another, src, false, false},
+		"a good entry":     {&honest, src, false, false},
+		"less of the log":  {e, w.log(entries[:4]...), false, true},
+		"damaged files":    {e, damaged, false, true},
+		"a longer log too": {e, w.log(append(slices.Clone(entries), w.statements(1)...)...), true, false},
+	} {
+		found, err := c.e.InLog(t.Context(), tiles.NewLog(c.src, w.keys.Verifiers), view.Checkpoint, Options{VKeys: w.keys.VKeys})
+		if found != c.found || (err != nil) != c.unknown {
+			t.Errorf("%s: found %t, %v", name, found, err)
+		}
+	}
+}
+
 // each gives all files but one.
 func (m *memory) each(put func(string, []byte), but string) {
 	for path, data := range m.files {

@@ -129,6 +129,9 @@ func addLog(ctx context.Context, a *cli.App, f logFlags, what string) (cosigner.
 		}
 		shown, vkeys, origin, contact = l, l.VKeys, l.Checkpoint.Origin, what
 	}
+	if shown == nil && !strings.Contains(what, "+") {
+		return nil, cli.Usage(fmt.Errorf("%q is neither a verifier key, nor a URL, nor a directory that is here", what))
+	}
 	return changeLogs(f.dir, func(list cosigner.List) (bool, error) {
 		changed := false
 		if known := list[origin]; known != nil && shown != nil {

@@ -59,3 +59,13 @@ func TestLogAddRotation(t *testing.T) {
 		})
 	}
 }
+
+// TestLogAddNothing: a directory that is not here is not called a malformed key.
+func TestLogAddNothing(t *testing.T) {
+	var out bytes.Buffer
+	a := &cli.App{Stdout: &out, Stderr: &out}
+	code := a.Run(t.Context(), root(a), []string{"log", "add", "--dir", t.TempDir(), "data/public"})
+	if want := `"data/public" is neither a verifier key, nor a URL, nor a directory that is here`; code != cli.ExitUsage || !strings.Contains(out.String(), want) {
+		t.Errorf("exit code %d: %s", code, &out)
+	}
+}

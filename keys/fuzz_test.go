@@ -42,6 +42,15 @@ func FuzzParse(f *testing.F) {
 		}
 		f.Add(data)
 	}
+	pq, err := scitt.GenerateKey("ML-DSA-44")
+	if err == nil {
+		var data []byte
+		data, err = Marshal(pq, PEM, nil)
+		f.Add(data)
+	}
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		key, err := Parse(data, func() ([]byte, error) { return []byte("secret"), nil })
 		if err != nil {

@@ -120,6 +120,12 @@ func MarshalPublic(public crypto.PublicKey, form Form) ([]byte, error) {
 	return nil, unknownForm(form)
 }
 
+// ParseSPKI reads a SubjectPublicKeyInfo, of ML-DSA-44 too.
+func ParseSPKI(der []byte) (crypto.PublicKey, error) { return scitt.ParseSPKI(der) }
+
+// MarshalSPKI writes what ParseSPKI reads.
+func MarshalSPKI(public crypto.PublicKey) ([]byte, error) { return scitt.MarshalSPKI(public) }
+
 func unknownForm(form Form) error {
 	return fmt.Errorf("the form of a key is %s, %s or %s, not %q", PEM, JWK, COSE, form)
 }

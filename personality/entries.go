@@ -1,7 +1,6 @@
 package personality
 
 import (
-	"context"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -98,7 +97,8 @@ func (s *Service) getReceipt(w http.ResponseWriter, r *http.Request) error {
 	return respond(w, mediaCOSE, location, receipt)
 }
 
-// getStatement gives the Transparent Statement: the entry with its Receipt.
+// getStatement gives the Transparent Statement: the entry with its Receipt, and the one by
+// the log's ML-DSA-44 key where it has one.
 func (s *Service) getStatement(w http.ResponseWriter, r *http.Request) error {
 	e, ok, err := s.resolve(w, r)
 	if !ok {
@@ -108,23 +108,23 @@ func (s *Service) getStatement(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	transparent, err := transparentStatement(r.Context(), e.view, e.index, entry)
+	receipts, err := e.view.Receipts(r.Context(), e.index, e.leaf)
+	if err != nil {
+		return err
+	}
+	transparent, err := transparentStatement(e.index, entry, receipts...)
 	if err != nil {
 		return err
 	}
 	return respond(w, mediaCOSE, s.entryLocation(e.index, entry), transparent)
 }
 
-func transparentStatement(ctx context.Context, view *tiles.View, index uint64, entry []byte) ([]byte, error) {
-	receipt, err := view.Receipt(ctx, index, scitt.LeafHash(entry))
-	if err != nil {
-		return nil, err
-	}
+func transparentStatement(index uint64, entry []byte, receipts ...[]byte) ([]byte, error) {
 	st, err := scitt.DecodeStatement(entry)
 	if err != nil {
 		return nil, fmt.Errorf("entry %d: %w", index, err)
 	}
-	return scitt.AttachReceipts(st, receipt), nil
+	return scitt.AttachReceipts(st, receipts...), nil
 }
 
 // getProof gives the same proof as a C2SP tlog-proof.
@@ -201,7 +201,11 @@ func (s *Service) listEntries(w http.ResponseWriter, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		transparent, err := transparentStatement(r.Context(), view, e.Index, e.Data)
+		receipt, err := view.Receipt(r.Context(), e.Index, scitt.LeafHash(e.Data))
+		if err != nil {
+			return err
+		}
+		transparent, err := transparentStatement(e.Index, e.Data, receipt)
 		if err != nil {
 			return err
 		}

@@ -3,6 +3,7 @@ package scitt
 import (
 	"bytes"
 	"crypto"
+	"crypto/ed25519"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
@@ -37,6 +38,8 @@ type Checkpoint struct {
 	// Tree makes Receipts for this tree. It is nil when the checkpoint has
 	// none, or none by a key that the reader knows.
 	Tree *TreeSignature
+	// PQ makes the second Receipts, by the log's ML-DSA-44 key; nil like Tree.
+	PQ *TreeSignature
 	// Raw is the note as it was published.
 	Raw []byte
 
@@ -61,18 +64,30 @@ func (c *Checkpoint) Receipt(p *InclusionProof) ([]byte, error) {
 	return c.Tree.receipt(p, c.cosigned), nil
 }
 
+// Receipts are the Receipt, and behind it the one by the log's ML-DSA-44 key where the
+// checkpoint carries that key's signature.
+func (c *Checkpoint) Receipts(p *InclusionProof) ([][]byte, error) {
+	receipt, err := c.Receipt(p)
+	if err != nil || c.PQ == nil {
+		return [][]byte{receipt}, err
+	}
+	return [][]byte{receipt, c.PQ.receipt(p, c.cosigned)}, nil
+}
+
 // CheckpointVerifiers are the keys of a log that a reader trusts.
 type CheckpointVerifiers struct {
 	Note note.Verifier   // the log's note key, Ed25519
+	PQ   note.Verifier   // the log's note key of ML-DSA-44; nil where none is known
 	Tree []note.Verifier // the log's receipt keys, from [NewTreeVerifier]; may be empty
 }
 
-// NewCheckpointVerifiers reads a log's verifier keys (vkeys): exactly one of
-// the C2SP types, the rest of receipts.
+// NewCheckpointVerifiers reads a log's verifier keys (vkeys): exactly one of Ed25519,
+// at most one of ML-DSA-44, and the rest of receipts.
 func NewCheckpointVerifiers(vkeys []string) (CheckpointVerifiers, error) {
 	var cv CheckpointVerifiers
 	for _, vkey := range vkeys {
-		if isTreeVKey(vkey) {
+		switch vkeyType(vkey) {
+		case treeSignatureType[0]:
 			v, err := NewTreeVerifier(vkey)
 			if err != nil {
 				return cv, err
@@ -81,21 +96,30 @@ func NewCheckpointVerifiers(vkeys []string) (CheckpointVerifiers, error) {
 			if !slices.ContainsFunc(cv.Tree, same) {
 				cv.Tree = append(cv.Tree, v)
 			}
-			continue
+		case typeMLDSA44:
+			v, err := NewCosignatureVerifier(vkey)
+			if err != nil {
+				return cv, err
+			}
+			if cv.PQ != nil {
+				return cv, malformed("two ML-DSA-44 note keys: %q and %q", cv.PQ.Name(), v.Name())
+			}
+			cv.PQ = v
+		default:
+			v, err := note.NewVerifier(vkey)
+			if err != nil {
+				return cv, malformed("verifier key %q: %w", vkey, err)
+			}
+			if cv.Note != nil {
+				return cv, malformed("two note keys: %q and %q", cv.Note.Name(), v.Name())
+			}
+			cv.Note = v
 		}
-		v, err := note.NewVerifier(vkey)
-		if err != nil {
-			return cv, malformed("verifier key %q: %w", vkey, err)
-		}
-		if cv.Note != nil {
-			return cv, malformed("two note keys: %q and %q", cv.Note.Name(), v.Name())
-		}
-		cv.Note = v
 	}
 	if cv.Note == nil {
 		return cv, malformed("no Ed25519 verifier key of the log")
 	}
-	for _, v := range cv.Tree {
+	for _, v := range cv.all() {
 		if v.Name() != cv.Note.Name() {
 			return cv, malformed("the verifier keys are of two logs: %q and %q", cv.Note.Name(), v.Name())
 		}
@@ -103,21 +127,19 @@ func NewCheckpointVerifiers(vkeys []string) (CheckpointVerifiers, error) {
 	return cv, nil
 }
 
-// NoteVKey is the one of a log's verifier keys that signs its notes and no
-// Receipts; "" when there is none.
-func NoteVKey(vkeys []string) string {
-	for _, vkey := range vkeys {
-		if !isTreeVKey(vkey) {
-			return vkey
-		}
+// all are the keys, whose lines are verified.
+func (cv CheckpointVerifiers) all() []note.Verifier {
+	all := append(slices.Clone(cv.Tree), cv.Note)
+	if cv.PQ != nil {
+		all = append(all, cv.PQ)
 	}
-	return ""
+	return all
 }
 
 // Open verifies a checkpoint. The log's note key must have signed it, and
 // its name is the log's origin. Errors wrap ErrCheckpoint.
 func (cv CheckpointVerifiers) Open(raw []byte) (*Checkpoint, error) {
-	c, n, err := openNote(raw, append(slices.Clone(cv.Tree), cv.Note)...)
+	c, n, err := openNote(raw, cv.all()...)
 	if err != nil {
 		return nil, err
 	}
@@ -130,22 +152,36 @@ func (cv CheckpointVerifiers) Open(raw []byte) (*Checkpoint, error) {
 			own = append(own, sig)
 			continue
 		}
-		if c.Tree != nil {
+		if cv.PQ != nil && sig.Hash == cv.PQ.KeyHash() {
 			continue
 		}
 		line, err := signatureBytes(sig)
 		if err != nil {
 			return nil, err
 		}
-		if c.Tree, err = ParseTreeSignature(line); err != nil {
+		t, err := ParseTreeSignature(line)
+		if err != nil {
 			return nil, fmt.Errorf("%w: %w", ErrCheckpoint, err)
+		}
+		to := &c.Tree
+		if t.PostQuantum() {
+			to = &c.PQ
+		}
+		if *to == nil {
+			*to = t
 		}
 	}
 	if own == nil {
 		return nil, fmt.Errorf("%w: no verifiable signatures by the log's note key", ErrCheckpoint)
 	}
-	if len(n.UnverifiedSigs) > 0 {
-		c.cosigned = n.Text + "\n" + signatureLines(append(own, n.UnverifiedSigs...))
+	// The log's other lines that are not Ed25519 are signatures for Receipts, and the
+	// ML-DSA-44 one of the note, by keys that the reader may not know.
+	others := slices.DeleteFunc(slices.Clone(n.UnverifiedSigs), func(s note.Signature) bool {
+		line, err := signatureBytes(s)
+		return s.Name == c.Origin && (err != nil || len(line) != ed25519.SignatureSize)
+	})
+	if len(others) > 0 {
+		c.cosigned = n.Text + "\n" + signatureLines(append(own, others...))
 	}
 	return c, nil
 }
@@ -213,12 +249,14 @@ func (s *TreeSigner) Sign(body []byte) ([]byte, error) {
 // so that this tree keeps its signature. A signature by another key, such as
 // the one before it, or for another log is not its own and changes nothing.
 func (s *TreeSigner) Resume(c *Checkpoint) {
-	if c.Tree == nil || !bytes.Equal(c.Tree.KeyID, s.kid) || c.Tree.Subject != s.origin {
-		return
+	for _, t := range []*TreeSignature{c.Tree, c.PQ} {
+		if t == nil || !bytes.Equal(t.KeyID, s.kid) || t.Subject != s.origin {
+			continue
+		}
+		s.mu.Lock()
+		s.size, s.root, s.last = c.Size, c.Root, t.Marshal()
+		s.mu.Unlock()
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.size, s.root, s.last = c.Size, c.Root, c.Tree.Marshal()
 }
 
 // treeVerifier is the [note.Verifier] of TreeSignatures.
@@ -278,13 +316,6 @@ func CheckOrigin(origin string) error {
 		return malformed("the origin %q is empty, or has spaces, plus signs or characters that cannot be shown, which the name of a log may not", origin)
 	}
 	return nil
-}
-
-func isTreeVKey(vkey string) bool {
-	_, rest, _ := strings.Cut(vkey, "+")
-	_, enc, _ := strings.Cut(rest, "+")
-	b, err := base64.StdEncoding.DecodeString(enc)
-	return err == nil && bytes.HasPrefix(b, []byte(treeSignatureType))
 }
 
 // TreeKey reads the key in what TreeVKey writes, under the name that Receipts

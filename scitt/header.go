@@ -72,7 +72,10 @@ func (s *Statement) readHeader() (err error) {
 	if err := checkCritical(h, understood); err != nil {
 		return err
 	}
-	if s.Algorithm, err = algorithmOf(h); err != nil {
+	if s.Algorithm, err = algorithmOf(h); err == nil && s.Algorithm == pubkey.MLDSA44 {
+		err = fmt.Errorf("%w: ML-DSA-44 signs Receipts and no statements; this service takes %s", ErrAlgorithm, supported())
+	}
+	if err != nil {
 		return err
 	}
 	if s.Claims, err = claimsOf(h); err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"filippo.io/mldsa"
 	"github.com/fxamacker/cbor/v2"
 	"github.com/veraison/go-cose"
 
@@ -15,7 +16,7 @@ import (
 
 // COSE_Key labels (RFC 9052 section 7) beside those of [pubkey.Params].
 const (
-	keyKid, keyAlg, keyOps = int64(2), int64(3), int64(4)
+	keyKid, keyAlg, keyOps = int64(2), pubkey.Alg, int64(4)
 	opVerify               = int64(2) // RFC 9052 section 7.1
 )
 
@@ -41,6 +42,12 @@ type Key struct {
 func NewKey(public crypto.PublicKey) (Key, error) {
 	id, err := Thumbprint(public)
 	return Key{ID: id, Public: public}, err
+}
+
+// PostQuantum reports whether the key is one of ML-DSA.
+func (k Key) PostQuantum() bool {
+	_, ok := k.Public.(*mldsa.PublicKey)
+	return ok
 }
 
 // Allows reports whether the key may be used with an algorithm (RFC 9053
@@ -111,8 +118,11 @@ func verifies(m map[any]any) error {
 func publicKeyOf(m map[any]any) (crypto.PublicKey, error) {
 	kty, _ := m[pubkey.Kty].(int64)
 	private := []int64{-4} // d, of EC2 and OKP
-	if kty == pubkey.KtyRSA {
+	switch kty {
+	case pubkey.KtyRSA:
 		private = []int64{-3, -4, -5, -6, -7, -8, -9, -10, -11, -12} // RFC 8230 section 4
+	case pubkey.KtyAKP:
+		private = []int64{-2} // priv, RFC 9964 section 3
 	}
 	for _, label := range private {
 		if _, ok := m[label]; ok {
@@ -137,6 +147,9 @@ func publicKeyOf(m map[any]any) (crypto.PublicKey, error) {
 		n, _ := m[pubkey.N].([]byte)
 		e, _ := m[pubkey.E].([]byte)
 		return pubkey.RSA(n, e)
+	case pubkey.KtyAKP:
+		pub, _ := m[pubkey.Pub].([]byte)
+		return pubkey.AKP(m[keyAlg], pub)
 	}
 	return nil, fmt.Errorf("%w: COSE key type %v", ErrAlgorithm, m[pubkey.Kty])
 }

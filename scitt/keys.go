@@ -2,6 +2,8 @@ package scitt
 
 import (
 	"bytes"
+	"cmp"
+	"crypto"
 	"crypto/ed25519"
 	"encoding/base64"
 	"fmt"
@@ -11,6 +13,8 @@ import (
 	"github.com/fxamacker/cbor/v2"
 	"github.com/veraison/go-cose"
 	"golang.org/x/mod/sumdb/note"
+
+	"github.com/conmotion/conmotion/scitt/internal/pubkey"
 )
 
 // MediaTypeKeys is the content type of a keys statement.
@@ -27,6 +31,9 @@ type Keys struct {
 	// Receipt are ES256 keys. The first signs new Receipts, the others signed
 	// earlier ones.
 	Receipt KeySet
+	// PQNote and PQReceipt are ML-DSA-44 keys beside those of Note and Receipt, in the
+	// same order; empty where the log has none.
+	PQNote, PQReceipt KeySet
 	// Service are ES256 keys. They sign the service's own statements.
 	Service KeySet
 	// Recovery are the COSE Key Thumbprints of keys that are kept offline.
@@ -51,6 +58,8 @@ type CompromisedKey struct {
 type keysForm struct {
 	Note        []string          `cbor:"note"`
 	Receipt     []cbor.RawMessage `cbor:"receipt"`
+	PQNote      []cbor.RawMessage `cbor:"pq_note,omitempty"`
+	PQReceipt   []cbor.RawMessage `cbor:"pq_receipt,omitempty"`
 	Service     []cbor.RawMessage `cbor:"service"`
 	Recovery    [][]byte          `cbor:"recovery"`
 	Previous    []byte            `cbor:"previous,omitempty"`
@@ -71,7 +80,7 @@ func ParseKeys(data []byte) (*Keys, error) {
 	for _, list := range []struct {
 		from []cbor.RawMessage
 		to   *KeySet
-	}{{form.Receipt, &k.Receipt}, {form.Service, &k.Service}} {
+	}{{form.Receipt, &k.Receipt}, {form.PQNote, &k.PQNote}, {form.PQReceipt, &k.PQReceipt}, {form.Service, &k.Service}} {
 		for _, raw := range list.from {
 			key, err := ParseKey(raw)
 			if err != nil {
@@ -114,7 +123,7 @@ func (k *Keys) Marshal() ([]byte, error) {
 	for _, list := range []struct {
 		from KeySet
 		to   *[]cbor.RawMessage
-	}{{k.Receipt, &form.Receipt}, {k.Service, &form.Service}} {
+	}{{k.Receipt, &form.Receipt}, {k.PQNote, &form.PQNote}, {k.PQReceipt, &form.PQReceipt}, {k.Service, &form.Service}} {
 		for _, key := range list.from {
 			raw, err := key.Marshal()
 			if err != nil {
@@ -180,14 +189,18 @@ func (k *Keys) check() error {
 			return err
 		}
 	}
-	for _, key := range k.Receipt {
-		if err := useKey("receipt", key, cose.AlgorithmES256); err != nil {
-			return err
-		}
-	}
-	for _, key := range k.Service {
-		if err := useKey("service", key, cose.AlgorithmES256); err != nil {
-			return err
+	for _, list := range []struct {
+		purpose string
+		keys    KeySet
+		alg     cose.Algorithm
+	}{
+		{"receipt", k.Receipt, cose.AlgorithmES256}, {"pq_note", k.PQNote, pubkey.MLDSA44},
+		{"pq_receipt", k.PQReceipt, pubkey.MLDSA44}, {"service", k.Service, cose.AlgorithmES256},
+	} {
+		for _, key := range list.keys {
+			if err := useKey(list.purpose, key, list.alg); err != nil {
+				return err
+			}
 		}
 	}
 	for _, thumbprint := range k.Recovery {
@@ -211,13 +224,9 @@ func (k *Keys) check() error {
 // checkKeyIDs refuses two keys of checkpoints with one key id (C2SP
 // signed-note): a note with both could not be opened.
 func (k *Keys) checkKeyIDs() error {
-	vkeys := slices.Clone(k.Note)
-	for _, key := range k.Receipt {
-		vkey, err := TreeVKey(k.Origin(), key.Public)
-		if err != nil {
-			return err
-		}
-		vkeys = append(vkeys, vkey)
+	vkeys, err := k.vkeys(k.Note, k.PQNote)
+	if err != nil {
+		return err
 	}
 	seen := map[string]bool{}
 	for _, vkey := range vkeys {
@@ -237,18 +246,30 @@ func (k *Keys) Origin() string {
 }
 
 // VKeys are the verifier keys that new checkpoints are opened with: the first
-// note key, and all receipt keys.
+// note key, all receipt keys, the first note key of ML-DSA-44, and all such receipt keys.
 func (k *Keys) VKeys() ([]string, error) {
-	vkeys := []string{k.Note[0]}
-	for _, key := range k.Receipt {
-		vkey, err := TreeVKey(k.Origin(), key.Public)
-		if err != nil {
-			return nil, err
-		}
-		vkeys = append(vkeys, vkey)
-	}
-	return vkeys, nil
+	return k.vkeys(k.Note[:1], k.PQNote[:min(1, len(k.PQNote))])
 }
+
+// vkeys are the verifier keys of these note keys and of all receipt keys.
+func (k *Keys) vkeys(notes []string, pq KeySet) ([]string, error) {
+	vkeys, of := slices.Clone(notes), k.Origin()
+	add := func(vkey func(string, crypto.PublicKey) (string, error), keys KeySet) error {
+		for _, key := range keys {
+			v, err := vkey(of, key.Public)
+			if err != nil {
+				return err
+			}
+			vkeys = append(vkeys, v)
+		}
+		return nil
+	}
+	err := cmp.Or(add(TreeVKey, k.Receipt), add(CosignerVKey, pq), add(TreeVKey, k.PQReceipt))
+	return vkeys, err
+}
+
+// ReceiptKeys are the keys of Receipts, as the log publishes them.
+func (k *Keys) ReceiptKeys() KeySet { return slices.Concat(k.Receipt, k.PQReceipt) }
 
 // NoteKeys are the keys in Note, under their thumbprints.
 func (k *Keys) NoteKeys() ([]Key, error) {

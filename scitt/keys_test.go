@@ -92,7 +92,7 @@ func TestKeysVectors(t *testing.T) {
 		}
 	}
 	must(t, json.Unmarshal(data, &file))
-	if len(file.Statements) != 4 {
+	if len(file.Statements) != 5 {
 		t.Fatalf("%d statements", len(file.Statements))
 	}
 	var inForce *scitt.KeysInForce
@@ -118,6 +118,7 @@ func TestKeysVectors(t *testing.T) {
 // TestKeysRefusals has each rule about keys that needs no other statement.
 func TestKeysRefusals(t *testing.T) {
 	o := newOwner(t)
+	pq := newKey(t, "ML-DSA-44")
 	p384, other := newKey(t, "ES384"), noteVKey(t, "other.example", o.newNote)
 	for name, c := range map[string]struct {
 		change func(k *scitt.Keys)
@@ -139,6 +140,11 @@ func TestKeysRefusals(t *testing.T) {
 		"receipt key twice":         {func(k *scitt.Keys) { k.Receipt = append(k.Receipt, k.Receipt[0]) }, scitt.ErrMalformed, "in receipt and in receipt"},
 		"receipt and service":       {func(k *scitt.Keys) { k.Service = append(k.Service, k.Receipt[0]) }, scitt.ErrMalformed, "in receipt and in service"},
 		"service key Ed25519":       {func(k *scitt.Keys) { k.Service = keySetOf(t, o.newNote) }, scitt.ErrAlgorithm, "service has a key for EdDSA"},
+		"post-quantum key ES256":    {func(k *scitt.Keys) { k.PQReceipt = keySetOf(t, o.newReceipt) }, scitt.ErrAlgorithm, "pq_receipt has a key for ES256"},
+		"post-quantum note Ed25519": {func(k *scitt.Keys) { k.PQNote = keySetOf(t, o.newNote) }, scitt.ErrAlgorithm, "pq_note has a key for EdDSA"},
+		"post-quantum key twice":    {func(k *scitt.Keys) { k.PQNote, k.PQReceipt = keySetOf(t, pq), keySetOf(t, pq) }, scitt.ErrMalformed, "in pq_note and in pq_receipt"},
+		"receipt key ML-DSA-44":     {func(k *scitt.Keys) { k.Receipt = keySetOf(t, pq) }, scitt.ErrAlgorithm, "receipt has a key for ML-DSA-44"},
+		"service key ML-DSA-44":     {func(k *scitt.Keys) { k.Service = keySetOf(t, pq) }, scitt.ErrAlgorithm, "service has a key for ML-DSA-44"},
 		"recovery of another size":  {func(k *scitt.Keys) { k.Recovery[0] = k.Recovery[0][1:] }, scitt.ErrMalformed, "32 bytes and not 31"},
 		"recovery twice":            {func(k *scitt.Keys) { k.Recovery = append(k.Recovery, k.Recovery[0]) }, scitt.ErrMalformed, "in recovery and in recovery"},
 		"recovery and note":         {func(k *scitt.Keys) { k.Recovery = [][]byte{thumbprint(t, o.note)} }, scitt.ErrMalformed, "in note and in recovery"},

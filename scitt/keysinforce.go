@@ -128,7 +128,7 @@ func (k *Keys) thumbprints() map[string]bool {
 			set[string(key.ID)] = true
 		}
 	}
-	for _, key := range k.Receipt {
+	for _, key := range slices.Concat(k.Receipt, k.PQNote, k.PQReceipt) {
 		set[string(key.ID)] = true
 	}
 	return set

@@ -11,6 +11,8 @@ import (
 	"github.com/transparency-dev/merkle/proof"
 	"github.com/transparency-dev/merkle/rfc6962"
 	"github.com/veraison/go-cose"
+
+	"github.com/conmotion/conmotion/scitt/internal/pubkey"
 )
 
 // TreeHasher hashes the Merkle tree of RFC 9162 section 2.1.1: SHA-256(0x00
@@ -135,6 +137,9 @@ type signedTree struct {
 func (t *signedTree) VerifyRoot(key crypto.PublicKey, root []byte) error {
 	return verify(t.Algorithm, key, t.protected, root, t.signature, nil)
 }
+
+// PostQuantum reports whether the signature is one of ML-DSA.
+func (t *signedTree) PostQuantum() bool { return t.Algorithm == pubkey.MLDSA44 }
 
 func parseSignedTree(m *sign1) (t signedTree, unprotected map[any]any, err error) {
 	if t.protected, err = parseBytes("protected header", m.Protected); err != nil {

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"time"
 
+	"filippo.io/mldsa"
 	"github.com/veraison/go-cose"
 
 	"github.com/conmotion/conmotion/scitt/did"
@@ -124,7 +125,7 @@ func (o SignOptions) identifyKey(h map[any]any, public crypto.PublicKey) error {
 	return nil
 }
 
-// GenerateKey makes a signing key for ES256, ES384, ES512 or EdDSA.
+// GenerateKey makes a signing key for ES256, ES384, ES512, EdDSA or ML-DSA-44.
 func GenerateKey(algorithm string) (crypto.Signer, error) {
 	switch algorithm {
 	case "ES256":
@@ -136,15 +137,17 @@ func GenerateKey(algorithm string) (crypto.Signer, error) {
 	case "EdDSA":
 		_, key, err := ed25519.GenerateKey(rand.Reader)
 		return key, err
+	case "ML-DSA-44":
+		return mldsa.GenerateKey(mldsa.MLDSA44())
 	}
-	return nil, fmt.Errorf("%w: cannot make a key for %q; choose ES256, ES384, ES512 or EdDSA", ErrAlgorithm, algorithm)
+	return nil, fmt.Errorf("%w: cannot make a key for %q; choose ES256, ES384, ES512, EdDSA or ML-DSA-44", ErrAlgorithm, algorithm)
 }
 
 const pemPrivateKey, pemPublicKey, pemCertificate = "PRIVATE KEY", "PUBLIC KEY", "CERTIFICATE"
 
 // MarshalPrivateKey writes a key as PKCS#8 PEM.
 func MarshalPrivateKey(key crypto.Signer) ([]byte, error) {
-	der, err := x509.MarshalPKCS8PrivateKey(key)
+	der, err := marshalPKCS8(key)
 	if err != nil {
 		return nil, fmt.Errorf("private key: %w", err)
 	}
@@ -157,7 +160,7 @@ func ParsePrivateKey(data []byte) (crypto.Signer, error) {
 	if block == nil || block.Type != pemPrivateKey {
 		return nil, malformed("not a PEM block of type %q (PKCS#8)", pemPrivateKey)
 	}
-	k, err := x509.ParsePKCS8PrivateKey(block.Bytes)
+	k, err := parsePKCS8(block.Bytes)
 	if err != nil {
 		return nil, malformed("private key: %w", err)
 	}
@@ -176,9 +179,9 @@ func ParsePublicKey(data []byte) (Key, error) {
 	if block, _ := pem.Decode(data); block != nil {
 		switch block.Type {
 		case pemPublicKey:
-			public, err := x509.ParsePKIXPublicKey(block.Bytes)
+			public, err := ParseSPKI(block.Bytes)
 			if err != nil {
-				return Key{}, malformed("public key: %w", err)
+				return Key{}, err
 			}
 			return checkedKey(public)
 		case pemCertificate:

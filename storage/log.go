@@ -142,7 +142,7 @@ func (l *Log) writing(ctx context.Context, td tessera.Driver) (*role, error) {
 		cancel()
 		return nil, err
 	}
-	pub.signer().Tree.Resume(pub.current().Checkpoint)
+	pub.signer().resume(pub.current().Checkpoint)
 	batchAge, batchSize := cmp.Or(o.BatchMaxAge, DefaultBatchMaxAge), cmp.Or(o.BatchMaxSize, DefaultBatchMaxSize)
 	interval := cmp.Or(o.CheckpointInterval, DefaultCheckpointInterval)
 	opts := tessera.NewAppendOptions().

@@ -119,7 +119,7 @@ func (e *Equivocation) Verify(cv scitt.CheckpointVerifiers) (older, newer *scitt
 	if v.Name() != cv.Note.Name() || v.KeyHash() != cv.Note.KeyHash() {
 		return nil, nil, noProof("it is about the key %s+%08x, and the log's is %s+%08x", v.Name(), v.KeyHash(), cv.Note.Name(), cv.Note.KeyHash())
 	}
-	cv.Tree = nil
+	cv.Tree, cv.PQ = nil, nil
 	if older, err = cv.Open(e.Older); err != nil {
 		return nil, nil, noProof("the older checkpoint: %w", err)
 	}

@@ -267,3 +267,12 @@ func (v *View) Receipt(ctx context.Context, index uint64, leafHash []byte) ([]by
 	}
 	return v.Checkpoint.Receipt(p)
 }
+
+// Receipts are the Receipt, and the one by the log's ML-DSA-44 key where it has one.
+func (v *View) Receipts(ctx context.Context, index uint64, leafHash []byte) ([][]byte, error) {
+	p, err := v.Inclusion(ctx, index, leafHash)
+	if err != nil {
+		return nil, err
+	}
+	return v.Checkpoint.Receipts(p)
+}

@@ -80,9 +80,9 @@ func keyCommand(cmd *cobra.Command, run func(ctx context.Context, uri string) er
 // keyInfo is what a key is, without its secret.
 type keyInfo struct {
 	Algorithm string `json:"algorithm"`
-	KID       string `json:"kid"` // COSE Key Thumbprint
-	DIDJWK    string `json:"did_jwk"`
-	DIDKey    string `json:"did_key,omitempty"` // not of RSA keys
+	KID       string `json:"kid"`               // COSE Key Thumbprint
+	DIDJWK    string `json:"did_jwk,omitempty"` // not of ML-DSA-44
+	DIDKey    string `json:"did_key,omitempty"` // nor of RSA keys
 	Private   bool   `json:"private"`
 	Encrypted bool   `json:"encrypted"`
 }
@@ -107,7 +107,7 @@ func (a *app) keyInspect() *cobra.Command {
 			return err
 		}
 		info.Algorithm, info.KID = scitt.AlgorithmName(alg), hex.EncodeToString(kid)
-		if info.DIDJWK, err = did.NewJWK(k.public); err != nil {
+		if info.DIDJWK, err = did.NewJWK(k.public); err != nil && !errors.Is(err, scitt.ErrAlgorithm) {
 			return err
 		}
 		if info.DIDKey, err = did.NewKey(k.public); err != nil && !errors.Is(err, scitt.ErrAlgorithm) {
@@ -164,7 +164,7 @@ func (a *app) keyVKey() *cobra.Command {
 		Use: "vkey", Short: "Print the verifier key of a log's or a witness's key",
 		Long: `Print the verifier key (C2SP signed-note): of an Ed25519 key that of a log's
 checkpoints, of an ECDSA key that of its Receipts, and with --cosigner that of a
-witness (Ed25519 or ML-DSA-44).`,
+witness (Ed25519 or ML-DSA-44), which a log's own checkpoints have in this form too.`,
 		Example: `  conmotion key vkey --origin transparency.example checkpoint-key.pem
   conmotion key vkey --origin witness.example/w1 --cosigner awskms:///arn:aws:kms:eu-central-1:111122223333:key/0a1b...`,
 	}, func(ctx context.Context, uri string) error {

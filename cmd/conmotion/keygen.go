@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto"
 	"encoding/hex"
 	"errors"
@@ -25,7 +26,10 @@ func (a *app) keygen() *cobra.Command {
 identifier that carries its own public key, so that anybody can verify what it
 signs. The file holds the private key (PKCS#8 PEM, mode 0600); an existing file
 is never replaced. --encrypt encrypts it; whoever signs with it gives the passphrase in
-CONMOTION_PASSPHRASE, in a file (--key file:issuer.pem?passphrase-file=FILE), or types it.`,
+CONMOTION_PASSPHRASE, in a file (--key file:issuer.pem?passphrase-file=FILE), or types it.
+
+A key of ML-DSA-44 is for a log (conmotiond key rotate pq-receipt --to FILE) and stands
+for no issuer; its thumbprint is printed.`,
 		Example: `  conmotion keygen --out issuer.pem
   conmotion keygen --out issuer.pem --alg EdDSA
   conmotion keygen --out issuer.pem --encrypt`,
@@ -33,13 +37,13 @@ CONMOTION_PASSPHRASE, in a file (--key file:issuer.pem?passphrase-file=FILE), or
 		RunE: func(*cobra.Command, []string) error { return a.runKeygen(out, alg) },
 	}
 	out.add(cmd)
-	cmd.Flags().StringVar(&alg, "alg", "ES256", "signing algorithm: ES256, ES384, ES512 or EdDSA")
+	cmd.Flags().StringVar(&alg, "alg", "ES256", "signing algorithm: ES256, ES384, ES512, EdDSA or ML-DSA-44")
 	return cmd
 }
 
 // newKey is a key that was made.
 type newKey struct {
-	Issuer    string `json:"issuer"`
+	Issuer    string `json:"issuer,omitempty"` // not of ML-DSA-44
 	Algorithm string `json:"algorithm"`
 	KID       string `json:"kid"`
 	File      string `json:"file"`
@@ -51,7 +55,7 @@ func (a *app) runKeygen(out newKeyFile, alg string) error {
 		return cli.Usage(err)
 	}
 	issuer, err := did.NewJWK(key.Public())
-	if err != nil {
+	if err != nil && !errors.Is(err, scitt.ErrAlgorithm) {
 		return err
 	}
 	kid, err := scitt.Thumbprint(key.Public())
@@ -66,7 +70,9 @@ func (a *app) runKeygen(out newKeyFile, alg string) error {
 		return err
 	}
 	a.Notice("wrote %s: private key for %s, to be kept secret", out.path, alg)
-	return a.Print(newKey{issuer, alg, hex.EncodeToString(kid), out.path}, func(p *cli.Page) { p.Raw(issuer + "\n") })
+	return a.Print(newKey{issuer, alg, hex.EncodeToString(kid), out.path}, func(p *cli.Page) {
+		p.Raw(cmp.Or(issuer, hex.EncodeToString(kid)) + "\n")
+	})
 }
 
 // createFile makes a private file that is not there yet, or none when it cannot be

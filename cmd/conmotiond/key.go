@@ -68,12 +68,17 @@ func (k *keyFlags) list() *cobra.Command {
 
 func (k *keyFlags) rotate() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "rotate receipt|note|service", Short: "Have another key sign from now on",
+		Use: "rotate receipt|note|pq-receipt|pq-note|service", Short: "Have another key sign from now on",
 		Long: `rotate announces a new key, and has it sign from then on. The key before stays
 announced, so that what it signed verifies for ever. Its file can be destroyed
 when the command has ended; with witnesses, when they know the new note key.
-A service key is replaced by a recovery key only: see conmotiond key recover.`,
+A service key is replaced by a recovery key only: see conmotiond key recover.
+
+pq-receipt and pq-note are keys of ML-DSA-44, for second Receipts and for a second
+signature of checkpoints. A log has none before the first rotation, which switches
+each on for what is registered before and after.`,
 		Example: `  conmotiond key rotate receipt
+  conmotiond key rotate pq-receipt
   conmotiond key rotate note --to /etc/conmotion/checkpoint-key-2027.pem`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

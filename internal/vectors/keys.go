@@ -48,6 +48,10 @@ func keys() (*Keys, error) {
 		{"a stolen service key, by the recovery key", "recovery 1", scitt.Keys{
 			Note: m.notes("note 2", "note 1"), Receipt: m.set("receipt 3", "receipt 1"), Service: m.set("service 2"), Recovery: recovery("recovery 2"),
 			RecoveryKey: &m.set("recovery 1")[0], Compromised: []scitt.CompromisedKey{stolen, {Thumbprint: m.set("service 1")[0].ID}}}},
+		{"post-quantum keys, by the service key", "service 2", scitt.Keys{
+			Note: m.notes("note 2", "note 1"), Receipt: m.set("receipt 3", "receipt 1"), Service: m.set("service 2"), Recovery: recovery("recovery 2"),
+			PQNote: m.keys("ML-DSA-44", "post-quantum note 1"), PQReceipt: m.keys("ML-DSA-44", "post-quantum receipt 1"),
+			Compromised: []scitt.CompromisedKey{stolen, {Thumbprint: m.set("service 1")[0].ID}}}},
 	} {
 		c.keys.Previous = previous
 		v, id, err := out.announce(c.signer, &c.keys)
@@ -96,9 +100,11 @@ type keyring struct {
 	err    error
 }
 
-func (m *keyring) set(names ...string) (set scitt.KeySet) {
+func (m *keyring) set(names ...string) scitt.KeySet { return m.keys("ES256", names...) }
+
+func (m *keyring) keys(alg string, names ...string) (set scitt.KeySet) {
 	for _, name := range names {
-		private, err := newKey("ES256", name)
+		private, err := newKey(alg, name)
 		var key scitt.Key
 		if err == nil {
 			key, err = scitt.NewKey(private.Public())

@@ -17,6 +17,8 @@ import (
 	"io"
 	"time"
 
+	"filippo.io/mldsa"
+
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -30,6 +32,10 @@ func Files() (map[string][]byte, error) {
 	log, err := newLog(parsed)
 	if err != nil {
 		return nil, err
+	}
+	pq, err := postQuantum(log, parsed[0])
+	if err != nil {
+		return nil, fmt.Errorf("vectors: post-quantum: %w", err)
 	}
 	ledger, err := newLedger(parsed)
 	if err != nil {
@@ -47,7 +53,7 @@ func Files() (map[string][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	for name, v := range map[string]any{"handover.json": given, "disclosures.json": shown, "statements.json": all, "log.json": log, "ledger.json": ledger, "keys.json": announced, "problems.json": problems()} {
+	for name, v := range map[string]any{"handover.json": given, "disclosures.json": shown, "statements.json": all, "log.json": log, "postquantum.json": pq, "ledger.json": ledger, "keys.json": announced, "problems.json": problems()} {
 		data, err := json.MarshalIndent(v, "", "  ")
 		if err != nil {
 			return nil, fmt.Errorf("vectors: %s: %w", name, err)
@@ -200,6 +206,10 @@ func newKey(alg, name string) (crypto.Signer, error) {
 	case "EdDSA", "Ed25519":
 		seed := sha256.Sum256([]byte(name))
 		return ed25519.NewKeyFromSeed(seed[:]), nil
+	case "ML-DSA-44":
+		seed := sha256.Sum256([]byte(name))
+		key, err := mldsa.NewPrivateKey(mldsa.MLDSA44(), seed[:])
+		return repeatablePQ{key}, err
 	case "PS256", "PS384", "PS512":
 		key, err := scitt.ParsePrivateKey(rsaKey)
 		return repeatable{key}, err

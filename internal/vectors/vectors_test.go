@@ -2,10 +2,12 @@ package vectors_test
 
 import (
 	"bytes"
+	"crypto"
 	"encoding/hex"
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -53,6 +55,43 @@ func unhex(t *testing.T, s string) []byte {
 	return b
 }
 
+// readPostQuantum: both Receipts verify with the key set, the checkpoint has both lines, and
+// the private keys are those of the verifier keys.
+func readPostQuantum(t *testing.T, pq *vectors.PostQuantum, entry string) {
+	t.Helper()
+	keys, err := scitt.ParseKeySet(unhex(t, pq.KeySet))
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := (&scitt.Verifier{LogKeys: keys}).Verify(unhex(t, pq.Transparent))
+	if err == nil {
+		err = out.Err()
+	}
+	if err != nil || len(out.Receipts) != 2 || out.Receipts[0].Receipt.PostQuantum() || out.Receipts[1].Err != nil || !out.Receipts[1].Receipt.PostQuantum() {
+		t.Errorf("%+v, %v", out, err)
+	}
+	if got := hex.EncodeToString(out.Statement.Entry()); got != entry {
+		t.Errorf("the entry is %s", got)
+	}
+	verifiers, err := scitt.NewCheckpointVerifiers(pq.VKeys)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cp, sigs, err := scitt.OpenNote([]byte(pq.Checkpoint), append(verifiers.Tree, verifiers.Note, verifiers.PQ)...)
+	if err != nil || len(sigs) != 4 || cp.Origin != verifiers.PQ.Name() {
+		t.Errorf("%d signatures, %v", len(sigs), err)
+	}
+	for i, vkey := range map[string]func(string, crypto.PublicKey) (string, error){pq.NoteKey: scitt.CosignerVKey, pq.ReceiptKey: scitt.TreeVKey} {
+		key, err := scitt.ParsePrivateKey([]byte(i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v, err := vkey(cp.Origin, key.Public()); err != nil || !slices.Contains(pq.VKeys, v) {
+			t.Errorf("%s: %v", v, err)
+		}
+	}
+}
+
 // TestRead: what is stored verifies with what is stored.
 func TestRead(t *testing.T) {
 	var statements []vectors.Statement
@@ -90,6 +129,9 @@ func TestRead(t *testing.T) {
 	if err != nil || c.Quorum() != nil || len(c.By) != 2 || bytes.Count(c.Raw, []byte("\n")) != strings.Count(log.Cosigned, "\n")-1 { // all but the tree signature
 		t.Errorf("the cosigned receipt: %v, %s", err, c)
 	}
+	var pq vectors.PostQuantum
+	read(t, "postquantum.json", &pq)
+	readPostQuantum(t, &pq, statements[0].Entry)
 	var ledger vectors.Ledger
 	read(t, "ledger.json", &ledger)
 	ledgerKeys, err := scitt.ParseKeySet(unhex(t, ledger.KeySet))

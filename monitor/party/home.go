@@ -126,7 +126,7 @@ func (h Home) parse(path string, data []byte) (*KnownLog, error) {
 	}
 	cv, err := scitt.NewCheckpointVerifiers(k.VKeys)
 	if err == nil {
-		cv.Tree = nil // a log may have been opened with its note key alone
+		cv.Tree, cv.PQ = nil, nil // a log may have been opened with its note key alone
 		k.newest, err = cv.Open([]byte(k.Checkpoint))
 	}
 	if err != nil {

@@ -41,6 +41,8 @@ func MarshalJWK(key crypto.PublicKey) ([]byte, error) {
 		j = jwk{Kty: "OKP", Crv: "Ed25519", X: enc(pubkey.X)}
 	case *rsa.PublicKey:
 		j = jwk{Kty: "RSA", N: enc(pubkey.N), E: enc(pubkey.E)}
+	default:
+		return nil, fmt.Errorf("%w: a JSON Web Key of type %T", pubkey.ErrAlgorithm, key)
 	}
 	return json.Marshal(j)
 }

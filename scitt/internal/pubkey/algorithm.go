@@ -8,8 +8,13 @@ import (
 	"fmt"
 	"slices"
 
+	"filippo.io/mldsa"
 	"github.com/veraison/go-cose"
 )
+
+// MLDSA44 is ML-DSA-44 (RFC 9964). Logs sign Receipts with it, and issuers sign no
+// statements: what a log's policy admits must not depend on the version that judges.
+const MLDSA44 cose.Algorithm = -48
 
 // Algorithm is a signing algorithm with the kind of key that it is for.
 //
@@ -38,6 +43,7 @@ var algorithms = []Algorithm{
 	{cose.AlgorithmPS256, "PS256", cose.AlgorithmPS256, 0, "RSA"},
 	{cose.AlgorithmPS384, "PS384", cose.AlgorithmPS384, 0, "RSA"},
 	{cose.AlgorithmPS512, "PS512", cose.AlgorithmPS512, 0, "RSA"},
+	{MLDSA44, "ML-DSA-44", MLDSA44, mldsa.MLDSA44SignatureSize, "ML-DSA-44"},
 }
 
 // Curve returns the curve of an ECDSA algorithm; ok is false for the others.
@@ -45,8 +51,10 @@ func (a Algorithm) Curve() (c Curve, ok bool) {
 	return FindCurve(func(c Curve) bool { return c.Name() == a.kind })
 }
 
-// Algorithms returns every supported algorithm.
-func Algorithms() []Algorithm { return slices.Clone(algorithms) }
+// Algorithms returns every algorithm that statements are signed with.
+func Algorithms() []Algorithm {
+	return slices.DeleteFunc(slices.Clone(algorithms), func(a Algorithm) bool { return a.ID == MLDSA44 })
+}
 
 // Find returns the algorithm with that number.
 func Find(id cose.Algorithm) (Algorithm, bool) {
@@ -71,6 +79,10 @@ func For(key crypto.PublicKey) ([]Algorithm, error) {
 			return nil, err
 		}
 		kind = "RSA"
+	case *mldsa.PublicKey:
+		if kind = k.Parameters().String(); k.Parameters() != mldsa.MLDSA44() {
+			return nil, fmt.Errorf("%w: a key for %s", ErrAlgorithm, kind)
+		}
 	default:
 		return nil, fmt.Errorf("%w: a key of type %T", ErrAlgorithm, key)
 	}

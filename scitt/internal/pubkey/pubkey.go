@@ -19,6 +19,7 @@ import (
 	"strings"
 
 	"filippo.io/edwards25519"
+	"filippo.io/mldsa"
 )
 
 // Why bytes are refused. Package scitt exports both.
@@ -32,12 +33,14 @@ func Malformed(format string, args ...any) error {
 	return fmt.Errorf("%w: %w", ErrMalformed, fmt.Errorf(format, args...))
 }
 
-// COSE_Key labels and values (RFC 9052 section 7, RFC 9053 section 7, RFC 8230 section 4).
+// COSE_Key labels and values (RFC 9052 section 7, RFC 9053 section 7, RFC 8230 section 4,
+// RFC 9964 section 3).
 const (
-	Kty, Crv, X, Y         = int64(1), int64(-1), int64(-2), int64(-3)
-	N, E                   = int64(-1), int64(-2)
-	KtyOKP, KtyEC2, KtyRSA = int64(1), int64(2), int64(3)
-	CrvEd25519             = int64(6)
+	Kty, Alg, Crv, X, Y            = int64(1), int64(3), int64(-1), int64(-2), int64(-3)
+	N, E                           = int64(-1), int64(-2)
+	Pub                            = int64(-1)
+	KtyOKP, KtyEC2, KtyRSA, KtyAKP = int64(1), int64(2), int64(3), int64(7)
+	CrvEd25519                     = int64(6)
 )
 
 // Curve is an elliptic curve of ECDSA keys.
@@ -84,6 +87,14 @@ func Params(key crypto.PublicKey) (map[int64]any, error) {
 		return map[int64]any{Kty: KtyOKP, Crv: CrvEd25519, X: []byte(k)}, nil
 	case *rsa.PublicKey:
 		return map[int64]any{Kty: KtyRSA, N: k.N.Bytes(), E: big.NewInt(int64(k.E)).Bytes()}, nil
+	case *mldsa.PublicKey:
+		// RFC 9964 section 6: "the required parameters for algorithm key pairs are"
+		// kty, alg and pub.
+		fits, err := For(k)
+		if err != nil {
+			return nil, err
+		}
+		return map[int64]any{Kty: KtyAKP, Alg: int64(fits[0].ID), Pub: k.Bytes()}, nil
 	}
 	return nil, fmt.Errorf("%w: a key of type %T", ErrAlgorithm, key)
 }
@@ -167,6 +178,21 @@ func RSA(n, e []byte) (*rsa.PublicKey, error) {
 		return nil, err
 	}
 	return &rsa.PublicKey{N: new(big.Int).SetBytes(n), E: exp}, nil
+}
+
+// AKP reads the public key of an Algorithm Key Pair.
+//
+// RFC 9964 section 3: "The alg JSON Web Key Parameter or COSE Key Common Parameter is
+// REQUIRED for all AKP keys." Section 5: "The pub parameter is the ML-DSA public key".
+func AKP(alg any, pub []byte) (*mldsa.PublicKey, error) {
+	if alg != int64(MLDSA44) {
+		return nil, fmt.Errorf("%w: an AKP key for the algorithm %v", ErrAlgorithm, alg)
+	}
+	key, err := mldsa.NewPublicKey(mldsa.MLDSA44(), pub)
+	if err != nil {
+		return nil, Malformed("an ML-DSA-44 key: %w", err)
+	}
+	return key, nil
 }
 
 // EncodeBase64 writes unpadded base64url.

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"filippo.io/mldsa"
 	"github.com/veraison/go-cose"
 
 	"github.com/conmotion/conmotion/scitt/internal/pubkey"
@@ -59,6 +60,11 @@ func fails(t testing.TB, name string, err, want error, piece string) {
 	}
 }
 
+func pqKey(t testing.TB, p *mldsa.Parameters) *mldsa.PublicKey {
+	t.Helper()
+	return must(mldsa.NewPrivateKey(p, make([]byte, mldsa.PrivateKeySize)))(t).PublicKey()
+}
+
 // TestFor: which algorithms a key is for, the usual one first, and which keys
 // are for none.
 func TestFor(t *testing.T) {
@@ -79,6 +85,8 @@ func TestFor(t *testing.T) {
 		"RSA, exponent 1":   {rsaKey(2048, 1), nil, pubkey.ErrAlgorithm},
 		"RSA, exponent 4":   {rsaKey(2048, 4), nil, pubkey.ErrAlgorithm},
 		"RSA, exponent big": {rsaKey(2048, 65539), nil, pubkey.ErrAlgorithm},
+		"ML-DSA-44":         {pqKey(t, mldsa.MLDSA44()), []string{"ML-DSA-44"}, nil},
+		"ML-DSA-65":         {pqKey(t, mldsa.MLDSA65()), nil, pubkey.ErrAlgorithm},
 		"no key":            {nil, nil, pubkey.ErrAlgorithm},
 	} {
 		fits, err := pubkey.For(c.key)
@@ -274,6 +282,7 @@ func FuzzRaw(f *testing.F) {
 	}
 	f.Add([]byte(edwards), []byte{})
 	f.Add(rsaKey(2048, 3).N.Bytes(), []byte{3})
+	f.Add(pqKey(f, mldsa.MLDSA44()).Bytes(), []byte{})
 	f.Fuzz(func(t *testing.T, a, b []byte) {
 		same := func(key crypto.PublicKey, err error, want map[int64]any) {
 			if err != nil {
@@ -305,6 +314,8 @@ func FuzzRaw(f *testing.F) {
 		same(ed, err, map[int64]any{pubkey.X: a})
 		r, err := pubkey.RSA(a, b)
 		same(r, err, map[int64]any{pubkey.N: a, pubkey.E: b})
+		pq, err := pubkey.AKP(int64(pubkey.MLDSA44), a)
+		same(pq, err, map[int64]any{pubkey.Pub: a})
 		if decoded, err := pubkey.DecodeBase64(string(a)); err == nil && pubkey.EncodeBase64(decoded) != string(a) {
 			t.Fatalf("%q has two encodings", decoded)
 		}

@@ -118,7 +118,7 @@ type Daemon struct {
 	witnessed  bool         // there are witnesses, which know the note key
 	rekeying   sync.Mutex   // guards what is below, and changes of keys
 	signs      storage.Keys // what the log signs with
-	treeVKey   string       // of its receipt key
+	vkeys      []string     // its verifier keys, as a keys statement has them
 
 	// The role: see role.go.
 	lease     time.Duration
@@ -175,9 +175,11 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 		return d, err
 	}
 	d.signs = storage.Keys{Signer: k.note, Tree: signer, Verifiers: verifiers}
-	if d.treeVKey, err = scitt.TreeVKey(id.Origin, k.receipt.Public()); err != nil {
+	treeVKey, err := scitt.TreeVKey(id.Origin, k.receipt.Public())
+	if err != nil {
 		return d, err
 	}
+	d.vkeys = []string{k.vkeys[0], treeVKey}
 	serviceKey, err := scitt.NewKey(k.service.Public())
 	if err != nil {
 		return d, err

@@ -112,10 +112,12 @@ func everyAddress(issuer string) bool {
 
 // Files of private keys under private/.
 const (
-	noteKeyFile     = "checkpoint-key.pem" // Ed25519
-	receiptKeyFile  = "receipt-key.pem"    // ES256
-	serviceKeyFile  = "service-key.pem"    // ES256
-	recoveryKeyFile = "recovery-key.pem"   // ES256; not needed but to announce it
+	noteKeyFile     = "checkpoint-key.pem"    // Ed25519
+	receiptKeyFile  = "receipt-key.pem"       // ES256
+	serviceKeyFile  = "service-key.pem"       // ES256
+	pqNoteFile      = "pq-checkpoint-key.pem" // ML-DSA-44, like the next one; there are none before a rotation makes them
+	pqReceiptFile   = "pq-receipt-key.pem"
+	recoveryKeyFile = "recovery-key.pem" // ES256; not needed but to announce it
 )
 
 // keys are the service's private keys that it needs to run.
@@ -325,7 +327,7 @@ func openKey(dir keyDir, uri, label, algorithm string) (crypto.Signer, error) {
 
 // sharedKeys are the private keys that others on the machine may read.
 func sharedKeys(dir keyDir) (shared []string) {
-	for _, name := range []string{noteKeyFile, receiptKeyFile, serviceKeyFile, recoveryKeyFile} {
+	for _, name := range []string{noteKeyFile, receiptKeyFile, pqNoteFile, pqReceiptFile, serviceKeyFile, recoveryKeyFile} {
 		if info, err := os.Stat(dir.file(name)); err == nil && plain.Shared(info) {
 			shared = append(shared, dir.file(name))
 		}

@@ -21,12 +21,16 @@ const (
 	purposeNote    = "note"
 	purposeReceipt = "receipt"
 	purposeService = "service"
+	// The log has them from their first rotation on.
+	purposePQNote    = "pq-note"
+	purposePQReceipt = "pq-receipt"
 )
 
 // keyFiles are the files of the first keys of each purpose, and their algorithms. Those
 // of later keys have something behind the name: receipt-key-1f2e3d4c.pem.
 var keyFiles = map[string]struct{ name, algorithm string }{
 	purposeNote: {noteKeyFile, "EdDSA"}, purposeReceipt: {receiptKeyFile, "ES256"}, purposeService: {serviceKeyFile, "ES256"},
+	purposePQNote: {pqNoteFile, "ML-DSA-44"}, purposePQReceipt: {pqReceiptFile, "ML-DSA-44"},
 }
 
 // ring are the private keys that an instance has for one purpose. The log says which of them signs.
@@ -118,8 +122,15 @@ func fileOf(purpose string, k *scitt.Keys, thumbprint []byte) string {
 
 // signing are the private keys with which an instance is a log's writer.
 type signing struct {
-	note             note.Signer
-	receipt, service crypto.Signer
+	note, pqNote                note.Signer // pqNote and pqReceipt are nil where the log has none
+	receipt, pqReceipt, service crypto.Signer
+}
+
+// listOf are the keys of a purpose that a keys statement has as COSE_Keys.
+func listOf(k *scitt.Keys, purpose string) *scitt.KeySet {
+	return map[string]*scitt.KeySet{
+		purposeReceipt: &k.Receipt, purposePQNote: &k.PQNote, purposePQReceipt: &k.PQReceipt, purposeService: &k.Service,
+	}[purpose]
 }
 
 // signingFor finds the keys that sign by a keys statement. The error names what is missing.
@@ -149,6 +160,20 @@ func signingFor(dir keyDir, k *scitt.Keys) (s signing, err error) {
 	}
 	if s.service, err = find(purposeService, k.Service...); err != nil {
 		return s, err
+	}
+	if len(k.PQReceipt) > 0 {
+		if s.pqReceipt, err = find(purposePQReceipt, k.PQReceipt[0]); err != nil {
+			return s, err
+		}
+	}
+	if len(k.PQNote) > 0 {
+		pq, err := find(purposePQNote, k.PQNote[0])
+		if err != nil {
+			return s, err
+		}
+		if s.pqNote, _, err = scitt.NewNoteSigner(k.Origin(), pq); err != nil {
+			return s, err
+		}
 	}
 	s.note, _, err = scitt.NewNoteSigner(k.Origin(), checkpoint)
 	return s, err

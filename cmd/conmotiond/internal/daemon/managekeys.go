@@ -13,8 +13,6 @@ import (
 	"os"
 	"slices"
 
-	"golang.org/x/mod/sumdb/note"
-
 	"github.com/conmotion/conmotion/personality"
 	"github.com/conmotion/conmotion/scitt"
 )
@@ -94,11 +92,7 @@ func (d *Daemon) behindKeys() error {
 	if err != nil {
 		return err
 	}
-	signer, err := note.NewVerifier(vkeys[0])
-	if err != nil {
-		return err
-	}
-	if vkeys[1] == d.treeVKey && signer.KeyHash() == d.signs.Signer.KeyHash() {
+	if slices.Equal(vkeys, d.vkeys) {
 		return nil
 	}
 	return fmt.Errorf("%w: the log announces keys that it does not sign with yet, and goes on trying: see conmotiond key list, and what the service logs", scitt.ErrUnavailable)
@@ -208,17 +202,19 @@ func retire(k *scitt.Keys, thumbprint string, from uint64) (purpose string, err 
 		}
 		return purpose, nil
 	}
-	at := slices.IndexFunc(k.Receipt, is)
-	switch {
-	case slices.ContainsFunc(k.Service, is):
+	if slices.ContainsFunc(k.Service, is) {
 		return "", errors.New("only a recovery key replaces a service key: see conmotiond key recover")
-	case at < 0:
-		return "", fmt.Errorf("the log announces no key %s of checkpoints or Receipts", thumbprint)
-	case at == 0:
-		purpose = purposeReceipt
 	}
-	k.Receipt = slices.Delete(slices.Clone(k.Receipt), at, at+1)
-	return purpose, nil
+	for _, of := range []string{purposeReceipt, purposePQNote, purposePQReceipt} {
+		list := listOf(k, of)
+		if at := slices.IndexFunc(*list, is); at >= 0 {
+			if *list = slices.Delete(slices.Clone(*list), at, at+1); at == 0 {
+				purpose = of
+			}
+			return purpose, nil
+		}
+	}
+	return "", fmt.Errorf("the log announces no key %s of checkpoints or Receipts", thumbprint)
 }
 
 // succeed makes a new key the first of its purpose. It returns the file that it made, or "".
@@ -227,7 +223,7 @@ func (d *Daemon) succeed(k *scitt.Keys, purpose, file string) (made string, err 
 		return "", errors.New("only a recovery key replaces a service key: see conmotiond key recover")
 	}
 	if _, ok := keyFiles[purpose]; !ok {
-		return "", fmt.Errorf("%q is not note or receipt", purpose)
+		return "", fmt.Errorf("%q is not note, receipt, pq-note or pq-receipt", purpose)
 	}
 	key, made, err := addKey(d.keys, d.sharedKeys, purpose, file)
 	if err != nil {
@@ -239,7 +235,8 @@ func (d *Daemon) succeed(k *scitt.Keys, purpose, file string) (made string, err 
 		return made, err
 	}
 	public, err := scitt.NewKey(key.Public())
-	k.Receipt = append(scitt.KeySet{public}, k.Receipt...)
+	list := listOf(k, purpose)
+	*list = append(scitt.KeySet{public}, *list...)
 	return made, err
 }
 
@@ -277,7 +274,7 @@ func (d *Daemon) managedKeys(ctx context.Context) (*KeysResult, error) {
 			purpose string
 			keys    []scitt.Key
 			sign    int // how many of them do
-		}{{purposeNote, notes, 1}, {purposeReceipt, k.Receipt, 1}, {purposeService, k.Service, len(k.Service)}} {
+		}{{purposeNote, notes, 1}, {purposeReceipt, k.Receipt, 1}, {purposePQNote, k.PQNote, 1}, {purposePQReceipt, k.PQReceipt, 1}, {purposeService, k.Service, len(k.Service)}} {
 			for n, key := range of.keys {
 				if n < of.sign {
 					now[hex.EncodeToString(key.ID)] = true
@@ -286,8 +283,13 @@ func (d *Daemon) managedKeys(ctx context.Context) (*KeysResult, error) {
 					continue
 				}
 				m := ManagedKey{Purpose: of.purpose, Thumbprint: hex.EncodeToString(key.ID), From: at(i)}
-				if of.purpose == purposeNote {
+				switch of.purpose {
+				case purposeNote:
 					m.VKey = k.Note[n]
+				case purposePQNote:
+					if m.VKey, err = scitt.CosignerVKey(k.Origin(), key.Public); err != nil {
+						return nil, err
+					}
 				}
 				out.Keys = append(out.Keys, m)
 			}

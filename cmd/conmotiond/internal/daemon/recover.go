@@ -178,7 +178,10 @@ func drop(k *scitt.Keys, id []byte) error {
 		}
 	}
 	k.Note = kept
-	k.Receipt = slices.DeleteFunc(slices.Clone(k.Receipt), func(key scitt.Key) bool { return bytes.Equal(key.ID, id) })
+	for _, purpose := range []string{purposeReceipt, purposePQNote, purposePQReceipt} {
+		list := listOf(k, purpose)
+		*list = slices.DeleteFunc(slices.Clone(*list), func(key scitt.Key) bool { return bytes.Equal(key.ID, id) })
+	}
 	k.Compromised = slices.DeleteFunc(slices.Clone(k.Compromised), func(c scitt.CompromisedKey) bool { return bytes.Equal(c.Thumbprint, id) })
 	return nil
 }

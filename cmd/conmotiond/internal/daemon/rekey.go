@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"crypto"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -55,7 +56,7 @@ func (d *Daemon) lacks(ctx context.Context) error {
 	if k.missing != nil {
 		return k.missing
 	}
-	return d.signWith(ctx, k, d.signs.Tree)
+	return d.signWith(ctx, k)
 }
 
 // openKeys learns the log's keys when it is opened, and returns what is shown of them. A
@@ -79,7 +80,7 @@ func (d *Daemon) openKeys(ctx context.Context) (*personality.Keys, error) {
 		return nil, err
 	}
 	vkeys, err := k.inForce.VKeys()
-	return &personality.Keys{Receipt: k.inForce.Receipt, VKeys: vkeys, Statements: places}, err
+	return &personality.Keys{Receipt: k.inForce.ReceiptKeys(), VKeys: vkeys, Statements: places}, err
 }
 
 // startKeys has the writer sign with the keys that the log announces.
@@ -175,18 +176,19 @@ func (d *Daemon) takeKeys(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	next := storage.Keys{Signer: k.note, Tree: d.signs.Tree}
-	if next.Verifiers, err = scitt.NewCheckpointVerifiers(append(slices.Clone(vkeys), d.treeVKey)); err != nil {
+	next := d.signs
+	next.Signer, next.Others = k.note, nil
+	if next.Verifiers, err = scitt.NewCheckpointVerifiers(append(slices.Clone(vkeys), d.vkeys[1])); err != nil {
 		return err
 	}
 	if err := d.handOver(ctx, next, all, places); err != nil {
 		return err
 	}
-	d.ShowKeys(personality.Keys{Receipt: k.inForce.Receipt, VKeys: vkeys, Statements: places})
+	d.ShowKeys(personality.Keys{Receipt: k.inForce.ReceiptKeys(), VKeys: vkeys, Statements: places})
 	if err := d.writeWellKnown(ctx); err != nil {
 		return err
 	}
-	return d.signWith(ctx, k, next.Tree)
+	return d.signWith(ctx, k)
 }
 
 // handOver has the note keys before sign a tree that their successors sign too, where the
@@ -274,17 +276,20 @@ func (d *Daemon) beside(k *scitt.Keys, others ...note.Signer) ([]note.Signer, er
 }
 
 // signWith has the keys in force sign, and no other ones but those beside them.
-func (d *Daemon) signWith(ctx context.Context, k *keyState, tree *scitt.TreeSigner) (err error) {
+func (d *Daemon) signWith(ctx context.Context, k *keyState) (err error) {
 	vkeys, err := k.inForce.VKeys()
 	if err != nil {
 		return err
 	}
-	if vkeys[1] != d.treeVKey {
-		if tree, err = scitt.NewTreeSigner(k.receipt, k.inForce.Issuer, k.inForce.Origin(), time.Now, nil); err != nil {
+	final := storage.Keys{Signer: k.note, PQNote: k.pqNote}
+	if final.Tree, err = k.tree(k.receipt, d.signs.Tree); err != nil {
+		return err
+	}
+	if k.pqReceipt != nil {
+		if final.PQTree, err = k.tree(k.pqReceipt, d.signs.PQTree); err != nil {
 			return err
 		}
 	}
-	final := storage.Keys{Signer: k.note, Tree: tree}
 	if final.Verifiers, err = scitt.NewCheckpointVerifiers(vkeys); err != nil {
 		return err
 	}
@@ -294,8 +299,17 @@ func (d *Daemon) signWith(ctx context.Context, k *keyState, tree *scitt.TreeSign
 	if err := d.sign(ctx, final); err != nil {
 		return err
 	}
-	d.treeVKey = vkeys[1]
+	d.vkeys = vkeys
 	return nil
+}
+
+// tree signs trees with a key: the signer that did so before, which knows its last signature, or a new one.
+func (k *keyState) tree(key crypto.Signer, before *scitt.TreeSigner) (*scitt.TreeSigner, error) {
+	s, err := scitt.NewTreeSigner(key, k.inForce.Issuer, k.inForce.Origin(), time.Now, nil)
+	if err == nil && before != nil && before.KeyHash() == s.KeyHash() {
+		return before, nil
+	}
+	return s, err
 }
 
 // sign has the log sign with these keys.
@@ -364,7 +378,7 @@ func (d *Daemon) followShown(ctx context.Context) error {
 	}
 	k := d.learn(append(slices.Clone(d.keyed.Load().statements), followed[1:]...))
 	if k.missing == nil {
-		err = d.signWith(ctx, k, d.signs.Tree)
+		err = d.signWith(ctx, k)
 	} else {
 		d.logger.Error("this replica cannot become the writer: it does not have the log's keys", "err", k.missing)
 		next := d.signs
@@ -374,6 +388,6 @@ func (d *Daemon) followShown(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	d.ShowKeys(personality.Keys{Receipt: last.Receipt, VKeys: vkeys, Statements: c.Keys})
+	d.ShowKeys(personality.Keys{Receipt: last.ReceiptKeys(), VKeys: vkeys, Statements: c.Keys})
 	return nil
 }

@@ -179,7 +179,7 @@ func TestRotateRefusals(t *testing.T) {
 		want   string
 	}{
 		"service":        {daemon.KeyChange{Rotate: "service"}, "conmotiond key recover"},
-		"another":        {daemon.KeyChange{Rotate: "recovery"}, "is not note or receipt"},
+		"another":        {daemon.KeyChange{Rotate: "recovery"}, "is not note, receipt, pq-note or pq-receipt"},
 		"no file":        {daemon.KeyChange{Rotate: "receipt", To: "/nowhere.pem"}, "no such file"},
 		"algorithm":      {daemon.KeyChange{Rotate: "note", To: filepath.Join(s.config.Dir, "private", keyFiles[1])}, "is one for ES256, not EdDSA"},
 		"the same":       {daemon.KeyChange{Rotate: "receipt", To: filepath.Join(s.config.Dir, "private", keyFiles[1])}, "in receipt and in receipt"},

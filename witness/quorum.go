@@ -1,7 +1,6 @@
 package witness
 
 import (
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"slices"
@@ -54,8 +53,8 @@ func (k Keys) shares(o Keys) bool {
 
 func (k Keys) public() (keys []string) {
 	for _, key := range slices.Concat(k.Named, k.Unnamed) {
-		if der, err := x509.MarshalPKIXPublicKey(key.Public); err == nil {
-			keys = append(keys, string(der))
+		if thumbprint, err := scitt.Thumbprint(key.Public); err == nil {
+			keys = append(keys, string(thumbprint))
 		}
 	}
 	return keys
@@ -67,6 +66,8 @@ type Log struct {
 	Keys  Keys
 	// Vouched is what the log vouches for, the first of several; nil for nothing.
 	Vouched *scitt.Verification
+	// PostQuantum reports that a Receipt by an ML-DSA-44 key of the log verified.
+	PostQuantum bool
 	// Doubted reports a Receipt by a compromised key, which may be the log's or not.
 	Doubted bool
 }
@@ -127,6 +128,7 @@ func (q *Quorum) Verify(verifier *scitt.Verifier, statement []byte, receipts [][
 			if r.Err == nil && l.Vouched == nil {
 				l.Vouched = out
 			}
+			l.PostQuantum = l.PostQuantum || r.Err == nil && r.Receipt.PostQuantum()
 			doubted := errors.Is(r.Err, scitt.ErrCompromised)
 			l.Doubted = l.Doubted || doubted
 			known := r.Receipt != nil && (doubted || !errors.Is(r.Err, scitt.ErrUnknownKey))

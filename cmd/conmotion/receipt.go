@@ -61,7 +61,7 @@ the same proof with the whole checkpoint, for verifiers of other tiled logs.
 	fl.StringVar(&f.static, "static", "", "URL or directory with the log's files")
 	fl.StringVar(&f.statement, "statement", "", "file with the statement")
 	fl.Uint64Var(&f.index, "index", 0, "index of the entry; with --static")
-	fl.BoolVar(&f.transparent, "transparent", false, "give the Transparent Statement, which is the entry with its receipt")
+	fl.BoolVar(&f.transparent, "transparent", false, "give the Transparent Statement, which is the entry with its receipt, and the one by the log's ML-DSA-44 key where it has one")
 	fl.StringVar(&f.format, "format", "receipt", "receipt, or tlog-proof for the same proof in the form of C2SP tlog-proof; with --static")
 	fl.StringVar(&f.out, "out", "-", "file for the result")
 	f.MemoryFlags.Add(cmd)
@@ -240,11 +240,14 @@ func (a *app) receiptFromFiles(ctx context.Context, f receiptFlags, st *scitt.St
 		}
 		return verify.MarshalProof(p, view.Checkpoint.Raw), nil
 	}
-	receipt, err := view.Receipt(ctx, index, scitt.LeafHash(st.Entry()))
-	if err != nil || !f.transparent {
-		return receipt, err
+	receipts, err := view.Receipts(ctx, index, scitt.LeafHash(st.Entry()))
+	if err != nil {
+		return nil, err
 	}
-	return scitt.AttachReceipts(st, receipt), nil
+	if !f.transparent {
+		return receipts[0], nil
+	}
+	return scitt.AttachReceipts(st, receipts...), nil
 }
 
 // gotReceipt is a Receipt, or a Transparent Statement, that was fetched or made.

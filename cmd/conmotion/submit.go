@@ -44,7 +44,8 @@ statement has are kept, so one statement can be registered with several logs,
 one after the other. With --also that is one call: it registers each statement
 with --log and with each other service, and the Transparent Statement has the
 Receipts of all. When one of them is down, the output has the Receipts of the
-others, and the same call goes on from there.
+others, and the same call goes on from there. Of a log with a key of ML-DSA-44 the
+Receipt by that key is fetched and kept too.
 
 A service that has the content with another signature of yours does not register
 it again. An ECDSA signature has a second form that anybody can make, and

@@ -27,6 +27,7 @@ type verifyFlags struct {
 	cli.MemoryFlags
 	artifactStore cli.StoreFlags // --artifacts, which may be a directory too
 	fetch         bool
+	requirePQ     bool
 	disclosed     string // file of disclose
 }
 
@@ -93,6 +94,10 @@ URL, so that it learns who verifies, and when, and can have this machine send a
 GET request to any address that it reaches. It is sent only when the issuer's
 signature verifies, without a token, and no more than 5 GiB are read.
 
+A log may have a second receipt, by a key of ML-DSA-44, which withstands quantum
+computers. It counts like any other; --require-pq demands one. When there is none by
+a key that is known there is no verdict (exit code 2).
+
 Of a record with hidden fields, --disclosed has the record itself and the values that its
 issuer shows (conmotion disclose). Each is held to the digest that was signed; how many
 are not shown is said.
@@ -121,6 +126,9 @@ a statement that is its entry), and with the log's key: a log line of
 
   # everybody is shown this log: two of three witnesses say so, offline
   conmotion verify --keys scitt-keys.cbor --witness-policy policy transparent.cose
+
+  # with saved keys, and a receipt that withstands quantum computers
+  conmotion verify --keys scitt-keys.cbor --require-pq transparent.cose
 
   # a tlog-proof of any log
   conmotion verify --witness-policy policy --payload release.tar.gz release.tlog-proof
@@ -155,6 +163,7 @@ a statement that is its entry), and with the log's key: a log line of
 	fl.StringVar(&f.at, "at", "", "time at which exp and nbf are judged, such as 2026-07-01T12:00:00Z (default: now)")
 	f.artifactStore.AddReading(cmd, "artifacts", "fetch the content behind a hash: URL of a service, or directory of an artifact storage")
 	fl.BoolVar(&f.fetch, "fetch", false, "fetch the content behind a hash from the URL in the statement")
+	fl.BoolVar(&f.requirePQ, "require-pq", false, "demand a receipt by an ML-DSA-44 key of the log; with --quorum of as many logs")
 	f.MemoryFlags.Add(cmd)
 	fl.DurationVar(&f.MaxAge, "max-age", 0, "longest time since the quorum of --witness-policy cosigned, by the witnesses' clocks (default: any)")
 	fl.StringVar(&f.disclosed, "disclosed", "", "file with the record and hidden values that are shown, from conmotion disclose")
@@ -177,6 +186,8 @@ func (a *app) runVerify(ctx context.Context, f verifyFlags, paths []string) erro
 	}
 	if first := statements[0].Data; len(paths) == 1 {
 		switch {
+		case f.requirePQ && (tiles.IsEquivocation(first) || audit.IsEvidence(first) || verify.IsProof(first)):
+			return cli.Usage(fmt.Errorf("--require-pq is for a statement, and %s is none", paths[0]))
 		case tiles.IsEquivocation(first):
 			return a.verifyEquivocation(ctx, f, paths[0], first)
 		case audit.IsEvidence(first):

@@ -26,7 +26,7 @@ for keys that you know.
 func (a *app) verifyDir(ctx context.Context, f verifyFlags, dir string) error {
 	for name, given := range map[string]bool{
 		"log": f.log != "", "static": f.static != "", "keys": f.keys != "", "payload": f.payload != "", "leaf": f.leaf != "",
-		"receipt": len(f.receipts) > 0, "artifacts": f.artifactStore.URL != "", "fetch": f.fetch, "at": f.at != "",
+		"receipt": len(f.receipts) > 0, "artifacts": f.artifactStore.URL != "", "fetch": f.fetch, "at": f.at != "", "require-pq": f.requirePQ,
 	} {
 		if given {
 			return cli.Usage(fmt.Errorf("--%s is for a statement, and %s is a directory", name, dir))

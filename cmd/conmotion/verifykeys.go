@@ -46,7 +46,7 @@ func (f *verifyFlags) chooseLogs(quorum bool) error {
 // verifier reads what the flags name.
 func (a *app) verifier(ctx context.Context, f verifyFlags) (*verify.Verifier, error) {
 	v := &verify.Verifier{
-		Roots: f.rootCAs != "", Threshold: f.quorum, Search: len(f.statics) > 0, Readers: cli.Readers, Refutes: refutes,
+		Roots: f.rootCAs != "", Threshold: f.quorum, PostQuantum: f.requirePQ, Search: len(f.statics) > 0, Readers: cli.Readers, Refutes: refutes,
 	}
 	var err error
 	if v.Statements, err = f.statements(); err != nil {

@@ -27,8 +27,9 @@ func add(copies []Copy, s *service, r registered) ([]Copy, int) {
 	if n < 0 {
 		n, copies = len(copies), append(copies, Copy{r.Statement, r.Receipts})
 	}
+	own := append([][]byte{r.receipt}, r.more...)
 	others := slices.DeleteFunc(slices.Clone(copies[n].Receipts), func(receipt []byte) bool { return s.issued(r.Statement, receipt) })
-	copies[n].Receipts = append(others, r.receipt)
+	copies[n].Receipts = append(others, own...)
 	return copies, n
 }
 

@@ -218,6 +218,7 @@ func (r *Registrar) ready(ctx context.Context, n int, drafts []Draft, statements
 	done := 0
 	took := func(it item, reg registered) error {
 		o := &outcomes[it.draft]
+		s.second(ctx, &reg)
 		o.registered(n, s, reg)
 		at := &o.At[n]
 		at.Other = !bytes.Equal(reg.Entry(), it.Entry())

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -62,6 +63,7 @@ type service struct {
 type registered struct {
 	*scitt.Statement
 	receipt  []byte
+	more     [][]byte         // by the log's ML-DSA-44 key: see [service.second]
 	location string           // URL of the Receipt
 	ref      monitor.EntryRef // without Index and Origin when the Receipt does not say where it is
 }
@@ -226,6 +228,36 @@ func (s *service) other(ctx context.Context, st *scitt.Statement, location strin
 		}
 	}
 	return registered{}, fmt.Errorf("%w: no receipt of the registered statement is this service's", scitt.ErrProof)
+}
+
+// second fetches the Receipt by the ML-DSA-44 key of a log that has one, which is in its
+// Transparent Statement only. Without it the statement is registered all the same.
+func (s *service) second(ctx context.Context, r *registered) {
+	if !slices.ContainsFunc(s.keys.Named, scitt.Key.PostQuantum) {
+		return
+	}
+	data, err := s.client.TransparentStatement(ctx, r.ID().String())
+	var st *scitt.Statement
+	if err == nil {
+		st, err = scitt.DecodeStatement(data)
+	}
+	if err == nil {
+		r.more = slices.DeleteFunc(st.Receipts, func(receipt []byte) bool {
+			parsed, err := scitt.ParseReceipt(receipt)
+			return err != nil || !parsed.PostQuantum() || !s.vouches(r.Statement, receipt)
+		})
+	}
+	if len(r.more) == 0 {
+		s.options.notice("notice: the service at %s has a key of ML-DSA-44 and gave no receipt by it for entry %v; ask again with conmotion receipt --transparent%s", s.url, r.ID(), because(err))
+	}
+}
+
+// because is an error for the end of a sentence.
+func because(err error) string {
+	if err == nil {
+		return ""
+	}
+	return ": " + err.Error()
 }
 
 // refused reports whether a service judged a statement and does not admit it.

@@ -132,6 +132,9 @@ func (r *run) receipt(n int, v scitt.ReceiptVerification) {
 		if v.Receipt.IssuedAt != 0 {
 			detail += ", at " + printable.Time(v.Receipt.IssuedAt)
 		}
+		if v.Receipt.PostQuantum() {
+			leaf += "; " + scitt.AlgorithmName(v.Receipt.Algorithm)
+		}
 		r.found(name, witness.OK, "%s (the leaf is the %s)", detail, leaf)
 	case errors.Is(v.Err, scitt.ErrTime):
 		r.found(name, witness.NotChecked, "%v, so it counts for nothing", v.Err)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 
+	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/internal/printable"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
@@ -38,6 +39,9 @@ type Verifier struct {
 	Roots      bool // Statements.Anchors have roots of x5chain
 	// Threshold is how many of the logs have to vouch; 0 is for one log at most.
 	Threshold int
+	// PostQuantum demands a Receipt by an ML-DSA-44 key of the log, or with a Threshold of
+	// as many logs.
+	PostQuantum bool
 	// Search reads all tiles of a log for a statement that has no Receipt of it.
 	Search  bool
 	Readers int // how many tiles Search reads at a time, at least 1
@@ -195,6 +199,9 @@ func (r *run) verify(ctx context.Context, statements []Statement) (verdict, err 
 			return verdict, nil
 		}
 	}
+	if r.PostQuantum {
+		r.postQuantum(outs)
+	}
 	for _, c := range r.Checks {
 		if c.Result == witness.Failed {
 			return fmt.Errorf("%s: %s", c.Check, c.Detail), nil
@@ -232,6 +239,32 @@ func (r *run) judge(out *scitt.Verification, several bool) error {
 		return nil // none of these logs has this signature: the statement counts for nothing
 	}
 	return err
+}
+
+// postQuantum holds statements to the demand for Receipts by ML-DSA-44 keys. Where they are
+// missing there is no verdict: the log may have them.
+func (r *run) postQuantum(outs []*scitt.Verification) {
+	need, have := max(1, r.Threshold), 0
+	if r.quorum != nil {
+		for _, l := range r.quorum.Logs {
+			if l.PostQuantum {
+				have++
+			}
+		}
+	} else {
+		for _, v := range outs[0].Receipts {
+			if v.Err == nil && v.Receipt.PostQuantum() {
+				have = 1
+			}
+		}
+	}
+	if have >= need {
+		r.found("post-quantum", witness.OK, "%s a receipt by an ML-DSA-44 key that is known", plural.Verb(have, "log", "has", "have"))
+		return
+	}
+	err := fmt.Errorf("receipts by ML-DSA-44 keys that are known: %d, and %d needed; get them with conmotion receipt --log URL --statement FILE --transparent --out FILE, where the log has such a key, and give newer keys where these have none", have, need)
+	r.found("post-quantum", witness.NotChecked, "%v", err)
+	r.Unsure = cmp.Or(r.Unsure, err)
 }
 
 // outdated reports whether all that speaks against a statement is that the saved keys

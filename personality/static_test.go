@@ -57,7 +57,7 @@ func TestFiles(t *testing.T) {
 // TestTiles: of a log whose service starts there are the tiles, which no cache keeps.
 func TestTiles(t *testing.T) {
 	s := newTested(t, nil)
-	h := Tiles(s.Files, s.Logger)
+	h := Tiles(s.Files, nil, s.Logger)
 	for path, status := range map[string]int{
 		"/" + tiles.BundlePath(0, 2):  http.StatusOK,
 		"/" + tiles.TilePath(0, 0, 2): http.StatusOK,

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"syscall"
+	"time"
 )
 
 // WriteFile replaces a file at once and durably: after it returned nil the new
@@ -76,19 +77,24 @@ func Write(path string, mode os.FileMode, write func(io.Writer) error) (err erro
 // leftover is how Write names its temporary files: ".name.digits".
 var leftover = regexp.MustCompile(`^\..+\.[0-9]+$`)
 
-// Clean removes the temporary files that interrupted Writes left in a
-// directory; one that is not there has none. Nobody may write there meanwhile. A
-// crash leaves some for the next time.
-func Clean(dir string) error {
+// Clean removes the temporary files of at least this age that interrupted Writes
+// left in a directory; one that is not there has none. Where the age is 0 nobody may
+// write there meanwhile. A crash leaves some for the next time.
+func Clean(dir string, age time.Duration) error {
 	all, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	for _, d := range all {
-		if d.Type().IsRegular() && leftover.MatchString(d.Name()) {
-			if err := os.Remove(filepath.Join(dir, d.Name())); err != nil {
-				return err
-			}
+		if !d.Type().IsRegular() || !leftover.MatchString(d.Name()) {
+			continue
+		}
+		info, err := d.Info()
+		if err == nil && time.Since(info.ModTime()) >= age {
+			err = os.Remove(filepath.Join(dir, d.Name()))
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
 		}
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 // TestWrite: a file is replaced as a whole, or stays as it was, and nothing is
@@ -94,12 +95,23 @@ func TestClean(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if err := errors.Join(os.Mkdir(filepath.Join(dir, ".dir.1"), 0o700), Clean(dir), Clean(filepath.Join(dir, "no such"))); err != nil {
+	if err := errors.Join(os.Mkdir(filepath.Join(dir, ".dir.1"), 0o700), Clean(dir, time.Hour), Clean(filepath.Join(dir, "no such"), 0)); err != nil {
 		t.Fatal(err)
 	}
-	all, err := os.ReadDir(dir)
-	if err != nil || len(all) != 6 {
-		t.Errorf("the directory has %v, %v", all, err)
+	old := time.Now().Add(-2 * time.Hour)
+	for _, want := range []struct {
+		age   time.Duration
+		files int
+	}{{time.Hour, 8}, {time.Hour, 7}, {0, 6}} { // the writers of the first may be at work
+		if err := Clean(dir, want.age); err != nil {
+			t.Fatal(err)
+		}
+		if all, err := os.ReadDir(dir); err != nil || len(all) != want.files {
+			t.Errorf("the directory has %v, %v", all, err)
+		}
+		if err := os.Chtimes(filepath.Join(dir, ".a.b.0"), old, old); err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
 	}
 }
 

@@ -36,7 +36,7 @@ func (h Home) DisclosureSecret(ctx context.Context) (*disclosure.Secret, error) 
 	text, err := os.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		if hidden, err := filepath.Glob(filepath.Join(string(h), "disclosures", "*.json")); err != nil || len(hidden) > 0 {
+		if hidden, err := h.glob("disclosures/*.json"); err != nil || len(hidden) > 0 {
 			return nil, errors.Join(err, fmt.Errorf("%s %w: it is lost, and values were hidden with it. Put back the one that was saved. Without it the same events would be registered a second time, "+
 				"with other digests; if that is meant, move %s away", path, ErrDamaged, filepath.Join(string(h), "disclosures")))
 		}

@@ -32,7 +32,8 @@ import (
 //	names.json              what the user calls issuers and logs: [Names]
 //
 // Every file is replaced in one step: a crash leaves the old one or the new
-// one, and perhaps a temporary file beside it whose name begins with a dot.
+// one, and perhaps a temporary file beside it whose name begins with a dot. In a
+// directory of Home a registration removes it, an hour later.
 type Home string
 
 // DefaultHome is the directory conmotion in the user's configuration
@@ -87,6 +88,32 @@ var (
 	errMoved = errors.New("what is remembered of the log changed")
 )
 
+// glob gives the names in Home that match a pattern, as it does whatever
+// characters the name of Home has.
+func (h Home) glob(pattern string) ([]string, error) { return fs.Glob(os.DirFS(string(h)), pattern) }
+
+// leftoverAge is how old a temporary file is of which no writer is at work any more.
+const leftoverAge = time.Hour
+
+// clean removes what interrupted writes left in the directories of Home.
+func (h Home) clean() error {
+	if h == "" {
+		return nil
+	}
+	for _, pattern := range []string{"logs", "proofs", "disclosures", "journal/*", "said/*"} {
+		dirs, err := h.glob(pattern)
+		if err != nil {
+			return err
+		}
+		for _, dir := range dirs {
+			if err := durable.Clean(filepath.Join(string(h), dir), leftoverAge); err != nil {
+				return fmt.Errorf("remove what an interrupted command left: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
 func hashName(s string) string {
 	sum := sha256.Sum256([]byte(s))
 	return hex.EncodeToString(sum[:16])
@@ -140,11 +167,12 @@ func (h Home) Logs() (logs []*KnownLog, err error) {
 	if h == "" {
 		return nil, nil
 	}
-	files, err := filepath.Glob(filepath.Join(string(h), "logs", "*.json"))
+	files, err := h.glob("logs/*.json")
 	if err != nil {
 		return nil, err
 	}
-	for _, path := range files {
+	for _, file := range files {
+		path := filepath.Join(string(h), file)
 		data, err := os.ReadFile(path)
 		if errors.Is(err, fs.ErrNotExist) || strings.HasPrefix(filepath.Base(path), ".") {
 			continue

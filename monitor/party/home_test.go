@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/scitt"
@@ -22,7 +23,7 @@ func known(t *testing.T, keys *testlog.Keys, size uint64) KnownLog {
 }
 
 func TestKnown(t *testing.T) {
-	h := Home(t.TempDir())
+	h := Home(filepath.Join(t.TempDir(), "[a-z]*?")) // no pattern, but a name
 	one, two := testlog.NewKeysOf(t, "one"), testlog.NewKeysOf(t, "two")
 	k := known(t, one, 3)
 	for _, location := range []string{"https://one.example", "/mirror/one", "https://one.example"} {
@@ -148,4 +149,39 @@ func FuzzKnown(f *testing.F) {
 			t.Errorf("%+v: %v", k, err)
 		}
 	})
+}
+
+// TestCleanHome: what a killed command left goes, and what another one may be writing stays.
+func TestCleanHome(t *testing.T) {
+	h := Home(filepath.Join(t.TempDir(), "[home]"))
+	var left []string
+	for _, dir := range []string{"logs", "proofs", "disclosures", "journal/one", "said/one", "elsewhere"} {
+		for _, name := range []string{".a.json.17", ".new.17", "a.json"} {
+			path := filepath.Join(string(h), dir, name)
+			if err := writeFile(path, []byte("{}")); err != nil {
+				t.Fatal(err)
+			}
+			if dir != "elsewhere" && name == ".a.json.17" {
+				old := time.Now().Add(-2 * leftoverAge)
+				if err := os.Chtimes(path, old, old); err != nil {
+					t.Fatal(err)
+				}
+				continue
+			}
+			left = append(left, path)
+		}
+	}
+	if err := errors.Join(h.clean(), Home("").clean(), Home(t.TempDir()).clean()); err != nil {
+		t.Fatal(err)
+	}
+	got := testlog.Must(filepath.Glob(filepath.Join(filepath.Dir(string(h)), "*", "*", ".*")))(t)
+	got = append(got, testlog.Must(filepath.Glob(filepath.Join(filepath.Dir(string(h)), "*", "*", "*", ".*")))(t)...)
+	if len(got) != 7 { // the new ones, and both of those elsewhere
+		t.Errorf("there are %q", got)
+	}
+	for _, path := range left {
+		if _, err := os.Stat(path); err != nil {
+			t.Error(err)
+		}
+	}
 }

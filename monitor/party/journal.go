@@ -58,12 +58,12 @@ func (h Home) journal(vkey, issuer string) (journal, error) {
 		return "", nil
 	}
 	for _, dir := range []string{"pending", "attested"} {
-		left, err := filepath.Glob(filepath.Join(string(h), dir, "*", "*.cose"))
+		left, err := h.glob(dir + "/*/*.cose")
 		if err != nil {
 			return "", err
 		}
 		if len(left) > 0 {
-			return "", fmt.Errorf("%s is of an older conmotion, and has statements that were signed and may not be registered yet; run the command that signed them with that version once more, or remove the file to sign anew", left[0])
+			return "", fmt.Errorf("%s is of an older conmotion, and has statements that were signed and may not be registered yet; run the command that signed them with that version once more, or remove the file to sign anew", filepath.Join(string(h), left[0]))
 		}
 	}
 	return journal(filepath.Join(string(h), "journal", hashName(vkey+"\x00"+issuer))), nil

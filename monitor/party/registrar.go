@@ -63,6 +63,9 @@ func NewRegistrar(ctx context.Context, o RegistrarOptions) (*Registrar, error) {
 	if len(o.Services) == 0 || len(o.Keys) > 0 && len(o.Keys) != len(o.Services) {
 		return nil, fmt.Errorf("%d services, and keys of %d", len(o.Services), len(o.Keys))
 	}
+	if err := o.Home.clean(); err != nil {
+		return nil, err
+	}
 	r := &Registrar{Issuer: o.Issuer, key: o.Key, options: o.Options, saved: time.Now()}
 	if r.key != nil && r.Issuer == "" {
 		var err error

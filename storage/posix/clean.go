@@ -24,7 +24,7 @@ func (d *Driver) clean() error {
 		size = stored.Size
 	}
 	for _, dir := range []string{d.dir.Public(), d.dir.Public(".well-known"), d.dir.Public("tile"), d.dir.Private(), d.dir.Private("tessera")} {
-		if err := durable.Clean(dir); err != nil {
+		if err := durable.Clean(dir, 0); err != nil {
 			return err
 		}
 	}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -81,8 +80,8 @@ func (a *app) runBench(ctx context.Context, o bench.Options, payload string) err
 	}
 	if payload != "" {
 		var err error
-		if o.Payload, err = os.ReadFile(payload); err != nil {
-			return cli.Usage(fmt.Errorf("--payload: %w", err))
+		if o.Payload, err = cli.ReadFileFlag("payload", payload); err != nil {
+			return cli.Usage(err)
 		}
 		if !json.Valid(o.Payload) {
 			return cli.Usage(fmt.Errorf("--payload: %s is not JSON", payload))

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/plural"
@@ -52,9 +51,9 @@ func (a *app) runRecompute(ctx context.Context, f measureFlags) error {
 // readMeasurement reads the payload from a file or a log. The statement is nil
 // for a payload alone.
 func (a *app) readMeasurement(ctx context.Context, f measureFlags) ([]byte, *scitt.Statement, error) {
-	data, err := os.ReadFile(f.recompute)
+	data, err := cli.ReadFileFlag("recompute", f.recompute)
 	if err != nil && (!isMissing(err) || f.log == "" && !party.IsURL(f.recompute)) {
-		return nil, nil, fmt.Errorf("--recompute: %w", err)
+		return nil, nil, err
 	}
 	if err != nil {
 		log, e, err := a.findEntry(ctx, f.recompute, f.log, f.readFlags)

@@ -76,18 +76,42 @@ func (p *Progress) Done() {
 // ReadInput reads a file, or standard input for "-".
 func (a *App) ReadInput(path string) ([]byte, error) {
 	if path == "-" {
-		data, err := io.ReadAll(a.Stdin)
-		if err != nil {
-			return nil, fmt.Errorf("standard input: %w", err)
-		}
-		return data, nil
+		return readAll("standard input", a.Stdin)
 	}
-	return os.ReadFile(path)
+	return readFile(path)
+}
+
+// mostInput is how many bytes of a file are read into memory.
+const mostInput = 2 << 30
+
+var errMuch = fmt.Errorf("it has more than %d GiB, and is not read", mostInput>>30)
+
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.Size() > mostInput {
+		return nil, fmt.Errorf("%s: %w", path, errMuch)
+	}
+	return readAll(path, f)
+}
+
+func readAll(name string, r io.Reader) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, mostInput+1))
+	if err == nil && len(data) > mostInput {
+		err = errMuch
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return data, nil
 }
 
 // ReadFileFlag reads the file that a flag names.
 func ReadFileFlag(flag, path string) ([]byte, error) {
-	data, err := os.ReadFile(path)
+	data, err := readFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("--%s: %w", flag, err)
 	}

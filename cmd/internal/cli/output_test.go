@@ -2,12 +2,27 @@ package cli
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
 )
+
+// TestReadInput: a file that no memory holds is refused before it is read.
+func TestReadInput(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "large")
+	if err := errors.Join(os.WriteFile(file, nil, 0o600), os.Truncate(file, 20<<30)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := new(App).ReadInput(file); !errors.Is(err, errMuch) {
+		t.Errorf("20 GiB: %v", err)
+	}
+	if _, err := ReadFileFlag("payload", file); !errors.Is(err, errMuch) {
+		t.Errorf("20 GiB of a flag: %v", err)
+	}
+}
 
 // TestWriteOutput: a file is replaced in one step; what is not a file stays what
 // it is. Without that, root's --out /dev/null would be the end of /dev/null.

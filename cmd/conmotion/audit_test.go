@@ -75,7 +75,7 @@ func TestAuditIncomplete(t *testing.T) {
 	args := append([]string{"audit"}, dishonest(t, `"trust_anchors": {"self_certifying": ["did:jwk"]}, "artifact": "required"`,
 		testlog.Must(scitt.ParseStatement(data))(t))...)
 	got := runTool(t, args...)
-	if got.code != cli.ExitUsage || !strings.Contains(got.stdout, "INCOMPLETE") || !strings.Contains(got.stderr, "1 entries need --artifacts") {
+	if got.code != cli.ExitUsage || !strings.Contains(got.stdout, "INCOMPLETE") || !strings.Contains(got.stderr, "1 entry needs --artifacts") {
 		t.Errorf("%+v", got)
 	}
 	empty := t.TempDir()
@@ -84,7 +84,7 @@ func TestAuditIncomplete(t *testing.T) {
 	}
 	got = runTool(t, append(args, "--artifacts", empty)...)
 	// That it is not there now is no evidence of what was there at the admission.
-	if got.code != cli.ExitUsage || !strings.Contains(got.stdout, "INCOMPLETE") || !strings.Contains(got.stderr, "the artifacts of 1 entries are not in the storage") {
+	if got.code != cli.ExitUsage || !strings.Contains(got.stdout, "INCOMPLETE") || !strings.Contains(got.stderr, "the artifacts of 1 entry are not in the storage") {
 		t.Errorf("%+v", got)
 	}
 }

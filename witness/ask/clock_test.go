@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -20,14 +21,14 @@ import (
 // clocked is a witness that cosigns everything by its own clock, without a network.
 type clocked struct {
 	key   *scitt.Cosigner
-	off   time.Duration
-	hangs bool
-	asked int
+	off   atomic.Int64 // nanoseconds
+	hangs atomic.Bool
+	asked atomic.Int64
 }
 
 func (c *clocked) RoundTrip(r *http.Request) (*http.Response, error) {
-	c.asked++
-	if c.hangs {
+	c.asked.Add(1)
+	if c.hangs.Load() {
 		<-r.Context().Done()
 		return nil, r.Context().Err()
 	}
@@ -39,7 +40,7 @@ func (c *clocked) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	line, err := c.key.Cosign(req.Checkpoint[:bytes.LastIndex(req.Checkpoint, []byte("\n\n"))+1], time.Now().Add(c.off))
+	line, err := c.key.Cosign(req.Checkpoint[:bytes.LastIndex(req.Checkpoint, []byte("\n\n"))+1], time.Now().Add(time.Duration(c.off.Load())))
 	if err != nil {
 		return nil, err
 	}
@@ -76,42 +77,44 @@ func TestClocks(t *testing.T) {
 			err = w.Cosign(view)(t.Context())
 			return time.Since(start), err
 		}
-		for _, c.off = range []time.Duration{maxSkew + time.Second, -maxSkew - time.Second, 365 * 24 * time.Hour, -20 * 365 * 24 * time.Hour} {
+		for _, off := range []time.Duration{maxSkew + time.Second, -maxSkew - time.Second, 365 * 24 * time.Hour, -20 * 365 * 24 * time.Hour} {
+			c.off.Store(int64(off))
 			if _, err := asks(); err == nil || !cosignedAt().IsZero() || w.States()[0].Err == nil {
-				t.Errorf("a clock that is off by %v is believed", c.off)
+				t.Errorf("a clock that is off by %v is believed", off)
 			}
 			time.Sleep(longestPause)
 		}
-		c.off, c.hangs = 0, true
+		c.off.Store(0)
+		c.hangs.Store(true)
 		time.Sleep(longestPause)
 		if took, err := asks(); err == nil || took > timeout {
 			t.Errorf("a witness that hangs: %v after %v", err, took)
 		}
-		c.hangs = false
+		c.hangs.Store(false)
 		time.Sleep(timeout + longestPause)
 		if _, err := asks(); err != nil || w.States()[0].Err != nil {
 			t.Errorf("the clock is right again: %v", err)
 		}
 		first := cosignedAt()
-		asked := c.asked
+		asked := c.asked.Load()
 		time.Sleep(refreshEvery - time.Minute)
-		if c.asked != asked {
-			t.Errorf("asked %d times more while it is fresh", c.asked-asked)
+		if more := c.asked.Load() - asked; more > 0 {
+			t.Errorf("asked %d times more while it is fresh", more)
 		}
 		time.Sleep(2 * time.Minute)
 		if at := cosignedAt(); at.Sub(first) < refreshEvery-time.Minute {
 			t.Errorf("cosigned at %v, and %v later at %v", first, refreshEvery, at)
 		}
 		// A clock that is off when it is asked again takes nothing away.
-		c.off = time.Hour
+		c.off.Store(int64(time.Hour))
 		before := cosignedAt()
-		asked = c.asked
+		asked = c.asked.Load()
 		time.Sleep(refreshEvery)
 		if at := cosignedAt(); !at.Equal(before) || w.States()[0].Err == nil {
 			t.Errorf("cosigned at %v, and with a wrong clock at %v", before, at)
 		}
-		if most := int(refreshEvery/longestPause) + 10; c.asked-asked > most {
-			t.Errorf("asked %d times more in ten minutes without success, at most %d are wanted", c.asked-asked, most)
+		if more, most := c.asked.Load()-asked, int64(refreshEvery/longestPause)+10; more > most {
+			t.Errorf("asked %d times more in ten minutes without success, at most %d are wanted", more, most)
 		}
 	})
 }

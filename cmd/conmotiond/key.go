@@ -68,7 +68,7 @@ func (k *keyFlags) list() *cobra.Command {
 
 func (k *keyFlags) rotate() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "rotate receipt|note|pq-receipt|pq-note|service", Short: "Have another key sign from now on",
+		Use: "rotate receipt|note|pq-receipt|pq-note", Short: "Have another key sign from now on",
 		Long: `rotate announces a new key, and has it sign from then on. The key before stays
 announced, so that what it signed verifies for ever. Its file can be destroyed
 when the command has ended; with witnesses, when they know the new note key.

@@ -217,12 +217,14 @@ func (r *Registrar) ready(ctx context.Context, n int, drafts []Draft, statements
 	}
 	done := 0
 	took := func(it item, reg registered) error {
-		o := &outcomes[it.draft]
-		s.second(ctx, &reg)
+		o, d := &outcomes[it.draft], drafts[it.draft]
+		if d.Written != nil {
+			s.second(ctx, &reg)
+		}
 		o.registered(n, s, reg)
 		at := &o.At[n]
 		at.Other = !bytes.Equal(reg.Entry(), it.Entry())
-		if d := drafts[it.draft]; d.Written != nil {
+		if d.Written != nil {
 			if err := d.Written(at.Copy, o.Copies[at.Copy]); err != nil {
 				return err
 			}

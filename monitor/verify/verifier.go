@@ -165,11 +165,7 @@ func (r *run) chooseLogs(statements int) error {
 		r.quorum.Missing = append(r.quorum.Missing, l.name)
 	}
 	if n := r.quorum.Size(); r.Threshold > n {
-		are := "logs are"
-		if n == 1 {
-			are = "log is"
-		}
-		return fmt.Errorf("--quorum %d: only %d %s named", r.Threshold, n, are)
+		return fmt.Errorf("--quorum %d: only %s named", r.Threshold, plural.Verb(n, "log", "is", "are"))
 	}
 	return nil
 }

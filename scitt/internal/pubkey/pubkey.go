@@ -182,8 +182,8 @@ func RSA(n, e []byte) (*rsa.PublicKey, error) {
 
 // AKP reads the public key of an Algorithm Key Pair.
 //
-// RFC 9964 section 3: "The alg JSON Web Key Parameter or COSE Key Common Parameter is
-// REQUIRED for all AKP keys." Section 5: "The pub parameter is the ML-DSA public key".
+// RFC 9964 section 3: "The alg JSON Web Key (JWK) parameter or COSE Key Common parameter
+// is REQUIRED for all AKP keys."
 func AKP(alg any, pub []byte) (*mldsa.PublicKey, error) {
 	if alg != int64(MLDSA44) {
 		return nil, fmt.Errorf("%w: an AKP key for the algorithm %v", ErrAlgorithm, alg)

@@ -19,7 +19,7 @@ import (
 
 // TestKMS: a service whose three keys are in a KMS loses nothing while the KMS throttles,
 // tells why it is not ready, and gives Receipts when it is back. It asks each key for one
-// signature a checkpoint, and does not start with another key.
+// signature a checkpoint, also those of ML-DSA-44 that come later, and does not start with another key.
 func TestKMS(t *testing.T) {
 	kms := testkms.NewAWS(t)
 	elsewhere := daemon.Elsewhere{Note: kms.Put("note", testlog.Key(t, "EdDSA")), Receipt: kms.Put("receipt", testlog.Key(t, "ES256")), Service: kms.Put("service", testlog.Key(t, "ES256"))}
@@ -76,7 +76,13 @@ func TestKMS(t *testing.T) {
 			}
 		}
 	}
-	for _, uri := range []string{elsewhere.Note, elsewhere.Receipt} {
+	pq := map[string]string{}
+	for purpose, file := range map[string]string{"pq-receipt": "pq-receipt-key-2.pem", "pq-note": "pq-checkpoint-key-2.pem"} {
+		pq[purpose] = kms.Put(purpose, testlog.Key(t, "ML-DSA-44"))
+		write(t, filepath.Join(made.Keys, file), []byte(pq[purpose]))
+		s.rotate(daemon.KeyChange{Rotate: purpose, To: pq[purpose]})
+	}
+	for _, uri := range []string{elsewhere.Note, elsewhere.Receipt, pq["pq-receipt"], pq["pq-note"]} {
 		before := kms.Asked(uri)
 		size := s.size()
 		post(http.StatusCreated)

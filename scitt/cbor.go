@@ -104,7 +104,10 @@ func parseBytes(what string, raw cbor.RawMessage) ([]byte, error) {
 	if !isMajor(raw, majorBytes) {
 		return nil, fmt.Errorf("%w: the %s is not a byte string", ErrMalformed, what)
 	}
-	var b []byte
+	b, rest, ok := cutBytes(raw)
+	if ok && len(rest) == 0 {
+		return b, nil // without the decoder, since an inclusion path has many
+	}
 	if err := decMode.Unmarshal(raw, &b); err != nil {
 		return nil, fmt.Errorf("%w: the %s is not a byte string: %w", ErrMalformed, what, err)
 	}

@@ -2,12 +2,14 @@ package scitt
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/transparency-dev/formats/log"
 	"golang.org/x/mod/sumdb/note"
@@ -27,7 +29,15 @@ func OpenNote(raw []byte, keys ...note.Verifier) (*Checkpoint, []note.Signature,
 }
 
 func openNote(raw []byte, keys ...note.Verifier) (*Checkpoint, *note.Note, error) {
-	n, err := note.Open(raw, note.VerifierList(keys...))
+	asked := make([]note.Verifier, len(keys))
+	invalid := make([]error, len(keys))
+	var g sync.WaitGroup
+	for i, key := range keys {
+		asked[i] = &beside{key, &g, &invalid[i]}
+	}
+	n, err := note.Open(raw, note.VerifierList(asked...))
+	g.Wait()
+	err = cmp.Or(errors.Join(invalid...), err)
 	if unverified, ok := errors.AsType[*note.UnverifiedNoteError](err); ok {
 		n, err = unverified.Note, nil
 	}
@@ -39,6 +49,24 @@ func openNote(raw []byte, keys ...note.Verifier) (*Checkpoint, *note.Note, error
 		return nil, nil, err
 	}
 	return &Checkpoint{Origin: cp.Origin, Size: cp.Size, Root: cp.Hash, Raw: raw}, n, nil
+}
+
+// beside is a key whose signatures are verified on a goroutine of their own, since
+// [note.Open] verifies those of a note one after the other.
+type beside struct {
+	note.Verifier
+	g       *sync.WaitGroup
+	invalid *error
+}
+
+// Verify starts the verification and is true. The outcome is in invalid when g has ended.
+func (b *beside) Verify(text, signature []byte) bool {
+	b.g.Go(func() {
+		if !b.Verifier.Verify(text, signature) {
+			*b.invalid = &note.InvalidSignatureError{Name: b.Name(), Hash: b.KeyHash()}
+		}
+	})
+	return true
 }
 
 // MergeNotes adds to a note the signature lines of another one of the same text. Of

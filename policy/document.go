@@ -247,8 +247,8 @@ func (p *Policy) readOCSF(d *decoder, n *node, path string) {
 				case c == 0:
 				case slices.Contains(o.classes, c):
 					d.errorf(n.pos, path, "class %d is there twice", c)
-				case !slices.Contains(p.schema.Classes(), c):
-					d.errorf(n.pos, path, "class %d is not in the OCSF %s schema, which has %v", c, p.schema.Version(), p.schema.Classes())
+				case !slices.Contains(p.schema().Classes(), c):
+					d.errorf(n.pos, path, "class %d is not in the OCSF %s schema, which has %v", c, p.schema().Version(), p.schema().Classes())
 				}
 				o.classes = append(o.classes, c)
 			})

@@ -35,7 +35,7 @@ func (e *evaluation) checkOCSF() {
 		e.found(outcome, fix, "the content is not an OCSF event: "+err.Error())
 		return
 	}
-	rep := e.p.schema.CheckTree(event, !e.verbose)
+	rep := e.p.schema().CheckTree(event, !e.verbose)
 	failed := false
 	if n := len(rep.Errors) + rep.MoreErrors; n > 0 {
 		var b strings.Builder
@@ -49,7 +49,7 @@ func (e *evaluation) checkOCSF() {
 			}
 			b.WriteString(f.String())
 		}
-		e.found(outcome, "put right what the paths name", "the event is not valid OCSF "+e.p.schema.Version()+": "+b.String())
+		e.found(outcome, "put right what the paths name", "the event is not valid OCSF "+e.p.schema().Version()+": "+b.String())
 		failed = true
 	}
 	// Without a version or class there are errors already.

@@ -36,7 +36,7 @@ type Policy struct {
 
 	description  string
 	algorithms   []string
-	schema       *ocsf.Schema
+	schema       func() *ocsf.Schema // reading the built-in one takes as long as all else of a short command
 	schemaDigest string
 
 	anchors *scitt.Anchors // of methods, roots and known
@@ -50,13 +50,15 @@ type Option func(*Policy)
 // name the same digest in ocsf.schema, so that a replay with another schema is
 // refused and not silently different.
 func WithSchema(schema *ocsf.Schema, digest [sha256.Size]byte) Option {
-	return func(p *Policy) { p.schema, p.schemaDigest = schema, hex.EncodeToString(digest[:]) }
+	return func(p *Policy) {
+		p.schema, p.schemaDigest = func() *ocsf.Schema { return schema }, hex.EncodeToString(digest[:])
+	}
 }
 
 // Parse reads a policy document: JSON in UTF-8, docs/policy.md. Errors are a
 // *ParseError with line and column of all that was found, and wrap ErrInvalid.
 func Parse(doc []byte, options ...Option) (*Policy, error) {
-	p := &Policy{schema: ocsf.Default()}
+	p := &Policy{schema: ocsf.Default}
 	for _, o := range options {
 		o(p)
 	}

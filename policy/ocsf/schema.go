@@ -103,8 +103,8 @@ type scalar struct {
 	name, base string
 	low, high  int64
 	maxLen     int
-	regex      *regexp.Regexp
-	values     []string // a string's text, else the JSON
+	regex      func() *regexp.Regexp // compiled when it is first asked for; nil: none
+	values     []string              // a string's text, else the JSON
 	timestamp  bool
 }
 
@@ -225,6 +225,7 @@ func compileType(types map[string]*rawType, name string) (*scalar, error) {
 	t := &scalar{name: name, base: name, low: math.MinInt64, high: math.MaxInt64}
 	// The nearest type that has a constraint decides on it, as in the server: a subtype's own comes before its base's.
 	seen := 0
+	var patterns []string
 	for raw := types[name]; ; raw = types[t.base] {
 		if raw == nil || seen > len(types) {
 			return nil, fmt.Errorf("its base %q is not a type or leads back to it", t.base)
@@ -255,8 +256,8 @@ func compileType(types map[string]*rawType, name string) (*scalar, error) {
 				return nil, fmt.Errorf("range: %w", err)
 			}
 		}
-		if raw.Regex != "" && t.regex == nil {
-			t.regex, _ = regexp.Compile(raw.Regex) // see Load
+		if raw.Regex != "" {
+			patterns = append(patterns, raw.Regex)
 		}
 		if raw.Type == "" {
 			break
@@ -266,6 +267,14 @@ func compileType(types map[string]*rawType, name string) (*scalar, error) {
 	if primitive(t.base) == "" {
 		return nil, fmt.Errorf("unknown primitive type %q", t.base)
 	}
+	t.regex = sync.OnceValue(func() *regexp.Regexp {
+		for _, p := range patterns {
+			if compiled, err := regexp.Compile(p); err == nil { // see Load
+				return compiled
+			}
+		}
+		return nil
+	})
 	return t, nil
 }
 

@@ -61,7 +61,10 @@ func (c *checker) stringType(t *scalar, text string) {
 			c.errorf(CodeMaxLen, "%d characters exceed the %d of %s", runes, t.maxLen, t.name)
 		}
 	}
-	if t.regex != nil && !c.quiet && !t.regex.MatchString(text) {
+	if c.quiet {
+		return
+	}
+	if re := t.regex(); re != nil && !re.MatchString(text) {
 		c.warnf(CodeRegex, "%s does not match the pattern of %s", jsonx.Quote(text, quoted), t.name)
 	}
 }

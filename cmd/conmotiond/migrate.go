@@ -24,8 +24,9 @@ ids, its checkpoint. Every receipt that was given still verifies, and the next
 entry has the next index. Only the place changes, so point the CDN, or the name
 under which others read the files, at the new bucket.
 
-Stop the service first; what it had accepted is made public before anything is
-copied. Then the old place is closed for good, so that the log cannot go on in
+Stop the service first. A bucket or a database that has something of a log already
+is refused, and nothing is changed. What the service had accepted is made public
+before anything is copied. Then the old place is closed for good, so that the log cannot go on in
 two places: a later start there is refused, and says where the log went. Last the
 entries are copied, the tree is computed from them anew, and it must have the same
 root. Whatever interrupts this, run the same command again: it goes on.

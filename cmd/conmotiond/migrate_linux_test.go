@@ -32,6 +32,9 @@ func TestMigrate(t *testing.T) {
 		"a directory to S3":  {nil, ofAWS},
 		"a directory to GCS": {nil, ofGCP},
 		"S3 to S3":           {ofAWS, ofAWS},
+		"S3 to GCS":          {ofAWS, ofGCP},
+		"GCS to S3":          {ofGCP, ofAWS},
+		"GCS to GCS":         {ofGCP, ofGCP},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -33,7 +33,8 @@ func newPlaceOf(t testing.TB, server *parts.AWS) (drivertest.Place, parts.Bucket
 	t.Helper()
 	p := tests.AWS(t)
 	b := testlog.Must(p.NewBucket(t.Context(), true))(t)
-	database := testlog.Must(aws.ParseDatabase(testlog.Must(server.NewDatabase(t.Context()))(t), p.Password))(t)
+	location := testlog.Must(server.NewDatabase(t.Context()))(t)
+	database := testlog.Must(aws.ParseDatabase(location, p.Password))(t)
 	return drivertest.Place{
 		Endpoint: p.Endpoint, URL: b.URL,
 		Connect: func(ctx context.Context, endpoint string, o storage.WriterOptions) (*cloud.Driver, error) {
@@ -42,16 +43,7 @@ func newPlaceOf(t testing.TB, server *parts.AWS) (drivertest.Place, parts.Bucket
 			return aws.New(ctx, aws.Config{Bucket: bucket, Database: database, Writer: o})
 		},
 		Objects: b.Objects,
-		Tables: func(ctx context.Context) (n int, err error) {
-			connector, err := mysql.NewConnector(database)
-			if err != nil {
-				return 0, err
-			}
-			db := sql.OpenDB(connector)
-			defer db.Close()
-			err = db.QueryRowContext(ctx, `SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE()`).Scan(&n)
-			return n, err
-		},
+		Tables:  func(ctx context.Context) (int, error) { return server.Tables(ctx, location) },
 		SetFormat: func(ctx context.Context, format int) error {
 			db := sql.OpenDB(testlog.Must(mysql.NewConnector(database))(t))
 			defer db.Close()

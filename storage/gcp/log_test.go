@@ -23,7 +23,8 @@ func newPlace(t testing.TB) (drivertest.Place, parts.Bucket, gcp.Database) {
 	p := tests.GCP(t)
 	b := testlog.Must(p.NewBucket(t.Context(), true))(t)
 	bucket := testlog.Must(gcp.ParseBucket(b.Location))(t)
-	database := testlog.Must(gcp.ParseDatabase(testlog.Must(p.NewDatabase(t.Context()))(t)))(t)
+	location := testlog.Must(p.NewDatabase(t.Context()))(t)
+	database := testlog.Must(gcp.ParseDatabase(location))(t)
 	return drivertest.Place{
 		Endpoint: p.Endpoint, URL: b.URL,
 		Connect: func(ctx context.Context, endpoint string, o storage.WriterOptions) (*cloud.Driver, error) {
@@ -31,17 +32,7 @@ func newPlace(t testing.TB) (drivertest.Place, parts.Bucket, gcp.Database) {
 			return gcp.New(ctx, gcp.Config{Bucket: bucket, Database: database, Writer: o})
 		},
 		Objects: b.Objects,
-		Tables: func(ctx context.Context) (int, error) {
-			client, err := spanner.NewClient(ctx, string(database))
-			if err != nil {
-				return 0, err
-			}
-			defer client.Close()
-			n := 0
-			err = client.Single().Query(ctx, spanner.NewStatement(`SELECT 1 FROM information_schema.tables WHERE table_schema = ''`)).
-				Do(func(*spanner.Row) error { n++; return nil })
-			return n, err
-		},
+		Tables:  func(ctx context.Context) (int, error) { return p.Tables(ctx, location) },
 		SetFormat: func(ctx context.Context, format int) error {
 			client, err := spanner.NewClient(ctx, string(database))
 			if err != nil {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"os/user"
+	"path"
 	"path/filepath"
 	"strings"
 
@@ -141,6 +142,17 @@ func (p *AWS) NewDatabase(ctx context.Context) (string, error) {
 	name := "log_" + strings.ToLower(rand.Text()[:8])
 	err := p.Root(ctx, "CREATE DATABASE "+name, "GRANT ALL ON "+name+".* TO '"+p.User+"'@'%'")
 	return "mysql://" + p.User + "@" + p.MySQL + "/" + name, err
+}
+
+// Tables implements Cloud.
+func (p *AWS) Tables(ctx context.Context, database string) (n int, err error) {
+	db, err := p.root()
+	if err != nil {
+		return 0, err
+	}
+	defer db.Close()
+	err = db.QueryRowContext(ctx, `SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = ?`, path.Base(database)).Scan(&n)
+	return n, err
 }
 
 // NewBucket implements Cloud.

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 
+	"cloud.google.com/go/spanner"
 	database "cloud.google.com/go/spanner/admin/database/apiv1"
 	"cloud.google.com/go/spanner/admin/database/apiv1/databasepb"
 	instance "cloud.google.com/go/spanner/admin/instance/apiv1"
@@ -111,6 +112,18 @@ func (p *GCP) NewDatabase(ctx context.Context) (string, error) {
 		_, err = made.Wait(ctx)
 	}
 	return "spanner://" + testInstance + "/databases/" + name, err
+}
+
+// Tables implements Cloud.
+func (p *GCP) Tables(ctx context.Context, name string) (n int, err error) {
+	client, err := spanner.NewClientWithConfig(ctx, strings.TrimPrefix(name, "spanner://"), spanner.ClientConfig{DisableNativeMetrics: true}, p.spannerOptions()...)
+	if err != nil {
+		return 0, err
+	}
+	defer client.Close()
+	err = client.Single().Query(ctx, spanner.NewStatement(`SELECT 1 FROM information_schema.tables WHERE table_schema = ''`)).
+		Do(func(*spanner.Row) error { n++; return nil })
+	return n, err
 }
 
 // NewBucket implements Cloud. The server shows every bucket to everybody.

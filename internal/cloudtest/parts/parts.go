@@ -30,6 +30,8 @@ type Cloud interface {
 	// NewDatabase makes a database that one may do everything in, and gives its URL,
 	// without a password.
 	NewDatabase(ctx context.Context) (string, error)
+	// Tables is the number of tables in a database.
+	Tables(ctx context.Context, database string) (int, error)
 	// Environment is what a process needs to reach them.
 	Environment() map[string]string
 	// Servers are HOST:PORT of the database and of the bucket's server, as flags and

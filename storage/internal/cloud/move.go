@@ -18,6 +18,30 @@ import (
 // importers is how many bundles are copied at a time.
 const importers = 16
 
+// Vacant refuses a place that has something of a log, and a bucket that a log cannot be
+// in. It is asked before the old place of a log is closed for good. A crash may leave the
+// object of the probe.
+func (d *Driver) Vacant(ctx context.Context) error {
+	s, err := d.state(ctx)
+	if err != nil {
+		return err
+	}
+	tilesThere, err := d.Bucket.Holds(ctx, "tile/")
+	if err != nil {
+		return err
+	}
+	checkpointThere, err := d.Bucket.Holds(ctx, tiles.CheckpointPath)
+	if err != nil {
+		return err
+	}
+	for name, taken := range map[string]bool{d.Bucket.String(): tilesThere || checkpointThere, d.Database.String(): s.Bound || s.Engine} {
+		if taken {
+			return fmt.Errorf("%w: %s has a log; a log is moved to an empty bucket with an empty database", storage.ErrForeign, name)
+		}
+	}
+	return probe(ctx, d.Bucket)
+}
+
 // Import makes this place that of a log which lies somewhere else and stays as it
 // is: the log as its public checkpoint commits to it, with that checkpoint and its
 // signatures. It refuses a place with anything else in it. Progress is called about

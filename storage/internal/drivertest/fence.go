@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -133,44 +134,58 @@ func runs(t *testing.T, newService func(testing.TB) *Service) {
 }
 
 // foreign: buckets and databases that do not belong together are refused, and
-// nothing is written.
+// nothing is written, neither while their logs have a writer, so that a start is one of a
+// replica, nor without one.
 func foreign(t *testing.T, newService func(testing.TB) *Service) {
-	one, two := newService(t), newService(t)
-	for _, s := range []*Service{one, two} {
+	one, two, fresh := newService(t), newService(t), newService(t)
+	places := []*Service{one, two, fresh}
+	for _, s := range places[:2] {
 		s.Open().addMany(2, "entry", map[string][]byte{})
-		s.Close()
 	}
-	fresh := newService(t)
-	before := testlog.Must(one.Objects(t.Context()))(t)
-	for name, mixed := range map[string]struct {
-		bucket, database, keys *Service
-		want                   error
-	}{
-		"an empty database":          {one, fresh, one, storage.ErrForeign},
-		"an empty bucket":            {fresh, one, one, storage.ErrForeign},
-		"a bucket of another log":    {one, two, two, scitt.ErrCheckpoint},
-		"a database of another log":  {one, two, one, storage.ErrForeign},
-		"a second log in one bucket": {one, fresh, fresh, scitt.ErrCheckpoint},
-	} {
-		s := *mixed.keys
-		s.file = t.TempDir() + "/index.db"
-		s.Connect = func(ctx context.Context, endpoint string, o storage.WriterOptions) (*cloud.Driver, error) {
-			bucket := testlog.Must(mixed.bucket.Connect(ctx, endpoint, o))(t)
-			database := testlog.Must(mixed.database.Connect(ctx, endpoint, o))(t)
-			return cloud.New(cloud.Place{Bucket: bucket.Bucket, Database: database.Database, Engine: database.Engine, Interval: database.Interval}, o), bucket.Close()
+	// What is there but the lease, which its writer renews.
+	there := func() (all []string) {
+		t.Helper()
+		for _, s := range places {
+			d := s.connect()
+			w := testlog.Must(d.Database.Writer(t.Context()))(t)
+			all = append(all, fmt.Sprintf("%v; %d tables, %+v, term %d", testlog.Must(s.Objects(t.Context()))(t),
+				testlog.Must(s.Tables(t.Context()))(t), testlog.Must(d.Database.State(t.Context()))(t), w.Term))
+			if err := d.Close(); err != nil {
+				t.Error(err)
+			}
 		}
-		if err := s.TryOpen(); !errors.Is(err, mixed.want) {
-			t.Errorf("%s: %v", name, err)
+		return all
+	}
+	for _, held := range []bool{true, false} {
+		if !held {
+			one.Close()
+			two.Close()
 		}
-	}
-	if after := testlog.Must(one.Objects(t.Context()))(t); !maps.Equal(after, before) {
-		t.Errorf("the bucket had %s, and has %s", before, after)
-	}
-	if left := testlog.Must(fresh.Objects(t.Context()))(t); len(left) > 0 {
-		t.Errorf("the empty bucket has %s", left)
-	}
-	if tables := testlog.Must(fresh.Tables(t.Context()))(t); tables != 0 {
-		t.Errorf("the empty database has %d tables", tables)
+		before := there()
+		for name, mixed := range map[string]struct {
+			bucket, database, keys *Service
+			want                   error
+		}{
+			"an empty database":          {one, fresh, one, storage.ErrForeign},
+			"an empty bucket":            {fresh, one, one, storage.ErrForeign},
+			"a bucket of another log":    {one, two, two, scitt.ErrCheckpoint},
+			"a database of another log":  {one, two, one, storage.ErrForeign},
+			"a second log in one bucket": {one, fresh, fresh, scitt.ErrCheckpoint},
+		} {
+			s := *mixed.keys
+			s.file = t.TempDir() + "/index.db"
+			s.Connect = func(ctx context.Context, endpoint string, o storage.WriterOptions) (*cloud.Driver, error) {
+				bucket := testlog.Must(mixed.bucket.Connect(ctx, endpoint, o))(t)
+				database := testlog.Must(mixed.database.Connect(ctx, endpoint, o))(t)
+				return cloud.New(cloud.Place{Bucket: bucket.Bucket, Database: database.Database, Engine: database.Engine, Interval: database.Interval}, o), bucket.Close()
+			}
+			if err := s.openNow(); !errors.Is(err, mixed.want) {
+				t.Errorf("%s, with a writer %v: %v", name, held, err)
+			}
+		}
+		if after := there(); !slices.Equal(after, before) {
+			t.Errorf("with a writer %v: there was\n%s\nand is\n%s", held, strings.Join(before, "\n"), strings.Join(after, "\n"))
+		}
 	}
 }
 

@@ -25,6 +25,7 @@ type Migrated struct {
 // to.Artifacts, if that is a bucket. Progress is called with the number of entries or
 // artifacts that are there, about once a second.
 //
+// A place with anything of a log in it is refused, and nothing is changed then.
 // First everything that was accepted is made public, and the old place is closed for
 // good, so that the log never goes on in two places. Only then it is copied. A crash
 // at any point leaves a log that no service starts on, and that the next call moves
@@ -36,7 +37,7 @@ func Migrate(ctx context.Context, from, to Config, progress func(what string, do
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, target.Close()) }()
-	if err := freeze(ctx, from, to); err != nil {
+	if err := freeze(ctx, from, to, target); err != nil {
 		return nil, err
 	}
 	dir, err := storage.OpenDir(from.Dir)
@@ -108,8 +109,8 @@ func (m *Migrated) copyArtifacts(ctx context.Context, from *Config, to string, d
 const nobody = "http://migrating.invalid"
 
 // freeze makes everything public that the log has accepted, and closes its place for
-// good, unless that was done before.
-func freeze(ctx context.Context, from, to Config) error {
+// good, unless that was done before. A target that the log cannot go to is refused first.
+func freeze(ctx context.Context, from, to Config, target shared) error {
 	dir, err := storage.OpenDir(from.Dir)
 	if err != nil {
 		return err
@@ -134,10 +135,13 @@ func freeze(ctx context.Context, from, to Config) error {
 		return err
 	}
 	if went != "" {
-		if went != to.Storage {
+		if bucketOf(went) != bucketOf(to.Storage) {
 			return fmt.Errorf("%w: the log of %s went to %s, and not to %s", storage.ErrMovedAway, place.name, went, to.Storage)
 		}
 		return nil
+	}
+	if err := target.Vacant(ctx); err != nil {
+		return err
 	}
 	t, err := NewTelemetry()
 	if err != nil {

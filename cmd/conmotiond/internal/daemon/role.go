@@ -27,7 +27,8 @@ type shared interface {
 	Lost() <-chan struct{}
 	// Close lets another process be the writer.
 	Close() error
-	// Import makes the place that of a log which lies elsewhere: see cloud.Driver.
+	// Vacant refuses a place that a log cannot be moved to. Import makes the place that of a log which lies elsewhere: see cloud.Driver.
+	Vacant(context.Context) error
 	Import(ctx context.Context, from tiles.Source, public *scitt.Checkpoint, progress func(entries uint64)) error
 	// MovedTo closes the place of which this process is the writer, and Moved says
 	// where the log went.

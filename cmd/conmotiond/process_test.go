@@ -19,6 +19,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/conmotion/conmotion/cmd/conmotiond/internal/daemon"
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/scitt"
 )
@@ -89,7 +90,10 @@ func start(t testing.TB, env []string, attr *syscall.SysProcAttr, args ...string
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { p.signal(syscall.SIGKILL) })
+	t.Cleanup(func() {
+		p.signal(syscall.SIGKILL)
+		p.tells("its output", p.stdout.String()+p.stderr.String())
+	})
 	lines := bufio.NewScanner(out)
 	for p.url == "" && lines.Scan() {
 		if _, url, ok := strings.Cut(lines.Text(), "service   "); ok {
@@ -135,7 +139,19 @@ func (p *process) get(path string) (int, []byte) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
+	p.tells(path, string(body))
 	return status, body
+}
+
+// tells fails the test when a process tells a secret of the bucket or of the database, which
+// are in its environment.
+func (p *process) tells(where, text string) {
+	p.t.Helper()
+	for _, name := range []string{daemon.DatabasePassword, "AWS_SECRET_ACCESS_KEY"} {
+		if secret := os.Getenv(name); secret != "" && strings.Contains(text, secret) {
+			p.t.Errorf("%s tells %s", where, name)
+		}
+	}
 }
 
 func roundTrip(req *http.Request) (int, []byte, error) {

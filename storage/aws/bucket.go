@@ -114,10 +114,17 @@ func (b *bucket) failed(what, key string, err error) error {
 	if err == nil {
 		return nil
 	}
-	if code, status := codeOf(err); code == "NoSuchKey" || code == "NotFound" && status == http.StatusNotFound {
+	switch code, status := codeOf(err); {
+	case code == "NoSuchKey", code == "NotFound" && status == http.StatusNotFound:
 		err = fmt.Errorf("%w: %w", fs.ErrNotExist, err)
-	} else if status == http.StatusPreconditionFailed || status == http.StatusConflict {
+	case status == http.StatusPreconditionFailed, status == http.StatusConflict:
 		err = fmt.Errorf("%w: %w", cloud.ErrCondition, err)
+	case code == "NoSuchBucket":
+		err = fmt.Errorf("%w; make the bucket, or correct its name", err)
+	case code == "AuthorizationHeaderMalformed", status == http.StatusMovedPermanently:
+		err = fmt.Errorf("%w; give the bucket's own region, as ?region=", err)
+	case status == http.StatusForbidden:
+		err = fmt.Errorf("%w; the credentials need s3:ListBucket on the bucket and s3:GetObject, s3:PutObject and, where a log is, s3:DeleteObject on its objects", err)
 	}
 	return fmt.Errorf("%s %s/%s: %w", what, b, key, err)
 }

@@ -49,18 +49,33 @@ const (
 	noSuchThread  = 1094
 	noSuchTable   = 1146
 	triggerExists = 1359
-	noSuper       = 1419
 )
+
+const (
+	adviceRights      = "make the database, and GRANT ALL ON it to the user"
+	adviceConnections = "let there be more connections: an instance has up to 20"
+)
+
+// advice says what to do about an error, by its number.
+var advice = map[uint16]string{
+	1044: adviceRights, 1049: adviceRights, 1142: adviceRights,
+	1045: "the user is in --database, and its password in CONMOTION_DATABASE_PASSWORD or --database-password-file",
+	1040: adviceConnections, 1203: adviceConnections, 1226: adviceConnections,
+	1419: "with binary logging a trigger needs log_bin_trust_function_creators=1",
+}
 
 func isMySQL(err error, number uint16) bool {
 	e, ok := errors.AsType[*mysql.MySQLError](err)
 	return ok && e.Number == number
 }
 
-// failed names the database in an error.
+// failed names the database in an error, and says what to do.
 func (db *database) failed(what string, err error) error {
 	if err == nil {
 		return nil
+	}
+	if e, ok := errors.AsType[*mysql.MySQLError](err); ok && advice[e.Number] != "" {
+		err = fmt.Errorf("%w; %s", err, advice[e.Number])
 	}
 	return fmt.Errorf("%s in %s: %w", what, db, err)
 }

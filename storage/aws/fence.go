@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"strconv"
 
 	"github.com/conmotion/conmotion/storage/internal/cloud"
@@ -34,9 +33,6 @@ func (db *database) Guard(ctx context.Context, term uint64) error {
 		if _, err = db.ExecContext(ctx, fence); isMySQL(err, triggerExists) {
 			err = nil
 		}
-	}
-	if isMySQL(err, noSuper) {
-		err = fmt.Errorf("with binary logging a trigger needs log_bin_trust_function_creators=1: %w", err)
 	}
 	if err != nil {
 		return db.failed("make the trigger that keeps other writers out", err)

@@ -33,7 +33,7 @@ func ParseBucket(location string) (b Bucket, err error) {
 	}
 	switch {
 	case u.Scheme != "s3" || u.Host == "" || u.Port() != "":
-		return b, fmt.Errorf("%s is not s3://BUCKET", u.Redacted())
+		return b, fmt.Errorf("%s is not s3://BUCKET", cloud.Shown(location))
 	case u.User != nil:
 		return b, errors.New("s3://: the credentials are not part of the URL; they come from the SDK's usual places, such as AWS_ACCESS_KEY_ID or the role of the machine")
 	case strings.Trim(u.Path, "/") != "":
@@ -87,7 +87,7 @@ func ParseDatabase(location, password string) (*mysql.Config, error) {
 	}
 	name := strings.TrimPrefix(u.Path, "/")
 	if u.Scheme != "mysql" || u.Hostname() == "" || name == "" || strings.Contains(name, "/") || u.User.Username() == "" {
-		return nil, fmt.Errorf("%s is not mysql://USER@HOST:PORT/DATABASE", u.Redacted())
+		return nil, fmt.Errorf("%s is not mysql://USER@HOST:PORT/DATABASE", cloud.Shown(location))
 	}
 	c := mysql.NewConfig()
 	c.User, c.Passwd, c.DBName = u.User.Username(), password, name
@@ -102,13 +102,13 @@ func ParseDatabase(location, password string) (*mysql.Config, error) {
 	for parameter, values := range u.Query() {
 		value := values[len(values)-1]
 		if parameter != "tls" {
-			return nil, fmt.Errorf("%s: there is no parameter %q; there is tls", u.Redacted(), parameter)
+			return nil, fmt.Errorf("%s: there is no parameter %q; there is tls", cloud.Shown(location), parameter)
 		}
 		switch value {
 		case "true", "false", "skip-verify", "preferred":
 			c.TLSConfig = value
 		default:
-			return nil, fmt.Errorf("%s: tls is true, skip-verify, preferred or false, not %q", u.Redacted(), value)
+			return nil, fmt.Errorf("%s: tls is true, skip-verify, preferred or false, not %q", cloud.Shown(location), value)
 		}
 	}
 	c.Timeout, c.ReadTimeout, c.WriteTimeout = dialTimeout, cloud.IOTimeout, cloud.IOTimeout

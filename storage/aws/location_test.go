@@ -28,6 +28,7 @@ func TestParseBucket(t *testing.T) {
 		"s3://key:secret@log": "the credentials are not part", "s3://log?path_style=perhaps": "path_style is true or false",
 		"s3://log?endpoint=s3.example": "endpoint is not a URL", "s3://log?endpoint=https://a:secret@b": "endpoint is not a URL",
 		"s3://log?secret=1": `there is no parameter "secret"`, "s3://log?%": "invalid URL escape", "s3://%": "a bucket is",
+		"s4://key:secret@log?key=:secret": "s4://log is not s3://BUCKET",
 	} {
 		if _, err := aws.ParseBucket(location); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), ":secret") {
 			t.Errorf("%s: %v, want %q", location, err, want)
@@ -49,6 +50,7 @@ func TestParseDatabase(t *testing.T) {
 		"mysql://me:secret@h/log": "the password is not part of the URL", "postgres://me@h/log": "is not mysql://", "mysql://h/log": "is not mysql://",
 		"mysql://me@h": "is not mysql://", "mysql://me@h/a/b": "is not mysql://", "mysql://me@h/log?tls=maybe": "tls is true",
 		"mysql://me@h/log?timeout=1s": `there is no parameter "timeout"`, "mysql://me:secret@h:%/log": "a database is mysql://",
+		"mysql://me@h/log?password=secret": `there is no parameter "password"`, "mysql://h/log?p=secret": "is not mysql://",
 	} {
 		if _, err := aws.ParseDatabase(location, ""); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
 			t.Errorf("%s: %v, want %q", location, err, want)

@@ -140,10 +140,16 @@ func (b *bucket) failed(what, key string, err error) error {
 	if err == nil {
 		return nil
 	}
-	if errors.Is(err, storage.ErrObjectNotExist) {
+	api, _ := errors.AsType[*googleapi.Error](err)
+	switch {
+	case errors.Is(err, storage.ErrObjectNotExist):
 		err = fmt.Errorf("%w: %w", fs.ErrNotExist, err)
-	} else if api, ok := errors.AsType[*googleapi.Error](err); ok && api.Code == http.StatusPreconditionFailed {
+	case errors.Is(err, storage.ErrBucketNotExist):
+		err = fmt.Errorf("%w; make the bucket, or correct its name", err)
+	case api != nil && api.Code == http.StatusPreconditionFailed:
 		err = fmt.Errorf("%w: %w", cloud.ErrCondition, err)
+	case api != nil && api.Code == http.StatusForbidden:
+		err = fmt.Errorf("%w; the credentials need roles/storage.objectUser on the bucket", err)
 	}
 	return fmt.Errorf("%s %s/%s: %w", what, b, key, err)
 }

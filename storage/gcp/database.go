@@ -69,10 +69,24 @@ const (
 	formatSchema = `CREATE TABLE IF NOT EXISTS ` + formatTable + ` (id INT64 NOT NULL, format INT64 NOT NULL) PRIMARY KEY (id)`
 )
 
-// failed names the database in an error.
+// failed names the database in an error, and says what to do.
 func (db *database) failed(what string, err error) error {
 	if err == nil {
 		return nil
+	}
+	var advice string
+	switch spanner.ErrCode(err) {
+	case codes.NotFound:
+		if strings.Contains(err.Error(), "Instance not found") || strings.Contains(err.Error(), "Database not found") {
+			advice = "; make the instance and the database, or correct their names"
+		}
+	case codes.PermissionDenied:
+		advice = "; the credentials need roles/spanner.databaseUser on the database"
+	case codes.DeadlineExceeded, codes.Unavailable:
+		advice = "; is there a way from here to " + Server() + "?"
+	}
+	if advice != "" {
+		err = fmt.Errorf("%w%s", err, advice)
 	}
 	return fmt.Errorf("%s in %s: %w", what, db, err)
 }
@@ -107,6 +121,8 @@ func write(ctx context.Context, client *spanner.Client, do func(context.Context,
 
 // State implements [cloud.Database].
 func (db *database) State(ctx context.Context) (s cloud.State, err error) {
+	ctx, cancel := context.WithTimeout(ctx, cloud.IOTimeout) // the SDK goes on for ever where nobody answers
+	defer cancel()
 	tx := db.client.ReadOnlyTransaction()
 	defer tx.Close()
 	has := func(name string) bool {

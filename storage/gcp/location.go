@@ -1,8 +1,12 @@
 package gcp
 
 import (
+	"cmp"
 	"fmt"
+	"os"
 	"regexp"
+
+	"github.com/conmotion/conmotion/storage/internal/cloud"
 )
 
 // Bucket is the name of a bucket.
@@ -16,7 +20,7 @@ func ParseBucket(location string) (Bucket, error) {
 	if m := bucketName.FindStringSubmatch(location); m != nil {
 		return Bucket(m[1]), nil
 	}
-	return "", fmt.Errorf("%q is not gs://BUCKET; each log has a bucket of its own, without a prefix, and credentials come from where the SDK looks for them", location)
+	return "", fmt.Errorf("%q is not gs://BUCKET; each log has a bucket of its own, without a prefix, and credentials come from where the SDK looks for them", cloud.Shown(location))
 }
 
 // String names the bucket.
@@ -32,8 +36,13 @@ func ParseDatabase(location string) (Database, error) {
 	if m := databaseName.FindStringSubmatch(location); m != nil {
 		return Database(m[1]), nil
 	}
-	return "", fmt.Errorf("%q is not spanner://projects/P/instances/I/databases/D", location)
+	return "", fmt.Errorf("%q is not spanner://projects/P/instances/I/databases/D", cloud.Shown(location))
 }
 
 // String names the database.
 func (d Database) String() string { return "spanner://" + string(d) }
+
+// Server is HOST:PORT of Spanner, or of its emulator where the SDK looks for one.
+func Server() string {
+	return cmp.Or(os.Getenv("SPANNER_EMULATOR_HOST"), "spanner.googleapis.com:443")
+}

@@ -3,6 +3,7 @@ package gcp_test
 import (
 	"fmt"
 	"log"
+	"strings"
 	"testing"
 
 	"github.com/conmotion/conmotion/storage/gcp"
@@ -22,12 +23,16 @@ func TestLocations(t *testing.T) {
 	for location, want := range map[string]bool{
 		"gs://log": true, "gs://log.example/": true, "gs://log/prefix": false, "s3://log": false, "gs://": false, "gs://Log": false,
 		"gs://user:secret@log": false, "gs://log?a=b": false, database: true, database + "/": false, "mysql://u@h/d": false,
+		"spanner://user:secret@projects/p/instances/i/databases/d": false, "gs://log?key=secret": false, "gs://key:secret@%": false,
 		"spanner://projects/p/instances/i": false, "spanner://projects/p/instances/i/databases/d?x": false,
 	} {
 		b, err := gcp.ParseBucket(location)
 		d, derr := gcp.ParseDatabase(location)
 		if got := err == nil || derr == nil; got != want || err == nil && b.String() != "gs://"+string(b) || derr == nil && d.String() != location {
 			t.Errorf("%s: %q %v, %q %v", location, b, err, d, derr)
+		}
+		if said := fmt.Sprint(err, derr); strings.Contains(said, "secret") {
+			t.Errorf("%s: %s", location, said)
 		}
 	}
 }

@@ -7,6 +7,7 @@ package cloud
 import (
 	"context"
 	"errors"
+	"net/url"
 	"time"
 
 	"github.com/transparency-dev/tessera"
@@ -29,6 +30,15 @@ const (
 	// keeps the text of an error only.
 	Divided = "the batch was divided, and none of it is stored"
 )
+
+// Shown is a location in an error: without a user and parameters, which may be secrets.
+func Shown(location string) string {
+	u, err := url.Parse(location)
+	if err != nil { // the error repeats it
+		return "a location that is not a URL"
+	}
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, Opaque: u.Opaque}).String()
+}
 
 // ErrCondition says that a conditional write found another object, or one at all.
 var ErrCondition = errors.New("the object is not as it was")

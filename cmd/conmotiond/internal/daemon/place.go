@@ -2,7 +2,6 @@ package daemon
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -99,7 +98,7 @@ func openCloud(ctx context.Context, c *Config) (shared, error) {
 		if err != nil {
 			return nil, fmt.Errorf("--storage gs://BUCKET needs --database: %w", err)
 		}
-		address, err := c.address(cmp.Or(os.Getenv("SPANNER_EMULATOR_HOST"), "spanner.googleapis.com:443"))
+		address, err := c.address(gcp.Server())
 		if err != nil {
 			return nil, err
 		}

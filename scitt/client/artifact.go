@@ -122,7 +122,7 @@ func (a *Artifacts) post(ctx context.Context, digest [sha256.Size]byte, content 
 	}
 	resp.Body.Close()
 	switch got := resp.Header.Get("Repr-Digest"); {
-	case resp.StatusCode != http.StatusCreated && resp.StatusCode != http.StatusOK:
+	case !isWhole(resp.StatusCode):
 		return false, fmt.Errorf("store artifact: unexpected status %d", resp.StatusCode)
 	case got != "" && !strings.Contains(got, field):
 		return false, fmt.Errorf("store artifact: the service stored something else, %s", got)
@@ -168,20 +168,21 @@ func (d *Download) open() error {
 	}
 	resp, err := d.from.persist(d.ctx, t)
 	if err != nil {
-		if p, ok := errors.AsType[*scitt.Problem](err); ok && p.Status == http.StatusRequestedRangeNotSatisfiable {
+		// Who did not ask for a range learns nothing of the artifact's length.
+		if p, ok := errors.AsType[*scitt.Problem](err); ok && p.Status == http.StatusRequestedRangeNotSatisfiable && d.at > 0 {
 			return fmt.Errorf("%w: %w", ErrOffset, err)
 		}
 		return err
 	}
 	d.body = resp.Body
-	switch resp.StatusCode {
-	case http.StatusOK: // RFC 9110 section 14.2 lets a service ignore Range
+	switch {
+	case isWhole(resp.StatusCode): // RFC 9110 section 14.2 lets a service ignore Range
 		d.Size = resp.ContentLength
 		_, err = io.CopyN(io.Discard, resp.Body, d.at)
 		if errors.Is(err, io.EOF) {
 			err = ErrOffset
 		}
-	case http.StatusPartialContent:
+	case resp.StatusCode == http.StatusPartialContent:
 		var first int64
 		if first, d.Size, err = parseContentRange(resp.Header.Get("Content-Range")); err == nil && first != d.at {
 			err = fmt.Errorf("asked for the bytes from %d on and got those from %d on", d.at, first)
@@ -208,6 +209,11 @@ func (d *Download) Read(p []byte) (int, error) {
 		d.at += int64(n)
 		if n > 0 {
 			d.attempt = 0
+		}
+		// RFC 9110 section 15.3.7: "a server might want to send only a subset of the
+		// data requested for reasons of its own".
+		if err == io.EOF && d.at < d.Size {
+			err = io.ErrUnexpectedEOF
 		}
 		if err == nil || err == io.EOF {
 			return n, err

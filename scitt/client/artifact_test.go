@@ -217,6 +217,44 @@ func TestDownloadGoesOn(t *testing.T) {
 	}
 }
 
+// TestDownloadOfParts: a service may give a part of what was asked for, and name its
+// success by a number of its own.
+func TestDownloadOfParts(t *testing.T) {
+	content := bytes.Repeat([]byte("0123456789"), 100)
+	w := &wire{Handler: artifactStorage(t)}
+	digest := w.store(t, content)
+	w.answer = func(n int, r *http.Request, resp *http.Response) (*http.Response, error) {
+		first := 300 * (n - 1)
+		end := min(first+300, len(content))
+		resp.StatusCode, resp.Body = http.StatusPartialContent, io.NopCloser(bytes.NewReader(content[first:end]))
+		resp.Header.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", first, end-1, len(content)))
+		return resp, nil
+	}
+	synctest.Test(t, func(t *testing.T) {
+		d, err := artifacts(t, w, "").Get(t.Context(), digest, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		if got, err := io.ReadAll(d); err != nil || !bytes.Equal(got, content) || len(w.requests) != 4 {
+			t.Errorf("%d bytes with %d requests, %v", len(got), len(w.requests), err)
+		}
+	})
+	for status, good := range map[int]bool{200: true, 203: true, 299: true, 204: false, 205: false, 304: false, 416: false} {
+		w.answer = func(_ int, _ *http.Request, resp *http.Response) (*http.Response, error) {
+			resp.StatusCode = status
+			return resp, nil
+		}
+		d, err := artifacts(t, w, "").Get(t.Context(), digest, 0)
+		if (err == nil) != good || errors.Is(err, client.ErrOffset) {
+			t.Errorf("status %d: %v", status, err)
+		}
+		if err == nil {
+			d.Close()
+		}
+	}
+}
+
 // TestDownloadEnds: a service that gives nothing any more, or something else,
 // is not asked for ever.
 func TestDownloadEnds(t *testing.T) {

@@ -204,11 +204,11 @@ func (c *Client) await(ctx context.Context, u *url.URL) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		switch a.status {
-		case http.StatusOK:
+		switch {
+		case a.ok() && a.status != http.StatusAccepted:
 			return a.body, nil
-		case http.StatusNoContent: // SCRAPI section 2.4.2
-		case http.StatusFound, http.StatusSeeOther: // older drafts: still running, ask there
+		case a.status == http.StatusNoContent: // SCRAPI section 2.4.2
+		case a.status == http.StatusFound, a.status == http.StatusSeeOther: // older drafts: still running, ask there
 			next, err := a.location()
 			if err != nil {
 				return nil, err

@@ -41,16 +41,19 @@ type answer struct {
 }
 
 // ok reports whether the answer has what was asked for.
+func (a *answer) ok() bool { return isWhole(a.status) }
+
+// isWhole reports whether a status says that what was asked for is in the answer.
 //
 // RFC 9110 section 15: "a client MUST understand the class of any status code,
 // as indicated by the first digit, and treat an unrecognized status code as
 // being equivalent to the x00 status code of that class".
-func (a *answer) ok() bool {
-	switch a.status {
+func isWhole(status int) bool {
+	switch status {
 	case http.StatusNoContent, http.StatusResetContent, http.StatusPartialContent: // nothing, or not all of it
 		return false
 	}
-	return a.status/100 == 2
+	return status/100 == 2
 }
 
 // exchange sends a request until it has an answer that is neither an error

@@ -28,7 +28,7 @@ func (c *Client) searched(ctx context.Context, u *url.URL) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("search: %w", err)
 	}
-	if a.status != http.StatusOK {
+	if !a.ok() {
 		return nil, fmt.Errorf("search: get %s: unexpected status %d", a.url, a.status)
 	}
 	return a.body, nil

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/transparency-dev/merkle/rfc6962"
 	"golang.org/x/mod/sumdb/note"
@@ -312,8 +313,8 @@ func TreeVKey(origin string, public crypto.PublicKey) (string, error) {
 // C2SP signed-note: the key name "MUST be non-empty, and not contain any
 // Unicode spaces or plus (U+002B) characters".
 func CheckOrigin(origin string) error {
-	if origin == "" || strings.ContainsRune(origin, '+') || strings.ContainsFunc(origin, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }) {
-		return malformed("the origin %q is empty, or has spaces, plus signs or characters that cannot be shown, which the name of a log may not", origin)
+	if origin == "" || !utf8.ValidString(origin) || strings.ContainsRune(origin, '+') || strings.ContainsFunc(origin, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }) {
+		return malformed("the origin %q is empty, or has spaces, plus signs, characters that cannot be shown or bytes that are no UTF-8, which the name of a log may not", origin)
 	}
 	return nil
 }

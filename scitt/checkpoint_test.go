@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -262,6 +263,18 @@ func TestTreeVKey(t *testing.T) {
 	}
 	_, err := scitt.TreeVKey(origin, newKey(t, "P-224").Public())
 	wantError(t, err, scitt.ErrAlgorithm, "P-224")
+}
+
+// TestCheckOrigin: the name of a log is text that can be shown on one line.
+func TestCheckOrigin(t *testing.T) {
+	for origin, good := range map[string]bool{
+		"log.example/a": true, "münchen.example": true,
+		"": false, "two words": false, "a+b": false, "a\nb": false, "a\x01b": false, "a\u0085b": false, "a\u200bb": false, "a\u202eb": false, "a\xffb": false,
+	} {
+		if err := scitt.CheckOrigin(origin); (err == nil) != good || err != nil && !errors.Is(err, scitt.ErrMalformed) {
+			t.Errorf("%q: %v", origin, err)
+		}
+	}
 }
 
 func TestVerifierKeyRefusals(t *testing.T) {

@@ -16,6 +16,7 @@ import (
 	"github.com/conmotion/conmotion/cmd/internal/kms"
 	"github.com/conmotion/conmotion/cmd/internal/serving"
 	"github.com/conmotion/conmotion/cmd/internal/version"
+	"github.com/conmotion/conmotion/internal/printable"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage"
 	"github.com/conmotion/conmotion/witness/ask"
@@ -198,7 +199,7 @@ func (c *config) complete(flags *pflag.FlagSet, stderr io.Writer) error {
 func (c *config) checkName() error {
 	if c.Issuer != "" {
 		u, err := url.Parse(c.Issuer)
-		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || printable.Line(c.Issuer) != c.Issuer {
 			return fmt.Errorf("--issuer %q is not a URL such as https://transparency.example", c.Issuer)
 		}
 		if u.User != nil || strings.ContainsAny(c.Issuer, "?#") {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/storage/internal/projection"
 	"github.com/conmotion/conmotion/tiles"
 )
 
@@ -22,8 +23,10 @@ type special struct {
 	given string
 }
 
-// The tables of statements of one type.
 const (
+	tableEntry = "entry"
+	tableChain = "chain"
+	// The tables of statements of one type.
 	tablePolicy = "policy"
 	tableKeys   = "keys"
 )
@@ -63,10 +66,9 @@ func (x *Index) ChainHead(ctx context.Context, issuer, name string) (tiles.Head,
 	if ok {
 		return head, true, nil
 	}
-	var idx, seq int64
-	var id, given []byte
-	err := x.Use(ctx, func(db *sql.DB) error {
-		return db.QueryRowContext(ctx, "SELECT idx, id, seq, given FROM chain WHERE issuer = ? AND name = ?", issuer, name).Scan(&idx, &id, &seq, &given)
+	err := x.Use(ctx, func(db *sql.DB) (err error) {
+		head, err = headOf(ctx, db, chainKey{issuer, name})
+		return err
 	})
 	if errors.Is(err, sql.ErrNoRows) {
 		return tiles.Head{}, false, nil
@@ -74,10 +76,23 @@ func (x *Index) ChainHead(ctx context.Context, issuer, name string) (tiles.Head,
 	if err != nil {
 		return tiles.Head{}, false, unavailable(err)
 	}
-	if len(id) != len(head.ID) {
-		return tiles.Head{}, false, fmt.Errorf("index: the head of a chain has an id of %d bytes", len(id))
+	return head, true, nil
+}
+
+// headOf reads the head of a chain from the database, or from one transaction of it.
+func headOf(ctx context.Context, db interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}, key chainKey) (tiles.Head, error) {
+	var idx, seq int64
+	var id, given []byte
+	err := db.QueryRowContext(ctx, "SELECT idx, id, seq, given FROM chain WHERE issuer = ? AND name = ?", key.issuer, key.name).Scan(&idx, &id, &seq, &given)
+	if err == nil && len(id) != len(scitt.EntryID{}) {
+		err = fmt.Errorf("%w: the head of a chain has an id of %d bytes", projection.ErrDamaged, len(id))
 	}
-	return tiles.Head{Index: uint64(idx), ID: scitt.EntryID(id), Seq: uint64(seq), Given: string(given)}, true, nil
+	if err != nil {
+		return tiles.Head{}, err
+	}
+	return tiles.Head{Index: uint64(idx), ID: scitt.EntryID(id), Seq: uint64(seq), Given: string(given)}, nil
 }
 
 // Extend makes a sequenced statement the head of its chain before the
@@ -98,7 +113,7 @@ func (x *Index) Extend(s *scitt.Statement, index uint64) {
 
 // insertSpecial stores policies, keys and the heads of chains; rows come in the
 // order of the log.
-func insertSpecial(ctx context.Context, tx *sql.Tx, rows []row) error {
+func (d *digest) insertSpecial(ctx context.Context, tx *sql.Tx, rows []row) error {
 	heads := map[chainKey]row{}
 	for _, r := range rows {
 		if r.special == nil {
@@ -108,12 +123,20 @@ func insertSpecial(ctx context.Context, tx *sql.Tx, rows []row) error {
 			if _, err := tx.ExecContext(ctx, "INSERT OR IGNORE INTO "+r.special.table+" VALUES (?)", int64(r.place.Index)); err != nil {
 				return err
 			}
+			d.toggle(r.special.table, int64(r.place.Index), 0)
 		}
 		if r.special.chain != nil {
 			heads[*r.special.chain] = r
 		}
 	}
 	for key, r := range heads {
+		switch old, err := headOf(ctx, tx, key); {
+		case err == nil:
+			d.head(key, &old)
+		case !errors.Is(err, sql.ErrNoRows):
+			return err
+		}
+		d.head(key, &tiles.Head{Index: r.place.Index, ID: r.id, Seq: r.special.seq, Given: r.special.given})
 		_, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO chain VALUES (?,?,?,?,?,?)",
 			key.issuer, key.name, int64(r.place.Index), r.id[:], int64(r.special.seq), []byte(r.special.given))
 		if err != nil {

@@ -172,7 +172,7 @@ func TestDecorator(t *testing.T) {
 
 // TestOtherVersion: an index of another version is made anew, with the reason.
 func TestOtherVersion(t *testing.T) {
-	for version, why := range map[int]string{4: "older version (4, and this is 5)", 6: "newer version (6, and this is 5)"} {
+	for version, why := range map[int]string{5: "older version (5, and this is 6)", 7: "newer version (7, and this is 6)"} {
 		path := filepath.Join(t.TempDir(), "index.db")
 		m := &memory{entries: numbered(0, 10)}
 		x := open(t, path)

@@ -154,17 +154,22 @@ func parse(_ context.Context, e tiles.Entry, leafHash []byte) (row, error) {
 }
 
 // store puts consecutive entries into the database.
-func (x *Index) store(ctx context.Context, tx *sql.Tx, inOrder []row, _ projection.State) error {
+func (x *Index) store(ctx context.Context, tx *sql.Tx, inOrder []row, after *projection.State) error {
 	rows := slices.DeleteFunc(slices.Clone(inOrder), func(r row) bool { return r.id == scitt.EntryID{} })
 	// In the order of the key, which keeps the pages of the tree together, and
 	// of several entries with one id in the order of the log.
 	slices.SortFunc(rows, func(a, b row) int {
 		return cmp.Or(bytes.Compare(a.id[:], b.id[:]), cmp.Compare(a.place.Index, b.place.Index))
 	})
-	if err := x.insert(ctx, tx, rows); err != nil {
+	d := digest(after.Digest)
+	if err := x.insert(ctx, tx, rows, &d); err != nil {
 		return err
 	}
-	return insertSpecial(ctx, tx, inOrder)
+	if err := d.insertSpecial(ctx, tx, inOrder); err != nil {
+		return err
+	}
+	after.Digest = uint64(d)
+	return nil
 }
 
 // stored forgets what is now in the database.
@@ -175,7 +180,7 @@ func (x *Index) stored(rows []row) {
 	x.forget(rows, x.Next())
 }
 
-func (x *Index) insert(ctx context.Context, tx *sql.Tx, rows []row) error {
+func (x *Index) insert(ctx context.Context, tx *sql.Tx, rows []row, d *digest) error {
 	full, err := tx.PrepareContext(ctx, insertStatement(rowsPerInsert))
 	if err != nil {
 		return err
@@ -186,6 +191,7 @@ func (x *Index) insert(ctx context.Context, tx *sql.Tx, rows []row) error {
 		args = args[:0]
 		for i := range chunk {
 			args = append(args, chunk[i].id[:], int64(chunk[i].place.Index), int64(chunk[i].place.Leaf))
+			d.entry(chunk[i].id, chunk[i].place)
 		}
 		var done sql.Result
 		if len(chunk) == rowsPerInsert {
@@ -202,7 +208,7 @@ func (x *Index) insert(ctx context.Context, tx *sql.Tx, rows []row) error {
 			continue
 		}
 		for _, r := range chunk {
-			if err := x.collide(ctx, tx, r); err != nil {
+			if err := x.collide(ctx, tx, r, d); err != nil {
 				return err
 			}
 		}
@@ -213,7 +219,7 @@ func (x *Index) insert(ctx context.Context, tx *sql.Tx, rows []row) error {
 // collide decides which entry has the id of a row, when another one may have
 // it: the first whose signature verifies. It verifies both now, since the one
 // that is there was taken unverified when it was the only one.
-func (x *Index) collide(ctx context.Context, tx *sql.Tx, r row) error {
+func (x *Index) collide(ctx context.Context, tx *sql.Tx, r row, d *digest) error {
 	var idx, leaf int64
 	if err := tx.QueryRowContext(ctx, "SELECT idx, leaf FROM entry WHERE id = ?", r.id[:]).Scan(&idx, &leaf); err != nil {
 		return err
@@ -221,8 +227,10 @@ func (x *Index) collide(ctx context.Context, tx *sql.Tx, r row) error {
 	if uint64(idx) == r.place.Index {
 		return nil
 	}
-	if uint64(leaf) != r.place.Leaf && x.verify != nil {
-		first, err := x.valid(ctx, uint64(idx))
+	there := tiles.Place{Index: uint64(idx), Leaf: uint64(leaf)}
+	d.entry(r.id, r.place) // it was not inserted
+	if there.Leaf != r.place.Leaf && x.verify != nil {
+		first, err := x.valid(ctx, there.Index)
 		if err != nil {
 			return err
 		}
@@ -231,6 +239,8 @@ func (x *Index) collide(ctx context.Context, tx *sql.Tx, r row) error {
 			return err
 		}
 		if !first && second {
+			d.entry(r.id, there)
+			d.entry(r.id, r.place)
 			_, err := tx.ExecContext(ctx, "UPDATE entry SET idx = ?, leaf = ? WHERE id = ?", int64(r.place.Index), int64(r.place.Leaf), r.id[:])
 			return err
 		}

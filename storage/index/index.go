@@ -50,10 +50,11 @@ CREATE TABLE chain (
 ) WITHOUT ROWID;
 `
 
-// Of the file: version 1 had other entry ids, version 2 another state, version 3 no keys, version 4 no handovers.
+// Of the file: version 1 had other entry ids, version 2 another state, version 3 no keys, version 4 no handovers,
+// version 5 no digest.
 const (
 	kind    = 0x636d6978 // "cmix"
-	version = 5
+	version = 6
 )
 
 // Verify verifies the issuer's signature of an entry. Its error wraps
@@ -90,7 +91,7 @@ func Open(ctx context.Context, path string, verify Verify, logger *slog.Logger) 
 
 func open(ctx context.Context, path string, o projection.Options) (*Index, error) {
 	x := &Index{pending: map[scitt.EntryID]tiles.Place{}, heads: map[chainKey]tiles.Head{}}
-	o.Name, o.Kind, o.Version, o.Schema, o.Cache, o.Readers, o.Opened = "index of entry ids", kind, version, schema, 6000, 4, x.opened
+	o.Name, o.Kind, o.Version, o.Schema, o.Cache, o.Readers, o.Opened, o.Digest = "index of entry ids", kind, version, schema, 6000, 4, x.opened, digestOf
 	db, err := projection.Open(ctx, path, o)
 	if err != nil {
 		return nil, fmt.Errorf("index: %w", err)

@@ -43,7 +43,7 @@ func (x *Index) parse(ctx context.Context, e tiles.Entry, _ []byte) (*document, 
 }
 
 // store puts consecutive entries into the database.
-func (x *Index) store(ctx context.Context, tx *sql.Tx, docs []*document, after projection.State) error {
+func (x *Index) store(ctx context.Context, tx *sql.Tx, docs []*document, after *projection.State) error {
 	// A context that can end costs a goroutine for each statement.
 	row := context.WithoutCancel(ctx)
 	stats := counts{}

@@ -49,7 +49,7 @@ func (p *DB) ready(ctx context.Context) error {
 }
 
 // check compares the file with what Close left, or has SQLite look at each page
-// of a file that nobody closed. The caller holds work.
+// of a file that nobody closed, and reads its rows. The caller holds work.
 func (p *DB) check(ctx context.Context) error {
 	if p.checked.Load() {
 		return nil
@@ -75,6 +75,15 @@ func (p *DB) check(ctx context.Context) error {
 		}
 		if found != "ok" {
 			return p.note(fmt.Errorf("%w: %s", ErrDamaged, found))
+		}
+		if p.o.Digest == nil {
+			break
+		}
+		switch got, err := p.o.Digest(ctx, p.db); {
+		case err != nil:
+			return p.note(err)
+		case got != p.state.Digest:
+			return p.note(fmt.Errorf("%w: its rows are not those that were stored", ErrDamaged))
 		}
 	default:
 		return err

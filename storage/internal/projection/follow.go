@@ -76,8 +76,8 @@ type Reader[T any] struct {
 	// Parse makes the row of an entry. It is called on all processors.
 	Parse func(ctx context.Context, e tiles.Entry, leafHash []byte) (T, error)
 	// Store puts the rows of consecutive entries into the database, in one
-	// transaction with the state after them.
-	Store func(ctx context.Context, tx *sql.Tx, rows []T, after State) error
+	// transaction with the state after them, in which it changes the digest alone.
+	Store func(ctx context.Context, tx *sql.Tx, rows []T, after *State) error
 	// Stored, when not nil, is told of the rows after the commit.
 	Stored func(rows []T)
 }
@@ -329,7 +329,7 @@ func (r *Reader[T]) store(ctx context.Context, cp *scitt.Checkpoint, batch []par
 		return err
 	}
 	err = r.write(ctx, func(tx *sql.Tx) error {
-		if err := r.Store(ctx, tx, rows, after); err != nil {
+		if err := r.Store(ctx, tx, rows, &after); err != nil {
 			return err
 		}
 		data, err := json.Marshal(after)

@@ -10,7 +10,8 @@
 // Damage is found in two ways. While the database is used SQLite says that a
 // page is malformed. While it is not used its file has a SHA-256 beside it,
 // which [DB.Close] writes and the first use of the next process compares; after
-// a crash there is none, and SQLite's own check of all pages takes its place.
+// a crash there is none, and SQLite's own check of all pages takes its place, with
+// the digest of the rows where a database has one.
 //
 // SQLite itself is the driver "sqlite" of database/sql, modernc.org/sqlite. It is not
 // imported here, so that a program that only verifies the answers of a search is
@@ -70,11 +71,12 @@ COMMIT;
 // indexer.
 type State struct {
 	Origin string   `json:"origin"`
-	Size   uint64   `json:"size"` // of the checkpoint up to which the database is complete
-	Root   []byte   `json:"root"` // nil where the log was followed without checkpoints
-	Next   uint64   `json:"next"` // the first entry that was not read
-	Tree   [][]byte `json:"tree"` // compact range of the entries before next
-	Last   []byte   `json:"last"` // leaf hash of the entry before next
+	Size   uint64   `json:"size"`             // of the checkpoint up to which the database is complete
+	Root   []byte   `json:"root"`             // nil where the log was followed without checkpoints
+	Next   uint64   `json:"next"`             // the first entry that was not read
+	Tree   [][]byte `json:"tree"`             // compact range of the entries before next
+	Last   []byte   `json:"last"`             // leaf hash of the entry before next
+	Digest uint64   `json:"digest,omitempty"` // of the rows, when Options have one
 }
 
 // Options say what a database is.
@@ -87,6 +89,8 @@ type Options struct {
 	Readers int    // connections
 	// Opened is told of a database that was opened or made anew, before it is used.
 	Opened func(context.Context, *sql.DB) error
+	// Digest, when not nil, is that of all rows, which Store keeps in the state.
+	Digest func(context.Context, *sql.DB) (uint64, error)
 	// Keep leaves a file as it is that is damaged, of another kind or of another
 	// log: the error is returned instead.
 	Keep bool
@@ -188,11 +192,15 @@ func (p *DB) Close() error {
 // none.
 func (p *DB) load(ctx context.Context) (err error) {
 	pragmas := []string{"busy_timeout(10000)", "synchronous(NORMAL)", "journal_size_limit(67108864)", fmt.Sprintf("cache_size(-%d)", p.o.Cache)}
+	there, err := os.Stat(p.path)
+	switch {
+	case err == nil && !there.Mode().IsRegular(): // SQLite would only say that it cannot open it
+		return fmt.Errorf("%s is there and no file", p.path)
+	case err != nil && p.o.ReadOnly:
+		return err
+	}
 	if p.o.ReadOnly {
 		pragmas = append(pragmas, "query_only(1)")
-		if _, err := os.Stat(p.path); err != nil {
-			return err
-		}
 	}
 	address := "file:" + (&url.URL{Path: p.path}).EscapedPath() + "?" + url.Values{"_pragma": pragmas}.Encode()
 	if p.db, err = sql.Open("sqlite", address); err != nil {

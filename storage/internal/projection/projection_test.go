@@ -53,7 +53,7 @@ func open(t *testing.T, path string, o Options) *Reader[uint64] {
 	return &Reader[uint64]{
 		DB:    db,
 		Parse: func(_ context.Context, e tiles.Entry, _ []byte) (uint64, error) { return e.Index, nil },
-		Store: func(ctx context.Context, tx *sql.Tx, rows []uint64, _ State) error {
+		Store: func(ctx context.Context, tx *sql.Tx, rows []uint64, _ *State) error {
 			for _, n := range rows {
 				if _, err := tx.ExecContext(ctx, "UPDATE total SET n = n + ?", int64(n)); err != nil {
 					return err

@@ -38,8 +38,11 @@ func Append(b []byte, v any) []byte {
 		}
 		return append(b, ']')
 	case map[string]any:
+		var few [24]string // on the stack
+		names := slices.AppendSeq(few[:0], maps.Keys(v))
+		slices.Sort(names)
 		b = append(b, '{')
-		for i, name := range slices.Sorted(maps.Keys(v)) {
+		for i, name := range names {
 			if i > 0 {
 				b = append(b, ',')
 			}

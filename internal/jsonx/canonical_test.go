@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // TestCanonical: examples of RFC 8785, and the numbers at the edge of a double.
@@ -14,6 +16,9 @@ func TestCanonical(t *testing.T) {
 		// Section 3.2.2 and 3.2.3.
 		`{"numbers":[333333333.33333329,1E30,4.50,2e-3,0.000000000000000000000000001],"string":"\u20ac$\u000F\u000aA'\u0042\u0022\u005c\\\"\/","literals":[null,true,false]}`:                                        `{"literals":[null,true,false],"numbers":[333333333.3333333,1e+30,4.5,0.002,1e-27],"string":"€$\u000f\nA'B\"\\\\\"/"}`,
 		`{"\u20ac":"Euro Sign","\r":"Carriage Return","\ufb33":"Hebrew Letter Dalet With Dagesh","1":"One","\ud83d\ude00":"Emoji: Grinning Face","\u0080":"Control","\u00f6":"Latin Small Letter O With Diaeresis"}`: "{\"\\r\":\"Carriage Return\",\"1\":\"One\",\"\u0080\":\"Control\",\"ö\":\"Latin Small Letter O With Diaeresis\",\"€\":\"Euro Sign\",\"😀\":\"Emoji: Grinning Face\",\"\ufb33\":\"Hebrew Letter Dalet With Dagesh\"}",
+		// What is in that form already, and what is nearly.
+		`{"":"é\u001f","1":-1,"\n":"\n","a":[true,{}],"b":[]}`: `{"":"é\u001f","\n":"\n","1":-1,"a":[true,{}],"b":[]}`, `{"a":[1,2],"b":"\u000a"}`: `{"a":[1,2],"b":"\n"}`,
+		"{\"\U00010000\":1,\"\ue000\":-0}": "{\"\U00010000\":1,\"\ue000\":0}", "{\"\ue000\":1,\"\U00010000\":2}": "{\"\U00010000\":2,\"\ue000\":1}", `{"a":1,"b": 2}`: `{"a":1,"b":2}`,
 		// Appendix B.
 		`[-0, 5e-324, -5e-324, 1.7976931348623157e308, 9.999999999999997e22, 1e23, 1e21, 0.000001, 1e-7, 333333333.3333332]`: `[0,5e-324,-5e-324,1.7976931348623157e+308,9.999999999999997e+22,1e+23,1e+21,0.000001,1e-7,333333333.3333332]`,
 
@@ -45,6 +50,14 @@ func FuzzCanonical(f *testing.F) {
 	f.Fuzz(func(t *testing.T, src []byte) {
 		before := bytes.Clone(src)
 		out, err := Canonical(src)
+		if tree, err := Parse(src); err == nil {
+			v := tree.nodes[0]
+			if size, ok := tree.isCanonical(0); ok && size == v.end-v.pos {
+				if slow := jsontext.Value(bytes.Clone(src[v.pos:v.end])); slow.Canonicalize() != nil || string(slow) != string(out) {
+					t.Fatalf("%q is taken for canonical, and is %q", src, slow)
+				}
+			}
+		}
 		if !bytes.Equal(src, before) {
 			t.Fatal("the text has changed")
 		}

@@ -37,7 +37,7 @@ var ours = map[string][]string{
 
 	"personality":       {"scitt", "tiles", "internal/content"},
 	"monitor":           {"monitor/disclosure", "monitor/identity", "scitt", "tiles", "policy/ocsf", "storage/artifact/reader", "internal/firsts", "internal/parallel", "internal/jsonx", "internal/plural"},
-	"monitor/importer":  {"monitor/disclosure", "monitor/identity", "policy/ocsf", "internal/jsonx"},
+	"monitor/importer":  {"monitor/disclosure", "monitor/identity", "policy/ocsf", "internal/jsonx", "internal/parallel"},
 	"monitor/identity":  {},
 	"monitor/party":     {"scitt", "scitt/did", "scitt/client", "tiles", "monitor", "monitor/disclosure", "witness", "storage/artifact/reader", "internal/durable", "internal/parallel", "internal/plural", "internal/printable"},
 	"monitor/verify":    {"scitt", "scitt/did", "tiles", "monitor/disclosure", "monitor/party", "witness", "storage/artifact/reader", "internal/plural", "internal/printable"},

@@ -61,3 +61,31 @@ func Ordered[T any](ctx context.Context, start, end uint64, workers int, f func(
 		}
 	}
 }
+
+// Map calls f for what seq gives, at most ahead of them at a time, and yields the results in order. Only the caller's
+// goroutine is in seq. All calls have returned when the loop ends.
+func Map[T, R any](seq iter.Seq[T], ahead int, f func(T) R) iter.Seq[R] {
+	return func(yield func(R) bool) {
+		queue := make(chan chan R, ahead)
+		more := true
+		next := func() {
+			if r := <-<-queue; more {
+				more = yield(r)
+			}
+		}
+		for v := range seq {
+			if len(queue) == ahead {
+				next()
+			}
+			if !more {
+				break
+			}
+			slot := make(chan R, 1)
+			queue <- slot
+			go func() { slot <- f(v) }()
+		}
+		for len(queue) > 0 {
+			next()
+		}
+	}
+}

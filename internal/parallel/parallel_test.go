@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -94,5 +95,41 @@ func TestOrderedCancelled(t *testing.T) {
 		if !errors.Is(last, context.Canceled) {
 			t.Fatalf("error %v", last)
 		}
+	}
+}
+
+// TestMap: results come in order, of calls that run at once, and a consumer that stops waits for the calls that it began.
+func TestMap(t *testing.T) {
+	for _, stop := range []int{40, 7} {
+		synctest.Test(t, func(t *testing.T) {
+			var running, most, began atomic.Int32
+			read := 0
+			next := 0
+			for n := range parallel.Map(func(yield func(int) bool) {
+				for n := range 40 {
+					if read++; !yield(n) {
+						return
+					}
+				}
+			}, 3, func(n int) int {
+				began.Add(1)
+				if now := running.Add(1); now > most.Load() {
+					most.Store(now)
+				}
+				time.Sleep(time.Duration(n%5) * time.Second) // of the bubble's clock, to end in another order
+				running.Add(-1)
+				return n * n
+			}) {
+				if n != next*next {
+					t.Fatalf("%d, want %d", n, next*next)
+				}
+				if next++; next == stop {
+					break
+				}
+			}
+			if next != stop || running.Load() != 0 || most.Load() != 3 || int(began.Load()) > stop+3 || read > stop+4 {
+				t.Errorf("ended at %d of %d with %d running, at most %d, of %d that began", next, stop, running.Load(), most.Load(), began.Load())
+			}
+		})
 	}
 }

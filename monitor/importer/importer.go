@@ -32,6 +32,7 @@
 package importer
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -39,6 +40,7 @@ import (
 	"time"
 
 	"github.com/conmotion/conmotion/internal/jsonx"
+	"github.com/conmotion/conmotion/internal/parallel"
 	"github.com/conmotion/conmotion/policy/ocsf"
 )
 
@@ -171,30 +173,52 @@ func convert(r io.Reader, o Options, l layout, one func(object, Options) []draft
 				o.Time = t
 			}
 		}
-		for raw, err := range items(r, o, l, read) {
-			if err != nil {
-				if p, ok := errors.AsType[*Problem](err); ok {
-					p.File = o.File
-				}
-				if !yield(Item{}, err) {
+		type source struct {
+			Raw
+			Options
+			err error
+		}
+		sources := func(yield func(source) bool) {
+			for raw, err := range items(r, o, l, read) {
+				raw.JSON = bytes.Clone(raw.JSON)
+				if !yield(source{raw, o, err}) {
 					return
 				}
-				continue
 			}
-			for _, d := range drafts(raw.JSON, o, one) {
-				item, reason := d.finish(o.Redact)
-				item.Position, item.File = raw.Position, o.File
-				if reason != "" {
-					item, err = Item{}, &Problem{Position: raw.Position, Reason: reason, File: o.File}
+		}
+		type result struct {
+			Item
+			err error
+		}
+		for all := range parallel.Map(sources, itemsAhead*parallel.CPUs(), func(s source) (out []result) {
+			if s.err != nil {
+				if p, ok := errors.AsType[*Problem](s.err); ok {
+					p.File = s.File
 				}
-				if !yield(item, err) {
+				return []result{{Item{}, s.err}}
+			}
+			for _, d := range drafts(s.JSON, s.Options, one) {
+				item, reason := d.finish(s.Redact)
+				if reason != "" {
+					out = append(out, result{Item{}, &Problem{Position: s.Position, Reason: reason, File: s.File}})
+					continue
+				}
+				item.Position, item.File = s.Position, s.File
+				out = append(out, result{item, nil})
+			}
+			return out
+		}) {
+			for _, r := range all {
+				if !yield(r.Item, r.err) {
 					return
 				}
-				err = nil
 			}
 		}
 	}
 }
+
+// itemsAhead is how many items are on their way for each processor.
+const itemsAhead = 4
 
 func drafts(raw []byte, opt Options, one func(object, Options) []draft) []draft {
 	m, err := decode(raw)

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/conmotion/conmotion/monitor/disclosure"
 )
@@ -18,19 +19,20 @@ const asked, shownLater = "asked", "disclosable"
 // objectText is how a text begins that is meant to be a JSON object, or an array of them.
 var objectText = regexp.MustCompile(`^\s*(\[\s*)*\{\s*"`)
 
-// Redactor takes fields out of source items before anything is made of them. It counts
-// what it took out, and serves one goroutine.
+// Redactor takes fields out of source items before anything is made of them, and counts
+// what it took out. It is safe for concurrent use.
 type Redactor struct {
 	rules []rule
 	keep  []choice
 	// disclosable are the fields that can be shown later; the others are gone.
 	disclosable []choice
 	named       map[string]bool // kinds that are kept or, where it is true, can be shown later
-	idle        map[string]bool // patterns and kinds of disclosable fields that none was of
 	secret      *disclosure.Secret
-	counts      map[string]int
-	folded      map[string]string  // names of members, as steps
-	byEnd       map[string][]*rule // by the last step of a path
+	memos       sync.Pool // of *memo
+
+	mu     sync.Mutex
+	idle   map[string]bool // patterns and kinds of disclosable fields that none was of
+	counts map[string]int
 }
 
 // choice is a pattern that was given.
@@ -56,7 +58,8 @@ type RedactOptions struct {
 
 // NewRedactor makes a Redactor. The error says which pattern is none.
 func NewRedactor(o RedactOptions) (*Redactor, error) {
-	r := &Redactor{named: map[string]bool{}, secret: o.Secret, idle: map[string]bool{}, counts: map[string]int{}, folded: map[string]string{}, byEnd: map[string][]*rule{}}
+	r := &Redactor{named: map[string]bool{}, secret: o.Secret, idle: map[string]bool{}, counts: map[string]int{}}
+	r.memos.New = func() any { return &memo{map[string]string{}, map[string][]*rule{}} }
 	known := map[string]bool{"all": true}
 	for _, s := range KnownSecrets() {
 		known[s.Kind] = true
@@ -111,6 +114,8 @@ func (r *Redactor) Counts() map[string]int {
 	if r == nil {
 		return nil
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	return maps.Clone(r.counts)
 }
 
@@ -119,12 +124,15 @@ func (r *Redactor) Idle() []string {
 	if r == nil {
 		return nil
 	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	return slices.Sorted(maps.Keys(r.idle))
 }
 
 // hiding is what a Redactor knows while one source item is read.
 type hiding struct {
 	*Redactor
+	*memo
 	steps   []string
 	kinds   []string // of Kubernetes, of the objects around
 	values  []any    // that can be shown later
@@ -140,7 +148,8 @@ func (r *Redactor) redact(item any) ([]any, error) {
 	if r == nil {
 		return nil, nil
 	}
-	h := &hiding{Redactor: r}
+	h := &hiding{Redactor: r, memo: r.memos.Get().(*memo)}
+	defer r.memos.Put(h.memo)
 	h.value(item)
 	if h.took > 0 {
 		h.derived = true
@@ -190,7 +199,9 @@ func (h *hiding) value(v any) any {
 // take returns what stands for a value of a kind.
 func (h *hiding) take(v any, kind string) any {
 	h.took++
+	h.mu.Lock()
 	h.counts[kind]++
+	h.mu.Unlock()
 	if kind == shownLater {
 		h.values = append(h.values, v)
 		return pending(len(h.values) - 1)
@@ -247,9 +258,6 @@ func (h *hiding) names(v any) []string {
 	return names
 }
 
-// maxFolded is how many names are remembered in the form in which they are compared.
-const maxFolded = 1 << 12
-
 // text looks into a string that holds a JSON object or array, also in base64.
 func (h *hiding) text(s string) any {
 	inner, encoded := embedded(s), false
@@ -259,7 +267,7 @@ func (h *hiding) text(s string) any {
 		}
 	}
 	if held, still := inner.(string); still || inner == nil {
-		if objectText.MatchString(held) {
+		if strings.Contains(held, "{") && objectText.MatchString(held) {
 			if kind, ok := h.decide(jsonText); ok {
 				return h.take(s, kind)
 			}
@@ -323,7 +331,7 @@ func (h *hiding) inside(kind string) bool {
 func (h *hiding) chosen(patterns []choice) (ok bool) {
 	for _, c := range patterns {
 		if c.Matches(h.steps) {
-			delete(h.idle, c.text)
+			h.used(c.text)
 			ok = true
 		}
 	}
@@ -342,7 +350,7 @@ func (h *hiding) decide(kind string) (string, bool) {
 	case h.chosen(h.keep), named && !shown:
 		return "", false
 	case named:
-		delete(h.idle, name)
+		h.used(name)
 		return shownLater, true
 	}
 	return kind, true

@@ -268,3 +268,31 @@ func TestTableInDocs(t *testing.T) {
 		}
 	}
 }
+
+// TestRedactMany: items are read at once, come in their order, and each field that is taken out is counted once.
+func TestRedactMany(t *testing.T) {
+	const n = 300
+	var in strings.Builder
+	for i := range n {
+		fmt.Fprintln(&in, aws("AWS::RDS::DBInstance", fmt.Sprintf(`{"number":"n%d","masterUserPassword":%q}`, i, hunter)))
+	}
+	r, err := NewRedactor(RedactOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := 0
+	for item, err := range AWSConfig(strings.NewReader(in.String()), Options{Redact: r}) {
+		switch {
+		case err != nil:
+			t.Fatal(err)
+		case item.Kind != Configuration:
+			continue
+		case !bytes.Contains(item.Event, fmt.Appendf(nil, `"n%d"`, next)) || bytes.Contains(item.Event, []byte(hunter)) || item.Position.Line != int64(next+1):
+			t.Fatalf("event %d, of line %d: %s", next, item.Position.Line, item.Event)
+		}
+		next++
+	}
+	if counts := r.Counts(); next != n || counts["credential"] != n {
+		t.Errorf("%d configurations, taken out: %v", next, counts)
+	}
+}

@@ -51,6 +51,22 @@ func (h *hiding) rule(some func(*rule) bool) string {
 	return ""
 }
 
+// used notes that there was a field of a pattern or kind.
+func (r *Redactor) used(name string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.idle, name)
+}
+
+// memo is what was found out about the names of members. Who reads an item has one alone.
+type memo struct {
+	folded map[string]string  // as steps
+	byEnd  map[string][]*rule // the rules by the last step of a path
+}
+
+// maxFolded is how many names are remembered in the form in which they are compared.
+const maxFolded = 1 << 12
+
 // ending are the rules whose patterns end as the place does, in order.
 func (h *hiding) ending() (all []*rule) {
 	if len(h.steps) == 0 {

@@ -192,7 +192,7 @@ func (r *Registrar) Scan(ctx context.Context, seen monitor.Seen, maxGone int) (*
 	h.mu.Unlock()
 	switch {
 	case scan == nil:
-		return nil, Outcome{}, nil
+		return nil, Outcome{}, h.save(ctx)
 	case share > maxGone && len(scan.Incomplete) == 0:
 		return scan, Outcome{}, fmt.Errorf("%w: %d %% of what was known in the scope (%s) would be gone, and --max-gone is %d", ErrGone, share, plural.Of(len(scan.Gone), "asset"), maxGone)
 	}

@@ -214,12 +214,15 @@ func (r *Registrar) store(ctx context.Context, d *Draft) (err error) {
 	return nil
 }
 
-// Close remembers what is in the logs.
+// Close remembers what is in the logs. Of what events are held to that is for [Registrar.Scan], when one follows.
 func (r *Registrar) Close(ctx context.Context) error {
 	for _, s := range r.services {
 		if err := s.save(ctx); err != nil {
 			return err
 		}
+	}
+	if r.Scanning {
+		return nil
 	}
 	return r.holding.save(ctx)
 }

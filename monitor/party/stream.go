@@ -6,6 +6,8 @@ import (
 	"iter"
 	"runtime"
 	"time"
+
+	"github.com/conmotion/conmotion/monitor"
 )
 
 // Input is an item of what is to be registered: a draft, or what is wrong about it.
@@ -177,6 +179,11 @@ func (r *Registrar) stored(ctx context.Context, batches <-chan *Batch) <-chan *B
 	out := make(chan *Batch, 1)
 	go func() {
 		defer close(out)
+		if r.holding != nil { // the log is read while the first inputs are made; if that fails, the first of them says why
+			if _, err := r.services[0].known(ctx); err == nil {
+				_, _ = r.hold(ctx, Draft{Event: &monitor.Event{}})
+			}
+		}
 		for b := range batches {
 			err := r.Store(ctx, b.drafts)
 			b.err = err

@@ -157,10 +157,28 @@ func (m *maker) attendComparisons() {
 				level = levelMedium // nobody is accused of what is not known
 			}
 			if level != levelNone {
-				m.attend("comparison", level, "%s: of %s, %s.", name, objects(what, n.Union), differences(n.Missing, n.Drift, n.Undisclosed, n.Late, n.Phantom))
+				m.attend("comparison", level, "%s: of %s, %s.%s", name, objects(what, n.Union), differences(n.Missing, n.Drift, n.Undisclosed, n.Late, n.Phantom), c.mostMissing(what, n.Missing))
 			}
 		}
 	}
+}
+
+// mostMissing says of which type, account or region most of what is missing is; "" where no one of several has most.
+func (c comparison) mostMissing(what monitor.Kind, missing int) (text string) {
+	for _, b := range c.Breakdown {
+		if b.What != what || len(b.Groups) < 2 || b.Groups[0].Name == "" || missing < 2 {
+			continue
+		}
+		if n := b.Groups[0].Missing; 2*n > missing { // the group with the most comes first
+			share := fmt.Sprintf("%s of the missing", thousands(n))
+			if n == missing {
+				share = "All the missing"
+			}
+			in := map[string]string{"type": "of type", "account": "in account", "region": "in region"}[b.By]
+			text += fmt.Sprintf(" %s are %s %s.", share, in, shorten(b.Groups[0].Name, 80))
+		}
+	}
+	return text
 }
 
 // differences counts what there is.

@@ -64,12 +64,18 @@ type bars struct {
 	Bars []bar
 }
 
-// bar is a group of objects: which part of them is missing or drifts, and which came late.
+// bar is a group of objects.
 type bar struct {
-	Name       string // "" where no record says it
-	Others     int    // in place of the name: how many groups
-	Text       string
-	Bad, Worse string // widths in percent: late or never observed, and missing or drifting
+	Name   string // "" where no record says it
+	Others int    // in place of the name: how many groups
+	Text   string
+	Parts  []part
+}
+
+// part is the part of a bar that a kind of difference takes, in percent of its length.
+type part struct {
+	Kind     monitor.FindingKind
+	X, Width string
 }
 
 // panels are the breakdowns of the kinds of which anything differs.
@@ -101,19 +107,24 @@ func (b breakdown) bars() bars {
 	}
 	out := bars{By: b.By}
 	add := func(g monitor.Group, others int) {
-		bad := g.Missing
-		if b.What == monitor.Configuration {
-			bad = max(g.Missing, g.Drift) // each counts objects, and one may be both
-		}
-		width := func(n int) string {
-			return strconv.FormatFloat(100*float64(min(n, g.Union))/float64(max(1, g.Union)), 'f', 2, 64)
+		// Each counts objects, and one may be several of these: the bar ends where all differ.
+		var parts []part
+		percent := func(n int) string { return strconv.FormatFloat(100*float64(n)/float64(max(1, g.Union)), 'f', 2, 64) }
+		at := 0
+		for _, d := range []struct {
+			kind monitor.FindingKind
+			n    int
+		}{{monitor.Missing, g.Missing}, {monitor.Drift, g.Drift}, {monitor.Late, g.Late + g.Phantom}} {
+			if n := min(d.n, g.Union-at); n > 0 {
+				parts, at = append(parts, part{d.kind, percent(at), percent(n)}), at+n
+			}
 		}
 		text := "0 of " + thousands(g.Union) + " differ"
 		if found := differences(g.Missing, g.Drift, 0, g.Late, g.Phantom); found != "" {
 			n, rest, _ := strings.Cut(found, " ")
 			text = n + " of " + thousands(g.Union) + " " + rest
 		}
-		out.Bars = append(out.Bars, bar{g.Name, others, text, width(bad + g.Late + g.Phantom), width(bad)})
+		out.Bars = append(out.Bars, bar{g.Name, others, text, parts})
 	}
 	for _, g := range shown.Groups {
 		add(g, 0)
@@ -143,6 +154,72 @@ func assets(c comparison) (out []*asset) {
 		row.Findings = append(row.Findings, f)
 	}
 	return out
+}
+
+// The assets that a page shows of a comparison, in all its groups: as it opens, and unfolded.
+const (
+	maxShown  = 20
+	maxFolded = 180
+	maxTypes  = 10
+)
+
+// assetGroup are assets of a type.
+type assetGroup struct {
+	Type   string // "" where no record says it
+	Others int    // in place of the type: how many types
+	Text   string // how many assets are missing, drift, or came late; "" where there is one group
+	Rows   []*asset
+	Folded []*asset
+	More   int // beyond Rows, with what is not on the page
+}
+
+// assetGroups are the assets that differ. Where they are many, they are grouped by their types, so that of each type some
+// are shown; the types are in the order of their worst asset.
+func assetGroups(rows []*asset) (out []*assetGroup) {
+	byType := map[string]*assetGroup{}
+	for _, row := range rows {
+		name := ""
+		if len(rows) > maxShown {
+			name = row.Findings[0].Type
+		}
+		g := byType[name]
+		switch {
+		case g != nil:
+		case len(out) < maxTypes:
+			g = &assetGroup{Type: name}
+			out = append(out, g)
+		default:
+			g = out[maxTypes-1]
+			g.Others = max(1, g.Others) + 1
+		}
+		byType[name] = g
+		g.Rows = append(g.Rows, row)
+	}
+	for _, g := range out {
+		if len(out) > 1 {
+			count := map[monitor.FindingKind]int{}
+			for _, row := range g.Rows {
+				for kind := range row.kinds() {
+					count[kind]++
+				}
+			}
+			g.Text = differences(count[monitor.Missing], count[monitor.Drift], count[monitor.Undisclosed], count[monitor.Late], count[monitor.Phantom])
+		}
+		shown := min(len(g.Rows), maxShown/len(out))
+		folded := min(len(g.Rows), shown+maxFolded/len(out))
+		g.More = len(g.Rows) - shown
+		g.Rows, g.Folded = g.Rows[:shown], g.Rows[shown:folded]
+	}
+	return out
+}
+
+// kinds are the kinds of an asset's differences.
+func (a *asset) kinds() map[monitor.FindingKind]bool {
+	kinds := map[monitor.FindingKind]bool{}
+	for _, f := range a.Findings {
+		kinds[f.Kind] = true
+	}
+	return kinds
 }
 
 // value is what both sides have at the path with a number; nil where that was not kept.

@@ -220,3 +220,48 @@ func (f figure) went() trend {
 	}
 	return up[now > before]
 }
+
+// changedAsset is an asset with differences of one kind that came or went.
+type changedAsset struct {
+	Kind  monitor.FindingKind
+	UID   string
+	Whats []monitor.Kind // of its inventory, its configuration, or both
+}
+
+// changedAssets are the rows of differences that came or went: inventory and configuration of an asset together.
+func changedAssets(list []change) (out []*changedAsset) {
+	rows := map[change]*changedAsset{}
+	for _, c := range list {
+		key := change{Kind: c.Kind, Origin: c.Origin, UID: c.UID}
+		if rows[key] == nil {
+			rows[key] = &changedAsset{Kind: c.Kind, UID: c.UID}
+			out = append(out, rows[key])
+		}
+		rows[key].Whats = append(rows[key].Whats, c.What)
+	}
+	return out
+}
+
+// kindCounts says how many differences there are of each kind; "" where there is one of them.
+func kindCounts(list []change) string {
+	count := map[monitor.FindingKind]int{}
+	for _, c := range list {
+		count[c.Kind]++
+	}
+	if len(list) == 1 {
+		return ""
+	}
+	return differences(count[monitor.Missing], count[monitor.Drift], count[monitor.Undisclosed], count[monitor.Late], count[monitor.Phantom])
+}
+
+// figuresAbout are figures, those about the same thing together.
+func figuresAbout(list []figure) (out [][]figure) {
+	for _, f := range list {
+		i := slices.IndexFunc(out, func(g []figure) bool { return g[0].About == f.About })
+		if i < 0 {
+			i, out = len(out), append(out, nil)
+		}
+		out[i] = append(out[i], f)
+	}
+	return out
+}

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"slices"
@@ -93,7 +94,9 @@ func (m *maker) compareOne(ctx context.Context, p pair) (comparison, error) {
 	// the configuration.
 	order := []monitor.FindingKind{monitor.Missing, monitor.Drift, monitor.Undisclosed, monitor.Late, monitor.Phantom}
 	findings := slices.Clone(c.Findings)
-	slices.SortStableFunc(findings, func(a, b monitor.Finding) int { return slices.Index(order, a.Kind) - slices.Index(order, b.Kind) })
+	slices.SortStableFunc(findings, func(a, b monitor.Finding) int {
+		return cmp.Or(slices.Index(order, a.Kind)-slices.Index(order, b.Kind), slices.Index(kinds, a.What)-slices.Index(kinds, b.What))
+	})
 	out.FindingsMore = max(0, len(findings)-maxFindings)
 	for _, f := range findings[:len(findings)-out.FindingsMore] {
 		t := c.Traits(f)

@@ -45,7 +45,10 @@ func (r *Report) render(name string, data any, href func(EntryLink) string) ([]b
 		"standingText": standingText, "roleText": roleText, "keysText": keysText, "kindText": kindText, "kindLevel": kindLevel,
 		"link": func(ref *monitor.EntryRef, url string) EntryLink { return EntryLink{*ref, url} }, "href": href,
 		"add": func(a, b int) int { return a + b }, "intOf": func(n uint64) int { return int(n) },
-		"interval": interval, "differences": differences, "tiles": r.tiles, "panels": panels, "assets": assets, "firstOf": firstOf, "beyond": beyond, "value": comparedFinding.value,
+		"interval": interval, "differences": differences, "tiles": r.tiles, "panels": panels, "assets": assets, "assetGroups": assetGroups, "differing": func() []monitor.FindingKind {
+			return []monitor.FindingKind{monitor.Missing, monitor.Drift, monitor.Late, ""}
+		},
+		"changedAssets": changedAssets, "figuresAbout": figuresAbout, "kindCounts": kindCounts, "words": func(k monitor.AnomalyKind) string { return strings.ReplaceAll(string(k), "_", " ") }, "firstOf": firstOf, "value": comparedFinding.value,
 		"section": func(about string) string { return sections[about][0] }, "sectionName": func(about string) string { return sections[about][1] },
 		"text": func(v any) string { return fmt.Sprint(v) },
 		// The style is this package's own file. The Content-Security-Policy allows it and nothing else: neither
@@ -265,13 +268,8 @@ func lowerFirst(s string) string {
 	return strings.ToLower(s[:1]) + s[1:]
 }
 
-// firstOf are the first of a list, and beyond those behind them.
+// firstOf are the first of a list.
 func firstOf(list any, n int) any {
 	v := reflect.ValueOf(list)
 	return v.Slice(0, min(v.Len(), n)).Interface()
-}
-
-func beyond(list any, n int) any {
-	v := reflect.ValueOf(list)
-	return v.Slice(min(v.Len(), n), v.Len()).Interface()
 }

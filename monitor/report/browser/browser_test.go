@@ -5,10 +5,12 @@ package browser_test
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -22,7 +24,7 @@ type look struct {
 	Closed, Text                    string // what is to be read, as it opens and with all of it unfolded
 	Console, Requests, Wide         []string
 	Overflow, Scripts, Targets      int
-	Passes                          int
+	Passes, Pages                   int
 	Violations, Incomplete          []struct {
 		ID    string
 		Nodes []string
@@ -59,9 +61,12 @@ func install(t *testing.T) {
 func pages(t *testing.T) []string {
 	t.Helper()
 	var files []string
-	for _, name := range []string{"report", "hostile", "empty"} {
-		data, err := os.ReadFile(filepath.Join("..", "testdata", name+".json"))
-		if err != nil {
+	for _, name := range []string{"report", "hostile", "empty", "large"} {
+		var data []byte
+		var err error
+		if name == "large" {
+			data = large(t)
+		} else if data, err = os.ReadFile(filepath.Join("..", "testdata", name+".json")); err != nil {
 			t.Fatal(err)
 		}
 		var r report.Report
@@ -83,6 +88,74 @@ func pages(t *testing.T) []string {
 		t.Fatal(err)
 	}
 	return append(files, entry)
+}
+
+// large is the document of report.json with 2,500 assets: all 1,500 databases are missing, with their configurations, and of
+// 1,000 machines and buckets the configurations drift, in twelve accounts and five regions.
+func large(t *testing.T) []byte {
+	t.Helper()
+	type object = map[string]any
+	data, err := os.ReadFile(filepath.Join("..", "testdata", "report.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var r object
+	if err := json.Unmarshal(data, &r); err != nil {
+		t.Fatal(err)
+	}
+	c := r["comparisons"].([]any)[0].(object)
+	missing, drift := c["findings"].([]any)[0].(object), c["findings"].([]any)[1].(object)
+	var findings, news []object
+	type key struct{ what, by, name string }
+	groups := map[key]object{}
+	for i := range 2500 {
+		typ := []string{"AWS::RDS::DBInstance", "AWS::EC2::Instance", "AWS::S3::Bucket"}[i/1500+i/2200]
+		account, region := strconv.Itoa(340287110954+i%12), []string{"eu-central-1", "eu-west-1", "us-east-1", "us-west-2", "ap-southeast-2"}[i%5]
+		add := func(like object, what string) {
+			f := maps.Clone(like)
+			f["uid"], f["what"] = "arn:aws:service:"+region+":"+account+":customer-object-"+strconv.Itoa(i), what
+			f["type"], f["account"], f["region"] = typ, account, region
+			findings = append(findings, f)
+			news = append(news, object{"kind": f["kind"], "origin": "log.provider.example", "uid": f["uid"], "what": what})
+			for by, name := range map[string]string{"type": typ, "account": account, "region": region} {
+				k := key{what, by, name}
+				if groups[k] == nil {
+					groups[k] = object{"name": name, "drift": 0, "late": 0, "missing": 0, "phantom": 0, "union": 0}
+				}
+				groups[k][f["kind"].(string)] = groups[k][f["kind"].(string)].(int) + 1
+				groups[k]["union"] = groups[k]["union"].(int) + 1
+			}
+		}
+		if i < 1500 {
+			add(missing, "inventory")
+			add(missing, "configuration")
+		} else {
+			add(drift, "configuration")
+		}
+	}
+	var parts []object
+	for _, what := range []string{"inventory", "configuration"} {
+		n := c["metrics"].(object)[what].(object)
+		n["union"], n["missing"] = 2500, 1500
+		for _, by := range []string{"type", "account", "region"} {
+			var of []object
+			for _, k := range slices.SortedFunc(maps.Keys(groups), func(a, b key) int { return strings.Compare(a.name, b.name) }) {
+				if k.what == what && k.by == by {
+					of = append(of, groups[k])
+				}
+			}
+			parts = append(parts, object{"what": what, "by": by, "groups": of, "more": 0, "others": object{"name": "", "drift": 0, "late": 0, "missing": 0, "phantom": 0, "union": 0}})
+		}
+	}
+	c["findings"], c["breakdown"] = findings, parts
+	r["before"] = object{"at": r["at"], "from": r["from"], "to": r["to"], "level": "none", "whole": true, "gone": []any{}, "new": news, "figures": []object{
+		{"about": "Inventory of log.provider.example", "name": "missing", "before": "0", "now": "1,500", "trend": "worse"},
+		{"about": "Inventory of log.provider.example", "name": "objects", "before": "1,000", "now": "2,500", "trend": "other"},
+	}}
+	if data, err = json.Marshal(r); err != nil {
+		t.Fatal(err)
+	}
+	return data
 }
 
 // check runs check.mjs.
@@ -132,13 +205,15 @@ var words = map[string][]string{
 	"hostile": {"<script>alert(1)</script>", `"><img src=x onerror=alert(2)>`, `\u202egnp.exe\u202c`, `zero\u200bwidth`, `new\u000aline\u0000nul`,
 		"{{.Format}}", "javascript:alert(3)", "</style></svg><!--", "مرحبا", strings.Repeat("a", 2048)},
 	"entry": {"Verified", "Example Audit Ltd", "Where it is in the log, and its Receipt", "conmotion receipt --static"},
+	"large": {"New: 4,000 differences (3,000 missing, 1,000 drifting)", "1,500 of 1,500 missing", "AWS::RDS::DBInstance: 1,500 missing", "AWS::S3::Bucket: 300 drifting",
+		"missing: 0 → now 1,500 ▲ worse", "1,494 more like these, of which 60 are here"},
 	"empty": {"Unknown", "No data.", "That says nothing about what is missing", "No own comparison."},
 }
 
 func TestPages(t *testing.T) {
 	install(t)
 	looks := check(t, pages(t)...)
-	if len(looks) != 20 {
+	if len(looks) != 25 {
 		t.Fatalf("%d looks", len(looks))
 	}
 	for _, l := range looks {
@@ -161,6 +236,10 @@ func TestPages(t *testing.T) {
 			theme = "dark"
 		} else if l.Screen == "print" {
 			theme = "print"
+		}
+		// What is folded away is named on paper too, and 2,500 assets are not a book.
+		if theme == "print" && (l.Pages == 0 || l.Pages > 20 || name == "large" && !strings.Contains(l.Closed, "1,494 more like these")) {
+			t.Errorf("%s%d pages of paper, %d characters as it opens", where, l.Pages, len(l.Closed))
 		}
 		// The style counts: the policy lets it.
 		if l.Background != backgrounds[theme] {

@@ -37,6 +37,7 @@ async function look (context, file, screen) {
   if (values.shots) {
     await page.screenshot({ path: join(values.shots, `${basename(file, '.html')}-${screen.name}.png`), fullPage: true })
   }
+  const paper = screen.media === 'print' ? (await page.pdf({ format: 'A4' })).toString('latin1') : ''
   // Everything that is folded away is looked at as well.
   await page.evaluate(() => document.querySelectorAll('details').forEach(d => { d.open = true }))
   if (values.shots) {
@@ -66,7 +67,7 @@ async function look (context, file, screen) {
     return { violations: short(r.violations), incomplete: short(r.incomplete), passes: r.passes.length }
   })
   await page.close()
-  return { file: basename(file), screen: screen.name, closed, console, requests: requests.filter(r => r !== url), ...seen, ...found }
+  return { file: basename(file), screen: screen.name, closed, pages: paper.split(/\/Type \/Page\b(?!s)/).length - 1, console, requests: requests.filter(r => r !== url), ...seen, ...found }
 }
 
 const profile = await mkdtemp(join(tmpdir(), 'conmotion-browser-'))

@@ -235,6 +235,22 @@ func (a *app) redactor(ctx context.Context, f importFlags, m *eventMaker) (*impo
 	return r, nil
 }
 
+// repairs counts the inputs in which something of a kind was put right.
+type repairs map[string]int
+
+func (r repairs) add(in party.Input) {
+	for _, kind := range in.Told {
+		r[kind]++
+	}
+}
+
+// told says what was put right, each kind in one line.
+func (a *app) told(r repairs) {
+	for _, kind := range slices.Sorted(maps.Keys(r)) {
+		a.Notice("%s put right, with the original in unmapped.original: %s", plural.Verb(r[kind], "event", "was", "were"), kind)
+	}
+}
+
 // redacted says what was taken out.
 func (a *app) redacted(r *importer.Redactor) {
 	counts, total := r.Counts(), 0
@@ -258,7 +274,7 @@ func (e fileError) Unwrap() error { return e.error }
 
 // imported makes the input of an item.
 func (m eventMaker) imported(item importer.Item, err error) party.Input {
-	c := party.Input{File: item.File, Line: item.Position.Line, Err: unplaced(err)}
+	c := party.Input{File: item.File, Line: item.Position.Line, Told: item.Repairs, Err: unplaced(err)}
 	if e, ok := errors.AsType[fileError](err); ok {
 		c.File, c.Err = e.file, unplaced(e.error)
 	}
@@ -286,7 +302,8 @@ func (m eventMaker) imported(item importer.Item, err error) party.Input {
 // printEvents prints what would be registered, each content once.
 func (a *app) printEvents(ctx context.Context, events iter.Seq[func() party.Input]) error {
 	seen := map[[sha256.Size]byte]bool{}
-	total, not := 0, 0
+	total, not, told := 0, 0, repairs{}
+	defer func() { a.told(told) }()
 	for c := range party.Inputs(ctx, events) {
 		total++
 		switch key := sha256.Sum256(c.Content); {
@@ -301,6 +318,7 @@ func (a *app) printEvents(ctx context.Context, events iter.Seq[func() party.Inpu
 		case seen[key]:
 		default:
 			seen[key] = true
+			told.add(c)
 			if _, err := fmt.Fprintf(a.Stdout, "%s\n", c.Content); err != nil {
 				return err
 			}

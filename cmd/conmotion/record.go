@@ -268,10 +268,9 @@ func (a *app) events(files []string, m eventMaker) iter.Seq[func() party.Input] 
 			if in.Draft, in.Code, in.Err = m.draft(raw.JSON); in.Err == nil {
 				return in
 			}
-			if event, changed := importer.Repair(raw.JSON); changed != nil {
-				if in.Draft, in.Code, in.Err = m.draft(event); in.Err == nil {
-					in.Told = "put right, with the original in unmapped.original: " + strings.Join(changed, ", ")
-				}
+			if event, did := importer.Repair(raw.JSON); did != nil {
+				in.Draft, in.Code, in.Err = m.draft(event)
+				in.Told = did
 			}
 			return in
 		})

@@ -26,6 +26,7 @@ type recording struct {
 	registrar *party.Registrar
 	progress  *cli.Progress
 	counts    map[string]int
+	repairs   repairs
 	total     int
 	last      error         // about an event
 	seen      *monitor.Seen // nil when it is no scan
@@ -70,7 +71,8 @@ type recordedAlso struct {
 
 // runRecord registers what comes, as statements of a type.
 func (a *app) runRecord(ctx context.Context, f recordFlags, typ string, events iter.Seq[func() party.Input]) error {
-	r := &recording{app: a, recordFlags: f, counts: map[string]int{}, progress: a.Progress()}
+	r := &recording{app: a, recordFlags: f, counts: map[string]int{}, repairs: repairs{}, progress: a.Progress()}
+	defer func() { r.told(r.repairs) }()
 	defer r.progress.Done()
 	var err error
 	if r.seen, err = f.scanFlags.begin(typ, time.Now()); err != nil {
@@ -129,8 +131,8 @@ func (r *recording) batch(ctx context.Context, b *party.Batch) error {
 		r.total++
 		r.counts[res.Result]++
 		r.saw(b.Inputs[i], res.Result)
-		if told := b.Inputs[i].Told; told != "" {
-			r.Notice("%s: %s", where(b.Inputs[i]), told)
+		if b.Inputs[i].Err == nil {
+			r.repairs.add(b.Inputs[i])
 		}
 		if res.err != nil {
 			r.last = fmt.Errorf("%s: %w", where(b.Inputs[i]), res.err)

@@ -121,19 +121,19 @@ func testCases(t *testing.T, cases map[string]sourceCase) {
 func TestRepair(t *testing.T) {
 	const device = `{"activity_id":2,"category_uid":5,"class_uid":5001,"type_uid":500102,"severity_id":1,"time":%s,"metadata":{"product":{"name":"Okta","vendor_name":"Okta"},"version":"%s"%s},"device":{"uid":"d","type_id":5%s}}`
 	for _, tt := range []struct{ time, version, code, more, want string }{
-		{"1681545600", "1.6.0", "", "", "[$.metadata.version $.time]"},
-		{"1681545600000000", "1.5.0", `,"event_code":"team.add_member"`, "", "[$.metadata.event_code $.time]"},
+		{"1681545600", "1.6.0", "", "", fmt.Sprint([]string{repairedVersion, repairedTime})},
+		{"1681545600000000", "1.5.0", `,"event_code":"team.add_member"`, "", fmt.Sprint([]string{repairedCode, repairedTime})},
 		{"1681545600000", "1.5.0", "", "", "[]"},
 		{"1681545600000", "1.5.0", `,"event_code":"inventory.create"`, "", "[]"},
 		{"1681545600", "2.0.0", "", "", "[]"},                // another fault
 		{"1681545600", "1.6.0", "", `,"unknown":true`, "[]"}, // another fault
 	} {
 		in := []byte(fmt.Sprintf(device, tt.time, tt.version, tt.code, tt.more))
-		out, changed := Repair(in)
-		if fmt.Sprint(changed) != tt.want {
-			t.Errorf("%+v: changed %v", tt, changed)
+		out, did := Repair(in)
+		if fmt.Sprint(did) != tt.want {
+			t.Errorf("%+v: %v", tt, did)
 		}
-		if changed == nil {
+		if did == nil {
 			if string(out) != string(in) {
 				t.Errorf("%+v: %s", tt, out)
 			}

@@ -156,11 +156,11 @@ func FuzzEncode(f *testing.F) {
 func FuzzRepair(f *testing.F) {
 	f.Add([]byte(`{"activity_id":2,"category_uid":5,"class_uid":5001,"type_uid":500102,"severity_id":1,"time":1681545600,"metadata":{"product":{"vendor_name":"o"},"version":"1.6.0","event_code":"x"},"device":{"uid":"d","type_id":5}}`))
 	f.Fuzz(func(t *testing.T, in []byte) {
-		out, changed := Repair(in)
-		if (changed == nil) != bytes.Equal(in, out) {
-			t.Fatalf("%v and %s", changed, out)
+		out, did := Repair(in)
+		if (did == nil) != bytes.Equal(in, out) {
+			t.Fatalf("%v and %s", did, out)
 		}
-		if rep, err := ocsf.Default().Errors(out); changed != nil && (err != nil || !rep.OK()) {
+		if rep, err := ocsf.Default().Errors(out); did != nil && (err != nil || !rep.OK()) {
 			t.Fatalf("%v %v", err, rep.Errors)
 		}
 	})

@@ -78,6 +78,9 @@ type Item struct {
 	Position  Position  // where the source item begins
 	// Disclosures show the values that Options.Redact hid in the event and that can be shown.
 	Disclosures []string
+	// Repairs say for people what was put right in the source's event, each kind once; the originals are in
+	// unmapped.original. Of several items of one event the first has them.
+	Repairs []string
 }
 
 // Position is a place in the input, after decompression.
@@ -158,6 +161,7 @@ type draft struct {
 	time                          int64
 	kind, action, asset, configID string
 	problem                       string
+	repairs                       []string
 	values                        []any // that stand in the event as pending
 }
 
@@ -266,6 +270,6 @@ func (d *draft) finish(r *Redactor) (Item, string) {
 	}
 	return Item{
 		Event: d.event, Kind: d.kind, Action: d.action, AssetUID: d.asset, ConfigUID: d.configID,
-		Time: time.UnixMilli(d.time).UTC(), Disclosures: disclosures,
+		Time: time.UnixMilli(d.time).UTC(), Disclosures: disclosures, Repairs: d.repairs,
 	}, ""
 }

@@ -73,7 +73,7 @@ func ocsfItem(m object, o Options) []draft {
 			return problemf("activity_id 2 of Entity Management is Read: nothing happened")
 		}
 	}
-	f := repairer{event: m, original: object{}}
+	f := newRepairer(m)
 	spellIntegers(m)
 	said := f.record(kind, action, identify("ocsf "+kind, id))
 	event, reason := f.run()
@@ -81,7 +81,7 @@ func ocsfItem(m object, o Options) []draft {
 		return problemf("%s", reason)
 	}
 	ms, _ := m["time"].(json.Number).Int64() // the event is valid
-	out := draft{event: event, checked: true, time: ms, kind: kind, action: action, asset: about(m)}
+	out := draft{event: event, checked: true, time: ms, kind: kind, action: action, asset: about(m), repairs: f.repairs()}
 	if said != "" {
 		out.kind, out.action, _ = strings.Cut(said, ".")
 		return []draft{out}
@@ -92,7 +92,7 @@ func ocsfItem(m object, o Options) []draft {
 	meta := m["metadata"].(object)
 	meta["event_code"], meta["uid"] = Configuration+"."+Modify, identify("ocsf "+Configuration, id)
 	data := out
-	data.event, data.kind, data.checked = encode(m), Configuration, false
+	data.event, data.kind, data.checked, data.repairs = encode(m), Configuration, false, nil // one event of the source
 	return []draft{out, data}
 }
 
@@ -122,7 +122,7 @@ func (f *repairer) record(kind, action, id string) (said string) {
 		return code
 	}
 	if old := meta["event_code"]; old != nil {
-		f.original["$.metadata.event_code"] = old
+		f.aside("$.metadata.event_code", old, repairedCode)
 	}
 	meta["event_code"] = kind + "." + action
 	return ""
@@ -134,7 +134,7 @@ func (f *repairer) metadata(id string) object {
 	meta, ok := f.event["metadata"].(object)
 	if ok && text(meta, "uid") == "" {
 		if old := meta["uid"]; old != nil && old != "" {
-			f.original["$.metadata.uid"] = old
+			f.aside("$.metadata.uid", old, repairedID)
 		}
 		meta["uid"] = id
 	}
@@ -155,7 +155,7 @@ func described(m object) bool {
 // finding is a finding of any source, and with Options.Inventory the resources that it names.
 func finding(m object, o Options, format string) []draft {
 	id := identify(format+" "+Finding, digest(m))
-	f := repairer{event: m, original: object{}}
+	f := newRepairer(m)
 	f.older()
 	spellIntegers(m)
 	f.metadata(id)
@@ -166,7 +166,7 @@ func finding(m object, o Options, format string) []draft {
 
 	resources, _ := m["resources"].(list)
 	ms, _ := m["time"].(json.Number).Int64() // the finding is valid
-	d := draft{event: event, checked: true, time: ms, kind: Finding, action: "other"}
+	d := draft{event: event, checked: true, time: ms, kind: Finding, action: "other", repairs: f.repairs()}
 	activity, _ := m["activity_id"].(json.Number)
 	if name, ok := map[json.Number]string{"1": Create, "2": "update", "3": "close"}[activity]; ok {
 		d.action = name

@@ -18,19 +18,20 @@ var ocsfVersion = regexp.MustCompile(`^1\.\d+\.\d+(-.+)?$`)
 
 // Repair puts right what is wrong with an OCSF event of another writer that says all that is asked of it: a version of
 // 1.x that is not 1.5.0, times in seconds, microseconds or nanoseconds, and an event_code that is the source's own. The
-// originals are in unmapped.original under their JSON paths, and changed are these paths, in order. An event with any other
-// fault, or with none, is returned as it is.
-func Repair(event []byte) (repaired []byte, changed []string) {
+// originals are in unmapped.original under their JSON paths, and did says for people what was done, as Item.Repairs does. An
+// event with any other fault, or with none, is returned as it is.
+func Repair(event []byte) (repaired []byte, did []string) {
 	v, err := decode(event)
 	m, ok := v.(object)
 	if err != nil || !ok {
 		return event, nil
 	}
-	f := repairer{event: m, original: object{}, only: []string{ocsf.CodeTimestampUnit}}
+	f := newRepairer(m)
+	f.only = []string{ocsf.CodeTimestampUnit}
 	f.version()
 	if meta, ok := m["metadata"].(object); ok {
 		if code, ok := meta["event_code"].(string); ok && !strings.HasPrefix(code, Inventory+".") && !strings.HasPrefix(code, Configuration+".") {
-			f.original["$.metadata.event_code"] = code
+			f.aside("$.metadata.event_code", code, repairedCode)
 			delete(meta, "event_code")
 		}
 	}
@@ -38,15 +39,42 @@ func Repair(event []byte) (repaired []byte, changed []string) {
 	if reason != "" || len(f.original) == 0 {
 		return event, nil
 	}
-	return out, slices.Sorted(maps.Keys(f.original))
+	return out, f.repairs()
 }
+
+// The kinds of repairs, for people.
+const (
+	repairedVersion  = "another version of OCSF 1.x became 1.5.0"
+	repairedTime     = "times in seconds, microseconds or nanoseconds became milliseconds"
+	repairedCode     = "an event_code of the source's own gave way to the record's"
+	repairedID       = "a metadata.uid that is not text gave way to one of the import"
+	repairedTypeUID  = "type_uid became that of class_uid and activity_id"
+	repairedOther    = "attributes that OCSF 1.5.0 does not know, or not with this value, were taken out"
+	repairedUnmapped = "what was in the way in unmapped was set aside"
+)
 
 // repairer puts right what the checker finds.
 type repairer struct {
 	event, original object
-	kept            bool     // original is in the event
-	only            []string // codes of the errors that are put right; all that can be when empty
+	did             map[string]bool // the kinds of repairs
+	kept            bool            // original is in the event
+	only            []string        // codes of the errors that are put right; all that can be when empty
 }
+
+func newRepairer(event object) repairer {
+	return repairer{event: event, original: object{}, did: map[string]bool{}}
+}
+
+// aside keeps what was at a path, and notes the kind of repair that is made there.
+func (f *repairer) aside(path string, old any, kind string) {
+	if _, ok := f.original[path]; !ok {
+		f.original[path] = old
+	}
+	f.did[kind] = true
+}
+
+// repairs are the kinds of repairs that were made.
+func (f *repairer) repairs() []string { return slices.Sorted(maps.Keys(f.did)) }
 
 // run repairs the event until it is valid, and returns it written, or why it cannot be.
 func (f *repairer) run() (event []byte, reason string) {
@@ -79,13 +107,13 @@ func (f *repairer) keep() {
 	unmapped, ok := f.event["unmapped"].(object)
 	if !ok {
 		if v := f.event["unmapped"]; v != nil {
-			f.original["$.unmapped"] = v
+			f.aside("$.unmapped", v, repairedUnmapped)
 		}
 		unmapped = object{}
 		f.event["unmapped"] = unmapped
 	}
 	if v, ok := unmapped["original"]; ok {
-		f.original["$.unmapped.original"] = v
+		f.aside("$.unmapped.original", v, repairedUnmapped)
 	}
 	unmapped["original"] = f.original
 }
@@ -97,7 +125,7 @@ func (f *repairer) repair(e ocsf.Finding) bool {
 	if !ok {
 		return false
 	}
-	old := parent[key]
+	old, kind := parent[key], repairedOther
 	if len(f.only) > 0 && !slices.Contains(f.only, e.Code) {
 		return false
 	}
@@ -108,7 +136,7 @@ func (f *repairer) repair(e ocsf.Finding) bool {
 		if err != nil {
 			return false
 		}
-		parent[key] = scale(v)
+		parent[key], kind = scale(v), repairedTime
 	case ocsf.CodeTypeUID:
 		class, _ := f.event["class_uid"].(json.Number)
 		activity, _ := f.event["activity_id"].(json.Number)
@@ -117,9 +145,9 @@ func (f *repairer) repair(e ocsf.Finding) bool {
 		if err1 != nil || err2 != nil || a < 0 || a > 99 {
 			return false
 		}
-		parent[key] = json.Number(strconv.FormatInt(100*c+a, 10))
+		parent[key], kind = json.Number(strconv.FormatInt(100*c+a, 10)), repairedTypeUID
 		if name, ok := f.event["type_name"]; ok { // the caption of the number that was wrong
-			f.original["$.type_name"] = name
+			f.aside("$.type_name", name, kind)
 			delete(f.event, "type_name")
 		}
 	case ocsf.CodeUnknown, ocsf.CodeProfileMissing, ocsf.CodeWrongType, ocsf.CodeRange, ocsf.CodeMaxLen,
@@ -129,9 +157,7 @@ func (f *repairer) repair(e ocsf.Finding) bool {
 	default:
 		return false
 	}
-	if _, ok := f.original[path]; !ok {
-		f.original[path] = old
-	}
+	f.aside(path, old, kind)
 	return true
 }
 
@@ -192,7 +218,7 @@ func locate(o object, path string) (parent object, key, at string, ok bool) {
 func (f *repairer) version() {
 	meta, _ := f.event["metadata"].(object)
 	if v, ok := meta["version"].(string); ok && v != "1.5.0" && ocsfVersion.MatchString(v) {
-		f.original["$.metadata.version"] = v
+		f.aside("$.metadata.version", v, repairedVersion)
 		meta["version"] = "1.5.0"
 	}
 }

@@ -15,8 +15,8 @@ type Input struct {
 	File string
 	Line int64 // where it begins, from 1; 0 when it is about the whole file
 	Draft
-	Code    string // what it says, for people
-	Told    string // what was done to it, for people
+	Code    string   // what it says, for people
+	Told    []string // the kinds of what was done to it, for people
 	Err     error
 	More    bool    // Err is that there is more elsewhere, and nothing is wrong
 	Outcome Outcome // of the draft

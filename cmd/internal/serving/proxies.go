@@ -5,6 +5,8 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"regexp"
+	"strings"
 
 	"github.com/realclientip/realclientip-go"
 )
@@ -13,20 +15,18 @@ import (
 // request they pass on.
 type proxies struct {
 	networks []net.IPNet
-	headers  []realclientip.Strategy
+	last     realclientip.Strategy // the last address in X-Forwarded-For that is not one of these
 }
+
+const xForwardedFor = "X-Forwarded-For"
 
 // parseProxies reads addresses and networks such as 10.0.0.0/8.
 func parseProxies(all []string) (p proxies, err error) {
 	if p.networks, err = realclientip.AddressesAndRangesToIPNets(all...); err != nil {
 		return p, fmt.Errorf("--trusted-proxies takes addresses and networks such as 10.0.0.0/8: %w", err)
 	}
-	for _, name := range []string{"X-Forwarded-For", "Forwarded"} {
-		s, err := realclientip.NewRightmostTrustedRangeStrategy(name, p.networks)
-		if err != nil {
-			return p, fmt.Errorf("--trusted-proxies: %w", err)
-		}
-		p.headers = append(p.headers, s)
+	if p.last, err = realclientip.NewRightmostTrustedRangeStrategy(xForwardedFor, p.networks); err != nil {
+		return p, fmt.Errorf("--trusted-proxies: %w", err)
 	}
 	return p, nil
 }
@@ -51,8 +51,11 @@ func (p proxies) client(r *http.Request) string {
 		return r.RemoteAddr
 	}
 	var client netip.Addr
-	for _, header := range p.headers {
-		addr, err := netip.ParseAddr(header.ClientIP(r.Header, r.RemoteAddr))
+	for _, list := range []string{strings.Join(r.Header[xForwardedFor], ","), forwarded(r.Header["Forwarded"])} {
+		if len(list) > maxForwarded {
+			return r.RemoteAddr
+		}
+		addr, err := netip.ParseAddr(p.last.ClientIP(http.Header{xForwardedFor: {list}}, r.RemoteAddr))
 		switch {
 		case err != nil: // the header is not there, or cannot be understood
 		case client.IsValid() && client != addr:
@@ -65,4 +68,43 @@ func (p proxies) client(r *http.Request) string {
 		return r.RemoteAddr
 	}
 	return netip.AddrPortFrom(client, 0).String()
+}
+
+// maxForwarded is how many bytes of a header are looked at, which are 100 proxies and more.
+const maxForwarded = 4 << 10
+
+// forwardedPair is one parameter of Forwarded, or none, and what comes behind it. In a
+// quoted string commas and semicolons are text: the host that a client chose may be there.
+//
+// RFC 7239 section 4: "forwarded-pair = token "=" value", "value = token / quoted-string".
+// Addresses with colons are taken without quotes too.
+var forwardedPair = regexp.MustCompile(`^[ \t]*(?:([\w-]+)=("(?:[^"\\]|\\.)*"|[^",; \t]+))?[ \t]*([,;]|$)`)
+
+// forwarded gives what Forwarded headers say as X-Forwarded-For would. It ends at
+// what cannot be understood.
+func forwarded(headers []string) string {
+	rest := strings.Join(headers, ",")
+	if rest == "" || len(rest) > maxForwarded {
+		return rest
+	}
+	var list strings.Builder
+	for client := ""; ; {
+		m := forwardedPair.FindStringSubmatch(rest)
+		switch {
+		case m == nil:
+			return list.String() + "unknown"
+		case strings.EqualFold(m[1], "for") && client != "": // RFC 7239 section 4: "MUST NOT occur more than once"
+			client = "unknown"
+		case strings.EqualFold(m[1], "for"):
+			client = strings.Trim(m[2], `"`)
+		}
+		rest = rest[len(m[0]):]
+		switch m[3] {
+		case "":
+			return list.String() + client
+		case ",":
+			list.WriteString(client + ",")
+			client = ""
+		}
+	}
 }

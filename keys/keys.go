@@ -18,13 +18,14 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/url"
 	"os"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/conmotion/conmotion/internal/plain"
 )
 
 // PassphraseVariable is the environment variable with the passphrase of encrypted
@@ -74,7 +75,7 @@ func (o Options) Open(ctx context.Context, uri string) (crypto.Signer, error) {
 		if err != nil {
 			return nil, err
 		}
-		data, err := readFile(path)
+		data, err := plain.ReadInput(ctx, path, maxFile)
 		if err != nil {
 			return nil, err
 		}
@@ -85,7 +86,7 @@ func (o Options) Open(ctx context.Context, uri string) (crypto.Signer, error) {
 			}
 			return o.Open(ctx, to)
 		}
-		return o.parse(path, secret, data)
+		return o.parse(ctx, path, secret, data)
 	}
 	open, ok := o.Openers[scheme]
 	if !ok {
@@ -96,19 +97,6 @@ func (o Options) Open(ctx context.Context, uri string) (crypto.Signer, error) {
 
 // maxFile bounds the file of a key or a passphrase, in bytes. RSA keys of 16,384 bits have 13,000.
 const maxFile = 64 << 10
-
-func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err == nil && len(data) > maxFile {
-		err = fmt.Errorf("%s is not a key: it has more than %d bytes", path, maxFile)
-	}
-	return data, err
-}
 
 // Shown is a URI for people. The PIN that must not be in one is not shown.
 func Shown(uri string) string {
@@ -158,8 +146,8 @@ func File(uri string) (path, passphrase string, err error) {
 	return path, values.Get("passphrase-file"), nil
 }
 
-func (o Options) parse(path, secret string, data []byte) (crypto.Signer, error) {
-	key, err := Parse(data, func() ([]byte, error) { return o.passphrase(path, secret) })
+func (o Options) parse(ctx context.Context, path, secret string, data []byte) (crypto.Signer, error) {
+	key, err := Parse(data, func() ([]byte, error) { return o.passphrase(ctx, path, secret) })
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -181,9 +169,9 @@ func Reference(data []byte) (uri string) {
 // ErrPassphrase says that a key is encrypted and its passphrase is not known.
 var ErrPassphrase = errors.New("the key is encrypted: give its passphrase in " + PassphraseVariable + ", or name a file that has it: file:PATH?passphrase-file=FILE")
 
-func (o Options) passphrase(path, file string) ([]byte, error) {
+func (o Options) passphrase(ctx context.Context, path, file string) ([]byte, error) {
 	if file != "" {
-		return ReadPassphrase(file)
+		return ReadPassphrase(ctx, file)
 	}
 	if p := os.Getenv(PassphraseVariable); p != "" {
 		return []byte(p), nil
@@ -195,8 +183,8 @@ func (o Options) passphrase(path, file string) ([]byte, error) {
 }
 
 // ReadPassphrase reads a passphrase from the first line of a file.
-func ReadPassphrase(file string) ([]byte, error) {
-	data, err := readFile(file)
+func ReadPassphrase(ctx context.Context, file string) ([]byte, error) {
+	data, err := plain.ReadInput(ctx, file, maxFile)
 	if err != nil {
 		return nil, fmt.Errorf("passphrase: %w", err)
 	}

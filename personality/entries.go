@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"time"
 
@@ -175,11 +176,12 @@ const (
 // have Receipts of one checkpoint. A page has at most limit entries; the link
 // to the next one says where it goes on.
 func (s *Service) listEntries(w http.ResponseWriter, r *http.Request) error {
-	from, err := queryNumber(r, "from", 0, 1<<62)
+	query := r.URL.Query()
+	from, err := queryNumber(query, "from", 0, 1<<62)
 	if err != nil {
 		return err
 	}
-	limit, err := queryNumber(r, "limit", defaultPage, maxPage)
+	limit, err := queryNumber(query, "limit", defaultPage, maxPage)
 	if err != nil {
 		return err
 	}
@@ -236,8 +238,8 @@ func send(w http.ResponseWriter, body []byte) error {
 	return ignoreGone(err)
 }
 
-func queryNumber(r *http.Request, name string, def, highest uint64) (uint64, error) {
-	v := r.URL.Query().Get(name)
+func queryNumber(query url.Values, name string, def, highest uint64) (uint64, error) {
+	v := query.Get(name)
 	if v == "" {
 		return def, nil
 	}

@@ -84,12 +84,12 @@ func runUpdate(ctx context.Context, a *cli.App, location string, f *updateFlags)
 	if f.interval <= 0 {
 		return cli.Usage(errors.New("--interval is more than 0"))
 	}
-	artifacts, err := a.Artifacts(f.artifacts, cli.Readers)
+	artifacts, err := a.Artifacts(ctx, f.artifacts, cli.Readers)
 	if err != nil {
 		return err
 	}
 	// Before anything is thrown away the log must be there to read.
-	o, err := a.LogOptions(f.MemoryFlags)
+	o, err := a.LogOptions(ctx, f.MemoryFlags)
 	if err != nil {
 		return err
 	}

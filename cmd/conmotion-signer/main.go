@@ -11,6 +11,7 @@ import (
 
 	"github.com/conmotion/conmotion/cmd/internal/kms"
 	"github.com/conmotion/conmotion/cmd/internal/version"
+	"github.com/conmotion/conmotion/internal/printable"
 	"github.com/conmotion/conmotion/keys"
 	"github.com/conmotion/conmotion/keys/helper"
 	"github.com/conmotion/conmotion/keys/pkcs11"
@@ -35,7 +36,7 @@ func main() {
 	}
 	version.Add(cmd)
 	if err := cmd.ExecuteContext(context.Background()); err != nil {
-		fmt.Fprintln(os.Stderr, helper.Program+":", err)
+		fmt.Fprintln(os.Stderr, helper.Program+":", printable.Message(err.Error()))
 		os.Exit(1)
 	}
 }

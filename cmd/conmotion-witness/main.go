@@ -53,7 +53,7 @@ func root(a *cli.App) *cobra.Command {
       --guard /mnt/other-disk/guard --log-list https://testing.witness-network.org/log-list.1`,
 	}, cli.Group{Title: "Commands:", Commands: []*cobra.Command{logCommand(a), tryCommand(a)}})
 	root.RunE = func(cmd *cobra.Command, _ []string) error {
-		if err := f.server.Complete(cmd.Flags(), a.Stderr); err != nil {
+		if err := f.server.Complete(cmd.Context(), cmd.Flags(), a.Stderr); err != nil {
 			return err
 		}
 		ctx, stop := f.server.Until(cmd.Context(), a.Stdin)

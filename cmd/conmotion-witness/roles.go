@@ -16,6 +16,7 @@ import (
 	"github.com/conmotion/conmotion/cmd/internal/kms"
 	"github.com/conmotion/conmotion/cmd/internal/serving"
 	"github.com/conmotion/conmotion/internal/durable"
+	"github.com/conmotion/conmotion/internal/plain"
 	"github.com/conmotion/conmotion/keys"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/client"
@@ -172,7 +173,7 @@ func (f *serveFlags) open(ctx context.Context, role, name string) (db *store.Sto
 			return nil, nil, err
 		}
 	}
-	text, err := os.ReadFile(file)
+	text, err := plain.ReadInput(ctx, file, 1<<20)
 	isNew := errors.Is(err, fs.ErrNotExist)
 	if err != nil && !isNew {
 		return nil, nil, err

@@ -79,7 +79,7 @@ func tryOut(ctx context.Context, a *cli.App, f tryFlags, log string) error {
 		if port != 0 {
 			one.server.Listen = net.JoinHostPort(host, strconv.Itoa(port+i))
 		}
-		if err := one.server.Complete(flags, a.Stderr); err != nil {
+		if err := one.server.Complete(ctx, flags, a.Stderr); err != nil {
 			return err
 		}
 		if _, err := addLog(ctx, a, logFlags{dir: one.dir, contact: byHand, perDay: perDay}, log); err != nil {

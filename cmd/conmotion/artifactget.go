@@ -47,7 +47,7 @@ func (a *app) runArtifactGet(ctx context.Context, f getFlags, name string) error
 	if err != nil {
 		return err
 	}
-	store, err := a.Artifacts(f.StoreFlags, 1)
+	store, err := a.Artifacts(ctx, f.StoreFlags, 1)
 	if err != nil {
 		return err
 	}

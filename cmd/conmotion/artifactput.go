@@ -67,7 +67,7 @@ func (a *app) runArtifactPut(ctx context.Context, f putFlags, files []string) er
 	if i := slices.Index(files, "-"); i >= 0 && slices.Contains(files[i+1:], "-") {
 		return cli.Usage(errors.New(`standard input, "-", can be given once`))
 	}
-	store, err := a.Store(f.StoreFlags, f.concurrency)
+	store, err := a.Store(ctx, f.StoreFlags, f.concurrency)
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,7 @@ import (
 // storePayload stores what is to be signed, and gives it. The location that is
 // signed is where it is stored, unless another one was asked for.
 func (a *app) storePayload(ctx context.Context, f *signFlags, path string) (payload []byte, result string, err error) {
-	store, err := a.Store(f.store, 1)
+	store, err := a.Store(ctx, f.store, 1)
 	if err != nil {
 		return nil, "", err
 	}

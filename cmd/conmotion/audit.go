@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"time"
 
@@ -107,10 +106,10 @@ func (a *app) runAudit(ctx context.Context, location string, f auditFlags) error
 		return err
 	}
 	o := audit.Options{VKeys: log.VKeys, Since: f.since, List: f.most}
-	if err := a.auditFacts(f, &o); err != nil {
+	if err := a.auditFacts(ctx, f, &o); err != nil {
 		return err
 	}
-	state, err := readAuditState(f)
+	state, err := readAuditState(ctx, f)
 	if err != nil {
 		return cli.Usage(err)
 	}
@@ -121,7 +120,7 @@ func (a *app) runAudit(ctx context.Context, location string, f auditFlags) error
 		violations++
 		_ = a.printViolation(v) // a failed write shows when the summary is printed
 		if v.Proof != nil {
-			a.keepProof(f.MemoryFlags, v.Proof)
+			a.keepProof(ctx, f.MemoryFlags, v.Proof)
 		}
 	}
 	o.Progress = func(done, size uint64) {
@@ -157,21 +156,21 @@ func (a *app) runAudit(ctx context.Context, location string, f auditFlags) error
 }
 
 // auditFacts opens what an audit needs beside the log.
-func (a *app) auditFacts(f auditFlags, o *audit.Options) (err error) {
-	if o.Artifacts, err = a.Artifacts(f.artifactStore, cli.Readers); err != nil {
+func (a *app) auditFacts(ctx context.Context, f auditFlags, o *audit.Options) (err error) {
+	if o.Artifacts, err = a.Artifacts(ctx, f.artifactStore, cli.Readers); err != nil {
 		return err
 	}
-	schema, err := loadSchema(f.schema)
+	schema, err := loadSchema(ctx, f.schema)
 	o.Policy, o.Schema = schema.options, schema.digest
 	return err
 }
 
 // readAuditState gives nil when there is none yet.
-func readAuditState(f auditFlags) (*audit.State, error) {
+func readAuditState(ctx context.Context, f auditFlags) (*audit.State, error) {
 	if f.state == "" {
 		return nil, nil
 	}
-	data, err := os.ReadFile(f.state)
+	data, err := cli.ReadFile(ctx, f.state)
 	if isMissing(err) {
 		return nil, nil
 	}

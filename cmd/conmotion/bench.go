@@ -80,7 +80,7 @@ func (a *app) runBench(ctx context.Context, o bench.Options, payload string) err
 	}
 	if payload != "" {
 		var err error
-		if o.Payload, err = cli.ReadFileFlag("payload", payload); err != nil {
+		if o.Payload, err = cli.ReadFileFlag(ctx, "payload", payload); err != nil {
 			return cli.Usage(err)
 		}
 		if !json.Valid(o.Payload) {

@@ -188,13 +188,13 @@ func (a *app) compareLogs(ctx context.Context, f compareFlags, now time.Time) (*
 	}
 	p := a.Progress()
 	defer p.Done()
-	shown, err := readShown(f.disclosed)
+	shown, err := readShown(ctx, f.disclosed)
 	if err != nil {
 		return nil, logs, err
 	}
 	var parties [2]monitor.Party
 	for i, side := range []sideFlags{f.reported, f.observed} {
-		if parties[i], err = side.party(in.From); err != nil {
+		if parties[i], err = side.party(ctx, in.From); err != nil {
 			return nil, logs, err
 		}
 	}
@@ -229,10 +229,10 @@ type shownFile struct {
 }
 
 // readShown reads files with values that are shown, several of which may be of one record.
-func readShown(paths []string) (map[reader.Digest]*shownFile, error) {
+func readShown(ctx context.Context, paths []string) (map[reader.Digest]*shownFile, error) {
 	shown := map[reader.Digest]*shownFile{}
 	for _, path := range paths {
-		d, err := readDisclosed(path)
+		d, err := readDisclosed(ctx, path)
 		if err != nil {
 			return nil, err
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -40,7 +41,7 @@ import keep them.`,
   conmotion disclose transparent.cose --field environment.variables.REGION --out for-the-auditor.json
   conmotion verify --log https://transparency.example --disclosed for-the-auditor.json transparent.cose`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error { return a.runDisclose(f, args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error { return a.runDisclose(cmd.Context(), f, args[0]) },
 	}
 	cmd.Flags().StringVar(&f.Home, "home", "", "directory with the hidden values (default: $CONMOTION_HOME, or conmotion in the user's configuration directory)")
 	cmd.Flags().StringArrayVar(&f.fields, "field", nil, "field to show: the end of its path, or all of it from $ on; once for each")
@@ -57,10 +58,10 @@ type disclosed struct {
 	Out      string   `json:"out,omitempty"`
 }
 
-func (a *app) runDisclose(f discloseFlags, name string) error {
+func (a *app) runDisclose(ctx context.Context, f discloseFlags, name string) error {
 	digest, err := reader.ParseDigest(name)
 	if err != nil {
-		if digest, err = a.payloadOf(name); err != nil {
+		if digest, err = a.payloadOf(ctx, name); err != nil {
 			return err
 		}
 	}
@@ -128,8 +129,8 @@ func (a *app) runDisclose(f discloseFlags, name string) error {
 }
 
 // payloadOf is the digest of what a statement in a file signs.
-func (a *app) payloadOf(path string) (reader.Digest, error) {
-	data, err := a.ReadInput(path)
+func (a *app) payloadOf(ctx context.Context, path string) (reader.Digest, error) {
+	data, err := a.ReadInput(ctx, path)
 	if err != nil {
 		return reader.Digest{}, err
 	}
@@ -147,8 +148,8 @@ func (a *app) payloadOf(path string) (reader.Digest, error) {
 }
 
 // readDisclosed reads what disclose wrote.
-func readDisclosed(path string) (*disclosure.Document, error) {
-	data, err := cli.ReadFileFlag("disclosed", path)
+func readDisclosed(ctx context.Context, path string) (*disclosure.Document, error) {
+	data, err := cli.ReadFileFlag(ctx, "disclosed", path)
 	if err != nil {
 		return nil, err
 	}

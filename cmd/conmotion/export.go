@@ -63,7 +63,7 @@ func (a *app) export() *cobra.Command {
 }
 
 func (a *app) runExport(ctx context.Context, f exportFlags) error {
-	o, err := a.partyOptions(f.readFlags)
+	o, err := a.partyOptions(ctx, f.readFlags)
 	if err != nil {
 		return err
 	}

@@ -111,7 +111,7 @@ func (a *app) importFormat(format importer.Format) *cobra.Command {
 			if f.observe {
 				m.typ = scitt.TypeObservation
 			}
-			if err := f.ownFlags(format, &o); err != nil {
+			if err := f.ownFlags(cmd.Context(), format, &o); err != nil {
 				return err
 			}
 			events := a.imported(cmd.Context(), args, m, o, format.Read)
@@ -149,12 +149,12 @@ func (a *app) importFormat(format importer.Format) *cobra.Command {
 }
 
 // ownFlags gives an importer the flags of its source.
-func (f *importFlags) ownFlags(format importer.Format, o *importer.Options) error {
+func (f *importFlags) ownFlags(ctx context.Context, format importer.Format, o *importer.Options) error {
 	o.Flags = map[string]string{}
 	for _, flag := range format.Flags {
 		value := *f.own[flag.Name]
 		if flag.File && value != "" {
-			data, err := cli.ReadFileFlag(flag.Name, value)
+			data, err := cli.ReadFileFlag(ctx, flag.Name, value)
 			if err != nil {
 				return err
 			}
@@ -179,7 +179,7 @@ func (a *app) imported(ctx context.Context, names []string, m eventMaker, o impo
 		n := 0
 		for _, name := range names {
 			ok := true
-			err := a.reading(name, func(file string, in io.Reader) bool {
+			err := a.reading(ctx, name, func(file string, in io.Reader) bool {
 				o, before := o, n
 				o.File = file
 				defer func() { a.nothingIn(file, n-before) }()

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -23,13 +24,13 @@ FILE may be "-" for standard input.`,
   conmotion inspect conmotion-data/public/checkpoint
   curl -s http://127.0.0.1:8080/.well-known/scitt-keys | conmotion inspect -`,
 		Args: cobra.ExactArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error { return a.runInspect(args[0]) },
+		RunE: func(cmd *cobra.Command, args []string) error { return a.runInspect(cmd.Context(), args[0]) },
 	}
 	return cmd
 }
 
-func (a *app) runInspect(path string) error {
-	data, err := a.ReadInput(path)
+func (a *app) runInspect(ctx context.Context, path string) error {
+	data, err := a.ReadInput(ctx, path)
 	if err != nil {
 		return err
 	}

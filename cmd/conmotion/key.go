@@ -54,7 +54,7 @@ type anyKey struct {
 
 func (a *app) anyKey(ctx context.Context, flag, uri string) (k anyKey, err error) {
 	if path, _, err := keys.File(uri); err == nil && keys.Scheme(uri) == "file" {
-		data, err := cli.ReadFileFlag(flag, path)
+		data, err := cli.ReadFileFlag(ctx, flag, path)
 		if err != nil {
 			return k, err
 		}
@@ -216,7 +216,7 @@ existing file is never replaced.`,
 		var data []byte
 		if k.private == nil {
 			data, err = keys.MarshalPublic(k.public, keys.Form(form))
-		} else if data, err = out.marshal(a, k.private, keys.Form(form)); err != nil {
+		} else if data, err = out.marshal(ctx, a, k.private, keys.Form(form)); err != nil {
 			err = fmt.Errorf("the key cannot be written as %s: %w", form, err)
 		}
 		if err != nil {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"crypto"
 	"encoding/hex"
 	"errors"
@@ -34,7 +35,7 @@ for no issuer; its thumbprint is printed.`,
   conmotion keygen --out issuer.pem --alg EdDSA
   conmotion keygen --out issuer.pem --encrypt`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return a.runKeygen(out, alg) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return a.runKeygen(cmd.Context(), out, alg) },
 	}
 	out.add(cmd)
 	cmd.Flags().StringVar(&alg, "alg", "ES256", "signing algorithm: ES256, ES384, ES512, EdDSA or ML-DSA-44")
@@ -49,7 +50,7 @@ type newKey struct {
 	File      string `json:"file"`
 }
 
-func (a *app) runKeygen(out newKeyFile, alg string) error {
+func (a *app) runKeygen(ctx context.Context, out newKeyFile, alg string) error {
 	key, err := scitt.GenerateKey(alg)
 	if err != nil {
 		return cli.Usage(err)
@@ -62,7 +63,7 @@ func (a *app) runKeygen(out newKeyFile, alg string) error {
 	if err != nil {
 		return err
 	}
-	pem, err := out.marshal(a, key, keys.PEM)
+	pem, err := out.marshal(ctx, a, key, keys.PEM)
 	if err != nil {
 		return cli.Usage(err)
 	}
@@ -106,10 +107,10 @@ func (f *newKeyFile) add(cmd *cobra.Command) {
 	cli.Require(cmd, "out")
 }
 
-func (f *newKeyFile) marshal(a *app, key crypto.Signer, form keys.Form) (data []byte, err error) {
+func (f *newKeyFile) marshal(ctx context.Context, a *app, key crypto.Signer, form keys.Form) (data []byte, err error) {
 	var passphrase []byte
 	if f.encrypt || f.passphrase != "" {
-		if passphrase, err = a.NewPassphrase(f.passphrase, f.path); err != nil {
+		if passphrase, err = a.NewPassphrase(ctx, f.passphrase, f.path); err != nil {
 			return nil, err
 		}
 	}

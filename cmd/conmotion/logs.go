@@ -17,8 +17,8 @@ func (a *app) connect(service string, concurrency int) (*client.Client, error) {
 }
 
 // readKeys reads a COSE Key Set, a COSE_Key, or a public key as PEM, JWK or did:jwk.
-func readKeys(path string) (witness.Keys, error) {
-	data, err := cli.ReadFileFlag("keys", path)
+func readKeys(ctx context.Context, path string) (witness.Keys, error) {
+	data, err := cli.ReadFileFlag(ctx, "keys", path)
 	if err != nil {
 		return witness.Keys{}, err
 	}

@@ -67,7 +67,7 @@ func (a *app) runMirror(ctx context.Context, location, dir string, f mirrorFlags
 	if !party.IsURL(location) && sameFile(location, dir) {
 		return cli.Usage(errors.New("both are the same directory"))
 	}
-	o, err := a.LogOptions(f.MemoryFlags)
+	o, err := a.LogOptions(ctx, f.MemoryFlags)
 	if err != nil {
 		return err
 	}

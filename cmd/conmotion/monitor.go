@@ -78,7 +78,7 @@ func indent(text string) string {
 }
 
 func (a *app) runMonitor(ctx context.Context, f monitorFlags) (err error) {
-	data, err := cli.ReadFileFlag("config", f.config)
+	data, err := cli.ReadFileFlag(ctx, "config", f.config)
 	if err != nil {
 		return err
 	}

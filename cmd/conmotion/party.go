@@ -69,7 +69,7 @@ func (a *app) openService(ctx context.Context, url string, o party.Options) (*pa
 
 // examine opens a log to check it, which may be damaged: see [party.Log.Damage].
 func (a *app) examine(ctx context.Context, location string, f cli.MemoryFlags) (*party.Log, error) {
-	o, err := a.LogOptions(f)
+	o, err := a.LogOptions(ctx, f)
 	if err != nil {
 		return nil, err
 	}
@@ -80,8 +80,8 @@ func (a *app) examine(ctx context.Context, location string, f cli.MemoryFlags) (
 
 // partyOptions reads what the flags name. The verifier keys are for the one log of
 // a command; a command with several takes them away.
-func (a *app) partyOptions(f readFlags) (party.Options, error) {
-	o, err := a.LogOptions(f.MemoryFlags)
+func (a *app) partyOptions(ctx context.Context, f readFlags) (party.Options, error) {
+	o, err := a.LogOptions(ctx, f.MemoryFlags)
 	if err != nil {
 		return o, err
 	}
@@ -95,7 +95,7 @@ func (a *app) partyOptions(f readFlags) (party.Options, error) {
 			return o, cli.Usage(fmt.Errorf("--issuer-key %q is not ISSUER=FILE", pair))
 		}
 		issuer, path := pair[:i], pair[i+1:]
-		data, err := cli.ReadFileFlag("issuer-key", path)
+		data, err := cli.ReadFileFlag(ctx, "issuer-key", path)
 		if err != nil {
 			return o, err
 		}
@@ -104,7 +104,7 @@ func (a *app) partyOptions(f readFlags) (party.Options, error) {
 		}
 	}
 	if f.token != "" {
-		if o.Token, err = cli.ReadToken("artifact-token-file", f.token); err != nil {
+		if o.Token, err = cli.ReadToken(ctx, "artifact-token-file", f.token); err != nil {
 			return o, err
 		}
 	}
@@ -113,7 +113,7 @@ func (a *app) partyOptions(f readFlags) (party.Options, error) {
 
 // openLog opens a log to read.
 func (a *app) openLog(ctx context.Context, location string, f readFlags) (*party.Log, error) {
-	o, err := a.partyOptions(f)
+	o, err := a.partyOptions(ctx, f)
 	if err != nil {
 		return nil, err
 	}
@@ -151,7 +151,7 @@ func (a *app) openRegistrar(ctx context.Context, o party.RegistrarOptions, s sig
 			return nil, err
 		}
 	}
-	if o.Options, err = a.partyOptions(f); err != nil {
+	if o.Options, err = a.partyOptions(ctx, f); err != nil {
 		return nil, err
 	}
 	o.Issuer, o.Client = s.issuer, a.ClientOptions(connections)
@@ -166,14 +166,14 @@ func (a *app) openServices(ctx context.Context, o party.RegistrarOptions, keys [
 		return nil, fmt.Errorf("--keys is given %s, and there are %s: it is once for each, that of --log first", plural.Of(len(keys), "time"), plural.Of(len(o.Services), "service"))
 	}
 	for _, file := range keys {
-		k, err := readKeys(file)
+		k, err := readKeys(ctx, file)
 		if err != nil {
 			return nil, err
 		}
 		o.Keys = append(o.Keys, k)
 	}
 	if len(keys) == 0 {
-		if o.Options, err = a.LogOptions(f); err != nil {
+		if o.Options, err = a.LogOptions(ctx, f); err != nil {
 			return nil, err
 		}
 	}

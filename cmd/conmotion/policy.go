@@ -48,11 +48,11 @@ func schemaFlag(cmd *cobra.Command, path *string) {
 	cmd.Flags().StringVar(path, "ocsf-schema", "", "file with the compiled OCSF schema that the policy names (default: the built-in one)")
 }
 
-func loadSchema(path string) (eventSchema, error) {
+func loadSchema(ctx context.Context, path string) (eventSchema, error) {
 	if path == "" {
 		return eventSchema{}, nil
 	}
-	data, err := cli.ReadFileFlag("ocsf-schema", path)
+	data, err := cli.ReadFileFlag(ctx, "ocsf-schema", path)
 	if err != nil {
 		return eventSchema{}, err
 	}
@@ -127,7 +127,7 @@ type namedPolicy struct {
 func (a *app) loadPolicy(ctx context.Context, arg string, f cli.MemoryFlags, schema eventSchema) (*namedPolicy, error) {
 	ref := parsePolicyRef(arg)
 	if ref.log == "" {
-		p, err := a.readPolicy(ref.file, schema)
+		p, err := a.readPolicy(ctx, ref.file, schema)
 		return &namedPolicy{Policy: p, name: arg}, err
 	}
 	log, err := a.openLog(ctx, ref.log, readFlags{MemoryFlags: f})
@@ -142,8 +142,8 @@ func (a *app) loadPolicy(ctx context.Context, arg string, f cli.MemoryFlags, sch
 }
 
 // readPolicy reads a policy document in a file.
-func (a *app) readPolicy(path string, schema eventSchema) (*policy.Policy, error) {
-	data, err := a.ReadInput(path)
+func (a *app) readPolicy(ctx context.Context, path string, schema eventSchema) (*policy.Policy, error) {
+	data, err := a.ReadInput(ctx, path)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/hex"
 	"fmt"
 
@@ -23,7 +24,9 @@ unless --strict says so. "-" is standard input.`,
 		Example: `  conmotion policy check policy.json
   conmotion policy check --strict --json policies/*.json`,
 		Args: cobra.MinimumNArgs(1),
-		RunE: func(_ *cobra.Command, args []string) error { return a.runPolicyCheck(args, schema, strict) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return a.runPolicyCheck(cmd.Context(), args, schema, strict)
+		},
 	}
 	schemaFlag(cmd, &schema)
 	cmd.Flags().BoolVar(&strict, "strict", false, "take warnings for errors")
@@ -39,14 +42,14 @@ type policyReport struct {
 	Warnings []string        `json:"warnings"`
 }
 
-func (a *app) runPolicyCheck(files []string, schemaPath string, strict bool) error {
-	schema, err := loadSchema(schemaPath)
+func (a *app) runPolicyCheck(ctx context.Context, files []string, schemaPath string, strict bool) error {
+	schema, err := loadSchema(ctx, schemaPath)
 	if err != nil {
 		return err
 	}
 	failed := 0
 	for _, file := range files {
-		data, err := a.ReadInput(file)
+		data, err := a.ReadInput(ctx, file)
 		if err != nil {
 			return err
 		}

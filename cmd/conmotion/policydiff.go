@@ -45,7 +45,7 @@ type policyDifference struct {
 }
 
 func (a *app) runPolicyDiff(ctx context.Context, from, to string, f cli.MemoryFlags, schemaPath string) error {
-	schema, err := loadSchema(schemaPath)
+	schema, err := loadSchema(ctx, schemaPath)
 	if err != nil {
 		return err
 	}

@@ -107,7 +107,7 @@ type policyAt struct {
 }
 
 func (a *app) runPolicySet(ctx context.Context, f policySetFlags, path string) error {
-	schema, err := loadSchema(f.schema)
+	schema, err := loadSchema(ctx, f.schema)
 	if err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func (a *app) runPolicySet(ctx context.Context, f policySetFlags, path string) e
 	if err != nil {
 		return err
 	}
-	document, err := a.ReadInput(path)
+	document, err := a.ReadInput(ctx, path)
 	if err != nil {
 		return err
 	}
@@ -145,7 +145,7 @@ func (a *app) policySetter(ctx context.Context, f policySetFlags) (policySetter,
 	}
 	switch {
 	case f.log == "":
-		m, err := f.Open("/policy")
+		m, err := f.Open(ctx, "/policy")
 		return managed{m}, err
 	case f.Cert != "" || f.CA != "":
 		return nil, cli.Usage(errors.New("--cert, --key and --ca are for the management interface over TLS, with --manage"))

@@ -60,7 +60,7 @@ that it is refused when another change came first.`,
 }
 
 func (a *app) runPolicyShow(ctx context.Context, f policyShowFlags) error {
-	schema, err := loadSchema(f.schema)
+	schema, err := loadSchema(ctx, f.schema)
 	if err != nil {
 		return err
 	}

@@ -59,7 +59,7 @@ func (a *app) runPolicyTest(ctx context.Context, f policyTestFlags, files []stri
 	statements := make([][]byte, len(files))
 	for i, file := range files {
 		var err error
-		if statements[i], err = a.ReadInput(file); err != nil {
+		if statements[i], err = a.ReadInput(ctx, file); err != nil {
 			return err
 		}
 	}
@@ -112,7 +112,7 @@ func (r judged) show(p *cli.Page) {
 
 // newTrial reads the policy and the log that the facts come from.
 func (a *app) newTrial(ctx context.Context, f policyTestFlags, statements [][]byte) (*policy.Trial, error) {
-	schema, err := loadSchema(f.schema)
+	schema, err := loadSchema(ctx, f.schema)
 	if err != nil {
 		return nil, err
 	}

@@ -75,7 +75,7 @@ func (a *app) runReceipt(ctx context.Context, f receiptFlags, args []string) err
 	var st *scitt.Statement
 	if f.statement != "" {
 		var err error
-		if st, err = a.readStatement(f.statement); err != nil {
+		if st, err = a.readStatement(ctx, f.statement); err != nil {
 			return err
 		}
 	}
@@ -106,8 +106,8 @@ func (a *app) runReceipt(ctx context.Context, f receiptFlags, args []string) err
 }
 
 // readStatement reads a Signed or Transparent Statement.
-func (a *app) readStatement(path string) (*scitt.Statement, error) {
-	data, err := a.ReadInput(path)
+func (a *app) readStatement(ctx context.Context, path string) (*scitt.Statement, error) {
+	data, err := a.ReadInput(ctx, path)
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +126,7 @@ func (a *app) receiptFromService(ctx context.Context, f receiptFlags, st *scitt.
 	if err != nil {
 		return nil, nil, cli.Usage(fmt.Errorf("--log: %w", err))
 	}
-	o, err := a.LogOptions(f.MemoryFlags)
+	o, err := a.LogOptions(ctx, f.MemoryFlags)
 	if err != nil {
 		return nil, nil, err
 	}

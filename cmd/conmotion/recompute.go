@@ -51,7 +51,7 @@ func (a *app) runRecompute(ctx context.Context, f measureFlags) error {
 // readMeasurement reads the payload from a file or a log. The statement is nil
 // for a payload alone.
 func (a *app) readMeasurement(ctx context.Context, f measureFlags) ([]byte, *scitt.Statement, error) {
-	data, err := cli.ReadFileFlag("recompute", f.recompute)
+	data, err := cli.ReadFileFlag(ctx, "recompute", f.recompute)
 	if err != nil && (!isMissing(err) || f.log == "" && !party.IsURL(f.recompute)) {
 		return nil, nil, err
 	}
@@ -70,7 +70,7 @@ func (a *app) readMeasurement(ctx context.Context, f measureFlags) ([]byte, *sci
 	if err != nil {
 		return data, nil, nil // the payload alone; whether it is one will show
 	}
-	o, err := a.partyOptions(f.readFlags)
+	o, err := a.partyOptions(ctx, f.readFlags)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -142,7 +142,7 @@ func (a *app) recordKind(typ, parent, name string, kind monitor.Kind) *cobra.Com
 					return err
 				}
 			}
-			return a.runRecord(cmd.Context(), f, typ, a.events(args, m))
+			return a.runRecord(cmd.Context(), f, typ, a.events(cmd.Context(), args, m))
 		},
 	}
 	f.add(cmd)
@@ -258,8 +258,8 @@ func where(in party.Input) string {
 }
 
 // events are the events in files: each call of what it gives makes one.
-func (a *app) events(files []string, m eventMaker) iter.Seq[func() party.Input] {
-	return readEach(a, files, func(in io.Reader) iter.Seq2[importer.Raw, error] { return importer.Split(in, importer.Options{}) },
+func (a *app) events(ctx context.Context, files []string, m eventMaker) iter.Seq[func() party.Input] {
+	return readEach(ctx, a, files, func(in io.Reader) iter.Seq2[importer.Raw, error] { return importer.Split(in, importer.Options{}) },
 		func(raw importer.Raw, err error) party.Input {
 			in := party.Input{Line: raw.Position.Line, Err: unplaced(err)}
 			if err != nil {
@@ -277,11 +277,11 @@ func (a *app) events(files []string, m eventMaker) iter.Seq[func() party.Input] 
 }
 
 // readEach gives a job for each item of each file, which makes the input out of it.
-func readEach[T any](a *app, files []string, read func(io.Reader) iter.Seq2[T, error], input func(T, error) party.Input) iter.Seq[func() party.Input] {
+func readEach[T any](ctx context.Context, a *app, files []string, read func(io.Reader) iter.Seq2[T, error], input func(T, error) party.Input) iter.Seq[func() party.Input] {
 	return func(yield func(func() party.Input) bool) {
 		for _, file := range files {
 			ok := true
-			err := a.reading(file, func(file string, in io.Reader) bool {
+			err := a.reading(ctx, file, func(file string, in io.Reader) bool {
 				n := 0
 				defer func() { a.nothingIn(file, n) }()
 				for item, err := range read(in) {
@@ -314,8 +314,8 @@ func (a *app) nothingIn(file string, items int) {
 }
 
 // reading opens the inputs that a name stands for, until f returns false.
-func (a *app) reading(name string, f func(file string, in io.Reader) bool) error {
-	err := importer.Walk(name, a.Stdin, f)
+func (a *app) reading(ctx context.Context, name string, f func(file string, in io.Reader) bool) error {
+	err := importer.Walk(ctx, name, a.Stdin, f)
 	if _, ok := errors.AsType[*fs.PathError](err); ok {
 		return cli.Usage(err)
 	}

@@ -137,7 +137,7 @@ func (a *app) runReplay(ctx context.Context, f replayFlags, args []string) error
 			}
 		}
 	}
-	begin, err := r.begin()
+	begin, err := r.begin(ctx)
 	if err != nil {
 		return err
 	}
@@ -187,7 +187,7 @@ func (r *replaying) point(flag, text string) (point, error) {
 }
 
 // begin makes the replay that goes on: a new one, or the saved one.
-func (r *replaying) begin() (*monitor.Replay, error) {
+func (r *replaying) begin(ctx context.Context) (*monitor.Replay, error) {
 	f := r.flags
 	var until *time.Time
 	if f.at != "" {
@@ -200,7 +200,7 @@ func (r *replaying) begin() (*monitor.Replay, error) {
 	if f.since == "" {
 		return monitor.NewReplay(r.filter, until), nil
 	}
-	saved, err := resumeFile("since", f.since)
+	saved, err := resumeFile(ctx, "since", f.since)
 	if isMissing(err) && f.save != "" && sameFile(f.since, f.save) {
 		r.Notice("notice: there is no %s yet; the log is read from its start", f.since)
 		return monitor.NewReplay(r.filter, until), nil
@@ -310,7 +310,7 @@ func (r *replaying) follow(ctx context.Context) error {
 		return err
 	}
 	o := party.FollowOptions{Depth: f.depth, Upstream: logs, Bad: func(err error) bool { return cli.ExitCode(err) == cli.ExitBad }}
-	if o.Options, err = r.partyOptions(f.readFlags); err != nil {
+	if o.Options, err = r.partyOptions(ctx, f.readFlags); err != nil {
 		return err
 	}
 	w, err := party.Follow(ctx, r.log, asset, o)

@@ -123,7 +123,7 @@ func (a *app) runReport(ctx context.Context, f reportFlags) error {
 	if err != nil {
 		return err
 	}
-	if o.Before, err = a.reportBefore(f); err != nil {
+	if o.Before, err = a.reportBefore(ctx, f); err != nil {
 		return err
 	}
 	limitMemory()

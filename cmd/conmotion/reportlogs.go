@@ -37,7 +37,7 @@ func (a *app) reportSources(ctx context.Context, f reportFlags) (sources []repor
 	if f.token != "" && f.artifacts == "" && len(sources) > 1 {
 		return nil, cli.Usage(errors.New("--artifact-token-file needs --artifacts: the token is for one artifact storage, and there are several logs"))
 	}
-	o, err := a.partyOptions(f.readFlags)
+	o, err := a.partyOptions(ctx, f.readFlags)
 	if err != nil {
 		return nil, err
 	}

@@ -27,7 +27,7 @@ func (f reportFlags) pages() bool {
 
 // reportBefore is the report to hold this one against: the one that is given, or that lies where the page will be. One
 // that is not given and cannot be read is told.
-func (a *app) reportBefore(f reportFlags) (*report.Report, error) {
+func (a *app) reportBefore(ctx context.Context, f reportFlags) (*report.Report, error) {
 	path := f.before
 	if path == "" && f.pages() {
 		path = filepath.Join(reportFolder(f.out), reportData)
@@ -35,7 +35,7 @@ func (a *app) reportBefore(f reportFlags) (*report.Report, error) {
 	if path == "" {
 		return nil, nil
 	}
-	data, err := a.ReadInput(path)
+	data, err := a.ReadInput(ctx, path)
 	if f.before == "" && errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

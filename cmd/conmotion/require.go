@@ -137,7 +137,7 @@ func (a *app) runRequire(ctx context.Context, f gateFlags, name string) (err err
 		location = n.Location
 	}
 	f.newest = true // a withdrawal may be the newest entry
-	if g.Open, err = a.partyOptions(f.readFlags); err != nil {
+	if g.Open, err = a.partyOptions(ctx, f.readFlags); err != nil {
 		return err
 	}
 	if g.Logs, err = a.openLogs(ctx, append([]string{location}, f.in...), f.readFlags); err != nil {

@@ -83,7 +83,7 @@ func (a *app) openSide(ctx context.Context, f sideFlags, common readFlags) (*par
 }
 
 // party is the side of a comparison.
-func (f sideFlags) party(from time.Time) (monitor.Party, error) {
+func (f sideFlags) party(ctx context.Context, from time.Time) (monitor.Party, error) {
 	filter, err := filterOf(f.name+"-types", f.issuers, f.types)
 	if err != nil {
 		return monitor.Party{}, err
@@ -93,7 +93,7 @@ func (f sideFlags) party(from time.Time) (monitor.Party, error) {
 		return p, nil
 	}
 	flag := f.name + "-since"
-	if p.Since, err = resumeFile(flag, f.since); err != nil {
+	if p.Since, err = resumeFile(ctx, flag, f.since); err != nil {
 		return p, err
 	}
 	saved, until := p.Since.Selection()
@@ -108,8 +108,8 @@ func (f sideFlags) party(from time.Time) (monitor.Party, error) {
 }
 
 // resumeFile reads a saved replay.
-func resumeFile(flag, path string) (*monitor.Replay, error) {
-	data, err := cli.ReadFileFlag(flag, path)
+func resumeFile(ctx context.Context, flag, path string) (*monitor.Replay, error) {
+	data, err := cli.ReadFileFlag(ctx, flag, path)
 	if err != nil {
 		return nil, err
 	}

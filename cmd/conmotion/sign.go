@@ -93,7 +93,7 @@ func (a *app) runSign(ctx context.Context, f signFlags, path string) error {
 		if f.iat == "none" {
 			return cli.Usage(fmt.Errorf("--x5chain needs a time of signing, at which the certificates are judged"))
 		}
-		pem, err := cli.ReadFileFlag("x5chain", f.chain)
+		pem, err := cli.ReadFileFlag(ctx, "x5chain", f.chain)
 		if err != nil {
 			return err
 		}
@@ -105,7 +105,7 @@ func (a *app) runSign(ctx context.Context, f signFlags, path string) error {
 			f.X5Chain = append(f.X5Chain, c.Raw)
 		}
 	}
-	if f.Chain, err = a.link(f.link, f.Issuer, key.Public()); err != nil {
+	if f.Chain, err = a.link(ctx, f.link, f.Issuer, key.Public()); err != nil {
 		return err
 	}
 	var payload []byte
@@ -113,7 +113,7 @@ func (a *app) runSign(ctx context.Context, f signFlags, path string) error {
 	if f.store.URL != "" {
 		payload, stored, err = a.storePayload(ctx, &f, path)
 	} else {
-		payload, err = a.ReadInput(path)
+		payload, err = a.ReadInput(ctx, path)
 	}
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto"
 	"fmt"
 
@@ -13,14 +14,14 @@ import (
 type chainFlags struct{ name, after string }
 
 // link is the statement's place in its chain, or nil when it is in none.
-func (a *app) link(f chainFlags, issuer string, key crypto.PublicKey) (*scitt.ChainLink, error) {
+func (a *app) link(ctx context.Context, f chainFlags, issuer string, key crypto.PublicKey) (*scitt.ChainLink, error) {
 	if f.after == "" {
 		if f.name == "" {
 			return nil, nil
 		}
 		return &scitt.ChainLink{Name: f.name}, nil
 	}
-	before, err := a.readStatement(f.after)
+	before, err := a.readStatement(ctx, f.after)
 	if err != nil {
 		return nil, cli.Usage(fmt.Errorf("--after: %w", err))
 	}

@@ -146,7 +146,7 @@ func (a *app) runSubmit(ctx context.Context, f submitFlags, files []string) erro
 	s := &submitter{app: a, submitFlags: f}
 	o := party.RegistrarOptions{Services: f.services(), Timeout: f.timeout}
 	if f.issuerKey != "" {
-		if o.IssuerKey, err = readIssuerKey(f.issuerKey); err != nil {
+		if o.IssuerKey, err = readIssuerKey(ctx, f.issuerKey); err != nil {
 			return cli.Usage(err)
 		}
 	}
@@ -293,7 +293,7 @@ func resultOf(err error) string {
 // advance takes one statement through all services. What one of them does not
 // do keeps it from no other.
 func (s *submitter) advance(ctx context.Context, r *submitted, out string) error {
-	data, err := s.ReadInput(r.File)
+	data, err := s.ReadInput(ctx, r.File)
 	if err != nil {
 		return err
 	}

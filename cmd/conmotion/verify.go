@@ -180,7 +180,7 @@ func (a *app) runVerify(ctx context.Context, f verifyFlags, paths []string) erro
 	statements := make([]verify.Statement, len(paths))
 	for i, path := range paths {
 		var err error
-		if statements[i].Data, err = a.ReadInput(path); err != nil {
+		if statements[i].Data, err = a.ReadInput(ctx, path); err != nil {
 			return err
 		}
 	}
@@ -193,7 +193,7 @@ func (a *app) runVerify(ctx context.Context, f verifyFlags, paths []string) erro
 		case audit.IsEvidence(first):
 			return a.verifyEvidence(ctx, f, paths[0], first)
 		case verify.IsProof(first):
-			return a.verifyProof(f, paths[0], first)
+			return a.verifyProof(ctx, f, paths[0], first)
 		}
 	}
 	v, err := a.verifier(ctx, f)
@@ -201,7 +201,7 @@ func (a *app) runVerify(ctx context.Context, f verifyFlags, paths []string) erro
 		return err
 	}
 	for _, path := range f.receipts {
-		data, err := cli.ReadFileFlag("receipt", path)
+		data, err := cli.ReadFileFlag(ctx, "receipt", path)
 		if err != nil {
 			return err
 		}
@@ -252,15 +252,15 @@ func showVerified(r *verify.Result) func(*cli.Page) {
 }
 
 // verifyProof verifies a C2SP tlog-proof of any log, offline.
-func (a *app) verifyProof(f verifyFlags, path string, data []byte) error {
+func (a *app) verifyProof(ctx context.Context, f verifyFlags, path string, data []byte) error {
 	if f.payload == "" || f.log+f.static+f.keys != "" || f.quorum > 0 {
 		return cli.Usage(errors.New("a tlog-proof is verified with --payload, and the log's key in --witness-policy or --vkey"))
 	}
-	open, err := a.LogOptions(f.MemoryFlags)
+	open, err := a.LogOptions(ctx, f.MemoryFlags)
 	if err != nil {
 		return err
 	}
-	logged, err := cli.ReadFileFlag("payload", f.payload)
+	logged, err := cli.ReadFileFlag(ctx, "payload", f.payload)
 	if err != nil {
 		return err
 	}

@@ -32,7 +32,7 @@ func (a *app) verifyDir(ctx context.Context, f verifyFlags, dir string) error {
 			return cli.Usage(fmt.Errorf("--%s is for a statement, and %s is a directory", name, dir))
 		}
 	}
-	o, err := a.exportOptions(f, dir)
+	o, err := a.exportOptions(ctx, f, dir)
 	if err != nil {
 		return err
 	}
@@ -56,8 +56,8 @@ func (a *app) verifyDir(ctx context.Context, f verifyFlags, dir string) error {
 }
 
 // exportOptions says what an export is held to.
-func (a *app) exportOptions(f verifyFlags, dir string) (o mirror.VerifyOptions, err error) {
-	open, err := a.LogOptions(f.MemoryFlags)
+func (a *app) exportOptions(ctx context.Context, f verifyFlags, dir string) (o mirror.VerifyOptions, err error) {
+	open, err := a.LogOptions(ctx, f.MemoryFlags)
 	if err != nil {
 		return o, err
 	}
@@ -77,7 +77,7 @@ func (a *app) exportOptions(f verifyFlags, dir string) (o mirror.VerifyOptions, 
 		}
 		issuer := f.issuerKey[:i]
 		f.issuerKey = f.issuerKey[i+1:]
-		data, err := cli.ReadFileFlag("issuer-key", f.issuerKey)
+		data, err := cli.ReadFileFlag(ctx, "issuer-key", f.issuerKey)
 		if err != nil {
 			return o, err
 		}
@@ -87,7 +87,7 @@ func (a *app) exportOptions(f verifyFlags, dir string) (o mirror.VerifyOptions, 
 		}
 		o.IssuerKeys = map[string]scitt.Key{issuer: key}
 	}
-	o.Anchors, err = f.readAnchors()
+	o.Anchors, err = f.readAnchors(ctx)
 	return o, err
 }
 

@@ -127,8 +127,8 @@ func (a *app) equivocationResult(path string, r *equivocationReport, err error) 
 }
 
 // keepProof writes a proof that an audit found into the directory that remembers.
-func (a *app) keepProof(f cli.MemoryFlags, document []byte) {
-	o, err := a.LogOptions(f)
+func (a *app) keepProof(ctx context.Context, f cli.MemoryFlags, document []byte) {
+	o, err := a.LogOptions(ctx, f)
 	if err != nil || o.Home == "" {
 		return // the proof is in the audit's state
 	}

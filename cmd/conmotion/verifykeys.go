@@ -6,7 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"os"
 	"time"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
@@ -49,13 +48,13 @@ func (a *app) verifier(ctx context.Context, f verifyFlags) (*verify.Verifier, er
 		Roots: f.rootCAs != "", Threshold: f.quorum, PostQuantum: f.requirePQ, Search: len(f.statics) > 0, Readers: cli.Readers, Refutes: refutes,
 	}
 	var err error
-	if v.Statements, err = f.statements(); err != nil {
+	if v.Statements, err = f.statements(ctx); err != nil {
 		return nil, err
 	}
-	if v.Options, err = a.LogOptions(f.MemoryFlags); err != nil {
+	if v.Options, err = a.LogOptions(ctx, f.MemoryFlags); err != nil {
 		return nil, err
 	}
-	if v.Content.Artifacts, err = a.Artifacts(f.artifactStore, 1); err != nil {
+	if v.Content.Artifacts, err = a.Artifacts(ctx, f.artifactStore, 1); err != nil {
 		return nil, err
 	}
 	if err := a.addLogs(ctx, v, f); err != nil {
@@ -64,18 +63,18 @@ func (a *app) verifier(ctx context.Context, f verifyFlags) (*verify.Verifier, er
 	switch {
 	case f.disclosed != "":
 		v.Content.File = f.disclosed
-		v.Content.Disclosed, err = readDisclosed(f.disclosed)
+		v.Content.Disclosed, err = readDisclosed(ctx, f.disclosed)
 	case f.fetch:
 		v.Content.Fetch = &reader.Options{Client: a.ClientOptions(1), Limits: f.artifactStore.Limits}
 	case f.payload != "":
 		v.Content.File = f.payload
-		v.Content.Data, err = cli.ReadFileFlag("payload", f.payload)
+		v.Content.Data, err = cli.ReadFileFlag(ctx, "payload", f.payload)
 	}
 	return v, err
 }
 
 // statements reads the keys of the issuer, and how statements are judged.
-func (f *verifyFlags) statements() (v scitt.Verifier, err error) {
+func (f *verifyFlags) statements(ctx context.Context) (v scitt.Verifier, err error) {
 	v.At = time.Now()
 	if f.at != "" {
 		if v.At, err = time.Parse(time.RFC3339, f.at); err != nil || v.At.IsZero() {
@@ -90,20 +89,20 @@ func (f *verifyFlags) statements() (v scitt.Verifier, err error) {
 		return v, cli.Usage(fmt.Errorf("--leaf is entry or digest, not %q", f.leaf))
 	}
 	if f.issuerKey != "" {
-		if v.IssuerKey, err = readIssuerKey(f.issuerKey); err != nil {
+		if v.IssuerKey, err = readIssuerKey(ctx, f.issuerKey); err != nil {
 			return v, err
 		}
 	}
-	v.Anchors, err = f.readAnchors()
+	v.Anchors, err = f.readAnchors(ctx)
 	return v, err
 }
 
 // readAnchors reads --roots, and certificates in --issuer-key, which x5t may
 // name.
-func (f *verifyFlags) readAnchors() (*scitt.Anchors, error) {
+func (f *verifyFlags) readAnchors(ctx context.Context) (*scitt.Anchors, error) {
 	var roots []*x509.Certificate
 	if f.rootCAs != "" {
-		data, err := cli.ReadFileFlag("roots", f.rootCAs)
+		data, err := cli.ReadFileFlag(ctx, "roots", f.rootCAs)
 		if err != nil {
 			return nil, err
 		}
@@ -112,7 +111,7 @@ func (f *verifyFlags) readAnchors() (*scitt.Anchors, error) {
 		}
 	}
 	known := map[[sha256.Size]byte][][]byte{}
-	if data, err := os.ReadFile(f.issuerKey); err == nil {
+	if data, err := cli.ReadFile(ctx, f.issuerKey); err == nil {
 		if certs, err := scitt.ParseCertificates(data); err == nil {
 			if f.rootCAs != "" {
 				return nil, cli.Usage(fmt.Errorf("--issuer-key %s is a certificate, whose key would be taken without asking --roots; give the public key in it, or --roots alone for a statement with x5chain", f.issuerKey))
@@ -128,7 +127,7 @@ func (a *app) addLogs(ctx context.Context, v *verify.Verifier, f verifyFlags) er
 	o := v.Options
 	o.Examine = true
 	for _, path := range f.keyFiles {
-		keys, err := readKeys(path)
+		keys, err := readKeys(ctx, path)
 		if err != nil {
 			return err
 		}
@@ -159,8 +158,8 @@ func (a *app) addLogs(ctx context.Context, v *verify.Verifier, f verifyFlags) er
 }
 
 // readIssuerKey reads the file of --issuer-key.
-func readIssuerKey(path string) (*scitt.Key, error) {
-	data, err := cli.ReadFileFlag("issuer-key", path)
+func readIssuerKey(ctx context.Context, path string) (*scitt.Key, error) {
+	data, err := cli.ReadFileFlag(ctx, "issuer-key", path)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"cmp"
 	"errors"
 	"fmt"
@@ -81,7 +82,7 @@ func command(stdout, stderr io.Writer) *cobra.Command {
 		Use: "conmotiond", Short: "Run a SCITT Transparency Service", Long: long, Example: example,
 		Args: cobra.NoArgs, SilenceUsage: true, SilenceErrors: true,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := c.complete(cmd.Flags(), stderr); err != nil {
+			if err := c.complete(cmd.Context(), cmd.Flags(), stderr); err != nil {
 				return err
 			}
 			ctx, stop := c.server.Until(cmd.Context(), cmd.InOrStdin())
@@ -148,8 +149,8 @@ func (c *config) addName(f *pflag.FlagSet) {
 }
 
 // complete reads the configuration file and checks what only makes sense together.
-func (c *config) complete(flags *pflag.FlagSet, stderr io.Writer) error {
-	if err := c.server.Complete(flags, stderr); err != nil {
+func (c *config) complete(ctx context.Context, flags *pflag.FlagSet, stderr io.Writer) error {
+	if err := c.server.Complete(ctx, flags, stderr); err != nil {
 		return err
 	}
 	c.Logger, c.KeyOpeners = c.server.Logger, kms.Openers()

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strings"
 	"text/tabwriter"
@@ -172,7 +171,7 @@ func (k *keyFlags) register() *cobra.Command {
 	return k.add(&cobra.Command{
 		Use: "register FILE", Short: "Register a keys statement that a recovery key signed", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			signed, err := os.ReadFile(args[0])
+			signed, err := cli.ReadFile(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
@@ -200,7 +199,7 @@ func (k *keyFlags) post(ctx context.Context) error {
 }
 
 func (k *keyFlags) ask(ctx context.Context, method, kind string, body []byte, answer any) error {
-	m, err := k.manage.Open("/keys")
+	m, err := k.manage.Open(ctx, "/keys")
 	if err != nil {
 		return err
 	}

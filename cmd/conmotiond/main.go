@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/conmotion/conmotion/internal/printable"
 )
 
 func main() {
@@ -21,7 +23,7 @@ func Main() int {
 	context.AfterFunc(ctx, stop)
 	defer stop()
 	if err := command(os.Stdout, os.Stderr).ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "conmotiond:", err)
+		fmt.Fprintln(os.Stderr, "conmotiond:", printable.Message(err.Error()))
 		return 1
 	}
 	return 0

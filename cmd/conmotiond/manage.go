@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 
 	"github.com/conmotion/conmotion/cmd/internal/serving"
+	"github.com/conmotion/conmotion/internal/plain"
 )
 
 // serveManagement serves the management interface on a Unix socket, for root
@@ -99,7 +100,7 @@ func listenTLS(ctx context.Context, c *config) (net.Listener, error) {
 	if err != nil {
 		return nil, fmt.Errorf("--manage-tls-cert, --manage-tls-key: %w", err)
 	}
-	pem, err := os.ReadFile(c.manageClients)
+	pem, err := plain.ReadInput(ctx, c.manageClients, 1<<20)
 	if err != nil {
 		return nil, fmt.Errorf("--manage-client-ca: %w", err)
 	}

@@ -29,7 +29,7 @@ var ours = map[string][]string{
 	"storage/internal/cloud":      {"scitt", "tiles", "storage"},
 	"storage/internal/projection": {"scitt", "tiles", "internal/durable", "internal/parallel"},
 
-	"keys":        {"scitt", "scitt/did"},
+	"keys":        {"scitt", "scitt/did", "internal/plain"},
 	"keys/helper": {"keys"},
 	"keys/pkcs11": {"keys"},
 	"keys/awskms": {"keys"},
@@ -37,7 +37,7 @@ var ours = map[string][]string{
 
 	"personality":       {"scitt", "tiles", "internal/content"},
 	"monitor":           {"monitor/disclosure", "monitor/identity", "scitt", "tiles", "policy/ocsf", "storage/artifact/reader", "internal/firsts", "internal/parallel", "internal/jsonx", "internal/plural"},
-	"monitor/importer":  {"monitor/disclosure", "monitor/identity", "policy/ocsf", "internal/jsonx", "internal/parallel"},
+	"monitor/importer":  {"monitor/disclosure", "monitor/identity", "policy/ocsf", "internal/jsonx", "internal/parallel", "internal/plain"},
 	"monitor/identity":  {},
 	"monitor/party":     {"scitt", "scitt/did", "scitt/client", "tiles", "monitor", "monitor/disclosure", "witness", "storage/artifact/reader", "internal/durable", "internal/parallel", "internal/plural", "internal/printable"},
 	"monitor/verify":    {"scitt", "scitt/did", "tiles", "monitor/disclosure", "monitor/party", "witness", "storage/artifact/reader", "internal/plural", "internal/printable"},

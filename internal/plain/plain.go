@@ -1,5 +1,6 @@
 // Package plain opens files that somebody else may have put there: opening a
-// pipe would wait, and reading a device may never end.
+// pipe would wait, and reading a device may never end. What the user names may
+// be a pipe, which is waited for until the context ends.
 package plain
 
 import (
@@ -69,8 +70,69 @@ func Tree(ctx context.Context, dir string) error {
 	})
 }
 
-// Reader ends reading with the context.
-func Reader(ctx context.Context, r io.Reader) io.Reader { return inContext{ctx, r} }
+// ErrLarge says that a file has more bytes than are read.
+var ErrLarge = errors.New("it has more than is read")
+
+// ReadInput returns all of what the user names, a file or a pipe, of at most limit
+// bytes.
+func ReadInput(ctx context.Context, path string, limit int64) ([]byte, error) {
+	f, err := OpenInput(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err == nil && info.Size() > limit {
+		return nil, fmt.Errorf("%s: %w: %d bytes", path, ErrLarge, limit)
+	}
+	return ReadAll(path, Reader(ctx, f), limit)
+}
+
+// ReadAll is ReadInput of what is open.
+func ReadAll(name string, r io.Reader, limit int64) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err == nil && int64(len(data)) > limit {
+		err = fmt.Errorf("%w: %d bytes", ErrLarge, limit)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return data, nil
+}
+
+// OpenInput opens what the user names to read. Its content is read with [Reader].
+func OpenInput(ctx context.Context, path string) (*os.File, error) {
+	return Wait(ctx, func() (*os.File, error) { return os.Open(path) })
+}
+
+// Wait returns what do gives, or the cause once the context ends. Opening and reading
+// a pipe wait for whoever writes to it, and nothing else ends that: do then goes on
+// until the program ends.
+func Wait[T any](ctx context.Context, do func() (T, error)) (T, error) {
+	var v T
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		v, err = do()
+	}()
+	select {
+	case <-done:
+		return v, err
+	case <-ctx.Done():
+		var none T
+		return none, context.Cause(ctx)
+	}
+}
+
+// Reader ends reading with the context, also where a read waits.
+func Reader(ctx context.Context, r io.Reader) io.Reader {
+	if f, ok := r.(*os.File); ok {
+		if info, err := f.Stat(); err == nil && info.Mode().IsRegular() {
+			return inContext{ctx, r}
+		}
+	}
+	return waiting{ctx, r}
+}
 
 type inContext struct {
 	ctx context.Context
@@ -82,4 +144,13 @@ func (r inContext) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	return r.Reader.Read(p)
+}
+
+type waiting inContext
+
+func (r waiting) Read(p []byte) (int, error) {
+	own := make([]byte, len(p)) // p is the caller's again when the context ends
+	n, err := Wait(r.ctx, func() (int, error) { return r.Reader.Read(own) })
+	copy(p, own[:n])
+	return n, err
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -63,5 +64,50 @@ func TestPlain(t *testing.T) {
 	}
 	if _, err := io.ReadAll(Reader(ctx, strings.NewReader("x"))); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
+	}
+}
+
+// TestInput: a pipe is read to its end, and waited for until the context ends, both
+// where nobody opens it to write and where nobody writes.
+func TestInput(t *testing.T) {
+	pipe := filepath.Join(t.TempDir(), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for limit, ok := range map[int64]bool{6: false, 7: true} {
+		written := make(chan error, 1)
+		go func() { written <- os.WriteFile(pipe, []byte("content"), 0) }()
+		if got, err := ReadInput(t.Context(), pipe, limit); (err == nil) != ok || ok && string(got) != "content" {
+			t.Errorf("at most %d: %q, %v", limit, got, err)
+		}
+		if err := <-written; err != nil {
+			t.Error(err)
+		}
+	}
+	ended := errors.New("ended")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	opening, reading := make(chan error, 1), make(chan error, 1)
+	go func() {
+		_, err := ReadInput(ctx, pipe, 7)
+		opening <- err
+	}()
+	silent, writer, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer writer.Close()
+	go func() {
+		_, err := ReadAll("pipe", Reader(ctx, silent), 7)
+		reading <- err
+	}()
+	cancel(ended)
+	for name, done := range map[string]chan error{"opening": opening, "reading": reading} {
+		if err := <-done; !errors.Is(err, ended) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	// Whoever opens the pipe now lets the one that waits go.
+	if f, err := os.OpenFile(pipe, os.O_RDWR, 0); err == nil {
+		f.Close()
 	}
 }

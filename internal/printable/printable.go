@@ -7,6 +7,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 )
 
 // Line is text as a part of a line: line feeds and other control characters, and
@@ -29,6 +31,23 @@ func Lines(s string) string {
 		}
 	}
 	return b.String()
+}
+
+// JSON is a JSON text, on one line, that says the same: what is not printable in it, which can
+// only be in strings, is escaped. A terminal takes some of it for commands.
+func JSON(text []byte) []byte {
+	out := make([]byte, 0, len(text))
+	for _, r := range string(text) {
+		switch {
+		case r == '\n' || unicode.IsPrint(r):
+			out = utf8.AppendRune(out, r)
+		default:
+			for _, unit := range utf16.AppendRune(nil, r) {
+				out = fmt.Appendf(out, "\\u%04x", unit)
+			}
+		}
+	}
+	return out
 }
 
 // Time writes a NumericDate; 0 means that there is none.

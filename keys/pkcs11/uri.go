@@ -3,6 +3,7 @@
 package pkcs11
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/url"
@@ -106,7 +107,7 @@ func each(list, separator string, to func(name, value string) error) error {
 // pin reads the PIN, which is in no error.
 func (k *key) pin() (string, error) {
 	if k.pinFile != "" {
-		pin, err := keys.ReadPassphrase(k.pinFile)
+		pin, err := keys.ReadPassphrase(context.Background(), k.pinFile)
 		return string(pin), err
 	}
 	if pin := os.Getenv(pinVariable); pin != "" {

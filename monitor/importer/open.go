@@ -5,6 +5,7 @@ import (
 	"bufio"
 	"cmp"
 	"compress/gzip"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,8 @@ import (
 	"strings"
 
 	"golang.org/x/text/encoding/unicode"
+
+	"github.com/conmotion/conmotion/internal/plain"
 )
 
 // maxExpanded is how many bytes one compressed input may become: a file that was made to fill disks is told from one
@@ -28,9 +31,9 @@ var errStop = errors.New("importer: enough")
 // directory and of those below it, the members of a .zip, or stdin for "-". Names that begin with a dot are left out of
 // directories, and so are links to directories; what else cannot be read in one is a [Problem]. The rows of an Apache Parquet file are read as JSON lines. The order is that of the names; the items are
 // put in order by [Sorted]. A .zip or Parquet file on stdin, or in a .zip, goes to a temporary file that has no name any
-// more, so a crash leaves nothing of it.
-func Walk(name string, stdin io.Reader, read func(name string, in io.Reader) bool) error {
-	w := walk{read, maxExpanded}
+// more, so a crash leaves nothing of it. The context ends waiting for a pipe.
+func Walk(ctx context.Context, name string, stdin io.Reader, read func(name string, in io.Reader) bool) error {
+	w := walk{ctx, read, maxExpanded}
 	var err error
 	if name == "-" {
 		err = w.open(name, stdin, false)
@@ -65,6 +68,7 @@ func Walk(name string, stdin io.Reader, read func(name string, in io.Reader) boo
 }
 
 type walk struct {
+	ctx  context.Context
 	read func(string, io.Reader) bool
 	most int64 // bytes that one compressed input may become
 }
@@ -83,7 +87,7 @@ func (f failing) Read([]byte) (int, error) { return 0, f.error }
 
 // file reads a file, which is one of a directory or was given.
 func (w walk) file(path string, one bool) error {
-	f, err := os.Open(path)
+	f, err := plain.OpenInput(w.ctx, path)
 	if err != nil && one {
 		return w.unreadable(path, err)
 	}
@@ -99,7 +103,7 @@ func (w walk) file(path string, one bool) error {
 
 // open reads one input by what it begins with.
 func (w walk) open(name string, in io.Reader, inside bool) error {
-	b := bufio.NewReader(in)
+	b := bufio.NewReader(plain.Reader(w.ctx, in))
 	magic, _ := b.Peek(4)
 	switch m := string(magic); {
 	case m == "PK\x03\x04" && inside:
@@ -212,9 +216,9 @@ var unread = map[string]string{
 	"\x89PNG":          "a picture",
 }
 
-// plain undoes gzip, of one member or several, in which AWS Config delivers its files. It takes off a byte order mark
+// unpacked undoes gzip, of one member or several, in which AWS Config delivers its files. It takes off a byte order mark
 // and makes UTF-8 of UTF-16, which PowerShell writes.
-func plain(r io.Reader) (io.Reader, error) {
+func unpacked(r io.Reader) (io.Reader, error) {
 	b := bufio.NewReader(r)
 	if magic, _ := b.Peek(2); string(magic) == "\x1f\x8b" {
 		z, err := gzip.NewReader(b)

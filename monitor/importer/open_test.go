@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -20,7 +21,7 @@ import (
 // walked are the inputs that a name stands for, with the first bytes of what Split finds in them.
 func walked(t testing.TB, name string, stdin io.Reader) (out []string, err error) {
 	t.Helper()
-	err = Walk(name, stdin, func(file string, in io.Reader) bool {
+	err = Walk(context.Background(), name, stdin, func(file string, in io.Reader) bool {
 		var found []string
 		for raw, err := range Split(in, Options{}) {
 			if err != nil {
@@ -146,7 +147,7 @@ func TestWalkFiles(t *testing.T) {
 		t.Errorf("%v, %v", got, err)
 	}
 	n := 0
-	if err := Walk(dir, nil, func(string, io.Reader) bool { n++; return false }); err != nil || n != 1 {
+	if err := Walk(t.Context(), dir, nil, func(string, io.Reader) bool { n++; return false }); err != nil || n != 1 {
 		t.Errorf("%d inputs, %v", n, err)
 	}
 	if _, err := walked(t, filepath.Join(dir, "none"), nil); !os.IsNotExist(err) {
@@ -156,7 +157,7 @@ func TestWalkFiles(t *testing.T) {
 
 // TestExpanding: a bomb ends with a plain error, in a .zip after all of its members together.
 func TestExpanding(t *testing.T) {
-	w := walk{func(_ string, in io.Reader) bool {
+	w := walk{t.Context(), func(_ string, in io.Reader) bool {
 		_, err := io.Copy(io.Discard, in)
 		if err != nil && !strings.Contains(err.Error(), "it expands to more than") {
 			t.Error(err)

@@ -179,7 +179,7 @@ func (m mapping) item(row object, o Options) []draft {
 
 // lines makes JSON lines of CSV, and leaves JSON as it is.
 func lines(r io.Reader) (io.Reader, error) {
-	r, err := plain(r)
+	r, err := unpacked(r)
 	if err != nil {
 		return nil, err
 	}

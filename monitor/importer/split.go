@@ -53,7 +53,7 @@ func items(r io.Reader, o Options, l layout, read func(time.Time)) iter.Seq2[Raw
 		if o.MaxItem <= 0 {
 			o.MaxItem = DefaultMaxItem
 		}
-		in, err := plain(r)
+		in, err := unpacked(r)
 		if err != nil {
 			yield(Raw{}, err)
 			return

@@ -32,8 +32,8 @@ import (
 //	names.json              what the user calls issuers and logs: [Names]
 //
 // Every file is replaced in one step: a crash leaves the old one or the new
-// one, and perhaps a temporary file beside it whose name begins with a dot. In a
-// directory of Home a registration removes it, an hour later.
+// one, and perhaps a temporary file beside it whose name begins with a dot. A
+// registration removes it, an hour later.
 type Home string
 
 // DefaultHome is the directory conmotion in the user's configuration
@@ -95,12 +95,12 @@ func (h Home) glob(pattern string) ([]string, error) { return fs.Glob(os.DirFS(s
 // leftoverAge is how old a temporary file is of which no writer is at work any more.
 const leftoverAge = time.Hour
 
-// clean removes what interrupted writes left in the directories of Home.
+// clean removes what interrupted writes left in Home.
 func (h Home) clean() error {
 	if h == "" {
 		return nil
 	}
-	for _, pattern := range []string{"logs", "proofs", "disclosures", "journal/*", "said/*"} {
+	for _, pattern := range []string{".", "logs", "proofs", "disclosures", "journal/*", "said/*"} {
 		dirs, err := h.glob(pattern)
 		if err != nil {
 			return err

@@ -155,7 +155,7 @@ func FuzzKnown(f *testing.F) {
 func TestCleanHome(t *testing.T) {
 	h := Home(filepath.Join(t.TempDir(), "[home]"))
 	var left []string
-	for _, dir := range []string{"logs", "proofs", "disclosures", "journal/one", "said/one", "elsewhere"} {
+	for _, dir := range []string{".", "logs", "proofs", "disclosures", "journal/one", "said/one", "elsewhere"} {
 		for _, name := range []string{".a.json.17", ".new.17", "a.json"} {
 			path := filepath.Join(string(h), dir, name)
 			if err := writeFile(path, []byte("{}")); err != nil {
@@ -174,9 +174,10 @@ func TestCleanHome(t *testing.T) {
 	if err := errors.Join(h.clean(), Home("").clean(), Home(t.TempDir()).clean()); err != nil {
 		t.Fatal(err)
 	}
-	got := testlog.Must(filepath.Glob(filepath.Join(filepath.Dir(string(h)), "*", "*", ".*")))(t)
+	got := testlog.Must(filepath.Glob(filepath.Join(filepath.Dir(string(h)), "*", ".*")))(t)
+	got = append(got, testlog.Must(filepath.Glob(filepath.Join(filepath.Dir(string(h)), "*", "*", ".*")))(t)...)
 	got = append(got, testlog.Must(filepath.Glob(filepath.Join(filepath.Dir(string(h)), "*", "*", "*", ".*")))(t)...)
-	if len(got) != 7 { // the new ones, and both of those elsewhere
+	if len(got) != 8 { // the new ones, and both of those elsewhere
 		t.Errorf("there are %q", got)
 	}
 	for _, path := range left {

@@ -28,7 +28,7 @@ func (a *App) OpenKey(ctx context.Context, flag, uri string, openers map[string]
 			a.Notice("warning: --%s: others may read the private key in %s (mode %04o); chmod 600 it", flag, path, info.Mode().Perm())
 		}
 	}
-	key, err := keys.Options{Openers: openers, Prompt: a.prompt(), Patience: signPatience}.Open(ctx, uri)
+	key, err := keys.Options{Openers: openers, Prompt: a.prompt(ctx), Patience: signPatience}.Open(ctx, uri)
 	if err != nil {
 		return nil, Usage(fmt.Errorf("--%s %s: %w", flag, keys.Shown(uri), err))
 	}
@@ -36,7 +36,7 @@ func (a *App) OpenKey(ctx context.Context, flag, uri string, openers map[string]
 }
 
 // prompt asks for passphrases where a person is; it is nil elsewhere.
-func (a *App) prompt() func(file string) ([]byte, error) {
+func (a *App) prompt(ctx context.Context) func(file string) ([]byte, error) {
 	in, ok := a.Stdin.(*os.File)
 	if !ok || !term.IsTerminal(int(in.Fd())) {
 		return nil
@@ -44,20 +44,28 @@ func (a *App) prompt() func(file string) ([]byte, error) {
 	return func(file string) ([]byte, error) {
 		fmt.Fprintf(a.Stderr, "passphrase of %s: ", file)
 		defer fmt.Fprintln(a.Stderr)
-		return term.ReadPassword(int(in.Fd()))
+		before, err := term.GetState(int(in.Fd()))
+		if err != nil {
+			return nil, err
+		}
+		data, err := plain.Wait(ctx, func() ([]byte, error) { return term.ReadPassword(int(in.Fd())) })
+		if ctx.Err() != nil { // what is typed from now on is shown
+			err = errors.Join(err, term.Restore(int(in.Fd()), before))
+		}
+		return data, err
 	}
 }
 
 // NewPassphrase is the passphrase of a key that is to be encrypted: from a file, the
 // environment, or a person, who types it twice.
-func (a *App) NewPassphrase(file, key string) ([]byte, error) {
+func (a *App) NewPassphrase(ctx context.Context, file, key string) ([]byte, error) {
 	if file != "" {
-		return keys.ReadPassphrase(file)
+		return keys.ReadPassphrase(ctx, file)
 	}
 	if p := os.Getenv(keys.PassphraseVariable); p != "" {
 		return []byte(p), nil
 	}
-	ask := a.prompt()
+	ask := a.prompt(ctx)
 	if ask == nil {
 		return nil, fmt.Errorf("--encrypt: give the passphrase in %s or with --passphrase-file", keys.PassphraseVariable)
 	}

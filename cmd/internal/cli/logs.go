@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -12,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/conmotion/conmotion/internal/loopback"
+	"github.com/conmotion/conmotion/internal/plain"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
@@ -90,14 +92,14 @@ func VKeyFlag(cmd *cobra.Command, vkeys *[]string) {
 }
 
 // LogOptions are how logs are opened by commands that need nothing else of them.
-func (a *App) LogOptions(f MemoryFlags) (o party.Options, err error) {
+func (a *App) LogOptions(ctx context.Context, f MemoryFlags) (o party.Options, err error) {
 	o = party.Options{VKeys: f.VKeys, Among: a.Among, Client: a.ClientOptions(Readers), Notice: a.Notice}
 	if f.MaxAge < 0 {
 		return o, Usage(errors.New("--max-age is more than 0"))
 	}
 	o.MaxAge = f.MaxAge
 	for _, path := range f.witnessPolicies {
-		data, err := ReadFileFlag("witness-policy", path)
+		data, err := ReadFileFlag(ctx, "witness-policy", path)
 		if err != nil {
 			return o, err
 		}
@@ -163,8 +165,8 @@ func CheckLimits(l reader.Limits) error {
 }
 
 // Store makes a client that stores artifacts.
-func (a *App) Store(f StoreFlags, concurrency int) (*client.Artifacts, error) {
-	token, err := a.token(f)
+func (a *App) Store(ctx context.Context, f StoreFlags, concurrency int) (*client.Artifacts, error) {
+	token, err := a.token(ctx, f)
 	if err != nil {
 		return nil, err
 	}
@@ -176,14 +178,14 @@ func (a *App) Store(f StoreFlags, concurrency int) (*client.Artifacts, error) {
 }
 
 // Artifacts opens an artifact storage to read; nil when the flag is not given.
-func (a *App) Artifacts(f StoreFlags, concurrency int) (*reader.Reader, error) {
+func (a *App) Artifacts(ctx context.Context, f StoreFlags, concurrency int) (*reader.Reader, error) {
 	if err := CheckLimits(f.Limits); err != nil {
 		return nil, err
 	}
 	if f.URL == "" && f.TokenFile == "" {
 		return nil, nil
 	}
-	token, err := a.token(f)
+	token, err := a.token(ctx, f)
 	if err != nil {
 		return nil, err
 	}
@@ -208,11 +210,11 @@ func (a *App) Token(location string) (string, error) {
 }
 
 // token reads --token-file, or what the home has.
-func (a *App) token(f StoreFlags) (t string, err error) {
+func (a *App) token(ctx context.Context, f StoreFlags) (t string, err error) {
 	if f.TokenFile == "" {
 		t, err = a.Token(f.URL)
 	} else {
-		t, err = ReadToken("token-file", f.TokenFile)
+		t, err = ReadToken(ctx, "token-file", f.TokenFile)
 	}
 	if t == "" {
 		return "", err
@@ -224,8 +226,8 @@ func (a *App) token(f StoreFlags) (t string, err error) {
 }
 
 // ReadToken reads the file with a token that a flag names.
-func ReadToken(flag, path string) (string, error) {
-	t, err := party.ReadToken(path)
+func ReadToken(ctx context.Context, flag, path string) (string, error) {
+	t, err := plain.Wait(ctx, func() (string, error) { return party.ReadToken(path) })
 	if err != nil {
 		return "", Usage(fmt.Errorf("--%s: %w", flag, err))
 	}

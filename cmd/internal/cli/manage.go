@@ -39,12 +39,12 @@ func (f *ManageFlags) Add(cmd *cobra.Command) {
 }
 
 // Open reaches a resource of the management interface, such as "/policy".
-func (f *ManageFlags) Open(resource string) (*Management, error) {
+func (f *ManageFlags) Open(ctx context.Context, resource string) (*Management, error) {
 	if (f.Cert != "" || f.CA != "") && f.URL == "" {
 		return nil, Usage(errors.New("--cert, --key and --ca are for the management interface over TLS, with --manage"))
 	}
 	if f.URL != "" {
-		return f.overTLS(resource)
+		return f.overTLS(ctx, resource)
 	}
 	return f.overSocket(resource), nil
 }
@@ -76,7 +76,7 @@ func (f *ManageFlags) overSocket(resource string) *Management {
 }
 
 // overTLS reaches a service that asks for a client certificate.
-func (f *ManageFlags) overTLS(resource string) (*Management, error) {
+func (f *ManageFlags) overTLS(ctx context.Context, resource string) (*Management, error) {
 	u, err := url.Parse(f.URL)
 	if err != nil || u.Scheme != "https" || u.Host == "" {
 		return nil, Usage(fmt.Errorf("--manage %q is not a URL such as https://log.internal:9443", f.URL))
@@ -90,7 +90,7 @@ func (f *ManageFlags) overTLS(resource string) (*Management, error) {
 	}
 	config := &tls.Config{MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{cert}}
 	if f.CA != "" {
-		pem, err := ReadFileFlag("ca", f.CA)
+		pem, err := ReadFileFlag(ctx, "ca", f.CA)
 		if err != nil {
 			return nil, err
 		}

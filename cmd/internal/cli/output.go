@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/conmotion/conmotion/internal/durable"
+	"github.com/conmotion/conmotion/internal/plain"
 )
 
 // Notice tells the person at the terminal something that is not data.
@@ -74,44 +76,24 @@ func (p *Progress) Done() {
 }
 
 // ReadInput reads a file, or standard input for "-".
-func (a *App) ReadInput(path string) ([]byte, error) {
+func (a *App) ReadInput(ctx context.Context, path string) ([]byte, error) {
 	if path == "-" {
-		return readAll("standard input", a.Stdin)
+		return plain.ReadAll("standard input", plain.Reader(ctx, a.Stdin), mostInput)
 	}
-	return readFile(path)
+	return ReadFile(ctx, path)
 }
 
 // mostInput is how many bytes of a file are read into memory.
 const mostInput = 2 << 30
 
-var errMuch = fmt.Errorf("it has more than %d GiB, and is not read", mostInput>>30)
-
-func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err == nil && info.Size() > mostInput {
-		return nil, fmt.Errorf("%s: %w", path, errMuch)
-	}
-	return readAll(path, f)
-}
-
-func readAll(name string, r io.Reader) ([]byte, error) {
-	data, err := io.ReadAll(io.LimitReader(r, mostInput+1))
-	if err == nil && len(data) > mostInput {
-		err = errMuch
-	}
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	return data, nil
+// ReadFile reads what the user names, which may be a pipe.
+func ReadFile(ctx context.Context, path string) ([]byte, error) {
+	return plain.ReadInput(ctx, path, mostInput)
 }
 
 // ReadFileFlag reads the file that a flag names.
-func ReadFileFlag(flag, path string) ([]byte, error) {
-	data, err := readFile(path)
+func ReadFileFlag(ctx context.Context, flag, path string) ([]byte, error) {
+	data, err := ReadFile(ctx, path)
 	if err != nil {
 		return nil, fmt.Errorf("--%s: %w", flag, err)
 	}

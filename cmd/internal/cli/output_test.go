@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"testing"
+
+	"github.com/conmotion/conmotion/internal/plain"
 )
 
 // TestReadInput: a file that no memory holds is refused before it is read.
@@ -16,10 +18,10 @@ func TestReadInput(t *testing.T) {
 	if err := errors.Join(os.WriteFile(file, nil, 0o600), os.Truncate(file, 20<<30)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := new(App).ReadInput(file); !errors.Is(err, errMuch) {
+	if _, err := new(App).ReadInput(t.Context(), file); !errors.Is(err, plain.ErrLarge) {
 		t.Errorf("20 GiB: %v", err)
 	}
-	if _, err := ReadFileFlag("payload", file); !errors.Is(err, errMuch) {
+	if _, err := ReadFileFlag(t.Context(), "payload", file); !errors.Is(err, plain.ErrLarge) {
 		t.Errorf("20 GiB of a flag: %v", err)
 	}
 }

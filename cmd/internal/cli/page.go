@@ -43,7 +43,7 @@ func (a *App) print(v any, indent string, show func(*Page)) error {
 	if err := enc.Encode(v); err != nil {
 		return err
 	}
-	data := a.named(out.Bytes())
+	data := printable.JSON(a.named(out.Bytes()))
 	if indent != "" {
 		out = bytes.Buffer{}
 		if err := json.Indent(&out, data, "", indent); err != nil {

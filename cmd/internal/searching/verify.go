@@ -86,10 +86,10 @@ func (f *verifyFlags) open(ctx context.Context, a *cli.App, s Source, from strin
 	case f.static == "":
 		return nil, cli.Usage(errors.New("--verify needs --static, with the URL or directory of the log's files"))
 	}
-	if v.artifacts, err = a.Artifacts(f.artifacts, cli.Readers); err != nil {
+	if v.artifacts, err = a.Artifacts(ctx, f.artifacts, cli.Readers); err != nil {
 		return nil, err
 	}
-	if v.options, err = a.LogOptions(f.MemoryFlags); err != nil {
+	if v.options, err = a.LogOptions(ctx, f.MemoryFlags); err != nil {
 		return nil, err
 	}
 	v.log, err = party.Open(ctx, f.static, v.options)

@@ -8,11 +8,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"slices"
 
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/conmotion/conmotion/internal/plain"
 )
 
 // Options are how a program serves. Its flags, and --config, set them.
@@ -43,9 +44,9 @@ func (o *Options) AddFlags(f *pflag.FlagSet, listen string) {
 
 // Complete reads the configuration file, makes the logger, and checks what only
 // makes sense together.
-func (o *Options) Complete(flags *pflag.FlagSet, stderr io.Writer) (err error) {
+func (o *Options) Complete(ctx context.Context, flags *pflag.FlagSet, stderr io.Writer) (err error) {
 	if path, _ := flags.GetString("config"); path != "" {
-		if err := readConfigFile(flags, path); err != nil {
+		if err := readConfigFile(ctx, flags, path); err != nil {
 			return err
 		}
 	}
@@ -81,8 +82,8 @@ func (o *Options) Until(ctx context.Context, stdin io.Reader) (context.Context, 
 }
 
 // readConfigFile sets the flags that the command line left alone.
-func readConfigFile(flags *pflag.FlagSet, path string) error {
-	data, err := os.ReadFile(path)
+func readConfigFile(ctx context.Context, flags *pflag.FlagSet, path string) error {
+	data, err := plain.ReadInput(ctx, path, 1<<20)
 	if err != nil {
 		return fmt.Errorf("--config: %w", err)
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 
+	"github.com/conmotion/conmotion/internal/plain"
 	"github.com/conmotion/conmotion/scitt/client"
 )
 
@@ -31,7 +32,7 @@ func OpenFile(ctx context.Context, name string, stdin io.Reader, progress func(w
 	c := &File{progress: progress}
 	in := stdin
 	if name != "-" {
-		f, err := os.Open(name)
+		f, err := plain.OpenInput(ctx, name)
 		if err != nil {
 			return nil, err
 		}
@@ -56,7 +57,7 @@ func OpenFile(ctx context.Context, name string, stdin io.Reader, progress func(w
 		c.file, c.spooled, into = spool, true, io.MultiWriter(hash, spool)
 	}
 	var err error
-	c.Size, err = io.Copy(into, Metered(ctx, in, func(done int64) { progress("hashed", done, -1) }))
+	c.Size, err = io.Copy(into, Metered(ctx, plain.Reader(ctx, in), func(done int64) { progress("hashed", done, -1) }))
 	if err != nil {
 		return nil, errors.Join(err, c.Close())
 	}

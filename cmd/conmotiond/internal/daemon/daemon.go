@@ -16,6 +16,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/conmotion/conmotion/internal/plain"
 	"github.com/conmotion/conmotion/personality"
 	"github.com/conmotion/conmotion/policy"
 	"github.com/conmotion/conmotion/policy/ocsf"
@@ -184,7 +185,7 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 	if err != nil {
 		return d, err
 	}
-	witnesses, err := d.openWitnesses(&c, k.vkeys[0], t)
+	witnesses, err := d.openWitnesses(ctx, &c, k.vkeys[0], t)
 	if err != nil {
 		return d, err
 	}
@@ -206,7 +207,7 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 	}
 	c.FirstStatement = id.FirstStatement
 	d.founder = personality.Founder{Issuer: id.Issuer, Origin: id.Origin, Key: k.service, Now: time.Now}
-	if d.options, err = schemaOption(c.OCSFSchema); err != nil {
+	if d.options, err = schemaOption(ctx, c.OCSFSchema); err != nil {
 		return d, err
 	}
 	_, err = d.founder.Announce(ctx, d.log, func() (*scitt.Keys, error) { return k.announced(d.keys) })
@@ -270,7 +271,7 @@ func (d *Daemon) directories(c Config) []string {
 
 // bootstrap finds the Registration Policy in the log, or registers the first.
 func (d *Daemon) bootstrap(ctx context.Context, c *Config, from *sources) (*personality.InForce, error) {
-	first, err := firstPolicy(c.Policy, from.options...)
+	first, err := firstPolicy(ctx, c.Policy, from.options...)
 	if err != nil {
 		return nil, err
 	}
@@ -296,12 +297,15 @@ func (d *Daemon) bootstrap(ctx context.Context, c *Config, from *sources) (*pers
 	return &personality.InForce{Policy: admission{from, p}, Index: logged.Index, ID: logged.Statement.ID()}, nil
 }
 
+// mostInput is how many bytes are read of a file that a flag names.
+const mostInput = 64 << 20
+
 // schemaOption has policies check events with a schema from a file.
-func schemaOption(path string) ([]policy.Option, error) {
+func schemaOption(ctx context.Context, path string) ([]policy.Option, error) {
 	if path == "" {
 		return nil, nil
 	}
-	data, err := os.ReadFile(path)
+	data, err := plain.ReadInput(ctx, path, mostInput)
 	if err != nil {
 		return nil, fmt.Errorf("--ocsf-schema: %w", err)
 	}
@@ -312,11 +316,11 @@ func schemaOption(path string) ([]policy.Option, error) {
 	return []policy.Option{policy.WithSchema(schema, sha256.Sum256(data))}, nil
 }
 
-func firstPolicy(path string, options ...policy.Option) (*policy.Policy, error) {
+func firstPolicy(ctx context.Context, path string, options ...policy.Option) (*policy.Policy, error) {
 	if path == "" {
 		return policy.Default(), nil
 	}
-	document, err := os.ReadFile(path)
+	document, err := plain.ReadInput(ctx, path, mostInput)
 	if err != nil {
 		return nil, fmt.Errorf("--policy: %w", err)
 	}

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/conmotion/conmotion/internal/plain"
 	"github.com/conmotion/conmotion/storage"
 	"github.com/conmotion/conmotion/storage/artifact"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
@@ -117,7 +118,7 @@ func openCloud(ctx context.Context, c *Config) (shared, error) {
 	}
 	password := os.Getenv(DatabasePassword)
 	if c.DatabasePasswordFile != "" {
-		data, err := os.ReadFile(c.DatabasePasswordFile)
+		data, err := plain.ReadInput(ctx, c.DatabasePasswordFile, mostInput)
 		if err != nil {
 			return nil, fmt.Errorf("--database-password-file: %w", err)
 		}

@@ -5,13 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"os"
 	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/conmotion/conmotion/internal/plain"
 	"github.com/conmotion/conmotion/storage"
 	"github.com/conmotion/conmotion/witness"
 	"github.com/conmotion/conmotion/witness/ask"
@@ -22,14 +22,14 @@ import (
 const witnessedInterval = time.Second
 
 // openWitnesses reads --witness-policy. It is nil without one.
-func (d *Daemon) openWitnesses(c *Config, vkey string, t *Telemetry) (storage.Witnesses, error) {
+func (d *Daemon) openWitnesses(ctx context.Context, c *Config, vkey string, t *Telemetry) (storage.Witnesses, error) {
 	if c.WitnessPolicy == "" {
 		return nil, nil
 	}
 	if c.CheckpointInterval == 0 {
 		c.CheckpointInterval = witnessedInterval
 	}
-	text, err := os.ReadFile(c.WitnessPolicy)
+	text, err := plain.ReadInput(ctx, c.WitnessPolicy, mostInput)
 	if err != nil {
 		return nil, fmt.Errorf("--witness-policy: %w", err)
 	}

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"time"
 	"unicode"
-	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -41,10 +40,10 @@ func JSON(text []byte) []byte {
 		switch {
 		case r == '\n' || unicode.IsPrint(r):
 			out = utf8.AppendRune(out, r)
+		case r > 0xffff: // RFC 8259 section 7: two of them, as in UTF-16
+			out = fmt.Appendf(out, "\\u%04x\\u%04x", 0xd800+(r-0x10000)>>10, 0xdc00+r&0x3ff)
 		default:
-			for _, unit := range utf16.AppendRune(nil, r) {
-				out = fmt.Appendf(out, "\\u%04x", unit)
-			}
+			out = fmt.Appendf(out, "\\u%04x", r)
 		}
 	}
 	return out

@@ -35,6 +35,9 @@ var ErrCorrupt = errors.New("the log's files are corrupt")
 // tree is a part of the larger one shows in the files of the larger one.
 var ErrBehind = errors.New("the log shows fewer entries here")
 
+// ErrOtherLog is wrapped when a place has another log than it had, or than is meant.
+var ErrOtherLog = errors.New("another log is at this place")
+
 // tile holds the hashes of one tile and of every subtree in it: nodes[0] are
 // the hashes themselves, nodes[h][i] the root of the 2^h hashes from i*2^h.
 type tile struct {

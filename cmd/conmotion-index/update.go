@@ -232,7 +232,7 @@ func (i *indexing) follow(ctx context.Context) error {
 
 // isLasting tells errors that waiting does not mend.
 func isLasting(err error) bool {
-	return cli.IsVerdict(err) || errors.Is(err, search.ErrOtherLog) || errors.Is(err, search.ErrDamaged) || errors.Is(err, scitt.ErrProof) && !errors.Is(err, tiles.ErrCorrupt)
+	return party.IsOtherLog(err) || errors.Is(err, search.ErrOtherLog) || errors.Is(err, search.ErrDamaged) || errors.Is(err, scitt.ErrProof) && !errors.Is(err, tiles.ErrCorrupt)
 }
 
 func (i *indexing) print(r *Report) error {

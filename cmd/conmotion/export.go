@@ -106,9 +106,6 @@ func exportError(err error) error {
 	if p, ok := errors.AsType[*scitt.Problem](err); ok && (p.Status == http.StatusUnauthorized || p.Status == http.StatusForbidden) {
 		return cli.Usage(fmt.Errorf("%w (give --artifact-token-file, or --no-artifacts)", err))
 	}
-	if errors.Is(err, mirror.ErrOtherLog) {
-		return cli.Bad(err)
-	}
 	return cli.OfLog(err)
 }
 

@@ -95,7 +95,7 @@ func (a *app) runMirror(ctx context.Context, location, dir string, f mirrorFlags
 		switch err := a.mirrorOnce(ctx, c, location, dir, o, f); {
 		case ctx.Err() != nil:
 			return nil
-		case err != nil && cli.IsVerdict(err):
+		case err != nil && party.IsOtherLog(err):
 			return err
 		case err != nil:
 			a.Notice("will try again: %v", err)

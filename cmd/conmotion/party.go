@@ -14,7 +14,6 @@ import (
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
-	"github.com/conmotion/conmotion/witness"
 )
 
 // serviceHelp is for commands that take a service's Receipt keys.
@@ -55,16 +54,6 @@ func (f *readFlags) addCommon(cmd *cobra.Command) {
 	fl.StringVar(&f.token, "artifact-token-file", "", "file with the token for the artifact storage (default: that of the home, tokens/HOST)")
 	cli.LimitFlags(cmd, &f.limits)
 	fl.StringArrayVar(&f.issuerKeys, "issuer-key", nil, "ISSUER=FILE: the public key of an issuer that is no did:jwk or did:key; once for each")
-}
-
-// openService opens the log of a service for the keys of its Receipts: see
-// [party.OpenService].
-func (a *app) openService(ctx context.Context, url string, o party.Options) (*party.Log, witness.Keys, error) {
-	l, keys, err := party.OpenService(ctx, url, o)
-	if _, answered := errors.AsType[*scitt.Problem](err); answered {
-		err = cli.Usage(err) // without its keys there is no verdict
-	}
-	return l, witness.Keys{Named: keys}, err
 }
 
 // examine opens a log to check it, which may be damaged: see [party.Log.Damage].
@@ -124,7 +113,7 @@ func (a *app) openLog(ctx context.Context, location string, f readFlags) (*party
 // noVerdict marks an error as no verdict on what a command is about, unless it
 // is one on the log.
 func noVerdict(err error) error {
-	if cli.IsVerdict(err) {
+	if party.IsOtherLog(err) {
 		return err
 	}
 	return cli.Usage(err)

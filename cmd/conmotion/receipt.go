@@ -11,9 +11,11 @@ import (
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/printable"
+	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/monitor/verify"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
+	"github.com/conmotion/conmotion/witness"
 )
 
 // receiptFlags are the flags of receipt.
@@ -130,7 +132,7 @@ func (a *app) receiptFromService(ctx context.Context, f receiptFlags, st *scitt.
 	if err != nil {
 		return nil, nil, err
 	}
-	log, keys, err := a.openService(ctx, f.log, o)
+	log, keys, err := party.OpenService(ctx, f.log, o)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -168,7 +170,7 @@ func (a *app) receiptFromService(ctx context.Context, f receiptFlags, st *scitt.
 	if (log != nil || f.statement != "") && id != st.ID().String() && (!placed || id != strconv.FormatUint(index, 10)) {
 		return nil, nil, cli.Bad(fmt.Errorf("asked for %s, the service gave the receipt of %s, %s", id, verify.PlaceOf(r), st.ID()))
 	}
-	checked, err := keys.Verify(st, receipts, time.Now())
+	checked, err := witness.Keys{Named: keys}.Verify(st, receipts, time.Now())
 	if err != nil {
 		return nil, nil, err
 	}

@@ -309,7 +309,7 @@ func (r *replaying) follow(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	o := party.FollowOptions{Depth: f.depth, Upstream: logs, Bad: func(err error) bool { return cli.ExitCode(err) == cli.ExitBad }}
+	o := party.FollowOptions{Depth: f.depth, Upstream: logs}
 	if o.Options, err = r.partyOptions(ctx, f.readFlags); err != nil {
 		return err
 	}

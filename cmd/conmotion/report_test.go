@@ -78,7 +78,7 @@ func TestReportFork(t *testing.T) {
 
 func TestStateOf(t *testing.T) {
 	for err, want := range map[error]report.State{
-		party.ErrForked: report.StateForked, party.ErrRolledBack: report.StateRolledBack, party.ErrOtherLog: report.StateOtherLog,
+		party.ErrForked: report.StateForked, party.ErrRolledBack: report.StateRolledBack, tiles.ErrOtherLog: report.StateOtherLog,
 		party.ErrKeysChanged: report.StateKeysChanged, tiles.ErrCorrupt: report.StateCorrupt, tiles.ErrKeys: report.StateCorrupt, scitt.ErrCheckpoint: report.StateCorrupt,
 		errors.New("connection refused"): report.StateUnreachable, witness.ErrQuorum: report.StateUnwitnessed, witness.ErrStale: report.StateUnwitnessed,
 	} {

@@ -97,7 +97,7 @@ func stateOf(err error) report.State {
 		err   error
 		state report.State
 	}{
-		{party.ErrForked, report.StateForked}, {party.ErrRolledBack, report.StateRolledBack}, {party.ErrOtherLog, report.StateOtherLog},
+		{party.ErrForked, report.StateForked}, {party.ErrRolledBack, report.StateRolledBack}, {tiles.ErrOtherLog, report.StateOtherLog},
 		{party.ErrKeysChanged, report.StateKeysChanged}, {tiles.ErrKeys, report.StateCorrupt}, {tiles.ErrCorrupt, report.StateCorrupt}, {scitt.ErrProof, report.StateCorrupt},
 		{scitt.ErrCheckpoint, report.StateCorrupt}, {scitt.ErrMalformed, report.StateCorrupt},
 		{witness.ErrQuorum, report.StateUnwitnessed}, {witness.ErrStale, report.StateUnwitnessed},

@@ -264,7 +264,7 @@ func (a *app) verifyProof(ctx context.Context, f verifyFlags, path string, data 
 	if err != nil {
 		return err
 	}
-	v := verify.Verifier{Options: open, Refutes: refutes, Content: verify.Content{File: f.payload, Data: logged}}
+	v := verify.Verifier{Options: open, Content: verify.Content{File: f.payload, Data: logged}}
 	r := v.Proof(data)
 	if err := a.Print(r, showVerified(r)); err != nil {
 		return err

@@ -15,9 +15,6 @@ import (
 	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
 
-// refutes reports whether an error is a verdict on what was looked at.
-func refutes(err error) bool { return cli.ExitCode(err) == cli.ExitBad }
-
 // chooseLogs tells a rule over several logs from the one log that there is without.
 func (f *verifyFlags) chooseLogs(quorum bool) error {
 	n := len(f.logs) + len(f.statics) + len(f.keyFiles)
@@ -45,7 +42,7 @@ func (f *verifyFlags) chooseLogs(quorum bool) error {
 // verifier reads what the flags name.
 func (a *app) verifier(ctx context.Context, f verifyFlags) (*verify.Verifier, error) {
 	v := &verify.Verifier{
-		Roots: f.rootCAs != "", Threshold: f.quorum, PostQuantum: f.requirePQ, Search: len(f.statics) > 0, Readers: cli.Readers, Refutes: refutes,
+		Roots: f.rootCAs != "", Threshold: f.quorum, PostQuantum: f.requirePQ, Search: len(f.statics) > 0, Readers: cli.Readers,
 	}
 	var err error
 	if v.Statements, err = f.statements(ctx); err != nil {
@@ -149,8 +146,10 @@ func (a *app) addLogs(ctx context.Context, v *verify.Verifier, f verifyFlags) er
 		o.Client.Retries = 1 // others may do without it
 	}
 	for _, url := range f.logs {
-		files, keys, err := a.openService(ctx, url, o)
-		if err := v.Add(verify.Log{Name: url, Keys: keys, Files: files}, err); err != nil {
+		l := verify.Log{Name: url}
+		var err error
+		l.Files, l.Keys.Named, err = party.OpenService(ctx, url, o)
+		if err := v.Add(l, err); err != nil {
 			return err
 		}
 	}

@@ -54,8 +54,6 @@ type FollowOptions struct {
 	Options
 	Depth    int    // how many logs one behind the other are followed, at least 1
 	Upstream []*Log // that are open; others are looked for where they were seen before
-	// Bad reports whether an error is a verdict on what was read. Any other ends the walk.
-	Bad func(error) bool
 }
 
 // Walk is what an asset rests on.
@@ -151,7 +149,7 @@ func (w *follower) follow(ctx context.Context, link monitor.Link, up *FollowedLi
 		switch unchecked := errors.Is(err, scitt.ErrUnchecked); {
 		case err == nil:
 			up.Verified = append(up.Verified, WithLog)
-		case !unchecked && !w.o.Bad(err):
+		case !unchecked && !Refutes(err):
 			return err
 		case !unchecked || link.Acknowledgement == nil:
 			fail(err)
@@ -212,7 +210,7 @@ func (w *follower) open(ctx context.Context, origin string) (l *Log, keys scitt.
 			w.logs[origin] = l
 			return l, keys, "", nil
 		}
-		if err != nil && w.o.Bad(err) && !errors.Is(err, tiles.ErrCorrupt) {
+		if err != nil && Refutes(err) && !errors.Is(err, tiles.ErrCorrupt) {
 			return nil, nil, "", err
 		}
 		w.o.notice("notice: the log %s is not at %s any more", origin, address)

@@ -22,8 +22,6 @@ var (
 	// seen of the log, and it cannot be checked whether both are one history; or
 	// when they are, and the newest state is needed.
 	ErrRolledBack = errors.New("the log was rolled back, or this copy of it is old")
-	// ErrOtherLog is wrapped when a location shows another log than before.
-	ErrOtherLog = errors.New("another log is at this place")
 )
 
 // HistoryError is two checkpoints of one log that do not go together. It wraps
@@ -86,7 +84,7 @@ func originOf(raw []byte) string {
 	return string(origin)
 }
 
-// open verifies a checkpoint. Errors wrap ErrOtherLog when it is another log's
+// open verifies a checkpoint. Errors wrap [tiles.ErrOtherLog] when it is another log's
 // by its own words.
 func (l *Log) open(raw []byte) (*scitt.Checkpoint, error) {
 	cp, err := l.Files.Verifiers.Open(raw)
@@ -96,7 +94,7 @@ func (l *Log) open(raw []byte) (*scitt.Checkpoint, error) {
 		size, _, _ := bytes.Cut(rest, []byte("\n"))
 		_, serr := strconv.ParseUint(string(size), 10, 64)
 		if want := l.Files.Verifiers.Note.Name(); serr == nil && len(origin) <= maxOrigin && scitt.CheckOrigin(origin) == nil && origin != want {
-			return nil, fmt.Errorf("%w: its checkpoint is of %q, and the trusted keys are of %q", ErrOtherLog, origin, want)
+			return nil, fmt.Errorf("%w: its checkpoint is of %q, and the trusted keys are of %q", tiles.ErrOtherLog, origin, want)
 		}
 		return nil, err
 	}

@@ -123,7 +123,7 @@ type Log struct {
 // signed by the trusted keys, and be of one history with the newest that Home
 // remembers of the log, from wherever: else the error is a [HistoryError]. It must
 // have the quorum of witnesses that is demanded. Errors wrap [witness.ErrQuorum],
-// [witness.ErrStale], ErrKeysChanged, ErrOtherLog, ErrVKeys, ErrDamaged, the errors of
+// [witness.ErrStale], ErrKeysChanged, [tiles.ErrOtherLog], ErrVKeys, ErrDamaged, the errors of
 // package tiles, or those of reading files.
 func Open(ctx context.Context, location string, o Options) (*Log, error) {
 	src, err := tiles.Open(location, o.Client)
@@ -152,7 +152,7 @@ func Open(ctx context.Context, location string, o Options) (*Log, error) {
 		return nil, fmt.Errorf("%s: %w", location, unread)
 	}
 	if o.Origin != "" && originOf(raw) != o.Origin {
-		return nil, fmt.Errorf("the log at %s: %w: its checkpoint is of %.80q, and %q is meant", location, ErrOtherLog, originOf(raw), o.Origin)
+		return nil, fmt.Errorf("the log at %s: %w: its checkpoint is of %.80q, and %q is meant", location, tiles.ErrOtherLog, originOf(raw), o.Origin)
 	}
 	here, named, err := o.Home.recall(l.address, originOf(raw))
 	if err != nil {
@@ -180,7 +180,7 @@ func Open(ctx context.Context, location string, o Options) (*Log, error) {
 		return nil, fmt.Errorf("the log at %s: %w", location, err)
 	}
 	if here != nil && here.Origin != l.Checkpoint.Origin {
-		return nil, fmt.Errorf("%w: %s was %q on %s and is %q; if that is meant, remove %s", ErrOtherLog, location,
+		return nil, fmt.Errorf("%w: %s was %q on %s and is %q; if that is meant, remove %s", tiles.ErrOtherLog, location,
 			here.Origin, here.Since.Format(time.DateOnly), l.Checkpoint.Origin, o.Home.logFile(here.Origin))
 	}
 	if err := l.witnessed(o); err != nil {
@@ -307,7 +307,7 @@ func (l *Log) VerifyStatement(s *scitt.Statement) error { return l.verify(s) }
 // extend: root and size are all that need to be known of it.
 func (l *Log) At(ctx context.Context, cp *scitt.Checkpoint) (monitor.Log, error) {
 	if cp.Origin != l.View.Checkpoint.Origin {
-		return monitor.Log{}, fmt.Errorf("%w: %s has %q, and %q is needed", ErrOtherLog, l.Location, l.View.Checkpoint.Origin, cp.Origin)
+		return monitor.Log{}, fmt.Errorf("%w: %s has %q, and %q is needed", tiles.ErrOtherLog, l.Location, l.View.Checkpoint.Origin, cp.Origin)
 	}
 	if err := l.View.Consistency(ctx, cp); err != nil {
 		return monitor.Log{}, err

@@ -113,7 +113,7 @@ func TestOpenVKeys(t *testing.T) {
 		t.Errorf("%+v", l)
 	}
 	p.o.VKeys = other
-	p.refuses(party.ErrOtherLog, `its checkpoint is of "transparency.example", and the trusted keys are of "other.example"`)
+	p.refuses(tiles.ErrOtherLog, `its checkpoint is of "transparency.example", and the trusted keys are of "other.example"`)
 	p.o.Home, p.o.SomeVKeys = party.Home(t.TempDir()), true
 	if l := p.opens(3); !l.FirstUse {
 		t.Errorf("%+v", l)

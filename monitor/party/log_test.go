@@ -110,7 +110,7 @@ func TestOpenFirstUse(t *testing.T) {
 	p.noticed()
 	// Of another log than the one that is meant nothing is taken.
 	p.o.Origin = "other.example"
-	p.refuses(party.ErrOtherLog, `is of "transparency.example", and "other.example" is meant`)
+	p.refuses(tiles.ErrOtherLog, `is of "transparency.example", and "other.example" is meant`)
 	p.o.Origin = testlog.Origin
 	p.opens(300)
 	// Without a memory nothing is written and everybody is warned.
@@ -153,14 +153,14 @@ func TestOpenOtherLog(t *testing.T) {
 	// Its configuration shows that other keys are here.
 	p.refuses(party.ErrKeysChanged, "")
 	p.o.VKeys = p.keys.VKeys
-	p.refuses(party.ErrOtherLog, `"transparency.example" on 2026-07-01 and is "other.example"`)
+	p.refuses(tiles.ErrOtherLog, `"transparency.example" on 2026-07-01 and is "other.example"`)
 	// Without a configuration its checkpoint tells.
 	p.o.VKeys = nil
 	p.files.Put(tiles.ConfigurationPath, nil)
-	p.refuses(party.ErrOtherLog, `its checkpoint is of "other.example"`)
+	p.refuses(tiles.ErrOtherLog, `its checkpoint is of "other.example"`)
 	// What is not a checkpoint at all is no other log.
 	p.files.Put(tiles.CheckpointPath, []byte("<html>\nnothing here\n"))
-	if err := p.refuses(nil, "checkpoint does not verify"); errors.Is(err, party.ErrOtherLog) {
+	if err := p.refuses(nil, "checkpoint does not verify"); errors.Is(err, tiles.ErrOtherLog) {
 		t.Error(err)
 	}
 }

@@ -30,6 +30,13 @@ func (l *Log) ReceiptKeys(ctx context.Context) (scitt.KeySet, error) {
 	return append(set, compromised(l.compromised)...), nil
 }
 
+// keysError is what a service answers that gives no keys. It is no [*scitt.Problem]: it
+// says nothing about statements.
+type keysError string
+
+// Error implements error.
+func (e keysError) Error() string { return string(e) }
+
 // OpenService opens the log of the Transparency Service at a URL, and returns its
 // [Log.ReceiptKeys].
 //
@@ -58,6 +65,9 @@ func OpenService(ctx context.Context, url string, o Options) (*Log, scitt.KeySet
 		return nil, nil, fmt.Errorf("%w; %q was there before", err, here.Origin)
 	}
 	keys, err := c.Keys(ctx)
+	if _, answered := errors.AsType[*scitt.Problem](err); answered {
+		err = keysError(err.Error())
+	}
 	if err == nil {
 		o.notice("notice: the service at %s shows no log that could be remembered; its receipt keys are what it says now, and nothing tells when it shows others", url)
 	}

@@ -118,8 +118,8 @@ func (s *service) open(ctx context.Context, i int, o RegistrarOptions) (err erro
 	}
 	var named scitt.KeySet
 	if s.log, named, err = OpenService(ctx, s.url, s.options); err != nil {
-		if _, answered := errors.AsType[*scitt.Problem](err); answered {
-			err = fmt.Errorf("%w: %v", errNoKeys, err) // what it answers is nothing about the statements
+		if answer, ok := errors.AsType[keysError](err); ok {
+			err = fmt.Errorf("%w: %w", errNoKeys, answer)
 		}
 		return err
 	}

@@ -106,7 +106,6 @@ func TestFollow(t *testing.T) {
 	wrong := below
 	wrong.EntryID = scitt.EntryID{1}.String()
 	customer.adds(record(t, scitt.TypeRecord, "vm-2", wrong))
-	bad := func(err error) bool { return errors.Is(err, party.ErrNoEntry) }
 	for _, tc := range []struct {
 		asset          string
 		depth          int
@@ -121,7 +120,7 @@ func TestFollow(t *testing.T) {
 		{"vm-2", 8, []*party.Log{provider.open()}, "vm-2 !", "is another one", ""},
 		{"nobody", 8, nil, "nobody", "", ""},
 	} {
-		w, err := party.Follow(t.Context(), customer.open(), tc.asset, party.FollowOptions{Depth: tc.depth, Upstream: tc.upstream, Bad: bad})
+		w, err := party.Follow(t.Context(), customer.open(), tc.asset, party.FollowOptions{Depth: tc.depth, Upstream: tc.upstream})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/monitor/disclosure"
+	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/witness"
@@ -120,7 +121,7 @@ func (r *run) fetched(ctx context.Context, out *scitt.Verification) error {
 		r.found("payload", witness.Failed, "%s: the content there does not have the hash that the statement signs", place)
 	case errors.Is(err, reader.ErrTooLarge):
 		r.noContent("%s: %v; give the content with --payload", place, err)
-	case r.refutes(err) || isMissing(err) || errors.Is(err, reader.ErrPrivate):
+	case party.Refutes(err) || isMissing(err) || errors.Is(err, reader.ErrPrivate):
 		r.noContent("%s: %v", place, err)
 	default:
 		return fmt.Errorf("%s: %w", place, err)

@@ -75,7 +75,7 @@ func TestContent(t *testing.T) {
 		"of another record":             {inline, verify.Content{File: "f", Disclosed: one}, expected{verdict: "payload: f: the record in it is not what the statement is about"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			v := &verify.Verifier{Content: c.content, Refutes: refutes}
+			v := &verify.Verifier{Content: c.content}
 			if err := v.Add(saved(t, "log", keys), nil); err != nil {
 				t.Fatal(err)
 			}

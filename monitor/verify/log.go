@@ -30,7 +30,7 @@ func (r *run) current(ctx context.Context, log *party.Log, keys witness.Keys, ou
 		r.Unsure = err
 		r.found("log now", witness.NotChecked, "%v", err)
 		return nil
-	case r.refutes(err):
+	case party.Refutes(err):
 		r.found("log now", witness.Failed, "%v", err)
 		return nil
 	}

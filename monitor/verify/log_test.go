@@ -41,7 +41,7 @@ func TestFork(t *testing.T) {
 		"not in the log":            {statement(t, "never").Entry(), true, witness.Failed, "log now", "of 3 entries does not hold the statement"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			v := &verify.Verifier{Refutes: refutes, Search: c.search, Readers: 1}
+			v := &verify.Verifier{Search: c.search, Readers: 1}
 			if err := v.Add(log, nil); err != nil {
 				t.Fatal(err)
 			}
@@ -78,7 +78,7 @@ func TestOlderLog(t *testing.T) {
 		}
 		files.Publish(t, keys, entries[:3])
 		var notices []string
-		v := &verify.Verifier{Refutes: refutes, Options: party.Options{Notice: func(format string, args ...any) { notices = append(notices, fmt.Sprintf(format, args...)) }}}
+		v := &verify.Verifier{Options: party.Options{Notice: func(format string, args ...any) { notices = append(notices, fmt.Sprintf(format, args...)) }}}
 		if err := v.Add(open(t, &files, party.Options{VKeys: keys.VKeys}), nil); err != nil {
 			t.Fatal(err)
 		}
@@ -144,7 +144,7 @@ func TestCompromised(t *testing.T) {
 		"a quorum of both":               {2, []verify.Log{log, saved(t, "other", other)}, false, both, expected{}, "no verdict: 1 log vouches"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			v := &verify.Verifier{Refutes: refutes, Threshold: c.threshold, Search: c.search, Readers: 1}
+			v := &verify.Verifier{Threshold: c.threshold, Search: c.search, Readers: 1}
 			for _, l := range c.logs {
 				if err := v.Add(l, nil); err != nil {
 					t.Fatal(err)
@@ -172,7 +172,7 @@ func TestNameOfAnother(t *testing.T) {
 	st := statement(t, "first")
 	log := opened(t, keys, append(keys.Begin(t, `{"version": 1}`), st.Entry())...)
 	own := testlog.Must(log.Files.View.Receipt(t.Context(), 2, scitt.LeafHash(st.Entry())))(t)
-	v := &verify.Verifier{Refutes: refutes, Threshold: 2}
+	v := &verify.Verifier{Threshold: 2}
 	for _, l := range []verify.Log{saved(t, "liar", liar), log} {
 		if err := v.Add(l, nil); err != nil {
 			t.Fatal(err)

@@ -8,6 +8,7 @@ import (
 	"github.com/transparency-dev/formats/proof"
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/witness"
 )
@@ -24,7 +25,7 @@ func (v *Verifier) Proof(data []byte) *Result {
 		leaf = st.Entry()
 		r.describe(st)
 	}
-	if err := v.proof(r, data, leaf); v.refutes(err) {
+	if err := v.proof(r, data, leaf); party.Refutes(err) {
 		r.Verdict = err
 	} else {
 		r.Unsure = err

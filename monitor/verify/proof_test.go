@@ -51,7 +51,7 @@ func TestProof(t *testing.T) {
 			if c.policy != nil {
 				o.Witnesses = []*witness.Policy{c.policy}
 			}
-			v := &verify.Verifier{Refutes: refutes, Options: o, Content: verify.Content{File: "file", Data: c.leaf}}
+			v := &verify.Verifier{Options: o, Content: verify.Content{File: "file", Data: c.leaf}}
 			c.want.hold(t, v.Proof(c.proof))
 		})
 	}

@@ -46,7 +46,7 @@ func TestThreshold(t *testing.T) {
 		"two signatures and no rule":   {0, 0, []verify.Statement{{Data: data}, {Data: data}}, expected{}, "need a threshold"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			v := &verify.Verifier{Refutes: refutes, Threshold: tc.threshold}
+			v := &verify.Verifier{Threshold: tc.threshold}
 			for _, k := range []*testlog.Keys{a, b, c} {
 				if err := v.Add(saved(t, k.Note.Name(), k), nil); err != nil {
 					t.Fatal(err)
@@ -86,7 +86,7 @@ func TestAdd(t *testing.T) {
 		{1, party.ErrVKeys, true},
 		{1, party.ErrDamaged, true},
 	} {
-		v := &verify.Verifier{Refutes: refutes, Threshold: c.threshold}
+		v := &verify.Verifier{Threshold: c.threshold}
 		if err := v.Add(verify.Log{Name: "log"}, fmt.Errorf("log: %w", c.err)); (err != nil) != c.fails || err != nil && !errors.Is(err, c.err) {
 			t.Errorf("%v with a threshold of %d: %v", c.err, c.threshold, err)
 		}
@@ -134,7 +134,7 @@ func TestWitnesses(t *testing.T) {
 			if c.policy != nil {
 				o.Witnesses = []*witness.Policy{c.policy}
 			}
-			v := &verify.Verifier{Refutes: refutes, Options: o}
+			v := &verify.Verifier{Options: o}
 			log := saved(t, "log", keys)
 			if !c.now.IsZero() {
 				files.Put(tiles.CheckpointPath, cosigned(c.now))

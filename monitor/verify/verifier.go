@@ -49,9 +49,6 @@ type Verifier struct {
 	// Options say what is demanded of witnesses ([party.Options.PolicyFor]), how old
 	// their cosignatures may be, and who is told what a person should know.
 	Options party.Options
-	// Refutes reports whether an error speaks against what was looked at. Any other
-	// one, and each when it is nil, is about what kept the verifier from looking.
-	Refutes func(error) bool
 	// Searched, when not nil, is told how many entries Search has looked at.
 	Searched func(done, size uint64)
 
@@ -73,14 +70,12 @@ func (v *Verifier) Add(l Log, err error) error {
 	case err == nil:
 		v.logs = append(v.logs, l)
 		return nil
-	case v.Threshold == 0, v.refutes(err), isMissing(err), errors.Is(err, party.ErrVKeys), errors.Is(err, party.ErrDamaged):
+	case v.Threshold == 0, party.Refutes(err), isMissing(err), errors.Is(err, party.ErrVKeys), errors.Is(err, party.ErrDamaged):
 		return err
 	}
 	v.unreachable = append(v.unreachable, unreachable{l.Name, err})
 	return nil
 }
-
-func (v *Verifier) refutes(err error) bool { return v.Refutes != nil && v.Refutes(err) }
 
 func isMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) }
 

@@ -1,7 +1,6 @@
 package verify_test
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,14 +14,8 @@ import (
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/monitor/verify"
 	"github.com/conmotion/conmotion/scitt"
-	"github.com/conmotion/conmotion/tiles"
 	"github.com/conmotion/conmotion/witness"
 )
-
-// refutes is what a program may take as speaking against a log.
-func refutes(err error) bool {
-	return slices.ContainsFunc([]error{scitt.ErrProof, scitt.ErrCheckpoint, scitt.ErrMalformed, tiles.ErrCorrupt, witness.ErrQuorum}, func(e error) bool { return errors.Is(err, e) })
-}
 
 func statement(t *testing.T, subject string) *scitt.Statement {
 	t.Helper()
@@ -127,7 +120,7 @@ func TestOffline(t *testing.T) {
 		"no statement":       {new(saved(t, "saved", keys)), []byte("x"), "", expected{verdict: "malformed", checks: []string{"failed form: "}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			v := &verify.Verifier{Refutes: refutes, Statements: scitt.Verifier{At: time.Unix(1_800_000_000, 0)}}
+			v := &verify.Verifier{Statements: scitt.Verifier{At: time.Unix(1_800_000_000, 0)}}
 			if c.content != "" {
 				v.Content = verify.Content{File: "file", Data: []byte(c.content)}
 			}

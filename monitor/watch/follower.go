@@ -161,7 +161,7 @@ func (f *follower) held(ctx context.Context, log *party.Log) error {
 		return nil
 	}
 	if f.look.Origin != cp.Origin {
-		return fmt.Errorf("%w: it was %q and is %q", party.ErrOtherLog, f.look.Origin, cp.Origin)
+		return fmt.Errorf("%w: it was %q and is %q", tiles.ErrOtherLog, f.look.Origin, cp.Origin)
 	}
 	err := log.Extends(ctx, &scitt.Checkpoint{Origin: cp.Origin, Size: f.look.Size, Root: f.look.Root, Raw: []byte(f.look.Note)}, f.options)
 	if err != nil {
@@ -228,7 +228,7 @@ func describe(c Check) string {
 
 // final errors are not tried again: they are no accidents, or took their time.
 func final(err error) bool {
-	for _, f := range []error{party.ErrForked, party.ErrOtherLog, party.ErrKeysChanged, party.ErrDamaged} {
+	for _, f := range []error{party.ErrForked, tiles.ErrOtherLog, party.ErrKeysChanged, party.ErrDamaged} {
 		if errors.Is(err, f) {
 			return true
 		}
@@ -248,7 +248,7 @@ func checkOf(err error) Check {
 		check Check
 	}{
 		{party.ErrDamaged, CheckError}, {party.ErrForked, CheckFork},
-		{party.ErrOtherLog, CheckOtherLog}, {party.ErrKeysChanged, CheckKeysChanged}, {client.ErrStatus, CheckHTTP}, {party.ErrNoLog, CheckMissing},
+		{tiles.ErrOtherLog, CheckOtherLog}, {party.ErrKeysChanged, CheckKeysChanged}, {client.ErrStatus, CheckHTTP}, {party.ErrNoLog, CheckMissing},
 		{scitt.ErrCheckpoint, CheckCheckpoint}, {witness.ErrQuorum, CheckQuorum}, {witness.ErrStale, CheckCosigned},
 	} {
 		if errors.Is(err, c.err) {

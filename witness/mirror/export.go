@@ -17,10 +17,6 @@ import (
 	"github.com/conmotion/conmotion/tiles"
 )
 
-// ErrOtherLog is wrapped when the directory has another log than the one that
-// is exported.
-var ErrOtherLog = errors.New("another log is at this place")
-
 // Log is a log that is exported, at its checkpoint.
 type Log struct {
 	Files     *tiles.Log // without a note key where View is all that is known of the log
@@ -81,7 +77,7 @@ func Export(ctx context.Context, l Log, dir string, o Options) (out *Copied, err
 // files, leaves the older state, and files that no checkpoint covers yet; the next
 // update finds them and continues.
 //
-// Errors wrap ErrOtherLog when the directory has another log, or are those of
+// Errors wrap [tiles.ErrOtherLog] when the directory has another log, or are those of
 // [Log.Extends]; then nothing was changed.
 func (c *Copy) Update(ctx context.Context, l Log, o Options) (*Copied, error) {
 	return c.update(ctx, l, o, false)
@@ -144,7 +140,7 @@ func (e *export) open(ctx context.Context, raw []byte) (*scitt.Checkpoint, error
 	}
 	old, _, perr := scitt.OpenNote(raw)
 	if perr != nil || old.Origin != e.cp.Origin || e.View.Consistency(ctx, old) != nil {
-		return nil, fmt.Errorf("%w: %s is not signed by the keys of the log that is copied: %w", ErrOtherLog, e.path(tiles.CheckpointPath), err)
+		return nil, fmt.Errorf("%w: %s is not signed by the keys of the log that is copied: %w", tiles.ErrOtherLog, e.path(tiles.CheckpointPath), err)
 	}
 	return old, nil
 }

@@ -191,7 +191,7 @@ func TestExportRefused(t *testing.T) {
 	if _, err := Export(t.Context(), l, dir, Options{}); !errors.Is(err, forked) {
 		t.Errorf("a log that does not extend it: %v", err)
 	}
-	if _, err := Export(t.Context(), other.log(), dir, Options{}); !errors.Is(err, ErrOtherLog) {
+	if _, err := Export(t.Context(), other.log(), dir, Options{}); !errors.Is(err, tiles.ErrOtherLog) {
 		t.Errorf("another log: %v", err)
 	}
 	for name, data := range tree(t, dir) {

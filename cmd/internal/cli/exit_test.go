@@ -10,14 +10,12 @@ import (
 	"testing"
 
 	"github.com/conmotion/conmotion/monitor"
-	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
-	"github.com/conmotion/conmotion/tiles"
 )
 
-// TestExitCode: what an error means does not depend on what it is wrapped in. A
-// verdict on a log is one whatever could not be checked besides.
+// TestExitCode: the exit code is what an error is marked with, or what it says, whatever
+// it is wrapped in.
 func TestExitCode(t *testing.T) {
 	status := func(code int) error { return &scitt.Problem{Status: code, Title: "title"} }
 	for _, c := range []struct {
@@ -29,17 +27,8 @@ func TestExitCode(t *testing.T) {
 		{Bad(errors.New("anything")), ExitBad, ExitBad},
 		{Usage(scitt.ErrSignature), ExitUsage, ExitUsage},
 		{scitt.ErrSignature, ExitBad, ExitBad},
-		{errors.Join(scitt.ErrUnchecked, scitt.ErrUnknownKey), ExitUsage, ExitUsage},
-		{errors.Join(scitt.ErrUnchecked, party.ErrForked), ExitBad, ExitBad},
-		{errors.Join(party.ErrVKeys, scitt.ErrCheckpoint), ExitUsage, ExitUsage},
-		{errors.Join(party.ErrRolledBack, scitt.ErrProof), ExitUsage, ExitUsage},
-		{errors.Join(monitor.ErrResume, tiles.ErrBehind), ExitUsage, ExitUsage},
-		{tiles.ErrCorrupt, ExitBad, ExitBad},
 		{fs.ErrNotExist, ExitUsage, ExitBad},
 		{&monitor.WithheldError{}, ExitUsage, ExitUsage},
-		{monitor.ErrPinned, ExitBad, ExitBad},
-		{monitor.ErrUnverified, ExitUsage, ExitUsage},
-		{reader.ErrWrong, ExitBad, ExitBad},
 		{status(http.StatusBadRequest), ExitBad, ExitUsage},
 		{status(http.StatusTooManyRequests), ExitUsage, ExitUsage},
 		{status(http.StatusServiceUnavailable), ExitUsage, ExitUsage},

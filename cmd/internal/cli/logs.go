@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -124,11 +123,6 @@ func (a *App) HomeOf(flag string) (home party.Home, err error) {
 		}
 	}
 	return home, nil
-}
-
-// IsVerdict reports whether an error is that a log is not what was seen of it.
-func IsVerdict(err error) bool {
-	return slices.ContainsFunc(otherLog, func(verdict error) bool { return errors.Is(err, verdict) })
 }
 
 // StoreFlags say where artifacts are: --token-file, and a flag with the URL.

@@ -159,8 +159,13 @@ func (v *verifier) finish(ctx context.Context) (verified, error) {
 
 // explain says what to do about an error of verifying.
 func (v *verifier) explain(err error) error {
-	if errors.Is(err, search.ErrUnchecked) && v.artifacts == nil {
-		return fmt.Errorf("%w; --artifacts says where they are", err)
+	switch {
+	case errors.Is(err, search.ErrAnswer):
+		return cli.Bad(err)
+	case errors.Is(err, search.ErrUnchecked) && v.artifacts == nil:
+		return cli.Usage(fmt.Errorf("%w; --artifacts says where they are", err))
+	case errors.Is(err, search.ErrUnchecked):
+		return cli.Usage(err)
 	}
 	return cli.OfStorage(err)
 }

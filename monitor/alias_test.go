@@ -89,7 +89,7 @@ func TestNames(t *testing.T) {
 		}, firewall + "@1 " + other + "@0", nil},
 		"another issuer's word is not this one's": {func(p *party) {
 			known(p)
-			p.key, p.heads = testKey("auditor"), map[Kind]*Head{}
+			p.key, p.heads = testKey("auditor"), map[Kind]*scitt.Head{}
 			p.record(resource(inventory(Create, noon+1, "579"), full, ""))
 		}, firewall + "@0 gcp/p/global/" + full + "/579@1", nil},
 		"a scan sees it by its number": {func(p *party) {
@@ -234,7 +234,7 @@ func TestScansOfSeveral(t *testing.T) {
 	p.record(collected(noon, "eu/b"))
 	p.record(collected(noon, "eu/d"))
 	mine(func() {
-		p.key, p.heads = testKey("auditor"), map[Kind]*Head{}
+		p.key, p.heads = testKey("auditor"), map[Kind]*scitt.Head{}
 		p.record(collected(noon+1, "eu/a")) // speaks of the provider's asset too
 		p.record(collected(noon+1, "eu/c"))
 		p.record(inventory(Delete, noon+1, "eu/b"))

@@ -184,7 +184,7 @@ func TestRecordSign(t *testing.T) {
 	r := must(NewRecord(encode(inventory(Create, noon, "a")), Inventory, ""))(t)
 	key := testKey("provider")
 	now := time.Unix(1_800_000_000, 0)
-	s := must(scitt.ParseStatement(must(testlog.SignAs(key, r, scitt.SignOptions{IssuedAt: now, Chain: Next("inventory", nil)}))(t)))(t)
+	s := must(scitt.ParseStatement(must(testlog.SignAs(key, r, scitt.SignOptions{IssuedAt: now, Chain: (*scitt.Head)(nil).Next("inventory")}))(t)))(t)
 	if s.Type != scitt.TypeRecord || s.Subject != "inventory/a" || s.ContentType != ContentType || s.IssuedAt != now.Unix() || s.Chain.Seq != 0 || !bytes.Equal(s.Payload, r.Payload) {
 		t.Errorf("%+v", s)
 	}

@@ -26,7 +26,7 @@ func (l handoverLog) say(by *party, uid string, after []byte) []byte {
 	by.heads[Inventory] = nil
 	if after != nil {
 		link := testlog.After(l.t, after)
-		by.heads[Inventory] = &Head{link.Seq - 1, scitt.EntryID(link.Prev)}
+		by.heads[Inventory] = &scitt.Head{Seq: link.Seq - 1, ID: scitt.EntryID(link.Prev)}
 	}
 	return l.put(by.record(inventory(Create, noon, uid)).Entry())
 }

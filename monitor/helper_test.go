@@ -88,13 +88,13 @@ type party struct {
 	key     crypto.Signer
 	typ     string
 	entries [][]byte
-	heads   map[Kind]*Head
+	heads   map[Kind]*scitt.Head
 	blobs   blobs
 	hash    bool // sign hashes
 }
 
 func newParty(t testing.TB, name, typ string) *party {
-	return &party{t: t, key: testKey(name), typ: typ, heads: map[Kind]*Head{}, blobs: blobs{}}
+	return &party{t: t, key: testKey(name), typ: typ, heads: map[Kind]*scitt.Head{}, blobs: blobs{}}
 }
 
 func (p *party) issuer() string { return must(did.NewJWK(p.key.Public()))(p.t) }
@@ -116,9 +116,9 @@ func (p *party) record(event object, issued ...int64) *scitt.Statement {
 	if len(issued) > 0 {
 		when = issued[0]
 	}
-	o := scitt.SignOptions{Type: p.typ, IssuedAt: at(when), Chain: Next(string(kind), p.heads[kind]), Hash: p.hash}
+	o := scitt.SignOptions{Type: p.typ, IssuedAt: at(when), Chain: p.heads[kind].Next(string(kind)), Hash: p.hash}
 	s := p.add(must(testlog.SignAs(p.key, r, o))(p.t))
-	p.heads[kind] = &Head{o.Chain.Seq, s.ID()}
+	p.heads[kind] = &scitt.Head{Seq: o.Chain.Seq, ID: s.ID()}
 	if p.hash {
 		p.blobs[sha256.Sum256(r.Payload)] = r.Payload
 	}

@@ -7,6 +7,8 @@ import (
 	"io"
 	"maps"
 	"slices"
+
+	"github.com/conmotion/conmotion/scitt"
 )
 
 // FormatHistory and FormatDifference name formats.
@@ -247,10 +249,10 @@ func (r *Replay) Anomalies() (list []Anomaly, more uint64) {
 }
 
 // Head is the last record of a chain of the issuer, nil when there is none.
-func (r *Replay) Head(issuer, name string) (*Head, Ref) {
+func (r *Replay) Head(issuer, name string) (*scitt.Head, Ref) {
 	h, ok := r.chains[chainKey{issuer, name}]
 	if !ok {
 		return nil, Ref{}
 	}
-	return &Head{h.seq, h.ID}, h.Ref
+	return &scitt.Head{Seq: h.seq, ID: h.ID}, h.Ref
 }

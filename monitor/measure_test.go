@@ -92,7 +92,7 @@ func TestMeasureArchitecture(t *testing.T) {
 			event = data
 		}
 		r := must(NewRecord(event, Inventory, Create))(t)
-		s := side.party.add(must(testlog.SignAs(side.party.key, r, scitt.SignOptions{Type: side.party.typ, IssuedAt: at(when), Chain: Next("inventory", nil)}))(t))
+		s := side.party.add(must(testlog.SignAs(side.party.key, r, scitt.SignOptions{Type: side.party.typ, IssuedAt: at(when), Chain: (*scitt.Head)(nil).Next("inventory")}))(t))
 		if side.party == p.provider { // it registers at the auditor's log too
 			p.auditor.entries = append(p.auditor.entries, s.Entry())
 		}

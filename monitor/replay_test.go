@@ -101,23 +101,23 @@ func TestReplay(t *testing.T) {
 func TestChainAnomalies(t *testing.T) {
 	p := newParty(t, "provider", scitt.TypeRecord)
 	n := 0
-	add := func(link *scitt.ChainLink) *Head {
+	add := func(link *scitt.ChainLink) *scitt.Head {
 		n++
 		r := must(NewRecord(encode(inventory(Create, noon, fmt.Sprint(n))), Inventory, ""))(t)
 		s := p.add(must(testlog.SignAs(p.key, r, scitt.SignOptions{IssuedAt: at(noon), Chain: link}))(t))
 		if link == nil {
 			return nil
 		}
-		return &Head{link.Seq, s.ID()}
+		return &scitt.Head{Seq: link.Seq, ID: s.ID()}
 	}
 	add(nil) // 0: no chain yet
-	first := add(Next("inventory", nil))
-	second := add(Next("inventory", first))                                                                                                           // 2
-	add(Next("inventory", first))                                                                                                                     // 3: fork
-	add(Next("inventory", nil))                                                                                                                       // 4: restart
+	first := add((*scitt.Head)(nil).Next("inventory"))
+	second := add(first.Next("inventory"))                                                                                                            // 2
+	add(first.Next("inventory"))                                                                                                                      // 3: fork
+	add((*scitt.Head)(nil).Next("inventory"))                                                                                                         // 4: restart
 	add(nil)                                                                                                                                          // 5: abandoned
 	gap := add(&scitt.ChainLink{Name: "inventory", Seq: 5, Prev: second.ID[:]})                                                                       // 6
-	add(Next("inventory", gap))                                                                                                                       // 7: goes on
+	add(gap.Next("inventory"))                                                                                                                        // 7: goes on
 	add(&scitt.ChainLink{Name: "inventory", Seq: 7, Prev: second.ID[:]})                                                                              // 8: wrong prev
 	add(&scitt.ChainLink{Name: "inventory", Seq: 9, Prev: make([]byte, 32)})                                                                          // 9: gap
 	p.add(must(scitt.SignStatement(p.key, scitt.SignOptions{Subject: "x", Chain: &scitt.ChainLink{Name: "other", Seq: 1, Prev: gap.ID[:]}}, nil))(t)) // 10: of another type

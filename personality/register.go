@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/conmotion/conmotion/scitt"
-	"github.com/conmotion/conmotion/tiles"
 )
 
 // Registration is a statement on its way to its Receipt.
@@ -216,7 +215,9 @@ func (q *request) admit(ctx context.Context, st *scitt.Statement) (wait, error) 
 	}
 	wait, err := q.append(ctx, st)
 	if err == nil && st.Chain != nil {
-		q.heads[Chain{st.Issuer, st.Chain.Name}] = tiles.NewHead(st, 0)
+		head := scitt.NewHead(st, 0)
+		head.Pending = true
+		q.heads[Chain{st.Issuer, st.Chain.Name}] = head
 	}
 	return wait, err
 }

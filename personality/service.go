@@ -81,8 +81,8 @@ type Policy interface {
 // chain has an index.
 var ErrPending = errors.New("the head of the chain has no index yet")
 
-// Heads are the last statements of chains. Their Index is not known.
-type Heads map[Chain]tiles.Head
+// Heads are the last statements of chains, which are pending.
+type Heads map[Chain]scitt.Head
 
 // Chain names a chain: every issuer has its own names.
 type Chain struct{ Issuer, Name string }

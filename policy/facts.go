@@ -16,28 +16,11 @@ import (
 type Facts interface {
 	// ChainHead is the last entry of this issuer's chain with this name, of
 	// the entries before the one that is judged; nil when there is none.
-	ChainHead(issuer, name string) (*Head, error)
+	ChainHead(issuer, name string) (*scitt.Head, error)
 	// Artifact is the content with this digest in the artifact storage; nil
 	// when it is not stored. The algorithm is that of the hash envelope (RFC
 	// 9054), such as -16.
 	Artifact(algorithm int64, digest []byte) (*Artifact, error)
-}
-
-// Head is the last entry of a chain.
-type Head struct {
-	Index uint64 // in the log
-	ID    scitt.EntryID
-	Seq   uint64 // in the chain
-	// Given is [scitt.Statement.GivenChain] of the entry: the issuer's chain ends with it.
-	Given string
-	// Pending says that the entry is on its way into the log and has no Index
-	// yet. An evaluation that needs it ends with an error that wraps ErrPending.
-	Pending bool
-}
-
-// NewHead is the head of a chain that an admitted statement makes.
-func NewHead(s *scitt.Statement, index uint64) Head {
-	return Head{Index: index, ID: s.ID(), Seq: s.Chain.Seq, Given: s.GivenChain()}
 }
 
 // Artifact is stored content.
@@ -71,7 +54,7 @@ const MaxArtifact = 1 << 20
 type NoFacts struct{}
 
 // ChainHead is always nil.
-func (NoFacts) ChainHead(issuer, name string) (*Head, error) { return nil, nil }
+func (NoFacts) ChainHead(issuer, name string) (*scitt.Head, error) { return nil, nil }
 
 // Artifact is always nil.
 func (NoFacts) Artifact(algorithm int64, digest []byte) (*Artifact, error) { return nil, nil }
@@ -91,7 +74,7 @@ var ErrPending = errors.New("the head of the chain is not in the log yet")
 // for concurrent use.
 type Heads struct {
 	NoFacts
-	heads map[[2]string]Head
+	heads map[[2]string]scitt.Head
 }
 
 // Add takes the admitted statement with this index into account.
@@ -100,13 +83,13 @@ func (h *Heads) Add(s *scitt.Statement, index uint64) {
 		return
 	}
 	if h.heads == nil {
-		h.heads = map[[2]string]Head{}
+		h.heads = map[[2]string]scitt.Head{}
 	}
-	h.heads[[2]string{s.Issuer, s.Chain.Name}] = NewHead(s, index)
+	h.heads[[2]string{s.Issuer, s.Chain.Name}] = scitt.NewHead(s, index)
 }
 
 // ChainHead is the last entry that was added to the chain.
-func (h *Heads) ChainHead(issuer, name string) (*Head, error) {
+func (h *Heads) ChainHead(issuer, name string) (*scitt.Head, error) {
 	if head, ok := h.heads[[2]string{issuer, name}]; ok {
 		return &head, nil
 	}
@@ -115,7 +98,7 @@ func (h *Heads) ChainHead(issuer, name string) (*Head, error) {
 
 // The facts of one evaluation, each asked for at most once.
 
-func (e *evaluation) chainHead() (*Head, error) {
+func (e *evaluation) chainHead() (*scitt.Head, error) {
 	if !e.headAsked {
 		e.headAsked = true
 		if c := e.s.Chain; c != nil {

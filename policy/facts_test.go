@@ -44,7 +44,7 @@ func TestChain(t *testing.T) {
 		"wrong prev":            {chained(t, "a", 1, other[:]), heads, []string{"wrong prev", head, next}},
 		"gap before the first":  {second, NoFacts{}, []string{`no chain "a" in this log`, `["a", 0, nil]`}},
 		"fork":                  {chained(t, "a", 1, id[:]), with2(heads, second), []string{"fork: seq 1 is taken", "seq 1, entry " + second.ID().String() + " at index 9"}},
-		"fork further back":     {chained(t, "a", 1, id[:]), Head{Index: 9, ID: id, Seq: 4}, []string{"fork: seq 1 is taken"}},
+		"fork further back":     {chained(t, "a", 1, id[:]), headOf{Index: 9, ID: id, Seq: 4}, []string{"fork: seq 1 is taken"}},
 		"another issuer begins": {sign(t, ed("x"), scitt.SignOptions{Chain: &scitt.ChainLink{Name: "a"}}, "x"), heads, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -75,7 +75,7 @@ func TestPendingHead(t *testing.T) {
 	}
 	first := link(0, nil)
 	id := first.ID()
-	pending := Head{ID: id, Pending: true}
+	pending := headOf{ID: id, Pending: true}
 	second, fork := link(1, id[:]), link(0, nil)
 	admitted(t, with(t, `"chain": "required"`).Admit(second, pending))
 	admitted(t, with(t, `"chain": "optional", `+rule1(`head.present && head.seq == 0 && head.id == "`+id.String()+`"`)).Admit(second, pending))
@@ -93,14 +93,17 @@ func TestPendingHead(t *testing.T) {
 }
 
 // Head as Facts: one head for every chain.
-func (h Head) ChainHead(issuer, name string) (*Head, error) { return &h, nil }
-func (h Head) Artifact(int64, []byte) (*Artifact, error)    { return nil, nil }
+// headOf is a chain whose head this is.
+type headOf scitt.Head
+
+func (h headOf) ChainHead(issuer, name string) (*scitt.Head, error) { return (*scitt.Head)(&h), nil }
+func (h headOf) Artifact(int64, []byte) (*Artifact, error)          { return nil, nil }
 
 func with2(h *Heads, s *scitt.Statement) *Heads {
 	out := &Heads{}
 	for k, v := range h.heads {
 		if out.heads == nil {
-			out.heads = map[[2]string]Head{}
+			out.heads = map[[2]string]scitt.Head{}
 		}
 		out.heads[k] = v
 	}

@@ -24,7 +24,7 @@ func (e *evaluation) mayHandOver() bool {
 
 // handsOver holds a handover to both issuers' chains, and reports whether what is left is
 // the rule for every statement of a chain: so it is where its issuer gives the chain.
-func (e *evaluation) handsOver(own *Head) bool {
+func (e *evaluation) handsOver(own *scitt.Head) bool {
 	h, link := e.handover, e.s.Chain
 	other, err := e.facts.ChainHead(h.Other(e.s.Issuer), h.Chain)
 	if err != nil {

@@ -56,9 +56,9 @@ type pendingHead struct {
 	issuer string
 }
 
-func (p pendingHead) ChainHead(issuer, name string) (*Head, error) {
+func (p pendingHead) ChainHead(issuer, name string) (*scitt.Head, error) {
 	if issuer == p.issuer {
-		return &Head{Pending: true}, nil
+		return &scitt.Head{Pending: true}, nil
 	}
 	return p.Heads.ChainHead(issuer, name)
 }

@@ -121,7 +121,7 @@ type failingFacts struct{}
 
 var errStorage = errors.New("the storage is away")
 
-func (failingFacts) ChainHead(issuer, name string) (*Head, error) { return nil, errStorage }
+func (failingFacts) ChainHead(issuer, name string) (*scitt.Head, error) { return nil, errStorage }
 
 func (failingFacts) Artifact(algorithm int64, digest []byte) (*Artifact, error) {
 	return nil, errStorage

@@ -153,7 +153,7 @@ type trialFacts struct{ *Trial }
 
 // ChainHead implements [Facts]. Without a log, a chain that was not seen yet can
 // only be taken to begin with the statement, if it says so.
-func (f trialFacts) ChainHead(issuer, name string) (*Head, error) {
+func (f trialFacts) ChainHead(issuer, name string) (*scitt.Head, error) {
 	head, err := f.heads.ChainHead(issuer, name)
 	if err != nil || head != nil || f.Log {
 		return head, err

@@ -30,7 +30,7 @@ type evaluation struct {
 	causes   []error // of what failed
 
 	// Facts, each asked for once; factsErr is the first that cannot be read.
-	head                 *Head
+	head                 *scitt.Head
 	artifact             *Artifact
 	stored               []byte
 	headErr, artifactErr error
@@ -178,7 +178,7 @@ func (e *evaluation) chainVar(name string) (any, bool) {
 		}
 		h := head
 		if h == nil {
-			h = &Head{}
+			h = &scitt.Head{}
 		}
 		switch name {
 		case "head.present":

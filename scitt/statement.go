@@ -112,6 +112,31 @@ type ChainLink struct {
 	Prev []byte // the entry id of the previous record; nil for the first
 }
 
+// Head is the last entry of an issuer's chain.
+type Head struct {
+	Index uint64 // in the log
+	ID    EntryID
+	Seq   uint64 // in the chain
+	// Given is [Statement.GivenChain] of the entry: the issuer's chain ends with it.
+	Given string
+	// Pending says that the entry is on its way into the log and has no Index yet.
+	Pending bool
+}
+
+// NewHead is the head of a chain that a statement at an index makes.
+func NewHead(s *Statement, index uint64) Head {
+	return Head{Index: index, ID: s.ID(), Seq: s.Chain.Seq, Given: s.GivenChain()}
+}
+
+// Next is the link of the statement that follows the head in the chain with a name;
+// of the first statement when there is no head (nil).
+func (h *Head) Next(name string) *ChainLink {
+	if h == nil {
+		return &ChainLink{Name: name}
+	}
+	return &ChainLink{Name: name, Seq: h.Seq + 1, Prev: bytes.Clone(h.ID[:])}
+}
+
 // Entry is what the log stores for the statement.
 //
 // RFC 9943 section 6.3: "the unprotected header ... is replaced by an empty

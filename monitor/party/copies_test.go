@@ -16,12 +16,12 @@ import (
 )
 
 // chainOf is a chain of n records.
-func chainOf(t *testing.T, n int) (entries [][]byte, head *monitor.Head) {
+func chainOf(t *testing.T, n int) (entries [][]byte, head *scitt.Head) {
 	key := testlog.FixedKey(t, "a")
 	for i := range n {
-		o := scitt.SignOptions{Subject: "inventory/x", Type: scitt.TypeRecord, Chain: monitor.Next("inventory", head)}
+		o := scitt.SignOptions{Subject: "inventory/x", Type: scitt.TypeRecord, Chain: head.Next("inventory")}
 		s := testlog.Must(scitt.ParseStatement(testlog.Must(scitt.SignStatement(key, o, fmt.Appendf(nil, "content %d", i)))(t)))(t)
-		head = &monitor.Head{Seq: uint64(i), ID: s.ID()}
+		head = &scitt.Head{Seq: uint64(i), ID: s.ID()}
 		entries = append(entries, s.Entry())
 	}
 	return entries, head

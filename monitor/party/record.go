@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/conmotion/conmotion/internal/plural"
-	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -150,7 +149,7 @@ type run struct {
 // known; of equal drafts only the first is signed.
 func (r *Registrar) sign(ctx context.Context, drafts []Draft, outcomes []Outcome) (out run, err error) {
 	home := r.services[0]
-	heads := map[string]*monitor.Head{}
+	heads := map[string]*scitt.Head{}
 	now := map[contentKey]bool{}
 	touched := map[string]bool{} // objects that this run is about
 	size := 0
@@ -202,7 +201,7 @@ func (r *Registrar) sign(ctx context.Context, drafts []Draft, outcomes []Outcome
 			break
 		}
 		if name != "" {
-			heads[name] = &monitor.Head{Seq: st.Chain.Seq, ID: st.ID()}
+			heads[name] = &scitt.Head{Seq: st.Chain.Seq, ID: st.ID()}
 		}
 		out.places, out.statements, out.Words = append(out.places, i), append(out.statements, st), d.words()
 	}
@@ -210,7 +209,7 @@ func (r *Registrar) sign(ctx context.Context, drafts []Draft, outcomes []Outcome
 }
 
 // signOne signs a draft after the head of its chain.
-func (r *Registrar) signOne(ctx context.Context, d Draft, chain string, head *monitor.Head) (signed, error) {
+func (r *Registrar) signOne(ctx context.Context, d Draft, chain string, head *scitt.Head) (signed, error) {
 	if d.refused != nil {
 		return signed{}, d.refused
 	}
@@ -222,7 +221,7 @@ func (r *Registrar) signOne(ctx context.Context, d Draft, chain string, head *mo
 	o := d.Options
 	o.Issuer, o.IssuedAt = r.Issuer, r.Now()
 	if chain != "" {
-		o.Chain = monitor.Next(chain, head)
+		o.Chain = head.Next(chain)
 	}
 	data, err := scitt.SignStatement(r.key, o, d.Content)
 	if errors.Is(err, scitt.ErrTooLarge) && d.OrHash && !o.Hash {

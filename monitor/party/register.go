@@ -37,7 +37,7 @@ type Draft struct {
 	Chain string
 	// After is the statement that it comes after where the issuer has no such chain: the
 	// handover of somebody else's.
-	After *monitor.Head
+	After *scitt.Head
 	// Words identify what is said when the content may differ at a second attempt,
 	// as by an embedded time: until [Outcome.Done] the same Words register the statement
 	// that was signed first. Without Words the content identifies it, and what the log has

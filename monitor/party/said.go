@@ -7,7 +7,6 @@ import (
 	"sync"
 
 	"github.com/conmotion/conmotion/internal/parallel"
-	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 )
@@ -76,27 +75,27 @@ func (s *said) find(key contentKey) (p place, ok bool) {
 }
 
 // head is the end of a chain; nil when it has not begun.
-func (s *said) head(name string) *monitor.Head {
+func (s *said) head(name string) *scitt.Head {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	h, ok := s.heads[name]
 	if !ok {
 		return nil
 	}
-	return &monitor.Head{Seq: h.Seq, ID: h.ID}
+	return &scitt.Head{Seq: h.Seq, ID: h.ID}
 }
 
 // Chains are the ends of the issuer's chains in the first log, by name.
-func (r *Registrar) Chains(ctx context.Context) (map[string]monitor.Head, error) {
+func (r *Registrar) Chains(ctx context.Context) (map[string]scitt.Head, error) {
 	s, err := r.services[0].known(ctx)
 	if err != nil {
 		return nil, err
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	chains := make(map[string]monitor.Head, len(s.heads))
+	chains := make(map[string]scitt.Head, len(s.heads))
 	for name, h := range s.heads {
-		chains[name] = monitor.Head{Seq: h.Seq, ID: h.ID}
+		chains[name] = scitt.Head{Seq: h.Seq, ID: h.ID}
 	}
 	return chains, nil
 }

@@ -13,7 +13,6 @@ import (
 	"testing"
 
 	"github.com/conmotion/conmotion/internal/testlog"
-	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/scitt/did"
@@ -39,16 +38,16 @@ func newSpokenLog(t *testing.T, n int) *spokenLog {
 	l := &spokenLog{keys: testlog.NewKeys(t), dir: saidDir(t.TempDir())}
 	issuer := testlog.Must(did.NewJWK(key.Public()))(t)
 	l.said = newSaid(issuer, key.Public())
-	var head *monitor.Head
+	var head *scitt.Head
 	for i := range n {
-		o := scitt.SignOptions{Subject: "inventory/x", Type: scitt.TypeRecord, Hash: i%2 == 0, Chain: monitor.Next("inventory", head)}
+		o := scitt.SignOptions{Subject: "inventory/x", Type: scitt.TypeRecord, Hash: i%2 == 0, Chain: head.Next("inventory")}
 		data := testlog.Must(scitt.SignStatement(key, o, fmt.Appendf(nil, "content %d", i)))(t)
 		l.last = testlog.Must(scitt.ParseStatement(data))(t)
-		head = &monitor.Head{Seq: uint64(i), ID: l.last.ID()}
+		head = &scitt.Head{Seq: uint64(i), ID: l.last.ID()}
 		l.all = append(l.all, testlog.Must(scitt.ParseStatement(testlog.Statement(t, other, "asset", fmt.Append(nil, i))))(t).Entry(), l.last.Entry())
 	}
 	forged := testlog.Must(scitt.SignStatement(other, scitt.SignOptions{Issuer: issuer, Subject: "inventory/x", Type: scitt.TypeRecord,
-		Chain: monitor.Next("inventory", head)}, []byte("forged")))(t)
+		Chain: head.Next("inventory")}, []byte("forged")))(t)
 	l.all = append(l.all, testlog.Must(scitt.ParseStatement(forged))(t).Entry())
 	server := httptest.NewServer(&l.files)
 	t.Cleanup(server.Close)

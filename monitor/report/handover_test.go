@@ -25,7 +25,7 @@ func TestHandover(t *testing.T) {
 	p.add(testlog.Handover(t, testKey("provider"), h, p.entries[0]))
 	p.add(testlog.Handover(t, testKey("heir"), h, p.entries[1]))
 	taken := must(scitt.DecodeStatement(p.entries[2]))(t)
-	p.heads["heirinventory"] = &monitor.Head{Seq: taken.Chain.Seq, ID: taken.ID()}
+	p.heads["heirinventory"] = &scitt.Head{Seq: taken.Chain.Seq, ID: taken.ID()}
 	p.record("heir", scitt.TypeRecord, monitor.Create, hour(1), "b", nil)
 
 	o := w.options(t)

@@ -70,12 +70,12 @@ type testLog struct {
 	origin  string
 	url     string
 	entries [][]byte
-	heads   map[string]*monitor.Head
+	heads   map[string]*scitt.Head
 	signed  time.Time // of the checkpoint
 }
 
 func newTestLog(t testing.TB, origin string) *testLog {
-	return &testLog{t: t, origin: origin, url: "https://" + origin, heads: map[string]*monitor.Head{}}
+	return &testLog{t: t, origin: origin, url: "https://" + origin, heads: map[string]*scitt.Head{}}
 }
 
 // view is the log with its first n entries.
@@ -146,9 +146,9 @@ func (l *testLog) record(who, typ string, action monitor.Action, when time.Time,
 	}
 	r := must(monitor.NewRecord(must(json.Marshal(event))(l.t), kind, action))(l.t)
 	chain := who + string(kind)
-	o := scitt.SignOptions{Type: typ, IssuedAt: when.Add(time.Minute), Chain: monitor.Next(string(kind), l.heads[chain])}
+	o := scitt.SignOptions{Type: typ, IssuedAt: when.Add(time.Minute), Chain: l.heads[chain].Next(string(kind))}
 	ref := l.add(must(testlog.SignAs(testKey(who), r, o))(l.t))
-	l.heads[chain] = &monitor.Head{Seq: o.Chain.Seq, ID: must(scitt.ParseEntryID(ref.EntryID))(l.t)}
+	l.heads[chain] = &scitt.Head{Seq: o.Chain.Seq, ID: must(scitt.ParseEntryID(ref.EntryID))(l.t)}
 	return ref
 }
 

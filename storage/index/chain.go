@@ -9,7 +9,6 @@ import (
 
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage/internal/projection"
-	"github.com/conmotion/conmotion/tiles"
 )
 
 // chainKey names a chain: every issuer has its own names.
@@ -59,7 +58,7 @@ func specialOf(entry []byte) *special {
 }
 
 // ChainHead is the last sequenced entry of an issuer's chain.
-func (x *Index) ChainHead(ctx context.Context, issuer, name string) (tiles.Head, bool, error) {
+func (x *Index) ChainHead(ctx context.Context, issuer, name string) (scitt.Head, bool, error) {
 	x.mu.RLock()
 	head, ok := x.heads[chainKey{issuer, name}]
 	x.mu.RUnlock()
@@ -71,10 +70,10 @@ func (x *Index) ChainHead(ctx context.Context, issuer, name string) (tiles.Head,
 		return err
 	})
 	if errors.Is(err, sql.ErrNoRows) {
-		return tiles.Head{}, false, nil
+		return scitt.Head{}, false, nil
 	}
 	if err != nil {
-		return tiles.Head{}, false, unavailable(err)
+		return scitt.Head{}, false, unavailable(err)
 	}
 	return head, true, nil
 }
@@ -82,7 +81,7 @@ func (x *Index) ChainHead(ctx context.Context, issuer, name string) (tiles.Head,
 // headOf reads the head of a chain from the database, or from one transaction of it.
 func headOf(ctx context.Context, db interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
-}, key chainKey) (tiles.Head, error) {
+}, key chainKey) (scitt.Head, error) {
 	var idx, seq int64
 	var id, given []byte
 	err := db.QueryRowContext(ctx, "SELECT idx, id, seq, given FROM chain WHERE issuer = ? AND name = ?", key.issuer, key.name).Scan(&idx, &id, &seq, &given)
@@ -90,9 +89,9 @@ func headOf(ctx context.Context, db interface {
 		err = fmt.Errorf("%w: the head of a chain has an id of %d bytes", projection.ErrDamaged, len(id))
 	}
 	if err != nil {
-		return tiles.Head{}, err
+		return scitt.Head{}, err
 	}
-	return tiles.Head{Index: uint64(idx), ID: scitt.EntryID(id), Seq: uint64(seq), Given: string(given)}, nil
+	return scitt.Head{Index: uint64(idx), ID: scitt.EntryID(id), Seq: uint64(seq), Given: string(given)}, nil
 }
 
 // Extend makes a sequenced statement the head of its chain before the
@@ -108,7 +107,7 @@ func (x *Index) Extend(s *scitt.Statement, index uint64) {
 		delete(x.heads, key)
 		return
 	}
-	x.heads[key] = tiles.NewHead(s, index)
+	x.heads[key] = scitt.NewHead(s, index)
 }
 
 // insertSpecial stores policies, keys and the heads of chains; rows come in the
@@ -136,7 +135,7 @@ func (d *digest) insertSpecial(ctx context.Context, tx *sql.Tx, rows []row) erro
 		case !errors.Is(err, sql.ErrNoRows):
 			return err
 		}
-		d.head(key, &tiles.Head{Index: r.place.Index, ID: r.id, Seq: r.special.seq, Given: r.special.given})
+		d.head(key, &scitt.Head{Index: r.place.Index, ID: r.id, Seq: r.special.seq, Given: r.special.given})
 		_, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO chain VALUES (?,?,?,?,?,?)",
 			key.issuer, key.name, int64(r.place.Index), r.id[:], int64(r.special.seq), []byte(r.special.given))
 		if err != nil {

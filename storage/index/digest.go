@@ -35,7 +35,7 @@ func (d *digest) entry(id scitt.EntryID, p tiles.Place) {
 	d.toggle(tableEntry, int64(p.Index), int64(p.Leaf), id[:])
 }
 
-func (d *digest) head(key chainKey, h *tiles.Head) {
+func (d *digest) head(key chainKey, h *scitt.Head) {
 	d.toggle(tableChain, int64(h.Index), int64(h.Seq), []byte(key.issuer), []byte(key.name), h.ID[:], []byte(h.Given))
 }
 

@@ -74,7 +74,7 @@ type Index struct {
 	mu sync.RWMutex
 	// Sequenced and not in the database yet.
 	pending map[scitt.EntryID]tiles.Place
-	heads   map[chainKey]tiles.Head
+	heads   map[chainKey]scitt.Head
 	log     Log // that is followed
 }
 
@@ -90,7 +90,7 @@ func Open(ctx context.Context, path string, verify Verify, logger *slog.Logger) 
 }
 
 func open(ctx context.Context, path string, o projection.Options) (*Index, error) {
-	x := &Index{pending: map[scitt.EntryID]tiles.Place{}, heads: map[chainKey]tiles.Head{}}
+	x := &Index{pending: map[scitt.EntryID]tiles.Place{}, heads: map[chainKey]scitt.Head{}}
 	o.Name, o.Kind, o.Version, o.Schema, o.Cache, o.Readers, o.Opened, o.Digest = "index of entry ids", kind, version, schema, 6000, 4, x.opened, digestOf
 	db, err := projection.Open(ctx, path, o)
 	if err != nil {

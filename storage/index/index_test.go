@@ -356,7 +356,7 @@ func TestSpecial(t *testing.T) {
 	if policies := testlog.Must(x.Policies(t.Context()))(t); len(policies) != 2 || policies[0] != 1 || policies[1] != 5 {
 		t.Errorf("policies at %v", policies)
 	}
-	head := func(issuer, name string) (tiles.Head, bool) {
+	head := func(issuer, name string) (scitt.Head, bool) {
 		t.Helper()
 		h, ok, err := x.ChainHead(t.Context(), issuer, name)
 		if err != nil {
@@ -364,7 +364,7 @@ func TestSpecial(t *testing.T) {
 		}
 		return h, ok
 	}
-	if h, ok := head(a1.Issuer, "a"); !ok || h != (tiles.Head{Index: 4, ID: a1.ID(), Seq: 1}) {
+	if h, ok := head(a1.Issuer, "a"); !ok || h != (scitt.Head{Index: 4, ID: a1.ID(), Seq: 1}) {
 		t.Errorf("head of a: %+v %v", h, ok)
 	}
 	if h, ok := head(a1.Issuer, "b"); !ok || h.ID != b0.ID() {
@@ -406,7 +406,7 @@ func TestSpecial(t *testing.T) {
 	size := uint64(len(m.entries))
 	m.add(a3.Entry(), a4.Entry())
 	x.Extend(a3, size)
-	var between tiles.Head
+	var between scitt.Head
 	x.BeforeStored(func() {
 		x.Extend(a4, size+1)
 		between, _ = head(a1.Issuer, "a")
@@ -414,7 +414,7 @@ func TestSpecial(t *testing.T) {
 	if err := x.CatchUp(t.Context(), m); err != nil {
 		t.Fatal(err)
 	}
-	if after, _ := head(a1.Issuer, "a"); between != (tiles.Head{Index: size + 1, ID: a4.ID(), Seq: 4}) || after != between {
+	if after, _ := head(a1.Issuer, "a"); between != (scitt.Head{Index: size + 1, ID: a4.ID(), Seq: 4}) || after != between {
 		t.Errorf("head of a: %+v, and then %+v", between, after)
 	}
 	a2 = a4
@@ -428,7 +428,7 @@ func TestSpecial(t *testing.T) {
 	x.Extend(given, at)
 	m.add(given.Entry())
 	for range 2 {
-		if h, _ := head(a1.Issuer, "a"); h != (tiles.Head{Index: at, ID: given.ID(), Seq: a2.Chain.Seq + 1, Given: string(given.Payload)}) {
+		if h, _ := head(a1.Issuer, "a"); h != (scitt.Head{Index: at, ID: given.ID(), Seq: a2.Chain.Seq + 1, Given: string(given.Payload)}) {
 			t.Errorf("head of a that was handed over: %+v", h)
 		}
 		if err := x.CatchUp(t.Context(), m); err != nil {

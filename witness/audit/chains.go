@@ -5,12 +5,11 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/conmotion/conmotion/policy"
 	"github.com/conmotion/conmotion/scitt"
 )
 
 // heads are the heads of all chains.
-type heads map[chainKey]policy.Head
+type heads map[chainKey]scitt.Head
 
 type chainKey struct{ issuer, name string }
 
@@ -18,8 +17,8 @@ func keyOf(s *scitt.Statement) chainKey { return chainKey{s.Issuer, s.Chain.Name
 
 // before are the heads that a statement is judged by; nil where there is none.
 type before struct {
-	own   *policy.Head // of its chain
-	other *policy.Head // of the other issuer's chain, for a handover
+	own   *scitt.Head // of its chain
+	other *scitt.Head // of the other issuer's chain, for a handover
 }
 
 // of gives the heads that a statement is judged by.
@@ -37,7 +36,7 @@ func (h heads) of(s *scitt.Statement) (b before) {
 	return b
 }
 
-func (h heads) head(key chainKey) *policy.Head {
+func (h heads) head(key chainKey) *scitt.Head {
 	if head, ok := h[key]; ok {
 		return &head
 	}
@@ -47,7 +46,7 @@ func (h heads) head(key chainKey) *policy.Head {
 // add makes the statement the head of its chain.
 func (h heads) add(s *scitt.Statement, index uint64) {
 	if s.Chain != nil {
-		h[keyOf(s)] = policy.NewHead(s, index)
+		h[keyOf(s)] = scitt.NewHead(s, index)
 	}
 }
 
@@ -64,7 +63,7 @@ func (h heads) judgeAgain(it *item) bool {
 	return again
 }
 
-func sameHead(a, b *policy.Head) bool {
+func sameHead(a, b *scitt.Head) bool {
 	if a == nil || b == nil {
 		return a == b
 	}
@@ -91,7 +90,7 @@ func headsOf(list []ChainHead) (heads, error) {
 		if err != nil {
 			return nil, fmt.Errorf("not the state of an audit: chain %q: %w", h.Name, err)
 		}
-		out[chainKey{h.Issuer, h.Name}] = policy.Head{Index: h.Index, ID: id, Seq: h.Seq, Given: string(h.Given)}
+		out[chainKey{h.Issuer, h.Name}] = scitt.Head{Index: h.Index, ID: id, Seq: h.Seq, Given: string(h.Given)}
 	}
 	return out, nil
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/conmotion/conmotion/policy"
+	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
 
@@ -22,7 +23,7 @@ type facts struct {
 	missed    bool // an artifact was asked for, and cannot be read or is not what was signed
 }
 
-func (f *facts) ChainHead(issuer, name string) (*policy.Head, error) {
+func (f *facts) ChainHead(issuer, name string) (*scitt.Head, error) {
 	if issuer == f.item.st.Issuer {
 		return f.item.before.own, nil
 	}

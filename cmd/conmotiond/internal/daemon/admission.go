@@ -72,15 +72,15 @@ type facts struct {
 }
 
 // ChainHead implements [policy.Facts].
-func (f facts) ChainHead(issuer, name string) (*policy.Head, error) {
+func (f facts) ChainHead(issuer, name string) (*scitt.Head, error) {
 	if head, ok := f.pending[personality.Chain{Issuer: issuer, Name: name}]; ok {
-		return &policy.Head{ID: head.ID, Seq: head.Seq, Given: head.Given, Pending: true}, nil
+		return &head, nil
 	}
 	head, ok, err := f.index.ChainHead(f.ctx, issuer, name)
 	if err != nil || !ok {
 		return nil, err
 	}
-	return &policy.Head{Index: head.Index, ID: head.ID, Seq: head.Seq, Given: head.Given}, nil
+	return &head, nil
 }
 
 // Artifact implements [policy.Facts]. Artifacts are stored by their SHA-256.

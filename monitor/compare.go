@@ -10,16 +10,30 @@ import (
 	"math/big"
 	"slices"
 	"time"
+
+	"github.com/conmotion/conmotion/internal/printable"
 )
 
 // Party is one side of a comparison: the records of one party in a log.
 type Party struct {
 	Log    Log
 	Filter Filter
-	// Since is a replay of the beginning of the log with the same filter, whose
-	// events are all older than the interval; nil reads the log from its start.
-	// It is used up.
+	// Since is a replay of the beginning of the log: see CheckSince. Nil reads the log
+	// from its start. It is used up.
 	Since *Replay
+}
+
+// CheckSince reports why the comparison of an interval cannot go on from Since: it needs
+// the same filter, no end, and only events before the interval.
+func (p Party) CheckSince(from time.Time) error {
+	switch r := p.Since; {
+	case r == nil:
+	case !r.filter.Equal(p.Filter) || r.until != nil:
+		return fmt.Errorf("it is of %s, and must be of what is compared, without --at", r.filter)
+	case r.counts.Records > 0 && r.lastTime >= from.UnixMilli():
+		return fmt.Errorf("its last event is of %s, not before --from", printable.Moment(r.lastTime))
+	}
+	return nil
 }
 
 // Interval is what is compared: a time, both ends included, in whole milliseconds, and
@@ -195,8 +209,8 @@ func (p Party) tell(ctx context.Context, in Interval, out *Side, version string)
 	if r == nil {
 		r = NewReplay(p.Filter, nil)
 	}
-	if f := p.Filter.normal(); !r.filter.equal(f) || r.until != nil || r.counts.Records > 0 && r.lastTime >= from {
-		return told{}, fmt.Errorf("%w: it must have the same filter, no end, and only events before the interval", ErrResume)
+	if err := p.CheckSince(in.From); err != nil {
+		return told{}, fmt.Errorf("%w: %w", ErrResume, err)
 	}
 	to := in.To.UnixMilli()
 	r.until, r.second = &to, version == secondVersion

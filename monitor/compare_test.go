@@ -204,13 +204,18 @@ func TestCompareRefuses(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	for name, since := range map[string]*Replay{
-		"filter": NewReplay(Filter{}, nil), "end": NewReplay(p.auditor.side().Filter, pointer(at(noon))), "events in the interval": p.auditor.replay(nil),
+	for want, since := range map[string]*Replay{
+		"it is of record of all issuers, and must be":   NewReplay(Filter{}, nil),
+		"it is of observation of all issuers, and must": NewReplay(p.auditor.side().Filter, pointer(at(noon))),
+		"its last event is of 2026":                     p.auditor.replay(nil),
 	} {
 		side := p.auditor.side()
 		side.Since = since
+		if err := side.CheckSince(hour.From); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%v, not %s", err, want)
+		}
 		if _, err := Compare(t.Context(), p.provider.side(), side, hour); !errors.Is(err, ErrResume) {
-			t.Errorf("%s: %v", name, err)
+			t.Errorf("%s: %v", want, err)
 		}
 	}
 }

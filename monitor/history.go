@@ -142,7 +142,7 @@ type Difference struct {
 
 // Diff lists what differs between two replays of the same log and filter.
 func Diff(before, after *Replay) (*Difference, error) {
-	if before.checkpoint.Origin != after.checkpoint.Origin || !before.filter.equal(after.filter) {
+	if before.checkpoint.Origin != after.checkpoint.Origin || !before.filter.Equal(after.filter) {
 		return nil, malformed("the replays are of different logs or parties")
 	}
 	d := &Difference{[]Change{}, FormatDifference, after.checkpoint.Origin}

@@ -53,30 +53,6 @@ func NewLog(view *tiles.View, artifacts reader.Artifacts, verify func(*scitt.Sta
 	return Log{Checkpoint: view.Checkpoint, Source: view, Artifacts: artifacts, Verify: verify}
 }
 
-// Filter selects the records of one party.
-type Filter struct {
-	Issuers []string // iss; all when empty
-	Types   []string // typ; scitt.TypeRecord when empty
-}
-
-func (f Filter) normal() Filter {
-	f.Issuers, f.Types = slices.Clone(f.Issuers), slices.Clone(f.Types)
-	if len(f.Types) == 0 {
-		f.Types = []string{scitt.TypeRecord}
-	}
-	slices.Sort(f.Issuers)
-	slices.Sort(f.Types)
-	return Filter{slices.Compact(f.Issuers), slices.Compact(f.Types)}
-}
-
-func (f Filter) equal(g Filter) bool {
-	return slices.Equal(f.Issuers, g.Issuers) && slices.Equal(f.Types, g.Types)
-}
-
-func (f Filter) issuer(iss string) bool {
-	return len(f.Issuers) == 0 || slices.Contains(f.Issuers, iss)
-}
-
 // Ref is a record's place in its log, and its times.
 type Ref struct {
 	Index  uint64

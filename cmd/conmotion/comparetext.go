@@ -52,7 +52,7 @@ func showComparison(p *cli.Page, c *monitor.Comparison, confirm int, confirmed [
 		side monitor.Side
 	}{{"reported", c.Reported}, {"observed", c.Observed}} {
 		filter := monitor.Filter{Issuers: side.side.Issuers, Types: side.side.Types}
-		rows = append(rows, []string{side.name, fmt.Sprintf("%s, %d entries: %s", side.side.Checkpoint.Origin, side.side.Checkpoint.Size, selection(filter))})
+		rows = append(rows, []string{side.name, fmt.Sprintf("%s, %d entries: %s", side.side.Checkpoint.Origin, side.side.Checkpoint.Size, filter)})
 	}
 	p.Rows(rows)
 	showMetrics(p, c)

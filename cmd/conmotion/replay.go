@@ -124,9 +124,9 @@ func (a *app) replay() *cobra.Command {
 
 func (a *app) runReplay(ctx context.Context, f replayFlags, args []string) error {
 	limitMemory()
-	filter, err := filterOf("types", f.issuers, f.types)
+	filter, err := monitor.NewFilter(f.issuers, f.types)
 	if err != nil {
-		return err
+		return cli.Usage(fmt.Errorf("--types %w", err))
 	}
 	r := &replaying{app: a, flags: f, filter: filter, now: time.Now()}
 	var moments [2]point
@@ -209,9 +209,8 @@ func (r *replaying) begin(ctx context.Context) (*monitor.Replay, error) {
 		return nil, err
 	}
 	savedFilter, savedUntil := saved.Selection()
-	wanted, _ := monitor.NewReplay(r.filter, nil).Selection()
-	if f.selected && !sameSelection(savedFilter, wanted) {
-		return nil, cli.Usage(fmt.Errorf("--since %s: it has other issuers or types (%s)", f.since, selection(savedFilter)))
+	if f.selected && !savedFilter.Equal(r.filter) {
+		return nil, cli.Usage(fmt.Errorf("--since %s: it has other issuers or types (%s)", f.since, savedFilter))
 	}
 	if f.at != "" && (savedUntil == nil || !savedUntil.Equal(*until)) {
 		return nil, cli.Usage(fmt.Errorf("--since %s: a saved replay goes on with its own --at, or without one", f.since))

@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
@@ -15,29 +14,6 @@ import (
 
 // shownAnomalies is how many anomalies people are shown.
 const shownAnomalies = 100
-
-func sameSelection(a, b monitor.Filter) bool {
-	return slices.Equal(a.Issuers, b.Issuers) && slices.Equal(a.Types, b.Types)
-}
-
-// selection says whose statements count.
-func selection(f monitor.Filter) string {
-	var names []string
-	for _, typ := range f.Types {
-		name := typ
-		for n, t := range statementTypes {
-			if t == typ {
-				name = n
-			}
-		}
-		names = append(names, name)
-	}
-	who := "all issuers"
-	if len(f.Issuers) > 0 {
-		who = strings.Join(f.Issuers, ", ")
-	}
-	return strings.Join(names, ", ") + " of " + who
-}
 
 // showReplay shows a replay.
 func (r *replaying) showReplay(replay *monitor.Replay) func(*cli.Page) {
@@ -56,7 +32,7 @@ func (r *replaying) showReplay(replay *monitor.Replay) func(*cli.Page) {
 		}
 		p.Rows([][]string{
 			{"log", r.log.Origin()}, {"entries", fmt.Sprintf("%d of %d", replay.Next(), r.log.View.Checkpoint.Size)},
-			{"at", at}, {"counted", selection(filter)}, {"records", counted}, {"last event", last},
+			{"at", at}, {"counted", filter.String()}, {"records", counted}, {"last event", last},
 			{"assets", fmt.Sprint(len(assets))}, {"configurations", fmt.Sprint(len(configs))}, {"anomalies", fmt.Sprint(uint64(len(found)) + more)},
 			{"incomplete", replay.Unread().String()},
 		})

@@ -15,7 +15,6 @@ import (
 	"github.com/conmotion/conmotion/internal/printable"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
-	"github.com/conmotion/conmotion/scitt"
 )
 
 // memoryLimit is what a replay of large logs may take: without a limit Go lets
@@ -29,23 +28,7 @@ func limitMemory() {
 	}
 }
 
-// statementTypes are the kinds of statements that flags name by a word.
-var statementTypes = map[string]string{"record": scitt.TypeRecord, "observation": scitt.TypeObservation}
-
 const typesHelp = "types of statements that count: record, observation, or both with a comma"
-
-// filterOf reads which statements count.
-func filterOf(flag string, issuers, names []string) (monitor.Filter, error) {
-	f := monitor.Filter{Issuers: issuers}
-	for _, name := range names {
-		typ, ok := statementTypes[name]
-		if !ok {
-			return f, cli.Usage(fmt.Errorf("--%s %q: it is record or observation", flag, name))
-		}
-		f.Types = append(f.Types, typ)
-	}
-	return f, nil
-}
 
 // sideFlags are one side of a comparison.
 type sideFlags struct {
@@ -84,9 +67,9 @@ func (a *app) openSide(ctx context.Context, f sideFlags, common readFlags) (*par
 
 // party is the side of a comparison.
 func (f sideFlags) party(ctx context.Context, from time.Time) (monitor.Party, error) {
-	filter, err := filterOf(f.name+"-types", f.issuers, f.types)
+	filter, err := monitor.NewFilter(f.issuers, f.types)
 	if err != nil {
-		return monitor.Party{}, err
+		return monitor.Party{}, cli.Usage(fmt.Errorf("--%s-types %w", f.name, err))
 	}
 	p := monitor.Party{Filter: filter}
 	if f.since == "" {
@@ -96,13 +79,8 @@ func (f sideFlags) party(ctx context.Context, from time.Time) (monitor.Party, er
 	if p.Since, err = resumeFile(ctx, flag, f.since); err != nil {
 		return p, err
 	}
-	saved, until := p.Since.Selection()
-	wanted, _ := monitor.NewReplay(filter, nil).Selection()
-	switch last := p.Since.LastTime(); {
-	case !sameSelection(saved, wanted) || until != nil:
-		return p, cli.Usage(fmt.Errorf("--%s %s: it is of %s, and must be of what is compared, without --at", flag, f.since, selection(saved)))
-	case last != nil && !last.Before(from):
-		return p, cli.Usage(fmt.Errorf("--%s %s: its last event is of %s, not before --from", flag, f.since, printable.Moment(last.UnixMilli())))
+	if err := p.CheckSince(from); err != nil {
+		return p, cli.Usage(fmt.Errorf("--%s %s: %w", flag, f.since, err))
 	}
 	return p, nil
 }

@@ -36,7 +36,7 @@ var ours = map[string][]string{
 	"keys/gcpkms": {"keys"},
 
 	"personality":       {"scitt", "tiles", "internal/content"},
-	"monitor":           {"monitor/disclosure", "monitor/identity", "scitt", "tiles", "policy/ocsf", "storage/artifact/reader", "internal/firsts", "internal/parallel", "internal/jsonx", "internal/plural"},
+	"monitor":           {"monitor/disclosure", "monitor/identity", "scitt", "tiles", "policy/ocsf", "storage/artifact/reader", "internal/firsts", "internal/parallel", "internal/jsonx", "internal/plural", "internal/printable"},
 	"monitor/importer":  {"monitor/disclosure", "monitor/identity", "policy/ocsf", "internal/jsonx", "internal/parallel", "internal/plain"},
 	"monitor/identity":  {},
 	"monitor/party":     {"scitt", "scitt/did", "scitt/client", "tiles", "monitor", "monitor/disclosure", "witness", "storage/artifact/reader", "internal/durable", "internal/parallel", "internal/plural", "internal/printable"},

@@ -185,7 +185,7 @@ func changeLogs(dir string, change func(cosigner.List) (bool, error)) (cosigner.
 		return nil, err
 	}
 	defer lock.Close()
-	data, err := os.ReadFile(ownLogs(dir))
+	data, err := durable.ReadFile(ownLogs(dir))
 	if errors.Is(err, fs.ErrNotExist) {
 		data, err = cosigner.List{}.Marshal(), nil
 	}

@@ -14,6 +14,8 @@ import (
 	"regexp"
 	"syscall"
 	"time"
+
+	"github.com/conmotion/conmotion/internal/plain"
 )
 
 // WriteFile replaces a file at once and durably: after it returned nil the new
@@ -27,7 +29,7 @@ func WriteFile(path string, data []byte, mode os.FileMode) error {
 // Replace is WriteFile that makes the directory, which whoever may read the file
 // may search. It writes nothing where the file has this content already.
 func Replace(path string, data []byte, mode os.FileMode) (written bool, err error) {
-	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, data) {
+	if old, err := ReadFile(path); err == nil && bytes.Equal(old, data) {
 		return false, nil
 	}
 	if err := os.MkdirAll(filepath.Dir(path), mode|mode&0o444>>2); err != nil {
@@ -36,6 +38,14 @@ func Replace(path string, data []byte, mode os.FileMode) (written bool, err erro
 	err = WriteFile(path, data, mode)
 	return err == nil, err
 }
+
+// most is how many bytes of a file are read.
+const most = 2 << 30
+
+// ReadFile returns a file that WriteFile wrote. What is no plain file, or has more than
+// 2 GiB, is an error and is not read: a pipe or a device may stand in its place, by way of
+// a symbolic link too.
+func ReadFile(path string) ([]byte, error) { return plain.ReadFile(path, most) }
 
 // Write is WriteFile for what is too large to be held in memory.
 func Write(path string, mode os.FileMode, write func(io.Writer) error) (err error) {

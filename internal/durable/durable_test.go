@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/conmotion/conmotion/internal/plain"
 )
 
 // TestWrite: a file is replaced as a whole, or stays as it was, and nothing is
@@ -159,5 +161,21 @@ func TestLock(t *testing.T) {
 	first.Close()
 	if err := Lock(second); err != nil {
 		t.Errorf("after the first let go: %v", err)
+	}
+}
+
+func TestReadFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.Symlink("/dev/zero", file); err != nil {
+		t.Skip(err)
+	}
+	if _, err := ReadFile(file); !errors.Is(err, plain.ErrNotPlain) {
+		t.Errorf("a device: %v", err)
+	}
+	if err := WriteFile(file, []byte("content"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := ReadFile(file); err != nil || string(got) != "content" {
+		t.Errorf("%q, %v", got, err)
 	}
 }

@@ -8,10 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"strings"
 
+	"github.com/conmotion/conmotion/internal/durable"
 	"github.com/conmotion/conmotion/monitor/disclosure"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
@@ -33,7 +33,7 @@ func (h Home) DisclosureSecret(ctx context.Context) (*disclosure.Secret, error) 
 	}
 	defer done()
 	path, s := filepath.Join(string(h), "disclosure.key"), &disclosure.Secret{}
-	text, err := os.ReadFile(path)
+	text, err := durable.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		if hidden, err := h.glob("disclosures/*.json"); err != nil || len(hidden) > 0 {
@@ -84,7 +84,7 @@ func (h Home) Disclosures(payload reader.Digest) (*disclosure.Document, error) {
 		return nil, errNoSecrets
 	}
 	path := h.disclosures(payload)
-	data, err := os.ReadFile(path)
+	data, err := durable.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}

@@ -5,11 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
 
+	"github.com/conmotion/conmotion/internal/durable"
 	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/scitt"
@@ -72,7 +72,7 @@ func (h *holding) read(ctx context.Context) error {
 // nothing else.
 func (h *holding) remembered() *monitor.Replay {
 	if h.path != "" {
-		if data, err := os.ReadFile(h.path); err == nil {
+		if data, err := durable.ReadFile(h.path); err == nil {
 			if r, err := monitor.Resume(data); err == nil {
 				return r
 			}

@@ -129,7 +129,7 @@ func (h Home) Known(origin string) (*KnownLog, error) {
 		return nil, nil
 	}
 	path := h.logFile(origin)
-	data, err := os.ReadFile(path)
+	data, err := durable.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -173,7 +173,7 @@ func (h Home) Logs() (logs []*KnownLog, err error) {
 	}
 	for _, file := range files {
 		path := filepath.Join(string(h), file)
-		data, err := os.ReadFile(path)
+		data, err := durable.ReadFile(path)
 		if errors.Is(err, fs.ErrNotExist) || strings.HasPrefix(filepath.Base(path), ".") {
 			continue
 		}

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/conmotion/conmotion/internal/durable"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -123,7 +124,7 @@ func (j journal) left() (all []kept, err error) {
 			continue
 		}
 		path := filepath.Join(string(j), f.Name())
-		data, err := os.ReadFile(path)
+		data, err := durable.ReadFile(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // the command that wrote it removed it
 		}

@@ -7,12 +7,13 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/conmotion/conmotion/internal/durable"
 )
 
 // Names are what the user calls issuers and logs: a name by the iss of the
@@ -40,7 +41,7 @@ func (h Home) Names() (Names, error) {
 		return nil, nil
 	}
 	path := filepath.Join(string(h), "names.json")
-	data, err := os.ReadFile(path)
+	data, err := durable.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}

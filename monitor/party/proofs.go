@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/conmotion/conmotion/internal/durable"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 )
@@ -36,7 +37,7 @@ func (h Home) Proofs(vkeys []string) (files []string, err error) {
 		if !strings.HasSuffix(path, ".json") || strings.HasPrefix(f.Name(), ".") {
 			continue
 		}
-		data, err := os.ReadFile(path)
+		data, err := durable.ReadFile(path)
 		if err != nil {
 			return nil, fmt.Errorf("proofs: %w", err)
 		}

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/conmotion/conmotion/internal/durable"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 )
@@ -129,7 +130,7 @@ func (d saidDir) list() ([]saidName, error) {
 
 // readSaid reads a file that is what its name says.
 func readSaid(path string) (*saidHead, []row, error) {
-	data, err := os.ReadFile(path)
+	data, err := durable.ReadFile(path)
 	if err != nil {
 		return nil, nil, err
 	}

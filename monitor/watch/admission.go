@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/conmotion/conmotion/internal/durable"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/policy"
@@ -63,7 +64,7 @@ func (f *follower) admission(ctx context.Context, log *party.Log) error {
 	}
 	if f.auditor == nil {
 		var state *audit.State
-		data, err := os.ReadFile(f.auditFile())
+		data, err := durable.ReadFile(f.auditFile())
 		if err == nil {
 			state, err = audit.ParseState(data)
 		}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"slices"
 	"sync"
 	"time"
@@ -86,7 +85,7 @@ func openBook(path string, sinks []string) (*book, *lookState, error) {
 		b.changed = append(b.changed, make(chan struct{}, 1))
 	}
 	look := &lookState{}
-	data, err := os.ReadFile(path)
+	data, err := durable.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:

@@ -19,6 +19,7 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/metric/noop"
 
+	"github.com/conmotion/conmotion/internal/durable"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 	"github.com/conmotion/conmotion/witness/audit"
@@ -250,7 +251,7 @@ func signedBy(log *cosigner.Log, signed []byte) (cv scitt.CheckpointVerifiers, v
 // state is where the audit was; nil at the beginning, and when the file is damaged, as the
 // error says. Its checkpoint may be by a key that the log had before, as the auditor finds out.
 func (k *judged) state() (*audit.State, error) {
-	data, err := os.ReadFile(k.path("audit.json"))
+	data, err := durable.ReadFile(k.path("audit.json"))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -327,7 +328,7 @@ func (j *Judge) Routes(mux *http.ServeMux) {
 		if err != nil {
 			return nil, err
 		}
-		data, err := os.ReadFile(j.of(origin).path(evidenceFile))
+		data, err := durable.ReadFile(j.of(origin).path(evidenceFile))
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, cosigner.Refuse(http.StatusNotFound, "there is no evidence against this log")
 		}

@@ -147,7 +147,7 @@ func (e *export) open(ctx context.Context, raw []byte) (*scitt.Checkpoint, error
 
 // begin looks at what the directory has.
 func (e *export) begin(ctx context.Context) error {
-	raw, err := os.ReadFile(e.path(tiles.CheckpointPath))
+	raw, err := durable.ReadFile(e.path(tiles.CheckpointPath))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -162,7 +162,7 @@ func (e *export) begin(ctx context.Context) error {
 		return err
 	}
 	e.out.Before = old
-	data, err := os.ReadFile(e.path(ManifestPath))
+	data, err := durable.ReadFile(e.path(ManifestPath))
 	switch {
 	case err == nil && !e.whole:
 		return fmt.Errorf("%s is an export, with artifacts and a manifest: bring it up to date as one", e.dir)

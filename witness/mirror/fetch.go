@@ -80,7 +80,7 @@ func (e *export) fetch(ctx context.Context, again func(part) bool) (kept int, er
 			return result{}, nil
 		}
 		if !again && e.whole {
-			if data, err := os.ReadFile(e.path(name)); err == nil {
+			if data, err := durable.ReadFile(e.path(name)); err == nil {
 				return result{fileOf(name, data), false}, nil
 			} else if !errors.Is(err, fs.ErrNotExist) {
 				return result{}, err

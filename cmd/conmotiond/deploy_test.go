@@ -55,6 +55,65 @@ func TestTerraformFlags(t *testing.T) {
 	}
 }
 
+// actions are those of IAM that the requests in a source need, by what is sent.
+var actions = map[string]string{
+	"s3.GetObject": "s3:GetObject", "s3.HeadObject": "s3:GetObject", "s3.PutObject": "s3:PutObject", "s3.DeleteObject": "s3:DeleteObject",
+	"s3.DeleteObjects": "s3:DeleteObject", "s3.ListObjectsV2": "s3:ListBucket", "kms.Sign": "kms:Sign", "kms.GetPublicKey": "kms:GetPublicKey",
+}
+
+// TestTerraformActions: an instance on AWS may send the requests that are in the sources of
+// the service and of Tessera's driver, and no others.
+func TestTerraformActions(t *testing.T) {
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-f", "{{.Dir}}", "github.com/transparency-dev/tessera/storage/aws").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	requests := regexp.MustCompile(`&((?:s3|kms)\.\w+)Input\{`)
+	sends := func(patterns ...string) (all []string) {
+		t.Helper()
+		for _, pattern := range patterns {
+			for _, file := range testlog.Must(filepath.Glob(pattern))(t) {
+				if strings.HasSuffix(file, "_test.go") {
+					continue
+				}
+				for _, m := range requests.FindAllSubmatch(testlog.Must(os.ReadFile(file))(t), -1) {
+					action, ok := actions[string(m[1])]
+					if !ok {
+						t.Errorf("%s sends %s: which action is it?", file, m[1])
+					}
+					all = append(all, action)
+				}
+			}
+		}
+		slices.Sort(all)
+		return slices.Compact(all)
+	}
+	policy := testlog.Must(os.ReadFile("../../terraform/modules/aws/access.tf"))(t)
+	allowed := func(sids ...string) (all []string) {
+		t.Helper()
+		for _, sid := range sids {
+			m := regexp.MustCompile(`Sid = "` + sid + `".* Action = (\[.*?\]|".*?"),`).FindSubmatch(policy)
+			if m == nil {
+				t.Fatalf("no statement %s", sid)
+			}
+			for _, action := range regexp.MustCompile(`"(.*?)"`).FindAllSubmatch(m[1], -1) {
+				all = append(all, string(action[1]))
+			}
+		}
+		slices.Sort(all)
+		return all
+	}
+	for what, c := range map[string]struct{ sends, may []string }{
+		"the log's bucket": {sends("../../storage/aws/*.go", strings.TrimSpace(string(out))+"/*.go"), allowed("LogObjects", "Buckets")},
+		"artifacts":        {sends("../../storage/aws/artifacts.go"), allowed("ArtifactObjects", "Buckets")},
+		"keys":             {sends("../../keys/awskms/*.go"), allowed("SigningKeys")},
+	} {
+		if len(c.sends) == 0 || !slices.Equal(c.sends, c.may) {
+			t.Errorf("%s: the sources send %s, and an instance may %s", what, c.sends, c.may)
+		}
+	}
+}
+
 // TestKubernetes: the manifests have the fields of the API and no others, and
 // conmotiond's flags; nothing runs as root or writes to the image; the log on a disk
 // has one instance.

@@ -89,12 +89,12 @@ resource "google_storage_bucket_iam_member" "log" {
   member = google_service_account.service.member
 }
 
-# Objects of artifacts are made and read. Nobody deletes them.
+# Artifacts are made and read, and one that is damaged is replaced, which Cloud Storage
+# takes for deleting the old one. What is replaced can be put back for a week.
 resource "google_storage_bucket_iam_member" "artifacts" {
-  for_each = toset(["roles/storage.objectCreator", "roles/storage.objectViewer"])
-  bucket   = google_storage_bucket.artifacts.name
-  role     = each.value
-  member   = google_service_account.service.member
+  bucket = google_storage_bucket.artifacts.name
+  role   = "roles/storage.objectUser"
+  member = google_service_account.service.member
 }
 
 resource "google_spanner_instance" "this" {

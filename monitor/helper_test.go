@@ -181,7 +181,7 @@ func inventory(action Action, ms int64, uids ...string) object {
 	return e
 }
 
-// configured is an event of class 5023 about the own configuration of an asset.
+// configured is an event of class 5023 about the configuration of an asset itself.
 func configured(action Action, ms int64, uid string, data any) object {
 	e := event(ClassCloudInventory, 1, eventCode(Configuration, action), ms)
 	e["resources"] = []object{{"uid": uid, "data": data}}

@@ -59,11 +59,11 @@ func Open(ctx context.Context, uri string) (keys.Remote, error) {
 }
 
 // Public implements [keys.Remote].
-func (s *session) Public(context.Context) (crypto.PublicKey, error) {
+func (s *session) Public(ctx context.Context) (crypto.PublicKey, error) {
 	if s.public != nil {
 		return s.public, nil
 	}
-	err := s.login()
+	err := s.login(ctx)
 	return s.public, err
 }
 
@@ -71,7 +71,7 @@ func (s *session) Public(context.Context) (crypto.PublicKey, error) {
 // the program that calls this ends the program.
 func (s *session) Sign(ctx context.Context, digest []byte, hash crypto.Hash) ([]byte, error) {
 	if s.public == nil {
-		if err := s.login(); err != nil {
+		if err := s.login(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -100,7 +100,7 @@ func (s *session) Sign(ctx context.Context, digest []byte, hash crypto.Hash) ([]
 	return asn1.Marshal(struct{ R, S *big.Int }{new(big.Int).SetBytes(signature[:half]), new(big.Int).SetBytes(signature[half:])})
 }
 
-func (s *session) login() (err error) {
+func (s *session) login(ctx context.Context) (err error) {
 	if s.refused != nil {
 		return s.refused
 	}
@@ -108,7 +108,7 @@ func (s *session) login() (err error) {
 	if err != nil {
 		return err
 	}
-	pin, err := s.key.pin()
+	pin, err := s.key.pin(ctx)
 	if err != nil {
 		return err
 	}

@@ -105,9 +105,9 @@ func each(list, separator string, to func(name, value string) error) error {
 }
 
 // pin reads the PIN, which is in no error.
-func (k *key) pin() (string, error) {
+func (k *key) pin(ctx context.Context) (string, error) {
 	if k.pinFile != "" {
-		pin, err := keys.ReadPassphrase(context.Background(), k.pinFile)
+		pin, err := keys.ReadPassphrase(ctx, k.pinFile)
 		return string(pin), err
 	}
 	if pin := os.Getenv(pinVariable); pin != "" {

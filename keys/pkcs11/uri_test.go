@@ -19,7 +19,7 @@ func TestParse(t *testing.T) {
 	if err != nil || k.token != "My token" || k.object != "issuer" || k.id != "\x01\xa0" || k.module != "/usr/lib/softhsm.so" || k.pinFile != "/run/pin" {
 		t.Fatalf("%+v, %v", k, err)
 	}
-	if _, err := k.pin(); err == nil {
+	if _, err := k.pin(t.Context()); err == nil {
 		t.Error("a PIN from a file that is not there")
 	}
 	for uri, says := range map[string]string{

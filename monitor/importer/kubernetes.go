@@ -21,7 +21,7 @@ import (
 //
 // The time is that of the newest change of managedFields that is not one of the status, where kubectl was asked for them
 // (--show-managed-fields), else Options.Time. DELETED is at the latest of that, of when its deletion was asked for
-// (metadata.deletionTimestamp), and of Options.Time. resourceVersion is no time. The configuration is the object without its status and without what the API server keeps count of
+// (metadata.deletionTimestamp), and of Options.Time. resourceVersion is not a time. The configuration is the object without its status and without what the API server keeps count of
 // ([kubernetesNoise]): it changes without anybody changing the object.
 func Kubernetes(r io.Reader, o Options) iter.Seq2[Item, error] {
 	return convert(r, o, kubernetesLayout, kubernetesItem)

@@ -1,7 +1,7 @@
 package aws_test
 
 import (
-	"errors"
+	"context"
 	"io/fs"
 	"log/slog"
 	"net/http"
@@ -12,10 +12,10 @@ import (
 	"github.com/go-sql-driver/mysql"
 
 	"github.com/conmotion/conmotion/internal/testlog"
-	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage"
 	"github.com/conmotion/conmotion/storage/aws"
 	"github.com/conmotion/conmotion/storage/internal/cloud"
+	"github.com/conmotion/conmotion/storage/internal/drivertest"
 )
 
 // TestErrors: an error says which bucket, object or database it is about, and what to do
@@ -33,35 +33,27 @@ func TestErrors(t *testing.T) {
 	nobody.Close()
 	_, name, _ := strings.Cut(location[len("mysql://"):], "/")
 	bucket, database := testlog.Must(aws.ParseBucket(b.Location))(t), testlog.Must(aws.ParseDatabase(location, p.Password))(t)
-	open := func(d *cloud.Driver) error {
-		_, err := d.Open(t.Context(), &scitt.Checkpoint{Origin: "log.example"})
-		return err
-	}
-	read := func(d *cloud.Driver) error {
-		_, err := d.Get(t.Context(), "tile/0/000")
-		return err
-	}
 	for what, c := range map[string]struct {
 		bucket   func(*aws.Bucket)
 		database func(*mysql.Config)
-		do       func(*cloud.Driver) error
+		do       func(context.Context, *cloud.Driver) error
 		is       error
 		says     []string
 	}{
 		"no bucket":      {bucket: func(b *aws.Bucket) { b.Name = "nowhere" }, says: []string{"s3://nowhere/tile/", "NoSuchBucket", "make the bucket"}},
 		"another region": {bucket: func(b *aws.Bucket) { b.Region = "eu-west-1" }, says: []string{"s3://" + b.Name + "/tile/", "us-east-1", "?region="}},
-		"403":            {bucket: func(b *aws.Bucket) { b.Endpoint = denies.URL }, do: read, says: []string{"s3://" + b.Name + "/tile/0/000", "AccessDenied", "s3:GetObject"}},
-		"no S3":          {bucket: func(b *aws.Bucket) { b.Endpoint = nobody.URL }, do: read, says: []string{"s3://" + b.Name + "/tile/0/000", "refused"}},
-		"no object":      {do: read, is: fs.ErrNotExist, says: []string{"s3://" + b.Name + "/tile/0/000"}},
-		"a condition": {do: func(d *cloud.Driver) error {
-			_, err := d.Bucket.Put(t.Context(), "a/b", nil, cloud.Condition{Match: `"1"`})
+		"403":            {bucket: func(b *aws.Bucket) { b.Endpoint = denies.URL }, do: drivertest.ReadTile, says: []string{"s3://" + b.Name + "/tile/0/000", "AccessDenied", "s3:GetObject"}},
+		"no S3":          {bucket: func(b *aws.Bucket) { b.Endpoint = nobody.URL }, do: drivertest.ReadTile, says: []string{"s3://" + b.Name + "/tile/0/000", "refused"}},
+		"no object":      {do: drivertest.ReadTile, is: fs.ErrNotExist, says: []string{"s3://" + b.Name + "/tile/0/000"}},
+		"a condition": {do: func(ctx context.Context, d *cloud.Driver) error {
+			_, err := d.Bucket.Put(ctx, "a/b", nil, cloud.Condition{Match: `"1"`})
 			return err
 		}, says: []string{"s3://" + b.Name + "/a/b"}},
 		"no database":    {database: func(c *mysql.Config) { c.DBName = "nowhere" }, says: []string{"mysql://" + p.MySQL + "/nowhere", "make the database"}},
 		"no such user":   {database: func(c *mysql.Config) { c.User = "nobody" }, says: []string{location[:8] + p.MySQL, "Access denied", "CONMOTION_DATABASE_PASSWORD"}},
 		"wrong password": {database: func(c *mysql.Config) { c.Passwd = "wrong-secret" }, says: []string{p.MySQL + "/" + name, "Access denied", "CONMOTION_DATABASE_PASSWORD"}},
 		"no server":      {database: func(c *mysql.Config) { c.Addr = nobody.Listener.Addr().String() }, says: []string{"mysql://" + nobody.Listener.Addr().String() + "/" + name, "refused"}},
-		"no table":       {do: func(d *cloud.Driver) error { _, err := d.Database.Term(t.Context()); return err }, says: []string{p.MySQL + "/" + name, "conmotion_writer"}},
+		"no table":       {do: func(ctx context.Context, d *cloud.Driver) error { _, err := d.Database.Term(ctx); return err }, says: []string{p.MySQL + "/" + name, "conmotion_writer"}},
 	} {
 		bucket, config := bucket, database.Clone()
 		if c.bucket != nil {
@@ -72,20 +64,12 @@ func TestErrors(t *testing.T) {
 		}
 		d := testlog.Must(aws.New(t.Context(), aws.Config{Bucket: bucket, Database: config, Writer: storage.WriterOptions{Logger: slog.New(slog.DiscardHandler)}}))(t)
 		if c.do == nil {
-			c.do = open
+			c.do = drivertest.OpenLog
 		}
-		err := c.do(d)
-		if err == nil || c.is != nil && !errors.Is(err, c.is) {
-			t.Errorf("%s: %v", what, err)
-			continue
-		}
-		for _, text := range c.says {
-			if !strings.Contains(err.Error(), text) {
-				t.Errorf("%s: %v does not say %s", what, err, text)
-			}
-		}
+		err := c.do(t.Context(), d)
+		drivertest.Says(t, what, err, c.is, c.says)
 		for _, secret := range []string{p.Password, p.SecretKey, "wrong-secret"} {
-			if strings.Contains(err.Error(), secret) {
+			if err != nil && strings.Contains(err.Error(), secret) {
 				t.Errorf("%s: %v says a secret", what, err)
 			}
 		}

@@ -2,7 +2,6 @@ package gcp_test
 
 import (
 	"context"
-	"errors"
 	"io/fs"
 	"log/slog"
 	"net/http"
@@ -12,10 +11,10 @@ import (
 	"time"
 
 	"github.com/conmotion/conmotion/internal/testlog"
-	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage"
 	"github.com/conmotion/conmotion/storage/gcp"
 	"github.com/conmotion/conmotion/storage/internal/cloud"
+	"github.com/conmotion/conmotion/storage/internal/drivertest"
 )
 
 // TestErrors: an error says which bucket, object or database it is about, and what to do
@@ -31,14 +30,6 @@ func TestErrors(t *testing.T) {
 	nobody := httptest.NewServer(http.NotFoundHandler())
 	nobody.Close()
 	instance, _, _ := strings.Cut(location, "/databases/")
-	open := func(ctx context.Context, d *cloud.Driver) error {
-		_, err := d.Open(ctx, &scitt.Checkpoint{Origin: "log.example"})
-		return err
-	}
-	read := func(ctx context.Context, d *cloud.Driver) error {
-		_, err := d.Get(ctx, "tile/0/000")
-		return err
-	}
 	for what, c := range map[string]struct {
 		bucket, database, storage, spanner string // other ones
 		do                                 func(context.Context, *cloud.Driver) error
@@ -47,8 +38,8 @@ func TestErrors(t *testing.T) {
 		patience                           time.Duration
 	}{
 		"no bucket": {bucket: "nowhere", says: []string{"gs://nowhere/tile/", "make the bucket"}},
-		"403":       {storage: denies.URL, do: read, says: []string{"gs://" + b.Name + "/tile/0/000", "no access", "roles/storage.objectUser"}},
-		"no object": {do: read, is: fs.ErrNotExist, says: []string{"gs://" + b.Name + "/tile/0/000"}},
+		"403":       {storage: denies.URL, do: drivertest.ReadTile, says: []string{"gs://" + b.Name + "/tile/0/000", "no access", "roles/storage.objectUser"}},
+		"no object": {do: drivertest.ReadTile, is: fs.ErrNotExist, says: []string{"gs://" + b.Name + "/tile/0/000"}},
 		"a condition": {do: func(ctx context.Context, d *cloud.Driver) error {
 			_, err := d.Bucket.Put(ctx, "a/b", nil, cloud.Condition{Match: "1"})
 			return err
@@ -81,7 +72,7 @@ func TestErrors(t *testing.T) {
 		d, err := gcp.New(ctx, config)
 		if err == nil {
 			if c.do == nil {
-				c.do = open
+				c.do = drivertest.OpenLog
 			}
 			err = c.do(ctx, d)
 			if err := d.Close(); err != nil {
@@ -89,14 +80,6 @@ func TestErrors(t *testing.T) {
 			}
 		}
 		cancel()
-		if err == nil || c.is != nil && !errors.Is(err, c.is) {
-			t.Errorf("%s: %v", what, err)
-			continue
-		}
-		for _, text := range c.says {
-			if !strings.Contains(err.Error(), text) {
-				t.Errorf("%s: %v does not say %s", what, err, text)
-			}
-		}
+		drivertest.Says(t, what, err, c.is, c.says)
 	}
 }

@@ -132,13 +132,17 @@ func (d *Driver) state(ctx context.Context) (State, error) {
 	return s, err
 }
 
+// there is what the database says, and whether the bucket has tiles.
+func (d *Driver) there(ctx context.Context) (s State, tiles bool, err error) {
+	if s, err = d.state(ctx); err == nil {
+		tiles, err = d.Bucket.Holds(ctx, "tile/")
+	}
+	return s, tiles, err
+}
+
 // belongs refuses a bucket and a database that are not those of one log, this one.
 func (d *Driver) belongs(ctx context.Context, public *scitt.Checkpoint) error {
-	s, err := d.state(ctx)
-	if err != nil {
-		return err
-	}
-	tilesThere, err := d.Bucket.Holds(ctx, "tile/")
+	s, tilesThere, err := d.there(ctx)
 	if err != nil {
 		return err
 	}

@@ -22,11 +22,7 @@ const importers = 16
 // in. It is asked before the old place of a log is closed for good. A crash may leave the
 // object of the probe.
 func (d *Driver) Vacant(ctx context.Context) error {
-	s, err := d.state(ctx)
-	if err != nil {
-		return err
-	}
-	tilesThere, err := d.Bucket.Holds(ctx, "tile/")
+	s, tilesThere, err := d.there(ctx)
 	if err != nil {
 		return err
 	}
@@ -34,10 +30,12 @@ func (d *Driver) Vacant(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for name, taken := range map[string]bool{d.Bucket.String(): tilesThere || checkpointThere, d.Database.String(): s.Bound || s.Engine} {
-		if taken {
-			return fmt.Errorf("%w: %s has a log; a log is moved to an empty bucket with an empty database", storage.ErrForeign, name)
-		}
+	const not = "%w: %s has a log; a log is moved to an empty bucket with an empty database"
+	switch {
+	case tilesThere || checkpointThere:
+		return fmt.Errorf(not, storage.ErrForeign, d.Bucket)
+	case s.Bound || s.Engine:
+		return fmt.Errorf(not, storage.ErrForeign, d.Database)
 	}
 	return probe(ctx, d.Bucket)
 }

@@ -140,7 +140,7 @@ func (cv CheckpointVerifiers) all() []note.Verifier {
 // Open verifies a checkpoint. The log's note key must have signed it, and
 // its name is the log's origin. Errors wrap ErrCheckpoint.
 func (cv CheckpointVerifiers) Open(raw []byte) (*Checkpoint, error) {
-	c, n, err := openNote(raw, cv.all()...)
+	c, n, err := startNote(raw, cv.all()...)()
 	if err != nil {
 		return nil, err
 	}

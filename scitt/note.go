@@ -21,14 +21,23 @@ import (
 // signed-note: "If a signature from a known key fails to verify, clients SHOULD
 // reject the whole note"). Errors wrap ErrCheckpoint.
 func OpenNote(raw []byte, keys ...note.Verifier) (*Checkpoint, []note.Signature, error) {
-	c, n, err := openNote(raw, keys...)
-	if err != nil {
-		return nil, nil, err
-	}
-	return c, n.Sigs, nil
+	return StartNote(raw, keys...)()
 }
 
-func openNote(raw []byte, keys ...note.Verifier) (*Checkpoint, *note.Note, error) {
+// StartNote is [OpenNote] for a caller that has other work while the signatures are verified. The function that it
+// returns waits for them and returns the result.
+func StartNote(raw []byte, keys ...note.Verifier) func() (*Checkpoint, []note.Signature, error) {
+	opened := startNote(raw, keys...)
+	return func() (*Checkpoint, []note.Signature, error) {
+		c, n, err := opened()
+		if err != nil {
+			return nil, nil, err
+		}
+		return c, n.Sigs, nil
+	}
+}
+
+func startNote(raw []byte, keys ...note.Verifier) func() (*Checkpoint, *note.Note, error) {
 	asked := make([]note.Verifier, len(keys))
 	invalid := make([]error, len(keys))
 	var g sync.WaitGroup
@@ -36,19 +45,21 @@ func openNote(raw []byte, keys ...note.Verifier) (*Checkpoint, *note.Note, error
 		asked[i] = &beside{key, &g, &invalid[i]}
 	}
 	n, err := note.Open(raw, note.VerifierList(asked...))
-	g.Wait()
-	err = cmp.Or(errors.Join(invalid...), err)
-	if unverified, ok := errors.AsType[*note.UnverifiedNoteError](err); ok {
-		n, err = unverified.Note, nil
+	return func() (*Checkpoint, *note.Note, error) {
+		g.Wait()
+		err := cmp.Or(errors.Join(invalid...), err)
+		if unverified, ok := errors.AsType[*note.UnverifiedNoteError](err); ok {
+			n, err = unverified.Note, nil
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("%w: %w", ErrCheckpoint, err)
+		}
+		cp, err := parseBody([]byte(n.Text))
+		if err != nil {
+			return nil, nil, err
+		}
+		return &Checkpoint{Origin: cp.Origin, Size: cp.Size, Root: cp.Hash, Raw: raw}, n, nil
 	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("%w: %w", ErrCheckpoint, err)
-	}
-	cp, err := parseBody([]byte(n.Text))
-	if err != nil {
-		return nil, nil, err
-	}
-	return &Checkpoint{Origin: cp.Origin, Size: cp.Size, Root: cp.Hash, Raw: raw}, n, nil
 }
 
 // beside is a key whose signatures are verified on a goroutine of their own, since
@@ -73,11 +84,11 @@ func (b *beside) Verify(text, signature []byte) bool {
 // a key with a line in both, which its name and id tell, that of more takes the
 // place. No signature is verified. Errors wrap ErrCheckpoint.
 func MergeNotes(raw, more []byte) ([]byte, error) {
-	_, n, err := openNote(raw)
+	_, n, err := startNote(raw)()
 	if err != nil {
 		return nil, err
 	}
-	_, m, err := openNote(more)
+	_, m, err := startNote(more)()
 	if err != nil {
 		return nil, err
 	}

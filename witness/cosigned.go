@@ -2,6 +2,8 @@ package witness
 
 import (
 	"bytes"
+	"cmp"
+	"crypto"
 	"errors"
 	"fmt"
 	"slices"
@@ -41,7 +43,10 @@ type Cosigned struct {
 // that the checkpoint is the log's: the caller must know it.
 // Errors wrap [scitt.ErrCheckpoint]; a line of a key in the policy that does not
 // verify is one.
-func (p *Policy) Open(raw []byte) (*Cosigned, error) {
+func (p *Policy) Open(raw []byte) (*Cosigned, error) { return p.start(raw)() }
+
+// start is Open for a caller that has other work while the signatures are verified.
+func (p *Policy) start(raw []byte) func() (*Cosigned, error) {
 	keys := make([]note.Verifier, 0, len(p.Logs)+len(p.Witnesses))
 	for _, l := range p.Logs {
 		keys = append(keys, l.Key)
@@ -49,10 +54,18 @@ func (p *Policy) Open(raw []byte) (*Cosigned, error) {
 	for _, w := range p.Witnesses {
 		keys = append(keys, w.Key)
 	}
-	cp, sigs, err := scitt.OpenNote(raw, keys...)
-	if err != nil {
-		return nil, err
+	opened := scitt.StartNote(raw, keys...)
+	return func() (*Cosigned, error) {
+		cp, sigs, err := opened()
+		if err != nil {
+			return nil, err
+		}
+		return p.cosigned(cp, sigs)
 	}
+}
+
+// cosigned is what a checkpoint says with the signatures that verify.
+func (p *Policy) cosigned(cp *scitt.Checkpoint, sigs []note.Signature) (*Cosigned, error) {
 	c := &Cosigned{Checkpoint: cp, policy: p}
 	signed := func(key note.Verifier) *note.Signature {
 		for i, s := range sigs {
@@ -142,18 +155,31 @@ func (c *Cosigned) Silent() (names []string) {
 
 // OpenReceipt reads the cosigned checkpoint that a Receipt carries, which must be of
 // the tree that the Receipt proves the entry in, and of its log. The Receipt has been
-// verified, so that the log signed this root. Errors wrap ErrQuorum when
+// verified, so that the log signed this root: see [Policy.VerifyReceipt]. Errors wrap ErrQuorum when
 // it carries none, or one of another tree, and else are those of Open.
 func (p *Policy) OpenReceipt(r *scitt.Receipt, entry []byte) (*Cosigned, error) {
-	if r.Checkpoint == nil {
+	return p.openReceipt(r, entry, func([]byte) error { return nil })
+}
+
+// VerifyReceipt verifies a Receipt for an entry together with the cosigned checkpoint that it carries, their signatures at the same time.
+// Errors are those of [scitt.Receipt.Verify] and of OpenReceipt.
+func (p *Policy) VerifyReceipt(r *scitt.Receipt, key crypto.PublicKey, entry []byte) (*Cosigned, error) {
+	return p.openReceipt(r, entry, func(root []byte) error { return r.VerifyRoot(key, root) })
+}
+
+func (p *Policy) openReceipt(r *scitt.Receipt, entry []byte, verify func(root []byte) error) (*Cosigned, error) {
+	opened := func() (*Cosigned, error) {
 		return nil, fmt.Errorf("%w: the receipt carries no cosigned checkpoint", ErrQuorum)
 	}
-	root, err := r.Root(entry)
-	if err != nil {
-		return nil, err
+	if r.Checkpoint != nil {
+		opened = p.start(r.Checkpoint)
 	}
-	c, err := p.Open(r.Checkpoint)
-	if err != nil {
+	root, err := r.Root(entry)
+	if err == nil {
+		err = verify(root)
+	}
+	c, missing := opened()
+	if err := cmp.Or(err, missing); err != nil {
 		return nil, err
 	}
 	_, size, ok := r.Place()

@@ -55,6 +55,22 @@ func (p *publisher) soundFor(ctx context.Context, last *scitt.Checkpoint, next f
 	return nil
 }
 
+// exact are the files of a log of one's own, in which a partial bundle or tile has what
+// its name says and no more. Elsewhere a wider one may have taken its place; here the
+// engine would copy what is too much into the next bundle.
+type exact struct{ tiles.Source }
+
+// Get implements [tiles.Source].
+func (e exact) Get(ctx context.Context, path string) ([]byte, error) {
+	data, err := e.Source.Get(ctx, path)
+	if level, _, width, ok := tiles.ParseTilePath(path); err == nil && ok && width < tiles.Width {
+		if first, err := tiles.First(data, level, width); err == nil && len(first) < len(data) {
+			return nil, fmt.Errorf("%w: %s has more than the %d that its name says", tiles.ErrCorrupt, path, width)
+		}
+	}
+	return data, err
+}
+
 func newest(err error) error {
 	return fmt.Errorf("the newest entries cannot be read, so nothing is appended behind them; put the file back from a mirror or a backup: %w", err)
 }

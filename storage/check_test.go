@@ -130,6 +130,7 @@ func TestDamagedEdge(t *testing.T) {
 		"another byte": func(data []byte) []byte { data[len(data)-1] ^= 1; return data },
 		"cut off":      func(data []byte) []byte { return data[:len(data)-1] },
 		"gone":         func([]byte) []byte { return nil },
+		"one more":     func(data []byte) []byte { return append(append(data, 0, 30), make([]byte, 30)...) }, // an entry, or a hash
 	} {
 		for _, path := range []string{tiles.BundlePath(0, 3), tiles.TilePath(0, 0, 3)} {
 			t.Run(name+" "+filepath.Dir(path), func(t *testing.T) {

@@ -44,7 +44,7 @@ type publisher struct {
 // newPublisher starts from the public checkpoint, or from an empty log.
 func newPublisher(ctx context.Context, driver Driver, o Options) (*publisher, error) {
 	p := &publisher{
-		driver: driver, keys: o.Keys, witnesses: o.Witnesses, open: o.Unwitnessed, tree: tiles.NewTree(driver), logger: o.Logger,
+		driver: driver, keys: o.Keys, witnesses: o.Witnesses, open: o.Unwitnessed, tree: tiles.NewTree(exact{driver}), logger: o.Logger,
 		written: time.Now(), looked: time.Now(), next: make(chan struct{}), expected: make(chan struct{}, 1),
 	}
 	var err error

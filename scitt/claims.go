@@ -61,6 +61,25 @@ func numericDate(claims map[any]any, label int64, round func(float64) float64) (
 	return 0, false, malformed("CWT claim %s is not a NumericDate", dateClaims[label])
 }
 
+// The first and the last second of the times that RFC 3339 can write.
+//
+// RFC 3339 section 1: "All dates and times are assumed to be in the "current era",
+// somewhere between 0000AD and 9999AD."
+const firstSecond, lastSecond = -62167219200, 253402300799
+
+// timeOf is a NumericDate, or the nearest one that RFC 3339, and so JSON, can write.
+func timeOf(seconds int64) time.Time {
+	return time.Unix(min(max(seconds, firstSecond), lastSecond), 0).UTC()
+}
+
+// showTime writes a NumericDate.
+func showTime(seconds int64) string {
+	if t := timeOf(seconds); t.Unix() == seconds {
+		return t.Format(time.RFC3339)
+	}
+	return fmt.Sprintf("%d seconds since 1970", seconds)
+}
+
 // dateClaims are the CWT Claims that are dates.
 var dateClaims = map[int64]string{cose.CWTClaimExpirationTime: "exp", cose.CWTClaimNotBefore: "nbf", cose.CWTClaimIssuedAt: "iat"}
 

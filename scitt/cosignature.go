@@ -221,7 +221,7 @@ func CosignatureTime(line note.Signature) (time.Time, error) {
 	if at == 0 {
 		return time.Time{}, nil
 	}
-	return time.Unix(int64(at), 0), nil
+	return timeOf(int64(min(at, lastSecond))), nil
 }
 
 // Cosigner makes the cosignatures of one key. Whoever asks it has checked what

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"math"
+	"time"
 
 	"github.com/fxamacker/cbor/v2"
 	"github.com/transparency-dev/merkle/proof"
@@ -137,6 +138,9 @@ type signedTree struct {
 func (t *signedTree) VerifyRoot(key crypto.PublicKey, root []byte) error {
 	return verify(t.Algorithm, key, t.protected, root, t.signature, nil)
 }
+
+// IssuedTime is when it was signed, as it says itself: see [Statement.IssuedTime].
+func (t *signedTree) IssuedTime() time.Time { return timeOf(t.IssuedAt) }
 
 // PostQuantum reports whether the signature is one of ML-DSA.
 func (t *signedTree) PostQuantum() bool { return t.Algorithm == pubkey.MLDSA44 }

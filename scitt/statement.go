@@ -281,8 +281,8 @@ func (s *Statement) VerifySignature(key crypto.PublicKey) error {
 	return verify(s.Algorithm, key, s.protected, s.Payload, s.signature, s.id[:])
 }
 
-// IssuedTime is the CWT claim iat as a time.
-func (s *Statement) IssuedTime() time.Time { return time.Unix(s.IssuedAt, 0) }
+// IssuedTime is the CWT claim iat as a time, or the nearest one in the years 0 to 9999.
+func (s *Statement) IssuedTime() time.Time { return timeOf(s.IssuedAt) }
 
 // PayloadMatches reports whether content is what the statement speaks of: the
 // payload itself, or the preimage of a hash envelope. A hash algorithm that

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"time"
 
 	"github.com/conmotion/conmotion/scitt/did"
 )
@@ -150,5 +149,3 @@ func speaksFor(path *did.Path, issuer string, pins []*did.X509) (err error) {
 	}
 	return nil
 }
-
-func showTime(seconds int64) string { return time.Unix(seconds, 0).UTC().Format(time.RFC3339) }

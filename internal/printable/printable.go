@@ -49,10 +49,14 @@ func JSON(text []byte) []byte {
 	return out
 }
 
-// Time writes a NumericDate; 0 means that there is none.
+// Time writes a NumericDate; 0 means that there is none. RFC 3339 has no others than those
+// of the years 0 to 9999.
 func Time(seconds int64) string {
-	if seconds == 0 {
+	switch {
+	case seconds == 0:
 		return ""
+	case seconds < -62167219200 || seconds > 253402300799:
+		return fmt.Sprintf("%d seconds since 1970", seconds)
 	}
 	return time.Unix(seconds, 0).UTC().Format(time.RFC3339)
 }

@@ -180,7 +180,7 @@ func (f *follower) saw(cp *scitt.Checkpoint) {
 		l.Signed, l.Grew = time.Time{}, now
 	}
 	if l.Signed.IsZero() && cp.Tree != nil && cp.Tree.IssuedAt > 0 {
-		l.Signed = time.Unix(cp.Tree.IssuedAt, 0).UTC()
+		l.Signed = cp.Tree.IssuedTime()
 	}
 	if first && !l.Signed.IsZero() && l.Signed.Before(now) {
 		l.Grew = l.Signed

@@ -2,6 +2,7 @@ package watch
 
 import (
 	"fmt"
+	"math"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -382,4 +383,21 @@ logs:
 		s.add(forged)
 		w.once(config, "log signature event")
 	})
+}
+
+// TestFarTimes: a log that says that it was signed in a year that no JSON can write does not
+// silence the monitor.
+func TestFarTimes(t *testing.T) {
+	for _, seconds := range []int64{1 << 40, math.MaxInt64} {
+		w := newWorld(t)
+		s := w.log("log.example")
+		s.keys.Tree = testlog.Must(scitt.NewTreeSigner(s.keys.Receipt, testlog.Issuer, s.keys.Note.Name(), func() time.Time { return time.Unix(seconds, 0) }, nil))(t)
+		s.fill(1)
+		const config = "logs: [{name: log, location: http://log.example, max_age: 1h}]\n"
+		w.once(config, "log clock fired", "log stale fired")
+		w.once(config) // it has been told, and the state is there
+		if said := strings.Join(w.notices, "\n"); strings.Contains(said, "nothing is delivered") {
+			t.Errorf("%d: %s", seconds, said)
+		}
+	}
 }

@@ -134,7 +134,7 @@ func (r *ExpectedRule) take(ctx context.Context, f *follower, st *ruleState, e *
 		return err
 	}
 	at := f.now()
-	if signed := time.Unix(e.s.IssuedAt, 0).UTC(); e.s.IssuedAt > 0 && signed.Before(at) {
+	if signed := e.s.IssuedTime(); e.s.IssuedAt > 0 && signed.Before(at) {
 		at = signed
 	}
 	if e.index >= st.Quiet {

@@ -8,10 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"time"
 
 	"github.com/conmotion/conmotion/internal/plain"
 	"github.com/conmotion/conmotion/internal/plural"
+	"github.com/conmotion/conmotion/internal/printable"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 	"github.com/conmotion/conmotion/witness"
@@ -175,8 +175,8 @@ func (v *verification) run(ctx context.Context) error {
 func (v *verification) checkpoint() {
 	cp, r := v.log.Checkpoint, &v.report
 	r.Origin, r.Size, r.Root = cp.Origin, cp.Size, fmt.Sprintf("%x", cp.Root)
-	if cp.Tree != nil && cp.Tree.IssuedAt != 0 {
-		r.Signed = time.Unix(cp.Tree.IssuedAt, 0).UTC().Format(time.RFC3339)
+	if cp.Tree != nil {
+		r.Signed = printable.Time(cp.Tree.IssuedAt)
 	}
 	if !v.manifest.Is(cp) {
 		v.failed("checkpoint", "it is of %d entries of %q, and the manifest of %d of %q: an update was interrupted (run conmotion export again), or files were exchanged",

@@ -11,6 +11,7 @@ import (
 
 	"github.com/transparency-dev/formats/proof"
 
+	"github.com/conmotion/conmotion/internal/content"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 )
@@ -38,12 +39,12 @@ func (s *Service) resolve(w http.ResponseWriter, r *http.Request) (e resolved, o
 	id, err := scitt.ParseEntryID(name)
 	if err != nil {
 		return e, false, &scitt.Problem{Status: http.StatusBadRequest, Title: "Invalid locator",
-			Detail: fmt.Sprintf("%q is neither an entry id (64 lowercase hexadecimal characters) nor a leaf index", name)}
+			Detail: fmt.Sprintf("%.200q is neither an entry id (64 lowercase hexadecimal characters) nor a leaf index", name)}
 	}
 	e.index, e.leaf, e.view, err = s.place(ctx, id)
 	if errors.Is(err, errRunning) {
 		// SCRAPI section 2.4.2.
-		w.Header().Set("Retry-After", seconds(time.Second))
+		content.RetryAfter(w.Header(), time.Second)
 		w.Header().Set("Cache-Control", "no-store")
 		w.WriteHeader(http.StatusNoContent)
 		return e, false, nil

@@ -7,10 +7,10 @@ import (
 	"net/http"
 	"net/url"
 	"path"
-	"strconv"
 	"strings"
 	"time"
 
+	"github.com/conmotion/conmotion/internal/content"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -53,22 +53,7 @@ func (s *Service) Handler() http.Handler {
 		mux.Handle(path, limited)
 		mux.Handle(path+"/", limited)
 	}
-	// Whatever no pattern above takes: a wrong path, or a wrong method.
-	mux.Handle("/", s.serve(func(_ http.ResponseWriter, r *http.Request) error {
-		var allow []string
-		for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost} {
-			other := r.Clone(r.Context())
-			other.Method = method
-			if _, pattern := mux.Handler(other); pattern != "/" {
-				allow = append(allow, method)
-			}
-		}
-		if len(allow) > 0 {
-			return &methodError{strings.Join(allow, ", "), r.Method}
-		}
-		return &scitt.Problem{Status: http.StatusNotFound, Title: "Not Found", Detail: fmt.Sprintf("there is nothing at %s", r.URL.Path)}
-	}))
-
+	routed := content.Routed(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Access-Control-Allow-Origin", "*")
 		w.Header().Set("Access-Control-Expose-Headers", exposed)
@@ -83,7 +68,7 @@ func (s *Service) Handler() http.Handler {
 			w.WriteHeader(http.StatusPermanentRedirect)
 			return
 		}
-		mux.ServeHTTP(w, r)
+		routed.ServeHTTP(w, r)
 	})
 }
 
@@ -95,11 +80,6 @@ func cleanPath(p string) string {
 	}
 	return clean
 }
-
-// methodError says which methods a resource has.
-type methodError struct{ allow, method string }
-
-func (e *methodError) Error() string { return e.method + " is not possible here; try " + e.allow }
 
 func preflight(w http.ResponseWriter) {
 	h := w.Header()
@@ -151,22 +131,7 @@ func (s *Service) serve(h handler) http.Handler {
 
 // writeError is the one place where an error becomes an answer.
 func (s *Service) writeError(w http.ResponseWriter, r *http.Request, err error) {
-	p := s.problemOf(r, err)
-	h := w.Header()
-	if e, ok := errors.AsType[*methodError](err); ok {
-		h.Set("Allow", e.allow)
-	}
-	if p.RetryAfter > 0 {
-		h.Set("Retry-After", seconds(p.RetryAfter))
-	}
-	if p.Location != "" {
-		h.Set("Location", p.Location)
-	}
-	h.Del("ETag")
-	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Type", scitt.ProblemMediaType)
-	w.WriteHeader(p.Status)
-	_, _ = w.Write(p.Marshal()) // the client is gone: nobody to tell
+	content.Problem(w, s.problemOf(r, err))
 }
 
 // problemOf says how an error is told to the client, and tells the operator of
@@ -175,9 +140,6 @@ func (s *Service) problemOf(r *http.Request, err error) *scitt.Problem {
 	p := scitt.ProblemOf(err)
 	if e, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		p = tooLarge(e.Limit)
-	}
-	if e, ok := errors.AsType[*methodError](err); ok {
-		p = &scitt.Problem{Status: http.StatusMethodNotAllowed, Title: "Method Not Allowed", Detail: e.Error()}
 	}
 	if p == nil {
 		s.Logger.ErrorContext(r.Context(), "request failed", "client", r.RemoteAddr, "method", r.Method, "path", r.URL.Path, "err", err)
@@ -199,10 +161,6 @@ func tooLarge(limit int64) *scitt.Problem {
 		p.Title, p.Detail = "Too Many Statements", fmt.Sprintf("the sequence of statements is larger than %d bytes; send it in parts", limit)
 	}
 	return p
-}
-
-func seconds(d time.Duration) string {
-	return strconv.Itoa(max(1, int((d+time.Second-1)/time.Second)))
 }
 
 // postEntry registers a statement (SCRAPI section 2.3), or a sequence of them.
@@ -234,7 +192,7 @@ func (s *Service) postEntry(w http.ResponseWriter, r *http.Request) error {
 	h.Set("Location", s.location(reg.ID))
 	h.Set("Cache-Control", "no-store")
 	if reg.Receipt == nil {
-		h.Set("Retry-After", seconds(time.Second))
+		content.RetryAfter(h, time.Second)
 		w.WriteHeader(http.StatusAccepted)
 		return nil
 	}

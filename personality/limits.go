@@ -9,6 +9,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 	"golang.org/x/time/rate"
 
+	"github.com/conmotion/conmotion/internal/content"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -107,9 +108,6 @@ func RateLimit(perSecond float64, burst int, next http.Handler) (http.Handler, e
 			next.ServeHTTP(w, r)
 			return
 		}
-		w.Header().Set("Retry-After", seconds(p.RetryAfter))
-		w.Header().Set("Content-Type", scitt.ProblemMediaType)
-		w.WriteHeader(p.Status)
-		_, _ = w.Write(p.Marshal()) // the client is gone: nobody to tell
+		content.Problem(w, p)
 	}), nil
 }

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/conmotion/conmotion/internal/content"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -35,7 +36,7 @@ func (s *Service) postSequence(w http.ResponseWriter, r *http.Request) error {
 			return failure
 		}
 		// The same request again finds out about a refusal again.
-		h.Set("Retry-After", seconds(time.Second))
+		content.RetryAfter(h, time.Second)
 		w.WriteHeader(http.StatusAccepted)
 		return nil
 	}

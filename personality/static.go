@@ -143,7 +143,7 @@ func Tiles(files http.FileSystem, dirs []string, logger *slog.Logger) http.Handl
 func (s *staticFiles) get(w http.ResponseWriter, r *http.Request) error {
 	path := strings.TrimPrefix(r.URL.Path, "/")
 	level, index, width, ok := tiles.ParseTilePath(path)
-	missing := &scitt.Problem{Status: http.StatusNotFound, Title: "Not Found", Detail: fmt.Sprintf("the log has no file %s", path)}
+	missing := &scitt.Problem{Status: http.StatusNotFound, Title: "Not Found", Detail: fmt.Sprintf("the log has no file %.200q", path)}
 	size := s.size()
 	if !ok {
 		return missing

@@ -78,11 +78,7 @@ func (r *Refusal) Error() string {
 		}
 		b.WriteString(f.String())
 	}
-	s := b.String()
-	if len(s) > maxDetail {
-		s = strings.ToValidUTF8(s[:maxDetail], "") + "..."
-	}
-	return s
+	return jsonx.Cut(b.String(), maxDetail)
 }
 
 // Unwrap gives the causes.

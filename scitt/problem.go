@@ -3,6 +3,7 @@ package scitt
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/fxamacker/cbor/v2"
@@ -49,14 +50,25 @@ func (p *Problem) Unwrap() error {
 	return nil
 }
 
+// maxProblem is the longest text of a problem in bytes, as it is sent and as it is
+// read: it may repeat what somebody sent, and is shown to somebody else.
+const maxProblem = 8 << 10
+
+func bounded(text string) string {
+	if len(text) <= maxProblem {
+		return text
+	}
+	return strings.ToValidUTF8(text[:maxProblem], "") + "..."
+}
+
 // Marshal encodes the body of the answer (RFC 9290 section 2): a map with
-// title (-1) and detail (-2).
+// title (-1) and detail (-2), of which the first 8 KiB are sent.
 func (p *Problem) Marshal() []byte {
-	return encode(map[int64]string{-1: p.Title, -2: p.Detail})
+	return encode(map[int64]string{-1: p.Title, -2: bounded(p.Detail)})
 }
 
 // ParseProblem reads the body of an answer with this status. Title and detail
-// are text, or text with a language (tag 38).
+// are text, or text with a language (tag 38), of which the first 8 KiB are taken.
 func ParseProblem(status int, body []byte) (*Problem, error) {
 	h, err := parseHeader("problem details", body)
 	if err != nil {
@@ -77,7 +89,7 @@ func (p *Problem) MarshalItem() []byte {
 	if detail > 31 {
 		detail = 0
 	}
-	return encode(map[int64]any{-1: p.Title, -2: p.Detail, -4: class<<5 | detail})
+	return encode(map[int64]any{-1: p.Title, -2: bounded(p.Detail), -4: class<<5 | detail})
 }
 
 // ParseProblemItem reads what MarshalItem wrote.
@@ -97,11 +109,11 @@ func ParseProblemItem(item []byte) (*Problem, error) {
 func olText(v any) string {
 	switch v := v.(type) {
 	case string:
-		return v
+		return bounded(v)
 	case cbor.Tag:
 		if a, ok := v.Content.([]any); ok && v.Number == 38 && len(a) >= 2 {
 			s, _ := a[1].(string)
-			return s
+			return bounded(s)
 		}
 	}
 	return ""

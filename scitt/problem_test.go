@@ -151,3 +151,20 @@ func TestProblemOf(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 }
+
+// TestProblemBounded: nobody is shown more than 8 KiB of what somebody else sent.
+func TestProblemBounded(t *testing.T) {
+	long := strings.Repeat("ä", 1<<20)
+	for _, body := range [][]byte{
+		(&scitt.Problem{Status: 400, Title: "Rejected", Detail: long}).Marshal(),
+		(&scitt.Problem{Status: 400, Title: "Rejected", Detail: long}).MarshalItem(),
+		enc(t, m{-1: long, -2: long}),
+		enc(t, m{-1: cbor.Tag{Number: 38, Content: []any{"de", long}}, -2: cbor.Tag{Number: 38, Content: []any{"de", long}}}),
+	} {
+		p, err := scitt.ParseProblem(400, body)
+		must(t, err)
+		if len(p.Title) > 9<<10 || len(p.Detail) > 9<<10 || !strings.HasSuffix(p.Detail, "ä...") {
+			t.Errorf("%d and %d bytes", len(p.Title), len(p.Detail))
+		}
+	}
+}

@@ -1,5 +1,5 @@
-// Package content serves bytes over HTTP as http.ServeContent does, but for its
-// refusals: these are the caller's to shape.
+// Package content serves bytes over HTTP as http.ServeContent does, and has the form of
+// refusals, of those of net/http too.
 package content
 
 import (

@@ -162,6 +162,9 @@ func (of *worker) ask(ctx context.Context, t *target) ([]note.Signature, error) 
 		case http.StatusNotFound:
 			return nil, fmt.Errorf("%d: it does not know this log; whoever runs it has to add %s", status, of.vkey)
 		default:
+			if p, err := scitt.ParseProblem(status, answer); err == nil {
+				answer = []byte(p.Detail) // one of ours
+			}
 			return nil, fmt.Errorf("it answered %d: %.200q", status, bytes.TrimSpace(answer))
 		}
 	}

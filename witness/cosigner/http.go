@@ -6,16 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
+	"log/slog"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
+	"github.com/conmotion/conmotion/internal/content"
 	"github.com/conmotion/conmotion/internal/plural"
+	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/witness"
 )
 
@@ -105,6 +106,7 @@ func NewHandler(w *Witness, m metric.Meter, companions ...Companion) (http.Handl
 		}
 		c.Routes(mux)
 	}
+	routed := content.Routed(mux)
 	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		rw.Header().Set("Access-Control-Allow-Origin", "*")
 		rw.Header().Set("X-Content-Type-Options", "nosniff")
@@ -115,7 +117,7 @@ func NewHandler(w *Witness, m metric.Meter, companions ...Companion) (http.Handl
 			rw.WriteHeader(http.StatusNoContent)
 			return
 		}
-		mux.ServeHTTP(rw, r)
+		routed.ServeHTTP(rw, r)
 	}), nil
 }
 
@@ -136,7 +138,7 @@ func (h *handler) call(name string, do func(r *http.Request, body []byte) ([]byt
 			answer, err = do(r, body)
 		}
 		if err != nil {
-			status = WriteRefusal(w, err)
+			status = WriteRefusal(w, r, h.witness.logger, err)
 		} else {
 			w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 			if r.Method == http.MethodPost {
@@ -151,27 +153,25 @@ func (h *handler) call(name string, do func(r *http.Request, body []byte) ([]byt
 	})
 }
 
-// WriteRefusal answers with a [Refusal], and with 500 to another error.
-func WriteRefusal(w http.ResponseWriter, err error) (status int) {
+// WriteRefusal answers with a [Refusal], and with 500 to another error. That one is for
+// the log alone: it may name what is the operator's, such as files.
+func WriteRefusal(w http.ResponseWriter, r *http.Request, logger *slog.Logger, err error) (status int) {
 	refusal, ok := errors.AsType[*Refusal](err)
 	if !ok {
-		refusal = &Refusal{Status: http.StatusInternalServerError, Err: err}
+		logger.ErrorContext(r.Context(), "request failed", "client", r.RemoteAddr, "method", r.Method, "path", r.URL.Path, "err", err)
+		refusal = refuse(http.StatusInternalServerError, "the witness failed; its log says why")
 	}
+	if refusal.Status != http.StatusConflict {
+		content.Problem(w, &scitt.Problem{Status: refusal.Status, Title: http.StatusText(refusal.Status), Detail: refusal.Error(), RetryAfter: refusal.Retry})
+		return refusal.Status
+	}
+	// C2SP tlog-witness: "The response body MUST consist of the tree size of the
+	// latest cosigned checkpoint in decimal, followed by a newline (U+000A). The
+	// response MUST have a Content-Type of text/x.tlog.size."
+	w.Header().Set("Content-Type", witness.SizeMediaType)
 	w.Header().Set("Cache-Control", "no-store")
-	if refusal.Retry > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(refusal.Retry.Seconds()))))
-	}
-	text := refusal.Error()
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	if refusal.Status == http.StatusConflict {
-		// C2SP tlog-witness: "The response body MUST consist of the tree size of the
-		// latest cosigned checkpoint in decimal, followed by a newline (U+000A). The
-		// response MUST have a Content-Type of text/x.tlog.size."
-		text = strconv.FormatUint(refusal.Size, 10)
-		w.Header().Set("Content-Type", witness.SizeMediaType)
-	}
 	w.WriteHeader(refusal.Status)
-	fmt.Fprintln(w, text)
+	fmt.Fprintln(w, refusal.Size)
 	return refusal.Status
 }
 

@@ -117,12 +117,12 @@ func (w *Witness) OriginOf(hash string) (string, error) {
 }
 
 // State is what is remembered of a log; the zero State when nothing is.
-func (w *Witness) State(ctx context.Context, origin string) (State, error) {
-	state, err := w.store.Load(ctx, origin)
-	if err != nil {
-		return state, busy(http.StatusServiceUnavailable, time.Second, "what was cosigned of the log cannot be read: %w", err)
+func (w *Witness) State(ctx context.Context, origin string) (state State, err error) {
+	if state, err = w.store.Load(ctx, origin); err != nil {
+		w.logger.Error("what was cosigned of a log cannot be read", "log", origin, "err", err)
+		err = busy(http.StatusServiceUnavailable, time.Second, "what was cosigned of the log cannot be read")
 	}
-	return state, nil
+	return state, err
 }
 
 // Logs is how many logs are known.
@@ -236,7 +236,7 @@ func (w *Witness) AddCheckpoint(ctx context.Context, r *witness.AddCheckpoint) (
 	if err := w.store.Swap(ctx, log.Origin, *state, next); err != nil {
 		t.loaded = false
 		w.logger.Error("a checkpoint could not be stored, and is not cosigned", "log", log.Origin, "size", cp.Size, "err", err)
-		return nil, busy(http.StatusServiceUnavailable, time.Second, "the checkpoint could not be stored: %w", err)
+		return nil, busy(http.StatusServiceUnavailable, time.Second, "the checkpoint could not be stored")
 	}
 	t.state = next
 	t.state.Text, t.state.LogLines, t.state.Lines = nil, nil, nil
@@ -318,9 +318,9 @@ func (t *turn) leave() { t.free <- struct{}{} }
 // of a tree that it does not remember, so that the database was rolled back.
 func (w *Witness) mayGoOn(ctx context.Context, t *turn, log *known, cp *scitt.Checkpoint) error {
 	if !t.loaded {
-		state, err := w.store.Load(ctx, log.Origin)
+		state, err := w.State(ctx, log.Origin)
 		if err != nil {
-			return busy(http.StatusServiceUnavailable, time.Second, "what was cosigned of the log cannot be read: %w", err)
+			return err
 		}
 		state.Text, state.LogLines, state.Lines = nil, nil, nil
 		t.state, t.loaded = state, true

@@ -45,7 +45,7 @@ func (m *Mirror) addEntries(w http.ResponseWriter, r *http.Request) {
 	case m.uploads <- struct{}{}:
 		defer func() { <-m.uploads }()
 	default:
-		cosigner.WriteRefusal(w, &cosigner.Refusal{Status: http.StatusServiceUnavailable, Retry: time.Second, Err: errors.New("others upload")})
+		cosigner.WriteRefusal(w, r, m.logger, &cosigner.Refusal{Status: http.StatusServiceUnavailable, Retry: time.Second, Err: errors.New("others upload")})
 		return
 	}
 	body := io.Reader(r.Body)
@@ -54,21 +54,18 @@ func (m *Mirror) addEntries(w http.ResponseWriter, r *http.Request) {
 	case "gzip":
 		unzipped, err := gzip.NewReader(r.Body)
 		if err != nil {
-			cosigner.WriteRefusal(w, cosigner.Refuse(http.StatusBadRequest, "gzip: %w", err))
+			cosigner.WriteRefusal(w, r, m.logger, cosigner.Refuse(http.StatusBadRequest, "gzip: %w", err))
 			return
 		}
 		body = unzipped
 	default:
-		cosigner.WriteRefusal(w, cosigner.Refuse(http.StatusUnsupportedMediaType, "the body is encoded in another way than gzip"))
+		cosigner.WriteRefusal(w, r, m.logger, cosigner.Refuse(http.StatusUnsupportedMediaType, "the body is encoded in another way than gzip"))
 		return
 	}
 	out, err := m.take(r.Context(), bufio.NewReader(body))
 	switch {
 	case err != nil:
-		if _, ok := errors.AsType[*cosigner.Refusal](err); !ok {
-			m.logger.Error("entries could not be taken", "err", err)
-		}
-		cosigner.WriteRefusal(w, err)
+		cosigner.WriteRefusal(w, r, m.logger, err)
 	case out.status == http.StatusOK:
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = w.Write(out.lines) // the client is gone: nobody to tell

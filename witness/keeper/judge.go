@@ -314,7 +314,7 @@ func (j *Judge) Routes(mux *http.ServeMux) {
 		return func(w http.ResponseWriter, r *http.Request) {
 			data, err := get(r.Context(), r.PathValue("hash"))
 			if err != nil {
-				cosigner.WriteRefusal(w, err)
+				cosigner.WriteRefusal(w, r, j.logger, err)
 				return
 			}
 			w.Header().Set("Content-Type", media)

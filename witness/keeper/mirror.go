@@ -272,7 +272,7 @@ func (m *Mirror) Routes(mux *http.ServeMux) {
 		path := r.PathValue("path")
 		data, err := m.file(r.Context(), r.PathValue("hash"), path)
 		if err != nil {
-			cosigner.WriteRefusal(w, err)
+			cosigner.WriteRefusal(w, r, m.logger, err)
 			return
 		}
 		media, cache := tiles.Headers(path)
@@ -309,7 +309,10 @@ func (m *Mirror) file(ctx context.Context, hash, path string) ([]byte, error) {
 				m.start(k)
 			}
 		}
-		return nil, cosigner.Refuse(http.StatusNotFound, "not there") // such as a partial tile of an older state
+		if errors.Is(err, fs.ErrNotExist) { // such as a partial tile of an older state
+			err = cosigner.Refuse(http.StatusNotFound, "not there")
+		}
+		return nil, err
 	}
 	return data, nil
 }

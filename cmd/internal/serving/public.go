@@ -16,6 +16,7 @@ import (
 	"golang.org/x/net/netutil"
 	"golang.org/x/sys/unix"
 
+	"github.com/conmotion/conmotion/internal/content"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -90,7 +91,7 @@ func (o *Options) ListenPublic(ctx context.Context, wait time.Duration) (*Public
 	}
 	p := &Public{Listener: netutil.LimitListener(listener, most), o: o, wait: wait, failed: make(chan error, 1)}
 	p.Serve(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		busy(w, 5, "Starting", "the service starts; try again soon")
+		busy(w, 5*time.Second, "Starting", "the service starts; try again soon")
 	}))
 	p.server = o.NewServer(atMost(most, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r.RemoteAddr = o.trusted.client(r)
@@ -170,16 +171,11 @@ func atMost(n int, next http.Handler) http.Handler {
 			defer func() { <-slots }()
 			next.ServeHTTP(w, r)
 		default:
-			busy(w, 1, "Service Busy", "the service answers as many requests as it can; try again soon")
+			busy(w, time.Second, "Service Busy", "the service answers as many requests as it can; try again soon")
 		}
 	})
 }
 
-func busy(w http.ResponseWriter, seconds int, title, detail string) {
-	p := scitt.Problem{Status: http.StatusServiceUnavailable, Title: title, Detail: detail}
-	w.Header().Set("Retry-After", fmt.Sprint(seconds))
-	w.Header().Set("Content-Type", scitt.ProblemMediaType)
-	w.Header().Set("Cache-Control", "no-store")
-	w.WriteHeader(p.Status)
-	_, _ = w.Write(p.Marshal()) // the client is gone: nobody to tell
+func busy(w http.ResponseWriter, wait time.Duration, title, detail string) {
+	content.Problem(w, &scitt.Problem{Status: http.StatusServiceUnavailable, Title: title, Detail: detail, RetryAfter: wait})
 }

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 
+	"github.com/conmotion/conmotion/internal/content"
 	"github.com/conmotion/conmotion/internal/loopback"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage/artifact"
@@ -34,10 +35,7 @@ func (d *Daemon) openArtifacts(ctx context.Context, c *Config, t *Telemetry, rea
 }
 
 func writeProblem(w http.ResponseWriter, _ *http.Request, status int, title, detail string) {
-	p := scitt.Problem{Status: status, Title: title, Detail: detail}
-	w.Header().Set("Content-Type", scitt.ProblemMediaType)
-	w.WriteHeader(status)
-	_, _ = w.Write(p.Marshal()) // the client is gone: nobody to tell
+	content.Problem(w, &scitt.Problem{Status: status, Title: title, Detail: detail})
 }
 
 // Readers say who may read artifacts, and search in them.

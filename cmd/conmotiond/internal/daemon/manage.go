@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 
+	"github.com/conmotion/conmotion/internal/content"
 	"github.com/conmotion/conmotion/policy"
 	"github.com/conmotion/conmotion/scitt"
 )
@@ -39,10 +40,7 @@ func (d *Daemon) ManageHandler() http.Handler {
 	mux := http.NewServeMux()
 	handle(d, mux, "/policy", func(*http.Request) (*ManageResult, error) { return d.managed(nil), nil }, d.setPolicy)
 	handle(d, mux, "/keys", func(r *http.Request) (*KeysResult, error) { return d.managedKeys(r.Context()) }, d.setKeys)
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		writeProblem(w, r, http.StatusNotFound, "Not Found", "the management interface has /policy and /keys")
-	})
-	return mux
+	return content.Routed(mux)
 }
 
 // handle answers GET and POST of a resource.
@@ -65,10 +63,6 @@ func handle[T any](d *Daemon, mux *http.ServeMux, path string, get, post func(*h
 	}
 	mux.HandleFunc("GET "+path, answer(get))
 	mux.HandleFunc("POST "+path, answer(post))
-	mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Allow", "GET, HEAD, POST")
-		writeProblem(w, r, http.StatusMethodNotAllowed, "Method Not Allowed", r.Method+" is not possible here")
-	})
 }
 
 func (d *Daemon) managed(warnings []policy.Warning) *ManageResult {

@@ -185,6 +185,9 @@ func TestWrongRequests(t *testing.T) {
 		{"GET", "/entries/xyz", 400, "Invalid locator", "xyz"},
 		{"GET", "/entries/" + strings.ToUpper(unknown), 400, "Invalid locator", "lowercase"},
 		{"GET", "/entries/007", 400, "Invalid locator", "007"},
+		{"GET", "/entries/" + strings.Repeat("%ff", 20_000), 400, "Invalid locator", ""},
+		{"GET", "/tile/" + strings.Repeat("0", 60_000), 404, "Not Found", "tile/000"},
+		{"GET", "/" + strings.Repeat("a", 60_000), 404, "Not Found", "/aaa"},
 		{"GET", "/entries/" + unknown, 404, "Not Found", unknown},
 		{"GET", "/entries/99", 404, "Not Found", "99"},
 		{"GET", "/entries/" + unknown + "/statement", 404, "Not Found", unknown},
@@ -210,8 +213,8 @@ func TestWrongRequests(t *testing.T) {
 			t.Errorf("%s %s: %s without problem details", c.method, c.path, a.Status)
 			continue
 		}
-		if p.Status != c.status || p.Title != c.title || !strings.Contains(p.Detail, c.detail) {
-			t.Errorf("%s %s: got %d %q %q, want %d %q with %q", c.method, c.path, p.Status, p.Title, p.Detail, c.status, c.title, c.detail)
+		if p.Status != c.status || p.Title != c.title || !strings.Contains(p.Detail, c.detail) || len(p.Detail) > 1000 {
+			t.Errorf("%.100s %.100s: got %d %q %q, want %d %q with %q", c.method, c.path, p.Status, p.Title, p.Detail, c.status, c.title, c.detail)
 		}
 		if c.status == 405 && !strings.Contains(a.Header.Get("Allow"), c.detail) {
 			t.Errorf("%s %s: Allow is %q", c.method, c.path, a.Header.Get("Allow"))

@@ -74,9 +74,27 @@ func serve(ctx context.Context, f serveFlags, started func(w *cosigner.Witness, 
 	if err != nil {
 		return err
 	}
+	var phase atomic.Value // a string: why it does not serve; "" while it does
+	phase.Store("starting")
+	r := &roles{f: f, signs: signs}
+	stopAdmin, err := f.server.ServeAdmin(ctx, t.Registry, func(mux *http.ServeMux) {
+		mux.HandleFunc("GET /readyz", func(rw http.ResponseWriter, _ *http.Request) {
+			if why := phase.Load().(string); why != "" {
+				http.Error(rw, why, http.StatusServiceUnavailable)
+			} else if err := r.ready(); err != nil {
+				http.Error(rw, err.Error(), http.StatusServiceUnavailable)
+			} else {
+				fmt.Fprintln(rw, "ok")
+			}
+		})
+	})
+	if err != nil {
+		return err
+	}
+	defer stopAdmin()
 	// The work that no request waits for ends before the databases are closed.
 	behind, stop := context.WithCancel(ctx)
-	r := &roles{f: f, ctx: behind, signs: signs}
+	r.ctx = behind
 	defer func() {
 		stop()
 		err = errors.Join(err, r.close())
@@ -101,29 +119,12 @@ func serve(ctx context.Context, f serveFlags, started func(w *cosigner.Witness, 
 	if h, err = personality.RateLimit(f.rate, f.burst, h); err != nil {
 		return err
 	}
-	var draining atomic.Bool
-	stopAdmin, err := f.server.ServeAdmin(ctx, t.Registry, func(mux *http.ServeMux) {
-		mux.HandleFunc("GET /readyz", func(rw http.ResponseWriter, _ *http.Request) {
-			why := r.ready()
-			if draining.Load() {
-				why = errors.Join(why, errors.New("not serving"))
-			}
-			if why != nil {
-				http.Error(rw, why.Error(), http.StatusServiceUnavailable)
-				return
-			}
-			fmt.Fprintln(rw, "ok")
-		})
-	})
-	if err != nil {
-		return err
-	}
-	defer stopAdmin()
 	r.work.Go(func() { sources.follow(behind) })
 	public.Serve(h)
+	phase.Store("")
 	started(w, public.URL())
 	return public.Drain(ctx, func(context.Context) error {
-		draining.Store(true)
+		phase.Store("not serving")
 		return nil
 	})
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/durable"
+	"github.com/conmotion/conmotion/internal/plain"
 	"github.com/conmotion/conmotion/witness/cosigner"
 )
 
@@ -117,7 +118,7 @@ func (s *sources) follow(ctx context.Context) {
 }
 
 func (s *sources) readFile(file string) error {
-	r, err := os.Open(file)
+	r, _, err := plain.Open(file)
 	if err != nil {
 		return err
 	}

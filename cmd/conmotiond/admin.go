@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -9,6 +10,9 @@ import (
 
 	"github.com/conmotion/conmotion/cmd/conmotiond/internal/daemon"
 )
+
+// errStarting is why a program that starts is not ready.
+var errStarting = errors.New("starting")
 
 // checks are what the operator's orchestrator asks.
 type checks struct {
@@ -41,9 +45,13 @@ func (c checks) readyz(w http.ResponseWriter, r *http.Request) {
 }
 
 // searchReadyz answers 200 when the search index is up with its log.
-func (c checks) searchReadyz(w http.ResponseWriter, _ *http.Request) {
+func (c checks) searchReadyz(w http.ResponseWriter, r *http.Request) {
 	h := c.search()
 	if h == nil {
+		if err := c.ready(r.Context(), time.Now()); errors.Is(err, errStarting) {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
 		http.Error(w, "there is no search here", http.StatusNotFound)
 		return
 	}

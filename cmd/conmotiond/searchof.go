@@ -71,6 +71,31 @@ func serveSearchOf(ctx context.Context, c *config) (err error) {
 	if err != nil {
 		return err
 	}
+	var running atomic.Pointer[daemon.SearchOf]
+	var draining atomic.Bool
+	stopAdmin, err := serveAdmin(ctx, c, t, checks{
+		role: func() string { return "" },
+		ready: func(_ context.Context, now time.Time) error {
+			switch s := running.Load(); {
+			case s == nil:
+				return errStarting
+			case draining.Load():
+				return errors.New("not serving")
+			default:
+				return s.Health.Check(now)
+			}
+		},
+		search: func() *daemon.SearchHealth {
+			if s := running.Load(); s != nil {
+				return s.Health
+			}
+			return nil
+		},
+	})
+	if err != nil {
+		return err
+	}
+	defer stopAdmin()
 	s, err := daemon.OpenSearchOf(ctx, daemon.SearchOfConfig{
 		Dir: c.Dir, Log: c.searchOf.location, VKeys: c.searchOf.vkeys,
 		Artifacts: c.searchOf.artifacts, ArtifactsToken: c.searchOf.token, Readers: c.ArtifactReaders, Interval: c.searchOf.interval,
@@ -80,21 +105,7 @@ func serveSearchOf(ctx context.Context, c *config) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	var draining atomic.Bool
-	stopAdmin, err := serveAdmin(ctx, c, t, checks{
-		role: func() string { return "" },
-		ready: func(_ context.Context, now time.Time) error {
-			if draining.Load() {
-				return errors.New("not serving")
-			}
-			return s.Health.Check(now)
-		},
-		search: func() *daemon.SearchHealth { return s.Health },
-	})
-	if err != nil {
-		return err
-	}
-	defer stopAdmin()
+	running.Store(s)
 	public.Serve(s.Handler())
 	welcomeSearch(c, s, public.URL())
 	return public.Drain(ctx, func(context.Context) error {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -137,5 +138,33 @@ func TestSearchOfFlags(t *testing.T) {
 	}
 	if _, err := os.Stat("conmotion-search"); err == nil {
 		t.Error("a directory was made for what was refused")
+	}
+}
+
+// TestSearchOfStarts: while the log does not answer, a search over it says that it starts.
+func TestSearchOfStarts(t *testing.T) {
+	t.Parallel()
+	silent := testlog.Must((&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0"))(t) // nobody accepts
+	defer silent.Close()
+	ctx, stop := context.WithCancel(t.Context())
+	admin, public, stderr := testwait.Address(t), testwait.Address(t), &buffer{}
+	cmd := command(io.Discard, stderr)
+	cmd.SetArgs([]string{"--search-of", "http://" + silent.Addr().String(), "--dir", t.TempDir(), "--listen", public, "--admin-listen", admin})
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.ExecuteContext(ctx) }()
+	for url, want := range map[string]string{public + "/search": "Starting", admin + "/readyz": "starting\n", admin + "/readyz/search": "starting\n"} {
+		testwait.Until(t, func() bool {
+			resp, err := http.Get("http://" + url)
+			if err != nil {
+				return false
+			}
+			defer resp.Body.Close()
+			body := testlog.Must(io.ReadAll(resp.Body))(t)
+			return resp.StatusCode == http.StatusServiceUnavailable && strings.Contains(string(body), want)
+		}, url, " says ", want, "\n", stderr)
+	}
+	stop()
+	if err := <-ended; err == nil {
+		t.Error("it ended well without the log")
 	}
 }

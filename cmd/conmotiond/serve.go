@@ -19,7 +19,9 @@ import (
 
 // serve runs the service until the context ends, and then drains it.
 func serve(ctx context.Context, c *config) (err error) {
-	klog.SetSlogLogger(slog.New(atLeast{c.Logger.Handler(), slog.LevelWarn})) // Tessera's way to log
+	engine := slog.New(atLeast{c.Logger.Handler(), slog.LevelWarn})
+	klog.SetSlogLogger(engine) // Tessera's one way to log
+	slog.SetDefault(engine)    // and its other way
 	if err := mysql.SetLogger(slog.NewLogLogger(c.Logger.Handler(), slog.LevelWarn)); err != nil {
 		return err
 	}
@@ -45,7 +47,7 @@ func serve(ctx context.Context, c *config) (err error) {
 			if d := running.Load(); d != nil {
 				return d.Readiness.Check(ctx, now)
 			}
-			return errors.New("starting")
+			return errStarting
 		},
 		role: func() string {
 			if d := running.Load(); d != nil {
@@ -121,8 +123,8 @@ func welcome(c *config, d *daemon.Daemon) {
 	if p.ID == (scitt.EntryID{}) {
 		inForce = "none yet: the first statement that is registered must be one, and nothing else is taken"
 		first = fmt.Sprintf(`  go run ./cmd/conmotion keygen --out administrator.pem
-  go run ./cmd/conmotion policy set --log %s --admin-key administrator.pem policy.json
-            (docs/policy.md: how a policy is written, and who may replace it)
+  go run ./cmd/conmotion policy set --log %s --admin-key administrator.pem testdata/policies/open.json
+            (or a policy of your own; docs/policy.md: how it is written, and who may replace it)
 and then
 `, d.Issuer)
 	}

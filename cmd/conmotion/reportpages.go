@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
+	"github.com/conmotion/conmotion/internal/plain"
 	"github.com/conmotion/conmotion/monitor/report"
 )
 
@@ -67,6 +68,14 @@ func (a *app) writePages(ctx context.Context, r *report.Report, sources []report
 	}
 	if err := os.Mkdir(folder, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("write %s: %w", out, err)
+	}
+	// By way of a link that somebody put there pages would be written somewhere else.
+	err = plain.Tree(ctx, folder)
+	if info, lerr := os.Lstat(folder); err == nil && (lerr != nil || !info.IsDir()) {
+		err = errors.Join(lerr, fmt.Errorf("%s is %w", folder, plain.ErrNotPlain))
+	}
+	if err != nil {
+		return cli.Usage(fmt.Errorf("write %s: %w; remove it, or name another file", out, err))
 	}
 	for name, data := range entries {
 		if err := os.WriteFile(filepath.Join(folder, name), data, 0o644); err != nil {

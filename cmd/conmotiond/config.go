@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"path"
+	"strconv"
 	"strings"
 	"time"
 
@@ -200,13 +202,23 @@ func (c *config) complete(ctx context.Context, flags *pflag.FlagSet, stderr io.W
 func (c *config) checkName() error {
 	if c.Issuer != "" {
 		u, err := url.Parse(c.Issuer)
-		if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") || printable.Line(c.Issuer) != c.Issuer {
+		if err != nil || u.Hostname() == "" || (u.Scheme != "http" && u.Scheme != "https") || printable.Line(c.Issuer) != c.Issuer {
 			return fmt.Errorf("--issuer %q is not a URL such as https://transparency.example", c.Issuer)
 		}
 		if u.User != nil || strings.ContainsAny(c.Issuer, "?#") {
 			return errors.New("--issuer is in every Receipt, and its URL has neither a user name or password, a query nor a fragment")
 		}
+		if _, port, ok := strings.Cut(strings.TrimPrefix(u.Host, u.Host[:strings.LastIndex(u.Host, "]")+1]), ":"); ok {
+			if n, err := strconv.ParseUint(port, 10, 16); err != nil || strconv.FormatUint(n, 10) != port || n == 0 {
+				return fmt.Errorf("--issuer %q: its port is a number from 1 to 65535", c.Issuer)
+			}
+		}
+		// What clients ask for is behind it, and they clean what is not clean.
 		c.Issuer = strings.TrimRight(c.Issuer, "/")
+		clean := url.URL{Scheme: u.Scheme, Host: u.Host, Path: strings.TrimRight(path.Clean("/"+u.Path), "/")}
+		if clean.String() != c.Issuer {
+			return fmt.Errorf("--issuer %q is not written as others will write it, %s", c.Issuer, &clean)
+		}
 		if err := scitt.CheckOrigin(cmp.Or(c.Origin, daemon.OriginOf(u))); err != nil && c.Origin == "" {
 			return fmt.Errorf("--issuer: a log cannot be named so; --origin gives it another name: %w", err)
 		}

@@ -51,7 +51,7 @@ func refused(t *testing.T, p *process, statement []byte, want string) {
 func TestDiskFull(t *testing.T) {
 	t.Parallel()
 	admin := testwait.Address(t)
-	p, dir := ownDisk(t, "8m", "--admin-listen", admin)
+	p, dir := ownDisk(t, "8m", "--admin-listen", admin, "--log-format", "json")
 	checker := p.checker(dir)
 	key := testlog.Key(t, "ES256")
 	receipts := map[string][]byte{}
@@ -101,6 +101,11 @@ func TestDiskFull(t *testing.T) {
 	status, body, err := p.post(t.Context(), lost, "wait=60")
 	if err != nil || status != http.StatusCreated {
 		t.Errorf("the same statement, with room: %d %q %v", status, body, err)
+	}
+	for line := range strings.Lines(p.stderr.String()) { // the engine's too
+		if !strings.HasPrefix(line, `{"time":`) {
+			t.Errorf("--log-format json: %q", line)
+		}
 	}
 	receipts[string(lost)] = body
 	checker.Check(t, receipts)

@@ -181,7 +181,7 @@ func (p *process) checker(dir string) *testlog.Checker {
 // TestWelcome: the start says what can be done next, also while the log has no policy.
 func TestWelcome(t *testing.T) {
 	t.Parallel()
-	for bootstrap, want := range map[string]string{"policy": "policy    entry 1: ", "first-statement": "policy set --log http://"} {
+	for bootstrap, want := range map[string]string{"policy": "policy    entry 1: ", "first-statement": "administrator.pem testdata/policies/open.json\n"} {
 		p := start(t, nil, nil, "--dir", t.TempDir(), "--listen", "127.0.0.1:0", "--bootstrap", bootstrap)
 		if err := p.signal(syscall.SIGTERM); err != nil {
 			t.Fatal(err)
@@ -234,6 +234,16 @@ func TestConfigFile(t *testing.T) {
 		{"origin: x\nissuer: \"https://example.com/\\u202e\"\n", "is not a URL"},
 		{"origin: x\nissuer: !!binary aHR0cHM6Ly9hLmV4YW1wbGUv/w==\n", "is not a URL"}, // its last byte is no UTF-8
 		{"issuer: https://example.com/a%20b\n", "a log cannot be named so"},
+		{"issuer: https://example.com:99999\n", "a number from 1 to 65535"},
+		{"issuer: https://example.com:0\n", "a number from 1 to 65535"},
+		{"issuer: \"https://example.com:\"\n", "a number from 1 to 65535"},
+		{"issuer: \"http://[::1]:065\"\n", "a number from 1 to 65535"},
+		{"issuer: https://:8080\n", "is not a URL"},
+		{"issuer: https://example.com/a/../b\n", "as others will write it, https://example.com/b"},
+		{"origin: x\nissuer: https://example.com/a/%2e%2e/b\n", "as others will write it, https://example.com/b"},
+		{"issuer: https://example.com//a/./b\n", "as others will write it, https://example.com/a/b"},
+		{"issuer: HTTPS://example.com\n", "as others will write it, https://example.com"},
+		{"listen: 127.0.0.1:0\ndir: " + filepath.Join(dir, "none") + "\nissuer: http://0.0.0.0:8080\n", "stands for all addresses"},
 		{"log-format: xml\n", "text or json"},
 	} {
 		write(c.file)

@@ -33,7 +33,7 @@ var errStop = errors.New("importer: enough")
 // put in order by [Sorted]. A .zip or Parquet file on stdin, or in a .zip, goes to a temporary file that has no name any
 // more, so a crash leaves nothing of it. The context ends waiting for a pipe.
 func Walk(ctx context.Context, name string, stdin io.Reader, read func(name string, in io.Reader) bool) error {
-	w := walk{ctx, read, maxExpanded}
+	w := walk{ctx, read, maxExpanded, maxExpanded}
 	var err error
 	if name == "-" {
 		err = w.open(name, stdin, false)
@@ -71,6 +71,7 @@ type walk struct {
 	ctx  context.Context
 	read func(string, io.Reader) bool
 	most int64 // bytes that one compressed input may become
+	pipe int64 // bytes that an archive on stdin may have
 }
 
 // unreadable has an input of a directory read that cannot be read: it is a [Problem] of its own, and the others go on.
@@ -120,7 +121,11 @@ func (w walk) open(name string, in io.Reader, inside bool) error {
 			return err
 		}
 		defer f.Close()
-		if _, err := io.Copy(f, b); err != nil {
+		size, err := io.Copy(f, io.LimitReader(b, w.pipe+1))
+		if err == nil && size > w.pipe {
+			err = fmt.Errorf("it has more than %d bytes: give it as a file", w.pipe)
+		}
+		if err != nil {
 			return fmt.Errorf("importer: %s: %w", name, err)
 		}
 	}

@@ -163,7 +163,7 @@ func TestExpanding(t *testing.T) {
 			t.Error(err)
 		}
 		return err == nil
-	}, 100}
+	}, 100, 1 << 20}
 	bomb := zipped(t, "a", strings.Repeat(" ", 60), "b", strings.Repeat(" ", 60))
 	if err := w.open("x", bytes.NewReader(bomb), false); !errors.Is(err, errStop) {
 		t.Errorf("%v", err)
@@ -171,6 +171,16 @@ func TestExpanding(t *testing.T) {
 	w.most = 120
 	if err := w.open("x", bytes.NewReader(bomb), false); err != nil {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestEndlessArchive: an archive on stdin has an end.
+func TestEndlessArchive(t *testing.T) {
+	for _, magic := range []string{"PK\x03\x04", "PAR1"} {
+		w := walk{t.Context(), func(string, io.Reader) bool { return true }, 0, 1 << 20}
+		if err := w.open("-", io.MultiReader(strings.NewReader(magic), &endless{text: strings.Repeat("\x00", 1<<10), n: 1 << 20}), false); err == nil || !strings.Contains(err.Error(), "more than 1048576 bytes") {
+			t.Errorf("%q: %v", magic, err)
+		}
 	}
 }
 

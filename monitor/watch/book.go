@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/conmotion/conmotion/internal/durable"
+	"github.com/conmotion/conmotion/internal/printable"
 )
 
 const stateVersion = 2 // 1 had other entry ids
@@ -139,7 +140,7 @@ func (b *book) commit(look *lookState, alerts []*Alert) error {
 		if err != nil {
 			return fmt.Errorf("alert: %w", err)
 		}
-		added = append(added, &outgoing{data, slices.Clone(b.sinks)})
+		added = append(added, &outgoing{printable.JSON(data), slices.Clone(b.sinks)})
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()

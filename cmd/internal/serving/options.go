@@ -14,6 +14,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/conmotion/conmotion/internal/plain"
+	"github.com/conmotion/conmotion/internal/printable"
 )
 
 // Options are how a program serves. Its flags, and --config, set them.
@@ -54,7 +55,7 @@ func (o *Options) Complete(ctx context.Context, flags *pflag.FlagSet, stderr io.
 	case "text":
 		o.Logger = slog.New(newRated(slog.NewTextHandler(stderr, nil)))
 	case "json":
-		o.Logger = slog.New(newRated(slog.NewJSONHandler(stderr, nil)))
+		o.Logger = slog.New(newRated(slog.NewJSONHandler(printed{stderr}, nil)))
 	default:
 		return fmt.Errorf("--log-format is text or json, not %q", o.logFormat)
 	}
@@ -66,6 +67,15 @@ func (o *Options) Complete(ctx context.Context, flags *pflag.FlagSet, stderr io.
 	}
 	o.trusted, err = parseProxies(o.proxies)
 	return err
+}
+
+// printed writes lines of JSON in which nothing is left that a terminal obeys.
+type printed struct{ io.Writer }
+
+// Write implements io.Writer.
+func (p printed) Write(line []byte) (int, error) {
+	_, err := p.Writer.Write(printable.JSON(line))
+	return len(line), err
 }
 
 // Until is the context of a program that serves, which also ends when its standard

@@ -3,6 +3,7 @@ package serving
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -12,8 +13,10 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"unicode"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/spf13/pflag"
 
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/internal/testwait"
@@ -88,12 +91,29 @@ func TestOperatorConnections(t *testing.T) {
 	close(leave) // each of the others has its turn
 	testwait.Until(t, func() bool { return entered.Load() == operatorsConnections+10 }, "the others are answered")
 
-	errors := o.NewServer(nil).ErrorLog
+	errorLog := o.NewServer(nil).ErrorLog
 	for i := range 100 {
-		errors.Printf("http: TLS handshake error from 192.0.2.1:%d: EOF", i)
+		errorLog.Printf("http: TLS handshake error from 192.0.2.1:%d: EOF", i)
 	}
 	if lines := strings.Count(out.String(), "TLS handshake error from 192.0.2.1:"); lines != sameMessages {
 		t.Errorf("%d lines of 100:\n%s", lines, out.String())
+	}
+}
+
+// TestLogs: what a client says obeys no terminal that shows the log, in either form.
+func TestLogs(t *testing.T) {
+	for _, format := range []string{"text", "json"} {
+		var out bytes.Buffer
+		o := &Options{}
+		flags := pflag.NewFlagSet("", pflag.ContinueOnError)
+		o.AddFlags(flags, "")
+		if err := errors.Join(flags.Set("log-format", format), o.Complete(t.Context(), flags, &out)); err != nil {
+			t.Fatal(err)
+		}
+		o.Logger.Warn("refused", "path", "/a\n\u009b31m\u202e\x1b[31m")
+		if line, ended := strings.CutSuffix(out.String(), "\n"); !ended || strings.ContainsFunc(line, func(r rune) bool { return !unicode.IsPrint(r) }) || !strings.Contains(line, "refused") {
+			t.Errorf("%s: %q", format, line)
+		}
 	}
 }
 

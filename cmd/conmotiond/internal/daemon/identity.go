@@ -70,11 +70,11 @@ func loadIdentity(ctx context.Context, dir keyDir, log *place, c *Config) (ident
 func newIdentity(path string, c *Config) (identity, error) {
 	id := identity{c.Issuer, c.Origin, c.FirstStatement}
 	if id.Issuer == "" {
-		// Receipts name it for ever, so it must be an address of this service.
-		if everyAddress(c.DefaultIssuer) {
-			return id, fmt.Errorf("--issuer: give the URL under which others reach this service, such as https://transparency.example; %s, which follows from --listen, is no address", c.DefaultIssuer)
-		}
-		id.Issuer = c.DefaultIssuer
+		id.Issuer = c.DefaultIssuer // which follows from --listen
+	}
+	// Receipts name it for ever, so it must be an address of this service.
+	if everyAddress(id.Issuer) {
+		return id, fmt.Errorf("--issuer: give the URL under which others reach this service, such as https://transparency.example; %s stands for all addresses of a machine", id.Issuer)
 	}
 	if id.Origin == "" {
 		u, err := url.Parse(id.Issuer)

@@ -37,8 +37,8 @@ func TestDiskFull(t *testing.T) {
 		t.Run(full, func(t *testing.T) {
 			t.Parallel()
 			disks := map[string]string{"store": t.TempDir(), "mirror": t.TempDir()}
-			exe := testlog.Must(os.Executable())(t)
-			cmd := ownDisk(disks[full], exe, "--dir", disks["store"], "--mirror", disks["mirror"], "--logs", file, "--listen", "127.0.0.1:0", "--name", "witness.example")
+			exe, admin := testlog.Must(os.Executable())(t), testwait.Address(t)
+			cmd := ownDisk(disks[full], exe, "--dir", disks["store"], "--mirror", disks["mirror"], "--logs", file, "--listen", "127.0.0.1:0", "--admin-listen", admin, "--name", "witness.example")
 			witnessURL, stderr := begin(t, cmd)
 			disk := filepath.Join("/proc", strconv.Itoa(cmd.Process.Pid), "root", disks[full])
 			cosign := func(history int, old, size uint64) int {
@@ -84,6 +84,10 @@ func TestDiskFull(t *testing.T) {
 
 			last := uint64(50)
 			if full == "store" {
+				until("its operator is not told that the disk is full", func() bool {
+					status, body := get(t, "http://"+admin+"/readyz")
+					return status == http.StatusServiceUnavailable && strings.Contains(string(body), "no space left on device")
+				})
 				refused := false
 				for next := uint64(100); next <= 850 && !refused; next += 50 {
 					switch status := cosign(0, last, next); status {
@@ -111,6 +115,7 @@ func TestDiskFull(t *testing.T) {
 			if err := os.Remove(filler.Name()); err != nil {
 				t.Fatal(err)
 			}
+			until("it is not ready with room", func() bool { status, _ := get(t, "http://"+admin+"/readyz"); return status == http.StatusOK })
 			until("it does not go on with room", func() bool {
 				last = max(last, shows("")) // what was refused may be stored all the same
 				return cosign(0, last, 900) == http.StatusOK

@@ -110,6 +110,17 @@ func Clean(dir string, age time.Duration) error {
 	return nil
 }
 
+// Try says why files cannot be written in a directory: it writes 64 KiB and removes them.
+// A crash leaves a temporary file, as of Write.
+func Try(dir string) error {
+	f, err := os.CreateTemp(dir, ".trial.*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(make([]byte, 64<<10))
+	return errors.Join(err, f.Sync(), f.Close(), os.Remove(f.Name()))
+}
+
 // SyncDir makes the names in a directory durable, where the system can.
 func SyncDir(dir string) error {
 	f, err := os.Open(dir)

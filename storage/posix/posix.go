@@ -159,21 +159,11 @@ func (d *Driver) Ready(context.Context) error {
 // written. A crash leaves it for the next Open.
 func (d *Driver) Check(context.Context) error {
 	for _, dir := range []string{d.dir.Public("tile"), d.dir.Private("tessera")} {
-		if err := trial(dir); err != nil {
+		if err := durable.Try(dir); err != nil {
 			return fmt.Errorf("the disk cannot be written: %w", err)
 		}
 	}
 	return nil
-}
-
-// trial writes a file and removes it.
-func trial(dir string) error {
-	f, err := os.CreateTemp(dir, ".trial.*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(make([]byte, 64<<10))
-	return errors.Join(err, f.Sync(), f.Close(), os.Remove(f.Name()))
 }
 
 // Tree implements [storage.Driver].

@@ -66,6 +66,10 @@ type Store struct {
 	halted atomic.Pointer[string]
 	failed atomic.Pointer[error]
 
+	trying sync.Mutex
+	tried  time.Time // when Ready tried the disk
+	disk   error     // and what it said
+
 	// db is nil while the database cannot be used. Only the writer replaces it.
 	mu sync.RWMutex
 	db *sql.DB
@@ -96,6 +100,9 @@ func Open(ctx context.Context, path, guard string, isNew bool) (_ *Store, err er
 	var readOnly error
 	if s.lock, readOnly, err = durable.Hold(path + ".lock"); err != nil || readOnly != nil {
 		return nil, errors.Join(err, readOnly)
+	}
+	if err := durable.Clean(filepath.Dir(path), leftoverAge); err != nil {
+		return nil, err
 	}
 	if isNew {
 		if used, err := os.ReadFile(guard); err == nil && string(used) != string(make([]byte, len(used))) {
@@ -261,10 +268,19 @@ func (s *Store) send(w *swap) error {
 	}
 }
 
-// Ready reports why nothing can be stored, or nil.
+// Ready reports why nothing can be stored, or nil. Whether the disk takes anything it
+// tries, at most once a second.
 func (s *Store) Ready() error {
 	if err := s.failed.Load(); err != nil {
-		return fmt.Errorf("%w: %w", errUnusable, *err)
+		return *err
+	}
+	s.trying.Lock()
+	defer s.trying.Unlock()
+	if now := time.Now(); now.Sub(s.tried) >= retryInterval {
+		s.tried, s.disk = now, durable.Try(filepath.Dir(s.path))
+	}
+	if s.disk != nil {
+		return fmt.Errorf("%w: %w", errUnusable, s.disk)
 	}
 	return nil
 }
@@ -294,6 +310,9 @@ func (s *Store) release() error {
 	}
 	return errors.Join(errs...)
 }
+
+// leftoverAge is how old a temporary file is of which no writer is at work any more.
+const leftoverAge = time.Hour
 
 // retryInterval is how long a database that failed is left alone.
 const retryInterval = time.Second

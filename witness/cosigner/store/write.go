@@ -29,6 +29,7 @@ func (s *Store) write() {
 				continue
 			}
 			if err := s.open(context.Background(), false); err != nil {
+				err = fmt.Errorf("%w: %w", errUnusable, err)
 				s.failed.Store(&err)
 			}
 		}

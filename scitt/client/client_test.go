@@ -170,6 +170,7 @@ func TestRegister(t *testing.T) {
 		{name: "an endless answer", err: "larger than", steps: []step{
 			{want: post, status: 201, header: location(), body: strings.Repeat("x", 5<<20)},
 		}},
+		{name: "an endless refusal", err: "Not Found (status 404)", steps: []step{{want: post, status: 404, body: strings.Repeat("x", 5<<20)}}},
 		{name: "an unknown status", err: "unexpected status 206", steps: []step{{want: post, status: 206, header: location()}}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -19,7 +19,8 @@ import (
 const (
 	maxBody      = 4 << 20 // bytes of an answer that are read
 	maxRedirects = 10
-	maxDetail    = 300 // bytes of an error page that are shown
+	maxRefusal   = 64 << 10 // bytes of a refusal that are read
+	maxDetail    = 300      // bytes of an error page that are shown
 )
 
 var errNoAnswer = errors.New("no answer")
@@ -166,14 +167,17 @@ func (c *Client) once(ctx context.Context, r request) (*answer, error) {
 	defer resp.Body.Close()
 	a := &answer{status: resp.StatusCode, header: resp.Header, url: r.url}
 	limit := cmp.Or(r.limit, maxBody)
+	if a.status >= 400 {
+		limit = maxRefusal
+	}
 	if a.body, err = io.ReadAll(io.LimitReader(resp.Body, limit+1)); err != nil {
 		return nil, fmt.Errorf("%w: %s %s: %w", errNoAnswer, r.method, r.url, err)
 	}
-	if int64(len(a.body)) > limit {
-		return nil, fmt.Errorf("%s %s: the answer is larger than %d bytes", r.method, r.url, limit)
-	}
-	if a.status >= 400 {
+	switch {
+	case a.status >= 400: // however much a server has to say of it
 		return nil, a.problem()
+	case int64(len(a.body)) > limit:
+		return nil, fmt.Errorf("%s %s: the answer is larger than %d bytes", r.method, r.url, limit)
 	}
 	return a, nil
 }

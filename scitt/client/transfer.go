@@ -60,7 +60,7 @@ func (a *Artifacts) send(ctx context.Context, t transfer) (*http.Response, error
 		return resp, nil
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxRefusal))
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s %s: %w", errNoAnswer, t.method, t.url, err)
 	}

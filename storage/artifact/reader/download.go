@@ -23,8 +23,8 @@ type DownloadOptions struct {
 //
 // A download that is interrupted, also by a crash, leaves what has come in a file
 // beside out whose name begins with a dot and ends with .partial, and the next one
-// goes on from there. Bytes that are wrong are removed. One process at a time
-// downloads an artifact to a name.
+// goes on from there. Bytes that are wrong, or more than the limit, are removed. One
+// process at a time downloads an artifact to a name.
 func (r *Reader) Download(ctx context.Context, digest Digest, out string, o DownloadOptions) (fetched bool, size int64, err error) {
 	if o.Notice == nil {
 		o.Notice = func(string, ...any) {}
@@ -44,7 +44,7 @@ func (r *Reader) Download(ctx context.Context, digest Digest, out string, o Down
 	if err = d.complete(ctx, part); err == nil {
 		return true, d.size, part.finish()
 	}
-	kept, closeErr := part.abandon(errors.Is(err, ErrWrong))
+	kept, closeErr := part.abandon(errors.Is(err, ErrWrong) || errors.Is(err, ErrTooLarge))
 	if kept != "" {
 		o.Notice("notice: what has come is in %s; the same command goes on from there", kept)
 	}

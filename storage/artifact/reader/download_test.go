@@ -3,6 +3,8 @@ package reader_test
 import (
 	"context"
 	"errors"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -79,6 +81,26 @@ func TestDownload(t *testing.T) {
 	cancel()
 	if _, _, err := r.Download(ctx, digest, filepath.Join(dir, "out"), reader.DownloadOptions{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("interrupted: %v", err)
+	}
+}
+
+// TestDownloadTooLarge: nothing is kept of an artifact that has more than the limit and
+// does not say how much.
+func TestDownloadTooLarge(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		for range 100 {
+			if _, err := w.Write(make([]byte, 1<<16)); err != nil {
+				return
+			}
+			w.(http.Flusher).Flush()
+		}
+	}))
+	defer server.Close()
+	r := testlog.Must(reader.Open(server.URL, reader.Options{Limits: reader.Limits{Size: 1 << 20}}))(t)
+	dir := t.TempDir()
+	_, _, err := r.Download(t.Context(), digestOf("any"), filepath.Join(dir, "out"), reader.DownloadOptions{Notice: func(format string, _ ...any) { t.Error(format) }})
+	if left := testlog.Must(os.ReadDir(dir))(t); !errors.Is(err, reader.ErrTooLarge) || len(left) > 0 {
+		t.Errorf("%v; left: %v", err, left)
 	}
 }
 

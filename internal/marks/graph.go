@@ -59,7 +59,7 @@ var ours = map[string][]string{
 	"witness/mirror":          {"scitt", "tiles", "witness", "storage/artifact/reader", "internal/durable", "internal/parallel", "internal/plain", "internal/plural", "internal/printable"},
 	"witness/cosigner":        {"scitt", "witness", "internal/content", "internal/plural"},
 	"witness/cosigner/store":  {"witness/cosigner", "internal/durable"},
-	"witness/keeper":          {"scitt", "tiles", "witness", "witness/audit", "witness/cosigner", "witness/mirror", "storage/artifact/reader", "internal/durable", "internal/plural"},
+	"witness/keeper":          {"scitt", "tiles", "witness", "witness/audit", "witness/cosigner", "witness/mirror", "storage/artifact/reader", "internal/content", "internal/durable", "internal/plain", "internal/plural"},
 	"witness/conformance":     {"scitt", "witness", "internal/durable"},
 	"internal/plain":          {},
 	"internal/plural":         {},

@@ -20,6 +20,7 @@ import (
 	"go.opentelemetry.io/otel/metric/noop"
 
 	"github.com/conmotion/conmotion/internal/durable"
+	"github.com/conmotion/conmotion/internal/plain"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 	"github.com/conmotion/conmotion/witness/audit"
@@ -310,30 +311,31 @@ func (j *Judge) replay(ctx context.Context, k *judged, view *tiles.View) error {
 
 // Routes implements [cosigner.Companion].
 func (j *Judge) Routes(mux *http.ServeMux) {
-	serve := func(media string, get func(ctx context.Context, hash string) ([]byte, error)) http.HandlerFunc {
-		return func(w http.ResponseWriter, r *http.Request) {
-			data, err := get(r.Context(), r.PathValue("hash"))
-			if err != nil {
-				cosigner.WriteRefusal(w, r, j.logger, err)
-				return
-			}
-			w.Header().Set("Content-Type", media)
-			w.Header().Set("Cache-Control", "public, max-age=5")
-			_, _ = w.Write(data) // the client is gone: nobody to tell
+	const cache = "public, max-age=5"
+	mux.HandleFunc("GET /audited/{hash}/checkpoint", func(w http.ResponseWriter, r *http.Request) {
+		note, err := j.own.Latest(r.Context(), r.PathValue("hash"))
+		send(w, r, j.logger, "text/plain; charset=utf-8", cache, bytes.NewReader(note), err)
+	})
+	mux.HandleFunc("GET /audited/{hash}/"+evidenceFile, func(w http.ResponseWriter, r *http.Request) {
+		f, err := j.evidence(r.PathValue("hash"))
+		send(w, r, j.logger, "application/json", cache, f, err)
+		if err == nil {
+			f.Close()
 		}
+	})
+}
+
+// evidence is the file with what was found against a log.
+func (j *Judge) evidence(hash string) (*os.File, error) {
+	origin, err := j.pending.OriginOf(hash)
+	if err != nil {
+		return nil, err
 	}
-	mux.HandleFunc("GET /audited/{hash}/checkpoint", serve("text/plain; charset=utf-8", j.own.Latest))
-	mux.HandleFunc("GET /audited/{hash}/"+evidenceFile, serve("application/json", func(_ context.Context, hash string) ([]byte, error) {
-		origin, err := j.pending.OriginOf(hash)
-		if err != nil {
-			return nil, err
-		}
-		data, err := durable.ReadFile(j.of(origin).path(evidenceFile))
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, cosigner.Refuse(http.StatusNotFound, "there is no evidence against this log")
-		}
-		return data, err
-	}))
+	f, _, err := plain.Open(j.of(origin).path(evidenceFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		err = cosigner.Refuse(http.StatusNotFound, "there is no evidence against this log")
+	}
+	return f, err
 }
 
 // Observe implements [cosigner.Companion].

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net/http"
@@ -19,6 +20,8 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/metric/noop"
 
+	"github.com/conmotion/conmotion/internal/content"
+	"github.com/conmotion/conmotion/internal/plain"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 	"github.com/conmotion/conmotion/witness"
@@ -270,23 +273,37 @@ func (m *Mirror) Routes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /add-entries", m.addEntries)
 	mux.HandleFunc("GET /mirror/{hash}/{path...}", func(w http.ResponseWriter, r *http.Request) {
 		path := r.PathValue("path")
-		data, err := m.file(r.Context(), r.PathValue("hash"), path)
-		if err != nil {
-			cosigner.WriteRefusal(w, r, m.logger, err)
+		media, cache := tiles.Headers(path)
+		if path == tiles.CheckpointPath {
+			note, err := m.own.Latest(r.Context(), r.PathValue("hash"))
+			send(w, r, m.logger, media, cache, bytes.NewReader(note), err)
 			return
 		}
-		media, cache := tiles.Headers(path)
-		w.Header().Set("Content-Type", media)
-		w.Header().Set("Cache-Control", cache)
-		_, _ = w.Write(data) // the client is gone: nobody to tell
+		f, err := m.file(r.Context(), r.PathValue("hash"), path)
+		send(w, r, m.logger, media, cache, f, err)
+		if err == nil {
+			f.Close()
+		}
 	})
 }
 
-// file is a file of a log that is kept, as far as the mirror checkpoint covers it.
-func (m *Mirror) file(ctx context.Context, hash, path string) ([]byte, error) {
-	if path == tiles.CheckpointPath {
-		return m.own.Latest(ctx, hash)
+// send answers with content, of which nothing is in memory that is in a file: readers may
+// be slow, and many. With an error it refuses.
+func send(w http.ResponseWriter, r *http.Request, logger *slog.Logger, media, cache string, data io.ReadSeeker, err error) {
+	if err == nil {
+		w.Header().Set("Content-Type", media)
+		w.Header().Set("Cache-Control", cache)
+		if status := content.Serve(w, r, time.Time{}, data); status != 0 {
+			err = cosigner.Refuse(status, "no such part of it can be sent")
+		}
 	}
+	if err != nil {
+		cosigner.WriteRefusal(w, r, logger, err)
+	}
+}
+
+// file is a file of a log that is kept, as far as the mirror checkpoint covers it.
+func (m *Mirror) file(ctx context.Context, hash, path string) (*os.File, error) {
 	origin, err := m.own.OriginOf(hash)
 	if err != nil {
 		return nil, err
@@ -301,7 +318,7 @@ func (m *Mirror) file(ctx context.Context, hash, path string) ([]byte, error) {
 	if !there && path != tiles.KeysPath && path != tiles.ConfigurationPath {
 		return nil, cosigner.Refuse(http.StatusNotFound, "not a file of this log, or not one that is kept yet")
 	}
-	data, err := tiles.Dir(filepath.Join(m.dir, hash)).Get(ctx, path)
+	f, _, err := plain.Open(filepath.Join(m.dir, hash, filepath.FromSlash(path)))
 	if err != nil {
 		if there && (width == tiles.Width || index == size/tiles.Width && uint64(width) == size%tiles.Width) {
 			k := m.of(origin)
@@ -314,7 +331,7 @@ func (m *Mirror) file(ctx context.Context, hash, path string) ([]byte, error) {
 		}
 		return nil, err
 	}
-	return data, nil
+	return f, nil
 }
 
 // Observe implements [cosigner.Companion].

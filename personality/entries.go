@@ -166,10 +166,8 @@ const (
 	// fullPage is how many bytes end a page before it has all the entries that
 	// were asked for: a thousand of the largest would be 64 MiB. Clients read answers of 4 MiB.
 	fullPage = 3 << 20
-	// mostPages are made or sent at a time, and each may be read so long: a page
-	// is in memory.
-	mostPages   = 32
-	pageTimeout = 30 * time.Second
+	// mostPages are made or sent at a time: a page is in memory.
+	mostPages = 32
 )
 
 // listEntries gives Transparent Statements in the order of the log: the Entry
@@ -223,20 +221,8 @@ func (s *Service) listEntries(w http.ResponseWriter, r *http.Request) error {
 	}
 	h.Set("Content-Type", mediaCBORSeq)
 	h.Set("Cache-Control", "no-cache")
-	return send(w, body)
-}
-
-// send sends what is in memory and large, and does not wait long for a client
-// that does not read it.
-func send(w http.ResponseWriter, body []byte) error {
-	control := http.NewResponseController(w)
-	// Without deadlines on w the server's own holds.
-	_ = control.SetWriteDeadline(time.Now().Add(pageTimeout))
-	_, err := w.Write(body)
-	if err == nil && control.Flush() == nil {
-		_ = control.SetWriteDeadline(time.Time{}) // for the next request
-	}
-	return ignoreGone(err)
+	content.Send(w, body)
+	return nil
 }
 
 func queryNumber(query url.Values, name string, def, highest uint64) (uint64, error) {

@@ -53,7 +53,8 @@ func (s *Service) postSequence(w http.ResponseWriter, r *http.Request) error {
 	}
 	h.Set("Content-Type", mediaCBORSeq)
 	h.Set("Content-Length", strconv.Itoa(len(receipts)))
-	return send(w, receipts)
+	content.Send(w, receipts)
+	return nil
 }
 
 var errPolicyInSequence = &scitt.Problem{Status: http.StatusBadRequest, Title: "Rejected",

@@ -38,6 +38,20 @@ func Serve(w http.ResponseWriter, r *http.Request, modified time.Time, c io.Read
 	return a.refused
 }
 
+// sendTimeout is how long a client may take to read what Send sends.
+const sendTimeout = 30 * time.Second
+
+// Send sends what is in memory and large, and does not wait long for a client that does
+// not read it: nobody is left to tell.
+func Send(w http.ResponseWriter, body []byte) {
+	control := http.NewResponseController(w)
+	// Without deadlines on w the server's own holds.
+	_ = control.SetWriteDeadline(time.Now().Add(sendTimeout))
+	if _, err := w.Write(body); err == nil && control.Flush() == nil {
+		_ = control.SetWriteDeadline(time.Time{}) // for the next request
+	}
+}
+
 // answer keeps refusals back.
 type answer struct {
 	http.ResponseWriter

@@ -24,7 +24,7 @@ var ours = map[string][]string{
 	"storage/gcp":      {"tiles", "storage", "storage/artifact", "storage/internal/cloud"},
 	"storage/index":    {"scitt", "tiles", "storage/internal/projection"},
 	"storage/artifact": {"storage/artifact/reader", "internal/content", "internal/durable", "internal/loopback"},
-	"storage/search":   {"scitt", "tiles", "policy/ocsf", "storage/artifact/reader", "storage/internal/projection", "internal/firsts", "internal/jsonx", "internal/parallel"},
+	"storage/search":   {"scitt", "tiles", "policy/ocsf", "storage/artifact/reader", "storage/internal/projection", "internal/content", "internal/firsts", "internal/jsonx", "internal/parallel"},
 
 	"storage/internal/cloud":      {"scitt", "tiles", "storage"},
 	"storage/internal/projection": {"scitt", "tiles", "internal/durable", "internal/parallel"},

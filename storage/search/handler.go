@@ -4,12 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
 	"strconv"
 	"time"
 
+	"github.com/conmotion/conmotion/internal/content"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -47,10 +49,17 @@ func NewHandler(c HandlerConfig) (http.Handler, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return &handler{c}, nil
+	return &handler{c, make(chan struct{}, mostLarge)}, nil
 }
 
-type handler struct{ HandlerConfig }
+type handler struct {
+	HandlerConfig
+	large chan struct{} // one for each large answer that is being sent
+}
+
+// mostLarge answers of more than largeAnswer bytes are sent at a time: they are in
+// memory until the client has read them.
+const mostLarge, largeAnswer = 32, 64 << 10
 
 // ServeHTTP implements http.Handler.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -68,8 +77,18 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.refuse(w, r, err)
 		return
 	}
+	if len(body) > largeAnswer {
+		select {
+		case h.large <- struct{}{}:
+			defer func() { <-h.large }()
+		default:
+			h.refuse(w, r, &scitt.Problem{Status: http.StatusServiceUnavailable, Title: "Search Busy", RetryAfter: time.Second,
+				Detail: fmt.Sprintf("%d large answers are being sent; ask for fewer entries at a time, or try again soon", mostLarge)})
+			return
+		}
+	}
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(append(body, '\n')) // the client is gone: nobody to tell
+	content.Send(w, append(body, '\n'))
 }
 
 func (h *handler) answer(ctx context.Context, r *http.Request) (any, error) {

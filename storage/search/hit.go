@@ -11,7 +11,11 @@ import (
 	"strconv"
 )
 
-// hits reads what the answer shows of each entry.
+// fullPage is how many bytes of JSON end a page before it has all the entries that were
+// asked for: anybody may have subjects of 64 KiB registered, and clients read answers of 4 MiB.
+const fullPage = 3 << 20
+
+// hits reads what the answer shows of each entry, up to a full page.
 func (s *search) hits(ctx context.Context, page []cursor) ([]Hit, error) {
 	hits := make([]Hit, 0, len(page))
 	if len(page) == 0 {
@@ -28,6 +32,7 @@ func (s *search) hits(ctx context.Context, page []cursor) ([]Hit, error) {
 		return nil, err
 	}
 	defer one.Close()
+	size := 0
 	for _, c := range page {
 		hit, err := readHit(one.QueryRowContext(ctx, int64(c.index)))
 		if errors.Is(err, sql.ErrNoRows) {
@@ -41,6 +46,10 @@ func (s *search) hits(ctx context.Context, page []cursor) ([]Hit, error) {
 			hit.Receipt = service + "/entries/" + cmp.Or(hit.Entry, strconv.FormatUint(hit.Index, 10))
 		}
 		hits = append(hits, hit)
+		shown, err := json.Marshal(hit)
+		if size += len(shown); err != nil || size >= fullPage {
+			return hits, err
+		}
 	}
 	return hits, nil
 }

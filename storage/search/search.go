@@ -103,11 +103,10 @@ func (s *search) run(ctx context.Context) (*Answer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if limit := s.q.pageSize(); len(page) > limit {
-		page = page[:limit]
-		a.Next = page[limit-1].String()
+	a.Entries, err = s.hits(ctx, page[:min(len(page), s.q.pageSize())])
+	if n := len(a.Entries); n > 0 && n < len(page) {
+		a.Next = page[n-1].String()
 	}
-	a.Entries, err = s.hits(ctx, page)
 	return a, err
 }
 

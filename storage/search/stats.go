@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/conmotion/conmotion/internal/jsonx"
 	"github.com/conmotion/conmotion/storage/internal/projection"
 )
 
@@ -16,11 +17,16 @@ type Count struct {
 	Entries int64  `json:"entries"`
 }
 
-// maxCounts is how many keys of each kind Stats lists.
-const maxCounts = 1000
+const (
+	// maxCounts is how many keys of each kind Stats lists, and maxList how many bytes they may have.
+	maxCounts, maxList = 1000, 512 << 10
+	// maxKey is how many bytes of a key are shown.
+	maxKey = 1 << 10
+)
 
 // Stats is the log in numbers. Each list has the most frequent keys first, at
-// most a thousand; the list of days has the last ones, in order.
+// most a thousand and half a MiB, of which those over 1 KiB are cut; the list of days
+// has the last ones, in order.
 type Stats struct {
 	Checkpoint Checkpoint `json:"checkpoint"`
 	Indexed    uint64     `json:"indexed"`
@@ -67,11 +73,12 @@ func listCounts(ctx context.Context, tx *sql.Tx, kind string) ([]Count, error) {
 	}
 	defer rows.Close()
 	list := []Count{}
-	for rows.Next() {
+	for size := 0; rows.Next() && size < maxList; size += len(list[len(list)-1].Key) {
 		var c Count
 		if err := rows.Scan(&c.Key, &c.Entries); err != nil {
 			return nil, err
 		}
+		c.Key = jsonx.Cut(c.Key, maxKey)
 		list = append(list, c)
 	}
 	return list, rows.Err()

@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unicode"
 
 	"golang.org/x/sys/unix"
 
@@ -245,6 +246,9 @@ func TestConfigFile(t *testing.T) {
 		{"issuer: HTTPS://example.com\n", "as others will write it, https://example.com"},
 		{"listen: 127.0.0.1:0\ndir: " + filepath.Join(dir, "none") + "\nissuer: http://0.0.0.0:8080\n", "stands for all addresses"},
 		{"log-format: xml\n", "text or json"},
+		{"log-format: \"\\e[31m\\nconmotiond: good\\u009b\\u202e\"\n", "text or json"},
+		{"\"a\\e[31m\\nconmotiond: good\": x\n", "there is no flag --a"},
+		{"origin: \"a\\e[31m\\nconmotiond: good\"\n", "--origin"},
 	} {
 		write(c.file)
 		cmd := exec.Command(testlog.Must(os.Executable())(t), "--config", file)
@@ -252,6 +256,11 @@ func TestConfigFile(t *testing.T) {
 		out, err := cmd.CombinedOutput()
 		if err == nil || !strings.Contains(string(out), c.want) {
 			t.Errorf("%q: %v, want %q in\n%s", c.file, err, c.want, out)
+		}
+		for line := range strings.Lines(string(out)) { // what is wrong obeys no terminal, and writes no line of its own
+			if strings.ContainsFunc(strings.TrimSuffix(line, "\n"), func(r rune) bool { return !unicode.IsPrint(r) }) || strings.HasPrefix(line, "conmotiond: good") {
+				t.Errorf("%q: %q", c.file, line)
+			}
 		}
 	}
 	if _, err := os.Stat("conmotion-data"); err == nil {

@@ -4,6 +4,7 @@ package printable
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"time"
 	"unicode"
@@ -50,11 +51,15 @@ func JSON(text []byte) []byte {
 }
 
 // Time writes a NumericDate; 0 means that there is none. RFC 3339 has no others than those
-// of the years 0 to 9999.
+// of the years 0 to 9999. The greatest and the smallest number stand for all beyond them.
 func Time(seconds int64) string {
 	switch {
 	case seconds == 0:
 		return ""
+	case seconds == math.MaxInt64:
+		return fmt.Sprintf("%d seconds since 1970 or more", seconds)
+	case seconds == math.MinInt64:
+		return fmt.Sprintf("%d seconds since 1970 or less", seconds)
 	case seconds < -62167219200 || seconds > 253402300799:
 		return fmt.Sprintf("%d seconds since 1970", seconds)
 	}

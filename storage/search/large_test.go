@@ -90,8 +90,8 @@ func (s *slow) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// TestSlowClients: so many large answers wait in memory for who reads them, and no more;
-// small ones are given meanwhile.
+// TestSlowClients: so many large answers wait in memory for slow clients, and no more; small
+// ones are given meanwhile.
 func TestSlowClients(t *testing.T) {
 	h := testlog.Must(NewHandler(HandlerConfig{Searcher: large{}, Problem: problem}))(t)
 	begun, read, done := make(chan struct{}), make(chan struct{}), make(chan struct{})

@@ -173,6 +173,7 @@ func (f *serveFlags) open(ctx context.Context, role, name string) (db *store.Sto
 			return nil, nil, err
 		}
 	}
+	serving.WarnShared(f.server.Logger, file)
 	text, err := plain.ReadInput(ctx, file, 1<<20)
 	isNew := errors.Is(err, fs.ErrNotExist)
 	if err != nil && !isNew {

@@ -1,7 +1,11 @@
 package main
 
 import (
+	"bytes"
 	"encoding/base64"
+	"errors"
+	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -63,5 +67,24 @@ func TestKeysElsewhere(t *testing.T) {
 	}
 	if _, _, err := f.open(t.Context(), "", "witness.example/w2"); err == nil || !strings.Contains(err.Error(), filepath.Join(dir, "keys")) {
 		t.Errorf("another name: %v", err)
+	}
+}
+
+// TestSharedKeys: a witness whose keys others may read says so.
+func TestSharedKeys(t *testing.T) {
+	var said bytes.Buffer
+	f := serveFlags{dir: t.TempDir()}
+	f.server.Logger = slog.New(slog.NewTextHandler(&said, nil))
+	for _, mode := range []os.FileMode{0o600, 0o640} {
+		db, _, err := f.open(t.Context(), "", "witness.example")
+		if err == nil {
+			err = errors.Join(db.Close(), os.Chmod(filepath.Join(f.dir, "keys"), 0o640))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if warned := strings.Contains(said.String(), "others on this machine may read a private key"); warned != (mode == 0o640) {
+			t.Errorf("mode %o: %s", mode, &said)
+		}
 	}
 }

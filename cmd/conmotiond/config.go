@@ -195,23 +195,37 @@ func (c *config) complete(ctx context.Context, flags *pflag.FlagSet, stderr io.W
 	if c.Wait < 0 || c.Rate < 0 || c.Queue < 0 || c.Burst < 1 {
 		return errors.New("--wait, --rate and --queue cannot be negative, and --burst is at least 1")
 	}
+	if c.Advertise != "" {
+		if _, err := checkURL("advertise", c.Advertise); err != nil {
+			return err
+		}
+	}
 	return c.checkName()
+}
+
+// checkURL checks a URL of a service that a flag gives.
+func checkURL(flag, text string) (*url.URL, error) {
+	u, err := url.Parse(text)
+	if err != nil || u.Hostname() == "" || (u.Scheme != "http" && u.Scheme != "https") || printable.Line(text) != text {
+		return nil, fmt.Errorf("--%s %q is not a URL such as https://transparency.example", flag, text)
+	}
+	if _, port, ok := strings.Cut(u.Host[strings.LastIndex(u.Host, "]")+1:], ":"); ok {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || strconv.FormatUint(n, 10) != port || n == 0 {
+			return nil, fmt.Errorf("--%s %q: its port is a number from 1 to 65535", flag, text)
+		}
+	}
+	return u, nil
 }
 
 // checkName checks what addName added.
 func (c *config) checkName() error {
 	if c.Issuer != "" {
-		u, err := url.Parse(c.Issuer)
-		if err != nil || u.Hostname() == "" || (u.Scheme != "http" && u.Scheme != "https") || printable.Line(c.Issuer) != c.Issuer {
-			return fmt.Errorf("--issuer %q is not a URL such as https://transparency.example", c.Issuer)
+		u, err := checkURL("issuer", c.Issuer)
+		if err != nil {
+			return err
 		}
 		if u.User != nil || strings.ContainsAny(c.Issuer, "?#") {
 			return errors.New("--issuer is in every Receipt, and its URL has neither a user name or password, a query nor a fragment")
-		}
-		if _, port, ok := strings.Cut(strings.TrimPrefix(u.Host, u.Host[:strings.LastIndex(u.Host, "]")+1]), ":"); ok {
-			if n, err := strconv.ParseUint(port, 10, 16); err != nil || strconv.FormatUint(n, 10) != port || n == 0 {
-				return fmt.Errorf("--issuer %q: its port is a number from 1 to 65535", c.Issuer)
-			}
 		}
 		// What clients ask for is behind it, and they clean what is not clean.
 		c.Issuer = strings.TrimRight(c.Issuer, "/")

@@ -245,6 +245,8 @@ func TestConfigFile(t *testing.T) {
 		{"issuer: https://example.com//a/./b\n", "as others will write it, https://example.com/a/b"},
 		{"issuer: HTTPS://example.com\n", "as others will write it, https://example.com"},
 		{"listen: 127.0.0.1:0\ndir: " + filepath.Join(dir, "none") + "\nissuer: http://0.0.0.0:8080\n", "stands for all addresses"},
+		{"advertise: http://10.0.0.7:99999\n", "--advertise \"http://10.0.0.7:99999\": its port is"},
+		{"advertise: 10.0.0.7\n", "--advertise \"10.0.0.7\" is not a URL"},
 		{"log-format: xml\n", "text or json"},
 		{"log-format: \"\\e[31m\\nconmotiond: good\\u009b\\u202e\"\n", "text or json"},
 		{"\"a\\e[31m\\nconmotiond: good\": x\n", "there is no flag --a"},

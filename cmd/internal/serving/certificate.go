@@ -6,7 +6,16 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/conmotion/conmotion/internal/plain"
 )
+
+// WarnShared warns of a file with a private key that others on the machine may read.
+func WarnShared(logger *slog.Logger, file string) {
+	if info, err := os.Stat(file); err == nil && plain.Shared(info) {
+		logger.Warn("others on this machine may read a private key; chmod 600 it", "file", file)
+	}
+}
 
 // Certificate is a TLS certificate in two files, which are read again when
 // they change: certificates are renewed every few weeks, and a log is not
@@ -22,6 +31,7 @@ type Certificate struct {
 
 // LoadCertificate reads the files for the first time.
 func LoadCertificate(certFile, keyFile string, logger *slog.Logger) (*Certificate, error) {
+	WarnShared(logger, keyFile)
 	c := &Certificate{certFile: certFile, keyFile: keyFile, logger: logger}
 	var err error
 	if c.changed, err = c.written(); err != nil {

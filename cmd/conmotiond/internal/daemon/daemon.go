@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
@@ -16,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/conmotion/conmotion/cmd/internal/serving"
 	"github.com/conmotion/conmotion/internal/plain"
 	"github.com/conmotion/conmotion/personality"
 	"github.com/conmotion/conmotion/policy"
@@ -163,8 +165,12 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 	if err != nil {
 		return d, err
 	}
-	for _, path := range sharedKeys(d.keys) {
-		c.Logger.Warn("others on this machine may read a private key; chmod 600 it", "file", path)
+	files, err := fs.Glob(os.DirFS(d.keys.path), "*.pem") // whichever of them are in use
+	for _, file := range files {
+		serving.WarnShared(c.Logger, d.keys.file(file))
+	}
+	if err != nil {
+		return d, err
 	}
 	verifiers, err := scitt.NewCheckpointVerifiers(k.vkeys)
 	if err != nil {

@@ -18,7 +18,6 @@ import (
 	"golang.org/x/mod/sumdb/note"
 
 	"github.com/conmotion/conmotion/internal/durable"
-	"github.com/conmotion/conmotion/internal/plain"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 )
@@ -323,16 +322,6 @@ func openKey(dir keyDir, uri, label, algorithm string) (crypto.Signer, error) {
 		return nil, fmt.Errorf("key %s: it is one for %s, not %s", uri, got, algorithm)
 	}
 	return key, nil
-}
-
-// sharedKeys are the private keys that others on the machine may read.
-func sharedKeys(dir keyDir) (shared []string) {
-	for _, name := range []string{noteKeyFile, receiptKeyFile, pqNoteFile, pqReceiptFile, serviceKeyFile, recoveryKeyFile} {
-		if info, err := os.Stat(dir.file(name)); err == nil && plain.Shared(info) {
-			shared = append(shared, dir.file(name))
-		}
-	}
-	return shared
 }
 
 // makeKey makes a key and its file. A crash leaves the whole file or none.

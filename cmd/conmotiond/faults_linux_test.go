@@ -21,7 +21,7 @@ import (
 	"github.com/conmotion/conmotion/tiles"
 )
 
-// allFaults has TestWriterFaults try all of them: go run ./internal/cloudtest faults.
+// allFaults has TestWriterFaults and TestBetweenSteps try all of them: go run ./internal/cloudtest faults.
 const allFaults = "CONMOTION_FAULTS"
 
 // cut is a network that can be cut: what is sent meanwhile stays where it is.
@@ -205,8 +205,8 @@ func writerFaults(t *testing.T, servers parts.Cloud) {
 		{"killed while it integrates", false, killed("IntCoord"), nil},
 		{"killed while it publishes", false, killed("PubCoord"), nil},
 		{"cut from the database", false, cuts(true, true, false), cuts(false, true, false)},
-		{"cut from the bucket", !emulated, cuts(true, false, true), cuts(false, false, true)},
-		{"cut from both", false, cuts(true, true, true), cuts(false, true, true)},
+		{"cut from the bucket", false, cuts(true, false, true), cuts(false, false, true)},
+		{"cut from both", true, cuts(true, true, true), cuts(false, true, true)},
 	} {
 		t.Run(fault.name, func(t *testing.T) {
 			if !fault.always && os.Getenv(allFaults) == "" {

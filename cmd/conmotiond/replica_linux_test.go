@@ -106,21 +106,30 @@ func newPairBehind(t *testing.T, servers parts.Cloud, behind *strings.Replacer, 
 	return p
 }
 
+// startBehind runs conmotiond with other addresses of the servers.
+func startBehind(t *testing.T, servers parts.Cloud, behind *strings.Replacer, flags ...string) *process {
+	t.Helper()
+	var env []string
+	for name, value := range servers.Environment() {
+		env = append(env, name+"="+behind.Replace(value))
+	}
+	flags = slices.Clone(flags)
+	for n := range flags {
+		flags[n] = behind.Replace(flags[n])
+	}
+	return start(t, env, nil, flags...)
+}
+
 // run starts an instance.
 func (p *pair) run(i int) {
 	p.t.Helper()
 	address, admin := testwait.Address(p.t), testwait.Address(p.t)
 	flags := append(slices.Clone(p.flags), "--dir", p.dirs[i], "--listen", address, "--admin-listen", admin)
-	var env []string
-	if i == 0 {
-		for n := range flags {
-			flags[n] = p.behind.Replace(flags[n])
-		}
-		for name, value := range p.cloud.Environment() {
-			env = append(env, name+"="+p.behind.Replace(value))
-		}
+	behind := p.behind
+	if i > 0 {
+		behind = strings.NewReplacer()
 	}
-	p.public[i] = start(p.t, env, nil, flags...)
+	p.public[i] = startBehind(p.t, p.cloud, behind, flags...)
 	p.public[i].url = "http://" + address // the issuer is not where it listens
 	p.admin[i] = &process{t: p.t, url: "http://" + admin}
 }

@@ -1,7 +1,7 @@
 // Command cloudtest starts an S3 server and a MariaDB server on free ports of this
-// machine, and two instances of a service whose log is in a bucket there, to play
-// with: end the writer, and see the other one take over. Everything ends, and is
-// removed, with Ctrl-C.
+// machine, two instances of a service whose log is in a bucket there, and a proxy before
+// them, to play with: end the writer, and see the other one take over. Everything ends, and
+// is removed, with Ctrl-C.
 //
 //	go run ./internal/cloudtest         # the two instances
 //	go run ./internal/cloudtest faults  # tests of all that can go wrong with a writer, some minutes
@@ -14,15 +14,20 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/conmotion/conmotion/internal/cloudtest/parts"
+	"github.com/conmotion/conmotion/internal/testport"
 )
 
 func main() {
@@ -40,7 +45,7 @@ func main() {
 
 // faults runs the tests that need real servers, all of them.
 func faults(ctx context.Context) error {
-	tests := exec.CommandContext(ctx, "go", "test", "-count=1", "-v", "-timeout=1h", "-run=TestReplica|TestTakeOver|TestWriterFaults|TestEvents|Bucket|Database|TestTooManyConnections|TestNoDDL|TestDriver|TestMigrate", "./cmd/conmotiond/...", "./storage/aws", "./storage/gcp")
+	tests := exec.CommandContext(ctx, "go", "test", "-count=1", "-v", "-timeout=1h", "-run=TestReplica|TestTakeOver|TestWriterFaults|TestBetweenSteps|TestEvents|Bucket|Database|TestTooManyConnections|TestNoDDL|TestDriver|TestMigrate", "./cmd/conmotiond/...", "./storage/aws", "./storage/gcp")
 	tests.Env = append(os.Environ(), "CONMOTION_FAULTS=all")
 	tests.Stdout, tests.Stderr = os.Stdout, os.Stderr
 	return tests.Run()
@@ -75,7 +80,6 @@ func run(ctx context.Context) error {
 	if err := build.Run(); err != nil {
 		return fmt.Errorf("build conmotiond: %w", err)
 	}
-	fmt.Printf("public files: %s/checkpoint\ndatabase:     %s\n\n", public.URL, database)
 	for name, value := range p.Environment() {
 		if err := os.Setenv(name, value); err != nil {
 			return err
@@ -83,18 +87,25 @@ func run(ctx context.Context) error {
 	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	issuer := "http://" + l.Addr().String()
+	keys := exec.CommandContext(ctx, program, "keys", "--issuer", issuer, filepath.Join(dir, "keys"))
+	keys.Stdout, keys.Stderr = os.Stdout, os.Stderr
+	if err := keys.Run(); err != nil {
+		return fmt.Errorf("make the keys: %w", err)
+	}
+	var addresses []string
 	ended := make(chan error, 2)
 	for i := range 2 {
-		data := filepath.Join(dir, fmt.Sprint(i))
-		if i > 0 {
-			if err := followable(ctx, public); err != nil {
-				return err
-			}
-			if err := copyKeys(data, filepath.Join(dir, "0")); err != nil {
-				return err
-			}
+		address, release, err := testport.Take()
+		if err != nil {
+			return err
 		}
-		service := exec.CommandContext(ctx, program, "--dir", data, "--listen", "127.0.0.1:0", "--trusted-proxies", "127.0.0.1",
+		defer release()
+		service := exec.CommandContext(ctx, program, "--dir", filepath.Join(dir, fmt.Sprint(i)), "--keys", filepath.Join(dir, "keys"), "--listen", address, "--trusted-proxies", "127.0.0.1",
 			"--storage", public.Location, "--artifacts", artifacts.Location, "--database", database)
 		service.Stdout, service.Stderr = os.Stdout, os.Stderr
 		service.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}                        // Ctrl-C is for this program, which has it drain
@@ -108,8 +119,11 @@ func run(ctx context.Context) error {
 			fmt.Printf("instance %d, process %d, ended: %v\n", i, service.Process.Pid, err)
 			ended <- err
 		}()
-		fmt.Printf("instance %d is process %d\n", i, service.Process.Pid)
+		addresses = append(addresses, address)
+		fmt.Printf("instance %d is process %d, http://%s\n", i, service.Process.Pid, address)
 	}
+	go func() { _ = http.Serve(l, balancer(addresses)) }() // until this program ends
+	fmt.Printf("the log's files are at %s, and the service at %s\n\n", public.URL, issuer)
 	var errs []error
 	for range 2 {
 		errs = append(errs, <-ended)
@@ -120,37 +134,22 @@ func run(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// followable waits until the log in a bucket has its policy.
-func followable(ctx context.Context, b parts.Bucket) error {
-	for {
-		answer, err := http.Get(b.URL + "/.well-known/transparency-configuration")
-		if err != nil {
-			return err
-		}
-		if err := answer.Body.Close(); err != nil || answer.StatusCode == http.StatusOK {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(100 * time.Millisecond):
-		}
+// balancer hands requests to the instances in turns, and to another one where one has ended.
+func balancer(addresses []string) http.Handler {
+	var turn atomic.Uint64
+	return &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(&url.URL{Scheme: "http", Host: "instance"})
+			r.SetXForwarded()
+		},
+		Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, network, _ string) (c net.Conn, err error) {
+			for range addresses {
+				var d net.Dialer
+				if c, err = d.DialContext(ctx, network, addresses[turn.Add(1)%uint64(len(addresses))]); err == nil {
+					break
+				}
+			}
+			return c, err
+		}},
 	}
-}
-
-// copyKeys gives an instance what it needs of another one's.
-func copyKeys(to, from string) error {
-	if err := os.MkdirAll(filepath.Join(to, "private"), 0o700); err != nil {
-		return err
-	}
-	for _, name := range []string{"service.json", "checkpoint-key.pem", "receipt-key.pem", "service-key.pem"} {
-		data, err := os.ReadFile(filepath.Join(from, "private", name))
-		if err == nil {
-			err = os.WriteFile(filepath.Join(to, "private", name), data, 0o600)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"regexp"
 	"strconv"
 	"time"
 
@@ -69,13 +70,18 @@ func isMySQL(err error, number uint16) bool {
 	return ok && e.Number == number
 }
 
-// failed names the database in an error, and says what to do.
-func (db *database) failed(what string, err error) error {
+// inText finds the number in the text of an error.
+var inText = regexp.MustCompile(`Error ([0-9]{4})[: ]`)
+
+// Failed implements [cloud.Database].
+func (db *database) Failed(what string, err error) error {
 	if err == nil {
 		return nil
 	}
-	if e, ok := errors.AsType[*mysql.MySQLError](err); ok && advice[e.Number] != "" {
-		err = fmt.Errorf("%w; %s", err, advice[e.Number])
+	if m := inText.FindStringSubmatch(err.Error()); m != nil {
+		if number, nerr := strconv.ParseUint(m[1], 10, 16); nerr == nil && advice[uint16(number)] != "" {
+			err = fmt.Errorf("%w; %s", err, advice[uint16(number)])
+		}
 	}
 	return fmt.Errorf("%s in %s: %w", what, db, err)
 }
@@ -95,7 +101,7 @@ func (db *database) State(ctx context.Context) (s cloud.State, err error) {
 	if errors.Is(err, sql.ErrNoRows) || isMySQL(err, noSuchTable) {
 		err = nil
 	}
-	return s, db.failed("read the state of the log", err)
+	return s, db.Failed("read the state of the log", err)
 }
 
 // Writer implements [cloud.Database].
@@ -104,7 +110,7 @@ func (db *database) Writer(ctx context.Context) (w storage.Writer, err error) {
 	if errors.Is(err, sql.ErrNoRows) || isMySQL(err, noSuchTable) {
 		err = nil
 	}
-	return w, db.failed("look for the writer", err)
+	return w, db.Failed("look for the writer", err)
 }
 
 // Bind implements [cloud.Database].
@@ -119,12 +125,12 @@ func (db *database) Bind(ctx context.Context, origin, bucket string) error {
 	if err == nil {
 		_, err = db.ExecContext(ctx, `INSERT IGNORE INTO conmotion_writer (id, origin, bucket, term, expires, holder) VALUES (0, ?, ?, 0, UTC_TIMESTAMP(6), '')`, origin, bucket)
 	}
-	return db.failed("make the table of the writer", err)
+	return db.Failed("make the table of the writer", err)
 }
 
 // Take implements [cloud.Database].
 func (db *database) Take(ctx context.Context, address string, lease time.Duration) (term uint64, err error) {
-	defer func() { err = db.failed("become the writer", err) }()
+	defer func() { err = db.Failed("become the writer", err) }()
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return 0, err
@@ -209,19 +215,19 @@ func (db *database) Renew(ctx context.Context, term uint64, lease time.Duration)
 // Release implements [cloud.Database].
 func (db *database) Release(ctx context.Context, term uint64) error {
 	_, err := db.ExecContext(ctx, `UPDATE conmotion_writer SET expires = UTC_TIMESTAMP(6) - INTERVAL 1 SECOND WHERE id = 0 AND term = ?`, term)
-	return db.failed("give the lease back", err)
+	return db.Failed("give the lease back", err)
 }
 
 // Term implements [cloud.Database].
 func (db *database) Term(ctx context.Context) (term uint64, err error) {
 	err = db.QueryRowContext(ctx, `SELECT term FROM conmotion_writer WHERE id = 0`).Scan(&term)
-	return term, db.failed("read the writer's term", err)
+	return term, db.Failed("read the writer's term", err)
 }
 
 // Published implements [cloud.Database].
 func (db *database) Published(ctx context.Context, term uint64, note []byte) error {
 	_, err := db.ExecContext(ctx, `UPDATE conmotion_writer SET published = ? WHERE id = 0 AND term = ?`, note, term)
-	return db.failed("note what is public", err)
+	return db.Failed("note what is public", err)
 }
 
 // Moved implements [cloud.Database].
@@ -239,7 +245,7 @@ func (db *database) changes(ctx context.Context, what, statement string, args ..
 	if err == nil && n == 0 {
 		err = storage.ErrLocked
 	}
-	return db.failed(what, err)
+	return db.Failed(what, err)
 }
 
 // SignAgain implements [cloud.Database].
@@ -248,12 +254,12 @@ func (db *database) SignAgain(ctx context.Context) error {
 	if isMySQL(err, noSuchTable) {
 		return nil
 	}
-	return db.failed("have the checkpoint signed again", err)
+	return db.Failed("have the checkpoint signed again", err)
 }
 
 // Resume implements [cloud.Database], in one transaction.
 func (db *database) Resume(ctx context.Context, term, size uint64) error {
-	return db.failed("have the log go on", db.as(ctx, strconv.FormatUint(term, 10), func(tx *sql.Tx) error {
+	return db.Failed("have the log go on", db.as(ctx, strconv.FormatUint(term, 10), func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `UPDATE GCCoord SET fromSize = ? WHERE id = 0`, size)
 		if err == nil {
 			_, err = tx.ExecContext(ctx, `UPDATE SeqCoord SET next = ? WHERE id = 0 AND next = 0`, size)

@@ -35,14 +35,14 @@ func (db *database) Guard(ctx context.Context, term uint64) error {
 		}
 	}
 	if err != nil {
-		return db.failed("make the trigger that keeps other writers out", err)
+		return db.Failed("make the trigger that keeps other writers out", err)
 	}
 	for _, older := range []string{"NULL", strconv.FormatUint(term-1, 10)} {
 		if err := db.as(ctx, older, trial); !isMySQL(err, errnoFenced) {
-			return db.failed("the trigger "+fenceName+" lets a writer of term "+older+" pass", errors.Join(err, errors.ErrUnsupported))
+			return db.Failed("the trigger "+fenceName+" lets a writer of term "+older+" pass", errors.Join(err, errors.ErrUnsupported))
 		}
 	}
-	return db.failed("the trigger "+fenceName, db.as(ctx, strconv.FormatUint(term, 10), trial))
+	return db.Failed("the trigger "+fenceName, db.as(ctx, strconv.FormatUint(term, 10), trial))
 }
 
 // trial updates SeqCoord.
@@ -76,5 +76,5 @@ func (db *database) as(ctx context.Context, term string, do func(*sql.Tx) error)
 func (db *database) Batch(ctx context.Context, term uint64, n uint) error {
 	size := sql.NullInt64{Int64: int64(n), Valid: n > 0}
 	_, err := db.ExecContext(ctx, `UPDATE conmotion_writer SET batch = ? WHERE id = 0 AND term = ?`, size, term)
-	return db.failed("announce a batch", err)
+	return db.Failed("announce a batch", err)
 }

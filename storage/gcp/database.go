@@ -69,13 +69,17 @@ const (
 	formatSchema = `CREATE TABLE IF NOT EXISTS ` + formatTable + ` (id INT64 NOT NULL, format INT64 NOT NULL) PRIMARY KEY (id)`
 )
 
-// failed names the database in an error, and says what to do.
-func (db *database) failed(what string, err error) error {
+// Failed implements [cloud.Database].
+func (db *database) Failed(what string, err error) error {
 	if err == nil {
 		return nil
 	}
+	code := spanner.ErrCode(err)
+	if strings.Contains(err.Error(), "code = PermissionDenied") { // of an error of Tessera's there is the text only
+		code = codes.PermissionDenied
+	}
 	var advice string
-	switch spanner.ErrCode(err) {
+	switch code {
 	case codes.NotFound:
 		if strings.Contains(err.Error(), "Instance not found") || strings.Contains(err.Error(), "Database not found") {
 			advice = "; make the instance and the database, or correct their names"
@@ -83,7 +87,8 @@ func (db *database) failed(what string, err error) error {
 	case codes.PermissionDenied:
 		advice = "; the credentials need roles/spanner.databaseUser on the database"
 	case codes.DeadlineExceeded, codes.Unavailable:
-		advice = "; is there a way from here to " + Server() + "?"
+		// also where quotas are used up: the SDK tries until the time is over
+		advice = "; is there a way from here to " + Server() + ", and is the instance within its quotas?"
 	}
 	if advice != "" {
 		err = fmt.Errorf("%w%s", err, advice)
@@ -157,7 +162,7 @@ func (db *database) State(ctx context.Context) (s cloud.State, err error) {
 			s.Next, s.Size = uint64(next), uint64(size)
 		}
 	}
-	return s, db.failed("read the state of the log", err)
+	return s, db.Failed("read the state of the log", err)
 }
 
 // Writer implements [cloud.Database]. Each replica asks ten times in a lease, so it is one
@@ -174,7 +179,7 @@ func (db *database) Writer(ctx context.Context) (w storage.Writer, err error) {
 		err = row.Columns(&w.Address, &term, &w.Held)
 		w.Term = uint64(term)
 	}
-	return w, db.failed("look for the writer", err)
+	return w, db.Failed("look for the writer", err)
 }
 
 // Bind implements [cloud.Database].
@@ -185,7 +190,7 @@ func (db *database) Bind(ctx context.Context, origin, bucket string) error {
 	}
 	a, err := admin.NewDatabaseAdminClient(ctx)
 	if err != nil {
-		return db.failed("make the table of the writer", err)
+		return db.Failed("make the table of the writer", err)
 	}
 	defer a.Close()
 	op, err := a.UpdateDatabaseDdl(ctx, &databasepb.UpdateDatabaseDdlRequest{Database: string(db.Database), Statements: []string{schema, formatSchema}})
@@ -204,7 +209,7 @@ func (db *database) Bind(ctx context.Context, origin, bucket string) error {
 			})
 		})
 	}
-	return db.failed("make the table of the writer", err)
+	return db.Failed("make the table of the writer", err)
 }
 
 // Take implements [cloud.Database]: it replaces the row. A transaction of an older
@@ -240,7 +245,7 @@ func (db *database) Take(ctx context.Context, address string, lease time.Duratio
 	if err == nil && held {
 		err = fmt.Errorf("%w: %s is the writer", storage.ErrLocked, other)
 	}
-	return term, db.failed("become the writer", err)
+	return term, db.Failed("become the writer", err)
 }
 
 const inLease = `TIMESTAMP_ADD(CURRENT_TIMESTAMP(), INTERVAL @lease MICROSECOND)`
@@ -264,7 +269,7 @@ func (db *database) Renew(ctx context.Context, term uint64, lease time.Duration)
 // Release implements [cloud.Database].
 func (db *database) Release(ctx context.Context, term uint64) error {
 	_, err := db.set(ctx, term, `expires = TIMESTAMP_SUB(CURRENT_TIMESTAMP(), INTERVAL 1 SECOND)`, map[string]any{})
-	return db.failed("give the lease back", err)
+	return db.Failed("give the lease back", err)
 }
 
 // Term implements [cloud.Database].
@@ -277,13 +282,13 @@ func (db *database) Term(ctx context.Context) (uint64, error) {
 	if err == nil {
 		err = row.Columns(&term)
 	}
-	return uint64(term), db.failed("read the writer's term", err)
+	return uint64(term), db.Failed("read the writer's term", err)
 }
 
 // Published implements [cloud.Database].
 func (db *database) Published(ctx context.Context, term uint64, note []byte) error {
 	_, err := db.set(ctx, term, `published = @note`, map[string]any{"note": note})
-	return db.failed("note what is public", err)
+	return db.Failed("note what is public", err)
 }
 
 // Moved implements [cloud.Database].
@@ -292,7 +297,7 @@ func (db *database) Moved(ctx context.Context, term uint64, to string) error {
 	if err == nil && !there {
 		err = storage.ErrLocked
 	}
-	return db.failed("note where the log is", err)
+	return db.Failed("note where the log is", err)
 }
 
 // SignAgain implements [cloud.Database].
@@ -301,7 +306,7 @@ func (db *database) SignAgain(ctx context.Context) error {
 	if spanner.ErrCode(err) == codes.NotFound { // a new log
 		return nil
 	}
-	return db.failed("have the checkpoint signed again", err)
+	return db.Failed("have the checkpoint signed again", err)
 }
 
 // Resume implements [cloud.Database]. Tessera's driver would panic at a log that ends
@@ -325,5 +330,5 @@ func (db *database) Resume(ctx context.Context, term, size uint64) error {
 			spanner.Update("SeqCoord", []string{"id", "next"}, []any{0, int64(size)}),
 		})
 	})
-	return db.failed("have the log go on", err)
+	return db.Failed("have the log go on", err)
 }

@@ -10,6 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/conmotion/conmotion/internal/cloudtest/parts"
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/storage"
 	"github.com/conmotion/conmotion/storage/gcp"
@@ -29,6 +33,7 @@ func TestErrors(t *testing.T) {
 	defer denies.Close()
 	nobody := httptest.NewServer(http.NotFoundHandler())
 	nobody.Close()
+	exhausted := parts.Gate(t, p.Spanner, func(string, []byte) error { return status.Error(codes.ResourceExhausted, "too many sessions") })
 	instance, _, _ := strings.Cut(location, "/databases/")
 	for what, c := range map[string]struct {
 		bucket, database, storage, spanner string // other ones
@@ -47,6 +52,7 @@ func TestErrors(t *testing.T) {
 		"no database": {database: instance + "/databases/nowhere", says: []string{instance + "/databases/nowhere", "not found", "make the instance and the database"}},
 		"no instance": {database: instance + "1/databases/nowhere", says: []string{instance + "1/databases/nowhere", "not found", "make the instance and the database"}},
 		"no table":    {do: func(ctx context.Context, d *cloud.Driver) error { _, err := d.Database.Term(ctx); return err }, says: []string{location, "conmotion_writer"}},
+		"no sessions": {spanner: exhausted, patience: time.Second, says: []string{location, "within its quotas"}},
 		"no emulator": {spanner: nobody.Listener.Addr().String(), patience: time.Second, says: []string{location, "a way from here to "}},
 	} {
 		set := func(name, value string) {

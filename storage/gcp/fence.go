@@ -77,9 +77,9 @@ func number(w *spannerpb.Mutation_Write, column string) int64 {
 // Guard implements [cloud.Database].
 func (db *database) Guard(ctx context.Context, term uint64) error {
 	if err := db.trial(ctx, term-1); spanner.ErrCode(err) != codes.NotFound {
-		return db.failed("a writer of term "+strconv.FormatUint(term-1, 10)+" is let pass", errors.Join(err, errors.ErrUnsupported))
+		return db.Failed("a writer of term "+strconv.FormatUint(term-1, 10)+" is let pass", errors.Join(err, errors.ErrUnsupported))
 	}
-	return db.failed("update SeqCoord", db.trial(ctx, term))
+	return db.Failed("update SeqCoord", db.trial(ctx, term))
 }
 
 // trial updates SeqCoord as a writer of a term would, to what it is.

@@ -99,7 +99,7 @@ func (p *AWS) startMySQL(ctx context.Context, more ...string) error {
 	if out, err := exec.CommandContext(ctx, install, append(args, "--auth-root-authentication-method=normal", "--skip-test-db")...).CombinedOutput(); err != nil {
 		return fmt.Errorf("mariadb-install-db: %w: %s", err, out)
 	}
-	args = append(args, "--socket="+p.socket, "--skip-log-bin", "--max-connections=500",
+	args = append(args, "--socket="+p.socket, "--skip-log-bin", "--max-connections=500", "--max-user-connections=400", // which can be changed only where there is one
 		"--innodb-flush-method=nosync") // what it wrote outlives its process, which is all that ends here
 	p.startAgain = func(ctx context.Context) (err error) {
 		host, port, _ := strings.Cut(p.MySQL, ":")

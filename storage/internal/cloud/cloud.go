@@ -109,6 +109,9 @@ type State struct {
 type Database interface {
 	// String names the database, as a URL.
 	String() string
+	// Failed names the database in an error, and says what to do. Of an error of Tessera's
+	// there is the text only.
+	Failed(what string, err error) error
 	// State reads the state and writes nothing.
 	State(ctx context.Context) (State, error)
 	// Writer tells who the log's writer is, by the database's clock.

@@ -31,11 +31,11 @@ func (e *engine) Appender(ctx context.Context, o *tessera.AppendOptions) (*tesse
 	o.WithBatching(o.BatchMaxSize(), queueAge).WithPushback(outstanding).WithCheckpointInterval(interval).
 		WithCheckpointRepublishInterval(max(interval, o.CheckpointRepublishInterval()))
 	a, r, err := e.Engine.Appender(ctx, o)
-	if err == nil {
-		d.add = a.Add
-		err = d.Database.Guard(ctx, d.writer.term)
+	if err != nil {
+		return nil, nil, d.Database.Failed("start Tessera's driver", err)
 	}
-	return a, r, err
+	d.add = a.Add
+	return a, r, d.Database.Guard(ctx, d.writer.term)
 }
 
 // Whole implements [storage.Driver]. One flush of Tessera's queue is one

@@ -22,7 +22,7 @@ func serve(ctx context.Context, c *config) (err error) {
 	engine := slog.New(atLeast{c.Logger.Handler(), slog.LevelWarn})
 	klog.SetSlogLogger(engine) // Tessera's one way to log
 	slog.SetDefault(engine)    // and its other way
-	if err := mysql.SetLogger(slog.NewLogLogger(c.Logger.Handler(), slog.LevelWarn)); err != nil {
+	if err := mysql.SetLogger(slog.NewLogLogger(c.Logger.With("of", "a connection to --database").Handler(), slog.LevelWarn)); err != nil {
 		return err
 	}
 	if err := c.server.TuneMemory(); err != nil {

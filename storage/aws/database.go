@@ -3,6 +3,7 @@ package aws
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"regexp"
@@ -50,6 +51,7 @@ const (
 	noSuchThread  = 1094
 	noSuchTable   = 1146
 	triggerExists = 1359
+	killed        = 1927 // a connection; a number of MariaDB
 )
 
 const (
@@ -86,8 +88,25 @@ func (db *database) Failed(what string, err error) error {
 	return fmt.Errorf("%s in %s: %w", what, db, err)
 }
 
+// again does something, again where its connection is ended under way: who becomes the writer
+// ends those of all others, also of one that wants to be it just then.
+func again[T any](ctx context.Context, do func(context.Context) (T, error)) (v T, err error) {
+	for range 20 {
+		v, err = do(ctx)
+		if !errors.Is(err, mysql.ErrInvalidConn) && !errors.Is(err, driver.ErrBadConn) && !isMySQL(err, killed) || ctx.Err() != nil {
+			break
+		}
+	}
+	return v, err
+}
+
 // State implements [cloud.Database].
-func (db *database) State(ctx context.Context) (s cloud.State, err error) {
+func (db *database) State(ctx context.Context) (cloud.State, error) {
+	s, err := again(ctx, db.state)
+	return s, db.Failed("read the state of the log", err)
+}
+
+func (db *database) state(ctx context.Context) (s cloud.State, err error) {
 	err = db.QueryRowContext(ctx, `SELECT origin, bucket, published, COALESCE(moved, '') FROM conmotion_writer WHERE id = 0`).Scan(&s.Origin, &s.Bucket, &s.Published, &s.Moved)
 	s.Bound = err == nil
 	if err == nil || errors.Is(err, sql.ErrNoRows) || isMySQL(err, noSuchTable) {
@@ -101,7 +120,7 @@ func (db *database) State(ctx context.Context) (s cloud.State, err error) {
 	if errors.Is(err, sql.ErrNoRows) || isMySQL(err, noSuchTable) {
 		err = nil
 	}
-	return s, db.Failed("read the state of the log", err)
+	return s, err
 }
 
 // Writer implements [cloud.Database].
@@ -115,27 +134,41 @@ func (db *database) Writer(ctx context.Context) (w storage.Writer, err error) {
 
 // Bind implements [cloud.Database].
 func (db *database) Bind(ctx context.Context, origin, bucket string) error {
-	_, err := db.ExecContext(ctx, schema)
-	if err == nil {
-		_, err = db.ExecContext(ctx, formatSchema)
+	for _, s := range []struct {
+		statement string
+		args      []any
+	}{
+		{schema, nil},
+		{formatSchema, nil},
+		{`INSERT IGNORE INTO conmotion_format (id, format) VALUES (0, ?)`, []any{cloud.Format}},
+		{`INSERT IGNORE INTO conmotion_writer (id, origin, bucket, term, expires, holder) VALUES (0, ?, ?, 0, UTC_TIMESTAMP(6), '')`, []any{origin, bucket}},
+	} {
+		if _, err := again(ctx, func(ctx context.Context) (sql.Result, error) { return db.ExecContext(ctx, s.statement, s.args...) }); err != nil {
+			return db.Failed("make the table of the writer", err)
+		}
 	}
-	if err == nil {
-		_, err = db.ExecContext(ctx, `INSERT IGNORE INTO conmotion_format (id, format) VALUES (0, ?)`, cloud.Format)
-	}
-	if err == nil {
-		_, err = db.ExecContext(ctx, `INSERT IGNORE INTO conmotion_writer (id, origin, bucket, term, expires, holder) VALUES (0, ?, ?, 0, UTC_TIMESTAMP(6), '')`, origin, bucket)
-	}
-	return db.Failed("make the table of the writer", err)
+	return nil
 }
 
 // Take implements [cloud.Database].
-func (db *database) Take(ctx context.Context, address string, lease time.Duration) (term uint64, err error) {
-	defer func() { err = db.Failed("become the writer", err) }()
+func (db *database) Take(ctx context.Context, address string, lease time.Duration) (uint64, error) {
+	term, err := again(ctx, func(ctx context.Context) (uint64, error) { return db.take(ctx, address, lease) })
+	return term, db.Failed("become the writer", err)
+}
+
+func (db *database) take(ctx context.Context, address string, lease time.Duration) (term uint64, err error) {
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return 0, err
 	}
 	defer conn.Close()
+	// They take turns, so that none ends the connection of one that is the writer since a
+	// moment. One that stands still is not waited for. A connection that ends gives its turn up.
+	const turn = `_LOCK(CONCAT('conmotion ', SHA1(DATABASE()))`
+	if _, err := conn.ExecContext(ctx, `DO GET`+turn+`, 2)`); err != nil {
+		return 0, err
+	}
+	defer func() { _, _ = conn.ExecContext(context.WithoutCancel(ctx), `DO RELEASE`+turn+`)`) }()
 	var held bool
 	var other string
 	if err := conn.QueryRowContext(ctx, `SELECT expires > UTC_TIMESTAMP(6), holder FROM conmotion_writer WHERE id = 0`).Scan(&held, &other); err != nil {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/internal/teststorage"
+	"github.com/conmotion/conmotion/internal/testwait"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage"
 	"github.com/conmotion/conmotion/storage/index"
@@ -303,4 +305,38 @@ func publish(t *testing.T, newService func(testing.TB) *Service) {
 	if err := s.Driver.Publish(t.Context(), last, other); err != nil {
 		t.Errorf("over what is known: %v", err)
 	}
+}
+
+// atOnce: of instances that start at once one is the writer, and the others know it.
+func atOnce(t *testing.T, newService func(testing.TB) *Service) {
+	s := newService(t)
+	rounds := 0
+	testwait.Until(t, func() bool {
+		var drivers [4]*cloud.Driver
+		var errs [4]error
+		for i := range drivers {
+			drivers[i] = s.connect()
+		}
+		var group sync.WaitGroup
+		for i, d := range drivers {
+			group.Go(func() { errs[i] = OpenLog(t.Context(), d) })
+		}
+		group.Wait()
+		writers := 0
+		for i, err := range errs {
+			if err == nil {
+				writers++
+			} else if !errors.Is(err, storage.ErrLocked) {
+				t.Error(err)
+			}
+			if err := drivers[i].Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		if writers > 1 {
+			t.Errorf("there are %d writers", writers)
+		}
+		rounds += writers // without one, one that was very slow has the lease until it runs out
+		return rounds == 5 || t.Failed()
+	}, "there is a writer in each of five rounds")
 }

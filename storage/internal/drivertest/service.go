@@ -39,6 +39,7 @@ func Run(t *testing.T, together bool, open func(t testing.TB) Place) {
 	for name, test := range map[string]func(*testing.T, func(testing.TB) *Service){
 		"AcrossRestarts": acrossRestarts,
 		"OldWriter":      oldWriter,
+		"AtOnce":         atOnce,
 		"BatchSize":      batchSize,
 		"Runs":           runs,
 		"Foreign":        foreign,

@@ -148,7 +148,7 @@ func showFailed(p *cli.Page, messages map[string]int) {
 }
 
 func showPhase(p *cli.Page, name string, of bench.Phase) {
-	p.Line("%-14s %d in %.1f s: %.0f per second", name, of.Requests, of.Seconds, of.PerSecond)
+	p.Line("%-14s %d in %.1f s: %.0f per second done", name, of.Requests, of.Seconds, of.PerSecond)
 	p.Line("  latency      p50 %.1f ms, p90 %.1f ms, p99 %.1f ms, longest %.1f ms", of.P50, of.P90, of.P99, of.Max)
 	p.Line("  status       %s; %d Receipts verified", statuses(of.Status), of.Verified)
 	showFailed(p, of.Errors)

@@ -56,8 +56,9 @@ type Report struct {
 
 // Phase is the outcome of one kind of request.
 type Phase struct {
-	Requests  int            `json:"requests"`
-	Seconds   float64        `json:"seconds"`
+	Requests int     `json:"requests"`
+	Seconds  float64 `json:"seconds"`
+	// PerSecond counts those that were done: refusals are quick.
 	PerSecond float64        `json:"per_second"`
 	Status    map[int]int    `json:"status"`
 	Verified  int            `json:"verified"`
@@ -249,11 +250,15 @@ func (r *recorder) fail(err error, due, sent time.Time, n int) {
 
 func (r *recorder) phase() Phase {
 	var took []time.Duration
+	good := 0
 	for _, o := range r.outcomes {
 		took = append(took, slices.Repeat([]time.Duration{o.took}, o.n)...)
+		if o.good {
+			good += o.n
+		}
 	}
 	return Phase{
-		Requests: len(took), Seconds: r.seconds, PerSecond: float64(len(took)) / cmp.Or(r.seconds, 1),
+		Requests: len(took), Seconds: r.seconds, PerSecond: float64(good) / cmp.Or(r.seconds, 1),
 		Status: r.status, Errors: r.errors, Verified: int(r.verified.Load()),
 		P50: quantile(took, .5), P90: quantile(took, .9), P99: quantile(took, .99), Max: quantile(took, 1),
 	}

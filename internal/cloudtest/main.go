@@ -3,8 +3,9 @@
 // them, to play with: end the writer, and see the other one take over. Everything ends, and
 // is removed, with Ctrl-C.
 //
-//	go run ./internal/cloudtest         # the two instances
-//	go run ./internal/cloudtest faults  # tests of all that can go wrong with a writer, some minutes
+//	go run ./internal/cloudtest           # the two instances
+//	go run ./internal/cloudtest --rate 0  # the same with more flags of conmotiond
+//	go run ./internal/cloudtest faults    # tests of all that can go wrong with a writer, some minutes
 //
 // It needs mariadbd and versitygw, and says how to install what is missing; faults has
 // the same done with fake-gcs-server and the emulator of Spanner where they are installed.
@@ -105,8 +106,8 @@ func run(ctx context.Context) error {
 			return err
 		}
 		defer release()
-		service := exec.CommandContext(ctx, program, "--dir", filepath.Join(dir, fmt.Sprint(i)), "--keys", filepath.Join(dir, "keys"), "--listen", address, "--trusted-proxies", "127.0.0.1",
-			"--storage", public.Location, "--artifacts", artifacts.Location, "--database", database)
+		service := exec.CommandContext(ctx, program, append([]string{"--dir", filepath.Join(dir, fmt.Sprint(i)), "--keys", filepath.Join(dir, "keys"), "--listen", address,
+			"--trusted-proxies", "127.0.0.1", "--storage", public.Location, "--artifacts", artifacts.Location, "--database", database}, os.Args[1:]...)...)
 		service.Stdout, service.Stderr = os.Stdout, os.Stderr
 		service.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}                        // Ctrl-C is for this program, which has it drain
 		service.Cancel = func() error { return service.Process.Signal(syscall.SIGTERM) } // it drains

@@ -12,7 +12,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"k8s.io/klog/v2"
 
@@ -181,6 +183,49 @@ func TestBucketRefused(t *testing.T) {
 		}
 		if got := open(dir, change); !strings.Contains(got, want) || strings.Contains(got, password) {
 			t.Errorf("%s: %s", want, got)
+		}
+	}
+}
+
+// TestStartTogether: two instances that start at the same time on nothing make one log, and
+// both know its policy.
+func TestStartTogether(t *testing.T) { cloud.Each(t, startTogether) }
+
+func startTogether(t *testing.T, servers parts.Cloud) {
+	place, _, _ := inBucket(t, servers)
+	c := daemon.Config{DefaultIssuer: "http://transparency.example", Issuer: "http://transparency.example", Keys: filepath.Join(t.TempDir(), "keys"), Logger: slog.New(slog.DiscardHandler), Burst: 1, Lease: time.Minute}
+	if err := daemon.MakeKeys(t.Context(), c, filepath.Join(t.TempDir(), "recovery-key.pem"), daemon.Elsewhere{}); err != nil {
+		t.Fatal(err)
+	}
+	place(&c)
+	var instances [2]*daemon.Daemon
+	var errs [2]error
+	var group sync.WaitGroup
+	for i := range instances {
+		c := c
+		c.Dir = testwait.Dir(t)
+		telemetry := testlog.Must(daemon.NewTelemetry())(t)
+		group.Go(func() { instances[i], errs[i] = daemon.Open(context.Background(), c, telemetry) })
+	}
+	group.Wait()
+	writers := 0
+	for i, d := range instances {
+		if errs[i] != nil {
+			t.Fatal(errs[i])
+		}
+		if d.Leads() {
+			writers++
+		}
+		if d.InForce().Index != 1 {
+			t.Errorf("%s: the policy in force is entry %d", d.Role(), d.InForce().Index)
+		}
+	}
+	if writers != 1 {
+		t.Errorf("there are %d writers", writers)
+	}
+	for _, d := range instances {
+		if err := d.Close(); err != nil {
+			t.Error(err)
 		}
 	}
 }

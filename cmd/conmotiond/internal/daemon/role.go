@@ -37,9 +37,9 @@ type shared interface {
 }
 
 // openRole opens the log: as its writer when nobody else is, and otherwise to follow
-// it, once it has something in it.
+// it, once it is made: it has its keys and, where its writer begins with one, its policy.
 func (d *Daemon) openRole(ctx context.Context, o storage.Options) (err error) {
-	for {
+	for waits := false; ; waits = true {
 		d.log, err = storage.Open(ctx, d.place, o)
 		if !errors.Is(err, storage.ErrLocked) || d.place.shared == nil {
 			return err
@@ -48,11 +48,14 @@ func (d *Daemon) openRole(ctx context.Context, o storage.Options) (err error) {
 		if log, err = storage.Follow(ctx, d.place, o); err != nil {
 			return err
 		}
-		if log.PublishedSize() > 0 {
+		_, err = d.place.Get(ctx, tiles.ConfigurationPath) // the last that a first start writes
+		if err == nil || log.PublishedSize() > 1 {
 			d.log = log
 			return nil
 		}
-		o.Logger.Info("the log is empty; waiting for its writer, or to become it")
+		if !waits {
+			o.Logger.Info("the log is not made yet; waiting for its writer, or to become it")
+		}
 		if err := errors.Join(log.Close(ctx), d.pause(ctx)); err != nil {
 			return err
 		}
@@ -238,6 +241,8 @@ func (d *Daemon) LostWhy() error { return d.why }
 // Role says what this instance does, for people.
 func (d *Daemon) Role() string {
 	switch w := d.writer.Load(); {
+	case d.place.shared != nil && w == nil && d.replica():
+		return "replica" // which has not asked yet who the writer is
 	case d.place.shared == nil || w == nil:
 		return "writer"
 	case !d.replica() && !d.Leads():

@@ -23,6 +23,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -98,6 +99,8 @@ func run(ctx context.Context) error {
 	if err := keys.Run(); err != nil {
 		return fmt.Errorf("make the keys: %w", err)
 	}
+	flags := append([]string{"--keys", filepath.Join(dir, "keys"), "--trusted-proxies", "127.0.0.1",
+		"--storage", public.Location, "--artifacts", artifacts.Location, "--database", database}, os.Args[1:]...)
 	var addresses []string
 	ended := make(chan error, 2)
 	for i := range 2 {
@@ -106,8 +109,7 @@ func run(ctx context.Context) error {
 			return err
 		}
 		defer release()
-		service := exec.CommandContext(ctx, program, append([]string{"--dir", filepath.Join(dir, fmt.Sprint(i)), "--keys", filepath.Join(dir, "keys"), "--listen", address,
-			"--trusted-proxies", "127.0.0.1", "--storage", public.Location, "--artifacts", artifacts.Location, "--database", database}, os.Args[1:]...)...)
+		service := exec.CommandContext(ctx, program, append([]string{"--dir", filepath.Join(dir, fmt.Sprint(i)), "--listen", address}, flags...)...)
 		service.Stdout, service.Stderr = os.Stdout, os.Stderr
 		service.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}                        // Ctrl-C is for this program, which has it drain
 		service.Cancel = func() error { return service.Process.Signal(syscall.SIGTERM) } // it drains
@@ -124,7 +126,11 @@ func run(ctx context.Context) error {
 		fmt.Printf("instance %d is process %d, http://%s\n", i, service.Process.Pid, address)
 	}
 	go func() { _ = http.Serve(l, balancer(addresses)) }() // until this program ends
-	fmt.Printf("the log's files are at %s, and the service at %s\n\n", public.URL, issuer)
+	fmt.Printf("the log's files are at %s, and the service at %s\nanother instance:\n ", public.URL, issuer)
+	for name, value := range p.Environment() {
+		fmt.Printf(" %s=%s", name, value) // of these servers only
+	}
+	fmt.Printf(" conmotiond --dir DIR --listen 127.0.0.1:8081 '%s'\n\n", strings.Join(flags, "' '"))
 	var errs []error
 	for range 2 {
 		errs = append(errs, <-ended)

@@ -1,6 +1,7 @@
 package serving
 
 import (
+	"bytes"
 	"crypto/tls"
 	"log/slog"
 	"os"
@@ -10,9 +11,14 @@ import (
 	"github.com/conmotion/conmotion/internal/plain"
 )
 
-// WarnShared warns of a file with a private key that others on the machine may read.
+// WarnShared warns of a file with a private key that others on the machine may read. A file
+// may have a public key instead, or the URI of a key.
 func WarnShared(logger *slog.Logger, file string) {
-	if info, err := os.Stat(file); err == nil && plain.Shared(info) {
+	info, err := os.Stat(file)
+	if err != nil || !plain.Shared(info) {
+		return
+	}
+	if data, err := plain.ReadFile(file, 1<<20); err != nil || bytes.Contains(data, []byte("PRIVATE KEY")) {
 		logger.Warn("others on this machine may read a private key; chmod 600 it", "file", file)
 	}
 }

@@ -145,6 +145,22 @@ func TestSharedKeys(t *testing.T) {
 	if strings.Count(log.String(), warning) != 1 || !strings.Contains(log.String(), keyFiles[2]) {
 		t.Errorf("a shared key: %s", &log)
 	}
+
+	// Of the recovery key --keys has the public half.
+	log.Reset()
+	c := s.config
+	c.Issuer, c.Keys, c.Dir = c.DefaultIssuer, filepath.Join(t.TempDir(), "keys"), testwait.Dir(t)
+	if err := daemon.MakeKeys(t.Context(), c, filepath.Join(t.TempDir(), "recovery-key.pem"), daemon.Elsewhere{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(filepath.Join(c.Keys, "recovery-key.pem"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s = newService(t, func(other *daemon.Config) { *other = c })
+	s.stop()
+	if strings.Contains(log.String(), warning) {
+		t.Errorf("a public key: %s", &log)
+	}
 }
 
 func write(t *testing.T, path string, data []byte) {

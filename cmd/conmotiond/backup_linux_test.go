@@ -102,19 +102,19 @@ func TestDrill(t *testing.T) {
 		return start(t, nil, nil, "--dir", dir, "--listen", address)
 	}
 	dir := t.TempDir()
-	for after, patience := range map[string]string{dir: "300", t.TempDir(): "3"} {
+	for _, c := range []struct{ after, patience string }{{dir, "300"}, {t.TempDir(), "3"}} {
 		p := run(dir)
 		drill := exec.CommandContext(t.Context(), "../../deploy/drill", p.url, "kill", "-9", fmt.Sprint(p.cmd.Process.Pid))
-		drill.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "HOME="+home, "XDG_CONFIG_HOME=", "DRILL_SECONDS="+patience)
+		drill.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "HOME="+home, "XDG_CONFIG_HOME=", "DRILL_SECONDS="+c.patience)
 		output := new(buffer)
 		drill.Stdout, drill.Stderr = output, output
 		if err := drill.Start(); err != nil {
 			t.Fatal(err)
 		}
 		p.done <- <-p.done // until it is killed
-		p = run(after)
-		if err := drill.Wait(); (err == nil) != (after == dir) {
-			t.Errorf("the service is back in %s: %v\n%s", after, err, output)
+		p = run(c.after)
+		if err := drill.Wait(); (err == nil) != (c.after == dir) {
+			t.Errorf("the service is back in %s: %v\n%s", c.after, err, output)
 		}
 		_ = p.signal(syscall.SIGKILL)
 	}

@@ -45,7 +45,7 @@ func TestPeer(t *testing.T) {
 	}()
 	stranger := dialAs(t, path, 65534)
 	defer stranger.Close()
-	if err := stranger.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := stranger.SetReadDeadline(time.Now().Add(time.Minute)); err != nil {
 		t.Fatal(err)
 	}
 	if n, err := stranger.Read(make([]byte, 1)); n != 0 || err != io.EOF {

@@ -52,9 +52,7 @@ func oldWriter(t *testing.T, newService func(testing.TB) *Service) {
 	next := *old
 	next.file = t.TempDir() + "/index.db"
 	second := next.connect()
-	patience, stop := context.WithTimeout(t.Context(), time.Second)
-	defer stop()
-	if _, err := second.Open(patience, old.log.Published().Checkpoint); !errors.Is(err, storage.ErrLocked) {
+	if _, err := second.Open(t.Context(), old.log.Published().Checkpoint); !errors.Is(err, storage.ErrLocked) {
 		t.Fatalf("a second writer: %v", err)
 	}
 	if err := second.Close(); err != nil {

@@ -23,8 +23,8 @@ INSERT INTO setting VALUES ('secret', randomblob(16)); -- of the hashes of terms
 CREATE VIRTUAL TABLE term USING fts5 (                 -- term.go; the rowid is the entry's index
 	text, content = '', detail = none, columnsize = 0, tokenize = "ascii tokenchars '='"
 );
-INSERT INTO term (term, rank) VALUES                  -- a transaction is one segment, and few are merged
-	('hashsize', 33554432), ('automerge', 16);
+INSERT INTO term (term, rank) VALUES                  -- what is sorted stays in a processor's cache, and is merged once in a million entries
+	('hashsize', 1048576), ('automerge', 64), ('crisismerge', 64);
 CREATE TABLE number (
 	path  INTEGER NOT NULL, -- number.go
 	block INTEGER NOT NULL,

@@ -43,6 +43,7 @@ func (s *service) fail() (mend func()) {
 
 // TestDiskFails: the engine, which would panic, is given nothing while its disk fails.
 func TestDiskFails(t *testing.T) {
+	t.Parallel()
 	s := newService(t)
 	if err := errors.Join(s.try("before"), s.log.Check(t.Context())); err != nil {
 		t.Fatal(err)
@@ -74,6 +75,7 @@ func TestDiskFails(t *testing.T) {
 
 // TestReadOnly: a log whose disk fails at the start is served, and takes nothing.
 func TestReadOnly(t *testing.T) {
+	t.Parallel()
 	s := newService(t)
 	key := testlog.Key(t, "ES256")
 	statement := testlog.Statement(t, key, "asset", []byte("before"))
@@ -126,6 +128,7 @@ func TestReadOnly(t *testing.T) {
 
 // TestDamagedEdge: what the engine would build upon is looked at first.
 func TestDamagedEdge(t *testing.T) {
+	t.Parallel()
 	for name, damage := range map[string]func(data []byte) []byte{
 		"another byte": func(data []byte) []byte { data[len(data)-1] ^= 1; return data },
 		"cut off":      func(data []byte) []byte { return data[:len(data)-1] },
@@ -172,6 +175,7 @@ func TestDamagedEdge(t *testing.T) {
 
 // TestDamagedAtOpen: a log whose newest bundle is damaged is not opened.
 func TestDamagedAtOpen(t *testing.T) {
+	t.Parallel()
 	s := newService(t)
 	if err := s.try("1"); err != nil {
 		t.Fatal(err)
@@ -194,6 +198,7 @@ func TestDamagedAtOpen(t *testing.T) {
 
 // TestDamagedLongAgo: Check comes upon damage anywhere, in time.
 func TestDamagedLongAgo(t *testing.T) {
+	t.Parallel()
 	s := newService(t)
 	add := s.log.Run()
 	for i := range 600 {
@@ -225,6 +230,7 @@ func TestDamagedLongAgo(t *testing.T) {
 
 // TestClean: what interrupted writes left is removed at the start, and nothing else.
 func TestClean(t *testing.T) {
+	t.Parallel()
 	s := newService(t)
 	for i := range 3 {
 		if err := s.try(fmt.Sprint(i)); err != nil {

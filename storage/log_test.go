@@ -89,6 +89,7 @@ func (s *service) checker() *testlog.Checker {
 }
 
 func TestLogAcrossRestarts(t *testing.T) {
+	t.Parallel()
 	s := newService(t)
 	key := testlog.Key(t, "ES256")
 	receipts := map[string][]byte{}
@@ -124,6 +125,7 @@ func TestLogAcrossRestarts(t *testing.T) {
 // TestRuns: entries of a run are in the log in their order, among others that
 // come at the same time, and a closed log has published all of them.
 func TestRuns(t *testing.T) {
+	t.Parallel()
 	s := newService(t)
 	key := testlog.Key(t, "ES256")
 	receipts := map[string][]byte{}
@@ -174,6 +176,7 @@ func TestRuns(t *testing.T) {
 }
 
 func TestDuplicates(t *testing.T) {
+	t.Parallel()
 	s := newService(t)
 	key := testlog.Key(t, "ES256")
 	s.add(testlog.Statement(t, key, "other", nil))
@@ -216,6 +219,7 @@ func TestDuplicates(t *testing.T) {
 // the other and after a restart, the log takes the first; the other one is a
 // conflict and not a duplicate.
 func TestTwins(t *testing.T) {
+	t.Parallel()
 	s := newService(t)
 	key := testlog.Key(t, "ES256")
 	s.add(testlog.Statement(t, key, "other", nil))

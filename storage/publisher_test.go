@@ -59,6 +59,7 @@ func TestPublicDirectory(t *testing.T) {
 // TestPublisherRefusesFork: a checkpoint that does not extend the public one
 // never becomes public, whoever signed it.
 func TestPublisherRefusesFork(t *testing.T) {
+	t.Parallel()
 	s := newService(t)
 	key := testlog.Key(t, "ES256")
 	s.add(testlog.Statement(t, key, "asset", []byte("1")))
@@ -97,6 +98,7 @@ func TestPublisherRefusesFork(t *testing.T) {
 // TestStateLost: without Tessera's state, or with an older one, the log does
 // not go on, and nothing that is public changes.
 func TestStateLost(t *testing.T) {
+	t.Parallel()
 	key := testlog.Key(t, "ES256")
 	for name, lose := range map[string]func(t *testing.T, s *service, older string){
 		"all": func(t *testing.T, s *service, _ string) {
@@ -173,6 +175,7 @@ func files(t *testing.T, dir string) map[string]string {
 }
 
 func TestPushback(t *testing.T) {
+	t.Parallel()
 	s := &service{t: t, path: testwait.Dir(t), keys: testlog.NewKeys(t)}
 	s.dir = testlog.Must(storage.OpenDir(s.path))(t)
 	s.index, _ = index.Open(t.Context(), s.dir.Private("index.db"), nil, nil)

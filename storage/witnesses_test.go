@@ -171,6 +171,7 @@ func TestWitnessFaults(t *testing.T) {
 // TestWitnessClosed: without the quorum nothing is public and no Receipt is given.
 // The log goes on with it, also after a restart meanwhile.
 func TestWitnessClosed(t *testing.T) {
+	t.Parallel()
 	s := newWitnessed(t)
 	s.open()
 	s.add(s.statement())
@@ -211,6 +212,7 @@ func TestWitnessClosed(t *testing.T) {
 // TestWitnessOpen: in open mode checkpoints are public without the quorum, and
 // get it when it comes.
 func TestWitnessOpen(t *testing.T) {
+	t.Parallel()
 	s := newWitnessed(t)
 	closed := s.change
 	var log bytes.Buffer
@@ -241,6 +243,7 @@ func TestWitnessOpen(t *testing.T) {
 // TestWitnessesLater: a log that had none does not open, so that no Receipt is made,
 // before a quorum cosigned the checkpoint that it has.
 func TestWitnessesLater(t *testing.T) {
+	t.Parallel()
 	s := newWitnessed(t)
 	later := s.change
 	s.change = nil

@@ -10,7 +10,6 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"errors"
-	"flag"
 	"fmt"
 	"math/big"
 	"net"
@@ -19,7 +18,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,17 +29,14 @@ import (
 
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/internal/testprogram"
+	"github.com/conmotion/conmotion/internal/testwait"
 	"github.com/conmotion/conmotion/internal/vectors"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 )
 
-// TestMain runs more parallel tests at once than there are processors: they wait for services most of
-// the time. The flag -parallel changes it.
 func TestMain(m *testing.M) {
-	if err := flag.Set("test.parallel", strconv.Itoa(4+runtime.GOMAXPROCS(0))); err != nil {
-		panic(err) // only without the flag
-	}
+	testwait.Together()
 	testscript.Main(m, map[string]func(){"conmotion": func() { os.Exit(validated()) }})
 }
 
@@ -105,6 +100,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("POLICIES", policies)
 			env.Setenv("ROOT", root)
 			env.Setenv("SHARED", shared)
+			env.Setenv("GOGC", "400") // each ends before it has much to collect
 			// The race detector otherwise sleeps a second at each exit.
 			env.Setenv("GORACE", "atexit_sleep_ms=0")
 			// The key of a log that no script runs.

@@ -2,12 +2,23 @@
 package testwait
 
 import (
+	"flag"
 	"os"
+	"runtime"
+	"strconv"
 	"testing"
 	"time"
 
 	"github.com/conmotion/conmotion/internal/testport"
 )
+
+// Together has more parallel tests of a package at once than there are processors: they wait
+// most of the time. It is for TestMain; the flag -parallel changes it.
+func Together() {
+	if err := flag.Set("test.parallel", strconv.Itoa(4+runtime.GOMAXPROCS(0))); err != nil {
+		panic(err) // only without the flag
+	}
+}
 
 // Until waits for what comes in its own time, for two minutes at most; then the test
 // fails with what is said of it.

@@ -3,12 +3,11 @@ package parts
 import (
 	"context"
 	"errors"
-	"flag"
 	"os"
-	"runtime"
-	"strconv"
 	"sync"
 	"testing"
+
+	"github.com/conmotion/conmotion/internal/testwait"
 )
 
 // shared are the servers of all tests of a process, once one needs them.
@@ -54,14 +53,9 @@ type Tests struct {
 	gcp shared[*GCP]
 }
 
-// Main runs the tests and ends what they started. It is for TestMain. Tests that
-// are parallel wait for checkpoints, leases and other processes most of the time, so
-// more of them run at once than there are processors.
+// Main runs the tests, [testwait.Together], and ends what they started. It is for TestMain.
 func (s *Tests) Main(m *testing.M) int {
-	flag.Parse()
-	if err := flag.Set("test.parallel", strconv.Itoa(4+runtime.GOMAXPROCS(0))); err != nil {
-		panic(err) // only without the flag
-	}
+	testwait.Together()
 	defer s.aws.stop()
 	defer s.gcp.stop()
 	return m.Run()

@@ -8,7 +8,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net/http"
 	"os"
@@ -17,7 +16,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/conmotion/conmotion/cmd/internal/serving"
 	"github.com/conmotion/conmotion/internal/plain"
 	"github.com/conmotion/conmotion/personality"
 	"github.com/conmotion/conmotion/policy"
@@ -165,11 +163,7 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 	if err != nil {
 		return d, err
 	}
-	files, err := fs.Glob(os.DirFS(d.keys.path), "*.pem") // whichever of them are in use
-	for _, file := range files {
-		serving.WarnShared(c.Logger, d.keys.file(file))
-	}
-	if err != nil {
+	if err := d.keys.warnShared(c.Logger); err != nil {
 		return d, err
 	}
 	verifiers, err := scitt.NewCheckpointVerifiers(k.vkeys)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto"
 	"fmt"
+	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
@@ -69,6 +71,15 @@ func newKeyDir(ctx context.Context, path string, openers KeyOpeners, s *serving.
 		return key, err
 	}
 	return k
+}
+
+// warnShared warns of keys that others on the machine may read, whichever are in use.
+func (k keyDir) warnShared(logger *slog.Logger) error {
+	names, err := fs.Glob(os.DirFS(k.path), "*.pem")
+	for _, name := range names {
+		serving.WarnShared(logger, k.file(name))
+	}
+	return err
 }
 
 func (k keyDir) file(name string) string { return filepath.Join(k.path, name) }

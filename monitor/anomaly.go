@@ -23,7 +23,7 @@ const (
 	AnomalyDuplicate     AnomalyKind = "duplicate"       // what it says is in the log already, with a signature that verifies
 	AnomalyInvalid       AnomalyKind = "invalid"         // the event is not valid or cannot be mapped
 	AnomalyContent       AnomalyKind = "content_missing" // the artifact is withheld or lost
-	AnomalyPrivate       AnomalyKind = "content_private" // the artifact is there for others, and nothing here may read it
+	AnomalyPrivate       AnomalyKind = "content_private" // the artifact is there for others, or cannot be read now
 	AnomalyChainHandover AnomalyKind = "chain_handover"  // of a chain that its issuer gave away, or that nobody gave to it
 
 	AnomalyDuplicateCreate AnomalyKind = "duplicate_create" // create of what is alive
@@ -63,7 +63,7 @@ func (a Anomaly) Unread() bool { return CountUnread([]Anomaly{a}).Any() }
 // Unread counts the records of which it is not known what they say.
 type Unread struct {
 	ContentMissing uint64 `json:"content_missing"`           // the artifact is withheld or lost
-	ContentPrivate uint64 `json:"content_private,omitempty"` // the artifact is for those who have a token
+	ContentPrivate uint64 `json:"content_private,omitempty"` // the artifact is for those who have a token, or cannot be read now
 	// NoStatement are entries that are nobody's statement. A service registers none,
 	// and whoever put them into the log may have hidden a statement that way.
 	NoStatement uint64 `json:"no_statement"`
@@ -119,7 +119,7 @@ func (u Unread) String() string {
 		parts = append(parts, plural.Of(u.ContentMissing, "record")+" could not be read: the content is withheld by its provider, or elsewhere (--artifacts)")
 	}
 	if u.ContentPrivate > 0 {
-		parts = append(parts, plural.Of(u.ContentPrivate, "record")+" could not be read: the content is private, and a token is needed (--artifact-token-file)")
+		parts = append(parts, plural.Of(u.ContentPrivate, "record")+" could not be read: the content is private, and a token is needed (--artifact-token-file), or cannot be read now")
 	}
 	if u.NoStatement > 0 {
 		parts = append(parts, plural.Verb(u.NoStatement, "entry", "is", "are")+" nobody's statement, so what is meant to be there is unknown (conmotion audit names them)")

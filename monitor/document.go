@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
+	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"io"
 	"maps"
 	"slices"
@@ -141,6 +143,9 @@ type stateDocument struct {
 	Names      []nameDocument     `json:"names"`
 	Once       []byte             `json:"once"` // the ids that records took: see Once.Save
 	Scans      []scanDone         `json:"scans"`
+	// SHA256 is of the document up to and with the state without it, so that a saved
+	// replay in which a disk flipped a bit is never taken for another one.
+	SHA256 []byte `json:"sha256,omitempty"`
 }
 
 // list makes the empty array of what would be null.
@@ -188,7 +193,8 @@ func (r *Replay) Save(w io.Writer) error {
 // write writes the members in the order of their names, the long ones element
 // by element: a whole inventory is not held in memory a second time.
 func (r *Replay) write(w io.Writer, s *stateDocument) error {
-	b := bufio.NewWriter(w)
+	h := sha256.New()
+	b := bufio.NewWriter(io.MultiWriter(w, h))
 	e := &encoder{w: b}
 	e.text(`{"anomalies":`)
 	each(e, slices.Values(r.anomalies), func(a Anomaly) any { return a })
@@ -213,6 +219,10 @@ func (r *Replay) write(w io.Writer, s *stateDocument) error {
 	}
 	if s != nil {
 		e.text(`,"state":`)
+		sum := &encoder{w: bufio.NewWriter(h), err: errors.Join(e.err, b.Flush())}
+		sum.value(s)
+		e.err = errors.Join(sum.err, sum.w.Flush())
+		s.SHA256 = h.Sum(nil)
 		e.value(s)
 	}
 	e.text("}")

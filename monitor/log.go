@@ -216,7 +216,7 @@ func flaw(err error) AnomalyKind {
 	switch {
 	case reader.Withheld(err):
 		return AnomalyContent
-	case Private(err):
+	case Private(err), errors.Is(err, reader.ErrUnread):
 		return AnomalyPrivate
 	case errors.Is(err, ErrMalformed):
 		return AnomalyInvalid

@@ -19,6 +19,7 @@ import (
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/durable"
 	"github.com/conmotion/conmotion/internal/plain"
+	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/witness/cosigner"
 )
 
@@ -162,24 +163,15 @@ func (s *sources) merge() {
 
 // fetch copies a list that is one. A crash leaves the last copy or the new one.
 func (s *sources) fetch(ctx context.Context, url, file string) error {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	ctx, cancel := context.WithTimeout(ctx, time.Minute) // files that change wait meanwhile
+	defer cancel()
+	list, err := client.New(url, client.Options{HTTP: s.http, Retries: 3})
 	if err != nil {
 		return err
 	}
-	response, err := s.http.Do(r)
+	data, err := list.File(ctx, "", maxList)
 	if err != nil {
 		return err
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("status %s", response.Status)
-	}
-	data, err := io.ReadAll(io.LimitReader(response.Body, maxList+1))
-	if err != nil {
-		return err
-	}
-	if len(data) > maxList {
-		return fmt.Errorf("it has more than %d bytes", maxList)
 	}
 	if _, err := cosigner.ParseList(bytes.NewReader(data), func(error) error { return nil }); err != nil {
 		return err

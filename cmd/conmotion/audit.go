@@ -44,7 +44,7 @@ duplicates and no other violations.
 
 --artifacts is where the content behind hash envelopes is: the service's URL, or
 the directory of its artifact storage. What is read there is hashed. Without it,
-or where it does not have the content that was signed, an entry whose policy asks
+or where it does not give the content that was signed, an entry whose policy asks
 for its artifact is held only to what needs none (issuer, key, signature,
 subject, content type, size, chain), and the audit is incomplete.
 
@@ -263,6 +263,9 @@ func (a *app) auditResult(s audit.Summary, f auditFlags) error {
 func missingArtifacts(s audit.Summary, f auditFlags) string {
 	if s.Unjudged > 0 && f.artifactStore.URL == "" {
 		return ": " + plural.Verb(s.Unjudged, "entry", "needs", "need") + " --artifacts to be judged"
+	}
+	if s.Unread != "" {
+		return fmt.Sprintf(": artifacts of %s cannot be read: %s", plural.Of(s.Unjudged, "entry"), s.Unread)
 	}
 	if s.Unjudged > 0 {
 		return fmt.Sprintf(": the artifacts of %s are not in the storage, or not within the limits, or are not what was signed", plural.Of(s.Unjudged, "entry"))

@@ -120,7 +120,7 @@ func (a *app) runDisclose(ctx context.Context, f discloseFlags, name string) err
 		if err != nil {
 			return err
 		}
-		if err := a.WriteOutput(f.out, append(file, '\n')); err != nil || f.out == "-" {
+		if err := a.WriteOutput(ctx, f.out, append(file, '\n')); err != nil || f.out == "-" {
 			return err
 		}
 		rows = append(rows, []string{"wrote", f.out})

@@ -121,7 +121,7 @@ func (a *app) printHead(ctx context.Context, f headFlags, l *party.Log, e *party
 		return err
 	}
 	if f.out != "" {
-		if err := a.WriteOutput(f.out, transparent); err != nil {
+		if err := a.WriteOutput(ctx, f.out, transparent); err != nil {
 			return err
 		}
 		if f.out == "-" {

@@ -100,7 +100,7 @@ func (a *app) runMonitor(ctx context.Context, f monitorFlags) (err error) {
 	out.Stdout, out.Stderr = &oneWriter{w: a.Stdout}, &oneWriter{w: a.Stderr}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = cli.Readers
-	w, err := watch.New(c, watch.Options{
+	w, err := watch.New(ctx, c, watch.Options{
 		Line: out.printAlert, Output: out.Stderr, Transport: transport, Notice: out.Notice,
 	})
 	if err != nil {

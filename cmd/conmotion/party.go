@@ -180,7 +180,7 @@ func (a *app) register(ctx context.Context, r *party.Registrar, d party.Draft, o
 		err = o.Err()
 	}
 	if err == nil && out != "" {
-		err = a.WriteOutput(out, o.Copies[0].Transparent())
+		err = a.WriteOutput(ctx, out, o.Copies[0].Transparent())
 	}
 	return o, err
 }

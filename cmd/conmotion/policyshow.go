@@ -82,7 +82,7 @@ func (a *app) runPolicyShow(ctx context.Context, f policyShowFlags) error {
 		err = a.printPolicies(h)
 	case err != nil:
 	case f.edit != "":
-		err = a.editPolicy(h, f.edit)
+		err = a.editPolicy(ctx, h, f.edit)
 	default:
 		err = a.printPolicy(h, h.Size == log.Checkpoint.Size)
 	}
@@ -139,7 +139,7 @@ func (a *app) printPolicy(h *audit.History, whole bool) error {
 }
 
 // editPolicy writes the document as one that replaces itself.
-func (a *app) editPolicy(h *audit.History, path string) error {
+func (a *app) editPolicy(ctx context.Context, h *audit.History, path string) error {
 	document, err := policy.WithPrevious(h.Last().Statement.Payload, h.InForce().Entry)
 	if err != nil {
 		return err
@@ -147,7 +147,7 @@ func (a *app) editPolicy(h *audit.History, path string) error {
 	if document, err = indented(document); err != nil {
 		return err
 	}
-	return a.WriteOutput(path, document)
+	return a.WriteOutput(ctx, path, document)
 }
 
 func indented(document []byte) ([]byte, error) {

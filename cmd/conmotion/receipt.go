@@ -99,9 +99,9 @@ func (a *app) runReceipt(ctx context.Context, f receiptFlags, args []string) err
 		return err
 	}
 	if f.format == "tlog-proof" {
-		return a.WriteOutput(f.out, data)
+		return a.WriteOutput(ctx, f.out, data)
 	}
-	if err := a.printReceipt(f, data); err != nil {
+	if err := a.printReceipt(ctx, f, data); err != nil {
 		return err
 	}
 	return cli.Usage(unverified)
@@ -266,7 +266,7 @@ type gotReceipt struct {
 
 // printReceipt writes the result, and says what it is. Whatever came from a
 // service has to have the form that it should have.
-func (a *app) printReceipt(f receiptFlags, data []byte) error {
+func (a *app) printReceipt(ctx context.Context, f receiptFlags, data []byte) error {
 	st, _, r, err := f.parts(data)
 	if err != nil {
 		return err
@@ -288,7 +288,7 @@ func (a *app) printReceipt(f receiptFlags, data []byte) error {
 		info.Data = data
 		return a.PrintData(info, data)
 	}
-	if err := a.WriteOutput(f.out, data); err != nil {
+	if err := a.WriteOutput(ctx, f.out, data); err != nil {
 		return err
 	}
 	info.File = f.out

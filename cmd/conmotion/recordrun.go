@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
+	"github.com/conmotion/conmotion/internal/durable"
 	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
@@ -191,14 +192,14 @@ func (r *recording) results(ctx context.Context, inputs []party.Input) ([]record
 		if err := r.registrar.Read(ctx, &in.Outcome); err != nil { // it is not for concurrent use
 			return results, errors.Join(err, g.Wait())
 		}
-		g.Go(func() error { return r.write(res, in.Outcome) })
+		g.Go(func() error { return r.write(ctx, res, in.Outcome) })
 	}
 	return results, g.Wait()
 }
 
 // there reports whether the Transparent Statement is written with all Receipts.
 func (res *recorded) there() bool {
-	data, err := os.ReadFile(res.Out)
+	data, err := durable.ReadFile(res.Out)
 	if err != nil {
 		return false
 	}
@@ -207,12 +208,12 @@ func (res *recorded) there() bool {
 }
 
 // write writes the Transparent Statement of each signature.
-func (r *recording) write(res *recorded, o party.Outcome) error {
+func (r *recording) write(ctx context.Context, res *recorded, o party.Outcome) error {
 	for n, c := range o.Copies {
 		if res.Out == "" {
 			break
 		}
-		if err := r.WriteOutput(signatureFile(res.Out, n), c.Transparent()); err != nil {
+		if err := r.WriteOutput(ctx, signatureFile(res.Out, n), c.Transparent()); err != nil {
 			return err
 		}
 	}

@@ -244,7 +244,7 @@ func (r *replaying) inventory(ctx context.Context, replay *monitor.Replay) error
 	r.progress.Done()
 	if r.flags.save != "" {
 		// A crash before the rename leaves the older state, which goes on as well.
-		if err := r.WriteStream(r.flags.save, replay.Save); err != nil {
+		if err := r.WriteStream(ctx, r.flags.save, replay.Save); err != nil {
 			return err
 		}
 	}

@@ -148,7 +148,7 @@ func (a *app) runReport(ctx context.Context, f reportFlags) error {
 		if data, err = write(r); err == nil && f.format == "json" && f.out == "-" {
 			data = append(data, '\n')
 		}
-		err = errors.Join(err, a.WriteOutput(f.out, data))
+		err = errors.Join(err, a.WriteOutput(ctx, f.out, data))
 	}
 	if err != nil {
 		return err

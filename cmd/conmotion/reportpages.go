@@ -82,10 +82,10 @@ func (a *app) writePages(ctx context.Context, r *report.Report, sources []report
 			return err
 		}
 	}
-	if err := a.WriteOutput(out, page); err != nil {
+	if err := a.WriteOutput(ctx, out, page); err != nil {
 		return err
 	}
-	if err := a.WriteOutput(filepath.Join(folder, reportData), data); err != nil {
+	if err := a.WriteOutput(ctx, filepath.Join(folder, reportData), data); err != nil {
 		return err
 	}
 	// Nothing leads to the pages of entries that are not in the report any more.

@@ -122,7 +122,7 @@ func (a *app) runSign(ctx context.Context, f signFlags, path string) error {
 	if err != nil {
 		return cli.Usage(fmt.Errorf("sign: %w", err))
 	}
-	if err := a.WriteOutput(f.out, data); err != nil {
+	if err := a.WriteOutput(ctx, f.out, data); err != nil {
 		return err
 	}
 	st, err := scitt.ParseStatement(data)

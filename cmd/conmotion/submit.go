@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
+	"github.com/conmotion/conmotion/internal/durable"
 	"github.com/conmotion/conmotion/internal/parallel"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
@@ -304,8 +305,8 @@ func (s *submitter) advance(ctx context.Context, r *submitted, out string) error
 	r.EntryID, r.Result = st.ID().String(), resultSkipped
 	d := party.Draft{Signed: data}
 	if out != "" && out != "-" {
-		d.File = func(n int) ([]byte, error) { return os.ReadFile(signatureFile(out, n)) }
-		d.Written = func(n int, c party.Copy) error { return s.WriteOutput(signatureFile(out, n), c.Transparent()) }
+		d.File = func(n int) ([]byte, error) { return durable.ReadFile(signatureFile(out, n)) }
+		d.Written = func(n int, c party.Copy) error { return s.WriteOutput(ctx, signatureFile(out, n), c.Transparent()) }
 	}
 	// What is wrong is told of each service.
 	outcomes, _ := s.registrar.Register(ctx, []party.Draft{d})
@@ -342,7 +343,7 @@ func (s *submitter) advance(ctx context.Context, r *submitted, out string) error
 	}
 	if out == "-" && failures == nil {
 		for _, c := range o.Copies {
-			if err := s.WriteOutput(out, c.Transparent()); err != nil {
+			if err := s.WriteOutput(ctx, out, c.Transparent()); err != nil {
 				return err
 			}
 		}

@@ -232,8 +232,8 @@ func (w *follower) fetch(ctx context.Context, l *Log, up *FollowedLink) (content
 	}
 	up.Signer = e.Statement.Issuer
 	content, err = l.ContentOf(ctx, e)
-	if reader.Withheld(err) || errors.Is(err, reader.ErrPrivate) {
-		up.Says = "its content is withheld, private, or elsewhere"
+	if reader.Withheld(err) || errors.Is(err, reader.ErrPrivate) || errors.Is(err, reader.ErrUnread) {
+		up.Says = "its content is withheld, private, or elsewhere, or cannot be read now"
 		w.walk.Unread = append(w.walk.Unread, fmt.Sprintf("the content of %s", up.To))
 		return nil, nil
 	}

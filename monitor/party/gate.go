@@ -10,6 +10,7 @@ import (
 	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/witness"
 )
 
@@ -137,7 +138,7 @@ func (g *Gate) inScope(ctx context.Context) error {
 	}
 	content, err := g.Logs[0].Content(ctx, g.Entry.Statement)
 	switch event, parsed := monitor.ParseEvent(content); {
-	case monitor.Withheld(err), monitor.Private(err):
+	case monitor.Withheld(err), monitor.Private(err), errors.Is(err, reader.ErrUnread):
 		g.found("scope", witness.NotChecked, "whether the record is of something in %s cannot be told: %v", g.Objects, err)
 	case err != nil:
 		return err

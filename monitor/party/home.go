@@ -144,7 +144,10 @@ func (h Home) parse(path string, data []byte) (*KnownLog, error) {
 		KnownLog
 		Location string `json:"location"`
 	}
-	err := json.Unmarshal(data, &k)
+	data, err := durable.Unseal(data)
+	if err == nil {
+		err = json.Unmarshal(data, &k)
+	}
 	if err == nil && k.Format == "" && k.Location != "" {
 		return nil, fmt.Errorf("%s is of an older conmotion, which remembered a log once for each address; remove the directories logs and checkpoints in %s, and logs are taken on first use anew", path, h)
 	}
@@ -234,7 +237,7 @@ func (h Home) remember(ctx context.Context, before *KnownLog, next KnownLog, add
 	if err != nil {
 		return err
 	}
-	if err := writeFile(h.logFile(next.Origin), append(data, '\n')); err != nil {
+	if err := writeFile(h.logFile(next.Origin), durable.Seal(append(data, '\n'))); err != nil {
 		return fmt.Errorf("remember the log: %w", err)
 	}
 	return nil

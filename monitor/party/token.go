@@ -1,21 +1,31 @@
 package party
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"net/url"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+
+	"github.com/conmotion/conmotion/internal/plain"
 )
+
+// maxToken bounds the file of a token in bytes.
+const maxToken = 64 << 10
 
 var token = regexp.MustCompile(`^[-._~+/0-9A-Za-z]+=*$`) // RFC 6750 section 2.1
 
-// ReadToken reads a file with a bearer token.
-func ReadToken(path string) (string, error) {
-	data, err := os.ReadFile(path)
+// ReadToken reads a file with a bearer token, which the user names and which may be a
+// pipe.
+func ReadToken(ctx context.Context, path string) (string, error) {
+	data, err := plain.ReadInput(ctx, path, maxToken)
+	return parseToken(path, data, err)
+}
+
+func parseToken(path string, data []byte, err error) (string, error) {
 	if err != nil {
 		return "", err
 	}
@@ -34,7 +44,7 @@ func (h Home) Token(location string) (string, error) {
 	if h == "" || err != nil || !IsURL(location) {
 		return "", nil
 	}
-	t, err := ReadToken(filepath.Join(string(h), "tokens", filepath.Base(u.Host)))
+	t, err := h.readToken(u.Host)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", nil
 	}
@@ -42,6 +52,12 @@ func (h Home) Token(location string) (string, error) {
 		return "", fmt.Errorf("token for %s: %w", u.Host, err)
 	}
 	return t, nil
+}
+
+func (h Home) readToken(host string) (string, error) {
+	path := filepath.Join(string(h), "tokens", filepath.Base(host))
+	data, err := plain.ReadFile(path, maxToken)
+	return parseToken(path, data, err)
 }
 
 // token is the one to read or store artifacts with at a URL: what was given, or

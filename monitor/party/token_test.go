@@ -12,7 +12,7 @@ func TestToken(t *testing.T) {
 		if err := os.WriteFile(path, []byte(s), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := ReadToken(path); (err == nil) != ok {
+		if _, err := ReadToken(t.Context(), path); (err == nil) != ok {
 			t.Errorf("%q: %v", s, err)
 		}
 	}

@@ -8,11 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 
 	"github.com/conmotion/conmotion/internal/durable"
+	"github.com/conmotion/conmotion/internal/plain"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/policy"
@@ -34,7 +34,7 @@ func (f *follower) auditFile() string {
 }
 
 // prepareAudit reads what an audit needs beside the log.
-func (f *follower) prepareAudit() (err error) {
+func (f *follower) prepareAudit(ctx context.Context) (err error) {
 	o := &audit.Options{Since: f.c.Admission.Since, List: maxViolations, Report: f.violation, Save: f.saveAudit}
 	if f.c.Artifacts != "" {
 		if o.Artifacts, err = f.options.OpenArtifacts(f.c.Artifacts); err != nil {
@@ -42,7 +42,7 @@ func (f *follower) prepareAudit() (err error) {
 		}
 	}
 	if path := f.c.Admission.Schema; path != "" {
-		data, err := os.ReadFile(path)
+		data, err := plain.ReadInput(ctx, path, maxNamed)
 		if err != nil {
 			return fmt.Errorf("ocsf_schema: %w", err)
 		}
@@ -87,9 +87,11 @@ func (f *follower) admission(ctx context.Context, log *party.Log) error {
 	} else {
 		f.resolve(key, "the audit goes on")
 	}
-	if s := f.auditor.Summary(); s.Unjudged > 0 {
+	if s := f.auditor.Summary(); s.Unjudged == 0 {
+		f.resolve(string(CheckAdmissionIncomplete), "every entry was judged")
+	} else {
 		f.fire(string(CheckAdmissionIncomplete), &Alert{Check: CheckAdmissionIncomplete, Severity: severityOf(CheckAdmissionIncomplete),
-			Message: fmt.Sprintf("the admission of %d entries, and of later ones perhaps, cannot be judged: their policy asks for artifacts, which are not available (artifacts: in the configuration)", s.Unjudged)})
+			Message: fmt.Sprintf("the admission of %d entries, and of later ones perhaps, cannot be judged: their policy asks for artifacts, which are not available (artifacts: in the configuration) %s", s.Unjudged, s.Unread)})
 	}
 	return nil
 }

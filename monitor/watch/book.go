@@ -93,7 +93,10 @@ func openBook(path string, sinks []string) (*book, *lookState, error) {
 		return nil, nil, fmt.Errorf("state: %w", err)
 	default:
 		var f bookFile
-		err := strictJSON(data, &f)
+		data, err := durable.Unseal(data)
+		if err == nil {
+			err = strictJSON(data, &f)
+		}
 		if err == nil && f.Version != stateVersion {
 			return nil, nil, fmt.Errorf("state %s has version %d, and this program reads %d; remove it to watch this log anew", path, f.Version, stateVersion)
 		}
@@ -166,7 +169,7 @@ func (b *book) commit(look *lookState, alerts []*Alert) error {
 func (b *book) write(look json.RawMessage, outbox []*outgoing) error {
 	data, err := json.Marshal(bookFile{stateVersion, look, outbox})
 	if err == nil {
-		err = durable.WriteFile(b.path, data, 0o600)
+		err = durable.WriteFile(b.path, durable.Seal(data), 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf("state: %w", err)

@@ -30,7 +30,7 @@ logs:
 		log.Fatal(err) // with the line
 	}
 	config.Resolve(dir)
-	w, err := watch.New(config, watch.Options{Line: func(a *watch.Alert, _ []byte) error {
+	w, err := watch.New(context.Background(), config, watch.Options{Line: func(a *watch.Alert, _ []byte) error {
 		fmt.Println(a.Log, a.Check, a.Severity)
 		return nil
 	}})

@@ -137,20 +137,21 @@ func (f *follower) try(ctx context.Context) error {
 	f.saw(log.View.Checkpoint)
 	f.agree(log.View.Checkpoint.Size)
 	f.log.Store(log)
-	if err := f.scan(ctx, log); err != nil {
+	scanned := f.scan(ctx, log)
+	if errors.Is(scanned, tiles.ErrCorrupt) || errors.Is(scanned, fs.ErrNotExist) {
+		return unread{scanned} // the audit would tell it once more
+	}
+	// An artifact that cannot be read hides nothing from the others.
+	shown, judged := f.configuration(ctx, log), f.admission(ctx, log)
+	if judged != nil {
+		judged = fmt.Errorf("audit: %w", judged)
+	}
+	if shown == nil && judged == nil {
+		f.misshown()
+	}
+	if err := errors.Join(scanned, shown, judged, f.reread(ctx, log)); err != nil {
 		return unread{err}
 	}
-	shown := f.configuration(ctx, log)
-	if err := f.admission(ctx, log); err != nil {
-		return unread{fmt.Errorf("audit: %w", err)}
-	}
-	if err := f.reread(ctx, log); err != nil {
-		return unread{err}
-	}
-	if shown != nil {
-		return unread{shown}
-	}
-	f.misshown()
 	return nil
 }
 
@@ -243,6 +244,10 @@ func isTimeout(err error) bool {
 
 // checkOf says what kind of an error it is.
 func checkOf(err error) Check {
+	_, reading := errors.AsType[unread](err)
+	if reading && errors.Is(err, tiles.ErrCorrupt) {
+		return CheckEntries // whatever else could not be read
+	}
 	for _, c := range []struct {
 		err   error
 		check Check
@@ -255,7 +260,6 @@ func checkOf(err error) Check {
 			return c.check
 		}
 	}
-	_, reading := errors.AsType[unread](err)
 	_, isURL := errors.AsType[*url.Error](err)
 	_, isNet := errors.AsType[net.Error](err)
 	switch {
@@ -356,11 +360,11 @@ func (f *follower) drop(rule string) {
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // readToken reads a bearer token; "" when there is no file.
-func readToken(path string) (string, error) {
+func readToken(ctx context.Context, path string) (string, error) {
 	if path == "" {
 		return "", nil
 	}
-	token, err := party.ReadToken(path)
+	token, err := party.ReadToken(ctx, path)
 	if err != nil {
 		return "", fmt.Errorf("token: %w", err)
 	}

@@ -170,7 +170,7 @@ func (w *world) watch(config string) *Watcher {
 	w.t.Helper()
 	c := testlog.Must(ParseConfig([]byte("state: state\n" + config)))(w.t)
 	c.Resolve(w.dir)
-	out := testlog.Must(New(c, Options{
+	out := testlog.Must(New(w.t.Context(), c, Options{
 		Line: w.line, Notice: w.notice, Transport: w,
 	}))(w.t)
 	w.t.Cleanup(func() { out.Close() })

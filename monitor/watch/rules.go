@@ -38,8 +38,9 @@ type rule interface {
 type ruleState struct {
 	Hash  string    `json:"hash"`
 	Since time.Time `json:"since"`
-	Next  uint64    `json:"next"`  // the first entry that it has not taken
-	Quiet uint64    `json:"quiet"` // entries before are history
+	Next  uint64    `json:"next"`            // the first entry that it has not taken
+	Tries int       `json:"tries,omitempty"` // how often that could not be read
+	Quiet uint64    `json:"quiet"`           // entries before are history
 	// Hold are conditions that would hold if history ended here.
 	Hold map[string]*Alert `json:"hold,omitempty"`
 	// Last is when the newest expected record was signed.

@@ -104,9 +104,13 @@ func signatureCheck(err error) (check Check, text string) {
 	return CheckSignature, "its issuer's signature does not verify"
 }
 
-// never says that content will not come by waiting.
-func never(err error) bool {
-	return monitor.Withheld(err) || monitor.Private(err) || errors.Is(err, monitor.ErrMalformed)
+// maxTries is how often a rule tries to read one entry, some at each look, before it goes
+// on: who serves its content must not hide with it what is behind.
+const maxTries = 30
+
+// never says that content will not come by waiting, or has not for too long.
+func (st *ruleState) never(err error) bool {
+	return monitor.Withheld(err) || monitor.Private(err) || errors.Is(err, monitor.ErrMalformed) || err != nil && st.Tries >= maxTries
 }
 
 // scan takes the entries that are new to the rules through them.
@@ -162,9 +166,13 @@ func (f *follower) take(ctx context.Context, r rule, e *entry) error {
 	}
 	if e.s != nil {
 		if err := r.take(ctx, f, st, e); err != nil {
+			if ctx.Err() == nil {
+				st.Tries++
+			}
 			return err
 		}
 	}
+	st.Tries = 0
 	if st.Next = e.index + 1; st.Next >= st.Quiet {
 		// What held when history ended is told now.
 		for _, key := range slices.Sorted(maps.Keys(st.Hold)) {
@@ -218,7 +226,7 @@ func (f *follower) wanted(ctx context.Context, st *ruleState, h RuleHead, filter
 	}
 	facts, err := e.event(ctx)
 	switch {
-	case never(err):
+	case st.never(err):
 		f.tell(st, e, e.alert(CheckContent, h, "entry %d (%s) may be one for rule %s, which asks for its content: %v", e.index, e.s.Subject, h.Name, err))
 		return false, nil
 	case err != nil:
@@ -234,7 +242,7 @@ func (f *follower) trusted(ctx context.Context, st *ruleState, h RuleHead, e *en
 		return nil, false, err
 	}
 	content, err = e.load(ctx)
-	if never(err) {
+	if st.never(err) {
 		f.tell(st, e, e.alert(CheckContent, h, "entry %d (%s) cannot be read for rule %s: %v", e.index, e.s.Subject, h.Name, err))
 		return nil, false, nil
 	}

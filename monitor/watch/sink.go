@@ -53,14 +53,14 @@ type webhook struct {
 	client *http.Client
 }
 
-func newWebhook(w Webhook, transport http.RoundTripper) (*webhook, error) {
+func newWebhook(ctx context.Context, w Webhook, transport http.RoundTripper) (*webhook, error) {
 	out := &webhook{Webhook: w, client: &http.Client{
 		Transport: transport, Timeout: time.Duration(w.Timeout),
 		// A redirect could turn the POST into a GET, and take the token elsewhere.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 	var err error
-	if out.token, err = readToken(w.TokenFile); err != nil {
+	if out.token, err = readToken(ctx, w.TokenFile); err != nil {
 		return nil, fmt.Errorf("webhook %s: %w", w.Name, err)
 	}
 	return out, nil
@@ -69,13 +69,22 @@ func newWebhook(w Webhook, transport http.RoundTripper) (*webhook, error) {
 func (w *webhook) name() string  { return w.Name }
 func (w *webhook) together() int { return webhookTogether }
 
-// deliver finishes what it began even when the program is told to end.
+// lastMoment is how long a delivery may take that had begun when the program was told to
+// end.
+const lastMoment = time.Second
+
+// deliver has a moment to finish what it began when the program is told to end. What is
+// not known to be delivered then is delivered again, with the same id.
 func (w *webhook) deliver(ctx context.Context, data []byte) (refused bool, err error) {
 	a, err := ParseAlert(data)
 	if err != nil {
 		return true, err
 	}
-	req, err := http.NewRequestWithContext(context.WithoutCancel(ctx), http.MethodPost, w.URL, bytes.NewReader(data))
+	ending := ctx
+	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ending, func() { time.AfterFunc(lastMoment, cancel) })()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.URL, bytes.NewReader(data))
 	if err != nil {
 		return false, err
 	}

@@ -262,7 +262,7 @@ func TestOpenState(t *testing.T) {
 	open := func() error {
 		c := testlog.Must(ParseConfig([]byte(config)))(t)
 		c.Resolve(w.dir)
-		watcher, err := New(c, Options{Line: w.line, Transport: w})
+		watcher, err := New(t.Context(), c, Options{Line: w.line, Transport: w})
 		if err == nil {
 			err = watcher.Close()
 		}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/conmotion/conmotion/internal/durable"
+	"github.com/conmotion/conmotion/internal/plain"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
@@ -49,9 +50,12 @@ type Watcher struct {
 	deliver   []*delivery
 }
 
+// maxNamed bounds in bytes a file that the configuration names.
+const maxNamed = 64 << 20
+
 // New opens the states of all logs. Only one watcher uses a state directory at
-// a time.
-func New(c *Config, o Options) (w *Watcher, err error) {
+// a time. The context ends the wait for a pipe that the configuration names.
+func New(ctx context.Context, c *Config, o Options) (w *Watcher, err error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -84,16 +88,16 @@ func New(c *Config, o Options) (w *Watcher, err error) {
 	if err := durable.Lock(w.lock); err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		return w, fmt.Errorf("state %s: %w", c.State, err)
 	}
-	keys, err := issuerKeys(c.IssuerKeys)
+	keys, err := issuerKeys(ctx, c.IssuerKeys)
 	if err != nil {
 		return w, err
 	}
-	sinks, err := w.sinks()
+	sinks, err := w.sinks(ctx)
 	if err != nil {
 		return w, err
 	}
 	for i := range c.Logs {
-		if err := w.follow(&c.Logs[i], sinks, keys); err != nil {
+		if err := w.follow(ctx, &c.Logs[i], sinks, keys); err != nil {
 			return w, fmt.Errorf("log %s: %w", c.Logs[i].Name, err)
 		}
 	}
@@ -108,10 +112,10 @@ func (w *Watcher) Close() error {
 	return w.lock.Close()
 }
 
-func issuerKeys(files map[string]string) (map[string]scitt.Key, error) {
+func issuerKeys(ctx context.Context, files map[string]string) (map[string]scitt.Key, error) {
 	keys := map[string]scitt.Key{}
 	for issuer, path := range files {
-		data, err := os.ReadFile(path)
+		data, err := plain.ReadInput(ctx, path, maxNamed)
 		if err != nil {
 			return nil, fmt.Errorf("key of %s: %w", issuer, err)
 		}
@@ -122,10 +126,10 @@ func issuerKeys(files map[string]string) (map[string]scitt.Key, error) {
 	return keys, nil
 }
 
-func (w *Watcher) sinks() ([]sink, error) {
+func (w *Watcher) sinks(ctx context.Context) ([]sink, error) {
 	sinks := []sink{&lines{w.o.Line}}
 	for _, c := range w.c.Alerts.Webhooks {
-		hook, err := newWebhook(c, w.o.Transport)
+		hook, err := newWebhook(ctx, c, w.o.Transport)
 		if err != nil {
 			return nil, err
 		}
@@ -138,7 +142,7 @@ func (w *Watcher) sinks() ([]sink, error) {
 }
 
 // follow opens the state of one log.
-func (w *Watcher) follow(c *Log, sinks []sink, keys map[string]scitt.Key) error {
+func (w *Watcher) follow(ctx context.Context, c *Log, sinks []sink, keys map[string]scitt.Key) error {
 	var names []string
 	for _, s := range sinks {
 		names = append(names, s.name())
@@ -157,11 +161,11 @@ func (w *Watcher) follow(c *Log, sinks []sink, keys map[string]scitt.Key) error 
 		Client: client.Options{HTTP: f.client, Retries: -1}, // it looks again anyway
 		Notice: f.say, Now: w.o.Now,
 	}
-	if f.options.Token, err = readToken(c.TokenFile); err != nil {
+	if f.options.Token, err = readToken(ctx, c.TokenFile); err != nil {
 		return err
 	}
 	if c.WitnessPolicy != "" {
-		text, err := os.ReadFile(c.WitnessPolicy)
+		text, err := plain.ReadInput(ctx, c.WitnessPolicy, maxNamed)
 		if err != nil {
 			return fmt.Errorf("witness_policy: %w", err)
 		}
@@ -172,7 +176,7 @@ func (w *Watcher) follow(c *Log, sinks []sink, keys map[string]scitt.Key) error 
 		f.options.Witnesses, f.options.MaxAge = []*witness.Policy{p}, time.Duration(c.WitnessMaxAge)
 	}
 	if c.Admission != nil {
-		if err := f.prepareAudit(); err != nil {
+		if err := f.prepareAudit(ctx); err != nil {
 			return err
 		}
 	}

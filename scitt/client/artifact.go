@@ -67,7 +67,8 @@ func Fetch(ctx context.Context, location string, offset int64, o Options) (*Down
 }
 
 // checkRedirect follows what does not change the request and stays as safe.
-// The token is not sent to another host: see http.Client.
+// The token is sent to no other host or port: http.Client sends it to every port of the
+// host, and to its subdomains.
 func checkRedirect(next *http.Request, via []*http.Request) error {
 	first := via[0]
 	switch {
@@ -79,6 +80,9 @@ func checkRedirect(next *http.Request, via []*http.Request) error {
 		return fmt.Errorf("%w: to %s, it leaves https", errRedirect, next.URL)
 	case next.Method != first.Method:
 		return fmt.Errorf("%w: to %s, use that address", errRedirect, next.URL)
+	}
+	if next.URL.Host != first.URL.Host {
+		next.Header.Del("Authorization")
 	}
 	return nil
 }

@@ -98,6 +98,8 @@ func TestArtifactRedirects(t *testing.T) {
 		ok     bool
 	}{
 		"other host": {307, "https://blobs.example", []string{"HEAD ts.example Bearer t", "HEAD blobs.example", "POST ts.example Bearer t", "POST blobs.example"}, true},
+		"other port": {307, "https://ts.example:8443/v2", []string{"HEAD ts.example Bearer t", "HEAD ts.example:8443", "POST ts.example Bearer t", "POST ts.example:8443"}, true},
+		"subdomain":  {307, "https://a.ts.example", []string{"HEAD ts.example Bearer t", "HEAD a.ts.example", "POST ts.example Bearer t", "POST a.ts.example"}, true},
 		"same host":  {308, "https://ts.example/v2", []string{"HEAD ts.example Bearer t", "HEAD ts.example Bearer t", "POST ts.example Bearer t", "POST ts.example Bearer t"}, true},
 		"not POST":   {302, "https://ts.example/v2", []string{"HEAD ts.example Bearer t", "HEAD ts.example Bearer t", "POST ts.example Bearer t"}, false},
 		"no https":   {307, "http://ts.example/v2", []string{"HEAD ts.example Bearer t", "POST ts.example Bearer t"}, false},

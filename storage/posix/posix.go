@@ -169,7 +169,7 @@ func (d *Driver) Check(context.Context) error {
 // Tree implements [storage.Driver].
 func (d *Driver) Tree(context.Context) (*scitt.Checkpoint, error) {
 	path := d.dir.Private("tessera", ".state", "treeState")
-	data, err := os.ReadFile(path)
+	data, err := durable.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}
@@ -185,5 +185,5 @@ func (d *Driver) Tree(context.Context) (*scitt.Checkpoint, error) {
 
 // Signed implements [storage.Driver].
 func (d *Driver) Signed(context.Context) ([]byte, error) {
-	return os.ReadFile(d.dir.Private("tessera", tiles.CheckpointPath))
+	return durable.ReadFile(d.dir.Private("tessera", tiles.CheckpointPath))
 }

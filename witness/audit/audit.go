@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"runtime"
-	"strings"
 	"time"
 
 	"github.com/conmotion/conmotion/internal/firsts"
@@ -110,6 +109,7 @@ type Auditor struct {
 	// missing are tiles that were not there in this pass. Nothing is known of them,
 	// so they are no violations; the audit is not complete, and looks again.
 	missing []string
+	reach   string // why an artifact was out of reach in this pass, the first
 }
 
 // New makes the auditor of a log that goes on from a state; nil means the
@@ -157,7 +157,7 @@ func (a *Auditor) Run(ctx context.Context) error { return a.run(ctx, nil) }
 func (a *Auditor) RunAt(ctx context.Context, cp *scitt.Checkpoint) error { return a.run(ctx, cp) }
 
 func (a *Auditor) run(ctx context.Context, cp *scitt.Checkpoint) error {
-	a.stopped, a.missing = nil, nil
+	a.stopped, a.missing, a.reach = nil, nil, ""
 	a.nextSave = time.Now().Add(saveEvery)
 	var err error
 	if cp != nil {
@@ -224,8 +224,18 @@ func (a *Auditor) passTo(ctx context.Context, cp *scitt.Checkpoint) error {
 			old, err = before, nil
 		}
 	}
-	if err != nil || (old != nil && a.state.closed(old, cp)) {
+	if err != nil {
 		return err
+	}
+	if old != nil && a.state.closed(old, cp) {
+		if len(a.state.Unread) == 0 {
+			return nil
+		}
+		view, err := a.log.At(ctx, cp)
+		if err != nil {
+			return err
+		}
+		return a.again(ctx, view)
 	}
 	if old != nil {
 		if proof := tiles.Contradict(old, cp); proof != nil {
@@ -268,7 +278,8 @@ func (a *Auditor) passTo(ctx context.Context, cp *scitt.Checkpoint) error {
 			return err
 		}
 	}
-	return a.replay.run(ctx, cp, view)
+	again := a.again(ctx, view)
+	return errors.Join(a.replay.run(ctx, cp, view), again)
 }
 
 // before is the state's checkpoint where a note key signed it that the log had before and still
@@ -362,37 +373,4 @@ func (a *Auditor) begin(cp *scitt.Checkpoint) {
 // damaged says that files are missing or wrong, as opposed to out of reach.
 func damaged(err error) bool {
 	return errors.Is(err, tiles.ErrCorrupt) || errors.Is(err, fs.ErrNotExist)
-}
-
-// found takes a violation into the state.
-func (a *Auditor) found(v Violation) {
-	if a.state.Counts[v.Check]++; len(v.Message) > maxMessage {
-		v.Message = strings.ToValidUTF8(v.Message[:maxMessage], "") + "..."
-	}
-	if len(a.state.Violations) < a.o.List {
-		a.state.Violations = append(a.state.Violations, v)
-		a.pending = append(a.pending, v)
-	}
-}
-
-// stop tells a violation after which the audit cannot go on.
-func (a *Auditor) stop(v Violation) {
-	a.stopped = append(a.stopped, v)
-	a.pending = append(a.pending, v)
-}
-
-// save tells what is pending, then saves the state. A crash in between makes
-// the next audit tell the same once more, and never skips any; in the states
-// that are saved each violation stands once.
-func (a *Auditor) save() error {
-	for _, v := range a.pending {
-		a.o.Report(v)
-	}
-	a.pending = nil
-	a.state.Heads, a.state.Refused, a.state.Once = a.heads.list(), a.refused.list(), a.once.Bytes
-	start := time.Now()
-	err := a.o.Save(a.state)
-	// A large state is saved less often.
-	a.nextSave = time.Now().Add(max(saveEvery, 10*time.Since(start)))
-	return err
 }

@@ -20,7 +20,8 @@ type facts struct {
 	ctx       context.Context
 	item      *item
 	artifacts *reader.Reader
-	missed    bool // an artifact was asked for, and cannot be read or is not what was signed
+	missed    bool  // an artifact was asked for, and cannot be read or is not what was signed
+	unread    error // it was out of reach, which may pass
 }
 
 func (f *facts) ChainHead(issuer, name string) (*scitt.Head, error) {
@@ -51,6 +52,9 @@ func (f *facts) Artifact(algorithm int64, digest []byte) (*policy.Artifact, erro
 	case reader.Withheld(err), errors.Is(err, reader.ErrTooSlow), errors.Is(err, reader.ErrPrivate):
 		f.missed = true
 		return nil, nil
+	case errors.Is(err, reader.ErrUnread):
+		f.missed, f.unread = true, fmt.Errorf("artifact %x: %w", digest, err)
+		return nil, nil
 	case err != nil:
 		return nil, fmt.Errorf("artifact %x: %w", digest, err)
 	}
@@ -69,13 +73,13 @@ func (it *item) judge(ctx context.Context, artifacts *reader.Reader) error {
 		return nil
 	}
 	f := &facts{ctx: ctx, item: it, artifacts: artifacts}
-	it.found, it.unjudged = nil, false
+	it.found, it.unjudged, it.unread = nil, false, nil
 	err := it.under.Admit(it.st, f)
 	if err != nil && !it.refused(err) {
 		return err
 	}
 	if f.missed {
-		it.unjudged = true
+		it.unjudged, it.unread = true, f.unread
 		it.found = slices.DeleteFunc(it.found, func(f finding) bool { return !slices.Contains(withoutArtifacts, f.check) })
 	}
 	return nil

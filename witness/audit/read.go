@@ -41,8 +41,9 @@ type item struct {
 	registered *Registered    // what came into force with it
 	under      *policy.Policy // judges it; nil when nothing has to
 	before     before         // judges it too
-	unjudged   bool
-	err        error // what kept it from being judged
+	unjudged   bool           // without its artifact, which is not there, or
+	unread     error          // why it was out of reach
+	err        error          // what kept it from being judged
 }
 
 // finding is a violation without its entry.

@@ -56,7 +56,7 @@ func newReplay(ctx context.Context, a *Auditor, view *tiles.View) (*replay, erro
 		return nil, err
 	}
 	for _, registered := range a.state.Keys {
-		st, err := r.reread(ctx, view, registered)
+		st, err := reread(ctx, view, registered)
 		if err != nil {
 			return nil, err
 		}
@@ -67,7 +67,7 @@ func newReplay(ctx context.Context, a *Auditor, view *tiles.View) (*replay, erro
 		r.register.keysInForce(registered.Index, keys)
 	}
 	if n := len(a.state.Policies); n > 0 {
-		st, err := r.reread(ctx, view, a.state.Policies[n-1])
+		st, err := reread(ctx, view, a.state.Policies[n-1])
 		if err != nil {
 			return nil, err
 		}
@@ -80,7 +80,7 @@ func newReplay(ctx context.Context, a *Auditor, view *tiles.View) (*replay, erro
 }
 
 // reread reads a statement that came into force.
-func (r *replay) reread(ctx context.Context, view *tiles.View, registered Registered) (*scitt.Statement, error) {
+func reread(ctx context.Context, view *tiles.View, registered Registered) (*scitt.Statement, error) {
 	entry, err := view.Entry(ctx, registered.Index)
 	if err != nil {
 		return nil, err
@@ -161,7 +161,9 @@ func (r *replay) run(ctx context.Context, cp *scitt.Checkpoint, view *tiles.View
 			g.Go(func() error {
 				for i := range b.Value.items {
 					it := &b.Value.items[i]
-					it.err = it.judge(ctx, r.a.o.Artifacts)
+					if it.err = it.judge(ctx, r.a.o.Artifacts); it.err != nil {
+						break // the pass ends here
+					}
 				}
 				slot <- b.Value
 				return nil

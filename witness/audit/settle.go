@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"time"
 
 	"github.com/conmotion/conmotion/scitt"
@@ -28,6 +29,12 @@ func (a *Auditor) settle(ctx context.Context, b *bundle) error {
 		}
 		if it.err != nil {
 			return fmt.Errorf("entry %d: %w", it.index, it.err)
+		}
+		if it.unread != nil {
+			if err := a.state.out(it); err != nil {
+				return err
+			}
+			a.outOfReach(it)
 		}
 		a.take(it)
 	}
@@ -56,7 +63,7 @@ func (a *Auditor) take(it *item) {
 	if it.st != nil {
 		s.issuer(it.issuer)
 	}
-	if it.unjudged {
+	if it.unjudged && it.unread == nil {
 		s.Unjudged++
 	}
 	if r := it.registered; r != nil {
@@ -67,17 +74,55 @@ func (a *Auditor) take(it *item) {
 		}
 	}
 	if it.index >= s.Since {
-		index := it.index // a copy, which does not hold the bundle in memory
-		id := ""
-		if it.id != (scitt.EntryID{}) {
-			id = it.id.String()
-		}
-		for _, f := range it.found {
-			a.found(Violation{Index: &index, EntryID: id, Check: f.check, Message: f.message})
-		}
+		a.tell(it)
 	}
 	if it.takes {
 		a.once.Take(it.id, it.index)
 	}
 	s.Next = it.index + 1
+}
+
+// tell takes what was found about an entry into the state.
+func (a *Auditor) tell(it *item) {
+	index := it.index // a copy, which does not hold the bundle in memory
+	id := ""
+	if it.id != (scitt.EntryID{}) {
+		id = it.id.String()
+	}
+	for _, f := range it.found {
+		a.found(Violation{Index: &index, EntryID: id, Check: f.check, Message: f.message})
+	}
+}
+
+// found takes a violation into the state.
+func (a *Auditor) found(v Violation) {
+	if a.state.Counts[v.Check]++; len(v.Message) > maxMessage {
+		v.Message = strings.ToValidUTF8(v.Message[:maxMessage], "") + "..."
+	}
+	if len(a.state.Violations) < a.o.List {
+		a.state.Violations = append(a.state.Violations, v)
+		a.pending = append(a.pending, v)
+	}
+}
+
+// stop tells a violation after which the audit cannot go on.
+func (a *Auditor) stop(v Violation) {
+	a.stopped = append(a.stopped, v)
+	a.pending = append(a.pending, v)
+}
+
+// save tells what is pending, then saves the state. A crash in between makes
+// the next audit tell the same once more, and never skips any; in the states
+// that are saved each violation stands once.
+func (a *Auditor) save() error {
+	for _, v := range a.pending {
+		a.o.Report(v)
+	}
+	a.pending = nil
+	a.state.Heads, a.state.Refused, a.state.Once = a.heads.list(), a.refused.list(), a.once.Bytes
+	start := time.Now()
+	err := a.o.Save(a.state)
+	// A large state is saved less often.
+	a.nextSave = time.Now().Add(max(saveEvery, 10*time.Since(start)))
+	return err
 }

@@ -40,7 +40,8 @@ type State struct {
 	Once []byte `json:"once"` // the ids that entries took: see package firsts
 
 	Unjudged   uint64            `json:"unjudged"` // entries that artifacts are missing for
-	Counts     map[string]uint64 `json:"counts"`   // violations by check
+	Unread     []Unread          `json:"unread,omitempty"`
+	Counts     map[string]uint64 `json:"counts"` // violations by check
 	Violations []Violation       `json:"violations"`
 }
 
@@ -77,6 +78,10 @@ type ChainHead struct {
 // ParseState reads what State.Write wrote.
 func ParseState(data []byte) (*State, error) {
 	s := &State{}
+	data, err := durable.Unseal(data)
+	if err != nil {
+		return nil, fmt.Errorf("not the state of an audit: %w", err)
+	}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(s); err != nil {
@@ -101,6 +106,11 @@ func ParseState(data []byte) (*State, error) {
 			}
 		}
 	}
+	for _, u := range s.Unread {
+		if _, err := u.before(); err != nil || u.Index >= s.Next {
+			return nil, fmt.Errorf("not the state of an audit: entry %d is not one that can be judged again", u.Index)
+		}
+	}
 	for _, list := range [][]ChainHead{s.Heads, s.Refused} {
 		if _, err := headsOf(list); err != nil {
 			return nil, err
@@ -117,7 +127,7 @@ func (s *State) Write(path string) error {
 	if err != nil {
 		return fmt.Errorf("state: %w", err)
 	}
-	if err := durable.WriteFile(path, data, 0o600); err != nil {
+	if err := durable.WriteFile(path, durable.Seal(data), 0o600); err != nil {
 		return fmt.Errorf("state: %w", err)
 	}
 	return nil

@@ -22,6 +22,8 @@ type Summary struct {
 	Violations uint64            `json:"violations"`
 	Checks     map[string]uint64 `json:"checks"`   // violations by check
 	Unjudged   uint64            `json:"unjudged"` // entries whose artifacts could not be looked at
+	// Unread is why an artifact of them was out of reach, the first in this pass.
+	Unread string `json:"unread,omitempty"`
 	// Complete says that everything was looked at: every entry up to the
 	// checkpoint, the root, every tile, and every artifact that a policy asks for.
 	Complete bool `json:"complete"`
@@ -40,8 +42,8 @@ func (a *Auditor) Summary() Summary {
 	s := a.state
 	out := Summary{
 		Origin: s.Origin, Size: s.Size, Done: s.Next, Since: s.Since, Issuers: len(s.Issuers), MoreIssuers: len(s.Issuers) == MaxIssuers,
-		Keys: s.Keys, Policies: []PolicyRange{}, Checks: maps.Clone(s.Counts), Unjudged: s.Unjudged,
-		Complete: s.Closed && s.Unjudged == 0 && len(a.stopped) == 0,
+		Keys: s.Keys, Policies: []PolicyRange{}, Checks: maps.Clone(s.Counts), Unjudged: s.Unjudged + uint64(len(s.Unread)), Unread: a.reach,
+		Complete: s.Closed && s.Unjudged == 0 && len(s.Unread) == 0 && len(a.stopped) == 0,
 	}
 	if cp, err := s.checkpoint(a.log.Verifiers); err == nil && cp != nil {
 		out.Root = hex.EncodeToString(cp.Root)

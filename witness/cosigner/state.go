@@ -94,6 +94,35 @@ func (s *State) judge(r *witness.AddCheckpoint, next *scitt.Checkpoint) *Refusal
 	return nil
 }
 
+// errDamaged says that a State is not one that its witness cosigned.
+var errDamaged = errors.New("it is damaged, and not a checkpoint with a valid cosignature of this witness. Nothing of this log is cosigned; make new keys, under a new name (docs/witness.md)")
+
+// cosigned refuses a State that is not what this witness cosigned of a log: in a database
+// a disk may flip a bit, and what follows from it would be another history.
+func (w *Witness) cosigned(origin string, s *State) error {
+	if s.Text == nil && s.Root == nil && s.Size == 0 {
+		return nil
+	}
+	cp, _, err := scitt.OpenNote(s.Note())
+	if err != nil || cp.Origin != origin || cp.Size != s.Size || !bytes.Equal(cp.Root, s.Root) || !w.ours(s.Note()) {
+		return errDamaged
+	}
+	return nil
+}
+
+// State is what is remembered of a log; the zero State when nothing is.
+func (w *Witness) State(ctx context.Context, origin string) (State, error) {
+	state, err := w.store.Load(ctx, origin)
+	if err == nil {
+		err = w.cosigned(origin, &state)
+	}
+	if err != nil {
+		w.logger.Error("what was cosigned of a log cannot be read", "log", origin, "err", err)
+		err = busy(http.StatusServiceUnavailable, time.Second, "what was cosigned of the log cannot be read")
+	}
+	return state, err
+}
+
 // clockSlack is how far the clock may go back before nothing is signed.
 const clockSlack = time.Minute
 

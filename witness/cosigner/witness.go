@@ -116,15 +116,6 @@ func (w *Witness) OriginOf(hash string) (string, error) {
 	return log.Origin, nil
 }
 
-// State is what is remembered of a log; the zero State when nothing is.
-func (w *Witness) State(ctx context.Context, origin string) (state State, err error) {
-	if state, err = w.store.Load(ctx, origin); err != nil {
-		w.logger.Error("what was cosigned of a log cannot be read", "log", origin, "err", err)
-		err = busy(http.StatusServiceUnavailable, time.Second, "what was cosigned of the log cannot be read")
-	}
-	return state, err
-}
-
 // Logs is how many logs are known.
 func (w *Witness) Logs() int { return len(w.logs.Load().byOrigin) }
 
@@ -219,7 +210,7 @@ func (w *Witness) AddCheckpoint(ctx context.Context, r *witness.AddCheckpoint) (
 	if state.Root != nil && cp.Size == state.Size && at.Unix() == state.At {
 		// Whoever repeats a request in the same second gets the same answer, which
 		// costs little. It does not count either: anybody can repeat what is public.
-		if stored, err := w.store.Load(ctx, log.Origin); err == nil && bytes.Equal(stored.Text, text) && stored.At == state.At {
+		if stored, err := w.State(ctx, log.Origin); err == nil && bytes.Equal(stored.Text, text) && stored.At == state.At {
 			return stored.Lines, nil
 		}
 	}

@@ -2,6 +2,7 @@ package keeper
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -274,7 +275,7 @@ func (k *judged) path(name string) string { return filepath.Join(k.dir, name) }
 // save keeps the state of a pass that is whole and found nothing. A crash leaves an
 // older one, from which the log is judged again.
 func (k *judged) save(s *audit.State) error {
-	if !s.Closed || s.Unjudged > 0 || len(s.Counts) > 0 || time.Since(k.saved) < saveJudge {
+	if !s.Closed || s.Unjudged > 0 || len(s.Unread) > 0 || len(s.Counts) > 0 || time.Since(k.saved) < saveJudge {
 		return nil
 	}
 	if err := os.MkdirAll(k.dir, 0o755); err != nil {
@@ -302,7 +303,7 @@ func (j *Judge) replay(ctx context.Context, k *judged, view *tiles.View) error {
 	case len(s.Keys) == 0:
 		return fmt.Errorf("%w: it announces no keys of a service", errUnjudged)
 	case !s.Complete:
-		return fmt.Errorf("%w: the content behind the hashes of %d is needed and is not there", errUnjudged, s.Unjudged)
+		return fmt.Errorf("%w: the content behind the hashes of %d is needed and is not there: %s", errUnjudged, s.Unjudged, cmp.Or(s.Unread, "it is withheld"))
 	case s.Size != view.Checkpoint.Size:
 		return fmt.Errorf("%w: it was read up to %d", errUnjudged, s.Size)
 	}

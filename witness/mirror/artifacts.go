@@ -41,7 +41,7 @@ func (e *export) artifacts(ctx context.Context, digests []reader.Digest) error {
 	}
 	one := func(ctx context.Context, n uint64) (r result, err error) {
 		r.size, r.fetched, err = e.artifact(ctx, digests[n])
-		if reader.Withheld(err) || errors.Is(err, reader.ErrTooSlow) {
+		if reader.Withheld(err) || errors.Is(err, reader.ErrTooSlow) || errors.Is(err, reader.ErrUnread) {
 			return result{missing: err}, nil
 		}
 		return r, err

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/conmotion/conmotion/internal/durable"
 	"github.com/conmotion/conmotion/internal/plain"
 	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/internal/printable"
@@ -136,7 +137,7 @@ func (v *verification) run(ctx context.Context) error {
 	} else if err != nil {
 		return err
 	}
-	data, err := os.ReadFile(v.path(ManifestPath))
+	data, err := durable.ReadFile(v.path(ManifestPath))
 	if isMissing(err) {
 		return fmt.Errorf("%s has no %s: %w", v.dir, ManifestPath, ErrNoExport)
 	}

@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/conmotion/conmotion/internal/loopback"
-	"github.com/conmotion/conmotion/internal/plain"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
@@ -221,7 +220,7 @@ func (a *App) token(ctx context.Context, f StoreFlags) (t string, err error) {
 
 // ReadToken reads the file with a token that a flag names.
 func ReadToken(ctx context.Context, flag, path string) (string, error) {
-	t, err := plain.Wait(ctx, func() (string, error) { return party.ReadToken(path) })
+	t, err := party.ReadToken(ctx, path)
 	if err != nil {
 		return "", Usage(fmt.Errorf("--%s: %w", flag, err))
 	}

@@ -103,18 +103,20 @@ func ReadFileFlag(ctx context.Context, flag, path string) ([]byte, error) {
 // WriteOutput replaces a file in one step, or writes to standard output for
 // "-", and to what is not a file, such as /dev/null or a pipe. A crash leaves the
 // old file or the new one, never a part, and perhaps a temporary file beside it
-// whose name begins with a dot.
-func (a *App) WriteOutput(path string, data []byte) error {
-	return a.WriteStream(path, func(w io.Writer) error { _, err := w.Write(data); return err })
+// whose name begins with a dot. A pipe that nobody reads is waited for until the
+// context ends.
+func (a *App) WriteOutput(ctx context.Context, path string, data []byte) error {
+	return a.WriteStream(ctx, path, func(w io.Writer) error { _, err := w.Write(data); return err })
 }
 
 // WriteStream is WriteOutput for what is too large to be held in memory.
-func (a *App) WriteStream(path string, write func(io.Writer) error) (err error) {
+func (a *App) WriteStream(ctx context.Context, path string, write func(io.Writer) error) (err error) {
 	if path == "-" {
 		return write(a.Stdout)
 	}
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
-		return writeDevice(path, write)
+		_, err := plain.Wait(ctx, func() (struct{}, error) { return struct{}{}, writeDevice(path, write) })
+		return err
 	}
 	return durable.Write(path, 0o644, write)
 }

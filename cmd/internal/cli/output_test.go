@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"os"
@@ -33,7 +34,7 @@ func TestWriteOutput(t *testing.T) {
 	dir := t.TempDir()
 	file, pipe := filepath.Join(dir, "file"), filepath.Join(dir, "pipe")
 	for _, content := range []string{"first", "second"} {
-		if err := a.WriteOutput(file, []byte(content)); err != nil {
+		if err := a.WriteOutput(t.Context(), file, []byte(content)); err != nil {
 			t.Fatal(err)
 		}
 		if got, err := os.ReadFile(file); err != nil || string(got) != content {
@@ -51,7 +52,7 @@ func TestWriteOutput(t *testing.T) {
 		}
 		read <- string(data)
 	}()
-	if err := a.WriteOutput(pipe, []byte("through")); err != nil {
+	if err := a.WriteOutput(t.Context(), pipe, []byte("through")); err != nil {
 		t.Fatal(err)
 	}
 	if info, err := os.Lstat(pipe); err != nil || info.Mode()&os.ModeNamedPipe == 0 {
@@ -60,8 +61,20 @@ func TestWriteOutput(t *testing.T) {
 	if got := <-read; got != "through" {
 		t.Errorf("the pipe gave %q", got)
 	}
+	// Nobody reads any more: the context ends the wait, as it does where the pipe is full.
+	ended := errors.New("ended")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	written := make(chan error, 1)
+	go func() { written <- a.WriteOutput(ctx, pipe, []byte("nobody")) }()
+	cancel(ended)
+	if err := <-written; !errors.Is(err, ended) {
+		t.Errorf("a pipe that nobody reads: %v", err)
+	}
+	if f, err := os.OpenFile(pipe, os.O_RDWR, 0); err == nil { // lets the one that waits go
+		defer f.Close()
+	}
 	for _, bad := range []string{dir, filepath.Join(dir, "no", "such")} {
-		if err := a.WriteOutput(bad, nil); err == nil {
+		if err := a.WriteOutput(t.Context(), bad, nil); err == nil {
 			t.Errorf("%s was written", bad)
 		}
 	}

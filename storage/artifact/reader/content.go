@@ -27,7 +27,8 @@ type Content struct {
 	want   Digest
 	read   int64 // bytes of the artifact so far, those before the offset included
 	limit  int64
-	err    error // ends every further Read
+	err    error             // ends every further Read
+	end    func(error) error // told of it, and gives what is returned; may be nil
 }
 
 // Read implements [io.Reader].
@@ -53,6 +54,9 @@ func (c *Content) Read(p []byte) (n int, err error) {
 		c.err = fmt.Errorf("%w after %d bytes: %w", context.Cause(c.ctx), c.read, err)
 	default:
 		c.err = err
+	}
+	if c.err != nil && c.end != nil {
+		c.err = c.end(c.err)
 	}
 	return n, c.err
 }

@@ -23,6 +23,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/conmotion/conmotion/internal/plain"
@@ -31,7 +32,7 @@ import (
 )
 
 // What callers branch on. An artifact that is not there is [fs.ErrNotExist];
-// every error that is not named here says that the storage could not be read, and may pass.
+// any other error says that the storage could not be read, and may pass.
 var (
 	// ErrWrong says that the storage has other bytes than were asked for.
 	ErrWrong = errors.New("the storage gave bytes with another digest")
@@ -43,7 +44,14 @@ var (
 	ErrPrivate = errors.New("the content cannot be read: it is private")
 	// ErrTooSlow says that the artifact did not come within the limit.
 	ErrTooSlow = errors.New("the artifact took longer than the limit")
+	// ErrUnread says that this artifact cannot be read, which may pass, where others at
+	// its place could be: that must not hide what is behind. Where several in a row cannot be
+	// read the place is out of reach, and the error is not this one.
+	ErrUnread = errors.New("the artifact cannot be read now")
 )
+
+// maxUnread is how many artifacts in a row cannot be read before their place is out of reach.
+const maxUnread = 8
 
 // Withheld reports whether an error says that a place does not serve the content
 // with a digest: nothing is there, or other or more bytes are. Whoever should
@@ -93,6 +101,8 @@ type Reader struct {
 	url   *url.URL
 	dir   string            // with sha256/ in it
 	files map[Digest]string // by content; nil for a storage
+
+	unread atomic.Int32 // artifacts in a row that could not be read
 }
 
 // Open opens the artifacts at a location:
@@ -216,7 +226,8 @@ func (r *Reader) open(ctx context.Context, digest Digest, before hash.Hash, offs
 	if r == nil {
 		return nil, fmt.Errorf("there is no artifact storage: %w", fs.ErrNotExist)
 	}
-	return r.o.start(ctx, digest, before, offset, limit, func(c *Content) error {
+	c, err := r.o.start(ctx, digest, before, offset, limit, func(c *Content) error {
+		c.end = func(err error) error { return r.ended(ctx, err) }
 		if r.store == nil {
 			return r.find(c, offset)
 		}
@@ -234,6 +245,21 @@ func (r *Reader) open(ctx context.Context, digest Digest, before hash.Hash, offs
 		}
 		return fmt.Errorf("%w: %w", fs.ErrNotExist, err)
 	})
+	if err != nil {
+		return nil, r.ended(ctx, err)
+	}
+	return c, nil
+}
+
+// ended tells an artifact that cannot be read from a place that is out of reach.
+func (r *Reader) ended(ctx context.Context, err error) error {
+	switch {
+	case err == io.EOF, Withheld(err), errors.Is(err, ErrPrivate):
+		r.unread.Store(0)
+	case ctx.Err() == nil && r.unread.Add(1) <= maxUnread:
+		return fmt.Errorf("%w: %w", ErrUnread, err)
+	}
+	return err
 }
 
 func (r *Reader) fetch(ctx context.Context, path string, offset int64) (*client.Download, error) {

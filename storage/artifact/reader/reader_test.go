@@ -389,3 +389,36 @@ func (d drip) Read(p []byte) (int, error) {
 }
 
 func (d drip) Close() error { return nil }
+
+// TestUnread: an artifact that cannot be read is told from a place where none can be.
+func TestUnread(t *testing.T) {
+	content := []byte("content")
+	good, bad := reader.Digest(sha256.Sum256(content)), reader.Digest{1}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch {
+		case strings.HasSuffix(r.URL.Path, good.String()):
+			_, _ = w.Write(content)
+		case r.URL.RawQuery == "" && strings.HasPrefix(r.URL.Path, "/artifacts"):
+			w.Header().Set("Content-Length", "100")
+			_, _ = w.Write(content) // and then the connection ends
+		}
+	}))
+	defer server.Close()
+	r := testlog.Must(reader.Open(server.URL, reader.Options{Client: client.Options{Retries: -1}}))(t)
+	for range 3 {
+		for n := range 20 {
+			_, err := r.Artifact(t.Context(), bad, 1000)
+			if err == nil || errors.Is(err, reader.ErrUnread) != (n < 8) || reader.Withheld(err) {
+				t.Errorf("%d in a row: %v", n+1, err)
+			}
+		}
+		if got, err := r.Artifact(t.Context(), good, 1000); err != nil || !bytes.Equal(got, content) {
+			t.Errorf("%q, %v", got, err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := r.Artifact(ctx, bad, 1000); err == nil || errors.Is(err, reader.ErrUnread) {
+		t.Errorf("cancelled: %v", err)
+	}
+}

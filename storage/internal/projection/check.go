@@ -10,6 +10,8 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+
+	"github.com/conmotion/conmotion/internal/durable"
 )
 
 // sumSuffix is of the file with the SHA-256 of a database that nobody uses.
@@ -54,7 +56,7 @@ func (p *DB) check(ctx context.Context) error {
 	if p.checked.Load() {
 		return nil
 	}
-	want, err := os.ReadFile(p.path + sumSuffix)
+	want, err := durable.ReadFile(p.path + sumSuffix)
 	switch {
 	case err == nil:
 		got, err := sumOf(ctx, p.path)

@@ -28,6 +28,8 @@ import (
 var ErrRolledBack = errors.New("the database is older than its guard: it was restored from a backup, or lost. " +
 	"These keys must not sign again: make new ones, under a new name (docs/witness.md)")
 
+var errDamaged = errors.New("the database is damaged. Without it these keys must not sign again: make new ones, under a new name (docs/witness.md)")
+
 const (
 	applicationID = 0x636d7763 // "cmwc"
 	schemaVersion = 1
@@ -105,7 +107,7 @@ func Open(ctx context.Context, path, guard string, isNew bool) (_ *Store, err er
 		return nil, err
 	}
 	if isNew {
-		if used, err := os.ReadFile(guard); err == nil && string(used) != string(make([]byte, len(used))) {
+		if used, err := durable.ReadFile(guard); err == nil && string(used) != string(make([]byte, len(used))) {
 			return nil, errors.New("there are no keys, and the guard says that some have signed already: where are they?")
 		}
 		for _, file := range []string{path, path + "-wal", path + "-shm", guard} {
@@ -189,6 +191,14 @@ func (s *Store) open(ctx context.Context, isNew bool) (err error) {
 	}
 	if err := db.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &logged, &moved); err != nil || busy != 0 {
 		return fmt.Errorf("the write-ahead log cannot be emptied: busy %d, %w", busy, err)
+	}
+	// A page that is damaged may hide a row, and the witness would sign another history.
+	var found string
+	if err := db.QueryRowContext(ctx, "PRAGMA integrity_check(1)").Scan(&found); err != nil {
+		return err
+	}
+	if found != "ok" {
+		return fmt.Errorf("%w: %s", errDamaged, found)
 	}
 	var halted string
 	if err := db.QueryRowContext(ctx, "SELECT generation, halted FROM witness").Scan(&s.generation, &halted); err != nil {

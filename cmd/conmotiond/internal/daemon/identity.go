@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"net/netip"
 	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -36,7 +35,7 @@ const identityFile = "service.json"
 // loadIdentity finds who the service is, or settles it.
 func loadIdentity(ctx context.Context, dir keyDir, log *place, c *Config) (identity, error) {
 	path := dir.file(identityFile)
-	data, err := os.ReadFile(path)
+	data, err := durable.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if there, err := log.hasLog(ctx); err != nil {
 			return identity{}, fmt.Errorf("identity: %w", err)
@@ -285,7 +284,7 @@ func loadKey(dir keyDir, name, algorithm string) (crypto.Signer, error) {
 // readRecovery reads the public half of the recovery key, from a file that has
 // both or, as [MakeKeys] makes it, only that one.
 func readRecovery(dir keyDir) (crypto.PublicKey, error) {
-	data, err := os.ReadFile(dir.file(recoveryKeyFile))
+	data, err := durable.ReadFile(dir.file(recoveryKeyFile))
 	if err != nil {
 		return nil, fmt.Errorf("key: %w", err)
 	}

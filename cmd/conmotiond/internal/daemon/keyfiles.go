@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/conmotion/conmotion/cmd/internal/serving"
+	"github.com/conmotion/conmotion/internal/durable"
 	keyring "github.com/conmotion/conmotion/keys"
 	"github.com/conmotion/conmotion/storage"
 )
@@ -52,7 +53,7 @@ func newKeyDir(ctx context.Context, path string, openers KeyOpeners, s *serving.
 			o.Signed = s.Of(label)
 		}
 		if keyring.Scheme(uri) == "file" {
-			if data, err := os.ReadFile(uri); err == nil && keyring.Reference(data) != "" {
+			if data, err := durable.ReadFile(uri); err == nil && keyring.Reference(data) != "" {
 				uri = keyring.Reference(data)
 			}
 		}

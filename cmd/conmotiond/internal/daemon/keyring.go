@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -85,7 +84,7 @@ func addKey(dir keyDir, shared bool, purpose, file string) (key crypto.Signer, m
 			return nil, "", err
 		}
 		if data = []byte(file + "\n"); keyring.Reference(data) == "" { // not a URI
-			data, err = os.ReadFile(file)
+			data, err = durable.ReadFile(file)
 		}
 	}
 	if err != nil {

@@ -23,7 +23,7 @@ type moved struct {
 const movedFile = "moved.json"
 
 func readMoved(dir *storage.Dir) (m moved, there bool, err error) {
-	data, err := os.ReadFile(dir.Private(movedFile))
+	data, err := durable.ReadFile(dir.Private(movedFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return m, false, nil
 	}

@@ -7,12 +7,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/conmotion/conmotion/internal/durable"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 )
@@ -191,7 +191,7 @@ func (r Recovery) publicKey(ctx context.Context, flag, uri string) (scitt.Key, e
 	if uri == "" {
 		return scitt.Key{}, fmt.Errorf("--%s: give the file or the URI of the key", flag)
 	}
-	if data, err := os.ReadFile(uri); err == nil {
+	if data, err := durable.ReadFile(uri); err == nil {
 		if key, err := scitt.ParsePublicKey(data); err == nil {
 			return announcedKey(key)
 		}

@@ -85,7 +85,7 @@ func OpenSearchOf(ctx context.Context, c SearchOfConfig, t *Telemetry) (s *Searc
 	if err := s.openLog(ctx, &c); err != nil {
 		return s, err
 	}
-	artifacts, err := openForeignArtifacts(&c)
+	artifacts, err := openForeignArtifacts(ctx, &c)
 	if err != nil {
 		return s, err
 	}
@@ -152,11 +152,11 @@ func (s *SearchOf) openLog(ctx context.Context, c *SearchOfConfig) error {
 const firstLook = 10 * time.Second
 
 // openForeignArtifacts returns nil where there are none.
-func openForeignArtifacts(c *SearchOfConfig) (*reader.Reader, error) {
+func openForeignArtifacts(ctx context.Context, c *SearchOfConfig) (*reader.Reader, error) {
 	var o reader.Options
 	if c.ArtifactsToken != "" {
 		var err error
-		if o.Token, err = party.ReadToken(c.ArtifactsToken); err != nil {
+		if o.Token, err = party.ReadToken(ctx, c.ArtifactsToken); err != nil {
 			return nil, fmt.Errorf("--artifacts-of-token: %w", err)
 		}
 	}

@@ -1,7 +1,11 @@
 package watch
 
 import (
+	"context"
+	"encoding/json"
+	"io"
 	"net/http"
+	"path/filepath"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -47,4 +51,42 @@ logs:
 		}
 		w.once(config, "log content event", "log record event", "log error resolved")
 	})
+}
+
+// TestEndsDuringDelivery: a receiver that does not answer holds up the end for a moment, and
+// gets the alert from the next run.
+func TestEndsDuringDelivery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		writeFile(t, filepath.Join(w.dir, "token"), "secret\n")
+		w.log("log.example")
+		w.host("hook.example", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+		stop := w.run(hooked)
+		time.Sleep(time.Second)
+		began := time.Now()
+		stop()
+		if took := time.Since(began); took > lastMoment {
+			t.Errorf("it took %v", took)
+		}
+		hook := &receiver{}
+		w.host("hook.example", hook)
+		stop = w.run(hooked)
+		time.Sleep(time.Second)
+		stop()
+		if len(hook.ids()) != 2 {
+			t.Errorf("later it got %q", hook.ids())
+		}
+	})
+}
+
+// TestCommandEnds: a command that goes on when the monitor ends is told to end as well.
+func TestCommandEnds(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	alert := testlog.Must(json.Marshal(&Alert{Format: FormatAlert, ID: "a"}))(t)
+	c := &command{Command{Name: "slow", Run: []string{"sleep", "600"}, Timeout: Duration(time.Hour)}, io.Discard}
+	if refused, err := c.deliver(ctx, alert); refused || err == nil {
+		t.Errorf("refused %v, %v", refused, err)
+	}
 }

@@ -3,12 +3,14 @@ package watch
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net/http"
 	"os/exec"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -73,6 +75,13 @@ func (w *webhook) together() int { return webhookTogether }
 // end.
 const lastMoment = time.Second
 
+// aMomentMore is a context that ends a moment later.
+func aMomentMore(ctx context.Context) (context.Context, context.CancelFunc) {
+	more, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { time.AfterFunc(lastMoment, cancel) })
+	return more, func() { stop(); cancel() }
+}
+
 // deliver has a moment to finish what it began when the program is told to end. What is
 // not known to be delivered then is delivered again, with the same id.
 func (w *webhook) deliver(ctx context.Context, data []byte) (refused bool, err error) {
@@ -80,10 +89,8 @@ func (w *webhook) deliver(ctx context.Context, data []byte) (refused bool, err e
 	if err != nil {
 		return true, err
 	}
-	ending := ctx
-	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	ctx, cancel := aMomentMore(ctx)
 	defer cancel()
-	defer context.AfterFunc(ending, func() { time.AfterFunc(lastMoment, cancel) })()
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, w.URL, bytes.NewReader(data))
 	if err != nil {
 		return false, err
@@ -119,16 +126,20 @@ type command struct {
 func (c *command) name() string  { return c.Name }
 func (c *command) together() int { return 1 }
 
-// deliver lets a program that runs come to its end.
+// deliver gives a program that runs a moment to come to its end when this one is told to
+// end, and then tells it too. It is run again with the same id.
 func (c *command) deliver(ctx context.Context, data []byte) (refused bool, err error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Duration(c.Timeout))
+	ctx, cancel := aMomentMore(ctx)
+	defer cancel()
+	ctx, cancel = context.WithTimeout(ctx, time.Duration(c.Timeout))
 	defer cancel()
 	cmd := exec.CommandContext(ctx, c.Run[0], c.Run[1:]...)
 	cmd.Stdin = io.MultiReader(bytes.NewReader(data), strings.NewReader("\n"))
 	cmd.Stdout, cmd.Stderr = c.stderr, c.stderr
-	cmd.WaitDelay = time.Second // for what it left behind
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.WaitDelay = time.Second // until it is killed, and for what it left behind
 	if err := cmd.Run(); err != nil {
-		if ctx.Err() != nil {
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			err = fmt.Errorf("not done after %v: %w", time.Duration(c.Timeout), err)
 		}
 		return false, fmt.Errorf("%s: %w", c.Run[0], err)

@@ -22,21 +22,34 @@ import (
 type ledger struct {
 	key     crypto.Signer
 	expires time.Time // of its Receipts; zero: never
+	lie     string    // of ledgerLies; "" for none
 
 	mu      sync.Mutex
 	entries [][]byte
 }
 
+// ledgerLies are what a ledger does to a Receipt that it signs with its own key.
+var ledgerLies = map[string]func(r *vectors.LedgerReceipt){
+	"another": func(r *vectors.LedgerReceipt) { r.Leaf[2] = bytes.Repeat([]byte{1}, 32) },
+	"root":    func(r *vectors.LedgerReceipt) { r.Root = bytes.Repeat([]byte{1}, 32) },
+	"path":    func(r *vectors.LedgerReceipt) { r.Path = nil },
+	"vds":     func(r *vectors.LedgerReceipt) { r.Protected[int64(395)] = int64(1) },
+	"kid":     func(r *vectors.LedgerReceipt) { r.Protected[int64(4)] = []byte("nobody") },
+	"alg":     func(r *vectors.LedgerReceipt) { r.Protected[int64(1)] = int64(-7) },
+}
+
 // cmdLedger starts a CCF ledger, whose key set is in NAME.keys. Its Receipts
-// expire where the time is given.
+// expire where the time is given, or lie in the way that is named.
 func cmdLedger(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) < 2 || len(args) > 3 || args[0] != "start" {
-		ts.Fatalf("usage: ledger start NAME [EXPIRES]")
+		ts.Fatalf("usage: ledger start NAME [EXPIRES or LIE]")
 	}
 	key, err := scitt.GenerateKey("ES384")
 	ts.Check(err)
 	l := &ledger{key: key, entries: [][]byte{[]byte("what a ledger begins with"), []byte("and its signature")}}
-	if len(args) == 3 {
+	if len(args) == 3 && ledgerLies[args[2]] != nil {
+		l.lie = args[2]
+	} else if len(args) == 3 {
 		l.expires, err = time.Parse(time.RFC3339, args[2])
 		ts.Check(err)
 	}
@@ -92,6 +105,9 @@ func (l *ledger) answer(r *http.Request) ([]byte, int, error) {
 	}
 	if !l.expires.IsZero() {
 		receipt.Protected[int64(15)].(map[any]any)[int64(4)] = l.expires.Unix()
+	}
+	if l.lie != "" {
+		ledgerLies[l.lie](receipt)
 	}
 	data, err := receipt.Encode(l.key)
 	return data, http.StatusCreated, err

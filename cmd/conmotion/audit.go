@@ -46,7 +46,9 @@ duplicates and no other violations.
 the directory of its artifact storage. What is read there is hashed. Without it,
 or where it does not give the content that was signed, an entry whose policy asks
 for its artifact is held only to what needs none (issuer, key, signature,
-subject, content type, size, chain), and the audit is incomplete.
+subject, content type, size, chain), and the audit is incomplete. An artifact that
+cannot be read now hides nothing behind it: the audit goes on, and one that goes on
+from --state judges that entry again.
 
 --since N judges entries from index N on. Those before are read and taken as
 admitted: policies, keys, chains and duplicates are followed through them, and

@@ -31,7 +31,7 @@ func ListFile(dir string) string { return filepath.Join(dir, "logs.txt") }
 // them, and the error wraps ErrNewLogs: [ListFile] goes to the witness.
 func OpenLogs(dir string) (logs []*Log, err error) {
 	seedFile, usedFile := filepath.Join(dir, "seed"), filepath.Join(dir, "used")
-	seed, err := os.ReadFile(seedFile)
+	seed, err := durable.ReadFile(seedFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, makeLogs(dir, seedFile)
 	}
@@ -39,7 +39,7 @@ func OpenLogs(dir string) (logs []*Log, err error) {
 		return nil, err
 	}
 	used := 0
-	if text, err := os.ReadFile(usedFile); err == nil {
+	if text, err := durable.ReadFile(usedFile); err == nil {
 		if used, err = strconv.Atoi(strings.TrimSpace(string(text))); err != nil {
 			return nil, fmt.Errorf("%s: %w", usedFile, err)
 		}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
+	"github.com/conmotion/conmotion/internal/durable"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/scitt"
 )
@@ -88,7 +89,7 @@ func (d *demonstration) withoutSecret() ([]string, error) {
 		if err != nil || !e.Type().IsRegular() {
 			return err
 		}
-		data, err := os.ReadFile(d.path("customer", name))
+		data, err := durable.ReadFile(d.path("customer", name))
 		if bytes.Contains(data, []byte(password)) {
 			err = fmt.Errorf("%s has the password", name)
 		}
@@ -117,7 +118,7 @@ func (d *demonstration) gone() ([]string, error) {
 
 // shown checks what a file shows.
 func (d *demonstration) shown(path string) ([]string, error) {
-	data, err := os.ReadFile(path)
+	data, err := durable.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}

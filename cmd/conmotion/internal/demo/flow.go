@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
+	"github.com/conmotion/conmotion/internal/durable"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
@@ -134,7 +135,7 @@ func (d *demonstration) report() []string {
 
 // readTransparent reads a Transparent Statement.
 func readTransparent(path string) (*scitt.Statement, []byte, error) {
-	data, err := os.ReadFile(path)
+	data, err := durable.ReadFile(path)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -296,7 +297,7 @@ func (d *demonstration) measured(path string) ([]string, error) {
 
 // pushed checks the dashboard.
 func (d *demonstration) pushed(flow string) ([]string, error) {
-	page, err := os.ReadFile(d.path("report.html"))
+	page, err := durable.ReadFile(d.path("report.html"))
 	if err != nil {
 		return nil, err
 	}

@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"os"
 	"slices"
 	"time"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
+	"github.com/conmotion/conmotion/internal/durable"
 	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/scitt"
@@ -45,7 +45,7 @@ func (d *demonstration) realInput(reported, observed []string) ([]step, error) {
 // isExport tells an export of Prowler, which is an array, from an event, which
 // is an object.
 func isExport(file string) (bool, error) {
-	data, err := os.ReadFile(file)
+	data, err := durable.ReadFile(file)
 	if err != nil {
 		return false, err
 	}

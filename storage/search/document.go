@@ -169,8 +169,8 @@ func (d *document) content(ctx context.Context, s *scitt.Statement, artifacts re
 	}
 	content, err := artifacts.Artifact(ctx, reader.Digest(s.Payload), MaxArtifact)
 	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, reader.ErrWrong), errors.Is(err, reader.ErrPrivate):
-		return nil, nil // what is damaged, or for others, will not come by itself
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, reader.ErrWrong), errors.Is(err, reader.ErrPrivate), errors.Is(err, reader.ErrUnread):
+		return nil, nil // what is damaged, or for others, will not come by itself, and one that cannot be read must not hold up the index
 	case errors.Is(err, reader.ErrTooLarge):
 		d.Content = ContentTooLarge
 		return nil, nil

@@ -6,7 +6,6 @@ import (
 	"slices"
 
 	"github.com/conmotion/conmotion/policy"
-	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 )
 
@@ -14,9 +13,8 @@ import (
 // judged again at each pass until the artifact can be read or is not there, by the heads
 // that it was judged by.
 type Unread struct {
-	Index uint64     `json:"index"`
-	Own   *ChainHead `json:"own,omitempty"`
-	Other *ChainHead `json:"other,omitempty"`
+	Index uint64      `json:"index"`
+	Heads []ChainHead `json:"heads,omitempty"`
 }
 
 // maxUnread is how many entries are judged again. Where there are more, the storage is out of
@@ -28,34 +26,15 @@ func (s *State) out(it *item) error {
 	if len(s.Unread) >= maxUnread {
 		return fmt.Errorf("entry %d: %w", it.index, it.unread)
 	}
-	s.Unread = append(s.Unread, Unread{it.index, listed(it.before.own), listed(it.before.other)})
+	before := heads{}
+	if it.before.own != nil {
+		before[keyOf(it.st)] = *it.before.own
+	}
+	if handover, err := it.st.Handover(); err == nil && it.before.other != nil {
+		before[chainKey{handover.Other(it.st.Issuer), handover.Chain}] = *it.before.other
+	}
+	s.Unread = append(s.Unread, Unread{it.index, before.list()})
 	return nil
-}
-
-func listed(h *scitt.Head) *ChainHead {
-	if h == nil {
-		return nil
-	}
-	return &heads{{}: *h}.list()[0]
-}
-
-func (u Unread) before() (b before, err error) {
-	for _, head := range []struct {
-		from *ChainHead
-		to   **scitt.Head
-	}{{u.Own, &b.own}, {u.Other, &b.other}} {
-		if head.from == nil {
-			continue
-		}
-		h, err := headsOf([]ChainHead{*head.from})
-		if err != nil {
-			return b, err
-		}
-		for _, h := range h {
-			*head.to = &h
-		}
-	}
-	return b, nil
 }
 
 // again judges the entries whose artifacts were out of reach. What needs no artifact was
@@ -87,7 +66,7 @@ func (a *Auditor) again(ctx context.Context, view *tiles.View) error {
 
 // unread reads an entry again, and the policy that was in force at its index.
 func (a *Auditor) unread(ctx context.Context, view *tiles.View, u Unread) (it *item, err error) {
-	before, err := u.before()
+	before, err := headsOf(u.Heads)
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +81,7 @@ func (a *Auditor) unread(ctx context.Context, view *tiles.View, u Unread) (it *i
 	if err != nil {
 		return nil, err
 	}
-	it = &item{index: u.Index, before: before}
+	it = &item{index: u.Index}
 	if it.under, err = policy.FromStatement(st, a.o.Policy...); err != nil {
 		return nil, err
 	}
@@ -113,6 +92,7 @@ func (a *Auditor) unread(ctx context.Context, view *tiles.View, u Unread) (it *i
 	if it.parse(entry); it.st == nil {
 		return nil, fmt.Errorf("%s", it.found[0].message)
 	}
+	it.before = before.of(it.st)
 	return it, nil
 }
 

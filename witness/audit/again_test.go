@@ -38,9 +38,10 @@ func artifacts(t *testing.T, contents []string, failing func(w http.ResponseWrit
 func TestArtifactOutOfReach(t *testing.T) {
 	const secret, clean = `{"secret": 1}`, `{"a": 1}`
 	w := newWorld(t)
-	entries := w.begin(`, "artifact": "required", "chain": "optional", "rules": [{"id": "no-secrets", "expr": "!has(artifact.content.secret)", "message": "no secrets"}]`)
-	hashed := scitt.SignOptions{Hash: true, Chain: &scitt.ChainLink{Name: "c"}}
-	entries = append(entries, w.sign(w.alice, hashed, secret), w.sign(w.alice, scitt.SignOptions{Hash: true}, clean), tamper(w.sign(w.alice, scitt.SignOptions{Hash: true, Subject: "asset/2"}, clean)))
+	entries := w.begin(`, "artifact": "required", "chain": "optional", "rules": [{"id": "no-secrets", "expr": "!envelope.present || !has(artifact.content.secret)", "message": "no secrets"}]`)
+	first := w.sign(w.alice, scitt.SignOptions{Chain: &scitt.ChainLink{Name: "c"}}, "{}")
+	next := scitt.SignOptions{Hash: true, Chain: testlog.After(t, first)} // which is judged again by its head
+	entries = append(entries, first, w.sign(w.alice, next, secret), w.sign(w.alice, scitt.SignOptions{Hash: true}, clean), tamper(w.sign(w.alice, scitt.SignOptions{Hash: true, Subject: "asset/2"}, clean)))
 	m := w.log(entries...)
 	for name, fail := range map[string]func(w http.ResponseWriter){
 		"500":   func(w http.ResponseWriter) { w.WriteHeader(http.StatusInternalServerError) },
@@ -70,11 +71,11 @@ func TestArtifactOutOfReach(t *testing.T) {
 				t.Errorf("%s: %+v", name, s)
 			}
 		}
-		expect(a, 1, "entry 2: artifact", "4 signature")
-		expect(a, 1, "entry 2: artifact", "4 signature")
+		expect(a, 1, "entry 3: artifact", "5 signature")
+		expect(a, 1, "entry 3: artifact", "5 signature")
 		left := a.states[len(a.states)-1]
 		for code, look := range map[int32]func(a *audited){
-			200: func(a *audited) { expect(a, 0, "", "2 no-secrets") },
+			200: func(a *audited) { expect(a, 0, "", "3 no-secrets") },
 			404: func(a *audited) { expect(a, 1, "") },
 		} {
 			status.Store(code)
@@ -83,7 +84,7 @@ func TestArtifactOutOfReach(t *testing.T) {
 			look(w.auditor(m, &again, o))
 		}
 		status.Store(200)
-		expect(a, 0, "", "4 signature", "2 no-secrets")
+		expect(a, 0, "", "5 signature", "3 no-secrets")
 	}
 }
 

@@ -107,7 +107,7 @@ func ParseState(data []byte) (*State, error) {
 		}
 	}
 	for _, u := range s.Unread {
-		if _, err := u.before(); err != nil || u.Index >= s.Next {
+		if _, err := headsOf(u.Heads); err != nil || u.Index >= s.Next {
 			return nil, fmt.Errorf("not the state of an audit: entry %d is not one that can be judged again", u.Index)
 		}
 	}

@@ -22,6 +22,19 @@ func (i Interval) document() intervalDocument {
 	return intervalDocument{timestamp(i.From.UnixMilli()), i.Grace.Milliseconds(), i.Scope, timestamp(i.To.UnixMilli())}
 }
 
+// Counts counts what is not as it should be, and the configurations of which it is not
+// known whether they differ, which are none of the findings here. A record of which it is
+// not known what it says is none of the anomalies: see Unread.
+func (c *Comparison) Counts() (findings, anomalies, undisclosed uint64) {
+	for _, m := range c.Metrics {
+		undisclosed += uint64(m.Undisclosed)
+	}
+	for _, side := range []Side{c.Reported, c.Observed} {
+		anomalies += uint64(len(side.Anomalies)) + side.AnomaliesMore - side.Unread.Count()
+	}
+	return uint64(len(c.Findings)) - undisclosed, anomalies, undisclosed
+}
+
 // Write writes the comparison as a JSON document in JCS form.
 func (c *Comparison) Write(w io.Writer) error {
 	b := bufio.NewWriter(w)

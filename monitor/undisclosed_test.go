@@ -52,6 +52,9 @@ func TestUndisclosed(t *testing.T) {
 		if m.Drift+m.Undisclosed != min(len(c.want), 1) || (m.Undisclosed > 0) != strings.HasPrefix(c.want, "undisclosed") {
 			t.Errorf("%s: %+v", name, m)
 		}
+		if differ, _, unknown := got.Counts(); unknown != uint64(m.Undisclosed) || differ+unknown != uint64(len(got.Findings)) {
+			t.Errorf("%s: %d differ, and of %d it is not known", name, differ, unknown)
+		}
 	}
 }
 

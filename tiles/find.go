@@ -7,10 +7,13 @@ import (
 	"github.com/conmotion/conmotion/internal/parallel"
 )
 
+// findReaders is how many tiles are read at a time.
+const findReaders = 8
+
 // Find returns the newest index of a leaf hash. It reads the tiles from the newest to
 // the oldest, so many at a time, and none of the entries: a proof has to confirm what
 // it finds. progress, when not nil, is told how many leaves were looked at.
-func (v *View) Find(ctx context.Context, leaf []byte, readers int, progress func(done, size uint64)) (index uint64, found bool, err error) {
+func (v *View) Find(ctx context.Context, leaf []byte, progress func(done, size uint64)) (index uint64, found bool, err error) {
 	size := v.Checkpoint.Size
 	count := (size + Width - 1) / Width
 	scan := func(ctx context.Context, n uint64) (match []uint64, err error) {
@@ -26,7 +29,7 @@ func (v *View) Find(ctx context.Context, leaf []byte, readers int, progress func
 		}
 		return nil, nil
 	}
-	for n, r := range parallel.Ordered(ctx, 0, count, readers, scan) {
+	for n, r := range parallel.Ordered(ctx, 0, count, findReaders, scan) {
 		if r.Err != nil {
 			return 0, false, r.Err
 		}

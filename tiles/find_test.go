@@ -23,18 +23,18 @@ func TestFind(t *testing.T) {
 	view := testlog.Must(tiles.NewLog(&files, keys.Verifiers).Latest(t.Context()))(t)
 	for leaf, want := range map[int]uint64{0: 0, 1: 1, 20: 300, 255: 255, 256: 256, 511: 511, 512: 512, 599: 599} {
 		looked := uint64(0)
-		index, found, err := view.Find(t.Context(), scitt.LeafHash(entries[leaf]), 4, func(done, _ uint64) { looked = done })
+		index, found, err := view.Find(t.Context(), scitt.LeafHash(entries[leaf]), func(done, _ uint64) { looked = done })
 		if err != nil || !found || index != want || looked > 512 {
 			t.Errorf("leaf %d: index %d, found %t, after %d, error %v", leaf, index, found, looked, err)
 		}
 	}
 	never := scitt.LeafHash([]byte("never"))
-	if _, found, err := view.Find(t.Context(), never, 1, nil); found || err != nil {
+	if _, found, err := view.Find(t.Context(), never, nil); found || err != nil {
 		t.Errorf("found %t, error %v", found, err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, _, err := view.Find(ctx, never, 1, nil); !errors.Is(err, context.Canceled) {
+	if _, _, err := view.Find(ctx, never, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
 }

@@ -17,6 +17,21 @@ type Keys struct {
 	Unnamed []scitt.Key
 }
 
+// ParseKeys reads a COSE Key Set, a COSE_Key, or a public key as PEM, JWK or did:jwk.
+func ParseKeys(data []byte) (Keys, error) {
+	if set, err := scitt.ParseKeySet(data); err == nil {
+		return Keys{Named: set}, nil
+	}
+	if key, err := scitt.ParseKey(data); err == nil {
+		return Keys{Named: scitt.KeySet{key}}, nil
+	}
+	key, err := scitt.ParsePublicKey(data)
+	if err != nil {
+		return Keys{}, fmt.Errorf("neither a COSE Key Set, a COSE_Key nor a public key: %w", err)
+	}
+	return Keys{Unnamed: []scitt.Key{key}}, nil
+}
+
 // For returns the keys under the names that these Receipts use. Among several
 // Receipts an unnamed key cannot know its own by a foreign kid.
 func (k Keys) For(receipts [][]byte) scitt.KeySet {

@@ -40,8 +40,8 @@ Of the upstream's Receipts only the one of its log is embedded. An
 acknowledgement that is too large for an entry (65,535 bytes) all the same is
 stored as an artifact with the service in --log, which registers its hash.
 
-An asset that the records in --log do not have is told, since it may be misspelled; it
-is acknowledged all the same.
+There is a warning for an asset that the records in --log do not have, since it may be
+misspelled; it is acknowledged all the same.
 
 The acknowledgement names the log that it is registered in as its home. Carried
 to another log by somebody else it counts there only as of that log.
@@ -64,15 +64,18 @@ that was signed then, and not a second one.
 }
 
 func (a *app) runAck(ctx context.Context, f ackFlags, name string) error {
-	up, err := a.findSpokenOf(ctx, name, f.counterFlags)
+	up, entry, err := a.findEntry(ctx, name, f.entry.log, f.read())
 	if err != nil {
 		return err
 	}
-	transparent, verifier, err := up.transparent(ctx)
+	transparent, verifier, err := up.Evidence(ctx, entry)
 	if err != nil {
 		return err
 	}
-	content, err := up.content(ctx)
+	content, err := up.ContentOf(ctx, entry)
+	if isMissing(err) {
+		err = cli.Bad(err) // nothing can be acknowledged without it
+	}
 	if err != nil {
 		return err
 	}

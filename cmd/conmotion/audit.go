@@ -36,7 +36,7 @@ chain. Nothing of it needs the service, and nothing that the operator says is
 believed but what the checkpoint signs. It finds entries that were put in past
 the service's checks.
 
-Each violation is told with its index and the check or rule that it fails. Exit
+Each violation is reported with its index and the check or rule that it fails. Exit
 code 0: every entry was looked at and is good. 1: there are violations. 2: not
 everything could be looked at (the audit is incomplete), and what could is good; a
 file that is not there is no violation, since nothing is known of it. 3: there are
@@ -52,8 +52,8 @@ from --state judges that entry again.
 
 --since N judges entries from index N on. Those before are read and taken as
 admitted: policies, keys, chains and duplicates are followed through them, and
-nothing is told about them, which the result says. A chain that a bad entry
-continued before N may look wrong behind it.
+nothing is reported about them, which the result says. A chain that a bad entry
+continued before N may look wrong after it.
 
 --state FILE keeps where the audit is. The next one goes on from there and first
 proves that the log extends what was audited. Where the log has fewer entries than
@@ -65,14 +65,14 @@ of each entry before, from the tiles; the entry ids, by which duplicates are
 found, are in the file with 12 bytes each.
 
 A content counts once: the first entry with its id whose signature verifies. A
-later one is told as log/duplicate. That is a fault of the service, such as a failing
+later one is reported as log/duplicate. That is a fault of the service, such as a failing
 disk makes, and changes nothing for a reader that counts once: so a log with no other
 violation is called FAULTY and not BAD, and has an exit code of its own. An entry whose
-signature does not verify is told as signature, and takes nothing from a later
+signature does not verify is reported as signature, and takes nothing from a later
 one whose signature does.
 
 The issuer and the policy that the log shows in its transparency configuration must
-be its own and the one in force; else that is told as log/configuration.
+be its own and the one in force; else that is reported as log/configuration.
 
 --follow goes on until it is interrupted.
 ` + cli.HomeHelp
@@ -93,7 +93,7 @@ func (a *app) audit() *cobra.Command {
 	schemaFlag(cmd, &f.schema)
 	flags.StringVar(&f.state, "state", "", "file to go on from, and to keep the state in")
 	flags.Uint64Var(&f.since, "since", 0, "first index to judge; with --state only at the beginning")
-	flags.IntVar(&f.most, "max", 1000, "violations to tell; all are counted")
+	flags.IntVar(&f.most, "max", 1000, "violations to report; all are counted")
 	flags.BoolVar(&f.follow, "follow", false, "go on when the log grows")
 	flags.DurationVar(&f.interval, "interval", 10*time.Second, "time between two looks at the log with --follow")
 	return cmd

@@ -3,19 +3,16 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"runtime/debug"
 	"slices"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/bench"
-	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/scitt/client"
 )
 
 func (a *app) bench() *cobra.Command {
@@ -69,15 +66,6 @@ that limits rates (conmotiond --rate) answers 429 above its limit.`,
 }
 
 func (a *app) runBench(ctx context.Context, o bench.Options, payload string) error {
-	if o.Statements < 1 || o.Concurrency < 1 || o.Wave < 1 || o.Size < 16 {
-		return cli.Usage(errors.New("--statements, --concurrency and --wave are at least 1, and --size is at least 16"))
-	}
-	if o.Bulk < 1 || o.Bulk > scitt.MaxSequence {
-		return cli.Usage(fmt.Errorf("--bulk is from 1 to %d", scitt.MaxSequence))
-	}
-	if o.Overload < 0 || o.Overload > 0 && (o.Rate > 0 || o.Chain) {
-		return cli.Usage(errors.New("--overload is a time, and excludes --rate and --chain"))
-	}
 	if payload != "" {
 		var err error
 		if o.Payload, err = cli.ReadFileFlag(ctx, "payload", payload); err != nil {
@@ -87,8 +75,11 @@ func (a *app) runBench(ctx context.Context, o bench.Options, payload string) err
 			return cli.Usage(fmt.Errorf("--payload: %s is not JSON", payload))
 		}
 	}
+	if err := o.Check(); err != nil {
+		return cli.Usage(err)
+	}
 	debug.SetGCPercent(400) // the load generator should cost little
-	c, err := a.connect(o.URL, 1)
+	c, err := client.New(o.URL, a.ClientOptions(1))
 	if err != nil {
 		return cli.Usage(err)
 	}
@@ -97,17 +88,10 @@ func (a *app) runBench(ctx context.Context, o bench.Options, payload string) err
 		return fmt.Errorf("keys of %s: %w", o.URL, err)
 	}
 	o.Keys = keys
-	var mu sync.Mutex
-	last := time.Now()
-	o.Progress = func(phase string, done, total int) {
-		mu.Lock()
-		defer mu.Unlock()
-		if now := time.Now(); now.Sub(last) >= 2*time.Second {
-			last = now
-			a.Notice("%s: %d of %d", phase, done, total)
-		}
-	}
+	p := a.Progress()
+	o.Progress = p.Part
 	report, err := bench.Run(ctx, o)
+	p.Done()
 	if err != nil {
 		return err
 	}

@@ -30,7 +30,7 @@ type compareFlags struct {
 	disclosed          []string
 }
 
-const compareLong = `Hold what one party reported in its log against what another observed in its own,
+const compareLong = `Compare what one party reported in its log with what another observed in its own,
 over an interval, for inventory and configuration. Both logs are replayed from
 their files and verified, signatures included.
 
@@ -73,7 +73,7 @@ const compareExample = `  conmotion compare --reported https://provider.example 
 func (a *app) compare() *cobra.Command {
 	var f compareFlags
 	cmd := &cobra.Command{
-		Use: "compare --reported URL-or-DIR --observed URL-or-DIR --from TIME [--to TIME]", Short: "Hold one party's log against another's",
+		Use: "compare --reported URL-or-DIR --observed URL-or-DIR --from TIME [--to TIME]", Short: "Compare one party's log with another's",
 		Long: compareLong, Example: compareExample,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -119,15 +119,10 @@ func (a *app) runCompare(ctx context.Context, f compareFlags) error {
 	if err := a.Print(compared{c, f.confirm, confirmed}, func(p *cli.Page) { showComparison(p, c, f.confirm, confirmed) }); err != nil {
 		return err
 	}
-	switch found, anomalies := differs(c); {
-	case c.Unread().Any():
-		return cli.Usage(fmt.Errorf("the comparison is incomplete: %s", c.Unread()))
-	case found+anomalies > 0 && !f.exitZero:
-		return cli.Bad(fmt.Errorf("%s and %s", plural.Of(found, "finding"), plural.Of(anomalies, "anomaly")))
-	case found+anomalies == 0 && undisclosed(c) > 0:
-		return cli.Usage(errors.New(hidden(c)))
+	if _, err = compareResult(c); f.exitZero && cli.ExitCode(err) == cli.ExitBad {
+		err = nil
 	}
-	return nil
+	return err
 }
 
 // confirm asks the provider's search about the missing objects.
@@ -156,26 +151,20 @@ func (a *app) confirm(ctx context.Context, f compareFlags, c *monitor.Comparison
 	return confirmed, cli.OfLog(err)
 }
 
-// differs counts what is not as it should be. A record of which it is not known what
-// it says is none of the anomalies.
-func differs(c *monitor.Comparison) (findings, anomalies uint64) {
-	for _, side := range []monitor.Side{c.Reported, c.Observed} {
-		anomalies += uint64(len(side.Anomalies)) + side.AnomaliesMore - side.Unread.Count()
+// compareResult is what a comparison comes to: for people, and as an error.
+func compareResult(c *monitor.Comparison) (string, error) {
+	findings, anomalies, undisclosed := c.Counts()
+	counts := plural.Of(findings, "finding") + ", " + plural.Of(anomalies, "anomaly")
+	switch {
+	case c.Unread().Any():
+		return fmt.Sprintf("INCOMPLETE: %s; so far %s", c.Unread(), counts), cli.Usage(fmt.Errorf("the comparison is incomplete: %s", c.Unread()))
+	case findings+anomalies > 0:
+		return "DIFFERENT: " + counts, cli.Bad(errors.New(counts))
+	case undisclosed > 0:
+		hidden := plural.Of(undisclosed, "configuration") + " may differ in fields that are hidden (--disclosed)"
+		return "UNDISCLOSED: " + hidden, cli.Usage(errors.New(hidden))
 	}
-	return uint64(len(c.Findings) - undisclosed(c)), anomalies
-}
-
-// undisclosed counts the configurations of which it is not known whether they differ.
-func undisclosed(c *monitor.Comparison) (n int) {
-	for _, m := range c.Metrics {
-		n += m.Undisclosed
-	}
-	return n
-}
-
-// hidden says so.
-func hidden(c *monitor.Comparison) string {
-	return plural.Of(undisclosed(c), "configuration") + " may differ in fields that are hidden (--disclosed)"
+	return "nothing differs", nil
 }
 
 // compareLogs opens both logs, the reporting one first, and compares them.

@@ -62,17 +62,7 @@ func showComparison(p *cli.Page, c *monitor.Comparison, confirm int, confirmed [
 	showConfirmations(p, c, confirm, confirmed)
 	showAnomalies(p, "ANOMALY IN THE REPORTS", c.Reported.Anomalies, c.Reported.AnomaliesMore)
 	showAnomalies(p, "ANOMALY IN THE OBSERVATIONS", c.Observed.Anomalies, c.Observed.AnomaliesMore)
-	result := "nothing differs"
-	found, anomalies := differs(c)
-	counts := plural.Of(found, "finding") + ", " + plural.Of(anomalies, "anomaly")
-	switch {
-	case c.Unread().Any():
-		result = fmt.Sprintf("INCOMPLETE: %s; so far %s", c.Unread(), counts)
-	case found+anomalies > 0:
-		result = "DIFFERENT: " + counts
-	case undisclosed(c) > 0:
-		result = "UNDISCLOSED: " + hidden(c)
-	}
+	result, _ := compareResult(c)
 	p.Line("")
 	p.Line("%s", result)
 }

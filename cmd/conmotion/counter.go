@@ -10,7 +10,6 @@ import (
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
-	"github.com/conmotion/conmotion/scitt"
 )
 
 // counterFlags are the flags of the commands that register a statement about
@@ -53,39 +52,6 @@ func (f *entryFlags) add(cmd *cobra.Command, prefix string) {
 // log that is written to.
 func (f counterFlags) read() readFlags {
 	return readFlags{MemoryFlags: cli.MemoryFlags{Home: f.own.Home, VKeys: f.entry.VKeys}, artifacts: f.entry.artifacts, token: f.entry.token, issuerKeys: f.own.issuerKeys, limits: f.own.limits}
-}
-
-// spokenOf is the entry that a statement is about.
-type spokenOf struct {
-	log   *party.Log
-	entry *party.Entry
-}
-
-// findSpokenOf finds the entry and proves it in its log. Its issuer must have
-// signed it.
-func (a *app) findSpokenOf(ctx context.Context, name string, f counterFlags) (*spokenOf, error) {
-	l, e, err := a.findEntry(ctx, name, f.entry.log, f.read())
-	if err != nil {
-		return nil, err
-	}
-	if err := l.VerifyStatement(e.Statement); err != nil {
-		return nil, cli.Bad(fmt.Errorf("entry %d of %s: %w", e.Index, l.Location, err))
-	}
-	return &spokenOf{l, e}, nil
-}
-
-// transparent is the entry's Transparent Statement, and what it was verified with.
-func (s *spokenOf) transparent(ctx context.Context) ([]byte, *scitt.Verifier, error) {
-	return s.log.Evidence(ctx, s.entry)
-}
-
-// content is what the entry speaks of. That it is not served is a verdict.
-func (s *spokenOf) content(ctx context.Context) ([]byte, error) {
-	data, err := s.log.ContentOf(ctx, s.entry)
-	if isMissing(err) {
-		err = cli.Bad(err)
-	}
-	return data, err
 }
 
 // attested is a registered statement as the commands print it.

@@ -77,10 +77,3 @@ func (a *app) openNamed(ctx context.Context, name string, f gatherFlags) (*named
 	}
 	return &named{e.Statement.ID(), e, logs}, nil
 }
-
-// findIn finds an entry of an open log, which its issuer must have signed.
-func (a *app) findIn(ctx context.Context, l *party.Log, n party.EntryName) (*party.Entry, error) {
-	p := a.Progress()
-	defer p.Done()
-	return l.FindSigned(ctx, n, func(done, size uint64) { p.Part("search", done, size) })
-}

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -76,33 +74,9 @@ func (a *app) runDisclose(ctx context.Context, f discloseFlags, name string) err
 	if err != nil {
 		return cli.Usage(err)
 	}
-	wanted := make([]disclosure.Pattern, len(f.fields))
-	for i, text := range f.fields {
-		if strings.HasPrefix(text, "$") { // a whole path, as it is printed
-			continue
-		}
-		p, err := disclosure.ParsePattern(text)
-		if err != nil {
-			return cli.Usage(fmt.Errorf("--field: %w", err))
-		}
-		wanted[i] = p
-	}
-	if len(wanted) > 0 {
-		used := make([]bool, len(wanted))
-		d, err = d.Only(func(path string) (show bool) {
-			steps := disclosure.Steps(path)
-			for i, p := range wanted {
-				if field := f.fields[i]; field == path || field[0] != '$' && p.Matches(steps) {
-					used[i], show = true, true
-				}
-			}
-			return show
-		})
-		if err != nil {
-			return err
-		}
-		if i := slices.Index(used, false); i >= 0 {
-			return cli.Usage(fmt.Errorf("--field %s: no hidden field has such a path", f.fields[i]))
+	if len(f.fields) > 0 {
+		if d, err = d.Only(f.fields...); err != nil {
+			return cli.Usage(fmt.Errorf("--field %w", err))
 		}
 	}
 	opened, err := d.Open()

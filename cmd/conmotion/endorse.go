@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"slices"
 	"strings"
 	"time"
@@ -145,19 +144,25 @@ func (a *app) runEndorse(ctx context.Context, f endorseFlags, name string) error
 			f.entry.VKeys = f.own.VKeys
 		}
 	}
-	about, err := a.findSpokenOf(ctx, name, f.counterFlags)
+	log, entry, err := a.findEntry(ctx, name, f.entry.log, f.read())
 	if err != nil {
 		return err
 	}
-	if err := a.checkContent(ctx, f, about); err != nil {
-		return err
+	if entry.Statement.Envelope != nil && f.verdict == monitor.Endorse {
+		// Who endorses need not have the content, but if it is there it must be what was signed.
+		switch _, err := log.ContentOf(ctx, entry); {
+		case isMissing(err):
+			a.Notice("notice: the content behind the entry's hash is not served here, and was not looked at")
+		case err != nil:
+			return err
+		}
 	}
 	r, err := a.openRegistrar(ctx, party.RegistrarOptions{Services: []string{f.log}}, f.signer, f.own)
 	if err != nil {
 		return err
 	}
 	if f.verdict == monitor.Withdraw {
-		home, err := ownEndorsement(ctx, about, r.Issuer)
+		home, err := log.Withdrawable(ctx, entry, r.Issuer)
 		if err != nil {
 			return err
 		}
@@ -165,12 +170,12 @@ func (a *app) runEndorse(ctx context.Context, f endorseFlags, name string) error
 			a.Notice("notice: the home of what is withdrawn is %s, and this withdrawal goes to %s: whoever reads only the former does not know of it", home, here)
 		}
 	}
-	e, err := f.statement(about.log.Ref(about.entry), r.Log().Origin(), r.Now())
+	e, err := f.statement(log.Ref(entry), r.Log().Origin(), r.Now())
 	if err != nil {
 		return err
 	}
 	if f.embed {
-		if e.Transparent, _, err = about.transparent(ctx); err != nil {
+		if e.Transparent, _, err = log.Evidence(ctx, entry); err != nil {
 			return err
 		}
 	}
@@ -186,42 +191,4 @@ func (a *app) runEndorse(ctx context.Context, f endorseFlags, name string) error
 		err = fmt.Errorf("%w. Leave out --embed: the entry is named by its log, index and id all the same", err)
 	}
 	return err
-}
-
-// checkContent looks at the content behind an entry's hash. Who endorses need not
-// have it, but if it is there it must be what was signed.
-func (a *app) checkContent(ctx context.Context, f endorseFlags, about *spokenOf) error {
-	if about.entry.Statement.Envelope == nil || f.verdict != monitor.Endorse {
-		return nil
-	}
-	_, err := about.content(ctx)
-	if errors.Is(err, fs.ErrNotExist) {
-		a.Notice("notice: the content behind the entry's hash is not served here, and was not looked at")
-		return nil
-	}
-	return err
-}
-
-// ownEndorsement returns the home of an endorsement or a dispute. The error says why the
-// issuer cannot withdraw the entry.
-func ownEndorsement(ctx context.Context, about *spokenOf, issuer string) (home string, err error) {
-	s := about.entry.Statement
-	if s.Type != scitt.TypeEndorsement {
-		return "", cli.Bad(fmt.Errorf("entry %d of %s is no endorsement or dispute: its type is %q", about.entry.Index, about.log.Location, s.Type))
-	}
-	if s.Issuer != issuer {
-		return "", cli.Bad(fmt.Errorf("entry %d of %s is by another issuer, %s: only who said it can withdraw it", about.entry.Index, about.log.Location, s.Issuer))
-	}
-	content, err := about.content(ctx)
-	if err != nil {
-		return "", err
-	}
-	e, err := monitor.ParseEndorsement(content)
-	if err != nil {
-		return "", err
-	}
-	if e.Verdict == monitor.Withdraw {
-		return "", cli.Bad(fmt.Errorf("entry %d of %s is a withdrawal, which cannot be withdrawn: endorse or dispute again", about.entry.Index, about.log.Location))
-	}
-	return e.Home, nil
 }

@@ -11,11 +11,8 @@ import (
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/plural"
-	"github.com/conmotion/conmotion/internal/printable"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
-	"github.com/conmotion/conmotion/scitt"
-	"github.com/conmotion/conmotion/witness"
 )
 
 // endorsementsFlags are the flags of endorsements.
@@ -28,8 +25,8 @@ type endorsementsFlags struct {
 func (a *app) endorsements() *cobra.Command {
 	var f endorsementsFlags
 	cmd := &cobra.Command{
-		Use: "endorsements ENTRY [--in LOCATION]... [--by ISSUER]... [--at TIME]", Short: "Tell who endorsed or disputed an entry, and whether it holds",
-		Long: `Tell who endorsed or disputed an entry, with scope and validity, and how each
+		Use: "endorsements ENTRY [--in LOCATION]... [--by ISSUER]... [--at TIME]", Short: "Show who endorsed or disputed an entry, and whether it holds",
+		Long: `Show who endorsed or disputed an entry, with scope and validity, and how each
 stands at a time: holds, expired, not_yet, withdrawn by its issuer, disputed by
 a dispute that holds and has a part of the scope, or as_of_log: it was read in
 another log than its home, where it may have been withdrawn, so it does not count.
@@ -38,7 +35,7 @@ It is unknown when a statement may withdraw or dispute it whose content is withh
 statements are listed, and the exit code is 2.
 
 ENTRY is the URL of the entry, or its entry id or index in --log. Its log is
-looked in and those given with --in. An entry is told by its id: the same
+looked in and those given with --in. An entry is known by its id: the same
 statement in another log is the same entry. With an entry id and no --log only
 those of --in are looked in, and whether the entry exists is not checked.
 
@@ -57,33 +54,6 @@ others neither endorse nor dispute.
 	return cmd
 }
 
-// endorsementList is what is known about an entry.
-type endorsementList struct {
-	EntryID      string            `json:"entry_id"`
-	Entry        *monitor.EntryRef `json:"entry,omitempty"` // where it was found
-	At           string            `json:"at"`
-	Endorsements []endorsementItem `json:"endorsements"`
-	Unreadable   []monitor.Anomaly `json:"unreadable,omitempty"`
-}
-
-// endorsementItem is an endorsement or a dispute.
-type endorsementItem struct {
-	Verdict  monitor.Verdict    `json:"verdict"`
-	Standing monitor.Standing   `json:"standing"`
-	Scope    []string           `json:"scope"`
-	From     string             `json:"from"`
-	Until    string             `json:"until,omitempty"`
-	Issuer   string             `json:"issuer"`
-	Issued   string             `json:"issued_at"`
-	Reason   string             `json:"reason,omitempty"`
-	Entry    monitor.EntryRef   `json:"entry"`
-	By       []monitor.EntryRef `json:"by,omitempty"` // the withdrawals or the disputes
-	Home     string             `json:"home"`         // origin of the log in which it can be withdrawn
-	// Evidence reports whether the embedded Transparent Statement verifies: ok,
-	// why not, or not checked when its log is not among those that are open.
-	Evidence string `json:"evidence,omitempty"`
-}
-
 func (a *app) runEndorsements(ctx context.Context, f endorsementsFlags, name string) error {
 	at, err := parseTime("at", f.at, time.Now())
 	if err != nil {
@@ -93,49 +63,31 @@ func (a *app) runEndorsements(ctx context.Context, f endorsementsFlags, name str
 	if err != nil {
 		return err
 	}
-	g, err := party.Gather(ctx, about.logs, f.by, false, a.Notice)
+	list, err := party.EndorsementsOf(ctx, about.id, about.logs, f.by, at, a.Notice)
 	if err != nil {
 		return err
 	}
-	list := endorsementList{EntryID: about.id.String(), At: at.Format(time.RFC3339), Endorsements: []endorsementItem{}, Unreadable: g.Flaws}
 	if about.entry != nil {
 		ref := about.logs[0].Ref(about.entry)
 		list.Entry = &ref
 	}
-	var wrong []error
-	for _, s := range monitor.Evaluate(g.Statements, g.Unread, about.id, at) {
-		item := endorsementItem{s.Verdict, s.Standing, s.Scope, s.From.Format(time.RFC3339), "", s.Issuer, printable.Time(s.Issued), s.Reason, s.Self, s.By, s.Home, ""}
-		if s.Transparent != nil {
-			if item.Evidence, err = evidence(ctx, about.logs, s.Registered); err != nil {
-				wrong = append(wrong, fmt.Errorf("what %s embeds: %w", &s.Self, err))
-			}
-		}
-		if !s.Until.IsZero() {
-			item.Until = s.Until.Format(time.RFC3339)
-		}
-		list.Endorsements = append(list.Endorsements, item)
+	err = a.Print(list, func(p *cli.Page) { showEndorsements(p, list) })
+	if n := len(list.Unread); n > 0 {
+		err = errors.Join(err, cli.Usage(fmt.Errorf("%s about it could not be read or checked", plural.Of(n, "statement"))))
 	}
-	unread := monitor.About(g.Unread, list.EntryID)
-	for _, e := range list.Endorsements {
-		unread = append(unread, monitor.About(g.Unread, e.Entry.EntryID)...)
-	}
-	err = a.Print(list, func(p *cli.Page) { list.show(p, unread) })
-	if len(unread) > 0 {
-		err = errors.Join(err, cli.Usage(fmt.Errorf("%s about it could not be read or checked", plural.Of(len(unread), "statement"))))
-	}
-	return errors.Join(errors.Join(wrong...), err, incomplete(monitor.Unread{NoStatement: monitor.CountUnread(g.Flaws).NoStatement}))
+	return errors.Join(list.Wrong, err, incomplete(monitor.Unread{NoStatement: monitor.CountUnread(list.Unreadable).NoStatement}))
 }
 
-func (l *endorsementList) show(p *cli.Page, unread []monitor.Anomaly) {
+func showEndorsements(p *cli.Page, l *party.Endorsements) {
 	where := "not looked for"
 	if l.Entry != nil {
 		where = l.Entry.String()
 	}
 	p.Rows([][]string{{"entry", l.EntryID}, {"is", where}, {"at", l.At}})
-	for _, u := range unread {
+	for _, u := range l.Unread {
 		p.Line("%s: a statement about it by %s, %s: %s", u.Kind, u.Issuer, &u.Entry, u.Detail)
 	}
-	if len(l.Endorsements)+len(unread) == 0 {
+	if len(l.Endorsements)+len(l.Unread) == 0 {
 		p.Line("nobody endorsed or disputed it")
 	}
 	var rows [][]string
@@ -165,27 +117,4 @@ func (l *endorsementList) show(p *cli.Page, unread []monitor.Anomaly) {
 			p.Line("%s says: %s", &e.Entry, e.Reason)
 		}
 	}
-}
-
-// evidence verifies an embedded Transparent Statement with the keys of its log, and
-// says what came of it. It is held to the time at which the endorsement was signed.
-func evidence(ctx context.Context, logs []*party.Log, e monitor.Registered) (string, error) {
-	for _, l := range logs {
-		if l.View.Checkpoint.Origin != e.Entry.Origin {
-			continue
-		}
-		s, err := scitt.DecodeStatement(e.Transparent)
-		if err != nil {
-			return err.Error(), err
-		}
-		v, err := l.Verifier(ctx, s.Issuer, time.Unix(e.Issued, 0))
-		if err == nil {
-			err = e.Verify(v)
-		}
-		if err != nil {
-			return err.Error(), err
-		}
-		return witness.OK, nil
-	}
-	return witness.NotChecked, nil
 }

@@ -35,7 +35,7 @@ fetches only what is new; it refuses a log that forked from what the directory
 has. At every moment the directory is a whole log: the checkpoint is written
 last. An export that was interrupted goes on where it was.
 
-Artifacts that the storage does not have are told and named in the manifest, and
+Artifacts that the storage does not have are reported and named in the manifest, and
 looked for again the next time. So are those that it gives with other bytes (exit
 code 1), and those that are larger than --max-size or take longer than --max-time
 (exit code 2); all else is exported. What is gone from the directory is fetched again.

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/hex"
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -11,8 +10,6 @@ import (
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/internal/printable"
-	"github.com/conmotion/conmotion/monitor/party"
-	"github.com/conmotion/conmotion/tiles"
 )
 
 func (a *app) fsck() *cobra.Command {
@@ -51,73 +48,42 @@ type fsckReport struct {
 	Unchecked string `json:"unchecked,omitempty"`
 }
 
-func (r *fsckReport) add(err error) {
-	r.Count++
-	if len(r.Problems) < mostProblems {
-		r.Problems = append(r.Problems, err.Error())
-	}
-}
-
 func (a *app) runFsck(ctx context.Context, location string, f cli.MemoryFlags) error {
-	report := &fsckReport{Problems: []string{}}
 	log, err := a.examine(ctx, location, f)
 	if err != nil {
 		return err
 	}
-	if err := a.check(ctx, log, report); err != nil {
-		return err
-	}
-	report.OK = report.Count == 0
-	if err := a.printFsck(report); err != nil {
-		return err
-	}
-	if !report.OK {
-		return cli.Bad(fmt.Errorf("the log is damaged: %s", plural.Of(report.Count, "problem")))
-	}
-	if report.Unchecked != "" {
-		return cli.Usage(errors.New(report.Unchecked))
-	}
-	return nil
-}
-
-// check fills the report. The error is about what kept it from looking.
-func (a *app) check(ctx context.Context, log *party.Log, report *fsckReport) error {
-	cp := log.Checkpoint
-	if cp == nil {
-		report.add(log.Damage)
-		return nil
-	}
-	report.Origin, report.Size, report.Root = cp.Origin, cp.Size, hex.EncodeToString(cp.Root)
-	if cp.Tree != nil {
-		report.Receipts, report.Signed = true, printable.Time(cp.Tree.IssuedAt)
+	r := &fsckReport{Problems: []string{}}
+	if cp := log.Checkpoint; cp != nil {
+		r.Origin, r.Size, r.Root = cp.Origin, cp.Size, hex.EncodeToString(cp.Root)
+		if cp.Tree != nil {
+			r.Receipts, r.Signed = true, printable.Time(cp.Tree.IssuedAt)
+		}
 	}
 	p := a.Progress()
-	defer p.Done()
-	err := tiles.Fsck(ctx, log.Files.Source, cp, report.add, func(done uint64) {
+	unchecked, err := log.Fsck(ctx, func(err error) {
+		if r.Count++; len(r.Problems) < mostProblems {
+			r.Problems = append(r.Problems, err.Error())
+		}
+	}, func(done uint64) {
 		p.Show(func() string {
-			return fmt.Sprintf("checked %d of %d entries, %s", done, cp.Size, plural.Of(report.Count, "problem"))
+			return fmt.Sprintf("checked %d of %d entries, %s", done, r.Size, plural.Of(r.Count, "problem"))
 		})
 	})
-	if errors.Is(err, tiles.ErrCorrupt) || isMissing(err) {
-		// A file that the checkpoint covers and that cannot be read.
-		report.add(err)
-		return nil
-	}
-	if err == nil && report.Count == 0 && log.Damage != nil {
-		report.add(log.Damage) // it was there when the log was opened
-	}
-	if err != nil || report.Count > 0 || log.Configuration == nil {
+	p.Done()
+	if err != nil {
 		return err
 	}
-	switch err = log.View.CheckConfiguration(ctx, log.Configuration); {
-	case errors.Is(err, tiles.ErrConfiguration):
-		report.add(err)
-	case errors.Is(err, tiles.ErrAhead):
-		report.Unchecked = err.Error()
-	default:
+	if r.OK = r.Count == 0; unchecked != nil {
+		r.Unchecked = unchecked.Error()
+	}
+	if err := a.printFsck(r); err != nil {
 		return err
 	}
-	return nil
+	if !r.OK {
+		return cli.Bad(fmt.Errorf("the log is damaged: %s", plural.Of(r.Count, "problem")))
+	}
+	return cli.Usage(unchecked)
 }
 
 func (a *app) printFsck(r *fsckReport) error {

@@ -94,9 +94,7 @@ func (a *app) runHead(ctx context.Context, f headFlags) error {
 			return s.Chain != nil && s.Chain.Name == f.chain
 		}
 		return s.Type == scitt.TypeRecord || s.Type == scitt.TypeObservation
-	}, func(done, size uint64) {
-		p.Show(func() string { return fmt.Sprintf("searched %d of %d entries", done, size) })
-	})
+	}, p.Of("search"))
 	p.Done()
 	if errors.Is(err, party.ErrNoEntry) {
 		what := "record"

@@ -40,8 +40,8 @@ The items of all files are put in the order of their times. Each event is regist
 as record does it, and once, so that an import can be interrupted and started again,
 and the next export registers what is new in it. It is held to what the issuer's log
 says already: what is older than that is late, such as an item of an export that lags
-behind a feed. It is told and not registered, unless --allow-late records it as a
-correction, which a replay puts at its own time. What cannot be mapped is told with
+behind a feed. It is reported and not registered, unless --allow-late records it as a
+correction, which a replay puts at its own time. What cannot be mapped is reported with
 its line, never dropped: all else is registered. The exit code is 1 for both.
 
 Fields that are known to hold secrets (environments, user data, connection strings,

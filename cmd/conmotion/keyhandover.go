@@ -12,7 +12,6 @@ import (
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
-	"github.com/conmotion/conmotion/scitt"
 )
 
 // handoverFlags are the flags of key handover.
@@ -88,13 +87,12 @@ func (a *app) runHandover(ctx context.Context, f handoverFlags) error {
 	if len(chains) == 0 {
 		return cli.Usage(fmt.Errorf("the issuer of --key has no chain in the log at %s", f.log))
 	}
-	thumbprint, err := scitt.Thumbprint(to.Public())
-	if err != nil {
-		return err
+	if old.Issuer == heir.Issuer {
+		return cli.Usage(errors.New("a handover is from one issuer to another"))
 	}
 	for _, name := range chains {
-		done, err := handOver(ctx, old, heir, name, thumbprint)
-		if err != nil {
+		done := handedOver{Chain: name, From: old.Issuer, To: heir.Issuer}
+		if done.Given, done.Taken, err = old.HandOver(ctx, heir, name); err != nil {
 			return fmt.Errorf("chain %q: %w", name, err)
 		}
 		if err := a.Print(done, cli.Rows([][]string{{"chain", name}, {"from", done.From}, {"to", done.To},
@@ -103,38 +101,4 @@ func (a *app) runHandover(ctx context.Context, f handoverFlags) error {
 		}
 	}
 	return nil
-}
-
-// handOver registers both statements of a handover. A crash between them leaves a chain
-// that was given and not taken; the next run takes it.
-func handOver(ctx context.Context, old, heir *party.Registrar, name string, key []byte) (done handedOver, err error) {
-	h := &scitt.Handover{Chain: name, From: old.Issuer, To: heir.Issuer, Key: key}
-	content, err := h.Marshal()
-	if err != nil {
-		return done, cli.Usage(err)
-	}
-	done.Chain, done.From, done.To = name, h.From, h.To
-	d := party.Draft{Content: content, Chain: name,
-		Options: scitt.SignOptions{Type: scitt.TypeHandover, ContentType: scitt.MediaTypeHandover, Subject: name + "/handover"}}
-	register := func(r *party.Registrar) (monitor.EntryRef, error) {
-		outcomes, err := r.Register(ctx, []party.Draft{d})
-		if err != nil {
-			return monitor.EntryRef{}, err
-		}
-		return outcomes[0].At[0].Ref, outcomes[0].Err()
-	}
-	if done.Given, err = register(old); err != nil {
-		return done, err
-	}
-	ends, err := old.Chains(ctx)
-	if err != nil {
-		return done, err
-	}
-	end := ends[name]
-	if end.ID.String() != done.Given.EntryID {
-		return done, cli.Bad(errors.New("the log has more of the old issuer behind the handover"))
-	}
-	d.After = &end
-	done.Taken, err = register(heir)
-	return done, err
 }

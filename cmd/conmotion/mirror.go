@@ -34,7 +34,7 @@ Wrong files leave the copy as it was. Any file server can serve the directory, a
 whatever takes a log by --log or --static reads it there.
 
 A server that is busy is waited for, as long as it says. --rate bounds the requests in
-a second. --follow goes on until it is interrupted: what cannot be read is told and
+a second. --follow goes on until it is interrupted: what cannot be read is reported and
 tried again. It ends when the log forked, or shows other keys. --repair reads the whole
 copy first, and fetches again what was damaged there; conmotion fsck DIR tells what is.
 

@@ -27,17 +27,17 @@ type monitorFlags struct {
 const monitorLong = `Follow any number of logs from their static files, and tell what is wrong with
 them or new in them.
 
-Always told: a log that cannot be reached or read (each reason by its name),
+Always reported: a log that cannot be reached or read (each reason by its name),
 that shows other keys or is another log, that shows an older state for long, that
 signed two histories (with a proof file that anybody can verify), and whose old
-entries or tiles change or go. Told when the
+entries or tiles change or go. Reported when the
 configuration asks: no new checkpoint or entry for some time; entries that the
 policy in force at their index does not admit; new records by a filter;
 expected records that did not come; measurements over a threshold, or that are
 not what their logs lead to; endorsements that end soon.
 
 An alert is a line on standard output (with --json its JSON) and goes to every
-webhook and command of the configuration. What lasts is told when it begins and
+webhook and command of the configuration. What lasts is reported when it begins and
 when it ends. The state directory holds where each log is and the alerts that
 are on their way: killed and started again at any point, the monitor skips
 nothing. Each alert reaches each receiver at least once and, unless the monitor

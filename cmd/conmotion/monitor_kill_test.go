@@ -178,12 +178,12 @@ logs:
 	entries, expected := map[string]string{}, 0
 	for id, a := range alerts {
 		switch a.Check {
-		case watch.CheckRecord:
+		case "record":
 			if other, ok := entries[a.Entry.EntryID]; ok {
 				t.Errorf("entry %d has the alerts %s and %s", a.Entry.Index, id, other)
 			}
 			entries[a.Entry.EntryID] = id
-		case watch.CheckExpected:
+		case "expected":
 			expected++
 		default:
 			t.Errorf("told %+v", a)

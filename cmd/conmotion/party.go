@@ -63,8 +63,7 @@ func (a *app) examine(ctx context.Context, location string, f cli.MemoryFlags) (
 		return nil, err
 	}
 	o.Examine = true
-	l, err := party.Open(ctx, location, o)
-	return l, err
+	return party.Open(ctx, location, o)
 }
 
 // partyOptions reads what the flags name. The verifier keys are for the one log of
@@ -79,18 +78,11 @@ func (a *app) partyOptions(ctx context.Context, f readFlags) (party.Options, err
 	}
 	o.Artifacts, o.Limits, o.Newest, o.IssuerKeys = f.artifacts, f.limits, f.newest, map[string]scitt.Key{}
 	for _, pair := range f.issuerKeys {
-		i := strings.LastIndex(pair, "=") // an issuer may have "=" in it, and file names seldom do
-		if i < 1 {
-			return o, cli.Usage(fmt.Errorf("--issuer-key %q is not ISSUER=FILE", pair))
-		}
-		issuer, path := pair[:i], pair[i+1:]
-		data, err := cli.ReadFileFlag(ctx, "issuer-key", path)
+		issuer, _, key, err := readIssuerPair(ctx, pair)
 		if err != nil {
 			return o, err
 		}
-		if o.IssuerKeys[issuer], err = scitt.ParsePublicKey(data); err != nil {
-			return o, cli.Usage(fmt.Errorf("--issuer-key %s: %w", path, err))
-		}
+		o.IssuerKeys[issuer] = *key
 	}
 	if f.token != "" {
 		if o.Token, err = cli.ReadToken(ctx, "artifact-token-file", f.token); err != nil {
@@ -100,14 +92,23 @@ func (a *app) partyOptions(ctx context.Context, f readFlags) (party.Options, err
 	return o, nil
 }
 
+// readIssuerPair reads ISSUER=FILE, the public key of an issuer.
+func readIssuerPair(ctx context.Context, pair string) (issuer, path string, key *scitt.Key, err error) {
+	i := strings.LastIndex(pair, "=") // an issuer may have "=" in it, and file names seldom do
+	if i < 1 {
+		return "", "", nil, cli.Usage(fmt.Errorf("--issuer-key %q is not ISSUER=FILE", pair))
+	}
+	key, err = readIssuerKey(ctx, pair[i+1:])
+	return pair[:i], pair[i+1:], key, err
+}
+
 // openLog opens a log to read.
 func (a *app) openLog(ctx context.Context, location string, f readFlags) (*party.Log, error) {
 	o, err := a.partyOptions(ctx, f)
 	if err != nil {
 		return nil, err
 	}
-	l, err := party.Open(ctx, location, o)
-	return l, err
+	return party.Open(ctx, location, o)
 }
 
 // noVerdict marks an error as no verdict on what a command is about, unless it
@@ -144,8 +145,7 @@ func (a *app) openRegistrar(ctx context.Context, o party.RegistrarOptions, s sig
 		return nil, err
 	}
 	o.Issuer, o.Client = s.issuer, a.ClientOptions(connections)
-	r, err = party.NewRegistrar(ctx, o)
-	return r, err
+	return party.NewRegistrar(ctx, o)
 }
 
 // openServices opens the services that register statements which come signed. With
@@ -168,8 +168,7 @@ func (a *app) openServices(ctx context.Context, o party.RegistrarOptions, keys [
 	}
 	o.Client = a.ClientOptions(connections)
 	o.Client.Async = async
-	r, err = party.NewRegistrar(ctx, o)
-	return r, err
+	return party.NewRegistrar(ctx, o)
 }
 
 // register registers one draft, and writes its Transparent Statement; "" for nowhere.
@@ -201,7 +200,8 @@ func problemOf(err error) *problem {
 	return &problem{p.Status, p.Title, p.Detail}
 }
 
-// findEntry opens the log that an entry's name speaks of and finds the entry.
+// findEntry opens the log that an entry's name speaks of and finds the entry, which its
+// issuer must have signed.
 func (a *app) findEntry(ctx context.Context, name, location string, f readFlags) (*party.Log, *party.Entry, error) {
 	n, err := party.ParseEntryName(name, location)
 	if err != nil {
@@ -211,12 +211,15 @@ func (a *app) findEntry(ctx context.Context, name, location string, f readFlags)
 	if err != nil {
 		return nil, nil, err
 	}
+	e, err := a.findIn(ctx, l, n)
+	return l, e, err
+}
+
+// findIn finds an entry of an open log, which its issuer must have signed.
+func (a *app) findIn(ctx context.Context, l *party.Log, n party.EntryName) (*party.Entry, error) {
 	p := a.Progress()
 	defer p.Done()
-	e, err := l.Find(ctx, n, func(done, size uint64) {
-		p.Show(func() string { return fmt.Sprintf("searched %d of %d entries", done, size) })
-	})
-	return l, e, err
+	return l.FindSigned(ctx, n, p.Of("search"))
 }
 
 // parseTime reads a time for a flag: RFC 3339, a date, or how long ago.

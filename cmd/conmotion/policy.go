@@ -23,7 +23,7 @@ func (a *app) policy() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "policy", Short: "Look at, try and change the Registration Policy of a log",
 		Long: `Look at, try and change the Registration Policy of a log: the JSON document
-(docs/policy.md) that says which statements the log admits. It stands in the log
+(docs/policy.md) that says which statements the log admits. It is in the log
 itself, and the last one before an entry is the one that judged it.`,
 		Example: `  conmotion policy show --log http://127.0.0.1:8080 --edit policy.json
   conmotion policy check policy.json

@@ -114,7 +114,7 @@ func TestPolicyHistory(t *testing.T) {
 			}
 			var report struct {
 				Description string
-				Misplaced   []misplaced
+				Misplaced   []audit.Refused
 			}
 			if err := json.Unmarshal([]byte(got.stdout), &report); err != nil {
 				t.Fatalf("%v in %q", err, got.stdout)

@@ -19,7 +19,7 @@ func (a *app) policyCheck() *cobra.Command {
 		Use: "check FILE...", Short: "Check policy documents",
 		Long: `Check policy documents: read them, compile their rules, and print what is wrong
 with its line and column (which counts bytes). Warnings are about what is valid
-and hardly meant, such as a policy that locks everyone out; they are no errors
+but probably not intended, such as a policy that locks everyone out; they are no errors
 unless --strict says so. "-" is standard input.`,
 		Example: `  conmotion policy check policy.json
   conmotion policy check --strict --json policies/*.json`,
@@ -29,7 +29,7 @@ unless --strict says so. "-" is standard input.`,
 		},
 	}
 	schemaFlag(cmd, &schema)
-	cmd.Flags().BoolVar(&strict, "strict", false, "take warnings for errors")
+	cmd.Flags().BoolVar(&strict, "strict", false, "treat warnings as errors")
 	return cmd
 }
 

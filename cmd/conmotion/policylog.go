@@ -10,7 +10,6 @@ import (
 	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/internal/printable"
 	"github.com/conmotion/conmotion/monitor/party"
-	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 	"github.com/conmotion/conmotion/witness/audit"
 )
@@ -62,21 +61,6 @@ func (p logPolicy) signer() string {
 	return p.Signer + " (the first statement of the log, which nothing vouches for)"
 }
 
-// misplaced is an [audit.Refused] as it is printed.
-type misplaced struct {
-	Index   uint64 `json:"index"`
-	EntryID string `json:"entry_id"`
-	Reason  string `json:"reason"`
-}
-
-func misplacedIn(h *audit.History) []misplaced {
-	out := []misplaced{}
-	for _, r := range h.Refused {
-		out = append(out, misplaced{r.Index, r.EntryID, r.Reason.Error()})
-	}
-	return out
-}
-
 // policiesOf replays the policies of a log up to the index at, nil for all,
 // and shows the progress. Each entry goes to visit too, unless it is nil.
 func (a *app) policiesOf(ctx context.Context, l *party.Log, at *uint64, schema eventSchema, visit func(tiles.Entry) error) (*audit.History, error) {
@@ -96,16 +80,13 @@ func (a *app) policiesOf(ctx context.Context, l *party.Log, at *uint64, schema e
 			return visit(e)
 		},
 	})
-	other, ok := errors.AsType[*audit.SchemaError](err)
-	switch {
-	case ok && other.Version != 0:
-		return nil, cli.Usage(err)
-	case ok && other.Digest == "":
-		return nil, cli.Usage(fmt.Errorf("%w; leave out --ocsf-schema", err))
-	case ok:
-		return nil, cli.Usage(fmt.Errorf("%w; give it with --ocsf-schema", err))
-	case errors.Is(err, audit.ErrKeys), errors.Is(err, scitt.ErrMalformed):
-		return nil, cli.Bad(err)
+	switch other, ok := errors.AsType[*audit.SchemaError](err); {
+	case errors.Is(err, audit.ErrKeys):
+		err = cli.Bad(err)
+	case ok && other.Digest != "":
+		err = fmt.Errorf("%w; give it with --ocsf-schema", err)
+	case ok && other.Version == 0:
+		err = fmt.Errorf("%w; leave out --ocsf-schema", err)
 	}
 	return h, err
 }
@@ -122,7 +103,7 @@ func verdict(h *audit.History) error {
 // named returns the policy in force after the last entry.
 func (a *app) named(h *audit.History) (*namedPolicy, error) {
 	for _, m := range h.Refused {
-		a.Notice("warning: entry %d should not be in the log and is not in force: %v", m.Index, m.Reason)
+		a.Notice("warning: entry %d should not be in the log and is not in force: %s", m.Index, m.Reason)
 	}
 	p := h.Last()
 	if p == nil {

@@ -15,7 +15,6 @@ import (
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/policy"
 	"github.com/conmotion/conmotion/scitt"
-	"github.com/conmotion/conmotion/scitt/client"
 )
 
 // policySetFlags are the flags of policy set.
@@ -33,7 +32,7 @@ func (a *app) policySet() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "set FILE", Short: "Put a policy in force",
 		Long: `Put a policy in force. It is registered in the log as any statement, and judges
-everything behind it.
+everything after it.
 
 Out of band the service signs it. Its management interface is a Unix socket,
 which lets in root and the user that the service runs as, or, with --manage, TLS
@@ -46,8 +45,8 @@ a certificate uses conmotion sign and submit.
 "previous" in the document names the policy that it replaces, and is filled in
 when it is missing. One that is there must be the policy in force: so a change
 that was made without knowing of another one is refused, and so is a policy of
-the past. Nothing is asked: with --dry-run nothing is changed, and the document
-is checked and compared with the policy in force.
+the past. There is no confirmation prompt: with --dry-run nothing is changed, and the
+document is checked and compared with the policy in force.
 ` + serviceHelp,
 		Example: `  conmotion policy set --dry-run policy.json
   conmotion policy set policy.json
@@ -72,16 +71,9 @@ is checked and compared with the policy in force.
 	return cmd
 }
 
-// policyPlace is a policy in force, as a service tells it.
-type policyPlace struct {
-	id       scitt.EntryID // zero when the log has no policy yet
-	index    uint64
-	document []byte
-}
-
 // policySetter is a way to a service.
 type policySetter interface {
-	inForce(ctx context.Context) (*policyPlace, error)
+	inForce(ctx context.Context) (*party.PolicyInForce, error)
 	set(ctx context.Context, p *policy.Policy, document []byte) (*policyChange, error)
 }
 
@@ -139,7 +131,7 @@ func (a *app) runPolicySet(ctx context.Context, f policySetFlags, path string) e
 	return a.Print(change, cli.Rows(rows))
 }
 
-func (a *app) policySetter(ctx context.Context, f policySetFlags) (policySetter, error) {
+func (a *app) policySetter(ctx context.Context, f policySetFlags) (_ policySetter, err error) {
 	if (f.adminKey != "" || f.iss != "" || f.keys != "" || len(f.VKeys) > 0) && f.log == "" {
 		return nil, cli.Usage(errors.New("--admin-key, --iss, --keys and --vkey are for a policy that is set in band, with --log"))
 	}
@@ -152,15 +144,13 @@ func (a *app) policySetter(ctx context.Context, f policySetFlags) (policySetter,
 	case f.adminKey == "" && !f.dryRun:
 		return nil, cli.Usage(errors.New("--log needs --admin-key: the service does not sign what comes in band"))
 	}
-	c, err := a.connect(f.log, 1)
-	if err != nil {
-		return nil, cli.Usage(fmt.Errorf("--log: %w", err))
-	}
-	s := &inBand{app: a, client: c, flags: f}
+	s := &inBand{app: a, flags: f}
 	if f.adminKey != "" {
-		s.key, err = a.privateKey(ctx, "admin-key", f.adminKey)
+		if s.key, err = a.privateKey(ctx, "admin-key", f.adminKey); err != nil {
+			return nil, err
+		}
 	}
-	return s, err
+	return s, nil
 }
 
 // dryRun says what setting the policy would do.
@@ -170,17 +160,17 @@ func (a *app) dryRun(ctx context.Context, setter policySetter, next *policy.Poli
 		return err
 	}
 	changes := []string{}
-	if now.id != (scitt.EntryID{}) {
-		current, err := policy.Parse(now.document, schema.options...)
+	if now.EntryID != (scitt.EntryID{}) {
+		current, err := policy.Parse(now.Document, schema.options...)
 		if err != nil {
 			return cli.Usage(invalidPolicy("the policy in force", err))
 		}
 		changes = append(changes, policy.Diff(current, next)...)
 	}
 	warned := warnings(next)
-	err = a.Print(wouldSet{policyAt{now.id.String(), now.index}, changes, warned}, func(p *cli.Page) {
-		replaces := fmt.Sprintf("entry %d, %s", now.index, now.id)
-		if now.id == (scitt.EntryID{}) {
+	err = a.Print(wouldSet{policyAt{now.EntryID.String(), now.Index}, changes, warned}, func(p *cli.Page) {
+		replaces := fmt.Sprintf("entry %d, %s", now.Index, now.EntryID)
+		if now.EntryID == (scitt.EntryID{}) {
 			replaces = "nothing: the log has no policy yet"
 		}
 		rows := [][]string{{"replaces", replaces}, {"changes", fmt.Sprint(len(changes))}}
@@ -190,8 +180,8 @@ func (a *app) dryRun(ctx context.Context, setter policySetter, next *policy.Poli
 		p.Rows(rows)
 		showChanges(changes)(p)
 	})
-	if previous, ok := next.Previous(); ok && previous != now.id && err == nil {
-		err = cli.Bad(fmt.Errorf(`it would be refused: its "previous" is %s, and the policy in force is %s`, previous, now.id))
+	if previous, ok := next.Previous(); ok && previous != now.EntryID && err == nil {
+		err = cli.Bad(fmt.Errorf(`it would be refused: its "previous" is %s, and the policy in force is %s`, previous, now.EntryID))
 	}
 	return err
 }
@@ -199,7 +189,7 @@ func (a *app) dryRun(ctx context.Context, setter policySetter, next *policy.Poli
 // managed sets a policy through the management interface.
 type managed struct{ *cli.Management }
 
-func (m managed) inForce(ctx context.Context) (*policyPlace, error) {
+func (m managed) inForce(ctx context.Context) (*party.PolicyInForce, error) {
 	var answer struct {
 		policyChange
 		Document json.RawMessage `json:"document"`
@@ -211,7 +201,7 @@ func (m managed) inForce(ctx context.Context) (*policyPlace, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the answer is not that of a management interface: %w", err)
 	}
-	return &policyPlace{id, answer.Index, answer.Document}, nil
+	return &party.PolicyInForce{EntryID: id, Index: answer.Index, Document: answer.Document}, nil
 }
 
 // set has the service sign the document, which fills in "previous" too.
@@ -223,13 +213,12 @@ func (m managed) set(ctx context.Context, _ *policy.Policy, document []byte) (*p
 // inBand registers a policy as an administrator does.
 type inBand struct {
 	*app
-	client *client.Client
-	flags  policySetFlags
-	key    crypto.Signer
+	flags policySetFlags
+	key   crypto.Signer // nil for a dry run
 }
 
 // open opens the service, if it has the log that it had.
-func (s *inBand) open(ctx context.Context) (*party.Registrar, error) {
+func (s *inBand) open(ctx context.Context) (r *party.Registrar, now *party.PolicyInForce, err error) {
 	o := party.RegistrarOptions{Services: []string{s.flags.log}}
 	if s.key != nil {
 		o.IssuerKey = &scitt.Key{Public: s.key.Public()}
@@ -238,88 +227,44 @@ func (s *inBand) open(ctx context.Context) (*party.Registrar, error) {
 	if s.flags.keys != "" {
 		keys = []string{s.flags.keys}
 	}
-	return s.openServices(ctx, o, keys, s.flags.MemoryFlags, false)
+	if r, err = s.openServices(ctx, o, keys, s.flags.MemoryFlags, false); err == nil {
+		now, err = r.PolicyInForce(ctx)
+		err = cli.Usage(err) // no verdict on the policy
+	}
+	return r, now, err
 }
 
-func (s *inBand) inForce(ctx context.Context) (*policyPlace, error) {
-	if _, err := s.open(ctx); err != nil {
-		return nil, err
-	}
-	c, err := s.client.Configuration(ctx)
-	if err != nil {
-		return nil, cli.Usage(err) // no verdict on the policy
-	}
-	return placeOf(c)
+func (s *inBand) inForce(ctx context.Context) (now *party.PolicyInForce, err error) {
+	_, now, err = s.open(ctx)
+	return now, err
 }
 
-func placeOf(c *scitt.Configuration) (*policyPlace, error) {
-	id, err := scitt.ParseEntryID(c.Policy.EntryID)
-	if err != nil {
-		return nil, cli.Usage(fmt.Errorf("the transparency configuration: %w", err))
-	}
-	return &policyPlace{id, c.Policy.Index, c.Policy.Document}, nil
-}
-
-// set signs and registers the document. Which policy is in force is taken from
-// the service: if it says a wrong one, the signed "previous" fits no honest log.
 func (s *inBand) set(ctx context.Context, p *policy.Policy, _ []byte) (*policyChange, error) {
-	r, err := s.open(ctx)
-	if err != nil {
-		return nil, err
-	}
-	c, err := s.client.Configuration(ctx)
-	if err != nil {
-		return nil, cli.Usage(err)
-	}
-	now, err := placeOf(c)
-	if err != nil {
-		return nil, err
-	}
-	subject, err := s.subject(ctx, c, now)
+	r, now, err := s.open(ctx)
 	if err != nil {
 		return nil, err
 	}
 	document := p.Canonical()
-	if _, ok := p.Previous(); !ok && now.id != (scitt.EntryID{}) {
-		if document, err = policy.WithPrevious(document, now.id); err != nil {
+	if _, ok := p.Previous(); !ok && now.EntryID != (scitt.EntryID{}) {
+		if document, err = policy.WithPrevious(document, now.EntryID); err != nil {
 			return nil, err
 		}
 	}
-	data, err := scitt.SignStatement(s.key, scitt.SignOptions{
-		Issuer: s.flags.iss, Subject: subject, IssuedAt: time.Now(),
-		ContentType: "application/vnd.conmotion.policy+json", Type: scitt.TypePolicy,
-	}, document)
+	d, err := now.Sign(s.key, s.flags.iss, document, r.Now())
 	if err != nil {
 		return nil, cli.Usage(fmt.Errorf("sign: %w", err))
 	}
-	o, err := s.register(ctx, r, party.Draft{Signed: data}, "")
+	o, err := s.register(ctx, r, d, "")
 	if err != nil {
 		return nil, err
 	}
 	at := o.At[0].Ref
 	if at.Origin == "" {
-		return nil, cli.Bad(fmt.Errorf("%w: it does not say where the policy %s is", party.ErrReceipt, at.EntryID))
+		return nil, fmt.Errorf("%w: it does not say where the policy %s is", party.ErrReceipt, at.EntryID)
 	}
-	change := &policyChange{EntryID: at.EntryID, Index: at.Index}
-	if now.id != (scitt.EntryID{}) {
-		change.Previous = now.id.String()
+	change := &policyChange{EntryID: at.EntryID, Index: at.Index, Warnings: warnings(p)}
+	if now.EntryID != (scitt.EntryID{}) {
+		change.Previous = now.EntryID.String()
 	}
-	change.Warnings = warnings(p)
 	return change, nil
-}
-
-// subject is that of the log's policies, as the statement in force has it.
-func (s *inBand) subject(ctx context.Context, c *scitt.Configuration, now *policyPlace) (string, error) {
-	if now.id == (scitt.EntryID{}) {
-		return scitt.PolicySubject(c.Origin), nil
-	}
-	data, err := s.client.TransparentStatement(ctx, now.id.String())
-	if err != nil {
-		return "", cli.Usage(fmt.Errorf("the policy in force: %w", err))
-	}
-	st, err := scitt.DecodeStatement(data)
-	if err != nil || st.ID() != now.id || st.Type != scitt.TypePolicy {
-		return "", cli.Usage(fmt.Errorf("the service does not give the policy that it says is in force, %s", now.id))
-	}
-	return st.Subject, nil
 }

@@ -31,8 +31,8 @@ func (a *app) policyShow() *cobra.Command {
 		Long: `Show the policy of a log that judges the entry at an index, by default the next
 one that is registered. It is found in the log itself: the checkpoint is
 verified, and from the first entry on each policy is held to the one before it,
-as the service had to. A policy that should not be in the log is told, is not
-taken to be in force, and leads to exit code 1.
+as the service had to. A policy that should not be in the log is reported, is
+not taken to be in force, and leads to exit code 1.
 
 With --edit the document goes to a file, to be changed and put in force with
 conmotion policy set. Its "previous" names the policy that it was made from, so
@@ -91,10 +91,10 @@ func (a *app) runPolicyShow(ctx context.Context, f policyShowFlags) error {
 
 // policyList are all policies of a log.
 type policyList struct {
-	Log       string      `json:"log"`
-	Size      uint64      `json:"size"`
-	Policies  []logPolicy `json:"policies"`
-	Misplaced []misplaced `json:"misplaced"`
+	Log       string          `json:"log"`
+	Size      uint64          `json:"size"`
+	Policies  []logPolicy     `json:"policies"`
+	Misplaced []audit.Refused `json:"misplaced"`
 }
 
 // shownPolicy is one policy with its document.
@@ -102,7 +102,7 @@ type shownPolicy struct {
 	Log string `json:"log"`
 	logPolicy
 	Document  json.RawMessage `json:"document"`
-	Misplaced []misplaced     `json:"misplaced"`
+	Misplaced []audit.Refused `json:"misplaced"`
 }
 
 func (a *app) printPolicies(h *audit.History) error {
@@ -114,7 +114,7 @@ func (a *app) printPolicies(h *audit.History) error {
 	for _, p := range policies {
 		rows = append(rows, []string{fmt.Sprint(p.Index), p.judges(), p.EntryID, p.Signed, p.signer()})
 	}
-	return a.Print(policyList{h.Origin, h.Size, policies, misplacedIn(h)}, cli.Rows(rows))
+	return a.Print(policyList{h.Origin, h.Size, policies, append([]audit.Refused{}, h.Refused...)}, cli.Rows(rows))
 }
 
 // printPolicy prints the last policy; whole says that the whole log was read.
@@ -129,7 +129,7 @@ func (a *app) printPolicy(h *audit.History, whole bool) error {
 	if err != nil {
 		return err
 	}
-	return a.Print(shownPolicy{h.Origin, p, document, misplacedIn(h)}, func(page *cli.Page) {
+	return a.Print(shownPolicy{h.Origin, p, document, append([]audit.Refused{}, h.Refused...)}, func(page *cli.Page) {
 		page.Rows([][]string{
 			{"policy", p.EntryID}, {"log", h.Origin}, {"index", fmt.Sprint(p.Index)}, {"judges", judges},
 			{"signer", p.signer()}, {"signed", p.Signed}, {"previous", cmp.Or(p.Previous, "none")}, {"hash", p.Hash},

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -14,8 +12,6 @@ import (
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/monitor/verify"
 	"github.com/conmotion/conmotion/scitt"
-	"github.com/conmotion/conmotion/tiles"
-	"github.com/conmotion/conmotion/witness"
 )
 
 // receiptFlags are the flags of receipt.
@@ -73,38 +69,52 @@ the same proof with the whole checkpoint, for verifiers of other tiled logs.
 	return cmd
 }
 
-func (a *app) runReceipt(ctx context.Context, f receiptFlags, args []string) error {
-	var st *scitt.Statement
+func (a *app) runReceipt(ctx context.Context, f receiptFlags, args []string) (err error) {
+	w := verify.Wanted{Index: f.index, Transparent: f.transparent}
 	if f.statement != "" {
-		var err error
-		if st, err = a.readStatement(ctx, f.statement); err != nil {
+		if w.Statement, err = a.readStatement(ctx, f.statement); err != nil {
 			return err
 		}
 	}
-	var data []byte
-	var unverified, err error
 	switch {
-	case f.log != "" && len(args) == 0 && st == nil, f.log != "" && len(args) == 1 && st != nil, f.log != "" && f.byIndex:
+	case f.log != "" && (len(args) == 1) == (w.Statement != nil), f.log != "" && f.byIndex:
 		return cli.Usage(errors.New("--log needs the ID of an entry, or --statement"))
-	case f.log != "" && st != nil:
-		data, unverified, err = a.receiptFromService(ctx, f, st, st.ID().String())
-	case f.log != "":
-		data, unverified, err = a.receiptFromService(ctx, f, nil, args[0])
-	case len(args) == 1 || (st == nil && !f.byIndex):
+	case f.log == "" && (len(args) == 1 || w.Statement == nil && !f.byIndex):
 		return cli.Usage(errors.New("--static needs --statement or --index, and no ID"))
-	default:
-		data, err = a.receiptFromFiles(ctx, f, st)
 	}
+	o, err := a.LogOptions(ctx, f.MemoryFlags)
 	if err != nil {
 		return err
 	}
-	if f.format == "tlog-proof" {
-		return a.WriteOutput(ctx, f.out, data)
+	if f.log != "" {
+		if len(args) == 1 {
+			w.ID = args[0]
+		}
+		got, err := w.FromService(ctx, f.log, o)
+		if err != nil {
+			return err
+		}
+		return errors.Join(a.printReceipt(ctx, f, got), cli.Usage(got.Unverified))
 	}
-	if err := a.printReceipt(ctx, f, data); err != nil {
+	log, err := party.Open(ctx, f.static, o)
+	if err != nil {
 		return err
 	}
-	return cli.Usage(unverified)
+	p := a.Progress()
+	defer p.Done()
+	if f.format == "tlog-proof" {
+		data, err := w.TLogProof(ctx, log, p.Of("search"))
+		if err != nil {
+			return err
+		}
+		return a.WriteOutput(ctx, f.out, data)
+	}
+	got, err := w.FromFiles(ctx, log, p.Of("search"))
+	if err != nil {
+		return err
+	}
+	p.Done()
+	return a.printReceipt(ctx, f, got)
 }
 
 // readStatement reads a Signed or Transparent Statement.
@@ -120,138 +130,6 @@ func (a *app) readStatement(ctx context.Context, path string) (*scitt.Statement,
 	return st, nil
 }
 
-// receiptFromService fetches the receipt of an entry by its id or index, and
-// verifies it for a statement: st, the one that comes with it, or else the entry in
-// the log's files. Where there is none of them, unverified says so.
-func (a *app) receiptFromService(ctx context.Context, f receiptFlags, st *scitt.Statement, id string) (data []byte, unverified, err error) {
-	c, err := a.connect(f.log, 1)
-	if err != nil {
-		return nil, nil, cli.Usage(fmt.Errorf("--log: %w", err))
-	}
-	o, err := a.LogOptions(ctx, f.MemoryFlags)
-	if err != nil {
-		return nil, nil, err
-	}
-	log, keys, err := party.OpenService(ctx, f.log, o)
-	if err != nil {
-		return nil, nil, err
-	}
-	fetch := c.Receipt
-	if f.transparent {
-		fetch = c.TransparentStatement
-	}
-	if data, err = fetch(ctx, id); err != nil {
-		return nil, nil, err
-	}
-	own, receipts, r, err := f.parts(data)
-	if err != nil {
-		return nil, nil, err
-	}
-	index, _, placed := r.Place()
-	switch {
-	case own != nil:
-		st = own
-	case st != nil:
-	case log == nil:
-		return data, errors.New("not verified: the service shows no files of a log, which would have the statement; give it with --statement"), nil
-	case !placed:
-		return nil, nil, cli.Bad(fmt.Errorf("%w: the service's receipt does not say where the entry is", scitt.ErrProof))
-	default:
-		if index >= log.View.Checkpoint.Size { // it has grown since it was opened
-			if err := log.Refresh(ctx, o); err != nil {
-				return nil, nil, err
-			}
-		}
-		if st, err = entryAt(ctx, log.View, index); err != nil {
-			return nil, nil, err
-		}
-	}
-	// A service of other software may have identifiers of its own.
-	if (log != nil || f.statement != "") && id != st.ID().String() && (!placed || id != strconv.FormatUint(index, 10)) {
-		return nil, nil, cli.Bad(fmt.Errorf("asked for %s, the service gave the receipt of %s, %s", id, verify.PlaceOf(r), st.ID()))
-	}
-	checked, err := witness.Keys{Named: keys}.Verify(st, receipts, time.Now())
-	if err != nil {
-		return nil, nil, err
-	}
-	for _, v := range checked {
-		if v.Err != nil {
-			return nil, nil, cli.Bad(fmt.Errorf("the service's receipt for the statement %s is not good: %w", st.ID(), v.Err))
-		}
-	}
-	return data, nil, nil
-}
-
-// parts are the receipts in a result, the first of them read, and with
-// --transparent the statement that they are for.
-func (f receiptFlags) parts(data []byte) (st *scitt.Statement, receipts [][]byte, first *scitt.Receipt, err error) {
-	receipts = [][]byte{data}
-	if f.transparent {
-		if st, err = scitt.DecodeStatement(data); err != nil {
-			return nil, nil, nil, fmt.Errorf("transparent statement: %w", err)
-		}
-		if receipts = st.Receipts; len(receipts) == 0 {
-			return nil, nil, nil, cli.Bad(errors.New("the transparent statement carries no receipt"))
-		}
-	}
-	first, err = scitt.ParseReceipt(receipts[0])
-	return st, receipts, first, err
-}
-
-// entryAt reads the statement that is an entry of a log.
-func entryAt(ctx context.Context, view *tiles.View, index uint64) (*scitt.Statement, error) {
-	if size := view.Checkpoint.Size; index >= size {
-		return nil, cli.Bad(fmt.Errorf("index %d is not below the log's size %d", index, size))
-	}
-	entry, err := view.Entry(ctx, index)
-	if err != nil {
-		return nil, err
-	}
-	st, err := scitt.DecodeEntry(entry)
-	if err != nil {
-		return nil, fmt.Errorf("entry %d: %w", index, err)
-	}
-	return st, nil
-}
-
-// receiptFromFiles builds the receipt. Its proof and the signature on its
-// root have been verified when it returns.
-func (a *app) receiptFromFiles(ctx context.Context, f receiptFlags, st *scitt.Statement) ([]byte, error) {
-	log, err := a.openLog(ctx, f.static, readFlags{MemoryFlags: f.MemoryFlags})
-	if err != nil {
-		return nil, err
-	}
-	view, index := log.View, f.index
-	if st != nil {
-		var found bool
-		if index, found, err = a.findStatement(ctx, view, st); err != nil {
-			return nil, err
-		}
-		if !found {
-			return nil, cli.Bad(fmt.Errorf("the log %s of %d entries does not hold the statement %s", view.Checkpoint.Origin, view.Checkpoint.Size, st.ID()))
-		}
-	} else {
-		if st, err = entryAt(ctx, view, index); err != nil {
-			return nil, err
-		}
-	}
-	if f.format == "tlog-proof" {
-		p, err := view.Inclusion(ctx, index, scitt.LeafHash(st.Entry()))
-		if err != nil {
-			return nil, err
-		}
-		return verify.MarshalProof(p, view.Checkpoint.Raw), nil
-	}
-	receipts, err := view.Receipts(ctx, index, scitt.LeafHash(st.Entry()))
-	if err != nil {
-		return nil, err
-	}
-	if !f.transparent {
-		return receipts[0], nil
-	}
-	return scitt.AttachReceipts(st, receipts...), nil
-}
-
 // gotReceipt is a Receipt, or a Transparent Statement, that was fetched or made.
 type gotReceipt struct {
 	EntryID  string  `json:"entry_id,omitempty"` // of the statement, where it is known
@@ -264,33 +142,26 @@ type gotReceipt struct {
 	Data     []byte  `json:"data,omitempty"` // its bytes, where there is no file
 }
 
-// printReceipt writes the result, and says what it is. Whatever came from a
-// service has to have the form that it should have.
-func (a *app) printReceipt(ctx context.Context, f receiptFlags, data []byte) error {
-	st, _, r, err := f.parts(data)
-	if err != nil {
-		return err
-	}
+// printReceipt writes the result, and says what it is.
+func (a *app) printReceipt(ctx context.Context, f receiptFlags, got *verify.Got) error {
+	r := got.Receipt
 	info := gotReceipt{Issuer: r.Issuer, Log: r.Subject, IssuedAt: printable.Time(r.IssuedAt)}
-	rows := [][]string{}
-	if st != nil {
-		info.EntryID = st.ID().String()
-		rows = append(rows, []string{"entry id", info.EntryID})
+	if got.Statement != nil {
+		info.EntryID = got.Statement.ID().String()
 	}
 	entry := verify.PlaceOf(r)
 	if index, size, ok := r.Place(); ok {
 		info.Index, info.TreeSize = &index, size
 		entry = fmt.Sprintf("%d of %d", index, size)
 	}
-	rows = append(rows, []string{"entry", entry},
-		[]string{"log", r.Subject}, []string{"issuer", r.Issuer}, []string{"signed", printable.Time(r.IssuedAt)})
 	if f.out == "-" {
-		info.Data = data
-		return a.PrintData(info, data)
+		info.Data = got.Data
+		return a.PrintData(info, got.Data)
 	}
-	if err := a.WriteOutput(ctx, f.out, data); err != nil {
+	if err := a.WriteOutput(ctx, f.out, got.Data); err != nil {
 		return err
 	}
 	info.File = f.out
-	return a.Print(info, cli.Rows(append(rows, []string{"wrote", f.out})))
+	return a.Print(info, cli.Rows([][]string{{"entry id", info.EntryID}, {"entry", entry},
+		{"log", r.Subject}, {"issuer", r.Issuer}, {"signed", printable.Time(r.IssuedAt)}, {"wrote", f.out}}))
 }

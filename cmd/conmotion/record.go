@@ -54,7 +54,7 @@ func (f *recordFlags) add(cmd *cobra.Command) {
 const recordHelp = `
 Each event is checked against OCSF 1.5.0, gets its metadata.event_code, and is
 brought into one form (RFC 8785). Another version of 1.x, times that are not in
-milliseconds and an event_code of the source's own are put right, which is told:
+milliseconds and an event_code of the source's own are put right, with a notice:
 the originals are kept in unmapped.original. It is stored in the service's artifact storage
 and its hash is signed, or with --inline the event itself. The statement is
 linked to the issuer's last one, registered, and its Receipt verified. With --also

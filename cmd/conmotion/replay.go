@@ -58,7 +58,7 @@ there yet, the log is read from its start.
 With --json the document of docs/monitoring.md in its canonical form (RFC 8785),
 without a line feed: the same bytes at every run, by everybody. Exit code 1: the
 log is damaged, forked, was rolled back, or is not the one that was seen before.
-Anomalies of the records are told and do not change the exit code, with one
+Anomalies of the records are reported and do not change the exit code, with one
 exception. Exit code 2: what is shown is incomplete, since records were left out
 whose content is withheld, or whose issuer's key is not known (--issuer-key; read the
 log from its start then, without --since), or entries are nobody's statement
@@ -110,7 +110,7 @@ func (a *app) replay() *cobra.Command {
 	fl.StringVar(&f.follow, "follow", "", "uid of the asset whose references to other logs are followed")
 	fl.StringArrayVar(&f.upstream, "upstream", nil, "with --follow: URL or directory of an upstream log (default: where it was seen before); once for each")
 	fl.StringArrayVar(&f.upstreamVKeys, "upstream-vkey", nil, "with --follow: verifier key of an upstream log; once for each key")
-	fl.IntVar(&f.depth, "max-depth", 8, "with --follow: how many logs one behind the other are followed")
+	fl.IntVar(&f.depth, "max-depth", 8, "with --follow: how many logs are followed, one after the other")
 	cli.Require(cmd, "log")
 	cmd.MarkFlagsMutuallyExclusive("at", "asset", "diff", "follow")
 	cmd.MarkFlagsMutuallyExclusive("at-index", "diff")

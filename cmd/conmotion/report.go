@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -18,7 +19,7 @@ import (
 
 type reportFlags struct {
 	readFlags
-	provider, auditor, own, logs                   []string
+	logs                                           report.Locations
 	measuredBy, endorsedBy, reportedBy, observedBy []string
 	from, to, at, format, out, before              string
 	scope                                          []string
@@ -78,10 +79,10 @@ func (a *app) report() *cobra.Command {
 	location := func(to *[]string, name, what string) {
 		fl.StringArrayVar(to, name, nil, what+": URL, or directory with its files; once for each")
 	}
-	location(&f.provider, "provider", "log of a provider, whose records are compared")
-	location(&f.auditor, "auditor", "log of an auditor, with measurements, observations and endorsements")
-	location(&f.own, "own", "own log")
-	location(&f.logs, "log", "any other log that may hold measurements or endorsements")
+	location(&f.logs.Provider, "provider", "log of a provider, whose records are compared")
+	location(&f.logs.Auditor, "auditor", "log of an auditor, with measurements, observations and endorsements")
+	location(&f.logs.Own, "own", "own log")
+	location(&f.logs.Other, "log", "any other log that may hold measurements or endorsements")
 	issuers := func(to *[]string, name, what string) {
 		fl.StringArrayVar(to, name, nil, "issuer whose "+what+" count; once for each")
 	}
@@ -97,7 +98,7 @@ func (a *app) report() *cobra.Command {
 	fl.StringVar(&f.before, "before", "", "JSON of the report to hold this one against (default: of the one that is where --out is)")
 	fl.DurationVar(&f.grace, "grace", 15*time.Minute, "how late a report may be, and how far clocks may disagree, when comparing")
 	fl.StringSliceVar(&f.scope, "scope", nil, scopeHelp)
-	fl.DurationVar(&f.expiring, "expiring", 14*24*time.Hour, "how long before its end an endorsement is told to expire")
+	fl.DurationVar(&f.expiring, "expiring", 14*24*time.Hour, "how long before its end an endorsement is reported as expiring")
 	fl.DurationVar(&f.stale, "stale", 48*time.Hour, "how old a log's checkpoint, and the newest measurement, may be")
 	fl.BoolVar(&f.compare, "compare", true, "compare the logs over the interval")
 	fl.BoolVar(&f.recompute, "recompute", true, "compute the newest measurements again")
@@ -127,22 +128,24 @@ func (a *app) runReport(ctx context.Context, f reportFlags) error {
 		return err
 	}
 	limitMemory()
-	sources, err := a.reportSources(ctx, f)
+	open, err := a.partyOptions(ctx, f.readFlags)
+	if err != nil {
+		return err
+	}
+	sources, err := f.logs.Open(ctx, open)
 	if err != nil {
 		return err
 	}
 	p := a.Progress()
 	defer p.Done()
-	o.Progress = func(location string, done, size uint64) {
-		p.Show(func() string { return fmt.Sprintf("%s: read %d of %d entries", location, done, size) })
-	}
+	o.Progress = p.Part
 	r, err := report.Make(ctx, sources, o)
 	if err != nil {
 		return cli.Usage(err)
 	}
 	p.Done()
 	if f.pages() {
-		err = a.writePages(ctx, r, sources, f.out)
+		err = r.WritePages(ctx, sources, f.out)
 	} else {
 		var data []byte
 		if data, err = write(r); err == nil && f.format == "json" && f.out == "-" {
@@ -156,7 +159,48 @@ func (a *app) runReport(ctx context.Context, f reportFlags) error {
 	if f.out != "-" {
 		a.Notice("%s: %s; %s for attention", f.out, r.Level, plural.Verb(len(r.Attention), "thing", "asks", "ask"))
 	}
-	return reportVerdict(r)
+	contradictions, unread := r.Verdict()
+	switch all := strings.Join(slices.Concat(contradictions, unread), "; "); {
+	case len(contradictions) > 0:
+		return cli.Bad(errors.New(all))
+	case len(unread) > 0:
+		return cli.Usage(errors.New(all))
+	}
+	return nil
+}
+
+// pages reports whether the report is a page in a file, which has a folder.
+func (f reportFlags) pages() bool {
+	info, err := os.Stat(f.out)
+	return f.format == "html" && f.out != "-" && (err != nil || info.Mode().IsRegular())
+}
+
+// reportBefore is the report to hold this one against: the one that is given, or that lies where the page will be. One
+// that is not given and cannot be read is reported.
+func (a *app) reportBefore(ctx context.Context, f reportFlags) (*report.Report, error) {
+	path := f.before
+	if path == "" && f.pages() {
+		path = report.DataFile(f.out)
+	}
+	if path == "" {
+		return nil, nil
+	}
+	data, err := a.ReadInput(ctx, path)
+	if f.before == "" && isMissing(err) {
+		return nil, nil
+	}
+	var r *report.Report
+	if err == nil {
+		r, err = report.Parse(data)
+	}
+	switch {
+	case err == nil:
+		return r, nil
+	case f.before != "":
+		return nil, cli.Usage(fmt.Errorf("--before: %w", err))
+	}
+	a.Notice("%s is not held against: %v", path, err)
+	return nil, nil
 }
 
 // options reads what the flags say.
@@ -199,7 +243,7 @@ func (f reportFlags) command(o report.Options, names []string) string {
 		flag   string
 		values []string
 	}{
-		{"provider", f.provider}, {"auditor", f.auditor}, {"own", f.own}, {"log", f.logs}, {"vkey", f.VKeys}, {"issuer-key", f.issuerKeys},
+		{"provider", f.logs.Provider}, {"auditor", f.logs.Auditor}, {"own", f.logs.Own}, {"log", f.logs.Other}, {"vkey", f.VKeys}, {"issuer-key", f.issuerKeys},
 		{"measured-by", f.measuredBy}, {"endorsed-by", f.endorsedBy}, {"reported-by", f.reportedBy}, {"observed-by", f.observedBy}, {"name", names}, {"scope", o.Scope},
 	} {
 		add(l.flag, l.values...)
@@ -230,49 +274,4 @@ func (f reportFlags) command(o report.Options, names []string) string {
 	}
 	add("format", f.format)
 	return report.CommandLine(words...)
-}
-
-// reportVerdict reports whether what the report rests on is good.
-func reportVerdict(r *report.Report) error {
-	var contradictions, unread []string
-	for _, l := range r.Logs {
-		name := l.Location
-		switch {
-		case l.State == report.StateUnwitnessed:
-			unread = append(unread, fmt.Sprintf("%s does not count: %s", name, l.Detail))
-		case l.State == report.StateUnreachable, l.State == report.StateRolledBack:
-			unread = append(unread, fmt.Sprintf("%s could not be read: %s", name, l.Detail))
-		case l.State != report.StateGood:
-			contradictions = append(contradictions, fmt.Sprintf("%s: %s: %s", name, l.State, l.Detail))
-		case len(l.Proofs) > 0:
-			contradictions = append(contradictions, name+" signed two histories")
-		case l.Pins.Conflict > 0:
-			contradictions = append(contradictions, fmt.Sprintf("%s is not the history that %d measured checkpoints are of", name, l.Pins.Conflict))
-		case l.Pins.Ahead > 0:
-			unread = append(unread, name+" shows fewer entries than were measured")
-		}
-	}
-	for _, as := range r.Assessments {
-		for _, s := range as.Series {
-			name := fmt.Sprintf("the measurement of the %s of %s, entry %d of %s", s.What, as.Origin, s.Newest().Entry.Index, s.Newest().Entry.Origin)
-			switch s.Recomputed.State {
-			case report.RecomputedDiffers:
-				contradictions = append(contradictions, name+", comes out differently")
-			case report.RecomputedFailed:
-				unread = append(unread, name+", could not be computed again: "+s.Recomputed.Detail)
-			}
-		}
-	}
-	for _, c := range r.Comparisons {
-		if u := c.Reported.Unread.Plus(c.Observed.Unread); u.Any() {
-			unread = append(unread, fmt.Sprintf("the comparison of %s with %s is incomplete: %s", c.Reported.Checkpoint.Origin, c.Observed.Checkpoint.Origin, u))
-		}
-	}
-	switch all := slices.Concat(contradictions, unread); {
-	case len(contradictions) > 0:
-		return cli.Bad(errors.New(strings.Join(all, "; ")))
-	case len(unread) > 0:
-		return cli.Usage(errors.New(strings.Join(all, "; ")))
-	}
-	return nil
 }

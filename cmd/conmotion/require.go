@@ -148,7 +148,7 @@ func (a *app) runRequire(ctx context.Context, f gateFlags, name string) (err err
 	} else {
 		out.Asset = name
 		p := a.Progress()
-		err = g.Asset(ctx, name, func(done, size uint64) { p.Part("replay", done, size) })
+		err = g.Asset(ctx, name, p.Of("replay"))
 		p.Done()
 	}
 	if err == nil && g.Entry != nil {

@@ -19,9 +19,9 @@ func (a *app) groups() []cli.Group {
 	return []cli.Group{
 		{Title: "Statements and Receipts:", Commands: []*cobra.Command{a.keygen(), a.key(), a.sign(), a.submit(), a.receipt(), a.verify(), a.inspect(), a.artifact()}},
 		{Title: "Logs:", Commands: []*cobra.Command{a.policy(), a.audit(), a.monitor(), a.fsck(), a.export(), a.mirror(), a.witnessCheck(), searching.Command(&a.App, searching.AtService), a.bench()}},
-		{Title: "Mutual monitoring, for those who publish records:", Commands: []*cobra.Command{a.record(), a.importing(), a.disclose(), a.head()}},
-		{Title: "for those who use them:", Commands: []*cobra.Command{a.replay(), a.ack(), a.endorsements(), a.requireCommand(), a.report()}},
-		{Title: "for auditors:", Commands: []*cobra.Command{a.observe(), a.compare(), a.measure(), a.endorse(), a.dispute(), a.withdraw()}},
+		{Title: "Publish records:", Commands: []*cobra.Command{a.record(), a.importing(), a.disclose(), a.head()}},
+		{Title: "Use records:", Commands: []*cobra.Command{a.replay(), a.ack(), a.endorsements(), a.requireCommand(), a.report()}},
+		{Title: "Audit what others report:", Commands: []*cobra.Command{a.observe(), a.compare(), a.measure(), a.endorse(), a.dispute(), a.withdraw()}},
 		{Title: "To see all of it:", Commands: []*cobra.Command{a.demo()}},
 	}
 }

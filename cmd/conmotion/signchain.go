@@ -32,7 +32,7 @@ func (a *app) link(ctx context.Context, f chainFlags, issuer string, key crypto.
 	}
 	switch {
 	case before.Chain == nil:
-		return nil, cli.Usage(fmt.Errorf("--after %s: it is part of no chain; --chain NAME alone begins one", f.after))
+		return nil, cli.Usage(fmt.Errorf("--after %s: it is not part of a chain; --chain NAME alone begins one", f.after))
 	case f.name != "" && f.name != before.Chain.Name:
 		return nil, cli.Usage(fmt.Errorf("--after %s: it is part of the chain %q, not %q", f.after, before.Chain.Name, f.name))
 	case before.Issuer != issuer:

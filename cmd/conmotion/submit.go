@@ -308,7 +308,7 @@ func (s *submitter) advance(ctx context.Context, r *submitted, out string) error
 		d.File = func(n int) ([]byte, error) { return durable.ReadFile(signatureFile(out, n)) }
 		d.Written = func(n int, c party.Copy) error { return s.WriteOutput(ctx, signatureFile(out, n), c.Transparent()) }
 	}
-	// What is wrong is told of each service.
+	// What is wrong is in the outcome, for each service.
 	outcomes, _ := s.registrar.Register(ctx, []party.Draft{d})
 	o := outcomes[0]
 	registered := 0

@@ -105,7 +105,7 @@ are not shown is said.
 A C2SP tlog-proof of any log is verified with --payload, which is what was logged (of
 a statement that is its entry), and with the log's key: a log line of
 --witness-policy, or --vkey. It needs no network.
-` + exportVerifyHelp + equivocationHelp + evidenceHelp + serviceHelp,
+` + exportVerifyHelp + accusationHelp + serviceHelp,
 		Example: `  conmotion verify --log http://127.0.0.1:8080 --payload README.md transparent.cose
 
   # offline, with saved keys
@@ -208,7 +208,7 @@ func (a *app) runVerify(ctx context.Context, f verifyFlags, paths []string) erro
 		statements[0].Receipts = append(statements[0].Receipts, data)
 	}
 	p := a.Progress()
-	v.Searched = searched(p)
+	v.Searched = p.Of("search")
 	v.Content.Progress = func(place string, done, size int64) {
 		p.Show(func() string { return fmt.Sprintf("%s: received %s", place, amount(done, size)) })
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/monitor/party"
@@ -19,7 +18,7 @@ Of a directory, as an export (see conmotion export), without any network: the
 manifest, keys, entries, tiles and root, every statement's signature and every
 artifact, but not whether statements have expired. The verdict is on what the
 manifest names: other files in the directory, such as those of an update that is at
-work, are told and are no part of it. There --issuer-key is ISSUER=FILE; --vkey is
+work, are reported and are not part of it. There --issuer-key is ISSUER=FILE; --vkey is
 for keys that you know.
 `
 
@@ -71,21 +70,11 @@ func (a *app) exportOptions(ctx context.Context, f verifyFlags, dir string) (o m
 		return mirror.Opened{Files: l.Files, Checkpoint: l.Checkpoint, View: l.View, Damage: l.Damage, VKeys: l.VKeys, Given: len(f.VKeys) > 0}, nil
 	}
 	if f.issuerKey != "" {
-		i := strings.LastIndex(f.issuerKey, "=")
-		if i < 1 {
-			return o, cli.Usage(fmt.Errorf("--issuer-key %q is not ISSUER=FILE", f.issuerKey))
-		}
-		issuer := f.issuerKey[:i]
-		f.issuerKey = f.issuerKey[i+1:]
-		data, err := cli.ReadFileFlag(ctx, "issuer-key", f.issuerKey)
+		issuer, path, key, err := readIssuerPair(ctx, f.issuerKey)
 		if err != nil {
 			return o, err
 		}
-		key, err := scitt.ParsePublicKey(data)
-		if err != nil {
-			return o, cli.Usage(fmt.Errorf("--issuer-key: %w", err))
-		}
-		o.IssuerKeys = map[string]scitt.Key{issuer: key}
+		f.issuerKey, o.IssuerKeys = path, map[string]scitt.Key{issuer: *key}
 	}
 	o.Anchors, err = f.readAnchors(ctx)
 	return o, err

@@ -11,6 +11,7 @@ import (
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/monitor/party"
+	"github.com/conmotion/conmotion/monitor/verify"
 )
 
 // forkedLog shows a log to a participant, then another history of it, and
@@ -76,7 +77,7 @@ func TestVerifyEquivocation(t *testing.T) {
 			}
 		})
 	}
-	var r equivocationReport
+	var r verify.Equivocation
 	got := runTool(t, "verify", "--json", "--vkey", keys.VKeys[0], proof)
 	if err := json.Unmarshal([]byte(got.stdout), &r); err != nil || !r.Proven || !r.Given || r.Older.Size != 10 || r.Newer.Size != 20 || r.Origin != testlog.Origin {
 		t.Errorf("%v in %+v", err, got)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/monitor/verify"
 	"github.com/conmotion/conmotion/policy"
 	"github.com/conmotion/conmotion/tiles"
 	"github.com/conmotion/conmotion/witness/audit"
@@ -73,7 +74,7 @@ func TestVerifyEvidence(t *testing.T) {
 		})
 	}
 	got := runTool(t, append([]string{"verify", "--json", write(whole)}, vkey...)...)
-	var r evidenceReport
+	var r verify.Evidence
 	if err := json.Unmarshal([]byte(got.stdout), &r); err != nil || !r.Proven || r.Index != 7 || r.Size != 9 || !r.Given || r.Check != policy.CheckIssuer {
 		t.Errorf("%v, %+v", err, got)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/conmotion/conmotion/monitor/verify"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
+	"github.com/conmotion/conmotion/witness"
 )
 
 // chooseLogs tells a rule over several logs from the one log that there is without.
@@ -42,7 +43,7 @@ func (f *verifyFlags) chooseLogs(quorum bool) error {
 // verifier reads what the flags name.
 func (a *app) verifier(ctx context.Context, f verifyFlags) (*verify.Verifier, error) {
 	v := &verify.Verifier{
-		Roots: f.rootCAs != "", Threshold: f.quorum, PostQuantum: f.requirePQ, Search: len(f.statics) > 0, Readers: cli.Readers,
+		Roots: f.rootCAs != "", Threshold: f.quorum, PostQuantum: f.requirePQ, Search: len(f.statics) > 0,
 	}
 	var err error
 	if v.Statements, err = f.statements(ctx); err != nil {
@@ -167,4 +168,17 @@ func readIssuerKey(ctx context.Context, path string) (*scitt.Key, error) {
 		return nil, cli.Usage(fmt.Errorf("--issuer-key %s: %w", path, err))
 	}
 	return &key, nil
+}
+
+// readKeys reads a COSE Key Set, a COSE_Key, or a public key as PEM, JWK or did:jwk.
+func readKeys(ctx context.Context, path string) (witness.Keys, error) {
+	data, err := cli.ReadFileFlag(ctx, "keys", path)
+	if err != nil {
+		return witness.Keys{}, err
+	}
+	keys, err := witness.ParseKeys(data)
+	if err != nil {
+		err = cli.Usage(fmt.Errorf("--keys %s: %w", path, err))
+	}
+	return keys, err
 }

@@ -30,7 +30,7 @@ type Options struct {
 	Reads       int     // Receipts to read again afterwards, by id
 	Verify      int     // verify every n-th Receipt; 0 for none
 	Wave        int     // statements that are signed at a time
-	Bulk        int     // statements in one request; at most 1 for one by one
+	Bulk        int     // statements in one request
 	Chain       bool    // the statements of each connection are a chain
 	Payload     []byte  // JSON, the content of each statement; nil for Size random bytes
 	// Overload, when not 0, has steps of this length follow, each an open loop at
@@ -38,7 +38,20 @@ type Options struct {
 	Overload time.Duration
 
 	Keys     scitt.KeySet // of the service, to verify Receipts
-	Progress func(phase string, done, total int)
+	Progress func(phase string, done, total uint64)
+}
+
+// Check refuses options that cannot be; they are named as those of conmotion bench.
+func (o Options) Check() error {
+	switch {
+	case o.Statements < 1 || o.Concurrency < 1 || o.Wave < 1 || o.Size < 16:
+		return errors.New("--statements, --concurrency and --wave are at least 1, and --size is at least 16")
+	case o.Bulk < 1 || o.Bulk > scitt.MaxSequence:
+		return fmt.Errorf("--bulk is from 1 to %d", scitt.MaxSequence)
+	case o.Overload < 0 || o.Overload > 0 && (o.Rate > 0 || o.Chain):
+		return errors.New("--overload is a time, and excludes --rate and --chain")
+	}
+	return nil
 }
 
 // Report is what was measured. Times are in milliseconds.
@@ -87,7 +100,6 @@ func Run(ctx context.Context, o Options) (*Report, error) {
 		return nil, err
 	}
 	b := &bench{Options: o, url: u, key: key, registrations: newRecorder(), reads: newRecorder()}
-	b.Bulk = min(max(b.Bulk, 1), scitt.MaxSequence)
 	b.links = make([]scitt.ChainLink, o.Concurrency)
 	for i := range b.links {
 		b.links[i].Name = fmt.Sprintf("bench-%d", i)
@@ -164,7 +176,7 @@ func (b *bench) read(ctx context.Context) error {
 		}
 		b.reads.add(answer.status, begin, begin, 1)
 		if i%1000 == 0 {
-			b.Progress("read", i, b.Reads)
+			b.Progress("read", uint64(i), uint64(b.Reads))
 		}
 		return nil
 	})

@@ -51,7 +51,7 @@ func (b *bench) sign(ctx context.Context, n, before int) ([]*statement, error) {
 					}
 					wave[i] = &statement{data: data}
 					if d := done.Add(1); d%1000 == 0 {
-						b.Progress("sign", before+int(d), b.Statements)
+						b.Progress("sign", uint64(before)+uint64(d), uint64(b.Statements))
 					}
 				}
 			}
@@ -109,7 +109,7 @@ func (b *bench) register(ctx context.Context, wave []*statement, before int) err
 			}
 		}
 		if i%max(1, 500/b.Bulk) == 0 {
-			b.Progress("register", before+i*b.Bulk, b.Statements)
+			b.Progress("register", uint64(before+i*b.Bulk), uint64(b.Statements))
 		}
 		if b.Bulk > 1 {
 			return b.postMany(c, path, requests[i], i*b.Bulk, due)

@@ -32,7 +32,7 @@ var rules = []struct {
 		"witness/keeper/judge.go":                    "judges a log under the checkpoints of its witness",
 		"cmd/conmotion-witness/roles.go":             "reads the files under a checkpoint that the witness cosigned",
 		"tiles/keys.go":                              "reads the checkpoint that hands a log over to new keys",
-		"cmd/conmotion/verifyequivocation.go":        "verifies a proof with keys and reads no log",
+		"monitor/verify/accuse.go":                   "verifies a proof with keys and reads no log",
 		"monitor/watch/validate.go":                  "checks the keys in a configuration",
 		"internal/testlog":                           "makes and checks logs for tests",
 		"internal/vectors":                           "makes a checkpoint for the test vectors",

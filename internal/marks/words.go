@@ -23,6 +23,10 @@ var phrases = []struct {
 	{regexp.MustCompile(`\b(says|tells) whether\b`), "reports whether"},
 	{regexp.MustCompile(`\bdoes not get on\b`), "does not advance"},
 	{regexp.MustCompile(`\b(is|are) no (longer )?(JSON|CBOR|URL|number|object|string|integer|directory|file|digest|index|record|statement|receipt|checkpoint|policy|key|event|measurement|artifact|log|type|value)s?\b`), "is not a ..."},
+	{regexp.MustCompile(`\bhardly meant\b`), "probably not intended"},
+	{regexp.MustCompile(`\b(is|are) (a )?part of no\b`), "is not part of a"},
+	{regexp.MustCompile(`\bone behind the other\b`), "one after the other"},
+	{regexp.MustCompile(`(?i)\b(gap|violation|anomaly|anomalies|artifacts|which|that) (is|are) told\b|\b(is|are) told (once|too|all the same|and (not|named))\b`), "is reported"},
 	{regexp.MustCompile(`\bby himself\b|\bhis (key|log|own)\b`), "by itself, their"},
 }
 

@@ -9,8 +9,8 @@ import (
 	"github.com/conmotion/conmotion/monitor/disclosure"
 )
 
-// Disclosed is a document with hidden values, and one of them shown.
-type Disclosed struct {
+// disclosed is a document with hidden values, and one of them shown.
+type disclosed struct {
 	Secret   string          `json:"secret"` // hexadecimal
 	Identity string          `json:"identity"`
 	Hide     []string        `json:"hide"`  // ends of paths
@@ -24,9 +24,9 @@ type Disclosed struct {
 }
 
 // disclosures are of a text, a number, an object and an element of an array.
-func disclosures() (*Disclosed, error) {
+func disclosures() (*disclosed, error) {
 	key := disclosure.Secret(sha256.Sum256([]byte("conmotion disclosure")))
-	v := &Disclosed{Secret: hex.EncodeToString(key[:]), Identity: "arn:aws:lambda:eu-central-1:123456789012:function:f", Show: "$.data.variables.REGION",
+	v := &disclosed{Secret: hex.EncodeToString(key[:]), Identity: "arn:aws:lambda:eu-central-1:123456789012:function:f", Show: "$.data.variables.REGION",
 		Hide:  []string{"variables.*", "layers[]", "limits", "size"},
 		Event: json.RawMessage(`{"data":{"hash":{"...":"redacted"},"layers":["a"],"limits":{"memory":128},"name":"f","size":1.50,"variables":{"REGION":"eu\u20ac","TOKEN":"s3cret"}}}`)}
 	var hide []disclosure.Pattern
@@ -41,7 +41,7 @@ func disclosures() (*Disclosed, error) {
 	if err != nil {
 		return nil, fmt.Errorf("vectors: %w", err)
 	}
-	some, err := all.Only(func(path string) bool { return path == v.Show })
+	some, err := all.Only(v.Show)
 	if err != nil {
 		return nil, fmt.Errorf("vectors: %w", err)
 	}

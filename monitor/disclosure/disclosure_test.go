@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -85,7 +86,7 @@ func TestOpen(t *testing.T) {
 	if err != nil || string(opened.Payload) != event || len(opened.Fields) != 4 || !slices.Equal(opened.Redacted, []string{"$.gone"}) || opened.Hidden != nil {
 		t.Fatalf("%+v, %v", opened, err)
 	}
-	some, err := all.Only(func(path string) bool { return path == "$.a.z[0].k" })
+	some, err := all.Only("$.a.z[0].k")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -103,6 +104,13 @@ func TestOpen(t *testing.T) {
 	}
 	if bytes.Contains(file, []byte(all.Disclosures[0])) || bytes.Contains(opened.Payload, []byte(`"one"`)) {
 		t.Errorf("what was not to be shown is: %s", file)
+	}
+
+	for want, fields := range map[string][]string{"3": {"x", "$.a.z[0].k"}, "2": {"x"}, "no hidden field has such a path": {"x", "$.a"}, "is not a pattern": {"a b[", "x"}} {
+		some, err := all.Only(fields...)
+		if got := fmt.Sprint(err); err == nil && fmt.Sprint(len(some.Disclosures)) != want || err != nil && !strings.Contains(got, want) {
+			t.Errorf("%q: %+v, %v", fields, some, err)
+		}
 	}
 
 	text := func(json string) string { return base64.RawURLEncoding.EncodeToString([]byte(json)) }
@@ -207,7 +215,7 @@ func FuzzParse(f *testing.F) {
 		if len(opened.Fields) != len(d.Disclosures) {
 			t.Fatalf("%d fields of %d disclosures", len(opened.Fields), len(d.Disclosures))
 		}
-		none, err := d.Only(func(string) bool { return false })
+		none, err := d.Only()
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/conmotion/conmotion/internal/jsonx"
 	"github.com/conmotion/conmotion/internal/plural"
@@ -143,18 +145,38 @@ func (d *Document) Open() (*Opened, error) {
 	return out, nil
 }
 
-// Only is the document with the disclosures of the values whose paths are wanted.
-// Errors are those of Open.
-func (d *Document) Only(want func(path string) bool) (*Document, error) {
+// Only is the document with the disclosures of the hidden fields that are named, each by a
+// [Pattern] or by its whole path, from $ on. A name of no hidden field is an error; others
+// are those of Open.
+func (d *Document) Only(fields ...string) (*Document, error) {
+	patterns, used := make([]Pattern, len(fields)), make([]bool, len(fields))
+	for i, text := range fields {
+		if strings.HasPrefix(text, "$") {
+			continue
+		}
+		var err error
+		if patterns[i], err = ParsePattern(text); err != nil {
+			return nil, err
+		}
+	}
 	opened, err := d.Open()
 	if err != nil {
 		return nil, err
 	}
 	out := &Document{Payload: d.Payload}
 	for _, f := range opened.Fields {
-		if want(f.Path) {
+		steps, wanted := Steps(f.Path), false
+		for i, p := range patterns {
+			if fields[i] == f.Path || p.steps != nil && p.Matches(steps) {
+				used[i], wanted = true, true
+			}
+		}
+		if wanted {
 			out.Disclosures = append(out.Disclosures, f.disclosure)
 		}
+	}
+	if i := slices.Index(used, false); i >= 0 {
+		return nil, fmt.Errorf("%s: no hidden field has such a path", fields[i])
 	}
 	return out, nil
 }

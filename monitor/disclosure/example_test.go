@@ -21,7 +21,7 @@ func Example() {
 	}
 	fmt.Println(string(all.Payload)) // is signed
 
-	some, err := all.Only(func(path string) bool { return path == "$.variables.REGION" })
+	some, err := all.Only("variables.REGION")
 	if err != nil {
 		log.Fatal(err)
 	}

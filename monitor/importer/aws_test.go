@@ -45,8 +45,8 @@ func TestAWSStatuses(t *testing.T) {
 				t.Errorf("%s of %s: %s, %v, %v", status, ci["resourceType"], r.short(), r.problems, r.err)
 			}
 			for _, item := range r.items {
-				if item.AssetUID != ci["ARN"] || item.Time.Format("2006-01-02T15:04:05.000Z") != ci["configurationItemCaptureTime"] {
-					t.Errorf("%s: %s at %s", ci["resourceType"], item.AssetUID, item.Time)
+				if item.AssetUID != ci["ARN"] || item.time.Format("2006-01-02T15:04:05.000Z") != ci["configurationItemCaptureTime"] {
+					t.Errorf("%s: %s at %s", ci["resourceType"], item.AssetUID, item.time)
 				}
 			}
 		}
@@ -205,7 +205,7 @@ func TestBrokenItems(t *testing.T) {
 		"created later": strings.Replace(good, "2026-03-01T08:00:00.123Z", "99999-03-01T08:00:00.123Z", 1),
 	} {
 		in := `{"configurationItems":[` + good + ",\n" + bad + ",\n" + good + `]}`
-		r := run(t, AWSConfig, strings.NewReader(in), Options{MaxItem: 1 << 16})
+		r := run(t, AWSConfig, strings.NewReader(in), Options{maxItem: 1 << 16})
 		want := "line 2, byte " + fmt.Sprint(strings.Index(in, "\n")+1)
 		if r.err != nil || len(r.problems) == 0 || r.problems[0].Position.String() != want || len(r.items) < 4 {
 			t.Errorf("%s: %d items, %v, %v", name, len(r.items), r.problems, r.err)
@@ -217,7 +217,7 @@ func TestBrokenItems(t *testing.T) {
 		"large string": strings.Replace(good, "x86_64", strings.Repeat("x", 1<<19), 1),
 	} {
 		in := `{"configurationItems":[` + good + ",\n" + bad + ",\n" + good + `]}`
-		r := run(t, AWSConfig, strings.NewReader(in), Options{MaxItem: 1 << 16})
+		r := run(t, AWSConfig, strings.NewReader(in), Options{maxItem: 1 << 16})
 		want := "line 2, byte " + fmt.Sprint(strings.Index(in, "\n")+1)
 		if !errors.Is(r.err, ErrInput) || !strings.Contains(r.err.Error(), want) || len(r.problems) > 0 || len(r.items) != 2 {
 			t.Errorf("%s: %d items, %v, %v", name, len(r.items), r.problems, r.err)

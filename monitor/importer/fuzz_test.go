@@ -68,7 +68,7 @@ func fuzz(f *testing.F, c converter, good object, seeds [][]byte, containers ...
 		f.Add(s[:len(s)*2/3])
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
-		o := Options{Inventory: true, MaxItem: 1 << 20}
+		o := Options{Inventory: true, maxItem: 1 << 20}
 		r := run(t, c, bytes.NewReader(in), o)
 		if again := run(t, c, bytes.NewReader(in), o); again.events() != r.events() || len(again.problems) != len(r.problems) {
 			t.Fatal("another result")

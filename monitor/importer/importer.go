@@ -59,8 +59,8 @@ const (
 	Delete = "delete"
 )
 
-// DefaultMaxItem is the largest source item in bytes where Options does not say.
-const DefaultMaxItem = 16 << 20
+// defaultMaxItem is the largest source item in bytes where Options does not say.
+const defaultMaxItem = 16 << 20
 
 // ErrInput is wrapped by the errors that end a sequence because of the input's form: it stops in the middle of an item,
 // or an array of items is not JSON. An error of the reader is wrapped as it is.
@@ -72,9 +72,9 @@ type Item struct {
 	Kind      string    // Inventory, Configuration or Finding
 	Action    string    // Create, Modify or Delete
 	AssetUID  string    // resources[0].uid of the event, or device.uid or entity.uid; of a finding without resources ""
-	ConfigUID string    // unmapped.configuration_uid; "" where Kind is not Configuration, and of OCSF of other writers
+	configUID string    // unmapped.configuration_uid; "" where Kind is not Configuration, and of OCSF of other writers
 	File      string    // Options.File
-	Time      time.Time // the event's time, UTC
+	time      time.Time // the event's time, UTC
 	Position  Position  // where the source item begins
 	// Disclosures show the values that Options.Redact hid in the event and that can be shown.
 	Disclosures []string
@@ -105,10 +105,10 @@ func (p *Problem) Error() string { return p.Position.String() + ": " + p.Reason 
 
 // Options of a conversion. The zero value is ready to use.
 type Options struct {
-	// MaxItem is the largest source item in bytes, 0 for DefaultMaxItem. A larger one is a Problem, and its bytes are
+	// maxItem is the largest source item in bytes, 0 for defaultMaxItem. A larger one is a Problem, and its bytes are
 	// not kept. Memory use grows with the largest item, not with the input. An array of items that is a member of an
 	// object begins within as many bytes of it.
-	MaxItem int
+	maxItem int
 
 	// Inventory adds to each of Prowler's findings an inventory event for each of its resources. One resource that
 	// stands in several findings of one scan gives the same event, byte for byte, with each of them.
@@ -269,7 +269,7 @@ func (d *draft) finish(r *Redactor) (Item, string) {
 		}
 	}
 	return Item{
-		Event: d.event, Kind: d.kind, Action: d.action, AssetUID: d.asset, ConfigUID: d.configID,
-		Time: time.UnixMilli(d.time).UTC(), Disclosures: disclosures, Repairs: d.repairs,
+		Event: d.event, Kind: d.kind, Action: d.action, AssetUID: d.asset, configUID: d.configID,
+		time: time.UnixMilli(d.time).UTC(), Disclosures: disclosures, Repairs: d.repairs,
 	}, ""
 }

@@ -51,7 +51,7 @@ func FuzzSplitRaw(f *testing.F) {
 	f.Add([]byte("{\"a\n{\"b\":1}"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		items := func(data []byte) (out [][]byte) {
-			for raw, err := range Split(bytes.NewReader(data), Options{MaxItem: 1 << 16}) {
+			for raw, err := range Split(bytes.NewReader(data), Options{maxItem: 1 << 16}) {
 				if err == nil && json.Valid(raw.JSON) && raw.JSON[0] == '{' {
 					var line bytes.Buffer
 					if err := json.Compact(&line, raw.JSON); err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/conmotion/conmotion/monitor/disclosure"
 )
 
-// Kinds that are none of KnownSecrets: of a pattern that was given, and of what can be shown later.
+// Kinds that are none of knownSecrets: of a pattern that was given, and of what can be shown later.
 const asked, shownLater = "asked", "disclosable"
 
 // objectText is how a text begins that is meant to be a JSON object, or an array of them.
@@ -48,7 +48,7 @@ type rule struct {
 }
 
 // RedactOptions change what is taken out. Each is a pattern ([disclosure.Pattern]), or "@"
-// and a kind of [KnownSecrets], or "@all" for all of these.
+// and a kind of knownSecrets, or "@all" for all of these.
 type RedactOptions struct {
 	Redact      []string // beside the known fields; a pattern
 	Keep        []string // what stays
@@ -61,14 +61,14 @@ func NewRedactor(o RedactOptions) (*Redactor, error) {
 	r := &Redactor{named: map[string]bool{}, secret: o.Secret, idle: map[string]bool{}, counts: map[string]int{}}
 	r.memos.New = func() any { return &memo{map[string]string{}, map[string][]*rule{}} }
 	known := map[string]bool{"all": true}
-	for _, s := range KnownSecrets() {
-		known[s.Kind] = true
-		for _, text := range s.Patterns {
+	for _, s := range knownSecrets() {
+		known[s.kind] = true
+		for _, text := range s.patterns {
 			p, err := disclosure.ParsePattern(text)
 			if err != nil {
 				return nil, err
 			}
-			r.rules = append(r.rules, rule{p, s.Kind, s.Only, s.Derived})
+			r.rules = append(r.rules, rule{p, s.kind, s.only, s.derived})
 		}
 	}
 	read := func(texts []string, shown bool) (out []choice, err error) {

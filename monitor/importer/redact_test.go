@@ -255,12 +255,12 @@ func TestTableInDocs(t *testing.T) {
 		t.Fatal(err)
 	}
 	var want []string
-	for _, s := range KnownSecrets() {
-		patterns := "`" + strings.Join(s.Patterns, "`, `") + "`"
-		if s.Patterns == nil {
+	for _, s := range knownSecrets() {
+		patterns := "`" + strings.Join(s.patterns, "`, `") + "`"
+		if s.patterns == nil {
 			patterns = "any text"
 		}
-		want = append(want, fmt.Sprintf("| `%s` | %s | %s |", s.Kind, s.Of, patterns))
+		want = append(want, fmt.Sprintf("| `%s` | %s | %s |", s.kind, s.of, patterns))
 	}
 	for _, line := range want {
 		if !slices.Contains(strings.Split(string(page), "\n"), line) {

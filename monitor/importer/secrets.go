@@ -1,43 +1,43 @@
 package importer
 
-// Secrets are fields that are known to hold secrets.
-type Secrets struct {
-	Kind     string // such as environment
-	Of       string // where they are, for people
-	Patterns []string
-	// Only, when not "", is the kind of the Kubernetes object in a member of which they are.
-	Only string
-	// Derived fields are taken out where another one of their item is: a hash of what
+// secrets are fields that are known to hold secrets.
+type secrets struct {
+	kind     string // such as environment
+	of       string // where they are, for people
+	patterns []string
+	// only, when not "", is the kind of the Kubernetes object in a member of which they are.
+	only string
+	// derived fields are taken out where another one of their item is: a hash of what
 	// was there would let everybody try values.
-	Derived bool
+	derived bool
 }
 
-// KnownSecrets is what an import takes out unless it is told otherwise. The table in
+// knownSecrets is what an import takes out unless it is told otherwise. The table in
 // docs/monitoring.md is this one, and a test holds them together.
-func KnownSecrets() []Secrets {
-	return []Secrets{
-		{Kind: "environment", Of: "environment of ECS and Batch containers, Lambda, CodeBuild, Elastic Beanstalk, App Runner, Amplify, SageMaker; Cloud Run, Cloud Functions; App Service and Functions, Container Apps, Container Instances; Kubernetes' pods", Patterns: []string{
+func knownSecrets() []secrets {
+	return []secrets{
+		{kind: "environment", of: "environment of ECS and Batch containers, Lambda, CodeBuild, Elastic Beanstalk, App Runner, Amplify, SageMaker; Cloud Run, Cloud Functions; App Service and Functions, Container Apps, Container Instances; Kubernetes' pods", patterns: []string{
 			"environment[].value", "environment.variables.*", "*environmentVariables[].value", "*environmentVariables[].secureValue", "*environmentVariables.*", "env[].value",
 			"*environmentVariable[].value", "metadata.environment.*", "envVariables.*", "buildEnvVariables.*", "steps[].env[]", "substitutions.*", "appSettings.*", "setting[].value",
 			"containers[].environment.*", "primaryContainer.environment.*", "optionSettings[].value", "appSettings[].value", "configuration.secrets[].value"}},
-		{Kind: "user-data", Of: "user data of EC2 instances, launch templates and configurations; metadata of Compute Engine; custom data of Azure's machines", Patterns: []string{
+		{kind: "user-data", of: "user data of EC2 instances, launch templates and configurations; metadata of Compute Engine; custom data of Azure's machines", patterns: []string{
 			"userData", "userData.value", "userDataBase64", "customData", "metadata.items[].value", "commonInstanceMetadata.items[].value", "metadataStartupScript", "metadata.startupScript",
 			"nodeConfig.metadata.*", "gceClusterConfig.metadata.*"}},
-		{Kind: "connection-string", Of: "connection strings of any service", Patterns: []string{
+		{kind: "connection-string", of: "connection strings of any service", patterns: []string{
 			"*connectionString", "*connectionStrings[].connectionString", "*connectionStrings.*"}},
-		{Kind: credential, Of: "passwords, private keys, access keys and tokens, by their names, in any service; the name may stand beside it (`name` or `key`, and `value`), or in a line of a Kubernetes ConfigMap", Patterns: []string{
+		{kind: credential, of: "passwords, private keys, access keys and tokens, by their names, in any service; the name may stand beside it (`name` or `key`, and `value`), or in a line of a Kubernetes ConfigMap", patterns: []string{
 			"*password", "*passphrase", "*passwd", "*clientSecret", "*sharedSecret", "*secretKey", "*secretAccessKey", "*secretString", "privateKey", "privateKeyData", "privateKeyPem",
 			"*apiKey", "*accountKey", "*sharedKey", "*sharedAccessKey", "primaryKey", "secondaryKey", "*authToken", "*oauthToken", "*accessToken", "*refreshToken", "*sasToken", "token",
 			"*splunkToken", "workspaceKey", "azureFilesKey", "insecureValue", "protectedSettings", "customerGatewayConfiguration", "parameters[].parameterValue", "outputs[].outputValue",
 			"customHeaders.items[].headerValue"}},
-		{Kind: "kubernetes-secret", Of: "data of Kubernetes' Secrets", Only: "Secret", Patterns: []string{"data.*", "stringData.*"}},
-		{Kind: jsonText, Of: "a whole text that begins as a JSON object and cannot be read as one: a member stands there twice, something is behind it, it is cut off"},
-		{Kind: "hash", Of: "the provider's own hash of what was there, where another field of the item is taken out", Derived: true, Patterns: []string{
+		{kind: "kubernetes-secret", of: "data of Kubernetes' Secrets", only: "Secret", patterns: []string{"data.*", "stringData.*"}},
+		{kind: jsonText, of: "a whole text that begins as a JSON object and cannot be read as one: a member stands there twice, something is behind it, it is cut off"},
+		{kind: "hash", of: "the provider's own hash of what was there, where another field of the item is taken out", derived: true, patterns: []string{
 			"configurationItemMD5Hash", "configurationMd5Hash", "codeSha256", "metadata.fingerprint", "etag"}},
 	}
 }
 
-// Kinds of KnownSecrets with a meaning here: a credential's name can stand beside its value (see names), and a text's
+// Kinds of knownSecrets with a meaning here: a credential's name can stand beside its value (see names), and a text's
 // members may not be known.
 const credential, jsonText = "credential", "json-text"
 

@@ -50,15 +50,15 @@ type page struct {
 // one. After an error that is no *Problem there is none. read is told when the source says that the items were read.
 func items(r io.Reader, o Options, l layout, read func(time.Time)) iter.Seq2[Raw, error] {
 	return func(yield func(Raw, error) bool) {
-		if o.MaxItem <= 0 {
-			o.MaxItem = DefaultMaxItem
+		if o.maxItem <= 0 {
+			o.maxItem = defaultMaxItem
 		}
 		in, err := unpacked(r)
 		if err != nil {
 			yield(Raw{}, err)
 			return
 		}
-		s := jsonx.NewStream(in, o.MaxItem, l.containers...)
+		s := jsonx.NewStream(in, o.maxItem, l.containers...)
 		var n int64
 		more, page := l.watch(s, read)
 		for {

@@ -13,7 +13,7 @@ import (
 
 // split lists what input is divided into: "offset:value", "offset!reason", "error reason".
 func split(r io.Reader, max int, containers ...string) (out []string) {
-	for raw, err := range items(r, Options{MaxItem: max}, layout{containers: containers}, nil) {
+	for raw, err := range items(r, Options{maxItem: max}, layout{containers: containers}, nil) {
 		if p, ok := errors.AsType[*Problem](err); ok {
 			out = append(out, fmt.Sprintf("%d!%s", p.Position.Offset, p.Reason))
 		} else if err != nil {
@@ -130,7 +130,7 @@ func TestMemory(t *testing.T) {
 			var before, now runtime.MemStats
 			runtime.ReadMemStats(&before)
 			n, peak := 0, uint64(0)
-			for _, err := range items(in, Options{MaxItem: 1 << 18}, layout{containers: []string{"configurationItems"}}, nil) {
+			for _, err := range items(in, Options{maxItem: 1 << 18}, layout{containers: []string{"configurationItems"}}, nil) {
 				if p := (*Problem)(nil); err != nil && !errors.As(err, &p) {
 					t.Fatal(err)
 				}

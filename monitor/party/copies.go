@@ -13,11 +13,11 @@ import (
 // that signature: a Receipt is for these bytes alone.
 type Copy struct {
 	Statement *scitt.Statement
-	Receipts  [][]byte
+	receipts  [][]byte
 }
 
 // Transparent is the Transparent Statement.
-func (c Copy) Transparent() []byte { return scitt.AttachReceipts(c.Statement, c.Receipts...) }
+func (c Copy) Transparent() []byte { return scitt.AttachReceipts(c.Statement, c.receipts...) }
 
 // add adds what a service registered to the copy with this signature, or makes
 // that copy with the Receipts that the statement has. The Receipt replaces others
@@ -28,8 +28,8 @@ func add(copies []Copy, s *service, r registered) ([]Copy, int) {
 		n, copies = len(copies), append(copies, Copy{r.Statement, r.Receipts})
 	}
 	own := append([][]byte{r.receipt}, r.more...)
-	others := slices.DeleteFunc(slices.Clone(copies[n].Receipts), func(receipt []byte) bool { return s.issued(r.Statement, receipt) })
-	copies[n].Receipts = append(others, own...)
+	others := slices.DeleteFunc(slices.Clone(copies[n].receipts), func(receipt []byte) bool { return s.issued(r.Statement, receipt) })
+	copies[n].receipts = append(others, own...)
 	return copies, n
 }
 

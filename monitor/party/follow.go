@@ -18,12 +18,12 @@ import (
 type Followed struct {
 	Asset  string         `json:"asset"`
 	Origin string         `json:"origin"`
-	Links  []FollowedLink `json:"links"`
+	Links  []followedLink `json:"links"`
 	Note   string         `json:"note,omitempty"` // why it goes no further
 }
 
-// FollowedLink is a way from an asset to an entry of another log.
-type FollowedLink struct {
+// followedLink is a way from an asset to an entry of another log.
+type followedLink struct {
 	By     string           `json:"by"` // acknowledgement or record
 	From   monitor.EntryRef `json:"from"`
 	Issuer string           `json:"issuer"`
@@ -43,8 +43,8 @@ type FollowedLink struct {
 
 // How a link was found, and what it was verified with.
 const (
-	ByAcknowledgement = "acknowledgement"
-	ByRecord          = "record"
+	byAcknowledgement = "acknowledgement"
+	byRecord          = "record"
 	WithEmbedded      = "embedded" // the Receipt in the Transparent Statement that is embedded
 	WithLog           = "log"      // the log that it leads to
 )
@@ -52,12 +52,12 @@ const (
 // FollowOptions say how far [Follow] goes, and how logs are opened on the way.
 type FollowOptions struct {
 	Options
-	Depth    int    // how many logs one behind the other are followed, at least 1
+	Depth    int    // how many logs are followed, one after the other; at least 1
 	Upstream []*Log // that are open; others are looked for where they were seen before
 }
 
-// Walk is what an asset rests on.
-type Walk struct {
+// walk is what an asset rests on.
+type walk struct {
 	Root   Followed
 	Failed []string // references that do not verify
 	Unread []string // references and statements that could not be checked or read
@@ -67,8 +67,8 @@ type Walk struct {
 // on, and on from their assets, and verifies each of them: in its log, and with the
 // Transparent Statement that an acknowledgement embeds, which needs nothing but the log's
 // keys.
-func Follow(ctx context.Context, l *Log, asset string, o FollowOptions) (*Walk, error) {
-	w := &follower{o: o, logs: map[string]*Log{}, seen: map[[2]string]bool{}, walk: &Walk{}}
+func Follow(ctx context.Context, l *Log, asset string, o FollowOptions) (*walk, error) {
+	w := &follower{o: o, logs: map[string]*Log{}, seen: map[[2]string]bool{}, walk: &walk{}}
 	for _, known := range append(slices.Clone(o.Upstream), l) {
 		w.logs[known.Origin()] = known
 	}
@@ -82,12 +82,12 @@ type follower struct {
 	o    FollowOptions
 	logs map[string]*Log    // by origin
 	seen map[[2]string]bool // origin and asset
-	walk *Walk
+	walk *walk
 }
 
 // visit looks for what an asset rests on.
 func (w *follower) visit(ctx context.Context, l *Log, asset string, depth int) (Followed, error) {
-	node := Followed{Asset: asset, Origin: l.View.Checkpoint.Origin, Links: []FollowedLink{}}
+	node := Followed{Asset: asset, Origin: l.View.Checkpoint.Origin, Links: []followedLink{}}
 	key := [2]string{node.Origin, asset}
 	switch {
 	case w.seen[key]:
@@ -109,9 +109,9 @@ func (w *follower) visit(ctx context.Context, l *Log, asset string, depth int) (
 		}
 	}
 	for _, link := range links {
-		up := FollowedLink{By: ByRecord, From: link.From, Issuer: link.Issuer, To: link.To, Verified: []string{}}
+		up := followedLink{By: byRecord, From: link.From, Issuer: link.Issuer, To: link.To, Verified: []string{}}
 		if link.Acknowledgement != nil {
-			up.By, up.Assets = ByAcknowledgement, link.Acknowledgement.Upstream
+			up.By, up.Assets = byAcknowledgement, link.Acknowledgement.Upstream
 		}
 		if link.Carried() {
 			up.Home = link.Acknowledgement.Home
@@ -128,7 +128,7 @@ func (w *follower) visit(ctx context.Context, l *Log, asset string, depth int) (
 var errNotHere = errors.New("is not known here")
 
 // follow verifies where a link leads to, and goes on from there.
-func (w *follower) follow(ctx context.Context, link monitor.Link, up *FollowedLink, depth int) error {
+func (w *follower) follow(ctx context.Context, link monitor.Link, up *followedLink, depth int) error {
 	other, keys, why, err := w.open(ctx, link.To.Origin)
 	if err != nil {
 		return err
@@ -219,7 +219,7 @@ func (w *follower) open(ctx context.Context, origin string) (l *Log, keys scitt.
 }
 
 // fetch reads the entry in its log, and what it says.
-func (w *follower) fetch(ctx context.Context, l *Log, up *FollowedLink) (content []byte, err error) {
+func (w *follower) fetch(ctx context.Context, l *Log, up *followedLink) (content []byte, err error) {
 	e, err := l.FindSigned(ctx, EntryName{Index: up.To.Index}, nil)
 	if err != nil {
 		return nil, err
@@ -246,7 +246,7 @@ func (w *follower) fetch(ctx context.Context, l *Log, up *FollowedLink) (content
 
 // says tells what the upstream's record says. It may be no record: then its
 // type is what there is to tell.
-func (w *follower) says(content []byte, s *scitt.Statement, up *FollowedLink) {
+func (w *follower) says(content []byte, s *scitt.Statement, up *followedLink) {
 	event, err := monitor.ParseEvent(content)
 	if err != nil {
 		up.Says = s.Type
@@ -261,7 +261,7 @@ func (w *follower) says(content []byte, s *scitt.Statement, up *FollowedLink) {
 // embedded verifies the Transparent Statement in an acknowledgement, and that
 // it is about the assets that are named. It is held to the time at which the
 // acknowledgement was signed.
-func (w *follower) embedded(keys scitt.KeySet, a *monitor.Acknowledgement, at time.Time, content []byte, up *FollowedLink) error {
+func (w *follower) embedded(keys scitt.KeySet, a *monitor.Acknowledgement, at time.Time, content []byte, up *followedLink) error {
 	s, err := scitt.DecodeStatement(a.Transparent)
 	if err != nil {
 		return err

@@ -94,12 +94,12 @@ func (g *Gate) Judge(ctx context.Context) error {
 	if err := g.inScope(ctx); err != nil {
 		return err
 	}
-	said, err := Gather(ctx, g.Logs, g.Named(), g.MaxImpact != nil || g.MaxAge > 0, g.Open.notice)
+	said, err := gatherSaid(ctx, g.Logs, g.Named(), g.MaxImpact != nil || g.MaxAge > 0, g.Open.notice)
 	if err != nil {
 		return err
 	}
 	var measured []monitor.Measured
-	for _, m := range said.Measured {
+	for _, m := range said.measured {
 		if m.Reported.Origin != g.Logs[0].View.Checkpoint.Origin {
 			continue
 		}
@@ -112,7 +112,7 @@ func (g *Gate) Judge(ctx context.Context) error {
 			measured = append(measured, m)
 		}
 	}
-	for _, j := range g.Requirements.Judge(g.Entry.Statement.ID(), g.Logs[0].Origin(), said.Statements, measured, said.Unread, g.At) {
+	for _, j := range g.Requirements.Judge(g.Entry.Statement.ID(), g.Logs[0].Origin(), said.statements, measured, said.unread, g.At) {
 		result := witness.OK
 		switch {
 		case len(j.Unread) > 0:
@@ -122,10 +122,10 @@ func (g *Gate) Judge(ctx context.Context) error {
 		}
 		g.found(j.Requirement, result, "%s", j.Detail)
 	}
-	if n := monitor.CountUnread(said.Flaws).NoStatement; n > 0 {
+	if n := monitor.CountUnread(said.flaws).NoStatement; n > 0 {
 		g.found("entries", witness.NotChecked, "%s nobody's statement in these logs: a dispute or a withdrawal could be among them; conmotion audit names them", plural.Verb(n, "entry", "is", "are"))
 	}
-	if newest := g.Requirements.Newest(said.Statements, measured, g.At); g.Recompute && newest != nil {
+	if newest := g.Requirements.Newest(said.statements, measured, g.At); g.Recompute && newest != nil {
 		return g.again(ctx, newest)
 	}
 	return nil

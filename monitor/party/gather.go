@@ -8,25 +8,25 @@ import (
 	"github.com/conmotion/conmotion/monitor"
 )
 
-// Gathered is what logs say about entries.
-type Gathered struct {
-	Statements []monitor.Registered
-	Measured   []monitor.Measured
-	Flaws      []monitor.Anomaly // what does not count
-	Unread     []monitor.Anomaly // those of them that no log let read
+// gathered is what logs say about entries.
+type gathered struct {
+	statements []monitor.Registered
+	measured   []monitor.Measured
+	flaws      []monitor.Anomaly // what does not count
+	unread     []monitor.Anomaly // those of them that no log let read
 }
 
-// Gather reads the endorsements, disputes and withdrawals in logs, and the
+// gatherSaid reads the endorsements, disputes and withdrawals in logs, and the
 // measurements when they are wanted; by these issuers, or by anybody when there
 // are none. Notice is told what does not count.
-func Gather(ctx context.Context, logs []*Log, issuers []string, measurements bool, notice func(format string, args ...any)) (*Gathered, error) {
-	g := &Gathered{}
+func gatherSaid(ctx context.Context, logs []*Log, issuers []string, measurements bool, notice func(format string, args ...any)) (*gathered, error) {
+	g := &gathered{}
 	for _, l := range logs {
 		found, flaws, err := monitor.Endorsements(ctx, l.Monitor(), issuers)
 		if err != nil {
 			return nil, fmt.Errorf("the log at %s: %w", l.Location, err)
 		}
-		g.Statements, g.Flaws = append(g.Statements, found...), append(g.Flaws, flaws...)
+		g.statements, g.flaws = append(g.statements, found...), append(g.flaws, flaws...)
 		if !measurements {
 			continue
 		}
@@ -36,22 +36,22 @@ func Gather(ctx context.Context, logs []*Log, issuers []string, measurements boo
 		}
 		// What is nobody's statement was told above.
 		flaws = slices.DeleteFunc(flaws, func(a monitor.Anomaly) bool { return a.Kind == monitor.AnomalyNoStatement })
-		g.Measured, g.Flaws = append(g.Measured, measured...), append(g.Flaws, flaws...)
+		g.measured, g.flaws = append(g.measured, measured...), append(g.flaws, flaws...)
 	}
-	g.Statements = monitor.Distinct(g.Statements)
+	g.statements = monitor.Distinct(g.statements)
 	read := map[string]bool{}
-	for _, s := range g.Statements {
+	for _, s := range g.statements {
 		read[s.Self.EntryID] = true
 	}
-	for _, m := range g.Measured {
+	for _, m := range g.measured {
 		read[m.Self.EntryID] = true
 	}
-	for _, b := range g.Flaws {
+	for _, b := range g.flaws {
 		if b.Unread() && !read[b.Entry.EntryID] {
-			g.Unread = append(g.Unread, b)
+			g.unread = append(g.unread, b)
 		}
 	}
-	noticeFlaws(g.Flaws, notice)
+	noticeFlaws(g.flaws, notice)
 	return g, nil
 }
 

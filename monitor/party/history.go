@@ -27,7 +27,7 @@ var (
 // HistoryError is two checkpoints of one log that do not go together. It wraps
 // ErrForked or ErrRolledBack.
 type HistoryError struct {
-	Err          error
+	err          error
 	Older, Newer *scitt.Checkpoint // the smaller one first; of a rollback, as they were seen
 	// Proof convinces anybody that the log forked; nil when it was rolled back.
 	Proof *tiles.Equivocation
@@ -44,7 +44,7 @@ func (e *HistoryError) Error() string {
 	if e.Proof != nil {
 		form = "%v: %q has %d entries with root %x, and %d with root %x"
 	}
-	text := fmt.Sprintf(form, e.Err, e.Older.Origin, e.Older.Size, e.Older.Root, e.Newer.Size, e.Newer.Root)
+	text := fmt.Sprintf(form, e.err, e.Older.Origin, e.Older.Size, e.Older.Root, e.Newer.Size, e.Newer.Root)
 	switch {
 	case e.Proof == nil && e.OneHistory:
 		text += "; both are one history"
@@ -58,7 +58,7 @@ func (e *HistoryError) Error() string {
 }
 
 // Unwrap is the kind of the error.
-func (e *HistoryError) Unwrap() error { return e.Err }
+func (e *HistoryError) Unwrap() error { return e.err }
 
 // KeepProof writes a proof into Home and gives the file; "" when Home
 // remembers nothing. A crash leaves the whole file or none.
@@ -314,7 +314,7 @@ func (l *Log) older(ctx context.Context, seen *scitt.Checkpoint, addresses []str
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case err == nil && o.Newest:
-			return &HistoryError{Err: ErrRolledBack, Older: seen, Newer: l.Checkpoint, OneHistory: true}
+			return &HistoryError{err: ErrRolledBack, Older: seen, Newer: l.Checkpoint, OneHistory: true}
 		case err == nil:
 			o.notice("notice: the log at %s is stale: it shows %d entries, and %d were seen; both are one history", l.Location, l.Checkpoint.Size, seen.Size)
 			return nil
@@ -322,7 +322,7 @@ func (l *Log) older(ctx context.Context, seen *scitt.Checkpoint, addresses []str
 			return err
 		}
 	}
-	return &HistoryError{Err: ErrRolledBack, Older: seen, Newer: l.Checkpoint}
+	return &HistoryError{err: ErrRolledBack, Older: seen, Newer: l.Checkpoint}
 }
 
 // olderBy checks with the files at an address that the log's checkpoint is an
@@ -344,7 +344,7 @@ func (l *Log) olderBy(ctx context.Context, address string, seen *scitt.Checkpoin
 // forked is the error of a fork, whose proof Home keeps.
 func (l *Log) forked(older, newer *scitt.Checkpoint, proof *tiles.Equivocation, o Options) error {
 	proof.VKey = l.Key()
-	e := &HistoryError{Err: ErrForked, Older: older, Newer: newer, Proof: proof}
+	e := &HistoryError{err: ErrForked, Older: older, Newer: newer, Proof: proof}
 	var err error
 	if e.ProofFile, err = o.Home.KeepProof(proof); err != nil {
 		return errors.Join(e, err)

@@ -187,7 +187,7 @@ func (r *Registrar) sign(ctx context.Context, drafts []Draft, outcomes []Outcome
 		}
 		name := r.chain(d)
 		if _, ok := heads[name]; !ok && name != "" {
-			heads[name] = cmp.Or(home.said.head(name), d.After)
+			heads[name] = cmp.Or(home.said.head(name), d.after)
 		}
 		st, err := r.signOne(ctx, d, name, heads[name])
 		if err != nil {

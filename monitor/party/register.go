@@ -35,9 +35,9 @@ type Draft struct {
 	// that is what stands before the subject's first slash if the policy in force
 	// requires a chain, and else none.
 	Chain string
-	// After is the statement that it comes after where the issuer has no such chain: the
+	// after is the statement that it comes after where the issuer has no such chain: the
 	// handover of somebody else's.
-	After *scitt.Head
+	after *scitt.Head
 	// Words identify what is said when the content may differ at a second attempt,
 	// as by an embedded time: until [Outcome.Done] the same Words register the statement
 	// that was signed first. Without Words the content identifies it, and what the log has
@@ -206,7 +206,7 @@ func (r *Registrar) ready(ctx context.Context, n int, drafts []Draft, statements
 	for i, st := range statements {
 		o := &outcomes[i]
 		at := slices.IndexFunc(o.Copies, func(c Copy) bool {
-			return slices.ContainsFunc(c.Receipts, func(receipt []byte) bool { return s.vouches(c.Statement, receipt) })
+			return slices.ContainsFunc(c.receipts, func(receipt []byte) bool { return s.vouches(c.Statement, receipt) })
 		})
 		if at < 0 {
 			items = append(items, item{st, i})

@@ -62,23 +62,23 @@ func TestSigned(t *testing.T) {
 	var f files
 	two.breaks(true)
 	o := f.submit(a, "registered+failed+refused", statement, one, two, three)
-	if len(f) != 1 || len(o.Copies) != 1 || len(o.Copies[0].Receipts) != 1 || o.Err() == nil {
+	if len(f) != 1 || len(o.Copies) != 1 || len(o.Copies[0].receipts) != 1 || o.Err() == nil {
 		t.Errorf("%d files, %+v", len(f), o)
 	}
 	two.mended()
 	f.submit(a, "known+registered", statement, one, two)
 	o = f.submit(a, "known+known", statement, one, two)
-	if len(f) != 1 || len(o.Copies[0].Receipts) != 2 || o.At[1].Other {
+	if len(f) != 1 || len(o.Copies[0].receipts) != 2 || o.At[1].Other {
 		t.Errorf("%d files, %+v", len(f), o)
 	}
 	// Receipts of other logs that it brings are kept; those of the same give way.
 	brought := bytes.Clone(f[0])
 	f = nil
-	if o = f.submit(a, "registered", brought, one); len(o.Copies[0].Receipts) != 2 {
-		t.Errorf("%d receipts", len(o.Copies[0].Receipts))
+	if o = f.submit(a, "registered", brought, one); len(o.Copies[0].receipts) != 2 {
+		t.Errorf("%d receipts", len(o.Copies[0].receipts))
 	}
-	if o = f.submit(a, "known", brought, one); len(o.Copies[0].Receipts) != 2 {
-		t.Errorf("%d receipts", len(o.Copies[0].Receipts))
+	if o = f.submit(a, "known", brought, one); len(o.Copies[0].receipts) != 2 {
+		t.Errorf("%d receipts", len(o.Copies[0].receipts))
 	}
 	// What is there and is another one, or has fewer Receipts, counts for nothing.
 	f = files{testlog.Statement(t, a.key, "asset", []byte("y"))}

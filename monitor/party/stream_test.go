@@ -109,8 +109,8 @@ func TestStreamArtifacts(t *testing.T) {
 			}
 		}
 	}
-	for _, want := range []string{"registered+registered registered+registered refused+unreached registered+registered known+known",
-		"known+known known+known refused+unreached known+known known+known"} {
+	for _, want := range []string{"registered+registered registered+registered refused+Unreached registered+registered known+known",
+		"known+known known+known refused+Unreached known+known known+known"} {
 		r := a.registrar(one, two)
 		r.KeepGoing = true
 		var got []Outcome

@@ -119,7 +119,7 @@ func (l *log) pin(ctx context.Context, cp *scitt.Checkpoint) (logPin, error) {
 		return pin, nil
 	}
 	pin := pinConsistent
-	now := l.Log.Checkpoint
+	now := l.log.Checkpoint
 	switch err := l.consistent(ctx, cp); {
 	case ctx.Err() != nil:
 		return "", ctx.Err()
@@ -139,14 +139,14 @@ func (l *log) pin(ctx context.Context, cp *scitt.Checkpoint) (logPin, error) {
 }
 
 func (l *log) consistent(ctx context.Context, cp *scitt.Checkpoint) error {
-	now := l.Log.Checkpoint
+	now := l.log.Checkpoint
 	switch {
 	case cp.Size > now.Size:
 		return nil
 	case cp.Size == now.Size && !bytes.Equal(cp.Root, now.Root):
 		return scitt.ErrProof
 	}
-	return l.Log.Source.Consistency(ctx, cp)
+	return l.log.Source.Consistency(ctx, cp)
 }
 
 // recompute computes the newest measurements again, where both logs are there.
@@ -180,12 +180,12 @@ func (m *maker) recomputeOne(ctx context.Context, s *series) error {
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case err != nil:
-		out.State, out.Detail = RecomputedFailed, shorten(err.Error(), maxDetail)
+		out.State, out.Detail = recomputedFailed, shorten(err.Error(), maxDetail)
 		out.withheld, _ = errors.AsType[*monitor.WithheldError](err)
 	case r.Same():
 		out.State = recomputedSame
 	default:
-		out.State, out.Paths, out.PathsMore = RecomputedDiffers, list(r.Paths), r.PathsMore
+		out.State, out.Paths, out.PathsMore = recomputedDiffers, list(r.Paths), r.PathsMore
 	}
 	return nil
 }
@@ -193,13 +193,13 @@ func (m *maker) recomputeOne(ctx context.Context, s *series) error {
 // pinnedLog is a log at the checkpoint that a measurement pins, or why not.
 func (m *maker) pinnedLog(ctx context.Context, cp *scitt.Checkpoint) (*monitor.Log, string) {
 	l := m.byOrigin(cp.Origin)
-	if l == nil || l.At == nil {
+	if l == nil || l.at == nil {
 		return nil, fmt.Sprintf("the log %s was not given, or could not be used", cp.Origin)
 	}
 	if pin, err := l.pin(ctx, cp); err != nil || pin != pinConsistent {
 		return nil, fmt.Sprintf("the log %s is not one that extends the checkpoint with %d entries", cp.Origin, cp.Size)
 	}
-	at, err := l.At(ctx, cp)
+	at, err := l.at(ctx, cp)
 	if err != nil {
 		return nil, shorten(err.Error(), maxDetail)
 	}

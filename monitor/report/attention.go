@@ -33,43 +33,43 @@ func (m *maker) finish() {
 	m.changed()
 }
 
-func (m *maker) attend(about string, level Level, format string, args ...any) {
+func (m *maker) attend(about string, level level, format string, args ...any) {
 	m.r.Attention = append(m.r.Attention, attention{about, level, fmt.Sprintf(format, args...)})
 }
 
 // states says what a log's state means.
-var states = map[State]string{
-	StateForked:      "it signed two histories that cannot both be true",
-	StateRolledBack:  "it shows fewer entries than were seen of it",
-	StateOtherLog:    "another log is at this place than before",
-	StateKeysChanged: "it shows other keys than before",
-	StateCorrupt:     "its files or its signatures do not verify",
-	StateUnreachable: "it could not be read",
-	StateUnwitnessed: "the quorum of witnesses that the policy demands is missing, or is too old",
+var states = map[state]string{
+	stateForked:      "it signed two histories that cannot both be true",
+	stateRolledBack:  "it shows fewer entries than were seen of it",
+	stateOtherLog:    "another log is at this place than before",
+	stateKeysChanged: "it shows other keys than before",
+	stateCorrupt:     "its files or its signatures do not verify",
+	stateUnreachable: "it could not be read",
+	stateUnwitnessed: "the quorum of witnesses that the policy demands is missing, or is too old",
 }
 
 func (m *maker) attendLogs() {
 	for _, l := range m.logs {
 		h := &l.health
 		h.Level = levelNone
-		tell := func(level Level, format string, args ...any) {
+		tell := func(level level, format string, args ...any) {
 			if slices.Index(levels, level) < slices.Index(levels, h.Level) {
 				h.Level = level
 			}
 			m.attend("log", level, "The log %s: %s", cmp.Or(m.r.log(h.Origin), h.Location), fmt.Sprintf(format, args...))
 		}
 		switch h.State {
-		case StateGood:
-		case StateUnreachable, StateRolledBack, StateUnwitnessed:
+		case stateGood:
+		case stateUnreachable, stateRolledBack, stateUnwitnessed:
 			tell(levelHigh, "%s. Nothing of it counts in this report.", states[h.State])
 		default:
-			tell(Critical, "%s. Nothing of it counts in this report.", states[h.State])
+			tell(critical, "%s. Nothing of it counts in this report.", states[h.State])
 		}
 		if n := len(h.Proofs); n > 0 {
-			tell(Critical, "there %s that it signed two histories.", plural.Form(n, "is a proof", "are %d proofs"))
+			tell(critical, "there %s that it signed two histories.", plural.Form(n, "is a proof", "are %d proofs"))
 		}
 		if h.Pins.Conflict > 0 {
-			tell(Critical, "measurements rest on a history that is not the one that it shows here (%s).", plural.Form(h.Pins.Conflict, "1 checkpoint", "%d checkpoints"))
+			tell(critical, "measurements rest on a history that is not the one that it shows here (%s).", plural.Form(h.Pins.Conflict, "1 checkpoint", "%d checkpoints"))
 		}
 		if h.Pins.Ahead > 0 {
 			tell(levelMedium, "measurers saw more of it than it shows here (%s).", plural.Form(h.Pins.Ahead, "1 checkpoint", "%d checkpoints"))
@@ -77,7 +77,7 @@ func (m *maker) attendLogs() {
 		if h.Quiet {
 			tell(levelMedium, "%s.", h.quiet())
 		}
-		if h.Keys == KeysFirstUse {
+		if h.Keys == keysFirstUse {
 			tell(levelLow, "its keys are believed because it shows them; it was not known before.")
 		}
 		m.r.Logs = append(m.r.Logs, *h)
@@ -118,9 +118,9 @@ func (m *maker) attendAssessments() {
 				m.attend("assessment", levelMedium, "%s: the newest measurement ends %s before this report.", name, age(old.Milliseconds()))
 			}
 			switch s.Recomputed.State {
-			case RecomputedDiffers:
-				m.attend("assessment", Critical, "%s: computing it again from the logs gives another result.", name)
-			case RecomputedFailed:
+			case recomputedDiffers:
+				m.attend("assessment", critical, "%s: computing it again from the logs gives another result.", name)
+			case recomputedFailed:
 				m.attend("assessment", levelMedium, "%s: it could not be computed again: %s.", name, s.Recomputed.Detail)
 				if w := s.Recomputed.withheld; w != nil {
 					m.attend("log", levelHigh, "The log %s: content that its records name, and that was there when it was measured, is not served any more: artifact %s.", m.r.log(w.Origin), w.Digest)
@@ -129,7 +129,7 @@ func (m *maker) attendAssessments() {
 		}
 	}
 	for _, l := range m.logs {
-		if origin := l.health.Origin; l.is(RoleProvider) && l.good() && !about[origin] {
+		if origin := l.health.Origin; l.is(roleProvider) && l.good() && !about[origin] {
 			about[origin] = true
 			m.attend("assessment", levelUnknown, "The log %s: no measurement that counts is about it in this interval.", m.r.log(origin))
 		}
@@ -195,7 +195,7 @@ func differences(missing, drift, undisclosed, late, phantom int) string {
 	return strings.Join(found, ", ")
 }
 
-func worse(a, b Level) Level {
+func worse(a, b level) level {
 	if slices.Index(levels, b) < slices.Index(levels, a) {
 		return b
 	}
@@ -203,11 +203,11 @@ func worse(a, b Level) Level {
 }
 
 // levelOf is the level of a severity.
-func levelOf(s monitor.Severity) Level {
+func levelOf(s monitor.Severity) level {
 	if s.ID() <= 1 {
 		return levelNone
 	}
-	return Level(strings.ToLower(string(s)))
+	return level(strings.ToLower(string(s)))
 }
 
 // attendStatements tells about endorsements, what was left out, and trust.

@@ -21,13 +21,13 @@ func (m *maker) commands() {
 	for _, a := range m.r.Assessments {
 		for _, s := range a.Series {
 			n := s.Newest()
-			words := []string{"conmotion", "measure", "--recompute", n.Entry.EntryID, "--log", s.newest.log.Location}
+			words := []string{"conmotion", "measure", "--recompute", n.Entry.EntryID, "--log", s.newest.log.location}
 			if n.Entry.URL != "" {
 				words = []string{"conmotion", "measure", "--recompute", n.Entry.URL}
 			}
 			for _, side := range []struct{ flag, origin string }{{"--reported", n.Reported.Checkpoint.Origin}, {"--observed", n.Observed.Checkpoint.Origin}} {
 				if l := m.byOrigin(side.origin); l != nil {
-					words = append(words, side.flag, l.Location)
+					words = append(words, side.flag, l.location)
 				}
 			}
 			add(fmt.Sprintf("Compute the newest measurement of the %s of %s again", s.What, a.Origin), words...)
@@ -60,7 +60,7 @@ func (m *maker) commands() {
 	}
 	for _, l := range m.logs {
 		if l.good() {
-			add("Replay every admission of "+l.health.Origin, "conmotion", "audit", l.Location)
+			add("Replay every admission of "+l.health.Origin, "conmotion", "audit", l.location)
 		}
 	}
 }

@@ -37,7 +37,7 @@ func (m *maker) pairs() (pairs []pair) {
 				twice := func(p pair) bool {
 					return p.reported.health.Origin == r.health.Origin && p.observed.health.Origin == o.health.Origin
 				}
-				if r.good() && o.good() && r.is(RoleProvider) && o.is(RoleAuditor) && want(r, o) && !slices.ContainsFunc(pairs, twice) {
+				if r.good() && o.good() && r.is(roleProvider) && o.is(roleAuditor) && want(r, o) && !slices.ContainsFunc(pairs, twice) {
 					pairs = append(pairs, pair{r, o})
 				}
 			}
@@ -78,7 +78,7 @@ func (m *maker) compareOne(ctx context.Context, p pair) (comparison, error) {
 		Findings: []comparedFinding{}, Metrics: map[monitor.Kind]*monitor.Metrics{},
 		Reported: p.reported.compared(reported), Observed: p.observed.compared(observed),
 	}
-	c, err := monitor.Compare(ctx, monitor.Party{Log: *p.reported.Log, Filter: reported}, monitor.Party{Log: *p.observed.Log, Filter: observed},
+	c, err := monitor.Compare(ctx, monitor.Party{Log: *p.reported.log, Filter: reported}, monitor.Party{Log: *p.observed.log, Filter: observed},
 		monitor.Interval{From: m.From, To: m.To, Grace: m.Grace, Scope: m.Scope})
 	if ctx.Err() != nil {
 		return out, ctx.Err()
@@ -119,7 +119,7 @@ func (l *log) compared(f monitor.Filter) comparedSide {
 	issuers, types := slices.Sorted(slices.Values(f.Issuers)), slices.Sorted(slices.Values(f.Types))
 	return comparedSide{
 		Anomalies: []anomalyCount{}, Checkpoint: *l.health.Checkpoint, Issuers: list(slices.Compact(issuers)),
-		Location: l.Location, Types: list(slices.Compact(types)),
+		Location: l.location, Types: list(slices.Compact(types)),
 	}
 }
 

@@ -46,7 +46,7 @@ type endorsement struct {
 	From     string          `json:"from"`
 	Issuer   string          `json:"issuer"`
 	LeftMS   int64           `json:"left_ms"` // until it ends; 0 when it has, or has no end
-	Level    Level           `json:"level"`
+	Level    level           `json:"level"`
 	Reason   string          `json:"reason,omitempty"`
 	Scope    []string        `json:"scope"`
 	Signed   string          `json:"signed"`
@@ -224,10 +224,10 @@ func (m *maker) locate(ctx context.Context) error {
 
 // locateIn looks for entries of one bundle.
 func (m *maker) locateIn(ctx context.Context, l *log, refs []monitor.EntryRef) error {
-	size := l.Log.Checkpoint.Size
+	size := l.log.Checkpoint.Size
 	read := map[uint64]*scitt.Statement{}
 	if first, last := refs[0].Index, min(refs[len(refs)-1].Index+1, size); first < last {
-		for e, err := range l.Log.Source.Entries(ctx, first, last) {
+		for e, err := range l.log.Source.Entries(ctx, first, last) {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
@@ -236,7 +236,7 @@ func (m *maker) locateIn(ctx context.Context, l *log, refs []monitor.EntryRef) e
 			}
 			read[e.Index] = nil
 			// A copy that its issuer did not sign is not what was endorsed.
-			if s, err := scitt.DecodeEntry(e.Data); err == nil && !errors.Is(l.Log.Verify(s), scitt.ErrSignature) {
+			if s, err := scitt.DecodeEntry(e.Data); err == nil && !errors.Is(l.log.Verify(s), scitt.ErrSignature) {
 				read[e.Index] = s
 			}
 		}

@@ -38,10 +38,10 @@ func pageName(ref monitor.EntryRef) string {
 	return fmt.Sprintf("entry-%x-%d.html", sum[:4], ref.Index)
 }
 
-// Pages are the report as [Report.HTML], whose links to entries lead to pages in the folder dir, and these pages by
+// pages are the report as [Report.HTML], whose links to entries lead to pages in the folder dir, and these pages by
 // the names of their files. Back is the name of the report's file as seen from there. The logs are those that the report
 // was made of.
-func (r *Report) Pages(ctx context.Context, sources []Source, dir, back string) (page []byte, entries map[string][]byte, err error) {
+func (r *Report) pages(ctx context.Context, sources []Source, dir, back string) (page []byte, entries map[string][]byte, err error) {
 	wanted := map[monitor.EntryRef]bool{}
 	note := func(e EntryLink) string {
 		wanted[e.EntryRef] = true
@@ -68,10 +68,10 @@ func (r *Report) Pages(ctx context.Context, sources []Source, dir, back string) 
 // entryPages makes the pages about those entries that a log has where the report says. The others are not wanted any
 // more.
 func (r *Report) entryPages(ctx context.Context, s *Source, wanted map[monitor.EntryRef]bool, back string, out map[string][]byte) error {
-	if s.Log == nil || !slices.ContainsFunc(r.Logs, func(l logHealth) bool { return l.Location == s.Location && l.State == StateGood }) {
+	if s.log == nil || !slices.ContainsFunc(r.Logs, func(l logHealth) bool { return l.Location == s.location && l.State == stateGood }) {
 		return nil
 	}
-	cp := s.Log.Checkpoint
+	cp := s.log.Checkpoint
 	var refs []monitor.EntryRef
 	for ref := range wanted {
 		if ref.Origin == cp.Origin && ref.Index < cp.Size && out[pageName(ref)] == nil {
@@ -83,7 +83,7 @@ func (r *Report) entryPages(ctx context.Context, s *Source, wanted map[monitor.E
 		// One read for those that are in the same bundle.
 		for n = 1; n < len(refs) && refs[n].Index/tiles.Width == refs[0].Index/tiles.Width; n++ {
 		}
-		for e, err := range s.Log.Source.Entries(ctx, refs[0].Index, refs[n-1].Index+1) {
+		for e, err := range s.log.Source.Entries(ctx, refs[0].Index, refs[n-1].Index+1) {
 			if ctx.Err() != nil {
 				return ctx.Err()
 			}
@@ -110,7 +110,7 @@ func (r *Report) entryPages(ctx context.Context, s *Source, wanted map[monitor.E
 
 // entry is the page about an entry.
 func (r *Report) entry(ctx context.Context, s *Source, ref monitor.EntryRef, st *scitt.Statement, back string) ([]byte, error) {
-	cp := s.Log.Checkpoint
+	cp := s.log.Checkpoint
 	p := entryPage{
 		Report: r, Back: back, Entry: (&log{Source: s}).link(ref), Checkpoint: *pinned(cp), Statement: st, LeafHash: fmt.Sprintf("%x", scitt.LeafHash(st.Entry())),
 		Tile: tiles.BundlePath(ref.Index/tiles.Width, int(min(tiles.Width, cp.Size-ref.Index/tiles.Width*tiles.Width))),
@@ -129,8 +129,8 @@ func (r *Report) entry(ctx context.Context, s *Source, ref monitor.EntryRef, st 
 		p.Content = string(st.Payload)
 	}
 	data, err := []byte(nil), errors.New("the log's Receipts were not asked for")
-	if s.Evidence != nil {
-		data, err = s.Evidence(ctx, ref.Index, st)
+	if s.evidence != nil {
+		data, err = s.evidence(ctx, ref.Index, st)
 	}
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
@@ -141,8 +141,8 @@ func (r *Report) entry(ctx context.Context, s *Source, ref monitor.EntryRef, st 
 	p.Objects = inspect.Bytes(data)
 	index := fmt.Sprint(ref.Index)
 	p.Commands = []command{
-		{CommandLine("conmotion", "receipt", "--static", s.Location, "--index", index, "--transparent", "--out", "entry.cose"), "Make the statement with its Receipt from the log's files"},
-		{CommandLine("conmotion", "verify", "--static", s.Location, "entry.cose"), "Verify it"},
+		{CommandLine("conmotion", "receipt", "--static", s.location, "--index", index, "--transparent", "--out", "entry.cose"), "Make the statement with its Receipt from the log's files"},
+		{CommandLine("conmotion", "verify", "--static", s.location, "entry.cose"), "Verify it"},
 		{CommandLine("conmotion", "inspect", "entry.cose"), "Decode it"},
 	}
 	return r.render("entry", p, nil)

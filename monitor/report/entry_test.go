@@ -15,11 +15,11 @@ func TestPages(t *testing.T) {
 	o := w.options(t)
 	o.Recompute = false
 	sources := w.sources()
-	sources[0].Evidence = func(context.Context, uint64, *scitt.Statement) ([]byte, error) {
+	sources[0].evidence = func(context.Context, uint64, *scitt.Statement) ([]byte, error) {
 		return nil, errors.New("<b>no</b> key")
 	}
 	view := w.auditor.view(len(w.auditor.entries))
-	sources[1].Evidence = func(ctx context.Context, index uint64, s *scitt.Statement) ([]byte, error) {
+	sources[1].evidence = func(ctx context.Context, index uint64, s *scitt.Statement) ([]byte, error) {
 		receipt, err := view.Receipt(ctx, index, scitt.LeafHash(s.Entry()))
 		if err != nil {
 			return nil, err
@@ -27,7 +27,7 @@ func TestPages(t *testing.T) {
 		return scitt.AttachReceipts(s, receipt), nil
 	}
 	r := must(Make(t.Context(), sources, o))(t)
-	page, entries, err := r.Pages(t.Context(), sources, "r.files", "../r.html")
+	page, entries, err := r.pages(t.Context(), sources, "r.files", "../r.html")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,34 +4,33 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"os"
 	"time"
 
 	"github.com/conmotion/conmotion/internal/testlog"
-	"github.com/conmotion/conmotion/monitor"
+	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/monitor/report"
-	"github.com/conmotion/conmotion/scitt"
-	"github.com/conmotion/conmotion/tiles"
 )
 
-// Make a dashboard of a provider's log. Package monitor/party opens logs.
+// Make a dashboard of a provider's log.
 func ExampleMake() {
-	t := testlog.Example{}
-	files, keys := &testlog.Files{}, testlog.NewKeys(t)
-	files.Publish(t, keys, keys.Begin(t, `{"version": 1}`))
-	view, err := tiles.NewLog(files, keys.Verifiers).Latest(context.Background())
+	dir, err := os.MkdirTemp("", "example")
 	if err != nil {
 		log.Fatal(err)
 	}
-	provider := monitor.NewLog(view, nil, scitt.SelfCertifying(nil, nil).Verifier(nil))
+	defer os.RemoveAll(dir)
+	t, files := testlog.Example{}, &testlog.Files{}
+	keys := testlog.NewKeys(t)
+	files.Publish(t, keys, keys.Begin(t, `{"version": 1}`))
+	files.WriteTo(t, dir)
 
+	logs := report.Locations{Provider: []string{dir}, Auditor: []string{"no-such-log"}}
+	sources, err := logs.Open(context.Background(), party.Options{VKeys: keys.VKeys})
+	if err != nil {
+		log.Fatal(err)
+	}
 	now := time.Now().Truncate(time.Millisecond)
-	r, err := report.Make(context.Background(), []report.Source{{
-		Location: testlog.Issuer, Roles: []report.Role{report.RoleProvider}, Log: &provider,
-		State: report.StateGood, Keys: report.KeysGiven, VKeys: keys.VKeys,
-	}, {
-		Location: "https://auditor.example", Roles: []report.Role{report.RoleAuditor},
-		State: report.StateUnreachable, Detail: "connection refused",
-	}}, report.Options{At: now, From: now.Add(-24 * time.Hour), To: now, Stale: time.Hour})
+	r, err := report.Make(context.Background(), sources, report.Options{At: now, From: now.Add(-24 * time.Hour), To: now, Stale: time.Hour})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -45,6 +44,6 @@ func ExampleMake() {
 	}
 	// Output:
 	// high 2 true
-	// high The log https://auditor.example: it could not be read. Nothing of it counts in this report.
+	// high The log no-such-log: it could not be read. Nothing of it counts in this report.
 	// unknown The log transparency.example: no measurement that counts is about it in this interval.
 }

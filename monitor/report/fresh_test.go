@@ -24,7 +24,7 @@ func TestFresh(t *testing.T) {
 		l := newTestLog(t, "log.example")
 		l.record("provider", "application/vnd.conmotion.record+cose", "create", first, "i-1", nil)
 		l.signed = c.signed
-		r := must(Make(t.Context(), []Source{l.source(RoleProvider)}, Options{At: at, From: first, To: at, Stale: 2 * day}))(t)
+		r := must(Make(t.Context(), []Source{l.source(roleProvider)}, Options{At: at, From: first, To: at, Stale: 2 * day}))(t)
 		h := r.Logs[0]
 		var text string
 		for _, a := range r.Attention {

@@ -95,12 +95,12 @@ func (l *testLog) log(n int) monitor.Log {
 }
 
 // source is the log as it is given to Make.
-func (l *testLog) source(roles ...Role) Source {
+func (l *testLog) source(roles ...role) Source {
 	now := l.log(len(l.entries))
 	return Source{
-		Location: l.url, URL: l.url, Roles: roles, Log: &now, State: StateGood, Keys: KeysRemembered, VKeys: []string{l.origin + "+00000000+AAAA"},
-		SeenBefore: true,
-		At: func(_ context.Context, cp *scitt.Checkpoint) (monitor.Log, error) {
+		location: l.url, url: l.url, roles: roles, log: &now, state: stateGood, keys: keysRemembered, vkeys: []string{l.origin + "+00000000+AAAA"},
+		seenBefore: true,
+		at: func(_ context.Context, cp *scitt.Checkpoint) (monitor.Log, error) {
 			return l.log(int(cp.Size)), nil
 		},
 	}

@@ -157,8 +157,8 @@ var sections = map[string][2]string{
 	"endorsement": {"endorsements", "Endorsements ↓"}, "log": {"logs", "Logs ↓"}, "trust": {"trust", "Whose word counts ↓"},
 }
 
-func levelName(l Level) string {
-	return map[Level]string{Critical: "Critical", levelHigh: "High", levelMedium: "Medium", levelUnknown: "Unknown", levelLow: "Low", levelNone: "Good"}[l]
+func levelName(l level) string {
+	return map[level]string{critical: "Critical", levelHigh: "High", levelMedium: "Medium", levelUnknown: "Unknown", levelLow: "Low", levelNone: "Good"}[l]
 }
 
 // rows are the points that a table shows, the newest first.
@@ -205,8 +205,8 @@ func entries(n uint64) string {
 	return thousands(n) + " entries"
 }
 
-func stateText(s State) string {
-	if s == StateGood {
+func stateText(s state) string {
+	if s == stateGood {
 		return "Read and verified"
 	}
 	return strings.ToUpper(states[s][:1]) + states[s][1:]
@@ -227,14 +227,14 @@ func standingText(s standing) string {
 	}[s]
 }
 
-func roleText(r Role) string {
-	return map[Role]string{RoleProvider: "a provider's log", RoleAuditor: "an auditor's log", RoleOwn: "your log", RoleOther: "a log without a role"}[r]
+func roleText(r role) string {
+	return map[role]string{roleProvider: "a provider's log", roleAuditor: "an auditor's log", roleOwn: "your log", roleOther: "a log without a role"}[r]
 }
 
-func keysText(k Keys) string {
-	return map[Keys]string{
-		KeysGiven: "Given by the reader", KeysRemembered: "Remembered from when the log was first opened",
-		KeysFirstUse: "Taken on first use, in making this report", KeysUnknown: "Not known",
+func keysText(k keys) string {
+	return map[keys]string{
+		keysGiven: "Given by the reader", keysRemembered: "Remembered from when the log was first opened",
+		keysFirstUse: "Taken on first use, in making this report", keysUnknown: "Not known",
 	}[k]
 }
 
@@ -257,8 +257,8 @@ func kindText(k monitor.FindingKind) string {
 	}[k]
 }
 
-func kindLevel(k monitor.FindingKind) Level {
-	return map[monitor.FindingKind]Level{monitor.Missing: levelHigh, monitor.Drift: levelMedium}[k]
+func kindLevel(k monitor.FindingKind) level {
+	return map[monitor.FindingKind]level{monitor.Missing: levelHigh, monitor.Drift: levelMedium}[k]
 }
 
 func lowerFirst(s string) string {

@@ -17,65 +17,65 @@ import (
 	"github.com/conmotion/conmotion/witness"
 )
 
-// Role is what the reader takes a log for.
-type Role string
+// role is what the reader takes a log for.
+type role string
 
 // The roles. Measurements and endorsements are looked for in all of them.
 const (
-	RoleProvider Role = "provider" // its records are compared
-	RoleAuditor  Role = "auditor"  // with its observations
-	RoleOwn      Role = "own"
-	RoleOther    Role = "other"
+	roleProvider role = "provider" // its records are compared
+	roleAuditor  role = "auditor"  // with its observations
+	roleOwn      role = "own"
+	roleOther    role = "other"
 )
 
-// State is whether a log could be used.
-type State string
+// state is whether a log could be used.
+type state string
 
 // The states of a log. Of all but good nothing counts.
 const (
-	StateGood        State = "good"
-	StateForked      State = "forked"
-	StateRolledBack  State = "rolled_back"
-	StateOtherLog    State = "other_log"
-	StateKeysChanged State = "keys_changed"
-	StateCorrupt     State = "corrupt"     // its files are not what its checkpoint says
-	StateUnreachable State = "unreachable" // there is no answer, or no log
-	StateUnwitnessed State = "unwitnessed" // it has no quorum of the witnesses that are demanded, or an old one
+	stateGood        state = "good"
+	stateForked      state = "forked"
+	stateRolledBack  state = "rolled_back"
+	stateOtherLog    state = "other_log"
+	stateKeysChanged state = "keys_changed"
+	stateCorrupt     state = "corrupt"     // its files are not what its checkpoint says
+	stateUnreachable state = "unreachable" // there is no answer, or no log
+	stateUnwitnessed state = "unwitnessed" // it has no quorum of the witnesses that are demanded, or an old one
 )
 
-// Keys says why a log's keys are trusted.
-type Keys string
+// keys says why a log's keys are trusted.
+type keys string
 
 // The reasons.
 const (
-	KeysGiven      Keys = "given"      // by the reader
-	KeysRemembered Keys = "remembered" // from when the log was first opened
-	KeysFirstUse   Keys = "first_use"  // this is the first time
-	KeysUnknown    Keys = "unknown"
+	keysGiven      keys = "given"      // by the reader
+	keysRemembered keys = "remembered" // from when the log was first opened
+	keysFirstUse   keys = "first_use"  // this is the first time
+	keysUnknown    keys = "unknown"
 )
 
 // Source is a log, opened and verified, or why it could not be.
 type Source struct {
-	Location string
-	Roles    []Role
-	// URL is what "/entries/ID" is added to for links; "" for none.
-	URL string
-	// Log is nil when it could not be opened; then State and Detail say why.
-	Log    *monitor.Log
-	State  State
-	Detail string
-	Keys   Keys
-	VKeys  []string
-	// SeenBefore says that a checkpoint of it was seen before, and that Log
+	location string
+	roles    []role
+	// url is what "/entries/ID" is added to for links; "" for none.
+	url string
+	// log is nil when it could not be opened; then State and Detail say why.
+	log    *monitor.Log
+	state  state
+	detail string
+	keys   keys
+	vkeys  []string
+	// seenBefore says that a checkpoint of it was seen before, and that Log
 	// extends it.
-	SeenBefore bool
-	Cosigned   *witness.Cosigned // nil where no quorum of witnesses is demanded
-	// At is the log at an older checkpoint, which Log must extend.
-	At func(context.Context, *scitt.Checkpoint) (monitor.Log, error)
-	// Evidence makes the Transparent Statement of an entry and verifies it, signature and
+	seenBefore bool
+	cosigned   *witness.Cosigned // nil where no quorum of witnesses is demanded
+	// at is the log at an older checkpoint, which Log must extend.
+	at func(context.Context, *scitt.Checkpoint) (monitor.Log, error)
+	// evidence makes the Transparent Statement of an entry and verifies it, signature and
 	// Receipt; nil for none.
-	Evidence func(ctx context.Context, index uint64, s *scitt.Statement) ([]byte, error)
-	Proofs   []Proof
+	evidence func(ctx context.Context, index uint64, s *scitt.Statement) ([]byte, error)
+	proofs   []proof
 }
 
 // Options are what a report is about, and whose word counts in it.
@@ -236,13 +236,13 @@ func (w *countedIssuers) counts(issuer string, l *log) bool {
 	if w.Named {
 		return slices.Contains(w.Issuers, issuer)
 	}
-	return l.is(RoleAuditor) || l.is(RoleOwn)
+	return l.is(roleAuditor) || l.is(roleOwn)
 }
 
-func (l *log) is(r Role) bool { return slices.Contains(l.Roles, r) }
+func (l *log) is(r role) bool { return slices.Contains(l.roles, r) }
 
 func (l *log) rank() int {
-	for i, r := range []Role{RoleAuditor, RoleOwn, RoleProvider} {
+	for i, r := range []role{roleAuditor, roleOwn, roleProvider} {
 		if l.is(r) {
 			return i
 		}
@@ -252,19 +252,19 @@ func (l *log) rank() int {
 
 // link names an entry of the log.
 func (l *log) link(ref monitor.EntryRef) EntryLink {
-	if l == nil || l.URL == "" {
+	if l == nil || l.url == "" {
 		return EntryLink{EntryRef: ref}
 	}
-	return EntryLink{ref, l.URL + "/entries/" + ref.EntryID}
+	return EntryLink{ref, l.url + "/entries/" + ref.EntryID}
 }
 
-func (l *log) good() bool { return l.health.State == StateGood }
+func (l *log) good() bool { return l.health.State == stateGood }
 
 // fail marks a log as one that cannot be used.
 func (l *log) fail(err error) {
-	l.health.State, l.health.Detail = StateUnreachable, err.Error()
+	l.health.State, l.health.Detail = stateUnreachable, err.Error()
 	if errors.Is(err, tiles.ErrCorrupt) || errors.Is(err, scitt.ErrProof) {
-		l.health.State = StateCorrupt
+		l.health.State = stateCorrupt
 	}
 }
 

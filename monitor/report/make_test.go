@@ -44,7 +44,7 @@ func make3(t *testing.T, name string, sources []Source, o Options) *Report {
 func TestMonth(t *testing.T) {
 	w := newWorld(t)
 	sources := w.sources()
-	sources[1].Cosigned = w.auditor.cosigned()
+	sources[1].cosigned = w.auditor.cosigned()
 	r := make3(t, "report", sources, w.options(t))
 	if len(r.Assessments) != 1 || len(r.Assessments[0].Series) != 2 || r.Level != levelHigh {
 		t.Fatalf("%d assessments, level %s", len(r.Assessments), r.Level)
@@ -107,7 +107,7 @@ func TestNoData(t *testing.T) {
 	empty.signed = first.Add(day)
 	empty.add(must(scitt.SignStatement(testKey("log"), scitt.SignOptions{Subject: "keys"}, []byte("k")))(t))
 	o := Options{At: first.Add(day), From: first, To: first.Add(day), Stale: day, Compare: true, Recompute: true}
-	r := make3(t, "empty", []Source{empty.source(RoleProvider)}, o)
+	r := make3(t, "empty", []Source{empty.source(roleProvider)}, o)
 	if r.Level != levelUnknown || len(r.Assessments) != 0 {
 		t.Errorf("level %s", r.Level)
 	}
@@ -122,7 +122,7 @@ func TestNoData(t *testing.T) {
 	auditor := newTestLog(t, "log.auditor.example")
 	auditor.signed = first.Add(day)
 	auditor.measurement(measure(t, empty, newTestLog(t, auditor.origin), monitor.Inventory, first, first.Add(day)), "auditor", first.Add(day))
-	r = must(Make(t.Context(), []Source{auditor.source(RoleAuditor)}, o))(t)
+	r = must(Make(t.Context(), []Source{auditor.source(roleAuditor)}, o))(t)
 	if s := r.Assessments[0].Series[0]; s.Newest().Data || s.Level != levelUnknown || r.Level != levelUnknown {
 		t.Errorf("%+v", s)
 	}
@@ -164,7 +164,7 @@ func TestHostile(t *testing.T) {
 		}
 	}
 	w.auditor.add(must(scitt.SignStatement(testKey("x"), scitt.SignOptions{Type: scitt.TypeMeasurement, Issuer: hostile[0], Subject: hostile[1], IssuedAt: from}, []byte("{}")))(t))
-	bad := Source{Location: hostile[1], Roles: []Role{RoleOwn}, State: StateForked, Detail: hostile[0] + hostile[2], Keys: KeysUnknown, Proofs: []Proof{{hostile[0], hostile[1]}}}
+	bad := Source{location: hostile[1], roles: []role{roleOwn}, state: stateForked, detail: hostile[0] + hostile[2], keys: keysUnknown, proofs: []proof{{hostile[0], hostile[1]}}}
 	w.provider.signed, w.auditor.signed = first.Add(12*time.Hour), first.Add(12*time.Hour)
 	o := Options{
 		At: first.Add(day + time.Hour), From: first, To: first.Add(day), Grace: 15 * time.Minute, Stale: 2 * day, Compare: true, Recompute: true,
@@ -172,7 +172,7 @@ func TestHostile(t *testing.T) {
 		Command: CommandLine("conmotion", "report", "--name", hostile[4], hostile[2], "it's"),
 	}
 	r := make3(t, "hostile", append(w.sources(), bad), o)
-	if r.Level != Critical || r.Assessments[0].Series[0].Newest().Missing != 7 {
+	if r.Level != critical || r.Assessments[0].Series[0].Newest().Missing != 7 {
 		t.Errorf("level %s, %d missing", r.Level, r.Assessments[0].Series[0].Newest().Missing)
 	}
 	page := string(must(r.HTML())(t))
@@ -205,7 +205,7 @@ func TestHistory(t *testing.T) {
 	w.provider.entries[3] = w.provider.entries[4] // another history
 	r := must(Make(t.Context(), w.sources(), o))(t)
 	n := r.Assessments[0].Series[0]
-	if n.Newest().Reported.Pin != pinConflict || r.Level != Critical || n.Recomputed.State != recomputedNot || r.Logs[0].Pins.Conflict != 2 || r.Logs[0].Level != Critical {
+	if n.Newest().Reported.Pin != pinConflict || r.Level != critical || n.Recomputed.State != recomputedNot || r.Logs[0].Pins.Conflict != 2 || r.Logs[0].Level != critical {
 		t.Errorf("pin %s, level %s, recomputed %+v, %+v", n.Newest().Reported.Pin, r.Level, n.Recomputed, r.Logs[0].Pins)
 	}
 	w.provider.entries[3] = record
@@ -228,7 +228,7 @@ func TestLies(t *testing.T) {
 	o := w.options(t)
 	r := must(Make(t.Context(), w.sources(), o))(t)
 	s := r.Assessments[0].Series[0]
-	if s.Recomputed.State != RecomputedDiffers || !slices.Contains(s.Recomputed.Paths, "$.resources[0].uid") || r.Level != Critical {
+	if s.Recomputed.State != recomputedDiffers || !slices.Contains(s.Recomputed.Paths, "$.resources[0].uid") || r.Level != critical {
 		t.Errorf("%+v, level %s", s.Recomputed, r.Level)
 	}
 	if !strings.Contains(string(r.Prometheus()), "\nconmotion_recomputed_same{") || !strings.Contains(string(must(r.HTML())(t)), "it differs at") {
@@ -256,12 +256,12 @@ func (f failing) Entries(ctx context.Context, from, to uint64) iter.Seq2[tiles.E
 // TestFailingLog: of a log that cannot be read to its end nothing counts.
 func TestFailingLog(t *testing.T) {
 	w := newWorld(t)
-	for err, want := range map[error]State{tiles.ErrCorrupt: StateCorrupt, errors.New("connection reset"): StateUnreachable} {
+	for err, want := range map[error]state{tiles.ErrCorrupt: stateCorrupt, errors.New("connection reset"): stateUnreachable} {
 		s := w.sources()
 		view := w.auditor.view(len(w.auditor.entries))
 		log := monitor.NewLog(view, nil, scitt.SelfCertifying(nil, nil).Verifier(nil))
 		log.Source = failing{view, fmt.Errorf("entry 9: %w", err)}
-		s[1].Log = &log
+		s[1].log = &log
 		r := must(Make(t.Context(), s, w.options(t)))(t)
 		if l := r.Logs[1]; l.State != want || !strings.Contains(l.Detail, "entry 9") || len(r.Assessments) != 0 || len(r.Endorsements.List) != 0 || len(r.Comparisons) != 0 {
 			t.Errorf("%s: %+v, %d assessments", want, l.State, len(r.Assessments))
@@ -281,7 +281,7 @@ func TestTwoLogs(t *testing.T) {
 	o.Compare = false
 	own := newTestLog(t, "log.own.example")
 	own.entries = append(own.entries, w.auditor.entries...)
-	r := must(Make(t.Context(), append([]Source{own.source(RoleOwn)}, w.sources()...), o))(t)
+	r := must(Make(t.Context(), append([]Source{own.source(roleOwn)}, w.sources()...), o))(t)
 	s := r.Assessments[0].Series[0]
 	if n := s.Newest(); len(s.Points) != 29 || n.Entry.Origin != w.auditor.origin || !slices.Equal(n.AlsoIn, []string{own.origin}) {
 		t.Errorf("%d points, %+v", len(s.Points), n.Entry)
@@ -303,8 +303,8 @@ func TestNoContent(t *testing.T) {
 	if len(r.Assessments) != 0 || len(r.LeftOut.List) != 1 || r.LeftOut.List[0].Reason != reasonContent {
 		t.Errorf("%+v", r.LeftOut)
 	}
-	s := own.source(RoleOwn)
-	s.Log.Artifacts = artifact(m.Payload)
+	s := own.source(roleOwn)
+	s.log.Artifacts = artifact(m.Payload)
 	r = must(Make(t.Context(), append(w.sources(), s), o))(t)
 	if len(r.Assessments) != 1 || len(r.LeftOut.List) != 0 {
 		t.Errorf("%+v", r.LeftOut)

@@ -119,7 +119,7 @@ func (r *Report) exposeAssessments(e *exposition) {
 		{"measurement_end_seconds", "End of the newest measurement's interval, as a Unix time.", func(s series) string { return seconds(s.Newest().To) }},
 		{"measurements", "Measurements in the report's interval.", func(s series) string { return number(len(s.Points) + s.PointsMore) }},
 		{"recomputed_same", "1 when the newest measurement was computed again bit for bit, 0 when it differs.", func(s series) string {
-			return known(s.Recomputed.State == recomputedSame || s.Recomputed.State == RecomputedDiffers, truth(s.Recomputed.State == recomputedSame))
+			return known(s.Recomputed.State == recomputedSame || s.Recomputed.State == recomputedDiffers, truth(s.Recomputed.State == recomputedSame))
 		}},
 	} {
 		var samples []sample
@@ -171,10 +171,10 @@ func (r *Report) exposeLogs(e *exposition) {
 	for _, l := range r.Logs {
 		name := []string{"log", l.Location, "origin", l.Origin}
 		with := func(more ...string) []string { return append(slices.Clone(name), more...) }
-		good = append(good, sample{name, truth(l.State == StateGood)})
+		good = append(good, sample{name, truth(l.State == stateGood)})
 		state = append(state, sample{with("state", string(l.State)), "1"})
 		proofs = append(proofs, sample{name, number(len(l.Proofs))})
-		if l.State != StateGood {
+		if l.State != stateGood {
 			continue
 		}
 		size = append(size, sample{name, number(l.Checkpoint.Size)})

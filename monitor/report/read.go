@@ -24,17 +24,17 @@ type measurement struct {
 
 func newLog(s *Source, o Options) *log {
 	l := &log{Source: s, pins: map[string]logPin{}, health: logHealth{
-		Location: s.Location, Roles: slices.Clone(s.Roles), State: s.State, Detail: s.Detail,
-		Keys: s.Keys, VKeys: list(slices.Sorted(slices.Values(s.VKeys))), Proofs: list(slices.Clone(s.Proofs)),
+		Location: s.location, Roles: slices.Clone(s.roles), State: s.state, Detail: s.detail,
+		Keys: s.keys, VKeys: list(slices.Sorted(slices.Values(s.vkeys))), Proofs: list(slices.Clone(s.proofs)),
 	}}
 	slices.Sort(l.health.Roles)
-	if s.Log == nil {
+	if s.log == nil {
 		return l
 	}
-	cp := s.Log.Checkpoint
-	l.health.State, l.health.Origin = StateGood, cp.Origin
-	l.health.Checkpoint, l.health.SeenBefore = pinned(cp), s.SeenBefore
-	if c := s.Cosigned; c != nil {
+	cp := s.log.Checkpoint
+	l.health.State, l.health.Origin = stateGood, cp.Origin
+	l.health.Checkpoint, l.health.SeenBefore = pinned(cp), s.seenBefore
+	if c := s.cosigned; c != nil {
 		l.health.Witnesses = &witnesses{By: []cosignature{}, Needed: c.Rule()}
 		for _, w := range c.By {
 			by := cosignature{Name: w.Witness}
@@ -100,18 +100,18 @@ func spokenOf(s *scitt.Statement) bool {
 // scan reads a log and returns its measurements and endorsements. The signatures
 // of those by issuers whose word counts have been verified.
 func (m *maker) scan(ctx context.Context, l *log) (found []*monitor.Found, err error) {
-	size := l.Log.Checkpoint.Size
+	size := l.log.Checkpoint.Size
 	var newest int64
 	want := func(s *scitt.Statement) bool {
 		word, _ := m.word(s.Type)
 		return spokenOf(s) && word.counts(s.Issuer, l)
 	}
-	for f, err := range l.Log.Walk(ctx, monitor.NewOnce(), 0, size, want) {
+	for f, err := range l.log.Walk(ctx, monitor.NewOnce(), 0, size, want) {
 		if err != nil {
 			return nil, err
 		}
 		if m.Progress != nil && f.Index%256 == 0 {
-			m.Progress(l.Location, f.Index, size)
+			m.Progress(l.location, f.Index, size)
 		}
 		s := f.Statement
 		if s == nil {
@@ -194,7 +194,7 @@ func (m *maker) take(ctx context.Context, l *log, f *monitor.Found) error {
 		return leave(reasonLater, "it was signed at %s", timestamp(unix(s.IssuedAt)))
 	}
 	var err error
-	if content, err = l.Log.Content(ctx, s); monitor.Withheld(err) && old != nil && old.content != nil {
+	if content, err = l.log.Content(ctx, s); monitor.Withheld(err) && old != nil && old.content != nil {
 		content, err = old.content, nil
 	}
 	switch {

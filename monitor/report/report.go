@@ -34,32 +34,32 @@ type Report struct {
 	Format       string        `json:"format"`
 	From         string        `json:"from"`
 	LeftOut      leftOut       `json:"left_out"`
-	Level        Level         `json:"level"` // the worst of Attention
+	Level        level         `json:"level"` // the worst of Attention
 	Logs         []logHealth   `json:"logs"`
 	To           string        `json:"to"`
 	Trust        trustDocument `json:"trust"`
 }
 
-// Level is how much something asks for attention. The scores' levels are those
+// level is how much something asks for attention. The scores' levels are those
 // of OCSF severities; unknown is that there is no data to say.
-type Level string
+type level string
 
 // The levels, the worst first.
 const (
-	Critical     Level = "critical"
-	levelHigh    Level = "high"
-	levelMedium  Level = "medium"
-	levelUnknown Level = "unknown"
-	levelLow     Level = "low"
-	levelNone    Level = "none"
+	critical     level = "critical"
+	levelHigh    level = "high"
+	levelMedium  level = "medium"
+	levelUnknown level = "unknown"
+	levelLow     level = "low"
+	levelNone    level = "none"
 )
 
-var levels = []Level{Critical, levelHigh, levelMedium, levelUnknown, levelLow, levelNone}
+var levels = []level{critical, levelHigh, levelMedium, levelUnknown, levelLow, levelNone}
 
 // attention is one thing that a person should know.
 type attention struct {
 	About string `json:"about"` // assessment, comparison, endorsement, log, trust
-	Level Level  `json:"level"`
+	Level level  `json:"level"`
 	Text  string `json:"text"`
 }
 
@@ -101,7 +101,7 @@ type assessment struct {
 
 // series are the measurements of one kind.
 type series struct {
-	Level Level `json:"level"` // the newest one's, or medium for drift, low for what is late or was never observed
+	Level level `json:"level"` // the newest one's, or medium for drift, low for what is late or was never observed
 	// Missing are the first of the objects that the newest measurement misses;
 	// its Missing has their number.
 	Missing    []string     `json:"missing"`
@@ -130,7 +130,7 @@ type point struct {
 	LagLongest       int64        `json:"lag_longest_ms"`
 	LagMedian        int64        `json:"lag_median_ms"`
 	Late             int          `json:"late"`
-	Level            Level        `json:"level"` // the severity of the score
+	Level            level        `json:"level"` // the severity of the score
 	Measured         string       `json:"measured"`
 	Missing          int          `json:"missing"`
 	Observed         measuredSide `json:"observed"`
@@ -181,9 +181,9 @@ type recomputed struct {
 // The states of a recomputation.
 const (
 	recomputedSame    = "same"
-	RecomputedDiffers = "differs"
+	recomputedDiffers = "differs"
 	recomputedNot     = "not_done"
-	RecomputedFailed  = "failed"
+	recomputedFailed  = "failed"
 )
 
 // comparison is the reader's own comparison of two logs.
@@ -292,18 +292,18 @@ type logHealth struct {
 	Checkpoint *checkpoint `json:"checkpoint,omitempty"`
 	Detail     string      `json:"detail,omitempty"`
 	Grown      uint64      `json:"grown"` // entries that were signed in the report's interval, as their issuers say
-	Keys       Keys        `json:"keys"`
-	Level      Level       `json:"level"`
+	Keys       keys        `json:"keys"`
+	Level      level       `json:"level"`
 	Location   string      `json:"location"`
 	Newest     string      `json:"newest,omitempty"` // when its newest statement was signed, as its issuer says
 	Origin     string      `json:"origin,omitempty"`
 	Pins       pinCounts   `json:"pins"`
-	Proofs     []Proof     `json:"proofs"`
+	Proofs     []proof     `json:"proofs"`
 	Quiet      bool        `json:"quiet"` // its checkpoint is older than it should be, or its age is not known
-	Roles      []Role      `json:"roles"`
+	Roles      []role      `json:"roles"`
 	SeenBefore bool        `json:"seen_before"` // and it extends what was seen
 	Signed     string      `json:"signed,omitempty"`
-	State      State       `json:"state"`
+	State      state       `json:"state"`
 	VKeys      []string    `json:"vkeys"`
 	Witnesses  *witnesses  `json:"witnesses,omitempty"` // whose quorum the reader demands
 }
@@ -327,8 +327,8 @@ type pinCounts struct {
 	Consistent int `json:"consistent"`
 }
 
-// Proof is a proof of equivocation: that a log signed two histories.
-type Proof struct {
+// proof is a proof of equivocation: that a log signed two histories.
+type proof struct {
 	Detail string `json:"detail"`
 	File   string `json:"file"`
 }

@@ -32,12 +32,12 @@ func TestWithheld(t *testing.T) {
 	o.Recompute, o.Compare = true, true
 	out := must(Make(t.Context(), w.sources(), o))(t)
 	s := out.Assessments[0].Series[0]
-	if s.Recomputed.State != RecomputedFailed || !strings.Contains(s.Recomputed.Detail, "withheld by the provider") {
+	if s.Recomputed.State != recomputedFailed || !strings.Contains(s.Recomputed.Detail, "withheld by the provider") {
 		t.Errorf("%+v", s.Recomputed)
 	}
 	if !slices.ContainsFunc(out.Attention, func(a attention) bool {
 		return a.About == "log" && a.Level == levelHigh && strings.HasPrefix(a.Text, "The log log.provider.example: content that its records name")
-	}) || out.Level == Critical {
+	}) || out.Level == critical {
 		t.Errorf("%s: %+v", out.Level, out.Attention)
 	}
 }

@@ -103,7 +103,7 @@ func (w *world) deceive(t testing.TB) {
 }
 
 func (w *world) sources() []Source {
-	return []Source{w.provider.source(RoleProvider), w.auditor.source(RoleAuditor)}
+	return []Source{w.provider.source(roleProvider), w.auditor.source(roleAuditor)}
 }
 
 func (w *world) options(t testing.TB) Options {

@@ -74,7 +74,7 @@ func (r *run) inLog(ctx context.Context, log *party.Log, keys witness.Keys, outs
 		return nil
 	}
 	cp, leaf := log.View.Checkpoint, scitt.LeafHash(outs[0].Statement.Entry())
-	index, found, err := log.View.Find(ctx, leaf, r.Readers, r.Searched)
+	index, found, err := log.View.Find(ctx, leaf, r.Searched)
 	if err != nil {
 		return err
 	}

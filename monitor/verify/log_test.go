@@ -41,7 +41,7 @@ func TestFork(t *testing.T) {
 		"not in the log":            {statement(t, "never").Entry(), true, witness.Failed, "log now", "of 3 entries does not hold the statement"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			v := &verify.Verifier{Search: c.search, Readers: 1}
+			v := &verify.Verifier{Search: c.search}
 			if err := v.Add(log, nil); err != nil {
 				t.Fatal(err)
 			}
@@ -145,7 +145,7 @@ func TestCompromised(t *testing.T) {
 		"a quorum of both":               {2, []verify.Log{log, saved(t, "other", other)}, false, both, expected{}, "no verdict: 1 log vouches"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			v := &verify.Verifier{Threshold: c.threshold, Search: c.search, Readers: 1}
+			v := &verify.Verifier{Threshold: c.threshold, Search: c.search}
 			for _, l := range c.logs {
 				if err := v.Add(l, nil); err != nil {
 					t.Fatal(err)

@@ -44,7 +44,6 @@ type Verifier struct {
 	PostQuantum bool
 	// Search reads all tiles of a log for a statement that has no Receipt of it.
 	Search  bool
-	Readers int // how many tiles Search reads at a time, at least 1
 	Content Content
 	// Options say what is demanded of witnesses ([party.Options.PolicyFor]), how old
 	// their cosignatures may be, and who is told what a person should know.

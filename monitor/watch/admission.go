@@ -81,16 +81,16 @@ func (f *follower) admission(ctx context.Context, log *party.Log) error {
 	if err := f.auditor.Run(ctx); err != nil {
 		return err
 	}
-	const key = string(CheckAdmissionStopped)
+	const key = string(checkAdmissionStopped)
 	if f.stopped != "" {
-		f.fire(key, &Alert{Check: CheckAdmissionStopped, Severity: severityOf(CheckAdmissionStopped), Message: f.stopped})
+		f.fire(key, &Alert{Check: checkAdmissionStopped, Severity: severityOf(checkAdmissionStopped), Message: f.stopped})
 	} else {
 		f.resolve(key, "the audit goes on")
 	}
 	if s := f.auditor.Summary(); s.Unjudged == 0 {
-		f.resolve(string(CheckAdmissionIncomplete), "every entry was judged")
+		f.resolve(string(checkAdmissionIncomplete), "every entry was judged")
 	} else {
-		f.fire(string(CheckAdmissionIncomplete), &Alert{Check: CheckAdmissionIncomplete, Severity: severityOf(CheckAdmissionIncomplete),
+		f.fire(string(checkAdmissionIncomplete), &Alert{Check: checkAdmissionIncomplete, Severity: severityOf(checkAdmissionIncomplete),
 			Message: fmt.Sprintf("the admission of %d entries, and of later ones perhaps, cannot be judged: their policy asks for artifacts, which are not available (artifacts: in the configuration) %s", s.Unjudged, s.Unread)})
 	}
 	return nil
@@ -99,7 +99,7 @@ func (f *follower) admission(ctx context.Context, log *party.Log) error {
 // violation takes what the audit finds. After a crash the audit finds again
 // what it had not saved; what was told already is dropped here.
 func (f *follower) violation(v audit.Violation) {
-	a := &Alert{Check: CheckAdmission, Severity: monitor.Critical, Message: fmt.Sprintf("%s: %s", v.Check, v.Message), Proof: string(v.Proof)}
+	a := &Alert{Check: checkAdmission, Severity: monitor.Critical, Message: fmt.Sprintf("%s: %s", v.Check, v.Message), Proof: string(v.Proof)}
 	switch {
 	case v.Index != nil && *v.Index < f.look.Audited:
 	case v.Index != nil:

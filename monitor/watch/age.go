@@ -13,12 +13,12 @@ func (f *follower) overdue() {
 	}
 	if f.c.MaxAge > 0 {
 		why := l.stale(now, f.c.MaxAge)
-		f.hold(string(CheckStale), why != "", why)
+		f.hold(string(checkStale), why != "", why)
 	}
 	if limit := time.Duration(f.c.MaxIdle); limit > 0 {
-		f.hold(string(CheckIdle), now.Sub(l.Grew) > limit, fmt.Sprintf("the log has %d entries, and no new one was seen since %s, more than %v ago", l.Size, stamp(l.Grew), f.c.MaxIdle))
+		f.hold(string(checkIdle), now.Sub(l.Grew) > limit, fmt.Sprintf("the log has %d entries, and no new one was seen since %s, more than %v ago", l.Size, stamp(l.Grew), f.c.MaxIdle))
 	}
-	f.hold(string(CheckClock), l.Signed.Sub(now) > maxSkew, fmt.Sprintf("the newest checkpoint says that it was signed at %s, which is in the future", stamp(l.Signed)))
+	f.hold(string(checkClock), l.Signed.Sub(now) > maxSkew, fmt.Sprintf("the newest checkpoint says that it was signed at %s, which is in the future", stamp(l.Signed)))
 	for _, r := range f.rules {
 		if st := l.Rules[r.key()]; st != nil && st.Next >= st.Quiet {
 			r.overdue(f, st, now)
@@ -31,7 +31,7 @@ const maxSkew = 5 * time.Minute
 
 // stale is why the newest checkpoint is not known to be fresh; "" when it is. It
 // was signed before it was seen, whatever it says.
-func (l *lookState) stale(now time.Time, limit Duration) string {
+func (l *lookState) stale(now time.Time, limit duration) string {
 	signed := l.Signed
 	if l.Grew.Before(signed) {
 		signed = l.Grew
@@ -50,7 +50,7 @@ func (l *lookState) stale(now time.Time, limit Duration) string {
 // hold begins or ends a condition of the log.
 func (f *follower) hold(key string, holds bool, message string) {
 	if holds {
-		f.fire(key, &Alert{Check: Check(key), Severity: severityOf(Check(key)), Message: message})
+		f.fire(key, &Alert{Check: check(key), Severity: severityOf(check(key)), Message: message})
 	} else {
 		signed := "at an unknown time"
 		if !f.look.Signed.IsZero() {

@@ -17,9 +17,9 @@ func (f *follower) behind(err error) {
 	if l.Behind.IsZero() {
 		l.Behind = now
 	}
-	check, other := CheckRolledBack, CheckBehind
+	check, other := checkRolledBack, checkBehind
 	if h, ok := errors.AsType[*party.HistoryError](err); ok && h.OneHistory {
-		check, other = CheckBehind, CheckRolledBack
+		check, other = checkBehind, checkRolledBack
 	} else if ok {
 		l.Doubt = string(h.Newer.Raw) // which is the smaller one, shown now
 	}

@@ -52,12 +52,12 @@ func TestEdges(t *testing.T) {
 func TestBehind(t *testing.T) {
 	for _, c := range []struct {
 		tiles   bool // of the larger tree are still there
-		check   Check
+		check   check
 		level   monitor.Severity
 		message string
 	}{
-		{true, CheckBehind, monitor.Medium, "both are one history"},
-		{false, CheckRolledBack, monitor.Critical, "cannot be checked here"},
+		{true, checkBehind, monitor.Medium, "both are one history"},
+		{false, checkRolledBack, monitor.Critical, "cannot be checked here"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			w, s, old := edges(t, false)
@@ -156,7 +156,7 @@ func TestFresh(t *testing.T) {
 		watcher := w.watch(config)
 		defer watcher.Close()
 		behind := -time.Hour
-		watcher.o.Now = func() time.Time { return time.Now().Add(behind) }
+		watcher.o.now = func() time.Time { return time.Now().Add(behind) }
 		watcher.Once(t.Context())
 		w.expect("log clock fired", "log stale fired")
 		behind = 0

@@ -91,7 +91,7 @@ func TestDuration(t *testing.T) {
 		if want == "" {
 			want = text
 		}
-		if got := Duration(v).String(); got != want {
+		if got := duration(v).String(); got != want {
 			t.Errorf("%v is written %s", v, got)
 		}
 	}
@@ -113,8 +113,8 @@ func FuzzParseConfig(f *testing.F) {
 // which a test of package monitor holds to this file.
 func TestAlertGolden(t *testing.T) {
 	a := &Alert{
-		Format: FormatAlert, ID: "0123456789abcdef0123456789abcdef", Time: time.Date(2026, 7, 1, 12, 0, 0, 5e6, time.UTC),
-		Log: "auditor", Location: "https://transparency.auditor.example", Check: CheckMeasurement, Rule: "coverage", Status: Resolved, Severity: monitor.Informational,
+		Format: formatAlert, ID: "0123456789abcdef0123456789abcdef", Time: time.Date(2026, 7, 1, 12, 0, 0, 5e6, time.UTC),
+		Log: "auditor", Location: "https://transparency.auditor.example", Check: checkMeasurement, Rule: "coverage", Status: Resolved, Severity: monitor.Informational,
 		Message: "0 percent are missing", Entry: &monitor.EntryRef{EntryID: strings.Repeat("ab", 32), Index: 7, Origin: "transparency.auditor.example"},
 		Issuer: "https://auditor.example", Subject: "measurement/inventory/transparency.provider.example", Resolves: "fedcba9876543210fedcba9876543210",
 	}

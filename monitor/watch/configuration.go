@@ -39,9 +39,9 @@ func (f *follower) misshown() {
 	if f.auditor != nil {
 		shown = cmp.Or(shown, f.auditor.Misshown())
 	}
-	const key = string(CheckConfiguration)
+	const key = string(checkConfiguration)
 	if shown != "" {
-		f.fire(key, &Alert{Check: CheckConfiguration, Severity: severityOf(CheckConfiguration), Message: shown})
+		f.fire(key, &Alert{Check: checkConfiguration, Severity: severityOf(checkConfiguration), Message: shown})
 	} else {
 		f.resolve(key, "the log shows its own issuer and policy")
 	}

@@ -4,7 +4,7 @@
 // A look at a log opens it at its newest checkpoint (package party holds that
 // against everything seen before), reads the entries that are new, and holds
 // them to the rules of a configuration. It comes to alerts: events, which happen
-// once, and conditions, which are told when they begin and when they end.
+// once, and conditions, which are reported when they begin and when they end.
 //
 // # Once
 //

@@ -25,12 +25,12 @@ type endorsed struct {
 // group is what a later endorsement renews.
 func (e endorsed) group() string { return idOf(e.Issuer, e.Entry.EntryID, e.Scope) }
 
-func (r *EndorsementRule) key() string   { return "endorsements/" + r.Name }
-func (r *EndorsementRule) hash() string  { return hashOf(r) }
-func (r *EndorsementRule) history() bool { return true }
+func (r *endorsementRule) key() string   { return "endorsements/" + r.Name }
+func (r *endorsementRule) hash() string  { return hashOf(r) }
+func (r *endorsementRule) history() bool { return true }
 
 // take notes an endorsement, or that one is taken back.
-func (r *EndorsementRule) take(ctx context.Context, f *follower, st *ruleState, e *entry) error {
+func (r *endorsementRule) take(ctx context.Context, f *follower, st *ruleState, e *entry) error {
 	if e.s.Type != scitt.TypeEndorsement || !slices.Contains(r.By, e.s.Issuer) {
 		return nil
 	}
@@ -72,7 +72,7 @@ func (r *EndorsementRule) take(ctx context.Context, f *follower, st *ruleState, 
 
 // overdue tells what ends soon, and what has ended. Of several endorsements of
 // the same entry and scope by the same issuer the one that holds longest counts.
-func (r *EndorsementRule) overdue(f *follower, st *ruleState, now time.Time) {
+func (r *endorsementRule) overdue(f *follower, st *ruleState, now time.Time) {
 	longest := map[string]endorsed{}
 	var order []string
 	for _, e := range st.Endorsed {
@@ -87,7 +87,7 @@ func (r *EndorsementRule) overdue(f *follower, st *ruleState, now time.Time) {
 	}
 	for _, g := range order {
 		key, e := r.key()+"|"+g, longest[g]
-		alert := func(check Check, format string) *Alert {
+		alert := func(check check, format string) *Alert {
 			return &Alert{Check: check, Rule: r.Name, Severity: r.Severity, Entry: &e.Entry, Issuer: e.Issuer,
 				Message: fmt.Sprintf(format, e.Entry.Index, e.Entry.Origin, e.Scope, stamp(e.Until), e.Self.Index)}
 		}
@@ -97,13 +97,13 @@ func (r *EndorsementRule) overdue(f *follower, st *ruleState, now time.Time) {
 		case !e.Until.After(now):
 			began := f.look.Conditions[key]
 			delete(f.look.Conditions, key)
-			a := alert(CheckEndorsementExpired, "the endorsement of entry %d of %s (%s) ended at %s: entry %d is its last")
+			a := alert(checkEndorsementExpired, "the endorsement of entry %d of %s (%s) ended at %s: entry %d is its last")
 			if began != nil {
 				a.Resolves = began.ID
 			}
 			f.event(a, e.Self.EntryID)
 		case !e.Until.Add(-time.Duration(r.Before)).After(now):
-			f.fire(key, alert(CheckEndorsement, "the endorsement of entry %d of %s (%s) ends at %s: entry %d is its last"))
+			f.fire(key, alert(checkEndorsement, "the endorsement of entry %d of %s (%s) ends at %s: entry %d is its last"))
 		default:
 			f.resolve(key, "it was renewed until %s", stamp(e.Until))
 		}

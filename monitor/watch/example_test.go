@@ -11,7 +11,7 @@ import (
 )
 
 // Look once at a log, and be told what is wrong with it.
-func ExampleWatcher_Once() {
+func ExampleNew() {
 	dir, err := os.MkdirTemp("", "watch")
 	if err != nil {
 		log.Fatal(err)

@@ -26,8 +26,8 @@ import (
 
 // follower follows one log. All but log belongs to its one goroutine.
 type follower struct {
-	w       *Watcher
-	c       *Log
+	w       *watcher
+	c       *log
 	book    *book
 	look    *lookState
 	rules   []rule
@@ -57,7 +57,7 @@ func (f *follower) say(format string, args ...any) {
 	}
 }
 
-func (f *follower) now() time.Time { return f.w.o.Now().UTC() }
+func (f *follower) now() time.Time { return f.w.o.now().UTC() }
 
 // attempts is how often a look is tried before it failed.
 const attempts = 3
@@ -69,7 +69,7 @@ func (u unread) Unwrap() error { return u.error }
 
 // lookOnce makes one look and puts what it came to into the book.
 func (f *follower) lookOnce(ctx context.Context) {
-	wait := f.w.o.Retry
+	wait := f.w.o.retry
 	var err error
 	for attempt := 1; ; attempt++ {
 		if err = f.try(ctx); err == nil || attempt == attempts || final(err) || !pause(ctx, jitter(wait)) {
@@ -86,7 +86,7 @@ func (f *follower) lookOnce(ctx context.Context) {
 	case err != nil:
 		f.failed(err)
 	default:
-		for _, key := range []string{keyReach, string(CheckEntries)} {
+		for _, key := range []string{keyReach, string(checkEntries)} {
 			f.resolve(key, "the log can be read again")
 		}
 	}
@@ -108,11 +108,11 @@ func (f *follower) commit() error {
 }
 
 // keyReach is the condition of a log that cannot be looked at. Whatever the
-// reason is then, it is told once.
+// reason is then, it is reported once.
 const keyReach = "reach"
 
 // openChecks are conditions that end when the log opens.
-var openChecks = []Check{CheckOtherLog, CheckKeysChanged, CheckCheckpoint, CheckFork, CheckQuorum, CheckCosigned, CheckBehind, CheckRolledBack, CheckTiles}
+var openChecks = []check{checkOtherLog, checkKeysChanged, checkCheckpoint, checkFork, checkQuorum, checkCosigned, checkBehind, checkRolledBack, checkTiles}
 
 // try opens the log and follows it.
 func (f *follower) try(ctx context.Context) error {
@@ -125,7 +125,7 @@ func (f *follower) try(ctx context.Context) error {
 	}
 	for _, check := range openChecks {
 		text := "the log is again what it was"
-		if check == CheckFork {
+		if check == checkFork {
 			text = "the log shows the first of its histories again; that it signed two stays proven"
 		}
 		f.resolve(string(check), "%s", text)
@@ -194,7 +194,7 @@ func (f *follower) failed(err error) {
 	check := checkOf(err)
 	a := &Alert{Check: check, Severity: severityOf(check), Message: describe(check) + err.Error()}
 	switch check {
-	case CheckUnreachable, CheckTimeout, CheckHTTP, CheckMissing, CheckError:
+	case checkUnreachable, checkTimeout, checkHTTP, checkMissing, checkError:
 		if _, reading := errors.AsType[unread](err); reading {
 			a.Message = "the log opens, and not all of it or of its artifacts can be read: " + err.Error()
 		}
@@ -212,18 +212,18 @@ func (f *follower) failed(err error) {
 }
 
 // describe says in words what a check means.
-func describe(c Check) string {
-	return map[Check]string{
-		CheckUnreachable: "the log cannot be reached: ",
-		CheckTimeout:     "the log does not answer in time: ",
-		CheckHTTP:        "the log's server answers with an error: ",
-		CheckMissing:     "there is no log at the location: ",
-		CheckError:       "the log cannot be looked at: ",
-		CheckCheckpoint:  "the checkpoint is not signed by the log's key: ",
-		CheckQuorum:      "whether everybody is shown this log is not known: ",
-		CheckCosigned:    "whether this is still the newest checkpoint is not known: ",
-		CheckTiles:       "a tile of the log is wrong or missing: ",
-		CheckEntries:     "entries of the log are wrong or missing: ",
+func describe(c check) string {
+	return map[check]string{
+		checkUnreachable: "the log cannot be reached: ",
+		checkTimeout:     "the log does not answer in time: ",
+		checkHTTP:        "the log's server answers with an error: ",
+		checkMissing:     "there is no log at the location: ",
+		checkError:       "the log cannot be looked at: ",
+		checkCheckpoint:  "the checkpoint is not signed by the log's key: ",
+		checkQuorum:      "whether everybody is shown this log is not known: ",
+		checkCosigned:    "whether this is still the newest checkpoint is not known: ",
+		checkTiles:       "a tile of the log is wrong or missing: ",
+		checkEntries:     "entries of the log are wrong or missing: ",
 	}[c]
 }
 
@@ -243,18 +243,18 @@ func isTimeout(err error) bool {
 }
 
 // checkOf says what kind of an error it is.
-func checkOf(err error) Check {
+func checkOf(err error) check {
 	_, reading := errors.AsType[unread](err)
 	if reading && errors.Is(err, tiles.ErrCorrupt) {
-		return CheckEntries // whatever else could not be read
+		return checkEntries // whatever else could not be read
 	}
 	for _, c := range []struct {
 		err   error
-		check Check
+		check check
 	}{
-		{party.ErrDamaged, CheckError}, {party.ErrForked, CheckFork},
-		{tiles.ErrOtherLog, CheckOtherLog}, {party.ErrKeysChanged, CheckKeysChanged}, {client.ErrStatus, CheckHTTP}, {party.ErrNoLog, CheckMissing},
-		{scitt.ErrCheckpoint, CheckCheckpoint}, {witness.ErrQuorum, CheckQuorum}, {witness.ErrStale, CheckCosigned},
+		{party.ErrDamaged, checkError}, {party.ErrForked, checkFork},
+		{tiles.ErrOtherLog, checkOtherLog}, {party.ErrKeysChanged, checkKeysChanged}, {client.ErrStatus, checkHTTP}, {party.ErrNoLog, checkMissing},
+		{scitt.ErrCheckpoint, checkCheckpoint}, {witness.ErrQuorum, checkQuorum}, {witness.ErrStale, checkCosigned},
 	} {
 		if errors.Is(err, c.err) {
 			return c.check
@@ -264,23 +264,23 @@ func checkOf(err error) Check {
 	_, isNet := errors.AsType[net.Error](err)
 	switch {
 	case isTimeout(err):
-		return CheckTimeout
+		return checkTimeout
 	case errors.Is(err, tiles.ErrKeys):
-		return CheckEntries
+		return checkEntries
 	case errors.Is(err, tiles.ErrCorrupt) || errors.Is(err, fs.ErrNotExist):
 		if reading {
-			return CheckEntries
+			return checkEntries
 		}
-		return CheckTiles
+		return checkTiles
 	case isURL || isNet:
-		return CheckUnreachable
+		return checkUnreachable
 	}
-	return CheckError
+	return checkError
 }
 
 // event tells something that happened. What tells it from all others makes its id.
 func (f *follower) event(a *Alert, unique ...string) {
-	a.Status = Event
+	a.Status = event
 	a.ID = idOf(append([]string{f.c.Name, string(a.Check), a.Rule}, unique...)...)
 	f.add(a)
 }
@@ -291,7 +291,7 @@ func (f *follower) fire(key string, a *Alert) {
 		return
 	}
 	f.look.Alerts++
-	a.Status = Fired
+	a.Status = fired
 	a.ID = idOf(f.c.Name, key, strconv.FormatUint(f.look.Alerts, 10), f.now().String())
 	f.add(a)
 	f.look.Conditions[key] = a
@@ -311,7 +311,7 @@ func (f *follower) resolve(key, format string, args ...any) {
 }
 
 func (f *follower) add(a *Alert) {
-	a.Format, a.Log, a.Location, a.Time = FormatAlert, f.c.Name, f.c.Location, f.now().Truncate(time.Millisecond)
+	a.Format, a.Log, a.Location, a.Time = formatAlert, f.c.Name, f.c.Location, f.now().Truncate(time.Millisecond)
 	a.Message = limit(a.Message)
 	if a.Status != Resolved {
 		f.found++

@@ -84,8 +84,8 @@ func TestCommandEnds(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	alert := testlog.Must(json.Marshal(&Alert{Format: FormatAlert, ID: "a"}))(t)
-	c := &command{Command{Name: "slow", Run: []string{"sleep", "600"}, Timeout: Duration(time.Hour)}, io.Discard}
+	alert := testlog.Must(json.Marshal(&Alert{Format: formatAlert, ID: "a"}))(t)
+	c := &command{Command{Name: "slow", Run: []string{"sleep", "600"}, Timeout: duration(time.Hour)}, io.Discard}
 	if refused, err := c.deliver(ctx, alert); refused || err == nil {
 		t.Errorf("refused %v, %v", refused, err)
 	}

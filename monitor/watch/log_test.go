@@ -37,7 +37,7 @@ func (s *site) history(n int) {
 	s.fill(n)
 }
 
-// TestMisbehaving: whatever a log does wrong is told once, by its name, and
+// TestMisbehaving: whatever a log does wrong is reported once, by its name, and
 // told to be over when it is; another log goes on being watched all the time.
 func TestMisbehaving(t *testing.T) {
 	always := func(h http.HandlerFunc) func(s *site) {
@@ -58,26 +58,26 @@ func TestMisbehaving(t *testing.T) {
 	grown := func(harm func(*site)) func(*site) { return func(s *site) { s.fill(10); harm(s) } } // to 312
 	for name, c := range map[string]struct {
 		harm    func(s *site)
-		check   Check
+		check   check
 		message string
 		// heal is what makes it good again; nil publishes the entries from the
 		// beginning and 20 more.
 		heal func(s *site)
 	}{
-		"nobody there":   {func(s *site) { s.w.host("log.example", nil) }, CheckUnreachable, "no such host", func(s *site) { s.w.host("log.example", &s.files) }},
-		"silent":         {always(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }), CheckTimeout, "does not answer in time", nil},
-		"404":            {always(http.NotFound), CheckMissing, "no log at the location", nil},
-		"500":            {always(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }), CheckHTTP, "500", nil},
-		"a page":         {change(tiles.CheckpointPath, func([]byte) []byte { return []byte("<html></html>") }), CheckCheckpoint, "not signed by the log's key", nil},
-		"another signer": {func(s *site) { k := s.keys; s.keys = testlog.NewKeysOf(s.w.t, "log.example"); s.publish(); s.keys = k }, CheckKeysChanged, "keys changed", nil},
+		"nobody there":   {func(s *site) { s.w.host("log.example", nil) }, checkUnreachable, "no such host", func(s *site) { s.w.host("log.example", &s.files) }},
+		"silent":         {always(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }), checkTimeout, "does not answer in time", nil},
+		"404":            {always(http.NotFound), checkMissing, "no log at the location", nil},
+		"500":            {always(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(500) }), checkHTTP, "500", nil},
+		"a page":         {change(tiles.CheckpointPath, func([]byte) []byte { return []byte("<html></html>") }), checkCheckpoint, "not signed by the log's key", nil},
+		"another signer": {func(s *site) { k := s.keys; s.keys = testlog.NewKeysOf(s.w.t, "log.example"); s.publish(); s.keys = k }, checkKeysChanged, "keys changed", nil},
 		"another log": {func(s *site) {
 			k := s.keys
 			s.keys = testlog.NewKeysOf(s.w.t, "x.example")
 			s.publish()
 			s.keys = k
 			s.files.Put(tiles.ConfigurationPath, nil)
-		}, CheckOtherLog, `"x.example"`, nil},
-		"no keys": {change(tiles.ConfigurationPath, func(b []byte) []byte { return b[:10] }), CheckError, "transparency-configuration", nil},
+		}, checkOtherLog, `"x.example"`, nil},
+		"no keys": {change(tiles.ConfigurationPath, func(b []byte) []byte { return b[:10] }), checkError, "transparency-configuration", nil},
 		"another policy": {change(tiles.ConfigurationPath, func(data []byte) []byte {
 			c, err := scitt.ParseConfiguration(data)
 			if err != nil {
@@ -86,18 +86,18 @@ func TestMisbehaving(t *testing.T) {
 			c.Policy.Document = []byte(`{"version":1,"description":"not the one in the log"}`)
 			data, _ = c.Marshal()
 			return data
-		}), CheckConfiguration, "another document for the policy", nil},
-		"wrong tile":       {grown(change(tiles.TilePath(0, 1, 56), flip)), CheckTiles, "tile", nil},
-		"wrong upper tile": {grown(change(tiles.TilePath(1, 0, 1), flip)), CheckTiles, "tile", nil},
-		"missing tile":     {grown(func(s *site) { s.files.Put(tiles.TilePath(0, 1, 56), nil) }), CheckTiles, "tile/0/001.p/56", nil},
-		"short tile":       {grown(change(tiles.TilePath(0, 1, 56), func(b []byte) []byte { return b[:100] })), CheckTiles, "tile of 100 bytes", nil},
-		"truncated bundle": {grown(change(tiles.BundlePath(1, 56), func(b []byte) []byte { return b[:len(b)-3] })), CheckEntries, "ends within an entry", (*site).publish},
-		"missing bundle":   {grown(func(s *site) { s.files.Put(tiles.BundlePath(1, 56), nil) }), CheckEntries, "tile/entries/001.p/56", (*site).publish},
-		"wrong bundle":     {grown(change(tiles.BundlePath(1, 56), flip)), CheckEntries, "does not hash to its leaf", (*site).publish},
-		"fork, same size":  {func(s *site) { s.history(100) }, CheckFork, "cannot both be true", nil},
-		"fork, larger":     {func(s *site) { s.history(100); s.fill(300) }, CheckFork, "cannot both be true", nil},
+		}), checkConfiguration, "another document for the policy", nil},
+		"wrong tile":       {grown(change(tiles.TilePath(0, 1, 56), flip)), checkTiles, "tile", nil},
+		"wrong upper tile": {grown(change(tiles.TilePath(1, 0, 1), flip)), checkTiles, "tile", nil},
+		"missing tile":     {grown(func(s *site) { s.files.Put(tiles.TilePath(0, 1, 56), nil) }), checkTiles, "tile/0/001.p/56", nil},
+		"short tile":       {grown(change(tiles.TilePath(0, 1, 56), func(b []byte) []byte { return b[:100] })), checkTiles, "tile of 100 bytes", nil},
+		"truncated bundle": {grown(change(tiles.BundlePath(1, 56), func(b []byte) []byte { return b[:len(b)-3] })), checkEntries, "ends within an entry", (*site).publish},
+		"missing bundle":   {grown(func(s *site) { s.files.Put(tiles.BundlePath(1, 56), nil) }), checkEntries, "tile/entries/001.p/56", (*site).publish},
+		"wrong bundle":     {grown(change(tiles.BundlePath(1, 56), flip)), checkEntries, "does not hash to its leaf", (*site).publish},
+		"fork, same size":  {func(s *site) { s.history(100) }, checkFork, "cannot both be true", nil},
+		"fork, larger":     {func(s *site) { s.history(100); s.fill(300) }, checkFork, "cannot both be true", nil},
 		"a stale edge":     {func(s *site) { s.entries = s.entries[:290]; s.publish() }, "", "", nil},
-		"frozen":           {func(s *site) { time.Sleep(50 * time.Hour) }, CheckStale, "more than 2d ago", func(s *site) { s.fill(1) }},
+		"frozen":           {func(s *site) { time.Sleep(50 * time.Hour) }, checkStale, "more than 2d ago", func(s *site) { s.fill(1) }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -120,11 +120,11 @@ func TestMisbehaving(t *testing.T) {
 					t.Errorf("%+v", r)
 				}
 				for _, a := range alerts {
-					if a.Log == "log" && (!strings.Contains(a.Message, c.message) || a.Rule != "" || a.Format != FormatAlert || a.ID == "") {
+					if a.Log == "log" && (!strings.Contains(a.Message, c.message) || a.Rule != "" || a.Format != formatAlert || a.ID == "") {
 						t.Errorf("told %+v", a)
 					}
 				}
-				// It is told once, and remembered.
+				// It is reported once, and remembered.
 				good.fill(1)
 				if r, _ := w.once(twoLogs, "good record event"); r.Holding != len(want)-1 {
 					t.Errorf("%+v", r)
@@ -252,7 +252,7 @@ func TestAccident(t *testing.T) {
 			return false
 		})
 		w.once(config, "log record event", "log record event", "log record event", "log record event", "log record event")
-		// Whatever keeps a log from being looked at, it is told once.
+		// Whatever keeps a log from being looked at, it is reported once.
 		s.files.Serve(func(w http.ResponseWriter, r *http.Request) bool { w.WriteHeader(502); return true })
 		w.once(config, "log http_error fired")
 		w.host("log.example", nil)
@@ -295,7 +295,7 @@ func TestClocks(t *testing.T) {
 		const config = "logs: [{name: log, location: http://log.example, max_idle: 1h}]\n"
 		watcher := w.watch(config)
 		behind := -time.Hour
-		watcher.o.Now = func() time.Time { return time.Now().Add(behind) }
+		watcher.o.now = func() time.Time { return time.Now().Add(behind) }
 		watcher.Once(t.Context())
 		w.expect("log clock fired")
 		behind = 0
@@ -363,7 +363,7 @@ logs:
 			t.Errorf("%+v", alerts[0])
 		}
 		// While the monitor was down one came too late and others in time: the
-		// gap is told all the same, once.
+		// gap is reported all the same, once.
 		time.Sleep(50 * time.Minute)
 		s.add(alice.record(monitor.Modify, "i-1"))
 		time.Sleep(3 * time.Hour)

@@ -27,7 +27,7 @@ func (f *follower) recompute(ctx context.Context, patience int) {
 	var left []pending
 	var first error
 	for _, p := range f.look.Recompute {
-		i := slices.IndexFunc(f.c.Measurements, func(r MeasurementRule) bool { return r.Name == p.Rule && r.Recompute })
+		i := slices.IndexFunc(f.c.Measurements, func(r measurementRule) bool { return r.Name == p.Rule && r.Recompute })
 		if i < 0 {
 			continue // the rule is gone
 		}
@@ -43,9 +43,9 @@ func (f *follower) recompute(ctx context.Context, patience int) {
 		return // it did not happen
 	}
 	f.look.Recompute = left
-	const key = string(CheckRecompute)
+	const key = string(checkRecompute)
 	if first != nil {
-		f.fire(key, &Alert{Check: CheckRecompute, Severity: severityOf(CheckRecompute),
+		f.fire(key, &Alert{Check: checkRecompute, Severity: severityOf(checkRecompute),
 			Message: fmt.Sprintf("%s be computed again, and will be tried at each look: %v", plural.Verb(len(left), "measurement", "cannot", "cannot"), first)})
 	} else if len(left) == 0 {
 		f.resolve(key, "all measurements were computed again")
@@ -73,7 +73,7 @@ func (f *follower) again(ctx context.Context, log *party.Log, h RuleHead, index 
 		return err
 	}
 	differs := func(format string, args ...any) {
-		a := e.alert(CheckRecomputed, h, "the measurement in entry %d is not what its logs lead to: %s", index, fmt.Sprintf(format, args...))
+		a := e.alert(checkRecomputed, h, "the measurement in entry %d is not what its logs lead to: %s", index, fmt.Sprintf(format, args...))
 		a.Severity = monitor.Critical
 		f.event(a, a.Entry.EntryID)
 	}
@@ -101,7 +101,7 @@ func (f *follower) again(ctx context.Context, log *party.Log, h RuleHead, index 
 }
 
 // watched is a log by its origin, with at least this size; nil when none is.
-func (w *Watcher) watched(origin string, size uint64) *party.Log {
+func (w *watcher) watched(origin string, size uint64) *party.Log {
 	for _, f := range w.followers {
 		if log := f.log.Load(); log != nil && log.View.Checkpoint.Origin == origin && log.View.Checkpoint.Size >= size {
 			return log

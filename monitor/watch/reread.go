@@ -73,9 +73,9 @@ func (f *follower) reread(ctx context.Context, log *party.Log) error {
 	} else { // what is left of the time is for the next look
 		r.At = r.At.Add(time.Duration(float64(due) / float64(bundles) * float64(turn)))
 	}
-	const key = string(CheckHistory)
+	const key = string(checkHistory)
 	if problem != nil {
-		f.fire(key, &Alert{Check: CheckHistory, Severity: severityOf(CheckHistory),
+		f.fire(key, &Alert{Check: checkHistory, Severity: severityOf(checkHistory),
 			Message: fmt.Sprintf("what the log had already is wrong or gone: %v", problem)})
 	} else {
 		f.resolve(key, "what was wrong or gone is there again")

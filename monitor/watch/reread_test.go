@@ -64,7 +64,7 @@ func TestReread(t *testing.T) {
 				}
 				return
 			}
-			if len(told) != 1 || told[0].Check != CheckHistory || told[0].Status != Fired || told[0].Severity != monitor.Critical || !strings.Contains(told[0].Message, c.want) {
+			if len(told) != 1 || told[0].Check != checkHistory || told[0].Status != fired || told[0].Severity != monitor.Critical || !strings.Contains(told[0].Message, c.want) {
 				t.Fatalf("%s: told %+v", c.path, told)
 			}
 			s.files.Put(c.path, good)

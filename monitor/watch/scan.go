@@ -75,7 +75,7 @@ func (e *entry) signature() error {
 }
 
 // counts reports whether the issuer signed an entry and no entry before it has the
-// same content. If not, that is told.
+// same content. If not, that is reported.
 func (f *follower) counts(ctx context.Context, st *ruleState, h RuleHead, e *entry) (bool, error) {
 	if err := e.signature(); err != nil {
 		check, text := signatureCheck(err)
@@ -90,18 +90,18 @@ func (f *follower) counts(ctx context.Context, st *ruleState, h RuleHead, e *ent
 		e.first = &first
 	}
 	if *e.first != e.index {
-		f.tell(st, e, e.alert(CheckDuplicate, h, "entry %d (%s) does not count for rule %s: entry %d has the same content", e.index, e.s.Subject, h.Name, *e.first))
+		f.tell(st, e, e.alert(checkDuplicate, h, "entry %d (%s) does not count for rule %s: entry %d has the same content", e.index, e.s.Subject, h.Name, *e.first))
 		return false, nil
 	}
 	return true, nil
 }
 
 // signatureCheck is what an error about a signature is told as, and its words.
-func signatureCheck(err error) (check Check, text string) {
+func signatureCheck(err error) (check check, text string) {
 	if errors.Is(err, scitt.ErrUnchecked) {
-		return CheckUnchecked, "its issuer's key is not known (issuer_keys)"
+		return checkUnchecked, "its issuer's key is not known (issuer_keys)"
 	}
-	return CheckSignature, "its issuer's signature does not verify"
+	return checkSignature, "its issuer's signature does not verify"
 }
 
 // maxTries is how often a rule tries to read one entry, some at each look, before it goes
@@ -184,7 +184,7 @@ func (f *follower) take(ctx context.Context, r rule, e *entry) error {
 }
 
 // about makes an alert about an entry.
-func (e *entry) alert(check Check, h RuleHead, format string, args ...any) *Alert {
+func (e *entry) alert(check check, h RuleHead, format string, args ...any) *Alert {
 	return &Alert{Check: check, Rule: h.Name, Severity: h.Severity, Entry: e.ref(), Issuer: e.s.Issuer, Subject: e.s.Subject,
 		Message: fmt.Sprintf(format, args...)}
 }
@@ -227,7 +227,7 @@ func (f *follower) wanted(ctx context.Context, st *ruleState, h RuleHead, filter
 	facts, err := e.event(ctx)
 	switch {
 	case st.never(err):
-		f.tell(st, e, e.alert(CheckContent, h, "entry %d (%s) may be one for rule %s, which asks for its content: %v", e.index, e.s.Subject, h.Name, err))
+		f.tell(st, e, e.alert(checkContent, h, "entry %d (%s) may be one for rule %s, which asks for its content: %v", e.index, e.s.Subject, h.Name, err))
 		return false, nil
 	case err != nil:
 		return false, err
@@ -243,7 +243,7 @@ func (f *follower) trusted(ctx context.Context, st *ruleState, h RuleHead, e *en
 	}
 	content, err = e.load(ctx)
 	if st.never(err) {
-		f.tell(st, e, e.alert(CheckContent, h, "entry %d (%s) cannot be read for rule %s: %v", e.index, e.s.Subject, h.Name, err))
+		f.tell(st, e, e.alert(checkContent, h, "entry %d (%s) cannot be read for rule %s: %v", e.index, e.s.Subject, h.Name, err))
 		return nil, false, nil
 	}
 	return content, err == nil, err
@@ -251,10 +251,10 @@ func (f *follower) trusted(ctx context.Context, st *ruleState, h RuleHead, e *en
 
 // carried tells that an entry is in another log than its home.
 func (f *follower) carried(st *ruleState, h RuleHead, e *entry, home string) {
-	f.tell(st, e, e.alert(CheckAsOfLog, h, "entry %d (%s) counts for rule %s only as of this log, so not at all: its home is %s, where it may have been withdrawn or replaced", e.index, e.s.Subject, h.Name, home))
+	f.tell(st, e, e.alert(checkAsOfLog, h, "entry %d (%s) counts for rule %s only as of this log, so not at all: its home is %s, where it may have been withdrawn or replaced", e.index, e.s.Subject, h.Name, home))
 }
 
 // invalid tells that an entry is not what its type says.
 func (f *follower) invalid(st *ruleState, h RuleHead, e *entry, err error) {
-	f.tell(st, e, e.alert(CheckInvalid, h, "entry %d (%s) is not what its type says: %v", e.index, e.s.Subject, err))
+	f.tell(st, e, e.alert(checkInvalid, h, "entry %d (%s) is not what its type says: %v", e.index, e.s.Subject, err))
 }

@@ -33,16 +33,16 @@ type Options struct {
 	Output io.Writer
 	// Transport makes all requests; [http.DefaultTransport] when nil.
 	Transport http.RoundTripper
-	// Now is the clock; [time.Now] when nil.
-	Now func() time.Time
-	// Retry is the wait before a look that failed is tried again; a second
+	// now is the clock; [time.Now] when nil.
+	now func() time.Time
+	// retry is the wait before a look that failed is tried again; a second
 	// when 0.
-	Retry time.Duration
+	retry time.Duration
 }
 
-// Watcher follows the logs of a configuration.
-type Watcher struct {
-	c         *Config
+// watcher follows the logs of a configuration.
+type watcher struct {
+	c         *config
 	o         Options
 	bounds    bounds
 	lock      *os.File
@@ -55,9 +55,9 @@ const maxNamed = 64 << 20
 
 // New opens the states of all logs. Only one watcher uses a state directory at
 // a time. The context ends the wait for a pipe that the configuration names.
-func New(ctx context.Context, c *Config, o Options) (w *Watcher, err error) {
-	if o.Now == nil {
-		o.Now = time.Now
+func New(ctx context.Context, c *config, o Options) (w *watcher, err error) {
+	if o.now == nil {
+		o.now = time.Now
 	}
 	if o.Notice == nil {
 		o.Notice = func(string, ...any) {}
@@ -68,10 +68,10 @@ func New(ctx context.Context, c *Config, o Options) (w *Watcher, err error) {
 	if o.Transport == nil {
 		o.Transport = http.DefaultTransport
 	}
-	if o.Retry == 0 {
-		o.Retry = time.Second
+	if o.retry == 0 {
+		o.retry = time.Second
 	}
-	w = &Watcher{c: c, o: o, bounds: defaultBounds()}
+	w = &watcher{c: c, o: o, bounds: defaultBounds()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, w.Close())
@@ -105,7 +105,7 @@ func New(ctx context.Context, c *Config, o Options) (w *Watcher, err error) {
 }
 
 // Close lets the state directory go.
-func (w *Watcher) Close() error {
+func (w *watcher) Close() error {
 	if w.lock == nil {
 		return nil
 	}
@@ -126,7 +126,7 @@ func issuerKeys(ctx context.Context, files map[string]string) (map[string]scitt.
 	return keys, nil
 }
 
-func (w *Watcher) sinks(ctx context.Context) ([]sink, error) {
+func (w *watcher) sinks(ctx context.Context) ([]sink, error) {
 	sinks := []sink{&lines{w.o.Line}}
 	for _, c := range w.c.Alerts.Webhooks {
 		hook, err := newWebhook(ctx, c, w.o.Transport)
@@ -142,7 +142,7 @@ func (w *Watcher) sinks(ctx context.Context) ([]sink, error) {
 }
 
 // follow opens the state of one log.
-func (w *Watcher) follow(ctx context.Context, c *Log, sinks []sink, keys map[string]scitt.Key) error {
+func (w *watcher) follow(ctx context.Context, c *log, sinks []sink, keys map[string]scitt.Key) error {
 	var names []string
 	for _, s := range sinks {
 		names = append(names, s.name())
@@ -159,7 +159,7 @@ func (w *Watcher) follow(ctx context.Context, c *Log, sinks []sink, keys map[str
 	f.options = party.Options{
 		Home: party.Home(w.c.State), VKeys: c.VKeys, Artifacts: c.Artifacts, IssuerKeys: keys,
 		Client: client.Options{HTTP: f.client, Retries: -1}, // it looks again anyway
-		Notice: f.say, Now: w.o.Now,
+		Notice: f.say, Now: w.o.now,
 	}
 	if f.options.Token, err = readToken(ctx, c.TokenFile); err != nil {
 		return err
@@ -190,7 +190,7 @@ func (w *Watcher) follow(ctx context.Context, c *Log, sinks []sink, keys map[str
 
 // Run looks at every log again and again until the context ends. A log that is
 // slow or in trouble does not hold up others, nor do receivers of alerts.
-func (w *Watcher) Run(ctx context.Context) {
+func (w *watcher) Run(ctx context.Context) {
 	var group sync.WaitGroup
 	for _, d := range w.deliver {
 		group.Go(func() { d.run(ctx) })
@@ -209,15 +209,15 @@ func (w *Watcher) Run(ctx context.Context) {
 	group.Wait()
 }
 
-// Result is what a single run came to.
-type Result struct {
+// result is what a single run came to.
+type result struct {
 	Alerts      int // that this run found, ends of conditions not counted
 	Holding     int // conditions that hold, new ones included
 	Undelivered int // alerts that did not reach some sink; they stay for the next run
 }
 
 // Once looks at every log one time, and delivers what is to be delivered.
-func (w *Watcher) Once(ctx context.Context) Result {
+func (w *watcher) Once(ctx context.Context) result {
 	var group sync.WaitGroup
 	for _, f := range w.followers {
 		group.Go(func() { f.lookOnce(ctx) })
@@ -226,7 +226,7 @@ func (w *Watcher) Once(ctx context.Context) Result {
 	for _, f := range w.followers { // now that all logs were looked at
 		f.recompute(ctx, 1)
 	}
-	var r Result
+	var r result
 	for _, f := range w.followers {
 		r.Alerts += f.found
 		r.Holding += len(f.look.Conditions)

@@ -16,10 +16,10 @@ func (f *follower) silent(c *witness.Cosigned) {
 		return
 	}
 	for _, name := range c.Silent() {
-		f.fire(string(CheckWitness)+"|"+name, &Alert{Check: CheckWitness, Severity: severityOf(CheckWitness), Message: fmt.Sprintf("the witness %s did not cosign the newest checkpoint, which is cosigned by %s", name, c)})
+		f.fire(string(checkWitness)+"|"+name, &Alert{Check: checkWitness, Severity: severityOf(checkWitness), Message: fmt.Sprintf("the witness %s did not cosign the newest checkpoint, which is cosigned by %s", name, c)})
 	}
 	for _, s := range c.By {
-		f.resolve(string(CheckWitness)+"|"+s.Witness, "the witness %s cosigned at %s", s.Witness, stamp(s.At))
+		f.resolve(string(checkWitness)+"|"+s.Witness, "the witness %s cosigned at %s", s.Witness, stamp(s.At))
 	}
 }
 
@@ -43,7 +43,7 @@ func (f *follower) compareWitnesses(ctx context.Context, log *party.Log) error {
 }
 
 func (f *follower) compareWitness(ctx context.Context, log *party.Log, w witness.PolicyWitness) error {
-	kept, key := f.look.Shown[w.Name], string(CheckWitness)+"|shown|"+w.Name
+	kept, key := f.look.Shown[w.Name], string(checkWitness)+"|shown|"+w.Name
 	if kept == "" {
 		raw, err := log.ShownBy(ctx, w, f.options)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -62,7 +62,7 @@ func (f *follower) compareWitness(ctx context.Context, log *party.Log, w witness
 		return nil
 	}
 	if err != nil {
-		f.fire(key, &Alert{Check: CheckWitness, Severity: severityOf(CheckWitness), Message: fmt.Sprintf("what the witness %s shows of the log is not signed by the log's key: %v", w.Name, err)})
+		f.fire(key, &Alert{Check: checkWitness, Severity: severityOf(checkWitness), Message: fmt.Sprintf("what the witness %s shows of the log is not signed by the log's key: %v", w.Name, err)})
 		return nil
 	}
 	f.resolve(key, "what the witness shows is signed by the log's key")

@@ -88,7 +88,7 @@ func TestSplitView(t *testing.T) {
 					t.Helper()
 					_, alerts := w.once(config, want...)
 					for _, a := range alerts {
-						if a.Check != CheckFork {
+						if a.Check != checkFork {
 							continue
 						}
 						proof := testlog.Must(tiles.ParseEquivocation([]byte(a.Proof)))(t)

@@ -128,7 +128,7 @@ func TestArtifactRedirects(t *testing.T) {
 // shrinking is a file that somebody else makes shorter.
 type shrinking struct{ io.ReaderAt }
 
-// TestContentFails: what is wrong with the content is told once.
+// TestContentFails: what is wrong with the content is reported once.
 func TestContentFails(t *testing.T) {
 	failed := errors.New("bad sector")
 	var posts atomic.Int32

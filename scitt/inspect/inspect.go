@@ -129,7 +129,7 @@ func inspectItem(item []byte) (Object, bool) {
 			return Object{"Concise Problem Details", nil, diagnose(item, newShapes(nil).problem)}, true
 		}
 	}
-	// A number or a string alone is hardly meant as CBOR.
+	// A number or a string alone is probably not meant as CBOR.
 	return Object{"CBOR", nil, diagnose(item, nil)}, item[0]>>5 >= majorArray
 }
 

@@ -17,26 +17,26 @@ import (
 	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
 
-// Content says what of an entry's payload can be found.
-type Content string
+// content says what of an entry's payload can be found.
+type content string
 
 // What became of a payload.
 const (
-	ContentJSON      Content = "json"
-	ContentCBOR      Content = "cbor"
-	ContentText      Content = "text"
-	ContentOther     Content = "other"              // of another media type, or none
-	ContentMalformed Content = "malformed"          // not what its media type says, or nested too deeply
-	ContentMissing   Content = "artifact-missing"   // the artifact was not stored when the entry was indexed
-	ContentTooLarge  Content = "artifact-too-large" // the artifact is larger than MaxArtifact
-	ContentForeign   Content = "no-statement"       // the entry is no Signed Statement
+	contentJSON      content = "json"
+	contentCBOR      content = "cbor"
+	contentText      content = "text"
+	contentOther     content = "other"              // of another media type, or none
+	contentMalformed content = "malformed"          // not what its media type says, or nested too deeply
+	contentMissing   content = "artifact-missing"   // the artifact was not stored when the entry was indexed
+	contentTooLarge  content = "artifact-too-large" // the artifact is larger than MaxArtifact
+	contentForeign   content = "no-statement"       // the entry is no Signed Statement
 )
 
-// MaxArtifact is the size in bytes up to which artifacts are read.
-const MaxArtifact = 1 << 20
+// maxArtifact is the size in bytes up to which artifacts are read.
+const maxArtifact = 1 << 20
 
-// Chain is a record's place in its issuer's chain.
-type Chain struct {
+// chain is a record's place in its issuer's chain.
+type chain struct {
 	Name string `json:"name"`
 	Seq  uint64 `json:"seq"`
 }
@@ -51,19 +51,19 @@ type Hit struct {
 	Type        string  `json:"typ,omitempty"`
 	ContentType string  `json:"content_type,omitempty"`
 	IssuedAt    int64   `json:"iat,omitempty"` // seconds since 1970
-	Chain       *Chain  `json:"chain,omitempty"`
+	Chain       *chain  `json:"chain,omitempty"`
 	Artifact    string  `json:"artifact,omitempty"` // the digest that a hash envelope signs, hexadecimal
 	Policy      string  `json:"policy,omitempty"`   // the entry id of the Registration Policy in force
 	ClassUID    *int64  `json:"class_uid,omitempty"`
 	ActivityID  *int64  `json:"activity_id,omitempty"`
 	EventCode   string  `json:"event_code,omitempty"`
 	Time        *int64  `json:"time,omitempty"` // event time, milliseconds since 1970
-	Content     Content `json:"content"`
+	Content     content `json:"content"`
 	Receipt     string  `json:"receipt,omitempty"` // URL
 
 	// Standing and DuplicateOf are what who verifies an answer finds; an index
 	// that sets them says more than it can know. See VerifyHits and Verify.
-	Standing    Standing `json:"standing,omitempty"`
+	Standing    standing `json:"standing,omitempty"`
 	DuplicateOf *uint64  `json:"duplicate_of,omitempty"` // index
 }
 
@@ -76,7 +76,7 @@ type document struct {
 	text, common string
 	numbers      []number
 	// how it stands, when it is verified
-	standing    Standing
+	standing    standing
 	duplicateOf *uint64
 }
 
@@ -115,7 +115,7 @@ func read(ctx context.Context, index uint64, entry []byte, artifacts reader.Arti
 		out.term(kindEntry, "", view(d.id[:]))
 	}
 	if err != nil {
-		d.Content = ContentForeign // another kind of log may hold anything
+		d.Content = contentForeign // another kind of log may hold anything
 		return d, nil
 	}
 	d.header(s, out)
@@ -145,7 +145,7 @@ func (d *document) header(s *scitt.Statement, out emitter) {
 	}
 	eachWord(s.Subject, func(w string) { out.term(kindWord, "", w) })
 	if c := s.Chain; c != nil {
-		d.Chain = &Chain{c.Name, c.Seq}
+		d.Chain = &chain{c.Name, c.Seq}
 		t := chainTerm(c.Name, c.Seq)
 		out.term(kindChain, "", c.Name)
 		out.term(t.kind, t.path, t.value)
@@ -163,16 +163,16 @@ func (d *document) content(ctx context.Context, s *scitt.Statement, artifacts re
 		d.Content = format(s.ContentType, s.Payload)
 		return s.Payload, nil
 	}
-	d.Content = ContentMissing
+	d.Content = contentMissing
 	if artifacts == nil || len(s.Payload) != 32 {
 		return nil, nil
 	}
-	content, err := artifacts.Artifact(ctx, reader.Digest(s.Payload), MaxArtifact)
+	content, err := artifacts.Artifact(ctx, reader.Digest(s.Payload), maxArtifact)
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, reader.ErrWrong), errors.Is(err, reader.ErrPrivate), errors.Is(err, reader.ErrUnread):
 		return nil, nil // what is damaged, or for others, will not come by itself, and one that cannot be read must not hold up the index
 	case errors.Is(err, reader.ErrTooLarge):
-		d.Content = ContentTooLarge
+		d.Content = contentTooLarge
 		return nil, nil
 	case err != nil:
 		return nil, err
@@ -186,31 +186,31 @@ func (d *document) content(ctx context.Context, s *scitt.Statement, artifacts re
 
 // format says how content of a media type is read. Numbers are CoAP
 // Content-Formats (RFC 7252 section 12.3, RFC 8949 section 9.4).
-func format(mediaType string, content []byte) Content {
+func format(mediaType string, content []byte) content {
 	t, _, _ := strings.Cut(mediaType, ";")
 	t = strings.ToLower(strings.TrimSpace(t))
 	switch {
 	case t == "application/json", t == "50", strings.HasSuffix(t, "+json"):
-		return ContentJSON
+		return contentJSON
 	case t == "application/cbor", t == "60", strings.HasSuffix(t, "+cbor"):
-		return ContentCBOR
+		return contentCBOR
 	case strings.HasPrefix(t, "text/"), t == "0":
-		return ContentText
+		return contentText
 	case t == "" && bytes.HasPrefix(bytes.TrimLeft(content, " \t\r\n"), []byte("{")):
-		return ContentJSON
+		return contentJSON
 	}
-	return ContentOther
+	return contentOther
 }
 
 func (d *document) payload(content []byte, out emitter) {
 	l := &leaves{out: out, doc: d}
 	var err error
 	switch d.Content {
-	case ContentJSON:
+	case contentJSON:
 		err = readJSON(content, l)
-	case ContentCBOR:
+	case contentCBOR:
 		err = readCBOR(content, l)
-	case ContentText:
+	case contentText:
 		if !utf8.Valid(content) {
 			err = errPayload
 			break
@@ -218,7 +218,7 @@ func (d *document) payload(content []byte, out emitter) {
 		eachWord(view(content), l.word)
 	}
 	if err != nil {
-		d.Content = ContentMalformed
+		d.Content = contentMalformed
 	}
 }
 

@@ -28,7 +28,7 @@ func sample(t testing.TB) (memLog, artifacts) {
 	store := artifacts{}
 	hashed := store.put([]byte(`{"class_uid":5023,"time":2000,"where":"in storage"}`))
 	unstored := sha256.Sum256([]byte("nobody has it"))
-	large := store.put(bytes.Repeat([]byte("x"), MaxArtifact+1))
+	large := store.put(bytes.Repeat([]byte("x"), maxArtifact+1))
 	inCBOR := testlog.Must(cbor.Marshal(map[any]any{
 		"class_uid": 5001, "time": int64(1_700_000_000_000), "deep": map[any]any{"list": []any{1, "two", []any{map[any]any{"x": "y"}}}},
 		"bytes": []byte{0xfb, 0xff}, 7: "by number", "big": uint64(1<<64 - 1), "half": 0.5,

@@ -235,7 +235,7 @@ func (s short) Entries(ctx context.Context, from, to uint64) iter.Seq2[tiles.Ent
 // that was there at the first page comes exactly once.
 func TestPaging(t *testing.T) {
 	l := eventLog(t, 0, 1500)
-	for _, order := range []Order{Ascending, Descending, ByTime, ByTimeDescending} {
+	for _, order := range []order{ascending, descending, byTime, byTimeDescending} {
 		x := openIndex(t, "", Options{})
 		size := 500
 		catchUp(t, x, l, size)
@@ -358,7 +358,7 @@ func TestFollow(t *testing.T) {
 // TestTooBroad: a query that would read too much is refused, and says what to do.
 func TestTooBroad(t *testing.T) {
 	l := eventLog(t, 0, 6000)
-	x := indexed(t, l, Options{MaxWork: 55_000})
+	x := indexed(t, l, Options{maxWork: 55_000})
 	for _, query := range []string{"f.time=>0&f.severity_id=<0", "f.time=>0&limit=1000&after=none.0&order=time-asc", "f.time=>0&order=time-desc&limit=1000"} {
 		_, err := x.Search(t.Context(), parseQuery(t, query))
 		p := scitt.ProblemOf(err)

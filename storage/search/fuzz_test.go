@@ -81,8 +81,8 @@ func FuzzPayload(f *testing.F) {
 		if !slices.Equal(first.all, second.all) || !bytes.Equal(encode(t, docs[0].Hit), encode(t, docs[1].Hit)) {
 			t.Fatal("read in two ways")
 		}
-		taken := docs[0].Content == ContentJSON
-		if format(mediaType, payload) == ContentJSON && taken != json.Valid(payload) && (taken ||
+		taken := docs[0].Content == contentJSON
+		if format(mediaType, payload) == contentJSON && taken != json.Valid(payload) && (taken ||
 			(utf8.Valid(payload) && !bytes.Contains(payload, []byte(`\u`)) && bytes.Count(payload, []byte("{"))+bytes.Count(payload, []byte("[")) <= jsonx.MaxDepth)) {
 			t.Fatalf("taken is %v, and encoding/json says %v", taken, !taken)
 		}

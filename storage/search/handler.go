@@ -11,7 +11,7 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/conmotion/conmotion/internal/content"
+	serving "github.com/conmotion/conmotion/internal/content"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -27,9 +27,9 @@ type HandlerConfig struct {
 	Searcher Searcher
 	// Problem answers with the status and problem details (RFC 9290).
 	Problem func(w http.ResponseWriter, r *http.Request, status int, title, detail string)
-	// Timeout bounds the time of one request, the waiting for its turn
+	// timeout bounds the time of one request, the waiting for its turn
 	// included; ten seconds if zero.
-	Timeout time.Duration
+	timeout time.Duration
 	Log     *slog.Logger // nil for nothing
 }
 
@@ -43,8 +43,8 @@ func NewHandler(c HandlerConfig) (http.Handler, error) {
 	if c.Searcher == nil || c.Problem == nil {
 		return nil, errors.New("search: a handler needs Searcher and Problem")
 	}
-	if c.Timeout == 0 {
-		c.Timeout = 10 * time.Second
+	if c.timeout == 0 {
+		c.timeout = 10 * time.Second
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -65,7 +65,7 @@ const mostLarge, largeAnswer = 32, 64 << 10
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	w.Header().Set("Cache-Control", "no-store")
-	ctx, cancel := context.WithTimeout(r.Context(), h.Timeout)
+	ctx, cancel := context.WithTimeout(r.Context(), h.timeout)
 	defer cancel()
 	answer, err := h.answer(ctx, r)
 	if err != nil {
@@ -88,7 +88,7 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	w.Header().Set("Content-Type", "application/json")
-	content.Send(w, append(body, '\n'))
+	serving.Send(w, append(body, '\n'))
 }
 
 func (h *handler) answer(ctx context.Context, r *http.Request) (any, error) {

@@ -156,7 +156,7 @@ func TestTenThousandRequests(t *testing.T) {
 	for _, timeout := range []time.Duration{5 * time.Minute, time.Second} {
 		g.here.Store(0)
 		g.start = make(chan struct{})
-		h := testlog.Must(NewHandler(HandlerConfig{Searcher: g, Problem: problem, Timeout: timeout}))(t)
+		h := testlog.Must(NewHandler(HandlerConfig{Searcher: g, Problem: problem, timeout: timeout}))(t)
 		var right, later atomic.Int64
 		var group sync.WaitGroup
 		for i := range requests {

@@ -93,8 +93,8 @@ type Options struct {
 	// Service is the URL of the log's Transparency Service; hits have the URL
 	// of their Receipt from it. Without it the one that SetService left counts.
 	Service string
-	// MaxWork bounds what one query reads of the index, in bytes; DefaultMaxWork if zero.
-	MaxWork int64
+	// maxWork bounds what one query reads of the index, in bytes; defaultMaxWork if zero.
+	maxWork int64
 	// Keep leaves a file as it is that is damaged, is no search index or is of
 	// another log: Open and CatchUp return the error instead of making it anew.
 	Keep bool
@@ -107,9 +107,9 @@ type Options struct {
 	Logger *slog.Logger // nil for nothing
 }
 
-// DefaultMaxWork lets a query look at every number of one field in some
+// defaultMaxWork lets a query look at every number of one field in some
 // millions of entries, which takes about a second.
-const DefaultMaxWork = 128 << 20
+const defaultMaxWork = 128 << 20
 
 // Index is safe for concurrent use.
 type Index struct {
@@ -127,8 +127,8 @@ type Index struct {
 // the error wraps ErrDamaged instead. The program must import the driver of SQLite,
 // modernc.org/sqlite; to verify answers it need not.
 func Open(ctx context.Context, path string, o Options) (*Index, error) {
-	if o.MaxWork == 0 {
-		o.MaxWork = DefaultMaxWork
+	if o.maxWork == 0 {
+		o.maxWork = defaultMaxWork
 	}
 	x := &Index{Options: o}
 	db, err := projection.Open(ctx, path, projection.Options{

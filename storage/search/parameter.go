@@ -75,17 +75,17 @@ var parameters = map[string]func(q *Query, param, value string) error{
 	},
 	"q": (*Query).words,
 	"order": func(q *Query, param, value string) error {
-		q.order = Order(value)
+		q.order = order(value)
 		switch q.order {
-		case Ascending, Descending, ByTime, ByTimeDescending:
+		case ascending, descending, byTime, byTimeDescending:
 			return nil
 		}
 		return bad(param, "it is asc, desc, time-asc or time-desc")
 	},
 	"limit": func(q *Query, param, value string) error {
 		n, err := parseUint(value)
-		if err != nil || n < 1 || n > MaxLimit {
-			return bad(param, "it is a number from 1 to %d", MaxLimit)
+		if err != nil || n < 1 || n > maxLimit {
+			return bad(param, "it is a number from 1 to %d", maxLimit)
 		}
 		q.limit = int(n)
 		return nil

@@ -18,26 +18,26 @@ import (
 
 // Bounds of one query.
 const (
-	DefaultLimit  = 50
-	MaxLimit      = 1000
+	defaultLimit  = 50
+	maxLimit      = 1000
 	maxConditions = 32
 	maxValue      = 4096 // bytes of one parameter
 )
 
-// Order is the order of an answer's entries.
-type Order string
+// order is the order of an answer's entries.
+type order string
 
 // The orders. Entries with the same event time are in the order of the log,
-// or against it in ByTimeDescending.
+// or against it in byTimeDescending.
 const (
-	Ascending        Order = "asc"
-	Descending       Order = "desc"
-	ByTime           Order = "time-asc"
-	ByTimeDescending Order = "time-desc"
+	ascending        order = "asc"
+	descending       order = "desc"
+	byTime           order = "time-asc"
+	byTimeDescending order = "time-desc"
 )
 
-func (o Order) byTime() bool     { return o == ByTime || o == ByTimeDescending }
-func (o Order) descending() bool { return o == Descending || o == ByTimeDescending }
+func (o order) byTime() bool     { return o == byTime || o == byTimeDescending }
+func (o order) descending() bool { return o == descending || o == byTimeDescending }
 
 // Query asks for entries. The zero value asks for the first ones of the log.
 // It is made by [ParseQuery], which the package comment describes.
@@ -45,7 +45,7 @@ type Query struct {
 	conditions []condition
 	policy     *scitt.EntryID
 	from, to   uint64 // indexes; to is 0 for no bound
-	order      Order
+	order      order
 	limit      int
 	after      *cursor
 }
@@ -83,7 +83,7 @@ func bad(param, format string, args ...any) error {
 // ParseQuery reads the parameters of a query. Every error is a
 // [*scitt.Problem] with status 400 that names the parameter.
 func ParseQuery(values url.Values) (Query, error) {
-	q := Query{order: Ascending, limit: DefaultLimit}
+	q := Query{order: ascending, limit: defaultLimit}
 	params := make([]string, 0, len(values))
 	for param := range values {
 		params = append(params, param)

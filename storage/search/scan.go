@@ -18,7 +18,7 @@ type scan struct {
 	pages     []*wanted
 	size      uint64 // of the largest checkpoint
 	artifacts reader.Artifacts
-	signed    Signer
+	signed    signer
 	count     *counter // of the entries that match
 	progress  func(read uint64)
 }
@@ -69,7 +69,7 @@ func (s *scan) run(ctx context.Context) error {
 			if d.isPolicy {
 				policy = d.Entry
 			}
-			if d.Content == ContentMissing {
+			if d.Content == contentMissing {
 				s.Missing++
 			}
 			if d.matches {
@@ -102,7 +102,7 @@ func (p *wanted) add(d *document) {
 		return
 	}
 	keep := q.pageSize() + 1
-	if q.order == Ascending && len(p.found) == keep {
+	if q.order == ascending && len(p.found) == keep {
 		return // they come in this order
 	}
 	if p.found = append(p.found, d); len(p.found) > 2*keep {
@@ -164,9 +164,9 @@ func (s *scan) compare(ctx context.Context, p *wanted) error {
 // the entry, the log does not say.
 func sameArtifact(want, got *Hit) error {
 	switch {
-	case want.Artifact == "" || want.Artifact != got.Artifact || (want.Content == ContentMissing) == (got.Content == ContentMissing):
+	case want.Artifact == "" || want.Artifact != got.Artifact || (want.Content == contentMissing) == (got.Content == contentMissing):
 		return nil
-	case want.Content == ContentMissing:
+	case want.Content == contentMissing:
 		return fmt.Errorf("%w: the artifact of entry %d is not available here, and the index had it", ErrUnchecked, want.Index)
 	}
 	return fmt.Errorf("%w: the index had no artifact for entry %d when it read it, and there is one now", ErrUnchecked, want.Index)
@@ -187,7 +187,7 @@ func (s *scan) artifactsDiffer(ctx context.Context, q *Query, a *Answer, want, g
 			return fmt.Errorf("%w: entry %d does not match the query", ErrAnswer, got.Index)
 		}
 	}
-	if want == nil || want.Artifact == "" || want.Content == ContentMissing {
+	if want == nil || want.Artifact == "" || want.Content == contentMissing {
 		return nil
 	}
 	for i := range a.Entries {

@@ -42,7 +42,7 @@ type Answer struct {
 func (x *Index) Search(ctx context.Context, q Query) (*Answer, error) {
 	var a *Answer
 	err := x.reading(ctx, func(tx *sql.Tx) error {
-		s := search{x: x, tx: tx, q: q, terms: terms{secret: x.secret}, work: x.MaxWork}
+		s := search{x: x, tx: tx, q: q, terms: terms{secret: x.secret}, work: x.maxWork}
 		var err error
 		a, err = s.run(ctx)
 		return err
@@ -112,7 +112,7 @@ func (s *search) run(ctx context.Context) (*Answer, error) {
 
 func (q *Query) pageSize() int {
 	if q.limit == 0 {
-		return DefaultLimit
+		return defaultLimit
 	}
 	return q.limit
 }

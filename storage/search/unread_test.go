@@ -26,7 +26,7 @@ func TestUnreadArtifact(t *testing.T) {
 	down := errors.New("out of reach")
 	for err, want := range map[error]error{down: down, fmt.Errorf("%w: %w", reader.ErrUnread, down): nil} {
 		d := &document{}
-		if content, got := d.content(t.Context(), s, unreadable{err}); got != want || content != nil || d.Content != ContentMissing {
+		if content, got := d.content(t.Context(), s, unreadable{err}); got != want || content != nil || d.Content != contentMissing {
 			t.Errorf("%v: %q, %v, %v", err, content, got, d.Content)
 		}
 	}

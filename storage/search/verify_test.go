@@ -147,7 +147,7 @@ func (l longest) ReadEntryBundle(ctx context.Context, n uint64, _ uint8) ([]byte
 func TestVerifyPages(t *testing.T) {
 	l := eventLog(t, 0, 700)
 	view := l.published(t)
-	for _, order := range []Order{Ascending, Descending, ByTime, ByTimeDescending} {
+	for _, order := range []order{ascending, descending, byTime, byTimeDescending} {
 		x := openIndex(t, "", Options{})
 		catchUp(t, x, l, 500)
 		var pages []Page

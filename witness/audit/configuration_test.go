@@ -11,7 +11,7 @@ import (
 )
 
 // TestConfiguration: the policy that a log shows is the one in force, and not one
-// that was. What is wrong is told once and until it is right.
+// that was. What is wrong is reported once and until it is right.
 func TestConfiguration(t *testing.T) {
 	var files testlog.Files
 	keys := testlog.NewKeys(t)

@@ -15,7 +15,7 @@
 // An entry counts as admitted when nothing is wrong with it. Only such a policy
 // comes into force, and a chain may go on from its last admitted entry as well
 // as from one behind it that was refused: what a dishonest operator slipped in
-// is told once, and does not make what follows look wrong.
+// is reported once, and does not make what follows look wrong.
 //
 // [Policies] replays the keys and policies only, by the same rules: what judged
 // which entry, who signed it, and what should not be there.

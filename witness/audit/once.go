@@ -59,7 +59,7 @@ func (r *replay) count(ctx context.Context, it *item) error {
 	return nil
 }
 
-// entry reads an entry again; nil when the files are damaged, which is told where
+// entry reads an entry again; nil when the files are damaged, which is reported where
 // they are read in order.
 func (r *replay) entry(ctx context.Context, index uint64) ([]byte, error) {
 	entries, err := tiles.ReadBundle(ctx, r.src, index/tiles.Width, r.size)

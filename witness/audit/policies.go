@@ -73,9 +73,9 @@ const (
 
 // Refused is a statement of keys or policy that should not be in the log.
 type Refused struct {
-	Index   uint64
-	EntryID string
-	Reason  error // a *policy.Refusal where a policy in force refused it
+	Index   uint64 `json:"index"`
+	EntryID string `json:"entry_id"`
+	Reason  string `json:"reason"`
 }
 
 // Last returns the policy in force after the last entry that was read; nil
@@ -160,7 +160,7 @@ func (h *History) add(r *register, taken map[scitt.EntryID]uint64, e tiles.Entry
 	case len(it.found) > 0 && it.index == 0:
 		return fmt.Errorf("%w: %w", ErrKeys, it.reason())
 	case len(it.found) > 0:
-		h.Refused = append(h.Refused, Refused{it.index, it.id.String(), it.reason()})
+		h.Refused = append(h.Refused, Refused{it.index, it.id.String(), it.reason().Error()})
 	case st.Type == scitt.TypeKeys:
 		h.Keys = append(h.Keys, KeysInForce{*it.registered, r.keys.Keys})
 	default:

@@ -116,8 +116,8 @@ func TestPolicies(t *testing.T) {
 			var refused []string
 			for i, r := range h.Refused {
 				index, reason, _ := strings.Cut(append(want, make([]string, len(h.Refused))...)[i], " ")
-				if fmt.Sprint(r.Index) != index || !strings.Contains(r.Reason.Error(), reason) {
-					t.Errorf("refused entry %d: %v; want %q", r.Index, r.Reason, want)
+				if fmt.Sprint(r.Index) != index || !strings.Contains(r.Reason, reason) {
+					t.Errorf("refused entry %d: %s; want %q", r.Index, r.Reason, want)
 				}
 				refused = append(refused, fmt.Sprint(r.Index))
 			}

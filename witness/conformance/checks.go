@@ -23,14 +23,14 @@ var LogsNeeded = len(checks)
 // come last.
 var checks = []struct {
 	name  string
-	level Level
+	level level
 	rule  string
 	run   func(context.Context, *session) error
 }{
 	{"cosign", Must, `If all the checks above pass, the witness MUST [...] respond with a "200 Success" [...] a sequence of one or more note signature lines [...] The timestamp MUST NOT be zero`, good},
 	{"cosign-again", Must, "If the old size matches the checkpoint size, the witness MUST check that the root hashes are also identical", again},
-	{"time", Should, "timestamp is the time at which the cosignature was generated (tlog-cosignature)", onTime},
-	{"ml-dsa", Should, "Witnesses SHOULD use ML-DSA-44 cosignatures", mldsa},
+	{"time", should, "timestamp is the time at which the cosignature was generated (tlog-cosignature)", onTime},
+	{"ml-dsa", should, "Witnesses SHOULD use ML-DSA-44 cosignatures", mldsa},
 	{"unknown-log", Must, `If the checkpoint origin is unknown, the witness MUST respond with a "404 Not Found"`, unknownLog},
 	{"unsigned", Must, `The witness MUST respond with a "403 Forbidden" [...] if either no signature from a trusted key for the origin is present`, unsigned},
 	{"bad-signature", Must, "or a signature line's key name and ID match a trusted key but the signature itself fails to verify", badSignature},
@@ -47,10 +47,10 @@ var checks = []struct {
 	{"empty-tree", Must, "A checkpoint of size zero MUST have the root hash of the empty tree [...] Otherwise [...] 422", emptyTree},
 	{"method", Must, "The request MUST be an HTTP POST", method},
 	{"never-cosigned", Must, `If the witness has never cosigned a checkpoint for that log, it MUST respond with a "404 Not Found"`, neverCosigned},
-	{"monitoring", Should, "A witness SHOULD serve a recent checkpoint for each log it cosigned [...] and it MUST include the cosignature(s) from the witness's key(s) [...] and the cosignature from the log key(s)", monitoring},
+	{"monitoring", should, "A witness SHOULD serve a recent checkpoint for each log it cosigned [...] and it MUST include the cosignature(s) from the witness's key(s) [...] and the cosignature from the log key(s)", monitoring},
 	{"forged-own-line", Must, "it MUST ignore signatures from unknown keys: a forged line with the witness's own name stops nothing, and is not served", forged},
-	{"subtree", Optional, "The response body MUST be a sequence of one or more note signature lines for the subtree [...] the timestamp MUST be zero", subtree},
-	{"subtree-refusals", Optional, "400 for a range that is not a subtree, 404 for an unknown origin, 403 without the witness's own cosignature, 422 for a bad proof", subtreeRefusals},
+	{"subtree", optional, "The response body MUST be a sequence of one or more note signature lines for the subtree [...] the timestamp MUST be zero", subtree},
+	{"subtree-refusals", optional, "400 for a range that is not a subtree, 404 for an unknown origin, 403 without the witness's own cosignature, 422 for a bad proof", subtreeRefusals},
 	{"race-of-histories", Must, "checking the old size against the latest checkpoint and persisting the new checkpoint must be performed atomically", raceOfHistories},
 	{"race-of-sizes", Must, "otherwise [...] A cosignature for N is returned [...], rolling back K leaves", raceOfSizes},
 	{"restart", Must, "The witness MUST persist the new checkpoint before responding", restart},

@@ -22,13 +22,13 @@ var ErrNewLogs = errors.New("logs were made for the check")
 // ErrUsedUp says that every log of a directory was used.
 var ErrUsedUp = errors.New("the logs were all used, and a check needs logs of which nothing was cosigned")
 
-// ListFile is where the logs of a directory are listed, in the format of the witness
+// listFile is where the logs of a directory are listed, in the format of the witness
 // network (transparency-dev/witness-network, log-list-format.md).
-func ListFile(dir string) string { return filepath.Join(dir, "logs.txt") }
+func listFile(dir string) string { return filepath.Join(dir, "logs.txt") }
 
 // OpenLogs returns logs for one run, of those that a directory keeps. Each is given
 // out once: a crash in between loses them for the next run. The first time it makes
-// them, and the error wraps ErrNewLogs: [ListFile] goes to the witness.
+// them, and the error wraps ErrNewLogs: listFile goes to the witness.
 func OpenLogs(dir string) (logs []*Log, err error) {
 	seedFile, usedFile := filepath.Join(dir, "seed"), filepath.Join(dir, "used")
 	seed, err := durable.ReadFile(seedFile)
@@ -83,11 +83,11 @@ func makeLogs(dir, seedFile string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	if err := durable.WriteFile(ListFile(dir), list, 0o644); err != nil {
+	if err := durable.WriteFile(listFile(dir), list, 0o644); err != nil {
 		return err
 	}
 	if err := durable.WriteFile(seedFile, seed, 0o600); err != nil {
 		return err
 	}
-	return fmt.Errorf("%w: give the witness the list %s, and check again", ErrNewLogs, ListFile(dir))
+	return fmt.Errorf("%w: give the witness the list %s, and check again", ErrNewLogs, listFile(dir))
 }

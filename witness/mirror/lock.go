@@ -39,7 +39,7 @@ func OpenCopy(ctx context.Context, dir string) (*Copy, error) {
 	}
 	known := len(there) == 0
 	for _, d := range there {
-		known = known || d.Name() == ManifestPath || d.Name() == copying
+		known = known || d.Name() == manifestPath || d.Name() == copying
 	}
 	if !known {
 		return nil, fmt.Errorf("%s is not empty, and is no export or mirror", dir)

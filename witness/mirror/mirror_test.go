@@ -172,7 +172,7 @@ func TestExport(t *testing.T) {
 	l.Artifacts = testlog.Must(reader.Open(server.URL, reader.Options{Client: client.Options{Retries: -1}}))(t)
 	second := filepath.Join(t.TempDir(), "second")
 	testlog.Must(Export(t.Context(), l, second, Options{}))(t)
-	if !bytes.Equal([]byte(tree(t, second)[ManifestPath]), []byte(want[ManifestPath])) {
+	if !bytes.Equal([]byte(tree(t, second)[manifestPath]), []byte(want[manifestPath])) {
 		t.Error("the export of an export has another manifest")
 	}
 }
@@ -210,7 +210,7 @@ func TestExportRefused(t *testing.T) {
 }
 
 // TestExportRefusedArtifacts: an artifact that the storage gives with other bytes, or
-// more of them than are taken, stops nothing: it is told and named as missing, nothing
+// more of them than are taken, stops nothing: it is reported and named as missing, nothing
 // of it is left, and it is looked for again.
 func TestExportRefusedArtifacts(t *testing.T) {
 	w := newWorld(t)
@@ -289,7 +289,7 @@ func TestExportLinks(t *testing.T) {
 	w.add(10)
 	artifact := digestOf([]byte("content 7")).Path()
 	for _, name := range []string{
-		copying, ManifestPath, tiles.CheckpointPath, "tile", "tile/0", "sha256", artifact,
+		copying, manifestPath, tiles.CheckpointPath, "tile", "tile/0", "sha256", artifact,
 		filepath.Join(filepath.Dir(artifact), "."+filepath.Base(artifact)+".partial"),
 	} {
 		dir, outside := filepath.Join(t.TempDir(), "mirror"), t.TempDir()

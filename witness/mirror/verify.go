@@ -67,7 +67,7 @@ type VerifyOptions struct {
 type verification struct {
 	dir      string
 	o        VerifyOptions
-	manifest *Manifest
+	manifest *manifest
 	log      Opened
 	service  scitt.KeySet // of the log's own statements
 	report   Report
@@ -137,14 +137,14 @@ func (v *verification) run(ctx context.Context) error {
 	} else if err != nil {
 		return err
 	}
-	data, err := durable.ReadFile(v.path(ManifestPath))
+	data, err := durable.ReadFile(v.path(manifestPath))
 	if isMissing(err) {
-		return fmt.Errorf("%s has no %s: %w", v.dir, ManifestPath, ErrNoExport)
+		return fmt.Errorf("%s has no %s: %w", v.dir, manifestPath, ErrNoExport)
 	}
 	if err != nil {
 		return err
 	}
-	if v.manifest, err = ParseManifest(data); err != nil {
+	if v.manifest, err = parseManifest(data); err != nil {
 		v.failed("manifest", "%v", err)
 		return nil
 	}

@@ -40,14 +40,14 @@ func TestVerifyFailures(t *testing.T) {
 			return errors.Join(os.Remove(path), os.Symlink(target, path))
 		}
 	}
-	inManifest := func(change func(m *Manifest)) func(string) error {
+	inManifest := func(change func(m *manifest)) func(string) error {
 		return func(dir string) error {
-			path := filepath.Join(dir, ManifestPath)
+			path := filepath.Join(dir, manifestPath)
 			data, err := os.ReadFile(path)
 			if err != nil {
 				return err
 			}
-			m, err := ParseManifest(data)
+			m, err := parseManifest(data)
 			if err != nil {
 				return err
 			}
@@ -69,18 +69,18 @@ func TestVerifyFailures(t *testing.T) {
 		"the checkpoint":             {edit(tiles.CheckpointPath, flip), []string{"manifest", "checkpoint"}},
 		"no checkpoint":              {remove(tiles.CheckpointPath), []string{"manifest", "checkpoint"}},
 		"the keys":                   {edit(tiles.KeysPath, flip), []string{"manifest", "keys"}},
-		"the manifest":               {edit(ManifestPath, func(data []byte) []byte { return data[1:] }), []string{"manifest"}},
+		"the manifest":               {edit(manifestPath, func(data []byte) []byte { return data[1:] }), []string{"manifest"}},
 		"an artifact":                {edit(artifact, func([]byte) []byte { return []byte("content 8") }), []string{"artifacts"}},
 		"a longer artifact":          {edit(artifact, longer), []string{"artifacts"}},
 		"no artifact":                {remove(artifact), []string{"artifacts"}},
-		"the size of a file":         {inManifest(func(m *Manifest) { m.Files[0].Size++ }), []string{"manifest"}},
-		"the size of an artifact":    {inManifest(func(m *Manifest) { m.Artifacts[0].Size++ }), []string{"artifacts"}},
-		"an artifact is not named":   {inManifest(func(m *Manifest) { m.Artifacts = m.Artifacts[1:] }), []string{"artifacts"}},
-		"other verifier keys":        {inManifest(func(m *Manifest) { m.VKeys = m.VKeys[1:] }), []string{"keys"}},
-		"another size of the log":    {inManifest(func(m *Manifest) { m.Checkpoint.Size-- }), []string{"checkpoint"}},
+		"the size of a file":         {inManifest(func(m *manifest) { m.Files[0].Size++ }), []string{"manifest"}},
+		"the size of an artifact":    {inManifest(func(m *manifest) { m.Artifacts[0].Size++ }), []string{"artifacts"}},
+		"an artifact is not named":   {inManifest(func(m *manifest) { m.Artifacts = m.Artifacts[1:] }), []string{"artifacts"}},
+		"other verifier keys":        {inManifest(func(m *manifest) { m.VKeys = m.VKeys[1:] }), []string{"keys"}},
+		"another size of the log":    {inManifest(func(m *manifest) { m.Checkpoint.Size-- }), []string{"checkpoint"}},
 		"a bundle that never ends":   {link("tile/entries/000", "/dev/zero"), []string{"files"}},
 		"an artifact that never is":  {link(artifact, "/dev/zero"), []string{"files"}},
-		"a manifest that never ends": {link(ManifestPath, "/dev/zero"), []string{"files"}},
+		"a manifest that never ends": {link(manifestPath, "/dev/zero"), []string{"files"}},
 	} {
 		dir := filepath.Join(t.TempDir(), "mirror")
 		if err := errors.Join(os.CopyFS(dir, os.DirFS(whole)), c.change(dir)); err != nil {

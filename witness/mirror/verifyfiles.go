@@ -37,7 +37,7 @@ func (v *verification) file(ctx context.Context, name string, want reader.Digest
 // files holds every file to the manifest, and looks for others.
 func (v *verification) files(ctx context.Context) error {
 	m := v.manifest
-	listed := map[string]bool{ManifestPath: true, copying: true}
+	listed := map[string]bool{manifestPath: true, copying: true}
 	check := func(ctx context.Context, n uint64) (string, error) {
 		return v.file(ctx, m.Files[n].Path, m.Files[n].SHA256, m.Files[n].Size)
 	}

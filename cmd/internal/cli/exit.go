@@ -19,8 +19,8 @@ const (
 	ExitDuplicates = 3
 )
 
-// ExitHelp is what exit codes mean: [party.Meanings].
-func ExitHelp() string {
+// exitHelp is what exit codes mean: [party.Meanings].
+func exitHelp() string {
 	var b strings.Builder
 	explain := func(refutes bool) {
 		for _, m := range party.Meanings() {

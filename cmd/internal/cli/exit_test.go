@@ -56,7 +56,7 @@ func TestExitHelp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(string(page), "```\n"+ExitHelp()+"```\n") {
-		t.Errorf("docs/tool.md does not have:\n%s", ExitHelp())
+	if !strings.Contains(string(page), "```\n"+exitHelp()+"```\n") {
+		t.Errorf("docs/tool.md does not have:\n%s", exitHelp())
 	}
 }

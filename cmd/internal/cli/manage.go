@@ -19,8 +19,8 @@ import (
 	"github.com/conmotion/conmotion/scitt"
 )
 
-// DefaultSocket is the management socket of a service in this directory.
-const DefaultSocket = "conmotion-data/private/manage.sock"
+// defaultSocket is the management socket of a service in this directory.
+const defaultSocket = "conmotion-data/private/manage.sock"
 
 // ManageFlags say how a service's management interface is reached.
 type ManageFlags struct {
@@ -30,7 +30,7 @@ type ManageFlags struct {
 // Add adds the flags to a command.
 func (f *ManageFlags) Add(cmd *cobra.Command) {
 	fl := cmd.Flags()
-	fl.StringVar(&f.Socket, "socket", DefaultSocket, "management socket of the service")
+	fl.StringVar(&f.Socket, "socket", defaultSocket, "management socket of the service")
 	fl.StringVar(&f.URL, "manage", "", "https URL of the service's management interface")
 	fl.StringVar(&f.Cert, "cert", "", "PEM file with the client certificate; with --manage")
 	fl.StringVar(&f.Key, "key", "", "PEM file with its key; with --manage")

@@ -11,8 +11,8 @@ import (
 	"github.com/conmotion/conmotion/monitor/party"
 )
 
-// NameHelp is what --name does.
-const NameHelp = `ISSUER=NAME or ORIGIN=NAME: what you call an issuer or a log, shown as «NAME» and remembered in --home; "ISSUER=" forgets it; once for each`
+// nameHelp is what --name does.
+const nameHelp = `ISSUER=NAME or ORIGIN=NAME: what you call an issuer or a log, shown as «NAME» and remembered in --home; "ISSUER=" forgets it; once for each`
 
 // readNames reads the names that the command's --home remembers, and remembers those
 // of --name there.

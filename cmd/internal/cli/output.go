@@ -65,6 +65,11 @@ func (p *Progress) Part(what string, done, total uint64) {
 	p.Show(func() string { return fmt.Sprintf("%s: %d of %d", what, done, total) })
 }
 
+// Of shows how much of one thing is done, for those who tell only that.
+func (p *Progress) Of(what string) func(done, total uint64) {
+	return func(done, total uint64) { p.Part(what, done, total) }
+}
+
 // Done takes the line away again.
 func (p *Progress) Done() {
 	p.mu.Lock()

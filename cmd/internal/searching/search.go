@@ -30,8 +30,8 @@ type Source struct {
 	Long, Example string // what there is to say of it
 	// Open opens the source that the flag names, and returns what closes it.
 	Open func(ctx context.Context, a *cli.App, name string) (Searcher, func(), error)
-	// Files reports whether the flag also says where the log's files are.
-	Files bool
+	// files reports whether the flag also says where the log's files are.
+	files bool
 }
 
 // flags are the flags of search.

@@ -13,7 +13,7 @@ import (
 
 // AtService is the source that --log names: a service's GET /search.
 var AtService = Source{
-	Flag: "log", Usage: "URL of the service that searches", Files: true,
+	Flag: "log", Usage: "URL of the service that searches", files: true,
 	Long: `
 The answer comes from a service's GET /search: that of the log itself, or one over
 somebody else's log (conmotiond --search-of). conmotion-index has an index of your

@@ -49,7 +49,7 @@ func (f *verifyFlags) add(cmd *cobra.Command, s Source) {
 	fl.StringVar(&f.verify, "verify", "", "hold the answer to the log: hits, or all")
 	fl.Lookup("verify").NoOptDefVal = verifyAll
 	files := "URL or directory with the log's files, for --verify"
-	if s.Files {
+	if s.files {
 		files += " (default: --" + s.Flag + ")"
 	}
 	fl.StringVar(&f.static, "static", "", files)
@@ -81,7 +81,7 @@ func (f *verifyFlags) open(ctx context.Context, a *cli.App, s Source, from strin
 		return v, nil
 	case f.verify != verifyHits && f.verify != verifyAll:
 		return nil, cli.Usage(fmt.Errorf("--verify is hits or all, not %q", f.verify))
-	case f.static == "" && s.Files:
+	case f.static == "" && s.files:
 		f.static = from
 	case f.static == "":
 		return nil, cli.Usage(errors.New("--verify needs --static, with the URL or directory of the log's files"))

@@ -26,8 +26,8 @@ type Info struct {
 	Platform string `json:"platform"` // GOOS/GOARCH
 }
 
-// Read returns what the running binary records about itself.
-func Read(program string) Info {
+// read returns what the running binary records about itself.
+func read(program string) Info {
 	build, ok := debug.ReadBuildInfo()
 	if !ok {
 		build = &debug.BuildInfo{GoVersion: runtime.Version()}
@@ -79,7 +79,7 @@ func Add(root *cobra.Command) {
 		root.PersistentFlags().Bool("json", false, "print JSON, for programs, with --version")
 	}
 	run := func(cmd *cobra.Command, _ []string) error {
-		info := Read(root.Name())
+		info := read(root.Name())
 		asJSON, err := cmd.Flags().GetBool("json")
 		if err == nil && !asJSON {
 			_, err = fmt.Fprintln(cmd.OutOrStdout(), info)

@@ -164,11 +164,11 @@ func (db *database) take(ctx context.Context, address string, lease time.Duratio
 	defer conn.Close()
 	// They take turns, so that none ends the connection of one that is the writer since a
 	// moment. One that stands still is not waited for. A connection that ends gives its turn up.
-	const turn = `_LOCK(CONCAT('conmotion ', SHA1(DATABASE()))`
-	if _, err := conn.ExecContext(ctx, `DO GET`+turn+`, 2)`); err != nil {
+	const turn = `CONCAT('conmotion ', SHA1(DATABASE()))`
+	if _, err := conn.ExecContext(ctx, `DO GET_LOCK(`+turn+`, 2)`); err != nil {
 		return 0, err
 	}
-	defer func() { _, _ = conn.ExecContext(context.WithoutCancel(ctx), `DO RELEASE`+turn+`)`) }()
+	defer func() { _, _ = conn.ExecContext(context.WithoutCancel(ctx), `DO RELEASE_LOCK(`+turn+`)`) }()
 	var held bool
 	var other string
 	if err := conn.QueryRowContext(ctx, `SELECT expires > UTC_TIMESTAMP(6), holder FROM conmotion_writer WHERE id = 0`).Scan(&held, &other); err != nil {

@@ -88,7 +88,7 @@ func TestRefused(t *testing.T) {
 	// What cannot be signed is refused too.
 	d := drafts("x", "y")
 	d[0].Options.Subject = ""
-	a.register(r, "refused+Unreached registered+refused", d...)
+	a.register(r, "refused+unreached registered+refused", d...)
 	r = a.registrar(one)
 	a.register(r, "refused unreached", d...)
 	a.left(0)

@@ -3,6 +3,7 @@ package party
 import (
 	"context"
 	"crypto"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/http"
@@ -160,7 +161,7 @@ func (r *Registrar) chain(d Draft) string {
 	return name
 }
 
-// uploads is how many artifacts are stored at a time.
+// uploads is how many artifacts are stored at a time, where each has a request of its own.
 const uploads = 32
 
 // Store stores the contents of the drafts that are to be hash envelopes, as
@@ -169,8 +170,7 @@ const uploads = 32
 // drafts. A crash leaves artifacts of which no statement speaks; the next run
 // finds them stored.
 func (r *Registrar) Store(ctx context.Context, drafts []Draft) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.SetLimit(uploads)
+	var small, single []*Draft
 	for i := range drafts {
 		d := &drafts[i]
 		if !d.Options.Hash {
@@ -178,16 +178,39 @@ func (r *Registrar) Store(ctx context.Context, drafts []Draft) error {
 		}
 		said, err := r.services[0].known(ctx)
 		if err != nil {
-			return errors.Join(err, g.Wait())
+			return err
 		}
 		if _, ok := said.find(d.key()); ok {
 			continue
 		}
 		if held, err := r.hold(ctx, *d); err != nil {
-			return errors.Join(err, g.Wait())
+			return err
 		} else if held.Same && r.Scanning {
 			continue // it is stored when it is signed after all
 		}
+		if len(d.Content) <= smallArtifact {
+			small = append(small, d)
+		} else {
+			single = append(single, d)
+		}
+	}
+	for len(small) > 0 {
+		n, size := 0, 0
+		for n < min(len(small), maxRun) && size < maxRunBytes {
+			size += len(small[n].Content)
+			n++
+		}
+		err := r.store(ctx, small[:n]...)
+		if _, refused := errors.AsType[*scitt.Problem](err); refused { // it takes no batch, or not one of these
+			single = append(single, small[:n]...)
+		} else if err != nil {
+			return err
+		}
+		small = small[n:]
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(uploads)
+	for _, d := range single {
 		g.Go(func() error {
 			err := r.store(ctx, d)
 			if p, ok := errors.AsType[*scitt.Problem](err); ok && (p.Status == http.StatusBadRequest || p.Status == http.StatusRequestEntityTooLarge) {
@@ -199,17 +222,24 @@ func (r *Registrar) Store(ctx context.Context, drafts []Draft) error {
 	return g.Wait()
 }
 
-func (r *Registrar) store(ctx context.Context, d *Draft) (err error) {
-	if d.Options.Location, err = r.services[0].storeArtifact(ctx, d.Content); err != nil {
-		return err
+// store stores the content of one draft, or of several whose contents are small.
+func (r *Registrar) store(ctx context.Context, drafts ...*Draft) error {
+	contents := make([][]byte, len(drafts))
+	for i, d := range drafts {
+		contents[i] = d.Content
 	}
-	for _, s := range r.services[1:] {
-		if !s.required.artifact {
+	for n, s := range r.services {
+		if n > 0 && !s.required.artifact {
 			continue
 		}
-		if _, err := s.storeArtifact(ctx, d.Content); err != nil {
+		if err := s.storeArtifacts(ctx, contents); n > 0 && err != nil {
 			return fmt.Errorf("%s: %w", s.url, err)
+		} else if err != nil {
+			return err
 		}
+	}
+	for _, d := range drafts {
+		d.Options.Location = r.services[0].store.URL(sha256.Sum256(d.Content))
 	}
 	return nil
 }

@@ -349,22 +349,22 @@ func (s *service) save(ctx context.Context) error {
 	return s.dir.save(s.said, s.log.View)
 }
 
-// smallArtifact is up to which size an artifact is sent without asking first
-// whether it is there.
+// smallArtifact is up to which size artifacts are stored many at a time, and one is sent without
+// asking first whether it is there.
 const smallArtifact = 32 << 10
 
-// storeArtifact stores an artifact with the service and gives its URL.
-func (s *service) storeArtifact(ctx context.Context, content []byte) (location string, err error) {
-	digest := sha256.Sum256(content)
-	if len(content) <= smallArtifact {
-		_, err = s.store.PutBytes(ctx, digest, content)
+// storeArtifacts stores contents: one of any size, or small ones.
+func (s *service) storeArtifacts(ctx context.Context, contents [][]byte) error {
+	if len(contents) > 1 {
+		return s.store.PutAll(ctx, contents)
+	}
+	var err error
+	if content := contents[0]; len(content) <= smallArtifact {
+		_, err = s.store.PutBytes(ctx, sha256.Sum256(content), content)
 	} else {
-		_, err = s.store.Put(ctx, digest, bytes.NewReader(content), int64(len(content)))
+		_, err = s.store.Put(ctx, sha256.Sum256(content), bytes.NewReader(content), int64(len(content)))
 	}
-	if err != nil {
-		return "", err
-	}
-	return s.store.URL(digest), nil
+	return err
 }
 
 // readPolicy reads what the policy in force requires. The service judges; this is

@@ -98,23 +98,12 @@ func TestStreamArtifacts(t *testing.T) {
 	two := newService(t, `{"version": 1, "trust_anchors": {"self_certifying": ["did:jwk"]}, "artifact": "required"}`)
 	a := newAuthor(t)
 	large, larger := strings.Repeat("l", 39000), strings.Repeat("m", 50000)
-	hashed := func(yield func(func() Input) bool) {
-		for job := range inputs("a", large, larger, "b", "a") {
-			if !yield(func() Input {
-				in := job()
-				in.Options.Hash = true
-				return in
-			}) {
-				return
-			}
-		}
-	}
-	for _, want := range []string{"registered+registered registered+registered refused+Unreached registered+registered known+known",
-		"known+known known+known refused+Unreached known+known known+known"} {
+	for _, want := range []string{"registered+registered registered+registered refused+unreached registered+registered known+known",
+		"known+known known+known refused+unreached known+known known+known"} {
 		r := a.registrar(one, two)
 		r.KeepGoing = true
 		var got []Outcome
-		for b, err := range r.Stream(t.Context(), hashed, false) {
+		for b, err := range r.Stream(t.Context(), hashed("a", large, larger, "b", "a"), false) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -152,6 +141,40 @@ func TestStreamArtifacts(t *testing.T) {
 		}
 	}
 	one.contents("a", large, "b")
+}
+
+// hashed are inputs whose contents are stored as artifacts.
+func hashed(contents ...string) iter.Seq[func() Input] {
+	return func(yield func(func() Input) bool) {
+		for job := range inputs(contents...) {
+			if !yield(func() Input {
+				in := job()
+				in.Options.Hash = true
+				return in
+			}) {
+				return
+			}
+		}
+	}
+}
+
+// TestStreamBatch: of artifacts that are stored together only the one that the storage does not take is refused.
+func TestStreamBatch(t *testing.T) {
+	t.Parallel()
+	s := newService(t, anybody, "--artifact-max-size", "100")
+	a := newAuthor(t)
+	r := a.registrar(s)
+	r.KeepGoing = true
+	for b, err := range r.Stream(t.Context(), hashed("a", strings.Repeat("b", 101), "c"), false) {
+		var got []Outcome
+		for _, in := range b.Inputs {
+			got = append(got, in.Outcome)
+		}
+		if err != nil || results(got) != "registered refused registered" {
+			t.Errorf("%s, %v", results(got), err)
+		}
+	}
+	s.contents("a", "c")
 }
 
 // TestStreamEnds: an end by force is the error, and so is a service that goes away.

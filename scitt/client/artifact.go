@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -113,6 +114,47 @@ func (a *Artifacts) Put(ctx context.Context, digest [sha256.Size]byte, content i
 // ask first: in one request, else like [Artifacts.Put].
 func (a *Artifacts) PutBytes(ctx context.Context, digest [sha256.Size]byte, content []byte) (created bool, err error) {
 	return a.post(ctx, digest, bytes.NewReader(content), int64(len(content)), map[string]string{})
+}
+
+// PutAll stores contents of at most 64 KiB, at most 1000, in one request (docs/formats.md). A service that does not take them
+// so, or one of them, answers with a [*scitt.Problem]: some may be stored then, and by themselves the others may be.
+func (a *Artifacts) PutAll(ctx context.Context, contents [][]byte) error {
+	var body, want []byte
+	for _, c := range contents {
+		digest := sha256.Sum256(c)
+		body, want = appendBytes(body, c), appendBytes(want, digest[:])
+	}
+	resp, err := a.persist(ctx, transfer{
+		method: http.MethodPost, url: a.client.service.JoinPath("artifacts", "batch"), content: bytes.NewReader(body), size: int64(len(body)),
+		header: map[string]string{"Content-Type": mediaCBORSeq, "Expect": "100-continue"}, // a refusal comes before the contents are sent
+	})
+	if err != nil {
+		return fmt.Errorf("store artifacts: %w", err)
+	}
+	defer resp.Body.Close()
+	got, err := io.ReadAll(io.LimitReader(resp.Body, int64(len(want))+1))
+	if err == nil && !bytes.Equal(got, want) {
+		err = errors.New("the service stored something else")
+	}
+	if err != nil {
+		return fmt.Errorf("store artifacts: %w", err)
+	}
+	return nil
+}
+
+// appendBytes appends a CBOR byte string (RFC 8949 section 3.1).
+func appendBytes(to, content []byte) []byte {
+	switch n := len(content); {
+	case n < 24:
+		to = append(to, 0x40|byte(n))
+	case n < 1<<8:
+		to = append(to, 0x58, byte(n))
+	case n < 1<<16:
+		to = binary.BigEndian.AppendUint16(append(to, 0x59), uint16(n))
+	default:
+		to = binary.BigEndian.AppendUint32(append(to, 0x5a), uint32(n))
+	}
+	return append(to, content...)
 }
 
 func (a *Artifacts) post(ctx context.Context, digest [sha256.Size]byte, content io.ReaderAt, size int64, header map[string]string) (created bool, err error) {

@@ -17,6 +17,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/client"
 )
 
@@ -219,3 +220,35 @@ func TestDownloadCanceled(t *testing.T) {
 		t.Errorf("%d bytes with %d requests, %v", len(got), len(w.requests), err)
 	}
 }
+
+// TestPutAll: many contents go in one request, and each is there afterwards; an answer that is about other contents is an
+// error, and so is a service that knows no batch.
+func TestPutAll(t *testing.T) {
+	contents := [][]byte{nil, []byte("a"), bytes.Repeat([]byte("b"), 30), bytes.Repeat([]byte("c"), 3000), make([]byte, 64<<10)}
+	w := &wire{Handler: artifactStorage(t)}
+	a := artifacts(t, w, "")
+	if err := a.PutAll(t.Context(), contents); err != nil || len(w.requests) != 1 {
+		t.Fatalf("%q, %v", w.requests, err)
+	}
+	for _, content := range contents {
+		d, err := a.Get(t.Context(), sha256.Sum256(content), 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := io.ReadAll(d); err != nil || !bytes.Equal(got, content) || d.Close() != nil {
+			t.Errorf("%d bytes of %d, %v", len(got), len(content), err)
+		}
+	}
+	w.answer = func(_ int, _ *http.Request, resp *http.Response) (*http.Response, error) {
+		resp.Body = io.NopCloser(strings.NewReader("another"))
+		return resp, nil
+	}
+	if err := a.PutAll(t.Context(), contents); err == nil {
+		t.Error("another answer is taken")
+	}
+	if err := artifacts(t, &wire{Handler: http.NotFoundHandler()}, "").PutAll(t.Context(), contents); !isProblem(err) {
+		t.Errorf("a service without batches: %v", err)
+	}
+}
+
+func isProblem(err error) bool { _, ok := errors.AsType[*scitt.Problem](err); return ok }

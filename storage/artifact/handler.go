@@ -14,6 +14,7 @@ import (
 
 const (
 	uploadPath   = "/artifacts"
+	batchPath    = "/artifacts/batch"
 	artifactPath = "/artifacts/sha256/"
 	defaultIdle  = time.Minute
 )
@@ -37,6 +38,7 @@ type Config struct {
 // NewHandler serves
 //
 //	POST     /artifacts                 stores the body, of any content type: 201, or 200 if it was stored before
+//	POST     /artifacts/batch           stores many small ones (docs/formats.md): 200 when all are stored
 //	GET HEAD /artifacts/sha256/{hex}    the bytes, or one range of them
 //
 // Mount it at "/artifacts" and "/artifacts/". It panics with
@@ -52,10 +54,13 @@ func NewHandler(c Config) (http.Handler, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return &handler{c}, nil
+	return &handler{c, make(chan struct{}, batchAtOnce)}, nil
 }
 
-type handler struct{ Config }
+type handler struct {
+	Config
+	batches chan struct{} // a place for each artifact of a batch that is being stored
+}
 
 // failure is an answer that is not a success.
 type failure struct {
@@ -74,6 +79,8 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch hex, ok := strings.CutPrefix(r.URL.Path, artifactPath); {
 	case r.URL.Path == uploadPath:
 		f = h.only(w, r, h.post, http.MethodPost)
+	case r.URL.Path == batchPath:
+		f = h.only(w, r, h.postBatch, http.MethodPost)
 	case ok:
 		f = h.only(w, r, func(w http.ResponseWriter, r *http.Request) *failure {
 			return h.get(w, r, hex)
@@ -137,7 +144,7 @@ func (h *handler) authorize(w http.ResponseWriter, r *http.Request, need, other 
 // Readers serves next to whoever may read artifacts: what it answers tells of their
 // content. Problem is as in [Config].
 func Readers(read *Tokens, problem func(w http.ResponseWriter, r *http.Request, status int, title, detail string), next http.Handler) http.Handler {
-	h := &handler{Config{Read: read}}
+	h := &handler{Config: Config{Read: read}}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, f := h.authorize(w, r, h.Read, nil, "read"); f != nil {
 			w.Header().Set("Cache-Control", "no-store")
@@ -171,7 +178,7 @@ func (h *handler) post(w http.ResponseWriter, r *http.Request) *failure {
 	if created {
 		status = http.StatusCreated
 	}
-	h.Log.InfoContext(r.Context(), "artifact stored", "sha256", info.Digest.String(), "size", info.Size, "created", created, "by", holder)
+	h.stored(r, info, created, holder)
 	address := artifactPath + info.Digest.String()
 	w.Header().Set("Location", address)
 	// RFC 9530 section 3.1: Repr-Digest is about what Content-Location names, not
@@ -181,6 +188,11 @@ func (h *handler) post(w http.ResponseWriter, r *http.Request) *failure {
 	w.Header().Set("Content-Length", "0")
 	w.WriteHeader(status)
 	return nil
+}
+
+// stored notes who stored what.
+func (h *handler) stored(r *http.Request, info Info, created bool, holder string) {
+	h.Log.InfoContext(r.Context(), "artifact stored", "sha256", info.Digest.String(), "size", info.Size, "created", created, "by", holder)
 }
 
 // announced is what the request's header says about its body. Digests in a

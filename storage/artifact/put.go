@@ -15,7 +15,7 @@ import (
 	"github.com/conmotion/conmotion/internal/durable"
 )
 
-// copyBuffer is what one upload holds in memory, in bytes.
+// copyBuffer is what one upload holds in memory, in bytes; a smaller one what it announced.
 const copyBuffer = 64 << 10
 
 // Put implements Store. An upload of bytes that are stored already still needs
@@ -55,7 +55,11 @@ func (d *Dir) Put(ctx context.Context, r io.Reader, want Want) (Info, bool, erro
 func (o Options) hashAll(ctx context.Context, r io.Reader, want Want, write func([]byte) error) (Info, error) {
 	var info Info
 	h := sha256.New()
-	buf := make([]byte, copyBuffer)
+	size := int64(copyBuffer)
+	if want.Size > 0 {
+		size = min(size, want.Size)
+	}
+	buf := make([]byte, size)
 	for {
 		if err := ctx.Err(); err != nil {
 			return Info{}, err

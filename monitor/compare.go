@@ -91,7 +91,7 @@ type Finding struct {
 	UID       string    `json:"uid"`
 	What      Kind      `json:"what"`
 
-	// Values are what reporter and observer have at Paths, as JSON that is cut where it is long; "" where a side has
+	// Values are what reporter and observer have at Paths, as JSON that is cut to what differs where it is long; "" where a side has
 	// nothing there. They are not in the document, which is for everybody, and there for the first findings only.
 	Values [][2]string `json:"-"`
 

@@ -380,3 +380,20 @@ func goldenPair(t testing.TB) *pair {
 	p.auditor.record(configured(Create, noon+3*minute, "web-1", object{"tls": "1.2"}))
 	return p
 }
+
+// TestAround: of long values both sides show what differs, whole characters, and a little around it.
+func TestAround(t *testing.T) {
+	long := strings.Repeat("ä", 100)
+	for _, c := range [][4]string{
+		{"1", "2", "1", "2"},
+		{"", "2", "", "2"},
+		{long + "1" + long, long + "23" + long, "..." + long[:20] + "1" + long[:20] + "...", "..." + long[:20] + "23" + long[:20] + "..."},
+		{"1" + long, "2" + long, "1" + long[:20] + "...", "2" + long[:20] + "..."},
+		{long + "1", long, "..." + long[:20] + "1", "..." + long[:20]},
+		{"", long, "", long[:80] + "..."},
+	} {
+		if got := around(c[0], c[1]); got != [2]string{c[2], c[3]} {
+			t.Errorf("%q", got)
+		}
+	}
+}

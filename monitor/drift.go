@@ -89,7 +89,7 @@ const maxContents = 1 << 16
 // Bounds of the values of drifting configurations that are kept.
 const (
 	maxValued = 10_000 // findings
-	maxValue  = 200    // bytes of one
+	maxValue  = 80     // bytes of one
 )
 
 // explain reads the contents of drifting configurations again and lists where
@@ -159,9 +159,37 @@ func (c *Comparison) judge(f *Finding, contents [2]map[contentKey]content) {
 		}
 		f.Reported, f.Observed, f.Paths, f.PathsMore, f.Values = a.entry, b.entry, d.Paths, d.More, nil
 		for _, v := range d.Values {
-			f.Values = append(f.Values, [2]string{strings.Clone(jsonx.Cut(v[0], maxValue)), strings.Clone(jsonx.Cut(v[1], maxValue))})
+			f.Values = append(f.Values, around(v[0], v[1]))
 		}
 	}
+}
+
+// around cuts two values that differ to at most maxValue bytes each, and "..." where something is left out: what both
+// begin with and end in goes first, but for a few characters.
+func around(a, b string) [2]string {
+	const near = maxValue / 4
+	start, end := 0, 0
+	for start < min(len(a), len(b)) && a[start] == b[start] {
+		start++
+	}
+	for end < min(len(a), len(b))-start && a[len(a)-1-end] == b[len(b)-1-end] {
+		end++
+	}
+	cut := func(s string) string {
+		if max(len(a), len(b)) <= maxValue {
+			return strings.Clone(s)
+		}
+		from, to := max(0, start-near), min(len(s), len(s)-end+near)
+		out := jsonx.Cut(strings.ToValidUTF8(s[from:to], ""), maxValue)
+		if from > 0 {
+			out = "..." + out
+		}
+		if to < len(s) && !strings.HasSuffix(out, "...") {
+			out += "..."
+		}
+		return out
+	}
+	return [2]string{cut(a), cut(b)}
 }
 
 // contentKey is a configuration in the record at an index.

@@ -218,7 +218,7 @@ func (r *Replay) compareScan(s *Scan, issuer int, before lastScan, again bool) (
 	case again != (s.Previous != nil) || again && before.id != *s.Previous:
 		out.wrong = "it does not follow the issuer's scan before it"
 	case r.counts.Deferred == 0 && (count != s.Count || digest != s.Digest || len(out.gone) != len(s.Gone)):
-		out.wrong = fmt.Sprintf("it leaves %d assets, and the records %d, or with other contents", s.Count, count)
+		out.wrong = fmt.Sprintf("it leaves %s, and the records %d, or with other contents", plural.Of(s.Count, "asset"), count)
 	}
 	return out
 }

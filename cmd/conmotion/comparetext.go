@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -123,7 +124,7 @@ func showFindings(p *cli.Page, c *monitor.Comparison) {
 			detail = fmt.Sprintf("observed %s, reported %s later", f.From, lag(f.LagMS))
 		}
 		if len(f.Paths) > 0 {
-			detail += " at " + strings.Join(f.Paths, ", ")
+			detail += " at " + strings.Join(differences(f), ", ")
 		}
 		if f.PathsMore > 0 {
 			detail += fmt.Sprintf(" and %d more", f.PathsMore)
@@ -140,6 +141,15 @@ func showFindings(p *cli.Page, c *monitor.Comparison) {
 	if left := len(c.Findings) - len(rows); left > 0 {
 		p.Notice("and %s more; --json has them all", plural.Of(left, "finding"))
 	}
+}
+
+// differences are the places where a finding's configurations differ, with what both sides have there.
+func differences(f monitor.Finding) []string {
+	places := slices.Clone(f.Paths)
+	for i, v := range f.Values {
+		places[i] += fmt.Sprintf(" (reported %s, observed %s)", cmp.Or(v[0], "nothing"), cmp.Or(v[1], "nothing"))
+	}
+	return places
 }
 
 func place(e *monitor.EntryRef) string {

@@ -215,7 +215,7 @@ type comparedFinding struct {
 }
 
 // values are what both sides have in one place of a configuration, as JSON that is cut
-// where it is long; "" where there is nothing.
+// to what differs where it is long; "" where there is nothing.
 type values struct {
 	Observed string `json:"observed"`
 	Reported string `json:"reported"`

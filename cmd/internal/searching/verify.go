@@ -131,7 +131,7 @@ type verified struct {
 func (v *verifier) finish(ctx context.Context) (verified, error) {
 	switch {
 	case v.log == nil:
-		return verified{Verified: "none", Detail: "nothing: this is the word of who searched; --verify holds it to the log"}, nil
+		return verified{Verified: "none", Detail: "nothing: this is the word of whoever searched; --verify holds it to the log"}, nil
 	case !v.all():
 		return verified{Verified: verifyHits, LogSize: v.log.Checkpoint.Size, Detail: fmt.Sprintf("hits only: each of the %d entries is in the log, matches and says this; "+
 			"not whether others were left out (--verify=all does), and not the policy in force", v.hits)}, nil

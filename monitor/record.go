@@ -3,6 +3,7 @@ package monitor
 import (
 	"encoding/json"
 
+	"github.com/conmotion/conmotion/internal/jsonx"
 	"github.com/conmotion/conmotion/policy/ocsf"
 	"github.com/conmotion/conmotion/scitt"
 )
@@ -32,6 +33,19 @@ func NewRecord(event []byte, kind Kind, action Action) (*Record, error) {
 	if !report.OK() {
 		return nil, badEvent("%s", problems(report))
 	}
+	return recordOf(event, t, report, kind, action)
+}
+
+// ValidRecord is NewRecord of an event that has been found valid, as those of package importer are.
+func ValidRecord(event []byte, kind Kind, action Action) (*Record, error) {
+	t, err := ocsf.Parse(event)
+	if err != nil {
+		return nil, badEvent("%w", err)
+	}
+	return recordOf(event, t, ocsf.Report{Summary: ocsf.SummaryOf(t)}, kind, action)
+}
+
+func recordOf(event []byte, t *jsonx.Tree, report ocsf.Report, kind Kind, action Action) (r *Record, err error) {
 	if code := report.EventCode; code != "" {
 		k, a, ok := parseCode(code)
 		if !ok || k != kind || action != "" && a != action {
@@ -47,7 +61,7 @@ func NewRecord(event []byte, kind Kind, action Action) (*Record, error) {
 	if action == "" {
 		return nil, badEvent("nothing reports whether it creates, modifies or deletes: name the action, or set metadata.event_code")
 	}
-	r := &Record{}
+	r = &Record{}
 	if code := eventCode(kind, action); report.EventCode == code {
 		r.Payload, err = rawEvent{t}.canonical(0)
 	} else {

@@ -102,7 +102,7 @@ func (a *app) importFormat(format importer.Format) *cobra.Command {
 					return err
 				}
 			}
-			m := eventMaker{typ: scitt.TypeRecord, hash: !f.inline}
+			m := eventMaker{typ: scitt.TypeRecord, hash: !f.inline, valid: true}
 			var err error
 			if o.Redact, err = a.redactor(cmd.Context(), f, &m); err != nil {
 				return err
@@ -114,9 +114,12 @@ func (a *app) importFormat(format importer.Format) *cobra.Command {
 			if err := f.ownFlags(cmd.Context(), format, &o); err != nil {
 				return err
 			}
-			events := a.imported(cmd.Context(), args, m, o, format.Read)
+			events := func(known func([]byte) bool) iter.Seq[func() party.Input] {
+				o.Known = known
+				return a.imported(cmd.Context(), args, m, o, format.Read)
+			}
 			if f.dryRun {
-				return a.printEvents(cmd.Context(), events)
+				return a.printEvents(cmd.Context(), events(nil))
 			}
 			return a.runRecord(cmd.Context(), f.recordFlags, m.typ, events)
 		},

@@ -142,7 +142,7 @@ func (a *app) recordKind(typ, parent, name string, kind monitor.Kind) *cobra.Com
 					return err
 				}
 			}
-			return a.runRecord(cmd.Context(), f, typ, a.events(cmd.Context(), args, m))
+			return a.runRecord(cmd.Context(), f, typ, func(func([]byte) bool) iter.Seq[func() party.Input] { return a.events(cmd.Context(), args, m) })
 		},
 	}
 	f.add(cmd)
@@ -153,6 +153,7 @@ func (a *app) recordKind(typ, parent, name string, kind monitor.Kind) *cobra.Com
 // eventMaker makes drafts of events.
 type eventMaker struct {
 	typ    string
+	valid  bool // the events have been checked
 	kind   monitor.Kind
 	action monitor.Action // "" as the event says
 	hash   bool
@@ -206,7 +207,11 @@ func (m eventMaker) draft(event []byte) (party.Draft, string, error) {
 			return party.Draft{}, "", err
 		}
 	}
-	r, err := monitor.NewRecord(event, m.kind, m.action)
+	record := monitor.NewRecord
+	if m.valid {
+		record = monitor.ValidRecord
+	}
+	r, err := record(event, m.kind, m.action)
 	if err == nil && len(m.patterns) > 0 {
 		r, err = m.hide(r)
 	}

@@ -70,8 +70,8 @@ type recordedAlso struct {
 	at             int    // of the services
 }
 
-// runRecord registers what comes, as statements of a type.
-func (a *app) runRecord(ctx context.Context, f recordFlags, typ string, events iter.Seq[func() party.Input]) error {
+// runRecord registers what comes, as statements of a type. The events are told what the log has.
+func (a *app) runRecord(ctx context.Context, f recordFlags, typ string, events func(known func([]byte) bool) iter.Seq[func() party.Input]) error {
 	r := &recording{app: a, recordFlags: f, counts: map[string]int{}, repairs: repairs{}, progress: a.Progress()}
 	defer func() { r.told(r.repairs) }()
 	defer r.progress.Done()
@@ -96,7 +96,7 @@ func (a *app) runRecord(ctx context.Context, f recordFlags, typ string, events i
 	}
 	r.registrar.KeepGoing, r.registrar.AllowLate, r.registrar.Scanning = r.keepGoing, f.allowLate, r.seen != nil
 	defer context.AfterFunc(ctx, func() { r.Notice("interrupted: what is being registered is finished; a second time ends it now") })()
-	for b, err := range r.registrar.Stream(ctx, events, f.out != "") {
+	for b, err := range r.registrar.Stream(ctx, events(r.registrar.Knows(ctx, typ)), f.out != "") {
 		if errors.Is(err, party.ErrSeveral) {
 			err = cli.Usage(errors.New("--out is for a single event; for many give --out-dir"))
 		}

@@ -81,6 +81,7 @@ type Item struct {
 	// Repairs say for people what was put right in the source's event, each kind once; the originals are in
 	// unmapped.original. Of several items of one event the first has them.
 	Repairs []string
+	Known   bool // Options.Known says so: nothing more was looked at
 }
 
 // Position is a place in the input, after decompression.
@@ -124,6 +125,10 @@ type Options struct {
 	// Redact takes fields out of each item before anything is made of it, its digest
 	// included; nil takes out none.
 	Redact *Redactor
+
+	// Known reports whether an event is registered already. Such an event is not checked again, and [Sorted] gives it as
+	// soon as it is met. It is called by several goroutines at a time; nil knows none.
+	Known func(event []byte) bool
 
 	File  string            // name of the input, for items and problems
 	Flags map[string]string // values of Format.Flags by their names
@@ -202,7 +207,7 @@ func convert(r io.Reader, o Options, l layout, one func(object, Options) []draft
 				return []result{{Item{}, s.err}}
 			}
 			for _, d := range drafts(s.JSON, s.Options, one) {
-				item, reason := d.finish(s.Redact)
+				item, reason := d.finish(s.Options)
 				if reason != "" {
 					out = append(out, result{Item{}, &Problem{Position: s.Position, Reason: reason, File: s.File}})
 					continue
@@ -248,18 +253,19 @@ func drafts(raw []byte, opt Options, one func(object, Options) []draft) []draft 
 }
 
 // finish checks an event.
-func (d *draft) finish(r *Redactor) (Item, string) {
+func (d *draft) finish(o Options) (Item, string) {
 	if d.problem != "" {
 		return Item{}, d.problem
 	}
 	var disclosures []string
 	if len(d.values) > 0 {
 		var err error
-		if disclosures, err = d.seal(r.secret); err != nil {
+		if disclosures, err = d.seal(o.Redact.secret); err != nil {
 			return Item{}, fmt.Sprintf("%s of %.256q: %v", d.kind, d.asset, err)
 		}
 	}
-	if !d.checked {
+	known := o.Known != nil && o.Known(d.event)
+	if !d.checked && !known {
 		rep, err := ocsf.Default().Errors(d.event)
 		if err != nil {
 			return Item{}, fmt.Sprintf("%s of %.256q is not valid: %v", d.kind, d.asset, err)
@@ -270,6 +276,6 @@ func (d *draft) finish(r *Redactor) (Item, string) {
 	}
 	return Item{
 		Event: d.event, Kind: d.kind, Action: d.action, AssetUID: d.asset, configUID: d.configID,
-		time: time.UnixMilli(d.time).UTC(), Disclosures: disclosures, Repairs: d.repairs,
+		time: time.UnixMilli(d.time).UTC(), Disclosures: disclosures, Repairs: d.repairs, Known: known,
 	}, ""
 }

@@ -16,7 +16,7 @@ import (
 const maxSorted = 64 << 20
 
 // Sorted gives the items of all its inputs in the order of their times, those of one time in the order of the inputs. It
-// reads all of them first: an error comes as soon as it is met. Memory use does not grow with the inputs. What does not
+// reads all of them first: an error, and what is known, comes as soon as it is met. Memory use does not grow with the inputs. What does not
 // fit into it is in a file that has no name any more, so a crash leaves nothing of it.
 func Sorted(items iter.Seq2[Item, error]) iter.Seq2[Item, error] { return sorted(items, maxSorted) }
 
@@ -30,8 +30,8 @@ func sorted(items iter.Seq2[Item, error], most int) iter.Seq2[Item, error] {
 			if pages.hold(err) {
 				continue
 			}
-			if err != nil {
-				if !yield(Item{}, err) {
+			if err != nil || item.Known {
+				if !yield(item, err) {
 					return
 				}
 				continue

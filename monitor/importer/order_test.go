@@ -1,10 +1,13 @@
 package importer
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"iter"
 	"math/rand/v2"
+	"os"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -48,5 +51,28 @@ func TestSorted(t *testing.T) {
 		for range sorted(items(-1), most) {
 			break // it can be left early
 		}
+	}
+}
+
+// TestKnown: what is known comes as soon as it is met, as it is, and is not checked; the rest in the order of its times.
+func TestKnown(t *testing.T) {
+	file, err := os.ReadFile("testdata/gcp-export.jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func(o Options) (all []Item) {
+		for item, err := range Sorted(gcpFormat.Read(bytes.NewReader(file), o)) {
+			if err == nil {
+				all = append(all, item)
+			}
+		}
+		return all
+	}
+	all := read(Options{})
+	last := all[len(all)-1]
+	got := read(Options{Known: func(event []byte) bool { return bytes.Equal(event, last.Event) }})
+	last.Known = true
+	if want := append([]Item{last}, all[:len(all)-1]...); len(all) < 3 || !reflect.DeepEqual(got, want) {
+		t.Errorf("%d items, and the first is %+v; want %+v", len(got), got[0], last)
 	}
 }

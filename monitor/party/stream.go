@@ -2,9 +2,11 @@ package party
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"iter"
 	"runtime"
+	"sync"
 	"time"
 
 	"github.com/conmotion/conmotion/monitor"
@@ -34,6 +36,26 @@ type Batch struct {
 
 // ErrSeveral says that there is more than the single input that was expected.
 var ErrSeveral = errors.New("there is more than one")
+
+// Knows returns what reports whether the first log has a statement of a type with some content. The first call reads the
+// log; where that fails it knows nothing, and Register says why. It may be called by several goroutines at a time.
+func (r *Registrar) Knows(ctx context.Context, typ string) func(content []byte) bool {
+	read := sync.OnceValue(func() *said {
+		said, err := r.services[0].known(ctx)
+		if err != nil {
+			return nil
+		}
+		return said
+	})
+	return func(content []byte) bool {
+		said := read()
+		if said == nil {
+			return false
+		}
+		_, ok := said.find(newContentKey(typ, sha256.Sum256(content)))
+		return ok
+	}
+}
 
 // Inputs runs the jobs that make inputs, several at a time, and gives the inputs in order.
 func Inputs(ctx context.Context, jobs iter.Seq[func() Input]) iter.Seq[Input] {

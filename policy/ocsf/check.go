@@ -34,7 +34,7 @@ func Summarize(event []byte) (Summary, error) {
 	if err != nil {
 		return Summary{}, err
 	}
-	return summary(d), nil
+	return SummaryOf(d), nil
 }
 
 // Parse reads an event for CheckTree. The error wraps ErrMalformed.
@@ -46,7 +46,8 @@ func Parse(event []byte) (*jsonx.Tree, error) {
 	return d, nil
 }
 
-func summary(d *jsonx.Tree) (s Summary) {
+// SummaryOf is Summarize of an event that its caller reads too.
+func SummaryOf(d *jsonx.Tree) (s Summary) {
 	text := func(n int32) string {
 		if n == 0 || d.Kind(n) != jsonx.String {
 			return ""
@@ -108,7 +109,7 @@ func (s *Schema) CheckTree(d *jsonx.Tree, quiet bool) (rep Report) {
 		c.errorf(CodeNotObject, "an event is an object, not %s", k)
 		return rep
 	}
-	rep.Summary = summary(d)
+	rep.Summary = SummaryOf(d)
 	if class := c.class(); class != nil {
 		rep.Class = class.name
 		if class.deprecated != "" {

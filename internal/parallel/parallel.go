@@ -66,7 +66,12 @@ func Ordered[T any](ctx context.Context, start, end uint64, workers int, f func(
 // goroutine is in seq. All calls have returned when the loop ends.
 func Map[T, R any](seq iter.Seq[T], ahead int, f func(T) R) iter.Seq[R] {
 	return func(yield func(R) bool) {
-		queue := make(chan chan R, ahead)
+		type call struct {
+			v    T
+			slot chan R
+		}
+		queue, calls, workers := make(chan chan R, ahead), make(chan call), 0
+		defer close(calls)
 		more := true
 		next := func() {
 			if r := <-<-queue; more {
@@ -82,7 +87,15 @@ func Map[T, R any](seq iter.Seq[T], ahead int, f func(T) R) iter.Seq[R] {
 			}
 			slot := make(chan R, 1)
 			queue <- slot
-			go func() { slot <- f(v) }()
+			if workers < ahead { // they stay: a stack that has grown need not grow again for each call
+				workers++
+				go func() {
+					for c := range calls {
+						c.slot <- f(c.v)
+					}
+				}()
+			}
+			calls <- call{v, slot}
 		}
 		for len(queue) > 0 {
 			next()

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -38,6 +39,9 @@ func digest(item any) [sha256.Size]byte { return sha256.Sum256(encode(item)) }
 // spellIntegers makes text of the integers in an event's resources beyond 2^53-1, which JCS refuses and most readers
 // would round, and notes them with their paths in unmapped.integers.
 func spellIntegers(event object) {
+	if !hasLarge(event["resources"]) { // nearly always
+		return
+	}
 	spelled := object{}
 	var spell func(v any, path string) any
 	spell = func(v any, path string) any {
@@ -51,8 +55,7 @@ func spellIntegers(event object) {
 				v[i] = spell(v[i], fmt.Sprintf("%s[%d]", path, i))
 			}
 		case json.Number:
-			digits := strings.TrimPrefix(v.String(), "-")
-			if n, err := strconv.ParseUint(digits, 10, 64); strings.Trim(digits, "0123456789") == "" && (err != nil || n > jsonx.MaxInteger) {
+			if isLarge(v) {
 				spelled[path] = v.String()
 				return v.String()
 			}
@@ -60,14 +63,35 @@ func spellIntegers(event object) {
 		return v
 	}
 	spell(event["resources"], "$.resources")
-	if len(spelled) > 0 {
-		unmapped, _ := event["unmapped"].(object)
-		if unmapped = maps.Clone(unmapped); unmapped == nil {
-			unmapped = object{}
-		}
-		unmapped["integers"] = spelled
-		event["unmapped"] = unmapped
+	unmapped, _ := event["unmapped"].(object)
+	if unmapped = maps.Clone(unmapped); unmapped == nil {
+		unmapped = object{}
 	}
+	unmapped["integers"] = spelled
+	event["unmapped"] = unmapped
+}
+
+func isLarge(v json.Number) bool {
+	digits := strings.TrimPrefix(v.String(), "-")
+	n, err := strconv.ParseUint(digits, 10, 64)
+	return strings.Trim(digits, "0123456789") == "" && (err != nil || n > jsonx.MaxInteger)
+}
+
+// hasLarge reports whether an integer in a value is large.
+func hasLarge(v any) bool {
+	switch v := v.(type) {
+	case object:
+		for _, inner := range v {
+			if hasLarge(inner) {
+				return true
+			}
+		}
+	case list:
+		return slices.ContainsFunc(v, hasLarge)
+	case json.Number:
+		return isLarge(v)
+	}
+	return false
 }
 
 // identify gives an identifier in the form of ServiceNow's sys_id, 32 hexadecimal digits, to the event named label of a

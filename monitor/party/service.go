@@ -30,7 +30,7 @@ var (
 // maxRun is how many statements are sent at a time, and maxRunBytes how large
 // they are all together. A log of this project takes 1000, and 4 MiB.
 const (
-	maxRun      = 512
+	maxRun      = 1000
 	maxRunBytes = 3 << 20
 )
 

@@ -118,9 +118,21 @@ const idle = 20 * time.Millisecond
 
 func prepare(ctx context.Context, jobs iter.Seq[func() Input]) <-chan chan Input {
 	queue := make(chan chan Input, 2*maxRun)
-	slots := make(chan struct{}, runtime.GOMAXPROCS(0))
+	type making struct {
+		job func() Input
+		out chan Input
+	}
+	work := make(chan making)
+	for range runtime.GOMAXPROCS(0) {
+		go func() {
+			for m := range work {
+				m.out <- m.job()
+			}
+		}()
+	}
 	go func() {
 		defer close(queue)
+		defer close(work)
 		for job := range jobs {
 			out := make(chan Input, 1)
 			select {
@@ -128,11 +140,7 @@ func prepare(ctx context.Context, jobs iter.Seq[func() Input]) <-chan chan Input
 			case <-ctx.Done():
 				return
 			}
-			slots <- struct{}{}
-			go func() {
-				out <- job()
-				<-slots
-			}()
+			work <- making{job, out}
 		}
 	}()
 	return queue

@@ -2,6 +2,7 @@ package monitor
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -13,12 +14,14 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/conmotion/conmotion/internal/parallel"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 )
@@ -26,20 +29,31 @@ import (
 // The target of the design is 1,000,000; go test -run none -bench Compare -benchtime 1x -records 1000000.
 var benchRecords = flag.Int("records", 100_000, "records in each log of the benchmark")
 
+// benchEvent is an event, and the asset that went when it happened without anybody saying so.
+type benchEvent struct {
+	object
+	vanished string
+}
+
 // benchEvents are the events of one infrastructure: of ten, three create an
-// asset, four make or modify configurations, two modify assets and one deletes.
-// Of every hundred assets, a partial account leaves one out, and of every
-// hundred configurations it has one otherwise.
-func benchEvents(n int, partial bool) iter.Seq[object] {
-	return func(yield func(object) bool) {
+// asset, four make or modify configurations, two modify assets and one deletes;
+// half of these deletions nobody tells. Of every hundred assets, a partial account leaves
+// one out, and of every hundred configurations it has one otherwise.
+func benchEvents(n int, partial bool) iter.Seq[benchEvent] {
+	return func(yield func(benchEvent) bool) {
 		for i, e := range allEvents(n) {
-			if uid := e["resources"].([]object)[0]["uid"].(string); partial && strings.HasSuffix(uid, "00") {
+			resource, vanished := e["resources"].([]object)[0], ""
+			uid := resource["uid"].(string)
+			if e["metadata"].(object)["event_code"] == "inventory.delete" && i%2 == 0 {
+				vanished = uid
+			}
+			if partial && strings.HasSuffix(uid, "00") || vanished != "" {
 				e = inventory(Modify, noon+int64(i)*100, "filler") // in its place
 			}
-			if data, ok := e["resources"].([]object)[0]["data"].(object); ok && partial && i%100 == 0 {
+			if data, ok := resource["data"].(object); ok && partial && i%100 == 0 {
 				data["encrypted"] = false
 			}
-			if !yield(e) {
+			if !yield(benchEvent{e, vanished}) {
 				return
 			}
 		}
@@ -81,39 +95,57 @@ func allEvents(n int) iter.Seq2[int, object] {
 	}
 }
 
-// benchLog is a log in files of ES256 records, the costliest kind to verify that is common.
+// benchScans is how many complete scans are in a log of the benchmark: what vanished is gone by their word.
+const benchScans = 20
+
+// benchLog is a log in files of ES256 records, the costliest kind to verify that is common, and of scans.
 func benchLog(b *testing.B, typ string, n int, partial bool) (Log, Filter) {
 	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(b)
-	entries := make([][]byte, n)
-	type job struct {
-		i int
-		e object
+	filter := Filter{Types: []string{typ}}
+	type signed struct {
+		statement *scitt.Statement
+		event     *Event
+		vanished  string
 	}
-	jobs := make(chan job, 64)
-	var wg sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
-		wg.Go(func() {
-			for j := range jobs {
-				e := j.e
-				o := scitt.SignOptions{Type: typ, IssuedAt: at(e["time"].(int64)), ContentType: ContentType}
-				kind, _, _ := parseCode(e["metadata"].(object)["event_code"].(string))
-				o.Subject = string(kind) + "/" + e["resources"].([]object)[0]["uid"].(string)
-				signed, err := scitt.SignStatement(key, o, encode(e))
-				if err != nil {
-					b.Error(err)
-					continue
-				}
-				entries[j.i] = signed
-			}
-		})
+	sign := func(payload []byte, o scitt.SignOptions, ms int64) *scitt.Statement {
+		o.Type, o.IssuedAt = cmp.Or(o.Type, typ), at(ms)
+		return must(scitt.ParseStatement(must(scitt.SignStatement(key, o, payload))(b)))(b)
 	}
-	i := 0
-	for e := range benchEvents(n, partial) {
-		jobs <- job{i, e}
-		i++
+	record := func(e benchEvent) signed {
+		kind, _, _ := parseCode(e.object["metadata"].(object)["event_code"].(string))
+		r := must(NewRecord(encode(e.object), kind, ""))(b)
+		return signed{sign(r.Payload, scitt.SignOptions{Subject: r.Event.Subject(), ContentType: ContentType}, r.Event.Time), r.Event, e.vanished}
 	}
-	close(jobs)
-	wg.Wait()
+	replay := NewReplay(filter, nil)
+	replay.checkpoint.Origin = typ
+	var entries [][]byte
+	there := map[string]bool{}
+	records := 0
+	for s := range parallel.Map(benchEvents(n, partial), 64, record) {
+		if !replay.Register(s.statement, s.event, uint64(len(entries))) {
+			b.Fatal("the replay is behind")
+		}
+		entries = append(entries, s.statement.Entry())
+		for _, uid := range s.event.Assets {
+			there[uid] = s.event.Action != Delete
+		}
+		delete(there, s.vanished)
+		if records++; records%(n/benchScans) > 0 {
+			continue
+		}
+		now := s.event.Time + 1
+		scan, _ := replay.NewScan(s.statement.Issuer, Seen{Of: typ, Started: at(now), Ended: at(now), Assets: there, Empty: true})
+		payload, o, err := scan.ToSign()
+		if err != nil {
+			b.Fatal(err)
+		}
+		st := sign(payload, o, now+1000)
+		rec := newRecord(st)
+		rec.Index, rec.Time, rec.scan = uint64(len(entries)), now, scan
+		replay.apply(rec)
+		replay.next++
+		entries = append(entries, st.Entry())
+	}
 	dir := b.TempDir()
 	cp := writeLog(typ, entries, func(path string, data []byte) {
 		path = filepath.Join(dir, path)
@@ -122,18 +154,18 @@ func benchLog(b *testing.B, typ string, n int, partial bool) (Log, Filter) {
 		}
 	})
 	view := must(tiles.NewTree(tiles.Dir(dir)).At(b.Context(), cp))(b)
-	return NewLog(view, nil, scitt.SelfCertifying(nil, nil).Verifier(nil)), Filter{Types: []string{typ}}
+	return NewLog(view, nil, scitt.SelfCertifying(nil, nil).Verifier(nil)), filter
 }
 
-// bareVerifications is how long verifying the signatures of n such records alone takes on all cores: what Go's ECDSA does
-// with some of them, and no more.
-func bareVerifications(b *testing.B, n int) time.Duration {
+// bareVerifications is how long verifying the signatures of n such records alone takes on all cores, and the processor
+// time of it: what Go's ECDSA does with some of them, and no more.
+func bareVerifications(b *testing.B, n int) (took, used time.Duration) {
 	const some = 20_000
 	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(b)
 	var digest [32]byte
 	signature := must(ecdsa.SignASN1(rand.Reader, key, digest[:]))(b)
 	var wg sync.WaitGroup
-	began := time.Now()
+	began, before := time.Now(), processorTime(b)
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
 			for range some / runtime.GOMAXPROCS(0) {
@@ -144,7 +176,7 @@ func bareVerifications(b *testing.B, n int) time.Duration {
 		})
 	}
 	wg.Wait()
-	return time.Since(began) / some * time.Duration(n)
+	return time.Since(began) / some * time.Duration(n), (processorTime(b) - before) / some * time.Duration(n)
 }
 
 // BenchmarkCompare replays and compares two logs from their tiles on disk,
@@ -162,7 +194,7 @@ func BenchmarkCompare(b *testing.B) {
 			runtime.GC()
 			done, peak := make(chan struct{}), make(chan uint64)
 			go watch(done, peak)
-			bare := bareVerifications(b, 2*n)
+			bare, bareUsed := bareVerifications(b, 2*n)
 			begin := processorTime(b)
 			for b.Loop() {
 				end := at(noon + int64(n)*100 + minute)
@@ -170,11 +202,19 @@ func BenchmarkCompare(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
+				inferred := c.Metrics[Inventory].Inferred
+				scans := func(a Anomaly) bool { return a.Kind == AnomalyScan }
+				if inferred == 0 || slices.ContainsFunc(slices.Concat(c.Reported.Anomalies, c.Observed.Anomalies), scans) {
+					b.Fatalf("%d ends are inferred from scans", inferred)
+				}
+				b.ReportMetric(float64(inferred), "inferred")
 				b.ReportMetric(float64(c.Metrics[Inventory].Union+c.Metrics[Configuration].Union), "objects")
 				b.ReportMetric(float64(len(c.Findings)), "findings")
 			}
 			b.ReportMetric(bare.Seconds()*float64(b.N)/b.Elapsed().Seconds(), "of-bare")
-			b.ReportMetric(float64((processorTime(b)-begin).Microseconds())/float64(b.N*2*n), "cpu-us/record")
+			used := processorTime(b) - begin
+			b.ReportMetric(float64(used.Microseconds())/float64(b.N*2*n), "cpu-us/record")
+			b.ReportMetric(bareUsed.Seconds()*float64(b.N)/used.Seconds(), "of-bare-cpu")
 			close(done)
 			b.ReportMetric(float64(<-peak)/1e6, "peak-MB")
 		})

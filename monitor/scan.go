@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -133,14 +134,21 @@ func (a *asset) known() int64 { return max(a.last.Time, a.seen) }
 // and of the uid and content of each of its configurations.
 func (r *Replay) set(uids []string) (int, string) {
 	h := sha256.New()
+	var line []byte
 	for _, uid := range uids {
-		fmt.Fprintf(h, "%d:%s %x", len(uid), uid, r.assets[uid].digest)
+		line = appendContent(line[:0], uid, r.assets[uid].digest)
 		for _, c := range r.configsOf(uid) {
-			fmt.Fprintf(h, " %d:%s %x", len(c), c, r.configs[c].digest)
+			line = appendContent(append(line, ' '), c, r.configs[c].digest)
 		}
-		h.Write([]byte("\n"))
+		h.Write(append(line, '\n'))
 	}
 	return len(uids), hex.EncodeToString(h.Sum(nil))
+}
+
+// appendContent appends the bytes of a uid, the uid and the digest of a content.
+func appendContent(to []byte, uid string, digest [sha256.Size]byte) []byte {
+	to = append(append(strconv.AppendInt(to, int64(len(uid)), 10), ':'), uid...)
+	return hex.AppendEncode(append(to, ' '), digest[:])
 }
 
 // prepare makes, before a scan, the replay of its issuer's records alone where others' count here too.

@@ -206,7 +206,7 @@ func (v *CosignatureVerifier) subtree(t Subtree, at uint64) ([]byte, error) {
 	return b.Bytes()
 }
 
-// CosignatureTime is when a cosignature says that it was made, to the second.
+// CosignatureTime is when a cosignature says that it was made, to the second, or the end of the year 9999 where that is later.
 // The zero [time.Time] is a cosignature that says nothing of time. It means
 // nothing before the line verified. Errors wrap ErrMalformed.
 func CosignatureTime(line note.Signature) (time.Time, error) {

@@ -45,8 +45,8 @@ func TestAWSStatuses(t *testing.T) {
 				t.Errorf("%s of %s: %s, %v, %v", status, ci["resourceType"], r.short(), r.problems, r.err)
 			}
 			for _, item := range r.items {
-				if item.AssetUID != ci["ARN"] || item.time.Format("2006-01-02T15:04:05.000Z") != ci["configurationItemCaptureTime"] {
-					t.Errorf("%s: %s at %s", ci["resourceType"], item.AssetUID, item.time)
+				if item.AssetUID != ci["ARN"] || item.Time.Format("2006-01-02T15:04:05.000Z") != ci["configurationItemCaptureTime"] {
+					t.Errorf("%s: %s at %s", ci["resourceType"], item.AssetUID, item.Time)
 				}
 			}
 		}

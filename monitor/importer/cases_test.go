@@ -89,8 +89,8 @@ func testCases(t *testing.T, cases map[string]sourceCase) {
 			var got []string
 			for _, i := range r.items {
 				about := i.AssetUID
-				if i.configUID != "" {
-					about = i.configUID
+				if i.ConfigUID != "" {
+					about = i.ConfigUID
 				}
 				got = append(got, i.Kind+" "+i.Action+" "+about)
 			}

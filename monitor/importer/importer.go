@@ -66,15 +66,15 @@ const defaultMaxItem = 16 << 20
 // or an array of items is not JSON. An error of the reader is wrapped as it is.
 var ErrInput = jsonx.ErrStream
 
-// Item is one event.
+// Item is one event. Its fields are exported for encoding/gob, with which [Sorted] keeps items in a file.
 type Item struct {
 	Event     []byte    // JSON: no white space, members sorted by name, numbers as in the source
 	Kind      string    // Inventory, Configuration or Finding
 	Action    string    // Create, Modify or Delete
 	AssetUID  string    // resources[0].uid of the event, or device.uid or entity.uid; of a finding without resources ""
-	configUID string    // unmapped.configuration_uid; "" where Kind is not Configuration, and of OCSF of other writers
+	ConfigUID string    // unmapped.configuration_uid; "" where Kind is not Configuration, and of OCSF of other writers
 	File      string    // Options.File
-	time      time.Time // the event's time, UTC
+	Time      time.Time // the event's time, UTC
 	Position  Position  // where the source item begins
 	// Disclosures show the values that Options.Redact hid in the event and that can be shown.
 	Disclosures []string
@@ -275,7 +275,7 @@ func (d *draft) finish(o Options) (Item, string) {
 		}
 	}
 	return Item{
-		Event: d.event, Kind: d.kind, Action: d.action, AssetUID: d.asset, configUID: d.configID,
-		time: time.UnixMilli(d.time).UTC(), Disclosures: disclosures, Repairs: d.repairs, Known: known,
+		Event: d.event, Kind: d.kind, Action: d.action, AssetUID: d.asset, ConfigUID: d.configID,
+		Time: time.UnixMilli(d.time).UTC(), Disclosures: disclosures, Repairs: d.repairs, Known: known,
 	}, ""
 }

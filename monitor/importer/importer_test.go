@@ -71,22 +71,22 @@ func checkItem(t testing.TB, i Item) {
 		t.Fatalf("not in its fixed form:\n%s\n%s", i.Event, again)
 	}
 	e := v.(object)
-	if rep.UID == "" || rep.Version != "1.5.0" || rep.Time != i.time.UnixMilli() {
-		t.Fatalf("item at %s, event %s", i.time, i.Event)
+	if rep.UID == "" || rep.Version != "1.5.0" || rep.Time != i.Time.UnixMilli() {
+		t.Fatalf("item at %s, event %s", i.Time, i.Event)
 	}
 	if i.Kind == Finding {
 		return
 	}
-	if class := get(e, "class_uid"); class != json.Number("5023") || i.Kind == Configuration && i.configUID == "" { // OCSF of other writers
-		if rep.EventCode != i.Kind+"."+i.Action || about(e) != i.AssetUID || i.configUID != "" {
+	if class := get(e, "class_uid"); class != json.Number("5023") || i.Kind == Configuration && i.ConfigUID == "" { // OCSF of other writers
+		if rep.EventCode != i.Kind+"."+i.Action || about(e) != i.AssetUID || i.ConfigUID != "" {
 			t.Fatalf("item %s %s of %q; event %s", i.Kind, i.Action, i.AssetUID, i.Event)
 		}
 		return
 	}
 	id, _ := get(e, "unmapped.configuration_uid").(string)
-	if rep.EventCode != i.Kind+"."+i.Action || get(e, "resources.0.uid") != i.AssetUID || i.AssetUID == "" || id != i.configUID ||
+	if rep.EventCode != i.Kind+"."+i.Action || get(e, "resources.0.uid") != i.AssetUID || i.AssetUID == "" || id != i.ConfigUID ||
 		(i.Kind == Configuration) != strings.HasPrefix(id, i.AssetUID+"#") {
-		t.Fatalf("item %s %s of %q, %q; event %s", i.Kind, i.Action, i.AssetUID, i.configUID, i.Event)
+		t.Fatalf("item %s %s of %q, %q; event %s", i.Kind, i.Action, i.AssetUID, i.ConfigUID, i.Event)
 	}
 }
 

@@ -99,7 +99,7 @@ func (s *sorter) close() {
 }
 
 func (s *sorter) sort() {
-	slices.SortStableFunc(s.items, func(a, b Item) int { return a.time.Compare(b.time) })
+	slices.SortStableFunc(s.items, func(a, b Item) int { return a.Time.Compare(b.Time) })
 }
 
 // spill writes what is in memory to the file.
@@ -169,7 +169,7 @@ func (s *sorter) merge(yield func(Item, error) bool) error {
 	for len(heads) > 0 {
 		first := 0
 		for i, h := range heads {
-			if cmp.Or(h.time.Compare(heads[first].time), cmp.Compare(h.run, heads[first].run)) < 0 {
+			if cmp.Or(h.Time.Compare(heads[first].Time), cmp.Compare(h.run, heads[first].run)) < 0 {
 				first = i
 			}
 		}

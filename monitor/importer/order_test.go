@@ -18,7 +18,7 @@ func TestSorted(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	var in []Item
 	for i := range 300 {
-		in = append(in, Item{Event: fmt.Append(nil, i), time: time.UnixMilli(rng.Int64N(50)).UTC(), AssetUID: "a", Position: Position{Line: int64(i)}, File: "f"})
+		in = append(in, Item{Event: fmt.Append(nil, i), Time: time.UnixMilli(rng.Int64N(50)).UTC(), AssetUID: "a", Position: Position{Line: int64(i)}, File: "f"})
 	}
 	broken := errors.New("broken")
 	items := func(fail int) iter.Seq2[Item, error] {
@@ -31,7 +31,7 @@ func TestSorted(t *testing.T) {
 		}
 	}
 	want := slices.Clone(in)
-	slices.SortStableFunc(want, func(a, b Item) int { return a.time.Compare(b.time) })
+	slices.SortStableFunc(want, func(a, b Item) int { return a.Time.Compare(b.Time) })
 	for _, most := range []int{1, 10_000, 1 << 20} {
 		var got []Item
 		errs := 0
@@ -43,7 +43,7 @@ func TestSorted(t *testing.T) {
 			got = append(got, item)
 		}
 		same := slices.EqualFunc(got, want, func(a, b Item) bool {
-			return string(a.Event) == string(b.Event) && a.time.Equal(b.time) && a.Position == b.Position && a.File == b.File
+			return string(a.Event) == string(b.Event) && a.Time.Equal(b.Time) && a.Position == b.Position && a.File == b.File
 		})
 		if !same || errs != 1 {
 			t.Errorf("%d bytes: %d items, %d errors", most, len(got), errs)

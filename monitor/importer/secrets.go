@@ -31,7 +31,7 @@ func knownSecrets() []secrets {
 			"*splunkToken", "workspaceKey", "azureFilesKey", "insecureValue", "protectedSettings", "customerGatewayConfiguration", "parameters[].parameterValue", "outputs[].outputValue",
 			"customHeaders.items[].headerValue"}},
 		{kind: "kubernetes-secret", of: "data of Kubernetes' Secrets", only: "Secret", patterns: []string{"data.*", "stringData.*"}},
-		{kind: jsonText, of: "a whole text that begins as a JSON object and cannot be read as one: a member stands there twice, something is behind it, it is cut off"},
+		{kind: jsonText, of: "a whole text that begins as a JSON object and cannot be read as one: a member stands there twice, something follows it, it is cut off"},
 		{kind: "hash", of: "the provider's own hash of what was there, where another field of the item is taken out", derived: true, patterns: []string{
 			"configurationItemMD5Hash", "configurationMd5Hash", "codeSha256", "metadata.fingerprint", "etag"}},
 	}

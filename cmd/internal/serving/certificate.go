@@ -18,7 +18,7 @@ func WarnShared(logger *slog.Logger, file string) {
 	if err != nil || !plain.Shared(info) {
 		return
 	}
-	if data, err := plain.ReadFile(file, 1<<20); err != nil || bytes.Contains(data, []byte("PRIVATE KEY")) {
+	if data, err := plain.ReadFile(file, 1<<20); err != nil || bytes.Contains(data, []byte("PRIVATE")) {
 		logger.Warn("others on this machine may read a private key; chmod 600 it", "file", file)
 	}
 }

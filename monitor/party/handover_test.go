@@ -15,11 +15,11 @@ func TestHandOver(t *testing.T) {
 	d := drafts("a", "b")
 	d[0].Chain, d[1].Chain = "inventory", "inventory"
 	old.register(old.registrar(s), "registered", d[0])
-	s.before = func() { s.breaks(false) } // the next one
+	s.first(func() { s.breaks(false) }) // the next one
 	if _, _, err := old.registrar(s).HandOver(t.Context(), heir.registrar(s), "inventory"); err == nil || Refutes(err) {
 		t.Errorf("the service broke: %v", err)
 	}
-	s.before = nil
+	s.first(nil)
 	s.mended()
 	for range 2 {
 		given, taken, err := old.registrar(s).HandOver(t.Context(), heir.registrar(s), "inventory")

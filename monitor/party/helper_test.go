@@ -41,11 +41,10 @@ type testService struct {
 	direct  string
 	process *exec.Cmd
 
-	before func() // each registration
-
-	mu   sync.Mutex
-	at   func(forward func()) // breaks registrations, when not nil
-	sent [][]byte             // what was to be registered
+	mu     sync.Mutex
+	at     func(forward func()) // breaks registrations, when not nil
+	before func()               // runs before each registration, when not nil
+	sent   [][]byte             // what was to be registered
 }
 
 // newService starts a service with a policy.
@@ -105,10 +104,10 @@ func (s *testService) proxy(to *url.URL) http.HandlerFunc {
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		s.mu.Lock()
 		s.sent = append(s.sent, body)
-		at := s.at
+		at, before := s.at, s.before
 		s.mu.Unlock()
-		if s.before != nil {
-			s.before()
+		if before != nil {
+			before()
 		}
 		if at == nil {
 			forward.ServeHTTP(w, r)
@@ -118,6 +117,13 @@ func (s *testService) proxy(to *url.URL) http.HandlerFunc {
 		at(func() { forward.ServeHTTP(lost, r.WithContext(context.WithoutCancel(r.Context()))) })
 		panic(http.ErrAbortHandler) // as if the connection broke
 	}
+}
+
+// first has f run before each registration from now on; nil has nothing run.
+func (s *testService) first(f func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.before = f
 }
 
 // breaks makes registrations break at a point, until mended.

@@ -289,15 +289,15 @@ func TestContended(t *testing.T) {
 	faster := other.registrar(&testService{URL: s.direct})
 	n := 0
 	r := a.registrar(s)
-	s.before = func() {
+	s.first(func() {
 		n++
 		other.register(faster, "registered", drafts(fmt.Sprint(n))...)
-	}
+	})
 	outcomes, err := r.Register(t.Context(), drafts("mine"))
 	if !errors.Is(err, ErrContended) || n != maxAttempts || outcomes[0].At[0].Result != Unreached {
 		t.Errorf("%s after %d attempts, %v", results(outcomes), n, err)
 	}
-	s.before = nil
+	s.first(nil)
 	a.left(0)
 	a.register(r, "registered", drafts("mine")...)
 	if got := len(s.holds()); got != maxAttempts+1 {

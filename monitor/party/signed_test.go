@@ -164,12 +164,12 @@ func TestTwin(t *testing.T) {
 	verified(t, o, one, two)
 
 	// And while it is on its way.
-	two.before = func() {
-		two.before = nil
+	two.first(func() {
+		two.first(nil)
 		sent := testlog.Must(scitt.ParseStatement(two.sent[len(two.sent)-1]))(t)
 		stranger = nil
 		stranger.submit(a, "registered", testlog.Twin(t, sent.Entry()), &testService{URL: two.direct})
-	}
+	})
 	o = w.register(r, "registered+registered", drafts("s")...)[0]
 	if len(o.Copies) != 2 {
 		t.Errorf("%d copies", len(o.Copies))

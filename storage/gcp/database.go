@@ -193,10 +193,13 @@ func (db *database) Bind(ctx context.Context, origin, bucket string) error {
 		return db.Failed("make the table of the writer", err)
 	}
 	defer a.Close()
-	op, err := a.UpdateDatabaseDdl(ctx, &databasepb.UpdateDatabaseDdlRequest{Database: string(db.Database), Statements: []string{schema, formatSchema}})
-	if err == nil {
-		err = op.Wait(ctx)
-	}
+	err = inTurn(ctx, func() error {
+		op, err := a.UpdateDatabaseDdl(ctx, &databasepb.UpdateDatabaseDdlRequest{Database: string(db.Database), Statements: []string{schema, formatSchema}})
+		if err == nil {
+			err = op.Wait(ctx)
+		}
+		return err
+	})
 	if err == nil {
 		err = write(ctx, db.client, func(ctx context.Context, tx *spanner.ReadWriteTransaction) error {
 			row, err := one(ctx, tx, `SELECT term FROM `+table)

@@ -41,24 +41,33 @@ func engine(ctx context.Context, b *bucket, db *database, term uint64, signed fu
 	return patient{s}, nil
 }
 
-// patient is Tessera's driver, which tries again to make its tables where somebody
-// else's transaction is in the way: that of a writer before, at the emulator.
+// patient is Tessera's driver, whose tables wait for their turn.
 type patient struct{ *tessera_gcp.Storage }
 
 // Appender implements [cloud.Engine].
 func (p patient) Appender(ctx context.Context, o *tessera.AppendOptions) (a *tessera.Appender, r tessera.LogReader, err error) {
+	err = inTurn(ctx, func() error {
+		a, r, err = p.Storage.Appender(ctx, o)
+		return err
+	})
+	return a, r, err
+}
+
+// inTurn changes the schema, again where somebody else's change or transaction is in the way, at
+// the emulator: that of a writer before, or of an instance that starts at the same time.
+func inTurn(ctx context.Context, change func() error) (err error) {
 	const inTheWay = "concurrent schema change operation or read-write transaction"
-	for range 20 {
-		if a, r, err = p.Storage.Appender(ctx, o); err == nil || !strings.Contains(err.Error(), inTheWay) {
-			return a, r, err
+	for range 100 {
+		if err = change(); err == nil || !strings.Contains(err.Error(), inTheWay) {
+			return err
 		}
 		select {
 		case <-ctx.Done():
-			return nil, nil, ctx.Err()
+			return ctx.Err()
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
-	return a, r, err
+	return err
 }
 
 // intercept changes two requests of Tessera's:

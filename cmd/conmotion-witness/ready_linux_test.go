@@ -20,7 +20,7 @@ import (
 func TestStarting(t *testing.T) {
 	t.Parallel()
 	keys := filepath.Join(t.TempDir(), "keys")
-	if err := syscall.Mkfifo(keys, 0o600); err != nil { // the start waits for who writes there
+	if err := syscall.Mkfifo(keys, 0o600); err != nil { // the start waits for a writer of it
 		t.Fatal(err)
 	}
 	f := serveFlags{dir: t.TempDir(), keys: keys, interval: 1 << 40, burst: 1}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -15,6 +14,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/fxamacker/cbor/v2"
 
 	"github.com/conmotion/conmotion/scitt"
 )
@@ -119,42 +120,30 @@ func (a *Artifacts) PutBytes(ctx context.Context, digest [sha256.Size]byte, cont
 // PutAll stores contents of at most 64 KiB, at most 1000, in one request (docs/formats.md). A service that does not take them
 // so, or one of them, answers with a [*scitt.Problem]: some may be stored then, and by themselves the others may be.
 func (a *Artifacts) PutAll(ctx context.Context, contents [][]byte) error {
-	var body, want []byte
+	var body, want bytes.Buffer
+	to, digests := cbor.NewEncoder(&body), cbor.NewEncoder(&want)
 	for _, c := range contents {
 		digest := sha256.Sum256(c)
-		body, want = appendBytes(body, c), appendBytes(want, digest[:])
+		if err := errors.Join(to.Encode(cbor.ByteString(c)), digests.Encode(cbor.ByteString(digest[:]))); err != nil {
+			return err
+		}
 	}
 	resp, err := a.persist(ctx, transfer{
-		method: http.MethodPost, url: a.client.service.JoinPath("artifacts", "batch"), content: bytes.NewReader(body), size: int64(len(body)),
+		method: http.MethodPost, url: a.client.service.JoinPath("artifacts", "batch"), content: bytes.NewReader(body.Bytes()), size: int64(body.Len()),
 		header: map[string]string{"Content-Type": mediaCBORSeq, "Expect": "100-continue"}, // a refusal comes before the contents are sent
 	})
 	if err != nil {
 		return fmt.Errorf("store artifacts: %w", err)
 	}
 	defer resp.Body.Close()
-	got, err := io.ReadAll(io.LimitReader(resp.Body, int64(len(want))+1))
-	if err == nil && !bytes.Equal(got, want) {
+	got, err := io.ReadAll(io.LimitReader(resp.Body, int64(want.Len())+1))
+	if err == nil && !bytes.Equal(got, want.Bytes()) {
 		err = errors.New("the service stored something else")
 	}
 	if err != nil {
 		return fmt.Errorf("store artifacts: %w", err)
 	}
 	return nil
-}
-
-// appendBytes appends a CBOR byte string (RFC 8949 section 3.1).
-func appendBytes(to, content []byte) []byte {
-	switch n := len(content); {
-	case n < 24:
-		to = append(to, 0x40|byte(n))
-	case n < 1<<8:
-		to = append(to, 0x58, byte(n))
-	case n < 1<<16:
-		to = binary.BigEndian.AppendUint16(append(to, 0x59), uint16(n))
-	default:
-		to = binary.BigEndian.AppendUint32(append(to, 0x5a), uint32(n))
-	}
-	return append(to, content...)
 }
 
 func (a *Artifacts) post(ctx context.Context, digest [sha256.Size]byte, content io.ReaderAt, size int64, header map[string]string) (created bool, err error) {

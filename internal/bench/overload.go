@@ -11,15 +11,15 @@ import (
 type Overload struct {
 	// Peak is what it registered per second in a closed loop.
 	Peak  float64 `json:"peak_per_second"`
-	Steps []step  `json:"steps"`
+	Steps []Step  `json:"steps"`
 	// Recovery is when, in the last step, every statement was registered within a
 	// second again, in seconds from its start.
 	Recovery float64 `json:"recovery_seconds"`
 }
 
-// step is an open loop at a multiple of the peak. Latencies, in milliseconds, are
+// Step is an open loop at a multiple of the peak. Latencies, in milliseconds, are
 // of what was registered.
-type step struct {
+type Step struct {
 	Times    float64        `json:"times_peak"`
 	Offered  float64        `json:"offered_per_second"`
 	Goodput  float64        `json:"registered_per_second"`
@@ -68,8 +68,8 @@ type outcome struct {
 
 func registered(status int) bool { return status == http.StatusCreated || status == http.StatusOK }
 
-func (r *recorder) step() step {
-	s := step{Status: r.status, Errors: r.errors}
+func (r *recorder) step() Step {
+	s := Step{Status: r.status, Errors: r.errors}
 	var good, refused, late []time.Duration
 	for _, o := range r.outcomes {
 		late = append(late, slices.Repeat([]time.Duration{o.late}, o.n)...)

@@ -13,15 +13,15 @@ import (
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
-// module is a directory of .tf files.
-type module struct {
+// Module is a directory of .tf files.
+type Module struct {
 	Dir    string
 	Blocks hclsyntax.Blocks // of all its files
 }
 
 // Modules parses all modules below a directory.
-func Modules(dir string) (modules []*module, err error) {
-	byDir := map[string]*module{}
+func Modules(dir string) (modules []*Module, err error) {
+	byDir := map[string]*Module{}
 	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() || filepath.Ext(path) != ".tf" || strings.Contains(path, ".terraform") {
 			return err
@@ -36,7 +36,7 @@ func Modules(dir string) (modules []*module, err error) {
 		}
 		at := filepath.Dir(path)
 		if byDir[at] == nil {
-			byDir[at] = &module{Dir: at}
+			byDir[at] = &Module{Dir: at}
 			modules = append(modules, byDir[at])
 		}
 		byDir[at].Blocks = append(byDir[at].Blocks, file.Body.(*hclsyntax.Body).Blocks...) // the parser's only kind
@@ -59,7 +59,7 @@ func kind(b *hclsyntax.Block) string {
 }
 
 // Used are the types of resources, and of data sources with "data." before them.
-func Used(modules []*module) []string {
+func Used(modules []*Module) []string {
 	used := map[string]bool{}
 	for _, m := range modules {
 		for _, b := range m.Blocks {
@@ -72,7 +72,7 @@ func Used(modules []*module) []string {
 }
 
 // UsedBlocks are the types of the blocks in all modules.
-func UsedBlocks(modules []*module) map[string]bool {
+func UsedBlocks(modules []*Module) map[string]bool {
 	used := map[string]bool{}
 	var collect func(hclsyntax.Blocks)
 	collect = func(blocks hclsyntax.Blocks) {
@@ -106,7 +106,7 @@ func find(providers map[string]*Provider, kind string) *Block {
 var meta = []string{"count", "for_each", "depends_on", "provider", "lifecycle", "provisioner", "connection"}
 
 // Check says what in a module the providers, or the module itself, do not know.
-func (m *module) Check(providers map[string]*Provider) (wrong []string) {
+func (m *Module) Check(providers map[string]*Provider) (wrong []string) {
 	c := &check{providers: providers, declared: map[string]bool{}}
 	for _, b := range m.Blocks {
 		switch k := kind(b); {
@@ -233,7 +233,7 @@ func step(t hcl.Traversal, i int) string {
 
 // Keys are the keys of all object expressions below attributes of one name, such as
 // the flags that a module gives.
-func (m *module) Keys(attribute string) (keys []string) {
+func (m *Module) Keys(attribute string) (keys []string) {
 	for _, b := range m.Blocks {
 		_ = hclsyntax.VisitAll(b.Body, func(n hclsyntax.Node) hcl.Diagnostics { // it has no problems of its own
 			if a, ok := n.(*hclsyntax.Attribute); ok && a.Name == attribute {

@@ -15,11 +15,11 @@ import (
 type Keys struct {
 	Origin     string          `json:"origin"`
 	Issuer     string          `json:"issuer"`
-	Statements []keysStatement `json:"statements"`
+	Statements []KeysStatement `json:"statements"`
 }
 
-// keysStatement is one of them, in hexadecimal.
-type keysStatement struct {
+// KeysStatement is one of them, in hexadecimal.
+type KeysStatement struct {
 	Name     string   `json:"name"`
 	SignedBy string   `json:"signed_by"` // the name from which its key follows
 	Payload  string   `json:"payload"`
@@ -68,7 +68,7 @@ func keys() (*Keys, error) {
 }
 
 // announce makes the next statement.
-func (k *Keys) announce(signer string, keys *scitt.Keys) (v keysStatement, id scitt.EntryID, err error) {
+func (k *Keys) announce(signer string, keys *scitt.Keys) (v KeysStatement, id scitt.EntryID, err error) {
 	payload, err := keys.Marshal()
 	if err != nil {
 		return v, id, err
@@ -89,7 +89,7 @@ func (k *Keys) announce(signer string, keys *scitt.Keys) (v keysStatement, id sc
 		return v, id, err
 	}
 	vkeys, err := keys.VKeys()
-	return keysStatement{
+	return KeysStatement{
 		SignedBy: signer, Payload: hex.EncodeToString(payload), Entry: hex.EncodeToString(s.Entry()), EntryID: s.ID().String(), VKeys: vkeys,
 	}, s.ID(), err
 }

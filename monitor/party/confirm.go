@@ -31,12 +31,12 @@ type Confirmation struct {
 	Search  string           `json:"search"`
 	Detail  string           `json:"detail,omitempty"` // why nothing was learned
 	Size    uint64           `json:"size,omitempty"`   // of the log as the search knows it
-	Entries []confirmedEntry `json:"entries"`
+	Entries []ConfirmedEntry `json:"entries"`
 	More    bool             `json:"more,omitempty"` // there are more entries about it
 }
 
-// confirmedEntry is an entry about a missing object.
-type confirmedEntry struct {
+// ConfirmedEntry is an entry about a missing object.
+type ConfirmedEntry struct {
 	Index   uint64 `json:"index"`
 	EntryID string `json:"entry_id"`
 	// Why it does not count; "" when the comparison does not show why.
@@ -116,7 +116,7 @@ func (c *Confirmer) Confirm(ctx context.Context, most int, progress func(done in
 // one asks for one object. That the search does not answer is no error: the
 // log itself was read.
 func (c *Confirmer) one(ctx context.Context, f monitor.Finding) (Confirmation, error) {
-	out := Confirmation{What: f.What, UID: f.UID, Search: SearchNotThere, Detail: c.Why, Entries: []confirmedEntry{}}
+	out := Confirmation{What: f.What, UID: f.UID, Search: SearchNotThere, Detail: c.Why, Entries: []ConfirmedEntry{}}
 	if c.Search == nil {
 		return out, nil
 	}
@@ -149,10 +149,10 @@ func (c *Confirmer) one(ctx context.Context, f monitor.Finding) (Confirmation, e
 			if err != nil {
 				return out, err
 			}
-			out.Entries = append(out.Entries, confirmedEntry{hit.Index, hit.ID, why})
+			out.Entries = append(out.Entries, ConfirmedEntry{hit.Index, hit.ID, why})
 		}
 	}
-	slices.SortFunc(out.Entries, func(a, b confirmedEntry) int { return cmp.Compare(a.Index, b.Index) })
+	slices.SortFunc(out.Entries, func(a, b ConfirmedEntry) int { return cmp.Compare(a.Index, b.Index) })
 	if out.Search = SearchUnknown; len(out.Entries) > 0 {
 		out.Search = SearchKnows
 	}

@@ -18,12 +18,12 @@ import (
 type Followed struct {
 	Asset  string         `json:"asset"`
 	Origin string         `json:"origin"`
-	Links  []followedLink `json:"links"`
+	Links  []FollowedLink `json:"links"`
 	Note   string         `json:"note,omitempty"` // why it goes no further
 }
 
-// followedLink is a way from an asset to an entry of another log.
-type followedLink struct {
+// FollowedLink is a way from an asset to an entry of another log.
+type FollowedLink struct {
 	By     string           `json:"by"` // acknowledgement or record
 	From   monitor.EntryRef `json:"from"`
 	Issuer string           `json:"issuer"`
@@ -56,8 +56,8 @@ type FollowOptions struct {
 	Upstream []*Log // that are open; others are looked for where they were seen before
 }
 
-// walk is what an asset rests on.
-type walk struct {
+// Walk is what an asset rests on.
+type Walk struct {
 	Root   Followed
 	Failed []string // references that do not verify
 	Unread []string // references and statements that could not be checked or read
@@ -67,8 +67,8 @@ type walk struct {
 // on, and on from their assets, and verifies each of them: in its log, and with the
 // Transparent Statement that an acknowledgement embeds, which needs nothing but the log's
 // keys.
-func Follow(ctx context.Context, l *Log, asset string, o FollowOptions) (*walk, error) {
-	w := &follower{o: o, logs: map[string]*Log{}, seen: map[[2]string]bool{}, walk: &walk{}}
+func Follow(ctx context.Context, l *Log, asset string, o FollowOptions) (*Walk, error) {
+	w := &follower{o: o, logs: map[string]*Log{}, seen: map[[2]string]bool{}, walk: &Walk{}}
 	for _, known := range append(slices.Clone(o.Upstream), l) {
 		w.logs[known.Origin()] = known
 	}
@@ -82,12 +82,12 @@ type follower struct {
 	o    FollowOptions
 	logs map[string]*Log    // by origin
 	seen map[[2]string]bool // origin and asset
-	walk *walk
+	walk *Walk
 }
 
 // visit looks for what an asset rests on.
 func (w *follower) visit(ctx context.Context, l *Log, asset string, depth int) (Followed, error) {
-	node := Followed{Asset: asset, Origin: l.View.Checkpoint.Origin, Links: []followedLink{}}
+	node := Followed{Asset: asset, Origin: l.View.Checkpoint.Origin, Links: []FollowedLink{}}
 	key := [2]string{node.Origin, asset}
 	switch {
 	case w.seen[key]:
@@ -109,7 +109,7 @@ func (w *follower) visit(ctx context.Context, l *Log, asset string, depth int) (
 		}
 	}
 	for _, link := range links {
-		up := followedLink{By: byRecord, From: link.From, Issuer: link.Issuer, To: link.To, Verified: []string{}}
+		up := FollowedLink{By: byRecord, From: link.From, Issuer: link.Issuer, To: link.To, Verified: []string{}}
 		if link.Acknowledgement != nil {
 			up.By, up.Assets = byAcknowledgement, link.Acknowledgement.Upstream
 		}
@@ -128,7 +128,7 @@ func (w *follower) visit(ctx context.Context, l *Log, asset string, depth int) (
 var errNotHere = errors.New("is not known here")
 
 // follow verifies where a link leads to, and goes on from there.
-func (w *follower) follow(ctx context.Context, link monitor.Link, up *followedLink, depth int) error {
+func (w *follower) follow(ctx context.Context, link monitor.Link, up *FollowedLink, depth int) error {
 	other, keys, why, err := w.open(ctx, link.To.Origin)
 	if err != nil {
 		return err
@@ -219,7 +219,7 @@ func (w *follower) open(ctx context.Context, origin string) (l *Log, keys scitt.
 }
 
 // fetch reads the entry in its log, and what it says.
-func (w *follower) fetch(ctx context.Context, l *Log, up *followedLink) (content []byte, err error) {
+func (w *follower) fetch(ctx context.Context, l *Log, up *FollowedLink) (content []byte, err error) {
 	e, err := l.FindSigned(ctx, EntryName{Index: up.To.Index}, nil)
 	if err != nil {
 		return nil, err
@@ -246,7 +246,7 @@ func (w *follower) fetch(ctx context.Context, l *Log, up *followedLink) (content
 
 // says tells what the upstream's record says. It may be no record: then its
 // type is what there is to tell.
-func (w *follower) says(content []byte, s *scitt.Statement, up *followedLink) {
+func (w *follower) says(content []byte, s *scitt.Statement, up *FollowedLink) {
 	event, err := monitor.ParseEvent(content)
 	if err != nil {
 		up.Says = s.Type
@@ -261,7 +261,7 @@ func (w *follower) says(content []byte, s *scitt.Statement, up *followedLink) {
 // embedded verifies the Transparent Statement in an acknowledgement, and that
 // it is about the assets that are named. It is held to the time at which the
 // acknowledgement was signed.
-func (w *follower) embedded(keys scitt.KeySet, a *monitor.Acknowledgement, at time.Time, content []byte, up *followedLink) error {
+func (w *follower) embedded(keys scitt.KeySet, a *monitor.Acknowledgement, at time.Time, content []byte, up *FollowedLink) error {
 	s, err := scitt.DecodeStatement(a.Transparent)
 	if err != nil {
 		return err

@@ -13,8 +13,8 @@ import (
 	"github.com/conmotion/conmotion/witness"
 )
 
-// meaning is what errors of one kind say about what was looked at.
-type meaning struct {
+// Meaning is what errors of one kind say about what was looked at.
+type Meaning struct {
 	// Refutes says that they speak against it. Else they are about what kept from
 	// looking, and there is no verdict.
 	Refutes bool
@@ -29,7 +29,7 @@ var otherLog = []error{
 }
 
 // meanings is the table of what errors say. The first row that fits an error counts.
-var meanings = []meaning{
+var meanings = []Meaning{
 	{Text: "a copy of a log is older than what was seen of it", any: []error{ErrRolledBack, tiles.ErrBehind}},
 	{Refutes: true, Text: "a log shows other keys or another history than before, or is another one", any: otherLog},
 	{Text: "the quorum of witnesses cosigned longer ago than --max-age, or no witness policy is for the log", any: []error{witness.ErrStale, witness.ErrPolicy}},
@@ -72,7 +72,7 @@ func isAny(err error, kinds []error) bool {
 }
 
 // Meanings is the table that Refutes reads: the first row that fits an error counts.
-func Meanings() []meaning { return slices.Clone(meanings) }
+func Meanings() []Meaning { return slices.Clone(meanings) }
 
 // Refutes reports whether an error speaks against what was looked at. Any other one is
 // about what kept from looking, which is no verdict: one that is in no row of the table too.

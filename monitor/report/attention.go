@@ -33,7 +33,7 @@ func (m *maker) finish() {
 	m.changed()
 }
 
-func (m *maker) attend(about string, level level, format string, args ...any) {
+func (m *maker) attend(about string, level Level, format string, args ...any) {
 	m.r.Attention = append(m.r.Attention, attention{about, level, fmt.Sprintf(format, args...)})
 }
 
@@ -52,7 +52,7 @@ func (m *maker) attendLogs() {
 	for _, l := range m.logs {
 		h := &l.health
 		h.Level = levelNone
-		tell := func(level level, format string, args ...any) {
+		tell := func(level Level, format string, args ...any) {
 			if slices.Index(levels, level) < slices.Index(levels, h.Level) {
 				h.Level = level
 			}
@@ -195,7 +195,7 @@ func differences(missing, drift, undisclosed, late, phantom int) string {
 	return strings.Join(found, ", ")
 }
 
-func worse(a, b level) level {
+func worse(a, b Level) Level {
 	if slices.Index(levels, b) < slices.Index(levels, a) {
 		return b
 	}
@@ -203,11 +203,11 @@ func worse(a, b level) level {
 }
 
 // levelOf is the level of a severity.
-func levelOf(s monitor.Severity) level {
+func levelOf(s monitor.Severity) Level {
 	if s.ID() <= 1 {
 		return levelNone
 	}
-	return level(strings.ToLower(string(s)))
+	return Level(strings.ToLower(string(s)))
 }
 
 // attendStatements tells about endorsements, what was left out, and trust.

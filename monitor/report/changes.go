@@ -55,7 +55,7 @@ type changes struct {
 	Figures []figure `json:"figures"`
 	From    string   `json:"from"`
 	Gone    []change `json:"gone"` // differences that are not there any more
-	Level   level    `json:"level"`
+	Level   Level    `json:"level"`
 	New     []change `json:"new"` // differences that were not there
 	To      string   `json:"to"`
 	// Whole is false where one of the reports does not list every difference of a

@@ -157,8 +157,8 @@ var sections = map[string][2]string{
 	"endorsement": {"endorsements", "Endorsements ↓"}, "log": {"logs", "Logs ↓"}, "trust": {"trust", "Whose word counts ↓"},
 }
 
-func levelName(l level) string {
-	return map[level]string{critical: "Critical", levelHigh: "High", levelMedium: "Medium", levelUnknown: "Unknown", levelLow: "Low", levelNone: "Good"}[l]
+func levelName(l Level) string {
+	return map[Level]string{critical: "Critical", levelHigh: "High", levelMedium: "Medium", levelUnknown: "Unknown", levelLow: "Low", levelNone: "Good"}[l]
 }
 
 // rows are the points that a table shows, the newest first.
@@ -257,8 +257,8 @@ func kindText(k monitor.FindingKind) string {
 	}[k]
 }
 
-func kindLevel(k monitor.FindingKind) level {
-	return map[monitor.FindingKind]level{monitor.Missing: levelHigh, monitor.Drift: levelMedium}[k]
+func kindLevel(k monitor.FindingKind) Level {
+	return map[monitor.FindingKind]Level{monitor.Missing: levelHigh, monitor.Drift: levelMedium}[k]
 }
 
 func lowerFirst(s string) string {

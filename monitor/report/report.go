@@ -34,32 +34,32 @@ type Report struct {
 	Format       string        `json:"format"`
 	From         string        `json:"from"`
 	LeftOut      leftOut       `json:"left_out"`
-	Level        level         `json:"level"` // the worst of Attention
+	Level        Level         `json:"level"` // the worst of Attention
 	Logs         []logHealth   `json:"logs"`
 	To           string        `json:"to"`
 	Trust        trustDocument `json:"trust"`
 }
 
-// level is how much something asks for attention. The scores' levels are those
+// Level is how much something asks for attention. The scores' levels are those
 // of OCSF severities; unknown is that there is no data to say.
-type level string
+type Level string
 
 // The levels, the worst first.
 const (
-	critical     level = "critical"
-	levelHigh    level = "high"
-	levelMedium  level = "medium"
-	levelUnknown level = "unknown"
-	levelLow     level = "low"
-	levelNone    level = "none"
+	critical     Level = "critical"
+	levelHigh    Level = "high"
+	levelMedium  Level = "medium"
+	levelUnknown Level = "unknown"
+	levelLow     Level = "low"
+	levelNone    Level = "none"
 )
 
-var levels = []level{critical, levelHigh, levelMedium, levelUnknown, levelLow, levelNone}
+var levels = []Level{critical, levelHigh, levelMedium, levelUnknown, levelLow, levelNone}
 
 // attention is one thing that a person should know.
 type attention struct {
 	About string `json:"about"` // assessment, comparison, endorsement, log, trust
-	Level level  `json:"level"`
+	Level Level  `json:"level"`
 	Text  string `json:"text"`
 }
 
@@ -101,7 +101,7 @@ type assessment struct {
 
 // series are the measurements of one kind.
 type series struct {
-	Level level `json:"level"` // the newest one's, or medium for drift, low for what is late or was never observed
+	Level Level `json:"level"` // the newest one's, or medium for drift, low for what is late or was never observed
 	// Missing are the first of the objects that the newest measurement misses;
 	// its Missing has their number.
 	Missing    []string     `json:"missing"`
@@ -130,7 +130,7 @@ type point struct {
 	LagLongest       int64        `json:"lag_longest_ms"`
 	LagMedian        int64        `json:"lag_median_ms"`
 	Late             int          `json:"late"`
-	Level            level        `json:"level"` // the severity of the score
+	Level            Level        `json:"level"` // the severity of the score
 	Measured         string       `json:"measured"`
 	Missing          int          `json:"missing"`
 	Observed         measuredSide `json:"observed"`
@@ -293,7 +293,7 @@ type logHealth struct {
 	Detail     string      `json:"detail,omitempty"`
 	Grown      uint64      `json:"grown"` // entries that were signed in the report's interval, as their issuers say
 	Keys       keys        `json:"keys"`
-	Level      level       `json:"level"`
+	Level      Level       `json:"level"`
 	Location   string      `json:"location"`
 	Newest     string      `json:"newest,omitempty"` // when its newest statement was signed, as its issuer says
 	Origin     string      `json:"origin,omitempty"`

@@ -31,7 +31,7 @@ const maxSkew = 5 * time.Minute
 
 // stale is why the newest checkpoint is not known to be fresh; "" when it is. It
 // was signed before it was seen, whatever it says.
-func (l *lookState) stale(now time.Time, limit duration) string {
+func (l *lookState) stale(now time.Time, limit Duration) string {
 	signed := l.Signed
 	if l.Grew.Before(signed) {
 		signed = l.Grew
@@ -50,7 +50,7 @@ func (l *lookState) stale(now time.Time, limit duration) string {
 // hold begins or ends a condition of the log.
 func (f *follower) hold(key string, holds bool, message string) {
 	if holds {
-		f.fire(key, &Alert{Check: check(key), Severity: severityOf(check(key)), Message: message})
+		f.fire(key, &Alert{Check: Check(key), Severity: severityOf(Check(key)), Message: message})
 	} else {
 		signed := "at an unknown time"
 		if !f.look.Signed.IsZero() {

@@ -13,58 +13,58 @@ import (
 // formatAlert names the format of alerts: docs/schemas/alert.schema.json.
 const formatAlert = "conmotion-alert/1"
 
-// check is what an alert is about.
-type check string
+// Check is what an alert is about.
+type Check string
 
 // What is wrong with a log as a whole. All of them are conditions.
 const (
-	checkUnreachable check = "unreachable"  // nobody answers
-	checkTimeout     check = "timeout"      // the answer takes too long
-	checkHTTP        check = "http_error"   // the server answers with an error
-	checkMissing     check = "missing"      // there is no log at the location
-	checkError       check = "error"        // it cannot be looked at for another reason
-	checkOtherLog    check = "other_log"    // another log is at the location
-	checkKeysChanged check = "keys_changed" // it shows other keys than before
-	checkCheckpoint  check = "checkpoint"   // the checkpoint's signature does not verify
-	checkFork        check = "fork"         // the key signed two histories
-	checkQuorum      check = "quorum"       // too few witnesses cosigned the checkpoint
-	checkCosigned    check = "cosignatures" // the quorum of witnesses cosigned too long ago
-	checkWitness     check = "witness"      // a witness of the policy did not cosign, while the quorum is there
-	checkBehind      check = "behind"       // an older state than before, for long
-	checkRolledBack  check = "rolled_back"  // fewer entries than before, for long; whether they are an older state is not known
-	checkHistory     check = "history"      // entries or tiles that were there are wrong or gone
+	checkUnreachable Check = "unreachable"  // nobody answers
+	checkTimeout     Check = "timeout"      // the answer takes too long
+	checkHTTP        Check = "http_error"   // the server answers with an error
+	checkMissing     Check = "missing"      // there is no log at the location
+	checkError       Check = "error"        // it cannot be looked at for another reason
+	checkOtherLog    Check = "other_log"    // another log is at the location
+	checkKeysChanged Check = "keys_changed" // it shows other keys than before
+	checkCheckpoint  Check = "checkpoint"   // the checkpoint's signature does not verify
+	checkFork        Check = "fork"         // the key signed two histories
+	checkQuorum      Check = "quorum"       // too few witnesses cosigned the checkpoint
+	checkCosigned    Check = "cosignatures" // the quorum of witnesses cosigned too long ago
+	checkWitness     Check = "witness"      // a witness of the policy did not cosign, while the quorum is there
+	checkBehind      Check = "behind"       // an older state than before, for long
+	checkRolledBack  Check = "rolled_back"  // fewer entries than before, for long; whether they are an older state is not known
+	checkHistory     Check = "history"      // entries or tiles that were there are wrong or gone
 	// checkConfiguration: it shows another issuer or policy than is in the log.
-	checkConfiguration check = "configuration"
-	checkTiles         check = "tiles"   // a tile is wrong or missing
-	checkEntries       check = "entries" // a bundle is wrong, short or missing
-	checkStale         check = "stale"   // the checkpoint's signature is old
-	checkIdle          check = "idle"    // no new entries
-	checkClock         check = "clock"   // signed in the future
+	checkConfiguration Check = "configuration"
+	checkTiles         Check = "tiles"   // a tile is wrong or missing
+	checkEntries       Check = "entries" // a bundle is wrong, short or missing
+	checkStale         Check = "stale"   // the checkpoint's signature is old
+	checkIdle          Check = "idle"    // no new entries
+	checkClock         Check = "clock"   // signed in the future
 )
 
 // What the rules find. Admission, Record, Signature, Unchecked, Duplicate, Invalid, AsOfLog,
 // Content, EndorsementExpired and Recomputed are events, the others conditions.
 const (
-	checkAdmission           check = "admission"             // the policy does not admit an entry
-	checkAdmissionStopped    check = "admission_stopped"     // the audit cannot go on
-	checkAdmissionIncomplete check = "admission_incomplete"  // artifacts are missing to judge by
-	checkRecord              check = "record"                // a new entry that a rule selects
-	checkSignature           check = "signature"             // an entry that would count is not signed by its issuer
-	checkUnchecked           check = "unchecked"             // whether its issuer signed an entry that would count is not known
-	checkDuplicate           check = "duplicate"             // the content of an entry that would count is in the log already
-	checkAsOfLog             check = "as_of_log"             // an entry that would count is in another log than its home
-	checkInvalid             check = "invalid"               // an entry that would count is not what its type says
-	checkContent             check = "content"               // the content of an entry that may count is not available
-	checkExpected            check = "expected"              // an expected record did not come
-	checkMeasurement         check = "measurement"           // the newest measurement is over the threshold
-	checkRecomputed          check = "measurement_differs"   // a measurement is not what its logs lead to
-	checkRecompute           check = "measurement_unchecked" // measurements cannot be computed again
-	checkEndorsement         check = "endorsement_expiring"
-	checkEndorsementExpired  check = "endorsement_expired"
+	checkAdmission           Check = "admission"             // the policy does not admit an entry
+	checkAdmissionStopped    Check = "admission_stopped"     // the audit cannot go on
+	checkAdmissionIncomplete Check = "admission_incomplete"  // artifacts are missing to judge by
+	checkRecord              Check = "record"                // a new entry that a rule selects
+	checkSignature           Check = "signature"             // an entry that would count is not signed by its issuer
+	checkUnchecked           Check = "unchecked"             // whether its issuer signed an entry that would count is not known
+	checkDuplicate           Check = "duplicate"             // the content of an entry that would count is in the log already
+	checkAsOfLog             Check = "as_of_log"             // an entry that would count is in another log than its home
+	checkInvalid             Check = "invalid"               // an entry that would count is not what its type says
+	checkContent             Check = "content"               // the content of an entry that may count is not available
+	checkExpected            Check = "expected"              // an expected record did not come
+	checkMeasurement         Check = "measurement"           // the newest measurement is over the threshold
+	checkRecomputed          Check = "measurement_differs"   // a measurement is not what its logs lead to
+	checkRecompute           Check = "measurement_unchecked" // measurements cannot be computed again
+	checkEndorsement         Check = "endorsement_expiring"
+	checkEndorsementExpired  Check = "endorsement_expired"
 )
 
 // severityOf is the severity of checks that are no rules.
-func severityOf(c check) monitor.Severity {
+func severityOf(c Check) monitor.Severity {
 	switch c {
 	case checkUnreachable, checkTimeout, checkHTTP, checkMissing, checkError, checkBehind, checkStale, checkIdle, checkClock, checkCosigned, checkWitness, checkAdmissionIncomplete, checkRecompute:
 		return monitor.Medium
@@ -72,14 +72,14 @@ func severityOf(c check) monitor.Severity {
 	return monitor.Critical
 }
 
-// status reports whether an alert is about something that lasts.
-type status string
+// Status reports whether an alert is about something that lasts.
+type Status string
 
 // The statuses.
 const (
-	event    status = "event"    // it happened
-	fired    status = "fired"    // a condition began
-	Resolved status = "resolved" // it ended
+	event    Status = "event"    // it happened
+	fired    Status = "fired"    // a condition began
+	Resolved Status = "resolved" // it ended
 )
 
 // Alert is what a person or a program is told.
@@ -91,9 +91,9 @@ type Alert struct {
 	Time     time.Time         `json:"time"` // when the monitor found it
 	Log      string            `json:"log"`  // its name in the configuration
 	Location string            `json:"location"`
-	Check    check             `json:"check"`
+	Check    Check             `json:"check"`
 	Rule     string            `json:"rule,omitempty"` // its name in the configuration
-	Status   status            `json:"status"`
+	Status   Status            `json:"status"`
 	Severity monitor.Severity  `json:"severity"`
 	Message  string            `json:"message"`
 	Entry    *monitor.EntryRef `json:"entry,omitempty"` // that it is about

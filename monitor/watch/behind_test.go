@@ -52,7 +52,7 @@ func TestEdges(t *testing.T) {
 func TestBehind(t *testing.T) {
 	for _, c := range []struct {
 		tiles   bool // of the larger tree are still there
-		check   check
+		check   Check
 		level   monitor.Severity
 		message string
 	}{

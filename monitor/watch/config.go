@@ -23,12 +23,12 @@ import (
 //go:embed testdata/monitor.yaml
 var Example string
 
-// duration is a length of time in a configuration: 90s, 24h, or 7d for days of
+// Duration is a length of time in a configuration: 90s, 24h, or 7d for days of
 // 24 hours.
-type duration time.Duration
+type Duration time.Duration
 
 // UnmarshalYAML implements [yaml.Unmarshaler].
-func (d *duration) UnmarshalYAML(node *yaml.Node) error {
+func (d *Duration) UnmarshalYAML(node *yaml.Node) error {
 	text := node.Value
 	v, err := time.ParseDuration(text)
 	if days, ok := strings.CutSuffix(text, "d"); ok && err != nil {
@@ -40,12 +40,12 @@ func (d *duration) UnmarshalYAML(node *yaml.Node) error {
 	if err != nil || v <= 0 || node.Kind != yaml.ScalarNode {
 		return fmt.Errorf("line %d: %q is not a length of time such as 90s, 24h or 7d", node.Line, text)
 	}
-	*d = duration(v)
+	*d = Duration(v)
 	return nil
 }
 
 // or gives a default for what is not set.
-func (d duration) or(other duration) duration {
+func (d Duration) or(other Duration) Duration {
 	if d == 0 {
 		return other
 	}
@@ -53,7 +53,7 @@ func (d duration) or(other duration) duration {
 }
 
 // String is the shortest spelling.
-func (d duration) String() string {
+func (d Duration) String() string {
 	v := time.Duration(d)
 	if day := 24 * time.Hour; v >= day && v%day == 0 {
 		return fmt.Sprintf("%dd", v/day)
@@ -70,7 +70,7 @@ func (d duration) String() string {
 
 // Resolve makes the paths of files absolute, which were relative to a
 // directory: that of the configuration. What commands run is left alone.
-func (c *config) Resolve(dir string) {
+func (c *Config) Resolve(dir string) {
 	paths := []*string{&c.State}
 	for i := range c.Alerts.Webhooks {
 		paths = append(paths, &c.Alerts.Webhooks[i].TokenFile)
@@ -96,20 +96,20 @@ func (c *config) Resolve(dir string) {
 	}
 }
 
-// config says what to watch and whom to tell. [Config.Resolve] makes its paths
+// Config says what to watch and whom to tell. [Config.Resolve] makes its paths
 // independent of where the program runs.
-type config struct {
+type Config struct {
 	// State is the directory in which the monitor remembers.
 	State      string            `yaml:"state"`
-	Interval   duration          `yaml:"interval"`    // between two looks at a log
-	Timeout    duration          `yaml:"timeout"`     // of one request
+	Interval   Duration          `yaml:"interval"`    // between two looks at a log
+	Timeout    Duration          `yaml:"timeout"`     // of one request
 	IssuerKeys map[string]string `yaml:"issuer_keys"` // files with the keys of issuers that are no did:jwk or did:key
-	Alerts     sinks             `yaml:"alerts"`
-	Logs       []log             `yaml:"logs"`
+	Alerts     Sinks             `yaml:"alerts"`
+	Logs       []Log             `yaml:"logs"`
 }
 
-// sinks are where alerts go, beside the log lines.
-type sinks struct {
+// Sinks are where alerts go, beside the log lines.
+type Sinks struct {
 	Webhooks []Webhook `yaml:"webhooks"`
 	Commands []Command `yaml:"commands"`
 }
@@ -119,47 +119,47 @@ type Webhook struct {
 	Name      string   `yaml:"name"`
 	URL       string   `yaml:"url"`
 	TokenFile string   `yaml:"token_file"` // sent as a bearer token
-	Timeout   duration `yaml:"timeout"`
+	Timeout   Duration `yaml:"timeout"`
 }
 
 // Command is run for each alert, with its JSON on standard input, until it ends with 0.
 type Command struct {
 	Name    string   `yaml:"name"`
 	Run     []string `yaml:"run"`
-	Timeout duration `yaml:"timeout"`
+	Timeout Duration `yaml:"timeout"`
 }
 
-// log is a log to follow.
-type log struct {
+// Log is a log to follow.
+type Log struct {
 	Name     string   `yaml:"name"`
 	Location string   `yaml:"location"` // URL or directory
 	VKeys    []string `yaml:"vkeys"`
 	// WitnessPolicy is a file (C2SP tlog-policy): the quorum of witnesses that the
 	// log's checkpoint must have, not longer ago than WitnessMaxAge.
 	WitnessPolicy string   `yaml:"witness_policy"`
-	WitnessMaxAge duration `yaml:"witness_max_age"`
+	WitnessMaxAge Duration `yaml:"witness_max_age"`
 	Artifacts     string   `yaml:"artifacts"`
 	TokenFile     string   `yaml:"artifact_token_file"`
-	Interval      duration `yaml:"interval"`
-	Timeout       duration `yaml:"timeout"`
+	Interval      Duration `yaml:"interval"`
+	Timeout       Duration `yaml:"timeout"`
 	// From is now (the default: what was there before the first look is no
 	// news) or start.
 	From    string   `yaml:"from"`
-	MaxAge  duration `yaml:"max_age"`  // of the checkpoint's signature
-	MaxIdle duration `yaml:"max_idle"` // without a new entry
+	MaxAge  Duration `yaml:"max_age"`  // of the checkpoint's signature
+	MaxIdle Duration `yaml:"max_idle"` // without a new entry
 	// MaxBehind is how long the location may show an older state than it did.
-	MaxBehind duration `yaml:"max_behind"`
-	Reread    duration `yaml:"reread"` // in this time all entries and tiles are read again
+	MaxBehind Duration `yaml:"max_behind"`
+	Reread    Duration `yaml:"reread"` // in this time all entries and tiles are read again
 
-	Admission    *admission        `yaml:"admission"`
-	Records      []recordRule      `yaml:"records"`
-	Expected     []expectedRule    `yaml:"expected"`
-	Measurements []measurementRule `yaml:"measurements"`
-	Endorsements []endorsementRule `yaml:"endorsements"`
+	Admission    *Admission        `yaml:"admission"`
+	Records      []RecordRule      `yaml:"records"`
+	Expected     []ExpectedRule    `yaml:"expected"`
+	Measurements []MeasurementRule `yaml:"measurements"`
+	Endorsements []EndorsementRule `yaml:"endorsements"`
 }
 
-// admission has every entry judged by the Registration Policy in force at its index.
-type admission struct {
+// Admission has every entry judged by the Registration Policy in force at its index.
+type Admission struct {
 	Since  uint64 `yaml:"since"`       // first index that is judged
 	Schema string `yaml:"ocsf_schema"` // file with the OCSF schema that policies name
 }
@@ -170,22 +170,22 @@ type RuleHead struct {
 	Severity monitor.Severity `yaml:"severity"` // of a measurement that of its numbers when empty
 }
 
-// recordRule tells each new entry that the filter selects.
-type recordRule struct {
+// RecordRule tells each new entry that the filter selects.
+type RecordRule struct {
 	RuleHead `yaml:",inline"`
 	Filter   `yaml:",inline"`
 }
 
-// expectedRule tells when no entry that the filter selects came in time.
-type expectedRule struct {
+// ExpectedRule tells when no entry that the filter selects came in time.
+type ExpectedRule struct {
 	RuleHead `yaml:",inline"`
 	Filter   `yaml:",inline"`
-	Every    duration `yaml:"every"`
-	Grace    duration `yaml:"grace"`
+	Every    Duration `yaml:"every"`
+	Grace    Duration `yaml:"grace"`
 }
 
-// measurementRule tells when the newest measurement by an issuer is over a threshold.
-type measurementRule struct {
+// MeasurementRule tells when the newest measurement by an issuer is over a threshold.
+type MeasurementRule struct {
 	RuleHead  `yaml:",inline"`
 	By        []string `yaml:"by"`    // issuers whose measurements count
 	About     []string `yaml:"about"` // origins of logs of reports; any when empty
@@ -197,13 +197,13 @@ type measurementRule struct {
 	Recompute bool     `yaml:"recompute"`
 }
 
-// endorsementRule tells when endorsements end soon.
-type endorsementRule struct {
+// EndorsementRule tells when endorsements end soon.
+type EndorsementRule struct {
 	RuleHead `yaml:",inline"`
 	By       []string `yaml:"by"`    // issuers whose endorsements count
 	Scope    []string `yaml:"scope"` // one of these tokens; any when empty
 	About    []string `yaml:"about"` // origins of the endorsed entries' logs; any when empty
-	Before   duration `yaml:"before"`
+	Before   Duration `yaml:"before"`
 }
 
 // How the YAML decoder speaks of what it cannot take.
@@ -213,10 +213,10 @@ var (
 )
 
 // ParseConfig reads a configuration. Every error names the line.
-func ParseConfig(data []byte) (*config, error) {
+func ParseConfig(data []byte) (*Config, error) {
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	dec.KnownFields(true)
-	c := &config{}
+	c := &Config{}
 	err := dec.Decode(c)
 	if errors.Is(err, io.EOF) {
 		return nil, errors.New("the configuration is empty")

@@ -91,7 +91,7 @@ func TestDuration(t *testing.T) {
 		if want == "" {
 			want = text
 		}
-		if got := duration(v).String(); got != want {
+		if got := Duration(v).String(); got != want {
 			t.Errorf("%v is written %s", v, got)
 		}
 	}

@@ -51,7 +51,7 @@ logs:
 			}
 			moments = append(moments, m)
 		}
-		var watcher *watcher
+		var watcher *Watcher
 		hook := func(into func(*Alert)) http.Handler {
 			return http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 				var a Alert

@@ -25,12 +25,12 @@ type endorsed struct {
 // group is what a later endorsement renews.
 func (e endorsed) group() string { return idOf(e.Issuer, e.Entry.EntryID, e.Scope) }
 
-func (r *endorsementRule) key() string   { return "endorsements/" + r.Name }
-func (r *endorsementRule) hash() string  { return hashOf(r) }
-func (r *endorsementRule) history() bool { return true }
+func (r *EndorsementRule) key() string   { return "endorsements/" + r.Name }
+func (r *EndorsementRule) hash() string  { return hashOf(r) }
+func (r *EndorsementRule) history() bool { return true }
 
 // take notes an endorsement, or that one is taken back.
-func (r *endorsementRule) take(ctx context.Context, f *follower, st *ruleState, e *entry) error {
+func (r *EndorsementRule) take(ctx context.Context, f *follower, st *ruleState, e *entry) error {
 	if e.s.Type != scitt.TypeEndorsement || !slices.Contains(r.By, e.s.Issuer) {
 		return nil
 	}
@@ -72,7 +72,7 @@ func (r *endorsementRule) take(ctx context.Context, f *follower, st *ruleState, 
 
 // overdue tells what ends soon, and what has ended. Of several endorsements of
 // the same entry and scope by the same issuer the one that holds longest counts.
-func (r *endorsementRule) overdue(f *follower, st *ruleState, now time.Time) {
+func (r *EndorsementRule) overdue(f *follower, st *ruleState, now time.Time) {
 	longest := map[string]endorsed{}
 	var order []string
 	for _, e := range st.Endorsed {
@@ -87,7 +87,7 @@ func (r *endorsementRule) overdue(f *follower, st *ruleState, now time.Time) {
 	}
 	for _, g := range order {
 		key, e := r.key()+"|"+g, longest[g]
-		alert := func(check check, format string) *Alert {
+		alert := func(check Check, format string) *Alert {
 			return &Alert{Check: check, Rule: r.Name, Severity: r.Severity, Entry: &e.Entry, Issuer: e.Issuer,
 				Message: fmt.Sprintf(format, e.Entry.Index, e.Entry.Origin, e.Scope, stamp(e.Until), e.Self.Index)}
 		}

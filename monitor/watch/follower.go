@@ -26,8 +26,8 @@ import (
 
 // follower follows one log. All but log belongs to its one goroutine.
 type follower struct {
-	w       *watcher
-	c       *log
+	w       *Watcher
+	c       *Log
 	book    *book
 	look    *lookState
 	rules   []rule
@@ -112,7 +112,7 @@ func (f *follower) commit() error {
 const keyReach = "reach"
 
 // openChecks are conditions that end when the log opens.
-var openChecks = []check{checkOtherLog, checkKeysChanged, checkCheckpoint, checkFork, checkQuorum, checkCosigned, checkBehind, checkRolledBack, checkTiles}
+var openChecks = []Check{checkOtherLog, checkKeysChanged, checkCheckpoint, checkFork, checkQuorum, checkCosigned, checkBehind, checkRolledBack, checkTiles}
 
 // try opens the log and follows it.
 func (f *follower) try(ctx context.Context) error {
@@ -212,8 +212,8 @@ func (f *follower) failed(err error) {
 }
 
 // describe says in words what a check means.
-func describe(c check) string {
-	return map[check]string{
+func describe(c Check) string {
+	return map[Check]string{
 		checkUnreachable: "the log cannot be reached: ",
 		checkTimeout:     "the log does not answer in time: ",
 		checkHTTP:        "the log's server answers with an error: ",
@@ -243,14 +243,14 @@ func isTimeout(err error) bool {
 }
 
 // checkOf says what kind of an error it is.
-func checkOf(err error) check {
+func checkOf(err error) Check {
 	_, reading := errors.AsType[unread](err)
 	if reading && errors.Is(err, tiles.ErrCorrupt) {
 		return checkEntries // whatever else could not be read
 	}
 	for _, c := range []struct {
 		err   error
-		check check
+		check Check
 	}{
 		{party.ErrDamaged, checkError}, {party.ErrForked, checkFork},
 		{tiles.ErrOtherLog, checkOtherLog}, {party.ErrKeysChanged, checkKeysChanged}, {client.ErrStatus, checkHTTP}, {party.ErrNoLog, checkMissing},

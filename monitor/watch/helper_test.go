@@ -166,7 +166,7 @@ func (s *site) ref(index int) monitor.EntryRef {
 }
 
 // watch starts a watcher with a configuration; DIR in it is the world's.
-func (w *world) watch(config string) *watcher {
+func (w *world) watch(config string) *Watcher {
 	w.t.Helper()
 	c := testlog.Must(ParseConfig([]byte("state: state\n" + config)))(w.t)
 	c.Resolve(w.dir)
@@ -212,7 +212,7 @@ func (w *world) taken() []string {
 }
 
 // once makes one run, as the command does, and expects exactly these lines.
-func (w *world) once(config string, want ...string) (result, []*Alert) {
+func (w *world) once(config string, want ...string) (Result, []*Alert) {
 	w.t.Helper()
 	watcher := w.watch(config)
 	r := watcher.Once(w.t.Context())

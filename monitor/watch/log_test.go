@@ -58,7 +58,7 @@ func TestMisbehaving(t *testing.T) {
 	grown := func(harm func(*site)) func(*site) { return func(s *site) { s.fill(10); harm(s) } } // to 312
 	for name, c := range map[string]struct {
 		harm    func(s *site)
-		check   check
+		check   Check
 		message string
 		// heal is what makes it good again; nil publishes the entries from the
 		// beginning and 20 more.

@@ -27,7 +27,7 @@ func (f *follower) recompute(ctx context.Context, patience int) {
 	var left []pending
 	var first error
 	for _, p := range f.look.Recompute {
-		i := slices.IndexFunc(f.c.Measurements, func(r measurementRule) bool { return r.Name == p.Rule && r.Recompute })
+		i := slices.IndexFunc(f.c.Measurements, func(r MeasurementRule) bool { return r.Name == p.Rule && r.Recompute })
 		if i < 0 {
 			continue // the rule is gone
 		}
@@ -101,7 +101,7 @@ func (f *follower) again(ctx context.Context, log *party.Log, h RuleHead, index 
 }
 
 // watched is a log by its origin, with at least this size; nil when none is.
-func (w *watcher) watched(origin string, size uint64) *party.Log {
+func (w *Watcher) watched(origin string, size uint64) *party.Log {
 	for _, f := range w.followers {
 		if log := f.log.Load(); log != nil && log.View.Checkpoint.Origin == origin && log.View.Checkpoint.Size >= size {
 			return log

@@ -50,7 +50,7 @@ type ruleState struct {
 }
 
 // rulesOf are the rules of a log.
-func rulesOf(c *log) []rule {
+func rulesOf(c *Log) []rule {
 	var out []rule
 	for i := range c.Records {
 		out = append(out, &c.Records[i])
@@ -75,14 +75,14 @@ func hashOf(r any) string {
 	return idOf(string(data))
 }
 
-func (r *recordRule) key() string   { return "records/" + r.Name }
-func (r *recordRule) hash() string  { return hashOf(r) }
-func (r *recordRule) history() bool { return false }
+func (r *RecordRule) key() string   { return "records/" + r.Name }
+func (r *RecordRule) hash() string  { return hashOf(r) }
+func (r *RecordRule) history() bool { return false }
 
-func (r *recordRule) overdue(*follower, *ruleState, time.Time) {}
+func (r *RecordRule) overdue(*follower, *ruleState, time.Time) {}
 
 // take tells an entry that the filter selects.
-func (r *recordRule) take(ctx context.Context, f *follower, st *ruleState, e *entry) error {
+func (r *RecordRule) take(ctx context.Context, f *follower, st *ruleState, e *entry) error {
 	if e.index < st.Quiet {
 		return nil
 	}
@@ -111,12 +111,12 @@ func (r *recordRule) take(ctx context.Context, f *follower, st *ruleState, e *en
 	return nil
 }
 
-func (r *expectedRule) key() string   { return "expected/" + r.Name }
-func (r *expectedRule) hash() string  { return hashOf(r) }
-func (r *expectedRule) history() bool { return true }
+func (r *ExpectedRule) key() string   { return "expected/" + r.Name }
+func (r *ExpectedRule) hash() string  { return hashOf(r) }
+func (r *ExpectedRule) history() bool { return true }
 
 // due is when the next record is overdue.
-func (r *expectedRule) due(st *ruleState) time.Time {
+func (r *ExpectedRule) due(st *ruleState) time.Time {
 	last := st.Last
 	if last.IsZero() {
 		last = st.Since
@@ -126,7 +126,7 @@ func (r *expectedRule) due(st *ruleState) time.Time {
 
 // take notes when a record was signed. The issuer says so himself; what he
 // claims to be in the future counts as now.
-func (r *expectedRule) take(ctx context.Context, f *follower, st *ruleState, e *entry) error {
+func (r *ExpectedRule) take(ctx context.Context, f *follower, st *ruleState, e *entry) error {
 	ok, err := f.wanted(ctx, st, r.RuleHead, r.Filter, e)
 	if err != nil || !ok {
 		return err
@@ -150,14 +150,14 @@ func (r *expectedRule) take(ctx context.Context, f *follower, st *ruleState, e *
 	return nil
 }
 
-func (r *expectedRule) overdue(f *follower, st *ruleState, now time.Time) {
+func (r *ExpectedRule) overdue(f *follower, st *ruleState, now time.Time) {
 	if now.After(r.due(st)) {
 		f.late(r, st)
 	}
 }
 
 // late tells that a record did not come.
-func (f *follower) late(r *expectedRule, st *ruleState) {
+func (f *follower) late(r *ExpectedRule, st *ruleState) {
 	last := "none was seen since the rule began, at " + stamp(st.Since)
 	if !st.Last.IsZero() {
 		last = "the last one was signed at " + stamp(st.Last)
@@ -166,15 +166,15 @@ func (f *follower) late(r *expectedRule, st *ruleState) {
 		Message: fmt.Sprintf("no record that counts came for %s by %s: one is expected every %v, and %s", r.Name, stamp(r.due(st)), r.Every, last)})
 }
 
-func (r *measurementRule) key() string   { return "measurements/" + r.Name }
-func (r *measurementRule) hash() string  { return hashOf(r) }
-func (r *measurementRule) history() bool { return true }
+func (r *MeasurementRule) key() string   { return "measurements/" + r.Name }
+func (r *MeasurementRule) hash() string  { return hashOf(r) }
+func (r *MeasurementRule) history() bool { return true }
 
-func (r *measurementRule) overdue(*follower, *ruleState, time.Time) {}
+func (r *MeasurementRule) overdue(*follower, *ruleState, time.Time) {}
 
 // take holds a measurement to the threshold. The newest one of an issuer, a log
 // and a kind counts.
-func (r *measurementRule) take(ctx context.Context, f *follower, st *ruleState, e *entry) error {
+func (r *MeasurementRule) take(ctx context.Context, f *follower, st *ruleState, e *entry) error {
 	if e.s.Type != scitt.TypeMeasurement || !slices.Contains(r.By, e.s.Issuer) {
 		return nil
 	}
@@ -230,7 +230,7 @@ func (r *measurementRule) take(ctx context.Context, f *follower, st *ruleState, 
 }
 
 // beyond says in which way a measurement is beyond the thresholds. A coverage that is not known is not a good one.
-func (r *measurementRule) beyond(in *monitor.Claim) (why []string) {
+func (r *MeasurementRule) beyond(in *monitor.Claim) (why []string) {
 	what, origin := in.Options.What, in.Reported.Origin
 	if r.Over != nil && in.Impact > *r.Over {
 		why = append(why, fmt.Sprintf("%d percent of the %s are missing from the reports in %s, more than %d", in.Impact, what, origin, *r.Over))

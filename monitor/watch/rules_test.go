@@ -317,17 +317,17 @@ func TestBeyond(t *testing.T) {
 	in := &monitor.Claim{MeasurementInputs: &monitor.MeasurementInputs{Reported: &scitt.Checkpoint{Origin: "p.example"}}, Coverage: "0.499999"}
 	in.Options.What, in.Metrics.Drift, in.Impact = monitor.Configuration, 1, 3
 	for _, c := range []struct {
-		rule     measurementRule
+		rule     MeasurementRule
 		coverage string
 		want     string
 	}{
-		{measurementRule{Over: &two}, "1.000000", "3 percent of the configuration are missing from the reports in p.example, more than 2"},
-		{measurementRule{Drift: &zero}, "1.000000", "1 configuration is drifting from what was observed, by the reports in p.example, more than 0"},
-		{measurementRule{Drift: &two}, "1.000000", ""},
-		{measurementRule{Below: &half}, "0.499999", "the reports in p.example cover 0.499999 of the observed time of the configuration, less than 50 percent"},
-		{measurementRule{Below: &half}, "0.500000", ""},
-		{measurementRule{Below: &half}, "", "the coverage of the configuration by the reports in p.example is not known: nothing was observed"},
-		{measurementRule{Over: &zero, Drift: &two}, "", "3 percent of the configuration are missing from the reports in p.example, more than 0"},
+		{MeasurementRule{Over: &two}, "1.000000", "3 percent of the configuration are missing from the reports in p.example, more than 2"},
+		{MeasurementRule{Drift: &zero}, "1.000000", "1 configuration is drifting from what was observed, by the reports in p.example, more than 0"},
+		{MeasurementRule{Drift: &two}, "1.000000", ""},
+		{MeasurementRule{Below: &half}, "0.499999", "the reports in p.example cover 0.499999 of the observed time of the configuration, less than 50 percent"},
+		{MeasurementRule{Below: &half}, "0.500000", ""},
+		{MeasurementRule{Below: &half}, "", "the coverage of the configuration by the reports in p.example is not known: nothing was observed"},
+		{MeasurementRule{Over: &zero, Drift: &two}, "", "3 percent of the configuration are missing from the reports in p.example, more than 0"},
 	} {
 		in.Coverage = c.coverage
 		if got := strings.Join(c.rule.beyond(in), "; "); got != c.want {

@@ -97,7 +97,7 @@ func (f *follower) counts(ctx context.Context, st *ruleState, h RuleHead, e *ent
 }
 
 // signatureCheck is what an error about a signature is told as, and its words.
-func signatureCheck(err error) (check check, text string) {
+func signatureCheck(err error) (check Check, text string) {
 	if errors.Is(err, scitt.ErrUnchecked) {
 		return checkUnchecked, "its issuer's key is not known (issuer_keys)"
 	}
@@ -184,7 +184,7 @@ func (f *follower) take(ctx context.Context, r rule, e *entry) error {
 }
 
 // about makes an alert about an entry.
-func (e *entry) alert(check check, h RuleHead, format string, args ...any) *Alert {
+func (e *entry) alert(check Check, h RuleHead, format string, args ...any) *Alert {
 	return &Alert{Check: check, Rule: h.Name, Severity: h.Severity, Entry: e.ref(), Issuer: e.s.Issuer, Subject: e.s.Subject,
 		Message: fmt.Sprintf(format, args...)}
 }

@@ -18,13 +18,13 @@ import (
 // The defaults of a configuration.
 const (
 	defaultState    = "monitor-state"
-	defaultInterval = duration(time.Minute)
-	defaultTimeout  = duration(30 * time.Second)
-	webhookTimeout  = duration(10 * time.Second)
-	commandTimeout  = duration(time.Minute)
-	minInterval     = duration(50 * time.Millisecond)
-	defaultBehind   = duration(10 * time.Minute)
-	defaultReread   = duration(7 * 24 * time.Hour)
+	defaultInterval = Duration(time.Minute)
+	defaultTimeout  = Duration(30 * time.Second)
+	webhookTimeout  = Duration(10 * time.Second)
+	commandTimeout  = Duration(time.Minute)
+	minInterval     = Duration(50 * time.Millisecond)
+	defaultBehind   = Duration(10 * time.Minute)
+	defaultReread   = Duration(7 * 24 * time.Hour)
 )
 
 // validator checks what the form alone does not, and sets defaults.
@@ -91,7 +91,7 @@ func (v *validator) name(path []any, name string, seen map[string]bool, of strin
 
 func at(path []any, steps ...any) []any { return append(slices.Clone(path), steps...) }
 
-func (v *validator) config(c *config) {
+func (v *validator) config(c *Config) {
 	if c.State == "" {
 		c.State = defaultState
 	}
@@ -124,7 +124,7 @@ func (v *validator) config(c *config) {
 	}
 }
 
-func (v *validator) log(path []any, l *log, c *config) {
+func (v *validator) log(path []any, l *Log, c *Config) {
 	l.Interval, l.Timeout = l.Interval.or(c.Interval), l.Timeout.or(c.Timeout)
 	l.MaxBehind, l.Reread = l.MaxBehind.or(defaultBehind), l.Reread.or(defaultReread)
 	if l.Interval < minInterval {

@@ -40,9 +40,9 @@ type Options struct {
 	retry time.Duration
 }
 
-// watcher follows the logs of a configuration.
-type watcher struct {
-	c         *config
+// Watcher follows the logs of a configuration.
+type Watcher struct {
+	c         *Config
 	o         Options
 	bounds    bounds
 	lock      *os.File
@@ -55,7 +55,7 @@ const maxNamed = 64 << 20
 
 // New opens the states of all logs. Only one watcher uses a state directory at
 // a time. The context ends the wait for a pipe that the configuration names.
-func New(ctx context.Context, c *config, o Options) (w *watcher, err error) {
+func New(ctx context.Context, c *Config, o Options) (w *Watcher, err error) {
 	if o.now == nil {
 		o.now = time.Now
 	}
@@ -71,7 +71,7 @@ func New(ctx context.Context, c *config, o Options) (w *watcher, err error) {
 	if o.retry == 0 {
 		o.retry = time.Second
 	}
-	w = &watcher{c: c, o: o, bounds: defaultBounds()}
+	w = &Watcher{c: c, o: o, bounds: defaultBounds()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, w.Close())
@@ -105,7 +105,7 @@ func New(ctx context.Context, c *config, o Options) (w *watcher, err error) {
 }
 
 // Close lets the state directory go.
-func (w *watcher) Close() error {
+func (w *Watcher) Close() error {
 	if w.lock == nil {
 		return nil
 	}
@@ -126,7 +126,7 @@ func issuerKeys(ctx context.Context, files map[string]string) (map[string]scitt.
 	return keys, nil
 }
 
-func (w *watcher) sinks(ctx context.Context) ([]sink, error) {
+func (w *Watcher) sinks(ctx context.Context) ([]sink, error) {
 	sinks := []sink{&lines{w.o.Line}}
 	for _, c := range w.c.Alerts.Webhooks {
 		hook, err := newWebhook(ctx, c, w.o.Transport)
@@ -142,7 +142,7 @@ func (w *watcher) sinks(ctx context.Context) ([]sink, error) {
 }
 
 // follow opens the state of one log.
-func (w *watcher) follow(ctx context.Context, c *log, sinks []sink, keys map[string]scitt.Key) error {
+func (w *Watcher) follow(ctx context.Context, c *Log, sinks []sink, keys map[string]scitt.Key) error {
 	var names []string
 	for _, s := range sinks {
 		names = append(names, s.name())
@@ -190,7 +190,7 @@ func (w *watcher) follow(ctx context.Context, c *log, sinks []sink, keys map[str
 
 // Run looks at every log again and again until the context ends. A log that is
 // slow or in trouble does not hold up others, nor do receivers of alerts.
-func (w *watcher) Run(ctx context.Context) {
+func (w *Watcher) Run(ctx context.Context) {
 	var group sync.WaitGroup
 	for _, d := range w.deliver {
 		group.Go(func() { d.run(ctx) })
@@ -209,15 +209,15 @@ func (w *watcher) Run(ctx context.Context) {
 	group.Wait()
 }
 
-// result is what a single run came to.
-type result struct {
+// Result is what a single run came to.
+type Result struct {
 	Alerts      int // that this run found, ends of conditions not counted
 	Holding     int // conditions that hold, new ones included
 	Undelivered int // alerts that did not reach some sink; they stay for the next run
 }
 
 // Once looks at every log one time, and delivers what is to be delivered.
-func (w *watcher) Once(ctx context.Context) result {
+func (w *Watcher) Once(ctx context.Context) Result {
 	var group sync.WaitGroup
 	for _, f := range w.followers {
 		group.Go(func() { f.lookOnce(ctx) })
@@ -226,7 +226,7 @@ func (w *watcher) Once(ctx context.Context) result {
 	for _, f := range w.followers { // now that all logs were looked at
 		f.recompute(ctx, 1)
 	}
-	var r result
+	var r Result
 	for _, f := range w.followers {
 		r.Alerts += f.found
 		r.Holding += len(f.look.Conditions)

@@ -18,7 +18,7 @@ type scan struct {
 	pages     []*wanted
 	size      uint64 // of the largest checkpoint
 	artifacts reader.Artifacts
-	signed    signer
+	signed    Signer
 	count     *counter // of the entries that match
 	progress  func(read uint64)
 }

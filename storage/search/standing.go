@@ -9,26 +9,26 @@ import (
 	"github.com/conmotion/conmotion/tiles"
 )
 
-// standing is whether a hit counts. An index does not judge that: entries that
+// Standing is whether a hit counts. An index does not judge that: entries that
 // nobody signed, and content that is in the log twice, are hits like others. Who
 // verifies an answer finds out.
-type standing string
+type Standing string
 
 // The standings.
 const (
-	Counts       standing = "counts"
-	BadSignature standing = "signature" // its issuer did not sign it
-	Duplicate    standing = "duplicate" // an earlier entry that counts has the same content
-	Unchecked    standing = "unchecked" // the issuer's key is not known here; no earlier entry has the content
+	Counts       Standing = "counts"
+	BadSignature Standing = "signature" // its issuer did not sign it
+	Duplicate    Standing = "duplicate" // an earlier entry that counts has the same content
+	Unchecked    Standing = "unchecked" // the issuer's key is not known here; no earlier entry has the content
 )
 
-// signer verifies the signature of a statement. Its error wraps
+// Signer verifies the signature of a statement. Its error wraps
 // scitt.ErrSignature when the issuer did not make it; any other says that this
 // cannot be told. It is safe for concurrent use.
-type signer func(*scitt.Statement) error
+type Signer func(*scitt.Statement) error
 
 // standing judges an entry by itself; "" when it is not a statement.
-func (v signer) standing(entry []byte) standing {
+func (v Signer) standing(entry []byte) Standing {
 	s, err := scitt.DecodeStatement(entry)
 	if _, ok := scitt.EntryIDOf(entry); err != nil || !ok {
 		return ""
@@ -52,7 +52,7 @@ func newCounter(view *tiles.View) *counter { return &counter{view, firsts.New()}
 
 // count returns how an entry stands among those before it, which has a standing by
 // itself. Of a duplicate it returns the index that counts.
-func (c *counter) count(ctx context.Context, d *document, alone standing) (standing, *uint64, error) {
+func (c *counter) count(ctx context.Context, d *document, alone Standing) (Standing, *uint64, error) {
 	if alone == "" || alone == BadSignature {
 		return alone, nil, nil
 	}

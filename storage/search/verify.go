@@ -33,7 +33,7 @@ var ErrUnchecked = errors.New("search: the answer cannot be checked")
 // The artifacts should be those that the index had. Errors wrap ErrAnswer where
 // the answer is at fault, ErrUnchecked where it depends on an artifact that only
 // one side has, and are those of the log or the artifacts otherwise.
-func VerifyHits(ctx context.Context, view *tiles.View, q Query, a *Answer, artifacts reader.Artifacts, signed signer) error {
+func VerifyHits(ctx context.Context, view *tiles.View, q Query, a *Answer, artifacts reader.Artifacts, signed Signer) error {
 	if err := sameLog(ctx, view, a); err != nil {
 		return err
 	}
@@ -136,7 +136,7 @@ func (p Page) unsaid(size uint64) uint64 {
 // one query, but for the cursor and the limit: the pages of a list. It sets the
 // hits' Standing, unless signed is nil. Progress, when not nil, is told the number
 // of entries read. See VerifyHits for artifacts and errors.
-func Verify(ctx context.Context, view *tiles.View, pages []Page, artifacts reader.Artifacts, signed signer, progress func(read uint64)) (Scanned, error) {
+func Verify(ctx context.Context, view *tiles.View, pages []Page, artifacts reader.Artifacts, signed Signer, progress func(read uint64)) (Scanned, error) {
 	s := scan{view: view, artifacts: artifacts, signed: signed, count: newCounter(view), progress: progress}
 	for _, p := range pages {
 		if err := sameLog(ctx, view, p.Answer); err != nil {

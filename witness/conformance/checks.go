@@ -23,7 +23,7 @@ var LogsNeeded = len(checks)
 // come last.
 var checks = []struct {
 	name  string
-	level level
+	level Level
 	rule  string
 	run   func(context.Context, *session) error
 }{

@@ -32,20 +32,20 @@ type Target struct {
 	Restart func(context.Context) error
 }
 
-// level is how much a rule binds (RFC 2119).
-type level string
+// Level is how much a rule binds (RFC 2119).
+type Level string
 
 // Levels of rules.
 const (
-	Must     level = "MUST"
-	should   level = "SHOULD"
-	optional level = "OPTIONAL"
+	Must     Level = "MUST"
+	should   Level = "SHOULD"
+	optional Level = "OPTIONAL"
 )
 
 // Result is what a check found.
 type Result struct {
 	Check string `json:"check"`
-	Level level  `json:"level"`
+	Level Level  `json:"level"`
 	Rule  string `json:"rule"` // of C2SP tlog-witness, or of the specification that is named
 	// Deviates is what the witness did otherwise, "" for nothing.
 	Deviates string `json:"deviates,omitempty"`

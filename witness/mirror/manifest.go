@@ -22,45 +22,45 @@ const manifestFormat = "conmotion-export/1"
 // ErrManifest is wrapped when bytes are no manifest of an export.
 var ErrManifest = errors.New("not a manifest of an export")
 
-// manifest says what an export consists of: docs/schemas/export.schema.json.
-type manifest struct {
+// Manifest says what an export consists of: docs/schemas/export.schema.json.
+type Manifest struct {
 	// Artifacts are the content of hash envelopes, by digest; each is the file
 	// at [reader.Digest.Path].
-	Artifacts []manifestArtifact `json:"artifacts"`
+	Artifacts []ManifestArtifact `json:"artifacts"`
 	// LeftOut says that the export was made without artifacts, or some time was.
 	LeftOut bool `json:"artifacts_left_out"`
 	// Missing are digests that statements sign and whose artifact was not found, or
 	// not right.
 	Missing    []reader.Digest    `json:"artifacts_missing"`
-	Checkpoint manifestCheckpoint `json:"checkpoint"`
-	Files      []manifestFile     `json:"files"` // all others, by path
+	Checkpoint ManifestCheckpoint `json:"checkpoint"`
+	Files      []ManifestFile     `json:"files"` // all others, by path
 	Format     string             `json:"format"`
 	VKeys      []string           `json:"vkeys"` // that the exporter trusted, sorted
 }
 
-// manifestCheckpoint is the state of the log that was exported.
-type manifestCheckpoint struct {
+// ManifestCheckpoint is the state of the log that was exported.
+type ManifestCheckpoint struct {
 	Origin string        `json:"origin"`
 	Root   reader.Digest `json:"root"`
 	Size   uint64        `json:"size"`
 }
 
-// manifestFile is one file.
-type manifestFile struct {
+// ManifestFile is one file.
+type ManifestFile struct {
 	Path   string        `json:"path"` // from the export's directory, with slashes
 	SHA256 reader.Digest `json:"sha256"`
 	Size   int64         `json:"size"` // bytes
 }
 
-// manifestArtifact is one artifact.
-type manifestArtifact struct {
+// ManifestArtifact is one artifact.
+type ManifestArtifact struct {
 	SHA256 reader.Digest `json:"sha256"`
 	Size   int64         `json:"size"`
 }
 
 // Marshal encodes the manifest, in its one spelling: members in order, without
 // space, and a line feed at the end.
-func (m *manifest) Marshal() ([]byte, error) {
+func (m *Manifest) Marshal() ([]byte, error) {
 	m.Format = manifestFormat
 	m.sort()
 	var b bytes.Buffer
@@ -70,9 +70,9 @@ func (m *manifest) Marshal() ([]byte, error) {
 	return b.Bytes(), err
 }
 
-func (m *manifest) sort() {
-	slices.SortFunc(m.Files, func(a, b manifestFile) int { return strings.Compare(a.Path, b.Path) })
-	slices.SortFunc(m.Artifacts, func(a, b manifestArtifact) int { return compare(a.SHA256, b.SHA256) })
+func (m *Manifest) sort() {
+	slices.SortFunc(m.Files, func(a, b ManifestFile) int { return strings.Compare(a.Path, b.Path) })
+	slices.SortFunc(m.Artifacts, func(a, b ManifestArtifact) int { return compare(a.SHA256, b.SHA256) })
 	slices.SortFunc(m.Missing, compare)
 	slices.Sort(m.VKeys)
 	m.Artifacts, m.Missing, m.Files, m.VKeys = some(m.Artifacts), some(m.Missing), some(m.Files), some(m.VKeys)
@@ -81,8 +81,8 @@ func (m *manifest) sort() {
 func compare(a, b reader.Digest) int { return bytes.Compare(a[:], b[:]) }
 
 // artifact returns what a sorted manifest says about an artifact.
-func (m *manifest) artifact(d reader.Digest) (a manifestArtifact, ok bool) {
-	n, ok := slices.BinarySearchFunc(m.Artifacts, d, func(a manifestArtifact, d reader.Digest) int { return compare(a.SHA256, d) })
+func (m *Manifest) artifact(d reader.Digest) (a ManifestArtifact, ok bool) {
+	n, ok := slices.BinarySearchFunc(m.Artifacts, d, func(a ManifestArtifact, d reader.Digest) int { return compare(a.SHA256, d) })
 	if ok {
 		a = m.Artifacts[n]
 	}
@@ -99,8 +99,8 @@ func some[T any](l []T) []T {
 
 // parseManifest reads a manifest. Every path is one of an export's, stands
 // once, and leads nowhere else. Errors wrap ErrManifest.
-func parseManifest(data []byte) (*manifest, error) {
-	var m manifest
+func parseManifest(data []byte) (*Manifest, error) {
+	var m Manifest
 	if err := json.Unmarshal(data, &m); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrManifest, err)
 	}
@@ -136,6 +136,6 @@ func exportPath(p string) bool {
 }
 
 // Is reports whether the manifest is of this checkpoint.
-func (m *manifest) Is(cp *scitt.Checkpoint) bool {
+func (m *Manifest) Is(cp *scitt.Checkpoint) bool {
 	return m.Checkpoint.Origin == cp.Origin && m.Checkpoint.Size == cp.Size && bytes.Equal(m.Checkpoint.Root[:], cp.Root)
 }

@@ -14,12 +14,12 @@ import (
 	"github.com/conmotion/conmotion/tiles"
 )
 
-func exampleManifest() *manifest {
-	return &manifest{
-		Artifacts:  []manifestArtifact{{sha256.Sum256([]byte("b")), 1}, {sha256.Sum256([]byte("a")), 1}},
+func exampleManifest() *Manifest {
+	return &Manifest{
+		Artifacts:  []ManifestArtifact{{sha256.Sum256([]byte("b")), 1}, {sha256.Sum256([]byte("a")), 1}},
 		Missing:    []reader.Digest{sha256.Sum256([]byte("c"))},
-		Checkpoint: manifestCheckpoint{"log.example", sha256.Sum256([]byte("root")), 300},
-		Files: []manifestFile{
+		Checkpoint: ManifestCheckpoint{"log.example", sha256.Sum256([]byte("root")), 300},
+		Files: []ManifestFile{
 			{"tile/entries/001.p/44", sha256.Sum256([]byte("x")), 44}, {"checkpoint", sha256.Sum256([]byte("y")), 7},
 			{".well-known/scitt-keys", sha256.Sum256([]byte("z")), 9},
 		},

@@ -67,7 +67,7 @@ type VerifyOptions struct {
 type verification struct {
 	dir      string
 	o        VerifyOptions
-	manifest *manifest
+	manifest *Manifest
 	log      Opened
 	service  scitt.KeySet // of the log's own statements
 	report   Report

@@ -23,10 +23,10 @@ func WarnShared(logger *slog.Logger, file string) {
 	}
 }
 
-// certificate is a TLS certificate in two files, which are read again when
+// Certificate is a TLS certificate in two files, which are read again when
 // they change: certificates are renewed every few weeks, and a log is not
 // restarted for that.
-type certificate struct {
+type Certificate struct {
 	certFile, keyFile string
 	logger            *slog.Logger
 
@@ -36,9 +36,9 @@ type certificate struct {
 }
 
 // LoadCertificate reads the files for the first time.
-func LoadCertificate(certFile, keyFile string, logger *slog.Logger) (*certificate, error) {
+func LoadCertificate(certFile, keyFile string, logger *slog.Logger) (*Certificate, error) {
 	WarnShared(logger, keyFile)
-	c := &certificate{certFile: certFile, keyFile: keyFile, logger: logger}
+	c := &Certificate{certFile: certFile, keyFile: keyFile, logger: logger}
 	var err error
 	if c.changed, err = c.written(); err != nil {
 		return nil, err
@@ -47,12 +47,12 @@ func LoadCertificate(certFile, keyFile string, logger *slog.Logger) (*certificat
 	return c, err
 }
 
-func (c *certificate) read() (*tls.Certificate, error) {
+func (c *Certificate) read() (*tls.Certificate, error) {
 	cert, err := tls.LoadX509KeyPair(c.certFile, c.keyFile)
 	return &cert, err
 }
 
-func (c *certificate) written() (at [2]time.Time, err error) {
+func (c *Certificate) written() (at [2]time.Time, err error) {
 	for i, name := range []string{c.certFile, c.keyFile} {
 		info, err := os.Stat(name)
 		if err != nil {
@@ -66,7 +66,7 @@ func (c *certificate) written() (at [2]time.Time, err error) {
 // Get gives a handshake the certificate. Where the files cannot be read, or
 // do not fit each other because one of them is not written yet, the last good
 // one goes on.
-func (c *certificate) Get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+func (c *Certificate) Get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	at, err := c.written()

@@ -60,8 +60,8 @@ func (l connectionLog) Write(p []byte) (int, error) {
 // that even there nobody takes the descriptors that the log needs.
 func ForOperator(l net.Listener) net.Listener { return netutil.LimitListener(l, operatorsConnections) }
 
-// public is the address that everybody may ask. Until it has a handler it answers 503.
-type public struct {
+// Public is the address that everybody may ask. Until it has a handler it answers 503.
+type Public struct {
 	net.Listener
 	o       *Options
 	server  *http.Server
@@ -72,7 +72,7 @@ type public struct {
 
 // ListenPublic listens, reads the certificate, and begins to answer. An answer may
 // take so long.
-func (o *Options) ListenPublic(ctx context.Context, wait time.Duration) (*public, error) {
+func (o *Options) ListenPublic(ctx context.Context, wait time.Duration) (*Public, error) {
 	var secure *tls.Config
 	if o.TLSCert != "" {
 		cert, err := LoadCertificate(o.TLSCert, o.TLSKey, o.Logger)
@@ -89,7 +89,7 @@ func (o *Options) ListenPublic(ctx context.Context, wait time.Duration) (*public
 	if err != nil {
 		return nil, fmt.Errorf("--listen: %w", err)
 	}
-	p := &public{Listener: netutil.LimitListener(listener, most), o: o, wait: wait, failed: make(chan error, 1)}
+	p := &Public{Listener: netutil.LimitListener(listener, most), o: o, wait: wait, failed: make(chan error, 1)}
 	p.Serve(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		busy(w, 5*time.Second, "Starting", "the service starts; try again soon")
 	}))
@@ -111,7 +111,7 @@ func (o *Options) ListenPublic(ctx context.Context, wait time.Duration) (*public
 }
 
 // URL is where it can be asked.
-func (p *public) URL() string {
+func (p *Public) URL() string {
 	if p.o.TLSCert != "" {
 		return "https://" + p.Addr().String()
 	}
@@ -119,11 +119,11 @@ func (p *public) URL() string {
 }
 
 // Serve answers with this handler from now on.
-func (p *public) Serve(h http.Handler) { p.handler.Store(&h) }
+func (p *Public) Serve(h http.Handler) { p.handler.Store(&h) }
 
 // Early answers with a handler what matches a pattern, and all else as until now, while
 // the service starts.
-func (p *public) Early(pattern string, h http.Handler) {
+func (p *Public) Early(pattern string, h http.Handler) {
 	mux := http.NewServeMux()
 	mux.Handle(pattern, h)
 	mux.Handle("/", *p.handler.Load())
@@ -131,11 +131,11 @@ func (p *public) Early(pattern string, h http.Handler) {
 }
 
 // Close ends everything at once.
-func (p *public) Close() error { return p.server.Close() }
+func (p *Public) Close() error { return p.server.Close() }
 
 // Drain waits until the context ends. Then new connections are refused and those
 // that wait get their answers.
-func (p *public) Drain(ctx context.Context, draining func(context.Context) error) error {
+func (p *Public) Drain(ctx context.Context, draining func(context.Context) error) error {
 	select {
 	case err := <-p.failed:
 		return fmt.Errorf("serve: %w", err)

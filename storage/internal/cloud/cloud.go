@@ -56,8 +56,8 @@ type Condition struct {
 	Absent bool
 }
 
-// bucket is a log's bucket. Errors name the bucket and the key.
-type bucket interface {
+// Bucket is a log's bucket. Errors name the bucket and the key.
+type Bucket interface {
 	// String names the bucket, as a URL.
 	String() string
 	// Get reads an object. The error wraps [fs.ErrNotExist] when there is none.
@@ -73,7 +73,7 @@ type bucket interface {
 }
 
 // Store keeps objects of up to 16 MiB in a bucket that nobody else may read.
-type Store struct{ Bucket bucket }
+type Store struct{ Bucket Bucket }
 
 // Get reads an object. The error wraps [fs.ErrNotExist] when there is none.
 func (s *Store) Get(ctx context.Context, key string) ([]byte, error) {
@@ -102,11 +102,11 @@ type State struct {
 	Root       []byte
 }
 
-// database is a log's database. Errors name it. Its row of the writer has a term,
+// Database is a log's database. Errors name it. Its row of the writer has a term,
 // which grows with each writer, and the time until which the lease holds, by the
 // database's clock. What a writer of an older term sequences is refused by the
 // transaction itself: the fence.
-type database interface {
+type Database interface {
 	// String names the database, as a URL.
 	String() string
 	// Failed names the database in an error, and says what to do. Of an error of Tessera's
@@ -151,8 +151,8 @@ type Engine interface {
 
 // Place is a bucket and a database of one cloud.
 type Place struct {
-	Bucket   bucket
-	Database database
+	Bucket   Bucket
+	Database Database
 	// Engine makes Tessera's driver for a writer of a term. The note that Tessera
 	// writes as the checkpoint goes to signed and not to the bucket; an error of signed
 	// is one of writing.

@@ -11,7 +11,7 @@ import (
 const probeKey = ".conmotion-probe"
 
 // probe fails where the store ignores a condition.
-func probe(ctx context.Context, b bucket) (err error) {
+func probe(ctx context.Context, b Bucket) (err error) {
 	defer func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), ObjectTimeout)
 		defer cancel()

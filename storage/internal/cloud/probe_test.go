@@ -9,7 +9,7 @@ import (
 
 // fake is a bucket with one object, which may ignore conditions.
 type fake struct {
-	bucket
+	Bucket
 	writes                      int
 	there                       bool
 	ignoresMatch, ignoresAbsent bool

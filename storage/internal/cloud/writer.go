@@ -16,7 +16,7 @@ import (
 // lost the lease and does not know it yet is refused by the transaction that would
 // have sequenced its entries.
 type writer struct {
-	db      database
+	db      Database
 	ttl     time.Duration
 	address string // that is advertised
 	logger  *slog.Logger

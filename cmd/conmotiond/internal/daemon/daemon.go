@@ -94,7 +94,7 @@ const closeTimeout = time.Minute
 // Daemon is a running service.
 type Daemon struct {
 	*personality.Service
-	Readiness *readiness
+	Readiness *Readiness
 	Search    *SearchHealth // nil without Config.Search
 	// New says that the log was made just now.
 	New bool
@@ -140,7 +140,7 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 	if err != nil {
 		return nil, err
 	}
-	d = &Daemon{dir: dir, Readiness: &readiness{}, logger: c.Logger, lease: c.Lease, lost: make(chan struct{})}
+	d = &Daemon{dir: dir, Readiness: &Readiness{}, logger: c.Logger, lease: c.Lease, lost: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.Close())

@@ -11,8 +11,8 @@ import (
 	"github.com/conmotion/conmotion/storage/artifact"
 )
 
-// migrated says what a move came to.
-type migrated struct {
+// Migrated says what a move came to.
+type Migrated struct {
 	*scitt.Checkpoint
 	artifact.Copied
 	// Stay are the artifacts that stay in the directory.
@@ -30,7 +30,7 @@ type migrated struct {
 // good, so that the log never goes on in two places. Only then it is copied. A crash
 // at any point leaves a log that no service starts on, and that the next call moves
 // to the end.
-func Migrate(ctx context.Context, from, to Config, progress func(what string, done, all uint64)) (m *migrated, err error) {
+func Migrate(ctx context.Context, from, to Config, progress func(what string, done, all uint64)) (m *Migrated, err error) {
 	from.Advertise, to.Advertise = nobody, nobody
 	target, err := openCloud(ctx, &to)
 	if err != nil {
@@ -50,7 +50,7 @@ func Migrate(ctx context.Context, from, to Config, progress func(what string, do
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, source.close()) }()
-	m = &migrated{}
+	m = &Migrated{}
 	if m.Checkpoint, err = publicOf(ctx, &from, dir, source); err != nil {
 		return nil, err
 	}
@@ -66,7 +66,7 @@ func Migrate(ctx context.Context, from, to Config, progress func(what string, do
 
 // copyArtifacts takes the artifacts along to a bucket, or counts those in the directory
 // where there is none. Log is the bucket of the log.
-func (m *migrated) copyArtifacts(ctx context.Context, from *Config, to string, dir *storage.Dir, log string, progress func(what string, done, all uint64)) (err error) {
+func (m *Migrated) copyArtifacts(ctx context.Context, from *Config, to string, dir *storage.Dir, log string, progress func(what string, done, all uint64)) (err error) {
 	if from.Artifacts != "" && (to == "" || bucketOf(to) == bucketOf(from.Artifacts)) {
 		return nil // they stay in their bucket
 	}

@@ -15,8 +15,8 @@ const (
 	mostLag = 10_000
 )
 
-// readiness reports whether the service can do its work.
-type readiness struct {
+// Readiness reports whether the service can do its work.
+type Readiness struct {
 	mu        sync.Mutex
 	log       integratedLog
 	index     laggingIndex
@@ -40,17 +40,17 @@ type laggingIndex interface {
 }
 
 // watch begins when the service is open.
-func (r *readiness) watch(log integratedLog, idx laggingIndex, unsigned func() error) {
+func (r *Readiness) watch(log integratedLog, idx laggingIndex, unsigned func() error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.log, r.index, r.unsigned = log, idx, unsigned
 }
 
 // Stop makes the service unready while it drains.
-func (r *readiness) Stop() { r.watch(nil, nil, nil) }
+func (r *Readiness) Stop() { r.watch(nil, nil, nil) }
 
 // Check says why the service is not ready, or nil.
-func (r *readiness) Check(ctx context.Context, now time.Time) error {
+func (r *Readiness) Check(ctx context.Context, now time.Time) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.log == nil {

@@ -43,7 +43,7 @@ func TestReadiness(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := &state{stored: 6, published: 5, next: 5}
-			r := &readiness{}
+			r := &Readiness{}
 			r.watch(s, s, func() error { return s.unsigned })
 			if err := r.Check(t.Context(), now); err != nil {
 				t.Fatalf("at first: %v", err)

@@ -6,6 +6,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"flag"
 	"fmt"
@@ -118,6 +119,7 @@ func benchLog(b *testing.B, typ string, n int, partial bool) (Log, Filter) {
 	}
 	replay := NewReplay(filter, nil)
 	replay.checkpoint.Origin = typ
+	artifacts := blobs{} // of scans that do not fit into an entry
 	var entries [][]byte
 	there := map[string]bool{}
 	records := 0
@@ -139,6 +141,8 @@ func benchLog(b *testing.B, typ string, n int, partial bool) (Log, Filter) {
 		if err != nil {
 			b.Fatal(err)
 		}
+		o.Hash, o.Location = true, "https://northwind.example/scan"
+		artifacts[sha256.Sum256(payload)] = payload
 		st := sign(payload, o, now+1000)
 		rec := newRecord(st)
 		rec.Index, rec.Time, rec.scan = uint64(len(entries)), now, scan
@@ -154,7 +158,7 @@ func benchLog(b *testing.B, typ string, n int, partial bool) (Log, Filter) {
 		}
 	})
 	view := must(tiles.NewTree(tiles.Dir(dir)).At(b.Context(), cp))(b)
-	return NewLog(view, nil, scitt.SelfCertifying(nil, nil).Verifier(nil)), filter
+	return NewLog(view, artifacts, scitt.SelfCertifying(nil, nil).Verifier(nil)), filter
 }
 
 // bareVerifications is how long verifying the signatures of n such records alone takes on all cores, and the processor

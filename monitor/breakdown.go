@@ -38,7 +38,7 @@ func (c *census) add(what Kind, reported, observed *story) (number int) {
 }
 
 // Traits are the account, the region and the type of what a finding of this comparison is about.
-func (c *Comparison) Traits(f Finding) Traits { return c.census.table.list[f.traits] }
+func (c *Comparison) Traits(f Finding) Traits { return *c.census.table.list[f.traits] }
 
 // Breakdown groups the objects of a kind by their "account", "region" or "type": the groups with the most missing objects
 // first, then those that drift most.

@@ -25,7 +25,7 @@ func (s *story) described() []Traits {
 	if s == nil {
 		return nil
 	}
-	return []Traits{s.traits}
+	return []Traits{*s.traits}
 }
 
 // life is a span, clipped.

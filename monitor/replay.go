@@ -228,7 +228,7 @@ func (r *Replay) apply(rec *record) {
 
 // corrects reports whether a correction is older than the last record of its object. Then it says how things were, which
 // only counts in the object's story.
-func (r *Replay) corrects(what Kind, uid string, e *Event, at Ref, last *Ref, digest *[sha256.Size]byte) bool {
+func (r *Replay) corrects(what Kind, uid string, e *Event, at Ref, last *Ref, digest *[sha256.Size]byte, traits int) bool {
 	if !e.Correction {
 		return false
 	}
@@ -239,7 +239,7 @@ func (r *Replay) corrects(what Kind, uid string, e *Event, at Ref, last *Ref, di
 		return false
 	}
 	r.anomaly(Anomaly{Kind: AnomalyLate, What: what, UID: uid}, at, last)
-	r.story.correct(what, uid, e.Action, at, digest)
+	r.story.correct(graveKey{what, uid}, happening{at: at, ends: e.Action == Delete, digest: digest, traits: r.traits.list[traits]})
 	return true
 }
 
@@ -306,7 +306,9 @@ func (r *Replay) applyAsset(uid string, e *Event, at Ref, issuer int) {
 	if a != nil {
 		last = &a.last
 	}
-	if r.corrects(Inventory, uid, e, at, last, nil) || !r.lifecycle(Inventory, uid, e, at, last) {
+	d := e.of(uid)
+	traits := r.traits.number(d.traits)
+	if r.corrects(Inventory, uid, e, at, last, nil, traits) || !r.lifecycle(Inventory, uid, e, at, last) {
 		return
 	}
 	if e.Action == Delete {
@@ -317,9 +319,8 @@ func (r *Replay) applyAsset(uid string, e *Event, at Ref, issuer int) {
 		a = &asset{created: at}
 		r.assets[uid] = a
 	}
-	d := e.of(uid)
-	a.last, a.issuer, a.digest, a.traits = at, issuer, d.digest, r.traits.number(d.traits)
-	r.story.alive(Inventory, uid, at, nil, d.traits)
+	a.last, a.issuer, a.digest, a.traits = at, issuer, d.digest, traits
+	r.story.alive(Inventory, uid, at, nil, r.traits.list[traits])
 }
 
 // endAsset ends an asset: its deletion, or a scan that did not see it.
@@ -352,7 +353,11 @@ func (r *Replay) applyConfig(now *Config, e *Event, at Ref, issuer int) {
 		last = &c.last
 	}
 	digest := sha256.Sum256(now.Content)
-	if r.corrects(Configuration, now.UID, e, at, last, &digest) || !r.lifecycle(Configuration, now.UID, e, at, last) {
+	traits := 0
+	if len(now.Assets) > 0 {
+		traits = r.traits.number(e.of(now.Assets[0]).traits)
+	}
+	if r.corrects(Configuration, now.UID, e, at, last, &digest, traits) || !r.lifecycle(Configuration, now.UID, e, at, last) {
 		return
 	}
 	if c != nil && !c.own {
@@ -370,11 +375,7 @@ func (r *Replay) applyConfig(now *Config, e *Event, at Ref, issuer int) {
 		c = &configuration{created: at}
 		r.configs[now.UID] = c
 	}
-	var traits Traits
-	if len(now.Assets) > 0 {
-		traits = e.of(now.Assets[0]).traits
-	}
-	c.last, c.issuer, c.digest, c.traits = at, issuer, digest, r.traits.number(traits)
+	c.last, c.issuer, c.digest, c.traits = at, issuer, digest, traits
 	c.own = len(now.Assets) == 1 && now.Assets[0] == now.UID
 	c.assets = nil
 	if !c.own {
@@ -383,5 +384,5 @@ func (r *Replay) applyConfig(now *Config, e *Event, at Ref, issuer int) {
 			r.link(a, now.UID)
 		}
 	}
-	r.story.alive(Configuration, now.UID, at, &c.digest, traits)
+	r.story.alive(Configuration, now.UID, at, &c.digest, r.traits.list[traits])
 }

@@ -118,7 +118,7 @@ func (s *Scan) what() string {
 // inScope are the assets whose newest record is of an issuer, and which are in a scope.
 func (r *Replay) inScope(issuer int, scope Scope) (uids []string) {
 	for uid, a := range r.assets {
-		if a.issuer == issuer && scope.selects(r.traits.list[a.traits]) {
+		if a.issuer == issuer && scope.selects(*r.traits.list[a.traits]) {
 			uids = append(uids, uid)
 		}
 	}

@@ -269,6 +269,14 @@ func TestScope(t *testing.T) {
 	if r := must(Recompute(t.Context(), payload, provider.log(), auditor.log()))(t); !r.Same() || !bytes.Contains(payload, []byte(`"scope":["region=eu"]`)) {
 		t.Errorf("%v %s", r.Paths, payload)
 	}
+	// A correction says where its object is, too.
+	provider.record(collected(noon, "eu/b"))
+	provider.record(inventory(Delete, noon+50*minute, "eu/b"))
+	provider.record(correction(collected(noon+20*minute, "eu/b")), noon+70*minute)
+	c = must(Compare(t.Context(), provider.side(), auditor.side(), in))(t)
+	if m := c.Metrics[Inventory]; m.Union != 2 || m.Phantom != 1 {
+		t.Errorf("%+v", m)
+	}
 }
 
 func TestScanDocument(t *testing.T) {

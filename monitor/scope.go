@@ -103,12 +103,12 @@ func (t Traits) has(key, value string) bool {
 
 // traitTable numbers traits: many assets have the same.
 type traitTable struct {
-	list    []Traits
+	list    []*Traits
 	numbers map[string]int
 }
 
 func newTraitTable() traitTable {
-	return traitTable{[]Traits{{}}, map[string]int{traitKey(Traits{}): 0}}
+	return traitTable{[]*Traits{{}}, map[string]int{traitKey(Traits{}): 0}}
 }
 
 func traitKey(t Traits) string {
@@ -120,7 +120,7 @@ func (t *traitTable) number(traits Traits) int {
 	n, ok := t.numbers[key]
 	if !ok {
 		n = len(t.list)
-		t.list, t.numbers[key] = append(t.list, traits), n
+		t.list, t.numbers[key] = append(t.list, &traits), n
 	}
 	return n
 }

@@ -35,8 +35,8 @@ type version struct {
 type story struct {
 	spans    []span
 	versions []version
-	now      int64 // when the last record took effect
-	traits   Traits
+	now      int64   // when the last record took effect
+	traits   *Traits // of the table of its replay
 }
 
 // recorder keeps the stories of a replay from a time on.
@@ -56,7 +56,7 @@ type happening struct {
 	ends     bool
 	inferred bool
 	digest   *[sha256.Size]byte
-	traits   Traits
+	traits   *Traits
 }
 
 func newRecorder(from int64) *recorder {
@@ -76,12 +76,8 @@ func (c *recorder) keeps(key graveKey, h happening) bool {
 }
 
 // correct notes a record that came late.
-func (c *recorder) correct(what Kind, uid string, action Action, at Ref, digest *[sha256.Size]byte) {
-	if c == nil {
-		return
-	}
-	key := graveKey{what, uid}
-	if !c.keeps(key, happening{at: at, ends: action == Delete, digest: digest}) {
+func (c *recorder) correct(key graveKey, h happening) {
+	if c != nil && !c.keeps(key, h) {
 		c.corrected[key] = nil
 	}
 }
@@ -126,7 +122,7 @@ func (c *recorder) baseline(uid string) {
 }
 
 // alive notes that a record made or kept something alive.
-func (c *recorder) alive(what Kind, uid string, at Ref, digest *[sha256.Size]byte, traits Traits) {
+func (c *recorder) alive(what Kind, uid string, at Ref, digest *[sha256.Size]byte, traits *Traits) {
 	if c == nil || c.keeps(graveKey{what, uid}, happening{at: at, digest: digest, traits: traits}) {
 		return
 	}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"runtime"
 	"slices"
 	"time"
 
@@ -21,7 +22,7 @@ import (
 
 const (
 	batchSize     = 16 * tiles.Width // entries in one transaction
-	bundlesAhead  = 4                // of each processor, are parsed while others are written
+	bundlesAhead  = 4                // of each processor, are read at a time, and at least as many as are written together
 	retryInterval = time.Second
 	restFactor    = 50 // rests are so much longer than steps while something else is busy
 )
@@ -193,16 +194,25 @@ type parsed[T any] struct {
 	leaf []byte
 }
 
-// parse reads the entries from index from up to, and not including, index to.
-func (r *Reader[T]) parse(ctx context.Context, log Log, from, to uint64) ([]parsed[T], error) {
-	rows := make([]parsed[T], 0, to-from)
+// parse reads the entries from index from up to, and not including, index to, and parses them when it is its turn.
+func (r *Reader[T]) parse(ctx context.Context, log Log, from, to uint64, turns chan struct{}) ([]parsed[T], error) {
+	entries := make([]tiles.Entry, 0, to-from)
 	for e, err := range log.Entries(ctx, from, to) {
 		if err != nil {
 			return nil, err
 		}
-		if want := from + uint64(len(rows)); e.Index != want {
+		if want := from + uint64(len(entries)); e.Index != want {
 			return nil, fmt.Errorf("the log gave entry %d in the place of %d", e.Index, want)
 		}
+		entries = append(entries, e)
+	}
+	if uint64(len(entries)) != to-from {
+		return nil, fmt.Errorf("the log gave %d entries in the place of %d", len(entries), to-from)
+	}
+	turns <- struct{}{}
+	defer func() { <-turns }()
+	rows := make([]parsed[T], 0, len(entries))
+	for _, e := range entries {
 		leaf := scitt.LeafHash(e.Data)
 		row, err := r.Parse(ctx, e, leaf)
 		if err != nil {
@@ -210,23 +220,21 @@ func (r *Reader[T]) parse(ctx context.Context, log Log, from, to uint64) ([]pars
 		}
 		rows = append(rows, parsed[T]{row, leaf})
 	}
-	if uint64(len(rows)) != to-from {
-		return nil, fmt.Errorf("the log gave %d entries in the place of %d", len(rows), to-from)
-	}
 	return rows, nil
 }
 
-// read reads the log: bundles are parsed on all processors, and the caller's
-// goroutine writes.
+// read reads the log: while the caller's goroutine writes, on one processor, the bundles that it writes next are
+// parsed on the others.
 func (r *Reader[T]) read(ctx context.Context, cp *scitt.Checkpoint, log Log) error {
 	from := r.state.Next
 	if from == cp.Size { // an empty log, or all was read for an older checkpoint
 		return r.store(ctx, cp, nil)
 	}
+	turns := make(chan struct{}, max(1, runtime.GOMAXPROCS(0)-1))
 	bundle := func(ctx context.Context, n uint64) ([]parsed[T], error) {
-		return r.parse(ctx, log, max(from, n*tiles.Width), min(cp.Size, (n+1)*tiles.Width))
+		return r.parse(ctx, log, max(from, n*tiles.Width), min(cp.Size, (n+1)*tiles.Width), turns)
 	}
-	ahead := bundlesAhead * parallel.CPUs()
+	ahead := max(bundlesAhead*parallel.CPUs(), batchSize/tiles.Width)
 	if r.busy() {
 		ahead = 1
 	}

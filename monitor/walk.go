@@ -107,8 +107,12 @@ type found[T any] struct {
 	value  T
 }
 
-// batch is how many entries one worker reads at a time: a tile's width.
-const batch = tiles.Width
+const (
+	batch = tiles.Width // entries that one worker reads at a time
+	// ahead is how many batches for each processor are read before they are used: a scan of a large inventory
+	// takes as long as signatures of a thousand records, and the other processors do not wait for it.
+	ahead = 4
+)
 
 // walk is Walk with a read of each statement that is wanted and signed, on all
 // cores. An error of read ends it.
@@ -138,7 +142,7 @@ func walk[T any](ctx context.Context, log Log, once *Once, from, to uint64, want
 			return out, nil
 		}
 		next := from
-		for _, batch := range parallel.Ordered(ctx, from/batch, (to-1)/batch+1, parallel.CPUs(), some) {
+		for _, batch := range parallel.Ordered(ctx, from/batch, (to-1)/batch+1, ahead*parallel.CPUs(), some) {
 			if batch.Err != nil {
 				yield(nil, batch.Err)
 				return

@@ -1,7 +1,6 @@
 package search
 
 import (
-	"cmp"
 	"encoding/base64"
 	"fmt"
 	"maps"
@@ -40,14 +39,14 @@ func (l *leaves) cbor(v any) {
 		l.number(v.String())
 	case float64:
 		if !math.IsNaN(v) {
-			l.out.number(kindNumber, view(l.path), v)
+			l.value(kindNumber, v)
 		}
 	case string:
 		l.text(v)
 	case []byte:
 		// RFC 8949 section 6.1: a byte string "is encoded in base64url without
 		// padding and becomes a JSON string".
-		l.out.term(kindText, view(l.path), base64.RawURLEncoding.EncodeToString(v))
+		l.term(kindText, base64.RawURLEncoding.EncodeToString(v))
 	case time.Time:
 		l.text(v.UTC().Format(time.RFC3339Nano))
 	case cbor.Tag:
@@ -61,11 +60,13 @@ func (l *leaves) cbor(v any) {
 	case map[any]any:
 		l.depth++
 		// In a fixed order: what is indexed must not depend on Go's maps.
-		for _, key := range slices.SortedFunc(maps.Keys(v), func(a, b any) int {
-			return cmp.Compare(fmt.Sprintf("%T%v", a, a), fmt.Sprintf("%T%v", b, b))
-		}) {
-			back := l.push(keyName(key))
-			l.cbor(v[key])
+		keys := make(map[string]any, len(v))
+		for key := range v {
+			keys[fmt.Sprintf("%T%v", key, key)] = key
+		}
+		for _, text := range slices.Sorted(maps.Keys(keys)) {
+			back := l.push(keyName(keys[text]))
+			l.cbor(v[keys[text]])
 			l.pop(back)
 		}
 		l.depth--

@@ -39,6 +39,7 @@
 // through, so that f.resources.uid=x asks whether any resource has the uid x.
 // Members of a CBOR map that are not named by text have the decimal number or
 // the text form of their key. Where a JSON object has a member twice, each counts.
+// A path has at most 512 bytes; of values below a longer one only the words are found.
 //
 // OP is one of
 //

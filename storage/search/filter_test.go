@@ -259,6 +259,7 @@ func TestBadQueries(t *testing.T) {
 		{"index_to=0", "index_to", "before index 0"},
 		{"index_from=5&index_to=5", "index_to", "not behind"},
 		{"f.=1", "f.", "path"},
+		{"f." + strings.Repeat("x", 513) + "=1", "f." + strings.Repeat("x", 62) + "...", "longer"},
 		{"f.a=%3Eb", "f.a", "neither a number"},
 		{"f.a=%3E", "f.a", "neither a number"},
 		{"f.a=%3E=NaN", "f.a", "neither a number"},

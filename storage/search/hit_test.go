@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/fxamacker/cbor/v2"
+
 	"github.com/conmotion/conmotion/internal/testlog"
 )
 
@@ -66,9 +68,11 @@ func TestPayloadBounds(t *testing.T) {
 		statement(t, header("i", "s", map[any]any{3: "text/plain"}), []byte("bad \xff")),
 		jsonStatement(t, "i", "s", "{\"a\":\"\xff\"}"),
 		jsonStatement(t, "i", "s", `"just text"`),
+		jsonStatement(t, "i", "s", `{"`+strings.Repeat("n", maxPath)+`":"longest"}`),
+		jsonStatement(t, "i", "s", `{"`+strings.Repeat("n", maxPath+1)+`":["longer",1,true]}`),
 	}
 	x := indexed(t, l, Options{Artifacts: store})
-	want := []Content{contentJSON, contentMalformed, contentMalformed, contentMalformed, contentMalformed, contentJSON, contentMissing, contentJSON, contentJSON, contentMalformed, contentMalformed, contentJSON}
+	want := []Content{contentJSON, contentMalformed, contentMalformed, contentMalformed, contentMalformed, contentJSON, contentMissing, contentJSON, contentJSON, contentMalformed, contentMalformed, contentJSON, contentJSON, contentJSON}
 	for i, h := range ask(t, x, "").Entries {
 		if h.Content != want[i] {
 			t.Errorf("entry %d: %q, want %q", i, h.Content, want[i])
@@ -80,6 +84,28 @@ func TestPayloadBounds(t *testing.T) {
 	expect(t, x, "q=ab", 7)
 	expect(t, x, "f.sniffed=true", 8)
 	expect(t, x, "q=just", 11)
+	expect(t, x, "f."+strings.Repeat("n", maxPath)+"=longest", 12)
+	expect(t, x, "q=longer", 13)
+}
+
+// pathBytes counts the bytes of the paths that are given out.
+type pathBytes int
+
+func (n *pathBytes) term(_ kind, path, _ string)           { *n += pathBytes(len(path)) }
+func (n *pathBytes) number(_ kind, path string, _ float64) { *n += pathBytes(len(path)) }
+
+// TestLongNames: a name as long as all values below it costs what other names cost.
+func TestLongNames(t *testing.T) {
+	values := strings.Repeat(`"x",1,true,`, 1000) + "null"
+	for name, entry := range map[string][]byte{
+		"json": jsonStatement(t, "i", "s", `{"`+strings.Repeat("n", 20_000)+`":[`+values+`]}`),
+		"cbor": statement(t, header("i", "s", map[any]any{3: "application/cbor"}), testlog.Must(cbor.Marshal(map[string]any{strings.Repeat("n", 20_000): make([]int, 10_000)}))(t)),
+	} {
+		var n pathBytes
+		if d, err := read(t.Context(), 0, entry, nil, &n); err != nil || string(d.Content) != name || n > 1<<20 {
+			t.Errorf("%s: %d bytes of paths, %v", name, n, err)
+		}
+	}
 }
 
 // TestStats counts.

@@ -180,6 +180,9 @@ func (q *Query) words(param, value string) error {
 
 // field reads the condition [OP]VALUE on a field of the payload.
 func (q *Query) field(param, path, value string) error {
+	if len(path) > maxPath {
+		return bad(cut(param), "the path is longer than %d bytes", maxPath)
+	}
 	op := ""
 	for _, candidate := range []string{">=", "<=", ">", "<", "="} {
 		if rest, ok := strings.CutPrefix(value, candidate); ok {

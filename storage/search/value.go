@@ -101,6 +101,24 @@ func (l *leaves) json(t *jsonx.Tree, n int32) {
 	}
 }
 
+// maxPath is how many bytes a path has at most that can be asked for: each value is hashed with
+// its path, and a name may be as long as all values below it together.
+const maxPath = 512
+
+// term gives out a value at the path where l is.
+func (l *leaves) term(k kind, value string) {
+	if len(l.path) <= maxPath {
+		l.out.term(k, view(l.path), value)
+	}
+}
+
+// value is term of a number.
+func (l *leaves) value(k kind, v float64) {
+	if len(l.path) <= maxPath {
+		l.out.number(k, view(l.path), v)
+	}
+}
+
 // push goes to a member; the result is where pop returns to.
 func (l *leaves) push(name string) int {
 	n := len(l.path)
@@ -114,30 +132,29 @@ func (l *leaves) push(name string) int {
 func (l *leaves) pop(n int) { l.path = l.path[:n] }
 
 func (l *leaves) text(s string) {
-	path := view(l.path)
-	l.out.term(kindText, path, s)
+	l.term(kindText, s)
 	if len(s) >= len("2006-01-02T15:04:05Z") && s[4] == '-' && s[7] == '-' {
 		if ms, err := parseTime(s); err == nil {
-			l.out.number(kindTime, path, ms)
+			l.value(kindTime, ms)
 		}
 	}
 	eachWord(s, l.word)
-	if l.array == 0 && l.depth == 2 && path == "metadata.event_code" && l.doc.EventCode == "" {
+	if l.array == 0 && l.depth == 2 && view(l.path) == "metadata.event_code" && l.doc.EventCode == "" {
 		l.doc.EventCode = string([]byte(s))
 	}
 }
 
 func (l *leaves) word(w string) { l.out.term(kindWord, "", w) }
 
-func (l *leaves) literal(s string) { l.out.term(kindLiteral, view(l.path), s) }
+func (l *leaves) literal(s string) { l.term(kindLiteral, s) }
 
 // number takes a JSON number.
 func (l *leaves) number(s string) {
 	v := double(s)
 	path := view(l.path)
-	l.out.number(kindNumber, path, v)
+	l.value(kindNumber, v)
 	if isBig(s, v) {
-		l.out.term(kindBig, path, s)
+		l.term(kindBig, s)
 		return
 	}
 	if l.array > 0 || l.depth != 1 {

@@ -231,11 +231,14 @@ func readShown(ctx context.Context, paths []string) (map[reader.Digest]*shownFil
 			s = &shownFile{path: path, all: disclosure.Document{Payload: d.Payload}}
 			shown[key] = s
 		}
+		slices.Sort(d.Disclosures)
+		had := s.all.Disclosures // in order, of the files before
 		for _, text := range d.Disclosures {
-			if !slices.Contains(s.all.Disclosures, text) {
+			if _, there := slices.BinarySearch(had, text); !there {
 				s.all.Disclosures = append(s.all.Disclosures, text)
 			}
 		}
+		slices.Sort(s.all.Disclosures)
 		if s.Opened, err = s.all.Open(); err != nil {
 			return nil, cli.Bad(fmt.Errorf("--disclosed %s: %w", path, err))
 		}

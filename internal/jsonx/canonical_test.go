@@ -3,7 +3,9 @@ package jsonx
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -137,5 +139,18 @@ func TestDiffValues(t *testing.T) {
 	}
 	if d := DiffBut([]byte(`1`), []byte(` 1`), 3, func(*Tree, int32) bool { return false }); !reflect.DeepEqual(d.Values, [][2]string{{"1", " 1"}}) {
 		t.Errorf("%q", d.Values)
+	}
+}
+
+// TestDiffLongNames: a long name with many values below it costs no more than its length.
+func TestDiffLongNames(t *testing.T) {
+	text := func(last string) []byte {
+		return fmt.Appendf(nil, `{%q:{"a":[%s%s]}}`, strings.Repeat("n", 1<<20), strings.Repeat("1,", 1<<14), last)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	paths, more := Diff(text("1"), text("2"), 10)
+	if runtime.ReadMemStats(&after); len(paths) != 1 || more != 0 || !strings.HasSuffix(paths[0], "n.a[16384]") || after.TotalAlloc-before.TotalAlloc > 1<<30 {
+		t.Errorf("%d bytes were used, %d paths", after.TotalAlloc-before.TotalAlloc, len(paths))
 	}
 }

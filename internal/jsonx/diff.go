@@ -2,8 +2,6 @@ package jsonx
 
 import (
 	"bytes"
-	"encoding/json"
-	"fmt"
 	"slices"
 )
 
@@ -36,7 +34,7 @@ func DiffBut(a, b []byte, most int, stands func(*Tree, int32) bool) Difference {
 		return all
 	}
 	d := differ{x: x, y: y, most: most, stands: stands}
-	d.compare("$", 0, 0)
+	d.compare(At("$"), 0, 0)
 	if len(d.Paths)+len(d.Unknown) == 0 && !bytes.Equal(a, b) {
 		return all
 	}
@@ -51,16 +49,16 @@ type differ struct {
 }
 
 // add notes a path and the values there, or "" for the one that is not.
-func (d *differ) add(path, a, b string) {
+func (d *differ) add(path *Path, a, b string) {
 	if len(d.Paths) == d.most {
 		d.More++
 		return
 	}
-	d.Paths, d.Values = append(d.Paths, path), append(d.Values, [2]string{a, b})
+	d.Paths, d.Values = append(d.Paths, path.String()), append(d.Values, [2]string{a, b})
 }
 
 // both compares the values at a path, of which one may be missing: 0.
-func (d *differ) both(path string, n, m int32) {
+func (d *differ) both(path *Path, n, m int32) {
 	switch {
 	case n != 0 && m != 0:
 		d.compare(path, n, m)
@@ -71,18 +69,18 @@ func (d *differ) both(path string, n, m int32) {
 	}
 }
 
-func (d *differ) compare(path string, n, m int32) {
+func (d *differ) compare(path *Path, n, m int32) {
 	switch kind := d.x.Kind(n); {
 	case d.stands(d.x, n) || d.stands(d.y, m):
 		if d.x.JSON(n) != d.y.JSON(m) && len(d.Unknown) < d.most {
-			d.Unknown = append(d.Unknown, path)
+			d.Unknown = append(d.Unknown, path.String())
 		}
 	case kind == Object && d.y.Kind(m) == Object:
 		d.members(path, n, m)
 	case kind == Array && d.y.Kind(m) == Array:
 		i := 0
 		for e, f := d.x.First(n), d.y.First(m); e != 0 || f != 0; i++ {
-			d.both(fmt.Sprintf("%s[%d]", path, i), e, f)
+			d.both(path.Element(i), e, f)
 			e, f = d.x.after(e), d.y.after(f)
 		}
 	case kind != d.y.Kind(m) || d.x.Text(n) != d.y.Text(m):
@@ -98,7 +96,7 @@ func (t *Tree) after(n int32) int32 {
 	return t.Next(n)
 }
 
-func (d *differ) members(path string, n, m int32) {
+func (d *differ) members(path *Path, n, m int32) {
 	names := make([]string, 0, d.x.Len(n)+d.y.Len(m))
 	for e := d.x.First(n); e != 0; e = d.x.Next(e) {
 		names = append(names, d.x.Name(e))
@@ -108,7 +106,7 @@ func (d *differ) members(path string, n, m int32) {
 	}
 	slices.Sort(names)
 	for _, name := range slices.Compact(names) {
-		d.both(path+Segment(name), d.x.Member(n, name), d.y.Member(m, name))
+		d.both(path.Member(name), d.x.Member(n, name), d.y.Member(m, name))
 	}
 }
 
@@ -121,16 +119,4 @@ func PlainName(name string) bool {
 		}
 	}
 	return name != ""
-}
-
-// Segment is a member of an object in a JSON path (RFC 9535).
-func Segment(name string) string {
-	if PlainName(name) {
-		return "." + name
-	}
-	quoted, err := json.Marshal(name)
-	if err != nil {
-		panic(err) // a string always has a JSON form
-	}
-	return "[" + string(quoted) + "]"
 }

@@ -111,7 +111,7 @@ func Stands(t *jsonx.Tree, n int32) bool {
 
 // plain refuses what has a member "...": hidden values are not nested.
 func plain(path string, v any) error {
-	return Walk(path, v, func(path string, v any) (any, bool, error) {
+	return Walk(path, v, func(path fmt.Stringer, v any) (any, bool, error) {
 		if o, ok := v.(object); ok {
 			if _, there := o[Member]; there {
 				return nil, false, malformed(`%s has a member "...", which is reserved`, path)
@@ -121,18 +121,19 @@ func plain(path string, v any) error {
 	})
 }
 
-// Walk visits a value and all that is in it, with their JSON paths (RFC 9535). Where
-// visit returns true, what it returns takes the value's place and is not visited; the
-// value that Walk begins with stays.
-func Walk(path string, v any, visit func(path string, v any) (any, bool, error)) error {
-	if _, _, err := visit(path, v); err != nil {
+// Walk visits a value and all that is in it, with their JSON paths (RFC 9535), which begin
+// with path and are made when they are asked for. Where visit returns true, what it returns
+// takes the value's place and is not visited; the value that Walk begins with stays.
+func Walk(path string, v any, visit func(path fmt.Stringer, v any) (any, bool, error)) error {
+	root := jsonx.At(path)
+	if _, _, err := visit(root, v); err != nil {
 		return err
 	}
-	return within(path, v, visit)
+	return within(root, v, visit)
 }
 
-func within(path string, v any, visit func(path string, v any) (any, bool, error)) error {
-	each := func(path string, v any, put func(any)) error {
+func within(path *jsonx.Path, v any, visit func(path fmt.Stringer, v any) (any, bool, error)) error {
+	each := func(path *jsonx.Path, v any, put func(any)) error {
 		w, replaced, err := visit(path, v)
 		switch {
 		case err != nil:
@@ -146,13 +147,13 @@ func within(path string, v any, visit func(path string, v any) (any, bool, error
 	switch v := v.(type) {
 	case object:
 		for _, name := range sortedNames(v) {
-			if err := each(path+jsonx.Segment(name), v[name], func(w any) { v[name] = w }); err != nil {
+			if err := each(path.Member(name), v[name], func(w any) { v[name] = w }); err != nil {
 				return err
 			}
 		}
 	case list:
 		for i := range v {
-			if err := each(fmt.Sprintf("%s[%d]", path, i), v[i], func(w any) { v[i] = w }); err != nil {
+			if err := each(path.Element(i), v[i], func(w any) { v[i] = w }); err != nil {
 				return err
 			}
 		}
@@ -168,10 +169,11 @@ func (s *Secret) HideFields(identity string, payload []byte, patterns []Pattern)
 		return nil, malformed("%w", err)
 	}
 	v, out := tree.Any(0), &Document{}
-	err = Walk("$", v, func(path string, v any) (any, bool, error) {
+	err = Walk("$", v, func(at fmt.Stringer, v any) (any, bool, error) {
 		if _, hidden, err := Mark(v); hidden || err != nil {
 			return v, hidden, err
 		}
+		path := at.String()
 		steps := Steps(path)
 		if !slices.ContainsFunc(patterns, func(p Pattern) bool { return p.Matches(steps) }) {
 			return nil, false, nil

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -151,6 +152,24 @@ func TestOpen(t *testing.T) {
 		if d, err := (&Secret{}).HideFields("i", []byte(bad), patterns(t, "a.x")); !errors.Is(err, ErrMalformed) {
 			t.Errorf("%s: %+v, %v", name, d, err)
 		}
+	}
+}
+
+// TestLongNames: a long name with many values below it costs no more than its length, and
+// paths of hidden values that would fill the memory are refused.
+func TestLongNames(t *testing.T) {
+	name := strings.Repeat("n", 1<<20)
+	below := func(value string) []byte {
+		return fmt.Appendf(nil, `{%q:[%s%s]}`, name, strings.Repeat(value+",", 1<<14), value)
+	}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	opened, err := (&Document{Payload: below("1")}).Open()
+	if runtime.ReadMemStats(&after); err != nil || after.TotalAlloc-before.TotalAlloc > 1<<30 {
+		t.Errorf("%d bytes were used: %+v, %v", after.TotalAlloc-before.TotalAlloc, opened.Hidden, err)
+	}
+	if _, err := (&Document{Payload: below(`{"...":"redacted"}`)}).Open(); !errors.Is(err, ErrMalformed) || !strings.Contains(err.Error(), "paths") {
+		t.Errorf("%v", err)
 	}
 }
 

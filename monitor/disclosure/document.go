@@ -81,6 +81,9 @@ func Parse(data []byte) (*Document, error) {
 	return d, nil
 }
 
+// mostPaths is how many bytes the paths of hidden values have together, at most.
+const mostPaths = 256 << 20
+
 // Open holds each disclosure to the digests in the payload and puts the values in
 // their place. RFC 9901 section 7.1: "If any digest value is encountered more than
 // once in the Issuer-signed JWT payload (directly or recursively via other
@@ -109,14 +112,20 @@ func (d *Document) Open() (*Opened, error) {
 	if err != nil {
 		return nil, malformed("payload: %w", err)
 	}
-	payload, out, seen := tree.Any(0), &Opened{}, map[string]bool{}
-	err = Walk("$", payload, func(path string, v any) (any, bool, error) {
+	payload, out, seen, long := tree.Any(0), &Opened{}, map[string]bool{}, 0
+	err = Walk("$", payload, func(at fmt.Stringer, v any) (any, bool, error) {
 		digest, hidden, err := Mark(v)
 		switch {
 		case err != nil:
-			return nil, false, malformed("%s: %w", path, err)
+			return nil, false, malformed("%s: %w", at, err)
 		case !hidden:
 			return nil, false, nil
+		}
+		path := at.String()
+		if long += len(path); long > mostPaths {
+			return nil, false, malformed("the paths of its hidden values have more than %d bytes together", mostPaths)
+		}
+		switch {
 		case digest == "":
 			out.Redacted = append(out.Redacted, path)
 			return v, true, nil

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"slices"
 	"strconv"
@@ -43,26 +42,26 @@ func spellIntegers(event object) {
 		return
 	}
 	spelled := object{}
-	var spell func(v any, path string) any
-	spell = func(v any, path string) any {
+	var spell func(v any, path *jsonx.Path) any
+	spell = func(v any, path *jsonx.Path) any {
 		switch v := v.(type) {
 		case object:
 			for k := range v {
-				v[k] = spell(v[k], path+jsonx.Segment(k))
+				v[k] = spell(v[k], path.Member(k))
 			}
 		case list:
 			for i := range v {
-				v[i] = spell(v[i], fmt.Sprintf("%s[%d]", path, i))
+				v[i] = spell(v[i], path.Element(i))
 			}
 		case json.Number:
 			if isLarge(v) {
-				spelled[path] = v.String()
+				spelled[path.String()] = v.String()
 				return v.String()
 			}
 		}
 		return v
 	}
-	spell(event["resources"], "$.resources")
+	spell(event["resources"], jsonx.At("$.resources"))
 	unmapped, _ := event["unmapped"].(object)
 	if unmapped = maps.Clone(unmapped); unmapped == nil {
 		unmapped = object{}

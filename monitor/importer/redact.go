@@ -382,12 +382,12 @@ func (d *draft) seal(secret *disclosure.Secret) (disclosures []string, err error
 	if err != nil {
 		return nil, err
 	}
-	err = disclosure.Walk("$", event, func(path string, v any) (any, bool, error) {
+	err = disclosure.Walk("$", event, func(path fmt.Stringer, v any) (any, bool, error) {
 		n, ok := pendingNumber(v)
 		if !ok || n >= len(d.values) {
 			return nil, false, nil
 		}
-		mark, text, err := secret.Hide(d.asset, path, d.values[n])
+		mark, text, err := secret.Hide(d.asset, path.String(), d.values[n])
 		disclosures = append(disclosures, text)
 		return mark, true, err
 	})

@@ -44,7 +44,8 @@ func (p proxies) trust(a netip.Addr) bool {
 // and Forwarded (RFC 7239) say counts from a trusted proxy only, and of the
 // addresses there the last one that is not a trusted proxy's: those before it
 // may be the client's invention. A proxy writes one of the two headers and may
-// pass on the other as the client sent it, so where they differ neither counts.
+// pass on the other as the client sent it, so where they differ, or one of them
+// cannot be understood, neither counts.
 func (p proxies) client(r *http.Request) string {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil || !p.trust(peer.Addr()) {
@@ -52,17 +53,17 @@ func (p proxies) client(r *http.Request) string {
 	}
 	var client netip.Addr
 	for _, list := range []string{strings.Join(r.Header[xForwardedFor], ","), forwarded(r.Header["Forwarded"])} {
+		if list == "" {
+			continue
+		}
 		if len(list) > maxForwarded {
 			return r.RemoteAddr
 		}
 		addr, err := netip.ParseAddr(p.last.ClientIP(http.Header{xForwardedFor: {list}}, r.RemoteAddr))
-		switch {
-		case err != nil: // the header is not there, or cannot be understood
-		case client.IsValid() && client != addr:
+		if err != nil || client.IsValid() && client != addr {
 			return r.RemoteAddr
-		default:
-			client = addr
 		}
+		client = addr
 	}
 	if !client.IsValid() {
 		return r.RemoteAddr

@@ -266,7 +266,7 @@ func (c *Client) File(ctx context.Context, path string, limit int64) ([]byte, er
 		case http.StatusForbidden, http.StatusNotFound, http.StatusGone:
 			return nil, fmt.Errorf("get %s: %w (status %d)", u, fs.ErrNotExist, p.Status)
 		}
-		return nil, fmt.Errorf("get %s: %w: %s", u, ErrStatus, p.Error())
+		return nil, fmt.Errorf("get %s: %w: %s", u, ErrStatus, err.Error())
 	}
 	if err != nil {
 		return nil, fmt.Errorf("get %s: %w", u, err)

@@ -156,6 +156,9 @@ func TestRegister(t *testing.T) {
 		{name: "busy for too long", err: "come back in 1h", steps: []step{
 			{want: post, status: 503, header: map[string]string{"Retry-After": "3600"}},
 		}},
+		{name: "busy for ever", err: "come back in 596523h", steps: []step{
+			{want: post, status: 503, header: map[string]string{"Retry-After": "99999999999999999999"}},
+		}},
 		{name: "202 without a Location", err: "neither a Receipt nor a Location", steps: []step{{want: post, status: 202}}},
 		{name: "leaves https", err: "leaves https", steps: []step{
 			{want: post, status: 202, header: map[string]string{"Location": "http://ts.example/entries/e1"}},

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -50,8 +51,8 @@ func (c *Client) pause(ctx context.Context, attempt int, asked time.Duration, wh
 // is compared with the service's own clock where it tells.
 func (a *answer) retryAfter() time.Duration {
 	value := a.header.Get("Retry-After")
-	if n, err := strconv.ParseUint(value, 10, 31); err == nil {
-		return time.Duration(n) * time.Second
+	if n, err := strconv.ParseUint(value, 10, 31); err == nil || errors.Is(err, strconv.ErrRange) {
+		return time.Duration(n) * time.Second // of more than 31 bits n is the largest one
 	}
 	at, err := http.ParseTime(value)
 	if err != nil {

@@ -73,7 +73,7 @@ remembered: a log that is added again goes on from there.`,
 	list := &cobra.Command{
 		Use: "list", Short: "Show the logs that were added", Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			list, err := changeLogs(f.dir, func(cosigner.List) (bool, error) { return false, nil })
+			list, err := readLogs(f.dir)
 			return printLogs(a, list, err)
 		},
 	}
@@ -185,6 +185,22 @@ func changeLogs(dir string, change func(cosigner.List) (bool, error)) (cosigner.
 		return nil, err
 	}
 	defer lock.Close()
+	list, err := readLogs(dir)
+	if err != nil {
+		return nil, err
+	}
+	changed, err := change(list)
+	if err != nil || !changed {
+		return list, err
+	}
+	if readOnly != nil {
+		return nil, readOnly
+	}
+	return list, durable.WriteFile(ownLogs(dir), list.Marshal(), 0o600)
+}
+
+// readLogs gives what the file of a witness's directory has. It writes nothing.
+func readLogs(dir string) (cosigner.List, error) {
 	data, err := durable.ReadFile(ownLogs(dir))
 	if errors.Is(err, fs.ErrNotExist) {
 		data, err = cosigner.List{}.Marshal(), nil
@@ -196,14 +212,7 @@ func changeLogs(dir string, change func(cosigner.List) (bool, error)) (cosigner.
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", ownLogs(dir), err)
 	}
-	changed, err := change(list)
-	if err != nil || !changed {
-		return list, err
-	}
-	if readOnly != nil {
-		return nil, readOnly
-	}
-	return list, durable.WriteFile(ownLogs(dir), list.Marshal(), 0o600)
+	return list, nil
 }
 
 // printLogs shows a list, if there is no error.

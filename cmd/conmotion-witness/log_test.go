@@ -3,12 +3,15 @@ package main
 import (
 	"bytes"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/scitt"
 )
 
 // TestLogAddRotation: a log that is known is added again with the key that it announces with the
@@ -67,5 +70,33 @@ func TestLogAddNothing(t *testing.T) {
 	code := a.Run(t.Context(), root(a), []string{"log", "add", "--dir", t.TempDir(), "data/public"})
 	if want := `"data/public" is neither a verifier key, nor a URL, nor a directory that is here`; code != cli.ExitUsage || !strings.Contains(out.String(), want) {
 		t.Errorf("exit code %d: %s", code, &out)
+	}
+}
+
+// TestLogListReads: to look at the logs writes nothing, so that it works on a disk that is
+// read-only, and of a directory that is not there.
+func TestLogListReads(t *testing.T) {
+	dir := t.TempDir()
+	run := func(dir string, args ...string) (int, string) {
+		var out bytes.Buffer
+		a := &cli.App{Stdin: strings.NewReader(""), Stdout: &out, Stderr: &out}
+		code := a.Run(t.Context(), root(a), append([]string{"log", args[0], "--dir", dir}, args[1:]...))
+		return code, out.String()
+	}
+	vkey := scitt.NoteVKey(testlog.NewKeys(t).VKeys)
+	if code, out := run(dir, "add", vkey); code != cli.ExitGood {
+		t.Fatalf("exit code %d: %s", code, out)
+	}
+	if err := os.Remove(filepath.Join(dir, "logs.lock")); err != nil {
+		t.Fatal(err)
+	}
+	none := filepath.Join(dir, "none")
+	for where, want := range map[string]string{dir: vkey, none: ""} {
+		if code, out := run(where, "list"); code != cli.ExitGood || !strings.Contains(out, want) {
+			t.Errorf("%s: exit code %d: %s", where, code, out)
+		}
+	}
+	if all, err := os.ReadDir(dir); err != nil || len(all) != 1 {
+		t.Errorf("the directory has %v, %v", all, err)
 	}
 }

@@ -72,7 +72,17 @@ func (e exact) Get(ctx context.Context, path string) ([]byte, error) {
 }
 
 func newest(err error) error {
-	return fmt.Errorf("the newest entries cannot be read, so nothing is appended behind them; put the file back from a mirror or a backup: %w", err)
+	todo := ""
+	if damaged(err) {
+		todo = "; put the file back from a mirror or a backup"
+	}
+	return fmt.Errorf("the newest entries cannot be read, so nothing is appended behind them%s: %w", todo, err)
+}
+
+// damaged reports whether an error says that files of the log are wrong or gone, and not
+// only that they are out of reach.
+func damaged(err error) bool {
+	return errors.Is(err, tiles.ErrCorrupt) || errors.Is(err, fs.ErrNotExist)
 }
 
 // outcome remembers how storing went.
@@ -133,8 +143,11 @@ func (l *Log) sample(ctx context.Context) error {
 	if err == nil {
 		_, err = view.Entry(ctx, rand.Uint64N(cp.Size))
 	}
-	if err != nil {
+	switch {
+	case err == nil:
+		return nil
+	case damaged(err):
 		return fmt.Errorf("the log's files are damaged: %w", err)
 	}
-	return nil
+	return fmt.Errorf("the log's files cannot be read: %w", err)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"testing"
 
 	"github.com/transparency-dev/merkle/compact"
@@ -21,6 +22,7 @@ type held struct {
 	files map[string][]byte
 	tree  *scitt.Checkpoint
 	reads int
+	away  error // why nothing can be read
 }
 
 // Tree implements [Driver].
@@ -30,6 +32,9 @@ func (h *held) Tree(context.Context) (*scitt.Checkpoint, error) { return h.tree,
 func (h *held) Get(_ context.Context, path string) ([]byte, error) {
 	if path == h.newest() {
 		h.reads++
+	}
+	if h.away != nil {
+		return nil, h.away
 	}
 	if data, there := h.files[path]; there {
 		return data, nil
@@ -103,4 +108,21 @@ func TestSoundFor(t *testing.T) {
 	p.view = &tiles.View{Checkpoint: &scitt.Checkpoint{Origin: "log", Size: 50, Root: h.tree.Root}}
 	h.grow(t, 61)
 	sound(62, 0, ErrFork)
+}
+
+// TestSample: files that are out of reach are not called damaged.
+func TestSample(t *testing.T) {
+	h := &held{files: map[string][]byte{}}
+	h.grow(t, 30)
+	l := &Log{driver: h, pub: &publisher{driver: h, view: &tiles.View{Checkpoint: h.tree}}}
+	for _, c := range []struct {
+		away error
+		want string // "" for nothing wrong
+	}{{nil, ""}, {errors.New("no route to host"), "cannot be read"}, {fs.ErrNotExist, "damaged"}, {fmt.Errorf("%w: short", tiles.ErrCorrupt), "damaged"}} {
+		h.away = c.away
+		err := l.sample(t.Context())
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) || c.away != nil && strings.Contains(newest(c.away).Error(), "put the file back") != (c.want == "damaged") {
+			t.Errorf("%v: %v", c.away, err)
+		}
+	}
 }

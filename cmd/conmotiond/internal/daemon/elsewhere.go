@@ -11,7 +11,6 @@ import (
 	"net/http/httputil"
 	"net/netip"
 	"net/url"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -114,7 +113,7 @@ func (e *elsewhere) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	address, is := e.address, e.is
 	e.mu.Unlock()
 	switch {
-	case slices.ContainsFunc(r.Header.Values("Via"), func(v string) bool { return strings.Contains(v, mark) }):
+	case handedOn(r):
 		noWriter(w, r, "another instance takes this one for the writer of the log, and it is not")
 		return
 	case address == nil:
@@ -127,6 +126,17 @@ func (e *elsewhere) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// The answer has the headers of the one that gives it.
 	clear(w.Header())
 	e.proxy.ServeHTTP(w, r.WithContext(ctx))
+}
+
+// handedOn reports whether another instance handed the request on. A proxy of some host
+// may have a name that begins like the mark.
+func handedOn(r *http.Request) bool {
+	for hop := range strings.SplitSeq(strings.Join(r.Header.Values("Via"), ","), ",") {
+		if strings.TrimSpace(hop) == mark {
+			return true
+		}
+	}
+	return false
 }
 
 func noWriter(w http.ResponseWriter, r *http.Request, detail string) {

@@ -74,7 +74,11 @@ func (r *Readiness) Check(ctx context.Context, now time.Time) error {
 		return stale
 	}
 	if now.Sub(r.checked) >= time.Second { // it costs the disk something
-		r.checked, r.failure = now, r.log.Check(ctx)
+		failure := r.log.Check(ctx)
+		if err := ctx.Err(); err != nil {
+			return err // whoever asked went away, which says nothing to others
+		}
+		r.checked, r.failure = now, failure
 	}
 	if r.failure != nil {
 		return r.failure

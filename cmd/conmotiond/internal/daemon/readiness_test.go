@@ -16,7 +16,7 @@ type state struct {
 
 func (s *state) IntegratedSize(context.Context) (uint64, error) { return s.stored, nil }
 func (s *state) PublishedSize() uint64                          { return s.published }
-func (s *state) Check(context.Context) error                    { return s.check }
+func (s *state) Check(ctx context.Context) error                { return errors.Join(ctx.Err(), s.check) }
 func (s *state) Next() uint64                                   { return s.next }
 func (s *state) Err() error                                     { return s.err }
 
@@ -58,5 +58,20 @@ func TestReadiness(t *testing.T) {
 				t.Error("a stopped service is ready")
 			}
 		})
+	}
+}
+
+// TestReadinessGone: that one who asked went away is not told to the next one.
+func TestReadinessGone(t *testing.T) {
+	s := &state{stored: 5, published: 5, next: 5}
+	r, now := &Readiness{}, time.Now()
+	r.watch(s, s, nil)
+	gone, leave := context.WithCancel(t.Context())
+	leave()
+	if err := r.Check(gone, now); !errors.Is(err, context.Canceled) {
+		t.Errorf("who went away: %v", err)
+	}
+	if err := r.Check(t.Context(), now.Add(time.Millisecond)); err != nil {
+		t.Errorf("who asks next: %v", err)
 	}
 }

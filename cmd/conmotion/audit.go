@@ -40,7 +40,8 @@ Each violation is reported with its index and the check or rule that it fails. E
 code 0: every entry was looked at and is good. 1: there are violations. 2: not
 everything could be looked at (the audit is incomplete), and what could is good; a
 file that is not there is no violation, since nothing is known of it. 3: there are
-duplicates and no other violations.
+duplicates and no other violations. At entries that are not there the audit ends: they
+may have the policy, the keys or the chain that what follows is to be judged by.
 
 --artifacts is where the content behind hash envelopes is: the service's URL, or
 the directory of its artifact storage. What is read there is hashed. Without it,

@@ -21,6 +21,7 @@ type exportFlags struct {
 	readFlags
 	log, out    string
 	noArtifacts bool
+	repair      bool
 }
 
 const exportLong = `Copy a whole log into a directory that needs nothing else: entries, tiles and
@@ -39,6 +40,10 @@ Artifacts that the storage does not have are reported and named in the manifest,
 looked for again the next time. So are those that it gives with other bytes (exit
 code 1), and those that are larger than --max-size or take longer than --max-time
 (exit code 2); all else is exported. What is gone from the directory is fetched again.
+
+What an export had before, and has with its size, is kept and not hashed again; the
+result says how many files that are. conmotion verify DIR hashes them, and --repair reads
+all and fetches again what was damaged.
 ` + cli.HomeHelp
 
 const exportExample = `  conmotion export --log https://transparency.example --out mirror
@@ -58,6 +63,7 @@ func (a *app) export() *cobra.Command {
 	fl.StringVar(&f.log, "log", "", "URL of the log, or directory with its files")
 	fl.StringVar(&f.out, "out", "", "directory of the export")
 	fl.BoolVar(&f.noArtifacts, "no-artifacts", false, "leave the content behind hashes out")
+	fl.BoolVar(&f.repair, "repair", false, "read all that is in the directory, and fetch again what was damaged there")
 	cli.Require(cmd, "log", "out")
 	return cmd
 }
@@ -75,7 +81,7 @@ func (a *app) runExport(ctx context.Context, f exportFlags) error {
 		return cli.Usage(errors.New("--log and --out are the same directory"))
 	}
 	p := a.Progress()
-	done, err := mirror.Export(ctx, toCopy(log, o), f.out, mirror.Options{NoArtifacts: f.noArtifacts, Progress: p.Part})
+	done, err := mirror.Export(ctx, toCopy(log, o), f.out, mirror.Options{NoArtifacts: f.noArtifacts, Repair: f.repair, Progress: p.Part})
 	p.Done()
 	if err != nil {
 		return exportError(err)
@@ -116,6 +122,7 @@ type exported struct {
 	Artifacts        int  `json:"artifacts"`
 	ArtifactsMissing int  `json:"artifacts_missing"`
 	ArtifactsLeftOut bool `json:"artifacts_left_out"`
+	Kept             int  `json:"kept"` // files and artifacts that it had before with their sizes, and were not hashed again
 }
 
 // mirrored is what a copy of a log came to.
@@ -161,6 +168,10 @@ func (a *app) printExported(cp *scitt.Checkpoint, e *mirror.Copied, f exportFlag
 	if m.LeftOut {
 		artifacts += "; others were left out"
 	}
-	out := exported{newMirrored(f.out, cp, e), len(m.Files), len(m.Artifacts), missing, m.LeftOut}
-	return a.Print(out, cli.Rows(out.rows(e.Before == nil, []string{"files", fmt.Sprint(len(m.Files))}, []string{"artifacts", artifacts})))
+	kept := ""
+	if e.Kept > 0 {
+		kept = plural.Of(e.Kept, "file") + " as they were, not hashed again: conmotion verify does"
+	}
+	out := exported{newMirrored(f.out, cp, e), len(m.Files), len(m.Artifacts), missing, m.LeftOut, e.Kept}
+	return a.Print(out, cli.Rows(out.rows(e.Before == nil, []string{"files", fmt.Sprint(len(m.Files))}, []string{"artifacts", artifacts}, []string{"kept", kept})))
 }

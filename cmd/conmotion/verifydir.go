@@ -18,8 +18,9 @@ Of a directory, as an export (see conmotion export), without any network: the
 manifest, keys, entries, tiles and root, every statement's signature and every
 artifact, but not whether statements have expired. The verdict is on what the
 manifest names: other files in the directory, such as those of an update that is at
-work, are reported and are not part of it. There --issuer-key is ISSUER=FILE; --vkey is
-for keys that you know.
+work, are reported and are not part of it. There is no verdict (exit code 2) where
+artifacts that statements sign are not in the export, or the key of an issuer is not
+known. There --issuer-key is ISSUER=FILE; --vkey is for keys that you know.
 `
 
 func (a *app) verifyDir(ctx context.Context, f verifyFlags, dir string) error {
@@ -42,14 +43,19 @@ func (a *app) verifyDir(ctx context.Context, f verifyFlags, dir string) error {
 	if errors.Is(err, mirror.ErrNoExport) {
 		return cli.Usage(fmt.Errorf("%w. conmotion fsck checks the files of any log", err))
 	}
-	if err != nil {
+	if r == nil {
 		return err
 	}
 	if err := a.Print(r, showExport(r)); err != nil {
 		return err
 	}
-	if !r.Verified {
+	switch {
+	case err != nil:
+		return cli.Bad(fmt.Errorf("%s is not verified: %s; and not all of it could be looked at: %w", dir, r.Error, err))
+	case r.Error != "":
 		return cli.Bad(fmt.Errorf("%s is not verified: %s", dir, r.Error))
+	case r.Unchecked != "":
+		return cli.Usage(fmt.Errorf("%s: no verdict: not checked: %s", dir, r.Unchecked))
 	}
 	return nil
 }
@@ -84,8 +90,10 @@ func showExport(r *mirror.Report) func(*cli.Page) {
 	return func(p *cli.Page) {
 		result := "verified"
 		switch {
-		case !r.Verified:
+		case r.Error != "":
 			result = "NOT VERIFIED"
+		case !r.Verified:
+			result = "NO VERDICT"
 		case slices.ContainsFunc(r.Checks, func(c witness.Finding) bool { return c.Check == "other files" }):
 			result = "verified: what the manifest names"
 		}

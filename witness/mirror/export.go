@@ -48,6 +48,9 @@ type Copied struct {
 	Before  *scitt.Checkpoint
 	Fetched uint64 // files, artifacts included
 	Bytes   uint64 // of those files
+	// Kept is how many files and artifacts an export had before, with their sizes,
+	// and were not hashed again.
+	Kept int
 	// Refused says of artifacts that the storage gave, and that were not taken, why.
 	// They are among the missing ones. Each wraps [reader.ErrWrong],
 	// [reader.ErrTooLarge] or [reader.ErrTooSlow].
@@ -193,6 +196,7 @@ func (e *export) begin(ctx context.Context) error {
 		}
 		return gone
 	})
+	e.out.Kept = len(m.Artifacts) + len(parts(0, e.cp.Size)) - len(parts(e.from, e.cp.Size))
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package mirror
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 
 	"github.com/conmotion/conmotion/internal/durable"
 	"github.com/conmotion/conmotion/internal/plain"
@@ -29,7 +31,8 @@ var ErrNoExport = errors.New("it is no export")
 // Report is what Verify found out about an export.
 type Report struct {
 	Verified   bool              `json:"verified"`
-	Error      string            `json:"error,omitempty"` // the first failure
+	Error      string            `json:"error,omitempty"`     // the first failure
+	Unchecked  string            `json:"unchecked,omitempty"` // the first of what the verdict asks for and could not be checked
 	Origin     string            `json:"origin,omitempty"`
 	Size       uint64            `json:"size"`
 	Root       string            `json:"root,omitempty"`
@@ -79,7 +82,8 @@ type verification struct {
 // root, every statement's signature and every artifact. It reads nothing but
 // plain files, and refuses a directory with anything else in it. What is wrong
 // is in the report; the error is about what kept it from looking, and wraps
-// ErrNoExport when there is no manifest.
+// ErrNoExport when there is no manifest. With an error there is a report where
+// something wrong was found before.
 func Verify(ctx context.Context, dir string, o VerifyOptions) (*Report, error) {
 	v := &verification{dir: dir, o: o, shown: map[string]int{}, report: Report{Checks: []witness.Finding{}}}
 	if v.o.Progress == nil {
@@ -88,7 +92,8 @@ func Verify(ctx context.Context, dir string, o VerifyOptions) (*Report, error) {
 	if v.o.Anchors == nil {
 		v.o.Anchors = scitt.SelfCertifying(nil, nil)
 	}
-	if err := v.run(ctx); err != nil {
+	err := v.run(ctx)
+	if err != nil && (len(v.shown) == 0 || ctx.Err() != nil) {
 		return nil, err
 	}
 	r := &v.report
@@ -97,12 +102,18 @@ func Verify(ctx context.Context, dir string, o VerifyOptions) (*Report, error) {
 			r.Error = c.Check + ": " + c.Detail
 		}
 	}
-	r.Verified = r.Error == ""
-	return r, nil
+	r.Verified = r.Error == "" && r.Unchecked == ""
+	return r, err
 }
 
 func (v *verification) found(check, result, format string, args ...any) {
 	v.report.Checks = append(v.report.Checks, witness.Finding{Check: check, Result: result, Detail: fmt.Sprintf(format, args...)})
+}
+
+// unchecked notes what could not be checked, without which there is no verdict.
+func (v *verification) unchecked(check, format string, args ...any) {
+	v.found(check, witness.NotChecked, format, args...)
+	v.report.Unchecked = cmp.Or(v.report.Unchecked, check+": "+fmt.Sprintf(format, args...))
 }
 
 // failed notes a failure. Of many of one check the first hundred are listed.
@@ -127,7 +138,11 @@ func (v *verification) path(name string) string {
 	return filepath.Join(v.dir, filepath.FromSlash(name))
 }
 
-func isMissing(err error) bool { return errors.Is(err, fs.ErrNotExist) }
+// isMissing reports whether a file cannot be there: not where a part of its path is a
+// file, or its name is too long.
+func isMissing(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.ENAMETOOLONG)
+}
 
 // run makes all checks. The error is about what kept it from looking.
 func (v *verification) run(ctx context.Context) error {

@@ -58,6 +58,19 @@ func TestVerifyFailures(t *testing.T) {
 			return os.WriteFile(path, data, 0o644)
 		}
 	}
+	directory := func(name string) func(string) error {
+		return func(dir string) error {
+			path := filepath.Join(dir, filepath.FromSlash(name))
+			if err := os.Mkdir(path, 0o755); err != nil {
+				return err
+			}
+			info, err := os.Stat(path)
+			if err != nil {
+				return err
+			}
+			return inManifest(func(m *Manifest) { m.Files = append(m.Files, ManifestFile{Path: name, Size: info.Size()}) })(dir)
+		}
+	}
 	for name, c := range map[string]struct {
 		change func(dir string) error
 		failed []string // checks, in the order of the report
@@ -77,6 +90,9 @@ func TestVerifyFailures(t *testing.T) {
 		"the size of an artifact":    {inManifest(func(m *Manifest) { m.Artifacts[0].Size++ }), []string{"artifacts"}},
 		"an artifact is not named":   {inManifest(func(m *Manifest) { m.Artifacts = m.Artifacts[1:] }), []string{"artifacts"}},
 		"other verifier keys":        {inManifest(func(m *Manifest) { m.VKeys = m.VKeys[1:] }), []string{"keys"}},
+		"a file below a file":        {inManifest(func(m *Manifest) { m.Files[1].Path = "tile/0/000/x" }), []string{"manifest"}},
+		"a name that is too long":    {inManifest(func(m *Manifest) { m.Files[1].Path = "tile/" + strings.Repeat("x", 5000) }), []string{"manifest"}},
+		"a directory for a file":     {directory("tile/x"), []string{"manifest"}},
 		"another size of the log":    {inManifest(func(m *Manifest) { m.Checkpoint.Size-- }), []string{"checkpoint"}},
 		"a bundle that never ends":   {link("tile/entries/000", "/dev/zero"), []string{"files"}},
 		"an artifact that never is":  {link(artifact, "/dev/zero"), []string{"files"}},
@@ -120,7 +136,7 @@ func TestVerifyStatements(t *testing.T) {
 	o := w.options(dir)
 	o.IssuerKeys = map[string]scitt.Key{"https://known.example": {Public: w.issuer.Public()}}
 	r := testlog.Must(Verify(t.Context(), dir, o))(t)
-	if r.Verified || r.Statements != 4 || !strings.HasPrefix(r.Error, "signatures: entry 3: ") {
+	if r.Verified || r.Statements != 4 || !strings.HasPrefix(r.Error, "signatures: entry 3: ") || !strings.HasPrefix(r.Unchecked, "signatures: 1 statement of https://stranger.example") {
 		t.Errorf("%+v", r)
 	}
 	if !slices.ContainsFunc(r.Checks, func(f witness.Finding) bool {
@@ -141,6 +157,15 @@ func TestVerifyEnds(t *testing.T) {
 	o.Progress = func(string, uint64, uint64) { cancel() }
 	if r, err := Verify(ctx, dir, o); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %+v, %v", r, err)
+	}
+	// What was found before stands.
+	bundle := filepath.Join(dir, "tile/entries/000.p/12")
+	if err := os.Truncate(bundle, 1<<40); err != nil {
+		t.Fatal(err)
+	}
+	o.Progress = nil
+	if r, err := Verify(t.Context(), dir, o); err == nil || r == nil || r.Verified || !strings.HasPrefix(r.Error, "manifest: tile/entries/000.p/12 has 1099511627776 bytes") {
+		t.Errorf("a bundle that is too large: %+v, %v", r, err)
 	}
 	away := errors.New("away")
 	o = w.options(dir)

@@ -20,7 +20,8 @@ func (f *follower) overdue() {
 	}
 	f.hold(string(checkClock), l.Signed.Sub(now) > maxSkew, fmt.Sprintf("the newest checkpoint says that it was signed at %s, which is in the future", stamp(l.Signed)))
 	for _, r := range f.rules {
-		if st := l.Rules[r.key()]; st != nil && st.Next >= st.Quiet {
+		// What it waits for may be among the entries that it could not read yet.
+		if st := l.Rules[r.key()]; st != nil && st.Next >= l.Size {
 			r.overdue(f, st, now)
 		}
 	}

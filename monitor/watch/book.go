@@ -200,6 +200,14 @@ func (b *book) waiting() int {
 	return len(b.outbox)
 }
 
+// behind has alerts wait behind all others.
+func (b *book) behind(alerts []*outgoing) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.outbox = append(slices.DeleteFunc(slices.Clone(b.outbox), func(o *outgoing) bool { return slices.Contains(alerts, o) }), alerts...)
+	return b.write(b.look, b.outbox)
+}
+
 // delivered notes that a sink has these alerts. A crash before has them
 // delivered once more. When the file cannot be written, this run knows it.
 func (b *book) delivered(sink string, alerts ...*outgoing) error {

@@ -132,8 +132,7 @@ func (f *follower) scan(ctx context.Context, log *party.Log) error {
 			f.say("%d entries are to be read, which takes a while; it goes on from where it is when it is interrupted", size-from)
 		}
 		if n := f.book.waiting(); n > f.w.bounds.waiting {
-			f.say("%d alerts wait for their receivers; the log is read on when some are delivered", n)
-			return errors.Join(failed...)
+			return errors.Join(append(failed, fmt.Errorf("%d alerts wait for their receivers; the log is read on from entry %d when some are delivered, or their receivers are taken out of the configuration", n, from))...)
 		}
 		for e, err := range log.View.Entries(ctx, from, min(size, from+f.w.bounds.chunk)) {
 			if err != nil {

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -154,10 +155,29 @@ type delivery struct {
 	signal <-chan struct{}
 	say    func(format string, args ...any)
 	failed bool // and that was said
+	vain   int  // rounds in a row in which the sink failed and took nothing, up to onceAttempts
+	probe  int  // the next other alert that is tried then
 }
 
 // round tries each alert that is owed. It gives how many are left, and why.
 func (d *delivery) round(ctx context.Context) (left int, err error) {
+	before := len(d.book.owed(d.sink.name()))
+	left, failing, err := d.pass(ctx)
+	switch {
+	case failing == nil || left < before:
+		d.vain = 0
+	case d.vain+1 < onceAttempts:
+		d.vain++
+	case d.takesOthers(ctx, failing):
+		d.vain = 0
+		left, _, err = d.pass(ctx)
+	}
+	d.tell(err)
+	return left, err
+}
+
+// pass tries each alert in turn, up to the one with which the sink fails.
+func (d *delivery) pass(ctx context.Context) (left int, failing *outgoing, err error) {
 	owed := d.book.owed(d.sink.name())
 	left = len(owed)
 	var done []*outgoing
@@ -170,6 +190,7 @@ func (d *delivery) round(ctx context.Context) (left int, err error) {
 			if err = derr; refused {
 				continue // the receiver may like others
 			}
+			failing = o
 			break
 		}
 		left--
@@ -182,8 +203,33 @@ func (d *delivery) round(ctx context.Context) (left int, err error) {
 	if len(done) > 0 {
 		d.note(done...)
 	}
-	d.tell(err)
-	return left, err
+	return left, failing, err
+}
+
+// mostProbes is how many other alerts a round tries at a sink that fails with the first.
+const mostProbes = 2
+
+// takesOthers finds out whether a sink fails with one alert alone: whoever can bring such an
+// alert about would silence the monitor. It tries a few others, in each round the next ones.
+// When one is taken, those with which it failed wait behind all others from then on.
+func (d *delivery) takesOthers(ctx context.Context, failing *outgoing) bool {
+	others := slices.DeleteFunc(d.book.owed(d.sink.name()), func(o *outgoing) bool { return o == failing })
+	failed := []*outgoing{failing}
+	for range min(mostProbes, len(others)) {
+		o := others[d.probe%len(others)]
+		d.probe++
+		if refused, err := d.sink.deliver(ctx, o.Alert); err != nil && !refused {
+			failed = append(failed, o)
+			continue
+		} else if err == nil {
+			d.note(o)
+		}
+		if err := d.book.behind(failed); err != nil {
+			d.say("alerts that %s does not take are to wait behind the others, and that cannot be noted: %v", d.sink.name(), err)
+		}
+		return true
+	}
+	return false
 }
 
 func (d *delivery) note(done ...*outgoing) {
@@ -220,8 +266,10 @@ func (d *delivery) run(ctx context.Context) {
 			again, backoff = timer.C, min(2*backoff, maxBackoff)
 			select {
 			case <-again:
+			case <-d.signal: // a new one is tried at once
 			case <-ctx.Done():
-				timer.Stop()
+			}
+			if timer.Stop(); ctx.Err() != nil {
 				return
 			}
 			continue
@@ -235,7 +283,8 @@ func (d *delivery) run(ctx context.Context) {
 	}
 }
 
-// onceAttempts is how often a single run tries to deliver.
+// onceAttempts is how often a single run tries to deliver, and how often in vain before it is
+// looked whether a sink fails with one alert alone.
 const onceAttempts = 3
 
 // once delivers what it can in a few attempts.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/monitor"
 )
 
 const hooked = `
@@ -240,15 +241,78 @@ func TestFlood(t *testing.T) {
 		watcher.bounds = bounds{chunk: 50, waiting: 120}
 		watcher.Once(t.Context())
 		f := watcher.followers[0]
-		if n := f.book.waiting(); n != 150 || f.look.Rules["records/all"].Next != uint64(n) {
+		if n := f.book.waiting(); n != 150+1 || f.look.Rules["records/all"].Next != 150 {
 			t.Errorf("%d alerts wait", n)
 		}
 		w.printer = nil
 		for range 3 {
 			watcher.Once(t.Context())
 		}
-		if got := len(w.taken()); got != len(s.entries) {
-			t.Errorf("%d of %d entries were told", got, len(s.entries))
+		// That not all is read is told as well, and its end.
+		if got := w.taken(); len(got) != len(s.entries)+2 || !slices.Contains(got, "log error fired") || !slices.Contains(got, "log error resolved") {
+			t.Errorf("%d lines for %d entries: %q", len(got), len(s.entries), got[:2])
+		}
+	})
+}
+
+// TestDeadReceiver: a receiver that takes nothing does not keep from others that the log is
+// not read on, and nobody is accused of what may stand in the entries that were not read.
+func TestDeadReceiver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		writeFile(t, filepath.Join(w.dir, "token"), "secret\n")
+		s, alice := w.log("log.example"), newIssuer(t)
+		watcher := w.watch(strings.Replace(hooked, "}]}\n", "}], expected: [{name: hourly, issuers: ["+alice.did+"], every: 1h}]}\n", 1)) // nobody is at the hook
+		watcher.bounds.waiting = 2
+		s.add(alice.record(monitor.Create, "i-1"))
+		watcher.Once(t.Context())
+		w.expect("log record event", "log record event", "log record event")
+		time.Sleep(50 * time.Minute)
+		s.add(alice.record(monitor.Modify, "i-1"))
+		time.Sleep(50 * time.Minute)
+		watcher.Once(t.Context())
+		w.expect("log error fired")
+		w.host("hook.example", &receiver{})
+		watcher.Once(t.Context()) // delivers
+		watcher.Once(t.Context()) // and reads on
+		w.expect("log error resolved", "log record event")
+	})
+}
+
+// TestWebhookFails: whoever brings about an alert that a receiver fails with does not
+// keep it from those that come before or after.
+func TestWebhookFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		writeFile(t, filepath.Join(w.dir, "token"), "secret\n")
+		s, hook := w.log("log.example"), &receiver{}
+		bad := map[string]bool{}
+		for i := range 2 {
+			bad[idOf("log", "record", "all", s.ref(i).EntryID, fmt.Sprint(i))] = true
+		}
+		w.host("hook.example", http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			if bad[r.Header.Get("Idempotency-Key")] {
+				rw.WriteHeader(http.StatusInternalServerError)
+				return
+			}
+			hook.ServeHTTP(rw, r)
+		}))
+		s.fill(2)
+		if r, _ := w.once(hooked, "log record event", "log record event", "log record event", "log record event"); len(hook.ids()) != 2 || r.Undelivered != 2 {
+			t.Errorf("got %q, %+v", hook.ids(), r)
+		}
+		stop := w.run(hooked)
+		time.Sleep(time.Hour)
+		s.fill(1)
+		time.Sleep(2 * time.Minute) // the next look
+		if len(hook.ids()) != 3 {
+			t.Errorf("got %q", hook.ids())
+		}
+		clear(bad)
+		time.Sleep(6 * time.Minute)
+		stop()
+		if len(hook.ids()) != 5 {
+			t.Errorf("got %q", hook.ids())
 		}
 	})
 }

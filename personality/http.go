@@ -109,12 +109,12 @@ func (s *Service) handOn(h handler) handler {
 	}
 }
 
-// askOn has the log's writer answer what another instance does not know, or not
-// yet. So 404, which is final for a client, comes from the writer only.
+// askOn has the log's writer answer what another instance does not know, not yet, or
+// cannot read. So 404, which is final for a client, comes from the writer only.
 func (s *Service) askOn(h handler) handler {
 	return func(w http.ResponseWriter, r *http.Request) error {
 		err := h(w, r)
-		if p := scitt.ProblemOf(err); p != nil && (p.Status == http.StatusNotFound || errors.Is(err, scitt.ErrUnavailable)) {
+		if p := scitt.ProblemOf(err); p != nil && (p.Status == http.StatusNotFound || p.Status == http.StatusServiceUnavailable && !errors.Is(err, scitt.ErrBusy)) {
 			return s.handOn(func(http.ResponseWriter, *http.Request) error { return err })(w, r)
 		}
 		return err

@@ -3,6 +3,7 @@ package personality
 import (
 	"bytes"
 	"crypto/sha256"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/scitt"
@@ -100,5 +102,28 @@ func TestPartialFromFull(t *testing.T) {
 			t.Errorf("%s before it is public: status %d, %v, %d bytes", path, full.Code, full.Header(), full.Body.Len())
 		}
 		wants(t, s.do(http.MethodGet, strings.TrimSuffix(path, "2")+"3", nil), http.StatusNotFound, "Not Found", "")
+	}
+}
+
+// away are files that are out of reach.
+type away struct{}
+
+func (away) Open(string) (http.File, error) {
+	return nil, fmt.Errorf("%w: connection reset", &scitt.Problem{Status: http.StatusServiceUnavailable, Title: "Log Unavailable", RetryAfter: time.Second})
+}
+
+// TestAway: what an instance cannot read the log's writer is asked for, and without one
+// a client is told to come again.
+func TestAway(t *testing.T) {
+	for want, writer := range map[int]http.Handler{
+		http.StatusServiceUnavailable: nil,
+		http.StatusAccepted:           http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) }),
+	} {
+		s := newTested(t, func(c *Config) { c.Files, c.Writer = away{}, writer })
+		w := httptest.NewRecorder()
+		s.h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/tile/0/000.p/2", nil))
+		if w.Code != want || w.Code == http.StatusServiceUnavailable && w.Header().Get("Retry-After") != "1" {
+			t.Errorf("status %d %v %s, want %d", w.Code, w.Header(), w.Body, want)
+		}
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"time"
 
 	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
@@ -44,12 +45,13 @@ type Bucket struct {
 	objects Objects
 	opts    Options
 	quota   quota
+	silence time.Duration // the longest without a byte from the bucket, or to it
 }
 
 // OpenBucket opens the store. With a quota it counts the bytes that are stored.
 // The quota holds for each process by itself, which counts what it stores.
 func OpenBucket(ctx context.Context, objects Objects, opts Options) (*Bucket, error) {
-	b := &Bucket{objects: objects, opts: opts, quota: quota{limit: opts.Quota}}
+	b := &Bucket{objects: objects, opts: opts, quota: quota{limit: opts.Quota}, silence: 30 * time.Second}
 	if opts.Quota > 0 {
 		if err := objects.List(ctx, func(_ string, size int64) error { b.quota.used += size; return nil }); err != nil {
 			return nil, fmt.Errorf("artifact: %w", err)
@@ -103,15 +105,59 @@ func (b *Bucket) Open(ctx context.Context, digest Digest) (io.ReadSeekCloser, In
 	return r, Info{digest, s.size}, nil
 }
 
+// errSilent says that a bucket took or gave no byte for too long.
+var errSilent = errors.New("the bucket says nothing")
+
+// exchange is a request to a bucket, which ends when it is silent for too long.
+type exchange struct {
+	context.Context
+	timer   *time.Timer
+	silence time.Duration
+	end     context.CancelCauseFunc
+}
+
+func (b *Bucket) exchange(ctx context.Context) *exchange {
+	ctx, cancel := context.WithCancelCause(ctx)
+	return &exchange{ctx, time.AfterFunc(b.silence, func() { cancel(errSilent) }), b.silence, cancel}
+}
+
+// Write notes that there are bytes.
+func (e *exchange) Write(p []byte) (int, error) {
+	e.timer.Reset(e.silence)
+	return len(p), nil
+}
+
+// close ends the request; an error that came of silence says so.
+func (e *exchange) close(err *error) {
+	if e.timer.Stop(); *err != nil && context.Cause(e) == errSilent {
+		*err = errSilent
+	}
+	e.end(nil)
+}
+
+// counted notes in an exchange what is read.
+type counted struct {
+	io.ReadSeeker
+	*exchange
+}
+
+func (c counted) Read(p []byte) (int, error) {
+	n, err := c.ReadSeeker.Read(p)
+	_, _ = c.Write(p[:n]) // it has no error
+	return n, err
+}
+
 // fetch copies an artifact. The tag is there also when it is damaged.
-func (b *Bucket) fetch(ctx context.Context, digest Digest) (*spool, Object, error) {
-	body, o, err := b.objects.Read(ctx, digest.Path())
+func (b *Bucket) fetch(ctx context.Context, digest Digest) (_ *spool, o Object, err error) {
+	e := b.exchange(ctx)
+	defer e.close(&err)
+	body, o, err := b.objects.Read(e, digest.Path())
 	if err != nil {
 		return nil, o, lookupError(err)
 	}
 	defer body.Close()
 	s, h := &spool{}, sha256.New()
-	if _, err = io.Copy(io.MultiWriter(h, s), body); err != nil {
+	if _, err = io.Copy(io.MultiWriter(h, s, e), body); err != nil {
 		err = fmt.Errorf("artifact: %w", err)
 	} else if Digest(h.Sum(nil)) != digest {
 		err = ErrCorrupt
@@ -165,7 +211,9 @@ func (b *Bucket) store(ctx context.Context, s *spool, info Info) (created bool, 
 		if err != nil {
 			return false, err
 		}
-		err = b.objects.Write(ctx, info.Digest.Path(), body, info.Size, info.Digest, damaged.Tag)
+		e := b.exchange(ctx)
+		err = b.objects.Write(e, info.Digest.Path(), counted{body, e}, info.Size, info.Digest, damaged.Tag)
+		e.close(&err)
 		if err == nil {
 			b.quota.give(damaged.Size)
 			return true, nil

@@ -5,9 +5,13 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
+	"net/http"
 	"testing"
+	"testing/synctest"
+	"time"
 )
 
 // hasty has one object, and ends the connection of whoever would store it again.
@@ -38,6 +42,60 @@ func (h *hasty) Write(_ context.Context, _ string, r io.ReadSeeker, _ int64, _ D
 	h.content, err = io.ReadAll(r)
 	h.tag = "new"
 	return err
+}
+
+// mute takes and gives bytes so slowly, or says nothing at all.
+type mute struct {
+	Objects
+	every time.Duration // 0: never
+}
+
+func (m *mute) Read(ctx context.Context, _ string) (io.ReadCloser, Object, error) {
+	if m.every == 0 {
+		<-ctx.Done()
+		return nil, Object{}, fmt.Errorf("canceled, %w", ctx.Err())
+	}
+	return nil, Object{}, fs.ErrNotExist
+}
+
+func (m *mute) Write(ctx context.Context, _ string, r io.ReadSeeker, size int64, _ Digest, _ string) error {
+	for range size {
+		if m.every == 0 {
+			<-ctx.Done()
+			return fmt.Errorf("canceled, %w", ctx.Err())
+		}
+		time.Sleep(m.every)
+		if _, err := r.Read(make([]byte, 1)); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+func (m *mute) Stat(context.Context, string) (Object, error) { return Object{}, errReset }
+
+// TestSilentBucket: a bucket that says nothing is not waited for, and one that is slow is.
+func TestSilentBucket(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for every, want := range map[time.Duration]error{0: errSilent, 20 * time.Second: nil} {
+			b, err := OpenBucket(t.Context(), &mute{every: every}, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, created, err := b.Put(t.Context(), bytes.NewReader([]byte("content")), Want{}); !errors.Is(err, want) || created != (want == nil) {
+				t.Errorf("stored %t, %v", created, err)
+			}
+			if f := putFailure(errSilent); f.status != http.StatusServiceUnavailable {
+				t.Errorf("%+v", f)
+			}
+			if every > 0 {
+				continue
+			}
+			if _, _, err := b.Open(t.Context(), Digest{}); !errors.Is(err, errSilent) {
+				t.Errorf("opened: %v", err)
+			}
+		}
+	})
 }
 
 // TestConnectionEnds: a server that has an object need not read the rest of a request

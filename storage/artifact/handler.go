@@ -97,7 +97,15 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.Log.ErrorContext(r.Context(), "artifact request failed", "method", r.Method, "path", r.URL.Path, "err", f.err)
 	}
 	w.Header().Set("Cache-Control", "no-store")
+	if f.status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "5")
+	}
 	h.Problem(w, r, f.status, f.title, f.detail)
+}
+
+// silent is the answer while a bucket says nothing.
+func silent(err error) *failure {
+	return &failure{status: http.StatusServiceUnavailable, title: "Storage Unavailable", detail: "The storage does not answer at this moment; try again.", err: err}
 }
 
 func badAddress() *failure {
@@ -228,6 +236,8 @@ func putFailure(err error) *failure {
 	switch {
 	case errors.Is(err, ErrTooLarge), errors.As(err, &limit):
 		return &failure{status: http.StatusRequestEntityTooLarge, title: "Artifact Too Large", detail: "The artifact is larger than this store takes."}
+	case errors.Is(err, errSilent):
+		return silent(fmt.Errorf("storing: %w", err))
 	case errors.Is(err, ErrFull):
 		return &failure{status: http.StatusInsufficientStorage, title: "Store Full", detail: "There is no room for this artifact.", err: err}
 	case errors.Is(err, ErrMismatch):

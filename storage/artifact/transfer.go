@@ -29,6 +29,8 @@ func (h *handler) get(w http.ResponseWriter, r *http.Request, hex string) *failu
 		return &failure{status: http.StatusNotFound, title: "Artifact Not Found", detail: "No artifact with this SHA-256 is stored here."}
 	case errors.Is(err, ErrCorrupt):
 		return &failure{status: http.StatusInternalServerError, title: reader.TitleDamaged, detail: "The stored bytes do not match the SHA-256; they are not given out.", err: err}
+	case errors.Is(err, errSilent):
+		return silent(fmt.Errorf("reading: %w", err))
 	case errors.Is(err, context.Canceled):
 		panic(http.ErrAbortHandler) // nobody is left to answer
 	default:

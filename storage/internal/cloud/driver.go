@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/transparency-dev/tessera"
 
@@ -54,11 +56,17 @@ func (d *Driver) Close() error {
 	return errors.Join(d.writer.resign(ctx), d.Database.Close())
 }
 
+// away is what readers are told of a bucket that does not answer; what it says is for the operator.
+var away = &scitt.Problem{Status: http.StatusServiceUnavailable, Title: "Log Unavailable", Detail: "the files of the log are out of reach at this moment; try again", RetryAfter: 5 * time.Second}
+
 // Get implements [tiles.Source].
 func (d *Driver) Get(ctx context.Context, path string) ([]byte, error) {
 	o, err := d.Bucket.Get(ctx, path)
 	if err == nil && path == tiles.CheckpointPath {
 		d.remember(o)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && ctx.Err() == nil {
+		err = fmt.Errorf("%w: %w", away, err)
 	}
 	return o.Data, err
 }

@@ -65,7 +65,7 @@ func (d *Driver) Get(ctx context.Context, path string) ([]byte, error) {
 	if err == nil && path == tiles.CheckpointPath {
 		d.remember(o)
 	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) && ctx.Err() == nil {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(ctx.Err(), context.Canceled) {
 		err = fmt.Errorf("%w: %w", away, err)
 	}
 	return o.Data, err

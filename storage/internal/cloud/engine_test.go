@@ -51,12 +51,14 @@ func (b broken) Get(context.Context, string) (Object, error) { return Object{}, 
 func TestAway(t *testing.T) {
 	gone, leave := context.WithCancel(t.Context())
 	leave()
+	late, end := context.WithTimeout(t.Context(), 0)
+	defer end()
 	reset := errors.New("read s3://log: connection reset")
 	for _, c := range []struct {
 		ctx  context.Context
 		err  error
 		away bool
-	}{{t.Context(), reset, true}, {t.Context(), fs.ErrNotExist, false}, {gone, context.Canceled, false}} {
+	}{{t.Context(), reset, true}, {t.Context(), fs.ErrNotExist, false}, {gone, context.Canceled, false}, {late, context.DeadlineExceeded, true}} {
 		_, err := (&Driver{Place: Place{Bucket: broken{err: c.err}}}).Get(c.ctx, "tile/0/000")
 		p := scitt.ProblemOf(err)
 		if !errors.Is(err, c.err) || (p != nil) != c.away || p != nil && (p.Status != 503 || p.RetryAfter == 0 || strings.Contains(p.Detail, "s3:")) {

@@ -62,10 +62,11 @@ func Usage(err error) error { return WithCode(err, ExitUsage) }
 func Bad(err error) error { return WithCode(err, ExitBad) }
 
 // OfLog is an error of reading what a log's entries say: [OfStorage], and that a
-// file is missing which the checkpoint covers is a verdict.
+// file is missing which the checkpoint covers is said. It is no verdict: a copy may lack
+// it, or somebody on the way.
 func OfLog(err error) error {
 	if errors.Is(err, fs.ErrNotExist) && !party.IsWithheld(err) {
-		return Bad(fmt.Errorf("a file that the checkpoint covers is not there: %w", err))
+		return Usage(fmt.Errorf("a file that the checkpoint covers is not there: %w", err))
 	}
 	return OfStorage(err)
 }

@@ -27,7 +27,7 @@ func TestExitCode(t *testing.T) {
 		{Bad(errors.New("anything")), ExitBad, ExitBad},
 		{Usage(scitt.ErrSignature), ExitUsage, ExitUsage},
 		{scitt.ErrSignature, ExitBad, ExitBad},
-		{fs.ErrNotExist, ExitUsage, ExitBad},
+		{fs.ErrNotExist, ExitUsage, ExitUsage},
 		{&monitor.WithheldError{}, ExitUsage, ExitUsage},
 		{status(http.StatusBadRequest), ExitBad, ExitUsage},
 		{status(http.StatusTooManyRequests), ExitUsage, ExitUsage},

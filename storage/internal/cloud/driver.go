@@ -159,6 +159,8 @@ func (d *Driver) belongs(ctx context.Context, public *scitt.Checkpoint) error {
 		return fmt.Errorf("%w: %s is of the log %s, and this is %s; each log has a database of its own", storage.ErrForeign, d.Database, s.Origin, d.origin)
 	case s.Bound && s.Bucket != d.String():
 		return fmt.Errorf("%w: the log of %s is in the bucket %s, and not in %s", storage.ErrForeign, d.Database, s.Bucket, d.Bucket)
+	case s.Moved == arriving:
+		return fmt.Errorf("%w: it is not in %s and %s yet; run the same conmotiond migrate again, to its end", storage.ErrMovedAway, d.Bucket, d.Database)
 	case s.Moved != "":
 		return fmt.Errorf("%w: the log of %s and %s is now in %s", storage.ErrMovedAway, d.Bucket, d.Database, s.Moved)
 	case !s.Bound && s.Engine:

@@ -18,10 +18,14 @@ import (
 // importers is how many bundles are copied at a time.
 const importers = 16
 
+// arriving stands in the place of where a log went while it is being moved here: nobody
+// can become its writer before that is done.
+const arriving = "arriving"
+
 // Vacant refuses a place that has something of a log, and a bucket that a log cannot be
-// in. It is asked before the old place of a log is closed for good. A crash may leave the
-// object of the probe.
-func (d *Driver) Vacant(ctx context.Context) error {
+// in. It is asked before the old place of the log with this origin is closed for good. A
+// crash may leave the object of the probe.
+func (d *Driver) Vacant(ctx context.Context, origin string) error {
 	s, tilesThere, err := d.there(ctx)
 	if err != nil {
 		return err
@@ -34,33 +38,17 @@ func (d *Driver) Vacant(ctx context.Context) error {
 	switch {
 	case tilesThere || checkpointThere:
 		return fmt.Errorf(not, storage.ErrForeign, d.Bucket)
-	case s.Bound || s.Engine:
+	case s.Engine, s.Bound && (s.Moved != arriving || s.Origin != origin || s.Bucket != d.String()):
 		return fmt.Errorf(not, storage.ErrForeign, d.Database)
 	}
 	return probe(ctx, d.Bucket)
 }
 
-// Import makes this place that of a log which lies somewhere else and stays as it
-// is: the log as its public checkpoint commits to it, with that checkpoint and its
-// signatures. It refuses a place with anything else in it. Progress is called about
-// once a second with the number of entries that are in the tree.
-//
-// It can be done again after a crash at any point. Until it is done the place cannot
-// be opened as a log: its next index is 0, and that it is the size is the last thing
-// that is written. What is written before is the same each time.
-func (d *Driver) Import(ctx context.Context, from tiles.Source, public *scitt.Checkpoint, progress func(entries uint64)) error {
-	d.origin = public.Origin
-	there, err := d.Get(ctx, tiles.CheckpointPath)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err == nil && !bytes.Equal(there, public.Raw) {
-		return fmt.Errorf("%w: %s has another checkpoint than the log that is to go there, or the log went on there", storage.ErrForeign, d.Bucket)
-	}
-	if done, err := d.imported(ctx, public, there != nil); done || err != nil {
-		return err
-	}
-	for began := time.Now(); ; { // one that was killed before may have the lease
+// Expect claims a vacant place for the log with this origin, which is to be moved here:
+// until Import is done no service can make or open a log in it. It can be done again.
+func (d *Driver) Expect(ctx context.Context, origin string) error {
+	d.origin = origin
+	for began := time.Now(); d.writer.stop == nil; { // one that was killed before may have the lease
 		err := d.writer.become(ctx, d.origin, d.String())
 		if err == nil {
 			break
@@ -73,6 +61,37 @@ func (d *Driver) Import(ctx context.Context, from tiles.Source, public *scitt.Ch
 			return ctx.Err()
 		case <-time.After(d.writer.ttl / 10):
 		}
+	}
+	s, err := d.Database.State(ctx)
+	if err == nil && s.Moved != arriving {
+		err = d.Database.Moved(ctx, d.writer.term, arriving)
+	}
+	return err
+}
+
+// Import makes this place that of a log which lies somewhere else and stays as it
+// is: the log as its public checkpoint commits to it, with that checkpoint and its
+// signatures. It refuses a place with anything else in it. Progress is called about
+// once a second with the number of entries that are in the tree.
+//
+// It can be done again after a crash at any point, and does nothing where the log went on
+// since it was done. Until it is done the place cannot
+// be opened as a log: its next index is 0, and that it is the size is the last thing
+// that is written. What is written before is the same each time.
+func (d *Driver) Import(ctx context.Context, from tiles.Source, public *scitt.Checkpoint, progress func(entries uint64)) error {
+	d.origin = public.Origin
+	there, err := d.Get(ctx, tiles.CheckpointPath)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err == nil && !bytes.Equal(there, public.Raw) {
+		return d.wentOn(ctx, public)
+	}
+	if done, err := d.imported(ctx, public, there != nil); done || err != nil {
+		return err
+	}
+	if err := d.Expect(ctx, d.origin); err != nil {
+		return err
 	}
 	if err := probe(ctx, d.Bucket); err != nil {
 		return err
@@ -94,7 +113,30 @@ func (d *Driver) Import(ctx context.Context, from tiles.Source, public *scitt.Ch
 			return err
 		}
 	}
+	// Until it goes on at its size, a start is refused for that.
+	if err := d.Database.Moved(ctx, d.writer.term, ""); err != nil {
+		return err
+	}
 	return d.Database.Resume(ctx, d.writer.term, public.Size)
+}
+
+// wentOn refuses a place that has another public checkpoint, unless the log was moved there
+// and went on.
+func (d *Driver) wentOn(ctx context.Context, public *scitt.Checkpoint) error {
+	s, err := d.state(ctx)
+	if err != nil {
+		return err
+	}
+	if s.Bound && s.Origin == d.origin && s.Bucket == d.String() && s.Next > 0 {
+		var view *tiles.View
+		if view, err = tiles.NewTree(d).At(ctx, &scitt.Checkpoint{Origin: d.origin, Size: s.Size, Root: s.Root}); err == nil {
+			err = view.Consistency(ctx, public)
+		}
+		if err == nil || !errors.Is(err, scitt.ErrProof) && !errors.Is(err, tiles.ErrBehind) {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: %s has another checkpoint than the log that is to go there", storage.ErrForeign, d.Bucket)
 }
 
 // imported reports whether an import was done to its end, and refuses what was not
@@ -108,7 +150,7 @@ func (d *Driver) imported(ctx context.Context, public *scitt.Checkpoint, publish
 	switch {
 	case err != nil:
 		return false, err
-	case s.Bound && (s.Origin != d.origin || s.Bucket != d.String()), s.Moved != "", !s.Bound && (s.Engine || tilesThere || published), s.Size > public.Size, s.Next != 0 && s.Next != public.Size:
+	case s.Bound && (s.Origin != d.origin || s.Bucket != d.String()), s.Moved != "" && s.Moved != arriving, !s.Bound && (s.Engine || tilesThere || published), s.Size > public.Size, s.Next != 0 && s.Next != public.Size:
 		return false, fmt.Errorf("%w: %s and %s are not empty, and have not a part of the log that is to go there", storage.ErrForeign, d.Bucket, d.Database)
 	}
 	return s.Engine && s.Next == public.Size && published, nil

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"strings"
 	"time"
 
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage"
 	"github.com/conmotion/conmotion/storage/artifact"
+	"github.com/conmotion/conmotion/tiles"
 )
 
 // Migrated says what a move came to.
@@ -26,8 +29,8 @@ type Migrated struct {
 // artifacts that are there, about once a second.
 //
 // A place with anything of a log in it is refused, and nothing is changed then.
-// First everything that was accepted is made public, and the old place is closed for
-// good, so that the log never goes on in two places. Only then it is copied. A crash
+// First everything that was accepted is made public, the new place is claimed, and the old
+// one is closed for good, so that the log never goes on in two places. Only then it is copied. A crash
 // at any point leaves a log that no service starts on, and that the next call moves
 // to the end.
 func Migrate(ctx context.Context, from, to Config, progress func(what string, done, all uint64)) (m *Migrated, err error) {
@@ -119,9 +122,10 @@ func freeze(ctx context.Context, from, to Config, target shared) error {
 	if err != nil {
 		return errors.Join(err, dir.Close())
 	}
-	there, err := place.hasLog(ctx)
+	checkpoint, err := place.Get(ctx, tiles.CheckpointPath)
+	origin, _, _ := strings.Cut(string(checkpoint), "\n")
 	var went string
-	if err == nil && !there {
+	if errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("there is no log in %s", place.name)
 	}
 	if err == nil && place.shared != nil {
@@ -140,7 +144,7 @@ func freeze(ctx context.Context, from, to Config, target shared) error {
 		}
 		return nil
 	}
-	if err := target.Vacant(ctx); err != nil {
+	if err := target.Vacant(ctx, origin); err != nil {
 		return err
 	}
 	t, err := NewTelemetry()
@@ -151,9 +155,13 @@ func freeze(ctx context.Context, from, to Config, target shared) error {
 	if err != nil {
 		return err
 	}
-	switch {
-	case d.replica():
+	if d.replica() {
 		err = fmt.Errorf("%w: stop all instances of the service first: this one is a %s", storage.ErrLocked, d.Role())
+	} else {
+		err = target.Expect(ctx, origin)
+	}
+	switch {
+	case err != nil:
 	case d.place.shared != nil:
 		err = d.place.shared.MovedTo(ctx, to.Storage)
 	default:

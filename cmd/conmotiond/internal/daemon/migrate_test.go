@@ -1,8 +1,12 @@
 package daemon_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"net/http"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +14,7 @@ import (
 	"github.com/conmotion/conmotion/cmd/conmotiond/internal/daemon"
 	"github.com/conmotion/conmotion/internal/cloudtest/parts"
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/testwait"
 	"github.com/conmotion/conmotion/storage"
 )
 
@@ -61,4 +66,53 @@ func migrateRefused(t *testing.T, servers parts.Cloud) {
 	}
 	source.start()
 	source.register(testlog.Statement(t, testlog.Key(t, "ES256"), "asset", []byte("on")))
+}
+
+// TestMigrateInterrupted: between a move's closing of the old place and its first entry in
+// the new one no service makes a log there, whatever directory it starts with. The same
+// move goes on from there.
+func TestMigrateInterrupted(t *testing.T) { cloud.Each(t, migrateInterrupted) }
+
+func migrateInterrupted(t *testing.T, servers parts.Cloud) {
+	source := newService(t, nil)
+	source.register(testlog.Statement(t, testlog.Key(t, "ES256"), "asset", []byte("first")))
+	if a := source.do(http.MethodPost, "/artifacts", []byte("artifact")); a.StatusCode != http.StatusCreated {
+		t.Fatal(a.Status)
+	}
+	source.stop()
+	bucket, database := testlog.Must(servers.NewBucket(t.Context(), true))(t), testlog.Must(servers.NewDatabase(t.Context()))(t)
+	to := daemon.Config{Storage: bucket.Location, Database: database, Artifacts: testlog.Must(servers.NewBucket(t.Context(), false))(t).Location, Logger: source.config.Logger}
+	ctx, interrupt := context.WithCancel(t.Context())
+	_, err := daemon.Migrate(ctx, source.config, to, func(what string, _, _ uint64) {
+		if what == "artifacts" { // the old place is closed, and nothing is in the new one
+			interrupt()
+		}
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Fatalf("the move: %v", err)
+	}
+	there := testlog.Must(bucket.Objects(t.Context()))(t)
+	other := source.config
+	other.Dir, other.Keys, other.Storage, other.Database = testwait.Dir(t), filepath.Join(source.config.Dir, "private"), to.Storage, to.Database
+	_, err = daemon.Open(t.Context(), other, testlog.Must(daemon.NewTelemetry())(t))
+	if !errors.Is(err, storage.ErrMovedAway) || !strings.Contains(err.Error(), bucket.Name) || !strings.Contains(err.Error(), "run the same conmotiond migrate again") {
+		t.Errorf("a start in the new place: %v", err)
+	}
+	if now := testlog.Must(bucket.Objects(t.Context()))(t); !maps.Equal(now, there) {
+		t.Errorf("there was %v and is %v", there, now)
+	}
+	m, err := daemon.Migrate(t.Context(), source.config, to, func(string, uint64, uint64) {})
+	if err != nil || m.Size != 3 {
+		t.Fatalf("the same move again: %+v %v", m, err)
+	}
+	moved := source.config
+	source.config.Storage, source.config.Database = to.Storage, to.Database
+	source.start()
+	source.register(testlog.Statement(t, testlog.Key(t, "ES256"), "asset", []byte("on")))
+	source.stop()
+	// Artifacts may follow later.
+	to.Artifacts = testlog.Must(servers.NewBucket(t.Context(), false))(t).Location
+	if m, err := daemon.Migrate(t.Context(), moved, to, func(string, uint64, uint64) {}); err != nil || m.Copied.Artifacts != 1 {
+		t.Errorf("the same move when the log went on: %+v %v", m, err)
+	}
 }

@@ -27,8 +27,9 @@ type shared interface {
 	Lost() <-chan struct{}
 	// Close lets another process be the writer.
 	Close() error
-	// Vacant refuses a place that a log cannot be moved to. Import makes the place that of a log which lies elsewhere: see cloud.Driver.
-	Vacant(context.Context) error
+	// Vacant refuses a place that a log cannot be moved to. Expect claims it, and Import makes it that of a log which lies elsewhere: see cloud.Driver.
+	Vacant(ctx context.Context, origin string) error
+	Expect(ctx context.Context, origin string) error
 	Import(ctx context.Context, from tiles.Source, public *scitt.Checkpoint, progress func(entries uint64)) error
 	// MovedTo closes the place of which this process is the writer, and Moved says
 	// where the log went.

@@ -35,7 +35,9 @@ type Options struct {
 	// minute. Its CheckRedirect is not used.
 	HTTP *http.Client
 	// Retries is how often in a row a request is repeated that met 408, 429,
-	// 500 or above, or no answer; 6 when zero, none when negative.
+	// 500 or above, or no answer; none when negative. When zero it is 6, and for a
+	// minute at least where the service says when to come back: a log whose
+	// writer ended has another one by then.
 	Retries int
 	// Async asks a service that is slow for an answer at once, and polls for the
 	// Receipt (RFC 7240 section 4.1).
@@ -51,6 +53,7 @@ type Client struct {
 	service *url.URL
 	http    http.Client
 	retries int
+	patient time.Duration // how long a service is asked that says when to come back
 	prefer  string
 	token   string
 	waiting func(time.Duration, error)
@@ -70,7 +73,7 @@ func New(service string, o Options) (*Client, error) {
 	// A redirect means more here than elsewhere: see exchange.
 	c.http.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	if c.retries == 0 {
-		c.retries = 6
+		c.retries, c.patient = 6, time.Minute
 	}
 	if o.Async {
 		c.prefer = "respond-async"

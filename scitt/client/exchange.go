@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/conmotion/conmotion/scitt"
@@ -126,17 +127,21 @@ func (a *answer) location() (*url.URL, error) {
 
 // persist repeats a request while it meets errors that may pass.
 func (c *Client) persist(ctx context.Context, r request) (*answer, error) {
+	began, until := time.Now(), time.Duration(0)
 	for attempt := 0; ; attempt++ {
 		a, err := c.once(ctx, r)
 		if err == nil {
 			return a, nil
 		}
-		if ctx.Err() != nil || attempt >= c.retries || !transient(err) {
-			return nil, err
-		}
 		p, ok := errors.AsType[*scitt.Problem](err)
 		if !ok {
 			p = &scitt.Problem{}
+		}
+		if p.RetryAfter > 0 {
+			until = c.patient
+		}
+		if ctx.Err() != nil || !transient(err) || attempt >= c.retries && time.Since(began) >= until {
+			return nil, err
 		}
 		if err := c.pause(ctx, attempt, p.RetryAfter, err); err != nil {
 			return nil, err

@@ -37,7 +37,7 @@ func TestAdmin(t *testing.T) {
 			`conmotion_registrations_total{result="registered"} 1`, `conmotion_registrations_total{result="duplicate"} 1`, `conmotion_registrations_total{result="refused"} 1`,
 			`conmotion_registration_duration_seconds_count{stage="sequenced"} 2`, `conmotion_registration_duration_seconds_count{stage="published"} 2`,
 			`conmotion_registration_duration_seconds_count{stage="receipt"} 2`,
-			"conmotion_index_lag ", "conmotion_checkpoint_age_seconds ", "conmotion_checkpoint_size 3", "conmotion_signatures_total ", "tessera_", "process_resident_memory_bytes ",
+			"conmotion_index_lag ", "conmotion_checkpoint_age_seconds ", "conmotion_checkpoint_late_seconds 0", "conmotion_checkpoint_size 3", "conmotion_signatures_total ", "tessera_", "process_resident_memory_bytes ",
 		},
 	} {
 		status, body := operator.get(path)

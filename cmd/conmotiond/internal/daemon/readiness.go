@@ -18,7 +18,7 @@ const (
 // Readiness reports whether the service can do its work.
 type Readiness struct {
 	mu        sync.Mutex
-	log       integratedLog
+	log       servedLog
 	index     laggingIndex
 	unsigned  func() error // why a key does not sign, or nil
 	unhealthy time.Time    // since when stored entries are not published
@@ -27,8 +27,9 @@ type Readiness struct {
 	failure   error        // what it said
 }
 
-type integratedLog interface {
-	IntegratedSize(context.Context) (uint64, error)
+type servedLog interface {
+	// SequencedSize counts what is durable, also what is not in the tiles yet.
+	SequencedSize(context.Context) (uint64, error)
 	PublishedSize() uint64
 	// Check says why entries cannot be stored, or which files are damaged.
 	Check(context.Context) error
@@ -40,7 +41,7 @@ type laggingIndex interface {
 }
 
 // watch begins when the service is open.
-func (r *Readiness) watch(log integratedLog, idx laggingIndex, unsigned func() error) {
+func (r *Readiness) watch(log servedLog, idx laggingIndex, unsigned func() error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.log, r.index, r.unsigned = log, idx, unsigned
@@ -53,21 +54,12 @@ func (r *Readiness) Stop() { r.watch(nil, nil, nil) }
 func (r *Readiness) Check(ctx context.Context, now time.Time) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.log == nil {
-		return errors.New("not serving")
-	}
-	stored, err := r.log.IntegratedSize(ctx)
+	published, waiting, late, err := r.late(ctx, now)
 	if err != nil {
 		return err
 	}
-	published := r.log.PublishedSize()
-	switch {
-	case stored <= published:
-		r.unhealthy = time.Time{}
-	case r.unhealthy.IsZero() || published > r.size:
-		r.unhealthy, r.size = now, published
-	case now.Sub(r.unhealthy) > staleAfter:
-		stale := fmt.Errorf("the checkpoint is stale: %d entries are stored and not published since %v", stored-published, now.Sub(r.unhealthy).Round(time.Second))
+	if late > staleAfter {
+		stale := fmt.Errorf("the checkpoint is stale: %d entries are stored and not published since %v", waiting, late.Round(time.Second))
 		if why := r.unsigned(); why != nil {
 			stale = fmt.Errorf("%w: %w", stale, why)
 		}
@@ -90,4 +82,33 @@ func (r *Readiness) Check(ctx context.Context, now time.Time) error {
 		return fmt.Errorf("the index lags %d entries behind", published-next)
 	}
 	return nil
+}
+
+// Late is how long entries have been stored while nothing was published; 0 when
+// there are none.
+func (r *Readiness) Late(ctx context.Context, now time.Time) (time.Duration, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	_, _, late, err := r.late(ctx, now)
+	return late, err
+}
+
+// late also says how many entries are published, and how many are not.
+func (r *Readiness) late(ctx context.Context, now time.Time) (published, waiting uint64, late time.Duration, err error) {
+	if r.log == nil {
+		return 0, 0, 0, errors.New("not serving")
+	}
+	stored, err := r.log.SequencedSize(ctx)
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	published = r.log.PublishedSize()
+	switch {
+	case stored <= published:
+		r.unhealthy = time.Time{}
+		return published, 0, 0, nil
+	case r.unhealthy.IsZero() || published > r.size:
+		r.unhealthy, r.size = now, published
+	}
+	return published, stored - published, now.Sub(r.unhealthy), nil
 }

@@ -14,11 +14,11 @@ type state struct {
 	err, check, unsigned    error
 }
 
-func (s *state) IntegratedSize(context.Context) (uint64, error) { return s.stored, nil }
-func (s *state) PublishedSize() uint64                          { return s.published }
-func (s *state) Check(ctx context.Context) error                { return errors.Join(ctx.Err(), s.check) }
-func (s *state) Next() uint64                                   { return s.next }
-func (s *state) Err() error                                     { return s.err }
+func (s *state) SequencedSize(context.Context) (uint64, error) { return s.stored, nil }
+func (s *state) PublishedSize() uint64                         { return s.published }
+func (s *state) Check(ctx context.Context) error               { return errors.Join(ctx.Err(), s.check) }
+func (s *state) Next() uint64                                  { return s.next }
+func (s *state) Err() error                                    { return s.err }
 
 func TestReadiness(t *testing.T) {
 	t.Parallel()
@@ -52,6 +52,10 @@ func TestReadiness(t *testing.T) {
 			err := r.Check(t.Context(), now.Add(c.wait))
 			if (c.want == "") != (err == nil) || (err != nil && !strings.Contains(err.Error(), c.want)) {
 				t.Errorf("got %v, want an error about %q", err, c.want)
+			}
+			late, lateErr := r.Late(t.Context(), now.Add(c.wait))
+			if want := c.then.stored > c.then.published && c.then.published == 5; lateErr != nil || want != (late == c.wait) || !want && late != 0 {
+				t.Errorf("late by %v %v", late, lateErr)
 			}
 			r.Stop()
 			if r.Check(t.Context(), now) == nil {

@@ -32,15 +32,19 @@ func NewTelemetry() (*Telemetry, error) {
 	return t, err
 }
 
-// observeRole adds the gauges of who writes the log.
+// observeRole adds the gauges of who writes the log, and whether it gets on.
 func (t *Telemetry) observeRole(d *Daemon) error {
 	writer, err1 := t.Meter.Int64ObservableGauge("conmotion.writer", metric.WithDescription("1 when this instance is the log's writer, else 0"))
 	term, err2 := t.Meter.Int64ObservableGauge("conmotion.term", metric.WithDescription("Term of the log's writer, as this instance knows it; it grows with each writer"))
 	lag, err3 := t.Meter.Float64ObservableGauge("conmotion.follower.lag", metric.WithUnit("s"), metric.WithDescription("Time since a replica read the public checkpoint; 0 at the writer"))
-	if err := errors.Join(err1, err2, err3); err != nil {
+	unpublished, err4 := t.Meter.Float64ObservableGauge("conmotion.checkpoint.late", metric.WithUnit("s"), metric.WithDescription("How long entries have been stored while no new checkpoint was made public; 0 when none wait for one"))
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return fmt.Errorf("metrics: %w", err)
 	}
-	_, err := t.Meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+	_, err := t.Meter.RegisterCallback(func(ctx context.Context, o metric.Observer) error {
+		if late, err := d.Readiness.Late(ctx, time.Now()); err == nil {
+			o.ObserveFloat64(unpublished, late.Seconds())
+		}
 		leads, late := int64(0), 0.0
 		if d.replica() {
 			late = time.Since(d.log.Followed()).Seconds()
@@ -53,7 +57,7 @@ func (t *Telemetry) observeRole(d *Daemon) error {
 			o.ObserveInt64(term, int64(w.Term))
 		}
 		return nil
-	}, writer, term, lag)
+	}, writer, term, lag, unpublished)
 	return err
 }
 

@@ -5,10 +5,11 @@
 //
 //	go run ./internal/cloudtest           # the two instances
 //	go run ./internal/cloudtest --rate 0  # the same with more flags of conmotiond
+//	go run ./internal/cloudtest gcp       # the same with a GCS server and the emulator of Spanner
 //	go run ./internal/cloudtest faults    # tests of all that can go wrong with a writer, some minutes
 //
-// It needs mariadbd and versitygw, and says how to install what is missing; faults has
-// the same done with fake-gcs-server and the emulator of Spanner where they are installed.
+// It needs mariadbd and versitygw, or fake-gcs-server and the emulator, and says how to
+// install what is missing; faults uses all of them that are installed.
 package main
 
 import (
@@ -35,11 +36,17 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	what := run
-	if len(os.Args) > 1 && os.Args[1] == "faults" {
-		what = faults
+	args := os.Args[1:]
+	var err error
+	switch first := append(args, "")[0]; first {
+	case "faults":
+		err = faults(ctx)
+	case "gcp":
+		err = run(ctx, func() (parts.Cloud, error) { return parts.StartGCP(ctx) }, args[1:])
+	default:
+		err = run(ctx, func() (parts.Cloud, error) { return parts.StartAWS(ctx) }, args)
 	}
-	if err := what(ctx); err != nil {
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "cloudtest:", err)
 		os.Exit(1)
 	}
@@ -53,8 +60,9 @@ func faults(ctx context.Context) error {
 	return tests.Run()
 }
 
-func run(ctx context.Context) error {
-	p, err := parts.StartAWS(ctx)
+// run starts servers and instances with these flags beside their own, and waits for the end.
+func run(ctx context.Context, start func() (parts.Cloud, error), args []string) error {
+	p, err := start()
 	if err != nil {
 		return err
 	}
@@ -100,7 +108,7 @@ func run(ctx context.Context) error {
 		return fmt.Errorf("make the keys: %w", err)
 	}
 	flags := append([]string{"--keys", filepath.Join(dir, "keys"), "--trusted-proxies", "127.0.0.1",
-		"--storage", public.Location, "--artifacts", artifacts.Location, "--database", database}, os.Args[1:]...)
+		"--storage", public.Location, "--artifacts", artifacts.Location, "--database", database}, args...)
 	var addresses []string
 	ended := make(chan error, 2)
 	for i := range 2 {

@@ -67,7 +67,7 @@ resource "aws_instance" "this" {
     http_tokens = "required"
   }
   lifecycle {
-    ignore_changes = [user_data] # it is for the first boot; see docs/operate.md for upgrades
+    ignore_changes = [user_data] # it is for the first boot; see docs/recover.md for upgrades
   }
 }
 

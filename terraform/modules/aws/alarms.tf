@@ -18,7 +18,7 @@ locals {
               source_labels = ["job"]
               label_matcher = "^conmotiond$"
               dimensions    = [["job"]]
-              metric_selectors = [for name in ["conmotion_checkpoint_age_seconds", "conmotion_checkpoint_size", "conmotion_index_lag", "conmotion_follower_lag_seconds", "conmotion_writer"] :
+              metric_selectors = [for name in ["conmotion_checkpoint_late_seconds", "conmotion_checkpoint_size", "conmotion_index_lag", "conmotion_follower_lag_seconds", "conmotion_writer"] :
                 "^${name}$"
               ]
             }]
@@ -40,13 +40,10 @@ locals {
 
   alarms = {
     checkpoint = {
-      text       = "Entries come, and no checkpoint was made public for ${var.checkpoint_age_alarm} s"
-      expression = "IF(age > ${var.checkpoint_age_alarm} AND requests > 0, 1, 0)"
+      text       = "Entries are stored, and no checkpoint was made public for ${var.checkpoint_age_alarm} s"
+      expression = "IF(late > ${var.checkpoint_age_alarm}, 1, 0)"
       missing    = "breaching" # no instance tells
-      metrics = {
-        age      = merge(local.service, { name = "conmotion_checkpoint_age_seconds", stat = "Minimum" })
-        requests = merge(local.front, { name = "RequestCount", stat = "Sum" })
-      }
+      metrics    = { late = merge(local.service, { name = "conmotion_checkpoint_late_seconds", stat = "Maximum" }) }
     }
     writer = {
       text       = "No instance is the writer"
@@ -65,10 +62,11 @@ locals {
     }
     errors = {
       text       = "More than 1 % of the answers are 5xx"
-      expression = "IF(FILL(failed, 0) > FILL(requests, 0) * 0.01 AND FILL(failed, 0) > 5, 1, 0)"
+      expression = "IF(FILL(failed, 0) + FILL(alone, 0) > FILL(requests, 0) * 0.01 AND FILL(failed, 0) + FILL(alone, 0) > 5, 1, 0)"
       missing    = "notBreaching"
       metrics = {
         failed   = merge(local.front, { name = "HTTPCode_Target_5XX_Count", stat = "Sum" })
+        alone    = merge(local.front, { name = "HTTPCode_ELB_5XX_Count", stat = "Sum" }) # no instance answered
         requests = merge(local.front, { name = "RequestCount", stat = "Sum" })
       }
     }

@@ -1,5 +1,5 @@
-# The bucket of the log, which everybody reads through CloudFront, and the bucket of
-# artifacts, which nobody else reads.
+# The bucket of the log, which everybody reads through CloudFront, and the buckets of
+# artifacts and of snapshots of the index, which nobody else reads.
 
 resource "aws_s3_bucket" "log" {
   bucket        = local.bucket
@@ -11,9 +11,18 @@ resource "aws_s3_bucket" "artifacts" {
   force_destroy = !var.deletion_protection
 }
 
+resource "aws_s3_bucket" "snapshots" {
+  bucket        = local.snapshots
+  force_destroy = true # they are made anew
+}
+
+locals {
+  buckets = { log = aws_s3_bucket.log, artifacts = aws_s3_bucket.artifacts, snapshots = aws_s3_bucket.snapshots }
+}
+
 resource "aws_s3_bucket_public_access_block" "this" {
-  for_each                = { log = aws_s3_bucket.log.id, artifacts = aws_s3_bucket.artifacts.id }
-  bucket                  = each.value
+  for_each                = local.buckets
+  bucket                  = each.value.id
   block_public_acls       = true
   block_public_policy     = true
   ignore_public_acls      = true
@@ -49,8 +58,9 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
   depends_on = [aws_s3_bucket_versioning.this]
 }
 
-resource "aws_s3_bucket_server_side_encryption_configuration" "artifacts" {
-  bucket = aws_s3_bucket.artifacts.id
+resource "aws_s3_bucket_server_side_encryption_configuration" "private" {
+  for_each = { artifacts = aws_s3_bucket.artifacts.id, snapshots = aws_s3_bucket.snapshots.id }
+  bucket   = each.value
   rule {
     bucket_key_enabled = true
     apply_server_side_encryption_by_default {
@@ -62,13 +72,13 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "artifacts" {
 
 locals {
   only_tls = {
-    for name, bucket in { log = aws_s3_bucket.log.arn, artifacts = aws_s3_bucket.artifacts.arn } : name => {
-      Sid                     = "OnlyTLS"
-      Effect                  = "Deny"
-      Principal               = "*"
-      Action                  = "s3:*"
-      Resource                = [bucket, "${bucket}/*"]
-      Condition               = { Bool = { "aws:SecureTransport" = "false" } }
+    for name, bucket in local.buckets : name => {
+      Sid       = "OnlyTLS"
+      Effect    = "Deny"
+      Principal = "*"
+      Action    = "s3:*"
+      Resource  = [bucket.arn, "${bucket.arn}/*"]
+      Condition = { Bool = { "aws:SecureTransport" = "false" } }
     }
   }
 }
@@ -93,7 +103,8 @@ resource "aws_s3_bucket_policy" "log" {
   })
 }
 
-resource "aws_s3_bucket_policy" "artifacts" {
-  bucket = aws_s3_bucket.artifacts.id
-  policy = jsonencode({ Version = "2012-10-17", Statement = [local.only_tls.artifacts] })
+resource "aws_s3_bucket_policy" "private" {
+  for_each = { artifacts = aws_s3_bucket.artifacts.id, snapshots = aws_s3_bucket.snapshots.id }
+  bucket   = each.value
+  policy   = jsonencode({ Version = "2012-10-17", Statement = [local.only_tls[each.key]] })
 }

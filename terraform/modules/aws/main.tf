@@ -25,7 +25,9 @@ locals {
   host    = trimprefix(var.issuer, "https://")
   bucket  = "${var.name}-log-${local.account}"
   private = "${var.name}-artifacts-${local.account}"
-  metrics = "conmotion/${var.name}"
+  # A new instance has no index.
+  snapshots = "${var.name}-snapshots-${local.account}"
+  metrics   = "conmotion/${var.name}"
 }
 
 # One key for what is not public.
@@ -45,11 +47,14 @@ resource "aws_secretsmanager_secret" "keys" {
   name        = "${var.name}/keys"
   description = "tar archive of the directory that conmotiond keys made"
   kms_key_id  = aws_kms_key.private.arn
+  # Without protection a destroy gives the name free at once.
+  recovery_window_in_days = var.deletion_protection ? 30 : 0
 }
 
 resource "aws_secretsmanager_secret" "password" {
-  name       = "${var.name}/database-password"
-  kms_key_id = aws_kms_key.private.arn
+  name                    = "${var.name}/database-password"
+  kms_key_id              = aws_kms_key.private.arn
+  recovery_window_in_days = var.deletion_protection ? 30 : 0
 }
 
 resource "aws_secretsmanager_secret_version" "password" {

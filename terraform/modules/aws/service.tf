@@ -126,8 +126,9 @@ module "instance" {
     {
       storage         = "s3://${local.bucket}?region=${local.region}"
       artifacts       = "s3://${local.private}?region=${local.region}"
+      snapshots       = "s3://${local.snapshots}?region=${local.region}"
       database        = "mysql://conmotion@${aws_rds_cluster.this.endpoint}:3306/conmotion"
-      trusted-proxies = join(",", concat([data.aws_vpc.this.cidr_block], data.aws_ec2_managed_prefix_list.cloudfront.entries[*].cidr))
+      trusted-proxies = join(",", concat(data.aws_vpc.this.cidr_block_associations[*].cidr_block, data.aws_ec2_managed_prefix_list.cloudfront.entries[*].cidr))
     },
     var.flags,
   )

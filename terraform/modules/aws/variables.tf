@@ -145,7 +145,7 @@ variable "alarm_actions" {
 }
 
 variable "checkpoint_age_alarm" {
-  description = "Seconds: an alarm when entries come and no checkpoint was made public for so long."
+  description = "Seconds: an alarm when entries are stored and no checkpoint was made public for so long."
   type        = number
   default     = 60
   validation {

@@ -15,12 +15,14 @@ locals {
 
   alerts = {
     checkpoint = {
-      text  = "Entries come, and no checkpoint was made public for ${var.checkpoint_age_alarm} s"
-      query = "min(conmotion_checkpoint_age_seconds) > ${var.checkpoint_age_alarm} and on() sum(rate(conmotion_registrations_total[5m])) > 0"
+      text  = "Entries are stored, and no checkpoint was made public for ${var.checkpoint_age_alarm} s"
+      query = "max(conmotion_checkpoint_late_seconds) > ${var.checkpoint_age_alarm}"
     }
+    # The last value of an instance that is gone stays for five minutes, so a sum would
+    # count two writers after each change.
     writer = {
-      text  = "There is not one writer"
-      query = "sum(conmotion_writer) != 1 or absent(conmotion_writer)"
+      text  = "No instance is the writer"
+      query = "max(conmotion_writer) < 1 or absent(conmotion_writer)"
     }
     lag = {
       text  = "An instance is behind the log"

@@ -24,7 +24,7 @@ resource "google_compute_backend_service" "service" {
   protocol              = "HTTP"
   port_name             = "http"
   load_balancing_scheme = "EXTERNAL_MANAGED"
-  timeout_sec           = 30
+  timeout_sec           = 3600 # for a whole answer, and the largest artifacts take long
   health_checks         = [google_compute_health_check.ready.id]
   backend {
     group           = google_compute_region_instance_group_manager.service.instance_group

@@ -15,6 +15,8 @@ locals {
   host    = trimprefix(var.issuer, "https://")
   bucket  = "${var.project}-${var.name}-log"
   private = "${var.project}-${var.name}-artifacts"
+  # A new instance has no index.
+  snapshots = "${var.project}-${var.name}-snapshots"
 }
 
 resource "google_service_account" "service" {
@@ -77,6 +79,23 @@ resource "google_storage_bucket" "artifacts" {
   depends_on = [google_kms_crypto_key_iam_member.storage]
 }
 
+# Who can write here decides what a new instance takes for registered.
+resource "google_storage_bucket" "snapshots" {
+  project                     = var.project
+  name                        = local.snapshots
+  location                    = var.region
+  uniform_bucket_level_access = true
+  public_access_prevention    = "enforced"
+  force_destroy               = true # they are made anew
+  encryption {
+    default_kms_key_name = google_kms_crypto_key.private.id
+  }
+  soft_delete_policy {
+    retention_duration_seconds = 0
+  }
+  depends_on = [google_kms_crypto_key_iam_member.storage]
+}
+
 resource "google_storage_bucket_iam_member" "everybody" {
   bucket = google_storage_bucket.log.name
   role   = "roles/storage.objectViewer"
@@ -93,6 +112,12 @@ resource "google_storage_bucket_iam_member" "log" {
 # takes for deleting the old one. What is replaced can be put back for a week.
 resource "google_storage_bucket_iam_member" "artifacts" {
   bucket = google_storage_bucket.artifacts.name
+  role   = "roles/storage.objectUser"
+  member = google_service_account.service.member
+}
+
+resource "google_storage_bucket_iam_member" "snapshots" {
+  bucket = google_storage_bucket.snapshots.name
   role   = "roles/storage.objectUser"
   member = google_service_account.service.member
 }

@@ -69,13 +69,18 @@ module "instance" {
     {
       storage         = "gs://${local.bucket}"
       artifacts       = "gs://${local.private}"
+      snapshots       = "gs://${local.snapshots}"
       database        = "spanner://projects/${var.project}/instances/${google_spanner_instance.this.name}/databases/${google_spanner_database.this.name}"
       trusted-proxies = join(",", concat(local.balancers, [google_compute_subnetwork.this.ip_cidr_range, google_compute_global_address.this.address]))
     },
     var.flags,
   )
-  files = [{ path = "/etc/google-cloud-ops-agent/config.yaml", content = local.agent }]
-  after = ["curl -fsSL --retry 5 https://dl.google.com/cloudagents/add-google-cloud-ops-agent-repo.sh | bash -s -- --also-install"]
+  files = [{ path = "/etc/conmotion/ops-agent.yaml", content = local.agent }]
+  after = [
+    "curl -fsSL --retry 5 https://dl.google.com/cloudagents/add-google-cloud-ops-agent-repo.sh | bash -s -- --also-install",
+    # Not before: the package asks what to do with a configuration that is there already.
+    "cp /etc/conmotion/ops-agent.yaml /etc/google-cloud-ops-agent/config.yaml && systemctl restart google-cloud-ops-agent",
+  ]
 }
 
 resource "google_compute_instance_template" "service" {
@@ -123,8 +128,9 @@ resource "google_compute_health_check" "ready" {
   }
 }
 
-# An instance whose service does not become ready is not replaced: an index that is made
-# anew takes its time, and the database, not this group, says who writes.
+# An update ends the old instances when the new ones are ready. Otherwise an instance
+# whose service is not ready is not replaced: an index that is made anew takes its time,
+# and the database, not this group, says who writes.
 resource "google_compute_region_instance_group_manager" "service" {
   project            = var.project
   name               = var.name
@@ -137,6 +143,13 @@ resource "google_compute_region_instance_group_manager" "service" {
   named_port {
     name = "http"
     port = 8080
+  }
+  auto_healing_policies {
+    health_check      = google_compute_health_check.ready.id
+    initial_delay_sec = 3600
+  }
+  instance_lifecycle_policy {
+    default_action_on_failure = "DO_NOTHING"
   }
   update_policy {
     type                  = "PROACTIVE"

@@ -121,7 +121,7 @@ variable "notification_channels" {
 }
 
 variable "checkpoint_age_alarm" {
-  description = "Seconds: an alert when entries come and no checkpoint was made public for so long."
+  description = "Seconds: an alert when entries are stored and no checkpoint was made public for so long."
   type        = number
   default     = 60
   validation {

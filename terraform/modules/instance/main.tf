@@ -33,6 +33,7 @@ locals {
         #!/bin/sh
         set -eu
         umask 077
+        export HOME=/root # and not that of the service's user, who has none
         cd /run/conmotion
         rm -rf keys && mkdir keys
         ${var.secrets.keys} > keys.tar

@@ -39,7 +39,7 @@ variable "data_device" {
 }
 
 variable "backup" {
-  description = "Where the log is copied to: a destination of rsync such as backup@host:conmotion, or a directory that is another disk's; every so many minutes. null for no backup."
+  description = "Where the log is copied to: a destination of rsync such as backup@host:conmotion, or a directory that is another disk's; every so many minutes. For a host, root on the machine needs a key of SSH, and has to know the host's. null for no backup."
   type        = object({ target = string, minutes = optional(number, 15) })
   default     = null
   validation {

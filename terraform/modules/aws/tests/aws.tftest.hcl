@@ -6,7 +6,7 @@ mock_provider "aws" {
     defaults = { region = "eu-central-1" }
   }
   mock_data "aws_vpc" {
-    defaults = { cidr_block = "10.80.0.0/16" }
+    defaults = { cidr_block_associations = [{ cidr_block = "10.80.0.0/16" }, { cidr_block = "100.64.0.0/16" }] }
   }
   mock_data "aws_ec2_managed_prefix_list" {
     defaults = { entries = [{ cidr = "192.0.2.0/24" }] }
@@ -37,7 +37,7 @@ run "all_of_it" {
     error_message = output.config
   }
   assert {
-    condition     = yamldecode(output.config).database == "mysql://conmotion@db.example:3306/conmotion" && yamldecode(output.config).trusted-proxies == "10.80.0.0/16,192.0.2.0/24"
+    condition     = yamldecode(output.config).database == "mysql://conmotion@db.example:3306/conmotion" && yamldecode(output.config).trusted-proxies == "10.80.0.0/16,100.64.0.0/16,192.0.2.0/24" && yamldecode(output.config).snapshots == "s3://conmotion-snapshots-123456789012?region=eu-central-1"
     error_message = output.config
   }
   assert {
@@ -88,8 +88,12 @@ run "least_privilege" {
     error_message = "Buckets are read through CloudFront, or not at all."
   }
   assert {
-    condition     = [for s in jsondecode(aws_s3_bucket_policy.artifacts.policy).Statement : s.Effect] == ["Deny"]
-    error_message = aws_s3_bucket_policy.artifacts.policy
+    condition     = alltrue([for p in aws_s3_bucket_policy.private : [for s in jsondecode(p.policy).Statement : s.Effect] == ["Deny"]])
+    error_message = aws_s3_bucket_policy.private["artifacts"].policy
+  }
+  assert {
+    condition     = alltrue([for s in jsondecode(aws_iam_role_policy.shell.policy).Statement : alltrue([for a in s.Action : startswith(a, "ssmmessages:") || a == "ssm:UpdateInstanceInformation"])])
+    error_message = aws_iam_role_policy.shell.policy
   }
 }
 

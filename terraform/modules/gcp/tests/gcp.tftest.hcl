@@ -51,6 +51,10 @@ run "least_privilege" {
     condition     = google_storage_bucket.artifacts.public_access_prevention == "enforced" && google_storage_bucket_iam_member.everybody.role == "roles/storage.objectViewer"
     error_message = "Everybody reads the log, and nobody else the artifacts."
   }
+  assert {
+    condition     = google_storage_bucket.snapshots.public_access_prevention == "enforced" && yamldecode(output.config).snapshots == "gs://${google_storage_bucket.snapshots.name}"
+    error_message = "Who can write snapshots decides what counts as registered."
+  }
 }
 
 # The service signs with the keys and does nothing else with them.

@@ -391,3 +391,17 @@ func TestNewRefuses(t *testing.T) {
 		}
 	}
 }
+
+// TestFileBusy: who reads files is told how long a server asks to stay away.
+func TestFileBusy(t *testing.T) {
+	c, err := client.New("https://log.example", client.Options{HTTP: &http.Client{Transport: inProcess{http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Retry-After", "3600")
+		w.WriteHeader(http.StatusServiceUnavailable)
+	})}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.File(t.Context(), "checkpoint", 100); !errors.Is(err, client.ErrStatus) || !strings.Contains(err.Error(), "come back in 1h") {
+		t.Error(err)
+	}
+}

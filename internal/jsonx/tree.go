@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"strings"
 	"sync"
 	"unsafe"
 
@@ -270,25 +269,31 @@ func (t *Tree) members(n int32) map[string]int32 {
 	return index
 }
 
-// Any is n as encoding/json decodes it with UseNumber. It aliases nothing.
+// Any is n as encoding/json decodes it with UseNumber. Its strings are parts of one copy of the text.
 func (t *Tree) Any(n int32) any {
+	own := *t
+	own.src = bytes.Clone(t.src)
+	return own.value(n)
+}
+
+func (t *Tree) value(n int32) any {
 	switch t.nodes[n].kind {
 	case Bool:
 		return t.src[t.nodes[n].pos] == 't'
 	case Number:
-		return json.Number(strings.Clone(t.Text(n)))
+		return json.Number(t.Text(n))
 	case String:
-		return strings.Clone(t.Text(n))
+		return t.Text(n)
 	case Array:
 		list := make([]any, 0, t.nodes[n].len)
 		for m := t.First(n); m != 0; m = t.nodes[m].next {
-			list = append(list, t.Any(m))
+			list = append(list, t.value(m))
 		}
 		return list
 	case Object:
 		object := make(map[string]any, t.nodes[n].len)
 		for m := t.First(n); m != 0; m = t.nodes[m].next {
-			object[strings.Clone(t.Name(m))] = t.Any(m)
+			object[t.Name(m)] = t.value(m)
 		}
 		return object
 	}

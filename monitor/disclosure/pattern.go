@@ -52,9 +52,6 @@ func Step(name string) string {
 // Matches reports whether the path ends as the pattern says.
 func (p Pattern) Matches(steps []string) bool { return p.matches(steps, false) }
 
-// Ends reports whether a path that ends with the step can match, loosely or not.
-func (p Pattern) Ends(step string) bool { return match(p.steps[len(p.steps)-1], step) }
-
 // MatchesLoosely is Matches for documents of any source: what one has as an array another
 // has as an object, so elements that only the pattern or only the path has make no
 // difference; but "*" alone stands for the members of what is before it, and not of its elements.

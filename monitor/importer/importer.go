@@ -37,6 +37,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"strings"
 	"time"
 
 	"github.com/conmotion/conmotion/internal/jsonx"
@@ -275,7 +276,7 @@ func (d *draft) finish(o Options) (Item, string) {
 		}
 	}
 	return Item{
-		Event: d.event, Kind: d.kind, Action: d.action, AssetUID: d.asset, ConfigUID: d.configID,
+		Event: d.event, Kind: d.kind, Action: d.action, AssetUID: strings.Clone(d.asset), ConfigUID: d.configID,
 		Time: time.UnixMilli(d.time).UTC(), Disclosures: disclosures, Repairs: d.repairs, Known: known,
 	}, ""
 }

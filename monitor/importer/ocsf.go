@@ -83,7 +83,7 @@ func ocsfItem(m object, o Options) []draft {
 	ms, _ := m["time"].(json.Number).Int64() // the event is valid
 	out := draft{event: event, checked: true, time: ms, kind: kind, action: action, asset: about(m), repairs: f.repairs()}
 	if said != "" {
-		out.kind, out.action, _ = strings.Cut(said, ".")
+		out.kind, out.action, _ = strings.Cut(strings.Clone(said), ".") // and not the item that it stands in
 		return []draft{out}
 	}
 	if class != "5023" || !described(m) {

@@ -59,7 +59,7 @@ type RedactOptions struct {
 // NewRedactor makes a Redactor. The error says which pattern is none.
 func NewRedactor(o RedactOptions) (*Redactor, error) {
 	r := &Redactor{named: map[string]bool{}, secret: o.Secret, idle: map[string]bool{}, counts: map[string]int{}}
-	r.memos.New = func() any { return &memo{map[string]string{}, map[string][]*rule{}} }
+	r.memos.New = func() any { return &memo{root: &place{}} }
 	known := map[string]bool{"all": true}
 	for _, s := range knownSecrets() {
 		known[s.kind] = true
@@ -133,7 +133,7 @@ func (r *Redactor) Idle() []string {
 type hiding struct {
 	*Redactor
 	*memo
-	steps   []string
+	at      *place
 	kinds   []string // of Kubernetes, of the objects around
 	values  []any    // that can be shown later
 	took    int
@@ -150,6 +150,7 @@ func (r *Redactor) redact(item any) ([]any, error) {
 	}
 	h := &hiding{Redactor: r, memo: r.memos.Get().(*memo)}
 	defer r.memos.Put(h.memo)
+	h.at = h.root
 	h.value(item)
 	if h.took > 0 {
 		h.derived = true
@@ -175,21 +176,22 @@ func (h *hiding) value(v any) any {
 		kind, _ := v["kind"].(string)
 		h.kinds = append(h.kinds, kind)
 		if h.secret == nil {
-			for name := range v {
-				h.member(v, name)
+			for name, inner := range v {
+				h.member(v, name, inner)
 			}
 		} else { // values are numbered: the same item gives the same events
 			for _, name := range slices.Sorted(maps.Keys(v)) {
-				h.member(v, name)
+				h.member(v, name, v[name])
 			}
 		}
 		h.kinds = h.kinds[:len(h.kinds)-1]
 	case list:
-		h.steps = append(h.steps, disclosure.Element)
+		here := h.at
+		h.at = h.element(here)
 		for i := range v {
 			v[i] = h.value(v[i])
 		}
-		h.steps = h.steps[:len(h.steps)-1]
+		h.at = here
 	case string:
 		return h.text(v)
 	}
@@ -210,36 +212,21 @@ func (h *hiding) take(v any, kind string) any {
 }
 
 // member takes out what there is to take out of a member of an object.
-func (h *hiding) member(o object, name string) {
-	n := len(h.steps)
-	h.enter(name)
+func (h *hiding) member(o object, name string, v any) {
+	here, took := h.at, h.took
+	h.at = h.enter(here, name)
 	h.beside = nil
-	if len(h.steps) == n+1 && h.steps[n] == "value" {
+	if h.at.before == here && h.at.steps[len(here.steps)] == "value" {
 		for other, v := range o {
 			if text, ok := v.(string); ok && (strings.EqualFold(other, "name") || strings.EqualFold(other, "key")) {
 				h.beside = append(h.beside, text)
 			}
 		}
 	}
-	o[name] = h.value(o[name])
-	h.steps = h.steps[:n]
-}
-
-// enter adds the steps to a member.
-func (h *hiding) enter(name string) {
-	// A change of Azure Resource Graph has a whole path as its name: properties.siteConfig.appSettings[0].value.
-	for part := range strings.SplitSeq(name, ".") {
-		bare, element, _ := strings.Cut(part, "[")
-		step, ok := h.folded[bare]
-		if !ok {
-			if step = disclosure.Step(bare); len(h.folded) < maxFolded {
-				h.folded[bare] = step
-			}
-		}
-		if h.steps = append(h.steps, step); element != "" {
-			h.steps = append(h.steps, disclosure.Element)
-		}
+	if v = h.value(v); h.took > took {
+		o[name] = v
 	}
+	h.at = here
 }
 
 // names are those that a value has beside that of its member: of the pair that it is in, and of the lines of a ConfigMap.
@@ -310,11 +297,10 @@ func (h *hiding) matches(v any) (kind string, ok bool) {
 	if kind := h.rule(func(r *rule) bool { return r.derived == h.derived }); kind != "" {
 		return h.decide(kind)
 	}
-	here := h.steps
-	defer func() { h.steps = here }()
+	here := h.at
+	defer func() { h.at = here }()
 	for _, name := range names {
-		h.steps = slices.Clip(here[:len(here)-1])
-		h.enter(name)
+		h.at = h.enter(here.before, name)
 		if kind := h.rule(func(r *rule) bool { return r.kind == credential && !h.derived }); kind != "" {
 			return h.decide(kind)
 		}
@@ -330,7 +316,7 @@ func (h *hiding) inside(kind string) bool {
 // chosen reports whether one of the patterns that were given is of the place.
 func (h *hiding) chosen(patterns []choice) (ok bool) {
 	for _, c := range patterns {
-		if c.Matches(h.steps) {
+		if c.Matches(h.at.steps) {
 			h.used(c.text)
 			ok = true
 		}

@@ -1,5 +1,12 @@
 package importer
 
+import (
+	"slices"
+	"strings"
+
+	"github.com/conmotion/conmotion/monitor/disclosure"
+)
+
 // secrets are fields that are known to hold secrets.
 type secrets struct {
 	kind     string // such as environment
@@ -43,8 +50,8 @@ const credential, jsonText = "credential", "json-text"
 
 // rule is the kind of the first of some rules that is of the place, or "".
 func (h *hiding) rule(some func(*rule) bool) string {
-	for _, r := range h.ending() {
-		if some(r) && r.MatchesLoosely(h.steps) && (r.only == "" || h.inside(r.only)) {
+	for _, r := range h.at.rules {
+		if some(r) && (r.only == "" || h.inside(r.only)) {
 			return r.kind
 		}
 	}
@@ -58,32 +65,66 @@ func (r *Redactor) used(name string) {
 	delete(r.idle, name)
 }
 
-// memo is what was found out about the names of members. Who reads an item has one alone.
+// memo is what was found out about the places in items. Who reads an item has one alone.
 type memo struct {
-	folded map[string]string  // as steps
-	byEnd  map[string][]*rule // the rules by the last step of a path
+	root   *place
+	places int // that are remembered
 }
 
-// maxFolded is how many names are remembered in the form in which they are compared.
-const maxFolded = 1 << 12
+// maxPlaces is how many places are remembered: names of members may be others in each item.
+const maxPlaces = 1 << 12
 
-// ending are the rules whose patterns end as the place does, in order.
-func (h *hiding) ending() (all []*rule) {
-	if len(h.steps) == 0 {
-		return nil // a pattern has a step
+// place is one in an item.
+type place struct {
+	steps   []string // of the path to it
+	before  *place   // without the last step; nil of the item itself
+	rules   []*rule  // whose patterns match it, in order
+	members map[string]*place
+	element *place // of an array
+}
+
+func (p *place) step(step string) *place {
+	return &place{steps: append(slices.Clip(p.steps), step), before: p}
+}
+
+// enter is the place of a member.
+func (h *hiding) enter(p *place, name string) *place {
+	if inner, ok := p.members[name]; ok {
+		return inner
 	}
-	last := h.steps[len(h.steps)-1]
-	all, ok := h.byEnd[last]
-	if ok {
-		return all
-	}
-	for i := range h.rules {
-		if r := &h.rules[i]; r.Ends(last) {
-			all = append(all, r)
+	name = strings.Clone(name) // and not the item that it stands in
+	inner := p
+	// A change of Azure Resource Graph has a whole path as its name: properties.siteConfig.appSettings[0].value.
+	for part := range strings.SplitSeq(name, ".") {
+		bare, element, _ := strings.Cut(part, "[")
+		if inner = inner.step(disclosure.Step(bare)); element != "" {
+			inner = inner.step(disclosure.Element)
 		}
 	}
-	if len(h.byEnd) < maxFolded {
-		h.byEnd[last] = all
+	if h.places < maxPlaces {
+		if p.members == nil {
+			p.members = map[string]*place{}
+		}
+		p.members[name] = inner
 	}
-	return all
+	return h.found(inner)
+}
+
+// element is the place of an array's elements.
+func (h *hiding) element(p *place) *place {
+	if p.element == nil {
+		p.element = h.found(p.step(disclosure.Element))
+	}
+	return p.element
+}
+
+// found notes which rules are of a new place.
+func (h *hiding) found(p *place) *place {
+	h.places++
+	for i := range h.rules {
+		if r := &h.rules[i]; r.MatchesLoosely(p.steps) {
+			p.rules = append(p.rules, r)
+		}
+	}
+	return p
 }

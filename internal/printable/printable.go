@@ -21,13 +21,16 @@ func Message(s string) string { return strings.ReplaceAll(Lines(s), "\n", "\n  "
 
 // Lines is [Line] for a document, whose lines stay.
 func Lines(s string) string {
+	hidden := func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }
+	if utf8.ValidString(s) && !strings.ContainsFunc(s, hidden) {
+		return s // nearly always
+	}
 	var b strings.Builder
 	for _, r := range s {
-		switch {
-		case r == '\n' || r == ' ' || unicode.IsPrint(r):
-			b.WriteRune(r)
-		default:
+		if hidden(r) {
 			fmt.Fprintf(&b, "\\u%04x", r)
+		} else {
+			b.WriteRune(r)
 		}
 	}
 	return b.String()

@@ -26,3 +26,15 @@ func FuzzJSON(f *testing.F) {
 		}
 	})
 }
+
+// TestLines: what is printable stays as it is, and nothing else.
+func TestLines(t *testing.T) {
+	for text, want := range map[string]string{
+		"": "", "arn:aws:s3:::b \u00e9\u65e5\nnext": "arn:aws:s3:::b \u00e9\u65e5\nnext",
+		"\x1b[31m": `\u001b[31m`, "a\u202eb": `a\u202eb`, "a\tb\x7f": `a\u0009b\u007f`, "a\xffb": "a\ufffdb", "\u00a0": `\u00a0`,
+	} {
+		if got := Lines(text); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}

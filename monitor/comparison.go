@@ -5,7 +5,6 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
-	"slices"
 )
 
 // FormatComparison names the format of a comparison.
@@ -42,7 +41,7 @@ func (c *Comparison) Write(w io.Writer) error {
 	e.text(`{"configuration":`)
 	e.canonical(c.Metrics[Configuration])
 	e.text(`,"findings":`)
-	each(e, slices.Values(c.Findings), func(f Finding) any { return f })
+	each(e, c.Findings, func(f Finding) any { return f })
 	e.text(`,"format":`)
 	e.value(FormatComparison)
 	e.text(`,"interval":`)

@@ -13,6 +13,7 @@ import (
 	"slices"
 
 	"github.com/conmotion/conmotion/internal/jsonx"
+	"github.com/conmotion/conmotion/internal/parallel"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -197,13 +198,13 @@ func (r *Replay) write(w io.Writer, s *stateDocument) error {
 	b := bufio.NewWriter(io.MultiWriter(w, h))
 	e := &encoder{w: b}
 	e.text(`{"anomalies":`)
-	each(e, slices.Values(r.anomalies), func(a Anomaly) any { return a })
+	each(e, r.anomalies, func(a Anomaly) any { return a })
 	e.text(`,"anomalies_more":`)
 	e.value(r.anomaliesMore)
 	e.text(`,"assets":`)
-	each(e, slices.Values(slices.Sorted(maps.Keys(r.assets))), func(uid string) any { return r.assetDocument(uid) })
+	each(e, slices.Sorted(maps.Keys(r.assets)), func(uid string) any { return r.assetDocument(uid) })
 	e.text(`,"configurations":`)
-	each(e, slices.Values(slices.Sorted(maps.Keys(r.configs))), func(uid string) any { return r.configDocument(uid) })
+	each(e, slices.Sorted(maps.Keys(r.configs)), func(uid string) any { return r.configDocument(uid) })
 	for _, m := range []struct {
 		name string
 		v    any
@@ -256,31 +257,43 @@ func (e *encoder) text(s string) {
 	}
 }
 
-func (e *encoder) value(v any) {
-	if e.err != nil {
-		return
-	}
-	var data []byte
-	data, e.err = json.Marshal(v)
-	// The members of this package's documents stand in order and their numbers
-	// are integers: what encoding/json does otherwise than JCS are escapes.
-	if e.err == nil && bytes.IndexByte(data, '\\') >= 0 {
-		data, e.err = canonical(data)
-	}
-	if e.err == nil {
+func (e *encoder) value(v any) { e.piece(encoded(v)) }
+
+func (e *encoder) piece(data []byte, err error) {
+	if e.err = cmp.Or(e.err, err); e.err == nil {
 		_, e.err = e.w.Write(data)
 	}
 }
 
-func each[T any](e *encoder, items func(func(T) bool), document func(T) any) {
+// encoded is a document of this package in JCS form.
+func encoded(v any) ([]byte, error) {
+	data, err := json.Marshal(v)
+	// The members of this package's documents stand in order and their numbers
+	// are integers: what encoding/json does otherwise than JCS are escapes.
+	if err == nil && bytes.IndexByte(data, '\\') >= 0 {
+		data, err = canonical(data)
+	}
+	return data, err
+}
+
+// each writes an array of documents, which are made by several goroutines at a time.
+func each[T any](e *encoder, items []T, document func(T) any) {
 	e.text("[")
-	first := true
-	for item := range items {
-		if !first {
-			e.text(",")
+	type piece struct {
+		data []byte
+		err  error
+	}
+	pieces := parallel.Map(slices.Chunk(items, 256), parallel.CPUs(), func(some []T) (p piece) {
+		for _, item := range some {
+			data, err := encoded(document(item))
+			p.data, p.err = append(append(p.data, ','), data...), cmp.Or(p.err, err)
 		}
-		first = false
-		e.value(document(item))
+		return p
+	})
+	comma := 1 // the first one is not written
+	for p := range pieces {
+		e.piece(p.data[comma:], p.err)
+		comma = 0
 	}
 	e.text("]")
 }

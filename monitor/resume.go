@@ -4,8 +4,8 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 
+	"github.com/conmotion/conmotion/internal/jsonx"
 	"github.com/conmotion/conmotion/scitt"
 )
 
@@ -13,7 +13,7 @@ import (
 // Errors wrap ErrMalformed.
 func Resume(data []byte) (*Replay, error) {
 	var d replayDocument
-	if err := json.Unmarshal(data, &d); err != nil {
+	if err := jsonx.Unmarshal(data, &d); err != nil {
 		return nil, malformed("%w", err)
 	}
 	if d.Format != FormatReplay || d.State == nil {

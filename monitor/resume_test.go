@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"io"
@@ -54,6 +55,31 @@ func TestResumeRefuses(t *testing.T) {
 	other.typ = scitt.TypeObservation
 	if err := must(Resume(saved))(t).Advance(t.Context(), other.log(), 99); !errors.Is(err, ErrResume) {
 		t.Errorf("another log: %v", err)
+	}
+}
+
+// TestEach: documents that several goroutines make stand in their order, and one that cannot be made is an error.
+func TestEach(t *testing.T) {
+	for _, n := range []int{0, 1, 255, 256, 257, 3000} {
+		var b bytes.Buffer
+		e := &encoder{w: bufio.NewWriter(&b)}
+		items := make([]int, n)
+		for i := range items {
+			items[i] = i
+		}
+		each(e, items, func(i int) any { return i })
+		if err := errors.Join(e.err, e.w.Flush()); err != nil || !bytes.Equal(b.Bytes(), encode(items)) {
+			t.Errorf("%d: %.100s, %v", n, &b, err)
+		}
+		each(e, append(items, -1), func(i int) any {
+			if i < 0 {
+				return func() {}
+			}
+			return i
+		})
+		if e.err == nil {
+			t.Errorf("%d, and one that cannot be made: no error", n)
+		}
 	}
 }
 

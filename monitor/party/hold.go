@@ -1,10 +1,10 @@
 package party
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -39,6 +39,24 @@ func newHolding(home Home, s *service, issuer, typ string) *holding {
 	return h
 }
 
+// ahead begins to read the log as it was last seen, and returns what waits for the end of that. If it fails, who needs
+// it says why.
+func (h *holding) ahead(ctx context.Context) (wait func()) {
+	if h == nil {
+		return func() {}
+	}
+	var reading sync.WaitGroup
+	log := h.service.log.Monitor()
+	h.mu.Lock()
+	reading.Go(func() {
+		defer h.mu.Unlock()
+		if _, err := h.service.known(ctx); err == nil && h.replay == nil {
+			_ = h.advance(ctx, log)
+		}
+	})
+	return reading.Wait
+}
+
 // read reads the log to its end. The caller holds the lock.
 func (h *holding) read(ctx context.Context) error {
 	if h.replay != nil && !h.behind {
@@ -49,7 +67,10 @@ func (h *holding) read(ctx context.Context) error {
 			return err
 		}
 	}
-	log := h.service.log.Monitor()
+	return h.advance(ctx, h.service.log.Monitor())
+}
+
+func (h *holding) advance(ctx context.Context, log monitor.Log) error {
 	key := h.service.issuerKey.Public
 	log.Verify = func(s *scitt.Statement) error { return s.VerifySignature(key) }
 	if h.replay == nil {
@@ -81,7 +102,7 @@ func (h *holding) remembered() *monitor.Replay {
 	return monitor.NewReplay(h.filter, nil)
 }
 
-// save remembers what was read.
+// save remembers what was read, and what was registered since, with the checkpoint that has it.
 func (h *holding) save(ctx context.Context) error {
 	if h == nil || h.path == "" {
 		return nil
@@ -91,14 +112,14 @@ func (h *holding) save(ctx context.Context) error {
 	if h.replay == nil {
 		return nil
 	}
+	h.behind = true
 	if err := h.read(ctx); err != nil {
 		return err
 	}
-	var b bytes.Buffer
-	if err := h.replay.Save(&b); err != nil {
+	if err := os.MkdirAll(filepath.Dir(h.path), 0o700); err != nil {
 		return err
 	}
-	return writeFile(h.path, b.Bytes())
+	return durable.Write(h.path, 0o600, h.replay.Save)
 }
 
 // registered notes what is in the log now.
@@ -113,25 +134,29 @@ func (h *holding) registered(reg registered, e *monitor.Event) {
 	}
 }
 
-// hold holds a draft to what the log says.
-func (r *Registrar) hold(ctx context.Context, d Draft) (monitor.Held, error) {
-	if r.holding == nil || d.Event == nil {
-		return monitor.Held{}, nil
+// same reports whether a draft says nothing that is not known, as far as the log was read.
+func (h *holding) same(issuer string, d *Draft) bool {
+	if h == nil || d.Event == nil {
+		return false
 	}
-	r.holding.mu.Lock()
-	defer r.holding.mu.Unlock()
-	if err := r.holding.read(ctx); err != nil {
-		return monitor.Held{}, err
-	}
-	return r.holding.replay.Hold(r.Issuer, d.Event), nil
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.replay != nil && h.replay.Hold(issuer, d.Event).Same
 }
 
-// settleHeld says of a draft that it is not to be registered, or makes it a correction.
+// settleHeld says of a draft that it is not to be registered, or makes it a correction: it is held to what the log says.
 func (r *Registrar) settleHeld(ctx context.Context, d *Draft, at *At) error {
-	held, err := r.hold(ctx, *d)
-	switch {
-	case err != nil || r.holding == nil || d.Event == nil:
+	h := r.holding
+	if h == nil || d.Event == nil {
+		return nil
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	err := h.read(ctx)
+	if err != nil {
 		return err
+	}
+	switch held := h.replay.Hold(r.Issuer, d.Event); {
 	case held.Same && (r.Scanning || d.Event.Action == monitor.Delete):
 		at.Result = Unchanged
 	case held.Newer == nil || d.Event.Correction:

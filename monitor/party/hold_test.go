@@ -3,8 +3,14 @@ package party
 import (
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -49,6 +55,10 @@ func TestHold(t *testing.T) {
 	if err := r.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	file := testlog.Must(filepath.Glob(filepath.Join(string(a.home), "replays", "*")))(t)[0]
+	if replay, err := monitor.Resume(testlog.Must(os.ReadFile(file))(t)); err != nil || replay.Next() != 2+5 {
+		t.Errorf("what is remembered: %v", err)
+	}
 	for name, change := range map[string]func(){
 		"remembered": func() {}, "forgotten": func() { a.home = Home(t.TempDir()) }, "nowhere": func() { a.home = "" },
 		"damaged": func() {
@@ -83,6 +93,51 @@ func TestHold(t *testing.T) {
 	a.register(r, "known known", again...)
 	if !again[0].Event.Correction {
 		t.Error("it is no correction")
+	}
+}
+
+// TestStreamAhead: what the log has already is told while it is read what events are held to; what is new waits for that.
+func TestStreamAhead(t *testing.T) {
+	t.Parallel()
+	s := newService(t, anybody)
+	a := newAuthor(t)
+	a.change = func(o *RegistrarOptions) { o.Holds = scitt.TypeRecord }
+	record := assetRecord(t, "modify", holdNoon, "a", "")
+	record.Options.Hash = true
+	r := a.registrar(s)
+	a.register(r, "registered", record)
+
+	told := make(chan struct{})
+	tell := sync.OnceFunc(func() { close(told) })
+	defer time.AfterFunc(time.Minute, func() { t.Error("nothing is told"); tell() }).Stop()
+	forward := httputil.NewSingleHostReverseProxy(testlog.Must(url.Parse(s.direct))(t))
+	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodGet && strings.HasPrefix(r.URL.Path, "/artifacts/") {
+			<-told
+		}
+		forward.ServeHTTP(w, r)
+	}))
+	defer slow.Close()
+	a.home = Home(t.TempDir()) // which remembers nothing
+	r = a.registrar(&testService{URL: slow.URL})
+	r.KeepGoing = true
+	var got []Outcome
+	for b, err := range r.Stream(t.Context(), func(yield func(func() Input) bool) {
+		if yield(func() Input { return Input{Draft: record} }) {
+			<-told
+			yield(func() Input { return Input{Draft: assetRecord(t, "modify", holdNoon-1, "a", "")} })
+		}
+	}, false) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, in := range b.Inputs {
+			got = append(got, in.Outcome)
+		}
+		tell()
+	}
+	if results(got) != "known late" {
+		t.Error(results(got))
 	}
 }
 

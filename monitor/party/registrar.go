@@ -183,9 +183,7 @@ func (r *Registrar) Store(ctx context.Context, drafts []Draft) error {
 		if _, ok := said.find(d.key()); ok {
 			continue
 		}
-		if held, err := r.hold(ctx, *d); err != nil {
-			return err
-		} else if held.Same && r.Scanning {
+		if r.Scanning && r.holding.same(r.Issuer, d) {
 			continue // it is stored when it is signed after all
 		}
 		if len(d.Content) <= smallArtifact {

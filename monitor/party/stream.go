@@ -8,8 +8,6 @@ import (
 	"runtime"
 	"sync"
 	"time"
-
-	"github.com/conmotion/conmotion/monitor"
 )
 
 // Input is an item of what is to be registered: a draft, or what is wrong about it.
@@ -74,7 +72,8 @@ func Inputs(ctx context.Context, jobs iter.Seq[func() Input]) iter.Seq[Input] {
 // input that is invalid or refused, unless KeepGoing is set, and after an error, such as
 // that of Register. With single it is ErrSeveral when there is more than one input.
 //
-// While a batch is registered, the artifacts of the next one are stored, and later inputs are made. When ctx is done, the
+// While a batch is registered, the artifacts of the next one are stored, and later inputs are made. Meanwhile it is read
+// what events are held to: what the log has already does not wait for that. When ctx is done, the
 // batch that is being registered is finished and given, and the error is why ctx is done.
 func (r *Registrar) Stream(ctx context.Context, jobs iter.Seq[func() Input], single bool) iter.Seq2[*Batch, error] {
 	return func(yield func(*Batch, error) bool) {
@@ -82,6 +81,7 @@ func (r *Registrar) Stream(ctx context.Context, jobs iter.Seq[func() Input], sin
 		defer cancel()
 		incoming, stop := context.WithCancel(ctx)
 		defer stop()
+		read := r.holding.ahead(work)
 		total := 0
 		for b := range r.stored(work, gather(incoming, prepare(incoming, jobs), r.KeepGoing, single)) {
 			err := b.err
@@ -106,6 +106,7 @@ func (r *Registrar) Stream(ctx context.Context, jobs iter.Seq[func() Input], sin
 				break
 			}
 		}
+		read() // for Scan too
 		if err := errors.Join(context.Cause(ctx), r.Close(work)); err != nil {
 			yield(&Batch{}, err)
 		}
@@ -209,11 +210,6 @@ func (r *Registrar) stored(ctx context.Context, batches <-chan *Batch) <-chan *B
 	out := make(chan *Batch, 1)
 	go func() {
 		defer close(out)
-		if r.holding != nil { // the log is read while the first inputs are made; if that fails, the first of them says why
-			if _, err := r.services[0].known(ctx); err == nil {
-				_, _ = r.hold(ctx, Draft{Event: &monitor.Event{}})
-			}
-		}
 		for b := range batches {
 			err := r.Store(ctx, b.drafts)
 			b.err = err

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/conmotion/conmotion/internal/jsonx"
 	"github.com/conmotion/conmotion/policy/ocsf"
 )
 
@@ -118,11 +117,11 @@ func ParseEvent(data []byte) (*Event, error) {
 	if err != nil {
 		return nil, badEvent("%w", err)
 	}
-	return readEvent(t, ocsf.Default().CheckTree(t, true))
+	return readEvent(rawEvent{Tree: t}, ocsf.Default().CheckTree(t, true))
 }
 
 // readEvent reads an event that has been checked.
-func readEvent(t *jsonx.Tree, report ocsf.Report) (*Event, error) {
+func readEvent(raw rawEvent, report ocsf.Report) (*Event, error) {
 	kind, action, ok := parseCode(report.EventCode)
 	if !ok && !strings.HasPrefix(report.EventCode, "inventory.") && !strings.HasPrefix(report.EventCode, "configuration.") || !recordClass(report.ClassUID) {
 		return nil, fmt.Errorf("%w: class %d with metadata.event_code %.40q", ErrOther, report.ClassUID, report.EventCode)
@@ -133,7 +132,6 @@ func readEvent(t *jsonx.Tree, report ocsf.Report) (*Event, error) {
 	if !ok {
 		return nil, badEvent("metadata.event_code is %.40q: it is inventory or configuration, a dot, and create, modify or delete", report.EventCode)
 	}
-	raw := rawEvent{t}
 	e := &Event{Kind: kind, Action: action, Class: report.ClassUID, Time: report.Time}
 	settings, err := raw.settings()
 	if err != nil {

@@ -95,6 +95,18 @@ func TestParseEvent(t *testing.T) {
 					t.Errorf("no %s %s %v in %s", want.UID, want.Content, want.Assets, e.Configurations)
 				}
 			}
+			known := must(KnownRecord(encode(c.event)))(t).Event
+			for _, e := range []*Event{e, known} {
+				for i := range e.about {
+					e.about[i].digest = [32]byte{}
+				}
+				for i := range e.Configurations {
+					e.Configurations[i].Content = nil
+				}
+			}
+			if !reflect.DeepEqual(known, e) {
+				t.Errorf("where it is known it is about %+v, not %+v", known, e)
+			}
 		})
 	}
 }

@@ -15,7 +15,10 @@ import (
 
 // rawEvent is an event that has been checked: what OCSF has an attribute for
 // is null or of the right type.
-type rawEvent struct{ *jsonx.Tree }
+type rawEvent struct {
+	*jsonx.Tree
+	bare bool // contents are left out
+}
 
 // rawEntity is what identifies an asset and describes it: nodes of the event.
 type rawEntity struct {
@@ -143,6 +146,9 @@ func (r rawEvent) settings() (s settings, err error) {
 }
 
 func (r rawEvent) canonical(n int32) ([]byte, error) {
+	if r.bare {
+		return nil, nil
+	}
 	out, err := r.Canonical(n)
 	if err != nil {
 		return nil, malformed("%w", err)

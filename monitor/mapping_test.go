@@ -47,7 +47,7 @@ func FuzzReadRaw(f *testing.F) {
 		if err := json.Unmarshal(data, &want); err != nil {
 			t.Fatal(err)
 		}
-		raw := rawEvent{tree}
+		raw := rawEvent{Tree: tree}
 		same := func(n int32, text json.RawMessage) {
 			t.Helper()
 			var want entity

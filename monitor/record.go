@@ -45,6 +45,17 @@ func ValidRecord(event []byte, kind Kind, action Action) (*Record, error) {
 	return recordOf(event, t, ocsf.Report{Summary: ocsf.SummaryOf(t)}, kind, action)
 }
 
+// KnownRecord is the record that a log has with these bytes as its payload. Its Event has what the record is about, and no
+// contents.
+func KnownRecord(payload []byte) (*Record, error) {
+	t, err := ocsf.Parse(payload)
+	if err != nil {
+		return nil, badEvent("%w", err)
+	}
+	e, err := readEvent(rawEvent{t, true}, ocsf.Report{Summary: ocsf.SummaryOf(t)})
+	return &Record{e, payload}, err
+}
+
 func recordOf(event []byte, t *jsonx.Tree, report ocsf.Report, kind Kind, action Action) (r *Record, err error) {
 	if code := report.EventCode; code != "" {
 		k, a, ok := parseCode(code)
@@ -63,7 +74,7 @@ func recordOf(event []byte, t *jsonx.Tree, report ocsf.Report, kind Kind, action
 	}
 	r = &Record{}
 	if code := eventCode(kind, action); report.EventCode == code {
-		r.Payload, err = rawEvent{t}.canonical(0)
+		r.Payload, err = rawEvent{Tree: t}.canonical(0)
 	} else {
 		report.EventCode = code
 		r.Payload, err = setCode(event, code)
@@ -73,7 +84,7 @@ func recordOf(event []byte, t *jsonx.Tree, report ocsf.Report, kind Kind, action
 	}
 	// A code that is one of ours makes no valid event invalid, and the payload
 	// says the rest of what the event says.
-	r.Event, err = readEvent(t, report)
+	r.Event, err = readEvent(rawEvent{Tree: t}, report)
 	return r, err
 }
 

@@ -290,10 +290,12 @@ func (m eventMaker) imported(item importer.Item, err error) party.Input {
 	switch item.Kind {
 	case importer.Finding:
 		c.Code = importer.Finding
-		c.Content, c.Err = monitor.Canonical(item.Event)
+		if c.Content = item.Event; !item.Known {
+			c.Content, c.Err = monitor.Canonical(item.Event)
+		}
 		c.Options = scitt.SignOptions{Type: m.typ, Subject: importer.Finding + "/" + item.AssetUID, ContentType: monitor.ContentType, Hash: m.hash}
 	default:
-		m.kind, m.action = monitor.Kind(item.Kind), monitor.Action(item.Action)
+		m.kind, m.action, m.known = monitor.Kind(item.Kind), monitor.Action(item.Action), item.Known
 		c.Draft, c.Code, c.Err = m.draft(item.Event)
 	}
 	if c.Err == nil && m.home != "" {

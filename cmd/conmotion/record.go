@@ -154,6 +154,7 @@ func (a *app) recordKind(typ, parent, name string, kind monitor.Kind) *cobra.Com
 type eventMaker struct {
 	typ    string
 	valid  bool // the events have been checked
+	known  bool // the log has them
 	kind   monitor.Kind
 	action monitor.Action // "" as the event says
 	hash   bool
@@ -207,11 +208,16 @@ func (m eventMaker) draft(event []byte) (party.Draft, string, error) {
 			return party.Draft{}, "", err
 		}
 	}
-	record := monitor.NewRecord
-	if m.valid {
-		record = monitor.ValidRecord
+	var r *monitor.Record
+	var err error
+	switch {
+	case m.known:
+		r, err = monitor.KnownRecord(event)
+	case m.valid:
+		r, err = monitor.ValidRecord(event, m.kind, m.action)
+	default:
+		r, err = monitor.NewRecord(event, m.kind, m.action)
 	}
-	r, err := record(event, m.kind, m.action)
 	if err == nil && len(m.patterns) > 0 {
 		r, err = m.hide(r)
 	}

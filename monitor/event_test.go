@@ -97,8 +97,8 @@ func TestParseEvent(t *testing.T) {
 			}
 			known := must(KnownRecord(encode(c.event)))(t).Event
 			for _, e := range []*Event{e, known} {
-				for i := range e.about {
-					e.about[i].digest = [32]byte{}
+				for i, d := range e.about {
+					e.about[i] = described{uid: d.uid}
 				}
 				for i := range e.Configurations {
 					e.Configurations[i].Content = nil

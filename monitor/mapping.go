@@ -17,7 +17,7 @@ import (
 // is null or of the right type.
 type rawEvent struct {
 	*jsonx.Tree
-	bare bool // contents are left out
+	bare bool // nothing is read but what it is about
 }
 
 // rawEntity is what identifies an asset and describes it: nodes of the event.
@@ -43,7 +43,9 @@ func (r rawEvent) entity(n int32) rawEntity {
 	}
 	source.Account = cmp.Or(source.Account, r.text(r.Find("cloud", "project_uid")))
 	source.Region = cmp.Or(source.Region, r.text(r.Find("cloud", "region")))
-	e.uid = identity.Of(source)
+	if e.uid = identity.Of(source); r.bare {
+		return e
+	}
 	if alt := r.text(r.Member(n, "uid_alt")); alt != "" || e.uid != source.UID {
 		e.others = identity.Aliases(source, alt)
 	}

@@ -45,10 +45,10 @@ func ValidRecord(event []byte, kind Kind, action Action) (*Record, error) {
 	return recordOf(event, t, ocsf.Report{Summary: ocsf.SummaryOf(t)}, kind, action)
 }
 
-// KnownRecord is the record that a log has with these bytes as its payload. Its Event has what the record is about, and no
-// contents.
+// KnownRecord is the record that a log has with these bytes as its payload. Its Event has what the record is about, and
+// nothing that it says of that.
 func KnownRecord(payload []byte) (*Record, error) {
-	t, err := ocsf.Parse(payload)
+	t, err := jsonx.ParseLoose(payload) // it has been read strictly
 	if err != nil {
 		return nil, badEvent("%w", err)
 	}

@@ -169,7 +169,7 @@ func (r *Registrar) settleHeld(ctx context.Context, d *Draft, at *At) error {
 		}
 		e := *d.Event
 		e.Correction = true
-		d.Event, d.Options.Location = &e, ""
+		d.Event, d.Options.Location, d.hashed = &e, "", contentKey{}
 		if p, ok := r.services[0].said.find(d.key()); ok {
 			*at = At{Result: Known, Ref: r.services[0].ref(p)}
 		}

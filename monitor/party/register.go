@@ -46,11 +46,17 @@ type Draft struct {
 	// Event is what the content says, where it is a record: see [RegistrarOptions.Holds].
 	Event *monitor.Event
 
-	refused error // by the artifact storage
+	refused error      // by the artifact storage
+	hashed  contentKey // key, where it was made before
 }
 
 // key is what makes it the same content.
-func (d Draft) key() contentKey { return newContentKey(d.Options.Type, sha256.Sum256(d.Content)) }
+func (d Draft) key() contentKey {
+	if d.hashed != (contentKey{}) {
+		return d.hashed
+	}
+	return newContentKey(d.Options.Type, sha256.Sum256(d.Content))
+}
 
 func (d Draft) words() string {
 	if d.Words == nil {

@@ -127,7 +127,9 @@ func prepare(ctx context.Context, jobs iter.Seq[func() Input]) <-chan chan Input
 	for range runtime.GOMAXPROCS(0) {
 		go func() {
 			for m := range work {
-				m.out <- m.job()
+				in := m.job()
+				in.hashed = in.key()
+				m.out <- in
 			}
 		}()
 	}

@@ -10,6 +10,7 @@ import (
 	"iter"
 	"maps"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -294,5 +295,26 @@ func TestRedactMany(t *testing.T) {
 	}
 	if counts := r.Counts(); next != n || counts["credential"] != n {
 		t.Errorf("%d configurations, taken out: %v", next, counts)
+	}
+}
+
+// TestRedactPlaces: secrets are taken out also where an item has more places than are remembered.
+func TestRedactPlaces(t *testing.T) {
+	r, err := NewRedactor(RedactOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	item := object{}
+	for i := range maxPlaces {
+		item[fmt.Sprint("machine-", i)] = object{"admin.password": "x", "disks": list{object{"accountKey": "x", "name": "d"}}}
+	}
+	if _, err := r.redact(item); err != nil {
+		t.Fatal(err)
+	}
+	want := object{"admin.password": disclosure.Redacted(), "disks": list{object{"accountKey": disclosure.Redacted(), "name": "d"}}}
+	for name, got := range item {
+		if !reflect.DeepEqual(got, want) {
+			t.Fatalf("%s: %v", name, got)
+		}
 	}
 }

@@ -1,5 +1,6 @@
 // Package testprogram has the programs of this module for tests, each built once
-// for the tests of all packages: "go run" keeps what it builds in Go's cache.
+// for the tests of all packages: "go run" keeps what it builds in Go's cache, and
+// is asked once by a "go test".
 package testprogram
 
 import (
@@ -7,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -21,12 +23,27 @@ func Path(t testing.TB, name string) string {
 	if file, ok := found.Load(name); ok {
 		return file.(string)
 	}
-	file, err := find(name)
+	link := noted(name)
+	file, err := os.Readlink(link)
 	if err != nil {
-		t.Fatal(err)
+		if file, err = find(name); err != nil {
+			t.Fatal(err)
+		}
+		_ = os.Symlink(file, link) // without it the next package asks as well
 	}
 	found.Store(name, file)
 	return file
+}
+
+// noted is where the tests of one package tell those of the others where a program is: a
+// link in the directory of this "go test", which removes it at its end. It is "" where
+// something else runs the tests.
+func noted(name string) string {
+	test, err := os.Executable()
+	if work := filepath.Dir(filepath.Dir(test)); err == nil && strings.HasPrefix(filepath.Base(work), "go-build") {
+		return filepath.Join(work, "program-"+path.Base(name))
+	}
+	return ""
 }
 
 func find(name string) (string, error) {

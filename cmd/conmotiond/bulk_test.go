@@ -84,7 +84,7 @@ func (w *writer) fill(t *testing.T, n int) {
 // with more behind it.
 func (w *writer) load(ctx context.Context, t *testing.T, p *process, a *acknowledged) {
 	for ctx.Err() == nil {
-		w.fill(t, 50+rand.IntN(400))
+		w.fill(t, 20+rand.IntN(100))
 		prefer := "wait=60"
 		if rand.IntN(2) == 1 {
 			prefer = "respond-async"
@@ -152,7 +152,7 @@ func TestKillBulk(t *testing.T) {
 	t.Parallel()
 	audit := auditor(t)
 	dir := t.TempDir()
-	args := []string{"--dir", dir, "--listen", testwait.Address(t), "--rate", "0", "--policy", chainsRequired(t)}
+	args := []string{"--dir", dir, "--listen", testwait.Address(t), "--rate", "0", "--batch-max-size", "64", "--policy", chainsRequired(t)} // a request is of one batch or several
 	a := &acknowledged{receipts: map[string][]byte{}}
 	writers := []*writer{newWriter(t, "a"), newWriter(t, "b"), newWriter(t, "c")}
 	var checker *testlog.Checker

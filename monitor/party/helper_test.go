@@ -24,6 +24,7 @@ import (
 
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/internal/testprogram"
+	"github.com/conmotion/conmotion/internal/testwait"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/client"
 )
@@ -33,6 +34,11 @@ const (
 	chained = `{"version": 1, "trust_anchors": {"self_certifying": ["did:jwk"]}, "chain": "required",
 		"rules": [{"id": "no-bad", "expr": "!claims[2].startsWith('inventory/bad')", "message": "no bad assets"}]}`
 )
+
+func TestMain(m *testing.M) {
+	testwait.Together()
+	m.Run()
+}
 
 // testService is a conmotiond behind a proxy, which can keep requests and answers back.
 type testService struct {

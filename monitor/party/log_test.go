@@ -274,6 +274,7 @@ func TestOpenForksBack(t *testing.T) {
 // when the files of the larger tree prove both to be one history, and else it
 // is not good.
 func TestOpenOlder(t *testing.T) {
+	t.Parallel()
 	p := newPlace(t)
 	p.publish(300, "a")
 	p.opens(300)

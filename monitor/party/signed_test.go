@@ -238,6 +238,7 @@ func TestKeys(t *testing.T) {
 
 // TestOpenRegistrar: what is no service, and one that shows no log.
 func TestOpenRegistrar(t *testing.T) {
+	t.Parallel()
 	a := newAuthor(t)
 	if _, err := a.open(); err == nil {
 		t.Error("a Registrar of no service")

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
-const killSize = 4000
+const killSize, killStep = 1200, 10 // entries of the log, and of a transaction
 
 // child indexes in small transactions, as many as it gets bytes, and tells how far it is.
 func child(path string) {
@@ -37,7 +37,7 @@ func child(path string) {
 	}
 	fmt.Println("next", x.Next())
 	ahead := bufio.NewReader(os.Stdin)
-	for size := int(x.Next()); size <= killSize; size += 40 {
+	for size := int(x.Next()); size <= killSize; size += killStep {
 		if _, err := ahead.ReadByte(); err != nil {
 			return
 		}

@@ -19,6 +19,11 @@ import (
 	"github.com/conmotion/conmotion/storage/posix"
 )
 
+func TestMain(m *testing.M) {
+	testwait.Together()
+	m.Run()
+}
+
 // service is a log with its index, as a process holds them.
 type service struct {
 	t     testing.TB

@@ -34,6 +34,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(beWitness) != "" {
 		os.Exit(cli.Main(run))
 	}
+	testwait.Together()
 	os.Exit(m.Run())
 }
 

@@ -7,8 +7,6 @@ import (
 	"io"
 	"maps"
 	"slices"
-
-	"github.com/conmotion/conmotion/scitt"
 )
 
 // FormatHistory and FormatDifference name formats.
@@ -246,13 +244,4 @@ func (r *Replay) states(uids []string) []ConfigurationState {
 // Anomalies are the first anomalies that were found, and how many there are more.
 func (r *Replay) Anomalies() (list []Anomaly, more uint64) {
 	return slices.Clone(r.anomalies), r.anomaliesMore
-}
-
-// Head is the last record of a chain of the issuer, nil when there is none.
-func (r *Replay) Head(issuer, name string) (*scitt.Head, Ref) {
-	h, ok := r.chains[chainKey{issuer, name}]
-	if !ok {
-		return nil, Ref{}
-	}
-	return &scitt.Head{Seq: h.seq, ID: h.ID}, h.Ref
 }

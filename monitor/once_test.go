@@ -94,8 +94,8 @@ func stateOf(r *Replay) string {
 	records, deferred := r.Counts()
 	fmt.Fprintln(&b, records, deferred, r.LastTime())
 	for _, key := range []string{string(Inventory), string(Configuration)} {
-		head, _ := r.Head(r.issuers[0], key)
-		fmt.Fprintln(&b, key, *head)
+		head := r.chains[chainKey{r.issuers[0], key}]
+		fmt.Fprintln(&b, key, head.seq, head.ID)
 	}
 	return b.String()
 }

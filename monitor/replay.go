@@ -112,9 +112,6 @@ func (r *Replay) Selection() (Filter, *time.Time) {
 	return r.filter, &until
 }
 
-// Origin is that of the log that was read; "" when nothing was.
-func (r *Replay) Origin() string { return r.checkpoint.Origin }
-
 // Counts are the records that counted, and those of events after the time
 // that the replay was asked for.
 func (r *Replay) Counts() (records, deferred uint64) { return r.counts.Records, r.counts.Deferred }

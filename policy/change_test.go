@@ -190,12 +190,12 @@ func TestLint(t *testing.T) {
 		"ocsf of artifacts": {`"trust_anchors": {` + root + `}, "artifact": "required", "ocsf": {"mode": "enforce"}, ` + admin, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := parse(t, `{"version": 1, `+c.members+`}`).Lint()
+			got := parse(t, `{"version": 1, `+c.members+`}`).Warnings()
 			if len(got) != len(c.want) {
 				t.Fatalf("got %v, want %v", got, c.want)
 			}
 			for i := range got {
-				contains(t, got[i].String(), c.want[i])
+				contains(t, got[i], c.want[i])
 			}
 		})
 	}

@@ -19,11 +19,23 @@ const maxErrors = 20
 
 // SyntaxError is one error in a policy document.
 type SyntaxError struct {
-	Line, Column int    // of the place, both from 1; the column counts bytes
-	Path         string // of the member, such as rules[2].expr; "" for the document
-	Message      string
+	Line    int    `json:"line,omitempty"`   // of the place, from 1
+	Column  int    `json:"column,omitempty"` // from 1, in bytes
+	Path    string `json:"path,omitempty"`   // of the member, such as rules[2].expr; "" for the document
+	Message string `json:"message"`
 
 	pos int
+}
+
+// In is the error with its place in a file, as compilers write it.
+func (e *SyntaxError) In(file string) string {
+	if e.Line > 0 {
+		file = fmt.Sprintf("%s:%d:%d", file, e.Line, e.Column)
+	}
+	if e.Path != "" {
+		file += ": " + e.Path
+	}
+	return file + ": " + e.Message
 }
 
 func (e *SyntaxError) Error() string {

@@ -10,24 +10,16 @@ import (
 	"github.com/conmotion/conmotion/scitt/did"
 )
 
-// Warning is something in a valid policy that its author probably did not mean.
-type Warning struct {
-	Path    string // of the member; "" for the whole document
-	Message string
-}
-
-func (w Warning) String() string {
-	if w.Path == "" {
-		return w.Message
-	}
-	return w.Path + ": " + w.Message
-}
-
-// Lint looks for what is valid and dangerous or without effect.
-func (p *Policy) Lint() []Warning {
-	var out []Warning
+// Warnings are about what is valid and dangerous or without effect, so that its author
+// probably did not mean it. Each begins with the path of the member that it is about, unless
+// that is the whole document.
+func (p *Policy) Warnings() []string {
+	out := []string{}
 	warn := func(path, format string, args ...any) {
-		out = append(out, Warning{path, fmt.Sprintf(format, args...)})
+		if path != "" {
+			path += ": "
+		}
+		out = append(out, path+fmt.Sprintf(format, args...))
 	}
 	if p.lockout() {
 		warn("", "locks everyone out: no issuer can sign a statement that this policy admits")

@@ -221,7 +221,7 @@ func FuzzParse(f *testing.F) {
 		if err != nil || again.Hash() != p.Hash() || len(Diff(p, again)) > 0 {
 			t.Fatalf("the canonical form: %v", err)
 		}
-		p.Lint()
+		p.Warnings()
 		if err := p.Admit(s, NoFacts{}); err != nil && AsRefusal(err) == nil {
 			t.Fatal(err)
 		}

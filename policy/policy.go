@@ -145,9 +145,3 @@ func (p *Policy) Previous() (id scitt.EntryID, ok bool) {
 
 // Algorithms are the names of the algorithms that a statement may be signed with.
 func (p *Policy) Algorithms() []string { return slices.Clone(p.algorithms) }
-
-// Chain and Artifact say which facts an evaluation may ask for: none when Off.
-func (p *Policy) Chain() Mode { return p.chain }
-
-// Artifact is the mode for artifacts.
-func (p *Policy) Artifact() Mode { return p.artifact }

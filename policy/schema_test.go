@@ -168,7 +168,7 @@ func TestDocumentation(t *testing.T) {
 	if !ok {
 		t.Fatal("no example")
 	}
-	if w := parse(t, doc).Lint(); w != nil {
+	if w := parse(t, doc).Warnings(); len(w) > 0 {
 		t.Errorf("lint: %v", w)
 	}
 	for _, v := range variables {

@@ -112,9 +112,15 @@ func (a *app) runAudit(ctx context.Context, location string, f auditFlags) error
 	if err := a.auditFacts(ctx, f, &o); err != nil {
 		return err
 	}
-	state, err := readAuditState(ctx, f)
-	if err != nil {
-		return cli.Usage(err)
+	var state *audit.State
+	if f.state != "" {
+		if state, err = audit.ReadState(f.state); err != nil {
+			return cli.Usage(fmt.Errorf("--state: %w", err))
+		}
+		if state != nil && f.since != 0 && f.since != state.Since {
+			return cli.Usage(fmt.Errorf("--since %d: the audit in %s began with --since %d", f.since, f.state, state.Since))
+		}
+		o.Save = func(s *audit.State) error { return s.Write(f.state) }
 	}
 	p := a.Progress()
 	violations := 0
@@ -130,9 +136,6 @@ func (a *app) runAudit(ctx context.Context, location string, f auditFlags) error
 		p.Show(func() string {
 			return fmt.Sprintf("audited %d of %d entries, %s", done, size, plural.Of(violations, "violation"))
 		})
-	}
-	if f.state != "" {
-		o.Save = func(s *audit.State) error { return s.Write(f.state) }
 	}
 	auditor, err := audit.New(log.Files, state, o)
 	if err != nil {
@@ -168,28 +171,6 @@ func (a *app) auditFacts(ctx context.Context, f auditFlags, o *audit.Options) (e
 	return err
 }
 
-// readAuditState gives nil when there is none yet.
-func readAuditState(ctx context.Context, f auditFlags) (*audit.State, error) {
-	if f.state == "" {
-		return nil, nil
-	}
-	data, err := cli.ReadFile(ctx, f.state)
-	if isMissing(err) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("--state: %w", err)
-	}
-	state, err := audit.ParseState(data)
-	if err != nil {
-		return nil, fmt.Errorf("--state %s: %w", f.state, err)
-	}
-	if f.since != 0 && f.since != state.Since {
-		return nil, fmt.Errorf("--since %d: the audit in %s began with --since %d", f.since, f.state, state.Since)
-	}
-	return state, nil
-}
-
 // auditViolation is a violation as --json prints it.
 type auditViolation struct {
 	Type string `json:"type"` // violation
@@ -222,25 +203,14 @@ func (a *app) printViolation(v audit.Violation) error {
 
 // auditResult prints the summary and gives the verdict.
 func (a *app) auditResult(s audit.Summary, f auditFlags) error {
-	verdict, duplicates := "good: every entry was admitted by the policy in force at its index", s.Checks[audit.CheckDuplicate]
-	if s.Since > 0 {
-		verdict = fmt.Sprintf("good: every entry from entry %d on was admitted by the policy in force at its index; those before were not judged", s.Since)
-	}
-	var err error
-	switch {
-	case s.Violations > duplicates:
-		verdict = "BAD: " + plural.Of(s.Violations, "violation")
-		err = cli.Bad(fmt.Errorf("the log is not what an honest service would have written: %s", plural.Of(s.Violations, "violation")))
-	case !s.Complete:
-		violations := "no violations"
-		if duplicates > 0 {
-			violations = plural.Of(duplicates, "duplicate")
-		}
-		verdict = fmt.Sprintf("INCOMPLETE: %d of %d entries audited, %d without their artifacts; %s", s.Done, s.Size, s.Unjudged, violations)
-		err = cli.Usage(errors.New("the audit is incomplete" + missingArtifacts(s, f)))
-	case duplicates > 0:
-		verdict = fmt.Sprintf("FAULTY: %s, and nothing else: each content was admitted once", plural.Of(duplicates, "duplicate"))
-		err = cli.WithCode(fmt.Errorf("the log has %s: its service did not notice that it had their contents already", plural.Of(duplicates, "duplicate")), cli.ExitDuplicates)
+	outcome, verdict, err := s.Outcome()
+	switch outcome {
+	case audit.Bad:
+		err = cli.Bad(err)
+	case audit.Incomplete:
+		err = cli.Usage(err)
+	case audit.Faulty:
+		err = cli.WithCode(err, cli.ExitDuplicates)
 	}
 	if s.Violations > uint64(f.most) {
 		a.Notice("only %s listed (--max)", plural.Verb(f.most, "violation", "is", "are"))
@@ -261,19 +231,6 @@ func (a *app) auditResult(s audit.Summary, f auditFlags) error {
 		rows = append(rows, []string{"violations", fmt.Sprintf("%d %s", s.Checks[check], check)})
 	}
 	return errors.Join(a.PrintLine(auditSummary{"summary", err == nil, s}, cli.Rows(append(rows, []string{"result", verdict}))), err)
-}
-
-func missingArtifacts(s audit.Summary, f auditFlags) string {
-	if s.Unjudged > 0 && f.artifactStore.URL == "" {
-		return ": " + plural.Verb(s.Unjudged, "entry", "needs", "need") + " --artifacts to be judged"
-	}
-	if s.Unread != "" {
-		return fmt.Sprintf(": artifacts of %s cannot be read: %s", plural.Of(s.Unjudged, "entry"), s.Unread)
-	}
-	if s.Unjudged > 0 {
-		return fmt.Sprintf(": the artifacts of %s are not in the storage, or not within the limits, or are not what was signed", plural.Of(s.Unjudged, "entry"))
-	}
-	return fmt.Sprintf(": it ended at entry %d of %d", s.Done, s.Size)
 }
 
 func sinceOf(s audit.Summary) string {

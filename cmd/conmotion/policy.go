@@ -157,48 +157,8 @@ func (a *app) readPolicy(ctx context.Context, path string, schema eventSchema) (
 // invalidPolicy names the place of everything that is wrong in a document.
 func invalidPolicy(path string, err error) error {
 	var lines []string
-	for _, p := range policyProblems(err) {
-		lines = append(lines, p.at(path)+": "+p.Message)
+	for _, e := range policy.Errors(err) {
+		lines = append(lines, e.In(path))
 	}
 	return errors.New(strings.Join(lines, "\n"))
-}
-
-// policyProblem is one error of a policy document.
-type policyProblem struct {
-	Line    int    `json:"line,omitempty"`
-	Column  int    `json:"column,omitempty"`
-	Path    string `json:"path,omitempty"`
-	Message string `json:"message"`
-}
-
-// at is the place as compilers write it.
-func (p policyProblem) at(file string) string {
-	if p.Line > 0 {
-		file = fmt.Sprintf("%s:%d:%d", file, p.Line, p.Column)
-	}
-	if p.Path != "" {
-		file += ": " + p.Path
-	}
-	return file
-}
-
-// policyProblems takes an error of policy.Parse apart.
-func policyProblems(err error) (out []policyProblem) {
-	parse, ok := errors.AsType[*policy.ParseError](err)
-	if !ok {
-		return []policyProblem{{Message: err.Error()}}
-	}
-	for _, e := range parse.Errors {
-		out = append(out, policyProblem{e.Line, e.Column, e.Path, e.Message})
-	}
-	return out
-}
-
-// warnings are those of policy.Lint as text.
-func warnings(p *policy.Policy) []string {
-	out := []string{}
-	for _, w := range p.Lint() {
-		out = append(out, w.String())
-	}
-	return out
 }

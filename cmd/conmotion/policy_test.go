@@ -242,18 +242,9 @@ func pageText(t *testing.T, show func(*cli.Page)) string {
 }
 
 func TestPolicyText(t *testing.T) {
-	to := func(n uint64) *uint64 { return &n }
 	for _, tc := range []struct{ got, want string }{
-		{logPolicy{From: 2}.judges(), "entry 2 and what follows"},
-		{logPolicy{From: 2, To: to(2)}.judges(), "entry 2"},
-		{logPolicy{From: 2, To: to(9)}.judges(), "entries 2 to 9"},
-		{logPolicy{Signer: "a", SignedAs: audit.SignedByService}.signer(), "a (the service)"},
-		{logPolicy{Signer: "a", SignedAs: audit.SignedByAdministrator}.signer(), "a (an administrator of the policy before)"},
-		{policyProblem{Line: 3, Column: 5, Path: "rules[0].expr"}.at("p.json"), "p.json:3:5: rules[0].expr"},
-		{policyProblem{Line: 3, Column: 5}.at("p.json"), "p.json:3:5"},
-		{policyProblem{}.at("p.json"), "p.json"},
-		{pageText(t, policyReport{File: "p", Errors: []policyProblem{{1, 2, "a", "wrong"}}}.show), "p:1:2: a: wrong\n"},
-		{pageText(t, policyReport{File: "p", Valid: true, Hash: "00", Warnings: []string{"odd"}}.show), "p: warning: odd\np: valid, 1 warning, hash 00\n"},
+		{pageText(t, policyReport{"p", policy.Checked{Errors: []policy.SyntaxError{{Line: 1, Column: 2, Path: "a", Message: "wrong"}}}}.show), "p:1:2: a: wrong\n"},
+		{pageText(t, policyReport{"p", policy.Checked{Valid: true, Hash: "00", Warnings: []string{"odd"}}}.show), "p: warning: odd\np: valid, 1 warning, hash 00\n"},
 		{pageText(t, judged{"s", policy.Judged{Result: policy.Undecided, Note: "n"}}.show), "undecided  s\n  note     n\n"},
 		{pageText(t, judged{"s", policy.Judged{Result: policy.Refused, EntryID: "00", Findings: []policy.Finding{
 			{Check: "key", Outcome: policy.Passed}, {Check: "ocsf", Outcome: policy.Warned, Message: "m"}, {Check: "r", Outcome: policy.Failed, Message: "m", Fix: "f"},

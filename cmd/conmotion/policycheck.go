@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/hex"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -35,11 +34,8 @@ unless --strict says so. "-" is standard input.`,
 
 // policyReport is what check found about one document.
 type policyReport struct {
-	File     string          `json:"file"`
-	Valid    bool            `json:"valid"`
-	Hash     string          `json:"hash,omitempty"` // SHA-256 of the canonical form
-	Errors   []policyProblem `json:"errors"`
-	Warnings []string        `json:"warnings"`
+	File string `json:"file"`
+	policy.Checked
 }
 
 func (a *app) runPolicyCheck(ctx context.Context, files []string, schemaPath string, strict bool) error {
@@ -53,7 +49,7 @@ func (a *app) runPolicyCheck(ctx context.Context, files []string, schemaPath str
 		if err != nil {
 			return err
 		}
-		r := checkPolicy(file, data, schema)
+		r := policyReport{file, policy.Check(data, schema.options...)}
 		if !r.Valid || (strict && len(r.Warnings) > 0) {
 			failed++
 		}
@@ -72,22 +68,10 @@ func (a *app) runPolicyCheck(ctx context.Context, files []string, schemaPath str
 	return cli.Bad(fmt.Errorf("%d of %d policies did not pass", failed, len(files)))
 }
 
-func checkPolicy(file string, data []byte, schema eventSchema) policyReport {
-	r := policyReport{File: file, Errors: []policyProblem{}, Warnings: []string{}}
-	p, err := policy.Parse(data, schema.options...)
-	if err != nil {
-		r.Errors = policyProblems(err)
-		return r
-	}
-	hash := p.Hash()
-	r.Valid, r.Hash, r.Warnings = true, hex.EncodeToString(hash[:]), warnings(p)
-	return r
-}
-
 // show shows the report in lines that begin with the file, as compilers write them.
 func (r policyReport) show(p *cli.Page) {
 	for _, e := range r.Errors {
-		p.Message("%s: %s", e.at(r.File), e.Message)
+		p.Message("%s", e.In(r.File))
 	}
 	for _, w := range r.Warnings {
 		p.Line("%s: warning: %s", r.File, w)

@@ -2,64 +2,15 @@ package main
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/plural"
-	"github.com/conmotion/conmotion/internal/printable"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/tiles"
 	"github.com/conmotion/conmotion/witness/audit"
 )
-
-// logPolicy is a Registration Policy of a log as it is printed.
-type logPolicy struct {
-	EntryID     string       `json:"entry_id"`
-	Index       uint64       `json:"index"`
-	From        uint64       `json:"from"`
-	To          *uint64      `json:"to,omitempty"`
-	Signer      string       `json:"signer"` // the issuer
-	SignedAs    audit.Signer `json:"signed_as"`
-	Signed      string       `json:"issued_at,omitempty"`
-	Previous    string       `json:"previous,omitempty"`
-	Hash        string       `json:"hash"` // SHA-256 of the canonical form
-	Description string       `json:"description,omitempty"`
-}
-
-func newLogPolicy(p *audit.PolicyInForce) logPolicy {
-	hash := p.Policy.Hash()
-	out := logPolicy{
-		EntryID: p.EntryID, Index: p.Index, From: p.From, To: p.To, Signer: p.Statement.Issuer, SignedAs: p.SignedBy,
-		Signed: printable.Time(p.Statement.IssuedAt), Hash: hex.EncodeToString(hash[:]), Description: p.Policy.Description(),
-	}
-	if id, ok := p.Policy.Previous(); ok {
-		out.Previous = id.String()
-	}
-	return out
-}
-
-// judges names the entries that the policy is for.
-func (p logPolicy) judges() string {
-	switch {
-	case p.To == nil:
-		return fmt.Sprintf("entry %d and what follows", p.From)
-	case *p.To == p.From:
-		return fmt.Sprintf("entry %d", p.From)
-	}
-	return fmt.Sprintf("entries %d to %d", p.From, *p.To)
-}
-
-func (p logPolicy) signer() string {
-	switch p.SignedAs {
-	case audit.SignedByService:
-		return p.Signer + " (the service)"
-	case audit.SignedByAdministrator:
-		return p.Signer + " (an administrator of the policy before)"
-	}
-	return p.Signer + " (the first statement of the log, which nothing vouches for)"
-}
 
 // policiesOf replays the policies of a log up to the index at, nil for all,
 // and shows the progress. Each entry goes to visit too, unless it is nil.

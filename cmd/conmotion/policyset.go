@@ -167,7 +167,7 @@ func (a *app) dryRun(ctx context.Context, setter policySetter, next *policy.Poli
 		}
 		changes = append(changes, policy.Diff(current, next)...)
 	}
-	warned := warnings(next)
+	warned := next.Warnings()
 	err = a.Print(wouldSet{policyAt{now.EntryID.String(), now.Index}, changes, warned}, func(p *cli.Page) {
 		replaces := fmt.Sprintf("entry %d, %s", now.Index, now.EntryID)
 		if now.EntryID == (scitt.EntryID{}) {
@@ -244,11 +244,9 @@ func (s *inBand) set(ctx context.Context, p *policy.Policy, _ []byte) (*policyCh
 	if err != nil {
 		return nil, err
 	}
-	document := p.Canonical()
-	if _, ok := p.Previous(); !ok && now.EntryID != (scitt.EntryID{}) {
-		if document, err = policy.WithPrevious(document, now.EntryID); err != nil {
-			return nil, err
-		}
+	document, err := p.Replacing(now.EntryID)
+	if err != nil {
+		return nil, err
 	}
 	d, err := now.Sign(s.key, s.flags.iss, document, r.Now())
 	if err != nil {
@@ -262,7 +260,7 @@ func (s *inBand) set(ctx context.Context, p *policy.Policy, _ []byte) (*policyCh
 	if at.Origin == "" {
 		return nil, fmt.Errorf("%w: it does not say where the policy %s is", party.ErrReceipt, at.EntryID)
 	}
-	change := &policyChange{EntryID: at.EntryID, Index: at.Index, Warnings: warnings(p)}
+	change := &policyChange{EntryID: at.EntryID, Index: at.Index, Warnings: p.Warnings()}
 	if now.EntryID != (scitt.EntryID{}) {
 		change.Previous = now.EntryID.String()
 	}

@@ -91,36 +91,34 @@ func (a *app) runPolicyShow(ctx context.Context, f policyShowFlags) error {
 
 // policyList are all policies of a log.
 type policyList struct {
-	Log       string          `json:"log"`
-	Size      uint64          `json:"size"`
-	Policies  []logPolicy     `json:"policies"`
-	Misplaced []audit.Refused `json:"misplaced"`
+	Log       string            `json:"log"`
+	Size      uint64            `json:"size"`
+	Policies  []audit.LogPolicy `json:"policies"`
+	Misplaced []audit.Refused   `json:"misplaced"`
 }
 
 // shownPolicy is one policy with its document.
 type shownPolicy struct {
 	Log string `json:"log"`
-	logPolicy
+	audit.LogPolicy
 	Document  json.RawMessage `json:"document"`
 	Misplaced []audit.Refused `json:"misplaced"`
 }
 
 func (a *app) printPolicies(h *audit.History) error {
-	policies := []logPolicy{}
-	for i := range h.Policies {
-		policies = append(policies, newLogPolicy(&h.Policies[i]))
-	}
-	rows := [][]string{{"INDEX", "JUDGES", "ENTRY ID", "SIGNED", "BY"}}
-	for _, p := range policies {
-		rows = append(rows, []string{fmt.Sprint(p.Index), p.judges(), p.EntryID, p.Signed, p.signer()})
+	policies, rows := []audit.LogPolicy{}, [][]string{{"INDEX", "JUDGES", "ENTRY ID", "SIGNED", "BY"}}
+	for _, in := range h.Policies {
+		p := in.Describe()
+		policies = append(policies, p)
+		rows = append(rows, []string{fmt.Sprint(p.Index), p.Judges(), p.EntryID, p.Signed, p.SignedBy()})
 	}
 	return a.Print(policyList{h.Origin, h.Size, policies, append([]audit.Refused{}, h.Refused...)}, cli.Rows(rows))
 }
 
 // printPolicy prints the last policy; whole says that the whole log was read.
 func (a *app) printPolicy(h *audit.History, whole bool) error {
-	p, document := newLogPolicy(h.Last()), h.Last().Statement.Payload
-	judges := p.judges()
+	p, document := h.Last().Describe(), h.Last().Statement.Payload
+	judges := p.Judges()
 	if !whole {
 		// Whether another one follows was not looked at.
 		judges = fmt.Sprintf("entry %d, and all since entry %d", h.Size, p.From)
@@ -132,7 +130,7 @@ func (a *app) printPolicy(h *audit.History, whole bool) error {
 	return a.Print(shownPolicy{h.Origin, p, document, append([]audit.Refused{}, h.Refused...)}, func(page *cli.Page) {
 		page.Rows([][]string{
 			{"policy", p.EntryID}, {"log", h.Origin}, {"index", fmt.Sprint(p.Index)}, {"judges", judges},
-			{"signer", p.signer()}, {"signed", p.Signed}, {"previous", cmp.Or(p.Previous, "none")}, {"hash", p.Hash},
+			{"signer", p.SignedBy()}, {"signed", p.Signed}, {"previous", cmp.Or(p.Previous, "none")}, {"hash", p.Hash},
 		})
 		page.Raw("\n" + string(pretty))
 	})

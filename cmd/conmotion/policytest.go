@@ -11,6 +11,7 @@ import (
 	"github.com/conmotion/conmotion/policy"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/tiles"
+	"github.com/conmotion/conmotion/witness/audit"
 )
 
 // policyTestFlags are the flags of policy test.
@@ -123,7 +124,13 @@ func (a *app) newTrial(ctx context.Context, f policyTestFlags, statements [][]by
 		if err != nil {
 			return nil, fmt.Errorf("--artifacts: %w", err)
 		}
-		t.Content = contentOf(ctx, files)
+		t.Content = func(algorithm int64, digest []byte) (*policy.Artifact, error) {
+			a, err := audit.Artifact(ctx, files, algorithm, digest)
+			if isMissing(err) {
+				return nil, nil
+			}
+			return a, err
+		}
 	}
 	var p *namedPolicy
 	if f.policy != "" {
@@ -154,23 +161,4 @@ func (a *app) newTrial(ctx context.Context, f policyTestFlags, statements [][]by
 		a.Notice("policy: entry %d of %s, %s", p.history.Last().Index, p.history.Origin, at.Entry)
 	}
 	return t, nil
-}
-
-// contentOf gives a policy the content behind hashes. A service stores artifacts by
-// their SHA-256 and no other hash.
-func contentOf(ctx context.Context, files *reader.Reader) func(algorithm int64, digest []byte) (*policy.Artifact, error) {
-	return func(algorithm int64, digest []byte) (*policy.Artifact, error) {
-		if algorithm != reader.AlgorithmSHA256 || len(digest) != len(reader.Digest{}) {
-			return nil, nil
-		}
-		content, err := files.Open(ctx, reader.Digest(digest))
-		if isMissing(err) {
-			return nil, nil
-		}
-		if err != nil {
-			return nil, err
-		}
-		defer content.Close()
-		return policy.ReadArtifact(content)
-	}
 }

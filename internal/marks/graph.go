@@ -45,7 +45,7 @@ var ours = map[string][]string{
 	"monitor/report":    {"scitt", "scitt/inspect", "tiles", "monitor", "monitor/party", "witness", "internal/durable", "internal/jsonx", "internal/plain", "internal/plural"},
 	"witness":           {"scitt"},
 	"witness/ask":       {"scitt", "tiles", "witness"},
-	"witness/audit":     {"scitt", "tiles", "policy", "storage/artifact/reader", "internal/durable", "internal/firsts", "internal/jsonx", "internal/parallel"},
+	"witness/audit":     {"scitt", "tiles", "policy", "storage/artifact/reader", "internal/durable", "internal/firsts", "internal/jsonx", "internal/parallel", "internal/plural", "internal/printable"},
 	"internal/bench":    {"scitt"},
 	"internal/content":  {"scitt"},
 	"internal/durable":  {"internal/plain"},

@@ -5,13 +5,10 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 	"slices"
 
-	"github.com/conmotion/conmotion/internal/durable"
 	"github.com/conmotion/conmotion/internal/plain"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/monitor/party"
@@ -63,13 +60,9 @@ func (f *follower) admission(ctx context.Context, log *party.Log) error {
 		return nil
 	}
 	if f.auditor == nil {
-		var state *audit.State
-		data, err := durable.ReadFile(f.auditFile())
-		if err == nil {
-			state, err = audit.ParseState(data)
-		}
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("%s: %w; remove it to audit the log anew", f.auditFile(), err)
+		state, err := audit.ReadState(f.auditFile())
+		if err != nil {
+			return fmt.Errorf("%w; remove it to audit the log anew", err)
 		}
 		o := *f.audit
 		o.VKeys = log.VKeys

@@ -10,7 +10,7 @@ import (
 	"github.com/conmotion/conmotion/internal/jsonx"
 )
 
-// ErrMalformed is wrapped by every error of Check and Summarize: the bytes are not one JSON text that has a single
+// ErrMalformed is wrapped by every error of Check and Parse: the bytes are not one JSON text that has a single
 // meaning. That covers syntax, bytes after the text, invalid UTF-8, unpaired surrogates, a member name that occurs
 // twice in one object, and nesting beyond MaxDepth.
 var ErrMalformed = errors.New("malformed JSON")
@@ -28,15 +28,6 @@ type Summary struct {
 	UID        string // metadata.uid
 }
 
-// Summarize reads an event's summary without checking the event. The error wraps ErrMalformed.
-func Summarize(event []byte) (Summary, error) {
-	d, err := Parse(event)
-	if err != nil {
-		return Summary{}, err
-	}
-	return SummaryOf(d), nil
-}
-
 // Parse reads an event for CheckTree. The error wraps ErrMalformed.
 func Parse(event []byte) (*jsonx.Tree, error) {
 	d, err := jsonx.Parse(event)
@@ -46,7 +37,7 @@ func Parse(event []byte) (*jsonx.Tree, error) {
 	return d, nil
 }
 
-// SummaryOf is Summarize of an event that its caller reads too.
+// SummaryOf is what an event that was read says of itself. It is not checked.
 func SummaryOf(d *jsonx.Tree) (s Summary) {
 	text := func(n int32) string {
 		if n == 0 || d.Kind(n) != jsonx.String {

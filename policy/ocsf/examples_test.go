@@ -220,7 +220,7 @@ func TestExamples(t *testing.T) {
 			ClassUID: int64(o["class_uid"].(int)), ActivityID: int64(o["activity_id"].(int)), Time: o["time"].(int64),
 			Version: "1.5.0", EventCode: meta["event_code"].(string), UID: meta["uid"].(string),
 		}
-		if sum, err := Summarize(got); err != nil || sum != wantSum || rep.Summary != wantSum {
+		if sum, err := summarize(got); err != nil || sum != wantSum || rep.Summary != wantSum {
 			t.Errorf("%s: summary %+v, %v; in the report %+v; want %+v", name, sum, err, rep.Summary, wantSum)
 		}
 	}

@@ -53,7 +53,7 @@ func FuzzCheck(f *testing.F) {
 		if got, err := Default().Errors(event); err != nil || !reflect.DeepEqual(got, quiet) {
 			t.Fatalf("without warnings %+v, %v; with them %+v", got, err, rep)
 		}
-		if sum, err := Summarize(event); err != nil || rep.Class != "" && sum != rep.Summary {
+		if sum, err := summarize(event); err != nil || rep.Class != "" && sum != rep.Summary {
 			t.Fatalf("summary %+v, %v; in the report %+v", sum, err, rep.Summary)
 		}
 	})

@@ -11,10 +11,6 @@ import (
 	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
 
-// algorithmSHA256 is the hash algorithm by which artifacts are stored (RFC
-// 9054). Content under another one is never stored.
-const algorithmSHA256 = -16
-
 // facts are what the log and the artifact storage hold, for one entry.
 type facts struct {
 	ctx       context.Context
@@ -39,15 +35,7 @@ func (f *facts) Artifact(algorithm int64, digest []byte) (*policy.Artifact, erro
 		f.missed = true
 		return nil, nil
 	}
-	if algorithm != algorithmSHA256 || len(digest) != len(reader.Digest{}) {
-		return nil, nil
-	}
-	content, err := f.artifacts.Open(f.ctx, reader.Digest(digest))
-	var a *policy.Artifact
-	if err == nil {
-		defer content.Close()
-		a, err = policy.ReadArtifact(content)
-	}
+	a, err := Artifact(f.ctx, f.artifacts, algorithm, digest)
 	switch {
 	case reader.Withheld(err), errors.Is(err, reader.ErrTooSlow), errors.Is(err, reader.ErrPrivate):
 		f.missed = true
@@ -59,6 +47,20 @@ func (f *facts) Artifact(algorithm int64, digest []byte) (*policy.Artifact, erro
 		return nil, fmt.Errorf("artifact %x: %w", digest, err)
 	}
 	return a, nil
+}
+
+// Artifact reads what a policy asks for out of an artifact storage, and hashes all of it. It
+// is nil where the digest is not a SHA-256: artifacts are stored by no other hash.
+func Artifact(ctx context.Context, from *reader.Reader, algorithm int64, digest []byte) (*policy.Artifact, error) {
+	if algorithm != reader.AlgorithmSHA256 || len(digest) != len(reader.Digest{}) {
+		return nil, nil
+	}
+	content, err := from.Open(ctx, reader.Digest(digest))
+	if err != nil {
+		return nil, err
+	}
+	defer content.Close()
+	return policy.ReadArtifact(content)
 }
 
 // withoutArtifacts are the checks that never look at an artifact.

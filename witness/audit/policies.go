@@ -3,10 +3,12 @@ package audit
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"strings"
 
+	"github.com/conmotion/conmotion/internal/printable"
 	"github.com/conmotion/conmotion/policy"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
@@ -70,6 +72,55 @@ const (
 	SignedByAdministrator Signer = "administrator"   // of the policy before
 	SignedByAnybody       Signer = "first statement" // see BootstrapStatement
 )
+
+// LogPolicy is what there is to say of a Registration Policy of a log.
+type LogPolicy struct {
+	EntryID     string  `json:"entry_id"`
+	Index       uint64  `json:"index"`
+	From        uint64  `json:"from"`
+	To          *uint64 `json:"to,omitempty"`
+	Signer      string  `json:"signer"` // the issuer
+	SignedAs    Signer  `json:"signed_as"`
+	Signed      string  `json:"issued_at,omitempty"` // as RFC 3339
+	Previous    string  `json:"previous,omitempty"`  // the entry id of the policy that it names as the one before
+	Hash        string  `json:"hash"`                // SHA-256 of the canonical form, in hexadecimal
+	Description string  `json:"description,omitempty"`
+}
+
+// Describe says what there is to say of the policy.
+func (p *PolicyInForce) Describe() LogPolicy {
+	hash := p.Policy.Hash()
+	out := LogPolicy{
+		EntryID: p.EntryID, Index: p.Index, From: p.From, To: p.To, Signer: p.Statement.Issuer, SignedAs: p.SignedBy,
+		Signed: printable.Time(p.Statement.IssuedAt), Hash: hex.EncodeToString(hash[:]), Description: p.Policy.Description(),
+	}
+	if id, ok := p.Policy.Previous(); ok {
+		out.Previous = id.String()
+	}
+	return out
+}
+
+// Judges names the entries that the policy is for, for people.
+func (p LogPolicy) Judges() string {
+	switch {
+	case p.To == nil:
+		return fmt.Sprintf("entry %d and what follows", p.From)
+	case *p.To == p.From:
+		return fmt.Sprintf("entry %d", p.From)
+	}
+	return fmt.Sprintf("entries %d to %d", p.From, *p.To)
+}
+
+// SignedBy says who signed the policy, and why that counts, for people.
+func (p LogPolicy) SignedBy() string {
+	switch p.SignedAs {
+	case SignedByService:
+		return p.Signer + " (the service)"
+	case SignedByAdministrator:
+		return p.Signer + " (an administrator of the policy before)"
+	}
+	return p.Signer + " (the first statement of the log, which nothing vouches for)"
+}
 
 // Refused is a statement of keys or policy that should not be in the log.
 type Refused struct {

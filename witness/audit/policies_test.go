@@ -271,3 +271,30 @@ func TestSchemas(t *testing.T) {
 		}
 	}
 }
+
+// TestDescribe: what is said of a policy is what its statement and the log say.
+func TestDescribe(t *testing.T) {
+	w := newWorld(t)
+	begin, good := w.begin(""), w.statements(1)
+	second := w.signPolicy(w.admin, w.policy(begin[1], `, "description": "second"`))
+	h := testlog.Must(w.policies(w.log(slices.Concat(begin, [][]byte{second}, good)...), PolicyOptions{}))(t)
+	one, two := h.Policies[0].Describe(), h.Policies[1].Describe()
+	hash := h.Policies[1].Policy.Hash()
+	if two.EntryID != h.Policies[1].EntryID || two.Index != 2 || two.Hash != fmt.Sprintf("%x", hash) || two.Previous != one.EntryID ||
+		two.Description != "second" || one.Previous != "" || two.Signer != testlog.DIDJWK(t, w.admin) {
+		t.Errorf("%+v, %+v", one, two)
+	}
+	if one.Judges() != "entry 2" || two.Judges() != "entry 3 and what follows" {
+		t.Errorf("%s; %s", one.Judges(), two.Judges())
+	}
+	if !strings.HasSuffix(one.SignedBy(), " (the service)") || two.SignedBy() != two.Signer+" (an administrator of the policy before)" {
+		t.Errorf("%s; %s", one.SignedBy(), two.SignedBy())
+	}
+	to := uint64(9)
+	if got := (LogPolicy{From: 2, To: &to}).Judges(); got != "entries 2 to 9" {
+		t.Error(got)
+	}
+	if got := (LogPolicy{Signer: "a", SignedAs: SignedByAnybody}).SignedBy(); got != "a (the first statement of the log, which nothing vouches for)" {
+		t.Error(got)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 
 	"github.com/conmotion/conmotion/internal/durable"
@@ -73,6 +74,22 @@ type ChainHead struct {
 	Seq     uint64 `json:"seq"`
 	EntryID string `json:"entry_id"`
 	Given   []byte `json:"given,omitempty"` // the handover with which the chain ends
+}
+
+// ReadState reads the file that [State.Write] wrote; nil when there is none yet.
+func ReadState(path string) (*State, error) {
+	data, err := durable.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	s, err := ParseState(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return s, nil
 }
 
 // ParseState reads what State.Write wrote.

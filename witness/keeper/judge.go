@@ -20,7 +20,6 @@ import (
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/metric/noop"
 
-	"github.com/conmotion/conmotion/internal/durable"
 	"github.com/conmotion/conmotion/internal/plain"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
@@ -253,18 +252,11 @@ func signedBy(log *cosigner.Log, signed []byte) (cv scitt.CheckpointVerifiers, v
 // state is where the audit was; nil at the beginning, and when the file is damaged, as the
 // error says. Its checkpoint may be by a key that the log had before, as the auditor finds out.
 func (k *judged) state() (*audit.State, error) {
-	data, err := durable.ReadFile(k.path("audit.json"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
+	s, err := audit.ReadState(k.path("audit.json"))
+	if err != nil || s == nil {
+		return nil, err
 	}
-	var s *audit.State
-	if err == nil {
-		s, err = audit.ParseState(data)
-	}
-	if err == nil {
-		_, _, err = scitt.OpenNote([]byte(s.Checkpoint))
-	}
-	if err != nil {
+	if _, _, err := scitt.OpenNote([]byte(s.Checkpoint)); err != nil {
 		return nil, err
 	}
 	return s, nil

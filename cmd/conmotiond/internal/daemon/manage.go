@@ -65,13 +65,9 @@ func handle[T any](d *Daemon, mux *http.ServeMux, path string, get, post func(*h
 	mux.HandleFunc("POST "+path, answer(post))
 }
 
-func (d *Daemon) managed(warnings []policy.Warning) *ManageResult {
+func (d *Daemon) managed(warnings []string) *ManageResult {
 	p := d.InForce()
-	result := &ManageResult{EntryID: p.ID.String(), Index: p.Index, Document: p.Policy.Document()}
-	for _, w := range warnings {
-		result.Warnings = append(result.Warnings, w.String())
-	}
-	return result
+	return &ManageResult{EntryID: p.ID.String(), Index: p.Index, Document: p.Policy.Document(), Warnings: warnings}
 }
 
 // setPolicy signs a document as the service and registers it, as any other
@@ -88,11 +84,9 @@ func (d *Daemon) setPolicy(r *http.Request) (*ManageResult, error) {
 	if err != nil {
 		return nil, rejected(err)
 	}
-	document := next.Canonical()
-	if _, ok := next.Previous(); !ok && d.InForce().ID != (scitt.EntryID{}) {
-		if document, err = policy.WithPrevious(document, d.InForce().ID); err != nil {
-			return nil, err
-		}
+	document, err := next.Replacing(d.InForce().ID)
+	if err != nil {
+		return nil, err
 	}
 	st, err := d.founderNow().SignPolicy(document)
 	if err != nil {
@@ -101,7 +95,7 @@ func (d *Daemon) setPolicy(r *http.Request) (*ManageResult, error) {
 	if _, err := d.Register(r.Context(), st); err != nil {
 		return nil, err
 	}
-	return d.managed(next.Lint()), nil
+	return d.managed(next.Warnings()), nil
 }
 
 func rejected(err error) error {

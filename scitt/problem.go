@@ -11,14 +11,14 @@ import (
 
 // Problem is a refusal as HTTP tells it.
 type Problem struct {
-	Status int    // HTTP status code
-	Title  string // short, for a log line
-	Detail string // what is wrong and how to put it right
+	Status int    `json:"status"` // HTTP status code
+	Title  string `json:"title"`  // short, for a log line
+	Detail string `json:"detail"` // what is wrong and how to put it right
 	// RetryAfter, when not zero, is how long to wait before trying again.
-	RetryAfter time.Duration
+	RetryAfter time.Duration `json:"-"`
 	// Location, when not empty, is the URL of the entry that is there already:
 	// a Location header in HTTP. A CBOR sequence does not carry it.
-	Location string
+	Location string `json:"-"`
 }
 
 // ProblemMediaType is the content type of every error of SCRAPI.

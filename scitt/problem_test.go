@@ -2,6 +2,7 @@ package scitt_test
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -166,5 +167,13 @@ func TestProblemBounded(t *testing.T) {
 		if len(p.Title) > 9<<10 || len(p.Detail) > 9<<10 || !strings.HasSuffix(p.Detail, "ä...") {
 			t.Errorf("%d and %d bytes", len(p.Title), len(p.Detail))
 		}
+	}
+}
+
+// TestProblemJSON: as JSON a problem is what a service said, and nothing else.
+func TestProblemJSON(t *testing.T) {
+	got, err := json.Marshal(&scitt.Problem{Status: 429, Title: "Busy", Detail: "later", RetryAfter: time.Second, Location: "x"})
+	if want := `{"status":429,"title":"Busy","detail":"later"}`; err != nil || string(got) != want {
+		t.Errorf("%s, %v", got, err)
 	}
 }

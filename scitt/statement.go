@@ -284,6 +284,18 @@ func (s *Statement) VerifySignature(key crypto.PublicKey) error {
 // IssuedTime is the CWT claim iat as a time, or the nearest one in the years 0 to 9999.
 func (s *Statement) IssuedTime() time.Time { return timeOf(s.IssuedAt) }
 
+// ContentSHA256 is the SHA-256 of what the statement speaks of: of its payload, or the one
+// that it signs in place of its content. ok is false where it signs another hash.
+func (s *Statement) ContentSHA256() (digest [sha256.Size]byte, ok bool) {
+	switch {
+	case s.Envelope == nil:
+		return sha256.Sum256(s.Payload), true
+	case s.Envelope.Algorithm != hashSHA256 || len(s.Payload) != sha256.Size:
+		return digest, false
+	}
+	return [sha256.Size]byte(s.Payload), true
+}
+
 // PayloadMatches reports whether content is what the statement speaks of: the
 // payload itself, or the preimage of a hash envelope. A hash algorithm that
 // is not known is an error.

@@ -296,3 +296,27 @@ func TestParseEntryID(t *testing.T) {
 		wantError(t, err, scitt.ErrMalformed, "64 lowercase hexadecimal")
 	}
 }
+
+// TestContentSHA256: the digest is that of the content, in the statement or not.
+func TestContentSHA256(t *testing.T) {
+	key, content := newKey(t, "ES256"), []byte("content")
+	for _, hash := range []bool{false, true} {
+		data, err := scitt.SignStatement(key, scitt.SignOptions{Subject: "s", Hash: hash}, content)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := scitt.ParseStatement(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, ok := s.ContentSHA256(); !ok || got != sha256.Sum256(content) || (s.Envelope != nil) != hash {
+			t.Errorf("hash %t: %x, %t", hash, got, ok)
+		}
+		if hash {
+			s.Envelope.Algorithm = -44
+			if got, ok := s.ContentSHA256(); ok || got != [32]byte{} {
+				t.Errorf("SHA-512: %x, %t", got, ok)
+			}
+		}
+	}
+}

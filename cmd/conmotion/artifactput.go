@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
-	"github.com/conmotion/conmotion/internal/parallel"
 	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
@@ -73,32 +72,17 @@ func (a *app) runArtifactPut(ctx context.Context, f putFlags, files []string) er
 	}
 	p := a.Progress()
 	defer p.Done()
-	one := func(ctx context.Context, n uint64) (putResult, error) { return a.putOne(ctx, store, p, files[n]), nil }
-	counts := map[string]int{}
-	var last error
-	for _, r := range parallel.Ordered(ctx, 0, uint64(len(files)), f.concurrency, one) {
-		if r.Err != nil {
-			return r.Err
-		}
-		counts[r.Value.Result]++
-		if r.Value.err != nil {
-			last = r.Value.err
-		}
+	t := tally{counts: map[string]int{}, of: len(files)}
+	one := func(ctx context.Context, n int) putResult { return a.putOne(ctx, store, p, files[n]) }
+	err = inOrder(ctx, len(files), f.concurrency, one, func(r putResult) error {
+		t.add(r.Result, r.err)
 		p.Done()
-		if err := a.printPut(r.Value, len(files) > 1); err != nil {
-			return err
-		}
+		return a.printPut(r, len(files) > 1)
+	})
+	if err != nil {
+		return err
 	}
-	if counts[resultRefused]+counts[resultFailed] == 0 {
-		return nil
-	}
-	if len(files) > 1 {
-		last = fmt.Errorf("%d of %d files are not stored", counts[resultRefused]+counts[resultFailed], len(files))
-	}
-	if counts[resultFailed] > 0 {
-		return cli.Usage(last)
-	}
-	return cli.Bad(last)
+	return t.verdict("files are not stored")
 }
 
 func (a *app) printPut(r putResult, many bool) error {

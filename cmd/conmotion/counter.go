@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -76,8 +75,8 @@ func (a *app) attest(ctx context.Context, r *party.Registrar, f counterFlags, d 
 	if o.Resumed {
 		said.Result = "resumed"
 	}
-	if statement.Envelope != nil {
-		said.Artifact = fmt.Sprintf("sha256:%x", [sha256.Size]byte(statement.Payload))
+	if digest, ok := statement.ContentSHA256(); ok && statement.Envelope != nil {
+		said.Artifact = fmt.Sprintf("sha256:%x", digest)
 	}
 	if f.out != "-" {
 		rows := [][]string{{said.Result, at.Ref.EntryID}, {"entry", fmt.Sprintf("%d of %s", at.Ref.Index, at.Ref.Origin)}, {"location", at.Location},

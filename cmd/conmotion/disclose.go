@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/monitor/disclosure"
-	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
 
@@ -104,21 +102,15 @@ func (a *app) runDisclose(ctx context.Context, f discloseFlags, name string) err
 
 // payloadOf is the digest of what a statement in a file signs.
 func (a *app) payloadOf(ctx context.Context, path string) (reader.Digest, error) {
-	data, err := a.ReadInput(ctx, path)
+	st, err := a.readStatement(ctx, path)
 	if err != nil {
-		return reader.Digest{}, err
+		return reader.Digest{}, cli.Usage(err)
 	}
-	st, err := scitt.DecodeStatement(data)
-	if err != nil {
-		return reader.Digest{}, cli.Usage(fmt.Errorf("%s: %w", path, err))
+	digest, ok := st.ContentSHA256()
+	if !ok {
+		return digest, cli.Usage(fmt.Errorf("%s: it does not sign a SHA-256", path))
 	}
-	if st.Envelope == nil {
-		return sha256.Sum256(st.Payload), nil
-	}
-	if len(st.Payload) != sha256.Size {
-		return reader.Digest{}, cli.Usage(fmt.Errorf("%s: it does not sign a SHA-256", path))
-	}
-	return reader.Digest(st.Payload), nil
+	return digest, nil
 }
 
 // readDisclosed reads what disclose wrote.

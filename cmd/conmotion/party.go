@@ -185,19 +185,12 @@ func (a *app) register(ctx context.Context, r *party.Registrar, d party.Draft, o
 }
 
 // problem is how a service explains a refusal.
-type problem struct {
-	Status int    `json:"status"`
-	Title  string `json:"title"`
-	Detail string `json:"detail"`
-}
+type problem = scitt.Problem
 
 // problemOf is that of an error; nil when no service explains it.
 func problemOf(err error) *problem {
-	p, ok := errors.AsType[*scitt.Problem](err)
-	if !ok {
-		return nil
-	}
-	return &problem{p.Status, p.Title, p.Detail}
+	p, _ := errors.AsType[*problem](err)
+	return p
 }
 
 // findEntry opens the log that an entry's name speaks of and finds the entry, which its
@@ -222,19 +215,22 @@ func (a *app) findIn(ctx context.Context, l *party.Log, n party.EntryName) (*par
 	return l.FindSigned(ctx, n, p.Of("search"))
 }
 
-// parseTime reads a time for a flag: RFC 3339, a date, or how long ago.
+// timeHelp is for flags that are read by parseTime.
+const timeHelp = "a time such as 2026-07-01T12:00:00Z, a date, now, or -24h for a day ago"
+
+// parseTime reads a time for a flag: RFC 3339, a date, or how long ago. It is not the zero time.
 func parseTime(flag, text string, now time.Time) (time.Time, error) {
 	switch at, err := time.Parse(time.RFC3339, text); {
-	case err == nil:
+	case err == nil && !at.IsZero():
 		return at.UTC(), nil
 	case text == "now":
 		return now.UTC().Truncate(time.Millisecond), nil
 	}
-	if at, err := time.Parse(time.DateOnly, text); err == nil {
+	if at, err := time.Parse(time.DateOnly, text); err == nil && !at.IsZero() {
 		return at.UTC(), nil
 	}
 	if d, err := time.ParseDuration(text); err == nil && d <= 0 {
 		return now.UTC().Add(d).Truncate(time.Millisecond), nil
 	}
-	return time.Time{}, cli.Usage(fmt.Errorf("--%s %q is not a time: 2026-07-01T12:00:00Z, 2026-07-01, now, or -24h for a day ago", flag, text))
+	return time.Time{}, cli.Usage(fmt.Errorf("--%s %q is not %s", flag, text, timeHelp))
 }

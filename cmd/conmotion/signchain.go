@@ -38,6 +38,6 @@ func (a *app) link(ctx context.Context, f chainFlags, issuer string, key crypto.
 	case before.Issuer != issuer:
 		return nil, cli.Usage(fmt.Errorf("--after %s: its issuer is %s, and every issuer has chains of its own", f.after, before.Issuer))
 	}
-	id := before.ID()
-	return &scitt.ChainLink{Name: before.Chain.Name, Seq: before.Chain.Seq + 1, Prev: id[:]}, nil
+	head := scitt.NewHead(before, 0)
+	return head.Next(before.Chain.Name), nil
 }

@@ -14,10 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
-	"github.com/conmotion/conmotion/internal/durable"
-	"github.com/conmotion/conmotion/internal/parallel"
 	"github.com/conmotion/conmotion/monitor/party"
-	"github.com/conmotion/conmotion/scitt"
 )
 
 // submitFlags are the flags of submit.
@@ -86,31 +83,10 @@ DIR/s.transparent.cose. A refusal tells the reason and ends with exit code 1.
 	return cmd
 }
 
-// submitted is what became of one statement.
+// submitted is what became of the statement in a file.
 type submitted struct {
-	File     string   `json:"file"`
-	Result   string   `json:"result"` // registered, skipped, refused or failed
-	EntryID  string   `json:"entry_id,omitempty"`
-	Location string   `json:"location,omitempty"`
-	Out      string   `json:"out,omitempty"`
-	Problem  *problem `json:"problem,omitempty"`
-	Error    string   `json:"error,omitempty"`
-	// OtherSignature says that --log holds the content with another signature,
-	// and that Out is the Transparent Statement of that one.
-	OtherSignature bool `json:"other_signature,omitempty"`
-	// Also is what became of it at the services of --also.
-	Also []submittedAt `json:"also,omitempty"`
-	log  string
-	err  error
-}
-
-// submittedAt is what became of a statement at one service.
-type submittedAt struct {
-	Log            string `json:"log"`
-	Result         string `json:"result"`
-	Location       string `json:"location,omitempty"`
-	OtherSignature bool   `json:"other_signature,omitempty"`
-	Out            string `json:"out,omitempty"` // when it is another file than that of the first service
+	File string `json:"file"`
+	party.Submission
 }
 
 // files are those that were written, or were there, each once.
@@ -124,13 +100,6 @@ func (r submitted) files() []string {
 	slices.Sort(out[1:])
 	return slices.Compact(out)
 }
-
-const (
-	resultRegistered = "registered"
-	resultSkipped    = "skipped" // the output is there and verifies
-	resultRefused    = "refused" // by the service, or its Receipt is not good
-	resultFailed     = "failed"  // no verdict: the same call again may succeed
-)
 
 // submitter submits statements one by one.
 type submitter struct {
@@ -154,9 +123,6 @@ func (a *app) runSubmit(ctx context.Context, f submitFlags, files []string) erro
 	if s.registrar, err = a.openServices(ctx, o, f.keys, f.MemoryFlags, f.async); err != nil {
 		return err
 	}
-	one := func(ctx context.Context, n uint64) (submitted, error) {
-		return s.submitOne(ctx, files[n], outputs[n]), nil
-	}
 	if f.outDir != "" {
 		if err := os.MkdirAll(f.outDir, 0o755); err != nil {
 			return fmt.Errorf("--out-dir: %w", err)
@@ -164,26 +130,22 @@ func (a *app) runSubmit(ctx context.Context, f submitFlags, files []string) erro
 	}
 	p := a.Progress()
 	defer p.Done()
-	counts := map[string]int{}
-	var last error
-	for _, r := range parallel.Ordered(ctx, 0, uint64(len(files)), f.concurrency, one) {
-		if r.Err != nil {
-			return r.Err
-		}
-		counts[r.Value.Result]++
-		if r.Value.err != nil {
-			last = r.Value.err
-		}
+	t := tally{counts: map[string]int{}, of: len(files)}
+	one := func(ctx context.Context, n int) submitted { return s.submitOne(ctx, files[n], outputs[n]) }
+	err = inOrder(ctx, len(files), f.concurrency, one, func(r submitted) error {
+		t.add(string(r.Result), r.Err)
 		p.Done()
-		if err := a.printSubmitted(r.Value, len(files) > 1); err != nil {
-			return err
-		}
-		p.Show(func() string { return summary(counts, len(files)) })
+		err := s.print(r, len(files) > 1)
+		p.Show(func() string { return summary(t) })
+		return err
+	})
+	if err != nil {
+		return err
 	}
 	if len(files) > 1 {
-		a.Notice("%s", summary(counts, len(files)))
+		a.Notice("%s", summary(t))
 	}
-	return f.verdict(counts, len(files), last)
+	return t.verdict("statements are not registered")
 }
 
 // outputs says where each Transparent Statement goes; "" for nowhere.
@@ -211,51 +173,35 @@ func (f submitFlags) outputs(files []string) ([]string, error) {
 	return outputs, nil
 }
 
-// verdict is the error that the whole run comes to.
-func (f submitFlags) verdict(counts map[string]int, total int, last error) error {
-	refused, failed := counts[resultRefused], counts[resultFailed]
-	if refused+failed == 0 {
-		return nil
-	}
-	err := last
-	if total > 1 {
-		err = fmt.Errorf("%d of %d statements are not registered", refused+failed, total)
-	}
-	if failed > 0 {
-		return cli.Usage(err)
-	}
-	return cli.Bad(err)
-}
-
-func summary(counts map[string]int, total int) string {
+func summary(t tally) string {
 	done := 0
-	for _, n := range counts {
+	for _, n := range t.counts {
 		done += n
 	}
-	return fmt.Sprintf("%d of %d: %d registered, %d skipped, %d refused, %d failed", done, total,
-		counts[resultRegistered], counts[resultSkipped], counts[resultRefused], counts[resultFailed])
+	return fmt.Sprintf("%d of %d: %d registered, %d skipped, %d refused, %d failed", done, t.of,
+		t.counts[resultRegistered], t.counts[string(party.Skipped)], t.counts[resultRefused], t.counts[resultFailed])
 }
 
-func (a *app) printSubmitted(r submitted, many bool) error {
-	return a.PrintLine(r, func(p *cli.Page) { // one line for each statement
-		for _, at := range append([]submittedAt{{Log: r.log, OtherSignature: r.OtherSignature}}, r.Also...) {
+func (s *submitter) print(r submitted, many bool) error {
+	return s.PrintLine(r, func(p *cli.Page) { // one line for each statement
+		for _, at := range append([]party.SubmittedAt{{Log: s.log, OtherSignature: r.OtherSignature}}, r.Also...) {
 			if at.OtherSignature {
 				noticeOther(p, r.File, at.Log, cmp.Or(at.Out, r.Out))
 			}
 		}
 		switch {
-		case r.Out == "-", r.err != nil && !many: // the error says it all
+		case r.Out == "-", r.Err != nil && !many: // the error says it all
 			return
-		case r.err != nil:
-			p.Notice("%s: %v", r.File, r.err)
+		case r.Err != nil:
+			p.Notice("%v", r.Err)
 		}
 		if many {
 			p.Line("%-10s  %-64s  %s", r.Result, r.EntryID, r.File)
 			return
 		}
-		rows := [][]string{{r.Result, r.EntryID}, {"location", r.Location}}
+		rows := [][]string{{string(r.Result), r.EntryID}, {"location", r.Location}}
 		for _, also := range r.Also {
-			rows = append(rows, []string{"also", cmp.Or(also.Location, also.Log+" ("+also.Result+")")})
+			rows = append(rows, []string{"also", cmp.Or(also.Location, fmt.Sprintf("%s (%s)", also.Log, also.Result))})
 		}
 		for _, file := range r.files() {
 			rows = append(rows, []string{"wrote", file})
@@ -275,120 +221,26 @@ func noticeOther(p *cli.Page, of, log, file string) {
 
 // submitOne takes one statement all the way.
 func (s *submitter) submitOne(ctx context.Context, file, out string) submitted {
-	r := submitted{File: file, log: s.log}
-	if err := s.advance(ctx, &r, out); err != nil {
-		r.err, r.Error, r.Problem = err, err.Error(), problemOf(err)
-		r.Result = resultOf(err)
+	r := submitted{File: file}
+	data, err := s.ReadInput(ctx, file)
+	if err != nil {
+		r.Fail(err)
+		return r
+	}
+	var write func(string, []byte) error
+	if out != "" && out != "-" {
+		write = func(path string, data []byte) error { return s.WriteOutput(ctx, path, data) }
+	}
+	if r.Submission = s.registrar.Submit(ctx, data, out, write); r.Err != nil {
+		r.Fail(fmt.Errorf("%s: %w", file, r.Err))
+	}
+	if out == "-" && r.Err == nil {
+		for _, c := range r.Copies {
+			if err := s.WriteOutput(ctx, out, c.Transparent()); err != nil {
+				r.Fail(err)
+				break
+			}
+		}
 	}
 	return r
 }
-
-// resultOf is what an error comes to.
-func resultOf(err error) string {
-	if cli.ExitCode(err) == cli.ExitBad {
-		return resultRefused
-	}
-	return resultFailed
-}
-
-// advance takes one statement through all services. What one of them does not
-// do keeps it from no other.
-func (s *submitter) advance(ctx context.Context, r *submitted, out string) error {
-	data, err := s.ReadInput(ctx, r.File)
-	if err != nil {
-		return err
-	}
-	st, err := scitt.DecodeStatement(data)
-	if err != nil {
-		return fmt.Errorf("%s: %w", r.File, err)
-	}
-	r.EntryID, r.Result = st.ID().String(), resultSkipped
-	d := party.Draft{Signed: data}
-	if out != "" && out != "-" {
-		d.File = func(n int) ([]byte, error) { return durable.ReadFile(signatureFile(out, n)) }
-		d.Written = func(n int, c party.Copy) error { return s.WriteOutput(ctx, signatureFile(out, n), c.Transparent()) }
-	}
-	// What is wrong is in the outcome, for each service.
-	outcomes, _ := s.registrar.Register(ctx, []party.Draft{d})
-	o := outcomes[0]
-	registered := 0
-	var failures []error
-	for n, at := range o.At {
-		url := s.services()[n]
-		also := submittedAt{Log: url, Result: resultSkipped, Location: at.Location, OtherSignature: at.Other}
-		switch err := at.Err; {
-		case err != nil:
-			also.Result = resultOf(err)
-			if len(o.At) > 1 {
-				err = fmt.Errorf("%s: %w", url, err)
-			}
-			failures = append(failures, err)
-		case at.Result == party.Registered:
-			also.Result, r.Result = resultRegistered, resultRegistered
-			fallthrough
-		default:
-			registered++
-			if also.Out = signatureFile(out, at.Copy); r.Out == "" {
-				r.Out = also.Out
-			}
-			if also.Out == r.Out {
-				also.Out = ""
-			}
-		}
-		if n == 0 {
-			r.Location, r.OtherSignature = also.Location, also.OtherSignature
-		} else {
-			r.Also = append(r.Also, also)
-		}
-	}
-	if out == "-" && failures == nil {
-		for _, c := range o.Copies {
-			if err := s.WriteOutput(ctx, out, c.Transparent()); err != nil {
-				return err
-			}
-		}
-	}
-	return together(r.File, registered, failures)
-}
-
-// signatureFile names the file of the n-th signature, from 0: NAME.cose and
-// then NAME.2.cose, NAME.3.cose and so on. On standard output they follow each
-// other.
-func signatureFile(out string, n int) string {
-	if n == 0 || out == "" || out == "-" {
-		return out
-	}
-	ext := filepath.Ext(out)
-	return fmt.Sprintf("%s.%d%s", strings.TrimSuffix(out, ext), n+1, ext)
-}
-
-// together is the error that the failures come to. Without a verdict by every
-// service the same call may succeed.
-func together(file string, registered int, failures []error) error {
-	switch n := registered + len(failures); {
-	case len(failures) == 0:
-		return nil
-	case n == 1:
-		return fmt.Errorf("%s: %w", file, failures[0])
-	default:
-		text, code := make([]string, len(failures)), cli.ExitBad
-		for i, err := range failures {
-			if text[i] = err.Error(); cli.ExitCode(err) != cli.ExitBad {
-				code = cli.ExitUsage
-			}
-		}
-		return cli.WithCode(&severalError{fmt.Sprintf("%s: registered with %d of %d services: %s", file, registered, n, strings.Join(text, "; ")), errors.Join(failures...)}, code)
-	}
-}
-
-// severalError is what several services said, in one line.
-type severalError struct {
-	text string
-	error
-}
-
-// Error implements error.
-func (e *severalError) Error() string { return e.text }
-
-// Unwrap is what each of them said.
-func (e *severalError) Unwrap() error { return e.error }

@@ -36,9 +36,9 @@ func newContentKey(typ string, digest [sha256.Size]byte) contentKey {
 
 // keyOf is that of a statement.
 func keyOf(s *scitt.Statement) contentKey {
-	digest := sha256.Sum256(s.Payload)
-	if s.Envelope != nil && len(s.Payload) == sha256.Size {
-		digest = [sha256.Size]byte(s.Payload)
+	digest, ok := s.ContentSHA256()
+	if !ok {
+		digest = sha256.Sum256(s.Payload)
 	}
 	return newContentKey(s.Type, digest)
 }

@@ -284,12 +284,11 @@ func (e *export) verify(ctx context.Context) (digests []reader.Digest, err error
 
 // envelopeDigest is the SHA-256 that an entry signs in place of its content.
 func envelopeDigest(entry []byte) (reader.Digest, bool) {
-	const sha256Algorithm = -16 // RFC 9054
 	s, err := scitt.DecodeStatement(entry)
-	if err != nil || s.Envelope == nil || s.Envelope.Algorithm != sha256Algorithm || len(s.Payload) != sha256.Size {
+	if err != nil || s.Envelope == nil {
 		return reader.Digest{}, false
 	}
-	return reader.Digest(s.Payload), true
+	return s.ContentSHA256()
 }
 
 // finish writes what names the files, the checkpoint last.

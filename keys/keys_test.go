@@ -3,6 +3,8 @@ package keys_test
 import (
 	"context"
 	"crypto"
+	"crypto/rand"
+	"crypto/rsa"
 	"errors"
 	"fmt"
 	"os"
@@ -226,4 +228,43 @@ func TestPatience(t *testing.T) {
 			t.Errorf("it did not end with its context: %v", err)
 		}
 	})
+}
+
+// TestDescribe: a key has the names that its algorithm allows.
+func TestDescribe(t *testing.T) {
+	for alg, c := range map[string]struct{ jwk, key bool }{"ES256": {true, true}, "EdDSA": {true, true}, "PS256": {true, false}, "ML-DSA-44": {false, false}} {
+		var key crypto.Signer = testlog.Must(rsa.GenerateKey(rand.Reader, 2048))(t)
+		if alg != "PS256" {
+			key = testlog.Key(t, alg)
+		}
+		d, err := keys.Describe(key.Public())
+		kid := testlog.Must(scitt.Thumbprint(key.Public()))(t)
+		if err != nil || d.Algorithm != alg || d.KID != fmt.Sprintf("%x", kid) || (d.DIDJWK != "") != c.jwk || (d.DIDKey != "") != c.key {
+			t.Errorf("%s: %+v, %v", alg, d, err)
+		}
+		if c.jwk && (!strings.HasPrefix(d.DIDJWK, "did:jwk:") || c.key && !strings.HasPrefix(d.DIDKey, "did:key:z")) {
+			t.Errorf("%s: %+v", alg, d)
+		}
+	}
+	if _, err := keys.Describe("nothing"); err == nil {
+		t.Error("what is no key was described")
+	}
+}
+
+// TestCreate: a secret is for its owner, and never replaces what is there.
+func TestCreate(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "key.pem")
+	if err := keys.Create(path, []byte("secret")); err != nil {
+		t.Fatal(err)
+	}
+	if err := keys.Create(path, []byte("other")); err == nil || !strings.Contains(err.Error(), path+" is there already, and a secret is never replaced") {
+		t.Error(err)
+	}
+	info := testlog.Must(os.Stat(path))(t)
+	if got := testlog.Must(os.ReadFile(path))(t); string(got) != "secret" || info.Mode().Perm() != 0o600 {
+		t.Errorf("%q, %v", got, info.Mode())
+	}
+	if err := keys.Create(filepath.Join(path, "below"), nil); err == nil {
+		t.Error("a file below a file was made")
+	}
 }

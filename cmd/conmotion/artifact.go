@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
+	"github.com/conmotion/conmotion/keys"
 	"github.com/conmotion/conmotion/storage/artifact"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
@@ -74,7 +75,7 @@ func (a *app) runArtifactToken(name, out string) error {
 		return cli.Usage(fmt.Errorf("--name: %w", err))
 	}
 	if out != "" {
-		if err := createFile(out, []byte(token+"\n")); err != nil {
+		if err := keys.Create(out, []byte(token+"\n")); err != nil {
 			return err
 		}
 		a.Notice("wrote %s: the token, to be kept secret", out)

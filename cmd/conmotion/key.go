@@ -4,8 +4,6 @@ import (
 	"context"
 	"crypto"
 	"encoding/base64"
-	"encoding/hex"
-	"errors"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -14,7 +12,6 @@ import (
 	"github.com/conmotion/conmotion/keys"
 	"github.com/conmotion/conmotion/keys/helper"
 	"github.com/conmotion/conmotion/scitt"
-	"github.com/conmotion/conmotion/scitt/did"
 )
 
 func (a *app) key() *cobra.Command {
@@ -79,12 +76,9 @@ func keyCommand(cmd *cobra.Command, run func(ctx context.Context, uri string) er
 
 // keyInfo is what a key is, without its secret.
 type keyInfo struct {
-	Algorithm string `json:"algorithm"`
-	KID       string `json:"kid"`               // COSE Key Thumbprint
-	DIDJWK    string `json:"did_jwk,omitempty"` // not of ML-DSA-44
-	DIDKey    string `json:"did_key,omitempty"` // nor of RSA keys
-	Private   bool   `json:"private"`
-	Encrypted bool   `json:"encrypted"`
+	keys.Description
+	Private   bool `json:"private"`
+	Encrypted bool `json:"encrypted"`
 }
 
 func (a *app) keyInspect() *cobra.Command {
@@ -98,20 +92,8 @@ func (a *app) keyInspect() *cobra.Command {
 			return err
 		}
 		info := keyInfo{Private: k.private != nil, Encrypted: k.encrypted}
-		alg, err := scitt.AlgorithmFor(k.public)
-		if err != nil {
+		if info.Description, err = keys.Describe(k.public); err != nil {
 			return cli.Usage(err)
-		}
-		kid, err := scitt.Thumbprint(k.public)
-		if err != nil {
-			return err
-		}
-		info.Algorithm, info.KID = scitt.AlgorithmName(alg), hex.EncodeToString(kid)
-		if info.DIDJWK, err = did.NewJWK(k.public); err != nil && !errors.Is(err, scitt.ErrAlgorithm) {
-			return err
-		}
-		if info.DIDKey, err = did.NewKey(k.public); err != nil && !errors.Is(err, scitt.ErrAlgorithm) {
-			return err
 		}
 		kind := map[bool]string{true: "private", false: "public"}[info.Private]
 		if info.Encrypted {
@@ -222,7 +204,7 @@ existing file is never replaced.`,
 		if err != nil {
 			return cli.Usage(err)
 		}
-		if err := createFile(out.path, data); err != nil {
+		if err := keys.Create(out.path, data); err != nil {
 			return err
 		}
 		result := converted{out.path, keys.Form(form), k.private != nil, keys.Encrypted(data)}

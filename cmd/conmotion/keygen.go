@@ -4,18 +4,12 @@ import (
 	"cmp"
 	"context"
 	"crypto"
-	"encoding/hex"
-	"errors"
-	"fmt"
-	"io/fs"
-	"os"
 
 	"github.com/spf13/cobra"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/keys"
 	"github.com/conmotion/conmotion/scitt"
-	"github.com/conmotion/conmotion/scitt/did"
 )
 
 func (a *app) keygen() *cobra.Command {
@@ -55,11 +49,7 @@ func (a *app) runKeygen(ctx context.Context, out newKeyFile, alg string) error {
 	if err != nil {
 		return cli.Usage(err)
 	}
-	issuer, err := did.NewJWK(key.Public())
-	if err != nil && !errors.Is(err, scitt.ErrAlgorithm) {
-		return err
-	}
-	kid, err := scitt.Thumbprint(key.Public())
+	d, err := keys.Describe(key.Public())
 	if err != nil {
 		return err
 	}
@@ -67,31 +57,13 @@ func (a *app) runKeygen(ctx context.Context, out newKeyFile, alg string) error {
 	if err != nil {
 		return cli.Usage(err)
 	}
-	if err := createFile(out.path, pem); err != nil {
+	if err := keys.Create(out.path, pem); err != nil {
 		return err
 	}
 	a.Notice("wrote %s: private key for %s, to be kept secret", out.path, alg)
-	return a.Print(newKey{issuer, alg, hex.EncodeToString(kid), out.path}, func(p *cli.Page) {
-		p.Raw(cmp.Or(issuer, hex.EncodeToString(kid)) + "\n")
+	return a.Print(newKey{d.DIDJWK, alg, d.KID, out.path}, func(p *cli.Page) {
+		p.Raw(cmp.Or(d.DIDJWK, d.KID) + "\n")
 	})
-}
-
-// createFile makes a private file that is not there yet, or none when it cannot be
-// written. A crash within leaves a file with a part of the key, which no command
-// accepts and which has to be removed before the next try.
-func createFile(path string, data []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-	if errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("%s is there already, and a secret is never replaced; choose another name", path)
-	}
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return errors.Join(err, os.Remove(path))
-	}
-	return nil
 }
 
 // newKeyFile is where a private key is written, and whether it is encrypted.

@@ -1,9 +1,11 @@
 package monitor
 
 import (
+	"cmp"
 	"maps"
 	"math/big"
 	"slices"
+	"strings"
 )
 
 // TimeCoverage is the coverage in one of ten equal parts of the interval: times are sums over the objects, in
@@ -32,6 +34,19 @@ func (t TimeCoverage) Coverage() string { return timeShare(t.CoveredMS, t.Observ
 
 // Coverage is that of [TimeCoverage.Coverage].
 func (t TypeCoverage) Coverage() string { return timeShare(t.CoveredMS, t.ObservedMS) }
+
+// Percent writes a coverage as percent, for people: cut and not rounded, so that 100 % is only what
+// is all; "" where nothing was observed.
+func Percent(coverage string) string {
+	whole, millionths, ok := strings.Cut(coverage, ".")
+	switch {
+	case !ok || len(millionths) != 6:
+		return ""
+	case whole == "1":
+		return "100 %"
+	}
+	return cmp.Or(strings.TrimLeft(millionths[:2], "0"), "0") + "." + millionths[2:4] + " %"
+}
 
 func timeShare(covered, observed string) string {
 	text, err := ratio(covered, observed)

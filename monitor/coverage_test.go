@@ -53,3 +53,12 @@ func TestCoverageParts(t *testing.T) {
 		t.Errorf("%d objects in all types", sum)
 	}
 }
+
+// TestPercent: what is not all is never called all.
+func TestPercent(t *testing.T) {
+	for coverage, want := range map[string]string{"0.000000": "0.00 %", "0.999999": "99.99 %", "1.000000": "100 %", "0.050100": "5.01 %", "0.123456": "12.34 %", "": "", "x": "", "0.5": ""} {
+		if got := Percent(coverage); got != want {
+			t.Errorf("%s is %q, not %q", coverage, got, want)
+		}
+	}
+}

@@ -64,6 +64,22 @@ type Requirements struct {
 	Beside []scitt.EntryID
 }
 
+// Demand reads a scope: the tokens that the endorsements must cover, such as existence, and
+// terms of the scope that the measurements must have, such as account=1. No token has "=" in
+// it. Errors wrap ErrMalformed.
+func (q *Requirements) Demand(scope []string) (err error) {
+	var terms []string
+	for _, s := range scope {
+		if strings.Contains(s, "=") {
+			terms = append(terms, s)
+		} else {
+			q.Scope = append(q.Scope, s)
+		}
+	}
+	q.Objects, err = ParseScope(terms)
+	return err
+}
+
 // Check refuses requirements that require nothing, or that nothing can satisfy.
 func (q Requirements) Check() error {
 	switch {

@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -128,5 +129,16 @@ func TestJudge(t *testing.T) {
 		if q.Check() == nil {
 			t.Errorf("%s was taken", name)
 		}
+	}
+}
+
+// TestDemand: tokens are for endorsements, and terms for measurements.
+func TestDemand(t *testing.T) {
+	var q Requirements
+	if err := q.Demand([]string{"existence", "type=AWS::EC2::*", "sc-28", "project=1"}); err != nil || strings.Join(q.Scope, " ") != "existence sc-28" || strings.Join(q.Objects, " ") != "account=1 type=AWS::EC2::*" {
+		t.Errorf("%q, %q, %v", q.Scope, q.Objects, err)
+	}
+	if err := q.Demand([]string{"color=red"}); !errors.Is(err, ErrMalformed) {
+		t.Error(err)
 	}
 }

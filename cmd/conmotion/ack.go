@@ -100,18 +100,13 @@ func (a *app) runAck(ctx context.Context, f ackFlags, name string) error {
 
 // warnOfStranger tells when an asset is not in the inventory that the records in one's own log amount to.
 func (a *app) warnOfStranger(ctx context.Context, own *party.Log, asset string) {
-	replay := monitor.NewReplay(monitor.Filter{}, nil)
-	log := own.Monitor()
-	if err := replay.Advance(ctx, log, log.Checkpoint.Size); err != nil {
+	switch has, sure, err := own.HasAsset(ctx, asset); {
+	case err != nil:
 		a.Notice("warning: whether %s is in the inventory in %s is not known: %v", asset, own.Location, err)
-		return
+	case has:
+	case sure:
+		a.Notice("warning: %s is not in the inventory in %s", asset, own.Location)
+	default:
+		a.Notice("warning: %s is not in the inventory in %s, as far as that can be read", asset, own.Location)
 	}
-	if _, ok := replay.Asset(asset); ok {
-		return
-	}
-	far := ""
-	if anomalies, more := replay.Anomalies(); monitor.CountUnread(anomalies).Any() || more > 0 {
-		far = ", as far as that can be read"
-	}
-	a.Notice("warning: %s is not in the inventory in %s%s", asset, own.Location, far)
 }

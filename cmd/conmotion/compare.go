@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -231,14 +230,7 @@ func readShown(ctx context.Context, paths []string) (map[reader.Digest]*shownFil
 			s = &shownFile{path: path, all: disclosure.Document{Payload: d.Payload}}
 			shown[key] = s
 		}
-		slices.Sort(d.Disclosures)
-		had := s.all.Disclosures // in order, of the files before
-		for _, text := range d.Disclosures {
-			if _, there := slices.BinarySearch(had, text); !there {
-				s.all.Disclosures = append(s.all.Disclosures, text)
-			}
-		}
-		slices.Sort(s.all.Disclosures)
+		s.all.Add(d.Disclosures...)
 		if s.Opened, err = s.all.Open(); err != nil {
 			return nil, cli.Bad(fmt.Errorf("--disclosed %s: %w", path, err))
 		}

@@ -95,23 +95,14 @@ func showCoverage(p *cli.Page, what monitor.Kind, m *monitor.Metrics) {
 	}
 	var rows [][]string
 	for _, t := range m.ByType {
-		rows = append(rows, []string{cmp.Or(t.Type, "without a type"), fmt.Sprint(t.Observed), fmt.Sprint(t.Reported), fmt.Sprint(t.Missing), percent(t.Coverage())})
+		rows = append(rows, []string{cmp.Or(t.Type, "without a type"), fmt.Sprint(t.Observed), fmt.Sprint(t.Reported), fmt.Sprint(t.Missing), orDash(monitor.Percent(t.Coverage()))})
 	}
 	p.Table([]string{"COVERAGE, " + strings.ToUpper(string(what)), "OBSERVED", "REPORTED", "MISSING", "OF TIME"}, rows)
 	rows = nil
 	for _, t := range m.ByTime {
-		rows = append(rows, []string{t.From, t.To, percent(t.Coverage())})
+		rows = append(rows, []string{t.From, t.To, orDash(monitor.Percent(t.Coverage()))})
 	}
 	p.Table([]string{"FROM", "TO", "OF TIME"}, rows)
-}
-
-// percent is a decimal fraction, cut to hundredths of a percent: 100 % is only what is all.
-func percent(fraction string) string {
-	whole, millionths, ok := strings.Cut(fraction, ".")
-	if !ok || len(millionths) < 4 {
-		return "-"
-	}
-	return fmt.Sprintf("%s.%s %%", cmp.Or(strings.TrimLeft(whole+millionths[:2], "0"), "0"), millionths[2:4])
 }
 
 func lag(ms int64) string { return (time.Duration(ms) * time.Millisecond).String() }

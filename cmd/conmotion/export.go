@@ -77,7 +77,7 @@ func (a *app) runExport(ctx context.Context, f exportFlags) error {
 	if err != nil {
 		return err
 	}
-	if !party.IsURL(f.log) && sameFile(f.log, f.out) {
+	if party.SamePlace(f.log, f.out) {
 		return cli.Usage(errors.New("--log and --out are the same directory"))
 	}
 	p := a.Progress()
@@ -89,7 +89,7 @@ func (a *app) runExport(ctx context.Context, f exportFlags) error {
 	if err := a.printExported(log.Checkpoint, done, f); err != nil || len(done.Refused) == 0 {
 		return err
 	}
-	for _, err := range done.Refused[:min(len(done.Refused), mostProblems)] {
+	for _, err := range done.Refused[:min(len(done.Refused), mostRefused)] {
 		a.Notice("notice: %v", err)
 	}
 	all := fmt.Errorf("%s not taken, and all else is there; the first is %w", plural.Verb(len(done.Refused), "artifact", "was", "were"), done.Refused[0])
@@ -98,6 +98,9 @@ func (a *app) runExport(ctx context.Context, f exportFlags) error {
 	}
 	return cli.Usage(all)
 }
+
+// mostRefused is how many artifacts that were not taken are named; all are counted.
+const mostRefused = 100
 
 // toCopy is a log that was opened, to be copied.
 func toCopy(log *party.Log, o party.Options) mirror.Log {

@@ -2,14 +2,13 @@ package main
 
 import (
 	"context"
-	"encoding/hex"
 	"fmt"
 
 	"github.com/spf13/cobra"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/plural"
-	"github.com/conmotion/conmotion/internal/printable"
+	"github.com/conmotion/conmotion/monitor/party"
 )
 
 func (a *app) fsck() *cobra.Command {
@@ -31,51 +30,20 @@ whether that policy is in force is for conmotion audit.
 	return cmd
 }
 
-// mostProblems is how many problems are listed; all are counted.
-const mostProblems = 100
-
-// fsckReport is what fsck found.
-type fsckReport struct {
-	OK       bool     `json:"ok"`
-	Origin   string   `json:"origin,omitempty"`
-	Size     uint64   `json:"size"`
-	Root     string   `json:"root,omitempty"`
-	Signed   string   `json:"signed,omitempty"` // when, as RFC 3339
-	Receipts bool     `json:"receipts"`         // the checkpoint can make them
-	Count    int      `json:"problem_count"`
-	Problems []string `json:"problems"` // the first hundred
-	// Unchecked is what could not be checked, although nothing is wrong.
-	Unchecked string `json:"unchecked,omitempty"`
-}
-
 func (a *app) runFsck(ctx context.Context, location string, f cli.MemoryFlags) error {
 	log, err := a.examine(ctx, location, f)
 	if err != nil {
 		return err
 	}
-	r := &fsckReport{Problems: []string{}}
-	if cp := log.Checkpoint; cp != nil {
-		r.Origin, r.Size, r.Root = cp.Origin, cp.Size, hex.EncodeToString(cp.Root)
-		if cp.Tree != nil {
-			r.Receipts, r.Signed = true, printable.Time(cp.Tree.IssuedAt)
-		}
-	}
 	p := a.Progress()
-	unchecked, err := log.Fsck(ctx, func(err error) {
-		if r.Count++; len(r.Problems) < mostProblems {
-			r.Problems = append(r.Problems, err.Error())
-		}
-	}, func(done uint64) {
+	r, err := log.Fsck(ctx, func(done uint64, problems int) {
 		p.Show(func() string {
-			return fmt.Sprintf("checked %d of %d entries, %s", done, r.Size, plural.Of(r.Count, "problem"))
+			return fmt.Sprintf("checked %d of %d entries, %s", done, log.Checkpoint.Size, plural.Of(problems, "problem"))
 		})
 	})
 	p.Done()
 	if err != nil {
 		return err
-	}
-	if r.OK = r.Count == 0; unchecked != nil {
-		r.Unchecked = unchecked.Error()
 	}
 	if err := a.printFsck(r); err != nil {
 		return err
@@ -83,10 +51,10 @@ func (a *app) runFsck(ctx context.Context, location string, f cli.MemoryFlags) e
 	if !r.OK {
 		return cli.Bad(fmt.Errorf("the log is damaged: %s", plural.Of(r.Count, "problem")))
 	}
-	return cli.Usage(unchecked)
+	return cli.Usage(r.Unsure)
 }
 
-func (a *app) printFsck(r *fsckReport) error {
+func (a *app) printFsck(r *party.FsckReport) error {
 	receipts := "yes"
 	if !r.Receipts {
 		receipts = "no: the checkpoint has no tree signature by a key that is known"

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -15,7 +14,6 @@ import (
 	"github.com/conmotion/conmotion/keys"
 	"github.com/conmotion/conmotion/keys/helper"
 	"github.com/conmotion/conmotion/monitor/party"
-	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/did"
 )
 
@@ -27,12 +25,12 @@ type headFlags struct {
 func (a *app) head() *cobra.Command {
 	var f headFlags
 	cmd := &cobra.Command{
-		Use: "head --log LOCATION --issuer ISSUER [--chain NAME]", Short: "Show an issuer's newest record in a log",
+		Use: "head --log URL-or-DIR --issuer ISSUER [--chain NAME]", Short: "Show an issuer's newest record in a log",
 		Long: `Find the newest record or observation of an issuer in a log, or with --chain the
 head of that chain, such as inventory or configuration: the statement that the
 next one links to. It is proven to be in the log; the files of the log are enough.
 
-LOCATION is the URL of a service, or of any server that has the log's files, or a
+--log is the URL of a service, or of any server that has the log's files, or a
 directory with them. ISSUER is the iss of the statements, or a file with the
 issuer's key, private or public, that stands for its did:jwk. Without such an
 entry the exit code is 1. It is 2 where the log has entries that may be newer: by
@@ -55,23 +53,8 @@ this issuer, whose key is not known (--issuer-key), or nobody's statement.
 
 // headInfo is what head prints.
 type headInfo struct {
-	Origin   string     `json:"origin"`
-	Size     uint64     `json:"size"` // of the log
-	Index    uint64     `json:"index"`
-	EntryID  string     `json:"entry_id"`
-	Issuer   string     `json:"issuer"`
-	Subject  string     `json:"subject"`
-	Type     string     `json:"type"`
-	IssuedAt int64      `json:"iat,omitempty"`
-	Chain    *headChain `json:"chain,omitempty"`
-	Receipt  []byte     `json:"receipt"`
-	Out      string     `json:"out,omitempty"`
-}
-
-type headChain struct {
-	Name string `json:"name"`
-	Seq  uint64 `json:"seq"`
-	Prev string `json:"prev,omitempty"` // entry id
+	party.Head
+	Out string `json:"out,omitempty"`
 }
 
 func (a *app) runHead(ctx context.Context, f headFlags) error {
@@ -85,26 +68,11 @@ func (a *app) runHead(ctx context.Context, f headFlags) error {
 		return err
 	}
 	p := a.Progress()
-	defer p.Done()
-	e, unread, err := l.Newest(ctx, func(s *scitt.Statement) bool {
-		if s.Issuer != issuer {
-			return false
-		}
-		if f.chain != "" {
-			return s.Chain != nil && s.Chain.Name == f.chain
-		}
-		return s.Type == scitt.TypeRecord || s.Type == scitt.TypeObservation
-	}, p.Of("search"))
+	h, unread, err := l.Head(ctx, issuer, f.chain, p.Of("search"))
 	p.Done()
-	if errors.Is(err, party.ErrNoEntry) {
-		what := "record"
-		if f.chain != "" {
-			what = fmt.Sprintf("entry in the chain %q", f.chain)
-		}
-		err = cli.Bad(fmt.Errorf("%s has no %s of %s among its %d entries", f.log, what, issuer, l.View.Checkpoint.Size))
-	} else if err == nil {
-		err = a.printHead(ctx, f, l, e)
-	} else {
+	if err == nil {
+		err = a.printHead(ctx, f, h)
+	} else if !errors.Is(err, party.ErrNoEntry) {
 		return err
 	}
 	if !unread.Any() {
@@ -113,35 +81,20 @@ func (a *app) runHead(ctx context.Context, f headFlags) error {
 	return cli.Usage(errors.Join(err, fmt.Errorf("one that is newer may be there: %s", unread)))
 }
 
-func (a *app) printHead(ctx context.Context, f headFlags, l *party.Log, e *party.Entry) error {
-	transparent, err := l.Transparent(ctx, e)
-	if err != nil {
-		return err
-	}
+func (a *app) printHead(ctx context.Context, f headFlags, h *party.Head) error {
 	if f.out != "" {
-		if err := a.WriteOutput(ctx, f.out, transparent); err != nil {
+		if err := a.WriteOutput(ctx, f.out, h.Transparent); err != nil || f.out == "-" {
 			return err
 		}
-		if f.out == "-" {
-			return nil
-		}
 	}
-	t, err := scitt.DecodeStatement(transparent)
-	if err != nil {
-		return err
-	}
-	s, cp := e.Statement, l.View.Checkpoint
-	info := headInfo{Origin: cp.Origin, Size: cp.Size, Index: e.Index, EntryID: s.ID().String(), Issuer: s.Issuer,
-		Subject: s.Subject, Type: s.Type, IssuedAt: s.IssuedAt, Receipt: t.Receipts[0], Out: f.out}
 	chain := ""
-	if c := s.Chain; c != nil {
-		info.Chain = &headChain{c.Name, c.Seq, hex.EncodeToString(c.Prev)}
-		chain = fmt.Sprintf("%s, seq %d", c.Name, c.Seq)
+	if h.Chain != nil {
+		chain = fmt.Sprintf("%s, seq %d", h.Chain.Name, h.Chain.Seq)
 	}
-	return a.Print(info, cli.Rows([][]string{
-		{"entry", fmt.Sprintf("%d of %d in %s", e.Index, cp.Size, cp.Origin)}, {"entry id", info.EntryID}, {"issuer", s.Issuer},
-		{"subject", s.Subject}, {"type", s.Type}, {"signed", printable.Time(s.IssuedAt)}, {"chain", chain},
-		{"receipt", fmt.Sprintf("verified, for the checkpoint of %d entries", cp.Size)}, {"wrote", f.out},
+	return a.Print(headInfo{*h, f.out}, cli.Rows([][]string{
+		{"entry", fmt.Sprintf("%d of %d in %s", h.Index, h.Size, h.Origin)}, {"entry id", h.EntryID}, {"issuer", h.Issuer},
+		{"subject", h.Subject}, {"type", h.Type}, {"signed", printable.Time(h.IssuedAt)}, {"chain", chain},
+		{"receipt", fmt.Sprintf("verified, for the checkpoint of %d entries", h.Size)}, {"wrote", f.out},
 	}))
 }
 

@@ -130,88 +130,56 @@ func (a *app) runMeasure(ctx context.Context, f measureFlags, what monitor.Kind)
 	if c.Interval.To.After(now) {
 		return cli.Usage(fmt.Errorf("--to %s has not come yet", printable.Moment(c.Interval.To.UnixMilli())))
 	}
-	// Nothing is registered in a dry run without --log: the log of observations is
-	// the measurer's most of the time.
-	home := c.Observed.Checkpoint.Origin
-	switch {
-	case r != nil:
-		home = r.Log().Origin()
-	case f.log != "":
+	o := monitor.MeasureOptions{What: what, At: now, ReportedURL: serviceURL(f.reported.location), ObservedURL: serviceURL(f.observed.location)}
+	if f.dryRun {
+		return a.dryMeasure(ctx, f, c, o)
+	}
+	m, err := r.Measure(ctx, c, o)
+	if err == nil && f.out != "" {
+		err = a.WriteOutput(ctx, f.out, m.Outcome.Copies[0].Transparent())
+	}
+	if err != nil {
+		return err
+	}
+	return errors.Join(a.printMeasured(m), m.Outcome.Done())
+}
+
+// dryMeasure prints a measurement that is not registered. Without --log its home is the log
+// of observations, which is the measurer's most of the time.
+func (a *app) dryMeasure(ctx context.Context, f measureFlags, c *monitor.Comparison, o monitor.MeasureOptions) error {
+	o.Home = c.Observed.Checkpoint.Origin
+	if f.log != "" {
 		l, err := a.openLog(ctx, f.log, f.readFlags)
 		if err != nil {
 			return err
 		}
-		home = l.Origin()
+		o.Home = l.Origin()
 	}
-	m, err := monitor.Measure(c, monitor.MeasureOptions{
-		What: what, At: now, Home: home, ReportedURL: serviceURL(f.reported.location), ObservedURL: serviceURL(f.observed.location),
-	})
+	m, err := monitor.Measure(c, o)
 	if err != nil {
 		return err
 	}
-	if f.dryRun {
-		_, err := a.Stdout.Write(m.Payload)
-		return err
-	}
-	in := c.Interval
-	words := []string{"measurement", string(what), c.Reported.Checkpoint.Origin, c.Observed.Checkpoint.Origin,
-		printable.Moment(in.From.UnixMilli()), printable.Moment(in.To.UnixMilli()), in.Grace.String(),
-		fmt.Sprint(c.Reported.Issuers, c.Reported.Types, c.Observed.Issuers, c.Observed.Types, in.Scope)}
-	payload, options, err := m.ToSign()
-	if err != nil {
-		return err
-	}
-	o, err := a.register(ctx, r, party.Draft{Content: payload, Options: options, OrHash: true, Words: words}, f.out)
-	if err != nil {
-		return err
-	}
-	// What an earlier run had signed may be of logs that were smaller.
-	content, err := r.Log().Content(ctx, o.Copies[0].Statement)
-	if err != nil {
-		return err
-	}
-	claim, err := monitor.ParseClaim(content)
-	if err != nil {
-		return err
-	}
-	return errors.Join(a.printMeasured(claim, o), o.Done())
+	_, err = a.Stdout.Write(m.Payload)
+	return err
 }
 
-// measured is a measurement that was registered.
-type measured struct {
-	monitor.EntryRef
-	What   monitor.Kind `json:"what"`
-	Impact int          `json:"impact_score"`
-	Data   bool         `json:"data"`
-	// Of Union objects that were observed or reported, Missing were not reported, and
-	// the configuration of Drift differed.
-	Union   int `json:"union"`
-	Missing int `json:"missing"`
-	Drift   int `json:"drift"`
-	// Coverage is the share of the observed time that was reported too.
-	Coverage string                 `json:"coverage,omitempty"`
-	ByTime   []monitor.TimeCoverage `json:"coverage_by_time,omitempty"`
-	ByType   []monitor.TypeCoverage `json:"coverage_by_type,omitempty"`
-	Resumed  bool                   `json:"resumed"`
-}
-
-func (a *app) printMeasured(c *monitor.Claim, o party.Outcome) error {
-	what, in, ref := c.Options.What, c.Interval, o.At[0].Ref
-	impact := fmt.Sprintf("%d of 100", c.Impact)
-	if !c.Data {
+func (a *app) printMeasured(m *party.Measured) error {
+	what, c := m.What, m.Claim
+	impact := fmt.Sprintf("%d of 100", m.Impact)
+	if !m.Data {
 		impact = "no data"
 	}
-	return a.Print(measured{ref, what, c.Impact, c.Data, c.Metrics.Union, c.Metrics.Missing, c.Metrics.Drift, c.Coverage, c.Metrics.ByTime, c.Metrics.ByType, o.Resumed}, func(p *cli.Page) {
+	return a.Print(m, func(p *cli.Page) {
 		p.Rows([][]string{
 			{"measured", string(what) + " of " + c.Reported.Origin},
-			{"scope", strings.Join(in.Scope, ", ")},
-			{"interval", spanOf(in)},
-			{"missing", fmt.Sprintf("%d of %s observed or reported", c.Metrics.Missing, plural.Verb(c.Metrics.Union, "object", "that was", "that were"))},
-			{"drift", fmt.Sprintf("%d of them", c.Metrics.Drift)},
+			{"scope", strings.Join(c.Interval.Scope, ", ")},
+			{"interval", spanOf(c.Interval)},
+			{"missing", fmt.Sprintf("%d of %s observed or reported", m.Missing, plural.Verb(m.Union, "object", "that was", "that were"))},
+			{"drift", fmt.Sprintf("%d of them", m.Drift)},
 			{"impact", impact},
-			{"coverage", percent(c.Coverage)},
-			{"entry", fmt.Sprintf("%d of %s", ref.Index, ref.Origin)},
-			{"entry id", ref.EntryID},
+			{"coverage", orDash(monitor.Percent(m.Coverage))},
+			{"entry", fmt.Sprintf("%d of %s", m.Index, m.Origin)},
+			{"entry id", m.EntryID},
 		})
 		showCoverage(p, what, &c.Metrics)
 	})

@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/time/rate"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/monitor/party"
@@ -64,7 +62,7 @@ func (a *app) runMirror(ctx context.Context, location, dir string, f mirrorFlags
 	if f.interval <= 0 || f.perSecond < 0 || f.perSecond > 0 && f.perSecond < 1 {
 		return cli.Usage(errors.New("--interval is more than 0, and --rate 0 or at least 1"))
 	}
-	if !party.IsURL(location) && sameFile(location, dir) {
+	if party.SamePlace(location, dir) {
 		return cli.Usage(errors.New("both are the same directory"))
 	}
 	o, err := a.LogOptions(ctx, f.MemoryFlags)
@@ -72,7 +70,7 @@ func (a *app) runMirror(ctx context.Context, location, dir string, f mirrorFlags
 		return err
 	}
 	if f.perSecond > 0 {
-		o.Client.HTTP.Transport = &paced{o.Client.HTTP.Transport, rate.NewLimiter(rate.Limit(f.perSecond), cli.Readers)}
+		o.Client.HTTP.Transport = mirror.Paced(o.Client.HTTP.Transport, f.perSecond, cli.Readers)
 	}
 	c, err := mirror.OpenCopy(ctx, dir)
 	if err != nil {
@@ -126,18 +124,4 @@ func (a *app) mirrorOnce(ctx context.Context, c *mirror.Copy, location, dir stri
 		})
 	}
 	return nil
-}
-
-// paced makes requests at a rate.
-type paced struct {
-	next  http.RoundTripper
-	limit *rate.Limiter
-}
-
-// RoundTrip implements [http.RoundTripper].
-func (p *paced) RoundTrip(r *http.Request) (*http.Response, error) {
-	if err := p.limit.Wait(r.Context()); err != nil {
-		return nil, err
-	}
-	return p.next.RoundTrip(r)
 }

@@ -60,27 +60,18 @@ func (a *app) readMeasurement(ctx context.Context, f measureFlags) ([]byte, *sci
 		if err != nil {
 			return nil, nil, err
 		}
-		if err := party.SignedMeasurement(e.Statement, nil); err != nil {
-			return nil, nil, err
-		}
-		content, err := log.Content(ctx, e.Statement)
+		content, err := log.Measurement(ctx, e)
 		return content, e.Statement, err
-	}
-	st, err := scitt.DecodeStatement(data)
-	if err != nil {
-		return data, nil, nil // the payload alone; whether it is one will show
 	}
 	o, err := a.partyOptions(ctx, f.readFlags)
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := party.SignedMeasurement(st, scitt.SelfCertifying(nil, nil).Verifier(o.IssuerKeys)(st)); err != nil {
-		return nil, nil, err
+	payload, st, err := party.ReadMeasurement(data, o.IssuerKeys)
+	if err != nil {
+		err = fmt.Errorf("%s: %w", f.recompute, err)
 	}
-	if st.Envelope != nil {
-		return nil, nil, cli.Usage(fmt.Errorf("%s signs the hash of the measurement: give its ENTRY and --log, or the payload's file", f.recompute))
-	}
-	return st.Payload, st, nil
+	return payload, st, err
 }
 
 // pinned opens a log at the checkpoint that the measurement pins.

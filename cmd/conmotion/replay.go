@@ -101,7 +101,7 @@ func (a *app) replay() *cobra.Command {
 	fl.StringVar(&f.log, "log", "", "URL of the log, or directory with its files")
 	fl.StringArrayVar(&f.issuers, "issuer", nil, "issuer whose records count; once for each (default: all)")
 	fl.StringSliceVar(&f.types, "types", []string{"record"}, typesHelp)
-	fl.StringVar(&f.at, "at", "", "events up to this time: 2026-07-01T12:00:00Z, 2026-07-01, now, or -24h for a day ago")
+	fl.StringVar(&f.at, "at", "", "events up to then: "+timeHelp)
 	fl.Int64Var(&f.atIndex, "at-index", -1, "entries up to and including this index")
 	fl.StringVar(&f.since, "since", "", "file of --save to go on from")
 	fl.StringVar(&f.save, "save", "", "file to keep the state in")
@@ -201,7 +201,7 @@ func (r *replaying) begin(ctx context.Context) (*monitor.Replay, error) {
 		return monitor.NewReplay(r.filter, until), nil
 	}
 	saved, err := resumeFile(ctx, "since", f.since)
-	if isMissing(err) && f.save != "" && sameFile(f.since, f.save) {
+	if isMissing(err) && f.save != "" && party.SamePlace(f.since, f.save) {
 		r.Notice("notice: there is no %s yet; the log is read from its start", f.since)
 		return monitor.NewReplay(r.filter, until), nil
 	}

@@ -66,7 +66,7 @@ is withheld, an issuer whose key is not known; or the report could not be made.
 func (a *app) report() *cobra.Command {
 	var f reportFlags
 	cmd := &cobra.Command{
-		Use: "report --provider LOCATION --auditor LOCATION [--from TIME] [--to TIME]", Short: "Make a risk report: HTML, JSON or for Prometheus", Long: reportLong,
+		Use: "report --provider URL-or-DIR --auditor URL-or-DIR [--from TIME] [--to TIME]", Short: "Make a risk report: HTML, JSON or for Prometheus", Long: reportLong,
 		Example: `  conmotion report --provider https://provider.example --auditor https://auditor.example --from -720h --out report.html
   conmotion report --provider mirror/provider --auditor mirror/auditor --measured-by did:jwk:... --name did:jwk:...=Auditor \
       --from 2026-07-01 --to 2026-08-01 --at 2026-08-01T06:00:00Z --format json --out report.json
@@ -90,9 +90,9 @@ func (a *app) report() *cobra.Command {
 	issuers(&f.endorsedBy, "endorsed-by", "endorsements and disputes")
 	issuers(&f.reportedBy, "reported-by", "records")
 	issuers(&f.observedBy, "observed-by", "observations")
-	fl.StringVar(&f.at, "at", "now", "the time that the report is made for")
-	fl.StringVar(&f.from, "from", "", "begin of the interval: 2026-07-01T12:00:00Z, 2026-07-01, or -24h for a day ago (default: 30 days before --to)")
-	fl.StringVar(&f.to, "to", "", "end of the interval (default: --at)")
+	fl.StringVar(&f.at, "at", "now", "when the report is made for: "+timeHelp)
+	fl.StringVar(&f.from, "from", "", "begin of the interval: "+timeHelp+" (default: 30 days before --to)")
+	fl.StringVar(&f.to, "to", "", "end of the interval, as --from (default: --at)")
 	fl.StringVar(&f.format, "format", "html", "html, json or prometheus (--json is the same as --format json)")
 	fl.StringVar(&f.out, "out", "-", `file for the report, or "-" for standard output`)
 	fl.StringVar(&f.before, "before", "", "JSON of the report to hold this one against (default: of the one that is where --out is)")
@@ -227,51 +227,6 @@ func (f reportFlags) options(now time.Time, names party.Names, given []string) (
 	if o.Scope, err = readScope(f.scope); err != nil {
 		return o, err
 	}
-	o.Command = f.command(o, given)
+	o.Command = o.Invocation(f.logs, report.Given{VKeys: f.VKeys, IssuerKeys: f.issuerKeys, Names: given, Artifacts: f.artifacts, Before: f.before, Format: f.format})
 	return o, nil
-}
-
-// command is the command line that makes the same report, whenever it is run.
-func (f reportFlags) command(o report.Options, names []string) string {
-	words := []string{"conmotion", "report"}
-	add := func(flag string, values ...string) {
-		for _, v := range values {
-			words = append(words, "--"+flag, v)
-		}
-	}
-	for _, l := range []struct {
-		flag   string
-		values []string
-	}{
-		{"provider", f.logs.Provider}, {"auditor", f.logs.Auditor}, {"own", f.logs.Own}, {"log", f.logs.Other}, {"vkey", f.VKeys}, {"issuer-key", f.issuerKeys},
-		{"measured-by", f.measuredBy}, {"endorsed-by", f.endorsedBy}, {"reported-by", f.reportedBy}, {"observed-by", f.observedBy}, {"name", names}, {"scope", o.Scope},
-	} {
-		add(l.flag, l.values...)
-	}
-	if f.artifacts != "" {
-		add("artifacts", f.artifacts)
-	}
-	if f.before != "" {
-		add("before", f.before)
-	}
-	for _, t := range []struct {
-		flag string
-		at   time.Time
-	}{{"from", o.From}, {"to", o.To}, {"at", o.At}} {
-		add(t.flag, t.at.UTC().Format(time.RFC3339Nano))
-	}
-	for _, d := range []struct {
-		flag  string
-		value time.Duration
-	}{{"grace", f.grace}, {"expiring", f.expiring}, {"stale", f.stale}} {
-		add(d.flag, d.value.String())
-	}
-	if !f.compare {
-		words = append(words, "--compare=false")
-	}
-	if !f.recompute {
-		words = append(words, "--recompute=false")
-	}
-	add("format", f.format)
-	return report.CommandLine(words...)
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -29,7 +28,7 @@ type gateFlags struct {
 func (a *app) requireCommand() *cobra.Command {
 	var f gateFlags
 	cmd := &cobra.Command{
-		Use: "require [--endorsed-by ISSUER]... [--max-impact N] [--max-age D] (ENTRY | --log LOCATION ASSET)", Short: "Ask, before relying on a record, that others vouch for it: exit 0, 1 or 2",
+		Use: "require [--endorsed-by ISSUER]... [--max-impact N] [--max-age D] (ENTRY | --log URL-or-DIR ASSET)", Short: "Ask, before relying on a record, that others vouch for it: exit 0, 1 or 2",
 		Long: `A gate for scripts that acquire something on the strength of a record: it exits
 with 0 when everything that is asked for is there, and with 1 when not, and
 tells every reason. What is not known is not there: no measurement, no data in
@@ -83,7 +82,7 @@ withdrawn at home.
 	fl.StringArrayVar(&f.issuers, "issuer", nil, "issuer of the records that count for ASSET (default: anybody); once for each")
 	fl.BoolVar(&f.entry, "entry", false, "the argument is the entry id or index of an entry in --log")
 	fl.BoolVar(&f.recompute, "recompute", false, "compute the measurement again")
-	fl.StringVar(&f.at, "at", "", "the time to judge at: a time, a date, or -24h for a day ago (default: now)")
+	fl.StringVar(&f.at, "at", "", "when to judge: "+timeHelp+" (default: now)")
 	return cmd
 }
 
@@ -106,19 +105,10 @@ func (a *app) runRequire(ctx context.Context, f gateFlags, name string) (err err
 		}
 		g.Until = &g.At
 	}
-	var tokens, terms []string
-	for _, s := range f.scope { // no token has "=" in it
-		if strings.Contains(s, "=") {
-			terms = append(terms, s)
-		} else {
-			tokens = append(tokens, s)
-		}
+	g.Requirements = monitor.Requirements{EndorsedBy: f.endorsedBy, MeasuredBy: f.measuredBy, MaxAge: f.maxAge, What: monitor.Kind(f.what)}
+	if err := g.Demand(f.scope); err != nil {
+		return cli.Usage(fmt.Errorf("--scope: %w", err))
 	}
-	objects, err := readScope(terms)
-	if err != nil {
-		return err
-	}
-	g.Requirements = monitor.Requirements{EndorsedBy: f.endorsedBy, Scope: tokens, Objects: objects, MeasuredBy: f.measuredBy, MaxAge: f.maxAge, What: monitor.Kind(f.what)}
 	if f.impact {
 		g.MaxImpact = &f.maxImpact
 	}
@@ -160,22 +150,18 @@ func (a *app) runRequire(ctx context.Context, f gateFlags, name string) (err err
 		return err
 	}
 	out.Checks = g.Checks
-	return a.printGate(&out)
+	return a.printGate(g, &out)
 }
 
 // printGate prints everything that was found. The error has the reasons.
-func (a *app) printGate(out *gateReport) error {
-	reasons := map[string][]string{}
-	for _, c := range out.Checks {
-		reasons[c.Result] = append(reasons[c.Result], c.Check+": "+c.Detail)
-	}
-	verdict, refused, open := "SATISFIED", strings.Join(reasons[witness.Failed], "; "), strings.Join(reasons[witness.NotChecked], "; ")
-	var err error
+func (a *app) printGate(g *party.Gate, out *gateReport) error {
+	refused, unknown := g.Verdict()
+	verdict, err := "SATISFIED", error(nil)
 	switch {
 	case refused != "":
 		verdict, err = "NOT SATISFIED", cli.Bad(fmt.Errorf("not satisfied: %s", refused))
-	case open != "":
-		verdict, err = "CANNOT BE TOLD", cli.Usage(fmt.Errorf("whether it is satisfied cannot be told: %s", open))
+	case unknown != "":
+		verdict, err = "CANNOT BE TOLD", cli.Usage(fmt.Errorf("whether it is satisfied cannot be told: %s", unknown))
 	}
 	out.Satisfied = err == nil
 	return errors.Join(a.Print(out, func(p *cli.Page) {

@@ -1,11 +1,9 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"runtime/debug"
 	"time"
 
@@ -107,8 +105,8 @@ type intervalFlags struct {
 
 func (f *intervalFlags) add(cmd *cobra.Command) {
 	fl := cmd.Flags()
-	fl.StringVar(&f.from, "from", "", "begin of the interval: 2026-07-01T12:00:00Z, 2026-07-01, or -24h for a day ago")
-	fl.StringVar(&f.to, "to", "now", "end of the interval")
+	fl.StringVar(&f.from, "from", "", "begin of the interval: "+timeHelp)
+	fl.StringVar(&f.to, "to", "now", "end of the interval, as --from")
 	fl.DurationVar(&f.grace, "grace", 15*time.Minute, "how late a report may be, and how far clocks may disagree")
 	fl.StringSliceVar(&f.scope, "scope", nil, scopeHelp)
 }
@@ -141,11 +139,4 @@ func readScope(terms []string) (monitor.Scope, error) {
 // spanOf is the time that is compared, for people.
 func spanOf(in monitor.Interval) string {
 	return fmt.Sprintf("%s to %s, grace %v", printable.Moment(in.From.UnixMilli()), printable.Moment(in.To.UnixMilli()), in.Grace)
-}
-
-// sameFile reports whether two paths are the same.
-func sameFile(a, b string) bool {
-	absA, errA := filepath.Abs(a)
-	absB, errB := filepath.Abs(b)
-	return cmp.Or(errA, errB) == nil && absA == absB
 }

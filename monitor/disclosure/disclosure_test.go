@@ -243,3 +243,13 @@ func FuzzParse(f *testing.F) {
 		}
 	})
 }
+
+// TestAdd: what several files show of one document counts once.
+func TestAdd(t *testing.T) {
+	var d Document
+	d.Add("a", "b")
+	d.Add("b", "c")
+	if got := strings.Join(d.Disclosures, " "); got != "a b c" {
+		t.Error(got)
+	}
+}

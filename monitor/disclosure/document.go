@@ -154,6 +154,11 @@ func (d *Document) Open() (*Opened, error) {
 	return out, nil
 }
 
+// Add adds disclosures of more values. They are in order then, and each is there once.
+func (d *Document) Add(disclosures ...string) {
+	d.Disclosures = slices.Compact(slices.Sorted(slices.Values(slices.Concat(d.Disclosures, disclosures))))
+}
+
 // Only is the document with the disclosures of the hidden fields that are named, each by a
 // [Pattern] or by its whole path, from $ on. A name of no hidden field is an error; others
 // are those of Open.

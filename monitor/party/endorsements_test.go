@@ -83,10 +83,15 @@ func TestFsck(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
 		}
-		var problems []error
-		unchecked, err := log.Fsck(t.Context(), func(err error) { problems = append(problems, err) }, nil)
-		if bad := name != "good"; err != nil || unchecked != nil || (len(problems) > 0) != bad || c.want != nil && !errors.Is(errors.Join(problems...), c.want) {
-			t.Errorf("%s: %v, %v, %v", name, problems, unchecked, err)
+		r, err := log.Fsck(t.Context(), nil)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if good := name == "good"; r.OK != good || r.Unsure != nil || (r.Count == 0) != good || c.want != nil && !errors.Is(errors.Join(r.Wrong...), c.want) {
+			t.Errorf("%s: %+v", name, r)
+		}
+		if len(r.Problems) != r.Count || (r.Size == uint64(len(s.entries)) && r.Origin == "provider.example") != (log.Checkpoint != nil) {
+			t.Errorf("%s: %+v", name, r)
 		}
 	}
 }

@@ -131,6 +131,16 @@ func (g *Gate) Judge(ctx context.Context) error {
 	return nil
 }
 
+// Verdict is what the checks come to: why the entry is refused, and what cannot be told; both
+// are "" where everything that is asked for is there.
+func (g *Gate) Verdict() (refused, unknown string) {
+	reasons := map[string][]string{}
+	for _, c := range g.Checks {
+		reasons[c.Result] = append(reasons[c.Result], c.Check+": "+c.Detail)
+	}
+	return strings.Join(reasons[witness.Failed], "; "), strings.Join(reasons[witness.NotChecked], "; ")
+}
+
 // inScope holds the entry to the scope of the measurements that count: others say nothing of it.
 func (g *Gate) inScope(ctx context.Context) error {
 	if len(g.Objects) == 0 {

@@ -355,3 +355,13 @@ func IsURL(location string) bool {
 	u, err := url.Parse(location)
 	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != ""
 }
+
+// SamePlace reports whether two locations of logs are one: the same URL, or the same directory.
+func SamePlace(a, b string) bool {
+	if addressOf(a) == addressOf(b) || IsURL(a) || IsURL(b) {
+		return addressOf(a) == addressOf(b)
+	}
+	absA, errA := filepath.Abs(a)
+	absB, errB := filepath.Abs(b)
+	return errA == nil && errB == nil && absA == absB
+}

@@ -13,6 +13,8 @@ import (
 // computed again.
 var ErrNoMeasurement = errors.New("not a measurement that can be computed again")
 
+var errHashed = errors.New("the statement signs the hash of the measurement: give its ENTRY and --log, or the payload's file")
+
 // Recomputed is what computing a measurement again came to.
 type Recomputed struct {
 	Same      bool     `json:"same"`
@@ -28,9 +30,9 @@ type Recomputed struct {
 	Served    int      `json:"served_now"` // those of them that are there now
 }
 
-// SignedMeasurement checks the type of a measurement's statement, and the outcome of
+// signedMeasurement checks the type of a measurement's statement, and the outcome of
 // verifying its signature.
-func SignedMeasurement(s *scitt.Statement, signature error) error {
+func signedMeasurement(s *scitt.Statement, signature error) error {
 	switch {
 	case signature != nil:
 		return fmt.Errorf("the signature of the measurement: %w", signature)
@@ -38,6 +40,31 @@ func SignedMeasurement(s *scitt.Statement, signature error) error {
 		return fmt.Errorf("%w: the statement's type is %q, and a measurement's %q", ErrNoMeasurement, s.Type, scitt.TypeMeasurement)
 	}
 	return nil
+}
+
+// ReadMeasurement reads a measurement from a file: a statement that has it in it, and that its
+// issuer signed, or the payload alone, of which the statement is nil. Whether the payload is a
+// measurement shows when it is computed again. issuers are the keys of those whose names do not
+// tell them.
+func ReadMeasurement(data []byte, issuers map[string]scitt.Key) (payload []byte, st *scitt.Statement, err error) {
+	if st, err = scitt.DecodeStatement(data); err != nil {
+		return data, nil, nil
+	}
+	if err := signedMeasurement(st, scitt.SelfCertifying(nil, nil).Verifier(issuers)(st)); err != nil {
+		return nil, nil, err
+	}
+	if st.Envelope != nil {
+		return nil, nil, errHashed
+	}
+	return st.Payload, st, nil
+}
+
+// Measurement is the payload of a measurement that is an entry of the log.
+func (l *Log) Measurement(ctx context.Context, e *Entry) ([]byte, error) {
+	if err := signedMeasurement(e.Statement, nil); err != nil {
+		return nil, err
+	}
+	return l.Content(ctx, e.Statement)
 }
 
 // Pinned opens the log of one side at the checkpoint that a measurement pins, see

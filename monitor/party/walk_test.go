@@ -16,6 +16,7 @@ import (
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/client"
+	"github.com/conmotion/conmotion/witness"
 )
 
 var noon = time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
@@ -234,9 +235,26 @@ func TestGate(t *testing.T) {
 		for _, c := range g.Checks {
 			got = append(got, c.Result)
 		}
+		if refused, unknown := g.Verdict(); (refused != "") != strings.Contains(tc.want, "failed") || unknown != "" {
+			t.Errorf("%s by %.20s at %s: refused %q, unknown %q", tc.asset, tc.by, tc.at, refused, unknown)
+		}
 		if err != nil || strings.Join(got, " ") != tc.want {
 			t.Errorf("%s by %.20s at %s: %+v, %v", tc.asset, tc.by, tc.at, g.Checks, err)
 		}
+	}
+}
+
+// TestVerdict: every reason is told, by what it is a reason for.
+func TestVerdict(t *testing.T) {
+	g := &party.Gate{}
+	if refused, unknown := g.Verdict(); refused+unknown != "" {
+		t.Errorf("nothing was found: %q, %q", refused, unknown)
+	}
+	for _, result := range []string{witness.OK, witness.Failed, witness.NotChecked, witness.Failed} {
+		g.Checks = append(g.Checks, witness.Finding{Check: "a", Result: result, Detail: "because " + result})
+	}
+	if refused, unknown := g.Verdict(); refused != "a: because failed; a: because failed" || unknown != "a: because not checked" {
+		t.Errorf("%q, %q", refused, unknown)
 	}
 }
 
@@ -268,12 +286,40 @@ func TestRecompute(t *testing.T) {
 	if _, _, err = party.Recompute(t.Context(), m.Payload, at(auditor), at(auditor)); err == nil {
 		t.Error("another log passed")
 	}
-	for typ, want := range map[string]error{scitt.TypeMeasurement: nil, scitt.TypeRecord: party.ErrNoMeasurement} {
-		if err := party.SignedMeasurement(&scitt.Statement{Type: typ}, nil); !errors.Is(err, want) {
-			t.Errorf("%s: %v", typ, err)
+}
+
+// TestReadMeasurement: a measurement is read from the statement that its issuer signed, or by itself.
+func TestReadMeasurement(t *testing.T) {
+	key, payload := testlog.Key(t, "ES256"), []byte(`{"a":1}`)
+	signed := func(o scitt.SignOptions) []byte {
+		o.Subject = "s"
+		return testlog.Must(scitt.SignStatement(key, o, payload))(t)
+	}
+	good := signed(scitt.SignOptions{Type: scitt.TypeMeasurement})
+	for name, c := range map[string]struct {
+		data []byte
+		is   error  // that the error wraps
+		says string // the error
+	}{
+		"a statement":           {data: good},
+		"the payload":           {data: payload},
+		"another statement":     {data: signed(scitt.SignOptions{Type: scitt.TypeRecord}), is: party.ErrNoMeasurement},
+		"a bad signature":       {data: testlog.Garbage(good), is: scitt.ErrSignature},
+		"its hash":              {data: signed(scitt.SignOptions{Type: scitt.TypeMeasurement, Hash: true}), says: "signs the hash of the measurement"},
+		"an issuer without key": {data: signed(scitt.SignOptions{Type: scitt.TypeMeasurement, Issuer: "https://auditor.example"}), is: scitt.ErrUnchecked},
+	} {
+		got, st, err := party.ReadMeasurement(c.data, nil)
+		switch {
+		case c.is != nil || c.says != "":
+			if err == nil || c.is != nil && !errors.Is(err, c.is) || !strings.Contains(err.Error(), c.says) {
+				t.Errorf("%s: %v", name, err)
+			}
+		case err != nil || string(got) != string(payload) || (st == nil) != (name == "the payload"):
+			t.Errorf("%s: %s, %v, %v", name, got, st, err)
 		}
 	}
-	if err := party.SignedMeasurement(&scitt.Statement{Type: scitt.TypeMeasurement}, scitt.ErrSignature); !errors.Is(err, scitt.ErrSignature) {
-		t.Errorf("a bad signature: %v", err)
+	byName := signed(scitt.SignOptions{Type: scitt.TypeMeasurement, Issuer: "https://auditor.example"})
+	if _, _, err := party.ReadMeasurement(byName, map[string]scitt.Key{"https://auditor.example": {Public: key.Public()}}); err != nil {
+		t.Errorf("with its key: %v", err)
 	}
 }

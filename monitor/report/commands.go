@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/conmotion/conmotion/monitor"
@@ -13,7 +14,7 @@ import (
 // commands are how everything here can be computed again.
 func (m *maker) commands() {
 	add := func(text string, words ...string) {
-		m.r.Commands = append(m.r.Commands, command{CommandLine(words...), text})
+		m.r.Commands = append(m.r.Commands, command{commandLine(words...), text})
 	}
 	if m.Command != "" {
 		m.r.Commands = append(m.r.Commands, command{m.Command, "Make this report again"})
@@ -65,9 +66,56 @@ func (m *maker) commands() {
 	}
 }
 
-// CommandLine writes words for a shell (bash), each as one word whatever is in
+// Given is what was given for a report beside its options and locations, and that the flags of
+// conmotion report of the same names repeat.
+type Given struct {
+	VKeys, IssuerKeys, Names  []string
+	Artifacts, Before, Format string // "" where they were not given
+}
+
+// Invocation is the command line that makes the same report, whenever it is run.
+func (o Options) Invocation(l Locations, g Given) string {
+	words := []string{"conmotion", "report"}
+	add := func(flag string, values ...string) {
+		for _, v := range values {
+			if v != "" {
+				words = append(words, "--"+flag, v)
+			}
+		}
+	}
+	add("provider", l.Provider...)
+	add("auditor", l.Auditor...)
+	add("own", l.Own...)
+	add("log", l.Other...)
+	add("vkey", g.VKeys...)
+	add("issuer-key", g.IssuerKeys...)
+	add("measured-by", o.MeasuredBy...)
+	add("endorsed-by", o.EndorsedBy...)
+	add("reported-by", o.ReportedBy...)
+	add("observed-by", o.ObservedBy...)
+	add("name", g.Names...)
+	add("scope", o.Scope...)
+	add("artifacts", g.Artifacts)
+	add("before", g.Before)
+	add("from", o.From.UTC().Format(time.RFC3339Nano))
+	add("to", o.To.UTC().Format(time.RFC3339Nano))
+	add("at", o.At.UTC().Format(time.RFC3339Nano))
+	add("grace", o.Grace.String())
+	add("expiring", o.Expiring.String())
+	add("stale", o.Stale.String())
+	if !o.Compare {
+		words = append(words, "--compare=false")
+	}
+	if !o.Recompute {
+		words = append(words, "--recompute=false")
+	}
+	add("format", g.Format)
+	return commandLine(words...)
+}
+
+// commandLine writes words for a shell (bash), each as one word whatever is in
 // it.
-func CommandLine(words ...string) string {
+func commandLine(words ...string) string {
 	quoted := make([]string, len(words))
 	for i, w := range words {
 		quoted[i] = quote(w)

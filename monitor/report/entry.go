@@ -141,9 +141,9 @@ func (r *Report) entry(ctx context.Context, s *Source, ref monitor.EntryRef, st 
 	p.Objects = inspect.Bytes(data)
 	index := fmt.Sprint(ref.Index)
 	p.Commands = []command{
-		{CommandLine("conmotion", "receipt", "--static", s.location, "--index", index, "--transparent", "--out", "entry.cose"), "Make the statement with its Receipt from the log's files"},
-		{CommandLine("conmotion", "verify", "--static", s.location, "entry.cose"), "Verify it"},
-		{CommandLine("conmotion", "inspect", "entry.cose"), "Decode it"},
+		{commandLine("conmotion", "receipt", "--static", s.location, "--index", index, "--transparent", "--out", "entry.cose"), "Make the statement with its Receipt from the log's files"},
+		{commandLine("conmotion", "verify", "--static", s.location, "entry.cose"), "Verify it"},
+		{commandLine("conmotion", "inspect", "entry.cose"), "Decode it"},
 	}
 	return r.render("entry", p, nil)
 }

@@ -2,6 +2,7 @@ package report
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"embed"
 	"encoding/base64"
@@ -131,22 +132,8 @@ func interval(from, to string) string {
 	return when(from) + " to " + when(to)
 }
 
-// coverage writes a fraction as percent, cut and not rounded: 100 % is only
-// what is all.
-func coverage(fraction string) string {
-	whole, digits, ok := strings.Cut(fraction, ".")
-	if !ok || len(digits) != 6 {
-		return "no data"
-	}
-	if whole == "1" {
-		return "100 %"
-	}
-	n := strings.TrimLeft(digits[:2], "0")
-	if n == "" {
-		n = "0"
-	}
-	return n + "." + digits[2:4] + " %"
-}
+// coverage writes a fraction as percent.
+func coverage(fraction string) string { return cmp.Or(monitor.Percent(fraction), "no data") }
 
 // short is an entry id that people can tell from others.
 func short(id string) string { return id[:min(12, len(id))] }

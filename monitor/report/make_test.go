@@ -169,7 +169,7 @@ func TestHostile(t *testing.T) {
 	o := Options{
 		At: first.Add(day + time.Hour), From: first, To: first.Add(day), Grace: 15 * time.Minute, Stale: 2 * day, Compare: true, Recompute: true,
 		MeasuredBy: []string{issuer(t, "auditor")}, EndorsedBy: []string{issuer(t, "auditor")}, Names: map[string]string{issuer(t, "auditor"): hostile[0]},
-		Command: CommandLine("conmotion", "report", "--name", hostile[4], hostile[2], "it's"),
+		Command: commandLine("conmotion", "report", "--name", hostile[4], hostile[2], "it's"),
 	}
 	r := make3(t, "hostile", append(w.sources(), bad), o)
 	if r.Level != critical || r.Assessments[0].Series[0].Newest().Missing != 7 {
@@ -190,7 +190,7 @@ func TestHostile(t *testing.T) {
 
 // TestQuote: a shell takes every word for what it was.
 func TestQuote(t *testing.T) {
-	if got, want := CommandLine("a", "", "b c", "it's", "\u202ex\n\\'"), `a '' 'b c' 'it'\''s' $'\U0000202ex\U0000000a\\\''`; got != want {
+	if got, want := commandLine("a", "", "b c", "it's", "\u202ex\n\\'"), `a '' 'b c' 'it'\''s' $'\U0000202ex\U0000000a\\\''`; got != want {
 		t.Errorf("%s is not %s", got, want)
 	}
 }
@@ -369,5 +369,23 @@ func TestPlurals(t *testing.T) {
 				t.Errorf("%+v, want %q", m.r.Attention, want)
 			}
 		}
+	}
+}
+
+// TestInvocation: the command line names all that the report depends on.
+func TestInvocation(t *testing.T) {
+	at := time.Date(2026, 8, 1, 6, 0, 0, 0, time.FixedZone("", 3600))
+	o := Options{At: at, From: at.Add(-time.Hour), To: at, MeasuredBy: []string{"m1", "m2"}, EndorsedBy: []string{"e"}, ReportedBy: []string{"r"}, ObservedBy: []string{"o"},
+		Grace: time.Minute, Expiring: time.Hour, Stale: 2 * time.Hour, Scope: monitor.Scope{"account=1"}, Compare: true, Recompute: true}
+	l := Locations{Provider: []string{"p"}, Auditor: []string{"a"}, Own: []string{"own"}, Other: []string{"x"}}
+	want := "conmotion report --provider p --auditor a --own own --log x --vkey k --issuer-key i=f --measured-by m1 --measured-by m2 --endorsed-by e --reported-by r --observed-by o" +
+		" --name 'a=the auditor' --scope account=1 --artifacts d --before b.json --from 2026-08-01T04:00:00Z --to 2026-08-01T05:00:00Z --at 2026-08-01T05:00:00Z" +
+		" --grace 1m0s --expiring 1h0m0s --stale 2h0m0s --format html"
+	if got := o.Invocation(l, Given{[]string{"k"}, []string{"i=f"}, []string{"a=the auditor"}, "d", "b.json", "html"}); got != want {
+		t.Errorf("got  %s\nwant %s", got, want)
+	}
+	o.Compare, o.Recompute = false, false
+	if got := o.Invocation(Locations{}, Given{Format: "json"}); !strings.HasSuffix(got, " --compare=false --recompute=false --format json") || strings.Contains(got, "--before") || strings.Contains(got, "--artifacts") {
+		t.Error(got)
 	}
 }

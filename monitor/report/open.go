@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 
@@ -32,7 +31,7 @@ func (l Locations) Open(ctx context.Context, o party.Options) (sources []Source,
 		locations []string
 	}{{roleProvider, l.Provider}, {roleAuditor, l.Auditor}, {roleOwn, l.Own}, {roleOther, l.Other}} {
 		for _, location := range group.locations {
-			i := slices.IndexFunc(sources, func(s Source) bool { return samePlace(s.location, location) })
+			i := slices.IndexFunc(sources, func(s Source) bool { return party.SamePlace(s.location, location) })
 			if i < 0 {
 				sources = append(sources, Source{location: location, roles: []role{group.role}})
 			} else if !slices.Contains(sources[i].roles, group.role) {
@@ -53,12 +52,6 @@ func (l Locations) Open(ctx context.Context, o party.Options) (sources []Source,
 		}
 	}
 	return sources, nil
-}
-
-func samePlace(a, b string) bool {
-	absA, errA := filepath.Abs(a)
-	absB, errB := filepath.Abs(b)
-	return a == b || errA == nil && errB == nil && absA == absB
 }
 
 // open opens the log, or notes why it could not be.

@@ -87,7 +87,7 @@ func (f *endorseFlags) command(a *app, use, short, long, example string) *cobra.
 	}
 	f.add(cmd, "entry")
 	fl := cmd.Flags()
-	fl.StringVar(&f.from, "from", "", "when it begins: a time, a date, or -24h for a day ago (default: now)")
+	fl.StringVar(&f.from, "from", "", "when it begins: "+timeHelp+" (default: now)")
 	fl.StringVar(&f.reason, "reason", "", "text for people")
 	fl.BoolVar(&f.embed, "embed", false, "embed the entry's Transparent Statement")
 	return cmd
@@ -96,7 +96,7 @@ func (f *endorseFlags) command(a *app, use, short, long, example string) *cobra.
 func (f *endorseFlags) addScope(cmd *cobra.Command) {
 	fl := cmd.Flags()
 	fl.StringSliceVar(&f.scope, "scope", nil, "what about the entry: tokens of a-z, 0-9 and . _ : / -, such as existence")
-	fl.StringVar(&f.until, "until", "", "when it ends, itself not included: a time or a date")
+	fl.StringVar(&f.until, "until", "", "when it ends, itself not included: "+timeHelp)
 	fl.DurationVar(&f.last, "for", 0, "how long it holds from its beginning, such as 720h")
 	cli.Require(cmd, "scope")
 	cmd.MarkFlagsMutuallyExclusive("until", "for")

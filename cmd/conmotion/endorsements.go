@@ -25,7 +25,7 @@ type endorsementsFlags struct {
 func (a *app) endorsements() *cobra.Command {
 	var f endorsementsFlags
 	cmd := &cobra.Command{
-		Use: "endorsements ENTRY [--in LOCATION]... [--by ISSUER]... [--at TIME]", Short: "Show who endorsed or disputed an entry, and whether it holds",
+		Use: "endorsements ENTRY [--in URL-or-DIR]... [--by ISSUER]... [--at TIME]", Short: "Show who endorsed or disputed an entry, and whether it holds",
 		Long: `Show who endorsed or disputed an entry, with scope and validity, and how each
 stands at a time: holds, expired, not_yet, withdrawn by its issuer, disputed by
 a dispute that holds and has a part of the scope, or as_of_log: it was read in
@@ -50,7 +50,7 @@ others neither endorse nor dispute.
 	f.add(cmd, "URL or directory of the log that ENTRY is in, when ENTRY is an entry id or an index")
 	fl := cmd.Flags()
 	fl.StringArrayVar(&f.by, "by", nil, "issuer whose word counts (default: anybody); once for each")
-	fl.StringVar(&f.at, "at", "now", "the time to judge at: a time, a date, now, or -24h for a day ago")
+	fl.StringVar(&f.at, "at", "now", "when to judge: "+timeHelp)
 	return cmd
 }
 

@@ -95,7 +95,7 @@ func (a *app) runHandover(ctx context.Context, f handoverFlags) error {
 		if done.Given, done.Taken, err = old.HandOver(ctx, heir, name); err != nil {
 			return fmt.Errorf("chain %q: %w", name, err)
 		}
-		if err := a.Print(done, cli.Rows([][]string{{"chain", name}, {"from", done.From}, {"to", done.To},
+		if err := a.PrintLine(done, cli.Rows([][]string{{"chain", name}, {"from", done.From}, {"to", done.To},
 			{"given", fmt.Sprintf("entry %d of %s", done.Given.Index, done.Given.Origin)}, {"taken", fmt.Sprintf("entry %d", done.Taken.Index)}})); err != nil {
 			return err
 		}

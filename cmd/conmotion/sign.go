@@ -69,7 +69,7 @@ PAYLOAD is a file, or "-" for standard input.`,
 	fl.StringVar(&f.chain, "x5chain", "", "PEM file with the signer's certificate and those above it")
 	fl.StringVar(&f.link.name, "chain", "", "name of the chain that the statement begins")
 	fl.StringVar(&f.link.after, "after", "", "file with the issuer's statement before this one in its chain")
-	fl.StringVar(&f.iat, "iat", "now", `time of signing: "now", a time such as 2026-07-01T12:00:00Z, or "none"`)
+	fl.StringVar(&f.iat, "iat", "now", "time of signing: "+timeHelp+`; or "none"`)
 	fl.StringVar(&f.out, "out", "", `file for the statement, or "-"`)
 	cli.Require(cmd, "key", "sub", "out")
 	return cmd
@@ -86,8 +86,10 @@ func (a *app) runSign(ctx context.Context, f signFlags, path string) error {
 	if err != nil {
 		return err
 	}
-	if f.IssuedAt, err = parseIssuedAt(f.iat, time.Now()); err != nil {
-		return err
+	if f.iat != "none" {
+		if f.IssuedAt, err = parseTime("iat", f.iat, time.Now()); err != nil {
+			return err
+		}
 	}
 	if f.chain != "" {
 		if f.iat == "none" {
@@ -152,18 +154,4 @@ type signed struct {
 	Envelope  bool   `json:"hash_envelope"`
 	Artifact  string `json:"artifact,omitempty"` // where the payload was stored, and its URL
 	Location  string `json:"location,omitempty"`
-}
-
-func parseIssuedAt(iat string, now time.Time) (time.Time, error) {
-	switch iat {
-	case "now":
-		return now, nil
-	case "none":
-		return time.Time{}, nil
-	}
-	at, err := time.Parse(time.RFC3339, iat)
-	if err != nil {
-		return at, cli.Usage(fmt.Errorf("--iat %q is neither now, none nor a time such as 2026-07-01T12:00:00Z", iat))
-	}
-	return at, nil
 }

@@ -160,7 +160,7 @@ a statement that is its entry), and with the log's key: a log line of
 	fl.StringVar(&f.issuerKey, "issuer-key", "", "file with the issuer's public key: PEM, JWK or COSE_Key")
 	fl.StringVar(&f.rootCAs, "roots", "", "PEM file with the trusted roots of x5chain")
 	fl.StringArrayVar(&f.receipts, "receipt", nil, "file with a receipt that the statement does not carry; once for each")
-	fl.StringVar(&f.at, "at", "", "time at which exp and nbf are judged, such as 2026-07-01T12:00:00Z (default: now)")
+	fl.StringVar(&f.at, "at", "", "when exp and nbf are judged: "+timeHelp+" (default: now)")
 	f.artifactStore.AddReading(cmd, "artifacts", "fetch the content behind a hash: URL of a service, or directory of an artifact storage")
 	fl.BoolVar(&f.fetch, "fetch", false, "fetch the content behind a hash from the URL in the statement")
 	fl.BoolVar(&f.requirePQ, "require-pq", false, "demand a receipt by an ML-DSA-44 key of the log; with --quorum of as many logs")

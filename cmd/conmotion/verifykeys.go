@@ -75,8 +75,8 @@ func (a *app) verifier(ctx context.Context, f verifyFlags) (*verify.Verifier, er
 func (f *verifyFlags) statements(ctx context.Context) (v scitt.Verifier, err error) {
 	v.At = time.Now()
 	if f.at != "" {
-		if v.At, err = time.Parse(time.RFC3339, f.at); err != nil || v.At.IsZero() {
-			return v, cli.Usage(fmt.Errorf("--at %q is not a time such as 2026-07-01T12:00:00Z", f.at))
+		if v.At, err = parseTime("at", f.at, v.At); err != nil {
+			return v, err
 		}
 	}
 	switch mode := scitt.LeafMode(f.leaf); mode {

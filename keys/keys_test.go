@@ -247,7 +247,7 @@ func TestDescribe(t *testing.T) {
 		}
 	}
 	if _, err := keys.Describe("nothing"); err == nil {
-		t.Error("what is no key was described")
+		t.Error("something else was described")
 	}
 }
 

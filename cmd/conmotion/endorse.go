@@ -96,7 +96,7 @@ func (f *endorseFlags) command(a *app, use, short, long, example string) *cobra.
 func (f *endorseFlags) addScope(cmd *cobra.Command) {
 	fl := cmd.Flags()
 	fl.StringSliceVar(&f.scope, "scope", nil, "what about the entry: tokens of a-z, 0-9 and . _ : / -, such as existence")
-	fl.StringVar(&f.until, "until", "", "when it ends, itself not included: "+timeHelp)
+	fl.StringVar(&f.until, "until", "", "when it ends, itself not included: a time such as 2026-07-01T12:00:00Z, or a date")
 	fl.DurationVar(&f.last, "for", 0, "how long it holds from its beginning, such as 720h")
 	cli.Require(cmd, "scope")
 	cmd.MarkFlagsMutuallyExclusive("until", "for")

@@ -70,7 +70,7 @@ DIR/s.transparent.cose. A refusal tells the reason and ends with exit code 1.
 	fl.StringVar(&f.log, "log", "", "URL of the Transparency Service")
 	fl.StringVar(&f.out, "out", "", `file for the Transparent Statement of a single statement, or "-"`)
 	fl.StringVar(&f.outDir, "out-dir", "", "directory for the Transparent Statements of many")
-	fl.StringArrayVar(&f.also, "also", nil, "URL of another service that registers the statements too; once for each")
+	fl.StringArrayVar(&f.also, "also", nil, "URL of a further service that gets the same statements; once for each")
 	fl.StringArrayVar(&f.keys, "keys", nil, "file with the service's keys (default: fetched from the service); with --also once for each service, that of --log first")
 	fl.StringVar(&f.issuerKey, "issuer-key", "", "file with your public key: PEM, JWK or COSE_Key; for a log that has the content with another signature")
 	fl.BoolVar(&f.async, "async", false, "ask for an answer at once and poll for the Receipt")

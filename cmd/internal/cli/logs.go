@@ -57,8 +57,8 @@ const HomeHelp = `
 Keys and the newest checkpoint of each log whose files are read are remembered
 in --home, like ssh remembers hosts: a log that shows other keys, forks or goes
 back is refused from then on, at whatever address. --vkey names keys that you know
-from elsewhere, which then count in place of the remembered ones; --no-home
-neither reads nor writes what is remembered.
+from elsewhere, which then count in place of the remembered ones; --no-home, of
+commands that only read, neither reads nor writes what is remembered.
 
 --witness-policy demands that the checkpoint of a log is cosigned by a quorum of
 witnesses (C2SP tlog-policy): else nothing of the log is believed. It is remembered for

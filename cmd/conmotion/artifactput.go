@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/conmotion/conmotion/cmd/internal/cli"
+	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
@@ -44,13 +45,13 @@ interrupted can be started again.`,
 
 // putResult is what became of one file.
 type putResult struct {
-	File     string   `json:"file"`
-	Result   string   `json:"result"` // stored, already there, refused or failed
-	Digest   string   `json:"digest,omitempty"`
-	Size     int64    `json:"size"`
-	Location string   `json:"location,omitempty"`
-	Problem  *problem `json:"problem,omitempty"`
-	Error    string   `json:"error,omitempty"`
+	File     string         `json:"file"`
+	Result   string         `json:"result"` // stored, already there, refused or failed
+	Digest   string         `json:"digest,omitempty"`
+	Size     int64          `json:"size"`
+	Location string         `json:"location,omitempty"`
+	Problem  *scitt.Problem `json:"problem,omitempty"`
+	Error    string         `json:"error,omitempty"`
 	err      error
 }
 

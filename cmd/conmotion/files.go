@@ -24,9 +24,6 @@ func resultOf(err error) string {
 	return resultFailed
 }
 
-// signatureFile names the file of the n-th signature of a statement.
-func signatureFile(out string, n int) string { return party.CopyFile(out, n) }
-
 // inOrder does something n times, some of them at a time, and tells what came of each in
 // their order.
 func inOrder[R any](ctx context.Context, n, concurrency int, one func(ctx context.Context, i int) R, tell func(R) error) error {

@@ -184,12 +184,9 @@ func (a *app) register(ctx context.Context, r *party.Registrar, d party.Draft, o
 	return o, err
 }
 
-// problem is how a service explains a refusal.
-type problem = scitt.Problem
-
 // problemOf is that of an error; nil when no service explains it.
-func problemOf(err error) *problem {
-	p, _ := errors.AsType[*problem](err)
+func problemOf(err error) *scitt.Problem {
+	p, _ := errors.AsType[*scitt.Problem](err)
 	return p
 }
 

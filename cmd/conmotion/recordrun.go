@@ -53,7 +53,7 @@ type recorded struct {
 	Location string         `json:"location,omitempty"` // of the artifact
 	Also     []recordedAlso `json:"also,omitempty"`
 	Out      string         `json:"out,omitempty"`
-	Problem  *problem       `json:"problem,omitempty"`
+	Problem  *scitt.Problem `json:"problem,omitempty"`
 	Error    string         `json:"error,omitempty"`
 	err      error
 }
@@ -213,13 +213,13 @@ func (r *recording) write(ctx context.Context, res *recorded, o party.Outcome) e
 		if res.Out == "" {
 			break
 		}
-		if err := r.WriteOutput(ctx, signatureFile(res.Out, n), c.Transparent()); err != nil {
+		if err := r.WriteOutput(ctx, party.CopyFile(res.Out, n), c.Transparent()); err != nil {
 			return err
 		}
 	}
 	for i := range res.Also {
 		if also := &res.Also[i]; o.At[also.at].Copy > 0 {
-			also.OtherSignature, also.Out = true, signatureFile(res.Out, o.At[also.at].Copy)
+			also.OtherSignature, also.Out = true, party.CopyFile(res.Out, o.At[also.at].Copy)
 		}
 	}
 	return nil

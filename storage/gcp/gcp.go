@@ -28,7 +28,7 @@ func New(ctx context.Context, c Config) (*cloud.Driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	return cloud.New(cloud.Place{Bucket: b, Database: db, Interval: 1200 * time.Millisecond,
+	return cloud.New(cloud.Place{Bucket: b, Database: db, InTurn: inTurn, Interval: 1200 * time.Millisecond,
 		Engine: func(ctx context.Context, term uint64, signed func(ctx context.Context, note []byte) error) (cloud.Engine, error) {
 			return engine(ctx, b, db, term, signed)
 		}}, c.Writer), nil

@@ -157,6 +157,9 @@ type Place struct {
 	// writes as the checkpoint goes to signed and not to the bucket; an error of signed
 	// is one of writing.
 	Engine func(ctx context.Context, term uint64, signed func(ctx context.Context, note []byte) error) (Engine, error)
+	// InTurn does what changes the schema of the database, again where the change of another
+	// one is in the way; nil where none is.
+	InTurn func(ctx context.Context, change func() error) error
 	// Interval is the shortest interval of checkpoints that Tessera's driver takes.
 	Interval time.Duration
 }

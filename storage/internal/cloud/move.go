@@ -163,7 +163,16 @@ func (d *Driver) copyTiles(ctx context.Context, from tiles.Source, public *scitt
 	if err != nil {
 		return err
 	}
-	target, err := tessera.NewMigrationTarget(ctx, engine, tessera.NewMigrationOptions())
+	var target *tessera.MigrationTarget
+	open := func() (err error) {
+		target, err = tessera.NewMigrationTarget(ctx, engine, tessera.NewMigrationOptions())
+		return err
+	}
+	if d.InTurn != nil {
+		err = d.InTurn(ctx, open)
+	} else {
+		err = open()
+	}
 	if err != nil {
 		return err
 	}

@@ -381,6 +381,9 @@ func (s *service) announce(inForce *scitt.KeysInForce) {
 		Verifiers: testlog.Must(scitt.NewCheckpointVerifiers(testlog.Must(inForce.VKeys())(s.t)))(s.t),
 	}}
 	log := testlog.Must(storage.Open(s.t.Context(), posix.New(dir, o.Logger), o))(s.t)
+	if err := x.Await(s.t.Context(), testlog.Must(log.IntegratedSize(s.t.Context()))(s.t)); err != nil {
+		s.t.Fatal(err)
+	}
 	testlog.Register(s.t, log, st)
 	if err := errors.Join(log.Close(context.Background()), x.Close(), dir.Close()); err != nil {
 		s.t.Fatal(err)

@@ -23,8 +23,8 @@ const importers = 16
 const arriving = "arriving"
 
 // Vacant refuses a place that has something of a log, and a bucket that a log cannot be
-// in. It is asked before the old place of the log with this origin is closed for good. A
-// crash may leave the object of the probe.
+// in. It is asked before the old place of the log with this origin is closed for good. One
+// that Expect has begun to claim for it is vacant. A crash may leave the object of the probe.
 func (d *Driver) Vacant(ctx context.Context, origin string) error {
 	s, tilesThere, err := d.there(ctx)
 	if err != nil {
@@ -34,14 +34,17 @@ func (d *Driver) Vacant(ctx context.Context, origin string) error {
 	if err != nil {
 		return err
 	}
-	const not = "%w: %s has a log; a log is moved to an empty bucket with an empty database"
 	switch {
 	case tilesThere || checkpointThere:
-		return fmt.Errorf(not, storage.ErrForeign, d.Bucket)
-	case s.Engine, s.Bound && (s.Moved != arriving || s.Origin != origin || s.Bucket != d.String()):
-		return fmt.Errorf(not, storage.ErrForeign, d.Database)
+		return occupied(d.Bucket)
+	case s.Engine, s.Bound && (s.Moved != "" && s.Moved != arriving || s.Origin != origin || s.Bucket != d.String()):
+		return occupied(d.Database)
 	}
 	return probe(ctx, d.Bucket)
+}
+
+func occupied(by fmt.Stringer) error {
+	return fmt.Errorf("%w: %s has a log; a log is moved to an empty bucket with an empty database", storage.ErrForeign, by)
 }
 
 // Expect claims a vacant place for the log with this origin, which is to be moved here:
@@ -63,10 +66,13 @@ func (d *Driver) Expect(ctx context.Context, origin string) error {
 		}
 	}
 	s, err := d.Database.State(ctx)
-	if err == nil && s.Moved != arriving {
-		err = d.Database.Moved(ctx, d.writer.term, arriving)
+	switch {
+	case err != nil || s.Moved == arriving:
+		return err
+	case s.Next > 0: // a service made a log here meanwhile
+		return occupied(d.Database)
 	}
-	return err
+	return d.Database.Moved(ctx, d.writer.term, arriving)
 }
 
 // Import makes this place that of a log which lies somewhere else and stays as it

@@ -26,6 +26,8 @@ func (f *fake) Put(_ context.Context, _ string, _ []byte, when Condition) (strin
 	return strconv.Itoa(f.writes), nil
 }
 
+func (f *fake) Holds(context.Context, string) (bool, error) { return false, nil }
+
 func (f *fake) Remove(context.Context, string) error {
 	f.there = false
 	return nil

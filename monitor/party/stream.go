@@ -72,8 +72,8 @@ func Inputs(ctx context.Context, jobs iter.Seq[func() Input]) iter.Seq[Input] {
 // input that is invalid or refused, unless KeepGoing is set, and after an error, such as
 // that of Register. With single it is ErrSeveral when there is more than one input.
 //
-// While a batch is registered, the artifacts of the next one are stored, and later inputs are made. Meanwhile it is read
-// what events are held to: what the log has already does not wait for that. When ctx is done, the
+// While a batch is registered, the artifacts of the next one are stored, and later inputs are made. Beside that the log is
+// read, to which events are held; an event that is recorded already does not wait for it. When ctx is done, the
 // batch that is being registered is finished and given, and the error is why ctx is done.
 func (r *Registrar) Stream(ctx context.Context, jobs iter.Seq[func() Input], single bool) iter.Seq2[*Batch, error] {
 	return func(yield func(*Batch, error) bool) {

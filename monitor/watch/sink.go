@@ -283,8 +283,8 @@ func (d *delivery) run(ctx context.Context) {
 	}
 }
 
-// onceAttempts is how often a single run tries to deliver, and how often in vain before it is
-// looked whether a sink fails with one alert alone.
+// onceAttempts is how often a single run tries to deliver, and how many rounds in vain come
+// before other alerts are tried.
 const onceAttempts = 3
 
 // once delivers what it can in a few attempts.

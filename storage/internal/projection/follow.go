@@ -74,7 +74,7 @@ func (b Bundles) Entries(ctx context.Context, from, to uint64) iter.Seq2[tiles.E
 // Reader follows a log: it turns entries into rows of its database.
 type Reader[T any] struct {
 	*DB
-	// Parse makes the row of an entry. It is called on all processors.
+	// Parse makes the row of an entry. It is called by several goroutines at a time.
 	Parse func(ctx context.Context, e tiles.Entry, leafHash []byte) (T, error)
 	// Store puts the rows of consecutive entries into the database, in one
 	// transaction with the state after them, in which it changes the digest alone.

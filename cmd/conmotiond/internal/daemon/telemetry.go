@@ -32,7 +32,7 @@ func NewTelemetry() (*Telemetry, error) {
 	return t, err
 }
 
-// observeRole adds the gauges of who writes the log, and whether it gets on.
+// observeRole adds the gauges of who writes the log, and of how late its checkpoint is.
 func (t *Telemetry) observeRole(d *Daemon) error {
 	writer, err1 := t.Meter.Int64ObservableGauge("conmotion.writer", metric.WithDescription("1 when this instance is the log's writer, else 0"))
 	term, err2 := t.Meter.Int64ObservableGauge("conmotion.term", metric.WithDescription("Term of the log's writer, as this instance knows it; it grows with each writer"))

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -67,6 +68,22 @@ func Migrate(ctx context.Context, from, to Config, progress func(what string, do
 	return m, err
 }
 
+// interrupted waits for the lease of a move that was killed, for as long as it can have it.
+func interrupted(ctx context.Context, place shared, lease time.Duration) error {
+	for began := time.Now(); time.Since(began) < 2*lease; {
+		w, err := place.Writer(ctx)
+		if err != nil || !w.Held || w.Address != nobody {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(lease / 10):
+		}
+	}
+	return nil
+}
+
 // copyArtifacts takes the artifacts along to a bucket, or counts those in the directory
 // where there is none. Log is the bucket of the log.
 func (m *Migrated) copyArtifacts(ctx context.Context, from *Config, to string, dir *storage.Dir, log string, progress func(what string, done, all uint64)) (err error) {
@@ -129,7 +146,9 @@ func freeze(ctx context.Context, from, to Config, target shared) error {
 		err = fmt.Errorf("there is no log in %s", place.name)
 	}
 	if err == nil && place.shared != nil {
-		went, err = place.shared.Moved(ctx)
+		if went, err = place.shared.Moved(ctx); err == nil && went == "" {
+			err = interrupted(ctx, place.shared, cmp.Or(from.Lease, storage.DefaultLease))
+		}
 	} else if err == nil {
 		var m moved
 		m, _, err = readMoved(dir)

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/conmotion/conmotion/cmd/conmotiond/internal/daemon"
 	"github.com/conmotion/conmotion/internal/cloudtest/parts"
@@ -114,5 +115,21 @@ func migrateInterrupted(t *testing.T, servers parts.Cloud) {
 	to.Artifacts = testlog.Must(servers.NewBucket(t.Context(), false))(t).Location
 	if m, err := daemon.Migrate(t.Context(), moved, to, func(string, uint64, uint64) {}); err != nil || m.Copied.Artifacts != 1 {
 		t.Errorf("the same move when the log went on: %+v %v", m, err)
+	}
+	// A move that was killed has the lease for a while.
+	other.Advertise = "http://migrating.invalid"
+	d := testlog.Must(daemon.Open(t.Context(), other, testlog.Must(daemon.NewTelemetry())(t)))(t)
+	closed := make(chan error)
+	go func() {
+		time.Sleep(300 * time.Millisecond)
+		closed <- d.Close()
+	}()
+	next := daemon.Config{Storage: testlog.Must(servers.NewBucket(t.Context(), true))(t).Location, Database: testlog.Must(servers.NewDatabase(t.Context()))(t),
+		Artifacts: testlog.Must(servers.NewBucket(t.Context(), false))(t).Location, Logger: source.config.Logger}
+	if m, err := daemon.Migrate(t.Context(), source.config, next, func(string, uint64, uint64) {}); err != nil || m.Size != 4 {
+		t.Errorf("a move after one that was killed: %+v %v", m, err)
+	}
+	if err := <-closed; err != nil {
+		t.Error(err)
 	}
 }

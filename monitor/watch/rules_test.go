@@ -1,6 +1,7 @@
 package watch
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/client"
+	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
 
 // measure signs a measurement of what is in two logs; change may make a lie of it.
@@ -115,6 +117,38 @@ logs:
 		time.Sleep(3 * time.Minute)
 		w.expect("provider unreachable resolved", "auditor measurement_unchecked resolved", "auditor measurement_differs event")
 		stop()
+	})
+}
+
+// TestWithheld: content that a provider withholds after it was measured leaves the measurement
+// unchecked until it is there again, and tells who should have it: nobody is said to have lied.
+func TestWithheld(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		provider, auditor := w.log("provider.example"), w.log("auditor.example")
+		alice, anna := newIssuer(t), newIssuer(t)
+		config := fmt.Sprintf(`
+logs:
+  - {name: provider, location: http://provider.example}
+  - name: auditor
+    location: http://auditor.example
+    measurements: [{name: all, by: [%q], over: 100, recompute: true}]
+`, anna.did)
+		event := inventoryEvent(t, monitor.Create, "i-1")
+		path := reader.Digest(sha256.Sum256(event)).Path()
+		provider.files.Put(path, event)
+		provider.add(alice.sign(scitt.SignOptions{Type: scitt.TypeRecord, Subject: "inventory/i-1", Hash: true}, event))
+		auditor.add(anna.observe("i-1"))
+		w.once(config)
+		time.Sleep(time.Minute)
+		auditor.add(w.measure(anna, provider, auditor, nil))
+		provider.files.Put(path, nil)
+		_, alerts := w.once(config, "auditor measurement_unchecked fired")
+		if a := alerts[0]; !strings.Contains(a.Message, "withheld by the provider") || !strings.Contains(a.Message, "in the log provider.example") {
+			t.Errorf("%+v", a)
+		}
+		provider.files.Put(path, event)
+		w.once(config, "auditor measurement_unchecked resolved")
 	})
 }
 

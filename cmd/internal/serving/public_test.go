@@ -63,6 +63,24 @@ func TestStarting(t *testing.T) {
 	}
 }
 
+// TestClientAddress: handlers, and so rates and logs, see the client of a trusted proxy, and
+// of nobody else what a header says.
+func TestClientAddress(t *testing.T) {
+	for proxy, want := range map[string]string{"127.0.0.1": "203.0.113.9:0", "192.0.2.7": "127.0.0.1:"} {
+		o := &Options{Listen: "127.0.0.1:0", Memory: leastMemory, trusted: testlog.Must(parseProxies([]string{proxy}))(t)}
+		p := testlog.Must(o.ListenPublic(t.Context(), 0))(t)
+		p.Serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, r.RemoteAddr) }))
+		req := testlog.Must(http.NewRequestWithContext(t.Context(), http.MethodGet, p.URL(), nil))(t)
+		req.Header.Set("X-Forwarded-For", "203.0.113.9")
+		resp := testlog.Must(http.DefaultClient.Do(req))(t)
+		if got := testlog.Must(io.ReadAll(resp.Body))(t); !strings.HasPrefix(string(got), want) {
+			t.Errorf("%s is trusted, and the client is %s", proxy, got)
+		}
+		resp.Body.Close()
+		p.Close()
+	}
+}
+
 // TestOperatorConnections: who holds all connections of an operator's address keeps
 // out others there, and opens no more; what a server says of connections is logged in
 // the log's form, with a limit.

@@ -232,6 +232,9 @@ func TestConfigFile(t *testing.T) {
 		{"origin: \"two\\nlines\"\n", "has spaces"},
 		{"origin: \"a\\x01b\"\n", "characters that cannot be shown"},
 		{"issuer: example.com\n", "is not a URL"},
+		{"issuer: https://example.com/a?b=c\n", "neither a user name or password, a query nor a fragment"},
+		{"issuer: \"https://example.com/#a\"\n", "neither a user name or password, a query nor a fragment"},
+		{"issuer: https://a:secret@example.com\n", "neither a user name or password, a query nor a fragment"},
 		{"origin: x\nissuer: \"https://example.com/\\u202e\"\n", "is not a URL"},
 		{"origin: x\nissuer: !!binary aHR0cHM6Ly9hLmV4YW1wbGUv/w==\n", "is not a URL"}, // its last byte is no UTF-8
 		{"issuer: https://example.com/a%20b\n", "a log cannot be named so"},

@@ -35,6 +35,7 @@ type world struct {
 	second                      *actor // a log that has the same statements as the provider's
 	truth                       shown
 	witnesses                   []*scitt.Cosigner
+	pq                          crypto.Signer // the key of ML-DSA-44 of the provider's log
 }
 
 // actor is a party: its log and its issuer's key.
@@ -190,7 +191,7 @@ const (
 )
 
 func newWorld(t *testing.T) *world {
-	w := &world{newActor(t, "provider", providerPolicy), newActor(t, "auditor", openPolicy), newActor(t, "customer", openPolicy), newActor(t, "second", openPolicy), shown{}, nil}
+	w := &world{newActor(t, "provider", providerPolicy), newActor(t, "auditor", openPolicy), newActor(t, "customer", openPolicy), newActor(t, "second", openPolicy), shown{}, nil, nil}
 	p, a, c := w.provider, w.auditor, w.customer
 	hashed := func(o *scitt.SignOptions) { o.Hash = true }
 	p.add(t, p.record(t, monitor.Inventory, "create", "web", nil))
@@ -204,6 +205,8 @@ func newWorld(t *testing.T) *world {
 	w.write(t, "transparent", p.transparent(t, webEntry))
 	w.write(t, "receipt", p.receipt(t, webEntry))
 	w.showWitnessed(t)
+	w.showHidden(t)
+	w.showPostQuantum(t)
 	w.write(t, "disk", p.transparent(t, diskEntry))
 	w.write(t, "statement", p.entries[webEntry])
 	observed := func(o *scitt.SignOptions) { o.Type, o.Chain = scitt.TypeObservation, nil }

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/transparency-dev/merkle/rfc6962"
+
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/monitor/verify"
@@ -55,4 +57,22 @@ func TestProof(t *testing.T) {
 			c.want.hold(t, v.Proof(c.proof))
 		})
 	}
+}
+
+// FuzzProof: no bytes are a proof for somebody who knows no key of the log.
+func FuzzProof(f *testing.F) {
+	keys, leaf := testlog.NewKeys(f), []byte("leaf")
+	root := (scitt.TreeHasher{Hasher: rfc6962.DefaultHasher}).HashChildren(scitt.LeafHash(leaf), scitt.LeafHash(leaf))
+	good := verify.MarshalProof(&scitt.InclusionProof{Size: 2, Index: 1, Path: [][]byte{scitt.LeafHash(leaf)}}, keys.Checkpoint(f, 2, root))
+	content := verify.Content{File: "file", Data: leaf}
+	if r := (&verify.Verifier{Options: party.Options{VKeys: keys.VKeys}, Content: content}).Proof(good); !r.Verified {
+		f.Fatalf("%+v", r)
+	}
+	f.Add(good)
+	f.Add([]byte("c2sp.org/tlog-proof@v1\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if r := (&verify.Verifier{Content: content}).Proof(data); r.Verified || r.Verdict == nil && r.Unsure == nil {
+			t.Errorf("%+v", r)
+		}
+	})
 }

@@ -5,9 +5,10 @@ import (
 	"bytes"
 	"cmp"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
+	"hash"
 	"io"
 	"maps"
 	"slices"
@@ -17,7 +18,7 @@ import (
 	"github.com/conmotion/conmotion/scitt"
 )
 
-// FormatReplay names the format of a replay, and of a saved one.
+// FormatReplay names the format of a replay, and of a saved one. Another number is due whenever something else is saved.
 const FormatReplay = "conmotion-replay/1"
 
 type refDocument struct {
@@ -144,9 +145,23 @@ type stateDocument struct {
 	Names      []nameDocument     `json:"names"`
 	Once       []byte             `json:"once"` // the ids that records took: see Once.Save
 	Scans      []scanDone         `json:"scans"`
-	// SHA256 is of the document up to and with the state without it, so that a saved
-	// replay in which a disk flipped a bit is never taken for another one.
-	SHA256 []byte `json:"sha256,omitempty"`
+	SHA256     []byte             `json:"sha256,omitempty"` // see seal
+}
+
+// seal ends the state of a document of which h has seen what stands before, with the SHA-256 of that and "}": a saved replay
+// in which a disk flipped a bit is never taken for another one.
+func seal(h hash.Hash) string {
+	h.Write([]byte("}"))
+	return `,"sha256":"` + base64.StdEncoding.EncodeToString(h.Sum(nil)) + `"}`
+}
+
+// isSealed reports whether a document ends as it was saved.
+func isSealed(data []byte) bool {
+	h := sha256.New()
+	n := max(0, len(data)-len(seal(h))-len("}"))
+	h.Reset()
+	h.Write(data[:n])
+	return string(data[n:]) == seal(h)+"}"
 }
 
 // list makes the empty array of what would be null.
@@ -220,11 +235,10 @@ func (r *Replay) write(w io.Writer, s *stateDocument) error {
 	}
 	if s != nil {
 		e.text(`,"state":`)
-		sum := &encoder{w: bufio.NewWriter(h), err: errors.Join(e.err, b.Flush())}
-		sum.value(s)
-		e.err = errors.Join(sum.err, sum.w.Flush())
-		s.SHA256 = h.Sum(nil)
-		e.value(s)
+		state, err := encoded(s)
+		e.piece(bytes.TrimSuffix(state, []byte("}")), err)
+		e.err = cmp.Or(e.err, b.Flush())
+		e.text(seal(h))
 	}
 	e.text("}")
 	if e.err != nil {
@@ -286,6 +300,9 @@ func each[T any](e *encoder, items []T, document func(T) any) {
 	pieces := parallel.Map(slices.Chunk(items, 256), parallel.CPUs(), func(some []T) (p piece) {
 		for _, item := range some {
 			data, err := encoded(document(item))
+			if p.data == nil {
+				p.data = make([]byte, 0, len(some)*(len(data)+len(data)/8)) // most are about as long
+			}
 			p.data, p.err = append(append(p.data, ','), data...), cmp.Or(p.err, err)
 		}
 		return p

@@ -1,7 +1,6 @@
 package monitor
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 
@@ -19,33 +18,10 @@ func Resume(data []byte) (*Replay, error) {
 	if d.Format != FormatReplay || d.State == nil {
 		return nil, malformed("this is not a saved replay of format %s", FormatReplay)
 	}
-	r, err := d.replay()
-	if err != nil {
-		return nil, err
+	if !isSealed(data) {
+		return nil, malformed("the saved replay was changed: begin without it")
 	}
-	// What was understood must be all that the document says, in its one
-	// spelling; and what it says twice it must say alike.
-	same := &comparer{rest: data}
-	if err := r.Save(same); err != nil {
-		return nil, err
-	}
-	if len(same.rest) > 0 {
-		return nil, errNotAsSaved
-	}
-	return r, nil
-}
-
-var errNotAsSaved = malformed("the saved replay was changed, or made by another version: begin without it")
-
-// comparer is a writer that wants the bytes that it has.
-type comparer struct{ rest []byte }
-
-func (c *comparer) Write(p []byte) (int, error) {
-	if !bytes.HasPrefix(c.rest, p) {
-		return 0, errNotAsSaved
-	}
-	c.rest = c.rest[len(p):]
-	return len(p), nil
+	return d.replay()
 }
 
 func (d *replayDocument) replay() (*Replay, error) {
@@ -104,7 +80,10 @@ func (r *Replay) known(issuer int, refs ...refDocument) ([]Ref, error) {
 }
 
 func (d *replayDocument) readAssets(r *Replay) error {
-	for _, a := range d.Assets {
+	for i, a := range d.Assets {
+		if i > 0 && d.Assets[i-1].UID >= a.UID {
+			return malformed("the asset %.80q is not in its order", a.UID)
+		}
 		refs, err := r.known(a.Issuer, a.Created, a.Last)
 		if err != nil {
 			return err
@@ -119,7 +98,7 @@ func (d *replayDocument) readAssets(r *Replay) error {
 }
 
 func readDigest(uid, text string) (digest [sha256.Size]byte, err error) {
-	if n, err := hex.Decode(digest[:], []byte(text[:min(len(text), 2*sha256.Size)])); err != nil || n != len(digest) {
+	if n, err := hex.Decode(digest[:], []byte(text[:min(len(text), 2*sha256.Size)])); err != nil || 2*n != len(text) || n != len(digest) {
 		return digest, malformed("sha256 of %.80q", uid)
 	}
 	return digest, nil
@@ -148,7 +127,10 @@ func (d *replayDocument) readNames(r *Replay) error {
 }
 
 func (d *replayDocument) readConfigs(r *Replay) error {
-	for _, c := range d.Configurations {
+	for i, c := range d.Configurations {
+		if i > 0 && d.Configurations[i-1].UID >= c.UID {
+			return malformed("the configuration %.80q is not in its order", c.UID)
+		}
 		refs, err := r.known(c.Issuer, c.Created, c.Last)
 		if err != nil {
 			return err

@@ -3,6 +3,7 @@ package monitor
 import (
 	"bufio"
 	"bytes"
+	"crypto/sha256"
 	"errors"
 	"io"
 	"slices"
@@ -22,18 +23,19 @@ func TestResumeRefuses(t *testing.T) {
 	}
 	for name, data := range map[string][]byte{
 		"no state":      bytesOf(t, p.replay(nil).Write),
-		"another":       edit(FormatReplay, "conmotion-replay/2"),
+		"another":       sealed(edit(FormatReplay, "conmotion-replay/2")),
 		"space":         append(slices.Clone(saved), ' '),
 		"unknown":       edit(`{"anomalies":`, `{"a":1,"anomalies":`),
-		"twice":         edit(`{"anomalies":`, `{"anomalies":[],"anomalies":`),
+		"twice":         sealed(edit(`{"anomalies":`, `{"anomalies":[],"anomalies":`)),
 		"links":         edit(`"configurations":["baseline/é<7>`, `"configurations":["other","baseline/é<7>`),
-		"issuer":        edit(`"issuer":0`, `"issuer":1`),
-		"future entry":  edit(`"index":5`, `"index":7`),
-		"entries":       edit(`"entries":7`, `"entries":8`),
-		"root":          edit(`"root":"`, `"root":"0`),
+		"issuer":        sealed(edit(`"issuer":0`, `"issuer":1`)),
+		"future entry":  sealed(edit(`"index":5`, `"index":7`)),
+		"entries":       sealed(edit(`"entries":7`, `"entries":8`)),
+		"root":          sealed(edit(`"root":"`, `"root":"0`)),
 		"truncated":     saved[:len(saved)-1],
-		"not in order":  edit(`"uid":"web-1"`, `"uid":"zzz"`),
-		"digest":        edit(`"sha256":"`, `"sha256":"A`),
+		"not in order":  sealed(edit(`"uid":"web-1"`, `"uid":"zzz"`)),
+		"a flipped bit": edit(`"uid":"web-1"`, `"uid":"web-0"`),
+		"digest":        sealed(edit(`"sha256":"`, `"sha256":"A`)),
 		"no checkpoint": []byte(`{"format":"conmotion-replay/1","state":{}}`),
 	} {
 		if _, err := Resume(data); !errors.Is(err, ErrMalformed) {
@@ -56,6 +58,17 @@ func TestResumeRefuses(t *testing.T) {
 	if err := must(Resume(saved))(t).Advance(t.Context(), other.log(), 99); !errors.Is(err, ErrResume) {
 		t.Errorf("another log: %v", err)
 	}
+}
+
+// sealed is a document that was changed, with the checksum of what it is now.
+func sealed(data []byte) []byte {
+	at := bytes.LastIndex(data, []byte(`,"sha256":"`))
+	if at < 0 {
+		return data
+	}
+	h := sha256.New()
+	h.Write(data[:at])
+	return append(slices.Clone(data[:at]), seal(h)+"}"...)
 }
 
 // TestEach: documents that several goroutines make stand in their order, and one that cannot be made is an error.
@@ -107,15 +120,16 @@ func FuzzResume(f *testing.F) {
 	f.Add(bytesOf(f, goldenParty(f).replay(nil).Save))
 	f.Add([]byte(`{"format":"conmotion-replay/1","state":{}}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		r, err := Resume(data)
+		r, err := Resume(sealed(data))
 		if err != nil {
 			if !errors.Is(err, ErrMalformed) {
 				t.Error(err)
 			}
 			return
 		}
-		if !bytes.Equal(bytesOf(t, r.Save), data) {
-			t.Error("saved it is another document")
+		again := bytesOf(t, r.Save)
+		if second := bytesOf(t, must(Resume(again))(t).Save); !bytes.Equal(second, again) {
+			t.Errorf("saved it is another document:\n%s\n%s", again, second)
 		}
 		for uid := range r.assets {
 			r.applyAsset(uid, &Event{Action: Delete}, Ref{}, 0)

@@ -112,14 +112,16 @@ func (a *app) runRecord(ctx context.Context, f recordFlags, typ string, events f
 	return errors.Join(verdict, r.scan(ctx))
 }
 
-// batch tells what became of a batch.
+// batch tells what became of a batch, with one write: there may be many.
 func (r *recording) batch(ctx context.Context, b *party.Batch) error {
-	results, outErr := r.results(ctx, b.Inputs)
+	results, err := r.results(ctx, b.Inputs)
 	r.progress.Done()
+	var told []int // of the results
 	for i := range results {
 		res := &results[i]
 		if unreadable(res.err) {
-			return errors.Join(outErr, res.err)
+			err = errors.Join(err, res.err)
+			break
 		}
 		if res.Result == "" || res.Result == resultInvalid && !r.keepGoing && r.last != nil {
 			continue // not reached
@@ -138,11 +140,9 @@ func (r *recording) batch(ctx context.Context, b *party.Batch) error {
 		if res.err != nil {
 			r.last = fmt.Errorf("%s: %w", where(b.Inputs[i]), res.err)
 		}
-		if err := r.print(*res, b.Inputs[i], b.Single); err != nil {
-			return err
-		}
+		told = append(told, i)
 	}
-	return outErr
+	return errors.Join(err, r.print(results, told, b))
 }
 
 // results are what became of inputs, when the Transparent Statements are written.
@@ -241,45 +241,57 @@ func (res *recorded) refuse(result string, err error) {
 	res.Result, res.err, res.Error, res.Problem = result, err, err.Error(), problemOf(err)
 }
 
-func (r *recording) print(res recorded, in party.Input, single bool) error {
-	return r.PrintLine(res, func(p *cli.Page) { // one line for each event
-		if res.err != nil {
-			if !single {
-				p.Notice("%s: %v", where(in), res.err)
-			}
-			return // else the error says it all
+func (r *recording) print(results []recorded, told []int, b *party.Batch) error {
+	for _, i := range told {
+		if err := r.Document(results[i]); err != nil {
+			return err
 		}
-		for _, also := range res.Also {
-			if also.OtherSignature {
-				noticeOther(p, where(in), also.Log, also.Out)
-			}
+	}
+	return r.Show(func(p *cli.Page) {
+		for _, i := range told {
+			r.show(p, results[i], b.Inputs[i], b.Single)
 		}
-		if res.Out == "-" {
-			return
-		}
-		if res.Result == resultSame {
-			if single {
-				p.Rows([][]string{{res.Result, res.Subject}})
-			}
-			return
-		}
-		entry := fmt.Sprintf("%s: entry %d", res.Result, *res.Index)
-		if !single {
-			for _, also := range res.Also {
-				entry += fmt.Sprintf(", %s entry %d", also.Log, also.Index)
-			}
-			p.Line("%-28s  %s  %-20s  %s", entry, res.EntryID, res.Code, res.Subject)
-			return
-		}
-		rows := [][]string{{entry, res.EntryID}, {"event", res.Code}, {"subject", res.Subject}, {"artifact", res.Location}}
-		for _, also := range res.Also {
-			rows = append(rows, []string{fmt.Sprintf("also: entry %d", also.Index), also.Log})
-		}
-		for _, file := range res.files() {
-			rows = append(rows, []string{"wrote", file})
-		}
-		p.Rows(rows)
 	})
+}
+
+// show shows people one event in a line, and the only one of a run in several.
+func (r *recording) show(p *cli.Page, res recorded, in party.Input, single bool) {
+	if res.err != nil {
+		if !single {
+			p.Notice("%s: %v", where(in), res.err)
+		}
+		return // else the error says it all
+	}
+	for _, also := range res.Also {
+		if also.OtherSignature {
+			noticeOther(p, where(in), also.Log, also.Out)
+		}
+	}
+	switch {
+	case res.Out == "-":
+		return
+	case res.Result == resultSame && single:
+		p.Rows([][]string{{res.Result, res.Subject}})
+		return
+	case res.Result == resultSame:
+		return
+	}
+	entry := fmt.Sprintf("%s: entry %d", res.Result, *res.Index)
+	if !single {
+		for _, also := range res.Also {
+			entry += fmt.Sprintf(", %s entry %d", also.Log, also.Index)
+		}
+		p.Line("%-28s  %s  %-20s  %s", entry, res.EntryID, res.Code, res.Subject)
+		return
+	}
+	rows := [][]string{{entry, res.EntryID}, {"event", res.Code}, {"subject", res.Subject}, {"artifact", res.Location}}
+	for _, also := range res.Also {
+		rows = append(rows, []string{fmt.Sprintf("also: entry %d", also.Index), also.Log})
+	}
+	for _, file := range res.files() {
+		rows = append(rows, []string{"wrote", file})
+	}
+	p.Rows(rows)
 }
 
 func (r *recording) summary() string {

@@ -115,15 +115,21 @@ func (s *Scan) what() string {
 	return fmt.Sprintf("%q %d %d %t", []string(s.Scope), s.Started.UnixMilli(), s.Ended.UnixMilli(), len(s.Incomplete) == 0)
 }
 
-// inScope are the assets whose newest record is of an issuer, and which are in a scope.
-func (r *Replay) inScope(issuer int, scope Scope) (uids []string) {
+// namedAsset is an asset with its uid.
+type namedAsset struct {
+	uid string
+	*asset
+}
+
+// inScope are the assets whose newest record is of an issuer, and which are in a scope, by their uids.
+func (r *Replay) inScope(issuer int, scope Scope) (assets []namedAsset) {
 	for uid, a := range r.assets {
 		if a.issuer == issuer && scope.selects(*r.traits.list[a.traits]) {
-			uids = append(uids, uid)
+			assets = append(assets, namedAsset{uid, a})
 		}
 	}
-	slices.Sort(uids)
-	return uids
+	slices.SortFunc(assets, func(a, b namedAsset) int { return strings.Compare(a.uid, b.uid) })
+	return assets
 }
 
 // known is the last time at which the asset is known to have been there: its newest record's, or the start of the newest
@@ -132,21 +138,25 @@ func (a *asset) known() int64 { return max(a.last.Time, a.seen) }
 
 // set is the count and the digest of assets: of each in order a line of its uid, of what its newest record says of it,
 // and of the uid and content of each of its configurations.
-func (r *Replay) set(uids []string) (int, string) {
+func (r *Replay) set(assets []namedAsset) (int, string) {
 	h := sha256.New()
 	var line []byte
-	for _, uid := range uids {
-		line = appendContent(line[:0], uid, r.assets[uid].digest)
-		for _, c := range r.configsOf(uid) {
-			line = appendContent(append(line, ' '), c, r.configs[c].digest)
+	for _, a := range assets {
+		line = appendContent(line[:0], a.uid, &a.digest)
+		if c := r.configs[a.uid]; c != nil && c.own && len(r.links[a.uid]) == 0 { // nearly always
+			line = appendContent(append(line, ' '), a.uid, &c.digest)
+		} else {
+			for _, uid := range r.configsOf(a.uid) {
+				line = appendContent(append(line, ' '), uid, &r.configs[uid].digest)
+			}
 		}
 		h.Write(append(line, '\n'))
 	}
-	return len(uids), hex.EncodeToString(h.Sum(nil))
+	return len(assets), hex.EncodeToString(h.Sum(nil))
 }
 
 // appendContent appends the bytes of a uid, the uid and the digest of a content.
-func appendContent(to []byte, uid string, digest [sha256.Size]byte) []byte {
+func appendContent(to []byte, uid string, digest *[sha256.Size]byte) []byte {
 	to = append(append(strconv.AppendInt(to, int64(len(uid)), 10), ':'), uid...)
 	return hex.AppendEncode(append(to, ' '), digest[:])
 }
@@ -165,7 +175,7 @@ func (r *Replay) prepare(ctx context.Context, log Log, rec *record) error {
 
 // scanned is what a scan says of the assets that its issuer spoke of last, or why nothing is inferred.
 type scanned struct {
-	gone, left []string
+	gone, left []namedAsset
 	first      bool // it is the issuer's first
 	wrong      string
 }
@@ -190,16 +200,16 @@ func (r *Replay) applyScan(rec *record) (out scanned) {
 	}
 	at := rec.Ref
 	at.Time = s.Started.UnixMilli()
-	for _, uid := range out.gone {
-		if a := r.assets[uid]; a != nil && a.issuer == issuer {
-			r.endAsset(uid, at, true)
+	for _, gone := range out.gone {
+		if a := r.assets[gone.uid]; a != nil && a.issuer == issuer {
+			r.endAsset(gone.uid, at, true)
 		}
 	}
-	for _, uid := range out.left {
-		if a := r.assets[uid]; a != nil && a.issuer == issuer {
+	for _, left := range out.left {
+		if a := r.assets[left.uid]; a != nil && a.issuer == issuer {
 			a.seen = max(a.seen, at.Time)
 			if out.first {
-				r.story.baseline(uid)
+				r.story.baseline(left.uid)
 			}
 		}
 	}
@@ -214,11 +224,13 @@ func (r *Replay) compareScan(s *Scan, issuer int, before lastScan, again bool) (
 		return out
 	}
 	out.first = !again
-	for _, uid := range r.inScope(issuer, s.Scope) {
-		if _, gone := slices.BinarySearch(s.Gone, uid); gone && r.assets[uid].known() < s.Started.UnixMilli() {
-			out.gone = append(out.gone, uid)
+	assets := r.inScope(issuer, s.Scope)
+	out.left = assets[:0]
+	for _, a := range assets {
+		if _, gone := slices.BinarySearch(s.Gone, a.uid); gone && a.known() < s.Started.UnixMilli() {
+			out.gone = append(out.gone, a)
 		} else {
-			out.left = append(out.left, uid)
+			out.left = append(out.left, a)
 		}
 	}
 	count, digest := r.set(out.left)
@@ -252,17 +264,16 @@ func (r *Replay) NewScan(issuer string, seen Seen) (s *Scan, share int) {
 	}
 	s = &Scan{Of: seen.Of, Scope: seen.Scope, Started: seen.Started, Ended: seen.Ended, Incomplete: slices.Clone(seen.Incomplete)}
 	started := seen.Started.UnixMilli()
-	uids := r.inScope(n, seen.Scope)
+	assets := r.inScope(n, seen.Scope)
 	type place struct{ account, region string }
 	were, are := map[place]int{}, map[place]int{}
-	for _, uid := range uids {
-		a := r.assets[uid]
+	for _, a := range assets {
 		t := r.traits.list[a.traits]
 		at := place{t.Account, t.Region}
 		if a.known() < started {
 			were[at]++
-			if !saw[uid] {
-				s.Gone = append(s.Gone, uid)
+			if !saw[a.uid] {
+				s.Gone = append(s.Gone, a.uid)
 				continue
 			}
 		}
@@ -275,14 +286,14 @@ func (r *Replay) NewScan(issuer string, seen Seen) (s *Scan, share int) {
 			s.Incomplete = append(s.Incomplete, fmt.Sprintf("nothing was seen in region %q of account %q, where %s", at.region, at.account, plural.Verb(were[at], "asset", "was", "were")))
 		}
 	}
-	if len(uids) > 0 {
-		share = 100 * len(s.Gone) / len(uids)
+	if len(assets) > 0 {
+		share = 100 * len(s.Gone) / len(assets)
 	}
 	if len(s.Incomplete) > 0 {
 		s.Gone = nil
 	}
-	s.Count, s.Digest = r.set(slices.DeleteFunc(uids, func(uid string) bool {
-		_, gone := slices.BinarySearch(s.Gone, uid)
+	s.Count, s.Digest = r.set(slices.DeleteFunc(assets, func(a namedAsset) bool {
+		_, gone := slices.BinarySearch(s.Gone, a.uid)
 		return gone
 	}))
 	if before, ok := r.scans[n]; ok {

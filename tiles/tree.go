@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -94,7 +95,7 @@ func NewTree(src Source) *Tree {
 type View struct {
 	Checkpoint *scitt.Checkpoint
 	tree       *Tree
-	edge       map[tileID]*tile // the partial tiles of this size
+	edge       map[tileID]*tile // the partial tiles of this size, and one that is at hand
 }
 
 // At opens the log at a checkpoint: it loads the partial tiles on the right
@@ -156,6 +157,21 @@ func (v *View) node(ctx context.Context, id compact.NodeID) ([]byte, error) {
 		return nil, fmt.Errorf("%w: tile %s is too short", ErrCorrupt, TilePath(tid.level, tid.index, 0))
 	}
 	return hash, nil
+}
+
+// with is a view that has a tile at hand which is not among those that are kept: whoever reads a whole log needs each of
+// the lowest ones once.
+func (v *View) with(ctx context.Context, id tileID) (*View, error) {
+	if v.edge[id] != nil || v.tree.full.Contains(id) {
+		return v, nil
+	}
+	t, err := v.tree.load(ctx, id, Width)
+	if err != nil {
+		return nil, err
+	}
+	edge := maps.Clone(v.edge)
+	edge[id] = t
+	return &View{v.Checkpoint, v.tree, edge}, nil
 }
 
 func (v *View) root(ctx context.Context) ([]byte, error) {

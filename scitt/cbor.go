@@ -162,10 +162,14 @@ func appendHead(b []byte, major byte, n uint64) []byte {
 // external_aad, payload ]". A protected header that is an empty map is signed
 // as an empty byte string; none of ours ever is.
 func sigStructure(protected, payload []byte) []byte {
-	const context = "Signature1"
-	b := make([]byte, 0, len(protected)+len(payload)+len(context)+24)
-	b = append(b, arrayOf4, 0x60|byte(len(context)))
-	b = append(b, context...)
+	return appendSigStructure(make([]byte, 0, len(protected)+len(payload)+len(sigContext)+24), protected, payload)
+}
+
+const sigContext = "Signature1"
+
+func appendSigStructure(b, protected, payload []byte) []byte {
+	b = append(b, arrayOf4, 0x60|byte(len(sigContext)))
+	b = append(b, sigContext...)
 	b = appendBytes(b, protected)
 	b = append(b, 0x40) // no external_aad
 	return appendBytes(b, payload)

@@ -50,7 +50,8 @@ func EntryIDOf(entry []byte) (id EntryID, ok bool) {
 
 // signedID is the id of a statement with these parts.
 func signedID(protected, payload []byte) EntryID {
-	return sha256.Sum256(sigStructure(protected, payload))
+	var few [2048]byte // on the stack
+	return sha256.Sum256(appendSigStructure(few[:0], protected, payload))
 }
 
 // Statement is a Signed Statement whose form has been checked and whose
@@ -212,13 +213,13 @@ func DecodeStatement(data []byte) (*Statement, error) {
 
 // DecodeEntry is DecodeStatement for what is in a log: an Entry in its one
 // encoding (see [Statement.Entry]). Other bytes are nobody's statement and have
-// no id, whatever they could be read as. Errors wrap ErrMalformed or
-// ErrAlgorithm.
+// no id, whatever they could be read as. The statement keeps data, which must not
+// change any more. Errors wrap ErrMalformed or ErrAlgorithm.
 func DecodeEntry(data []byte) (*Statement, error) {
 	if _, _, _, ok := splitEntry(data); !ok {
 		return nil, malformed("the bytes are not in the encoding of an Entry, so they are nobody's statement and have no entry id")
 	}
-	return decodeEntry(bytes.Clone(data))
+	return decodeEntry(data)
 }
 
 // decodeSign1 is DecodeStatement for any encoding.

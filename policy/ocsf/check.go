@@ -71,11 +71,16 @@ type checker struct {
 	rep      *Report
 	quiet    bool // no warnings
 	profiles uint64
-	warned   int // all warnings, those beyond the limit too
-	at       []segment
+	warned   int     // all warnings, those beyond the limit too
 	missing  []int32 // the recommended attributes that are missing: where each one's path ends in paths
 	paths    []byte
-	slots    []int32 // a stack of frames, one for each open object: the node of each attribute
+	*stacks
+}
+
+// stacks are used by one checker after the other.
+type stacks struct {
+	at    []segment
+	slots []int32 // frames, one for each open object: the node of each attribute
 }
 
 // Check checks one event, a JSON object in UTF-8. The error wraps ErrMalformed and means that there is no event to
@@ -95,7 +100,13 @@ func (s *Schema) check(event []byte, quiet bool) (Report, error) {
 
 // CheckTree is Check, or Errors where it is to be quiet, of an event that its caller reads too.
 func (s *Schema) CheckTree(d *jsonx.Tree, quiet bool) (rep Report) {
-	c := checker{s: s, d: d, rep: &rep, quiet: quiet, at: make([]segment, 0, 16)}
+	own, _ := s.stacks.Get().(*stacks)
+	if own == nil {
+		own = &stacks{}
+	}
+	own.at, own.slots = own.at[:0], own.slots[:0]
+	defer s.stacks.Put(own)
+	c := checker{s: s, d: d, rep: &rep, quiet: quiet, stacks: own}
 	if k := d.Kind(0); k != jsonx.Object {
 		c.errorf(CodeNotObject, "an event is an object, not %s", k)
 		return rep
@@ -109,7 +120,6 @@ func (s *Schema) CheckTree(d *jsonx.Tree, quiet bool) (rep Report) {
 			c.pop()
 		}
 		c.readProfiles()
-		c.slots = make([]int32, 0, 4*len(class.attrs))
 		c.object(class, 0)
 		c.version()
 		c.typeUID()

@@ -52,6 +52,7 @@ type Schema struct {
 	parsed   version
 	classes  map[int64]*item
 	profiles map[string]uint64 // each profile's bit
+	stacks   sync.Pool         // of *stacks
 }
 
 // item is a class or an object.

@@ -119,7 +119,7 @@ func (u Unread) String() string {
 		parts = append(parts, plural.Of(u.ContentMissing, "record")+" could not be read: the content is withheld by its provider, or elsewhere (--artifacts)")
 	}
 	if u.ContentPrivate > 0 {
-		parts = append(parts, plural.Of(u.ContentPrivate, "record")+" could not be read: the content is private, and a token is needed (--artifact-token-file), or cannot be read now")
+		parts = append(parts, plural.Of(u.ContentPrivate, "record")+" could not be read: the content is private, and a token is needed (--token-file), or cannot be read now")
 	}
 	if u.NoStatement > 0 {
 		parts = append(parts, plural.Verb(u.NoStatement, "entry", "is", "are")+" nobody's statement, so what is meant to be there is unknown (conmotion audit names them)")

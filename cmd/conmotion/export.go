@@ -113,7 +113,7 @@ func toCopy(log *party.Log, o party.Options) mirror.Log {
 // exportError says what to do about an artifact storage that wants a token.
 func exportError(err error) error {
 	if p, ok := errors.AsType[*scitt.Problem](err); ok && (p.Status == http.StatusUnauthorized || p.Status == http.StatusForbidden) {
-		return cli.Usage(fmt.Errorf("%w (give --artifact-token-file, or --no-artifacts)", err))
+		return cli.Usage(fmt.Errorf("%w (give --token-file, or --no-artifacts)", err))
 	}
 	return cli.OfLog(err)
 }

@@ -51,7 +51,7 @@ func (f *readFlags) addContent(cmd *cobra.Command) {
 // addCommon adds the flags that do not depend on the log.
 func (f *readFlags) addCommon(cmd *cobra.Command) {
 	fl := cmd.Flags()
-	fl.StringVar(&f.token, "artifact-token-file", "", "file with the token for the artifact storage (default: that of the home, tokens/HOST)")
+	cli.TokenFlag(cmd, &f.token)
 	cli.LimitFlags(cmd, &f.limits)
 	fl.StringArrayVar(&f.issuerKeys, "issuer-key", nil, "ISSUER=FILE: the public key of an issuer that is no did:jwk or did:key; once for each")
 }
@@ -85,7 +85,7 @@ func (a *app) partyOptions(ctx context.Context, f readFlags) (party.Options, err
 		o.IssuerKeys[issuer] = *key
 	}
 	if f.token != "" {
-		if o.Token, err = cli.ReadToken(ctx, "artifact-token-file", f.token); err != nil {
+		if o.Token, err = cli.ReadToken(ctx, "token-file", f.token); err != nil {
 			return o, err
 		}
 	}

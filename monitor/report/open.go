@@ -43,7 +43,7 @@ func (l Locations) Open(ctx context.Context, o party.Options) (sources []Source,
 	case len(sources) == 0:
 		return nil, fmt.Errorf("%w: no log: give --provider, --auditor, --own or --log", ErrOptions)
 	case o.Token != "" && o.Artifacts == "" && len(sources) > 1:
-		return nil, fmt.Errorf("%w: --artifact-token-file needs --artifacts: the token is for one artifact storage, and there are several logs", ErrOptions)
+		return nil, fmt.Errorf("%w: --token-file needs --artifacts: the token is for one artifact storage, and there are several logs", ErrOptions)
 	}
 	o.SomeVKeys, o.Newest = true, true
 	for i := range sources {

@@ -134,7 +134,12 @@ type StoreFlags struct {
 func (f *StoreFlags) Add(cmd *cobra.Command, flag, usage string) {
 	f.flag = flag
 	cmd.Flags().StringVar(&f.URL, flag, "", usage)
-	cmd.Flags().StringVar(&f.TokenFile, "token-file", "", "file with the token for the artifact storage (default: that of the home, tokens/HOST)")
+	TokenFlag(cmd, &f.TokenFile)
+}
+
+// TokenFlag adds the flag with the file that [ReadToken] reads.
+func TokenFlag(cmd *cobra.Command, file *string) {
+	cmd.Flags().StringVar(file, "token-file", "", "file with the token for the artifact storage (default: that of the home, tokens/HOST)")
 }
 
 // AddReading adds the flags of a command that reads artifacts.

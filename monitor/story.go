@@ -39,6 +39,16 @@ type story struct {
 	traits   *Traits // of the table of its replay
 }
 
+// newStory is the beginning of a story, with room for its first span: most have no other.
+func newStory(now int64) *story {
+	var s struct {
+		story
+		first [1]span
+	}
+	s.spans, s.now = s.first[:0], now
+	return &s.story
+}
+
 // recorder keeps the stories of a replay from a time on.
 type recorder struct {
 	from    int64
@@ -128,7 +138,7 @@ func (c *recorder) alive(what Kind, uid string, at Ref, digest *[sha256.Size]byt
 	}
 	s := c.stories[what][uid]
 	if s == nil {
-		s = &story{now: math.MinInt64}
+		s = newStory(math.MinInt64)
 		c.stories[what][uid] = s
 	}
 	s.now, s.traits = max(s.now, at.Time), traits
@@ -177,14 +187,17 @@ func (s span) clip(from, to int64) (span, bool) {
 // seed begins the stories with what is alive in a replay.
 func (c *recorder) seed(r *Replay) {
 	for uid, a := range r.assets {
-		c.stories[Inventory][uid] = &story{spans: []span{{start: a.created.Time, end: open, first: a.created}}, now: a.last.Time, traits: r.traits.list[a.traits]}
+		c.stories[Inventory][uid] = seeded(a.created, a.last, r.traits.list[a.traits])
 	}
 	for uid, f := range r.configs {
-		c.stories[Configuration][uid] = &story{
-			spans:    []span{{start: f.created.Time, end: open, first: f.created}},
-			versions: []version{{f.last.Time, f.digest, f.last.Index}},
-			now:      f.last.Time,
-			traits:   r.traits.list[f.traits],
-		}
+		s := seeded(f.created, f.last, r.traits.list[f.traits])
+		s.versions = []version{{f.last.Time, f.digest, f.last.Index}}
+		c.stories[Configuration][uid] = s
 	}
+}
+
+func seeded(created, last Ref, traits *Traits) *story {
+	s := newStory(last.Time)
+	s.spans, s.traits = append(s.spans, span{start: created.Time, end: open, first: created}), traits
+	return s
 }

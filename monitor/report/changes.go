@@ -31,6 +31,11 @@ func Parse(data []byte) (*Report, error) {
 			err = fmt.Errorf("it has something else at %.80s", paths[0])
 		}
 	}
+	for _, l := range r.Logs {
+		if l.State != stateGood && states[l.State] == "" {
+			err = fmt.Errorf("it has a log in the state %.40q, which is none", l.State)
+		}
+	}
 	for _, a := range r.Assessments {
 		if slices.ContainsFunc(a.Series, func(s series) bool { return len(s.Points) == 0 }) {
 			err = errors.New("it has a series without measurements")

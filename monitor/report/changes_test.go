@@ -1,6 +1,7 @@
 package report
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"os"
@@ -76,6 +77,15 @@ func TestTrend(t *testing.T) {
 		if got := f.went(); got != want {
 			t.Errorf("%+v: %s, want %s", f, got, want)
 		}
+	}
+}
+
+// TestParseState: a state that no log can have is refused.
+func TestParseState(t *testing.T) {
+	data := must(os.ReadFile("testdata/report.json"))(t)
+	odd := bytes.Replace(data, []byte(`"state": "good"`), []byte(`"state": ""`), 1)
+	if _, err := Parse(odd); !errors.Is(err, ErrReport) || bytes.Equal(odd, data) {
+		t.Errorf("a log without a state: %v", err)
 	}
 }
 

@@ -110,6 +110,7 @@ func TestWalk(t *testing.T) {
 		"parquet in a zip":        {string(zipped(t, "p", string(table))), "-/p " + tableRows},
 		"parquet in gzip":         {string(packed(t, string(table))), "- importer: it is Apache Parquet: give it as a file"},
 		"a broken parquet":        {"PAR1....PAR1", "importer: -: parquet: "},
+		"a parquet that lies":     {"PAR1\xfe\xff\xff\xefPAR1", "importer: -: parquet: the file says that its metadata have 4026531838 bytes, and it has 12"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := walked(t, "-", strings.NewReader(tt.in))

@@ -2,6 +2,7 @@ package importer
 
 import (
 	"cmp"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,6 +21,9 @@ const maxColumn = 1 << 30
 // timestamp is written as RFC 3339. Line n of it is row n.
 func parquetRows(f io.ReaderAt, size int64) (_ io.Reader, err error) {
 	defer recovered(&err)
+	if err := footerFits(f, size); err != nil {
+		return nil, err
+	}
 	file, err := parquet.OpenFile(f, size, parquet.SkipPageIndex(true), parquet.SkipBloomFilters(true))
 	if err != nil {
 		return nil, fmt.Errorf("parquet: %w", err)
@@ -40,6 +44,23 @@ func parquetRows(f io.ReaderAt, size int64) (_ io.Reader, err error) {
 		}
 		return told(schema, row[0]), nil
 	}}, nil
+}
+
+// footerFits checks that the metadata at the end of the file, for which the library takes as much memory as they say that
+// they have, are in it. Parquet format, "File format": they are followed by "4-byte length in bytes of file metadata (little
+// endian)" and "4-byte magic number".
+func footerFits(f io.ReaderAt, size int64) error {
+	var end [8]byte
+	if size < int64(len("PAR1")+len(end)) {
+		return errors.New("parquet: the file is too short to be one")
+	}
+	if _, err := f.ReadAt(end[:], size-int64(len(end))); err != nil {
+		return fmt.Errorf("parquet: %w", err)
+	}
+	if n := binary.LittleEndian.Uint32(end[:]); int64(n) > size-int64(len("PAR1")+len(end)) {
+		return fmt.Errorf("parquet: the file says that its metadata have %d bytes, and it has %d", n, size)
+	}
+	return nil
 }
 
 // recovered makes an error of a panic: the library has them for files that contradict themselves.

@@ -12,12 +12,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/spf13/cobra"
+	_ "modernc.org/sqlite" // the driver of SQLite
+
 	"github.com/conmotion/conmotion/cmd/internal/cli"
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/monitor/party"
 	"github.com/conmotion/conmotion/storage/search"
-	"github.com/spf13/cobra"
-	_ "modernc.org/sqlite" // the driver of SQLite
 )
 
 // withKeys adds --vkey for each key of the log.

@@ -60,9 +60,7 @@ func (m *maker) series(ctx context.Context, all []measurement) (series, error) {
 		}
 		s.Points = append(s.Points, p)
 	}
-	if s.Level = levelUnknown; newest.claim.Data {
-		s.Level = levelOf(newest.claim.Metrics.Severity())
-	}
+	s.Level = s.Newest().Level
 	return s, nil
 }
 
@@ -78,7 +76,7 @@ func (m *maker) point(ctx context.Context, one measurement) (point, error) {
 		Level: levelUnknown,
 	}
 	if c.Data {
-		p.Level = levelOf(c.Severity)
+		p.Level = levelOf(n.Severity())
 	}
 	var err error
 	if p.Reported, err = m.side(ctx, c.Reported, c.ReportedAnomalies, n.Reported); err != nil {

@@ -54,7 +54,7 @@ func TestMonth(t *testing.T) {
 		!slices.Equal(inventory.Missing, []string{"db-replica-3"}) || inventory.Recomputed.State != recomputedSame || n.Reported.Pin != pinConsistent {
 		t.Errorf("%+v", inventory)
 	}
-	if n := configuration.Newest(); n.Impact != 0 || n.Drift != 1 || n.Level != levelNone || configuration.Level != levelMedium {
+	if n := configuration.Newest(); n.Impact != 0 || n.Drift != 1 || n.Level != levelMedium || configuration.Level != levelMedium {
 		t.Errorf("%+v", configuration)
 	}
 	var got []string

@@ -101,7 +101,7 @@ type assessment struct {
 
 // series are the measurements of one kind.
 type series struct {
-	Level Level `json:"level"` // the newest one's, or medium for drift, low for what is late or was never observed
+	Level Level `json:"level"` // the newest one's
 	// Missing are the first of the objects that the newest measurement misses;
 	// its Missing has their number.
 	Missing    []string     `json:"missing"`
@@ -130,7 +130,7 @@ type point struct {
 	LagLongest       int64        `json:"lag_longest_ms"`
 	LagMedian        int64        `json:"lag_median_ms"`
 	Late             int          `json:"late"`
-	Level            Level        `json:"level"` // the severity of the score
+	Level            Level        `json:"level"` // the worst of its numbers
 	Measured         string       `json:"measured"`
 	Missing          int          `json:"missing"`
 	Observed         measuredSide `json:"observed"`

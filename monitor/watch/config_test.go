@@ -3,6 +3,8 @@ package watch
 import (
 	"encoding/json"
 	"os"
+	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -12,7 +14,13 @@ import (
 	"github.com/conmotion/conmotion/scitt"
 )
 
+// TestExample: it is good, and has every setting.
 func TestExample(t *testing.T) {
+	for name := range settings(reflect.TypeFor[Config](), map[string]bool{}) {
+		if !regexp.MustCompile(`(?m)^[ -]*` + name + `:`).MatchString(Example) {
+			t.Errorf("the example does not have %s", name)
+		}
+	}
 	c := testlog.Must(ParseConfig([]byte(Example)))(t)
 	if len(c.Logs) != 2 || len(c.Alerts.Webhooks) != 1 || len(c.Alerts.Commands) != 1 || len(c.IssuerKeys) != 1 {
 		t.Fatalf("%+v", c)
@@ -20,7 +28,7 @@ func TestExample(t *testing.T) {
 	p, a := c.Logs[0], c.Logs[1]
 	if time.Duration(p.Interval) != time.Minute || time.Duration(a.Interval) != 5*time.Minute || time.Duration(p.MaxAge) != 24*time.Hour ||
 		p.Admission == nil || a.Admission != nil || p.Records[0].Types[0] != scitt.TypeRecord || p.Records[0].UIDs[0] != "arn:aws:rds:*" ||
-		p.Records[0].Severity != monitor.Informational || *a.Measurements[0].Over != 10 || time.Duration(a.Endorsements[0].Before) != 14*24*time.Hour || p.From != fromNow {
+		p.Records[0].Severity != monitor.High || *a.Measurements[0].Over != 10 || time.Duration(a.Endorsements[0].Before) != 14*24*time.Hour || p.From != fromNow {
 		t.Errorf("%+v", c)
 	}
 	c.Resolve("/etc/conmotion")
@@ -28,6 +36,23 @@ func TestExample(t *testing.T) {
 		p.Location != c.Logs[0].Location || c.IssuerKeys["https://auditor.example"] != "/etc/conmotion/auditor.pem" || c.Alerts.Commands[0].Run[0] != "/usr/local/bin/page" {
 		t.Errorf("%+v", c)
 	}
+}
+
+// settings are the names of all settings in a type.
+func settings(typ reflect.Type, all map[string]bool) map[string]bool {
+	switch typ.Kind() {
+	case reflect.Pointer, reflect.Slice, reflect.Map:
+		settings(typ.Elem(), all)
+	case reflect.Struct:
+		for i := range typ.NumField() {
+			f := typ.Field(i)
+			if name, _, _ := strings.Cut(f.Tag.Get("yaml"), ","); name != "" {
+				all[name] = true
+			}
+			settings(f.Type, all)
+		}
+	}
+	return all
 }
 
 // TestConfigErrors: every error says where and what.

@@ -206,9 +206,10 @@ func (r *MeasurementRule) take(ctx context.Context, f *follower, st *ruleState, 
 		var a *Alert
 		// One whose numbers cannot be true counts as well: as bad news.
 		claim, err := monitor.ParseClaim(content)
-		severity, why := monitor.Critical, []string{fmt.Sprint(err)}
+		severity, why, within := monitor.Critical, []string{fmt.Sprint(err)}, []string(nil)
 		if err == nil {
-			severity, why = claim.Metrics.Severity(), r.beyond(claim)
+			severity = claim.Metrics.Severity()
+			why, within = r.hold(claim)
 		}
 		if len(why) > 0 {
 			h := r.RuleHead
@@ -221,7 +222,7 @@ func (r *MeasurementRule) take(ctx context.Context, f *follower, st *ruleState, 
 		}
 		// What is measured of another scope says nothing of this one.
 		key := r.key() + "|" + idOf(append([]string{e.s.Issuer, what, in.Reported.Origin}, scope...)...)
-		f.lasting(st, e, key, a, fmt.Sprintf("%d percent of the %s are missing from the reports in %s, by entry %d", in.Impact, what, in.Reported.Origin, e.index))
+		f.lasting(st, e, key, a, fmt.Sprintf("%s, by entry %d", strings.Join(within, "; "), e.index))
 	}
 	if r.Recompute && e.index >= st.Quiet {
 		f.look.Recompute = append(f.look.Recompute, pending{Rule: r.Name, Index: e.index})
@@ -229,24 +230,30 @@ func (r *MeasurementRule) take(ctx context.Context, f *follower, st *ruleState, 
 	return nil
 }
 
-// beyond says in which way a measurement is beyond the thresholds. A coverage that is not known is not a good one.
-func (r *MeasurementRule) beyond(in *monitor.Claim) (why []string) {
+// hold holds a measurement to the thresholds, and says of each what it comes to: of those that it is beyond, and of all. A
+// coverage that is not known is not a good one.
+func (r *MeasurementRule) hold(in *monitor.Claim) (beyond, all []string) {
 	what, origin := in.Options.What, in.Reported.Origin
-	if r.Over != nil && in.Impact > *r.Over {
-		why = append(why, fmt.Sprintf("%d percent of the %s are missing from the reports in %s, more than %d", in.Impact, what, origin, *r.Over))
+	add := func(bad bool, limit, format string, args ...any) {
+		text := fmt.Sprintf(format, args...)
+		if all = append(all, text); bad {
+			beyond = append(beyond, text+limit)
+		}
 	}
-	if r.Drift != nil && in.Metrics.Drift > *r.Drift {
-		why = append(why, fmt.Sprintf("%s drifting from what was observed, by the reports in %s, more than %d",
-			plural.Verb(in.Metrics.Drift, "configuration", "is", "are"), origin, *r.Drift))
+	if r.Over != nil {
+		add(in.Impact > *r.Over, fmt.Sprintf(", more than %d", *r.Over), "%d percent of the %s are missing from the reports in %s", in.Impact, what, origin)
+	}
+	if r.Drift != nil {
+		add(in.Metrics.Drift > *r.Drift, fmt.Sprintf(", more than %d", *r.Drift), "%s drifting from what was observed, by the reports in %s",
+			plural.Verb(in.Metrics.Drift, "configuration", "is", "are"), origin)
 	}
 	if r.Below == nil {
-		return why
+		return beyond, all
 	}
-	switch part, err := strconv.ParseFloat(in.Coverage, 64); {
-	case err != nil:
-		why = append(why, fmt.Sprintf("the coverage of the %s by the reports in %s is not known: nothing was observed", what, origin))
-	case part*100 < *r.Below:
-		why = append(why, fmt.Sprintf("the reports in %s cover %s of the observed time of the %s, less than %v percent", origin, in.Coverage, what, *r.Below))
+	if part, err := strconv.ParseFloat(in.Coverage, 64); err != nil {
+		add(true, "", "the coverage of the %s by the reports in %s is not known: nothing was observed", what, origin)
+	} else {
+		add(part*100 < *r.Below, fmt.Sprintf(", less than %v %%", *r.Below), "the reports in %s cover %s of the observed time of the %s", origin, monitor.Percent(in.Coverage), what)
 	}
-	return why
+	return beyond, all
 }

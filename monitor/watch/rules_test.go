@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -149,6 +150,56 @@ logs:
 		}
 		provider.files.Put(path, event)
 		w.once(config, "auditor measurement_unchecked resolved")
+	})
+}
+
+// TestMeasurementScope: a rule with a scope goes by measurements of that scope alone, and one without by each scope for
+// itself. A configuration that drifts has the severity that it has in a report.
+func TestMeasurementScope(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		provider, auditor := w.log("provider.example"), w.log("auditor.example")
+		alice, anna := newIssuer(t), newIssuer(t)
+		config := fmt.Sprintf(`
+logs:
+  - name: auditor
+    location: http://auditor.example
+    measurements:
+      - {name: europe, by: [%[1]q], scope: [region=eu], drift: 0, below: 100}
+      - {name: any, by: [%[1]q], drift: 0}
+`, anna.did)
+		provider.add(alice.record(monitor.Create, "i-1"))
+		auditor.add(anna.observe("i-1"))
+		w.once(config)
+		for _, c := range []struct {
+			region string
+			drift  int
+			want   []string // of each alert its rule, status, severity and message without the interval or entry
+		}{
+			{"us", 1, []string{"any fired Medium within region=us, 1 configuration is drifting from what was observed, by the reports in provider.example, more than 0"}},
+			{"eu", 1, []string{
+				"any fired Medium within region=eu, 1 configuration is drifting from what was observed, by the reports in provider.example, more than 0",
+				"europe fired Medium within region=eu, 1 configuration is drifting from what was observed, by the reports in provider.example, more than 0"}},
+			{"eu", 0, []string{
+				"any resolved Informational 0 configurations are drifting from what was observed, by the reports in provider.example",
+				"europe resolved Informational 0 configurations are drifting from what was observed, by the reports in provider.example; the reports in provider.example cover 100 % of the observed time of the inventory"}},
+		} {
+			time.Sleep(time.Minute)
+			auditor.add(w.measure(anna, provider, auditor, func(p string) string {
+				p = strings.Replace(p, `"grace_ms":0,`, fmt.Sprintf(`"grace_ms":0,"scope":["region=%s"],`, c.region), 1)
+				return strings.Replace(p, `"drift":0,`, fmt.Sprintf(`"drift":%d,`, c.drift), 1)
+			}))
+			_, alerts := w.once(config, slices.Repeat([]string{"auditor measurement " + strings.Fields(c.want[0])[1]}, len(c.want))...)
+			var got []string
+			for _, a := range alerts {
+				message, _, _ := strings.Cut(a.Message, " (")
+				message, _, _ = strings.Cut(message, ", by entry")
+				got = append(got, fmt.Sprintf("%s %s %s %s", a.Rule, a.Status, a.Severity, message))
+			}
+			if slices.Sort(got); !slices.Equal(got, c.want) {
+				t.Errorf("%q", got)
+			}
+		}
 	})
 }
 
@@ -345,8 +396,8 @@ func TestFilter(t *testing.T) {
 	}
 }
 
-// TestBeyond: each threshold is held by itself, and a coverage that is not known is none that is good.
-func TestBeyond(t *testing.T) {
+// TestThresholds: each threshold is held by itself, and a coverage that is not known is none that is good.
+func TestThresholds(t *testing.T) {
 	zero, two, half := 0, 2, 50.0
 	in := &monitor.Claim{MeasurementInputs: &monitor.MeasurementInputs{Reported: &scitt.Checkpoint{Origin: "p.example"}}, Coverage: "0.499999"}
 	in.Options.What, in.Metrics.Drift, in.Impact = monitor.Configuration, 1, 3
@@ -358,13 +409,14 @@ func TestBeyond(t *testing.T) {
 		{MeasurementRule{Over: &two}, "1.000000", "3 percent of the configuration are missing from the reports in p.example, more than 2"},
 		{MeasurementRule{Drift: &zero}, "1.000000", "1 configuration is drifting from what was observed, by the reports in p.example, more than 0"},
 		{MeasurementRule{Drift: &two}, "1.000000", ""},
-		{MeasurementRule{Below: &half}, "0.499999", "the reports in p.example cover 0.499999 of the observed time of the configuration, less than 50 percent"},
+		{MeasurementRule{Below: &half}, "0.499999", "the reports in p.example cover 49.99 % of the observed time of the configuration, less than 50 %"},
 		{MeasurementRule{Below: &half}, "0.500000", ""},
 		{MeasurementRule{Below: &half}, "", "the coverage of the configuration by the reports in p.example is not known: nothing was observed"},
 		{MeasurementRule{Over: &zero, Drift: &two}, "", "3 percent of the configuration are missing from the reports in p.example, more than 0"},
 	} {
 		in.Coverage = c.coverage
-		if got := strings.Join(c.rule.beyond(in), "; "); got != c.want {
+		beyond, _ := c.rule.hold(in)
+		if got := strings.Join(beyond, "; "); got != c.want {
 			t.Errorf("%q, want %q", got, c.want)
 		}
 	}

@@ -169,6 +169,10 @@ func (a *app) printMeasured(m *party.Measured) error {
 	if !m.Data {
 		impact = "no data"
 	}
+	undisclosed := ""
+	if m.Undisclosed > 0 {
+		undisclosed = fmt.Sprintf("%d of them, which may drift in fields that are hidden", m.Undisclosed)
+	}
 	return a.Print(m, func(p *cli.Page) {
 		p.Rows([][]string{
 			{"measured", string(what) + " of " + c.Reported.Origin},
@@ -176,6 +180,7 @@ func (a *app) printMeasured(m *party.Measured) error {
 			{"interval", spanOf(c.Interval)},
 			{"missing", fmt.Sprintf("%d of %s observed or reported", m.Missing, plural.Verb(m.Union, "object", "that was", "that were"))},
 			{"drift", fmt.Sprintf("%d of them", m.Drift)},
+			{"undisclosed", undisclosed},
 			{"impact", impact},
 			{"coverage", orDash(monitor.Percent(m.Coverage))},
 			{"entry", fmt.Sprintf("%d of %s", m.Index, m.Origin)},

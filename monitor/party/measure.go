@@ -15,10 +15,11 @@ type Measured struct {
 	Impact int          `json:"impact_score"`
 	Data   bool         `json:"data"`
 	// Of Union objects that were observed or reported, Missing were not reported, and
-	// the configuration of Drift differed.
-	Union   int `json:"union"`
-	Missing int `json:"missing"`
-	Drift   int `json:"drift"`
+	// the configuration of Drift differed, and that of Undisclosed may have, in fields that are hidden.
+	Union       int `json:"union"`
+	Missing     int `json:"missing"`
+	Drift       int `json:"drift"`
+	Undisclosed int `json:"undisclosed"`
 	// Coverage is the share of the observed time that was reported too.
 	Coverage string                 `json:"coverage,omitempty"`
 	ByTime   []monitor.TimeCoverage `json:"coverage_by_time,omitempty"`
@@ -64,6 +65,6 @@ func (r *Registrar) Measure(ctx context.Context, c *monitor.Comparison, o monito
 		return nil, err
 	}
 	n := &claim.Metrics
-	return &Measured{out.At[0].Ref, claim.Options.What, claim.Impact, claim.Data, n.Union, n.Missing, n.Drift,
+	return &Measured{out.At[0].Ref, claim.Options.What, claim.Impact, claim.Data, n.Union, n.Missing, n.Drift, n.Undisclosed,
 		claim.Coverage, n.ByTime, n.ByType, out.Resumed, claim, out}, nil
 }

@@ -35,7 +35,9 @@ var awsFormat = Format{
 inventory and configuration records: ResourceDiscovered creates, OK modifies,
 ResourceDeleted deletes. AWS::Config::ResourceCompliance items are findings about
 the asset that they judge.`,
-	Tool: "aws configservice get-resource-config-history --resource-type TYPE --resource-id ID",
+	Tool: `aws configservice deliver-config-snapshot --delivery-channel-name CHANNEL
+  aws s3 cp --recursive s3://BUCKET/AWSLogs/ACCOUNT/Config/REGION/YEAR/MONTH/DAY/ConfigSnapshot/ DIRECTORY
+  aws configservice get-resource-config-history --resource-type TYPE --resource-id ID`,
 }
 
 var awsLayout = layout{

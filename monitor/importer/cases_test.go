@@ -59,6 +59,9 @@ func TestCases(t *testing.T) {
 			"configuration modify //cloudresourcemanager.googleapis.com/organizations/1#accessLevel/accessPolicies/4/accessLevels/a, " +
 				"configuration modify //cloudresourcemanager.googleapis.com/organizations/1#accessLevel/accessPolicies/4/accessLevels/b, " +
 				"configuration modify //cloudresourcemanager.googleapis.com/organizations/1#accessLevel/accessPolicies/4/accessLevels/c", "", nil},
+		"two perimeters are two configurations": {GCPAssets, strings.ReplaceAll(level("p")+"\n"+level("q"), "access_level", "service_perimeter"), Options{},
+			"configuration modify //cloudresourcemanager.googleapis.com/organizations/1#servicePerimeter/accessPolicies/4/accessLevels/p, " +
+				"configuration modify //cloudresourcemanager.googleapis.com/organizations/1#servicePerimeter/accessPolicies/4/accessLevels/q", "", nil},
 		"an export without times": {GCPAssets, `{"asset_type":"storage.googleapis.com/Bucket","name":"//storage.googleapis.com/b"}`, Options{},
 			`problem: asset "//storage.googleapis.com/b": no updateTime or window.startTime that is a time; --time gives one`, "", nil},
 		"an export without times and a time": {GCPAssets, `{"asset_type":"storage.googleapis.com/Bucket","name":"//storage.googleapis.com/b"}`, Options{Time: at},

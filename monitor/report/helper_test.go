@@ -153,12 +153,12 @@ func (l *testLog) record(who, typ string, action monitor.Action, when time.Time,
 }
 
 // measure makes the measurement of two logs as they are.
-func measure(t testing.TB, reported, observed *testLog, what monitor.Kind, from, to time.Time) *monitor.Measurement {
+func measure(t testing.TB, reported, observed *testLog, what monitor.Kind, from, to time.Time, scope ...string) *monitor.Measurement {
 	t.Helper()
 	c := must(monitor.Compare(t.Context(),
 		monitor.Party{Log: reported.log(len(reported.entries)), Filter: monitor.Filter{Types: []string{scitt.TypeRecord}}},
 		monitor.Party{Log: observed.log(len(observed.entries)), Filter: monitor.Filter{Types: []string{scitt.TypeObservation}}},
-		monitor.Interval{From: from, To: to, Grace: 15 * time.Minute}))(t)
+		monitor.Interval{From: from, To: to, Grace: 15 * time.Minute, Scope: scope}))(t)
 	return must(monitor.Measure(c, monitor.MeasureOptions{What: what, At: to.Add(5 * time.Minute), Home: observed.origin, ReportedURL: reported.url, ObservedURL: observed.url}))(t)
 }
 

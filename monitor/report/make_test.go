@@ -102,6 +102,24 @@ func TestNobodyNamed(t *testing.T) {
 	}
 }
 
+// TestScope: in a report with a scope only measurements of that scope count, and the reader's own comparison is of it.
+func TestScope(t *testing.T) {
+	w := newWorld(t)
+	o := w.options(t)
+	o.Scope, o.Recompute = monitor.Scope{"type=none"}, false
+	w.auditor.measurement(measure(t, w.provider, w.auditor, monitor.Inventory, first.Add(29*day), first.Add(30*day), o.Scope...), "auditor", first.Add(30*day+5*time.Minute))
+	r := must(Make(t.Context(), w.sources(), o))(t)
+	if len(r.Assessments) != 1 || len(r.Assessments[0].Series) != 1 || len(r.Assessments[0].Series[0].Points) != 1 || r.Assessments[0].Series[0].Newest().Data {
+		t.Errorf("%+v", r.Assessments)
+	}
+	if m := r.Comparisons[0].Metrics[monitor.Inventory]; m.Union != 0 || len(r.Comparisons[0].Findings) != 0 {
+		t.Errorf("%+v", m)
+	}
+	if !slices.ContainsFunc(r.LeftOut.Counts, func(c leftOutCount) bool { return c.Reason == reasonScope && c.Count == 2*29+1 }) {
+		t.Errorf("%+v", r.LeftOut.Counts)
+	}
+}
+
 func TestNoData(t *testing.T) {
 	empty := newTestLog(t, "log.empty.example")
 	empty.signed = first.Add(day)

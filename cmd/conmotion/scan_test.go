@@ -1,12 +1,15 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/conmotion/conmotion/internal/testlog"
@@ -56,5 +59,41 @@ func TestScanAgain(t *testing.T) {
 	out := r.run("replay", "--json", "--log", url)
 	if !strings.HasPrefix(out, `{"anomalies":[],"anomalies_more":0,`) || strings.Count(out, `"account":`) != 600 {
 		t.Errorf("%.500s", out)
+	}
+}
+
+// TestImportInterrupted: a first Ctrl-C ends an import behind what it registers, it says how far it came, and the same
+// command does the rest.
+func TestImportInterrupted(t *testing.T) {
+	t.Parallel()
+	r := newRecorders(t)
+	_, url := r.service("log", chainPolicy)
+	const events = 2 * 1300 // of several runs, of which the command prints more than a pipe holds
+	if err := writeConfigItems(r.path("items.json"), events/2, 0); err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"import", "aws-config", "--json", "--log", url, "--key", r.path("k.pem"), r.path("items.json")}
+	cmd := r.command("home", args...)
+	stdout, stderr := testlog.Must(cmd.StdoutPipe())(t), testlog.Must(cmd.StderrPipe())(t)
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	out := bufio.NewReader(stdout)
+	testlog.Must(out.Peek(1))(t) // and no more is read, so it waits
+	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	said := bufio.NewReader(stderr)
+	for line := ""; !strings.HasPrefix(line, "interrupted: "); {
+		line = testlog.Must(said.ReadString('\n'))(t)
+	}
+	first := strings.Count(string(testlog.Must(io.ReadAll(out))(t)), `"result":"registered"`)
+	last := string(testlog.Must(io.ReadAll(said))(t))
+	if err := cmd.Wait(); err == nil || first == 0 || first >= events || !strings.Contains(last, "until then; the same command goes on from there)") {
+		t.Fatalf("%v, %d registered: %s", err, first, last)
+	}
+	results := r.run(args...)
+	if known := strings.Count(results, `"result":"already recorded"`); known != first || known+strings.Count(results, `"result":"registered"`) != events {
+		t.Errorf("%d of %d are known", known, first)
 	}
 }

@@ -80,33 +80,31 @@ func TestSchemas(t *testing.T) {
 	printed.Check(t, (&app{}).root(), "../../docs")
 }
 
-// validated is Main for the scripts: what is printed with --json is held to its
-// schema, and what is counted to its plural.
-func validated() int {
-	return cli.Main(func(ctx context.Context, a *cli.App, args []string) int {
-		var out, said bytes.Buffer
-		tool := &app{*a}
-		tool.Stdout = io.MultiWriter(a.Stdout, &out)
-		tool.Stderr = io.MultiWriter(a.Stderr, &said)
-		root := tool.root()
-		code := tool.Run(ctx, root, args)
-		text := said.String()
-		if !bytes.HasPrefix(out.Bytes(), []byte("{")) { // a document keeps its words
-			text += out.String()
-		}
-		if wrong := plural.Wrong(text); len(wrong) > 0 {
-			fmt.Fprintf(a.Stderr, "ONE IS COUNTED AS SEVERAL: %q\n", wrong)
+// validated runs a command for the scripts: what is printed with --json is held to
+// its schema, and what is counted to its plural.
+func validated(ctx context.Context, a *cli.App, args []string) int {
+	var out, said bytes.Buffer
+	tool := &app{*a}
+	tool.Stdout = io.MultiWriter(a.Stdout, &out)
+	tool.Stderr = io.MultiWriter(a.Stderr, &said)
+	root := tool.root()
+	code := tool.Run(ctx, root, args)
+	text := said.String()
+	if !bytes.HasPrefix(out.Bytes(), []byte("{")) { // a document keeps its words
+		text += out.String()
+	}
+	if wrong := plural.Wrong(text); len(wrong) > 0 {
+		fmt.Fprintf(a.Stderr, "ONE IS COUNTED AS SEVERAL: %q\n", wrong)
+		return 99
+	}
+	cmd, _, err := root.Find(args)
+	// Other things than JSON are printed where they are asked for, with --out -.
+	if docs := os.Getenv("ROOT"); err == nil && tool.JSON && docs != "" && !(strings.Contains(strings.Join(args, " ")+" ", "--out - ") && !bytes.HasPrefix(out.Bytes(), []byte("{"))) {
+		command := strings.TrimPrefix(cmd.CommandPath(), root.Name()+" ")
+		if err := printed.Validate(filepath.Join(docs, "docs"), root.Name(), command, out.Bytes()); err != nil {
+			fmt.Fprintf(a.Stderr, "NOT AS ITS SCHEMA: %v\n%s", err, out.Bytes())
 			return 99
 		}
-		cmd, _, err := root.Find(args)
-		// Other things than JSON are printed where they are asked for, with --out -.
-		if docs := os.Getenv("ROOT"); err == nil && tool.JSON && docs != "" && !(strings.Contains(strings.Join(args, " ")+" ", "--out - ") && !bytes.HasPrefix(out.Bytes(), []byte("{"))) {
-			command := strings.TrimPrefix(cmd.CommandPath(), root.Name()+" ")
-			if err := printed.Validate(filepath.Join(docs, "docs"), root.Name(), command, out.Bytes()); err != nil {
-				fmt.Fprintf(a.Stderr, "NOT AS ITS SCHEMA: %v\n%s", err, out.Bytes())
-				return 99
-			}
-		}
-		return code
-	})
+	}
+	return code
 }

@@ -29,16 +29,10 @@ import (
 
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/internal/testprogram"
-	"github.com/conmotion/conmotion/internal/testwait"
 	"github.com/conmotion/conmotion/internal/vectors"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 )
-
-func TestMain(m *testing.M) {
-	testwait.Together()
-	testscript.Main(m, map[string]func(){"conmotion": func() { os.Exit(validated()) }})
-}
 
 // TestScripts runs testdata/script against a real service. Beside the usual
 // commands the scripts have:
@@ -62,7 +56,9 @@ func TestMain(m *testing.M) {
 //	                        garbage:FILE a copy that its issuer did not sign, of twin:FILE
 //	                        one with the other valid signature, of raw:FILE its bytes as they are. first:garbage, first:TEXT
 //	                        and second:garbage put such a thing in the place of entries 0 and 1
-//	exit CODE command...    runs a command that ends with this exit code
+//	conmotion args...       runs the tool, which succeeds, in the one process that the script has for it;
+//	                        "exec conmotion" starts one, for what a process needs of its own, such as stdin
+//	exit CODE command...    runs a command, or conmotion in that process, that ends with this exit code
 //	flip FILE OFFSET        changes one byte of a file; a negative offset counts from the end
 //	twin FROM TO            copies an ES256 statement with the other form of its signature
 //	certificates            makes signer.pem, chain.pem for vendor.example and roots.pem, and other-roots.pem that lead nowhere
@@ -81,8 +77,7 @@ func TestScripts(t *testing.T) {
 	}
 	policies, shared := filepath.Join(root, "testdata/policies"), filepath.Join(sharedData(t), "ocsf")
 	testscript.Run(t, testscript.Params{
-		Dir:                 "testdata/script",
-		RequireExplicitExec: true,
+		Dir: "testdata/script",
 		Condition: func(cond string) (bool, error) {
 			if cond != "shared" {
 				return false, fmt.Errorf("unknown condition %q", cond)
@@ -103,6 +98,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("GOGC", "400") // each ends before it has much to collect
 			// The race detector otherwise sleeps a second at each exit.
 			env.Setenv("GORACE", "atexit_sleep_ms=0")
+			env.Values[toolKey{}] = &scriptTool{env: env.Vars}
 			// The key of a log that no script runs.
 			public, _, err := ed25519.GenerateKey(rand.Reader)
 			if err != nil {
@@ -113,6 +109,7 @@ func TestScripts(t *testing.T) {
 			return err
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"conmotion":       cmdConmotion,
 			"service":         cmdService,
 			"files":           cmdFiles,
 			"ledger":          cmdLedger,
@@ -144,12 +141,15 @@ func cmdExit(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
-	err = ts.Exec(args[1], args[2:]...)
 	got := 0
-	if e, ok := errors.AsType[*exec.ExitError](err); ok {
+	if args[1] == "conmotion" {
+		got = callTool(ts, args[2:])
+	} else if err = ts.Exec(args[1], args[2:]...); err != nil {
+		e, ok := errors.AsType[*exec.ExitError](err)
+		if !ok {
+			ts.Check(err)
+		}
 		got = e.ExitCode()
-	} else {
-		ts.Check(err)
 	}
 	if got != want {
 		ts.Fatalf("exit code %d, want %d", got, want)

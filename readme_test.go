@@ -18,6 +18,11 @@ import (
 	"github.com/conmotion/conmotion/internal/testwait"
 )
 
+func TestMain(m *testing.M) {
+	testwait.InMemory()
+	m.Run()
+}
+
 // TestReadme runs the README: the service with its first command, then every
 // snippet of the tour as it stands there, in one shell's working directory.
 // Two things are changed: the port, which must be a free one, and "go run",

@@ -21,6 +21,7 @@ import (
 
 func TestMain(m *testing.M) {
 	testwait.Together()
+	testwait.InMemory()
 	m.Run()
 }
 

@@ -35,6 +35,7 @@ func TestMain(m *testing.M) {
 		os.Exit(cli.Main(run))
 	}
 	testwait.Together()
+	testwait.InMemory()
 	os.Exit(m.Run())
 }
 

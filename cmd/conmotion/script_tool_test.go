@@ -31,6 +31,7 @@ func TestMain(m *testing.M) {
 		os.Exit(cli.Main(answerCalls))
 	}
 	testwait.Together()
+	testwait.InMemory()
 	os.Exit(withTool(m))
 }
 

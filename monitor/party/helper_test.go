@@ -37,6 +37,7 @@ const (
 
 func TestMain(m *testing.M) {
 	testwait.Together()
+	testwait.InMemory()
 	m.Run()
 }
 

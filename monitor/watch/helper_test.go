@@ -19,9 +19,15 @@ import (
 	"time"
 
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/testwait"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/scitt"
 )
+
+func TestMain(m *testing.M) {
+	testwait.InMemory()
+	m.Run()
+}
 
 type object = map[string]any
 

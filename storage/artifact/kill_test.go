@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/conmotion/conmotion/internal/testwait"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
 
@@ -28,6 +29,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	testwait.InMemory()
 	m.Run()
 }
 

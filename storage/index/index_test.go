@@ -15,11 +15,17 @@ import (
 	"github.com/fxamacker/cbor/v2"
 
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/testwait"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/did"
 	"github.com/conmotion/conmotion/storage/index"
 	"github.com/conmotion/conmotion/tiles"
 )
+
+func TestMain(m *testing.M) {
+	testwait.InMemory()
+	m.Run()
+}
 
 // memory is a log in memory, as the index reads it.
 type memory struct {

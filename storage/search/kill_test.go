@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/testwait"
 )
 
 const childEnv = "SEARCH_TEST_CHILD_DB"
@@ -22,6 +23,7 @@ func TestMain(m *testing.M) {
 		child(path)
 		return
 	}
+	testwait.InMemory()
 	m.Run()
 }
 

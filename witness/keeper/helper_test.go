@@ -25,12 +25,18 @@ import (
 	_ "modernc.org/sqlite" // the driver of the stores
 
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/testwait"
 	"github.com/conmotion/conmotion/scitt"
 	artifacts "github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/tiles"
 	"github.com/conmotion/conmotion/witness/cosigner"
 	"github.com/conmotion/conmotion/witness/cosigner/store"
 )
+
+func TestMain(m *testing.M) {
+	testwait.InMemory()
+	m.Run()
+}
 
 // world is a log, and a witness with companions, which may be started again.
 type world struct {

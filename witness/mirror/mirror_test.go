@@ -17,11 +17,17 @@ import (
 
 	"github.com/conmotion/conmotion/internal/plain"
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/testwait"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/client"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/tiles"
 )
+
+func TestMain(m *testing.M) {
+	testwait.InMemory()
+	m.Run()
+}
 
 // world is a log with artifacts, whose operator does what the test wants.
 type world struct {

@@ -12,11 +12,17 @@ import (
 	"go.opentelemetry.io/otel/metric/noop"
 	_ "modernc.org/sqlite"
 
+	"github.com/conmotion/conmotion/internal/testwait"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/witness/conformance"
 	"github.com/conmotion/conmotion/witness/cosigner"
 	"github.com/conmotion/conmotion/witness/cosigner/store"
 )
+
+func TestMain(m *testing.M) {
+	testwait.InMemory()
+	m.Run()
+}
 
 // running is a witness on a directory, with keys in memory.
 type running struct {

@@ -77,6 +77,26 @@ func (n numbers) holds(t *testing.T, r *Reader[uint64]) {
 	}
 }
 
+// TestAdopt: a database that is moved to where there is none is what it was, also where the
+// write-ahead log of another one is left there, as after a crash.
+func TestAdopt(t *testing.T) {
+	dir := t.TempDir()
+	to, copied := filepath.Join(dir, "index"), filepath.Join(dir, "copy")
+	before, source := open(t, filepath.Join(dir, "before"), Options{}), open(t, filepath.Join(dir, "source"), Options{})
+	numbers(300).catchUp(t, before)
+	numbers(100).catchUp(t, source)
+	if err := os.WriteFile(to+"-wal", testlog.Must(os.ReadFile(before.path+"-wal"))(t), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := source.Snapshot(t.Context(), copied); err != nil {
+		t.Fatal(err)
+	}
+	if err := Adopt(t.Context(), copied, to, testlog.Must(sumOf(t.Context(), copied))(t), func(string) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	numbers(100).holds(t, open(t, to, Options{}))
+}
+
 // TestSum: what Close leaves reports whether the file is as it was; while the
 // database is used there is none.
 func TestSum(t *testing.T) {

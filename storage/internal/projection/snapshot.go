@@ -30,13 +30,17 @@ func (p *DB) Snapshot(ctx context.Context, path string) error {
 }
 
 // Adopt moves a database with this SHA-256, which nobody uses, to where there is
-// none, when check finds it good. A crash leaves it in the one place or the other,
-// perhaps without its sum.
+// none, when check finds it good. What is left beside that place of one that was there is
+// removed: SQLite would take an old write-ahead log for that of any database. A crash leaves
+// it in the one place or the other, perhaps without its sum.
 func Adopt(ctx context.Context, from, to string, sum []byte, check func(path string) error) error {
 	if err := durable.WriteFile(from+sumSuffix, sum, 0o600); err != nil {
 		return err
 	}
 	if err := check(from); err != nil {
+		return err
+	}
+	if err := Remove(to); err != nil {
 		return err
 	}
 	for _, suffix := range []string{sumSuffix, ""} {

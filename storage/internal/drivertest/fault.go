@@ -203,7 +203,9 @@ func bucketGone(t *testing.T, newService func(testing.TB) *Service) {
 // Restarts tests that a database that is killed and comes back keeps what it
 // acknowledged, and that the log goes on.
 func Restarts(t *testing.T, p Place, restart func(context.Context) error) {
-	s := NewService(t, p).Open()
+	s := NewService(t, p)
+	s.Lease = time.Minute // which is renewed when it is there again
+	s.Open()
 	stored := s.Under(func() {
 		for i := range 2 {
 			for s.Try(fmt.Sprint("before ", i)) != nil { // until it is there again

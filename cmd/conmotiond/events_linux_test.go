@@ -77,13 +77,14 @@ func mainJob(t *testing.T, servers parts.Cloud) {
 	_ = p.public[0].signal(syscall.SIGKILL) // it was killed
 	second.Wait()
 	p.says(1, "/readyz", "ok\nwriter, term 2")
-	_, configuration := p.public[1].get("/" + tiles.ConfigurationPath)
-	vkeys, keys := testlog.Must(scitt.ParseConfiguration(configuration))(t).CheckpointKeys, p.public[1].keys()
 	if err := p.public[1].signal(syscall.SIGTERM); err != nil {
 		t.Fatalf("%v\n%s", err, p.public[1].stderr)
 	}
 
 	// From here on there is the bucket, and nothing else.
+	bucket := testlog.Must(tiles.Open(p.bucket.URL, client.Options{}))(t)
+	configuration, set := testlog.Must(bucket.Get(t.Context(), tiles.ConfigurationPath))(t), testlog.Must(bucket.Get(t.Context(), tiles.KeysPath))(t)
+	vkeys, keys := testlog.Must(scitt.ParseConfiguration(configuration))(t).CheckpointKeys, testlog.Must(scitt.ParseKeySet(set))(t)
 	if len(receipts) != issuers*len(payloads) {
 		t.Fatalf("%d Receipts for %d records", len(receipts), issuers*len(payloads))
 	}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -11,6 +13,7 @@ import (
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/internal/testwait"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/tiles"
 )
 
 // TestMirrors: copies by other people's tools, the checkpoint first and moved in last,
@@ -50,14 +53,29 @@ func TestMirrors(t *testing.T) {
 					t.Fatalf("%s: %v\n%s", script, err, out)
 				}
 			}
-			receipts := register(t, log, name+" before", 300)
-			run(c.first)
-			register(t, log, name+" meanwhile", 300)
-			run(c.rest)
-			if name != "curl" { // which does it itself
-				if err := os.Rename(filepath.Join(mirror, "checkpoint.next"), filepath.Join(mirror, "checkpoint")); err != nil {
-					t.Fatal(err)
+			receipts := map[string][]byte{}
+			copies := func(meanwhile string) {
+				t.Helper()
+				maps.Copy(receipts, register(t, log, name+" before "+meanwhile, 300))
+				run(c.first)
+				register(t, log, name+meanwhile, 300)
+				run(c.rest)
+				if name != "curl" { // which does it itself
+					if err := os.Rename(filepath.Join(mirror, "checkpoint.next"), filepath.Join(mirror, "checkpoint")); err != nil {
+						t.Fatal(err)
+					}
 				}
+			}
+			copies(" meanwhile")
+			// The next time what changed is copied again: here the mirror has older keys.
+			keys := filepath.Join(mirror, filepath.FromSlash(tiles.KeysPath))
+			now := testlog.Must(os.ReadFile(keys))(t)
+			if err := os.WriteFile(keys, now[:len(now)-1], 0o600); err != nil {
+				t.Fatal(err)
+			}
+			copies(" again")
+			if again := testlog.Must(os.ReadFile(keys))(t); !bytes.Equal(again, now) {
+				t.Errorf("%s has %x, and the log %x", tiles.KeysPath, again, now)
 			}
 			_, body := log.get("/.well-known/transparency-configuration")
 			testlog.NewChecker(t, mirror, testlog.Must(scitt.ParseConfiguration(body))(t).CheckpointKeys, log.keys()).Check(t, receipts)

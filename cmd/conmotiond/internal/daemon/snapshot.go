@@ -65,7 +65,7 @@ func parseManifest(data []byte, origin string) (m manifest, err error) {
 	case m.Version != 1 || m.Slot != "a" && m.Slot != "b" || len(m.Parts) > mostParts:
 		return m, fmt.Errorf("%w: it is of another version", errManifest)
 	case m.Origin != origin:
-		return m, fmt.Errorf("%w: it is of the log %s", errManifest, m.Origin)
+		return m, fmt.Errorf("%w: the snapshots there are of the log %.80q; each log has a bucket of its own for them", storage.ErrForeign, m.Origin)
 	}
 	return m, nil
 }
@@ -208,10 +208,17 @@ func fits(ctx context.Context, x *index.Index, log *tiles.View) error {
 	return nil
 }
 
-// loadSnapshot begins with a snapshot where there is no index yet.
+// beingSaved is the copy of the index that a snapshot is made of.
+const beingSaved = "index.db.copy"
+
+// loadSnapshot begins with a snapshot where there is no index yet. It removes what a crash
+// left of one that was being saved.
 func (d *Daemon) loadSnapshot(ctx context.Context, c *Config, file string, o storage.Options) error {
 	if d.place.snapshots == nil {
 		return nil
+	}
+	if err := index.Remove(d.dir.Private(beingSaved)); err != nil {
+		return err
 	}
 	if _, err := os.Stat(file); !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -235,7 +242,7 @@ func (d *Daemon) loadSnapshot(ctx context.Context, c *Config, file string, o sto
 func (d *Daemon) saveSnapshots(ctx context.Context) {
 	for {
 		began, wait := time.Now(), snapshotInterval
-		size, err := d.place.snapshots.save(ctx, d.index, d.Origin, d.dir.Private("index.db.copy"))
+		size, err := d.place.snapshots.save(ctx, d.index, d.Origin, d.dir.Private(beingSaved))
 		switch {
 		case ctx.Err() != nil:
 			return

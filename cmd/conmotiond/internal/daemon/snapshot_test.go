@@ -50,6 +50,14 @@ func TestSnapshot(t *testing.T) {
 	t.Parallel()
 	p := cloud.AWS(t)
 	private, other := testlog.Must(p.NewBucket(t.Context(), false))(t), testlog.Must(p.NewBucket(t.Context(), false))(t)
+	const manifest = "index/manifest.json"
+	store := testlog.Must(aws.OpenStore(t.Context(), testlog.Must(aws.ParseBucket(private.Location))(t)))(t)
+	strange := testlog.Must(aws.OpenStore(t.Context(), testlog.Must(aws.ParseBucket(other.Location))(t)))(t)
+	get := func(from interface {
+		Get(context.Context, string) ([]byte, error)
+	}, key string) []byte {
+		return testlog.Must(from.Get(t.Context(), key))(t)
+	}
 	log := &said{}
 	var url string
 	with := func(snapshots string) func(*daemon.Config) {
@@ -67,6 +75,7 @@ func TestSnapshot(t *testing.T) {
 	s := newService(t, with(private.Location))
 	s.url = url
 	log.await(t, `"a snapshot of the index is saved" entries=2`) // keys and policy
+	first := get(store, manifest)
 	s.config.SnapshotEntries = 300
 	s.stop()
 	s.start() // with which there is no other one before long
@@ -83,13 +92,14 @@ func TestSnapshot(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		write(t, filepath.Join(s.config.Dir, "private", "index.db.copy"), []byte("left by a crash"))
 		s.start()
-		for _, statement := range all[:3] {
+		for _, statement := range append(all[:2:2], all[len(all)-1]) {
 			if a := s.do(http.MethodPost, "/entries", statement); a.StatusCode != http.StatusCreated {
 				t.Errorf("what is registered, again: %s", a.Status)
 			}
 		}
-		if size := s.checker().Check(t, nil).Checkpoint.Size; size != 302 {
+		if size := s.checker().Check(t, nil).Checkpoint.Size; size != uint64(2+len(all)) {
 			t.Fatalf("the log has %d entries", size)
 		}
 	}
@@ -100,48 +110,59 @@ func TestSnapshot(t *testing.T) {
 		t.Errorf("beside the index is %v", left)
 	}
 
-	store := testlog.Must(aws.OpenStore(t.Context(), testlog.Must(aws.ParseBucket(private.Location))(t)))(t)
-	strange := testlog.Must(aws.OpenStore(t.Context(), testlog.Must(aws.ParseBucket(other.Location))(t)))(t)
-	get := func(from interface {
-		Get(context.Context, string) ([]byte, error)
-	}, key string) []byte {
-		return testlog.Must(from.Get(t.Context(), key))(t)
-	}
 	put := func(key string, data []byte) {
 		t.Helper()
 		if err := store.Put(t.Context(), key, data); err != nil {
 			t.Fatal(err)
 		}
 	}
-	whole, strangers := get(store, "index/manifest.json"), get(strange, "index/manifest.json")
+	whole, strangers := get(store, manifest), get(strange, manifest)
 	slot := func(manifest []byte) string {
 		if bytes.Contains(manifest, []byte(`"slot":"a"`)) {
 			return "a"
 		}
 		return "b"
 	}
+	if slot(first) == slot(whole) {
+		t.Error("a snapshot is written over the one before it, which the manifest still names")
+	}
 	key0 := "index/" + slot(whole) + "/000000"
 	part := get(store, key0)
 	s.config.SnapshotEntries = 1000 // none is saved from here on
+	more := testlog.Statement(t, key, "asset", []byte("after the snapshot"))
+	s.register(more)
+	all = append(all, more)
+	restart()
+	log.await(t, `"the index begins with a snapshot" entries=302 of=303`)
 	for name, c := range map[string]struct {
 		change func()
 		why    string
 	}{
 		"a part is damaged": {func() { put(key0, append(part[:len(part)-1:len(part)-1], part[len(part)-1]^1)) }, "part 0 of the snapshot is not"},
 		"another sum": {func() {
-			put("index/manifest.json", bytes.Replace(whole, []byte(`"sha256":"`), []byte(`"sha256":"00`), 1))
+			put(manifest, bytes.Replace(whole, []byte(`"sha256":"`), []byte(`"sha256":"00`), 1))
 		}, "is not what its manifest names"},
-		"no manifest": {func() { put("index/manifest.json", []byte("{")) }, "cannot be used"},
+		"no manifest": {func() { put(manifest, []byte("{")) }, "cannot be used"},
 		"another log's": {func() {
-			put("index/manifest.json", bytes.Replace(strangers, []byte(`"slot":"`+slot(strangers)), []byte(`"slot":"`+slot(whole)), 1))
+			put(manifest, bytes.Replace(strangers, []byte(`"slot":"`+slot(strangers)), []byte(`"slot":"`+slot(whole)), 1))
 			put(key0, get(strange, "index/"+slot(strangers)+"/000000"))
-		}, "the log of size 302 does not extend"},
+		}, "the log of size 303 does not extend"},
 	} {
 		t.Log(name)
 		c.change()
 		restart()
 		log.await(t, c.why)
-		put("index/manifest.json", whole)
+		put(manifest, whole)
 		put(key0, part)
+	}
+
+	// Those of another log stay.
+	theirs := bytes.Replace(whole, []byte(`"origin":"transparency.example"`), []byte(`"origin":"other.example"`), 1)
+	put(manifest, theirs)
+	s.config.SnapshotEntries = 1
+	restart()
+	log.await(t, `"no snapshot of the index is saved" err="this is another log's: `)
+	if now := get(store, manifest); !bytes.Equal(now, theirs) {
+		t.Errorf("the manifest of another log was replaced by %s", now)
 	}
 }

@@ -73,7 +73,7 @@ func (d *Daemon) openKeys(ctx context.Context) (*personality.Keys, error) {
 		}
 	}
 	k := d.learn(all)
-	if k.missing != nil && d.log.ReadOnly() == nil {
+	if k.missing != nil && (d.log.ReadOnly() == nil || d.replica()) {
 		return nil, k.missing
 	}
 	if err := checkRecovery(d.keys, k.inForce); err != nil {

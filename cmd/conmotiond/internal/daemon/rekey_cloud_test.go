@@ -62,6 +62,16 @@ func TestRotateReplica(t *testing.T) {
 		return slices.Equal(c.CheckpointKeys, shown.CheckpointKeys) && slices.Equal(c.Keys, shown.Keys)
 	}, "the replica shows the keys")
 	testwait.Until(t, func() bool { return replica.size() == writer.size() }, "the replica follows the log")
+	// One with another service key could not take over, and does not start.
+	c := replica.config
+	c.Dir, c.Keys = testwait.Dir(t), filepath.Join(t.TempDir(), "keys")
+	if err := os.CopyFS(c.Keys, os.DirFS(keys[0])); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(c.Keys, "service-key.pem"), testlog.Must(scitt.MarshalPrivateKey(testlog.Key(t, "ES256")))(t))
+	if d, err := daemon.Open(t.Context(), c, testlog.Must(daemon.NewTelemetry())(t)); err == nil || !strings.Contains(err.Error(), "the service key") {
+		t.Errorf("%v", errors.Join(err, d.Close()))
+	}
 	// Without the new note key it does not take over, and does not start.
 	writer.stop()
 	if _, problem := replica.manage(daemon.KeyChange{Rotate: "receipt"}); problem == nil {
@@ -77,7 +87,7 @@ func TestRotateReplica(t *testing.T) {
 	if !strings.HasPrefix(replica.Role(), "replica") {
 		t.Errorf("it is %s", replica.Role())
 	}
-	c := replica.config
+	c = replica.config
 	c.Dir = testwait.Dir(t)
 	if d, err := daemon.Open(t.Context(), c, testlog.Must(daemon.NewTelemetry())(t)); err == nil || !strings.Contains(err.Error(), "it is not by this log's keys in") {
 		t.Errorf("%v", errors.Join(err, d.Close()))

@@ -150,7 +150,8 @@ func bucketAlone(t *testing.T, servers parts.Cloud) {
 // TestBucketRefused: what is missing or wrong is said before anything is made.
 func TestBucketRefused(t *testing.T) {
 	t.Parallel()
-	place, _, _ := inBucket(t, cloud.AWS(t))
+	place, public, _ := inBucket(t, cloud.AWS(t))
+	empty := testlog.Must(cloud.AWS(t).NewBucket(t.Context(), true))(t)
 	s := newService(t, place)
 	s.stop()
 	open := func(dir string, change func(*daemon.Config)) string {
@@ -165,17 +166,23 @@ func TestBucketRefused(t *testing.T) {
 		return fmt.Sprint(err)
 	}
 	password := cloud.AWS(t).Password
+	others := filepath.Join(t.TempDir(), "keys")
+	if err := daemon.MakeKeys(t.Context(), daemon.Config{Keys: others, Issuer: "https://other.example"}, others+"-recovery.pem", daemon.Elsewhere{}); err != nil {
+		t.Fatal(err)
+	}
 	for want, change := range map[string]func(*daemon.Config){
-		"--storage s3://BUCKET needs --database":  func(c *daemon.Config) { c.Database = "" },
-		"--database is for a log in a bucket":     func(c *daemon.Config) { c.Storage = "" },
-		"--storage: ftp://log is not":             func(c *daemon.Config) { c.Storage = "ftp://log" },
-		"--storage gs://BUCKET needs --database":  func(c *daemon.Config) { c.Storage = "gs://log" },
-		"it is the bucket of the log":             func(c *daemon.Config) { c.Artifacts = c.Storage },
-		"--artifacts: /tmp is not":                func(c *daemon.Config) { c.Artifacts = "/tmp" },
-		"the password is not part of the URL":     func(c *daemon.Config) { c.Database = strings.Replace(c.Database, "@", ":"+password+"@", 1) },
-		"--database-password-file: open /nowhere": func(c *daemon.Config) { c.DatabasePasswordFile = "/nowhere" },
-		"Access denied":                           func(c *daemon.Config) { c.Database = strings.Replace(c.Database, "conmotion@", "nobody@", 1) },
-		"is gone, and there is a log already":     func(*daemon.Config) {},
+		"--storage s3://BUCKET needs --database":                       func(c *daemon.Config) { c.Database = "" },
+		"--database is for a log in a bucket":                          func(c *daemon.Config) { c.Storage = "" },
+		"--storage: ftp://log is not":                                  func(c *daemon.Config) { c.Storage = "ftp://log" },
+		"--storage gs://BUCKET needs --database":                       func(c *daemon.Config) { c.Storage = "gs://log" },
+		"--artifacts: s3://" + public.Name + " is the bucket of a log": func(c *daemon.Config) { c.Artifacts = c.Storage },
+		"--snapshots: s3://" + public.Name + " is the bucket of a log": func(c *daemon.Config) { c.Storage, c.Snapshots = empty.Location, c.Storage },
+		"--artifacts: /tmp is not":                                     func(c *daemon.Config) { c.Artifacts = "/tmp" },
+		"the password is not part of the URL":                          func(c *daemon.Config) { c.Database = strings.Replace(c.Database, "@", ":"+password+"@", 1) },
+		"--database-password-file: open /nowhere":                      func(c *daemon.Config) { c.DatabasePasswordFile = "/nowhere" },
+		"Access denied": func(c *daemon.Config) { c.Database = strings.Replace(c.Database, "conmotion@", "nobody@", 1) },
+		"has a log already, \"transparency.example\"": func(*daemon.Config) {},
+		"are of other.example":                        func(c *daemon.Config) { c.Keys, c.Issuer = others, "" },
 	} {
 		dir := testwait.Dir(t)
 		if want == "Access denied" {

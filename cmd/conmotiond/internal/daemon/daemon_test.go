@@ -329,7 +329,7 @@ func TestRestart(t *testing.T) {
 func TestLost(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]string{
-		"service.json":             "put it back",
+		"service.json":             "has a log already",
 		"receipt-key.pem":          "put it back",
 		"checkpoint-key.pem":       "put it back",
 		"service-key.pem":          "put it back",

@@ -37,10 +37,12 @@ func loadIdentity(ctx context.Context, dir keyDir, log *place, c *Config) (ident
 	path := dir.file(identityFile)
 	data, err := durable.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		if there, err := log.hasLog(ctx); err != nil {
+		raw, err := log.Get(ctx, tiles.CheckpointPath)
+		switch {
+		case err == nil:
+			return identity{}, fmt.Errorf("identity: %s has a log already, %.80q, and %s, which is beside that log's keys, is not there. To go on with that log put its keys and this file there, or give their directory as --keys; its issuer and its origin are those in %s/%s. A new log takes an empty place", log.name, nameIn(raw), path, log.name, tiles.ConfigurationPath)
+		case !errors.Is(err, fs.ErrNotExist):
 			return identity{}, fmt.Errorf("identity: %w", err)
-		} else if there {
-			return identity{}, fmt.Errorf("identity: %s is gone, and there is a log already: put it back; its issuer and its origin are those in %s/%s", path, log.name, tiles.ConfigurationPath)
 		}
 		return newIdentity(path, c)
 	}
@@ -61,6 +63,12 @@ func loadIdentity(ctx context.Context, dir keyDir, log *place, c *Config) (ident
 		return identity{}, fmt.Errorf("--bootstrap first-statement: the log in %s has its policy already", c.Dir)
 	}
 	return id, nil
+}
+
+// nameIn is the name of a log as a checkpoint has it, which need not be true.
+func nameIn(checkpoint []byte) string {
+	name, _, _ := strings.Cut(string(checkpoint), "\n")
+	return name
 }
 
 // newIdentity settles who the service is. A crash before the file is there
@@ -193,7 +201,7 @@ func (k *keys) load(ctx context.Context, dir keyDir, log *place, id identity) er
 
 // gone says that a key is needed and its file is not there.
 func gone(file string) error {
-	return fmt.Errorf("key: %s is gone, and there is a log already, which another key cannot go on: put it back", file)
+	return fmt.Errorf("key: %s is not there, and the log is, which another key cannot go on: put it back", file)
 }
 
 // entry0 reads the first entry of the log in the directory, in which keys are

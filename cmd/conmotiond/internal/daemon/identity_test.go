@@ -114,7 +114,7 @@ func TestServiceFile(t *testing.T) {
 	good := testlog.Must(os.ReadFile(path))(t)
 	checkpoint := filepath.Join(s.config.Dir, "private", "tessera", "checkpoint")
 	before := testlog.Must(os.ReadFile(checkpoint))(t)
-	for from, want := range map[string]string{`"http://transparency.example"`: "names the issuer http://other.example", `"transparency.example"`: "is not by this log's keys"} {
+	for from, want := range map[string]string{`"http://transparency.example"`: "names the issuer http://other.example", `"transparency.example"`: "are of other.example"} {
 		write(t, path, bytes.Replace(good, []byte(from), []byte(strings.Replace(from, "transparency", "other", 1)), 1))
 		if _, err := daemon.Open(t.Context(), s.config, testlog.Must(daemon.NewTelemetry())(t)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("without %s: %v", from, err)

@@ -12,6 +12,7 @@ import (
 	"github.com/conmotion/conmotion/internal/durable"
 	keyring "github.com/conmotion/conmotion/keys"
 	"github.com/conmotion/conmotion/scitt"
+	"github.com/conmotion/conmotion/storage"
 	"github.com/conmotion/conmotion/tiles"
 )
 
@@ -184,6 +185,9 @@ func (k *keys) signed(ctx context.Context, dir keyDir, log *place, origin string
 	raw, err := log.Get(ctx, tiles.CheckpointPath)
 	if err != nil {
 		return err
+	}
+	if name := nameIn(raw); name != origin {
+		return fmt.Errorf("%w: the log in %s is %.80q, and the keys in %s are of %s; each log has a place of its own", storage.ErrForeign, log.name, name, dir, origin)
 	}
 	notes, err := readRing(dir, purposeNote)
 	if err != nil {

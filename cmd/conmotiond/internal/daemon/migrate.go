@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"strings"
 	"time"
 
 	"github.com/conmotion/conmotion/scitt"
@@ -91,7 +90,7 @@ func (m *Migrated) copyArtifacts(ctx context.Context, from *Config, to string, d
 		return nil // they stay in their bucket
 	}
 	open := func(flag, location string) (artifactStore, error) {
-		place, err := artifactPlace(location, log, dir)
+		place, err := artifactPlace(ctx, location, log, dir)
 		var s artifactStore
 		if err == nil {
 			s, err = place(ctx, artifact.Options{})
@@ -140,7 +139,7 @@ func freeze(ctx context.Context, from, to Config, target shared) error {
 		return errors.Join(err, dir.Close())
 	}
 	checkpoint, err := place.Get(ctx, tiles.CheckpointPath)
-	origin, _, _ := strings.Cut(string(checkpoint), "\n")
+	origin := nameIn(checkpoint)
 	var went string
 	if errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("there is no log in %s", place.name)

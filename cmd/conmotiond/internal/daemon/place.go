@@ -46,19 +46,17 @@ func openPlace(ctx context.Context, c *Config, dir *storage.Dir) (*place, error)
 	if err != nil {
 		return nil, err
 	}
-	if p.openArtifacts, err = artifactPlace(c.Artifacts, p.name, dir); err != nil {
+	if p.openArtifacts, err = artifactPlace(ctx, c.Artifacts, p.name, dir); err != nil {
 		return nil, errors.Join(fmt.Errorf("--artifacts: %w", err), p.close())
 	}
 	if c.Snapshots == "" {
 		return p, nil
 	}
 	p.snapshots = &snapshots{entries: c.SnapshotEntries}
-	bucket, err := parsePrivate(c.Snapshots, p.name)
+	bucket, err := openPrivate(ctx, c.Snapshots, p.name)
+	p.snapshots.store = bucket.objects
 	if p.shared == nil {
 		err = errors.New("snapshots are for a log in a bucket: see --storage")
-	}
-	if err == nil {
-		p.snapshots.store, err = bucket.objects(ctx)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("--snapshots: %w", err), p.close())
@@ -150,21 +148,20 @@ func (c *Config) address(database string) (string, error) {
 
 // artifactPlace says how the store of artifacts is opened: in the directory, or in a
 // bucket.
-func artifactPlace(location, log string, dir *storage.Dir) (func(context.Context, artifact.Options) (artifactStore, error), error) {
+func artifactPlace(ctx context.Context, location, log string, dir *storage.Dir) (func(context.Context, artifact.Options) (artifactStore, error), error) {
 	if location == "" {
 		return func(_ context.Context, o artifact.Options) (artifactStore, error) {
 			return artifact.OpenDir(dir.Private("artifacts"), o)
 		}, nil
 	}
-	b, err := parsePrivate(location, log)
+	b, err := openPrivate(ctx, location, log)
 	return b.artifacts, err
 }
 
-// private is a bucket for what is not public, to be opened for artifacts or for
-// objects.
+// private is a bucket for what is not public: artifacts, when it is opened for them, or objects.
 type private struct {
 	artifacts func(context.Context, artifact.Options) (artifactStore, error)
-	objects   func(context.Context) (objectStore, error)
+	objects   objectStore
 }
 
 // objectStore keeps objects by their keys. A write replaces what is there.
@@ -173,34 +170,39 @@ type objectStore interface {
 	Put(ctx context.Context, key string, data []byte) error
 }
 
-// parsePrivate reads the name of a bucket, which is not the log's.
-func parsePrivate(location, log string) (p private, err error) {
+// openPrivate opens a bucket, unless it is the log's or has another log. It writes nothing there.
+func openPrivate(ctx context.Context, location, log string) (p private, err error) {
 	var name string
+	hasLog := true
 	if strings.HasPrefix(location, "gs://") {
-		bucket, err := gcp.ParseBucket(location)
-		if err != nil {
-			return p, err
+		bucket, perr := gcp.ParseBucket(location)
+		if perr != nil {
+			return p, perr
 		}
 		name = bucket.String()
 		p.artifacts = func(ctx context.Context, o artifact.Options) (artifactStore, error) {
 			return gcp.OpenArtifacts(ctx, bucket, o)
 		}
-		p.objects = func(ctx context.Context) (objectStore, error) { return gcp.OpenStore(ctx, bucket) }
+		p.objects, err = gcp.OpenStore(ctx, bucket)
 	} else {
-		bucket, err := aws.ParseBucket(location)
-		if err != nil {
-			return p, err
+		bucket, perr := aws.ParseBucket(location)
+		if perr != nil {
+			return p, perr
 		}
 		name = bucket.String()
 		p.artifacts = func(ctx context.Context, o artifact.Options) (artifactStore, error) {
 			return aws.OpenArtifacts(ctx, bucket, o)
 		}
-		p.objects = func(ctx context.Context) (objectStore, error) { return aws.OpenStore(ctx, bucket) }
+		p.objects, err = aws.OpenStore(ctx, bucket)
 	}
-	if name == log {
-		return p, errors.New("it is the bucket of the log, which everybody may read; what is not public needs one of its own")
+	if err == nil && name != log {
+		_, rerr := p.objects.Get(ctx, tiles.CheckpointPath)
+		hasLog = rerr == nil // or it is found out later what is wrong
 	}
-	return p, nil
+	if err == nil && hasLog {
+		err = fmt.Errorf("%s is the bucket of a log, which everybody may read; what is not public needs one of its own", name)
+	}
+	return p, err
 }
 
 // hasLog reports whether a log was published here. Whatever that needs is made before

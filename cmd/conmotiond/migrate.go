@@ -62,6 +62,7 @@ func migrateCommand(stdout, stderr io.Writer) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			logger := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 			klog.SetSlogLogger(slog.New(slog.DiscardHandler)) // Tessera's way to log
+			slog.SetDefault(logger)                           // and that of package log, in which the client of Spanner says how it is set up
 			from.Logger, to.Logger, to.Lease = logger, logger, from.Lease
 			switch bucket := strings.Contains(source, "://"); {
 			case bucket:

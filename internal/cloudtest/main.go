@@ -1,7 +1,7 @@
 // Command cloudtest starts an S3 server and a MariaDB server on free ports of this
 // machine, two instances of a service whose log is in a bucket there, and a proxy before
 // them, to play with: end the writer, and see the other one take over. Everything ends, and
-// is removed, with Ctrl-C.
+// is removed, with Ctrl-C, or when both instances have ended.
 //
 //	go run ./internal/cloudtest           # the two instances
 //	go run ./internal/cloudtest --rate 0  # the same with more flags of conmotiond

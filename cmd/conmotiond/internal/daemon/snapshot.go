@@ -90,6 +90,8 @@ func (s *snapshots) save(ctx context.Context, x *index.Index, origin, scratch st
 			return 0, err
 		} else if err != nil {
 			last = manifest{Slot: "b"}
+		} else if last.Size > x.Next() { // it is of an earlier log of this name
+			last.Size = 0
 		}
 		s.last = &last
 	}

@@ -165,4 +165,8 @@ func TestSnapshot(t *testing.T) {
 	if now := get(store, manifest); !bytes.Equal(now, theirs) {
 		t.Errorf("the manifest of another log was replaced by %s", now)
 	}
+	// Those of an earlier log of the same name, which had more entries, do not.
+	put(manifest, bytes.Replace(whole, []byte(`"size":302`), []byte(`"size":900000`), 1))
+	restart()
+	log.await(t, `"a snapshot of the index is saved" entries=303`)
 }

@@ -340,7 +340,9 @@ func (l *Log) Abandon() {
 	r := l.role.Load()
 	r.end.Do(func() {
 		r.cancel()
-		close(r.ended)
+		if r.ended != nil { // it may be lost before it is there
+			close(r.ended)
+		}
 	})
 }
 

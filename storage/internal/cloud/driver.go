@@ -248,11 +248,20 @@ func (d *Driver) Check(ctx context.Context) error {
 	return d.reach(ctx)
 }
 
-// reach reads something of the bucket.
+// reach reads something of the bucket. Where nothing of this log is public yet, what is
+// there may be of another one that was made at the same time: see [storage.ErrForeign].
 func (d *Driver) reach(ctx context.Context) error {
-	_, err := d.Bucket.Get(ctx, tiles.CheckpointPath)
+	o, err := d.Bucket.Get(ctx, tiles.CheckpointPath)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
+	}
+	d.mu.Lock()
+	ours := []byte(d.writer.origin + "\n")
+	began := bytes.HasPrefix(d.public.Data, ours)
+	d.mu.Unlock()
+	if err == nil && !began && !bytes.HasPrefix(o.Data, ours) {
+		name, _, _ := bytes.Cut(o.Data, []byte("\n"))
+		return fmt.Errorf("%w: %s has the log %.80q, which was made there meanwhile", storage.ErrForeign, d.Bucket, name)
 	}
 	return err
 }

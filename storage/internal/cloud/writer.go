@@ -2,6 +2,7 @@ package cloud
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -24,10 +25,11 @@ type writer struct {
 	// reach reports whether the bucket can be reached.
 	reach func(context.Context) error
 
-	term uint64
-	stop context.CancelFunc // of what runs
-	runs sync.WaitGroup
-	gone chan struct{} // closed when the lease is lost
+	term   uint64
+	origin string             // of the log
+	stop   context.CancelFunc // of what runs
+	runs   sync.WaitGroup
+	gone   chan struct{} // closed when the lease is lost
 
 	mu      sync.Mutex
 	until   time.Time // by this machine's clock, and sooner than the database says
@@ -42,6 +44,7 @@ func (w *writer) become(ctx context.Context, origin, bucket string) error {
 	if err != nil {
 		return err
 	}
+	w.origin = origin
 	began := time.Now()
 	if w.term, err = w.db.Take(ctx, w.address, w.ttl); err != nil {
 		return err
@@ -102,7 +105,7 @@ func (w *writer) lose(why error) {
 }
 
 // watch gives the lease up when the bucket could not be reached for as long as it
-// lasts: an instance that reaches it can do better.
+// lasts: an instance that reaches it can do better; and when the bucket has another log.
 func (w *writer) watch(ctx context.Context) {
 	ticker := time.NewTicker(w.ttl / 5)
 	defer ticker.Stop()
@@ -122,8 +125,11 @@ func (w *writer) watch(ctx context.Context) {
 			reached = time.Now()
 		case ctx.Err() != nil:
 			return
-		case time.Since(reached) > w.ttl && w.holds() == nil:
-			w.lose(fmt.Errorf("the bucket was not reached for %v: %w", time.Since(reached).Round(time.Second), err))
+		case errors.Is(err, storage.ErrForeign), time.Since(reached) > w.ttl && w.holds() == nil:
+			if !errors.Is(err, storage.ErrForeign) {
+				err = fmt.Errorf("the bucket was not reached for %v: %w", time.Since(reached).Round(time.Second), err)
+			}
+			w.lose(err)
 			// A crash here, or a renewal under way, leaves the lease until it runs out.
 			if err := w.db.Release(ctx, w.term); err != nil {
 				w.logger.Warn("the lease runs out by itself", "err", err)

@@ -189,6 +189,22 @@ func foreign(t *testing.T, newService func(testing.TB) *Service) {
 	}
 }
 
+// madeMeanwhile: a new log of which nothing is public yet leaves a bucket in which another
+// log is public.
+func madeMeanwhile(t *testing.T, newService func(testing.TB) *Service) {
+	s := newService(t).Open()
+	theirs := []byte("other.example\n0\n")
+	if _, err := s.Driver.Bucket.Put(t.Context(), tiles.CheckpointPath, theirs, cloud.Condition{}); err != nil {
+		t.Fatal(err)
+	}
+	<-s.Driver.Lost()
+	Says(t, "ready", s.Driver.Ready(t.Context()), storage.ErrForeign, []string{s.Driver.String(), "other.example"})
+	s.log.Abandon()
+	if there := testlog.Must(s.Driver.Get(t.Context(), tiles.CheckpointPath))(t); !bytes.Equal(there, theirs) {
+		t.Errorf("public is %s", there)
+	}
+}
+
 // format: of a log of a later format nobody who does not know it becomes the writer, and
 // one that runs follows it; one without a format, which an earlier release made, goes on.
 func format(t *testing.T, newService func(testing.TB) *Service) {
@@ -226,6 +242,7 @@ func format(t *testing.T, newService func(testing.TB) *Service) {
 		s.Close()
 	}
 	s.checker().Check(t, receipts)
+	log.Abandon() // as one that loses the lease while it takes over
 	if err := errors.Join(log.Close(t.Context()), x.Close(), follower.Close()); err != nil {
 		t.Error(err)
 	}
@@ -290,7 +307,7 @@ func publish(t *testing.T, newService func(testing.TB) *Service) {
 	}
 	store.fault.Store(nil)
 	// Another process was faster.
-	other := []byte("somebody else's")
+	other := append(bytes.Clone(note), "— somebody else's\n"...)
 	if _, err := s.Driver.Bucket.Put(t.Context(), tiles.CheckpointPath, other, cloud.Condition{}); err != nil {
 		t.Fatal(err)
 	}

@@ -43,6 +43,7 @@ func Run(t *testing.T, together bool, open func(t testing.TB) Place) {
 		"BatchSize":      batchSize,
 		"Runs":           runs,
 		"Foreign":        foreign,
+		"MadeMeanwhile":  madeMeanwhile,
 		"Format":         format,
 		"Moved":          moved,
 		"Headers":        headers,

@@ -236,3 +236,33 @@ func startTogether(t *testing.T, servers parts.Cloud) {
 		}
 	}
 }
+
+// TestMadeMeanwhile: a start that makes a log, and waits for witnesses, ends with the reason
+// when another log is made in its bucket meanwhile.
+func TestMadeMeanwhile(t *testing.T) {
+	t.Parallel()
+	place, public, _ := inBucket(t, cloud.AWS(t))
+	policy := filepath.Join(t.TempDir(), "policy")
+	write(t, policy, fmt.Appendf(nil, "witness w %s http://%s/\nquorum w\n", testlog.NewCosigner(t, "witness.example", "Ed25519"), testwait.Address(t)))
+	c := daemon.Config{Dir: testwait.Dir(t), DefaultIssuer: "http://transparency.example", Wait: time.Minute, Burst: 1, WitnessPolicy: policy, WitnessTimeout: time.Second, Logger: slog.New(slog.DiscardHandler)}
+	place(&c)
+	telemetry, ended := testlog.Must(daemon.NewTelemetry())(t), make(chan error, 1)
+	go func() {
+		_, err := daemon.Open(context.Background(), c, telemetry)
+		ended <- err
+	}()
+	testwait.Until(t, func() bool {
+		for path := range testlog.Must(public.Objects(t.Context()))(t) {
+			if strings.HasPrefix(path, "tile/") {
+				return true
+			}
+		}
+		return false
+	}, "the bucket has entry 0")
+	if err := public.Write(t.Context(), tiles.CheckpointPath, []byte("other.example\n0\n")); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; err == nil || !strings.Contains(err.Error(), `has the log "other.example"`) {
+		t.Errorf("the start ends with %v", err)
+	}
+}

@@ -210,8 +210,7 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 	if d.options, err = schemaOption(ctx, c.OCSFSchema); err != nil {
 		return d, err
 	}
-	_, err = d.founder.Announce(ctx, d.log, func() (*scitt.Keys, error) { return k.announced(d.keys) })
-	if err != nil {
+	if err := d.announce(ctx, k); err != nil {
 		return d, err
 	}
 	shown, err := d.openKeys(ctx)
@@ -279,8 +278,11 @@ func (d *Daemon) bootstrap(ctx context.Context, c *Config, from *sources) (*pers
 	if c.FirstStatement || d.replica() {
 		document = nil
 	}
-	logged, err := d.founder.Bootstrap(ctx, d.log, d.index.Policies, document)
-	if err != nil {
+	var logged *personality.LoggedPolicy
+	if err := d.while(ctx, func(ctx context.Context) (err error) {
+		logged, err = d.founder.Bootstrap(ctx, d.log, d.index.Policies, document)
+		return err
+	}); err != nil {
 		return nil, err
 	}
 	d.New = logged.New && !d.replica()

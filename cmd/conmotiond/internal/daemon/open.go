@@ -48,7 +48,7 @@ func (d *Daemon) openLog(ctx context.Context, c *Config, service scitt.KeySet, o
 		}
 		d.note(w)
 	}
-	return d.settle(ctx)
+	return d.while(ctx, d.settle)
 }
 
 // copyIndex copies the index into a temporary directory, for a log that can only be

@@ -140,6 +140,38 @@ func (d *Daemon) takeLog(ctx context.Context) (taken bool, err error) {
 	return false, nil
 }
 
+// announce puts the service's keys into a new log.
+func (d *Daemon) announce(ctx context.Context, k keys) error {
+	return d.while(ctx, func(ctx context.Context) error {
+		_, err := d.founder.Announce(ctx, d.log, func() (*scitt.Keys, error) { return k.announced(d.keys) })
+		return err
+	})
+}
+
+// while runs a step of a start, which ends when this instance is the log's writer no more.
+func (d *Daemon) while(ctx context.Context, step func(context.Context) error) error {
+	if d.place.shared == nil {
+		return step(ctx)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-d.place.shared.Lost():
+			d.log.Abandon()
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	err := step(ctx)
+	select {
+	case <-d.place.shared.Lost():
+		return errors.Join(d.place.Ready(context.WithoutCancel(ctx)), err)
+	default:
+		return err
+	}
+}
+
 // note remembers who the writer is.
 func (d *Daemon) note(w storage.Writer) {
 	d.writer.Store(&w)

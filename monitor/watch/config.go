@@ -192,7 +192,7 @@ type MeasurementRule struct {
 	What      []string `yaml:"what"`  // inventory, configuration; both when empty
 	Scope     []string `yaml:"scope"` // terms: those of a measurement that counts; every measurement when empty
 	Over      *int     `yaml:"over"`  // impact_score; more than this is told
-	Drift     *int     `yaml:"drift"` // drifting configurations; more than this is told
+	Drift     *int     `yaml:"drift"` // configurations that drift, or may; more than this is told
 	Below     *float64 `yaml:"below"` // percent of coverage; less than this is told
 	Recompute bool     `yaml:"recompute"`
 }

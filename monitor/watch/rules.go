@@ -244,8 +244,12 @@ func (r *MeasurementRule) hold(in *monitor.Claim) (beyond, all []string) {
 		add(in.Impact > *r.Over, fmt.Sprintf(", more than %d", *r.Over), "%d percent of the %s are missing from the reports in %s", in.Impact, what, origin)
 	}
 	if r.Drift != nil {
-		add(in.Metrics.Drift > *r.Drift, fmt.Sprintf(", more than %d", *r.Drift), "%s drifting from what was observed, by the reports in %s",
-			plural.Verb(in.Metrics.Drift, "configuration", "is", "are"), origin)
+		hidden := ""
+		if n := in.Metrics.Undisclosed; n > 0 {
+			hidden = fmt.Sprintf(", and %d more may be in fields that are hidden", n)
+		}
+		add(in.Metrics.Drift+in.Metrics.Undisclosed > *r.Drift, fmt.Sprintf(", more than %d", *r.Drift), "%s drifting from what was observed%s, by the reports in %s",
+			plural.Verb(in.Metrics.Drift, "configuration", "is", "are"), hidden, origin)
 	}
 	if r.Below == nil {
 		return beyond, all

@@ -401,6 +401,12 @@ func TestThresholds(t *testing.T) {
 	zero, two, half := 0, 2, 50.0
 	in := &monitor.Claim{MeasurementInputs: &monitor.MeasurementInputs{Reported: &scitt.Checkpoint{Origin: "p.example"}}, Coverage: "0.499999"}
 	in.Options.What, in.Metrics.Drift, in.Impact = monitor.Configuration, 1, 3
+	hidden := *in
+	hidden.Metrics.Undisclosed = 2
+	beyond, _ := (&MeasurementRule{Drift: &two}).hold(&hidden)
+	if want := "1 configuration is drifting from what was observed, and 2 more may be in fields that are hidden, by the reports in p.example, more than 2"; strings.Join(beyond, "; ") != want {
+		t.Errorf("%q, want %q", beyond, want)
+	}
 	for _, c := range []struct {
 		rule     MeasurementRule
 		coverage string

@@ -111,7 +111,7 @@ func TestBulkRate(t *testing.T) {
 func TestBulkPushback(t *testing.T) {
 	t.Parallel()
 	key := testlog.Key(t, "ES256")
-	s := newService(t, func(c *daemon.Config) { c.Pushback = 50 })
+	s := newService(t, func(c *daemon.Config) { c.Pushback = 10 })
 	all := chain(t, key, "c", nil, 300)
 	parts := 0
 	c := testlog.Must(client.New(s.server.URL, client.Options{Waiting: func(_ time.Duration, why error) {

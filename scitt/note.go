@@ -112,6 +112,13 @@ func SignedNote(text string, sigs []note.Signature) []byte {
 	return []byte(text + "\n" + signatureLines(sigs))
 }
 
+// ClaimedOrigin returns the first line of a checkpoint, which names its log. Its signature is not verified: it says which
+// keys to verify it with, and no more.
+func ClaimedOrigin(checkpoint []byte) string {
+	origin, _, _ := bytes.Cut(checkpoint, []byte("\n"))
+	return string(origin)
+}
+
 // Body is the text of the checkpoint's note, which is what is signed.
 func (c *Checkpoint) Body() string {
 	body, _, _ := bytes.Cut(c.Raw, []byte("\n\n"))

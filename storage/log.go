@@ -340,7 +340,7 @@ func (l *Log) Abandon() {
 	r := l.role.Load()
 	r.end.Do(func() {
 		r.cancel()
-		if r.ended != nil { // it may be lost before it is there
+		if r.ended != nil { // only a writer has one
 			close(r.ended)
 		}
 	})

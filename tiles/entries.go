@@ -89,12 +89,12 @@ func (v *View) bundle(ctx context.Context, n uint64) ([][]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	with, err := v.with(ctx, tileID{0, n})
+	view, err := v.with(ctx, tileID{0, n})
 	if err != nil {
 		return nil, err
 	}
 	for i, e := range entries {
-		leaf, err := with.LeafHash(ctx, n*Width+uint64(i))
+		leaf, err := view.LeafHash(ctx, n*Width+uint64(i))
 		if err != nil {
 			return nil, err
 		}
@@ -102,7 +102,7 @@ func (v *View) bundle(ctx context.Context, n uint64) ([][]byte, error) {
 			return nil, fmt.Errorf("%w: entry %d does not hash to its leaf (%s, %s)", ErrCorrupt, n*Width+uint64(i), BundlePath(n, len(entries)), TilePath(0, n, len(entries)))
 		}
 	}
-	if _, err := with.Inclusion(ctx, n*Width, scitt.LeafHash(entries[0])); err != nil {
+	if _, err := view.Inclusion(ctx, n*Width, scitt.LeafHash(entries[0])); err != nil {
 		return nil, fmt.Errorf("%w: %s: %w", ErrCorrupt, BundlePath(n, len(entries)), err)
 	}
 	return entries, nil

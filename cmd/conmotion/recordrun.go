@@ -112,7 +112,7 @@ func (a *app) runRecord(ctx context.Context, f recordFlags, typ string, events f
 	return errors.Join(verdict, r.scan(ctx))
 }
 
-// batch tells what became of a batch, with one write: there may be many.
+// batch tells what became of a batch; people are told of all its events with one write.
 func (r *recording) batch(ctx context.Context, b *party.Batch) error {
 	results, err := r.results(ctx, b.Inputs)
 	r.progress.Done()

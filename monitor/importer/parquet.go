@@ -46,9 +46,9 @@ func parquetRows(f io.ReaderAt, size int64) (_ io.Reader, err error) {
 	}}, nil
 }
 
-// footerFits checks that the metadata at the end of the file, for which the library takes as much memory as they say that
-// they have, are in it. Parquet format, "File format": they are followed by "4-byte length in bytes of file metadata (little
-// endian)" and "4-byte magic number".
+// footerFits checks that the file has as much metadata as it says: the library takes memory for that before it reads them.
+// Parquet format, "File format": they are followed by "4-byte length in bytes of file metadata (little endian)" and "4-byte
+// magic number".
 func footerFits(f io.ReaderAt, size int64) error {
 	var end [8]byte
 	if size < int64(len("PAR1")+len(end)) {

@@ -77,19 +77,12 @@ func (h Home) KeepProof(e *tiles.Equivocation) (path string, err error) {
 	return path, nil
 }
 
-// originOf returns the first line of a checkpoint, by which keys are picked;
-// nothing else is taken from it before its signature is verified.
-func originOf(raw []byte) string {
-	origin, _, _ := bytes.Cut(raw, []byte("\n"))
-	return string(origin)
-}
-
 // open verifies a checkpoint. Errors wrap [tiles.ErrOtherLog] when it is another log's
 // by its own words.
 func (l *Log) open(raw []byte) (*scitt.Checkpoint, error) {
 	cp, err := l.Files.Verifiers.Open(raw)
 	if err != nil {
-		origin := originOf(raw)
+		origin := scitt.ClaimedOrigin(raw)
 		_, rest, _ := bytes.Cut(raw, []byte("\n"))
 		size, _, _ := bytes.Cut(rest, []byte("\n"))
 		_, serr := strconv.ParseUint(string(size), 10, 64)

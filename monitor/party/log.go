@@ -151,14 +151,14 @@ func Open(ctx context.Context, location string, o Options) (*Log, error) {
 	if unread != nil {
 		return nil, fmt.Errorf("%s: %w", location, unread)
 	}
-	if o.Origin != "" && originOf(raw) != o.Origin {
-		return nil, fmt.Errorf("the log at %s: %w: its checkpoint is of %.80q, and %q is meant", location, tiles.ErrOtherLog, originOf(raw), o.Origin)
+	if o.Origin != "" && scitt.ClaimedOrigin(raw) != o.Origin {
+		return nil, fmt.Errorf("the log at %s: %w: its checkpoint is of %.80q, and %q is meant", location, tiles.ErrOtherLog, scitt.ClaimedOrigin(raw), o.Origin)
 	}
-	here, named, err := o.Home.recall(l.address, originOf(raw))
+	here, named, err := o.Home.recall(l.address, scitt.ClaimedOrigin(raw))
 	if err != nil {
 		return nil, err
 	}
-	if err := l.chooseKeys(originOf(raw), here, named, o); err != nil {
+	if err := l.chooseKeys(scitt.ClaimedOrigin(raw), here, named, o); err != nil {
 		return nil, err
 	}
 	verifiers, err := scitt.NewCheckpointVerifiers(l.VKeys)

@@ -230,8 +230,8 @@ func (r *MeasurementRule) take(ctx context.Context, f *follower, st *ruleState, 
 	return nil
 }
 
-// hold holds a measurement to the thresholds, and says of each what it comes to: of those that it is beyond, and of all. A
-// coverage that is not known is not a good one.
+// hold holds a measurement to the thresholds. It says what its numbers are: those that are beyond a threshold, and all. A
+// coverage that is not known is not a good one, and a configuration that may drift counts as one that does.
 func (r *MeasurementRule) hold(in *monitor.Claim) (beyond, all []string) {
 	what, origin := in.Options.What, in.Reported.Origin
 	add := func(bad bool, limit, format string, args ...any) {

@@ -1,7 +1,6 @@
 package cosigner
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -83,9 +82,9 @@ func NewHandler(w *Witness, m metric.Meter, companions ...Companion) (http.Handl
 		if err != nil {
 			return nil, err
 		}
-		origin, _, _ := bytes.Cut(request.Checkpoint, []byte("\n"))
+		origin := scitt.ClaimedOrigin(request.Checkpoint)
 		for _, c := range companions {
-			lines = append(lines[:len(lines):len(lines)], c.Stored(r.Context(), string(origin), request.Checkpoint)...)
+			lines = append(lines[:len(lines):len(lines)], c.Stored(r.Context(), origin, request.Checkpoint)...)
 		}
 		return lines, nil
 	}))

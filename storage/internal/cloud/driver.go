@@ -256,11 +256,9 @@ func (d *Driver) reach(ctx context.Context) error {
 		return nil
 	}
 	d.mu.Lock()
-	ours := []byte(d.writer.origin + "\n")
-	began := bytes.HasPrefix(d.public.Data, ours)
+	began := scitt.ClaimedOrigin(d.public.Data) == d.writer.origin
 	d.mu.Unlock()
-	if err == nil && !began && !bytes.HasPrefix(o.Data, ours) {
-		name, _, _ := bytes.Cut(o.Data, []byte("\n"))
+	if name := scitt.ClaimedOrigin(o.Data); err == nil && !began && name != d.writer.origin {
 		return fmt.Errorf("%w: %s has the log %.80q, which was made there meanwhile", storage.ErrForeign, d.Bucket, name)
 	}
 	return err

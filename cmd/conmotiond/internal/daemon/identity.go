@@ -40,7 +40,7 @@ func loadIdentity(ctx context.Context, dir keyDir, log *place, c *Config) (ident
 		raw, err := log.Get(ctx, tiles.CheckpointPath)
 		switch {
 		case err == nil:
-			return identity{}, fmt.Errorf("identity: %s has a log already, %.80q, and %s, which is beside that log's keys, is not there. To go on with that log put its keys and this file there, or give their directory as --keys; its issuer and its origin are those in %s/%s. A new log takes an empty place", log.name, nameIn(raw), path, log.name, tiles.ConfigurationPath)
+			return identity{}, fmt.Errorf("identity: %s has a log already, %.80q, and %s, which is beside that log's keys, is not there. To go on with that log put its keys and this file there, or give their directory as --keys; its issuer and its origin are those in %s/%s. A new log takes an empty place", log.name, scitt.ClaimedOrigin(raw), path, log.name, tiles.ConfigurationPath)
 		case !errors.Is(err, fs.ErrNotExist):
 			return identity{}, fmt.Errorf("identity: %w", err)
 		}
@@ -63,12 +63,6 @@ func loadIdentity(ctx context.Context, dir keyDir, log *place, c *Config) (ident
 		return identity{}, fmt.Errorf("--bootstrap first-statement: the log in %s has its policy already", c.Dir)
 	}
 	return id, nil
-}
-
-// nameIn is the name of a log as a checkpoint has it, which need not be true.
-func nameIn(checkpoint []byte) string {
-	name, _, _ := strings.Cut(string(checkpoint), "\n")
-	return name
 }
 
 // newIdentity settles who the service is. A crash before the file is there

@@ -186,7 +186,7 @@ func (k *keys) signed(ctx context.Context, dir keyDir, log *place, origin string
 	if err != nil {
 		return err
 	}
-	if name := nameIn(raw); name != origin {
+	if name := scitt.ClaimedOrigin(raw); name != origin {
 		return fmt.Errorf("%w: the log in %s is %.80q, and the keys in %s are of %s; each log has a place of its own", storage.ErrForeign, log.name, name, dir, origin)
 	}
 	notes, err := readRing(dir, purposeNote)

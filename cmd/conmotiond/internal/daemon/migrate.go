@@ -139,7 +139,7 @@ func freeze(ctx context.Context, from, to Config, target shared) error {
 		return errors.Join(err, dir.Close())
 	}
 	checkpoint, err := place.Get(ctx, tiles.CheckpointPath)
-	origin := nameIn(checkpoint)
+	origin := scitt.ClaimedOrigin(checkpoint)
 	var went string
 	if errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("there is no log in %s", place.name)

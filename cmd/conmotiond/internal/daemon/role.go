@@ -155,14 +155,7 @@ func (d *Daemon) while(ctx context.Context, step func(context.Context) error) er
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	go func() {
-		select {
-		case <-d.place.shared.Lost():
-			d.log.Abandon()
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
+	d.whenLost(ctx, cancel)
 	err := step(ctx)
 	select {
 	case <-d.place.shared.Lost():
@@ -170,6 +163,18 @@ func (d *Daemon) while(ctx context.Context, step func(context.Context) error) er
 	default:
 		return err
 	}
+}
+
+// whenLost stops the engine, and calls then, when this instance is the log's writer no more; not after the context has ended.
+func (d *Daemon) whenLost(ctx context.Context, then func()) {
+	go func() {
+		select {
+		case <-d.place.shared.Lost():
+			d.log.Abandon()
+			then()
+		case <-ctx.Done():
+		}
+	}()
 }
 
 // note remembers who the writer is.
@@ -186,15 +191,10 @@ func (d *Daemon) note(w storage.Writer) {
 func (d *Daemon) keep(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	go func() {
-		select {
-		case <-d.place.shared.Lost():
-			d.log.Abandon()
-			d.end(d.place.Ready(context.WithoutCancel(ctx)))
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
+	d.whenLost(ctx, func() {
+		d.end(d.place.Ready(context.WithoutCancel(ctx)))
+		cancel()
+	})
 	var policies []uint64
 	for d.replica() {
 		if err := d.followShown(ctx); err != nil && ctx.Err() == nil {

@@ -7,6 +7,7 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/pem"
@@ -38,7 +39,26 @@ type SignOptions struct {
 // Thumbprint. ECDSA signatures have low s, whatever the key returns: see
 // [Statement.LowS].
 func SignStatement(key crypto.Signer, o SignOptions, content []byte) ([]byte, error) {
-	alg, err := signingAlgorithm(key.Public(), o.Algorithm)
+	u, err := NewUnsigned(key.Public(), o, content)
+	if err != nil {
+		return nil, err
+	}
+	return u.Sign(key)
+}
+
+// Unsigned is a Signed Statement whose signature is not there yet. A signature does not
+// change its id, so those that follow it in a chain can be made before it is signed.
+type Unsigned struct {
+	alg                pubkey.Algorithm
+	protected, payload []byte
+	id                 EntryID
+	size               int
+}
+
+// NewUnsigned makes what [SignStatement] signs. What would be refused once it is signed is an error, as of
+// [ParseStatement].
+func NewUnsigned(public crypto.PublicKey, o SignOptions, content []byte) (*Unsigned, error) {
+	alg, err := signingAlgorithm(public, o.Algorithm)
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +66,7 @@ func SignStatement(key crypto.Signer, o SignOptions, content []byte) ([]byte, er
 		return nil, malformed("a Signed Statement needs a subject")
 	}
 	if o.Issuer == "" {
-		if o.Issuer, err = did.NewJWK(key.Public()); err != nil {
+		if o.Issuer, err = did.NewJWK(public); err != nil {
 			return nil, err
 		}
 	}
@@ -55,7 +75,7 @@ func SignStatement(key crypto.Signer, o SignOptions, content []byte) ([]byte, er
 		claims[cose.CWTClaimIssuedAt] = o.IssuedAt.Unix()
 	}
 	h := map[any]any{cose.HeaderLabelAlgorithm: int64(alg.ID), cose.HeaderLabelCWTClaims: claims}
-	if err := o.identifyKey(h, key.Public()); err != nil {
+	if err := o.identifyKey(h, public); err != nil {
 		return nil, err
 	}
 	if o.Type != "" {
@@ -90,17 +110,43 @@ func SignStatement(key crypto.Signer, o SignOptions, content []byte) ([]byte, er
 			payload = []byte{}
 		}
 	}
-	protected := encode(h)
-	sig, err := sign(key, alg, protected, payload)
+	u := &Unsigned{alg: alg, protected: encode(h), payload: payload}
+	data := u.with(make([]byte, u.signatureSize(public)))
+	st, err := ParseStatement(data)
 	if err != nil {
 		return nil, err
 	}
-	data := marshalSign1(protected, nil, payload, sig)
-	// What would be refused must not be signed.
-	if _, err := ParseStatement(data); err != nil {
+	u.id, u.size = st.ID(), len(data)
+	return u, nil
+}
+
+// ID is that of the statement: see [Statement.ID].
+func (u *Unsigned) ID() EntryID { return u.id }
+
+// Size is how many bytes [Unsigned.Sign] returns.
+func (u *Unsigned) Size() int { return u.size }
+
+// Sign returns the Signed Statement. It is safe for concurrent use with other statements' if the key is.
+func (u *Unsigned) Sign(key crypto.Signer) ([]byte, error) {
+	sig, err := sign(key, u.alg, u.protected, u.payload)
+	if err != nil {
 		return nil, err
 	}
-	return data, nil
+	if want := u.signatureSize(key.Public()); len(sig) != want {
+		return nil, fmt.Errorf("sign: the key's %s signature has %d bytes, not %d", u.alg.Name, len(sig), want)
+	}
+	return u.with(sig), nil
+}
+
+func (u *Unsigned) with(signature []byte) []byte {
+	return marshalSign1(u.protected, nil, u.payload, signature)
+}
+
+func (u *Unsigned) signatureSize(public crypto.PublicKey) int {
+	if key, ok := public.(*rsa.PublicKey); ok {
+		return key.Size()
+	}
+	return u.alg.Size
 }
 
 // identifyKey puts kid or x5chain into the protected header.

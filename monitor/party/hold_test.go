@@ -1,6 +1,7 @@
 package party
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net/http"
@@ -138,6 +139,44 @@ func TestStreamAhead(t *testing.T) {
 	}
 	if results(got) != "known late" {
 		t.Error(results(got))
+	}
+}
+
+// TestReplayRemembered: a replay is written again when more than a twentieth of it is new, and what it lacks is read again.
+func TestReplayRemembered(t *testing.T) {
+	t.Parallel()
+	s := newService(t, anybody)
+	a := newAuthor(t)
+	a.change = func(o *RegistrarOptions) { o.Holds = scitt.TypeRecord }
+	record := func(n int) Draft { return assetRecord(t, "modify", holdNoon, fmt.Sprint("asset ", n), "") }
+	n := 0
+	// more registers new records in a run of their own, and returns what is remembered after it.
+	more := func(count int) (*Registrar, []byte) {
+		t.Helper()
+		r := a.registrar(s)
+		var all []Draft
+		for range count {
+			all = append(all, record(n))
+			n++
+		}
+		a.register(r, strings.TrimSpace(strings.Repeat("registered ", count)), all...)
+		if err := r.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return r, testlog.Must(os.ReadFile(r.holding.path))(t)
+	}
+	_, first := more(50)
+	if _, again := more(2); !bytes.Equal(first, again) {
+		t.Error("it is written again for 2 records after 50")
+	}
+	if got := a.registrar(s).holding.remembered().Next(); got < 50 || got > 52 { // the service's own are two
+		t.Errorf("%d entries are remembered", got)
+	}
+	r := a.registrar(s)
+	r.Scanning = true
+	a.register(r, "unchanged late", assetRecord(t, "modify", holdNoon+1, fmt.Sprint("asset ", n-1), ""), assetRecord(t, "delete", holdNoon-1, fmt.Sprint("asset ", n-2), ""))
+	if _, again := more(2); bytes.Equal(first, again) {
+		t.Error("it is not written again for 4 records after 50")
 	}
 }
 

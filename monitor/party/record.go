@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/conmotion/conmotion/internal/parallel"
 	"github.com/conmotion/conmotion/internal/plural"
 	"github.com/conmotion/conmotion/scitt"
 )
@@ -147,7 +148,42 @@ type run struct {
 
 // sign signs the next drafts, each after the head of its chain. What the log has is
 // known; of equal drafts only the first is signed.
-func (r *Registrar) sign(ctx context.Context, drafts []Draft, outcomes []Outcome) (out run, err error) {
+func (r *Registrar) sign(ctx context.Context, drafts []Draft, outcomes []Outcome) (run, error) {
+	for {
+		out, unsigned, err := r.next(ctx, drafts, outcomes)
+		if err != nil || len(unsigned) == 0 {
+			return out, err
+		}
+		// A key that is elsewhere takes its time, and one that is here a core.
+		failed := false
+		for i, st := range parallel.Ordered(ctx, 0, uint64(len(unsigned)), parallel.CPUs(), func(_ context.Context, i uint64) (signed, error) {
+			data, err := unsigned[i].Sign(r.key)
+			if err != nil {
+				return signed{}, err
+			}
+			return parseSigned(data)
+		}) {
+			if err := ctx.Err(); err != nil {
+				return out, err
+			}
+			if st.Err != nil {
+				outcomes[out.places[i]].At[0] = At{Result: Refused, Err: st.Err}
+			}
+			if failed = failed || st.Err != nil; !failed { // what comes after one that failed is linked to it
+				out.statements = append(out.statements, st.Value)
+			}
+			if failed && !r.KeepGoing {
+				break
+			}
+		}
+		if out.places = out.places[:len(out.statements)]; len(out.places) > 0 || !r.KeepGoing {
+			return out, nil
+		}
+	}
+}
+
+// next makes what sign signs.
+func (r *Registrar) next(ctx context.Context, drafts []Draft, outcomes []Outcome) (out run, unsigned []*scitt.Unsigned, err error) {
 	home := r.services[0]
 	heads := map[string]*scitt.Head{}
 	now := map[contentKey]bool{}
@@ -171,7 +207,7 @@ func (r *Registrar) sign(ctx context.Context, drafts []Draft, outcomes []Outcome
 			}
 			if !d.touches(touched) {
 				if err := r.settleHeld(ctx, &drafts[i], at); err != nil {
-					return out, err
+					return out, nil, err
 				}
 			}
 			if d = drafts[i]; at.Result == Late && !r.KeepGoing {
@@ -189,7 +225,7 @@ func (r *Registrar) sign(ctx context.Context, drafts []Draft, outcomes []Outcome
 		if _, ok := heads[name]; !ok && name != "" {
 			heads[name] = cmp.Or(home.said.head(name), d.after)
 		}
-		st, err := r.signOne(ctx, d, name, heads[name])
+		st, err := r.unsigned(ctx, d, name, heads[name])
 		if err != nil {
 			*at = At{Result: Refused, Err: err}
 			if !r.KeepGoing {
@@ -197,25 +233,25 @@ func (r *Registrar) sign(ctx context.Context, drafts []Draft, outcomes []Outcome
 			}
 			continue
 		}
-		if size += len(st.data); len(out.places) > 0 && size > maxRunBytes {
+		if size += st.Size(); len(out.places) > 0 && size > maxRunBytes {
 			break
 		}
 		if name != "" {
-			heads[name] = &scitt.Head{Seq: st.Chain.Seq, ID: st.ID()}
+			heads[name] = &scitt.Head{Seq: heads[name].Next(name).Seq, ID: st.ID()}
 		}
-		out.places, out.statements, out.Words = append(out.places, i), append(out.statements, st), d.words()
+		out.places, unsigned, out.Words = append(out.places, i), append(unsigned, st), d.words()
 	}
-	return out, ctx.Err()
+	return out, unsigned, ctx.Err()
 }
 
-// signOne signs a draft after the head of its chain.
-func (r *Registrar) signOne(ctx context.Context, d Draft, chain string, head *scitt.Head) (signed, error) {
+// unsigned makes the statement of a draft after the head of its chain.
+func (r *Registrar) unsigned(ctx context.Context, d Draft, chain string, head *scitt.Head) (*scitt.Unsigned, error) {
 	if d.refused != nil {
-		return signed{}, d.refused
+		return nil, d.refused
 	}
 	if d.Options.Hash && d.Options.Location == "" && r.holding != nil {
 		if err := r.store(ctx, &d); err != nil {
-			return signed{}, err
+			return nil, err
 		}
 	}
 	o := d.Options
@@ -223,21 +259,18 @@ func (r *Registrar) signOne(ctx context.Context, d Draft, chain string, head *sc
 	if chain != "" {
 		o.Chain = head.Next(chain)
 	}
-	data, err := scitt.SignStatement(r.key, o, d.Content)
+	u, err := scitt.NewUnsigned(r.key.Public(), o, d.Content)
 	if errors.Is(err, scitt.ErrTooLarge) && d.OrHash && !o.Hash {
 		// In storage before it is in the log: a crash between leaves an artifact
 		// that nothing speaks of.
 		if err = r.store(ctx, &d); err != nil {
-			return signed{}, fmt.Errorf("%w: an entry holds %d bytes, and the service at %s does not store its payload of %d bytes as an artifact; register it with a service that does: %w",
+			return nil, fmt.Errorf("%w: an entry holds %d bytes, and the service at %s does not store its payload of %d bytes as an artifact; register it with a service that does: %w",
 				scitt.ErrTooLarge, scitt.MaxEntrySize, r.services[0].url, len(d.Content), err)
 		}
 		o.Hash, o.Location = true, d.Options.Location
-		data, err = scitt.SignStatement(r.key, o, d.Content)
+		u, err = scitt.NewUnsigned(r.key.Public(), o, d.Content)
 	}
-	if err != nil {
-		return signed{}, err
-	}
-	return parseSigned(data)
+	return u, err
 }
 
 // send registers a run and returns how many of it are in the log.

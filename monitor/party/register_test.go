@@ -2,12 +2,15 @@ package party
 
 import (
 	"bytes"
+	"crypto"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/conmotion/conmotion/internal/testlog"
@@ -91,6 +94,58 @@ func TestRefused(t *testing.T) {
 	a.register(r, "refused+unreached registered+refused", d...)
 	r = a.registrar(one)
 	a.register(r, "refused unreached", d...)
+	a.left(0)
+}
+
+// failingKey fails each call for which fails is true of its number, from 1.
+type failingKey struct {
+	crypto.Signer
+	calls atomic.Int64
+	fails func(call int64) bool
+}
+
+func (k *failingKey) Sign(random io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	if k.fails(k.calls.Add(1)) {
+		return nil, errors.New("the key is away")
+	}
+	return k.Signer.Sign(random, digest, opts)
+}
+
+// TestKeyFails: what a key does not sign is refused, and the chain goes on without it.
+func TestKeyFails(t *testing.T) {
+	t.Parallel()
+	s := newService(t, chained)
+	a := newAuthor(t)
+	key := &failingKey{Signer: a.key, fails: func(int64) bool { return true }}
+	a.key = key
+	r := a.registrar(s)
+	all := drafts("a", "b", "c", "d", "e", "f", "g", "h")
+	o := a.register(r, "refused unreached unreached", all[:3]...)
+	if err := o[0].Err(); err == nil || !strings.Contains(err.Error(), "the key is away") {
+		t.Error(err)
+	}
+	r.KeepGoing = true
+	a.register(r, "refused refused refused", all[:3]...)
+	s.contents()
+
+	key.calls.Store(0)
+	key.fails = func(call int64) bool { return call%3 == 0 }
+	outcomes, err := r.Register(t.Context(), all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want []string // of the log
+	for i, o := range outcomes {
+		if o.At[0].Result == Registered {
+			want = append(want, string(all[i].Content))
+		}
+	}
+	if n := strings.Count(results(outcomes), "refused"); n == 0 || n+len(want) != len(all) {
+		t.Fatal(results(outcomes))
+	}
+	s.contents(want...)
+	key.fails = func(int64) bool { return false }
+	a.register(r, strings.ReplaceAll(strings.ReplaceAll(results(outcomes), "registered", "known"), "refused", "registered"), all...)
 	a.left(0)
 }
 

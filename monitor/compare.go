@@ -178,12 +178,13 @@ func compare(ctx context.Context, reported, observed Party, in Interval, w *with
 	c := &Comparison{Interval: in, withheld: w, version: version, census: newCensus(), Metrics: map[Kind]*Metrics{}, missing: map[Kind][]basis{}, present: map[Kind][]basis{}}
 	c.verified = reported.Log.Verify != nil && observed.Log.Verify != nil
 	var sides [2]told
+	uids := map[string]string{}
 	for i, side := range []struct {
 		name  string
 		party Party
 		out   *Side
 	}{{"reported", reported, &c.Reported}, {"observed", observed, &c.Observed}} {
-		s, err := side.party.tell(ctx, in, side.out, version)
+		s, err := side.party.tell(ctx, in, side.out, version, uids)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", side.name, err)
 		}
@@ -203,7 +204,7 @@ func compare(ctx context.Context, reported, observed Party, in Interval, w *with
 func (c *Comparison) Unread() Unread { return c.Reported.Unread.Plus(c.Observed.Unread) }
 
 // tell replays one side.
-func (p Party) tell(ctx context.Context, in Interval, out *Side, version string) (told, error) {
+func (p Party) tell(ctx context.Context, in Interval, out *Side, version string, uids map[string]string) (told, error) {
 	from := in.From.UnixMilli()
 	r := p.Since
 	if r == nil {
@@ -214,7 +215,7 @@ func (p Party) tell(ctx context.Context, in Interval, out *Side, version string)
 	}
 	to := in.To.UnixMilli()
 	r.until, r.second = &to, version == secondVersion
-	r.story = newRecorder(from)
+	r.story = newRecorder(from, uids)
 	r.story.seed(r)
 	if err := r.Advance(ctx, p.Log, p.Log.Checkpoint.Size); err != nil {
 		return told{}, err

@@ -117,6 +117,7 @@ func ParseEvent(data []byte) (*Event, error) {
 	if err != nil {
 		return nil, badEvent("%w", err)
 	}
+	defer t.Free()
 	return readEvent(rawEvent{Tree: t}, ocsf.Default().CheckTree(t, true))
 }
 

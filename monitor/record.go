@@ -1,6 +1,7 @@
 package monitor
 
 import (
+	"bytes"
 	"encoding/json"
 
 	"github.com/conmotion/conmotion/internal/jsonx"
@@ -29,6 +30,7 @@ func NewRecord(event []byte, kind Kind, action Action) (*Record, error) {
 	if err != nil {
 		return nil, badEvent("%w", err)
 	}
+	defer t.Free()
 	report := ocsf.Default().CheckTree(t, true)
 	if !report.OK() {
 		return nil, badEvent("%s", problems(report))
@@ -42,6 +44,7 @@ func ValidRecord(event []byte, kind Kind, action Action) (*Record, error) {
 	if err != nil {
 		return nil, badEvent("%w", err)
 	}
+	defer t.Free()
 	return recordOf(event, t, ocsf.Report{Summary: ocsf.SummaryOf(t)}, kind, action)
 }
 
@@ -52,6 +55,7 @@ func KnownRecord(payload []byte) (*Record, error) {
 	if err != nil {
 		return nil, badEvent("%w", err)
 	}
+	defer t.Free()
 	e, err := readEvent(rawEvent{t, true}, ocsf.Report{Summary: ocsf.SummaryOf(t)})
 	return &Record{e, payload}, err
 }
@@ -75,6 +79,7 @@ func recordOf(event []byte, t *jsonx.Tree, report ocsf.Report, kind Kind, action
 	r = &Record{}
 	if code := eventCode(kind, action); report.EventCode == code {
 		r.Payload, err = rawEvent{Tree: t}.canonical(0)
+		r.Payload = bytes.Clone(r.Payload)
 	} else {
 		report.EventCode = code
 		r.Payload, err = setCode(event, code)

@@ -314,7 +314,7 @@ func (r *Replay) applyAsset(uid string, e *Event, at Ref, issuer int) {
 	}
 	if a == nil {
 		a = &asset{created: at}
-		r.assets[uid] = a
+		r.assets[r.story.uid(uid)] = a
 	}
 	a.last, a.issuer, a.digest, a.traits = at, issuer, d.digest, traits
 	r.story.alive(Inventory, uid, at, nil, r.traits.list[traits])
@@ -370,7 +370,7 @@ func (r *Replay) applyConfig(now *Config, e *Event, at Ref, issuer int) {
 	}
 	if c == nil {
 		c = &configuration{created: at}
-		r.configs[now.UID] = c
+		r.configs[r.story.uid(now.UID)] = c
 	}
 	c.last, c.issuer, c.digest, c.traits = at, issuer, digest, traits
 	c.own = len(now.Assets) == 1 && now.Assets[0] == now.UID

@@ -58,6 +58,7 @@ type recorder struct {
 	corrected map[graveKey][]happening
 	collect   bool
 	renamed   map[graveKey]graveKey // objects by other names, to those that they are
+	uids      map[string]string     // each uid once, of both kinds and of both sides
 }
 
 // happening is a record about one object, or what a scan says of it.
@@ -69,8 +70,20 @@ type happening struct {
 	traits   *Traits
 }
 
-func newRecorder(from int64) *recorder {
-	return &recorder{from, map[Kind]map[string]*story{Inventory: {}, Configuration: {}}, map[graveKey][]happening{}, false, map[graveKey]graveKey{}}
+func newRecorder(from int64, uids map[string]string) *recorder {
+	return &recorder{from, map[Kind]map[string]*story{Inventory: {}, Configuration: {}}, map[graveKey][]happening{}, false, map[graveKey]graveKey{}, uids}
+}
+
+// uid is a uid as it is held already, so that memory has its text once.
+func (c *recorder) uid(uid string) string {
+	if c == nil {
+		return uid
+	}
+	held, ok := c.uids[uid]
+	if !ok {
+		held, c.uids[uid] = uid, uid
+	}
+	return held
 }
 
 // keeps reports whether what happens to an object is collected, to be put in order.
@@ -94,7 +107,7 @@ func (c *recorder) correct(key graveKey, h happening) {
 
 // collector is what collects in a second reading, also what happens by other names.
 func (c *recorder) collector() *recorder {
-	out := newRecorder(c.from)
+	out := newRecorder(c.from, c.uids)
 	out.corrected, out.collect = maps.Clone(c.corrected), true
 	for from, to := range c.renamed {
 		if _, ok := c.corrected[to]; ok {
@@ -139,7 +152,7 @@ func (c *recorder) alive(what Kind, uid string, at Ref, digest *[sha256.Size]byt
 	s := c.stories[what][uid]
 	if s == nil {
 		s = newStory(math.MinInt64)
-		c.stories[what][uid] = s
+		c.stories[what][c.uid(uid)] = s
 	}
 	s.now, s.traits = max(s.now, at.Time), traits
 	if n := len(s.spans); n == 0 || s.spans[n-1].end != open {
@@ -187,12 +200,12 @@ func (s span) clip(from, to int64) (span, bool) {
 // seed begins the stories with what is alive in a replay.
 func (c *recorder) seed(r *Replay) {
 	for uid, a := range r.assets {
-		c.stories[Inventory][uid] = seeded(a.created, a.last, r.traits.list[a.traits])
+		c.stories[Inventory][c.uid(uid)] = seeded(a.created, a.last, r.traits.list[a.traits])
 	}
 	for uid, f := range r.configs {
 		s := seeded(f.created, f.last, r.traits.list[f.traits])
 		s.versions = []version{{f.last.Time, f.digest, f.last.Index}}
-		c.stories[Configuration][uid] = s
+		c.stories[Configuration][c.uid(uid)] = s
 	}
 }
 

@@ -59,6 +59,20 @@ func ParseLoose(src []byte) (*Tree, error) { return parse(src, jsontext.AllowDup
 // decoders keeps decoders for reuse: a new one costs as much as a small text.
 var decoders = sync.Pool{New: func() any { return new(jsontext.Decoder) }}
 
+// nodes keeps those of trees that were freed.
+var nodes sync.Pool
+
+// Free gives the memory of a tree to the next one. Nothing can be read of it any more; what was, stays.
+func (t *Tree) Free() {
+	if kept := t.nodes; cap(kept) <= maxKept {
+		nodes.Put(&kept)
+	}
+	*t = Tree{}
+}
+
+// maxKept is how many nodes are worth keeping: a large text has its own.
+const maxKept = 1 << 12
+
 func parse(src []byte, options ...jsontext.Options) (*Tree, error) {
 	if len(src) > math.MaxInt32 {
 		return nil, &Error{0, "the text is larger than 2 GiB"}
@@ -66,7 +80,12 @@ func parse(src []byte, options ...jsontext.Options) (*Tree, error) {
 	d := decoders.Get().(*jsontext.Decoder)
 	defer decoders.Put(d)
 	d.Reset(bytes.NewBuffer(src), options...)
-	t := &Tree{src: src, nodes: make([]node, 0, 16+len(src)/20)}
+	t := &Tree{src: src}
+	if kept, ok := nodes.Get().(*[]node); ok {
+		t.nodes = (*kept)[:0]
+	} else {
+		t.nodes = make([]node, 0, 16+len(src)/20)
+	}
 	if err := t.read(d); err != nil {
 		return nil, err
 	}

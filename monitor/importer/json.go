@@ -26,6 +26,7 @@ func decode(raw []byte) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer t.Free()
 	return t.Any(0), nil
 }
 

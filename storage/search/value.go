@@ -72,6 +72,7 @@ func readJSON(text []byte, l *leaves) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", errPayload, err)
 	}
+	defer t.Free()
 	l.json(t, 0)
 	return nil
 }

@@ -1,7 +1,6 @@
 package monitor
 
 import (
-	"bytes"
 	"encoding/json"
 
 	"github.com/conmotion/conmotion/internal/jsonx"
@@ -79,7 +78,6 @@ func recordOf(event []byte, t *jsonx.Tree, report ocsf.Report, kind Kind, action
 	r = &Record{}
 	if code := eventCode(kind, action); report.EventCode == code {
 		r.Payload, err = rawEvent{Tree: t}.canonical(0)
-		r.Payload = bytes.Clone(r.Payload)
 	} else {
 		report.EventCode = code
 		r.Payload, err = setCode(event, code)

@@ -5,9 +5,13 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
+
+	"github.com/veraison/go-cose"
 )
 
 // FuzzSplitEntry: an Entry in its one encoding is decoded to the same, or
@@ -41,4 +45,57 @@ func FuzzSplitEntry(f *testing.F) {
 			t.Fatalf("the entry of %x is %x", data, got.Entry())
 		}
 	})
+}
+
+// TestVerifyES256: signatures are judged as by go-cose, whatever bytes r and s begin with.
+func TestVerifyES256(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := cose.NewSigner(cose.AlgorithmES256, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	verifier, err := cose.NewVerifier(cose.AlgorithmES256, key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	message := []byte("message")
+	digest := sha256.Sum256(message)
+	holds := func(signature []byte) {
+		t.Helper()
+		if got, want := verifyES256(&key.PublicKey, digest[:], signature), verifier.Verify(message, signature) == nil; got != want {
+			t.Fatalf("%x: %t, want %t", signature, got, want)
+		}
+	}
+	var zero, high [2]int // signatures whose r and whose s begin with a zero byte, and with a high bit
+	for n := 0; n < 10_000 && (n < 100 || zero[0] == 0 || zero[1] == 0); n++ {
+		signature, err := signer.Sign(rand.Reader, message)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, half := range [...][]byte{signature[:32], signature[32:]} {
+			zero[i] += 1 - min(1, int(half[0]))
+			high[i] += int(half[0] >> 7)
+		}
+		if !verifyES256(&key.PublicKey, digest[:], signature) {
+			t.Fatalf("%x does not verify", signature)
+		}
+		signature[n%64] ^= 1 << (n % 8)
+		holds(signature)
+	}
+	if zero[0] == 0 || zero[1] == 0 || high[0] == 0 || high[1] == 0 {
+		t.Errorf("zero bytes %d and high bits %d were tried", zero, high)
+	}
+	order := elliptic.P256().Params().N.Bytes()
+	for _, half := range [][]byte{make([]byte, 32), bytes.Repeat([]byte{0xff}, 32), order, append(make([]byte, 31), 1)} {
+		for _, other := range [][]byte{half, append(make([]byte, 31), 1)} {
+			holds(slices.Concat(half, other))
+			holds(slices.Concat(other, half))
+		}
+	}
+	for _, size := range []int{0, 1, 63, 65, 128} {
+		holds(make([]byte, size))
+	}
 }

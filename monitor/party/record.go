@@ -154,7 +154,7 @@ func (r *Registrar) sign(ctx context.Context, drafts []Draft, outcomes []Outcome
 		if err != nil || len(unsigned) == 0 {
 			return out, err
 		}
-		// A key that is elsewhere takes its time, and one that is here a core.
+		// Signing takes most of the time: it is done on all cores.
 		failed := false
 		for i, st := range parallel.Ordered(ctx, 0, uint64(len(unsigned)), parallel.CPUs(), func(_ context.Context, i uint64) (signed, error) {
 			data, err := unsigned[i].Sign(r.key)

@@ -53,7 +53,35 @@ func FuzzParse(f *testing.F) {
 			t.Fatalf("%q: got %v, want %v", src, got, want)
 		}
 		places(t, tree, 0)
+		tree.Free() // the next one takes its memory
+		loose.Free()
 	})
+}
+
+// TestFree: what was read of a tree stays when others take its memory.
+func TestFree(t *testing.T) {
+	tree, err := Parse([]byte(`{"a":["b\n",1,{"c":true}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := tree.Member(0, "a")
+	name, text, object := tree.Name(list), tree.Text(tree.First(list)), tree.Any(0)
+	part, err := tree.Canonical(list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tree.Free()
+	for range 100 {
+		other, err := Parse([]byte(`[["x","y\t"],{"z":2,"c":[]},null,3]`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer other.Free()
+	}
+	want := map[string]any{"a": []any{"b\n", json.Number("1"), map[string]any{"c": true}}}
+	if name != "a" || text != "b\n" || !reflect.DeepEqual(object, want) || string(part) != `["b\n",1,{"c":true}]` {
+		t.Errorf("%q %q %v %s", name, text, object, part)
+	}
 }
 
 // places checks where the values of a tree are, and that members are found.

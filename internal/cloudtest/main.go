@@ -1,15 +1,4 @@
-// Command cloudtest starts an S3 server and a MariaDB server on free ports of this
-// machine, two instances of a service whose log is in a bucket there, and a proxy before
-// them, to play with: end the writer, and see the other one take over. Everything ends, and
-// is removed, with Ctrl-C, or when both instances have ended.
-//
-//	go run ./internal/cloudtest           # the two instances
-//	go run ./internal/cloudtest --rate 0  # the same with more flags of conmotiond
-//	go run ./internal/cloudtest gcp       # the same with a GCS server and the emulator of Spanner
-//	go run ./internal/cloudtest faults    # tests of all that can go wrong with a writer, some minutes
-//
-// It needs mariadbd and versitygw, or fake-gcs-server and the emulator, and says how to
-// install what is missing; faults uses all of them that are installed.
+// Command cloudtest starts the servers of a cloud on this machine, and a log in them: see usage.
 package main
 
 import (
@@ -33,12 +22,28 @@ import (
 	"github.com/conmotion/conmotion/internal/testport"
 )
 
+const usage = `cloudtest starts an S3 server and a MariaDB server on free ports of this machine, two
+instances of a service whose log is in a bucket there, and a proxy before them, to play
+with: end the writer, and see the other one take over. Everything ends, and is removed,
+with Ctrl-C, or when both instances have ended.
+
+  go run ./internal/cloudtest           # the two instances
+  go run ./internal/cloudtest --rate 0  # the same with more flags of conmotiond
+  go run ./internal/cloudtest gcp       # the same with a GCS server and the emulator of Spanner
+  go run ./internal/cloudtest faults    # tests of all that can go wrong with a writer, some minutes
+
+It needs mariadbd and versitygw, or fake-gcs-server and the emulator, and says how to
+install what is missing; faults uses all of them that are installed.
+`
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	args := os.Args[1:]
 	var err error
 	switch first := append(args, "")[0]; first {
+	case "help", "-h", "--help":
+		fmt.Print(usage)
 	case "faults":
 		err = faults(ctx)
 	case "gcp":

@@ -55,7 +55,8 @@ func TestTofu(t *testing.T) {
 		t.Helper()
 		cmd := exec.CommandContext(t.Context(), tofu, args...)
 		cmd.Dir = dir
-		cmd.Env = append(os.Environ(), "TF_CLI_CONFIG_FILE="+rc, "CHECKPOINT_DISABLE=1", "TF_IN_AUTOMATION=1")
+		cmd.Env = append(os.Environ(), "TF_CLI_CONFIG_FILE="+rc, "CHECKPOINT_DISABLE=1", "TF_IN_AUTOMATION=1",
+			"GOGC=400") // each ends before it has much to collect
 		if out, err := cmd.CombinedOutput(); err != nil {
 			t.Errorf("%s: %v: %v\n%s", dir, args, err, out)
 		}

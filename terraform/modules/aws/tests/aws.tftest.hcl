@@ -120,66 +120,19 @@ run "keys_in_kms" {
   }
 }
 
-run "half_a_key" {
+# Each of these values is refused: the run fails where one of them is not. It is one run, since each
+# starts all providers.
+run "refused" {
   command = plan
   variables {
-    kms_keys = 0.5
+    kms_keys          = 0.5                                                   # half a key
+    certificate_arn   = "arn:aws:acm:eu-central-1:123456789012:certificate/1" # a certificate of another region
+    subnet_ids        = ["subnet-1", "subnet-1"]                              # one subnet
+    instance_type     = "t3.small"                                            # a processor of another kind
+    database_capacity = { min = 0, max = 8 }                                  # a database that pauses
+    database_password = "secret"                                              # a short password
+    name              = "a-name-that-load-balancers-do-not-take"              # a long name
+    instances         = 0                                                     # no instance
   }
-  expect_failures = [var.kms_keys]
-}
-
-run "a_certificate_of_another_region" {
-  command = plan
-  variables {
-    certificate_arn = "arn:aws:acm:eu-central-1:123456789012:certificate/1"
-  }
-  expect_failures = [var.certificate_arn]
-}
-
-run "one_subnet" {
-  command = plan
-  variables {
-    subnet_ids = ["subnet-1", "subnet-1"]
-  }
-  expect_failures = [var.subnet_ids]
-}
-
-run "a_processor_of_another_kind" {
-  command = plan
-  variables {
-    instance_type = "t3.small"
-  }
-  expect_failures = [var.instance_type]
-}
-
-run "a_database_that_pauses" {
-  command = plan
-  variables {
-    database_capacity = { min = 0, max = 8 }
-  }
-  expect_failures = [var.database_capacity]
-}
-
-run "a_short_password" {
-  command = plan
-  variables {
-    database_password = "secret"
-  }
-  expect_failures = [var.database_password]
-}
-
-run "a_long_name" {
-  command = plan
-  variables {
-    name = "a-name-that-load-balancers-do-not-take"
-  }
-  expect_failures = [var.name]
-}
-
-run "no_instance" {
-  command = plan
-  variables {
-    instances = 0
-  }
-  expect_failures = [var.instances]
+  expect_failures = [var.kms_keys, var.certificate_arn, var.subnet_ids, var.instance_type, var.database_capacity, var.database_password, var.name, var.instances]
 }

@@ -5,6 +5,7 @@ import (
 	"flag"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"testing"
 	"time"
@@ -17,6 +18,14 @@ import (
 func Together() {
 	if err := flag.Set("test.parallel", strconv.Itoa(4+runtime.GOMAXPROCS(0))); err != nil {
 		panic(err) // only without the flag
+	}
+}
+
+// CollectLess has the garbage collector run less often: the tests of a package end before
+// they have much to collect. It is for TestMain; GOGC wins.
+func CollectLess() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(400)
 	}
 }
 

@@ -24,6 +24,7 @@ func TestMain(m *testing.M) {
 		return
 	}
 	testwait.InMemory()
+	testwait.CollectLess()
 	m.Run()
 }
 

@@ -25,6 +25,7 @@ import (
 
 func TestMain(m *testing.M) {
 	testwait.InMemory()
+	testwait.CollectLess()
 	m.Run()
 }
 

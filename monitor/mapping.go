@@ -147,7 +147,6 @@ func (r rawEvent) settings() (s settings, err error) {
 	return s, nil
 }
 
-// canonical is a copy: what is kept of an event does not keep the entries that were read with it.
 func (r rawEvent) canonical(n int32) ([]byte, error) {
 	if r.bare {
 		return nil, nil
@@ -156,7 +155,7 @@ func (r rawEvent) canonical(n int32) ([]byte, error) {
 	if err != nil {
 		return nil, malformed("%w", err)
 	}
-	return bytes.Clone(out), nil
+	return out, nil
 }
 
 // read maps the event by its class.
@@ -230,13 +229,11 @@ func (e *Event) resources(raw rawEvent, s settings) error {
 // inventory says that the event is about the existence of assets.
 func (e *Event) inventory(raw rawEvent, resources []rawEntity) error {
 	for _, r := range resources {
-		if !raw.bare {
-			content, err := raw.Canonical(r.self)
-			if err != nil {
-				return badEvent("%w", malformed("%w", err))
-			}
-			r.digest = sha256.Sum256(content)
+		content, err := raw.canonical(r.self)
+		if err != nil {
+			return badEvent("%w", err)
 		}
+		r.digest = sha256.Sum256(content)
 		e.Assets, e.about = append(e.Assets, r.uid), append(e.about, r.described)
 	}
 	return nil

@@ -185,15 +185,8 @@ func (r *Replay) applyScan(rec *record) (out scanned) {
 	s, issuer := rec.scan, r.intern(rec.issuer)
 	before, again := r.scans[issuer]
 	r.scans[issuer] = lastScan{rec.ID, s.what()}
-	mine := func(n namedAsset) *asset { return n.asset }
 	if own := r.own[rec.issuer]; own != nil {
 		out = own.applyScan(rec)
-		mine = func(n namedAsset) *asset { // where the newest record is still the scan's issuer's
-			if a := r.assets[n.uid]; a != nil && a.issuer == issuer {
-				return a
-			}
-			return nil
-		}
 	} else {
 		out = r.compareScan(s, issuer, before, again)
 	}
@@ -208,12 +201,12 @@ func (r *Replay) applyScan(rec *record) (out scanned) {
 	at := rec.Ref
 	at.Time = s.Started.UnixMilli()
 	for _, gone := range out.gone {
-		if mine(gone) != nil {
+		if a := r.assets[gone.uid]; a != nil && a.issuer == issuer {
 			r.endAsset(gone.uid, at, true)
 		}
 	}
 	for _, left := range out.left {
-		if a := mine(left); a != nil {
+		if a := r.assets[left.uid]; a != nil && a.issuer == issuer {
 			a.seen = max(a.seen, at.Time)
 			if out.first {
 				r.story.baseline(left.uid)

@@ -111,7 +111,11 @@ func NewUnsigned(public crypto.PublicKey, o SignOptions, content []byte) (*Unsig
 		}
 	}
 	u := &Unsigned{alg: alg, protected: encode(h), payload: payload}
-	data := u.with(make([]byte, u.signatureSize(public)))
+	size := alg.Size
+	if key, ok := public.(*rsa.PublicKey); ok {
+		size = key.Size()
+	}
+	data := u.with(make([]byte, size))
 	st, err := ParseStatement(data)
 	if err != nil {
 		return nil, err
@@ -132,21 +136,15 @@ func (u *Unsigned) Sign(key crypto.Signer) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if want := u.signatureSize(key.Public()); len(sig) != want {
-		return nil, fmt.Errorf("sign: the key's %s signature has %d bytes, not %d", u.alg.Name, len(sig), want)
+	data := u.with(sig)
+	if len(data) != u.size {
+		return nil, fmt.Errorf("sign: a signature of %d bytes is none of %s", len(sig), u.alg.Name)
 	}
-	return u.with(sig), nil
+	return data, nil
 }
 
 func (u *Unsigned) with(signature []byte) []byte {
 	return marshalSign1(u.protected, nil, u.payload, signature)
-}
-
-func (u *Unsigned) signatureSize(public crypto.PublicKey) int {
-	if key, ok := public.(*rsa.PublicKey); ok {
-		return key.Size()
-	}
-	return u.alg.Size
 }
 
 // identifyKey puts kid or x5chain into the protected header.

@@ -26,16 +26,15 @@ func Canonical(src []byte) ([]byte, error) {
 		return nil, err
 	}
 	defer t.Free()
-	out, err := t.Canonical(0)
-	return bytes.Clone(out), err
+	return t.Canonical(0)
 }
 
 // Canonical returns n in its JCS form, with the errors of the function of the
-// same name. It is a part of the text where that has the form already.
+// same name.
 func (t *Tree) Canonical(n int32) ([]byte, error) {
 	v := t.nodes[n]
 	if size, ok := t.isCanonical(n); ok && size == v.end-v.pos {
-		return t.src[v.pos:v.end:v.end], nil // as what programs write mostly is
+		return bytes.Clone(t.src[v.pos:v.end]), nil // as what programs write mostly is
 	}
 	for m := n; int(m) < len(t.nodes) && t.nodes[m].pos < v.end; m++ {
 		if t.nodes[m].kind == Number {

@@ -62,7 +62,7 @@ var decoders = sync.Pool{New: func() any { return new(jsontext.Decoder) }}
 // nodes keeps those of trees that were freed.
 var nodes sync.Pool
 
-// Free gives the memory of a tree to the next one. Nothing can be read of it any more; what was, stays.
+// Free gives the memory of a tree to the next one. Nothing can be read of it any more, and what was read before stays.
 func (t *Tree) Free() {
 	if kept := t.nodes; cap(kept) <= maxKept {
 		nodes.Put(&kept)

@@ -182,7 +182,7 @@ func (r *Registrar) sign(ctx context.Context, drafts []Draft, outcomes []Outcome
 	}
 }
 
-// next makes what sign signs.
+// next returns the statements that come next, linked to each other and not signed yet.
 func (r *Registrar) next(ctx context.Context, drafts []Draft, outcomes []Outcome) (out run, unsigned []*scitt.Unsigned, err error) {
 	home := r.services[0]
 	heads := map[string]*scitt.Head{}

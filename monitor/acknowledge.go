@@ -8,8 +8,8 @@ import (
 	"github.com/conmotion/conmotion/scitt"
 )
 
-// FormatAcknowledgement names the format.
-const FormatAcknowledgement = "conmotion-acknowledgement/1"
+// formatAcknowledgement names the format.
+const formatAcknowledgement = "conmotion-acknowledgement/1"
 
 // Acknowledgement says that one's own asset is an instance of what a record in
 // another log is about. It has that record's Transparent Statement in it, so
@@ -156,26 +156,26 @@ func (a *Acknowledgement) speaksOf(e *Event) error {
 	return nil
 }
 
-// ParseAcknowledgement reads a payload. It verifies nothing: see Verify.
+// parseAcknowledgement reads a payload. It verifies nothing: see Verify.
 // Errors wrap ErrMalformed.
-func ParseAcknowledgement(payload []byte) (*Acknowledgement, error) {
+func parseAcknowledgement(payload []byte) (*Acknowledgement, error) {
 	var d acknowledgementDocument
 	if err := unmarshal(payload, &d); err != nil {
 		return nil, err
 	}
-	if d.Format != FormatAcknowledgement {
-		return nil, malformed("the format is %.80q, not %s", d.Format, FormatAcknowledgement)
+	if d.Format != formatAcknowledgement {
+		return nil, malformed("the format is %.80q, not %s", d.Format, formatAcknowledgement)
 	}
 	a := &Acknowledgement{d.Asset, d.Entry, d.Home, d.Upstream, d.Note, d.Transparent}
 	return a, a.check()
 }
 
-// Payload is the JSON in JCS form. Errors wrap ErrMalformed.
-func (a *Acknowledgement) Payload() ([]byte, error) {
+// payload is the JSON in JCS form. Errors wrap ErrMalformed.
+func (a *Acknowledgement) payload() ([]byte, error) {
 	if err := a.check(); err != nil {
 		return nil, err
 	}
-	return marshal(acknowledgementDocument{a.Asset, a.Entry, FormatAcknowledgement, a.Home, a.Note, a.Transparent, a.Upstream})
+	return marshal(acknowledgementDocument{a.Asset, a.Entry, formatAcknowledgement, a.Home, a.Note, a.Transparent, a.Upstream})
 }
 
 // Verify verifies the upstream's Transparent Statement with the given keys, that it
@@ -215,6 +215,6 @@ func (a *Acknowledgement) Subject() string { return "acknowledgement/" + a.Entry
 
 // ToSign is the payload, and what it is signed with but for the time and the issuer.
 func (a *Acknowledgement) ToSign() ([]byte, scitt.SignOptions, error) {
-	payload, err := a.Payload()
+	payload, err := a.payload()
 	return payload, toSign(scitt.TypeAcknowledgement, a.Subject()), err
 }

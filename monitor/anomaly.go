@@ -101,8 +101,8 @@ func (u Unread) Most(v Unread) Unread {
 	return Unread{max(u.ContentMissing, v.ContentMissing), max(u.ContentPrivate, v.ContentPrivate), max(u.NoStatement, v.NoStatement), max(u.Unchecked, v.Unchecked)}
 }
 
-// Count is how many there are.
-func (u Unread) Count() uint64 {
+// count is how many there are.
+func (u Unread) count() uint64 {
 	return u.ContentMissing + u.ContentPrivate + u.NoStatement + u.Unchecked
 }
 

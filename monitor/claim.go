@@ -19,7 +19,6 @@ type Claim struct {
 	Missing []string
 	// Anomalies in the logs of reports and of observations.
 	ReportedAnomalies, ObservedAnomalies uint64
-	ComparisonSHA256                     string
 	EvidenceComplete                     bool // every object's entries are listed
 }
 
@@ -57,7 +56,7 @@ func ParseClaim(payload []byte) (*Claim, error) {
 	c := &Claim{
 		MeasurementInputs: in, Metrics: *doc.Result.Metrics, Coverage: doc.Result.Coverage, Data: doc.Result.Data,
 		ReportedAnomalies: doc.Reported.Anomalies, ObservedAnomalies: doc.Observed.Anomalies,
-		ComparisonSHA256: doc.SHA256, EvidenceComplete: doc.Complete,
+		EvidenceComplete: doc.Complete,
 	}
 	for _, r := range event.Resources {
 		if r.UID == "" || len(r.UID) > maxUID {
@@ -68,7 +67,7 @@ func ParseClaim(payload []byte) (*Claim, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	c.Severity = ScoreSeverity(c.Impact)
+	c.Severity = scoreSeverity(c.Impact)
 	if event.Impact != c.Impact || event.SeverityID != c.Severity.ID() {
 		return nil, malformed("impact_score %d and severity_id %d of the event do not fit the result's score %d", event.Impact, event.SeverityID, c.Impact)
 	}
@@ -126,5 +125,5 @@ func (c *Claim) check() error {
 	return nil
 }
 
-// Impact is the impact score of these numbers, 0 to 100.
-func (m *Metrics) Impact() int { return impact(m.Missing, m.Union) }
+// impact is the impact score of these numbers, 0 to 100.
+func (m *Metrics) impact() int { return impact(m.Missing, m.Union) }

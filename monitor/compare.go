@@ -165,7 +165,7 @@ type basis struct {
 // it does. Presence is judged by the events' times, lateness by the iat of the
 // statements. It needs memory for what was alive in the interval.
 func Compare(ctx context.Context, reported, observed Party, in Interval) (*Comparison, error) {
-	return compare(ctx, reported, observed, in, newWithheld(nil), AlgorithmVersion)
+	return compare(ctx, reported, observed, in, newWithheld(nil), measurementVersion)
 }
 
 // compare is Compare without the artifacts that are withheld, by a version of the algorithm.

@@ -7,8 +7,8 @@ import (
 	"io"
 )
 
-// FormatComparison names the format of a comparison.
-const FormatComparison = "conmotion-comparison/1"
+// formatComparison names the format of a comparison.
+const formatComparison = "conmotion-comparison/1"
 
 type intervalDocument struct {
 	From    string   `json:"from"`
@@ -29,7 +29,7 @@ func (c *Comparison) Counts() (findings, anomalies, undisclosed uint64) {
 		undisclosed += uint64(m.Undisclosed)
 	}
 	for _, side := range []Side{c.Reported, c.Observed} {
-		anomalies += uint64(len(side.Anomalies)) + side.AnomaliesMore - side.Unread.Count()
+		anomalies += uint64(len(side.Anomalies)) + side.AnomaliesMore - side.Unread.count()
 	}
 	return uint64(len(c.Findings)) - undisclosed, anomalies, undisclosed
 }
@@ -43,7 +43,7 @@ func (c *Comparison) Write(w io.Writer) error {
 	e.text(`,"findings":`)
 	each(e, c.Findings, func(f Finding) any { return f })
 	e.text(`,"format":`)
-	e.value(FormatComparison)
+	e.value(formatComparison)
 	e.text(`,"interval":`)
 	e.value(c.Interval.document())
 	e.text(`,"inventory":`)

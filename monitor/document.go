@@ -18,8 +18,8 @@ import (
 	"github.com/conmotion/conmotion/scitt"
 )
 
-// FormatReplay names the format of a replay, and of a saved one. Another number is due whenever something else is saved.
-const FormatReplay = "conmotion-replay/1"
+// formatReplay names the format of a replay, and of a saved one. Another number is due whenever something else is saved.
+const formatReplay = "conmotion-replay/1"
 
 type refDocument struct {
 	EntryID string `json:"entry_id"`
@@ -224,7 +224,7 @@ func (r *Replay) write(w io.Writer, s *stateDocument) error {
 		name string
 		v    any
 	}{
-		{"counts", r.counts}, {"entries", r.next}, {"format", FormatReplay}, {"handovers", r.handovers}, {"issuers", list(r.issuers)},
+		{"counts", r.counts}, {"entries", r.next}, {"format", formatReplay}, {"handovers", r.handovers}, {"issuers", list(r.issuers)},
 		{"origin", r.checkpoint.Origin}, {"selected", selectionDocument{list(r.filter.Issuers), r.filter.Types, r.until}},
 	} {
 		if m.name == "handovers" && len(r.handovers) == 0 {

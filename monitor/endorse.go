@@ -7,8 +7,8 @@ import (
 	"github.com/conmotion/conmotion/scitt"
 )
 
-// FormatEndorsement names the format.
-const FormatEndorsement = "conmotion-endorsement/1"
+// formatEndorsement names the format.
+const formatEndorsement = "conmotion-endorsement/1"
 
 // Verdict is what an endorsement says.
 type Verdict string
@@ -125,7 +125,7 @@ func (e *Endorsement) Payload() ([]byte, error) {
 	if err := e.check(); err != nil {
 		return nil, err
 	}
-	d := endorsementDocument{e.Entry, FormatEndorsement, e.From.UTC().Format(secondLayout), e.Home, e.Reason, e.Scope, e.Transparent, "", e.Verdict}
+	d := endorsementDocument{e.Entry, formatEndorsement, e.From.UTC().Format(secondLayout), e.Home, e.Reason, e.Scope, e.Transparent, "", e.Verdict}
 	if !e.Until.IsZero() {
 		d.Until = e.Until.UTC().Format(secondLayout)
 	}
@@ -139,8 +139,8 @@ func ParseEndorsement(payload []byte) (*Endorsement, error) {
 	if err := unmarshal(payload, &d); err != nil {
 		return nil, err
 	}
-	if d.Format != FormatEndorsement {
-		return nil, malformed("the format is %.80q, not %s", d.Format, FormatEndorsement)
+	if d.Format != formatEndorsement {
+		return nil, malformed("the format is %.80q, not %s", d.Format, formatEndorsement)
 	}
 	e := &Endorsement{Entry: d.Entry, Home: d.Home, Verdict: d.Verdict, Scope: d.Scope, Reason: d.Reason, Transparent: d.Transparent}
 	for _, t := range []struct {

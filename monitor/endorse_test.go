@@ -45,9 +45,9 @@ func TestAcknowledgement(t *testing.T) {
 		return NewAcknowledgement(v, Acknowledgement{Asset: asset, Home: "log.customer.example", Upstream: upstream, Note: note, Transparent: transparent}, content)
 	}
 	a := must(ack(v, inline, nil, "vm-7", []string{"host-1"}, "rack 4"))(t)
-	payload := must(a.Payload())(t)
+	payload := must(a.payload())(t)
 	golden(t, "acknowledgement.json", payload)
-	again := must(ParseAcknowledgement(payload))(t)
+	again := must(parseAcknowledgement(payload))(t)
 	if err := again.Verify(v, nil); err != nil {
 		t.Error(err)
 	}
@@ -92,7 +92,7 @@ func TestAcknowledgement(t *testing.T) {
 	} {
 		b := *again
 		edit(&b)
-		if err := must(ParseAcknowledgement(must(b.Payload())(t)))(t).Verify(v, nil); err == nil {
+		if err := must(parseAcknowledgement(must(b.payload())(t)))(t).Verify(v, nil); err == nil {
 			t.Errorf("another %s: verified", name)
 		}
 	}
@@ -159,7 +159,7 @@ func TestEndorsement(t *testing.T) {
 	}
 	for _, edit := range [][2]string{
 		{`{"entry"`, `{ "entry"`}, {`{"entry"`, `{"more":1,"entry"`}, {`"verdict":"endorse"`, `"verdict":"endorse","verdict":"endorse"`},
-		{`"verdict"`, `"Verdict"`}, {FormatEndorsement, "x"}, {`"from":"2026-01-01T12:00:00Z"`, `"from":"2026-01-01T12:00:00.5Z"`},
+		{`"verdict"`, `"Verdict"`}, {formatEndorsement, "x"}, {`"from":"2026-01-01T12:00:00Z"`, `"from":"2026-01-01T12:00:00.5Z"`},
 		{`"from":"2026-01-01T12:00:00Z"`, `"from":"2026-01-01T13:00:00+01:00"`}, {`"index":0`, `"index":0.0`}, {`"index":0`, `"index":-1`},
 	} {
 		changed := strings.Replace(string(payload), edit[0], edit[1], 1)
@@ -289,14 +289,14 @@ func FuzzParseAcknowledgement(f *testing.F) {
 		0, base64.StdEncoding.EncodeToString([]byte{0xd2, 0x84})))
 	v := &scitt.Verifier{}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		a, err := ParseAcknowledgement(data)
+		a, err := parseAcknowledgement(data)
 		if err != nil {
 			if !errors.Is(err, ErrMalformed) {
 				t.Error(err)
 			}
 			return
 		}
-		if payload, err := a.Payload(); err != nil || !bytes.Equal(payload, data) {
+		if payload, err := a.payload(); err != nil || !bytes.Equal(payload, data) {
 			t.Errorf("another spelling was read: %q, %v", data, err)
 		}
 		if a.Verify(v, nil) == nil {

@@ -30,10 +30,10 @@ const (
 
 // OCSF classes that records can have.
 const (
-	ClassDeviceInventory = 5001
-	ClassConfigChange    = 5019
-	ClassCloudInventory  = 5023
-	ClassEntity          = 3004
+	classDeviceInventory = 5001
+	classConfigChange    = 5019
+	classCloudInventory  = 5023
+	classEntity          = 3004
 )
 
 var (
@@ -160,7 +160,7 @@ func readEvent(raw rawEvent, report ocsf.Report) (*Event, error) {
 
 func recordClass(class int64) bool {
 	switch class {
-	case ClassDeviceInventory, ClassConfigChange, ClassCloudInventory, ClassEntity:
+	case classDeviceInventory, classConfigChange, classCloudInventory, classEntity:
 		return true
 	}
 	return false

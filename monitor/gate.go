@@ -16,13 +16,12 @@ type Measured struct {
 	*Claim
 	Self    EntryRef
 	Issuer  string
-	Issued  int64 // the statement's iat: seconds since 1970
 	Payload []byte
 }
 
-// AsOf is the time that a measurement speaks of: the end of its interval, or
+// asOf is the time that a measurement speaks of: the end of its interval, or
 // when it was measured if that was before.
-func (m Measured) AsOf() time.Time {
+func (m Measured) asOf() time.Time {
 	if m.Options.At.Before(m.Interval.To) {
 		return m.Options.At
 	}
@@ -42,7 +41,7 @@ func Measurements(ctx context.Context, log Log, issuers []string) (found []Measu
 		if err == nil {
 			err = about(s, c)
 		}
-		return Measured{c, self, s.Issuer, s.IssuedAt, content}, err
+		return Measured{c, self, s.Issuer, content}, err
 	})
 }
 
@@ -198,7 +197,7 @@ func named(list []Anomaly, entries []EntryRef) []Anomaly {
 // depends are the statements that could make another measurement the newest that
 // counts: measurements, disputes of one, and withdrawals of such disputes.
 func (q Requirements) depends(origin string, statements []Registered, measured []Measured, unread []Anomaly, at time.Time) []Anomaly {
-	subject := (&Measurement{What: q.What, Origin: origin}).Subject()
+	subject := measurementSubject(q.What, origin)
 	out := slices.DeleteFunc(slices.Clone(unread), func(u Anomaly) bool {
 		return u.Subject != subject || !slices.Contains(q.measurers(), u.Issuer)
 	})
@@ -317,8 +316,8 @@ func (q Requirements) Newest(statements []Registered, measured []Measured, at ti
 		if err != nil || m.Carried() || m.Options.What != q.What || !slices.Equal(m.Interval.Scope, q.Objects) || m.Options.At.After(at) || !slices.Contains(q.measurers(), m.Issuer) || disputed(statements, id, at) {
 			continue
 		}
-		if newest == nil || m.AsOf().After(newest.AsOf()) || m.AsOf().Equal(newest.AsOf()) && m.Options.At.After(newest.Options.At) ||
-			m.AsOf().Equal(newest.AsOf()) && m.Options.At.Equal(newest.Options.At) && compareRefs(m.Self, newest.Self) > 0 {
+		if newest == nil || m.asOf().After(newest.asOf()) || m.asOf().Equal(newest.asOf()) && m.Options.At.After(newest.Options.At) ||
+			m.asOf().Equal(newest.asOf()) && m.Options.At.Equal(newest.Options.At) && compareRefs(m.Self, newest.Self) > 0 {
 			newest = m
 		}
 	}
@@ -353,8 +352,8 @@ func (q Requirements) impact(statements []Registered, measured []Measured, at ti
 		out = append(out, Judgement{Requirement: "impact", OK: m.Impact <= *q.MaxImpact, Detail: fmt.Sprintf("%d, and %d is allowed", m.Impact, *q.MaxImpact)})
 	}
 	if q.MaxAge > 0 {
-		age := at.Sub(m.AsOf())
-		out = append(out, Judgement{Requirement: "age", OK: age <= q.MaxAge, Detail: fmt.Sprintf("%s old, of %s, and %s is allowed", age.Round(time.Second), m.AsOf().Format(time.RFC3339), q.MaxAge)})
+		age := at.Sub(m.asOf())
+		out = append(out, Judgement{Requirement: "age", OK: age <= q.MaxAge, Detail: fmt.Sprintf("%s old, of %s, and %s is allowed", age.Round(time.Second), m.asOf().Format(time.RFC3339), q.MaxAge)})
 	}
 	return out
 }

@@ -172,7 +172,7 @@ func event(class, activity int, code string, ms int64) object {
 
 // inventory is an event of class 5023 about assets.
 func inventory(action Action, ms int64, uids ...string) object {
-	e := event(ClassCloudInventory, 1, eventCode(Inventory, action), ms)
+	e := event(classCloudInventory, 1, eventCode(Inventory, action), ms)
 	var resources []object
 	for _, uid := range uids {
 		resources = append(resources, object{"uid": uid, "name": "instance " + uid})
@@ -183,7 +183,7 @@ func inventory(action Action, ms int64, uids ...string) object {
 
 // configured is an event of class 5023 about the configuration of an asset itself.
 func configured(action Action, ms int64, uid string, data any) object {
-	e := event(ClassCloudInventory, 1, eventCode(Configuration, action), ms)
+	e := event(classCloudInventory, 1, eventCode(Configuration, action), ms)
 	e["resources"] = []object{{"uid": uid, "data": data}}
 	return e
 }

@@ -9,10 +9,10 @@ import (
 	"slices"
 )
 
-// FormatHistory and FormatDifference name formats.
+// formatHistory and formatDifference name formats.
 const (
-	FormatHistory    = "conmotion-history/1"
-	FormatDifference = "conmotion-difference/1"
+	formatHistory    = "conmotion-history/1"
+	formatDifference = "conmotion-difference/1"
 )
 
 // Step is one record of an asset's history.
@@ -57,7 +57,7 @@ func HistoryOf(ctx context.Context, log Log, f Filter, uid string, to uint64) (*
 // historyOf is HistoryOf by the names in a replay of all these entries, if there is one.
 func historyOf(ctx context.Context, log Log, f Filter, uid string, to uint64, names *Replay) (*History, *Replay, error) {
 	f = f.normal()
-	h := &History{Format: FormatHistory, Origin: log.Checkpoint.Origin, Steps: []Step{}, UID: uid}
+	h := &History{Format: formatHistory, Origin: log.Checkpoint.Origin, Steps: []Step{}, UID: uid}
 	has := map[string]bool{}   // configurations that the asset has
 	state := NewReplay(f, nil) // a scan speaks of it when the records amount to what it saw
 	for rec, err := range records(ctx, log, f, state.heirs, NewOnce(), 0, min(to, log.Checkpoint.Size)) {
@@ -143,7 +143,7 @@ func Diff(before, after *Replay) (*Difference, error) {
 	if before.checkpoint.Origin != after.checkpoint.Origin || !before.filter.Equal(after.filter) {
 		return nil, malformed("the replays are of different logs or parties")
 	}
-	d := &Difference{[]Change{}, FormatDifference, after.checkpoint.Origin}
+	d := &Difference{[]Change{}, formatDifference, after.checkpoint.Origin}
 	uids := func(a, b []string) []string {
 		a = append(a, b...)
 		slices.Sort(a)
@@ -191,8 +191,7 @@ func (d *Difference) Write(w io.Writer) error { return writeDocument(w, d) }
 // Asset is an asset of a replay.
 type Asset struct {
 	UID            string
-	Issuer         string // of the last record
-	Created, Last  Ref    // the records that began its present life, and the last one
+	Created, Last  Ref // the records that began its present life, and the last one
 	Configurations []string
 }
 
@@ -200,7 +199,7 @@ type Asset struct {
 func (r *Replay) Assets() []Asset {
 	out := make([]Asset, 0, len(r.assets))
 	for uid, a := range r.assets {
-		out = append(out, Asset{uid, r.issuers[a.issuer], a.created, a.last, r.configsOf(uid)})
+		out = append(out, Asset{uid, a.created, a.last, r.configsOf(uid)})
 	}
 	slices.SortFunc(out, func(a, b Asset) int { return cmp.Compare(a.UID, b.UID) })
 	return out
@@ -212,13 +211,12 @@ func (r *Replay) Asset(uid string) (Asset, bool) {
 	if a == nil {
 		return Asset{}, false
 	}
-	return Asset{uid, r.issuers[a.issuer], a.created, a.last, r.configsOf(uid)}, true
+	return Asset{uid, a.created, a.last, r.configsOf(uid)}, true
 }
 
 // ConfigurationState is a configuration of a replay.
 type ConfigurationState struct {
 	UID           string
-	Issuer        string // of the last record
 	Created, Last Ref
 	SHA256        string // of the content in JCS form
 	Assets        []string
@@ -236,7 +234,7 @@ func (r *Replay) states(uids []string) []ConfigurationState {
 	out := make([]ConfigurationState, 0, len(uids))
 	for _, uid := range uids {
 		c := r.configs[uid]
-		out = append(out, ConfigurationState{uid, r.issuers[c.issuer], c.created, c.last, hex.EncodeToString(c.digest[:]), slices.Clone(c.assetsOf(uid))})
+		out = append(out, ConfigurationState{uid, c.created, c.last, hex.EncodeToString(c.digest[:]), slices.Clone(c.assetsOf(uid))})
 	}
 	return out
 }

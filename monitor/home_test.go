@@ -99,7 +99,7 @@ func TestAcknowledgementHome(t *testing.T) {
 	key := testKey("log")
 	ack := must(NewAcknowledgement(verifier(t, key), Acknowledgement{Asset: "vm", Home: "home", Transparent: p.transparent(0, key)}, nil))(t)
 	good := must(testlog.SignAs(p.key, ack, scitt.SignOptions{IssuedAt: at(noon)}))(t)
-	payload := must(ack.Payload())(t)
+	payload := must(ack.payload())(t)
 	wrong := must(scitt.SignStatement(p.key, scitt.SignOptions{ContentType: ContentType, IssuedAt: at(noon), Type: scitt.TypeAcknowledgement, Subject: "acknowledgement/other"}, payload))(t)
 	for origin, carried := range map[string]bool{"home": false, "elsewhere": true} {
 		log := NewLog(staticLog(t, origin, [][]byte{wrong, good, testlog.Twin(t, good)}), nil, scitt.SelfCertifying(nil, nil).Verifier(nil))

@@ -36,7 +36,7 @@ func Links(ctx context.Context, log Log, uid string) ([]Link, []Anomaly, error) 
 	f := Filter{Types: []string{scitt.TypeRecord, scitt.TypeAcknowledgement}}
 	read := func(s *scitt.Statement, self EntryRef, content []byte) (struct{}, error) {
 		if s.Type == scitt.TypeAcknowledgement {
-			a, err := ParseAcknowledgement(content)
+			a, err := parseAcknowledgement(content)
 			if err == nil {
 				err = about(s, a)
 			}
@@ -95,7 +95,7 @@ func followRecord(now map[configKey][]Link, uid string, s *scitt.Statement, self
 	var links []Link
 	if len(touched) > 0 {
 		var refs []EntryRef
-		refs, err = UpstreamOf(content)
+		refs, err = upstreamOf(content)
 		for _, ref := range refs {
 			links = append(links, Link{From: self, Issuer: s.Issuer, Issued: s.IssuedAt, To: ref})
 		}

@@ -144,7 +144,7 @@ func (l Log) read(ctx context.Context, s *scitt.Statement, r *record) error {
 		return nil
 	}
 	if s.Type == scitt.TypeScan {
-		if r.scan, err = ParseScan(content); err == nil && r.Issued < r.scan.Ended.Unix() {
+		if r.scan, err = parseScan(content); err == nil && r.Issued < r.scan.Ended.Unix() {
 			err = malformed("it was signed before the scan ended")
 		}
 		if err != nil {

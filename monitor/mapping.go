@@ -160,21 +160,21 @@ func (r rawEvent) canonical(n int32) ([]byte, error) {
 
 // read maps the event by its class.
 func (e *Event) read(raw rawEvent, s settings, activity int64) error {
-	if s.assets != nil && (e.Class != ClassEntity || e.Kind != Configuration) {
-		return badEvent("unmapped.conmotion.configuration.assets is for class %d: other classes name their assets themselves", ClassEntity)
+	if s.assets != nil && (e.Class != classEntity || e.Kind != Configuration) {
+		return badEvent("unmapped.conmotion.configuration.assets is for class %d: other classes name their assets themselves", classEntity)
 	}
 	switch {
-	case e.Class == ClassCloudInventory:
+	case e.Class == classCloudInventory:
 		return e.resources(raw, s)
-	case e.Class == ClassDeviceInventory && e.Kind == Inventory:
+	case e.Class == classDeviceInventory && e.Kind == Inventory:
 		device, ok := raw.device()
 		if !ok {
 			return badEvent("there is no device")
 		}
 		return e.inventory(raw, []rawEntity{device})
-	case e.Class == ClassConfigChange && e.Kind == Configuration:
+	case e.Class == classConfigChange && e.Kind == Configuration:
 		return e.configChange(raw, s)
-	case e.Class == ClassEntity:
+	case e.Class == classEntity:
 		return e.entity(raw, s, activity)
 	}
 	return badEvent("class %d has no %s records", e.Class, e.Kind)

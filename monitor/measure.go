@@ -12,14 +12,14 @@ import (
 	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
 
-// Algorithm and AlgorithmVersion name how a measurement is computed. The
+// measurementAlgorithm and measurementVersion name how a measurement is computed. The
 // version changes whenever the same logs could give other bytes. Version 3 takes other names for the assets that have them,
 // holds a scan to its issuer's records alone, and has coverage by time and type. Measurements of version 2 are computed by
 // its rules; version 1, of before the first release, knew neither identities nor scans and is not computed.
 const (
-	Algorithm        = "conmotion-mutual-monitoring"
-	AlgorithmVersion = "3"
-	secondVersion    = "2"
+	measurementAlgorithm = "conmotion-mutual-monitoring"
+	measurementVersion   = "3"
+	secondVersion        = "2"
 )
 
 // maxEvidence bounds the objects and the entries that a measurement lists; the
@@ -39,20 +39,19 @@ type MeasureOptions struct {
 // Measurement is a signed-to-be Detection Finding (OCSF class 2004).
 type Measurement struct {
 	Payload []byte // JSON in JCS form
-	What    Kind
-	Origin  string // of the log of reports
 	// Impact is the impact_score: 0, nothing is missing, to 100.
-	Impact int
-	// Data is false when neither side had anything in the interval.
-	Data bool
+	Impact  int
+	subject string
 }
 
-// Subject is the sub of the measurement's statement.
-func (m *Measurement) Subject() string { return "measurement/" + string(m.What) + "/" + m.Origin }
+// measurementSubject is the sub of a measurement's statement; origin is that of the log of reports.
+func measurementSubject(what Kind, origin string) string {
+	return "measurement/" + string(what) + "/" + origin
+}
 
 // ToSign is the payload, and what it is signed with but for the time and the issuer.
 func (m *Measurement) ToSign() ([]byte, scitt.SignOptions, error) {
-	return m.Payload, toSign(scitt.TypeMeasurement, m.Subject()), nil
+	return m.Payload, toSign(scitt.TypeMeasurement, m.subject), nil
 }
 
 // impact is round(100 x missing / union), half up; 0 when there is nothing.
@@ -147,7 +146,7 @@ func Measure(c *Comparison, o MeasureOptions) (*Measurement, error) {
 		return nil, err
 	}
 	doc := measurementDocument{
-		Algorithm: algorithmDocument{Algorithm, c.version},
+		Algorithm: algorithmDocument{measurementAlgorithm, c.version},
 		Home:      o.Home,
 		Interval:  c.Interval.document(),
 		Observed:  c.Observed.measured(o.ObservedURL),
@@ -176,7 +175,7 @@ func Measure(c *Comparison, o MeasureOptions) (*Measurement, error) {
 	if !report.OK() {
 		return nil, badEvent("%s", problems(report))
 	}
-	return &Measurement{payload, o.What, c.Reported.Checkpoint.Origin, doc.Result.Impact, doc.Result.Data}, nil
+	return &Measurement{payload, doc.Result.Impact, measurementSubject(o.What, c.Reported.Checkpoint.Origin)}, nil
 }
 
 type object = map[string]any
@@ -184,7 +183,7 @@ type object = map[string]any
 // finding is the OCSF event.
 func finding(doc *measurementDocument, in Interval, at int64, evidence, resources []object) object {
 	r := doc.Result
-	severity := ScoreSeverity(r.Impact)
+	severity := scoreSeverity(r.Impact)
 	objects := map[Kind]string{Inventory: "assets", Configuration: "configurations"}[doc.What]
 	message := fmt.Sprintf("%d of %d %s that were observed or reported are missing from the reports", r.Missing, r.Union, objects)
 	status := "measured"
@@ -205,11 +204,11 @@ func finding(doc *measurementDocument, in Interval, at int64, evidence, resource
 		"start_time": in.From.UnixMilli(), "end_time": in.To.UnixMilli(),
 		"finding_info": object{
 			"uid": fmt.Sprintf("%x", uid), "title": "Completeness of " + subject, "created_time": at,
-			"analytic": object{"uid": Algorithm, "name": Algorithm, "version": doc.Algorithm.Version, "type_id": 1, "type": "Rule"},
+			"analytic": object{"uid": measurementAlgorithm, "name": measurementAlgorithm, "version": doc.Algorithm.Version, "type_id": 1, "type": "Rule"},
 		},
 		"metadata": object{
 			"version": ocsf.Default().Version(), "event_code": string(doc.What) + ".measure",
-			"product": object{"name": "conmotion", "vendor_name": "conmotion", "feature": object{"name": Algorithm, "version": doc.Algorithm.Version}},
+			"product": object{"name": "conmotion", "vendor_name": "conmotion", "feature": object{"name": measurementAlgorithm, "version": doc.Algorithm.Version}},
 		},
 		"unmapped": object{"conmotion": doc},
 	}

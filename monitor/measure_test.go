@@ -53,7 +53,7 @@ func TestMeasure(t *testing.T) {
 		m := must(Measure(p.compare(hour), measureOptions(what)))(t)
 		golden(t, "measurement-"+string(what)+".json", m.Payload)
 		valid(t, m.Payload)
-		if m.Impact != impact || !m.Data {
+		if m.Impact != impact {
 			t.Errorf("%s: impact %d", what, m.Impact)
 		}
 		r := must(Recompute(t.Context(), m.Payload, p.provider.log(), p.auditor.log()))(t)
@@ -110,7 +110,7 @@ func TestMeasureNothing(t *testing.T) {
 	p.provider.add(testStatement(t, "keys"))
 	p.auditor.add(testStatement(t, "keys"))
 	m := must(Measure(p.compare(hour), measureOptions(Inventory)))(t)
-	if m.Impact != 0 || m.Data || !bytes.Contains(m.Payload, []byte(`"status_detail":"no data"`)) {
+	if m.Impact != 0 || !bytes.Contains(m.Payload, []byte(`"status_detail":"no data"`)) {
 		t.Errorf("%s", m.Payload)
 	}
 	valid(t, m.Payload)
@@ -179,7 +179,7 @@ func TestRecomputeFindsLies(t *testing.T) {
 	}{
 		"no JSON":           {"{", ErrMalformed},
 		"no measurement":    {"{}", ErrMalformed},
-		"another algorithm": {string(bytes.Replace(m.Payload, []byte(`{"id":"`+Algorithm), []byte(`{"id":"x`), 1)), ErrMalformed},
+		"another algorithm": {string(bytes.Replace(m.Payload, []byte(`{"id":"`+measurementAlgorithm), []byte(`{"id":"x`), 1)), ErrMalformed},
 		"another kind":      {string(bytes.Replace(m.Payload, []byte(`"what":"inventory"`), []byte(`"what":"x"`), 1)), ErrMalformed},
 		"bad time":          {string(bytes.Replace(m.Payload, []byte(`"from":"2026`), []byte(`"from":"26`), 1)), ErrMalformed},
 		"bad root":          {string(bytes.Replace(m.Payload, []byte(`"root":"`), []byte(`"root":"g`), 1)), ErrMalformed},

@@ -34,7 +34,7 @@ type MeasurementInputs struct {
 
 // Subject is the sub of the measurement's statement.
 func (in *MeasurementInputs) Subject() string {
-	return (&Measurement{What: in.Options.What, Origin: in.Reported.Origin}).Subject()
+	return measurementSubject(in.Options.What, in.Reported.Origin)
 }
 
 // ParseMeasurement reads the payload of a measurement. It believes nothing but
@@ -54,8 +54,8 @@ func ParseMeasurement(payload []byte) (*MeasurementInputs, error) {
 	if doc == nil {
 		return nil, malformed("the event has no unmapped.conmotion: it is not a measurement")
 	}
-	if a := doc.Algorithm; a.ID != Algorithm || a.Version != AlgorithmVersion && a.Version != secondVersion {
-		return nil, malformed("%w: %.80q version %.20q, and not %s version %s", ErrAlgorithm, a.ID, a.Version, Algorithm, AlgorithmVersion)
+	if a := doc.Algorithm; a.ID != measurementAlgorithm || a.Version != measurementVersion && a.Version != secondVersion {
+		return nil, malformed("%w: %.80q version %.20q, and not %s version %s", ErrAlgorithm, a.ID, a.Version, measurementAlgorithm, measurementVersion)
 	}
 	in := &MeasurementInputs{
 		ReportedFilter: Filter{doc.Reported.Issuers, doc.Reported.Types},

@@ -67,7 +67,7 @@ func recordOf(event []byte, t *jsonx.Tree, report ocsf.Report, kind Kind, action
 		}
 		action = a
 	}
-	if action == "" && report.ClassUID == ClassEntity {
+	if action == "" && report.ClassUID == classEntity {
 		if action, err = activityAction(report.ActivityID); err != nil {
 			return nil, err
 		}

@@ -15,8 +15,8 @@ func Resume(data []byte) (*Replay, error) {
 	if err := jsonx.Unmarshal(data, &d); err != nil {
 		return nil, malformed("%w", err)
 	}
-	if d.Format != FormatReplay || d.State == nil {
-		return nil, malformed("this is not a saved replay of format %s", FormatReplay)
+	if d.Format != formatReplay || d.State == nil {
+		return nil, malformed("this is not a saved replay of format %s", formatReplay)
 	}
 	if !isSealed(data) {
 		return nil, malformed("the saved replay was changed: begin without it")

@@ -23,7 +23,7 @@ func TestResumeRefuses(t *testing.T) {
 	}
 	for name, data := range map[string][]byte{
 		"no state":      bytesOf(t, p.replay(nil).Write),
-		"another":       sealed(edit(FormatReplay, "conmotion-replay/2")),
+		"another":       sealed(edit(formatReplay, "conmotion-replay/2")),
 		"space":         append(slices.Clone(saved), ' '),
 		"unknown":       edit(`{"anomalies":`, `{"a":1,"anomalies":`),
 		"twice":         sealed(edit(`{"anomalies":`, `{"anomalies":[],"anomalies":`)),

@@ -16,8 +16,8 @@ import (
 	"github.com/conmotion/conmotion/scitt"
 )
 
-// FormatScan names the format of a scan.
-const FormatScan = "conmotion-scan/1"
+// formatScan names the format of a scan.
+const formatScan = "conmotion-scan/1"
 
 // Scan says what an issuer saw when it looked at everything in a scope: what is gone. It speaks for its issuer only.
 type Scan struct {
@@ -58,7 +58,7 @@ func scans(s *scitt.Statement, types []string) bool {
 
 // ToSign is the payload, and what it is signed with but for the time and the issuer. Errors wrap ErrMalformed.
 func (s *Scan) ToSign() ([]byte, scitt.SignOptions, error) {
-	d := scanDocument{s.Count, s.Digest, timestamp(s.Ended.UnixMilli()), FormatScan, list(s.Gone), list(s.Incomplete), "", list([]string(s.Scope)), timestamp(s.Started.UnixMilli())}
+	d := scanDocument{s.Count, s.Digest, timestamp(s.Ended.UnixMilli()), formatScan, list(s.Gone), list(s.Incomplete), "", list([]string(s.Scope)), timestamp(s.Started.UnixMilli())}
 	if s.Previous != nil {
 		d.Previous = s.Previous.String()
 	}
@@ -66,14 +66,14 @@ func (s *Scan) ToSign() ([]byte, scitt.SignOptions, error) {
 	return payload, toSign(scitt.TypeScan, scanSubject(s.Of)), cmp.Or(s.check(), err)
 }
 
-// ParseScan reads a payload. Errors wrap ErrMalformed.
-func ParseScan(payload []byte) (*Scan, error) {
+// parseScan reads a payload. Errors wrap ErrMalformed.
+func parseScan(payload []byte) (*Scan, error) {
 	var d scanDocument
 	if err := unmarshal(payload, &d); err != nil {
 		return nil, err
 	}
-	if d.Format != FormatScan {
-		return nil, malformed("the format is %.80q, not %s", d.Format, FormatScan)
+	if d.Format != formatScan {
+		return nil, malformed("the format is %.80q, not %s", d.Format, formatScan)
 	}
 	s := &Scan{Scope: d.Scope, Gone: d.Gone, Count: d.Count, Digest: d.Digest, Incomplete: d.Incomplete}
 	var errs [3]error

@@ -17,7 +17,7 @@ import (
 // collected is an event of somebody who looked: uid is "REGION/NAME".
 func collected(ms int64, uid string) object {
 	e := inventory(Modify, ms, uid)
-	e["activity_id"], e["type_uid"] = 2, ClassCloudInventory*100+2
+	e["activity_id"], e["type_uid"] = 2, classCloudInventory*100+2
 	region, _, _ := strings.Cut(uid, "/")
 	e["cloud"] = object{"provider": "test", "account": object{"uid": "1"}, "region": region}
 	return e
@@ -290,7 +290,7 @@ func TestScanDocument(t *testing.T) {
 		"format": {`scan/1`, `scan/2`}, "negative": {`"count":1`, `"count":-1`}, "previous": {`"previous":"01`, `"previous":"0`},
 	} {
 		bad := bytes.Replace(payload, []byte(edit[0]), []byte(edit[1]), 1)
-		if _, err := ParseScan(bad); (err == nil) != (name == "scope") || err != nil && !errors.Is(err, ErrMalformed) || bytes.Equal(bad, payload) {
+		if _, err := parseScan(bad); (err == nil) != (name == "scope") || err != nil && !errors.Is(err, ErrMalformed) || bytes.Equal(bad, payload) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -300,7 +300,7 @@ func FuzzParseScan(f *testing.F) {
 	seed := must((&Scan{Of: scitt.TypeRecord, Started: at(noon), Ended: at(noon), Digest: strings.Repeat("0", 64), Gone: []string{"a"}}).payload())(f)
 	f.Add(seed)
 	f.Fuzz(func(t *testing.T, data []byte) {
-		s, err := ParseScan(data)
+		s, err := parseScan(data)
 		if err != nil {
 			if !errors.Is(err, ErrMalformed) {
 				t.Error(err)

@@ -23,8 +23,8 @@ func (s Severity) ID() int {
 	return slices.Index(Severities(), s) + 1
 }
 
-// ScoreSeverity is the severity of an impact score, which is that of the signed measurement.
-func ScoreSeverity(score int) Severity {
+// scoreSeverity is the severity of an impact score, which is that of the signed measurement.
+func scoreSeverity(score int) Severity {
 	switch {
 	case score >= 70:
 		return Critical
@@ -41,7 +41,7 @@ func ScoreSeverity(score int) Severity {
 // Severity is that of the impact score, or Medium where a configuration drifts, or Low where something is missing, late,
 // never observed, or may drift: whichever is worse.
 func (m *Metrics) Severity() Severity {
-	worst := ScoreSeverity(m.Impact())
+	worst := scoreSeverity(m.impact())
 	switch {
 	case m.Drift > 0 && worst.ID() < Medium.ID():
 		return Medium

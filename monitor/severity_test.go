@@ -17,8 +17,8 @@ func TestSeverity(t *testing.T) {
 	}{{70, Critical}, {40, High}, {10, Medium}, {1, Low}, {0, Informational}} {
 		for score := c.least; score <= from; score++ {
 			m := &Metrics{Missing: score, Union: 100}
-			if ScoreSeverity(score) != c.severity || m.Severity() != c.severity {
-				t.Errorf("%d is %s, and %s of metrics; want %s", score, ScoreSeverity(score), m.Severity(), c.severity)
+			if scoreSeverity(score) != c.severity || m.Severity() != c.severity {
+				t.Errorf("%d is %s, and %s of metrics; want %s", score, scoreSeverity(score), m.Severity(), c.severity)
 			}
 		}
 		text := fmt.Sprintf("%d to %d", c.least, from)

@@ -13,10 +13,10 @@ import (
 // maxUpstream bounds how many entries of other logs an event refers to.
 const maxUpstream = 64
 
-// UpstreamOf reads the entries of other logs that an event refers to
+// upstreamOf reads the entries of other logs that an event refers to
 // (unmapped.conmotion.upstream), ordered by origin and index; none when it
 // refers to none. A replay does not look at them. Errors wrap ErrEvent.
-func UpstreamOf(event []byte) ([]EntryRef, error) {
+func upstreamOf(event []byte) ([]EntryRef, error) {
 	unmapped, err := upstreamMembers(event)
 	if err != nil {
 		return nil, err

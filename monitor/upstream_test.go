@@ -17,12 +17,12 @@ func TestUpstream(t *testing.T) {
 	id := strings.Repeat("0", 62) + "aa"
 	a, b, c := EntryRef{id, 1, "a"}, EntryRef{id, 2, "a"}, EntryRef{id, 1, "b"}
 	e := encode(shared(Create, noon, "base", 1, "x"))
-	if refs, err := UpstreamOf(e); refs != nil || err != nil {
+	if refs, err := upstreamOf(e); refs != nil || err != nil {
 		t.Errorf("%v, %v", refs, err)
 	}
 	one := must(WithUpstream(e, []EntryRef{c, a, c}))(t)
 	two := must(WithUpstream(one, []EntryRef{b, a}))(t)
-	if refs := must(UpstreamOf(two))(t); !reflect.DeepEqual(refs, []EntryRef{a, b, c}) {
+	if refs := must(upstreamOf(two))(t); !reflect.DeepEqual(refs, []EntryRef{a, b, c}) {
 		t.Errorf("%v", refs)
 	}
 	if same := must(WithUpstream(two, nil))(t); !bytes.Equal(same, two) {
@@ -57,7 +57,7 @@ func TestUpstream(t *testing.T) {
 func TestUpstreamIsNoPartOfReplay(t *testing.T) {
 	for _, upstream := range []any{[]object{}, 1, "x", []object{{"origin": "o"}}} {
 		e := with(inventory(Create, noon, "a"), object{"unmapped": object{"conmotion": object{"upstream": upstream}}})
-		if _, err := UpstreamOf(encode(e)); !errors.Is(err, ErrEvent) {
+		if _, err := upstreamOf(encode(e)); !errors.Is(err, ErrEvent) {
 			t.Errorf("%v: %v", upstream, err)
 		}
 		p := newParty(t, "provider", scitt.TypeRecord)
@@ -79,7 +79,7 @@ func TestUpstreamIsNoPartOfReplay(t *testing.T) {
 		"null":          "null",
 	} {
 		e := encode(with(inventory(Create, noon, "a"), object{"unmapped": object{"conmotion": object{"upstream": json.RawMessage("[" + list + "]")}}}))
-		if refs, err := UpstreamOf(e); !errors.Is(err, ErrEvent) {
+		if refs, err := upstreamOf(e); !errors.Is(err, ErrEvent) {
 			t.Errorf("%s: %v, %v", name, refs, err)
 		}
 	}
@@ -93,7 +93,7 @@ func FuzzUpstream(f *testing.F) {
 	f.Add([]byte(`{"unmapped":null}`))
 	extra := EntryRef{strings.Repeat("0", 64), 7, "log.example"}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		refs, err := UpstreamOf(data)
+		refs, err := upstreamOf(data)
 		if err != nil {
 			if !errors.Is(err, ErrEvent) {
 				t.Error(err)
@@ -107,7 +107,7 @@ func FuzzUpstream(f *testing.F) {
 			}
 			return // too many, or a number that the canonical form cannot hold
 		}
-		again, err := UpstreamOf(more)
+		again, err := upstreamOf(more)
 		if err != nil || len(again) < len(refs) || len(again) > len(refs)+1 {
 			t.Errorf("%v became %v: %v", refs, again, err)
 		}

@@ -72,14 +72,14 @@ func (w *withheld) check() error {
 // there when it was made are not there now. That is the fault of who should serve
 // them, and not of who measured.
 type WithheldError struct {
-	Contents int
+	contents int
 	Origin   string // of the log with the record that names the first of them
 	Digest   reader.Digest
 }
 
 func (e *WithheldError) Error() string {
 	return fmt.Sprintf("cannot be checked: %s withheld by the provider: artifact %s, which a record in the log %s names, is not there now",
-		plural.Verb(e.Contents, "content that it rests on", "is", "are"), e.Digest, e.Origin)
+		plural.Verb(e.contents, "content that it rests on", "is", "are"), e.Digest, e.Origin)
 }
 
 type remaining struct {

@@ -51,7 +51,7 @@ func TestRecomputeWithheld(t *testing.T) {
 		}
 		_, err := recompute(whole.Payload)
 		w, ok := errors.AsType[*WithheldError](err)
-		if !ok || w.Contents != 1 || w.Digest != digest || w.Origin != p.provider.origin() || !strings.Contains(err.Error(), "cannot be checked") {
+		if !ok || w.contents != 1 || w.Digest != digest || w.Origin != p.provider.origin() || !strings.Contains(err.Error(), "cannot be checked") {
 			t.Errorf("%v", err)
 		}
 		back()

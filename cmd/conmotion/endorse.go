@@ -124,7 +124,7 @@ func (f endorseFlags) statement(entry monitor.EntryRef, home string, now time.Ti
 		e.Until = e.From.Add(f.last).Truncate(time.Second)
 	}
 	// What cannot be said is told before anything is read.
-	if _, err := e.Payload(); err != nil {
+	if _, _, err := e.ToSign(); err != nil {
 		return nil, cli.Usage(err)
 	}
 	return e, nil

@@ -95,9 +95,12 @@ func (w *world) deceive(t testing.TB) {
 	forged[len(forged)-1] ^= 1
 	w.auditor.entries = append(w.auditor.entries, forged)
 	w.provider.measurement(rosy, "provider", to)
-	w.auditor.add(must(scitt.SignStatement(testKey("auditor"), scitt.SignOptions{
-		Type: scitt.TypeMeasurement, Subject: rosy.Subject(), IssuedAt: to, ContentType: monitor.ContentType,
-	}, []byte(`{"impact_score":0}`)))(t))
+	_, header, err := rosy.ToSign()
+	if err != nil {
+		t.Fatal(err)
+	}
+	header.IssuedAt = to
+	w.auditor.add(must(scitt.SignStatement(testKey("auditor"), header, []byte(`{"impact_score":0}`)))(t))
 	w.auditor.measurement(measure(t, w.provider, w.auditor, monitor.Inventory, from, to), "auditor", to.Add(40*day))
 	w.auditor.measurement(measure(t, w.provider, w.auditor, monitor.Inventory, first.Add(-day), first.Add(-time.Hour)), "auditor", first)
 }

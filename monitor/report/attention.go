@@ -33,7 +33,7 @@ func (m *maker) finish() {
 	m.changed()
 }
 
-func (m *maker) attend(about string, level Level, format string, args ...any) {
+func (m *maker) attend(about string, level attentionLevel, format string, args ...any) {
 	m.r.Attention = append(m.r.Attention, attention{about, level, fmt.Sprintf(format, args...)})
 }
 
@@ -52,7 +52,7 @@ func (m *maker) attendLogs() {
 	for _, l := range m.logs {
 		h := &l.health
 		h.Level = levelNone
-		tell := func(level Level, format string, args ...any) {
+		tell := func(level attentionLevel, format string, args ...any) {
 			if slices.Index(levels, level) < slices.Index(levels, h.Level) {
 				h.Level = level
 			}
@@ -108,7 +108,7 @@ func (m *maker) attendAssessments() {
 		about[a.Origin] = true
 		for _, s := range a.Series {
 			n := s.Newest()
-			name := fmt.Sprintf("The %s of %s, as %s measured it", s.What, m.r.log(a.Origin), m.r.Name(a.Issuer))
+			name := fmt.Sprintf("The %s of %s, as %s measured it", s.What, m.r.log(a.Origin), m.r.nameOf(a.Issuer))
 			if s.Level == levelUnknown {
 				m.attend("assessment", levelUnknown, "%s: there was no data.", name)
 			} else if s.Level != levelNone {
@@ -195,7 +195,7 @@ func differences(missing, drift, undisclosed, late, phantom int) string {
 	return strings.Join(found, ", ")
 }
 
-func worse(a, b Level) Level {
+func worse(a, b attentionLevel) attentionLevel {
 	if slices.Index(levels, b) < slices.Index(levels, a) {
 		return b
 	}
@@ -203,11 +203,11 @@ func worse(a, b Level) Level {
 }
 
 // levelOf is the level of a severity.
-func levelOf(s monitor.Severity) Level {
+func levelOf(s monitor.Severity) attentionLevel {
 	if s.ID() <= 1 {
 		return levelNone
 	}
-	return Level(strings.ToLower(string(s)))
+	return attentionLevel(strings.ToLower(string(s)))
 }
 
 // attendStatements tells about endorsements, what was left out, and trust.
@@ -258,9 +258,9 @@ func (m *maker) attendStatements() {
 	}
 }
 
-// Name is what the reader calls an issuer, in guillemets, or else how it calls itself,
+// nameOf is what the reader calls an issuer, in guillemets, or else how it calls itself,
 // shortened, where nothing looks like such a name.
-func (r *Report) Name(issuer string) string {
+func (r *Report) nameOf(issuer string) string {
 	own, named := r.called(issuer)
 	// All keys of a kind begin alike.
 	if rest, ok := strings.CutPrefix(own, "did:jwk:"); ok && !named && len(rest) > 16 {

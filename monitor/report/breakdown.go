@@ -233,7 +233,7 @@ func (f comparedFinding) value(i int) *values {
 // tile is one figure at the top of the page.
 type tile struct {
 	Label, Value, Text, Section string
-	Level                       Level
+	Level                       attentionLevel
 }
 
 // tiles are the figures that matter most. Of each log of reports the worst counts that somebody measured, or the reader
@@ -265,15 +265,15 @@ func (r *Report) tiles() []tile {
 		}
 		return total, known
 	}
-	one := func(label string, what monitor.Kind, section string, level func(count) Level, of func(missing, drift, late int) int) tile {
+	one := func(label string, what monitor.Kind, section string, level func(count) attentionLevel, of func(missing, drift, late int) int) tile {
 		n, known := sum(what, of)
 		if !known {
 			return tile{label, "–", "no data", "completeness", levelUnknown}
 		}
 		return tile{label, thousands(n.bad), "of " + objects(what, n.all), section, level(n)}
 	}
-	some := func(l Level) func(count) Level {
-		return func(c count) Level {
+	some := func(l attentionLevel) func(count) attentionLevel {
+		return func(c count) attentionLevel {
 			if c.bad == 0 {
 				return levelNone
 			}
@@ -281,7 +281,7 @@ func (r *Report) tiles() []tile {
 		}
 	}
 	out := []tile{
-		one("Missing", monitor.Inventory, "differences", func(c count) Level {
+		one("Missing", monitor.Inventory, "differences", func(c count) attentionLevel {
 			return levelOf((&monitor.Metrics{Missing: c.bad, Union: c.all}).Severity())
 		}, func(missing, _, _ int) int { return missing }),
 		one("Drifting", monitor.Configuration, "differences", some(levelMedium), func(_, drift, _ int) int { return drift }),

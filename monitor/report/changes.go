@@ -56,13 +56,13 @@ func Parse(data []byte) (*Report, error) {
 
 // changes are what is otherwise than in the report before.
 type changes struct {
-	At      string   `json:"at"` // what it was made for
-	Figures []figure `json:"figures"`
-	From    string   `json:"from"`
-	Gone    []change `json:"gone"` // differences that are not there any more
-	Level   Level    `json:"level"`
-	New     []change `json:"new"` // differences that were not there
-	To      string   `json:"to"`
+	At      string         `json:"at"` // what it was made for
+	Figures []figure       `json:"figures"`
+	From    string         `json:"from"`
+	Gone    []change       `json:"gone"` // differences that are not there any more
+	Level   attentionLevel `json:"level"`
+	New     []change       `json:"new"` // differences that were not there
+	To      string         `json:"to"`
 	// Whole is false where one of the reports does not list every difference of a
 	// pair of logs, or has none of them: of those nothing is new or gone.
 	Whole bool `json:"whole"`

@@ -46,7 +46,7 @@ type endorsement struct {
 	From     string          `json:"from"`
 	Issuer   string          `json:"issuer"`
 	LeftMS   int64           `json:"left_ms"` // until it ends; 0 when it has, or has no end
-	Level    Level           `json:"level"`
+	Level    attentionLevel  `json:"level"`
 	Reason   string          `json:"reason,omitempty"`
 	Scope    []string        `json:"scope"`
 	Signed   string          `json:"signed"`

@@ -41,7 +41,7 @@ func (r *Report) render(name string, data any, href func(EntryLink) string) ([]b
 	sum := sha256.Sum256([]byte(style))
 	t, err := template.New("").Funcs(template.FuncMap{
 		"visible": visible, "lines": lines, "folded": fold, "when": when, "date": date, "percent": coverage, "ago": age, "title": title, "objects": objects,
-		"short": short, "levelName": levelName, "charts": r.charts, "name": r.Name, "log": r.log, "named": r.named, "rows": rows, "change": coverageChange, "lower": strings.ToLower,
+		"short": short, "levelName": levelName, "charts": r.charts, "name": r.nameOf, "log": r.log, "named": r.named, "rows": rows, "change": coverageChange, "lower": strings.ToLower,
 		"plural": plural.Form[int], "thousands": thousands, "entries": entries, "stateText": stateText, "reasonText": reasonText, "typeText": typeText, "kinds": func() []monitor.Kind { return kinds },
 		"standingText": standingText, "roleText": roleText, "keysText": keysText, "kindText": kindText, "kindLevel": kindLevel,
 		"link": func(ref *monitor.EntryRef, url string) EntryLink { return EntryLink{*ref, url} }, "href": href,
@@ -144,8 +144,8 @@ var sections = map[string][2]string{
 	"endorsement": {"endorsements", "Endorsements ↓"}, "log": {"logs", "Logs ↓"}, "trust": {"trust", "Whose word counts ↓"},
 }
 
-func levelName(l Level) string {
-	return map[Level]string{critical: "Critical", levelHigh: "High", levelMedium: "Medium", levelUnknown: "Unknown", levelLow: "Low", levelNone: "Good"}[l]
+func levelName(l attentionLevel) string {
+	return map[attentionLevel]string{critical: "Critical", levelHigh: "High", levelMedium: "Medium", levelUnknown: "Unknown", levelLow: "Low", levelNone: "Good"}[l]
 }
 
 // rows are the points that a table shows, the newest first.
@@ -244,8 +244,8 @@ func kindText(k monitor.FindingKind) string {
 	}[k]
 }
 
-func kindLevel(k monitor.FindingKind) Level {
-	return map[monitor.FindingKind]Level{monitor.Missing: levelHigh, monitor.Drift: levelMedium}[k]
+func kindLevel(k monitor.FindingKind) attentionLevel {
+	return map[monitor.FindingKind]attentionLevel{monitor.Missing: levelHigh, monitor.Drift: levelMedium}[k]
 }
 
 func lowerFirst(s string) string {

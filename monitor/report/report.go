@@ -24,43 +24,43 @@ const (
 // milliseconds, numbers are integers, fractions are decimal numbers in
 // strings.
 type Report struct {
-	Assessments  []assessment  `json:"assessments"`      // by origin and issuer
-	At           string        `json:"at"`               // the time that it is made for
-	Attention    []attention   `json:"attention"`        // the worst first
-	Before       *changes      `json:"before,omitempty"` // what is otherwise than in the report before
-	Commands     []command     `json:"commands"`
-	Comparisons  []comparison  `json:"comparisons"`
-	Endorsements endorsements  `json:"endorsements"`
-	Format       string        `json:"format"`
-	From         string        `json:"from"`
-	LeftOut      leftOut       `json:"left_out"`
-	Level        Level         `json:"level"` // the worst of Attention
-	Logs         []logHealth   `json:"logs"`
-	To           string        `json:"to"`
-	Trust        trustDocument `json:"trust"`
+	Assessments  []assessment   `json:"assessments"`      // by origin and issuer
+	At           string         `json:"at"`               // the time that it is made for
+	Attention    []attention    `json:"attention"`        // the worst first
+	Before       *changes       `json:"before,omitempty"` // what is otherwise than in the report before
+	Commands     []command      `json:"commands"`
+	Comparisons  []comparison   `json:"comparisons"`
+	Endorsements endorsements   `json:"endorsements"`
+	Format       string         `json:"format"`
+	From         string         `json:"from"`
+	LeftOut      leftOut        `json:"left_out"`
+	Level        attentionLevel `json:"level"` // the worst of Attention
+	Logs         []logHealth    `json:"logs"`
+	To           string         `json:"to"`
+	Trust        trustDocument  `json:"trust"`
 }
 
-// Level is how much something asks for attention. The scores' levels are those
+// attentionLevel is how much something asks for attention. The scores' levels are those
 // of OCSF severities; unknown is that there is no data to say.
-type Level string
+type attentionLevel string
 
 // The levels, the worst first.
 const (
-	critical     Level = "critical"
-	levelHigh    Level = "high"
-	levelMedium  Level = "medium"
-	levelUnknown Level = "unknown"
-	levelLow     Level = "low"
-	levelNone    Level = "none"
+	critical     attentionLevel = "critical"
+	levelHigh    attentionLevel = "high"
+	levelMedium  attentionLevel = "medium"
+	levelUnknown attentionLevel = "unknown"
+	levelLow     attentionLevel = "low"
+	levelNone    attentionLevel = "none"
 )
 
-var levels = []Level{critical, levelHigh, levelMedium, levelUnknown, levelLow, levelNone}
+var levels = []attentionLevel{critical, levelHigh, levelMedium, levelUnknown, levelLow, levelNone}
 
 // attention is one thing that a person should know.
 type attention struct {
-	About string `json:"about"` // assessment, comparison, endorsement, log, trust
-	Level Level  `json:"level"`
-	Text  string `json:"text"`
+	About string         `json:"about"` // assessment, comparison, endorsement, log, trust
+	Level attentionLevel `json:"level"`
+	Text  string         `json:"text"`
 }
 
 // trustDocument says whose word counts.
@@ -101,7 +101,7 @@ type assessment struct {
 
 // series are the measurements of one kind.
 type series struct {
-	Level Level `json:"level"` // the newest one's
+	Level attentionLevel `json:"level"` // the newest one's
 	// Missing are the first of the objects that the newest measurement misses;
 	// its Missing has their number.
 	Missing    []string     `json:"missing"`
@@ -117,29 +117,29 @@ func (s series) Newest() point { return s.Points[len(s.Points)-1] }
 
 // point is one measurement.
 type point struct {
-	AlsoIn           []string     `json:"also_in"`            // origins of other logs that hold the statement
-	Coverage         string       `json:"coverage,omitempty"` // 0.000000 to 1.000000; not there when nothing was observed
-	Data             bool         `json:"data"`               // false: neither side had anything
-	Drift            int          `json:"drift"`
-	Entry            EntryLink    `json:"entry"`
-	EvidenceComplete bool         `json:"evidence_complete"`
-	From             string       `json:"from"`
-	GraceMS          int64        `json:"grace_ms"`
-	Impact           int          `json:"impact_score"`
-	LagCount         int          `json:"lag_count"`
-	LagLongest       int64        `json:"lag_longest_ms"`
-	LagMedian        int64        `json:"lag_median_ms"`
-	Late             int          `json:"late"`
-	Level            Level        `json:"level"` // the worst of its numbers
-	Measured         string       `json:"measured"`
-	Missing          int          `json:"missing"`
-	Observed         measuredSide `json:"observed"`
-	Pending          int          `json:"pending"`
-	Phantom          int          `json:"phantom"`
-	Reported         measuredSide `json:"reported"`
-	To               string       `json:"to"`
-	Undisclosed      int          `json:"undisclosed,omitempty"`
-	Union            int          `json:"union"`
+	AlsoIn           []string       `json:"also_in"`            // origins of other logs that hold the statement
+	Coverage         string         `json:"coverage,omitempty"` // 0.000000 to 1.000000; not there when nothing was observed
+	Data             bool           `json:"data"`               // false: neither side had anything
+	Drift            int            `json:"drift"`
+	Entry            EntryLink      `json:"entry"`
+	EvidenceComplete bool           `json:"evidence_complete"`
+	From             string         `json:"from"`
+	GraceMS          int64          `json:"grace_ms"`
+	Impact           int            `json:"impact_score"`
+	LagCount         int            `json:"lag_count"`
+	LagLongest       int64          `json:"lag_longest_ms"`
+	LagMedian        int64          `json:"lag_median_ms"`
+	Late             int            `json:"late"`
+	Level            attentionLevel `json:"level"` // the worst of its numbers
+	Measured         string         `json:"measured"`
+	Missing          int            `json:"missing"`
+	Observed         measuredSide   `json:"observed"`
+	Pending          int            `json:"pending"`
+	Phantom          int            `json:"phantom"`
+	Reported         measuredSide   `json:"reported"`
+	To               string         `json:"to"`
+	Undisclosed      int            `json:"undisclosed,omitempty"`
+	Union            int            `json:"union"`
 }
 
 // measuredSide is one side of a measurement.
@@ -288,24 +288,24 @@ const (
 
 // logHealth is a log and how it does.
 type logHealth struct {
-	AgeMS      *int64      `json:"age_ms,omitempty"` // since its checkpoint was signed; nil when that is not known
-	Checkpoint *checkpoint `json:"checkpoint,omitempty"`
-	Detail     string      `json:"detail,omitempty"`
-	Grown      uint64      `json:"grown"` // entries that were signed in the report's interval, as their issuers say
-	Keys       keys        `json:"keys"`
-	Level      Level       `json:"level"`
-	Location   string      `json:"location"`
-	Newest     string      `json:"newest,omitempty"` // when its newest statement was signed, as its issuer says
-	Origin     string      `json:"origin,omitempty"`
-	Pins       pinCounts   `json:"pins"`
-	Proofs     []proof     `json:"proofs"`
-	Quiet      bool        `json:"quiet"` // its checkpoint is older than it should be, or its age is not known
-	Roles      []role      `json:"roles"`
-	SeenBefore bool        `json:"seen_before"` // and it extends what was seen
-	Signed     string      `json:"signed,omitempty"`
-	State      state       `json:"state"`
-	VKeys      []string    `json:"vkeys"`
-	Witnesses  *witnesses  `json:"witnesses,omitempty"` // whose quorum the reader demands
+	AgeMS      *int64         `json:"age_ms,omitempty"` // since its checkpoint was signed; nil when that is not known
+	Checkpoint *checkpoint    `json:"checkpoint,omitempty"`
+	Detail     string         `json:"detail,omitempty"`
+	Grown      uint64         `json:"grown"` // entries that were signed in the report's interval, as their issuers say
+	Keys       keys           `json:"keys"`
+	Level      attentionLevel `json:"level"`
+	Location   string         `json:"location"`
+	Newest     string         `json:"newest,omitempty"` // when its newest statement was signed, as its issuer says
+	Origin     string         `json:"origin,omitempty"`
+	Pins       pinCounts      `json:"pins"`
+	Proofs     []proof        `json:"proofs"`
+	Quiet      bool           `json:"quiet"` // its checkpoint is older than it should be, or its age is not known
+	Roles      []role         `json:"roles"`
+	SeenBefore bool           `json:"seen_before"` // and it extends what was seen
+	Signed     string         `json:"signed,omitempty"`
+	State      state          `json:"state"`
+	VKeys      []string       `json:"vkeys"`
+	Witnesses  *witnesses     `json:"witnesses,omitempty"` // whose quorum the reader demands
 }
 
 // witnesses are those of the reader's policy who cosigned a log's checkpoint.

@@ -32,7 +32,7 @@ const maxSkew = 5 * time.Minute
 
 // stale is why the newest checkpoint is not known to be fresh; "" when it is. It
 // was signed before it was seen, whatever it says.
-func (l *lookState) stale(now time.Time, limit Duration) string {
+func (l *lookState) stale(now time.Time, limit duration) string {
 	signed := l.Signed
 	if l.Grew.Before(signed) {
 		signed = l.Grew

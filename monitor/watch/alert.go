@@ -42,8 +42,8 @@ const (
 	checkClock         Check = "clock"   // signed in the future
 )
 
-// What the rules find. Admission, Record, Signature, Unchecked, Duplicate, Invalid, AsOfLog,
-// Content, EndorsementExpired and Recomputed are events, the others conditions.
+// What the rules find. checkAdmission, checkRecord, checkSignature, checkUnchecked, checkDuplicate, checkInvalid, checkAsOfLog,
+// checkContent, checkEndorsementExpired and checkRecomputed are events, the others conditions.
 const (
 	checkAdmission           Check = "admission"             // the policy does not admit an entry
 	checkAdmissionStopped    Check = "admission_stopped"     // the audit cannot go on

@@ -23,12 +23,12 @@ import (
 //go:embed testdata/monitor.yaml
 var Example string
 
-// Duration is a length of time in a configuration: 90s, 24h, or 7d for days of
+// duration is a length of time in a configuration: 90s, 24h, or 7d for days of
 // 24 hours.
-type Duration time.Duration
+type duration time.Duration
 
 // UnmarshalYAML implements [yaml.Unmarshaler].
-func (d *Duration) UnmarshalYAML(node *yaml.Node) error {
+func (d *duration) UnmarshalYAML(node *yaml.Node) error {
 	text := node.Value
 	v, err := time.ParseDuration(text)
 	if days, ok := strings.CutSuffix(text, "d"); ok && err != nil {
@@ -40,12 +40,12 @@ func (d *Duration) UnmarshalYAML(node *yaml.Node) error {
 	if err != nil || v <= 0 || node.Kind != yaml.ScalarNode {
 		return fmt.Errorf("line %d: %q is not a length of time such as 90s, 24h or 7d", node.Line, text)
 	}
-	*d = Duration(v)
+	*d = duration(v)
 	return nil
 }
 
 // or gives a default for what is not set.
-func (d Duration) or(other Duration) Duration {
+func (d duration) or(other duration) duration {
 	if d == 0 {
 		return other
 	}
@@ -53,7 +53,7 @@ func (d Duration) or(other Duration) Duration {
 }
 
 // String is the shortest spelling.
-func (d Duration) String() string {
+func (d duration) String() string {
 	v := time.Duration(d)
 	if day := 24 * time.Hour; v >= day && v%day == 0 {
 		return fmt.Sprintf("%dd", v/day)
@@ -101,92 +101,92 @@ func (c *Config) Resolve(dir string) {
 type Config struct {
 	// State is the directory in which the monitor remembers.
 	State      string            `yaml:"state"`
-	Interval   Duration          `yaml:"interval"`    // between two looks at a log
-	Timeout    Duration          `yaml:"timeout"`     // of one request
+	Interval   duration          `yaml:"interval"`    // between two looks at a log
+	Timeout    duration          `yaml:"timeout"`     // of one request
 	IssuerKeys map[string]string `yaml:"issuer_keys"` // files with the keys of issuers that are no did:jwk or did:key
-	Alerts     Sinks             `yaml:"alerts"`
-	Logs       []Log             `yaml:"logs"`
+	Alerts     sinksConfig       `yaml:"alerts"`
+	Logs       []logConfig       `yaml:"logs"`
 }
 
-// Sinks are where alerts go, beside the log lines.
-type Sinks struct {
-	Webhooks []Webhook `yaml:"webhooks"`
-	Commands []Command `yaml:"commands"`
+// sinksConfig are where alerts go, beside the log lines.
+type sinksConfig struct {
+	Webhooks []webhookConfig `yaml:"webhooks"`
+	Commands []commandConfig `yaml:"commands"`
 }
 
-// Webhook is sent each alert as JSON with POST, until it answers 2xx.
-type Webhook struct {
+// webhookConfig is sent each alert as JSON with POST, until it answers 2xx.
+type webhookConfig struct {
 	Name      string   `yaml:"name"`
 	URL       string   `yaml:"url"`
 	TokenFile string   `yaml:"token_file"` // sent as a bearer token
-	Timeout   Duration `yaml:"timeout"`
+	Timeout   duration `yaml:"timeout"`
 }
 
-// Command is run for each alert, with its JSON on standard input, until it ends with 0.
-type Command struct {
+// commandConfig is run for each alert, with its JSON on standard input, until it ends with 0.
+type commandConfig struct {
 	Name    string   `yaml:"name"`
 	Run     []string `yaml:"run"`
-	Timeout Duration `yaml:"timeout"`
+	Timeout duration `yaml:"timeout"`
 }
 
-// Log is a log to follow.
-type Log struct {
+// logConfig is a log to follow.
+type logConfig struct {
 	Name     string   `yaml:"name"`
 	Location string   `yaml:"location"` // URL or directory
 	VKeys    []string `yaml:"vkeys"`
 	// WitnessPolicy is a file (C2SP tlog-policy): the quorum of witnesses that the
 	// log's checkpoint must have, not longer ago than WitnessMaxAge.
 	WitnessPolicy string   `yaml:"witness_policy"`
-	WitnessMaxAge Duration `yaml:"witness_max_age"`
+	WitnessMaxAge duration `yaml:"witness_max_age"`
 	Artifacts     string   `yaml:"artifacts"`
 	TokenFile     string   `yaml:"artifact_token_file"`
-	Interval      Duration `yaml:"interval"`
-	Timeout       Duration `yaml:"timeout"`
+	Interval      duration `yaml:"interval"`
+	Timeout       duration `yaml:"timeout"`
 	// From is now (the default: what was there before the first look is no
 	// news) or start.
 	From    string   `yaml:"from"`
-	MaxAge  Duration `yaml:"max_age"`  // of the checkpoint's signature
-	MaxIdle Duration `yaml:"max_idle"` // without a new entry
+	MaxAge  duration `yaml:"max_age"`  // of the checkpoint's signature
+	MaxIdle duration `yaml:"max_idle"` // without a new entry
 	// MaxBehind is how long the location may show an older state than it did.
-	MaxBehind Duration `yaml:"max_behind"`
-	Reread    Duration `yaml:"reread"` // in this time all entries and tiles are read again
+	MaxBehind duration `yaml:"max_behind"`
+	Reread    duration `yaml:"reread"` // in this time all entries and tiles are read again
 
-	Admission    *Admission        `yaml:"admission"`
-	Records      []RecordRule      `yaml:"records"`
-	Expected     []ExpectedRule    `yaml:"expected"`
-	Measurements []MeasurementRule `yaml:"measurements"`
-	Endorsements []EndorsementRule `yaml:"endorsements"`
+	Admission    *admissionConfig  `yaml:"admission"`
+	Records      []recordRule      `yaml:"records"`
+	Expected     []expectedRule    `yaml:"expected"`
+	Measurements []measurementRule `yaml:"measurements"`
+	Endorsements []endorsementRule `yaml:"endorsements"`
 }
 
-// Admission has every entry judged by the Registration Policy in force at its index.
-type Admission struct {
+// admissionConfig has every entry judged by the Registration Policy in force at its index.
+type admissionConfig struct {
 	Since  uint64 `yaml:"since"`       // first index that is judged
 	Schema string `yaml:"ocsf_schema"` // file with the OCSF schema that policies name
 }
 
-// RuleHead is what every rule has.
-type RuleHead struct {
+// ruleHead is what every rule has.
+type ruleHead struct {
 	Name     string           `yaml:"name"`
 	Severity monitor.Severity `yaml:"severity"` // of a measurement that of its numbers when empty
 }
 
-// RecordRule tells each new entry that the filter selects.
-type RecordRule struct {
-	RuleHead `yaml:",inline"`
-	Filter   `yaml:",inline"`
+// recordRule tells each new entry that the filter selects.
+type recordRule struct {
+	ruleHead    `yaml:",inline"`
+	entryFilter `yaml:",inline"`
 }
 
-// ExpectedRule tells when no entry that the filter selects came in time.
-type ExpectedRule struct {
-	RuleHead `yaml:",inline"`
-	Filter   `yaml:",inline"`
-	Every    Duration `yaml:"every"`
-	Grace    Duration `yaml:"grace"`
+// expectedRule tells when no entry that the filter selects came in time.
+type expectedRule struct {
+	ruleHead    `yaml:",inline"`
+	entryFilter `yaml:",inline"`
+	Every       duration `yaml:"every"`
+	Grace       duration `yaml:"grace"`
 }
 
-// MeasurementRule tells when the newest measurement by an issuer is over a threshold.
-type MeasurementRule struct {
-	RuleHead  `yaml:",inline"`
+// measurementRule tells when the newest measurement by an issuer is over a threshold.
+type measurementRule struct {
+	ruleHead  `yaml:",inline"`
 	By        []string `yaml:"by"`    // issuers whose measurements count
 	About     []string `yaml:"about"` // origins of logs of reports; any when empty
 	What      []string `yaml:"what"`  // inventory, configuration; both when empty
@@ -197,13 +197,13 @@ type MeasurementRule struct {
 	Recompute bool     `yaml:"recompute"`
 }
 
-// EndorsementRule tells when endorsements end soon.
-type EndorsementRule struct {
-	RuleHead `yaml:",inline"`
+// endorsementRule tells when endorsements end soon.
+type endorsementRule struct {
+	ruleHead `yaml:",inline"`
 	By       []string `yaml:"by"`    // issuers whose endorsements count
 	Scope    []string `yaml:"scope"` // one of these tokens; any when empty
 	About    []string `yaml:"about"` // origins of the endorsed entries' logs; any when empty
-	Before   Duration `yaml:"before"`
+	Before   duration `yaml:"before"`
 }
 
 // How the YAML decoder speaks of what it cannot take.

@@ -116,7 +116,7 @@ func TestDuration(t *testing.T) {
 		if want == "" {
 			want = text
 		}
-		if got := Duration(v).String(); got != want {
+		if got := duration(v).String(); got != want {
 			t.Errorf("%v is written %s", v, got)
 		}
 	}

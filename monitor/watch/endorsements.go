@@ -25,16 +25,16 @@ type endorsed struct {
 // group is what a later endorsement renews.
 func (e endorsed) group() string { return idOf(e.Issuer, e.Entry.EntryID, e.Scope) }
 
-func (r *EndorsementRule) key() string   { return "endorsements/" + r.Name }
-func (r *EndorsementRule) hash() string  { return hashOf(r) }
-func (r *EndorsementRule) history() bool { return true }
+func (r *endorsementRule) key() string   { return "endorsements/" + r.Name }
+func (r *endorsementRule) hash() string  { return hashOf(r) }
+func (r *endorsementRule) history() bool { return true }
 
 // take notes an endorsement, or that one is taken back.
-func (r *EndorsementRule) take(ctx context.Context, f *follower, st *ruleState, e *entry) error {
+func (r *endorsementRule) take(ctx context.Context, f *follower, st *ruleState, e *entry) error {
 	if e.s.Type != scitt.TypeEndorsement || !slices.Contains(r.By, e.s.Issuer) {
 		return nil
 	}
-	content, ok, err := f.trusted(ctx, st, r.RuleHead, e)
+	content, ok, err := f.trusted(ctx, st, r.ruleHead, e)
 	if err != nil || !ok {
 		return err
 	}
@@ -43,7 +43,7 @@ func (r *EndorsementRule) take(ctx context.Context, f *follower, st *ruleState, 
 		err = fmt.Errorf("its subject is %q, and it is about entry %s", e.s.Subject, d.Entry.EntryID)
 	}
 	if err != nil {
-		f.invalid(st, r.RuleHead, e, err)
+		f.invalid(st, r.ruleHead, e, err)
 		return nil
 	}
 	switch d.Verdict {
@@ -56,7 +56,7 @@ func (r *EndorsementRule) take(ctx context.Context, f *follower, st *ruleState, 
 		}
 	case monitor.Endorse:
 		if d.Home != e.log.Origin() {
-			f.carried(st, r.RuleHead, e, d.Home)
+			f.carried(st, r.ruleHead, e, d.Home)
 			return nil
 		}
 		if !oneOf(r.About, d.Entry.Origin) || len(r.Scope) > 0 && !slices.ContainsFunc(r.Scope, func(s string) bool { return slices.Contains(d.Scope, s) }) {
@@ -72,7 +72,7 @@ func (r *EndorsementRule) take(ctx context.Context, f *follower, st *ruleState, 
 
 // overdue tells what ends soon, and what has ended. Of several endorsements of
 // the same entry and scope by the same issuer the one that holds longest counts.
-func (r *EndorsementRule) overdue(f *follower, st *ruleState, now time.Time) {
+func (r *endorsementRule) overdue(f *follower, st *ruleState, now time.Time) {
 	longest := map[string]endorsed{}
 	var order []string
 	for _, e := range st.Endorsed {

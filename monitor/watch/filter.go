@@ -10,9 +10,9 @@ import (
 	"github.com/conmotion/conmotion/scitt"
 )
 
-// Filter selects entries: those that fit each list that is not empty. In
+// entryFilter selects entries: those that fit each list that is not empty. In
 // subjects and uids "*" stands for any run of characters.
-type Filter struct {
+type entryFilter struct {
 	Issuers []string `yaml:"issuers"`
 	// Types are typ, or the word in it: record, observation, ...
 	Types    []string `yaml:"types"`
@@ -54,17 +54,17 @@ func match(pattern, text string) bool {
 func oneOf(list []string, word string) bool { return len(list) == 0 || slices.Contains(list, word) }
 
 // statement reports whether the statement itself fits.
-func (f Filter) statement(s *scitt.Statement) bool {
+func (f entryFilter) statement(s *scitt.Statement) bool {
 	return oneOf(f.Issuers, s.Issuer) && oneOf(f.Types, s.Type) && matchAny(f.Subjects, s.Subject)
 }
 
 // needsEvent says that the statement does not tell.
-func (f Filter) needsEvent() bool {
+func (f entryFilter) needsEvent() bool {
 	return len(f.Kinds)+len(f.Actions)+len(f.UIDs)+len(f.EventCodes) > 0
 }
 
 // event reports whether what the statement speaks of fits.
-func (f Filter) event(e eventFacts) bool {
+func (f entryFilter) event(e eventFacts) bool {
 	return oneOf(f.EventCodes, e.code) && oneOf(f.Kinds, string(e.kind)) && oneOf(f.Actions, string(e.action)) &&
 		matchAny(f.UIDs, e.uids...)
 }

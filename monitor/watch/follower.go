@@ -27,7 +27,7 @@ import (
 // follower follows one log. All but log belongs to its one goroutine.
 type follower struct {
 	w       *Watcher
-	c       *Log
+	c       *logConfig
 	book    *book
 	look    *lookState
 	rules   []rule

@@ -85,7 +85,7 @@ func TestCommandEnds(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	alert := testlog.Must(json.Marshal(&Alert{Format: formatAlert, ID: "a"}))(t)
-	c := &command{Command{Name: "slow", Run: []string{"sleep", "600"}, Timeout: Duration(time.Hour)}, io.Discard}
+	c := &command{commandConfig{Name: "slow", Run: []string{"sleep", "600"}, Timeout: duration(time.Hour)}, io.Discard}
 	if refused, err := c.deliver(ctx, alert); refused || err == nil {
 		t.Errorf("refused %v, %v", refused, err)
 	}

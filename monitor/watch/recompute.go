@@ -27,11 +27,11 @@ func (f *follower) recompute(ctx context.Context, patience int) {
 	var left []pending
 	var first error
 	for _, p := range f.look.Recompute {
-		i := slices.IndexFunc(f.c.Measurements, func(r MeasurementRule) bool { return r.Name == p.Rule && r.Recompute })
+		i := slices.IndexFunc(f.c.Measurements, func(r measurementRule) bool { return r.Name == p.Rule && r.Recompute })
 		if i < 0 {
 			continue // the rule is gone
 		}
-		if err := f.again(ctx, log, f.c.Measurements[i].RuleHead, p.Index); err != nil {
+		if err := f.again(ctx, log, f.c.Measurements[i].ruleHead, p.Index); err != nil {
 			p.Tries++
 			left = append(left, p)
 			if first == nil && p.Tries >= patience {
@@ -54,7 +54,7 @@ func (f *follower) recompute(ctx context.Context, patience int) {
 }
 
 // again computes one measurement. The error is what kept it from doing so.
-func (f *follower) again(ctx context.Context, log *party.Log, h RuleHead, index uint64) error {
+func (f *follower) again(ctx context.Context, log *party.Log, h ruleHead, index uint64) error {
 	data, err := log.View.Entry(ctx, index)
 	if err != nil {
 		return err

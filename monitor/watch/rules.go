@@ -15,7 +15,7 @@ import (
 	"github.com/conmotion/conmotion/scitt"
 )
 
-// fromNow and fromStart are the values of Log.From.
+// fromNow and fromStart are the values of logConfig.From.
 const (
 	fromNow   = "now"
 	fromStart = "start"
@@ -50,7 +50,7 @@ type ruleState struct {
 }
 
 // rulesOf are the rules of a log.
-func rulesOf(c *Log) []rule {
+func rulesOf(c *logConfig) []rule {
 	var out []rule
 	for i := range c.Records {
 		out = append(out, &c.Records[i])
@@ -75,18 +75,18 @@ func hashOf(r any) string {
 	return idOf(string(data))
 }
 
-func (r *RecordRule) key() string   { return "records/" + r.Name }
-func (r *RecordRule) hash() string  { return hashOf(r) }
-func (r *RecordRule) history() bool { return false }
+func (r *recordRule) key() string   { return "records/" + r.Name }
+func (r *recordRule) hash() string  { return hashOf(r) }
+func (r *recordRule) history() bool { return false }
 
-func (r *RecordRule) overdue(*follower, *ruleState, time.Time) {}
+func (r *recordRule) overdue(*follower, *ruleState, time.Time) {}
 
 // take tells an entry that the filter selects.
-func (r *RecordRule) take(ctx context.Context, f *follower, st *ruleState, e *entry) error {
+func (r *recordRule) take(ctx context.Context, f *follower, st *ruleState, e *entry) error {
 	if e.index < st.Quiet {
 		return nil
 	}
-	ok, err := f.wanted(ctx, st, r.RuleHead, r.Filter, e)
+	ok, err := f.wanted(ctx, st, r.ruleHead, r.entryFilter, e)
 	if err != nil || !ok {
 		return err
 	}
@@ -98,11 +98,11 @@ func (r *RecordRule) take(ctx context.Context, f *follower, st *ruleState, e *en
 		what += " " + e.facts.code
 	}
 	if err := e.signature(); err == nil {
-		if ok, err := f.counts(ctx, st, r.RuleHead, e); !ok || err != nil {
+		if ok, err := f.counts(ctx, st, r.ruleHead, e); !ok || err != nil {
 			return err
 		}
 	}
-	a := e.alert(checkRecord, r.RuleHead, "new %s, entry %d: %s", what, e.index, e.s.Subject)
+	a := e.alert(checkRecord, r.ruleHead, "new %s, entry %d: %s", what, e.index, e.s.Subject)
 	if err := e.signature(); err != nil {
 		_, text := signatureCheck(err)
 		a.Message += fmt.Sprintf("; %s: %v", text, err)
@@ -111,12 +111,12 @@ func (r *RecordRule) take(ctx context.Context, f *follower, st *ruleState, e *en
 	return nil
 }
 
-func (r *ExpectedRule) key() string   { return "expected/" + r.Name }
-func (r *ExpectedRule) hash() string  { return hashOf(r) }
-func (r *ExpectedRule) history() bool { return true }
+func (r *expectedRule) key() string   { return "expected/" + r.Name }
+func (r *expectedRule) hash() string  { return hashOf(r) }
+func (r *expectedRule) history() bool { return true }
 
 // due is when the next record is overdue.
-func (r *ExpectedRule) due(st *ruleState) time.Time {
+func (r *expectedRule) due(st *ruleState) time.Time {
 	last := st.Last
 	if last.IsZero() {
 		last = st.Since
@@ -126,12 +126,12 @@ func (r *ExpectedRule) due(st *ruleState) time.Time {
 
 // take notes when a record was signed. The issuer says so himself; what he
 // claims to be in the future counts as now.
-func (r *ExpectedRule) take(ctx context.Context, f *follower, st *ruleState, e *entry) error {
-	ok, err := f.wanted(ctx, st, r.RuleHead, r.Filter, e)
+func (r *expectedRule) take(ctx context.Context, f *follower, st *ruleState, e *entry) error {
+	ok, err := f.wanted(ctx, st, r.ruleHead, r.entryFilter, e)
 	if err != nil || !ok {
 		return err
 	}
-	if ok, err := f.counts(ctx, st, r.RuleHead, e); !ok || err != nil {
+	if ok, err := f.counts(ctx, st, r.ruleHead, e); !ok || err != nil {
 		return err
 	}
 	at := f.now()
@@ -150,14 +150,14 @@ func (r *ExpectedRule) take(ctx context.Context, f *follower, st *ruleState, e *
 	return nil
 }
 
-func (r *ExpectedRule) overdue(f *follower, st *ruleState, now time.Time) {
+func (r *expectedRule) overdue(f *follower, st *ruleState, now time.Time) {
 	if now.After(r.due(st)) {
 		f.late(r, st)
 	}
 }
 
 // late tells that a record did not come.
-func (f *follower) late(r *ExpectedRule, st *ruleState) {
+func (f *follower) late(r *expectedRule, st *ruleState) {
 	last := "none was seen since the rule began, at " + stamp(st.Since)
 	if !st.Last.IsZero() {
 		last = "the last one was signed at " + stamp(st.Last)
@@ -166,19 +166,19 @@ func (f *follower) late(r *ExpectedRule, st *ruleState) {
 		Message: fmt.Sprintf("no record that counts came for %s by %s: one is expected every %v, and %s", r.Name, stamp(r.due(st)), r.Every, last)})
 }
 
-func (r *MeasurementRule) key() string   { return "measurements/" + r.Name }
-func (r *MeasurementRule) hash() string  { return hashOf(r) }
-func (r *MeasurementRule) history() bool { return true }
+func (r *measurementRule) key() string   { return "measurements/" + r.Name }
+func (r *measurementRule) hash() string  { return hashOf(r) }
+func (r *measurementRule) history() bool { return true }
 
-func (r *MeasurementRule) overdue(*follower, *ruleState, time.Time) {}
+func (r *measurementRule) overdue(*follower, *ruleState, time.Time) {}
 
 // take holds a measurement to the threshold. The newest one of an issuer, a log
 // and a kind counts.
-func (r *MeasurementRule) take(ctx context.Context, f *follower, st *ruleState, e *entry) error {
+func (r *measurementRule) take(ctx context.Context, f *follower, st *ruleState, e *entry) error {
 	if e.s.Type != scitt.TypeMeasurement || !slices.Contains(r.By, e.s.Issuer) {
 		return nil
 	}
-	content, ok, err := f.trusted(ctx, st, r.RuleHead, e)
+	content, ok, err := f.trusted(ctx, st, r.ruleHead, e)
 	if err != nil || !ok {
 		return err
 	}
@@ -187,11 +187,11 @@ func (r *MeasurementRule) take(ctx context.Context, f *follower, st *ruleState, 
 		err = fmt.Errorf("its subject is %q, and it is about the %s of %s", e.s.Subject, in.Options.What, in.Reported.Origin)
 	}
 	if err != nil {
-		f.invalid(st, r.RuleHead, e, err)
+		f.invalid(st, r.ruleHead, e, err)
 		return nil
 	}
 	if in.Options.Home != e.log.Origin() {
-		f.carried(st, r.RuleHead, e, in.Options.Home)
+		f.carried(st, r.ruleHead, e, in.Options.Home)
 		return nil
 	}
 	what := string(in.Options.What)
@@ -212,7 +212,7 @@ func (r *MeasurementRule) take(ctx context.Context, f *follower, st *ruleState, 
 			why, within = r.hold(claim)
 		}
 		if len(why) > 0 {
-			h := r.RuleHead
+			h := r.ruleHead
 			h.Severity = cmp.Or(h.Severity, severity)
 			about := ""
 			if len(scope) > 0 {
@@ -232,7 +232,7 @@ func (r *MeasurementRule) take(ctx context.Context, f *follower, st *ruleState, 
 
 // hold holds a measurement to the thresholds. It says what its numbers are: those that are beyond a threshold, and all. A
 // coverage that is not known is not a good one, and a configuration that may drift counts as one that does.
-func (r *MeasurementRule) hold(in *monitor.Claim) (beyond, all []string) {
+func (r *measurementRule) hold(in *monitor.Claim) (beyond, all []string) {
 	what, origin := in.Options.What, in.Reported.Origin
 	add := func(bad bool, limit, format string, args ...any) {
 		text := fmt.Sprintf(format, args...)

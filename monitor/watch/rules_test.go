@@ -361,25 +361,25 @@ func TestFilter(t *testing.T) {
 		st := testlog.Must(scitt.ParseStatement(alice.record(monitor.Modify, "i-1")))(t)
 		facts := factsOf(st.Payload)
 		for name, c := range map[string]struct {
-			f    Filter
+			f    entryFilter
 			want bool
 		}{
-			"everything":      {Filter{}, true},
-			"issuer":          {Filter{Issuers: []string{"x", alice.did}}, true},
-			"another issuer":  {Filter{Issuers: []string{"x"}}, false},
-			"type":            {Filter{Types: []string{scitt.TypeRecord}}, true},
-			"another type":    {Filter{Types: []string{scitt.TypePolicy}}, false},
-			"subject":         {Filter{Subjects: []string{"configuration/*", "inventory/*"}}, true},
-			"another subject": {Filter{Subjects: []string{"configuration/*"}}, false},
-			"kind":            {Filter{Kinds: []string{"inventory"}}, true},
-			"another kind":    {Filter{Kinds: []string{"configuration"}}, false},
-			"action":          {Filter{Actions: []string{"delete", "modify"}}, true},
-			"another action":  {Filter{Actions: []string{"delete"}}, false},
-			"uid":             {Filter{UIDs: []string{"*-1"}}, true},
-			"another uid":     {Filter{UIDs: []string{"*-2"}}, false},
-			"code":            {Filter{EventCodes: []string{"inventory.modify"}}, true},
-			"another code":    {Filter{EventCodes: []string{"inventory.create"}}, false},
-			"all must fit":    {Filter{Kinds: []string{"inventory"}, UIDs: []string{"x"}}, false},
+			"everything":      {entryFilter{}, true},
+			"issuer":          {entryFilter{Issuers: []string{"x", alice.did}}, true},
+			"another issuer":  {entryFilter{Issuers: []string{"x"}}, false},
+			"type":            {entryFilter{Types: []string{scitt.TypeRecord}}, true},
+			"another type":    {entryFilter{Types: []string{scitt.TypePolicy}}, false},
+			"subject":         {entryFilter{Subjects: []string{"configuration/*", "inventory/*"}}, true},
+			"another subject": {entryFilter{Subjects: []string{"configuration/*"}}, false},
+			"kind":            {entryFilter{Kinds: []string{"inventory"}}, true},
+			"another kind":    {entryFilter{Kinds: []string{"configuration"}}, false},
+			"action":          {entryFilter{Actions: []string{"delete", "modify"}}, true},
+			"another action":  {entryFilter{Actions: []string{"delete"}}, false},
+			"uid":             {entryFilter{UIDs: []string{"*-1"}}, true},
+			"another uid":     {entryFilter{UIDs: []string{"*-2"}}, false},
+			"code":            {entryFilter{EventCodes: []string{"inventory.modify"}}, true},
+			"another code":    {entryFilter{EventCodes: []string{"inventory.create"}}, false},
+			"all must fit":    {entryFilter{Kinds: []string{"inventory"}, UIDs: []string{"x"}}, false},
 		} {
 			if got := c.f.statement(st) && c.f.event(facts); got != c.want {
 				t.Errorf("%s: %v", name, got)
@@ -403,22 +403,22 @@ func TestThresholds(t *testing.T) {
 	in.Options.What, in.Metrics.Drift, in.Impact = monitor.Configuration, 1, 3
 	hidden := *in
 	hidden.Metrics.Undisclosed = 2
-	beyond, _ := (&MeasurementRule{Drift: &two}).hold(&hidden)
+	beyond, _ := (&measurementRule{Drift: &two}).hold(&hidden)
 	if want := "1 configuration is drifting from what was observed, and 2 more may be in fields that are hidden, by the reports in p.example, more than 2"; strings.Join(beyond, "; ") != want {
 		t.Errorf("%q, want %q", beyond, want)
 	}
 	for _, c := range []struct {
-		rule     MeasurementRule
+		rule     measurementRule
 		coverage string
 		want     string
 	}{
-		{MeasurementRule{Over: &two}, "1.000000", "3 percent of the configuration are missing from the reports in p.example, more than 2"},
-		{MeasurementRule{Drift: &zero}, "1.000000", "1 configuration is drifting from what was observed, by the reports in p.example, more than 0"},
-		{MeasurementRule{Drift: &two}, "1.000000", ""},
-		{MeasurementRule{Below: &half}, "0.499999", "the reports in p.example cover 49.99 % of the observed time of the configuration, less than 50 %"},
-		{MeasurementRule{Below: &half}, "0.500000", ""},
-		{MeasurementRule{Below: &half}, "", "the coverage of the configuration by the reports in p.example is not known: nothing was observed"},
-		{MeasurementRule{Over: &zero, Drift: &two}, "", "3 percent of the configuration are missing from the reports in p.example, more than 0"},
+		{measurementRule{Over: &two}, "1.000000", "3 percent of the configuration are missing from the reports in p.example, more than 2"},
+		{measurementRule{Drift: &zero}, "1.000000", "1 configuration is drifting from what was observed, by the reports in p.example, more than 0"},
+		{measurementRule{Drift: &two}, "1.000000", ""},
+		{measurementRule{Below: &half}, "0.499999", "the reports in p.example cover 49.99 % of the observed time of the configuration, less than 50 %"},
+		{measurementRule{Below: &half}, "0.500000", ""},
+		{measurementRule{Below: &half}, "", "the coverage of the configuration by the reports in p.example is not known: nothing was observed"},
+		{measurementRule{Over: &zero, Drift: &two}, "", "3 percent of the configuration are missing from the reports in p.example, more than 0"},
 	} {
 		in.Coverage = c.coverage
 		beyond, _ := c.rule.hold(in)

@@ -76,7 +76,7 @@ func (e *entry) signature() error {
 
 // counts reports whether the issuer signed an entry and no entry before it has the
 // same content. If not, that is reported.
-func (f *follower) counts(ctx context.Context, st *ruleState, h RuleHead, e *entry) (bool, error) {
+func (f *follower) counts(ctx context.Context, st *ruleState, h ruleHead, e *entry) (bool, error) {
 	if err := e.signature(); err != nil {
 		check, text := signatureCheck(err)
 		f.tell(st, e, e.alert(check, h, "entry %d (%s) does not count for rule %s: %s: %v", e.index, e.s.Subject, h.Name, text, err))
@@ -183,7 +183,7 @@ func (f *follower) take(ctx context.Context, r rule, e *entry) error {
 }
 
 // about makes an alert about an entry.
-func (e *entry) alert(check Check, h RuleHead, format string, args ...any) *Alert {
+func (e *entry) alert(check Check, h ruleHead, format string, args ...any) *Alert {
 	return &Alert{Check: check, Rule: h.Name, Severity: h.Severity, Entry: e.ref(), Issuer: e.s.Issuer, Subject: e.s.Subject,
 		Message: fmt.Sprintf(format, args...)}
 }
@@ -216,7 +216,7 @@ func (f *follower) lasting(st *ruleState, e *entry, key string, a *Alert, end st
 
 // wanted holds an entry to a filter. When that cannot be said it is told, and
 // the entry counts as not wanted.
-func (f *follower) wanted(ctx context.Context, st *ruleState, h RuleHead, filter Filter, e *entry) (bool, error) {
+func (f *follower) wanted(ctx context.Context, st *ruleState, h ruleHead, filter entryFilter, e *entry) (bool, error) {
 	if !filter.statement(e.s) {
 		return false, nil
 	}
@@ -236,7 +236,7 @@ func (f *follower) wanted(ctx context.Context, st *ruleState, h RuleHead, filter
 
 // trusted gives the content of an entry whose issuer's word counts. When the
 // entry does not count, or there is no content, it is told and ok is false.
-func (f *follower) trusted(ctx context.Context, st *ruleState, h RuleHead, e *entry) (content []byte, ok bool, err error) {
+func (f *follower) trusted(ctx context.Context, st *ruleState, h ruleHead, e *entry) (content []byte, ok bool, err error) {
 	if ok, err := f.counts(ctx, st, h, e); !ok || err != nil {
 		return nil, false, err
 	}
@@ -249,11 +249,11 @@ func (f *follower) trusted(ctx context.Context, st *ruleState, h RuleHead, e *en
 }
 
 // carried tells that an entry is in another log than its home.
-func (f *follower) carried(st *ruleState, h RuleHead, e *entry, home string) {
+func (f *follower) carried(st *ruleState, h ruleHead, e *entry, home string) {
 	f.tell(st, e, e.alert(checkAsOfLog, h, "entry %d (%s) counts for rule %s only as of this log, so not at all: its home is %s, where it may have been withdrawn or replaced", e.index, e.s.Subject, h.Name, home))
 }
 
 // invalid tells that an entry is not what its type says.
-func (f *follower) invalid(st *ruleState, h RuleHead, e *entry, err error) {
+func (f *follower) invalid(st *ruleState, h ruleHead, e *entry, err error) {
 	f.tell(st, e, e.alert(checkInvalid, h, "entry %d (%s) is not what its type says: %v", e.index, e.s.Subject, err))
 }

@@ -51,13 +51,13 @@ func (l *lines) deliver(_ context.Context, data []byte) (bool, error) {
 
 // webhook posts alerts.
 type webhook struct {
-	Webhook
+	webhookConfig
 	token  string
 	client *http.Client
 }
 
-func newWebhook(ctx context.Context, w Webhook, transport http.RoundTripper) (*webhook, error) {
-	out := &webhook{Webhook: w, client: &http.Client{
+func newWebhook(ctx context.Context, w webhookConfig, transport http.RoundTripper) (*webhook, error) {
+	out := &webhook{webhookConfig: w, client: &http.Client{
 		Transport: transport, Timeout: time.Duration(w.Timeout),
 		// A redirect could turn the POST into a GET, and take the token elsewhere.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
@@ -120,7 +120,7 @@ func (w *webhook) deliver(ctx context.Context, data []byte) (refused bool, err e
 
 // command runs a program for each alert.
 type command struct {
-	Command
+	commandConfig
 	stderr io.Writer
 }
 

@@ -18,13 +18,13 @@ import (
 // The defaults of a configuration.
 const (
 	defaultState    = "monitor-state"
-	defaultInterval = Duration(time.Minute)
-	defaultTimeout  = Duration(30 * time.Second)
-	webhookTimeout  = Duration(10 * time.Second)
-	commandTimeout  = Duration(time.Minute)
-	minInterval     = Duration(50 * time.Millisecond)
-	defaultBehind   = Duration(10 * time.Minute)
-	defaultReread   = Duration(7 * 24 * time.Hour)
+	defaultInterval = duration(time.Minute)
+	defaultTimeout  = duration(30 * time.Second)
+	webhookTimeout  = duration(10 * time.Second)
+	commandTimeout  = duration(time.Minute)
+	minInterval     = duration(50 * time.Millisecond)
+	defaultBehind   = duration(10 * time.Minute)
+	defaultReread   = duration(7 * 24 * time.Hour)
 )
 
 // validator checks what the form alone does not, and sets defaults.
@@ -124,7 +124,7 @@ func (v *validator) config(c *Config) {
 	}
 }
 
-func (v *validator) log(path []any, l *Log, c *Config) {
+func (v *validator) log(path []any, l *logConfig, c *Config) {
 	l.Interval, l.Timeout = l.Interval.or(c.Interval), l.Timeout.or(c.Timeout)
 	l.MaxBehind, l.Reread = l.MaxBehind.or(defaultBehind), l.Reread.or(defaultReread)
 	if l.Interval < minInterval {
@@ -155,20 +155,20 @@ func (v *validator) log(path []any, l *Log, c *Config) {
 	rules := map[string]bool{}
 	for i := range l.Records {
 		p, r := at(path, "records", i), &l.Records[i]
-		v.rule(p, &r.RuleHead, rules, monitor.Informational)
-		v.filter(p, &r.Filter)
+		v.rule(p, &r.ruleHead, rules, monitor.Informational)
+		v.filter(p, &r.entryFilter)
 	}
 	for i := range l.Expected {
 		p, r := at(path, "expected", i), &l.Expected[i]
-		v.rule(p, &r.RuleHead, rules, monitor.Medium)
-		v.filter(p, &r.Filter)
+		v.rule(p, &r.ruleHead, rules, monitor.Medium)
+		v.filter(p, &r.entryFilter)
 		if r.Every == 0 {
 			v.bad(p, "%q needs every: how often a record is expected", r.Name)
 		}
 	}
 	for i := range l.Measurements {
 		p, r := at(path, "measurements", i), &l.Measurements[i]
-		v.rule(p, &r.RuleHead, rules, "")
+		v.rule(p, &r.ruleHead, rules, "")
 		v.by(p, r.Name, r.By)
 		v.words(p, "what", r.What, string(monitor.Inventory), string(monitor.Configuration))
 		if r.Over == nil && r.Drift == nil && r.Below == nil && !r.Recompute {
@@ -191,7 +191,7 @@ func (v *validator) log(path []any, l *Log, c *Config) {
 	}
 	for i := range l.Endorsements {
 		p, r := at(path, "endorsements", i), &l.Endorsements[i]
-		v.rule(p, &r.RuleHead, rules, monitor.Medium)
+		v.rule(p, &r.ruleHead, rules, monitor.Medium)
 		v.by(p, r.Name, r.By)
 		if r.Before == 0 {
 			v.bad(p, "%q needs before: how long before its end an endorsement is told", r.Name)
@@ -199,7 +199,7 @@ func (v *validator) log(path []any, l *Log, c *Config) {
 	}
 }
 
-func (v *validator) rule(path []any, h *RuleHead, seen map[string]bool, severity monitor.Severity) {
+func (v *validator) rule(path []any, h *ruleHead, seen map[string]bool, severity monitor.Severity) {
 	v.name(path, h.Name, seen, "a rule")
 	if h.Severity == "" {
 		h.Severity = severity
@@ -222,7 +222,7 @@ func (v *validator) words(path []any, member string, got []string, allowed ...st
 	}
 }
 
-func (v *validator) filter(path []any, f *Filter) {
+func (v *validator) filter(path []any, f *entryFilter) {
 	v.words(path, "kinds", f.Kinds, string(monitor.Inventory), string(monitor.Configuration))
 	v.words(path, "actions", f.Actions, string(monitor.Create), string(monitor.Modify), string(monitor.Delete))
 	for i, typ := range f.Types {

@@ -142,7 +142,7 @@ func (w *Watcher) sinks(ctx context.Context) ([]sink, error) {
 }
 
 // follow opens the state of one log.
-func (w *Watcher) follow(ctx context.Context, c *Log, sinks []sink, keys map[string]scitt.Key) error {
+func (w *Watcher) follow(ctx context.Context, c *logConfig, sinks []sink, keys map[string]scitt.Key) error {
 	var names []string
 	for _, s := range sinks {
 		names = append(names, s.name())

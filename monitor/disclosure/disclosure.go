@@ -174,7 +174,7 @@ func (s *Secret) HideFields(identity string, payload []byte, patterns []Pattern)
 			return v, hidden, err
 		}
 		path := at.String()
-		steps := Steps(path)
+		steps := pathSteps(path)
 		if !slices.ContainsFunc(patterns, func(p Pattern) bool { return p.Matches(steps) }) {
 			return nil, false, nil
 		}

@@ -195,7 +195,7 @@ func TestPatterns(t *testing.T) {
 		{"x", `$["\"]"].x`, true},
 	} {
 		p, err := ParsePattern(c.pattern)
-		if err != nil || p.Matches(Steps(c.path)) != c.want {
+		if err != nil || p.Matches(pathSteps(c.path)) != c.want {
 			t.Errorf("%s, %s: %v, %v", c.pattern, c.path, !c.want, err)
 		}
 	}

@@ -179,7 +179,7 @@ func (d *Document) Only(fields ...string) (*Document, error) {
 	}
 	out := &Document{Payload: d.Payload}
 	for _, f := range opened.Fields {
-		steps, wanted := Steps(f.Path), false
+		steps, wanted := pathSteps(f.Path), false
 		for i, p := range patterns {
 			if fields[i] == f.Path || p.steps != nil && p.Matches(steps) {
 				used[i], wanted = true, true

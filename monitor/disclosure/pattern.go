@@ -90,8 +90,8 @@ func match(want, step string) bool {
 	return err == nil && ok
 }
 
-// Steps are the steps of a JSON path, as Walk gives it.
-func Steps(p string) (steps []string) {
+// pathSteps are the steps of a JSON path, as Walk gives it.
+func pathSteps(p string) (steps []string) {
 	p = strings.TrimPrefix(p, "$")
 	for p != "" {
 		switch {

@@ -10,7 +10,7 @@ import (
 	"github.com/conmotion/conmotion/monitor/identity"
 )
 
-// AWSConfig converts AWS Config's configuration items: the files that it delivers (configuration snapshots and
+// readAWS converts AWS Config's configuration items: the files that it delivers (configuration snapshots and
 // histories, gzipped or not), its notifications and events (the message alone, or inside SNS, EventBridge, SQS or a
 // rule's invocation), answers of GetResourceConfigHistory and BatchGetResourceConfig, and bare items; one or many, one
 // after the other or in an array.
@@ -25,12 +25,12 @@ import (
 // are JSON in a string; relationships become resource_relationship. The same item from a file, a notification and an
 // event is the same; the API's has other names, and so other identifiers. A notification that was too large for its item
 // gives the inventory event, and a Problem for the configuration that it lacks.
-func AWSConfig(r io.Reader, o Options) iter.Seq2[Item, error] {
+func readAWS(r io.Reader, o Options) iter.Seq2[Item, error] {
 	return convert(r, o, awsLayout, awsItems)
 }
 
 var awsFormat = Format{
-	Name: "aws-config", Short: "Register AWS Config's configuration items", Read: AWSConfig,
+	Name: "aws-config", Short: "Register AWS Config's configuration items", Read: readAWS,
 	Long: `Configuration snapshots, history files and messages of AWS Config become
 inventory and configuration records: ResourceDiscovered creates, OK modifies,
 ResourceDeleted deletes. AWS::Config::ResourceCompliance items are findings about
@@ -117,16 +117,16 @@ func awsItem(m object, summary bool, o Options) []draft {
 	}
 	switch status {
 	case "ResourceDiscovered":
-		action = Create
+		action = actionCreate
 	case "OK":
-		action = Modify
+		action = actionModify
 	case "ResourceDeleted":
-		action = Delete
+		action = actionDelete
 	case "ResourceNotRecorded":
 		// Each region of the account says so of a global resource, some seconds after the one that records it.
-		action, recorded, activity = Modify, false, 2
+		action, recorded, activity = actionModify, false, 2
 	case "ResourceDeletedNotRecorded":
-		action, recorded = Delete, false
+		action, recorded = actionDelete, false
 	case "":
 		return problemf("a configuration item without configurationItemStatus")
 	default:
@@ -203,8 +203,8 @@ func awsItem(m object, summary bool, o Options) []draft {
 
 	var configs []config
 	data := awsData(ci)
-	if recorded && (action == Delete || len(data) > 0) {
-		if action == Delete && len(data) == 0 {
+	if recorded && (action == actionDelete || len(data) > 0) {
+		if action == actionDelete && len(data) == 0 {
 			data = object{"configuration": nil}
 		}
 		configs = []config{{name: "configuration", data: data, extend: a.relationships(ci)}}
@@ -212,7 +212,7 @@ func awsItem(m object, summary bool, o Options) []draft {
 		maps.Copy(ci, data)
 	}
 	out := a.events(action, true, configs, ci)
-	if summary && recorded && action != Delete {
+	if summary && recorded && action != actionDelete {
 		out = append(out, problemf("the configuration of %s is too large for this message, which only says where it is", a.uid())...)
 	}
 	return out
@@ -237,7 +237,7 @@ func (a *asset) compliance(ci object) []draft {
 	region, _ := resource["region"].(string)
 	resource["uid"], resource["uid_alt"], resource["name"], resource["type"] = identity.Of(identity.Source{
 		Provider: "aws", Account: of, Region: region, Type: kind, UID: id}), id, id, kind
-	d := a.event(Finding, Create, "", resource, ci)
+	d := a.event(Finding, actionCreate, "", resource, ci)
 	v, err := decode(d.event)
 	if err != nil {
 		return problemf("%v", err)

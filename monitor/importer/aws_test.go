@@ -40,7 +40,7 @@ func TestAWSStatuses(t *testing.T) {
 	} {
 		for i := range 3 {
 			ci := awsSample(i, status)
-			r := one(t, AWSConfig, ci)
+			r := one(t, readAWS, ci)
 			if r.short() != want || len(r.problems) > 0 || r.err != nil {
 				t.Errorf("%s of %s: %s, %v, %v", status, ci["resourceType"], r.short(), r.problems, r.err)
 			}
@@ -106,7 +106,7 @@ func TestAWSItem(t *testing.T) {
 		{"no ARN and no rule", with(without(instance, "ARN"), object{"resourceType": "AWS::X::Y"}), 0, "resources.0.uid", "aws/340287110954/eu-central-1/AWS::X::Y/" + id},
 		{"names of the API", with(without(instance, "ARN", "awsAccountId", "configurationItemVersion"), object{"arn": "arn:aws:x", "accountId": "1", "version": "1.3"}), 0, "cloud.account.uid", "1"},
 	} {
-		r := one(t, AWSConfig, tt.in)
+		r := one(t, readAWS, tt.in)
 		if r.short() != "inventory.modify configuration.modify" {
 			t.Errorf("%s: %s, %v, %v", tt.name, r.short(), r.problems, r.err)
 			continue
@@ -180,7 +180,7 @@ func TestAWSEnvelopes(t *testing.T) {
 		{"no time", with(ci, object{"configurationItemCaptureTime": "1971-01-01T00:00:00Z"}), "", "no configurationItemCaptureTime"},
 		{"endless envelopes", object{"Message": object{"Message": object{"Message": object{"Message": object{"Message": object{"Message": ci}}}}}}, "", "neither"},
 	} {
-		r := one(t, AWSConfig, tt.in)
+		r := one(t, readAWS, tt.in)
 		problem := ""
 		if len(r.problems) > 0 {
 			problem = r.problems[0].Reason
@@ -205,7 +205,7 @@ func TestBrokenItems(t *testing.T) {
 		"created later": strings.Replace(good, "2026-03-01T08:00:00.123Z", "99999-03-01T08:00:00.123Z", 1),
 	} {
 		in := `{"configurationItems":[` + good + ",\n" + bad + ",\n" + good + `]}`
-		r := run(t, AWSConfig, strings.NewReader(in), Options{maxItem: 1 << 16})
+		r := run(t, readAWS, strings.NewReader(in), Options{maxItem: 1 << 16})
 		want := "line 2, byte " + fmt.Sprint(strings.Index(in, "\n")+1)
 		if r.err != nil || len(r.problems) == 0 || r.problems[0].Position.String() != want || len(r.items) < 4 {
 			t.Errorf("%s: %d items, %v, %v", name, len(r.items), r.problems, r.err)
@@ -217,7 +217,7 @@ func TestBrokenItems(t *testing.T) {
 		"large string": strings.Replace(good, "x86_64", strings.Repeat("x", 1<<19), 1),
 	} {
 		in := `{"configurationItems":[` + good + ",\n" + bad + ",\n" + good + `]}`
-		r := run(t, AWSConfig, strings.NewReader(in), Options{maxItem: 1 << 16})
+		r := run(t, readAWS, strings.NewReader(in), Options{maxItem: 1 << 16})
 		want := "line 2, byte " + fmt.Sprint(strings.Index(in, "\n")+1)
 		if !errors.Is(r.err, ErrInput) || !strings.Contains(r.err.Error(), want) || len(r.problems) > 0 || len(r.items) != 2 {
 			t.Errorf("%s: %d items, %v, %v", name, len(r.items), r.problems, r.err)

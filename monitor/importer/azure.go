@@ -9,7 +9,7 @@ import (
 	"github.com/conmotion/conmotion/monitor/identity"
 )
 
-// Azure converts rows of Azure Resource Graph (its tables resources, resourcecontainers and others of this form, and
+// readAzure converts rows of Azure Resource Graph (its tables resources, resourcecontainers and others of this form, and
 // resourcechanges) and answers of az resource list: the object of az graph query or of the REST API with its rows in
 // data, an array of rows, or one after the other.
 //
@@ -20,12 +20,12 @@ import (
 // A row of resourcechanges says what happened, at changeAttributes.timestamp: changeType Create, Update and Delete are
 // create, modify and delete of the inventory. It has the properties that changed and not the whole configuration, so they
 // are in unmapped.changes, and no configuration event comes of it but that of a deletion.
-func Azure(r io.Reader, o Options) iter.Seq2[Item, error] {
+func readAzure(r io.Reader, o Options) iter.Seq2[Item, error] {
 	return convert(r, o, azureLayout, azureItem)
 }
 
 var azureFormat = Format{
-	Name: "azure", Short: "Register resources and changes of Azure Resource Graph", Read: Azure,
+	Name: "azure", Short: "Register resources and changes of Azure Resource Graph", Read: readAzure,
 	Long: `Rows of Azure Resource Graph and of az resource list become inventory and
 configuration records, rows of resourcechanges inventory records of what happened.
 Resource Graph gives no time of a resource: --time says when the query ran. It
@@ -101,16 +101,16 @@ func azureItem(m object, o Options) []draft {
 		delete(m, name)
 	}
 	if !whole {
-		return a.events(Modify, true, nil, m)
+		return a.events(actionModify, true, nil, m)
 	}
-	return a.events(Modify, true, []config{{name: a.own, data: object{a.own: m}}}, nil)
+	return a.events(actionModify, true, []config{{name: a.own, data: object{a.own: m}}}, nil)
 }
 
 // change is what a row of resourcechanges says.
 func (a *asset) change(properties, attributes object, o Options) []draft {
 	a.activity, a.code = 1, text(properties, "changeType")
 	a.product = object{"name": "Azure Resource Graph", "vendor_name": "Microsoft", "feature": object{"name": "resourcechanges"}}
-	action, ok := map[string]string{"Create": Create, "Update": Modify, "Delete": Delete}[a.code]
+	action, ok := map[string]string{"Create": actionCreate, "Update": actionModify, "Delete": actionDelete}[a.code]
 	if !ok {
 		return problemf("unknown changeType %.64q", a.code)
 	}
@@ -121,7 +121,7 @@ func (a *asset) change(properties, attributes object, o Options) []draft {
 	for _, name := range []string{"targetResourceId", "targetResourceType", "changeType"} {
 		delete(unmapped, name)
 	}
-	if action == Delete {
+	if action == actionDelete {
 		return a.events(action, true, []config{{name: a.own, data: object{a.own: nil}}}, unmapped)
 	}
 	return a.events(action, true, nil, unmapped)

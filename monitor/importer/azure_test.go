@@ -31,23 +31,23 @@ func TestAzure(t *testing.T) {
 	}
 	listed := strings.Replace(strings.Replace(azureRow, `"properties":{"hardwareProfile":{"vmSize":"Standard_D2s_v5"},"vmId":"7d"}`, `"properties":null,"changedTime":"2026-06-30T09:00:00.1234567+00:00","createdTime":"2026-05-01T00:00:00+00:00"`, 1), `"sku":null`, `"sku":{"name":"S1"}`, 1)
 	testCases(t, map[string]sourceCase{
-		"az graph query":          {Azure, page(1, 1, "null"), at, whole, "resources.0.data.resource.properties.vmId", "7d"},
-		"its time":                {Azure, page(1, 1, "null"), at, whole, "time", "1782900000000"},
-		"null says nothing":       {Azure, page(1, 1, "null"), at, whole, "resources.0.data.resource.identity", nil},
-		"an array":                {Azure, "[" + azureRow + "]", at, whole, "cloud.account.uid", "aaaa-1"},
-		"one page of two":         {Azure, page(1, 2, `"tok"`), at, whole + ", more: skip_token: this is one page, or a part, and not all that the source has", "", nil},
-		"the first of two":        {Azure, page(1, 2, "null"), at, whole + ", more: 1 of 2: this is one page, and not all that the source has", "", nil},
-		"the REST API":            {Azure, `{"totalRecords":1,"count":1,"resultTruncated":"false","facets":[],"data":[` + azureRow + `]}`, at, whole, "", nil},
-		"the REST API, truncated": {Azure, `{"totalRecords":1,"count":1,"resultTruncated":"true","data":[` + azureRow + `]}`, at, whole + ", more: resultTruncated: this is one page, or a part, and not all that the source has", "", nil},
-		"without a time":          {Azure, azureRow, Options{}, `problem: "` + azureVM + `" has no time of its own; --time gives one`, "", nil},
-		"az resource list":        {Azure, "[" + listed + "]", Options{}, "inventory modify " + azureVM, "unmapped.sku.name", "S1"},
-		"its own time":            {Azure, "[" + listed + "]", at, "inventory modify " + azureVM, "time", "1782810000123"},
-		"a change":                {Azure, azureChange("Update", "2026-06-30T09:00:00.123Z"), Options{}, "inventory modify " + azureVM, "unmapped.changes", get(mustDecode(azureChange("Update", "x")), "properties.changes")},
-		"a creation":              {Azure, azureChange("Create", "2026-06-30T09:00:00.123Z"), Options{}, "inventory create " + azureVM, "activity_id", "1"},
-		"a deletion":              {Azure, azureChange("Delete", "2026-06-30T09:00:00.123Z"), Options{}, "configuration delete " + azureVM + "#resource, inventory delete " + azureVM, "status_code", "Delete"},
-		"another change":          {Azure, azureChange("Move", "2026-06-30T09:00:00.123Z"), Options{}, `problem: unknown changeType "Move"`, "", nil},
-		"a projection":            {Azure, `[{"name":"web"}]`, at, "problem: not a resource of Azure: no id or no type; project them in the query", "", nil},
-		"another id":              {Azure, `[{"id":"web","type":"t"}]`, at, `problem: "web" is not a resource id`, "", nil},
+		"az graph query":          {readAzure, page(1, 1, "null"), at, whole, "resources.0.data.resource.properties.vmId", "7d"},
+		"its time":                {readAzure, page(1, 1, "null"), at, whole, "time", "1782900000000"},
+		"null says nothing":       {readAzure, page(1, 1, "null"), at, whole, "resources.0.data.resource.identity", nil},
+		"an array":                {readAzure, "[" + azureRow + "]", at, whole, "cloud.account.uid", "aaaa-1"},
+		"one page of two":         {readAzure, page(1, 2, `"tok"`), at, whole + ", more: skip_token: this is one page, or a part, and not all that the source has", "", nil},
+		"the first of two":        {readAzure, page(1, 2, "null"), at, whole + ", more: 1 of 2: this is one page, and not all that the source has", "", nil},
+		"the REST API":            {readAzure, `{"totalRecords":1,"count":1,"resultTruncated":"false","facets":[],"data":[` + azureRow + `]}`, at, whole, "", nil},
+		"the REST API, truncated": {readAzure, `{"totalRecords":1,"count":1,"resultTruncated":"true","data":[` + azureRow + `]}`, at, whole + ", more: resultTruncated: this is one page, or a part, and not all that the source has", "", nil},
+		"without a time":          {readAzure, azureRow, Options{}, `problem: "` + azureVM + `" has no time of its own; --time gives one`, "", nil},
+		"az resource list":        {readAzure, "[" + listed + "]", Options{}, "inventory modify " + azureVM, "unmapped.sku.name", "S1"},
+		"its own time":            {readAzure, "[" + listed + "]", at, "inventory modify " + azureVM, "time", "1782810000123"},
+		"a change":                {readAzure, azureChange("Update", "2026-06-30T09:00:00.123Z"), Options{}, "inventory modify " + azureVM, "unmapped.changes", get(mustDecode(azureChange("Update", "x")), "properties.changes")},
+		"a creation":              {readAzure, azureChange("Create", "2026-06-30T09:00:00.123Z"), Options{}, "inventory create " + azureVM, "activity_id", "1"},
+		"a deletion":              {readAzure, azureChange("Delete", "2026-06-30T09:00:00.123Z"), Options{}, "configuration delete " + azureVM + "#resource, inventory delete " + azureVM, "status_code", "Delete"},
+		"another change":          {readAzure, azureChange("Move", "2026-06-30T09:00:00.123Z"), Options{}, `problem: unknown changeType "Move"`, "", nil},
+		"a projection":            {readAzure, `[{"name":"web"}]`, at, "problem: not a resource of Azure: no id or no type; project them in the query", "", nil},
+		"another id":              {readAzure, `[{"id":"web","type":"t"}]`, at, `problem: "web" is not a resource id`, "", nil},
 	})
 }
 
@@ -76,7 +76,7 @@ func TestPages(t *testing.T) {
 		items, more := 0, 0
 		for _, err := range Sorted(func(yield func(Item, error) bool) {
 			for _, p := range tt.pages {
-				for item, err := range Azure(strings.NewReader(p), Options{Time: epoch}) {
+				for item, err := range readAzure(strings.NewReader(p), Options{Time: epoch}) {
 					if !yield(item, err) {
 						return
 					}
@@ -100,5 +100,5 @@ func TestPages(t *testing.T) {
 func FuzzAzure(f *testing.F) {
 	good, _ := mustDecode(strings.Replace(azureRow, `"sku"`, `"changedTime":"2026-06-30T09:00:00Z","sku"`, 1)).(object)
 	seeds := [][]byte{[]byte(`{"count":1,"data":[` + azureRow + `],"skip_token":null,"total_records":1}`), []byte(azureChange("Delete", "2026-06-30T09:00:00.123Z"))}
-	fuzz(f, func(r reader, o Options) seq { o.Time = epoch; return Azure(r, o) }, good, seeds, "data")
+	fuzz(f, func(r reader, o Options) seq { o.Time = epoch; return readAzure(r, o) }, good, seeds, "data")
 }

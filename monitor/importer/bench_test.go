@@ -14,10 +14,10 @@ func BenchmarkConvert(b *testing.B) {
 		in   []byte
 		o    Options
 	}{
-		{"AWSConfig", AWSConfig, awsSnapshot(n), Options{}},
-		{"GCPAssets", GCPAssets, gcpExport(n), Options{}},
-		{"Prowler", Prowler, prowlerFile(n), Options{}},
-		{"ProwlerInventory", Prowler, prowlerFile(n), Options{Inventory: true}},
+		{"AWSConfig", readAWS, awsSnapshot(n), Options{}},
+		{"GCPAssets", readGCP, gcpExport(n), Options{}},
+		{"Prowler", readProwler, prowlerFile(n), Options{}},
+		{"ProwlerInventory", readProwler, prowlerFile(n), Options{Inventory: true}},
 	} {
 		b.Run(bb.name, func(b *testing.B) {
 			b.SetBytes(int64(len(bb.in)))

@@ -7,19 +7,19 @@ import (
 	"maps"
 )
 
-// CycloneDX converts the components of a bill of materials, CycloneDX 1.4 to 1.6 in JSON. A component in a component is
+// readCycloneDX converts the components of a bill of materials, CycloneDX 1.4 to 1.6 in JSON. A component in a component is
 // one too.
 //
 // resources[0].uid is the system that the bill is of, which Options.Flags names, and the component's purl, or its cpe, or
 // its group, name and version: with the version, since a system can have several. The component is the asset's own
 // configuration, without those in it. A bill says how a system is: modify, with activity_id 2, at metadata.timestamp,
 // which stands before the components, else Options.Time.
-func CycloneDX(r io.Reader, o Options) iter.Seq2[Item, error] {
+func readCycloneDX(r io.Reader, o Options) iter.Seq2[Item, error] {
 	return convert(r, o, layout{containers: []string{"components"}, read: "metadata.timestamp"}, cyclonedxItem)
 }
 
 var cyclonedxFormat = Format{
-	Name: "cyclonedx", Short: "Register the components of a CycloneDX bill of materials", Read: CycloneDX,
+	Name: "cyclonedx", Short: "Register the components of a CycloneDX bill of materials", Read: readCycloneDX,
 	Long: `The components of a bill of materials in JSON become inventory and configuration
 records. A component is an asset of one system, which --system names.`,
 	Tool: `syft IMAGE -o cyclonedx-json
@@ -55,7 +55,7 @@ func cyclonedxItem(m object, o Options) []draft {
 	if reason := a.at(o); reason != "" {
 		return problemf("%s", reason)
 	}
-	out := a.events(Modify, true, []config{{name: a.own, data: object{a.own: m}}}, nil)
+	out := a.events(actionModify, true, []config{{name: a.own, data: object{a.own: m}}}, nil)
 	for _, v := range inner {
 		if c, ok := v.(object); ok {
 			out = append(out, cyclonedxItem(c, o)...)

@@ -146,7 +146,7 @@ func (a *asset) event(kind, action, config string, resource, unmapped object) dr
 		"category_uid":  5,
 		"class_name":    "Cloud Resources Inventory Info",
 		"class_uid":     5023,
-		"message":       map[string]string{Create: "New: ", Modify: "", Delete: "Deleted: "}[action] + what,
+		"message":       map[string]string{actionCreate: "New: ", actionModify: "", actionDelete: "Deleted: "}[action] + what,
 		"metadata":      metadata,
 		"resources":     list{resource},
 		"severity":      "Informational",
@@ -204,7 +204,7 @@ func (a *asset) events(action string, inventory bool, configs []config, unmapped
 		unmapped = nil
 	}
 	d := a.event(Inventory, action, "", a.resource, unmapped)
-	if action == Delete {
+	if action == actionDelete {
 		return append(out, d)
 	}
 	return slices.Insert(out, 0, d)

@@ -5,19 +5,22 @@ import (
 	"fmt"
 	"log"
 	"os"
+	"slices"
 
 	"github.com/conmotion/conmotion/monitor/importer"
 )
 
 // Turn an export of Google Cloud Asset Inventory into OCSF events.
-func ExampleGCPAssets() {
+func ExampleFormats() {
 	export, err := os.Open("testdata/gcp-feed.jsonl")
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer export.Close()
+	formats := importer.Formats()
+	gcp := formats[slices.IndexFunc(formats, func(f importer.Format) bool { return f.Name == "gcp-cai" })]
 	counts := map[string]int{}
-	for item, err := range importer.GCPAssets(export, importer.Options{}) {
+	for item, err := range gcp.Read(export, importer.Options{}) {
 		var problem *importer.Problem
 		if errors.As(err, &problem) {
 			continue // this item cannot be mapped; the next one can

@@ -115,21 +115,21 @@ func FuzzAWSConfig(f *testing.F) {
 	ci := awsSample(1, "OK")
 	seeds := [][]byte{awsSnapshot(5), jsonLines(awsSamples(4)), mustJSON(awsNotification(ci)),
 		mustJSON(object{"Message": string(mustJSON(awsNotification(ci)))}), mustJSON(object{"baseConfigurationItems": list{ci, 1, nil, list{}}, "a": 1})}
-	fuzz(f, AWSConfig, ci, seeds, "configurationItems", "baseConfigurationItems", "Records", "Messages")
+	fuzz(f, readAWS, ci, seeds, "configurationItems", "baseConfigurationItems", "Records", "Messages")
 }
 
 func FuzzGCPAssets(f *testing.F) {
 	vm := gcpSample(0)
 	seeds := [][]byte{gcpExport(4), gcpFeed(2), mustJSON(object{"assets": list{vm, object{"asset": vm, "deleted": true}}}),
 		mustJSON(object{"message": object{"data": "e30="}}), []byte("text\n{}")}
-	fuzz(f, GCPAssets, vm, seeds, "assets")
+	fuzz(f, readGCP, vm, seeds, "assets")
 }
 
 func FuzzProwler(f *testing.F) {
 	finding := prowlerSample(0)
 	seeds := [][]byte{prowlerFile(2), jsonLines(prowlerSamples(2)), mustJSON(with(finding, object{"a b": 1, "unmapped": 1, "time": "x"})),
 		mustJSON(with(finding, object{"resources": list{object{"uid": "a", "labels": list{1}}, object{"name": "b", "owner": 5}}}))}
-	fuzz(f, Prowler, finding, seeds)
+	fuzz(f, readProwler, finding, seeds)
 }
 
 // FuzzEncode compares encode with encoding/json.

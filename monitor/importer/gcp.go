@@ -11,7 +11,7 @@ import (
 	"github.com/conmotion/conmotion/monitor/identity"
 )
 
-// GCPAssets converts what Cloud Asset Inventory gives (google/cloud/asset/v1/assets.proto): the lines of an export
+// readGCP converts what Cloud Asset Inventory gives (google/cloud/asset/v1/assets.proto): the lines of an export
 // (Asset), the messages of a feed and the answers of BatchGetAssetsHistory (TemporalAsset), also inside Pub/Sub's
 // envelope; one or many, one after the other or in an array. Members may be in camelCase or snake_case, since exports to
 // Cloud Storage have had both.
@@ -24,12 +24,12 @@ import (
 // its own; resources[0].data has one member, its name, with its value, which is null when it is deleted. Only an item
 // with the content resource, or with none, speaks of the asset's existence: a deleted IAM policy is no deleted asset. A
 // deletion says what it deletes by priorAsset, where its asset has no content left.
-func GCPAssets(r io.Reader, o Options) iter.Seq2[Item, error] {
+func readGCP(r io.Reader, o Options) iter.Seq2[Item, error] {
 	return convert(r, o, gcpLayout, gcpItem)
 }
 
 var gcpFormat = Format{
-	Name: "gcp-cai", Short: "Register Cloud Asset Inventory's assets", Read: GCPAssets,
+	Name: "gcp-cai", Short: "Register Cloud Asset Inventory's assets", Read: readGCP,
 	Long: `Exports, feeds and histories of Google Cloud Asset Inventory become inventory and
 configuration records, with their deletions. Exports of before 2020 have no time
 of each asset: --time gives that of the export.`,
@@ -100,7 +100,7 @@ func gcpItem(m object, o Options) []draft {
 		cloud:    object{"provider": "gcp"},
 		resource: object{"uid": identity.Canonical(name), "name": lastSegment(name), "type": kind},
 	}
-	action := Modify
+	action := actionModify
 	updated, started := take(rest, "updateTime", "update_time"), ""
 	a.original = updated
 	if temporal {
@@ -111,12 +111,12 @@ func gcpItem(m object, o Options) []draft {
 		}
 		switch {
 		case asked:
-			action = Delete
+			action = actionDelete
 			delete(envelope, "deleted")
 		case a.code == "DOES_NOT_EXIST" || a.code == "DELETED":
-			action = Create
+			action = actionCreate
 		}
-		if started != "" && (action == Delete || updated == "") {
+		if started != "" && (action == actionDelete || updated == "") {
 			a.original = started
 			set(rest, "updateTime", updated)
 		}
@@ -131,7 +131,7 @@ func gcpItem(m object, o Options) []draft {
 	a.place(rest)
 
 	found := contents(rest)
-	if action == Delete {
+	if action == actionDelete {
 		if r, ok := prior["resource"].(object); ok {
 			a.describe(r)
 		}
@@ -146,12 +146,12 @@ func gcpItem(m object, o Options) []draft {
 			inventory = true
 			a.describe(r)
 		}
-		if action == Delete {
+		if action == actionDelete {
 			c.data = nil // what the source still has of it stays in rest, and so in unmapped
 		}
 		configs = append(configs, config{name: c.name + c.of, data: object{c.name: c.data}})
 	}
-	if action != Delete {
+	if action != actionDelete {
 		for _, c := range gcpContents {
 			delete(rest, c[0])
 			delete(rest, c[1])

@@ -66,7 +66,7 @@ func TestGCPItems(t *testing.T) {
 		{"no time", without(vm, "updateTime"), "", "", "no updateTime"},
 		{"bad time", with(vm, object{"updateTime": "now"}), "", "", "no updateTime"},
 	} {
-		r := one(t, GCPAssets, tt.in)
+		r := one(t, readGCP, tt.in)
 		if tt.want == "" {
 			if len(r.problems) != 1 || !strings.Contains(r.problems[0].Reason, tt.is.(string)) || len(r.items) > 0 || r.err != nil {
 				t.Errorf("%s: %s, %v, %v", tt.name, r.short(), r.problems, r.err)
@@ -94,7 +94,7 @@ func TestGCPItems(t *testing.T) {
 // TestDeletedContent: what a deletion still has of the asset is kept beside the event.
 func TestDeletedContent(t *testing.T) {
 	vm := gcpSample(0)
-	r := one(t, GCPAssets, object{"asset": vm, "deleted": true})
+	r := one(t, readGCP, object{"asset": vm, "deleted": true})
 	e, err := decode(r.items[0].Event)
 	if err != nil {
 		t.Fatal(err)

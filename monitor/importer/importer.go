@@ -55,9 +55,9 @@ const (
 // The values of Item.Action for inventory and configuration. A finding's action is create, update or close, after OCSF's
 // activity_id, or other.
 const (
-	Create = "create"
-	Modify = "modify"
-	Delete = "delete"
+	actionCreate = "create"
+	actionModify = "modify"
+	actionDelete = "delete"
 )
 
 // defaultMaxItem is the largest source item in bytes where Options does not say.
@@ -71,7 +71,7 @@ var ErrInput = jsonx.ErrStream
 type Item struct {
 	Event     []byte    // JSON: no white space, members sorted by name, numbers as in the source
 	Kind      string    // Inventory, Configuration or Finding
-	Action    string    // Create, Modify or Delete
+	Action    string    // create, modify or delete
 	AssetUID  string    // resources[0].uid of the event, or device.uid or entity.uid; of a finding without resources ""
 	ConfigUID string    // unmapped.configuration_uid; "" where Kind is not Configuration, and of OCSF of other writers
 	File      string    // Options.File

@@ -184,7 +184,7 @@ func TestSameItemSameEvent(t *testing.T) {
 		text := string(mustJSON(awsNotification(ci)))
 		messages = append(messages, object{"Type": "Notification", "MessageId": "8b945cb0-db34-5b72-b032-1724878af488", "Message": text})
 	}
-	want := runAll(t, AWSConfig, awsSnapshot(9), Options{}).events()
+	want := runAll(t, readAWS, awsSnapshot(9), Options{}).events()
 	for name, in := range map[string][]byte{
 		"indented":   indented.Bytes(),
 		"gzip":       packed.Bytes(),
@@ -195,7 +195,7 @@ func TestSameItemSameEvent(t *testing.T) {
 		"carriage":   bytes.ReplaceAll(jsonLines(awsSamples(9)), []byte("\n"), []byte("\r\n")),
 		"no newline": bytes.ReplaceAll(jsonLines(awsSamples(9)), []byte("\n"), nil),
 	} {
-		if got := runAll(t, AWSConfig, in, Options{}).events(); got != want {
+		if got := runAll(t, readAWS, in, Options{}).events(); got != want {
 			t.Errorf("%s: other events", name)
 		}
 	}

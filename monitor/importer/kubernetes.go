@@ -11,7 +11,7 @@ import (
 	"github.com/conmotion/conmotion/monitor/identity"
 )
 
-// Kubernetes converts objects of the Kubernetes API as kubectl prints them: a List, single objects one after the other,
+// readKubernetes converts objects of the Kubernetes API as kubectl prints them: a List, single objects one after the other,
 // and the lines of a watch, {"type", "object"}.
 //
 // resources[0].uid is cluster, namespace, kind and name; uid_alt is metadata.uid. Options.Flags has the cluster's name,
@@ -23,12 +23,12 @@ import (
 // (--show-managed-fields), else Options.Time. DELETED is at the latest of that, of when its deletion was asked for
 // (metadata.deletionTimestamp), and of Options.Time. resourceVersion is not a time. The configuration is the object without its status and without what the API server keeps count of
 // ([kubernetesNoise]): it changes without anybody changing the object.
-func Kubernetes(r io.Reader, o Options) iter.Seq2[Item, error] {
+func readKubernetes(r io.Reader, o Options) iter.Seq2[Item, error] {
 	return convert(r, o, kubernetesLayout, kubernetesItem)
 }
 
 var kubernetesFormat = Format{
-	Name: "kubernetes", Short: "Register Kubernetes' objects", Read: Kubernetes,
+	Name: "kubernetes", Short: "Register Kubernetes' objects", Read: readKubernetes,
 	Long: `Objects of the Kubernetes API, lists and watches of them, become inventory and
 configuration records: the configuration is the object without its status. The
 time is that of the last change in managedFields; without them --time says when
@@ -47,14 +47,14 @@ var kubernetesNoise = []string{"managedFields", "resourceVersion", "generation",
 const appliedBefore = "kubectl.kubernetes.io/last-applied-configuration"
 
 func kubernetesItem(m object, o Options) []draft {
-	action, activity, word := Modify, 2, ""
+	action, activity, word := actionModify, 2, ""
 	if inner, ok := m["object"].(object); ok && m["kind"] == nil {
 		switch word = text(m, "type"); word {
 		case "ADDED":
 		case "MODIFIED":
 			activity = 1
 		case "DELETED":
-			action, activity = Delete, 1
+			action, activity = actionDelete, 1
 		case "BOOKMARK":
 			return nil
 		case "ERROR":
@@ -85,7 +85,7 @@ func kubernetesItem(m object, o Options) []draft {
 	set(a.resource, "uid_alt", uid)
 	set(a.resource, "namespace", namespace)
 	last := changed(metadata)
-	if action == Delete {
+	if action == actionDelete {
 		last = deleted(metadata, last, o.Time)
 	}
 	if reason := a.at(o, last); reason != "" {
@@ -97,7 +97,7 @@ func kubernetesItem(m object, o Options) []draft {
 	if labels, ok := pairs(metadata["labels"]); ok && len(labels) > 0 {
 		a.resource["tags"] = labels
 	}
-	if action == Delete {
+	if action == actionDelete {
 		return a.events(action, true, []config{{name: a.own, data: object{a.own: nil}}}, nil)
 	}
 	return a.events(action, true, []config{{name: a.own, data: object{a.own: specified(m, metadata)}}}, nil)

@@ -26,28 +26,28 @@ func TestKubernetes(t *testing.T) {
 	watch := func(kind, object string) string { return `{"type":"` + kind + `","object":` + object + `}` }
 	const gone = "configuration delete " + web + "#object, inventory delete " + web
 	testCases(t, map[string]sourceCase{
-		"a list": {Kubernetes, list, at, whole + ", inventory modify k8s://prod//Namespace/shop, configuration modify k8s://prod//Namespace/shop#object", "time", "1782900000000"},
-		"an object has the time of its last change but one of the status": {Kubernetes, kubernetesDeployment, at, whole, "time", "1780394400000"},
-		"the configuration": {Kubernetes, kubernetesDeployment, o, whole, "resources.0.data.object",
+		"a list": {readKubernetes, list, at, whole + ", inventory modify k8s://prod//Namespace/shop, configuration modify k8s://prod//Namespace/shop#object", "time", "1782900000000"},
+		"an object has the time of its last change but one of the status": {readKubernetes, kubernetesDeployment, at, whole, "time", "1780394400000"},
+		"the configuration": {readKubernetes, kubernetesDeployment, o, whole, "resources.0.data.object",
 			object{"apiVersion": "apps/v1", "kind": "Deployment", "spec": object{"replicas": "2"},
 				"metadata": object{"name": "web", "namespace": "shop", "labels": object{"app": "web"}, "annotations": object{"team": "shop"}}}},
-		"the uid is an alias":        {Kubernetes, kubernetesDeployment, o, whole, "resources.0.uid_alt", "0a-1"},
-		"the cluster":                {Kubernetes, kubernetesDeployment, o, whole, "cloud.account.uid", "prod"},
-		"without a time":             {Kubernetes, bare, o, `problem: "k8s://prod//Namespace/shop" has no time of its own; --time gives one`, "", nil},
-		"a page":                     {Kubernetes, `{"kind":"List","metadata":{"continue":"x","resourceVersion":"1"},"items":[]}`, o, "more: metadata.continue: this is one page, or a part, and not all that the source has", "", nil},
-		"a page of the API":          {Kubernetes, `{"kind":"PodList","apiVersion":"v1","metadata":{},"items":[{"metadata":{"name":"x"}}]}`, o, "problem: not an object of Kubernetes: no apiVersion, kind or metadata.name; kubectl get -o json gives them", "", nil},
-		"a watch begins with all":    {Kubernetes, watch("ADDED", kubernetesDeployment), o, whole, "activity_id", "2"},
-		"a change":                   {Kubernetes, watch("MODIFIED", kubernetesDeployment), o, whole, "activity_id", "1"},
-		"a deletion":                 {Kubernetes, watch("DELETED", kubernetesDeployment), at, gone, "time", "1782900000000"},
-		"its own time":               {Kubernetes, watch("DELETED", strings.Replace(kubernetesDeployment, `"generation"`, `"deletionTimestamp":"2026-07-02T10:00:30Z","deletionGracePeriodSeconds":30,"generation"`, 1)), at, gone, "time", "1782986400000"},
-		"not before its last change": {Kubernetes, watch("DELETED", strings.Replace(kubernetesDeployment, `"generation"`, `"deletionTimestamp":"2026-06-01T12:00:00Z","generation"`, 1)), o, gone, "time", "1780394400000"},
-		"not before the watch began": {Kubernetes, watch("DELETED", strings.Replace(kubernetesDeployment, `"generation"`, `"deletionTimestamp":"2026-06-30T10:00:00Z","generation"`, 1)), at, gone, "time", "1782900000000"},
-		"without any time":           {Kubernetes, watch("DELETED", bare), o, `problem: "k8s://prod//Namespace/shop" has no time of its own; --time gives one`, "", nil},
-		"a bookmark":                 {Kubernetes, watch("BOOKMARK", `{"kind":"Pod","apiVersion":"v1","metadata":{"resourceVersion":"9"}}`), o, "", "", nil},
-		"an error":                   {Kubernetes, watch("ERROR", `{"kind":"Status","apiVersion":"v1","status":"Failure","message":"too old resource version","code":410}`), o, `problem: the watch ended with an error: "too old resource version"; begin a new one`, "", nil},
-		"another word":               {Kubernetes, watch("CHANGED", bare), o, `problem: unknown type "CHANGED" of a watch`, "", nil},
+		"the uid is an alias":        {readKubernetes, kubernetesDeployment, o, whole, "resources.0.uid_alt", "0a-1"},
+		"the cluster":                {readKubernetes, kubernetesDeployment, o, whole, "cloud.account.uid", "prod"},
+		"without a time":             {readKubernetes, bare, o, `problem: "k8s://prod//Namespace/shop" has no time of its own; --time gives one`, "", nil},
+		"a page":                     {readKubernetes, `{"kind":"List","metadata":{"continue":"x","resourceVersion":"1"},"items":[]}`, o, "more: metadata.continue: this is one page, or a part, and not all that the source has", "", nil},
+		"a page of the API":          {readKubernetes, `{"kind":"PodList","apiVersion":"v1","metadata":{},"items":[{"metadata":{"name":"x"}}]}`, o, "problem: not an object of Kubernetes: no apiVersion, kind or metadata.name; kubectl get -o json gives them", "", nil},
+		"a watch begins with all":    {readKubernetes, watch("ADDED", kubernetesDeployment), o, whole, "activity_id", "2"},
+		"a change":                   {readKubernetes, watch("MODIFIED", kubernetesDeployment), o, whole, "activity_id", "1"},
+		"a deletion":                 {readKubernetes, watch("DELETED", kubernetesDeployment), at, gone, "time", "1782900000000"},
+		"its own time":               {readKubernetes, watch("DELETED", strings.Replace(kubernetesDeployment, `"generation"`, `"deletionTimestamp":"2026-07-02T10:00:30Z","deletionGracePeriodSeconds":30,"generation"`, 1)), at, gone, "time", "1782986400000"},
+		"not before its last change": {readKubernetes, watch("DELETED", strings.Replace(kubernetesDeployment, `"generation"`, `"deletionTimestamp":"2026-06-01T12:00:00Z","generation"`, 1)), o, gone, "time", "1780394400000"},
+		"not before the watch began": {readKubernetes, watch("DELETED", strings.Replace(kubernetesDeployment, `"generation"`, `"deletionTimestamp":"2026-06-30T10:00:00Z","generation"`, 1)), at, gone, "time", "1782900000000"},
+		"without any time":           {readKubernetes, watch("DELETED", bare), o, `problem: "k8s://prod//Namespace/shop" has no time of its own; --time gives one`, "", nil},
+		"a bookmark":                 {readKubernetes, watch("BOOKMARK", `{"kind":"Pod","apiVersion":"v1","metadata":{"resourceVersion":"9"}}`), o, "", "", nil},
+		"an error":                   {readKubernetes, watch("ERROR", `{"kind":"Status","apiVersion":"v1","status":"Failure","message":"too old resource version","code":410}`), o, `problem: the watch ended with an error: "too old resource version"; begin a new one`, "", nil},
+		"another word":               {readKubernetes, watch("CHANGED", bare), o, `problem: unknown type "CHANGED" of a watch`, "", nil},
 	})
-	a, b := runAll(t, Kubernetes, []byte(kubernetesDeployment), o), runAll(t, Kubernetes, []byte(strings.NewReplacer(`"881"`, `"999"`, `"readyReplicas":2`, `"readyReplicas":1`).Replace(kubernetesDeployment)), o)
+	a, b := runAll(t, readKubernetes, []byte(kubernetesDeployment), o), runAll(t, readKubernetes, []byte(strings.NewReplacer(`"881"`, `"999"`, `"readyReplicas":2`, `"readyReplicas":1`).Replace(kubernetesDeployment)), o)
 	for i := range a.items {
 		if got, want := get(mustDecode(string(a.items[i].Event)), "resources"), get(mustDecode(string(b.items[i].Event)), "resources"); string(encode(got)) != string(encode(want)) {
 			t.Errorf("the status changes what is recorded: %v, %v", got, want)
@@ -63,12 +63,12 @@ func TestKubernetesWatch(t *testing.T) {
 	}
 	for _, began := range []time.Time{epoch, epoch.AddDate(1, 0, 0)} { // before and behind the times in managedFields
 		var last Item
-		for item, err := range Sorted(Kubernetes(strings.NewReader(lines), Options{Time: began, Flags: map[string]string{"cluster": "c"}})) {
+		for item, err := range Sorted(readKubernetes(strings.NewReader(lines), Options{Time: began, Flags: map[string]string{"cluster": "c"}})) {
 			if last = item; err != nil {
 				t.Fatal(err)
 			}
 		}
-		if last.Action != Delete || last.Kind != Inventory {
+		if last.Action != actionDelete || last.Kind != Inventory {
 			t.Errorf("began %s: the last is %s %s", began, last.Kind, last.Action)
 		}
 	}
@@ -79,6 +79,6 @@ func FuzzKubernetes(f *testing.F) {
 	seeds := [][]byte{[]byte(`{"items":[` + kubernetesDeployment + `],"kind":"List"}`), []byte(`{"type":"DELETED","object":` + kubernetesDeployment + `}`)}
 	fuzz(f, func(r reader, o Options) seq {
 		o.Flags, o.Time = map[string]string{"cluster": "c"}, epoch
-		return Kubernetes(r, o)
+		return readKubernetes(r, o)
 	}, good, seeds, "items")
 }

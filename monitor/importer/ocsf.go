@@ -10,7 +10,7 @@ import (
 	"github.com/conmotion/conmotion/monitor/identity"
 )
 
-// OCSF converts OCSF 1.x events of any source: JSON lines, an array, rows of Security Lake's tables, answers of
+// readOCSF converts OCSF 1.x events of any source: JSON lines, an array, rows of Security Lake's tables, answers of
 // GetFindingsV2 of Security Hub and its events. What policy/ocsf calls an error is put right as of Prowler's findings:
 // the original of each change is in unmapped.original under its JSON path. An event_code that is none of a record's goes
 // there too.
@@ -20,10 +20,12 @@ import (
 // configuration.modify too. A Device Config State Change (5019) is configuration.modify. Entity Management (3004) is
 // inventory.create, inventory.delete or inventory.modify after its activity_id, and Read (2) is a Problem: nothing
 // happened. A Compliance or Detection Finding (2003, 2004) is a finding.
-func OCSF(r io.Reader, o Options) iter.Seq2[Item, error] { return convert(r, o, ocsfLayout, ocsfItem) }
+func readOCSF(r io.Reader, o Options) iter.Seq2[Item, error] {
+	return convert(r, o, ocsfLayout, ocsfItem)
+}
 
 var ocsfFormat = Format{
-	Name: "ocsf", Short: "Register OCSF events of any source", Read: OCSF, Findings: true,
+	Name: "ocsf", Short: "Register OCSF events of any source", Read: readOCSF, Findings: true,
 	Long: `OCSF 1.x events of the classes 5001, 5019, 5023 and 3004 become inventory and
 configuration records, findings (2003, 2004) statements about finding/UID. JSON
 and Apache Parquet are read, such as the tables of Security Lake. With --inventory
@@ -62,13 +64,13 @@ func ocsfItem(m object, o Options) []draft {
 		return problemf("class_uid %.20q is none of 2003, 2004, 3004, 5001, 5019 and 5023", class)
 	}
 	id := digest(m)
-	action := Modify
+	action := actionModify
 	if activity, _ := m["activity_id"].(json.Number); class == "3004" {
 		switch activity {
 		case "1":
-			action = Create
+			action = actionCreate
 		case "4":
-			action = Delete
+			action = actionDelete
 		case "2":
 			return problemf("activity_id 2 of Entity Management is Read: nothing happened")
 		}
@@ -90,7 +92,7 @@ func ocsfItem(m object, o Options) []draft {
 		return []draft{out}
 	}
 	meta := m["metadata"].(object)
-	meta["event_code"], meta["uid"] = Configuration+"."+Modify, identify("ocsf "+Configuration, id)
+	meta["event_code"], meta["uid"] = Configuration+"."+actionModify, identify("ocsf "+Configuration, id)
 	data := out
 	data.event, data.kind, data.checked, data.repairs = encode(m), Configuration, false, nil // one event of the source
 	return []draft{out, data}
@@ -168,7 +170,7 @@ func finding(m object, o Options, format string) []draft {
 	ms, _ := m["time"].(json.Number).Int64() // the finding is valid
 	d := draft{event: event, checked: true, time: ms, kind: Finding, action: "other", repairs: f.repairs()}
 	activity, _ := m["activity_id"].(json.Number)
-	if name, ok := map[json.Number]string{"1": Create, "2": "update", "3": "close"}[activity]; ok {
+	if name, ok := map[json.Number]string{"1": actionCreate, "2": "update", "3": "close"}[activity]; ok {
 		d.action = name
 	}
 	out := []draft{d}
@@ -221,5 +223,5 @@ func observation(format string, f, r object, uid string, ms int64) draft {
 		source: digest(list{ms, product, cloud, resource}),
 	}
 	a.tenant, _ = meta["tenant_uid"].(string)
-	return a.event(Inventory, Modify, "", resource, nil)
+	return a.event(Inventory, actionModify, "", resource, nil)
 }

@@ -8,7 +8,7 @@ import (
 	"strconv"
 )
 
-// Prowler converts Prowler's OCSF output, Detection Findings (2004) and Compliance Findings (2003) in an array or as
+// readProwler converts Prowler's OCSF output, Detection Findings (2004) and Compliance Findings (2003) in an array or as
 // JSON lines, of OCSF 1.x. A finding passes through as it is, with metadata.version 1.5.0, with metadata.uid where it
 // has none, and with what policy/ocsf calls an error put right: a time in seconds becomes milliseconds, type_uid is
 // computed, and an attribute that OCSF 1.5.0 does not know, or does not allow this value, is taken out. The original
@@ -16,12 +16,12 @@ import (
 // required attribute that is missing, is a Problem.
 //
 // With Options.Inventory each resource of a finding gives an inventory event too: Prowler saw it at the finding's time.
-func Prowler(r io.Reader, o Options) iter.Seq2[Item, error] {
+func readProwler(r io.Reader, o Options) iter.Seq2[Item, error] {
 	return convert(r, o, layout{}, prowlerItem)
 }
 
 var prowlerFormat = Format{
-	Name: "prowler", Short: "Register Prowler's findings", Read: Prowler, Findings: true,
+	Name: "prowler", Short: "Register Prowler's findings", Read: readProwler, Findings: true,
 	Long: `Prowler's OCSF findings are registered as statements about finding/UID, in no
 chain, unless the policy requires one. With --inventory the resources that they
 name become inventory records too.`,

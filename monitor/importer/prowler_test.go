@@ -48,7 +48,7 @@ func TestProwlerRepairs(t *testing.T) {
 		{"compliance", with(f, object{"class_uid": 2003, "class_name": nil, "type_uid": 200301, "type_name": nil, "remediation": nil,
 			"compliance": object{"standards": list{"CIS-3.0"}, "status_id": 3}}), "compliance.status_id", n("3"), "$.time", n("1772352000")},
 	} {
-		r := one(t, Prowler, tt.in)
+		r := one(t, readProwler, tt.in)
 		if r.short() != "finding.create" || len(r.problems) > 0 {
 			t.Errorf("%s: %s, %v, %v", tt.name, r.short(), r.problems, r.err)
 			continue
@@ -76,7 +76,7 @@ func TestProwlerRepairs(t *testing.T) {
 		"activity":        with(f, object{"activity_id": 3.5, "type_uid": 1}),
 		"product without": with(f, object{"metadata": with(meta, object{"product": object{}})}),
 	} {
-		if r := one(t, Prowler, in); len(r.problems) != 1 || len(r.items) > 0 || r.err != nil {
+		if r := one(t, readProwler, in); len(r.problems) != 1 || len(r.items) > 0 || r.err != nil {
 			t.Errorf("%s: %s, %v, %v", name, r.short(), r.problems, r.err)
 		}
 	}
@@ -84,7 +84,7 @@ func TestProwlerRepairs(t *testing.T) {
 
 // TestProwlerInventory: a resource in two findings of one scan is observed in one event, which comes twice.
 func TestProwlerInventory(t *testing.T) {
-	r := runAll(t, Prowler, prowlerFile(4), Options{Inventory: true})
+	r := runAll(t, readProwler, prowlerFile(4), Options{Inventory: true})
 	if got := r.short(); got != strings.TrimSpace(strings.Repeat("finding.create inventory.modify ", 4)) {
 		t.Fatal(got)
 	}
@@ -104,7 +104,7 @@ func TestProwlerFiles(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := runAll(t, Prowler, b, Options{Inventory: true})
+		r := runAll(t, readProwler, b, Options{Inventory: true})
 		if len(r.items) != 2*count {
 			t.Errorf("%s: %d events", name, len(r.items))
 		}

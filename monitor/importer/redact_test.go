@@ -83,9 +83,9 @@ func redactedItems(t *testing.T, o RedactOptions, gcp bool, item string) ([]Item
 	if err != nil {
 		t.Fatal(err)
 	}
-	read := AWSConfig
+	read := readAWS
 	if gcp {
-		read = GCPAssets
+		read = readGCP
 	}
 	var items []Item
 	for it, err := range read(strings.NewReader(item), Options{Redact: r}) {
@@ -210,7 +210,7 @@ func TestRedactOptions(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, mark := range []string{"pending", pendingMark + "0"} {
-		for _, err := range AWSConfig(strings.NewReader(aws("AWS::X::Y", `{"a":{"...":"`+mark+`"}}`)), Options{Redact: r}) {
+		for _, err := range readAWS(strings.NewReader(aws("AWS::X::Y", `{"a":{"...":"`+mark+`"}}`)), Options{Redact: r}) {
 			if _, ok := err.(*Problem); !ok {
 				t.Errorf("a reserved member: %v", err)
 			}
@@ -225,7 +225,7 @@ func FuzzRedact(f *testing.F) {
 		f.Add([]byte(c.item))
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {
-		for _, read := range []func(io.Reader, Options) iter.Seq2[Item, error]{AWSConfig, GCPAssets} {
+		for _, read := range []func(io.Reader, Options) iter.Seq2[Item, error]{readAWS, readGCP} {
 			r, err := NewRedactor(RedactOptions{Disclosable: []string{"@all", "configuration"}, Secret: &disclosure.Secret{7}})
 			if err != nil {
 				t.Fatal(err)
@@ -282,7 +282,7 @@ func TestRedactMany(t *testing.T) {
 		t.Fatal(err)
 	}
 	next := 0
-	for item, err := range AWSConfig(strings.NewReader(in.String()), Options{Redact: r}) {
+	for item, err := range readAWS(strings.NewReader(in.String()), Options{Redact: r}) {
 		switch {
 		case err != nil:
 			t.Fatal(err)

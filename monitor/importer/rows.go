@@ -19,11 +19,11 @@ import (
 	"github.com/conmotion/conmotion/monitor/identity"
 )
 
-// Rows converts rows of tables, such as those of Steampipe and CloudQuery: JSON (an array, lines, or Steampipe's object
+// readRows converts rows of tables, such as those of Steampipe and CloudQuery: JSON (an array, lines, or Steampipe's object
 // with columns and rows), CSV with a line of names, or Apache Parquet. The flag mapping of Options.Flags says what the
 // columns are (docs/monitoring.md). A row says how a resource is: modify, with activity_id 2. Its columns that are not
 // mapped or left out are the asset's own configuration.
-func Rows(r io.Reader, o Options) iter.Seq2[Item, error] {
+func readRows(r io.Reader, o Options) iter.Seq2[Item, error] {
 	m, err := readMapping(o.Flags["mapping"])
 	if err == nil {
 		r, err = lines(r)
@@ -35,7 +35,7 @@ func Rows(r io.Reader, o Options) iter.Seq2[Item, error] {
 }
 
 var rowsFormat = Format{
-	Name: "rows", Short: "Register rows of Steampipe, CloudQuery or another table", Read: Rows,
+	Name: "rows", Short: "Register rows of Steampipe, CloudQuery or another table", Read: readRows,
 	Long: `Rows of tables become inventory and configuration records. --mapping names a file in
 YAML or JSON that says which columns have the identity, the name, the account, the
 region, the tags and the time: docs/monitoring.md has the form of it.`,
@@ -172,9 +172,9 @@ func (m mapping) item(row object, o Options) []draft {
 		}
 	}
 	if len(rest) == 0 {
-		return a.events(Modify, true, nil, nil)
+		return a.events(actionModify, true, nil, nil)
 	}
-	return a.events(Modify, true, []config{{name: a.own, data: object{a.own: rest}}}, nil)
+	return a.events(actionModify, true, []config{{name: a.own, data: object{a.own: rest}}}, nil)
 }
 
 // lines makes JSON lines of CSV, and leaves JSON as it is.

@@ -85,11 +85,11 @@ func TestSplit(t *testing.T) {
 // TestReaderError: what came before an error of the reader is delivered, then the error itself.
 func TestReaderError(t *testing.T) {
 	broken := errors.New("broken")
-	r := run(t, AWSConfig, io.MultiReader(bytes.NewReader(jsonLines(awsSamples(2))), strings.NewReader(`{"a":`), iotest.ErrReader(broken)), Options{})
+	r := run(t, readAWS, io.MultiReader(bytes.NewReader(jsonLines(awsSamples(2))), strings.NewReader(`{"a":`), iotest.ErrReader(broken)), Options{})
 	if len(r.items) != 4 || !errors.Is(r.err, broken) || errors.Is(r.err, ErrInput) {
 		t.Errorf("%d items, %v", len(r.items), r.err)
 	}
-	r = run(t, AWSConfig, strings.NewReader("\x1f\x8bxx"), Options{})
+	r = run(t, readAWS, strings.NewReader("\x1f\x8bxx"), Options{})
 	if r.err == nil {
 		t.Error("no gzip, no error")
 	}

@@ -10,7 +10,7 @@ import (
 	"github.com/conmotion/conmotion/monitor/identity"
 )
 
-// Terraform converts the state of Terraform and OpenTofu, the intended side: what terraform show -json prints, and state
+// readTerraform converts the state of Terraform and OpenTofu, the intended side: what terraform show -json prints, and state
 // files of version 4, which terraform state pull gives.
 //
 // A managed resource that has a name in its cloud is an asset: the arn of aws and awscc, the id of azurerm and azapi, the
@@ -21,12 +21,12 @@ import (
 // The attributes are the configuration UID#terraform, without those that sensitive_values marks. It is not the asset's own:
 // what a cloud says of the asset has other names. A state file does not mark what a provider's schema calls sensitive, so
 // it gives the inventory only.
-func Terraform(r io.Reader, o Options) iter.Seq2[Item, error] {
+func readTerraform(r io.Reader, o Options) iter.Seq2[Item, error] {
 	return convert(r, o, layout{containers: []string{"resources"}}, terraformItem)
 }
 
 var terraformFormat = Format{
-	Name: "terraform", Short: "Register what a state of Terraform or OpenTofu intends", Read: Terraform,
+	Name: "terraform", Short: "Register what a state of Terraform or OpenTofu intends", Read: readTerraform,
 	Long: `The managed resources of a state become inventory records, and with show -json
 configuration records without what is sensitive: the intended side, to be compared
 with what was observed. --time says when the state was read. show -json is one item,
@@ -151,9 +151,9 @@ func terraformResource(r, attributes object, provider string, shown object, o Op
 	}
 	unmapped := object{"address": address}
 	if len(shown) == 0 {
-		return a.events(Modify, true, nil, unmapped)
+		return a.events(actionModify, true, nil, unmapped)
 	}
 	shown = maps.Clone(shown)
 	delete(shown, "tags")
-	return a.events(Modify, true, []config{{name: "terraform", data: object{"terraform": shown}}}, unmapped)
+	return a.events(actionModify, true, []config{{name: "terraform", data: object{"terraform": shown}}}, unmapped)
 }

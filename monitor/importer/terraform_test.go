@@ -28,23 +28,23 @@ func TestTerraform(t *testing.T) {
 	const shown = "inventory modify " + db + ", configuration modify " + db + "#terraform, inventory modify " + vm + ", configuration modify " + vm + "#terraform"
 	const state = "inventory modify " + db + ", inventory modify //compute.googleapis.com/projects/p/global/firewalls/allow"
 	testCases(t, map[string]sourceCase{
-		"terraform show -json":   {Terraform, terraformShown, at, shown, "unmapped.conmotion.configuration.uid", vm + "#terraform"},
-		"a state file":           {Terraform, terraformState, at, state, "unmapped.address", "module.net.google_compute_firewall.fw"},
-		"without a time":         {Terraform, terraformShown, Options{}, `problem: "` + db + `" has no time of its own; --time gives one, problem: "` + vm + `" has no time of its own; --time gives one`, "", nil},
-		"a plan":                 {Terraform, `{"format_version":"1.2","planned_values":{},"resource_changes":[]}`, at, "problem: a plan, not a state: terraform show -json without a file prints the state", "", nil},
-		"an empty state":         {Terraform, `{"format_version":"1.0"}`, at, "", "", nil},
-		"an attachment of Azure": {Terraform, `{"resources":[{"mode":"managed","type":"x","provider":"provider[\"a/azurerm\"]","instances":[{"attributes":{"id":"/subscriptions/a/x|/subscriptions/a/y"}}]}]}`, at, "", "", nil},
-		"something else":         {Terraform, `{"a":1}`, at, "problem: not a state of Terraform: neither resources of version 4 nor values.root_module", "", nil},
+		"terraform show -json":   {readTerraform, terraformShown, at, shown, "unmapped.conmotion.configuration.uid", vm + "#terraform"},
+		"a state file":           {readTerraform, terraformState, at, state, "unmapped.address", "module.net.google_compute_firewall.fw"},
+		"without a time":         {readTerraform, terraformShown, Options{}, `problem: "` + db + `" has no time of its own; --time gives one, problem: "` + vm + `" has no time of its own; --time gives one`, "", nil},
+		"a plan":                 {readTerraform, `{"format_version":"1.2","planned_values":{},"resource_changes":[]}`, at, "problem: a plan, not a state: terraform show -json without a file prints the state", "", nil},
+		"an empty state":         {readTerraform, `{"format_version":"1.0"}`, at, "", "", nil},
+		"an attachment of Azure": {readTerraform, `{"resources":[{"mode":"managed","type":"x","provider":"provider[\"a/azurerm\"]","instances":[{"attributes":{"id":"/subscriptions/a/x|/subscriptions/a/y"}}]}]}`, at, "", "", nil},
+		"something else":         {readTerraform, `{"a":1}`, at, "problem: not a state of Terraform: neither resources of version 4 nor values.root_module", "", nil},
 	})
-	r := runAll(t, Terraform, []byte(terraformShown), at)
+	r := runAll(t, readTerraform, []byte(terraformShown), at)
 	if s := r.events(); strings.Contains(s, "secret") || !strings.Contains(s, `"rest":["shown"]`) || !strings.Contains(s, `"users":[{"name":"a"}]`) {
 		t.Errorf("what is sensitive is stored, or what is not is gone:\n%s", s)
 	}
-	other := runAll(t, Terraform, []byte(strings.ReplaceAll(terraformShown, "secret", "other")), at)
+	other := runAll(t, readTerraform, []byte(strings.ReplaceAll(terraformShown, "secret", "other")), at)
 	if other.events() != r.events() {
 		t.Error("a secret can be tried by the identifier of its event")
 	}
-	if s := runAll(t, Terraform, []byte(terraformState), at).events(); strings.Contains(s, "secret") {
+	if s := runAll(t, readTerraform, []byte(terraformState), at).events(); strings.Contains(s, "secret") {
 		t.Error("a state file does not say what is sensitive")
 	}
 }
@@ -53,7 +53,7 @@ func FuzzTerraform(f *testing.F) {
 	f.Add(terraformShown)
 	f.Add(terraformState)
 	f.Fuzz(func(t *testing.T, in string) { // run checks each event
-		a, b := run(t, Terraform, strings.NewReader(in), Options{Time: epoch}), run(t, Terraform, strings.NewReader(in), Options{Time: epoch})
+		a, b := run(t, readTerraform, strings.NewReader(in), Options{Time: epoch}), run(t, readTerraform, strings.NewReader(in), Options{Time: epoch})
 		if a.events() != b.events() || len(a.problems) != len(b.problems) {
 			t.Fatal("another result")
 		}

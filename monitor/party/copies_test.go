@@ -68,7 +68,7 @@ func TestCopies(t *testing.T) {
 					t.Errorf("content %d: %+v", i, p)
 				}
 			}
-			e, unread, err := l.Newest(t.Context(), func(s *scitt.Statement) bool { return s.Chain != nil }, nil)
+			e, unread, err := l.newest(t.Context(), func(s *scitt.Statement) bool { return s.Chain != nil }, nil)
 			if err != nil || e.Index != c.at[3] || unread.Any() {
 				t.Errorf("the newest is %+v, %v, unread %v", e, err, unread)
 			}
@@ -92,7 +92,7 @@ func TestNewestUnread(t *testing.T) {
 		"of the chain": {func(s *scitt.Statement) bool { return s.Chain != nil }, monitor.Unread{NoStatement: 1}},
 		"of anybody":   {func(*scitt.Statement) bool { return true }, monitor.Unread{NoStatement: 1, Unchecked: 1}},
 	} {
-		e, unread, err := l.Newest(t.Context(), c.is, nil)
+		e, unread, err := l.newest(t.Context(), c.is, nil)
 		if err != nil || e.Index != 0 || unread != c.unread {
 			t.Errorf("%s: %+v, %v, unread %+v", name, e, err, unread)
 		}

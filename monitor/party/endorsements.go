@@ -80,7 +80,7 @@ func evidence(ctx context.Context, logs []*Log, e monitor.Registered) (string, e
 		if err != nil {
 			return err.Error(), err
 		}
-		v, err := l.Verifier(ctx, s.Issuer, time.Unix(e.Issued, 0))
+		v, err := l.verifier(ctx, s.Issuer, time.Unix(e.Issued, 0))
 		if err == nil {
 			err = e.Verify(v)
 		}

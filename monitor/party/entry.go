@@ -196,13 +196,13 @@ func (l *Log) walk(ctx context.Context, want func(*scitt.Statement) bool, progre
 	return nil
 }
 
-// Newest is the newest entry with a statement that its issuer signed, that is the
+// newest is the newest entry with a statement that its issuer signed, that is the
 // one, and whose content no entry before has. Of a chain it is the one with the
 // highest seq: what stands behind it with a lower one forks the chain. It reads
 // the log from its start: the newest entry could be a copy. Errors wrap
 // ErrNoEntry when there is none. Where entries are unread, one of them may be
 // newer: those whose issuer's key is not known, and those that are nobody's statement.
-func (l *Log) Newest(ctx context.Context, is func(*scitt.Statement) bool, progress func(done, size uint64)) (newest *Entry, unread monitor.Unread, err error) {
+func (l *Log) newest(ctx context.Context, is func(*scitt.Statement) bool, progress func(done, size uint64)) (newest *Entry, unread monitor.Unread, err error) {
 	err = l.walk(ctx, is, progress, func(f *monitor.Found) bool {
 		unread = unread.Plus(monitor.CountUnread([]monitor.Anomaly{{Kind: f.Flaw}}))
 		if f.Flaw == "" && (newest == nil || !behind(newest.Statement.Chain, f.Statement.Chain)) {
@@ -221,8 +221,8 @@ func behind(head, link *scitt.ChainLink) bool {
 	return head != nil && link != nil && head.Name == link.Name && link.Seq <= head.Seq
 }
 
-// Transparent makes the Transparent Statement of an entry from the log's files.
-func (l *Log) Transparent(ctx context.Context, e *Entry) ([]byte, error) {
+// transparent makes the Transparent Statement of an entry from the log's files.
+func (l *Log) transparent(ctx context.Context, e *Entry) ([]byte, error) {
 	receipt, err := l.View.Receipt(ctx, e.Index, scitt.LeafHash(e.Statement.Entry()))
 	if err != nil {
 		return nil, err
@@ -230,14 +230,14 @@ func (l *Log) Transparent(ctx context.Context, e *Entry) ([]byte, error) {
 	return scitt.AttachReceipts(e.Statement, receipt), nil
 }
 
-// Evidence is the [Log.Transparent] Statement of an entry, and the verifier that it
+// Evidence is the Transparent Statement of an entry, and the verifier that it
 // was verified with.
 func (l *Log) Evidence(ctx context.Context, e *Entry) ([]byte, *scitt.Verifier, error) {
-	data, err := l.Transparent(ctx, e)
+	data, err := l.transparent(ctx, e)
 	if err != nil {
 		return nil, nil, err
 	}
-	v, err := l.Verifier(ctx, e.Statement.Issuer, time.Now())
+	v, err := l.verifier(ctx, e.Statement.Issuer, time.Now())
 	if err != nil {
 		return nil, nil, err
 	}

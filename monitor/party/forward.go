@@ -41,7 +41,7 @@ func (r *Registrar) forward(ctx context.Context, n int, drafts []Draft, outcomes
 		have, _ := home.said.find(keyOf(it.Statement))
 		err = fmt.Errorf("it is entry %d of %s, and %s does not admit it: %w", have.Index, home.url, s.url, err)
 		if it.draft >= 0 {
-			outcomes[it.draft].At[n] = At{Result: Refused, Err: err}
+			outcomes[it.draft].At[n] = At{Result: Refused, err: err}
 		} else {
 			r.options.notice("notice: of an earlier run: %v", err)
 		}
@@ -83,7 +83,7 @@ func (r *Registrar) alreadyThere(n int, drafts []Draft, outcomes []Outcome) (oth
 		case there.ID == have.ID:
 			o.At[n] = At{Result: Known, Ref: s.ref(there)}
 		default:
-			o.At[n] = At{Result: Refused, Err: fmt.Errorf("it is entry %d of %s; %s has it as another statement, entry %d", have.Index, home.url, s.url, there.Index)}
+			o.At[n] = At{Result: Refused, err: fmt.Errorf("it is entry %d of %s; %s has it as another statement, entry %d", have.Index, home.url, s.url, there.Index)}
 		}
 	}
 	return others

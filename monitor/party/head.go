@@ -34,9 +34,9 @@ type ChainHead struct {
 }
 
 // Head finds the newest record or observation of an issuer, or with the name of a chain the
-// head of that: see [Log.Newest], whose errors it has, and of which unread is.
+// head of that: see Log.newest, whose errors it has, and of which unread is.
 func (l *Log) Head(ctx context.Context, issuer, chain string, progress func(done, size uint64)) (*Head, monitor.Unread, error) {
-	e, unread, err := l.Newest(ctx, func(s *scitt.Statement) bool {
+	e, unread, err := l.newest(ctx, func(s *scitt.Statement) bool {
 		switch {
 		case s.Issuer != issuer:
 			return false
@@ -55,7 +55,7 @@ func (l *Log) Head(ctx context.Context, issuer, chain string, progress func(done
 	if err != nil {
 		return nil, unread, err
 	}
-	transparent, err := l.Transparent(ctx, e)
+	transparent, err := l.transparent(ctx, e)
 	if err != nil {
 		return nil, unread, err
 	}

@@ -33,7 +33,7 @@ func TestHead(t *testing.T) {
 		t.Fatalf("of the chain: %+v, %v", h, err)
 	}
 	st := testlog.Must(scitt.DecodeStatement(h.Transparent))(t)
-	v := testlog.Must(l.Verifier(t.Context(), issuer, l.View.Checkpoint.Tree.IssuedTime()))(t)
+	v := testlog.Must(l.verifier(t.Context(), issuer, l.View.Checkpoint.Tree.IssuedTime()))(t)
 	if out, err := v.Verify(h.Transparent); err != nil || out.Err() != nil || string(st.Receipts[0]) != string(h.Receipt) {
 		t.Errorf("its Transparent Statement: %v, %v", out, err)
 	}

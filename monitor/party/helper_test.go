@@ -287,7 +287,7 @@ func verified(t testing.TB, o Outcome, services ...*testService) {
 	t.Helper()
 	for n, s := range services {
 		l := testlog.Must(Open(t.Context(), s.direct, Options{}))(t)
-		v := testlog.Must(l.Verifier(t.Context(), "", time.Now()))(t)
+		v := testlog.Must(l.verifier(t.Context(), "", time.Now()))(t)
 		c := o.Copies[o.At[n].Copy]
 		out, err := v.Verify(c.Transparent())
 		if err == nil {

@@ -172,7 +172,7 @@ func (r *Registrar) settleHeld(ctx context.Context, d *Draft, at *At) error {
 		at.Result = Unchanged
 	case held.Newer == nil || d.Event.Correction:
 	case !r.AllowLate:
-		*at = At{Result: Late, Err: fmt.Errorf("%w: entry %d is of %s, and this of %s (--allow-late records it as a correction)", ErrLate,
+		*at = At{Result: Late, err: fmt.Errorf("%w: entry %d is of %s, and this of %s (--allow-late records it as a correction)", ErrLate,
 			held.Newer.Index, time.UnixMilli(held.Newer.Time).UTC().Format(time.RFC3339), time.UnixMilli(d.Event.Time).UTC().Format(time.RFC3339))}
 	default:
 		if d.Content, err = monitor.WithCorrection(d.Content); err != nil {

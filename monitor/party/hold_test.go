@@ -53,7 +53,7 @@ func TestHold(t *testing.T) {
 		assetRecord(t, "create", holdNoon-5, "a", ""), assetRecord(t, "create", holdNoon-5, "a", `1`), assetRecord(t, "modify", holdNoon+1, "a", `2`),
 		assetRecord(t, "modify", holdNoon+2, "a", `1`), assetRecord(t, "delete", holdNoon+9, "a", ""))
 	a.register(r, "unchanged", assetRecord(t, "delete", holdNoon+10, "a", ""))
-	if err := r.Close(t.Context()); err != nil {
+	if err := r.save(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	file := testlog.Must(filepath.Glob(filepath.Join(string(a.home), "replays", "*")))(t)[0]
@@ -66,7 +66,7 @@ func TestHold(t *testing.T) {
 			a.home = Home(t.TempDir())
 			r := a.registrar(s)
 			a.register(r, "known", assetRecord(t, "create", holdNoon-5, "a", ""))
-			if err := r.Close(t.Context()); err != nil {
+			if err := r.save(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			for _, file := range testlog.Must(filepath.Glob(filepath.Join(string(a.home), "replays", "*")))(t) {
@@ -160,7 +160,7 @@ func TestReplayRemembered(t *testing.T) {
 			n++
 		}
 		a.register(r, strings.TrimSpace(strings.Repeat("registered ", count)), all...)
-		if err := r.Close(t.Context()); err != nil {
+		if err := r.save(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		return r, testlog.Must(os.ReadFile(r.holding.path))(t)

@@ -319,8 +319,8 @@ func (l *Log) At(ctx context.Context, cp *scitt.Checkpoint) (monitor.Log, error)
 	return l.monitor(view), nil
 }
 
-// Verifier verifies Transparent Statements of this log by an issuer, at a time.
-func (l *Log) Verifier(ctx context.Context, issuer string, at time.Time) (*scitt.Verifier, error) {
+// verifier verifies Transparent Statements of this log by an issuer, at a time.
+func (l *Log) verifier(ctx context.Context, issuer string, at time.Time) (*scitt.Verifier, error) {
 	keys, err := l.ReceiptKeys(ctx)
 	if err != nil {
 		return nil, err

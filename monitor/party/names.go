@@ -53,7 +53,7 @@ func (h Home) Names() (Names, error) {
 		err = fmt.Errorf("its format is %q", file.Format)
 	}
 	if err == nil {
-		_, err = (Names)(nil).With(file.Names)
+		_, err = (Names)(nil).with(file.Names)
 	}
 	if err == nil {
 		return file.Names, nil
@@ -61,7 +61,7 @@ func (h Home) Names() (Names, error) {
 	return nil, fmt.Errorf("%s %w; remove it to give the names anew: %w", path, ErrDamaged, err)
 }
 
-// Call remembers more names, and returns all of them: see [Names.With]. A crash
+// Call remembers more names, and returns all of them: see Names.with. A crash
 // leaves the names that were there, or all.
 func (h Home) Call(ctx context.Context, more Names) (Names, error) {
 	done, err := h.lock(ctx, "names")
@@ -71,7 +71,7 @@ func (h Home) Call(ctx context.Context, more Names) (Names, error) {
 	defer done()
 	names, err := h.Names()
 	if err == nil {
-		names, err = names.With(more)
+		names, err = names.with(more)
 	}
 	if err != nil || h == "" {
 		return names, err
@@ -83,9 +83,9 @@ func (h Home) Call(ctx context.Context, more Names) (Names, error) {
 	return names, err
 }
 
-// With is these names and more; the name "" forgets one. The error wraps
+// with is these names and more; the name "" forgets one. The error wraps
 // [ErrName] when two would have one name, or it is not a name.
-func (n Names) With(more Names) (Names, error) {
+func (n Names) with(more Names) (Names, error) {
 	out := Names{}
 	maps.Copy(out, n)
 	maps.Copy(out, more)

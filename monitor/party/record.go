@@ -131,7 +131,7 @@ func (r *Registrar) record(ctx context.Context, drafts []Draft, outcomes []Outco
 			}
 			continue
 		}
-		outcomes[at].At[0] = At{Result: Refused, Err: err}
+		outcomes[at].At[0] = At{Result: Refused, err: err}
 		if !r.KeepGoing {
 			return nil
 		}
@@ -167,7 +167,7 @@ func (r *Registrar) sign(ctx context.Context, drafts []Draft, outcomes []Outcome
 				return out, err
 			}
 			if st.Err != nil {
-				outcomes[out.places[i]].At[0] = At{Result: Refused, Err: st.Err}
+				outcomes[out.places[i]].At[0] = At{Result: Refused, err: st.Err}
 			}
 			if failed = failed || st.Err != nil; !failed { // what comes after one that failed is linked to it
 				out.statements = append(out.statements, st.Value)
@@ -227,7 +227,7 @@ func (r *Registrar) next(ctx context.Context, drafts []Draft, outcomes []Outcome
 		}
 		st, err := r.unsigned(ctx, d, name, heads[name])
 		if err != nil {
-			*at = At{Result: Refused, Err: err}
+			*at = At{Result: Refused, err: err}
 			if !r.KeepGoing {
 				break
 			}

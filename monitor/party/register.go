@@ -16,18 +16,18 @@ import (
 // Draft is what is to be registered: a statement that is signed, or content of
 // which the issuer has to make one.
 type Draft struct {
-	// Signed is a Signed Statement. Of the rest only File and Written count then.
-	Signed []byte
-	// File, when not nil, reads the Transparent Statement of the n-th signature, from
+	// signed is a Signed Statement. Of the rest only file and written count then.
+	signed []byte
+	// file, when not nil, reads the Transparent Statement of the n-th signature, from
 	// 0, that an earlier run wrote. A service that vouches for it is not asked again.
-	File func(n int) ([]byte, error)
-	// Written, when not nil, is told of each copy that got a Receipt, before the
+	file func(n int) ([]byte, error)
+	// written, when not nil, is told of each copy that got a Receipt, before the
 	// statement goes to the next service.
-	Written func(n int, c Copy) error
+	written func(n int, c Copy) error
 
 	Content []byte
 	// Subject, ContentType and Type are set. With Hash the content was stored as an
-	// artifact by [Registrar.Store], else it is in the statement itself.
+	// artifact by storeAll, else it is in the statement itself.
 	Options scitt.SignOptions
 	// OrHash stores the content and signs its hash when it does not fit into an entry.
 	OrHash bool
@@ -97,9 +97,9 @@ type At struct {
 	Result   Result
 	Ref      monitor.EntryRef // of Registered and Known; without Origin when nothing says where it is
 	Location string           // URL of the Receipt, of Registered
-	Other    bool             // the log has another signature than the statement that came signed
+	other    bool             // the log has another signature than the statement that came signed
 	Copy     int              // which of the copies this log has
-	Err      error            // of Refused, Late and Failed
+	err      error            // of Refused, Late and Failed
 
 	copied bool // its Receipt is in the copies
 }
@@ -107,8 +107,8 @@ type At struct {
 // Err is the first error of a service about it.
 func (o Outcome) Err() error {
 	for _, at := range o.At {
-		if at.Err != nil {
-			return at.Err
+		if at.err != nil {
+			return at.err
 		}
 	}
 	return nil
@@ -190,13 +190,13 @@ func (r *Registrar) each(ctx context.Context, drafts []Draft, outcomes []Outcome
 	statements := make([]signed, len(drafts))
 	for i, d := range drafts {
 		// The service judges it.
-		st, err := scitt.DecodeStatement(d.Signed)
+		st, err := scitt.DecodeStatement(d.signed)
 		if err != nil {
 			return err
 		}
-		statements[i] = signed{st, d.Signed}
-		if d.File != nil {
-			outcomes[i].Copies = r.have(st, d.File)
+		statements[i] = signed{st, d.signed}
+		if d.file != nil {
+			outcomes[i].Copies = r.have(st, d.file)
 		}
 	}
 	for n := range r.services {
@@ -219,19 +219,19 @@ func (r *Registrar) ready(ctx context.Context, n int, drafts []Draft, statements
 			continue
 		}
 		o.At[n] = At{Result: Known, Copy: at, Ref: monitor.EntryRef{EntryID: st.ID().String()}, copied: true}
-		o.At[n].Other = !bytes.Equal(o.Copies[at].Statement.Entry(), st.Entry())
+		o.At[n].other = !bytes.Equal(o.Copies[at].Statement.Entry(), st.Entry())
 	}
 	done := 0
 	took := func(it item, reg registered) error {
 		o, d := &outcomes[it.draft], drafts[it.draft]
-		if d.Written != nil {
+		if d.written != nil {
 			s.second(ctx, &reg)
 		}
 		o.registered(n, s, reg)
 		at := &o.At[n]
-		at.Other = !bytes.Equal(reg.Entry(), it.Entry())
-		if d.Written != nil {
-			if err := d.Written(at.Copy, o.Copies[at.Copy]); err != nil {
+		at.other = !bytes.Equal(reg.Entry(), it.Entry())
+		if d.written != nil {
+			if err := d.written(at.Copy, o.Copies[at.Copy]); err != nil {
 				return err
 			}
 		}
@@ -239,13 +239,13 @@ func (r *Registrar) ready(ctx context.Context, n int, drafts []Draft, statements
 		return nil
 	}
 	skip := func(it item, err error) bool {
-		outcomes[it.draft].At[n] = At{Result: Refused, Err: err}
+		outcomes[it.draft].At[n] = At{Result: Refused, err: err}
 		done++
 		return r.KeepGoing
 	}
 	err := s.pass(ctx, items, took, skip)
 	if err != nil {
-		outcomes[items[done].draft].At[n] = At{Result: Failed, Err: err}
+		outcomes[items[done].draft].At[n] = At{Result: Failed, err: err}
 	}
 	return err
 }

@@ -25,7 +25,7 @@ func TestRegister(t *testing.T) {
 			t.Errorf("%+v", o)
 		}
 	}
-	if err := r.Close(t.Context()); err != nil {
+	if err := r.save(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	for _, home := range []Home{a.home, Home(t.TempDir()), ""} {

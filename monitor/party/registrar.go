@@ -164,12 +164,12 @@ func (r *Registrar) chain(d Draft) string {
 // uploads is how many artifacts are stored at a time, where each has a request of its own.
 const uploads = 32
 
-// Store stores the contents of the drafts that are to be hash envelopes, as
+// storeAll stores the contents of the drafts that are to be hash envelopes, as
 // far as the log has no statement about them, and notes where they are, or that
 // the storage does not take them. It may run while Register is busy with other
 // drafts. A crash leaves artifacts of which no statement speaks; the next run
 // finds them stored.
-func (r *Registrar) Store(ctx context.Context, drafts []Draft) error {
+func (r *Registrar) storeAll(ctx context.Context, drafts []Draft) error {
 	var small, single []*Draft
 	for i := range drafts {
 		d := &drafts[i]
@@ -242,8 +242,8 @@ func (r *Registrar) store(ctx context.Context, drafts ...*Draft) error {
 	return nil
 }
 
-// Close remembers what is in the logs. Of what events are held to that is for [Registrar.Scan], when one follows.
-func (r *Registrar) Close(ctx context.Context) error {
+// save remembers what is in the logs. Of what events are held to that is for [Registrar.Scan], when one follows.
+func (r *Registrar) save(ctx context.Context) error {
 	for _, s := range r.services {
 		if err := s.save(ctx); err != nil {
 			return err

@@ -14,7 +14,7 @@ type PolicyInForce struct {
 	EntryID  scitt.EntryID // zero when the log has no policy yet
 	Index    uint64
 	Document []byte
-	Subject  string // of the log's policies
+	subject  string // of the log's policies
 }
 
 // PolicyInForce asks the first service which policy is in force.
@@ -24,7 +24,7 @@ func (r *Registrar) PolicyInForce(ctx context.Context) (*PolicyInForce, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &PolicyInForce{Index: c.Policy.Index, Document: c.Policy.Document, Subject: scitt.PolicySubject(c.Origin)}
+	p := &PolicyInForce{Index: c.Policy.Index, Document: c.Policy.Document, subject: scitt.PolicySubject(c.Origin)}
 	if p.EntryID, err = scitt.ParseEntryID(c.Policy.EntryID); err != nil {
 		return nil, fmt.Errorf("the transparency configuration: %w", err)
 	}
@@ -39,7 +39,7 @@ func (r *Registrar) PolicyInForce(ctx context.Context) (*PolicyInForce, error) {
 	if err != nil || st.ID() != p.EntryID || st.Type != scitt.TypePolicy {
 		return nil, fmt.Errorf("the service does not give the policy that it says is in force, %s", p.EntryID)
 	}
-	p.Subject = st.Subject
+	p.subject = st.Subject
 	return p, nil
 }
 
@@ -47,7 +47,7 @@ func (r *Registrar) PolicyInForce(ctx context.Context) (*PolicyInForce, error) {
 // "previous" names this one: where the service says a wrong one, that fits no honest log.
 func (p *PolicyInForce) Sign(key crypto.Signer, issuer string, document []byte, at time.Time) (Draft, error) {
 	data, err := scitt.SignStatement(key, scitt.SignOptions{
-		Issuer: issuer, Subject: p.Subject, IssuedAt: at, ContentType: "application/vnd.conmotion.policy+json", Type: scitt.TypePolicy,
+		Issuer: issuer, Subject: p.subject, IssuedAt: at, ContentType: "application/vnd.conmotion.policy+json", Type: scitt.TypePolicy,
 	}, document)
-	return Draft{Signed: data}, err
+	return Draft{signed: data}, err
 }

@@ -38,7 +38,7 @@ func (f *files) write(n int, c Copy) error {
 func (f *files) submit(a *author, want string, statement []byte, services ...*testService) Outcome {
 	a.t.Helper()
 	r := a.registrar(services...)
-	outcomes, err := r.Register(a.t.Context(), []Draft{{Signed: statement, File: f.read, Written: f.write}})
+	outcomes, err := r.Register(a.t.Context(), []Draft{{signed: statement, file: f.read, written: f.write}})
 	if got := results(outcomes); got != want || errors.Is(err, nil) != (outcomes[0].Err() == nil || outcomes[0].At[0].Result == Refused || len(services) > 1 && outcomes[0].At[1].Result == Refused) {
 		a.t.Fatalf("%s, %v; want %s", got, err, want)
 	}
@@ -68,7 +68,7 @@ func TestSigned(t *testing.T) {
 	two.mended()
 	f.submit(a, "known+registered", statement, one, two)
 	o = f.submit(a, "known+known", statement, one, two)
-	if len(f) != 1 || len(o.Copies[0].receipts) != 2 || o.At[1].Other {
+	if len(f) != 1 || len(o.Copies[0].receipts) != 2 || o.At[1].other {
 		t.Errorf("%d files, %+v", len(f), o)
 	}
 	// Receipts of other logs that it brings are kept; those of the same give way.
@@ -97,11 +97,11 @@ func TestSigned(t *testing.T) {
 	}
 	one.contents("x")
 	a.left(0)
-	if outcomes, err := a.registrar(one).Register(t.Context(), []Draft{{Signed: []byte("x")}}); !errors.Is(err, scitt.ErrMalformed) || len(outcomes) != 1 {
+	if outcomes, err := a.registrar(one).Register(t.Context(), []Draft{{signed: []byte("x")}}); !errors.Is(err, scitt.ErrMalformed) || len(outcomes) != 1 {
 		t.Error(err)
 	}
 	full := errors.New("disk full")
-	outcomes, err := a.registrar(one).Register(t.Context(), []Draft{{Signed: statement, Written: func(int, Copy) error { return full }}})
+	outcomes, err := a.registrar(one).Register(t.Context(), []Draft{{signed: statement, written: func(int, Copy) error { return full }}})
 	if !errors.Is(err, full) || results(outcomes) != "failed" {
 		t.Errorf("%s, %v", results(outcomes), err)
 	}
@@ -116,10 +116,10 @@ func TestSignedMany(t *testing.T) {
 	for i, subject := range []string{"inventory/a", "inventory/bad", "inventory/c"} {
 		o := scitt.SignOptions{Subject: subject, Chain: &scitt.ChainLink{Name: "inventory"}}
 		if i == 2 {
-			id := testlog.Must(scitt.ParseStatement(all[0].Signed))(t).ID()
+			id := testlog.Must(scitt.ParseStatement(all[0].signed))(t).ID()
 			o.Chain.Seq, o.Chain.Prev = 1, id[:]
 		}
-		all = append(all, Draft{Signed: testlog.Must(scitt.SignStatement(a.key, o, []byte(subject)))(t)})
+		all = append(all, Draft{signed: testlog.Must(scitt.SignStatement(a.key, o, []byte(subject)))(t)})
 	}
 	r := a.registrar(s)
 	a.register(r, "registered refused unreached", all...)
@@ -139,12 +139,12 @@ func TestTwin(t *testing.T) {
 	var stranger, f files
 	stranger.submit(submitter(t), "registered", twin, one)
 	o := f.submit(a, "registered+registered", own, one, two)
-	if len(f) != 2 || !o.At[0].Other || o.At[1].Other || o.At[0].Copy != 0 || o.At[1].Copy != 1 {
+	if len(f) != 2 || !o.At[0].other || o.At[1].other || o.At[0].Copy != 0 || o.At[1].Copy != 1 {
 		t.Errorf("%d files, %+v", len(f), o.At)
 	}
 	verified(t, o, one, two)
 	o = f.submit(a, "known+known", own, one, two)
-	if len(f) != 2 || !o.At[0].Other || o.At[1].Other {
+	if len(f) != 2 || !o.At[0].other || o.At[1].other {
 		t.Errorf("%d files, %+v", len(f), o.At)
 	}
 	// A signature that does not verify gets nothing.
@@ -193,8 +193,8 @@ func TestTwinOfNamed(t *testing.T) {
 		err error
 	}{{nil, ErrIssuerKey}, {&scitt.Key{Public: a.key.Public()}, scitt.ErrSignature}, {&scitt.Key{Public: key.Public()}, nil}} {
 		a.change = func(o *RegistrarOptions) { o.Key, o.IssuerKey = nil, c.key }
-		outcomes, err := a.registrar(s).Register(t.Context(), []Draft{{Signed: own}})
-		if !errors.Is(err, c.err) || c.err == nil && !outcomes[0].At[0].Other {
+		outcomes, err := a.registrar(s).Register(t.Context(), []Draft{{signed: own}})
+		if !errors.Is(err, c.err) || c.err == nil && !outcomes[0].At[0].other {
 			t.Errorf("%v, %+v", err, outcomes)
 		}
 	}
@@ -213,15 +213,15 @@ func TestKeys(t *testing.T) {
 		a.change = func(o *RegistrarOptions) { o.Key, o.Keys = nil, keys }
 	}
 	give(witness.Keys{Named: keysOf(s)})
-	if o := a.register(a.registrar(s), "registered", Draft{Signed: statement})[0]; o.At[0].Ref.Origin == "" || a.registrar(s).Log() != nil {
+	if o := a.register(a.registrar(s), "registered", Draft{signed: statement})[0]; o.At[0].Ref.Origin == "" || a.registrar(s).Log() != nil {
 		t.Errorf("%+v", o)
 	}
 	// A key without a name is tried whatever the Receipt names.
 	unnamed := scitt.Key{Public: keysOf(s)[0].Public, ID: []byte("x")}
 	give(witness.Keys{Unnamed: []scitt.Key{unnamed}})
-	a.register(a.registrar(s), "registered", Draft{Signed: statement})
+	a.register(a.registrar(s), "registered", Draft{signed: statement})
 	give(witness.Keys{Named: keysOf(other)})
-	if _, err := a.registrar(s).Register(t.Context(), []Draft{{Signed: statement}}); !errors.Is(err, ErrReceipt) || !errors.Is(err, scitt.ErrUnknownKey) {
+	if _, err := a.registrar(s).Register(t.Context(), []Draft{{signed: statement}}); !errors.Is(err, ErrReceipt) || !errors.Is(err, scitt.ErrUnknownKey) {
 		t.Error(err)
 	}
 	if _, err := a.open(s, other); err == nil || !strings.Contains(err.Error(), "2 services, and keys of 1") {

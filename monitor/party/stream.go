@@ -107,7 +107,7 @@ func (r *Registrar) Stream(ctx context.Context, jobs iter.Seq[func() Input], sin
 			}
 		}
 		read() // for Scan too
-		if err := errors.Join(context.Cause(ctx), r.Close(work)); err != nil {
+		if err := errors.Join(context.Cause(ctx), r.save(work)); err != nil {
 			yield(&Batch{}, err)
 		}
 	}
@@ -213,7 +213,7 @@ func (r *Registrar) stored(ctx context.Context, batches <-chan *Batch) <-chan *B
 	go func() {
 		defer close(out)
 		for b := range batches {
-			err := r.Store(ctx, b.drafts)
+			err := r.storeAll(ctx, b.drafts)
 			b.err = err
 			select {
 			case out <- b:

@@ -71,10 +71,10 @@ func (r *Registrar) Submit(ctx context.Context, statement []byte, out string, wr
 		return s
 	}
 	s.Result, s.EntryID = Skipped, st.ID().String()
-	d := Draft{Signed: statement}
+	d := Draft{signed: statement}
 	if write != nil {
-		d.File = func(n int) ([]byte, error) { return durable.ReadFile(CopyFile(out, n)) }
-		d.Written = func(n int, c Copy) error { return write(CopyFile(out, n), c.Transparent()) }
+		d.file = func(n int) ([]byte, error) { return durable.ReadFile(CopyFile(out, n)) }
+		d.written = func(n int, c Copy) error { return write(CopyFile(out, n), c.Transparent()) }
 	}
 	// What is wrong is in the outcome, for each service.
 	outcomes, _ := r.Register(ctx, []Draft{d})
@@ -82,8 +82,8 @@ func (r *Registrar) Submit(ctx context.Context, statement []byte, out string, wr
 	var failures []error
 	for n, at := range outcomes[0].At {
 		url := r.services[n].url
-		also := SubmittedAt{Log: url, Result: Skipped, Location: at.Location, OtherSignature: at.Other}
-		switch err := at.Err; {
+		also := SubmittedAt{Log: url, Result: Skipped, Location: at.Location, OtherSignature: at.other}
+		switch err := at.err; {
 		case err != nil:
 			also.Result = resultOf(err)
 			if len(r.services) > 1 {

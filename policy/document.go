@@ -14,42 +14,42 @@ import (
 	"github.com/conmotion/conmotion/scitt/did"
 )
 
-// Mode says how strictly chains and artifacts are treated.
-type Mode string
+// mode says how strictly chains and artifacts are treated.
+type mode string
 
 // The modes of "chain" and "artifact".
 const (
-	Off      Mode = "off"      // not looked at
-	Optional Mode = "optional" // may be missing; what is there must be right
-	Required Mode = "required" // must be there and right
+	modeOff      mode = "off"      // not looked at
+	modeOptional mode = "optional" // may be missing; what is there must be right
+	modeRequired mode = "required" // must be there and right
 )
 
-// Handover reports whether a chain may go on under another issuer.
-type Handover string
+// handoverMode reports whether a chain may go on under another issuer.
+type handoverMode string
 
 // The values of "handover".
 const (
-	HandoverOff     Handover = "off"
-	HandoverAllowed Handover = "allowed"
+	handoverOff     handoverMode = "off"
+	handoverAllowed handoverMode = "allowed"
 )
 
-// OCSFMode says what follows from an event that is not valid.
-type OCSFMode string
+// ocsfMode says what follows from an event that is not valid.
+type ocsfMode string
 
 // The modes of "ocsf.mode".
 const (
-	OCSFOff     OCSFMode = "off"
-	OCSFWarn    OCSFMode = "warn"
-	OCSFEnforce OCSFMode = "enforce"
+	ocsfOff     ocsfMode = "off"
+	ocsfWarn    ocsfMode = "warn"
+	ocsfEnforce ocsfMode = "enforce"
 )
 
-// Form says which of the two forms of an ECDSA signature is admitted.
-type Form string
+// signatureForm says which of the two forms of an ECDSA signature is admitted.
+type signatureForm string
 
 // The forms of "signature".
 const (
-	AnyForm Form = "any"
-	LowS    Form = "low-s" // s <= n/2: see [scitt.Statement.LowS]
+	anyForm signatureForm = "any"
+	lowS    signatureForm = "low-s" // s <= n/2: see [scitt.Statement.LowS]
 )
 
 const (
@@ -75,7 +75,7 @@ type grant struct {
 
 // ocsfPolicy is the member "ocsf".
 type ocsfPolicy struct {
-	mode     OCSFMode
+	mode     ocsfMode
 	versions []string
 	classes  []int64
 	schema   string // hex SHA-256 of the schema file; "" for the built-in one
@@ -85,7 +85,7 @@ type ocsfPolicy struct {
 // document reads the whole document into the policy.
 func (p *Policy) document(d *decoder, root *node) {
 	var version, maxEntry int64 = 0, scitt.MaxEntrySize
-	p.chain, p.handover, p.artifact, p.ocsf.mode, p.form = Off, HandoverOff, Off, OCSFOff, AnyForm
+	p.chain, p.handover, p.artifact, p.ocsf.mode, p.form = modeOff, handoverOff, modeOff, ocsfOff, anyForm
 	d.object(root, "", fields{
 		"version":        d.integer(&version, 1, 1),
 		"description":    d.text(&p.description),
@@ -104,10 +104,10 @@ func (p *Policy) document(d *decoder, root *node) {
 				}),
 			})
 		},
-		"signature": choice(d, &p.form, AnyForm, LowS),
-		"chain":     choice(d, &p.chain, Off, Optional, Required),
-		"handover":  choice(d, &p.handover, HandoverOff, HandoverAllowed),
-		"artifact":  choice(d, &p.artifact, Off, Optional, Required),
+		"signature": choice(d, &p.form, anyForm, lowS),
+		"chain":     choice(d, &p.chain, modeOff, modeOptional, modeRequired),
+		"handover":  choice(d, &p.handover, handoverOff, handoverAllowed),
+		"artifact":  choice(d, &p.artifact, modeOff, modeOptional, modeRequired),
 		"ocsf":      func(n *node, path string) { p.readOCSF(d, n, path) },
 		"rules":     func(n *node, path string) { p.readRules(d, n, path) },
 	}, "version")
@@ -232,7 +232,7 @@ func (p *Policy) readOCSF(d *decoder, n *node, path string) {
 	o := &p.ocsf
 	o.pos = n.pos
 	d.object(n, path, fields{
-		"mode": choice(d, &o.mode, OCSFOff, OCSFWarn, OCSFEnforce),
+		"mode": choice(d, &o.mode, ocsfOff, ocsfWarn, ocsfEnforce),
 		"versions": d.texts(&o.versions, func(s string) error {
 			if !isVersion(s) {
 				return fmt.Errorf("%s is no OCSF version such as 1.5.0", quote(s))
@@ -264,7 +264,7 @@ func (p *Policy) readOCSF(d *decoder, n *node, path string) {
 			}
 		},
 	}, "mode")
-	if o.schema == "" && p.schemaDigest != "" && o.mode != OCSFOff {
+	if o.schema == "" && p.schemaDigest != "" && o.mode != ocsfOff {
 		d.errorf(n.pos, path+".schema", "missing: %s is loaded, and without its SHA-256 in the policy nobody can replay the checks", schemaName(p.schemaDigest))
 	}
 }

@@ -157,7 +157,7 @@ func (e *evaluation) signature(g *grant) {
 	if !slices.Contains(e.p.algorithms, scitt.AlgorithmName(e.s.Algorithm)) {
 		return // already refused, and the algorithm may be a weak one
 	}
-	if e.p.form == LowS && !e.s.LowS() {
+	if e.p.form == lowS && !e.s.LowS() {
 		e.fail(CheckSignature, scitt.ErrSignature, "replace s by n-s, where n is the order of the curve: the signature stays valid, and so does the entry id; conmotion sign does so",
 			"s of the %s signature is high (more than n/2), and the policy asks for low s", scitt.AlgorithmName(e.s.Algorithm))
 		return
@@ -174,7 +174,7 @@ func (e *evaluation) signature(g *grant) {
 // chain holds the statement to the head of its chain.
 func (e *evaluation) chain() {
 	link := e.s.Chain
-	if e.p.chain == Off || e.p.chain == Optional && link == nil {
+	if e.p.chain == modeOff || e.p.chain == modeOptional && link == nil {
 		return
 	}
 	if link == nil {
@@ -220,7 +220,7 @@ func (e *evaluation) chain() {
 }
 
 func (e *evaluation) artifactStored() {
-	if e.p.artifact != Required || e.s.Envelope == nil {
+	if e.p.artifact != modeRequired || e.s.Envelope == nil {
 		return
 	}
 	a, err := e.storedArtifact()

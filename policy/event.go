@@ -19,11 +19,11 @@ var notEvents = []string{scitt.TypeAcknowledgement, scitt.TypeEndorsement, scitt
 // checkOCSF holds the statement's content, inline or stored, to OCSF.
 func (e *evaluation) checkOCSF() {
 	o := &e.p.ocsf
-	if o.mode == OCSFOff || slices.Contains(notEvents, e.s.Type) {
+	if o.mode == ocsfOff || slices.Contains(notEvents, e.s.Type) {
 		return
 	}
 	outcome := Failed
-	if o.mode == OCSFWarn {
+	if o.mode == ocsfWarn {
 		outcome = Warned
 	}
 	const fix = "sign a valid OCSF event in JSON, inline or stored as the artifact of the hash"
@@ -86,7 +86,7 @@ func (e *evaluation) event() (*jsonx.Tree, error) {
 	switch {
 	case e.s.Envelope == nil:
 		return e.parseJSON(e.s.Payload)
-	case e.p.artifact == Off:
+	case e.p.artifact == modeOff:
 		return nil, errNotInline
 	}
 	content, err := e.artifactContent()

@@ -90,7 +90,7 @@ func examples(t testing.TB) (docs map[string]example, keys map[string][]byte) {
 	}
 	first := chain(0, nil)
 	firstID := first.ID()
-	heads := &Heads{}
+	heads := &chainHeads{}
 	heads.Add(first, 2)
 
 	docs = map[string]example{

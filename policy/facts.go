@@ -50,7 +50,7 @@ func ReadArtifact(r io.Reader) (*Artifact, error) {
 const MaxArtifact = 1 << 20
 
 // NoFacts are the Facts of an empty log without artifact storage. They are
-// enough for a policy whose Chain and Artifact are Off.
+// enough for a policy whose "chain" and "artifact" are "off".
 type NoFacts struct{}
 
 // ChainHead is always nil.
@@ -69,16 +69,16 @@ var ErrFacts = errors.New("a fact that the Registration Policy asks for cannot b
 // statement, which may be another one when the head does not get into the log.
 var ErrPending = errors.New("the head of the chain is not in the log yet")
 
-// Heads are Facts about the chains of statements that were added in the order
-// of their entries, and nothing else: for replays and tests. They are not safe
-// for concurrent use.
-type Heads struct {
+// chainHeads are Facts about the chains of statements that were added in the order
+// of their entries, and nothing else. They are not safe for
+// concurrent use.
+type chainHeads struct {
 	NoFacts
 	heads map[[2]string]scitt.Head
 }
 
 // Add takes the admitted statement with this index into account.
-func (h *Heads) Add(s *scitt.Statement, index uint64) {
+func (h *chainHeads) Add(s *scitt.Statement, index uint64) {
 	if s.Chain == nil {
 		return
 	}
@@ -89,7 +89,7 @@ func (h *Heads) Add(s *scitt.Statement, index uint64) {
 }
 
 // ChainHead is the last entry that was added to the chain.
-func (h *Heads) ChainHead(issuer, name string) (*scitt.Head, error) {
+func (h *chainHeads) ChainHead(issuer, name string) (*scitt.Head, error) {
 	if head, ok := h.heads[[2]string{issuer, name}]; ok {
 		return &head, nil
 	}

@@ -27,7 +27,7 @@ func TestChain(t *testing.T) {
 	id := first.ID()
 	second := chained(t, "a", 1, id[:])
 	other := chained(t, "b", 0, nil).ID()
-	heads := &Heads{}
+	heads := &chainHeads{}
 	heads.Add(first, 5)
 	head := fmt.Sprintf("seq 0, entry %v at index 5", id)
 	next := fmt.Sprintf(`["a", 1, %v]`, id)
@@ -99,8 +99,8 @@ type headOf scitt.Head
 func (h headOf) ChainHead(issuer, name string) (*scitt.Head, error) { return (*scitt.Head)(&h), nil }
 func (h headOf) Artifact(int64, []byte) (*Artifact, error)          { return nil, nil }
 
-func with2(h *Heads, s *scitt.Statement) *Heads {
-	out := &Heads{}
+func with2(h *chainHeads, s *scitt.Statement) *chainHeads {
+	out := &chainHeads{}
 	for k, v := range h.heads {
 		if out.heads == nil {
 			out.heads = map[[2]string]scitt.Head{}

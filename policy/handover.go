@@ -9,7 +9,7 @@ import (
 // mayHandOver reads what a statement of the type of handovers says, and reports whether
 // the policy has such statements.
 func (e *evaluation) mayHandOver() bool {
-	if e.p.handover != HandoverAllowed {
+	if e.p.handover != handoverAllowed {
 		e.fail(CheckType, nil, `ask an administrator for a policy with "handover": "allowed"`, "the policy does not let a chain go on under another issuer")
 		return false
 	}

@@ -30,7 +30,7 @@ func TestHandover(t *testing.T) {
 	h := testlog.NewHandover(t, "c", old, to)
 	given := parsed(testlog.Handover(t, old, h, first.Entry()))
 	taken := parsed(testlog.Handover(t, to, h, given.Entry()))
-	facts := &Heads{}
+	facts := &chainHeads{}
 	facts.Add(first, 2)
 	admitted(t, p.Admit(given, facts))
 	contains(t, refused(t, p.Admit(taken, facts), CheckChain), "does not end with a handover")
@@ -52,7 +52,7 @@ func TestHandover(t *testing.T) {
 
 // pendingHead is of a chain of one issuer that is on its way into the log.
 type pendingHead struct {
-	*Heads
+	*chainHeads
 	issuer string
 }
 
@@ -60,5 +60,5 @@ func (p pendingHead) ChainHead(issuer, name string) (*scitt.Head, error) {
 	if issuer == p.issuer {
 		return &scitt.Head{Pending: true}, nil
 	}
-	return p.Heads.ChainHead(issuer, name)
+	return p.chainHeads.ChainHead(issuer, name)
 }

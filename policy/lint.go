@@ -53,7 +53,7 @@ func (p *Policy) Warnings() []string {
 	if len(p.roots) > 0 && slices.Contains(p.methods, did.MethodX509) {
 		warn("trust_anchors.x509_roots", "do not restrict did:x509 issuers, because trust_anchors.self_certifying has did:x509")
 	}
-	if p.ocsf.mode == OCSFEnforce && p.artifact == Off {
+	if p.ocsf.mode == ocsfEnforce && p.artifact == modeOff {
 		warn("ocsf", "refuses every hash envelope, because \"artifact\" is \"off\" and the event behind the hash cannot be read")
 	}
 	for i, r := range p.rules {

@@ -27,10 +27,10 @@ type Policy struct {
 	patterns []*grant          // in the order of the document
 	admins   []*grant
 	maxEntry int
-	form     Form
-	chain    Mode
-	handover Handover
-	artifact Mode
+	form     signatureForm
+	chain    mode
+	handover handoverMode
+	artifact mode
 	ocsf     ocsfPolicy
 	rules    []*rule
 

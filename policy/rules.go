@@ -185,15 +185,15 @@ func (sizes) EstimateSize(e cost.AstNode) *cost.SizeEstimate {
 
 // checkModes refuses rules that read facts which the policy never asks for.
 func (p *Policy) checkModes(d *decoder) {
-	if p.chain == Off && p.handover == HandoverAllowed {
+	if p.chain == modeOff && p.handover == handoverAllowed {
 		d.errorf(0, "handover", "chains may be handed over, and \"chain\" is \"off\"")
 	}
 	for i, r := range p.rules {
 		at := fmt.Sprintf("rules[%d].expr", i)
-		if p.artifact == Off && r.readsAny("artifact.") {
+		if p.artifact == modeOff && r.readsAny("artifact.") {
 			d.errorf(r.pos, at, "the rule reads artifact, and \"artifact\" is \"off\"")
 		}
-		if p.chain == Off && r.readsAny("head.") {
+		if p.chain == modeOff && r.readsAny("head.") {
 			d.errorf(r.pos, at, "the rule reads the head of a chain, and \"chain\" is \"off\"")
 		}
 	}

@@ -37,7 +37,7 @@ type Trial struct {
 	// Content is [Facts].Artifact; nil when no content is given.
 	Content func(algorithm int64, digest []byte) (*Artifact, error)
 
-	heads  Heads
+	heads  chainHeads
 	next   uint64                    // the index of the next statement
 	places map[scitt.EntryID]*uint64 // of the statements to judge; nil for nowhere yet
 

@@ -15,8 +15,8 @@ import (
 	"github.com/conmotion/conmotion/scitt"
 )
 
-// FormatEquivocation names the format of an [Equivocation].
-const FormatEquivocation = "conmotion-equivocation/1"
+// formatEquivocation names the format of an [Equivocation].
+const formatEquivocation = "conmotion-equivocation/1"
 
 // maxEquivocation bounds a document in bytes: two checkpoints with many
 // cosignatures and at most 126 hashes.
@@ -61,7 +61,7 @@ type equivocationDocument struct {
 
 // Marshal writes the document, JSON in JCS form (RFC 8785).
 func (e *Equivocation) Marshal() ([]byte, error) {
-	data, err := json.Marshal(equivocationDocument{FormatEquivocation, e.Head, string(e.Newer), string(e.Older), e.Tail, e.VKey})
+	data, err := json.Marshal(equivocationDocument{formatEquivocation, e.Head, string(e.Newer), string(e.Older), e.Tail, e.VKey})
 	if err != nil {
 		return nil, fmt.Errorf("equivocation: %w", err)
 	}
@@ -81,8 +81,8 @@ func ParseEquivocation(data []byte) (*Equivocation, error) {
 	if err := json.Unmarshal(data, &d); err != nil {
 		return nil, noProof("%w", err)
 	}
-	if d.Format != FormatEquivocation {
-		return nil, noProof("the format is %.80q, not %s", d.Format, FormatEquivocation)
+	if d.Format != formatEquivocation {
+		return nil, noProof("the format is %.80q, not %s", d.Format, formatEquivocation)
 	}
 	e := &Equivocation{Older: []byte(d.Older), Newer: []byte(d.Newer), Head: d.Head, Tail: d.Tail, VKey: d.VKey}
 	again, err := e.Marshal()
@@ -105,7 +105,7 @@ func IsEquivocation(data []byte) bool {
 	var d struct {
 		Format string `json:"format"`
 	}
-	return json.Unmarshal(data, &d) == nil && d.Format == FormatEquivocation
+	return json.Unmarshal(data, &d) == nil && d.Format == formatEquivocation
 }
 
 // Verify checks the proof with the keys of a log, of which only the note key

@@ -69,20 +69,15 @@ func (r *roles) count(c *scitt.Cosigner) {
 // resume is called.
 func (r *roles) companions(w *cosigner.Witness) (all []cosigner.Companion, resume func(), err error) {
 	var resumes []func()
-	type companion interface {
-		cosigner.Companion
-		Resume()
-		Close() error
-	}
 	for _, role := range []struct {
 		name string
 		on   bool
-		make func(own *cosigner.Witness) companion
+		make func(own *cosigner.Witness) keeper.Companion
 	}{
-		{"mirror", r.f.mirror != "", func(own *cosigner.Witness) companion {
+		{"mirror", r.f.mirror != "", func(own *cosigner.Witness) keeper.Companion {
 			return keeper.NewMirror(r.ctx, w, own, r.f.mirror, filesOf(0), r.f.server.Logger)
 		}},
-		{"audited", r.f.audit, func(own *cosigner.Witness) companion {
+		{"audited", r.f.audit, func(own *cosigner.Witness) keeper.Companion {
 			return keeper.NewJudge(r.ctx, w, own, filepath.Join(r.f.dir, "audited", "logs"), filesOf(-1), r.f.auditWait, r.f.server.Logger)
 		}},
 	} {

@@ -274,7 +274,7 @@ func TestBounded(t *testing.T) {
 	b.WriteString(strings.TrimSuffix(strings.Repeat("{},", 1000), ","))
 	b.WriteString(`],"` + strings.Repeat("x", 10_000) + `":"` + strings.Repeat("y", 10_000) + `"}`)
 	rep := check(t, Default(), []byte(b.String()))
-	if len(rep.Errors) != MaxFindings || len(rep.Warnings) != MaxFindings {
+	if len(rep.Errors) != maxFindings || len(rep.Warnings) != maxFindings {
 		t.Errorf("%d errors and %d warnings are listed", len(rep.Errors), len(rep.Warnings))
 	}
 	// 1000 unmet constraints, 1 unknown attribute, and 6 required attributes: activity_id, category_uid, finding_info,
@@ -346,7 +346,7 @@ func TestMalformed(t *testing.T) {
 		{"duplicate by escape", `{"a":1,"\u0061":1}`, `the member "a" is there twice`},
 		{"duplicate, deep", `{"unmapped":[{"b":{},"b":{}}]}`, `the member "b" is there twice`},
 		{"duplicate among many", many(`"k7":2`), `the member "k7" is there twice`},
-		{"too deep", nested(MaxDepth + 1), "nested deeper than 64 levels"},
+		{"too deep", nested(maxDepth + 1), "nested deeper than 64 levels"},
 		{"bomb", strings.Repeat("[", 1_000_000), "nested deeper than 64 levels"},
 	} {
 		_, err := Default().Check([]byte(tt.event))
@@ -358,7 +358,7 @@ func TestMalformed(t *testing.T) {
 		}
 	}
 	for name, event := range map[string]string{
-		"as deep as allowed": nested(MaxDepth), "many members": many(`"k":2`), "astral": `{"a":"\ud83d\ude00"}`, "blanks": " {\t}\r\n",
+		"as deep as allowed": nested(maxDepth), "many members": many(`"k":2`), "astral": `{"a":"\ud83d\ude00"}`, "blanks": " {\t}\r\n",
 	} {
 		check(t, Default(), []byte(event))
 		if _, err := summarize([]byte(event)); err != nil {

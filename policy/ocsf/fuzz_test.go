@@ -40,7 +40,7 @@ func FuzzCheck(f *testing.F) {
 			}
 			return
 		}
-		if len(rep.Errors) > MaxFindings || len(rep.Warnings) > MaxFindings || rep.MoreErrors < 0 || rep.MoreWarnings < 0 {
+		if len(rep.Errors) > maxFindings || len(rep.Warnings) > maxFindings || rep.MoreErrors < 0 || rep.MoreWarnings < 0 {
 			t.Fatalf("%d and %d findings, %d and %d more", len(rep.Errors), len(rep.Warnings), rep.MoreErrors, rep.MoreWarnings)
 		}
 		for _, fi := range append(rep.Errors, rep.Warnings...) {

@@ -8,8 +8,8 @@ import (
 	"github.com/conmotion/conmotion/internal/jsonx"
 )
 
-// MaxFindings is how many errors, and how many warnings, a Report lists; more are counted.
-const MaxFindings = 64
+// maxFindings is how many errors, and how many warnings, a Report lists; more are counted.
+const maxFindings = 64
 
 // A Finding is one deviation from the schema.
 type Finding struct {
@@ -26,7 +26,7 @@ type Report struct {
 	Class                    string    // the class's name in the schema, "" if the class is not in the schema
 	Errors                   []Finding // in the order of the event, each object's missing attributes after its members
 	Warnings                 []Finding // in the same order, but all missing recommended attributes at the end
-	MoreErrors, MoreWarnings int       // how many there are beyond MaxFindings
+	MoreErrors, MoreWarnings int       // how many there are beyond maxFindings
 }
 
 // OK reports whether the event is valid; it may have warnings.
@@ -113,7 +113,7 @@ func (c *checker) appendPath(b []byte) []byte {
 func plainName(s string) bool { return len(s) <= 64 && jsonx.PlainName(s) }
 
 func (c *checker) errorf(code, format string, args ...any) {
-	if len(c.rep.Errors) == MaxFindings {
+	if len(c.rep.Errors) == maxFindings {
 		c.rep.MoreErrors++
 		return
 	}
@@ -124,7 +124,7 @@ func (c *checker) warnf(code, format string, args ...any) {
 	if c.quiet {
 		return
 	}
-	if c.warned++; len(c.rep.Warnings) < MaxFindings {
+	if c.warned++; len(c.rep.Warnings) < maxFindings {
 		c.rep.Warnings = append(c.rep.Warnings, Finding{c.path(), code, sprintf(format, args)})
 	}
 }
@@ -132,9 +132,9 @@ func (c *checker) warnf(code, format string, args ...any) {
 // recommend warns of a missing recommended attribute. There may be dozens of these in a good event, so they are kept
 // apart, in little memory, and come after all other warnings, which they cannot push over the limit.
 func (c *checker) recommend(name string) {
-	if c.warned++; len(c.missing) < MaxFindings {
+	if c.warned++; len(c.missing) < maxFindings {
 		if c.missing == nil {
-			c.missing, c.paths = make([]int32, 0, MaxFindings), make([]byte, 0, 1536)
+			c.missing, c.paths = make([]int32, 0, maxFindings), make([]byte, 0, 1536)
 		}
 		c.push(name)
 		c.paths = c.appendPath(c.paths)
@@ -144,7 +144,7 @@ func (c *checker) recommend(name string) {
 }
 
 func (c *checker) addMissing() {
-	c.missing = c.missing[:min(len(c.missing), MaxFindings-len(c.rep.Warnings))]
+	c.missing = c.missing[:min(len(c.missing), maxFindings-len(c.rep.Warnings))]
 	c.rep.Warnings = slices.Grow(c.rep.Warnings, len(c.missing))
 	paths, start := string(c.paths), int32(0)
 	for _, end := range c.missing {

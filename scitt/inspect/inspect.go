@@ -18,13 +18,13 @@ import (
 	"github.com/conmotion/conmotion/tiles"
 )
 
-// Fact is something to know about an object that its bytes do not say openly.
-type Fact struct{ Name, Value string }
+// fact is something to know about an object that its bytes do not say openly.
+type fact struct{ Name, Value string }
 
 // Object is one thing that was found.
 type Object struct {
-	Kind  string
-	Facts []Fact
+	kind  string
+	facts []fact
 	// Diagnostic is its content in diagnostic notation, or as JSON; "" where the
 	// facts are all.
 	Diagnostic string
@@ -32,8 +32,8 @@ type Object struct {
 
 // MarshalJSON gives the facts as members.
 func (o Object) MarshalJSON() ([]byte, error) {
-	m := map[string]string{"kind": o.Kind}
-	for _, f := range o.Facts {
+	m := map[string]string{"kind": o.kind}
+	for _, f := range o.facts {
 		m[strings.ReplaceAll(f.Name, " ", "_")] = f.Value
 	}
 	if o.Diagnostic != "" {
@@ -52,8 +52,8 @@ func (o Object) Summary() string {
 	line := func(format string, args ...any) {
 		b.WriteString(prefix + printable.Line(fmt.Sprintf(format, args...)) + "\n")
 	}
-	line("%s", o.Kind)
-	for _, f := range o.Facts {
+	line("%s", o.kind)
+	for _, f := range o.facts {
 		if f.Value != "" {
 			line("%-11s  %s", f.Name, f.Value)
 		}
@@ -137,7 +137,7 @@ func inspectItem(item []byte) (Object, bool) {
 // wrong with one is a fact about it.
 func inspectSign1(item []byte) Object {
 	if r, err := scitt.ParseReceipt(item); err == nil {
-		facts := []Fact{{"algorithm", scitt.AlgorithmName(r.Algorithm)}, {"log", r.Subject}, {"issuer", r.Issuer}, {"issued at", printable.Time(r.IssuedAt)}}
+		facts := []fact{{"algorithm", scitt.AlgorithmName(r.Algorithm)}, {"log", r.Subject}, {"issuer", r.Issuer}, {"issued at", printable.Time(r.IssuedAt)}}
 		return Object{"Receipt", facts, diagnose(item, newShapes(nil).receipt)}
 	}
 	if _, err := scitt.ParseTreeSignature(item); err == nil {
@@ -146,19 +146,19 @@ func inspectSign1(item []byte) Object {
 	st, err := scitt.DecodeStatement(item)
 	if err == nil && st.Header[labelVDS] != nil {
 		_, err := scitt.ParseReceipt(item)
-		return Object{"Receipt", []Fact{{"not read", err.Error()}}, diagnose(item, newShapes(nil).receipt)}
+		return Object{"Receipt", []fact{{"not read", err.Error()}}, diagnose(item, newShapes(nil).receipt)}
 	}
 	if err != nil {
-		return Object{"COSE_Sign1", []Fact{{"not read", err.Error()}}, diagnose(item, newShapes(nil).statement)}
+		return Object{"COSE_Sign1", []fact{{"not read", err.Error()}}, diagnose(item, newShapes(nil).statement)}
 	}
-	facts := []Fact{
+	facts := []fact{
 		{"entry id", st.ID().String()},
 		{"leaf hash", hex.EncodeToString(scitt.LeafHash(st.Entry()))},
 		{"algorithm", scitt.AlgorithmName(st.Algorithm)},
 		{"issuer", st.Issuer}, {"subject", st.Subject}, {"issued at", printable.Time(st.IssuedAt)}, {"type", st.Type},
 	}
 	if _, err := scitt.ParseStatement(item); err != nil {
-		facts = append(facts, Fact{"a log would refuse it", err.Error()})
+		facts = append(facts, fact{"a log would refuse it", err.Error()})
 	}
 	kind := "Signed Statement"
 	if n := len(st.Receipts); n > 0 {
@@ -171,7 +171,7 @@ func inspectSign1(item []byte) Object {
 	return Object{kind, facts, diagnose(item, newShapes(payload).statement)}
 }
 
-func keyFacts(set scitt.KeySet) (facts []Fact) {
+func keyFacts(set scitt.KeySet) (facts []fact) {
 	for i, k := range set {
 		alg, err := scitt.AlgorithmFor(k.Public)
 		if err != nil {
@@ -181,13 +181,13 @@ func keyFacts(set scitt.KeySet) (facts []Fact) {
 		if err != nil {
 			continue
 		}
-		facts = append(facts, Fact{fmt.Sprintf("key %d", i+1), fmt.Sprintf("%s, COSE Key Thumbprint %x", scitt.AlgorithmName(alg), thumbprint)})
+		facts = append(facts, fact{fmt.Sprintf("key %d", i+1), fmt.Sprintf("%s, COSE Key Thumbprint %x", scitt.AlgorithmName(alg), thumbprint)})
 	}
 	return facts
 }
 
-func configurationFacts(c *scitt.Configuration) []Fact {
-	return []Fact{{"issuer", c.Issuer}, {"origin", c.Origin}, {"policy", fmt.Sprintf("entry %d, %s", c.Policy.Index, c.Policy.EntryID)}}
+func configurationFacts(c *scitt.Configuration) []fact {
+	return []fact{{"issuer", c.Issuer}, {"origin", c.Origin}, {"policy", fmt.Sprintf("entry %d, %s", c.Policy.Index, c.Policy.EntryID)}}
 }
 
 // inspectBundle reads an entry bundle.
@@ -206,7 +206,7 @@ func inspectBundle(data []byte) []Object {
 			return nil
 		}
 		o := inspectSign1(entry)
-		o.Kind = fmt.Sprintf("Entry %d of the bundle: %s", len(objects), o.Kind)
+		o.kind = fmt.Sprintf("Entry %d of the bundle: %s", len(objects), o.kind)
 		objects = append(objects, o)
 		data = data[2+size:]
 	}

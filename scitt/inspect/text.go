@@ -31,7 +31,7 @@ func inspectText(data []byte) []Object {
 	case did.Method(string(data)) == did.MethodJWK:
 		key, err := did.Key(strings.TrimSpace(string(data)))
 		if err != nil {
-			return []Object{{"did:jwk", []Fact{{"not read", err.Error()}}, ""}}
+			return []Object{{"did:jwk", []fact{{"not read", err.Error()}}, ""}}
 		}
 		return []Object{{"did:jwk", publicFacts(key.Public), ""}}
 	}
@@ -61,7 +61,7 @@ func inspectCheckpoint(data []byte) []Object {
 	}
 	cp, _, err := scitt.OpenNote(data)
 	if err != nil {
-		return []Object{{"text with signature lines, not a checkpoint", []Fact{{"not read", err.Error()}}, ""}}
+		return []Object{{"text with signature lines, not a checkpoint", []fact{{"not read", err.Error()}}, ""}}
 	}
 	_, err = note.Open(data, note.VerifierList())
 	unverified, ok := errors.AsType[*note.UnverifiedNoteError](err)
@@ -69,7 +69,7 @@ func inspectCheckpoint(data []byte) []Object {
 		return nil
 	}
 	lines := strings.SplitN(cp.Body(), "\n", 4)
-	o := Object{"checkpoint, not verified", []Fact{
+	o := Object{"checkpoint, not verified", []fact{
 		{"origin", cp.Origin}, {"size", fmt.Sprint(cp.Size)}, {"root", hex.EncodeToString(cp.Root)}, {"extension", lines[3]},
 	}, ""}
 	var trees []Object
@@ -80,10 +80,10 @@ func inspectCheckpoint(data []byte) []Object {
 			continue // note.Open takes no such line
 		}
 		value := fmt.Sprintf("by %s, key id %08x, %s", sig.Name, sig.Hash, signatureKind(raw[4:]))
-		o.Facts = append(o.Facts, Fact{name, value})
+		o.facts = append(o.facts, fact{name, value})
 		if isSign1(raw[4:]) && wellFormed(raw[4:]) {
 			tree := inspectSign1(raw[4:])
-			tree.Kind = name + ": " + tree.Kind
+			tree.kind = name + ": " + tree.kind
 			trees = append(trees, tree)
 		}
 	}
@@ -108,11 +108,11 @@ func signatureKind(sig []byte) string {
 func inspectProof(data []byte) []Object {
 	var p proof.TLogProof
 	if err := p.Unmarshal(data); err != nil {
-		return []Object{{"tlog-proof", []Fact{{"not read", err.Error()}}, ""}}
+		return []Object{{"tlog-proof", []fact{{"not read", err.Error()}}, ""}}
 	}
-	o := Object{"tlog-proof, not verified", []Fact{{"leaf index", fmt.Sprint(p.Index)}}, ""}
+	o := Object{"tlog-proof, not verified", []fact{{"leaf index", fmt.Sprint(p.Index)}}, ""}
 	for i, h := range p.Hashes {
-		o.Facts = append(o.Facts, Fact{fmt.Sprintf("hash %d", i+1), hex.EncodeToString(h[:])})
+		o.facts = append(o.facts, fact{fmt.Sprintf("hash %d", i+1), hex.EncodeToString(h[:])})
 	}
 	return append([]Object{o}, inspectCheckpoint(p.Checkpoint)...)
 }
@@ -125,7 +125,7 @@ func inspectPEM(data []byte) []Object {
 	}
 	kind := strings.ToLower(block.Type)
 	if kind == "encrypted private key" {
-		return []Object{{kind, []Fact{{"not read", "it needs its passphrase: conmotion key inspect"}}, ""}}
+		return []Object{{kind, []fact{{"not read", "it needs its passphrase: conmotion key inspect"}}, ""}}
 	}
 	var public crypto.PublicKey
 	key, err := scitt.ParsePrivateKey(data)
@@ -137,19 +137,19 @@ func inspectPEM(data []byte) []Object {
 		public = given.Public
 	}
 	if err != nil {
-		return []Object{{kind, []Fact{{"not read", err.Error()}}, ""}}
+		return []Object{{kind, []fact{{"not read", err.Error()}}, ""}}
 	}
 	facts := publicFacts(public)
 	if block.Type == "CERTIFICATE" {
-		facts = append(facts, Fact{"subject", certificateNote(leaf{bytes: block.Bytes})})
+		facts = append(facts, fact{"subject", certificateNote(leaf{bytes: block.Bytes})})
 	}
 	return []Object{{kind, facts, ""}}
 }
 
-func publicFacts(public crypto.PublicKey) []Fact {
+func publicFacts(public crypto.PublicKey) []fact {
 	iss, err := did.NewJWK(public)
 	if err != nil {
-		return []Fact{{"not read", err.Error()}}
+		return []fact{{"not read", err.Error()}}
 	}
-	return append(keyFacts(scitt.KeySet{{Public: public}}), Fact{"did:jwk", iss})
+	return append(keyFacts(scitt.KeySet{{Public: public}}), fact{"did:jwk", iss})
 }

@@ -43,7 +43,7 @@ func (h *handler) postBatch(w http.ResponseWriter, r *http.Request) *failure {
 	if _, f := announced(r); f != nil { // it has no coding
 		return f
 	}
-	body := bufio.NewReader(newUploadBody(w, r, h.Idle))
+	body := bufio.NewReader(newUploadBody(w, r, h.idle))
 	var answer []byte
 	g, ctx := errgroup.WithContext(r.Context())
 	g.Go(func() error {

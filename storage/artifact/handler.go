@@ -27,10 +27,10 @@ type Config struct {
 	// Write and Read hold the tokens for storing and for reading; nil lets
 	// nobody. One does not include the other.
 	Write, Read *Tokens
-	// Idle ends an upload from which no byte comes for so long, and a download of
+	// idle ends an upload from which no byte comes for so long, and a download of
 	// which not even 32 KiB leave in it; a minute if zero. It takes the place of
 	// the server's own timeouts, which would end large ones that do move.
-	Idle time.Duration
+	idle time.Duration
 	// Log gets what was stored, by whom, and what failed; nil for nothing.
 	Log *slog.Logger
 }
@@ -48,8 +48,8 @@ func NewHandler(c Config) (http.Handler, error) {
 	if c.Store == nil || c.Problem == nil {
 		return nil, errors.New("artifact: a handler needs Store and Problem")
 	}
-	if c.Idle == 0 {
-		c.Idle = defaultIdle
+	if c.idle == 0 {
+		c.idle = defaultIdle
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
@@ -177,7 +177,7 @@ func (h *handler) post(w http.ResponseWriter, r *http.Request) *failure {
 		}
 		return f
 	}
-	body := newUploadBody(w, r, h.Idle)
+	body := newUploadBody(w, r, h.idle)
 	info, created, err := h.Store.Put(r.Context(), body, want)
 	if err != nil {
 		return putFailure(err)

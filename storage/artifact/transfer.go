@@ -52,7 +52,7 @@ func (h *handler) get(w http.ResponseWriter, r *http.Request, hex string) *failu
 		r = r.Clone(r.Context())
 		r.Header.Del("Range")
 	}
-	d := &download{ResponseWriter: w, control: http.NewResponseController(w), idle: h.Idle}
+	d := &download{ResponseWriter: w, control: http.NewResponseController(w), idle: h.idle}
 	source := &watched{ReadSeeker: stored}
 	switch refused := content.Serve(d, r, time.Time{}, source); {
 	case refused == http.StatusRequestedRangeNotSatisfiable:

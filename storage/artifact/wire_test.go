@@ -88,7 +88,7 @@ func TestStalled(t *testing.T) {
 		const size = 20 * minChunk
 		big := mustPut(t, d, pattern(size))
 		l := &pipes{conns: make(chan net.Conn), done: make(chan struct{})}
-		h := mustHandler(t, Config{Store: d, Idle: 10 * time.Second})
+		h := mustHandler(t, Config{Store: d, idle: 10 * time.Second})
 		ended := make(chan struct{}, 10)
 		// Timeouts of the server that would end any of this.
 		s := &http.Server{ReadTimeout: 2 * time.Second, WriteTimeout: 2 * time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

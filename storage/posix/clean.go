@@ -18,7 +18,7 @@ import (
 // are named like the file with digits behind. Everything is written where the log
 // ends, so of the tiles only the directories of the newest ones are looked at, and
 // those that come next. The driver must not run. A crash leaves some for the next start.
-func (d *Driver) clean() error {
+func (d *driver) clean() error {
 	var size uint64
 	if stored, err := d.Tree(context.Background()); err == nil {
 		size = stored.Size
@@ -55,7 +55,7 @@ const perDir = 1000
 
 // cleanTiles cleans the directory with the tile at an index, or bundle at level
 // -1, and those of the partial ones from there on.
-func (d *Driver) cleanTiles(level int, index uint64) error {
+func (d *driver) cleanTiles(level int, index uint64) error {
 	tile := tiles.BundlePath(index, 0)
 	if level >= 0 {
 		tile = tiles.TilePath(level, index, 0)

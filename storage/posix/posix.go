@@ -25,13 +25,13 @@ import (
 	"github.com/conmotion/conmotion/tiles"
 )
 
-// Driver is a [storage.Driver] on a directory that this process holds.
+// driver is a [storage.Driver] on a directory that this process holds.
 //
 // Tessera's driver keeps state of its own beside the log's files. To keep that
 // out of the public directory it works in private/tessera, where "tile" is a
 // symbolic link to public/tile; the checkpoint that it writes there is not
 // public until the publisher has checked it and copied it.
-type Driver struct {
+type driver struct {
 	tiles.Dir // the public files
 	dir       *storage.Dir
 	logger    *slog.Logger
@@ -39,27 +39,27 @@ type Driver struct {
 }
 
 // New gives the driver of a directory.
-func New(dir *storage.Dir, logger *slog.Logger) *Driver {
-	return &Driver{Dir: tiles.Dir(dir.Public()), dir: dir, logger: logger}
+func New(dir *storage.Dir, logger *slog.Logger) storage.Driver {
+	return &driver{Dir: tiles.Dir(dir.Public()), dir: dir, logger: logger}
 }
 
 // tileLevels is how many levels of tiles there are room for: 256^8 entries.
 const tileLevels = 8
 
 // Put implements [storage.Driver].
-func (d *Driver) Put(_ context.Context, path string, data []byte) error {
+func (d *driver) Put(_ context.Context, path string, data []byte) error {
 	return d.dir.WritePublic(path, data)
 }
 
 // Publish implements [storage.Driver]. Nobody else writes in the directory, so
 // what is there is last.
-func (d *Driver) Publish(_ context.Context, note, _ []byte) error {
+func (d *driver) Publish(_ context.Context, note, _ []byte) error {
 	return d.dir.WritePublic(tiles.CheckpointPath, note)
 }
 
 // Open implements [storage.Driver]. It also removes what an interrupted write
 // left.
-func (d *Driver) Open(ctx context.Context, _ *scitt.Checkpoint) (tessera.Driver, error) {
+func (d *driver) Open(ctx context.Context, _ *scitt.Checkpoint) (tessera.Driver, error) {
 	engine, err := d.open(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("open log: %w: %w", storage.ErrUnwritable, err)
@@ -74,7 +74,7 @@ func (d *Driver) Open(ctx context.Context, _ *scitt.Checkpoint) (tessera.Driver,
 	return engine, nil
 }
 
-func (d *Driver) open(ctx context.Context) (tessera.Driver, error) {
+func (d *driver) open(ctx context.Context) (tessera.Driver, error) {
 	work := d.dir.Private("tessera")
 	if err := os.MkdirAll(work, 0o700); err != nil {
 		return nil, err
@@ -120,7 +120,7 @@ func (d *Driver) open(ctx context.Context) (tessera.Driver, error) {
 // the batch in the log, and an error after it (of the directory's fsync) leaves
 // all of it. It makes no checkpoints; the log's own appender sees the larger
 // tree and does.
-func (d *Driver) Whole(ctx context.Context, n uint) (tessera.AddFn, error) {
+func (d *driver) Whole(ctx context.Context, n uint) (tessera.AddFn, error) {
 	appender, _, err := d.engine.Appender(ctx, tessera.NewAppendOptions().
 		WithCheckpointSigner(noSigner{}).WithCheckpointInterval(never).WithCheckpointRepublishInterval(0).
 		WithGarbageCollectionInterval(0).WithBatching(n, never))
@@ -143,7 +143,7 @@ func (noSigner) Sign([]byte) ([]byte, error) { return nil, errors.New("this appe
 // do with its lock file, since that one's own way to say that it could not
 // open, lock or close it is a panic. No batch may be at work: closing the file
 // lets go of the driver's lock. A crash leaves the file, which is always there.
-func (d *Driver) Ready(context.Context) error {
+func (d *driver) Ready(context.Context) error {
 	f, err := os.OpenFile(d.dir.Private("tessera", ".state", "treeState.lock"), os.O_CREATE|os.O_RDWR, 0o644)
 	if err == nil {
 		err = unix.FcntlFlock(f.Fd(), unix.F_SETLK, &unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart})
@@ -157,7 +157,7 @@ func (d *Driver) Ready(context.Context) error {
 
 // Check implements [storage.Driver]: it writes a small file where the log is
 // written. A crash leaves it for the next Open.
-func (d *Driver) Check(context.Context) error {
+func (d *driver) Check(context.Context) error {
 	for _, dir := range []string{d.dir.Public("tile"), d.dir.Private("tessera")} {
 		if err := durable.Try(dir); err != nil {
 			return fmt.Errorf("the disk cannot be written: %w", err)
@@ -167,7 +167,7 @@ func (d *Driver) Check(context.Context) error {
 }
 
 // Tree implements [storage.Driver].
-func (d *Driver) Tree(context.Context) (*scitt.Checkpoint, error) {
+func (d *driver) Tree(context.Context) (*scitt.Checkpoint, error) {
 	path := d.dir.Private("tessera", ".state", "treeState")
 	data, err := durable.ReadFile(path)
 	if err != nil {
@@ -184,6 +184,6 @@ func (d *Driver) Tree(context.Context) (*scitt.Checkpoint, error) {
 }
 
 // Signed implements [storage.Driver].
-func (d *Driver) Signed(context.Context) ([]byte, error) {
+func (d *driver) Signed(context.Context) ([]byte, error) {
 	return durable.ReadFile(d.dir.Private("tessera", tiles.CheckpointPath))
 }

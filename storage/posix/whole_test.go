@@ -20,7 +20,7 @@ func TestWholeBatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer dir.Close()
-	driver := New(dir, slog.New(slog.DiscardHandler))
+	driver := New(dir, slog.New(slog.DiscardHandler)).(*driver)
 	if _, err := driver.Open(t.Context(), nil); err != nil {
 		t.Fatal(err)
 	}

@@ -17,49 +17,49 @@ import (
 	"github.com/conmotion/conmotion/storage/artifact/reader"
 )
 
-// Content says what of an entry's payload can be found.
-type Content string
+// contentState says what of an entry's payload can be found.
+type contentState string
 
 // What became of a payload.
 const (
-	contentJSON      Content = "json"
-	contentCBOR      Content = "cbor"
-	contentText      Content = "text"
-	contentOther     Content = "other"              // of another media type, or none
-	contentMalformed Content = "malformed"          // not what its media type says, or nested too deeply
-	contentMissing   Content = "artifact-missing"   // the artifact was not stored when the entry was indexed
-	contentTooLarge  Content = "artifact-too-large" // the artifact is larger than MaxArtifact
-	contentForeign   Content = "no-statement"       // the entry is no Signed Statement
+	contentJSON      contentState = "json"
+	contentCBOR      contentState = "cbor"
+	contentText      contentState = "text"
+	contentOther     contentState = "other"              // of another media type, or none
+	contentMalformed contentState = "malformed"          // not what its media type says, or nested too deeply
+	contentMissing   contentState = "artifact-missing"   // the artifact was not stored when the entry was indexed
+	contentTooLarge  contentState = "artifact-too-large" // the artifact is larger than MaxArtifact
+	contentForeign   contentState = "no-statement"       // the entry is no Signed Statement
 )
 
 // maxArtifact is the size in bytes up to which artifacts are read.
 const maxArtifact = 1 << 20
 
-// Chain is a record's place in its issuer's chain.
-type Chain struct {
+// chain is a record's place in its issuer's chain.
+type chain struct {
 	Name string `json:"name"`
 	Seq  uint64 `json:"seq"`
 }
 
 // Hit is an entry in an answer: what the index knows of it.
 type Hit struct {
-	Entry       string  `json:"entry"` // entry id, hexadecimal; "" where the bytes have none
-	Index       uint64  `json:"index"`
-	Issuer      string  `json:"issuer,omitempty"`
-	Subject     string  `json:"subject,omitempty"`
-	KeyID       string  `json:"kid,omitempty"` // hexadecimal
-	Type        string  `json:"typ,omitempty"`
-	ContentType string  `json:"content_type,omitempty"`
-	IssuedAt    int64   `json:"iat,omitempty"` // seconds since 1970
-	Chain       *Chain  `json:"chain,omitempty"`
-	Artifact    string  `json:"artifact,omitempty"` // the digest that a hash envelope signs, hexadecimal
-	Policy      string  `json:"policy,omitempty"`   // the entry id of the Registration Policy in force
-	ClassUID    *int64  `json:"class_uid,omitempty"`
-	ActivityID  *int64  `json:"activity_id,omitempty"`
-	EventCode   string  `json:"event_code,omitempty"`
-	Time        *int64  `json:"time,omitempty"` // event time, milliseconds since 1970
-	Content     Content `json:"content"`
-	Receipt     string  `json:"receipt,omitempty"` // URL
+	Entry       string       `json:"entry"` // entry id, hexadecimal; "" where the bytes have none
+	Index       uint64       `json:"index"`
+	Issuer      string       `json:"issuer,omitempty"`
+	Subject     string       `json:"subject,omitempty"`
+	KeyID       string       `json:"kid,omitempty"` // hexadecimal
+	Type        string       `json:"typ,omitempty"`
+	ContentType string       `json:"content_type,omitempty"`
+	IssuedAt    int64        `json:"iat,omitempty"` // seconds since 1970
+	Chain       *chain       `json:"chain,omitempty"`
+	Artifact    string       `json:"artifact,omitempty"` // the digest that a hash envelope signs, hexadecimal
+	Policy      string       `json:"policy,omitempty"`   // the entry id of the Registration Policy in force
+	ClassUID    *int64       `json:"class_uid,omitempty"`
+	ActivityID  *int64       `json:"activity_id,omitempty"`
+	EventCode   string       `json:"event_code,omitempty"`
+	Time        *int64       `json:"time,omitempty"` // event time, milliseconds since 1970
+	Content     contentState `json:"content"`
+	Receipt     string       `json:"receipt,omitempty"` // URL
 
 	// Standing and DuplicateOf are what who verifies an answer finds; an index
 	// that sets them says more than it can know. See VerifyHits and Verify.
@@ -145,7 +145,7 @@ func (d *document) header(s *scitt.Statement, out emitter) {
 	}
 	eachWord(s.Subject, func(w string) { out.term(kindWord, "", w) })
 	if c := s.Chain; c != nil {
-		d.Chain = &Chain{c.Name, c.Seq}
+		d.Chain = &chain{c.Name, c.Seq}
 		t := chainTerm(c.Name, c.Seq)
 		out.term(kindChain, "", c.Name)
 		out.term(t.kind, t.path, t.value)
@@ -186,7 +186,7 @@ func (d *document) content(ctx context.Context, s *scitt.Statement, artifacts re
 
 // format says how content of a media type is read. Numbers are CoAP
 // Content-Formats (RFC 7252 section 12.3, RFC 8949 section 9.4).
-func format(mediaType string, content []byte) Content {
+func format(mediaType string, content []byte) contentState {
 	t, _, _ := strings.Cut(mediaType, ";")
 	t = strings.ToLower(strings.TrimSpace(t))
 	switch {

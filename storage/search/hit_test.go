@@ -21,7 +21,7 @@ func TestHits(t *testing.T) {
 	if a.Checkpoint.Origin != testlog.Origin || a.Checkpoint.Size != 17 || !bytes.Equal(a.Checkpoint.Root, l.checkpoint(17).Root) || a.Indexed != 17 || a.Next != "" {
 		t.Errorf("checkpoint %+v, indexed %d, next %q", a.Checkpoint, a.Indexed, a.Next)
 	}
-	wantContent := []Content{contentOther, contentJSON, contentJSON, contentJSON, contentCBOR, contentJSON, contentJSON, contentMissing, contentTooLarge,
+	wantContent := []contentState{contentOther, contentJSON, contentJSON, contentJSON, contentCBOR, contentJSON, contentJSON, contentMissing, contentTooLarge,
 		contentJSON, contentJSON, contentText, contentOther, contentMalformed, contentForeign, contentJSON, contentJSON}
 	for i, h := range a.Entries {
 		id, receipt := idOf(l[i]).String(), idOf(l[i]).String()
@@ -37,7 +37,7 @@ func TestHits(t *testing.T) {
 		h.Policy != idOf(l[1]).String() || h.KeyID != hex.EncodeToString([]byte("https://b.example")) || h.ContentType != "application/json" || h.Chain != nil {
 		t.Errorf("%+v", h)
 	}
-	if h := a.Entries[10]; *h.Chain != (Chain{"inventory", 7}) || h.Policy != idOf(l[5]).String() {
+	if h := a.Entries[10]; *h.Chain != (chain{"inventory", 7}) || h.Policy != idOf(l[5]).String() {
 		t.Errorf("%+v", h)
 	}
 	if h := a.Entries[3]; h.Time != nil { // 3000.5 is no time of OCSF
@@ -72,7 +72,7 @@ func TestPayloadBounds(t *testing.T) {
 		jsonStatement(t, "i", "s", `{"`+strings.Repeat("n", maxPath+1)+`":["longer",1,true]}`),
 	}
 	x := indexed(t, l, Options{Artifacts: store})
-	want := []Content{contentJSON, contentMalformed, contentMalformed, contentMalformed, contentMalformed, contentJSON, contentMissing, contentJSON, contentJSON, contentMalformed, contentMalformed, contentJSON, contentJSON, contentJSON}
+	want := []contentState{contentJSON, contentMalformed, contentMalformed, contentMalformed, contentMalformed, contentJSON, contentMissing, contentJSON, contentJSON, contentMalformed, contentMalformed, contentJSON, contentJSON, contentJSON}
 	for i, h := range ask(t, x, "").Entries {
 		if h.Content != want[i] {
 			t.Errorf("entry %d: %q, want %q", i, h.Content, want[i])

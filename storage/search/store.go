@@ -35,7 +35,7 @@ func (x *Index) parse(ctx context.Context, e tiles.Entry, _ []byte) (*document, 
 	c := d.Hit
 	c.Entry, c.Index, c.Subject, c.IssuedAt, c.Time, c.Artifact = "", 0, "", 0, nil, ""
 	if c.Chain != nil {
-		c.Chain = &Chain{Name: c.Chain.Name}
+		c.Chain = &chain{Name: c.Chain.Name}
 	}
 	common, err := json.Marshal(c)
 	d.common = string(common)

@@ -9,12 +9,12 @@ import (
 	"github.com/conmotion/conmotion/tiles"
 )
 
-// Unread is an entry that was judged without its artifact, which was out of reach. It is
+// unread is an entry that was judged without its artifact, which was out of reach. It is
 // judged again at each pass until the artifact can be read or is not there, by the heads
 // that it was judged by.
-type Unread struct {
+type unread struct {
 	Index uint64      `json:"index"`
-	Heads []ChainHead `json:"heads,omitempty"`
+	Heads []chainHead `json:"heads,omitempty"`
 }
 
 // maxUnread is how many entries are judged again. Where there are more, the storage is out of
@@ -33,14 +33,14 @@ func (s *State) out(it *item) error {
 	if handover, err := it.st.Handover(); err == nil && it.before.other != nil {
 		before[chainKey{handover.Other(it.st.Issuer), handover.Chain}] = *it.before.other
 	}
-	s.Unread = append(s.Unread, Unread{it.index, before.list()})
+	s.Unread = append(s.Unread, unread{it.index, before.list()})
 	return nil
 }
 
 // again judges the entries whose artifacts were out of reach. What needs no artifact was
 // told when they were new.
 func (a *Auditor) again(ctx context.Context, view *tiles.View) error {
-	s, left := a.state, []Unread(nil)
+	s, left := a.state, []unread(nil)
 	for i, u := range s.Unread {
 		it, err := a.unread(ctx, view, u)
 		if err == nil {
@@ -65,7 +65,7 @@ func (a *Auditor) again(ctx context.Context, view *tiles.View) error {
 }
 
 // unread reads an entry again, and the policy that was in force at its index.
-func (a *Auditor) unread(ctx context.Context, view *tiles.View, u Unread) (it *item, err error) {
+func (a *Auditor) unread(ctx context.Context, view *tiles.View, u unread) (it *item, err error) {
 	before, err := headsOf(u.Heads)
 	if err != nil {
 		return nil, err

@@ -71,19 +71,19 @@ func sameHead(a, b *scitt.Head) bool {
 }
 
 // list is the heads for a State, in a fixed order.
-func (h heads) list() []ChainHead {
-	out := make([]ChainHead, 0, len(h))
+func (h heads) list() []chainHead {
+	out := make([]chainHead, 0, len(h))
 	for k, v := range h {
-		out = append(out, ChainHead{k.issuer, k.name, v.Index, v.Seq, v.ID.String(), []byte(v.Given)})
+		out = append(out, chainHead{k.issuer, k.name, v.Index, v.Seq, v.ID.String(), []byte(v.Given)})
 	}
-	slices.SortFunc(out, func(a, b ChainHead) int {
+	slices.SortFunc(out, func(a, b chainHead) int {
 		return cmp.Or(cmp.Compare(a.Issuer, b.Issuer), cmp.Compare(a.Name, b.Name))
 	})
 	return out
 }
 
 // headsOf reads what list wrote.
-func headsOf(list []ChainHead) (heads, error) {
+func headsOf(list []chainHead) (heads, error) {
 	out := heads{}
 	for _, h := range list {
 		id, err := scitt.ParseEntryID(h.EntryID)

@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	// FormatEvidence names the format of [Evidence].
-	FormatEvidence = "conmotion-evidence/1"
+	// formatEvidence names the format of [Evidence].
+	formatEvidence = "conmotion-evidence/1"
 	// evidenceEntries bounds what the entries of evidence have in bytes, with their
 	// proofs. Where all entries before the accused one are more, only those are taken
 	// that the accusation rests on.
@@ -56,7 +56,7 @@ func NewEvidence(ctx context.Context, view *tiles.View, vkeys []string, v Violat
 	if v.Index == nil {
 		return nil, noEvidence("%s is about files and no entry", v.Check)
 	}
-	e := &Evidence{Format: FormatEvidence, Check: v.Check, Message: v.Message, Checkpoint: string(view.Checkpoint.Raw), VKeys: vkeys}
+	e := &Evidence{Format: formatEvidence, Check: v.Check, Message: v.Message, Checkpoint: string(view.Checkpoint.Raw), VKeys: vkeys}
 	size := 0
 	for entry, err := range view.Entries(ctx, 0, *v.Index+1) {
 		if err != nil {
@@ -122,7 +122,7 @@ func (e *Evidence) Marshal() ([]byte, error) {
 // IsEvidence reports whether a file says that it is evidence.
 func IsEvidence(data []byte) bool {
 	var d struct{ Format string }
-	return len(data) <= maxEvidence && json.Unmarshal(data, &d) == nil && d.Format == FormatEvidence
+	return len(data) <= maxEvidence && json.Unmarshal(data, &d) == nil && d.Format == formatEvidence
 }
 
 // ParseEvidence reads what Marshal writes and nothing else. It verifies nothing: see
@@ -135,8 +135,8 @@ func ParseEvidence(data []byte) (*Evidence, error) {
 	if err := json.Unmarshal(data, e); err != nil {
 		return nil, noEvidence("%w", err)
 	}
-	if e.Format != FormatEvidence {
-		return nil, noEvidence("the format is %.40q, and this is %s", e.Format, FormatEvidence)
+	if e.Format != formatEvidence {
+		return nil, noEvidence("the format is %.40q, and this is %s", e.Format, formatEvidence)
 	}
 	if again, err := e.Marshal(); err != nil || !bytes.Equal(again, data) {
 		return nil, noEvidence("it has unknown members, or is not in JCS form")

@@ -38,15 +38,15 @@ type PolicyOptions struct {
 type History struct {
 	Origin   string
 	Size     uint64 // entries that were read
-	Keys     []KeysInForce
+	keys     []keysInForce
 	Policies []PolicyInForce
 	// Refused are statements of keys or policy that are in the log although what
 	// was in force did not allow them. They did not come into force.
 	Refused []Refused
 }
 
-// KeysInForce are the keys from the entry after Index on.
-type KeysInForce struct {
+// keysInForce are the keys from the entry after Index on.
+type keysInForce struct {
 	Registered
 	Keys *scitt.Keys
 }
@@ -58,19 +58,19 @@ type PolicyInForce struct {
 	// the policy that replaces it; nil when no entry that was read does.
 	From      uint64
 	To        *uint64
-	SignedBy  Signer
+	SignedBy  signer
 	Policy    *policy.Policy
 	Statement *scitt.Statement
 }
 
-// Signer is who signed a policy.
-type Signer string
+// signer is who signed a policy.
+type signer string
 
 // The signers of policies.
 const (
-	SignedByService       Signer = "service"
-	SignedByAdministrator Signer = "administrator"   // of the policy before
-	SignedByAnybody       Signer = "first statement" // see BootstrapStatement
+	signedByService       signer = "service"
+	signedByAdministrator signer = "administrator"   // of the policy before
+	signedByAnybody       signer = "first statement" // see BootstrapStatement
 )
 
 // LogPolicy is what there is to say of a Registration Policy of a log.
@@ -80,7 +80,7 @@ type LogPolicy struct {
 	From        uint64  `json:"from"`
 	To          *uint64 `json:"to,omitempty"`
 	Signer      string  `json:"signer"` // the issuer
-	SignedAs    Signer  `json:"signed_as"`
+	SignedAs    signer  `json:"signed_as"`
 	Signed      string  `json:"issued_at,omitempty"` // as RFC 3339
 	Previous    string  `json:"previous,omitempty"`  // the entry id of the policy that it names as the one before
 	Hash        string  `json:"hash"`                // SHA-256 of the canonical form, in hexadecimal
@@ -114,9 +114,9 @@ func (p LogPolicy) Judges() string {
 // SignedBy says who signed the policy, and why that counts, for people.
 func (p LogPolicy) SignedBy() string {
 	switch p.SignedAs {
-	case SignedByService:
+	case signedByService:
 		return p.Signer + " (the service)"
-	case SignedByAdministrator:
+	case signedByAdministrator:
 		return p.Signer + " (an administrator of the policy before)"
 	}
 	return p.Signer + " (the first statement of the log, which nothing vouches for)"
@@ -141,7 +141,7 @@ func (h *History) Last() *PolicyInForce {
 // InForce returns what the next policy of the log has to fit, for
 // [policy.Policy.AdmitPolicy]. There must be a policy in force.
 func (h *History) InForce() policy.InForce {
-	return policy.InForce{Entry: h.Last().Statement.ID(), Subject: scitt.PolicySubject(h.Origin), ServiceKeys: h.Keys[len(h.Keys)-1].Keys.Service}
+	return policy.InForce{Entry: h.Last().Statement.ID(), Subject: scitt.PolicySubject(h.Origin), ServiceKeys: h.keys[len(h.keys)-1].Keys.Service}
 }
 
 // ownTypes is in every statement of policy or keys. CBOR of indefinite length
@@ -213,7 +213,7 @@ func (h *History) add(r *register, taken map[scitt.EntryID]uint64, e tiles.Entry
 	case len(it.found) > 0:
 		h.Refused = append(h.Refused, Refused{it.index, it.id.String(), it.reason().Error()})
 	case st.Type == scitt.TypeKeys:
-		h.Keys = append(h.Keys, KeysInForce{*it.registered, r.keys.Keys})
+		h.keys = append(h.keys, keysInForce{*it.registered, r.keys.Keys})
 	default:
 		if last := h.Last(); last != nil {
 			last.To = &it.index
@@ -224,14 +224,14 @@ func (h *History) add(r *register, taken map[scitt.EntryID]uint64, e tiles.Entry
 }
 
 // signer returns who signed a policy that came into force.
-func (r *register) signer(it *item) Signer {
+func (r *register) signer(it *item) signer {
 	switch {
 	case it.registered.Bootstrap == BootstrapStatement:
-		return SignedByAnybody
+		return signedByAnybody
 	case r.serviceKeys().Verify(it.st) == nil:
-		return SignedByService
+		return signedByService
 	}
-	return SignedByAdministrator
+	return signedByAdministrator
 }
 
 // reason is what was found, as one error.

@@ -102,7 +102,7 @@ func TestPolicies(t *testing.T) {
 				t.Errorf("policies %q, want %q", got, tc.policies)
 			}
 			var keys []uint64
-			for _, k := range h.Keys {
+			for _, k := range h.keys {
 				keys = append(keys, k.Index)
 				keysInForce = append(keysInForce, k.Registered)
 			}
@@ -294,7 +294,7 @@ func TestDescribe(t *testing.T) {
 	if got := (LogPolicy{From: 2, To: &to}).Judges(); got != "entries 2 to 9" {
 		t.Error(got)
 	}
-	if got := (LogPolicy{Signer: "a", SignedAs: SignedByAnybody}).SignedBy(); got != "a (the first statement of the log, which nothing vouches for)" {
+	if got := (LogPolicy{Signer: "a", SignedAs: signedByAnybody}).SignedBy(); got != "a (the first statement of the log, which nothing vouches for)" {
 		t.Error(got)
 	}
 }

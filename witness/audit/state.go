@@ -34,20 +34,20 @@ type State struct {
 
 	Keys     []Registered `json:"keys"`     // statements of the service's keys, in order
 	Policies []Registered `json:"policies"` // that came into force, in order
-	Heads    []ChainHead  `json:"heads"`    // of chains, admitted
-	Refused  []ChainHead  `json:"refused"`  // behind those, and not admitted
-	Issuers  []string     `json:"issuers"`  // hashes of the first MaxIssuers issuers
+	Heads    []chainHead  `json:"heads"`    // of chains, admitted
+	Refused  []chainHead  `json:"refused"`  // behind those, and not admitted
+	Issuers  []string     `json:"issuers"`  // hashes of the first maxIssuers issuers
 
 	Once []byte `json:"once"` // the ids that entries took: see package firsts
 
 	Unjudged   uint64            `json:"unjudged"` // entries that artifacts are missing for
-	Unread     []Unread          `json:"unread,omitempty"`
+	Unread     []unread          `json:"unread,omitempty"`
 	Counts     map[string]uint64 `json:"counts"` // violations by check
 	Violations []Violation       `json:"violations"`
 }
 
-// MaxIssuers is up to how many issuers are counted.
-const MaxIssuers = 10_000
+// maxIssuers is up to how many issuers are counted.
+const maxIssuers = 10_000
 
 // Registered is a policy, or a statement of keys, that came into force behind
 // its entry.
@@ -66,8 +66,8 @@ const (
 	BootstrapStatement Bootstrap = "first-statement" // the first statement, accepted unchecked
 )
 
-// ChainHead is the head of one chain.
-type ChainHead struct {
+// chainHead is the head of one chain.
+type chainHead struct {
 	Issuer  string `json:"issuer"`
 	Name    string `json:"name"`
 	Index   uint64 `json:"index"`
@@ -128,7 +128,7 @@ func ParseState(data []byte) (*State, error) {
 			return nil, fmt.Errorf("not the state of an audit: entry %d is not one that can be judged again", u.Index)
 		}
 	}
-	for _, list := range [][]ChainHead{s.Heads, s.Refused} {
+	for _, list := range [][]chainHead{s.Heads, s.Refused} {
 		if _, err := headsOf(list); err != nil {
 			return nil, err
 		}
@@ -169,7 +169,7 @@ func (s *State) closed(old, cp *scitt.Checkpoint) bool {
 
 // issuer counts an issuer, by its hash and up to a bound.
 func (s *State) issuer(hash string) {
-	if i, found := slices.BinarySearch(s.Issuers, hash); !found && len(s.Issuers) < MaxIssuers {
+	if i, found := slices.BinarySearch(s.Issuers, hash); !found && len(s.Issuers) < maxIssuers {
 		s.Issuers = slices.Insert(s.Issuers, i, hash)
 	}
 }

@@ -18,7 +18,7 @@ type Summary struct {
 	Since  uint64 `json:"since"`            // the first that was judged
 
 	Issuers     int           `json:"issuers"`                // different ones
-	MoreIssuers bool          `json:"more_issuers,omitempty"` // MaxIssuers were counted, and there may be more
+	MoreIssuers bool          `json:"more_issuers,omitempty"` // maxIssuers were counted, and there may be more
 	Keys        []Registered  `json:"keys"`
 	Policies    []PolicyRange `json:"policies"`
 
@@ -95,7 +95,7 @@ type PolicyRange struct {
 func (a *Auditor) Summary() Summary {
 	s := a.state
 	out := Summary{
-		Origin: s.Origin, Size: s.Size, Done: s.Next, Since: s.Since, Issuers: len(s.Issuers), MoreIssuers: len(s.Issuers) == MaxIssuers,
+		Origin: s.Origin, Size: s.Size, Done: s.Next, Since: s.Since, Issuers: len(s.Issuers), MoreIssuers: len(s.Issuers) == maxIssuers,
 		Keys: s.Keys, Policies: []PolicyRange{}, Checks: maps.Clone(s.Counts), Unjudged: s.Unjudged + uint64(len(s.Unread)), Unread: a.reach,
 		noArtifacts: a.o.Artifacts == nil, Complete: s.Closed && s.Unjudged == 0 && len(s.Unread) == 0 && len(a.stopped) == 0,
 	}

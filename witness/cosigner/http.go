@@ -93,7 +93,7 @@ func NewHandler(w *Witness, m metric.Meter, companions ...Companion) (http.Handl
 		if err != nil {
 			return nil, &Refusal{Status: http.StatusBadRequest, Err: err}
 		}
-		return w.SignSubtree(request)
+		return w.signSubtree(request)
 	}))
 	mux.Handle("GET /{hash}/checkpoint", h.call("checkpoint", func(r *http.Request, _ []byte) ([]byte, error) {
 		return w.Latest(r.Context(), r.PathValue("hash"))

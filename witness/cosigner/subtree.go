@@ -12,9 +12,9 @@ import (
 	"github.com/conmotion/conmotion/witness"
 )
 
-// SignSubtree cosigns a part of a checkpoint that the witness cosigned before, and
+// signSubtree cosigns a part of a checkpoint that the witness cosigned before, and
 // returns the signature lines. It changes nothing.
-func (w *Witness) SignSubtree(r *witness.SignSubtree) (lines []byte, err error) {
+func (w *Witness) signSubtree(r *witness.SignSubtree) (lines []byte, err error) {
 	cp, _, err := parse(r.Checkpoint)
 	if err != nil {
 		return nil, err

@@ -16,7 +16,7 @@ import (
 
 // accuse keeps the evidence of a violation, and stops the log. A violation that is about
 // files, or that no evidence shows, accuses nobody: somebody else may have changed them.
-func (j *Judge) accuse(ctx context.Context, k *judged, view *tiles.View, s audit.Summary) error {
+func (j *judge) accuse(ctx context.Context, k *judged, view *tiles.View, s audit.Summary) error {
 	var restsOn []uint64
 	for _, r := range s.Keys {
 		restsOn = append(restsOn, r.Index)

@@ -37,7 +37,7 @@ type result struct {
 }
 
 // addEntries implements add-entries of C2SP tlog-mirror.
-func (m *Mirror) addEntries(w http.ResponseWriter, r *http.Request) {
+func (m *logMirror) addEntries(w http.ResponseWriter, r *http.Request) {
 	// "When sending responses, mirrors SHOULD send an Accept-Encoding header".
 	w.Header().Set("Accept-Encoding", "gzip")
 	w.Header().Set("Cache-Control", "no-store")
@@ -77,7 +77,7 @@ func (m *Mirror) addEntries(w http.ResponseWriter, r *http.Request) {
 }
 
 // take takes the entries of an upload.
-func (m *Mirror) take(ctx context.Context, body *bufio.Reader) (result, error) {
+func (m *logMirror) take(ctx context.Context, body *bufio.Reader) (result, error) {
 	u, err := readUpload(body)
 	if err != nil {
 		return result{}, cosigner.Refuse(http.StatusBadRequest, "%w", err)
@@ -137,7 +137,7 @@ func (m *Mirror) take(ctx context.Context, body *bufio.Reader) (result, error) {
 // target is the checkpoint of an upload, with the log's signatures: the pending one, the
 // mirror's, or that of a ticket. It is nil when there is none of this size. Own is the
 // size of the mirror's.
-func (m *Mirror) target(ctx context.Context, u upload) (signed []byte, own uint64, err error) {
+func (m *logMirror) target(ctx context.Context, u upload) (signed []byte, own uint64, err error) {
 	pending, err := m.pending.State(ctx, u.origin)
 	if err != nil {
 		return nil, 0, err
@@ -159,7 +159,7 @@ func (m *Mirror) target(ctx context.Context, u upload) (signed []byte, own uint6
 	return nil, mine.Size, nil
 }
 
-func (m *Mirror) nextOf(ctx context.Context, k *kept) (uint64, error) {
+func (m *logMirror) nextOf(ctx context.Context, k *kept) (uint64, error) {
 	if err := k.hold(ctx); err != nil {
 		return 0, err
 	}
@@ -171,7 +171,7 @@ func (m *Mirror) nextOf(ctx context.Context, k *kept) (uint64, error) {
 // conflict says what the client may send. "If the client's upload_end value was valid,
 // the first line SHOULD contain upload_end. [...] Otherwise, the first line SHOULD be
 // the tree size of the current pending checkpoint."
-func (m *Mirror) conflict(ctx context.Context, k *kept, u upload, signed []byte) (result, error) {
+func (m *logMirror) conflict(ctx context.Context, k *kept, u upload, signed []byte) (result, error) {
 	pending, err := m.pending.State(ctx, u.origin)
 	if err != nil {
 		return result{}, err
@@ -239,7 +239,7 @@ func (k *kept) save(ctx context.Context, s span, p parcel, cp *scitt.Checkpoint)
 // commit makes the entries a part of the log, and its checkpoint the mirror's. It returns
 // no lines when that is larger. "Check if upload_end is still greater than or equal to
 // the mirror checkpoint's tree size."
-func (m *Mirror) commit(ctx context.Context, k *kept, u upload, signed []byte) (lines []byte, err error) {
+func (m *logMirror) commit(ctx context.Context, k *kept, u upload, signed []byte) (lines []byte, err error) {
 	if err := k.hold(ctx); err != nil {
 		return nil, err
 	}

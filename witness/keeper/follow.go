@@ -21,6 +21,15 @@ import (
 // where they are not known.
 type Files func(*cosigner.Log) (tiles.Source, *reader.Reader, error)
 
+// Companion is a mirror or a judge beside a witness.
+type Companion interface {
+	cosigner.Companion
+	// Resume goes on with all logs that the witness knows.
+	Resume()
+	// Close waits until nothing goes on any more, after the context has ended.
+	Close() error
+}
+
 // followers do work for logs, each one after the other.
 type followers struct {
 	ctx    context.Context // of the work that no request waits for

@@ -52,8 +52,8 @@ type world struct {
 
 	pending, own *cosigner.Witness
 	audited      *cosigner.Witness
-	mirror       *Mirror
-	judge        *Judge
+	mirror       *logMirror
+	judge        *judge
 	handler      http.Handler
 	metrics      *sdk.ManualReader
 	stop         func()
@@ -129,9 +129,9 @@ func (w *world) start() {
 	var stores [3]*store.Store
 	w.pending, stores[0] = w.witness("witness.example/w1")
 	w.own, stores[1] = w.witness("witness.example/w1/mirror")
-	w.mirror = NewMirror(ctx, w.pending, w.own, filepath.Join(w.dir, "kept"), w.source, slog.New(slog.DiscardHandler))
+	w.mirror = NewMirror(ctx, w.pending, w.own, filepath.Join(w.dir, "kept"), w.source, slog.New(slog.DiscardHandler)).(*logMirror)
 	w.audited, stores[2] = w.witness("witness.example/w1/audited")
-	w.judge = NewJudge(ctx, w.pending, w.audited, filepath.Join(w.dir, "judged"), w.source, time.Minute, slog.New(slog.DiscardHandler))
+	w.judge = NewJudge(ctx, w.pending, w.audited, filepath.Join(w.dir, "judged"), w.source, time.Minute, slog.New(slog.DiscardHandler)).(*judge)
 	w.metrics = sdk.NewManualReader()
 	meter := sdk.NewMeterProvider(sdk.WithReader(w.metrics)).Meter("test")
 	w.handler = testlog.Must(cosigner.NewHandler(w.pending, meter, w.mirror, w.judge))(w)

@@ -39,10 +39,10 @@ const (
 	mostWaiting = 64
 )
 
-// Judge replays every admission of logs, and cosigns what holds none that their
+// judge replays every admission of logs, and cosigns what holds none that their
 // policies in force do not allow. An entry that should not be in a log ends that for
 // the log, for good, and the evidence is published. What cannot be judged makes it wait.
-type Judge struct {
+type judge struct {
 	pending, own *cosigner.Witness
 	dir          string
 	files        Files
@@ -78,8 +78,8 @@ type waiter struct {
 // NewJudge judges the logs of the witness pending by their files, and cosigns with the
 // keys of own. Where it is with each log, and evidence, is below dir. A request waits so
 // long for it. The work ends with the context.
-func NewJudge(ctx context.Context, pending, own *cosigner.Witness, dir string, files Files, wait time.Duration, logger *slog.Logger) *Judge {
-	return &Judge{
+func NewJudge(ctx context.Context, pending, own *cosigner.Witness, dir string, files Files, wait time.Duration, logger *slog.Logger) Companion {
+	return &judge{
 		pending: pending, own: own, dir: dir, files: files, wait: wait, logger: logger, waits: noop.Float64Histogram{}, logs: map[string]*judged{},
 		followers: followers{
 			ctx: ctx, slots: make(chan struct{}, mostCopies), most: retryJudge, logger: logger, logs: map[string]*followed{},
@@ -88,24 +88,22 @@ func NewJudge(ctx context.Context, pending, own *cosigner.Witness, dir string, f
 	}
 }
 
-// Close waits until nothing goes on any more, after the context has ended.
-func (j *Judge) Close() error {
+func (j *judge) Close() error {
 	j.work.Wait()
 	return nil
 }
 
-// Resume goes on with all logs that the witness knows.
-func (j *Judge) Resume() {
+func (j *judge) Resume() {
 	for _, origin := range j.pending.Origins() {
 		j.start(j.of(origin))
 	}
 }
 
-func (j *Judge) start(k *judged) {
+func (j *judge) start(k *judged) {
 	j.poke(k.origin, func(ctx context.Context) error { return j.judge(ctx, k) })
 }
 
-func (j *Judge) of(origin string) *judged {
+func (j *judge) of(origin string) *judged {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	k := j.logs[origin]
@@ -118,7 +116,7 @@ func (j *Judge) of(origin string) *judged {
 
 // Stored implements [cosigner.Companion]. It returns lines when the log was judged up to
 // this checkpoint in time.
-func (j *Judge) Stored(ctx context.Context, origin string, note []byte) (lines []byte) {
+func (j *judge) Stored(ctx context.Context, origin string, note []byte) (lines []byte) {
 	start := time.Now()
 	defer func() {
 		j.waits.Record(ctx, time.Since(start).Seconds(), metric.WithAttributes(attribute.Bool("cosigned", len(lines) > 0)))
@@ -145,7 +143,7 @@ func (j *Judge) Stored(ctx context.Context, origin string, note []byte) (lines [
 }
 
 // judge replays a log up to what the witness cosigned last, and cosigns that.
-func (j *Judge) judge(ctx context.Context, k *judged) (err error) {
+func (j *judge) judge(ctx context.Context, k *judged) (err error) {
 	k.mu.Lock()
 	waiting := k.waiting
 	k.waiting = nil
@@ -198,7 +196,7 @@ func (j *Judge) judge(ctx context.Context, k *judged) (err error) {
 
 // open opens the audit of a log, where it was, and a checkpoint that the log signed,
 // which is nil when the files of the log are not known.
-func (j *Judge) open(k *judged, signed []byte) (*scitt.Checkpoint, error) {
+func (j *judge) open(k *judged, signed []byte) (*scitt.Checkpoint, error) {
 	log, err := j.pending.Known(k.origin)
 	if err != nil {
 		return nil, nil // it is not judged any more
@@ -284,7 +282,7 @@ var errUnjudged = errors.New("it cannot be told whether every entry was admitted
 
 // replay judges what is new up to a view. It is nil when all that is there was admitted,
 // or when the log is stopped.
-func (j *Judge) replay(ctx context.Context, k *judged, view *tiles.View) error {
+func (j *judge) replay(ctx context.Context, k *judged, view *tiles.View) error {
 	if err := k.auditor.RunAt(ctx, view.Checkpoint); err != nil {
 		return err
 	}
@@ -303,7 +301,7 @@ func (j *Judge) replay(ctx context.Context, k *judged, view *tiles.View) error {
 }
 
 // Routes implements [cosigner.Companion].
-func (j *Judge) Routes(mux *http.ServeMux) {
+func (j *judge) Routes(mux *http.ServeMux) {
 	const cache = "public, max-age=5"
 	mux.HandleFunc("GET /audited/{hash}/checkpoint", func(w http.ResponseWriter, r *http.Request) {
 		note, err := j.own.Latest(r.Context(), r.PathValue("hash"))
@@ -319,7 +317,7 @@ func (j *Judge) Routes(mux *http.ServeMux) {
 }
 
 // evidence is the file with what was found against a log.
-func (j *Judge) evidence(hash string) (*os.File, error) {
+func (j *judge) evidence(hash string) (*os.File, error) {
 	origin, err := j.pending.OriginOf(hash)
 	if err != nil {
 		return nil, err
@@ -332,7 +330,7 @@ func (j *Judge) evidence(hash string) (*os.File, error) {
 }
 
 // Observe implements [cosigner.Companion].
-func (j *Judge) Observe(m metric.Meter) (err error) {
+func (j *judge) Observe(m metric.Meter) (err error) {
 	if j.waits, err = m.Float64Histogram("conmotion.witness.audited.wait", metric.WithUnit("s"),
 		metric.WithDescription("Time that a request waited for the audited cosignature, by whether it got it")); err != nil {
 		return fmt.Errorf("metrics: %w", err)
@@ -355,7 +353,7 @@ func (j *Judge) Observe(m metric.Meter) (err error) {
 }
 
 // About implements [cosigner.Companion].
-func (j *Judge) About() string {
+func (j *judge) About() string {
 	return fmt.Sprintf("The cosignature of %s says besides: audited. Every entry of this tree was replayed, and is\n"+
 		"admitted by the Registration Policy that was in force before it. Evidence against a log is\n"+
 		"at /audited/HASH/evidence.json.\n\n%s\n", j.own.Name(), strings.Join(j.own.VKeys(), "\n"))

@@ -38,9 +38,9 @@ const (
 	retryCopy = time.Minute
 )
 
-// Mirror keeps logs. Its pending checkpoint of a log is the one that the witness
+// logMirror keeps logs. Its pending checkpoint of a log is the one that the witness
 // cosigned last, and its mirror checkpoint is the one that its own keys did.
-type Mirror struct {
+type logMirror struct {
 	pending, own *cosigner.Witness
 	dir          string
 	files        Files
@@ -76,8 +76,8 @@ type kept struct {
 // NewMirror keeps the logs of the witness pending in directories below dir, and
 // cosigns with the keys of own what is durable there. A log whose files are not known
 // is kept when somebody uploads its entries. The work ends with the context.
-func NewMirror(ctx context.Context, pending, own *cosigner.Witness, dir string, files Files, logger *slog.Logger) *Mirror {
-	return &Mirror{
+func NewMirror(ctx context.Context, pending, own *cosigner.Witness, dir string, files Files, logger *slog.Logger) Companion {
+	return &logMirror{
 		pending: pending, own: own, dir: dir, files: files, logger: logger, tickets: tickets{[]byte(rand.Text())},
 		uploads: make(chan struct{}, mostUploads), mended: noop.Int64Counter{}, logs: map[string]*kept{},
 		followers: followers{
@@ -87,8 +87,7 @@ func NewMirror(ctx context.Context, pending, own *cosigner.Witness, dir string, 
 	}
 }
 
-// Close waits until nothing goes on any more, after the context has ended.
-func (m *Mirror) Close() (err error) {
+func (m *logMirror) Close() (err error) {
 	m.work.Wait()
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -100,8 +99,7 @@ func (m *Mirror) Close() (err error) {
 	return err
 }
 
-// Resume goes on with all logs that the witness knows.
-func (m *Mirror) Resume() {
+func (m *logMirror) Resume() {
 	for _, origin := range m.pending.Origins() {
 		m.Stored(m.ctx, origin, nil)
 	}
@@ -110,16 +108,16 @@ func (m *Mirror) Resume() {
 // Stored implements [cosigner.Companion]. It returns nothing.
 //
 // C2SP tlog-mirror: "The mirror cosigner MUST NOT sign the checkpoint in this process."
-func (m *Mirror) Stored(_ context.Context, origin string, _ []byte) []byte {
+func (m *logMirror) Stored(_ context.Context, origin string, _ []byte) []byte {
 	m.start(m.of(origin))
 	return nil
 }
 
-func (m *Mirror) start(k *kept) {
+func (m *logMirror) start(k *kept) {
 	m.poke(k.origin, func(ctx context.Context) error { return m.pull(ctx, k) })
 }
 
-func (m *Mirror) of(origin string) *kept {
+func (m *logMirror) of(origin string) *kept {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	k := m.logs[origin]
@@ -150,7 +148,7 @@ func (k *kept) free() { <-k.held }
 
 // pull brings the copy up to the pending checkpoint from the log's own files, and makes
 // it whole again where it is not.
-func (m *Mirror) pull(ctx context.Context, k *kept) error {
+func (m *logMirror) pull(ctx context.Context, k *kept) error {
 	log, err := m.pending.Known(k.origin)
 	if err != nil {
 		return nil // it is not followed any more
@@ -196,7 +194,7 @@ func (m *Mirror) pull(ctx context.Context, k *kept) error {
 }
 
 // update makes the copy the log at a checkpoint, and cosigns that. The log is held.
-func (m *Mirror) update(ctx context.Context, k *kept, src tiles.Source, signed []byte) (lines []byte, err error) {
+func (m *logMirror) update(ctx context.Context, k *kept, src tiles.Source, signed []byte) (lines []byte, err error) {
 	cp, _, err := scitt.OpenNote(signed)
 	if err != nil {
 		return nil, err
@@ -243,7 +241,7 @@ func cosign(ctx context.Context, by *cosigner.Witness, view *tiles.View, signed 
 
 // open opens the directory of the log, which begins at the mirror checkpoint, or at
 // nothing when it has none.
-func (m *Mirror) open(ctx context.Context, k *kept) error {
+func (m *logMirror) open(ctx context.Context, k *kept) error {
 	if k.copy != nil {
 		return nil
 	}
@@ -269,7 +267,7 @@ func (m *Mirror) open(ctx context.Context, k *kept) error {
 // C2SP tlog-mirror: the mirror "maintains a copy of each origin log and serves it
 // publicly via the tiled transparency log interface. It uses a URL prefix of
 // <monitoring prefix>/<origin hash>". "The monitoring prefixes MUST be distinct."
-func (m *Mirror) Routes(mux *http.ServeMux) {
+func (m *logMirror) Routes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /add-entries", m.addEntries)
 	mux.HandleFunc("GET /mirror/{hash}/{path...}", func(w http.ResponseWriter, r *http.Request) {
 		path := r.PathValue("path")
@@ -303,7 +301,7 @@ func send(w http.ResponseWriter, r *http.Request, logger *slog.Logger, media, ca
 }
 
 // file is a file of a log that is kept, as far as the mirror checkpoint covers it.
-func (m *Mirror) file(ctx context.Context, hash, path string) (*os.File, error) {
+func (m *logMirror) file(ctx context.Context, hash, path string) (*os.File, error) {
 	origin, err := m.own.OriginOf(hash)
 	if err != nil {
 		return nil, err
@@ -335,7 +333,7 @@ func (m *Mirror) file(ctx context.Context, hash, path string) (*os.File, error) 
 }
 
 // Observe implements [cosigner.Companion].
-func (m *Mirror) Observe(meter metric.Meter) (err error) {
+func (m *logMirror) Observe(meter metric.Meter) (err error) {
 	if m.mended, err = meter.Int64Counter("conmotion.witness.mirror.mended",
 		metric.WithDescription("How often what is kept of a log was not whole, and was made so again, by log")); err != nil {
 		return fmt.Errorf("metrics: %w", err)
@@ -344,7 +342,7 @@ func (m *Mirror) Observe(meter metric.Meter) (err error) {
 }
 
 // About implements [cosigner.Companion].
-func (m *Mirror) About() string {
+func (m *logMirror) About() string {
 	return fmt.Sprintf("The cosignature of %s says besides: all entries of this tree are kept here, durably, and can\n"+
 		"be read below /mirror/ (https://c2sp.org/tlog-mirror).\n\n%s\n", m.own.Name(), strings.Join(m.own.VKeys(), "\n"))
 }

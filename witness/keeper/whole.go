@@ -64,7 +64,7 @@ func (k *kept) sound(ctx context.Context, own cosigner.State, from, to uint64) e
 
 // check looks at the next part of what is kept, when it is time, or at the one that a
 // reader did not get. The log is held.
-func (m *Mirror) check(ctx context.Context, k *kept, own cosigner.State) error {
+func (m *logMirror) check(ctx context.Context, k *kept, own cosigner.State) error {
 	if k.broken || own.Size == 0 {
 		return nil
 	}
@@ -83,7 +83,7 @@ func (m *Mirror) check(ctx context.Context, k *kept, own cosigner.State) error {
 
 // suspect looks at what an update builds on, when one failed: the last of these entries
 // that are kept, and all tiles above them. The log is held.
-func (m *Mirror) suspect(ctx context.Context, k *kept, own cosigner.State, last uint64, err error) error {
+func (m *logMirror) suspect(ctx context.Context, k *kept, own cosigner.State, last uint64, err error) error {
 	if err != nil && !k.broken && own.Size > 0 {
 		err = errors.Join(err, m.breaks(k, k.sound(ctx, own, own.Size-min(own.Size, last), own.Size)))
 	}
@@ -92,7 +92,7 @@ func (m *Mirror) suspect(ctx context.Context, k *kept, own cosigner.State, last 
 
 // blame finds out whether a package was refused because of the entries that are kept
 // before it, which were hashed with it.
-func (m *Mirror) blame(ctx context.Context, k *kept, refused error) error {
+func (m *logMirror) blame(ctx context.Context, k *kept, refused error) error {
 	if err := k.hold(ctx); err != nil {
 		return err
 	}
@@ -112,7 +112,7 @@ func (m *Mirror) blame(ctx context.Context, k *kept, refused error) error {
 // From then on it has no checkpoint: readers of the directory are told of nothing, nothing
 // is cosigned, and the next update reads and hashes all that is there, and fetches what
 // is wrong or missing. A crash leaves it so.
-func (m *Mirror) breaks(k *kept, why error) error {
+func (m *logMirror) breaks(k *kept, why error) error {
 	if !errors.Is(why, errBroken) {
 		return why
 	}
@@ -128,7 +128,7 @@ func (m *Mirror) breaks(k *kept, why error) error {
 }
 
 // whole notes that an update has read, hashed and cosigned all that is kept.
-func (m *Mirror) whole(ctx context.Context, k *kept) {
+func (m *logMirror) whole(ctx context.Context, k *kept) {
 	if k.broken {
 		k.broken, k.tried = false, false
 		m.mended.Add(ctx, 1, metric.WithAttributes(attribute.String("log", k.origin)))

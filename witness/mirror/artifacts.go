@@ -58,7 +58,7 @@ func (e *export) artifacts(ctx context.Context, digests []reader.Digest) error {
 				e.out.Refused = append(e.out.Refused, fmt.Errorf("artifact %s: %w", d, r.Value.missing))
 			}
 		default:
-			m.Artifacts = append(m.Artifacts, ManifestArtifact{d, r.Value.size})
+			m.Artifacts = append(m.Artifacts, manifestArtifact{d, r.Value.size})
 			e.touch(d.Path())
 		}
 		if r.Value.fetched {

@@ -43,7 +43,7 @@ type Options struct {
 
 // Copied is what an export or an update of a copy came to.
 type Copied struct {
-	Manifest *Manifest // of an export
+	Manifest *manifest // of an export
 	// Before is the checkpoint that the directory had; nil when it had none.
 	Before  *scitt.Checkpoint
 	Fetched uint64 // files, artifacts included
@@ -87,7 +87,7 @@ func (c *Copy) Update(ctx context.Context, l Log, o Options) (*Copied, error) {
 }
 
 func (c *Copy) update(ctx context.Context, l Log, o Options, whole bool) (*Copied, error) {
-	e := &export{Log: l, dir: c.dir, o: o, cp: l.View.Checkpoint, whole: whole, seen: c.seen, files: map[string]ManifestFile{}, dirs: map[string]bool{}, out: &Copied{}}
+	e := &export{Log: l, dir: c.dir, o: o, cp: l.View.Checkpoint, whole: whole, seen: c.seen, files: map[string]manifestFile{}, dirs: map[string]bool{}, out: &Copied{}}
 	c.seen, c.exported = false, false
 	if e.o.Progress == nil {
 		e.o.Progress = func(string, uint64, uint64) {}
@@ -121,9 +121,9 @@ type export struct {
 	whole    bool                    // with artifacts and a manifest
 	seen     bool                    // nothing has to be looked at but what is new
 	from     uint64                  // entries before are in the directory and were verified
-	files    map[string]ManifestFile // by path, for the manifest
-	manifest Manifest
-	before   *Manifest       // of the export that is there; nil when there is none
+	files    map[string]manifestFile // by path, for the manifest
+	manifest manifest
+	before   *manifest       // of the export that is there; nil when there is none
 	dirs     map[string]bool // with new files, to be made durable
 	copied   *tiles.View     // what the directory has at cp, verified
 	out      *Copied
@@ -189,7 +189,7 @@ func (e *export) begin(ctx context.Context) error {
 			e.from = 0 // something happened to the directory: all of it is looked at
 		}
 	}
-	m.Artifacts = slices.DeleteFunc(m.Artifacts, func(a ManifestArtifact) bool {
+	m.Artifacts = slices.DeleteFunc(m.Artifacts, func(a manifestArtifact) bool {
 		gone := !e.has(a.SHA256.Path(), a.Size)
 		if gone {
 			m.Missing = append(m.Missing, a.SHA256)
@@ -332,7 +332,7 @@ func (e *export) finish(ctx context.Context) error {
 func (e *export) writeManifest(covered func(string) bool) error {
 	e.files[tiles.CheckpointPath] = fileOf(tiles.CheckpointPath, e.cp.Raw)
 	m := &e.manifest
-	m.Checkpoint = ManifestCheckpoint{e.cp.Origin, reader.Digest(e.cp.Root), e.cp.Size}
+	m.Checkpoint = manifestCheckpoint{e.cp.Origin, reader.Digest(e.cp.Root), e.cp.Size}
 	m.VKeys = slices.Clone(e.VKeys)
 	for _, f := range e.files {
 		if covered(f.Path) {
@@ -347,8 +347,8 @@ func (e *export) writeManifest(covered func(string) bool) error {
 	return err
 }
 
-func fileOf(name string, data []byte) ManifestFile {
-	return ManifestFile{name, sha256.Sum256(data), int64(len(data))}
+func fileOf(name string, data []byte) manifestFile {
+	return manifestFile{name, sha256.Sum256(data), int64(len(data))}
 }
 
 // write writes a file of the export, unless it is there with these bytes.

@@ -69,7 +69,7 @@ func edge(size uint64) (out []part) {
 func (e *export) fetch(ctx context.Context, again func(part) bool) (kept int, err error) {
 	wanted := parts(e.from, e.cp.Size)
 	type result struct {
-		file    ManifestFile
+		file    manifestFile
 		fetched bool
 	}
 	one := func(ctx context.Context, n uint64) (result, error) {

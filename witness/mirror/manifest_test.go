@@ -14,12 +14,12 @@ import (
 	"github.com/conmotion/conmotion/tiles"
 )
 
-func exampleManifest() *Manifest {
-	return &Manifest{
-		Artifacts:  []ManifestArtifact{{sha256.Sum256([]byte("b")), 1}, {sha256.Sum256([]byte("a")), 1}},
+func exampleManifest() *manifest {
+	return &manifest{
+		Artifacts:  []manifestArtifact{{sha256.Sum256([]byte("b")), 1}, {sha256.Sum256([]byte("a")), 1}},
 		Missing:    []reader.Digest{sha256.Sum256([]byte("c"))},
-		Checkpoint: ManifestCheckpoint{"log.example", sha256.Sum256([]byte("root")), 300},
-		Files: []ManifestFile{
+		Checkpoint: manifestCheckpoint{"log.example", sha256.Sum256([]byte("root")), 300},
+		Files: []manifestFile{
 			{"tile/entries/001.p/44", sha256.Sum256([]byte("x")), 44}, {"checkpoint", sha256.Sum256([]byte("y")), 7},
 			{".well-known/scitt-keys", sha256.Sum256([]byte("z")), 9},
 		},
@@ -56,7 +56,7 @@ func TestManifest(t *testing.T) {
 		if changed == text {
 			t.Errorf("%s: nothing is changed", name)
 		}
-		if _, err := parseManifest([]byte(changed)); !errors.Is(err, ErrManifest) {
+		if _, err := parseManifest([]byte(changed)); !errors.Is(err, errManifest) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -75,7 +75,7 @@ func FuzzParseManifest(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		m, err := parseManifest(data)
 		if err != nil {
-			if !errors.Is(err, ErrManifest) {
+			if !errors.Is(err, errManifest) {
 				t.Fatal(err)
 			}
 			return

@@ -70,7 +70,7 @@ type VerifyOptions struct {
 type verification struct {
 	dir      string
 	o        VerifyOptions
-	manifest *Manifest
+	manifest *manifest
 	log      Opened
 	service  scitt.KeySet // of the log's own statements
 	report   Report

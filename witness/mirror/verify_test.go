@@ -40,7 +40,7 @@ func TestVerifyFailures(t *testing.T) {
 			return errors.Join(os.Remove(path), os.Symlink(target, path))
 		}
 	}
-	inManifest := func(change func(m *Manifest)) func(string) error {
+	inManifest := func(change func(m *manifest)) func(string) error {
 		return func(dir string) error {
 			path := filepath.Join(dir, manifestPath)
 			data, err := os.ReadFile(path)
@@ -68,7 +68,7 @@ func TestVerifyFailures(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			return inManifest(func(m *Manifest) { m.Files = append(m.Files, ManifestFile{Path: name, Size: info.Size()}) })(dir)
+			return inManifest(func(m *manifest) { m.Files = append(m.Files, manifestFile{Path: name, Size: info.Size()}) })(dir)
 		}
 	}
 	for name, c := range map[string]struct {
@@ -86,14 +86,14 @@ func TestVerifyFailures(t *testing.T) {
 		"an artifact":                {edit(artifact, func([]byte) []byte { return []byte("content 8") }), []string{"artifacts"}},
 		"a longer artifact":          {edit(artifact, longer), []string{"artifacts"}},
 		"no artifact":                {remove(artifact), []string{"artifacts"}},
-		"the size of a file":         {inManifest(func(m *Manifest) { m.Files[0].Size++ }), []string{"manifest"}},
-		"the size of an artifact":    {inManifest(func(m *Manifest) { m.Artifacts[0].Size++ }), []string{"artifacts"}},
-		"an artifact is not named":   {inManifest(func(m *Manifest) { m.Artifacts = m.Artifacts[1:] }), []string{"artifacts"}},
-		"other verifier keys":        {inManifest(func(m *Manifest) { m.VKeys = m.VKeys[1:] }), []string{"keys"}},
-		"a file below a file":        {inManifest(func(m *Manifest) { m.Files[1].Path = "tile/0/000/x" }), []string{"manifest"}},
-		"a name that is too long":    {inManifest(func(m *Manifest) { m.Files[1].Path = "tile/" + strings.Repeat("x", 5000) }), []string{"manifest"}},
+		"the size of a file":         {inManifest(func(m *manifest) { m.Files[0].Size++ }), []string{"manifest"}},
+		"the size of an artifact":    {inManifest(func(m *manifest) { m.Artifacts[0].Size++ }), []string{"artifacts"}},
+		"an artifact is not named":   {inManifest(func(m *manifest) { m.Artifacts = m.Artifacts[1:] }), []string{"artifacts"}},
+		"other verifier keys":        {inManifest(func(m *manifest) { m.VKeys = m.VKeys[1:] }), []string{"keys"}},
+		"a file below a file":        {inManifest(func(m *manifest) { m.Files[1].Path = "tile/0/000/x" }), []string{"manifest"}},
+		"a name that is too long":    {inManifest(func(m *manifest) { m.Files[1].Path = "tile/" + strings.Repeat("x", 5000) }), []string{"manifest"}},
 		"a directory for a file":     {directory("tile/x"), []string{"manifest"}},
-		"another size of the log":    {inManifest(func(m *Manifest) { m.Checkpoint.Size-- }), []string{"checkpoint"}},
+		"another size of the log":    {inManifest(func(m *manifest) { m.Checkpoint.Size-- }), []string{"checkpoint"}},
 		"a bundle that never ends":   {link("tile/entries/000", "/dev/zero"), []string{"files"}},
 		"an artifact that never is":  {link(artifact, "/dev/zero"), []string{"files"}},
 		"a manifest that never ends": {link(manifestPath, "/dev/zero"), []string{"files"}},

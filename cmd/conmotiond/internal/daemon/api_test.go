@@ -191,7 +191,7 @@ func TestWellKnown(t *testing.T) {
 	}
 	// A file server gives the same two resources.
 	for name, want := range map[string][]byte{tiles.KeysPath: s.get("/.well-known/scitt-keys").body, tiles.ConfigurationPath: asCBOR.body} {
-		got := testlog.Must(os.ReadFile(s.PublicDir() + "/" + name))(t)
+		got := testlog.Must(os.ReadFile(s.Place() + "/" + name))(t)
 		if !bytes.Equal(got, want) {
 			t.Errorf("the file %s differs from the resource", name)
 		}
@@ -214,7 +214,7 @@ func TestStaticFiles(t *testing.T) {
 	}
 	group.Wait()
 	const full = "tile/entries/000"
-	file := testlog.Must(os.ReadFile(s.PublicDir() + "/" + full))(t)
+	file := testlog.Must(os.ReadFile(s.Place() + "/" + full))(t)
 
 	a := s.get("/" + full)
 	if !bytes.Equal(a.body, file) || a.Header.Get("Content-Type") != "application/octet-stream" ||
@@ -282,7 +282,7 @@ func TestStaticFiles(t *testing.T) {
 		}
 	}
 	// A full tile that is gone is the service's fault, and may come back.
-	gone := filepath.Join(s.PublicDir(), "tile", "0", "000")
+	gone := filepath.Join(s.Place(), "tile", "0", "000")
 	hashes := testlog.Must(os.ReadFile(gone))(t)
 	if err := os.Remove(gone); err != nil {
 		t.Fatal(err)

@@ -94,7 +94,7 @@ const closeTimeout = time.Minute
 // Daemon is a running service.
 type Daemon struct {
 	*personality.Service
-	Readiness *Readiness
+	Readiness *readiness
 	Search    *SearchHealth // nil without Config.Search
 	// New says that the log was made just now.
 	New bool
@@ -140,7 +140,7 @@ func Open(ctx context.Context, c Config, t *Telemetry) (d *Daemon, err error) {
 	if err != nil {
 		return nil, err
 	}
-	d = &Daemon{dir: dir, Readiness: &Readiness{}, logger: c.Logger, lease: c.Lease, lost: make(chan struct{})}
+	d = &Daemon{dir: dir, Readiness: &readiness{}, logger: c.Logger, lease: c.Lease, lost: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.Close())
@@ -361,9 +361,6 @@ func (d *Daemon) writeConfiguration(ctx context.Context) error {
 // Place is where the log's public files lie, for people: a directory that any file
 // server may show, or the URL of a bucket.
 func (d *Daemon) Place() string { return d.place.name }
-
-// PublicDir is the directory that any file server may show, of a log in one.
-func (d *Daemon) PublicDir() string { return d.dir.Public() }
 
 // ArtifactBytes is how much the stored artifacts take.
 func (d *Daemon) ArtifactBytes() int64 { return d.artifacts.Used() }

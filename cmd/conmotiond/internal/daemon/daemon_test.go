@@ -32,11 +32,11 @@ type service struct {
 	*daemon.Daemon
 	telemetry *daemon.Telemetry
 	server    *httptest.Server
-	url       string // of the public files; "" for those in PublicDir
+	url       string // of the public files; "" for those in Place
 }
 
 // public is where everybody reads the log's files.
-func (s *service) public() string { return cmp.Or(s.url, s.PublicDir()) }
+func (s *service) public() string { return cmp.Or(s.url, s.Place()) }
 
 func newService(t testing.TB, change func(*daemon.Config)) *service {
 	t.Helper()

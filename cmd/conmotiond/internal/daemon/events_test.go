@@ -27,7 +27,7 @@ func TestEvents(t *testing.T) {
 		receipts[string(statement)] = receipt
 		transparent[name] = scitt.AttachReceipts(testlog.Must(scitt.ParseStatement(statement))(t), receipt)
 	}
-	public := s.PublicDir()
+	public := s.Place()
 	s.stop()
 
 	keys := testlog.Must(scitt.ParseKeySet(testlog.Must(os.ReadFile(filepath.Join(public, tiles.KeysPath)))(t)))(t)

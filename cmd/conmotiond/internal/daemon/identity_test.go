@@ -25,7 +25,7 @@ var keyFiles = []string{"checkpoint-key.pem", "receipt-key.pem", "service-key.pe
 func (s *service) announced() *scitt.KeysInForce {
 	s.t.Helper()
 	c := s.configuration()
-	log := tiles.NewLog(tiles.Dir(s.PublicDir()), testlog.Must(scitt.NewCheckpointVerifiers(c.CheckpointKeys))(s.t))
+	log := tiles.NewLog(tiles.Dir(s.Place()), testlog.Must(scitt.NewCheckpointVerifiers(c.CheckpointKeys))(s.t))
 	a := testlog.Must(audit.New(log, nil, audit.Options{VKeys: c.CheckpointKeys, List: 10}))(s.t)
 	if err := a.Run(s.t.Context()); err != nil {
 		s.t.Fatal(err)

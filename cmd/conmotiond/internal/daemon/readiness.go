@@ -15,8 +15,8 @@ const (
 	mostLag = 10_000
 )
 
-// Readiness reports whether the service can do its work.
-type Readiness struct {
+// readiness reports whether the service can do its work.
+type readiness struct {
 	mu        sync.Mutex
 	log       servedLog
 	index     laggingIndex
@@ -41,17 +41,17 @@ type laggingIndex interface {
 }
 
 // watch begins when the service is open.
-func (r *Readiness) watch(log servedLog, idx laggingIndex, unsigned func() error) {
+func (r *readiness) watch(log servedLog, idx laggingIndex, unsigned func() error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.log, r.index, r.unsigned = log, idx, unsigned
 }
 
 // Stop makes the service unready while it drains.
-func (r *Readiness) Stop() { r.watch(nil, nil, nil) }
+func (r *readiness) Stop() { r.watch(nil, nil, nil) }
 
 // Check says why the service is not ready, or nil.
-func (r *Readiness) Check(ctx context.Context, now time.Time) error {
+func (r *readiness) Check(ctx context.Context, now time.Time) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	published, waiting, late, err := r.late(ctx, now)
@@ -86,7 +86,7 @@ func (r *Readiness) Check(ctx context.Context, now time.Time) error {
 
 // Late is how long entries have been stored while nothing was published; 0 when
 // there are none.
-func (r *Readiness) Late(ctx context.Context, now time.Time) (time.Duration, error) {
+func (r *readiness) Late(ctx context.Context, now time.Time) (time.Duration, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	_, _, late, err := r.late(ctx, now)
@@ -94,7 +94,7 @@ func (r *Readiness) Late(ctx context.Context, now time.Time) (time.Duration, err
 }
 
 // late also says how many entries are published, and how many are not.
-func (r *Readiness) late(ctx context.Context, now time.Time) (published, waiting uint64, late time.Duration, err error) {
+func (r *readiness) late(ctx context.Context, now time.Time) (published, waiting uint64, late time.Duration, err error) {
 	if r.log == nil {
 		return 0, 0, 0, errors.New("not serving")
 	}

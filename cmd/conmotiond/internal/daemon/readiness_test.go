@@ -43,7 +43,7 @@ func TestReadiness(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := &state{stored: 6, published: 5, next: 5}
-			r := &Readiness{}
+			r := &readiness{}
 			r.watch(s, s, func() error { return s.unsigned })
 			if err := r.Check(t.Context(), now); err != nil {
 				t.Fatalf("at first: %v", err)
@@ -68,7 +68,7 @@ func TestReadiness(t *testing.T) {
 // TestReadinessGone: that one who asked went away is not told to the next one.
 func TestReadinessGone(t *testing.T) {
 	s := &state{stored: 5, published: 5, next: 5}
-	r, now := &Readiness{}, time.Now()
+	r, now := &readiness{}, time.Now()
 	r.watch(s, s, nil)
 	gone, leave := context.WithCancel(t.Context())
 	leave()

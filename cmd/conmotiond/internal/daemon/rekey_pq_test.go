@@ -62,7 +62,7 @@ func TestPostQuantum(t *testing.T) {
 	}
 	lines := func() int {
 		t.Helper()
-		raw := testlog.Must(os.ReadFile(filepath.Join(s.PublicDir(), "checkpoint")))(t)
+		raw := testlog.Must(os.ReadFile(filepath.Join(s.Place(), "checkpoint")))(t)
 		cv := testlog.Must(scitt.NewCheckpointVerifiers(s.configuration().CheckpointKeys))(t)
 		_, sigs, err := scitt.OpenNote(raw, append(cv.Tree, cv.Note, cv.PQ)...)
 		if err != nil {

@@ -64,8 +64,8 @@ func (s *service) rotate(change any) daemon.KeysResult {
 // replayed audits the log from its files, and returns its keys statements.
 func (s *service) replayed() []*scitt.KeysInForce {
 	s.t.Helper()
-	c := testlog.Must(scitt.ParseConfiguration(testlog.Must(os.ReadFile(filepath.Join(s.PublicDir(), filepath.FromSlash(tiles.ConfigurationPath))))(s.t)))(s.t)
-	log := tiles.NewLog(tiles.Dir(s.PublicDir()), testlog.Must(scitt.NewCheckpointVerifiers(c.CheckpointKeys))(s.t))
+	c := testlog.Must(scitt.ParseConfiguration(testlog.Must(os.ReadFile(filepath.Join(s.Place(), filepath.FromSlash(tiles.ConfigurationPath))))(s.t)))(s.t)
+	log := tiles.NewLog(tiles.Dir(s.Place()), testlog.Must(scitt.NewCheckpointVerifiers(c.CheckpointKeys))(s.t))
 	a := testlog.Must(audit.New(log, nil, audit.Options{VKeys: c.CheckpointKeys, List: 10, Report: func(v audit.Violation) { s.t.Errorf("%+v", v) }}))(s.t)
 	if err := a.Run(s.t.Context()); err != nil {
 		s.t.Fatal(err)
@@ -78,13 +78,13 @@ func (s *service) replayed() []*scitt.KeysInForce {
 
 // reads opens the log as a reader with this memory.
 func (s *service) reads(home party.Home) (*party.Log, error) {
-	return party.Open(s.t.Context(), s.PublicDir(), party.Options{Home: home})
+	return party.Open(s.t.Context(), s.Place(), party.Options{Home: home})
 }
 
 // signers are the purposes of the keys that signed the public checkpoint.
 func (s *service) signedBy(k *scitt.Keys) (by []string) {
 	s.t.Helper()
-	raw := testlog.Must(os.ReadFile(filepath.Join(s.PublicDir(), "checkpoint")))(s.t)
+	raw := testlog.Must(os.ReadFile(filepath.Join(s.Place(), "checkpoint")))(s.t)
 	for i, vkey := range k.Note {
 		if _, err := testlog.Must(scitt.NewCheckpointVerifiers([]string{vkey}))(s.t).Open(raw); err == nil {
 			by = append(by, "note "+string(rune('0'+i)))
@@ -156,7 +156,7 @@ func TestRotate(t *testing.T) {
 func (s *service) keysStatement() string {
 	c := s.configuration()
 	last := c.Keys[len(c.Keys)-1]
-	log := tiles.NewLog(tiles.Dir(s.PublicDir()), testlog.Must(scitt.NewCheckpointVerifiers(c.CheckpointKeys))(s.t))
+	log := tiles.NewLog(tiles.Dir(s.Place()), testlog.Must(scitt.NewCheckpointVerifiers(c.CheckpointKeys))(s.t))
 	entry := testlog.Must(testlog.Must(log.Latest(s.t.Context()))(s.t).Entry(s.t.Context(), last.Index))(s.t)
 	file := filepath.Join(s.t.TempDir(), "keys.cose")
 	write(s.t.(*testing.T), file, entry)
@@ -315,14 +315,14 @@ func TestRotateCrash(t *testing.T) {
 	for name, crash := range map[string]func(t *testing.T, s *service, old, whole *scitt.Configuration){
 		"statement": nil,
 		"handover": func(t *testing.T, s *service, old, whole *scitt.Configuration) {
-			write(t, filepath.Join(s.PublicDir(), "checkpoint"), []byte(whole.Keys[1].Handover))
-			write(t, filepath.Join(s.PublicDir(), filepath.FromSlash(tiles.ConfigurationPath)), testlog.Must(old.Marshal())(t))
+			write(t, filepath.Join(s.Place(), "checkpoint"), []byte(whole.Keys[1].Handover))
+			write(t, filepath.Join(s.Place(), filepath.FromSlash(tiles.ConfigurationPath)), testlog.Must(old.Marshal())(t))
 		},
 		"configuration": func(t *testing.T, s *service, _, whole *scitt.Configuration) {
-			write(t, filepath.Join(s.PublicDir(), "checkpoint"), []byte(whole.Keys[1].Handover))
+			write(t, filepath.Join(s.Place(), "checkpoint"), []byte(whole.Keys[1].Handover))
 		},
 		"no configuration": func(t *testing.T, s *service, _, _ *scitt.Configuration) {
-			if err := os.Remove(filepath.Join(s.PublicDir(), filepath.FromSlash(tiles.ConfigurationPath))); err != nil {
+			if err := os.Remove(filepath.Join(s.Place(), filepath.FromSlash(tiles.ConfigurationPath))); err != nil {
 				t.Fatal(err)
 			}
 		},

@@ -90,7 +90,7 @@ func TestRecoverOldServiceKey(t *testing.T) {
 				return scitt.ParsePrivateKey(data)
 			},
 			Notice: func(format string, args ...any) { notices = append(notices, fmt.Sprintf(format, args...)) },
-			Log:    s.PublicDir(), RecoveryKey: by, NextRecovery: next, ServiceKey: service,
+			Log:    s.Place(), RecoveryKey: by, NextRecovery: next, ServiceKey: service,
 		})
 	}
 	offline := t.TempDir()

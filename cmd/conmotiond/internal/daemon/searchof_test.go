@@ -77,7 +77,7 @@ func TestSearchOf(t *testing.T) {
 	}
 	// The place of the log shows the one and later the other.
 	place := filepath.Join(t.TempDir(), "log")
-	if err := os.Symlink(first.PublicDir(), place); err != nil {
+	if err := os.Symlink(first.Place(), place); err != nil {
 		t.Fatal(err)
 	}
 	dir := t.TempDir()
@@ -108,7 +108,7 @@ func TestSearchOf(t *testing.T) {
 		t.Errorf("beyond the rate: %d", a.Code)
 	}
 	next := place + ".next"
-	if err := errors.Join(os.Symlink(second.PublicDir(), next), os.Rename(next, place)); err != nil {
+	if err := errors.Join(os.Symlink(second.Place(), next), os.Rename(next, place)); err != nil {
 		t.Fatal(err)
 	}
 	testwait.Until(t, func() bool { return errors.Is(s.Health.Check(time.Now()), party.ErrForked) }, "the fork is seen")
@@ -136,7 +136,7 @@ func TestSearchOf(t *testing.T) {
 		t.Fatal(err)
 	}
 	elsewhere := newService(t, func(c *daemon.Config) { c.Origin = "elsewhere.example" })
-	if s, telemetry, err = openSearchOf(t, daemon.SearchOfConfig{Dir: dir, Log: elsewhere.PublicDir(), Burst: 1}); err != nil {
+	if s, telemetry, err = openSearchOf(t, daemon.SearchOfConfig{Dir: dir, Log: elsewhere.Place(), Burst: 1}); err != nil {
 		t.Fatal(err)
 	}
 	testwait.Until(t, func() bool { return gauge(t, telemetry.Registry, "conmotion_search_up") == 0 }, "another log is refused")
@@ -146,7 +146,7 @@ func TestSearchOf(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if s, _, err = openSearchOf(t, daemon.SearchOfConfig{Dir: dir, Log: first.PublicDir(), Burst: 1}); err != nil {
+	if s, _, err = openSearchOf(t, daemon.SearchOfConfig{Dir: dir, Log: first.Place(), Burst: 1}); err != nil {
 		t.Fatal(err)
 	}
 	testwait.Until(t, func() bool { return strings.HasPrefix(s.Health.String(), "3 of 3") }, "3 entries are read again")
@@ -196,35 +196,35 @@ func TestSearchOfKeys(t *testing.T) {
 		}
 		return s, err
 	}
-	s, err := open(daemon.SearchOfConfig{Log: log.PublicDir()})
+	s, err := open(daemon.SearchOfConfig{Log: log.Place()})
 	if err != nil || !s.FirstUse || s.Origin != "transparency.example" || s.Service != "http://transparency.example" {
 		t.Fatalf("%+v, %v", s, err)
 	}
-	if _, err := open(daemon.SearchOfConfig{Log: log.PublicDir()}); err == nil || !strings.Contains(err.Error(), "another process") {
+	if _, err := open(daemon.SearchOfConfig{Log: log.Place()}); err == nil || !strings.Contains(err.Error(), "another process") {
 		t.Errorf("a second one on the directory: %v", err)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	// At the same place another log: its keys are not those of the first start.
-	if s, err = open(daemon.SearchOfConfig{Log: other.PublicDir()}); err != nil || s.Origin != "transparency.example" {
+	if s, err = open(daemon.SearchOfConfig{Log: other.Place()}); err != nil || s.Origin != "transparency.example" {
 		t.Fatalf("%+v, %v", s, err)
 	}
 	testwait.Until(t, func() bool { return gauge(t, telemetry.Registry, "conmotion_search_up") == 0 }, "the other log is refused")
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := open(daemon.SearchOfConfig{Log: other.PublicDir(), VKeys: other.configuration().CheckpointKeys}); err == nil || !strings.Contains(err.Error(), "use another --dir") {
+	if _, err := open(daemon.SearchOfConfig{Log: other.Place(), VKeys: other.configuration().CheckpointKeys}); err == nil || !strings.Contains(err.Error(), "use another --dir") {
 		t.Errorf("keys of another log: %v", err)
 	}
 	// Given keys are no longer the log's own word.
-	if s, err = open(daemon.SearchOfConfig{Log: log.PublicDir(), VKeys: log.configuration().CheckpointKeys}); err != nil || s.FirstUse {
+	if s, err = open(daemon.SearchOfConfig{Log: log.Place(), VKeys: log.configuration().CheckpointKeys}); err != nil || s.FirstUse {
 		t.Fatalf("%+v, %v", s, err)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if s, err = open(daemon.SearchOfConfig{Log: log.PublicDir()}); err != nil || s.FirstUse {
+	if s, err = open(daemon.SearchOfConfig{Log: log.Place()}); err != nil || s.FirstUse {
 		t.Fatalf("%+v, %v", s, err)
 	}
 	if err := s.Close(); err != nil {
@@ -237,7 +237,7 @@ func TestSearchOfKeys(t *testing.T) {
 	if err := os.WriteFile(files[0], []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := open(daemon.SearchOfConfig{Log: log.PublicDir()}); !errors.Is(err, party.ErrDamaged) {
+	if _, err := open(daemon.SearchOfConfig{Log: log.Place()}); !errors.Is(err, party.ErrDamaged) {
 		t.Errorf("a damaged file of keys: %v", err)
 	}
 	// A directory has one purpose.
@@ -246,11 +246,11 @@ func TestSearchOfKeys(t *testing.T) {
 		t.Error("a log was made in the directory of a search")
 		_ = d.Close()
 	}
-	if _, _, err := openSearchOf(t, daemon.SearchOfConfig{Dir: log.config.Dir, Log: other.PublicDir()}); err == nil {
+	if _, _, err := openSearchOf(t, daemon.SearchOfConfig{Dir: log.config.Dir, Log: other.Place()}); err == nil {
 		t.Error("a search was made in the directory of a log that is served")
 	}
 	log.stop()
-	if _, _, err := openSearchOf(t, daemon.SearchOfConfig{Dir: log.config.Dir, Log: other.PublicDir()}); err == nil || !strings.Contains(err.Error(), "searches its own log") {
+	if _, _, err := openSearchOf(t, daemon.SearchOfConfig{Dir: log.config.Dir, Log: other.Place()}); err == nil || !strings.Contains(err.Error(), "searches its own log") {
 		t.Errorf("a search in the directory of a log: %v", err)
 	}
 }
@@ -278,7 +278,7 @@ func TestSearchOfRepaired(t *testing.T) {
 	t.Parallel()
 	log := newService(t, nil)
 	log.register(testlog.Statement(t, testlog.Key(t, "ES256"), "asset 1", []byte("content")))
-	files := http.FileServer(http.Dir(log.PublicDir()))
+	files := http.FileServer(http.Dir(log.Place()))
 	var damaged atomic.Bool
 	damaged.Store(true)
 	mirror := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

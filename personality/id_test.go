@@ -122,7 +122,7 @@ func TestDoubtfulID(t *testing.T) {
 		}
 	})
 	group.Go(func() {
-		done, err := s.RegisterAll(t.Context(), []*scitt.Statement{first, twin})
+		done, err := s.register(t.Context(), []*scitt.Statement{first, twin}, nil)
 		if len(done) != 1 || !errors.Is(err, scitt.ErrRegistered) {
 			t.Errorf("both: %d, %v", len(done), err)
 		}

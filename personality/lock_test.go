@@ -150,14 +150,14 @@ func TestBulkAfterDoubt(t *testing.T) {
 		}
 		all = append(all, st)
 	}
-	done, err := s.RegisterAll(t.Context(), all)
+	done, err := s.register(t.Context(), all, nil)
 	if len(done) != 2 || done[1].ID != all[1].ID() || done[1].Index != 2 || !errors.Is(err, scitt.ErrUnavailable) {
 		t.Fatalf("%d registrations, %v", len(done), err)
 	}
 	<-log.entered
 	next := make(chan error, 2)
 	go func() { _, err := s.Register(t.Context(), all[4]); next <- err }()
-	go func() { _, err := s.RegisterAll(t.Context(), all[2:4]); next <- err }()
+	go func() { _, err := s.register(t.Context(), all[2:4], nil); next <- err }()
 	close(log.leave)
 	for range 2 {
 		if err := <-next; !errors.Is(err, errTaken) {

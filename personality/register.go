@@ -18,30 +18,16 @@ type Registration struct {
 	Receipt   []byte // nil when the entry is durable but not published in time
 }
 
-// Register is RegisterAll of one statement. When it returns without an error
-// the entry is durable.
+// Register registers a statement and waits for its Receipt, at most until the context
+// ends. When it returns without an error the entry is durable. A statement whose content
+// the log has is not judged again: with the same bytes it is a duplicate, and another
+// signature of its issuer is a [scitt.Problem] that wraps scitt.ErrRegistered.
 func (s *Service) Register(ctx context.Context, st *scitt.Statement) (*Registration, error) {
-	done, err := s.RegisterAll(ctx, []*scitt.Statement{st})
+	done, err := s.register(ctx, []*scitt.Statement{st}, nil)
 	if err != nil {
 		return nil, err
 	}
 	return done[0], nil
-}
-
-// RegisterAll registers statements in their order and waits for their
-// Receipts, all of one checkpoint, at most until the context ends: then none
-// of them has one. Each is judged as if those before it were in the log, so
-// that it can be the next in a chain of theirs.
-//
-// It stops at the first statement that is not registered, and returns what came
-// before it, all durable, and an error about it. No statement is in the log
-// without those before it, but for the ones that were there already.
-//
-// A statement whose content the log has is not judged again: with the same
-// bytes it is a duplicate, and another signature of its issuer is a
-// [scitt.Problem] that wraps scitt.ErrRegistered.
-func (s *Service) RegisterAll(ctx context.Context, all []*scitt.Statement) ([]*Registration, error) {
-	return s.register(ctx, all, nil)
 }
 
 // RegisterKeys registers a keys statement, which no client can do, and waits for its
@@ -54,6 +40,16 @@ func (s *Service) RegisterKeys(ctx context.Context, st *scitt.Statement, c Chang
 	return done[0], nil
 }
 
+// register registers statements in their order and waits for their
+// Receipts, all of one checkpoint, at most until the context ends: then none
+// of them has one. Each is judged as if those before it were in the log, so
+// that it can be the next in a chain of theirs.
+//
+// It stops at the first statement that is not registered, and returns what came
+// before it, all durable, and an error about it. No statement is in the log
+// without those before it, but for the ones that were there already.
+//
+// keys is the change that a keys statement makes, which comes alone; nil for others.
 func (s *Service) register(ctx context.Context, all []*scitt.Statement, keys *Change) ([]*Registration, error) {
 	start := time.Now()
 	done, failure := s.sequence(ctx, all, keys)

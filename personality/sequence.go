@@ -25,7 +25,7 @@ func (s *Service) postSequence(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := s.waiting(r)
 	defer cancel()
-	done, failure := s.RegisterAll(ctx, all)
+	done, failure := s.register(ctx, all, nil)
 	if len(done) == 0 {
 		return failure
 	}

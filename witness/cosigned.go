@@ -26,7 +26,6 @@ var (
 // tree of the log was known to it, and all that it saw before are a part of this one.
 type Cosignature struct {
 	Witness string    // its name in the policy
-	Key     string    // the name of its key
 	At      time.Time // to the second; the zero time where it says none
 }
 
@@ -91,7 +90,7 @@ func (p *Policy) cosigned(cp *scitt.Checkpoint, sigs []note.Signature) (*Cosigne
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", scitt.ErrCheckpoint, err)
 		}
-		c.By = append(c.By, Cosignature{w.Name, w.Key.Name(), at})
+		c.By = append(c.By, Cosignature{w.Name, at})
 	}
 	return c, nil
 }

@@ -16,19 +16,13 @@ import (
 // runs is how often the logs of a directory can be used.
 const runs = 20
 
-// ErrNewLogs says that logs were made, which the witness does not know yet.
-var ErrNewLogs = errors.New("logs were made for the check")
-
-// ErrUsedUp says that every log of a directory was used.
-var ErrUsedUp = errors.New("the logs were all used, and a check needs logs of which nothing was cosigned")
-
 // listFile is where the logs of a directory are listed, in the format of the witness
 // network (transparency-dev/witness-network, log-list-format.md).
 func listFile(dir string) string { return filepath.Join(dir, "logs.txt") }
 
 // OpenLogs returns logs for one run, of those that a directory keeps. Each is given
 // out once: a crash in between loses them for the next run. The first time it makes
-// them, and the error wraps ErrNewLogs: listFile goes to the witness.
+// them, and the error says so: listFile goes to the witness.
 func OpenLogs(dir string) (logs []*Log, err error) {
 	seedFile, usedFile := filepath.Join(dir, "seed"), filepath.Join(dir, "used")
 	seed, err := durable.ReadFile(seedFile)
@@ -47,7 +41,7 @@ func OpenLogs(dir string) (logs []*Log, err error) {
 		return nil, err
 	}
 	if used < 0 || used >= runs {
-		return nil, fmt.Errorf("%s: %w; take another directory", dir, ErrUsedUp)
+		return nil, fmt.Errorf("%s: the logs were all used, and a check needs logs of which nothing was cosigned; take another directory", dir)
 	}
 	if err := durable.WriteFile(usedFile, fmt.Appendln(nil, used+1), 0o600); err != nil {
 		return nil, err
@@ -89,5 +83,5 @@ func makeLogs(dir, seedFile string) error {
 	if err := durable.WriteFile(seedFile, seed, 0o600); err != nil {
 		return err
 	}
-	return fmt.Errorf("%w: give the witness the list %s, and check again", ErrNewLogs, listFile(dir))
+	return fmt.Errorf("logs were made for the check: give the witness the list %s, and check again", listFile(dir))
 }

@@ -39,9 +39,6 @@ type slot struct{ prefix, next uint64 }
 // New returns an empty table.
 func New() *Table { return &Table{mix: rand.Uint64() | 1} }
 
-// Len is the number of ids in the table.
-func (t *Table) Len() int { return t.count }
-
 // Find returns the index of the entry that took an id; ok is false when none
 // did. is reports whether the entry at an index has this id, and a right to it:
 // it is called where the beginnings are equal, and its error ends the search.

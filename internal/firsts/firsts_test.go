@@ -51,8 +51,8 @@ func TestTable(t *testing.T) {
 		t.Errorf("%d bytes for %d ids", len(saved), n)
 	}
 	again, err := Load(saved, 3*n)
-	if err != nil || again.Len() != n {
-		t.Fatal(again.Len(), err)
+	if err != nil || again.count != n {
+		t.Fatal(again.count, err)
 	}
 	for _, table := range []*Table{table, again} {
 		for want, id := range ids {

@@ -24,7 +24,7 @@ import (
 type Witness struct {
 	URL    string
 	Key    *scitt.Cosigner
-	Honest http.Handler                 // what it does without a fault
+	honest http.Handler                 // what it does without a fault
 	fault  atomic.Pointer[http.Handler] // in its place
 }
 
@@ -44,13 +44,13 @@ func Start(t testing.TB, name string, logs ...string) *Witness {
 	if err := c.SetLogs(list); err != nil {
 		t.Fatal(err)
 	}
-	w.Honest = testlog.Must(cosigner.NewHandler(c, noop.Meter{}))(t)
+	w.honest = testlog.Must(cosigner.NewHandler(c, noop.Meter{}))(t)
 	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if fault := w.fault.Load(); fault != nil {
 			(*fault).ServeHTTP(rw, r)
 			return
 		}
-		w.Honest.ServeHTTP(rw, r)
+		w.honest.ServeHTTP(rw, r)
 	}))
 	w.URL = server.URL
 	t.Cleanup(func() {

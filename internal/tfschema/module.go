@@ -16,7 +16,7 @@ import (
 // Module is a directory of .tf files.
 type Module struct {
 	Dir    string
-	Blocks hclsyntax.Blocks // of all its files
+	blocks hclsyntax.Blocks // of all its files
 }
 
 // Modules parses all modules below a directory.
@@ -39,7 +39,7 @@ func Modules(dir string) (modules []*Module, err error) {
 			byDir[at] = &Module{Dir: at}
 			modules = append(modules, byDir[at])
 		}
-		byDir[at].Blocks = append(byDir[at].Blocks, file.Body.(*hclsyntax.Body).Blocks...) // the parser's only kind
+		byDir[at].blocks = append(byDir[at].blocks, file.Body.(*hclsyntax.Body).Blocks...) // the parser's only kind
 		return nil
 	})
 	return modules, err
@@ -62,7 +62,7 @@ func kind(b *hclsyntax.Block) string {
 func Used(modules []*Module) []string {
 	used := map[string]bool{}
 	for _, m := range modules {
-		for _, b := range m.Blocks {
+		for _, b := range m.blocks {
 			if k := kind(b); k != "" {
 				used[k] = true
 			}
@@ -84,7 +84,7 @@ func UsedBlocks(modules []*Module) map[string]bool {
 		}
 	}
 	for _, m := range modules {
-		collect(m.Blocks)
+		collect(m.blocks)
 	}
 	return used
 }
@@ -108,7 +108,7 @@ var meta = []string{"count", "for_each", "depends_on", "provider", "lifecycle", 
 // Check says what in a module the providers, or the module itself, do not know.
 func (m *Module) Check(providers map[string]*Provider) (wrong []string) {
 	c := &check{providers: providers, declared: map[string]bool{}}
-	for _, b := range m.Blocks {
+	for _, b := range m.blocks {
 		switch k := kind(b); {
 		case k != "":
 			c.declared[k+"."+b.Labels[1]] = true
@@ -122,7 +122,7 @@ func (m *Module) Check(providers map[string]*Provider) (wrong []string) {
 			}
 		}
 	}
-	for _, b := range m.Blocks {
+	for _, b := range m.blocks {
 		if k := kind(b); k != "" {
 			if schema := find(providers, k); schema == nil {
 				c.say(b.Range(), "the schema of %s is not in the extract", k)
@@ -234,7 +234,7 @@ func step(t hcl.Traversal, i int) string {
 // Keys are the keys of all object expressions below attributes of one name, such as
 // the flags that a module gives.
 func (m *Module) Keys(attribute string) (keys []string) {
-	for _, b := range m.Blocks {
+	for _, b := range m.blocks {
 		_ = hclsyntax.VisitAll(b.Body, func(n hclsyntax.Node) hcl.Diagnostics { // it has no problems of its own
 			if a, ok := n.(*hclsyntax.Attribute); ok && a.Name == attribute {
 				_ = hclsyntax.VisitAll(a.Expr, func(n hclsyntax.Node) hcl.Diagnostics { // as above

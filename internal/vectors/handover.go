@@ -9,7 +9,7 @@ import (
 
 // handover is a chain of three statements: its first one, that by which its issuer gives
 // it, and that by which the new issuer takes it.
-func handover() (out []*Statement, err error) {
+func handover() (out []*statementVector, err error) {
 	from, err := newKey("ES256", "issuer")
 	if err != nil {
 		return nil, err

@@ -11,15 +11,15 @@ import (
 	"github.com/conmotion/conmotion/scitt"
 )
 
-// Keys are the keys statements of a log, each valid after those before it.
-type Keys struct {
-	Origin     string          `json:"origin"`
-	Issuer     string          `json:"issuer"`
-	Statements []KeysStatement `json:"statements"`
+// keysVector are the keys statements of a log, each valid after those before it.
+type keysVector struct {
+	Origin     string                `json:"origin"`
+	Issuer     string                `json:"issuer"`
+	Statements []keysStatementVector `json:"statements"`
 }
 
-// KeysStatement is one of them, in hexadecimal.
-type KeysStatement struct {
+// keysStatementVector is one of them, in hexadecimal.
+type keysStatementVector struct {
 	Name     string   `json:"name"`
 	SignedBy string   `json:"signed_by"` // the name from which its key follows
 	Payload  string   `json:"payload"`
@@ -28,8 +28,8 @@ type KeysStatement struct {
 	VKeys    []string `json:"vkeys"` // that new checkpoints are opened with
 }
 
-func keys() (*Keys, error) {
-	out := &Keys{Origin: "log.example/formats", Issuer: "https://log.example"}
+func keys() (*keysVector, error) {
+	out := &keysVector{Origin: "log.example/formats", Issuer: "https://log.example"}
 	m := &keyring{origin: out.Origin}
 	stolen := scitt.CompromisedKey{Thumbprint: m.set("receipt 2")[0].ID, From: 1 << 33}
 	recovery := func(name string) [][]byte { return [][]byte{m.set(name)[0].ID} }
@@ -68,7 +68,7 @@ func keys() (*Keys, error) {
 }
 
 // announce makes the next statement.
-func (k *Keys) announce(signer string, keys *scitt.Keys) (v KeysStatement, id scitt.EntryID, err error) {
+func (k *keysVector) announce(signer string, keys *scitt.Keys) (v keysStatementVector, id scitt.EntryID, err error) {
 	payload, err := keys.Marshal()
 	if err != nil {
 		return v, id, err
@@ -89,7 +89,7 @@ func (k *Keys) announce(signer string, keys *scitt.Keys) (v KeysStatement, id sc
 		return v, id, err
 	}
 	vkeys, err := keys.VKeys()
-	return KeysStatement{
+	return keysStatementVector{
 		SignedBy: signer, Payload: hex.EncodeToString(payload), Entry: hex.EncodeToString(s.Entry()), EntryID: s.ID().String(), VKeys: vkeys,
 	}, s.ID(), err
 }

@@ -14,9 +14,9 @@ import (
 	"github.com/conmotion/conmotion/scitt"
 )
 
-// Ledger is a CCF ledger with a Receipt for each transaction, made from
+// ledgerVector is a CCF ledger with a Receipt for each transaction, made from
 // draft-ietf-scitt-receipts-ccf-profile, in hexadecimal.
-type Ledger struct {
+type ledgerVector struct {
 	Issuer       string   `json:"issuer"`
 	KeySet       string   `json:"key_set"`
 	Entries      []string `json:"entries"`
@@ -136,8 +136,8 @@ func split(n int) int {
 	return k
 }
 
-func newLedger(parsed []*scitt.Statement) (*Ledger, error) {
-	l := &Ledger{Issuer: "ccf.example"}
+func newLedger(parsed []*scitt.Statement) (*ledgerVector, error) {
+	l := &ledgerVector{Issuer: "ccf.example"}
 	key, err := newKey("ES384", "ledger key")
 	if err != nil {
 		return nil, err

@@ -12,8 +12,8 @@ import (
 	"github.com/conmotion/conmotion/scitt"
 )
 
-// Log is a log of the entries of all statements, in their order.
-type Log struct {
+// logVector is a log of the entries of all statements, in their order.
+type logVector struct {
 	Issuer     string   `json:"issuer"`
 	Origin     string   `json:"origin"`
 	VKeys      []string `json:"vkeys"`   // note key and tree signature
@@ -31,8 +31,8 @@ type Log struct {
 	CosignedTransparent string `json:"cosigned_transparent_statement"`
 }
 
-func newLog(statements []*scitt.Statement) (*Log, error) {
-	l := &Log{Issuer: "https://transparency.example", Origin: "transparency.example/vectors"}
+func newLog(statements []*scitt.Statement) (*logVector, error) {
+	l := &logVector{Issuer: "https://transparency.example", Origin: "transparency.example/vectors"}
 	var tree hashes
 	for i, s := range statements {
 		more, err := tlog.StoredHashes(int64(i), s.Entry(), tree)
@@ -87,7 +87,7 @@ func (h hashes) ReadHashes(indexes []int64) (out []tlog.Hash, err error) {
 }
 
 // sign makes the checkpoint, and the cosigned one.
-func (l *Log) sign(size int64, root []byte) (cp, cosigned *scitt.Checkpoint, err error) {
+func (l *logVector) sign(size int64, root []byte) (cp, cosigned *scitt.Checkpoint, err error) {
 	receiptKey, err := newKey("ES256", "receipt key")
 	if err != nil {
 		return nil, nil, err
@@ -140,7 +140,7 @@ func (l *Log) sign(size int64, root []byte) (cp, cosigned *scitt.Checkpoint, err
 }
 
 // cosign adds the lines of two witnesses of three, and makes the policy that has them.
-func (l *Log) cosign(raw []byte, text string) ([]byte, error) {
+func (l *logVector) cosign(raw []byte, text string) ([]byte, error) {
 	for i := range 3 {
 		name := fmt.Sprint("w", i+1)
 		key, err := newKey("EdDSA", "witness "+name)

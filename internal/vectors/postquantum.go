@@ -13,19 +13,19 @@ import (
 	"github.com/conmotion/conmotion/scitt"
 )
 
-// PostQuantum is the log of [Log] where it also signs with ML-DSA-44.
-type PostQuantum struct {
+// postQuantumVector is the log of logVector where it also signs with ML-DSA-44.
+type postQuantumVector struct {
 	NoteKey    string   `json:"note_key"` // private keys, PKCS#8
 	ReceiptKey string   `json:"receipt_key"`
-	VKeys      []string `json:"vkeys"` // those of the Log, then ML-DSA-44: note key and tree signature
+	VKeys      []string `json:"vkeys"` // those of the log, then ML-DSA-44: note key and tree signature
 	KeySet     string   `json:"key_set"`
 	Checkpoint string   `json:"checkpoint"`
 	// Transparent is the Transparent Statement of the first entry, with both Receipts.
 	Transparent string `json:"transparent_statement"`
 }
 
-func postQuantum(l *Log, first *scitt.Statement) (*PostQuantum, error) {
-	out := &PostQuantum{}
+func postQuantum(l *logVector, first *scitt.Statement) (*postQuantumVector, error) {
+	out := &postQuantumVector{}
 	var keys [2]crypto.Signer
 	for i, to := range []*string{&out.NoteKey, &out.ReceiptKey} {
 		key, err := newKey("ML-DSA-44", []string{"post-quantum note key", "post-quantum receipt key"}[i])
@@ -77,7 +77,7 @@ func postQuantum(l *Log, first *scitt.Statement) (*PostQuantum, error) {
 }
 
 // sign adds the two lines to the log's checkpoint.
-func (p *PostQuantum) sign(l *Log, cosigner *scitt.Cosigner, key crypto.Signer) (*scitt.Checkpoint, error) {
+func (p *postQuantumVector) sign(l *logVector, cosigner *scitt.Cosigner, key crypto.Signer) (*scitt.Checkpoint, error) {
 	plain, _, err := scitt.OpenNote([]byte(l.Checkpoint))
 	if err != nil {
 		return nil, err

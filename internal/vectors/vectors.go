@@ -22,8 +22,8 @@ import (
 	"github.com/conmotion/conmotion/scitt"
 )
 
-// Files returns the vectors by file name.
-func Files() (map[string][]byte, error) {
+// allFiles returns the vectors by file name.
+func allFiles() (map[string][]byte, error) {
 	files := map[string][]byte{}
 	all, parsed, err := statements()
 	if err != nil {
@@ -66,27 +66,27 @@ func Files() (map[string][]byte, error) {
 // at is when everything was signed.
 var at = time.Unix(1_750_000_000, 0)
 
-// Statement is a Signed Statement with what follows from it, in hexadecimal.
-type Statement struct {
-	Name      string `json:"name"`
-	Algorithm string `json:"algorithm"`
-	PublicKey string `json:"public_key"` // COSE_Key
-	Statement string `json:"statement"`  // with something in the unprotected header
-	Entry     string `json:"entry"`
-	LeafHash  string `json:"leaf_hash"`
-	EntryID   string `json:"entry_id"`
-	LowS      bool   `json:"low_s"`
-	Twin      *Other `json:"twin,omitempty"`
+// statementVector is a Signed Statement with what follows from it, in hexadecimal.
+type statementVector struct {
+	Name      string          `json:"name"`
+	Algorithm string          `json:"algorithm"`
+	PublicKey string          `json:"public_key"` // COSE_Key
+	Statement string          `json:"statement"`  // with something in the unprotected header
+	Entry     string          `json:"entry"`
+	LeafHash  string          `json:"leaf_hash"`
+	EntryID   string          `json:"entry_id"`
+	LowS      bool            `json:"low_s"`
+	Twin      *otherSignature `json:"twin,omitempty"`
 }
 
-// Other is the same content with another valid signature.
-type Other struct {
+// otherSignature is the same content with another valid signature.
+type otherSignature struct {
 	Entry    string `json:"entry"`
 	LeafHash string `json:"leaf_hash"`
 	LowS     bool   `json:"low_s"`
 }
 
-func statements() (out []*Statement, parsed []*scitt.Statement, err error) {
+func statements() (out []*statementVector, parsed []*scitt.Statement, err error) {
 	for _, c := range []struct {
 		name, alg string
 		o         scitt.SignOptions
@@ -134,7 +134,7 @@ func statements() (out []*Statement, parsed []*scitt.Statement, err error) {
 	return out, parsed, nil
 }
 
-func newStatement(name string, key crypto.Signer, s *scitt.Statement) (*Statement, error) {
+func newStatement(name string, key crypto.Signer, s *scitt.Statement) (*statementVector, error) {
 	signer := key
 	if r, ok := key.(repeatable); ok {
 		signer = r.Signer // which takes another salt
@@ -155,12 +155,12 @@ func newStatement(name string, key crypto.Signer, s *scitt.Statement) (*Statemen
 	if err != nil {
 		return nil, err
 	}
-	return &Statement{
+	return &statementVector{
 		Name: name, Algorithm: scitt.AlgorithmName(s.Algorithm), PublicKey: hex.EncodeToString(public),
 		// What is not signed is in no entry and in no id.
 		Statement: hex.EncodeToString(scitt.AttachReceipts(s, []byte("receipt"))),
 		Entry:     hex.EncodeToString(s.Entry()), LeafHash: hex.EncodeToString(scitt.LeafHash(s.Entry())), EntryID: s.ID().String(), LowS: s.LowS(),
-		Twin: &Other{hex.EncodeToString(o.Entry()), hex.EncodeToString(scitt.LeafHash(o.Entry())), o.LowS()},
+		Twin: &otherSignature{hex.EncodeToString(o.Entry()), hex.EncodeToString(scitt.LeafHash(o.Entry())), o.LowS()},
 	}, nil
 }
 

@@ -1,4 +1,4 @@
-package vectors_test
+package vectors
 
 import (
 	"bytes"
@@ -11,7 +11,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/conmotion/conmotion/internal/vectors"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/witness"
 )
@@ -20,7 +19,7 @@ var dir = filepath.Join("..", "..", "testdata", "formats")
 
 // TestFiles: the vectors that are stored are those that the code makes.
 func TestFiles(t *testing.T) {
-	files, err := vectors.Files()
+	files, err := allFiles()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -46,7 +45,7 @@ func read(t *testing.T, name string, v any) {
 	}
 }
 
-func unhex(t *testing.T, s string) []byte {
+func decodeHex(t *testing.T, s string) []byte {
 	t.Helper()
 	b, err := hex.DecodeString(s)
 	if err != nil {
@@ -57,13 +56,13 @@ func unhex(t *testing.T, s string) []byte {
 
 // readPostQuantum: both Receipts verify with the key set, the checkpoint has both lines, and
 // the private keys are those of the verifier keys.
-func readPostQuantum(t *testing.T, pq *vectors.PostQuantum, entry string) {
+func readPostQuantum(t *testing.T, pq *postQuantumVector, entry string) {
 	t.Helper()
-	keys, err := scitt.ParseKeySet(unhex(t, pq.KeySet))
+	keys, err := scitt.ParseKeySet(decodeHex(t, pq.KeySet))
 	if err != nil {
 		t.Fatal(err)
 	}
-	out, err := (&scitt.Verifier{LogKeys: keys}).Verify(unhex(t, pq.Transparent))
+	out, err := (&scitt.Verifier{LogKeys: keys}).Verify(decodeHex(t, pq.Transparent))
 	if err == nil {
 		err = out.Err()
 	}
@@ -94,11 +93,11 @@ func readPostQuantum(t *testing.T, pq *vectors.PostQuantum, entry string) {
 
 // TestRead: what is stored verifies with what is stored.
 func TestRead(t *testing.T) {
-	var statements []vectors.Statement
+	var statements []statementVector
 	read(t, "statements.json", &statements)
-	var log vectors.Log
+	var log logVector
 	read(t, "log.json", &log)
-	keys, err := scitt.ParseKeySet(unhex(t, log.KeySet))
+	keys, err := scitt.ParseKeySet(decodeHex(t, log.KeySet))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,7 +113,7 @@ func TestRead(t *testing.T) {
 		t.Errorf("the checkpoint is of %x, %d", checkpoint.Root, checkpoint.Size)
 	}
 	// The first Receipt has the quorum of witnesses, offline.
-	out, err := (&scitt.Verifier{LogKeys: keys}).Verify(unhex(t, log.CosignedTransparent))
+	out, err := (&scitt.Verifier{LogKeys: keys}).Verify(decodeHex(t, log.CosignedTransparent))
 	if err == nil {
 		err = out.Err()
 	}
@@ -129,17 +128,17 @@ func TestRead(t *testing.T) {
 	if err != nil || c.Quorum() != nil || len(c.By) != 2 || bytes.Count(c.Raw, []byte("\n")) != strings.Count(log.Cosigned, "\n")-1 { // all but the tree signature
 		t.Errorf("the cosigned receipt: %v, %s", err, c)
 	}
-	var pq vectors.PostQuantum
+	var pq postQuantumVector
 	read(t, "postquantum.json", &pq)
 	readPostQuantum(t, &pq, statements[0].Entry)
-	var ledger vectors.Ledger
+	var ledger ledgerVector
 	read(t, "ledger.json", &ledger)
-	ledgerKeys, err := scitt.ParseKeySet(unhex(t, ledger.KeySet))
+	ledgerKeys, err := scitt.ParseKeySet(decodeHex(t, ledger.KeySet))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for i, v := range statements {
-		out, err := (&scitt.Verifier{LogKeys: ledgerKeys}).Verify(unhex(t, ledger.Transparents[i]))
+		out, err := (&scitt.Verifier{LogKeys: ledgerKeys}).Verify(decodeHex(t, ledger.Transparents[i]))
 		if err == nil {
 			err = out.Err()
 		}
@@ -147,7 +146,7 @@ func TestRead(t *testing.T) {
 			t.Errorf("%s in a ledger: %v", v.Name, err)
 		}
 		t.Run(v.Name, func(t *testing.T) {
-			key, err := scitt.ParseKey(unhex(t, v.PublicKey))
+			key, err := scitt.ParseKey(decodeHex(t, v.PublicKey))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -155,7 +154,7 @@ func TestRead(t *testing.T) {
 				data, entry, leaf string
 				low               bool
 			}{{v.Statement, v.Entry, v.LeafHash, v.LowS}, {v.Entry, v.Entry, v.LeafHash, v.LowS}, {v.Twin.Entry, v.Twin.Entry, v.Twin.LeafHash, v.Twin.LowS}} {
-				s, err := scitt.ParseStatement(unhex(t, form.data))
+				s, err := scitt.ParseStatement(decodeHex(t, form.data))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -166,7 +165,7 @@ func TestRead(t *testing.T) {
 					t.Errorf("%s is entry %s, %x", form.data, s.ID(), scitt.LeafHash(s.Entry()))
 				}
 			}
-			out, err := (&scitt.Verifier{LogKeys: keys}).Verify(unhex(t, log.Transparent[i]))
+			out, err := (&scitt.Verifier{LogKeys: keys}).Verify(decodeHex(t, log.Transparent[i]))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -174,11 +173,11 @@ func TestRead(t *testing.T) {
 				t.Error(err)
 			}
 			// A Receipt does not fit another signature.
-			twin, err := scitt.ParseStatement(unhex(t, v.Twin.Entry))
+			twin, err := scitt.ParseStatement(decodeHex(t, v.Twin.Entry))
 			if err != nil {
 				t.Fatal(err)
 			}
-			if out, err = (&scitt.Verifier{LogKeys: keys}).Verify(scitt.AttachReceipts(twin, unhex(t, log.Receipts[i]))); err != nil {
+			if out, err = (&scitt.Verifier{LogKeys: keys}).Verify(scitt.AttachReceipts(twin, decodeHex(t, log.Receipts[i]))); err != nil {
 				t.Fatal(err)
 			}
 			if out.SignatureErr != nil || out.Err() == nil {

@@ -22,8 +22,8 @@ import (
 	"github.com/conmotion/conmotion/scitt"
 )
 
-// allFiles returns the vectors by file name.
-func allFiles() (map[string][]byte, error) {
+// Files returns the vectors by file name.
+func Files() (map[string][]byte, error) {
 	files := map[string][]byte{}
 	all, parsed, err := statements()
 	if err != nil {

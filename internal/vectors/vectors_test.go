@@ -19,7 +19,7 @@ var dir = filepath.Join("..", "..", "testdata", "formats")
 
 // TestFiles: the vectors that are stored are those that the code makes.
 func TestFiles(t *testing.T) {
-	files, err := allFiles()
+	files, err := Files()
 	if err != nil {
 		t.Fatal(err)
 	}

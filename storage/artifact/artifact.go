@@ -89,3 +89,14 @@ type Store interface {
 	// Errors: ErrNotFound.
 	Stat(ctx context.Context, d Digest) (Info, error)
 }
+
+// Storage is a Store that this process has to itself, in a directory or a bucket.
+type Storage interface {
+	Store
+	reader.Artifacts
+	// Each calls f with every artifact, in no order, until it returns an error.
+	Each(ctx context.Context, f func(Info) error) error
+	// Used is the number of bytes stored and being uploaded, as the quota counts them.
+	Used() int64
+	Close() error
+}

@@ -38,10 +38,10 @@ type Objects interface {
 	List(ctx context.Context, f func(key string, size int64) error) error
 }
 
-// Bucket is a Store in a bucket, with the keys of [reader.Digest.Path]. What is
+// bucketStorage is a Store in a bucket, with the keys of [reader.Digest.Path]. What is
 // uploaded or opened lies in a temporary file without a name meanwhile, or in
 // memory when it is small.
-type Bucket struct {
+type bucketStorage struct {
 	objects Objects
 	opts    Options
 	quota   quota
@@ -50,8 +50,8 @@ type Bucket struct {
 
 // OpenBucket opens the store. With a quota it counts the bytes that are stored.
 // The quota holds for each process by itself, which counts what it stores.
-func OpenBucket(ctx context.Context, objects Objects, opts Options) (*Bucket, error) {
-	b := &Bucket{objects: objects, opts: opts, quota: quota{limit: opts.Quota}, silence: 30 * time.Second}
+func OpenBucket(ctx context.Context, objects Objects, opts Options) (Storage, error) {
+	b := &bucketStorage{objects: objects, opts: opts, quota: quota{limit: opts.Quota}, silence: 30 * time.Second}
 	if opts.Quota > 0 {
 		if err := objects.List(ctx, func(_ string, size int64) error { b.quota.used += size; return nil }); err != nil {
 			return nil, fmt.Errorf("artifact: %w", err)
@@ -61,18 +61,18 @@ func OpenBucket(ctx context.Context, objects Objects, opts Options) (*Bucket, er
 }
 
 // Close does nothing: the objects have nothing open.
-func (b *Bucket) Close() error { return nil }
+func (b *bucketStorage) Close() error { return nil }
 
-// Used is the number of bytes stored and being uploaded, as the quota counts them.
-func (b *Bucket) Used() int64 { return b.quota.inUse() }
+// Used implements Storage.
+func (b *bucketStorage) Used() int64 { return b.quota.inUse() }
 
 // Artifact implements [reader.Artifacts].
-func (b *Bucket) Artifact(ctx context.Context, digest Digest, limit int64) ([]byte, error) {
+func (b *bucketStorage) Artifact(ctx context.Context, digest Digest, limit int64) ([]byte, error) {
 	return whole(ctx, b, digest, limit)
 }
 
-// Each implements Listed.
-func (b *Bucket) Each(ctx context.Context, f func(Info) error) error {
+// Each implements Storage.
+func (b *bucketStorage) Each(ctx context.Context, f func(Info) error) error {
 	return b.objects.List(ctx, func(key string, size int64) error {
 		digest, err := reader.ParseDigest(path.Base(key))
 		if err != nil || digest.Path() != key {
@@ -83,7 +83,7 @@ func (b *Bucket) Each(ctx context.Context, f func(Info) error) error {
 }
 
 // Stat implements Store.
-func (b *Bucket) Stat(ctx context.Context, digest Digest) (Info, error) {
+func (b *bucketStorage) Stat(ctx context.Context, digest Digest) (Info, error) {
 	o, err := b.objects.Stat(ctx, digest.Path())
 	if err != nil {
 		return Info{}, lookupError(err)
@@ -93,7 +93,7 @@ func (b *Bucket) Stat(ctx context.Context, digest Digest) (Info, error) {
 
 // Open implements Store. It copies the artifact to this machine and hashes it;
 // what is read then is the copy.
-func (b *Bucket) Open(ctx context.Context, digest Digest) (io.ReadSeekCloser, Info, error) {
+func (b *bucketStorage) Open(ctx context.Context, digest Digest) (io.ReadSeekCloser, Info, error) {
 	s, _, err := b.fetch(ctx, digest)
 	if err != nil {
 		return nil, Info{}, err
@@ -116,7 +116,7 @@ type exchange struct {
 	end     context.CancelCauseFunc
 }
 
-func (b *Bucket) exchange(ctx context.Context) *exchange {
+func (b *bucketStorage) exchange(ctx context.Context) *exchange {
 	ctx, cancel := context.WithCancelCause(ctx)
 	return &exchange{ctx, time.AfterFunc(b.silence, func() { cancel(errSilent) }), b.silence, cancel}
 }
@@ -148,7 +148,7 @@ func (c counted) Read(p []byte) (int, error) {
 }
 
 // fetch copies an artifact. The tag is there also when it is damaged.
-func (b *Bucket) fetch(ctx context.Context, digest Digest) (_ *spool, o Object, err error) {
+func (b *bucketStorage) fetch(ctx context.Context, digest Digest) (_ *spool, o Object, err error) {
 	e := b.exchange(ctx)
 	defer e.close(&err)
 	body, o, err := b.objects.Read(e, digest.Path())
@@ -173,7 +173,7 @@ func (b *Bucket) fetch(ctx context.Context, digest Digest) (_ *spool, o Object, 
 
 // Put implements Store. A damaged artifact is replaced by the good bytes, which
 // counts as created.
-func (b *Bucket) Put(ctx context.Context, r io.Reader, want Want) (info Info, created bool, err error) {
+func (b *bucketStorage) Put(ctx context.Context, r io.Reader, want Want) (info Info, created bool, err error) {
 	if b.opts.MaxSize > 0 && want.Size > b.opts.MaxSize {
 		return Info{}, false, ErrTooLarge
 	}
@@ -204,7 +204,7 @@ func (b *Bucket) Put(ctx context.Context, r io.Reader, want Want) (info Info, cr
 
 // store writes the object. Where one is there already, it must be intact to count
 // as stored.
-func (b *Bucket) store(ctx context.Context, s *spool, info Info) (created bool, err error) {
+func (b *bucketStorage) store(ctx context.Context, s *spool, info Info) (created bool, err error) {
 	damaged := Object{}
 	for range 3 {
 		body, err := s.reader()

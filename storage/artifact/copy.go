@@ -9,13 +9,6 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Listed is a Store that can tell all that it has.
-type Listed interface {
-	Store
-	// Each calls f with every artifact, in no order, until it returns an error.
-	Each(ctx context.Context, f func(Info) error) error
-}
-
 // Copied says what a copy came to.
 type Copied struct {
 	Artifacts int   // that are in the other store now, each of them read and hashed
@@ -30,7 +23,7 @@ const copiers = 16
 // and hashed, and replaced where it is damaged; what is damaged in from is left out, and
 // named. Progress is called with the number of artifacts that are done. A crash leaves
 // whole artifacts, or none; then it is done again.
-func Copy(ctx context.Context, to Store, from Listed, progress func(done, all int)) (c Copied, err error) {
+func Copy(ctx context.Context, to Store, from Storage, progress func(done, all int)) (c Copied, err error) {
 	var all []Info
 	if err := from.Each(ctx, func(i Info) error { all = append(all, i); return nil }); err != nil {
 		return c, err

@@ -28,14 +28,14 @@ type Options struct {
 	OnCorrupt func(Digest)
 }
 
-// Dir is a Store in a directory of a local file system with hard links:
+// dirStorage is a Store in a directory of a local file system with hard links:
 //
 //	sha256/ab/cd/abcd...   the artifacts: see [reader.Digest.Path]
 //	tmp/                   uploads in progress
 //	lock                   held while a process uses the directory
 //
 // Reading trusts neither name nor time stamps: see verifier.
-type Dir struct {
+type dirStorage struct {
 	root    string
 	opts    Options
 	lock    *os.File
@@ -59,8 +59,8 @@ type tempFile interface {
 // OpenDir opens the directory, making it if it is not there. It deletes what
 // interrupted uploads left and counts the bytes stored, one stat per artifact.
 // It fails if another process uses the directory.
-func OpenDir(root string, opts Options) (*Dir, error) {
-	d := &Dir{root: root, opts: opts, verifier: newVerifier(opts.OnCorrupt)}
+func OpenDir(root string, opts Options) (Storage, error) {
+	d := &dirStorage{root: root, opts: opts, verifier: newVerifier(opts.OnCorrupt)}
 	d.create = func(dir string) (tempFile, error) { return os.CreateTemp(dir, "upload-*") }
 	if err := d.open(); err != nil {
 		if d.lock != nil {
@@ -71,7 +71,7 @@ func OpenDir(root string, opts Options) (*Dir, error) {
 	return d, nil
 }
 
-func (d *Dir) open() error {
+func (d *dirStorage) open() error {
 	// A crash in here leaves some empty directories; the next start goes on from them.
 	if _, err := os.Stat(d.root); errors.Is(err, fs.ErrNotExist) {
 		if err := makeDir(d.root); err != nil {
@@ -109,9 +109,9 @@ func (d *Dir) open() error {
 	return d.Each(context.Background(), func(i Info) error { d.quota.used += i.Size; return nil })
 }
 
-// Each implements Listed. Files that Put did not make are left out: no Open can reach
+// Each implements Storage. Files that Put did not make are left out: no Open can reach
 // them.
-func (d *Dir) Each(ctx context.Context, f func(Info) error) error {
+func (d *dirStorage) Each(ctx context.Context, f func(Info) error) error {
 	return filepath.WalkDir(filepath.Join(d.root, "sha256"), func(path string, e fs.DirEntry, err error) error {
 		if err = errors.Join(err, ctx.Err()); err != nil || !e.Type().IsRegular() {
 			return err
@@ -128,25 +128,25 @@ func (d *Dir) Each(ctx context.Context, f func(Info) error) error {
 	})
 }
 
-// Close lets another process use the directory. The Dir must not be in use.
-func (d *Dir) Close() error {
+// Close lets another process use the directory. The storage must not be in use.
+func (d *dirStorage) Close() error {
 	if d.release != nil {
 		return errors.Join(d.release(), d.lock.Close())
 	}
 	return d.lock.Close()
 }
 
-// Used is the number of bytes stored and being uploaded, as the quota counts them.
-func (d *Dir) Used() int64 { return d.quota.inUse() }
+// Used implements Storage.
+func (d *dirStorage) Used() int64 { return d.quota.inUse() }
 
-func (d *Dir) tmp() string { return filepath.Join(d.root, "tmp") }
+func (d *dirStorage) tmp() string { return filepath.Join(d.root, "tmp") }
 
-func (d *Dir) path(digest Digest) string {
+func (d *dirStorage) path(digest Digest) string {
 	return filepath.Join(d.root, filepath.FromSlash(digest.Path()))
 }
 
 // Stat implements Store.
-func (d *Dir) Stat(ctx context.Context, digest Digest) (Info, error) {
+func (d *dirStorage) Stat(ctx context.Context, digest Digest) (Info, error) {
 	if err := ctx.Err(); err != nil {
 		return Info{}, err
 	}
@@ -159,7 +159,7 @@ func (d *Dir) Stat(ctx context.Context, digest Digest) (Info, error) {
 
 // Open implements Store. The first Open of an artifact reads all of it; see
 // verifier for when that is repeated.
-func (d *Dir) Open(ctx context.Context, digest Digest) (io.ReadSeekCloser, Info, error) {
+func (d *dirStorage) Open(ctx context.Context, digest Digest) (io.ReadSeekCloser, Info, error) {
 	f, err := os.Open(d.path(digest))
 	if err != nil {
 		return nil, Info{}, lookupError(err)
@@ -173,7 +173,7 @@ func (d *Dir) Open(ctx context.Context, digest Digest) (io.ReadSeekCloser, Info,
 }
 
 // Artifact implements [reader.Artifacts].
-func (d *Dir) Artifact(ctx context.Context, digest Digest, limit int64) ([]byte, error) {
+func (d *dirStorage) Artifact(ctx context.Context, digest Digest, limit int64) ([]byte, error) {
 	return whole(ctx, d, digest, limit)
 }
 
@@ -234,7 +234,7 @@ func makeDir(dir string) error {
 // fanOut makes the directory of an artifact, and says which directories may
 // not have their entry in their parent on the disk yet: also of one that is
 // there, that is not known before its first use in this process.
-func (d *Dir) fanOut(dir string) (fresh []string, err error) {
+func (d *dirStorage) fanOut(dir string) (fresh []string, err error) {
 	for _, dir := range []string{filepath.Dir(dir), dir} {
 		if _, ok := d.durable.Load(dir); ok {
 			continue

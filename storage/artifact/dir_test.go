@@ -7,7 +7,7 @@ import (
 	"github.com/conmotion/conmotion/storage/internal/artifacttest"
 )
 
-func openDir(t testing.TB, root string, opts artifact.Options) *artifact.Dir {
+func openDir(t testing.TB, root string, opts artifact.Options) artifact.Storage {
 	t.Helper()
 	d, err := artifact.OpenDir(root, opts)
 	if err != nil {

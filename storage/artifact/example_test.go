@@ -12,8 +12,8 @@ import (
 	"github.com/conmotion/conmotion/storage/artifact"
 )
 
-// A Dir stores content under the digest that a statement signs.
-func ExampleDir() {
+// A directory stores content under the digest that a statement signs.
+func ExampleOpenDir() {
 	root, err := os.MkdirTemp("", "artifacts")
 	if err != nil {
 		log.Fatal(err)

@@ -26,17 +26,17 @@ func pattern(n int) []byte {
 	return b
 }
 
-func mustOpenDir(t *testing.T, root string, opts Options) *Dir {
+func mustOpenDir(t *testing.T, root string, opts Options) *dirStorage {
 	t.Helper()
 	d, err := OpenDir(root, opts)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { d.Close() })
-	return d
+	return d.(*dirStorage)
 }
 
-func mustPut(t *testing.T, d *Dir, b []byte) Digest {
+func mustPut(t *testing.T, d *dirStorage, b []byte) Digest {
 	t.Helper()
 	info, created, err := d.Put(t.Context(), bytes.NewReader(b), Want{})
 	if err != nil || !created {
@@ -45,7 +45,7 @@ func mustPut(t *testing.T, d *Dir, b []byte) Digest {
 	return info.Digest
 }
 
-func readAll(t *testing.T, d *Dir, digest Digest) ([]byte, error) {
+func readAll(t *testing.T, d *dirStorage, digest Digest) ([]byte, error) {
 	t.Helper()
 	r, _, err := d.Open(t.Context(), digest)
 	if err != nil {
@@ -71,7 +71,7 @@ func files(t *testing.T, dir string) (names []string) {
 }
 
 // empty is that nothing was left behind.
-func empty(t *testing.T, d *Dir) {
+func empty(t *testing.T, d *dirStorage) {
 	t.Helper()
 	if left := files(t, d.tmp()); len(left) > 0 {
 		t.Errorf("left in tmp: %q", left)

@@ -12,7 +12,7 @@ import (
 
 // putMany stores n small artifacts at a time, none before all have begun, and
 // gives how many were stored, and the last error.
-func putMany(t *testing.T, d *Dir, n int, name string) (stored int, err error) {
+func putMany(t *testing.T, d *dirStorage, n int, name string) (stored int, err error) {
 	t.Helper()
 	var wg sync.WaitGroup
 	var mu sync.Mutex
@@ -52,11 +52,7 @@ func (g *gate) Read(p []byte) (int, error) {
 // TestGroup: many small uploads are made durable together, an error of that is
 // every one's, and then none is stored.
 func TestGroup(t *testing.T) {
-	d, err := OpenDir(t.TempDir(), Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer d.Close()
+	d := mustOpenDir(t, t.TempDir(), Options{})
 	const n = 64
 	var calls atomic.Int64
 	d.group.all = func() error { calls.Add(1); return nil }

@@ -408,7 +408,7 @@ func TestDamagedArtifact(t *testing.T) {
 }
 
 func TestNewHandlerRequires(t *testing.T) {
-	for i, c := range []Config{{}, {Store: new(Dir)}, {Problem: problem}} {
+	for i, c := range []Config{{}, {Store: new(dirStorage)}, {Problem: problem}} {
 		if _, err := NewHandler(c); err == nil {
 			t.Errorf("config %d was taken", i)
 		}

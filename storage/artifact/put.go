@@ -22,7 +22,7 @@ const copyBuffer = 64 << 10
 // room for itself, unless want announces their digest: then they are compared
 // and not written. A damaged artifact is replaced by the good bytes, which
 // counts as created.
-func (d *Dir) Put(ctx context.Context, r io.Reader, want Want) (Info, bool, error) {
+func (d *dirStorage) Put(ctx context.Context, r io.Reader, want Want) (Info, bool, error) {
 	if d.opts.MaxSize > 0 && want.Size > d.opts.MaxSize {
 		return Info{}, false, ErrTooLarge
 	}
@@ -89,7 +89,7 @@ func (o Options) hashAll(ctx context.Context, r io.Reader, want Want, write func
 }
 
 // compare takes bytes whose announced digest is stored and intact.
-func (d *Dir) compare(ctx context.Context, r io.Reader, want Want) (Info, bool, error) {
+func (d *dirStorage) compare(ctx context.Context, r io.Reader, want Want) (Info, bool, error) {
 	info, err := d.opts.hashAll(ctx, r, want, func([]byte) error { return nil })
 	if err != nil {
 		return Info{}, false, err
@@ -108,7 +108,7 @@ func (d *Dir) compare(ctx context.Context, r io.Reader, want Want) (Info, bool, 
 // whole artifact, synced before, under its name; a loss of power may take the
 // name away again, and its directories, but nobody was told yet that it is
 // stored.
-func (d *Dir) link(digest Digest, name func(path string) error) error {
+func (d *dirStorage) link(digest Digest, name func(path string) error) error {
 	path := d.path(digest)
 	fresh, err := d.fanOut(filepath.Dir(path))
 	if err != nil {
@@ -140,9 +140,9 @@ func syncNames(path string, fresh []string) error {
 	return g.Wait()
 }
 
-// upload is one artifact on its way into a Dir, in a file in tmp.
+// upload is one artifact on its way into a directory, in a file in tmp.
 type upload struct {
-	dir *Dir
+	dir *dirStorage
 	tempFile
 	info   Info
 	taken  int64 // bytes reserved in the quota

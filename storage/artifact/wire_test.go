@@ -80,11 +80,7 @@ func (l *pipes) Addr() net.Addr { return &net.TCPAddr{} }
 // that slow ones which move are not.
 func TestStalled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d, err := OpenDir(t.TempDir(), Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer d.Close()
+		d := mustOpenDir(t, t.TempDir(), Options{})
 		const size = 20 * minChunk
 		big := mustPut(t, d, pattern(size))
 		l := &pipes{conns: make(chan net.Conn), done: make(chan struct{})}
@@ -180,12 +176,12 @@ func TestDamagedWhileSending(t *testing.T) {
 
 // lateDamage damages an artifact after it was opened.
 type lateDamage struct {
-	*Dir
+	*dirStorage
 	damage func(Digest)
 }
 
 func (s lateDamage) Open(ctx context.Context, d Digest) (io.ReadSeekCloser, Info, error) {
-	r, info, err := s.Dir.Open(ctx, d)
+	r, info, err := s.dirStorage.Open(ctx, d)
 	s.damage(d)
 	return r, info, err
 }

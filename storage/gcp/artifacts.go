@@ -16,7 +16,7 @@ import (
 )
 
 // OpenArtifacts opens a store of artifacts in a bucket, which nobody else may read.
-func OpenArtifacts(ctx context.Context, b Bucket, o artifact.Options) (*artifact.Bucket, error) {
+func OpenArtifacts(ctx context.Context, b Bucket, o artifact.Options) (artifact.Storage, error) {
 	bucket, err := openBucket(ctx, b)
 	if err != nil {
 		return nil, err

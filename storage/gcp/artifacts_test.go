@@ -14,6 +14,6 @@ func TestArtifacts(t *testing.T) {
 	artifacttest.RunBucket(t, func(t *testing.T) (artifacttest.Open, artifacttest.Write) {
 		b := testlog.Must(p.NewBucket(t.Context(), false))(t)
 		bucket := testlog.Must(gcp.ParseBucket(b.Location))(t)
-		return func(o artifact.Options) (*artifact.Bucket, error) { return gcp.OpenArtifacts(t.Context(), bucket, o) }, b.Write
+		return func(o artifact.Options) (artifact.Storage, error) { return gcp.OpenArtifacts(t.Context(), bucket, o) }, b.Write
 	})
 }

@@ -32,7 +32,7 @@ var once = client.Options{Retries: -1}
 func digestOf(content string) reader.Digest { return sha256.Sum256([]byte(content)) }
 
 // newStorage makes an artifact storage with these contents, and serves it.
-func newStorage(t *testing.T, contents ...string) (dir string, store *artifact.Dir, server *httptest.Server) {
+func newStorage(t *testing.T, contents ...string) (dir string, store artifact.Storage, server *httptest.Server) {
 	t.Helper()
 	dir = t.TempDir()
 	store = testlog.Must(artifact.OpenDir(dir, artifact.Options{}))(t)
@@ -53,7 +53,7 @@ func newStorage(t *testing.T, contents ...string) (dir string, store *artifact.D
 }
 
 // readers opens the same storage in every way there is.
-func readers(t *testing.T, dir string, store *artifact.Dir, server *httptest.Server) map[string]reader.Artifacts {
+func readers(t *testing.T, dir string, store artifact.Storage, server *httptest.Server) map[string]reader.Artifacts {
 	t.Helper()
 	files := httptest.NewServer(http.FileServer(http.Dir(dir)))
 	t.Cleanup(files.Close)

@@ -11,12 +11,12 @@ import (
 )
 
 // Open opens the store in a bucket, again each time.
-type Open func(artifact.Options) (*artifact.Bucket, error)
+type Open func(artifact.Options) (artifact.Storage, error)
 
 // Write replaces an object of the bucket.
 type Write func(ctx context.Context, key string, data []byte) error
 
-func reopen(t *testing.T, open Open, o artifact.Options) *artifact.Bucket {
+func reopen(t *testing.T, open Open, o artifact.Options) artifact.Storage {
 	t.Helper()
 	s, err := open(o)
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 // sources are where a policy finds the facts that it may ask for.
 type sources struct {
 	index     *index.Index
-	artifacts artifactStore
+	artifacts artifact.Storage
 	subject   string                    // of the log's policies
 	keys      func() *scitt.KeysInForce // that are in force
 	options   []policy.Option

@@ -22,6 +22,7 @@ import (
 	"github.com/conmotion/conmotion/policy/ocsf"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage"
+	"github.com/conmotion/conmotion/storage/artifact"
 	"github.com/conmotion/conmotion/storage/index"
 	"github.com/conmotion/conmotion/tiles"
 )
@@ -104,7 +105,7 @@ type Daemon struct {
 	place     *place
 	index     *index.Index
 	log       *storage.Log
-	artifacts artifactStore
+	artifacts artifact.Storage
 	temporary string // directory with a copy of the index; "" for none
 	search    *searching
 	founder   personality.Founder

@@ -89,9 +89,9 @@ func (m *Migrated) copyArtifacts(ctx context.Context, from *Config, to string, d
 	if from.Artifacts != "" && (to == "" || bucketOf(to) == bucketOf(from.Artifacts)) {
 		return nil // they stay in their bucket
 	}
-	open := func(flag, location string) (artifactStore, error) {
+	open := func(flag, location string) (artifact.Storage, error) {
 		place, err := artifactPlace(ctx, location, log, dir)
-		var s artifactStore
+		var s artifact.Storage
 		if err == nil {
 			s, err = place(ctx, artifact.Options{})
 		}

@@ -16,7 +16,6 @@ import (
 	"github.com/conmotion/conmotion/internal/plain"
 	"github.com/conmotion/conmotion/storage"
 	"github.com/conmotion/conmotion/storage/artifact"
-	"github.com/conmotion/conmotion/storage/artifact/reader"
 	"github.com/conmotion/conmotion/storage/aws"
 	"github.com/conmotion/conmotion/storage/gcp"
 	"github.com/conmotion/conmotion/storage/posix"
@@ -33,7 +32,7 @@ type place struct {
 	files  http.FileSystem // the public files
 	shared shared          // the same driver; nil when one process has the place
 	// openArtifacts opens the store of artifacts.
-	openArtifacts func(ctx context.Context, o artifact.Options) (artifactStore, error)
+	openArtifacts func(ctx context.Context, o artifact.Options) (artifact.Storage, error)
 	snapshots     *snapshots // nil for none
 }
 
@@ -148,9 +147,9 @@ func (c *Config) address(database string) (string, error) {
 
 // artifactPlace says how the store of artifacts is opened: in the directory, or in a
 // bucket.
-func artifactPlace(ctx context.Context, location, log string, dir *storage.Dir) (func(context.Context, artifact.Options) (artifactStore, error), error) {
+func artifactPlace(ctx context.Context, location, log string, dir *storage.Dir) (func(context.Context, artifact.Options) (artifact.Storage, error), error) {
 	if location == "" {
-		return func(_ context.Context, o artifact.Options) (artifactStore, error) {
+		return func(_ context.Context, o artifact.Options) (artifact.Storage, error) {
 			return artifact.OpenDir(dir.Private("artifacts"), o)
 		}, nil
 	}
@@ -160,7 +159,7 @@ func artifactPlace(ctx context.Context, location, log string, dir *storage.Dir) 
 
 // private is a bucket for what is not public: artifacts, when it is opened for them, or objects.
 type private struct {
-	artifacts func(context.Context, artifact.Options) (artifactStore, error)
+	artifacts func(context.Context, artifact.Options) (artifact.Storage, error)
 	objects   objectStore
 }
 
@@ -180,7 +179,7 @@ func openPrivate(ctx context.Context, location, log string) (p private, err erro
 			return p, perr
 		}
 		name = bucket.String()
-		p.artifacts = func(ctx context.Context, o artifact.Options) (artifactStore, error) {
+		p.artifacts = func(ctx context.Context, o artifact.Options) (artifact.Storage, error) {
 			return gcp.OpenArtifacts(ctx, bucket, o)
 		}
 		p.objects, err = gcp.OpenStore(ctx, bucket)
@@ -190,7 +189,7 @@ func openPrivate(ctx context.Context, location, log string) (p private, err erro
 			return p, perr
 		}
 		name = bucket.String()
-		p.artifacts = func(ctx context.Context, o artifact.Options) (artifactStore, error) {
+		p.artifacts = func(ctx context.Context, o artifact.Options) (artifact.Storage, error) {
 			return aws.OpenArtifacts(ctx, bucket, o)
 		}
 		p.objects, err = aws.OpenStore(ctx, bucket)
@@ -213,14 +212,6 @@ func (p *place) hasLog(ctx context.Context) (bool, error) {
 		return false, nil
 	}
 	return err == nil, err
-}
-
-// artifactStore keeps artifacts, and says how much it holds.
-type artifactStore interface {
-	artifact.Listed
-	reader.Artifacts
-	Used() int64
-	Close() error
 }
 
 // sourceFiles are the files of a source for a file server. What it serves of them

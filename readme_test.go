@@ -19,7 +19,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testwait.InMemory()
+	testwait.Quick()
 	m.Run()
 }
 

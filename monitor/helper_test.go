@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/testwait"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/did"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
@@ -24,6 +25,11 @@ import (
 )
 
 var update = flag.Bool("update", false, "write the golden files")
+
+func TestMain(m *testing.M) {
+	testwait.Quick()
+	m.Run()
+}
 
 // noon is 2026-01-01T12:00:00Z in milliseconds.
 const noon = int64(1_767_268_800_000)

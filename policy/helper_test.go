@@ -9,9 +9,15 @@ import (
 	"testing"
 
 	"github.com/conmotion/conmotion/internal/testpki"
+	"github.com/conmotion/conmotion/internal/testwait"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/did"
 )
+
+func TestMain(m *testing.M) {
+	testwait.Quick()
+	m.Run()
+}
 
 // p256 and the others derive a key from its name: the same in every run.
 var p256, p384, ed = testpki.P256, testpki.P384, testpki.Ed25519

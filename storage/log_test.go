@@ -21,7 +21,7 @@ import (
 
 func TestMain(m *testing.M) {
 	testwait.Together()
-	testwait.InMemory()
+	testwait.Quick()
 	m.Run()
 }
 

@@ -12,9 +12,15 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/conmotion/conmotion/internal/testwait"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 )
+
+func TestMain(m *testing.M) {
+	testwait.Quick()
+	m.Run()
+}
 
 // publish signs the checkpoint of a log at a size and puts it beside the
 // tiles. It gives the keys to read it.

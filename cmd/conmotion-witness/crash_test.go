@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 		os.Exit(cli.Main(run))
 	}
 	testwait.Together()
-	testwait.InMemory()
+	testwait.Quick()
 	os.Exit(m.Run())
 }
 

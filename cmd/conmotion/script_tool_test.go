@@ -31,7 +31,7 @@ func TestMain(m *testing.M) {
 		os.Exit(cli.Main(answerCalls))
 	}
 	testwait.Together()
-	testwait.InMemory()
+	testwait.Quick()
 	os.Exit(withTool(m))
 }
 

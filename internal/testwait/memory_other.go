@@ -2,5 +2,5 @@
 
 package testwait
 
-// InMemory leaves the temporary directories of tests where they are.
-func InMemory() {}
+// inMemory leaves the temporary directories of tests where they are.
+func inMemory() {}

@@ -21,9 +21,17 @@ func Together() {
 	}
 }
 
-// CollectLess has the garbage collector run less often: the tests of a package end before
-// they have much to collect. It is for TestMain; GOGC wins.
-func CollectLess() {
+// Quick has the tests of a package spend less on what they do not test: their temporary directories are in memory, and
+// they collect less garbage, as most end before there is much. Benchmarks, TMPDIR and GOGC have it their way. It is for
+// TestMain.
+func Quick() {
+	flag.Parse()
+	if flag.Lookup("test.bench").Value.String() != "" {
+		return
+	}
+	if os.Getenv("TMPDIR") == "" {
+		inMemory()
+	}
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(400)
 	}

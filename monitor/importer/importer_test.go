@@ -12,10 +12,16 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/conmotion/conmotion/internal/testwait"
 	"github.com/conmotion/conmotion/policy/ocsf"
 )
 
 var update = flag.Bool("update", false, "write testdata anew")
+
+func TestMain(m *testing.M) {
+	testwait.Quick()
+	m.Run()
+}
 
 type (
 	reader    = io.Reader

@@ -37,7 +37,7 @@ const (
 
 func TestMain(m *testing.M) {
 	testwait.Together()
-	testwait.InMemory()
+	testwait.Quick()
 	m.Run()
 }
 

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/testwait"
 	"github.com/conmotion/conmotion/monitor"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/scitt/did"
@@ -25,6 +26,11 @@ import (
 )
 
 var update = flag.Bool("update", false, "write the golden files")
+
+func TestMain(m *testing.M) {
+	testwait.Quick()
+	m.Run()
+}
 
 // first is the beginning of the tests' time.
 var first = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)

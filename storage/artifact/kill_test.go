@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	testwait.InMemory()
+	testwait.Quick()
 	m.Run()
 }
 

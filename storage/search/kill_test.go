@@ -23,8 +23,7 @@ func TestMain(m *testing.M) {
 		child(path)
 		return
 	}
-	testwait.InMemory()
-	testwait.CollectLess()
+	testwait.Quick()
 	m.Run()
 }
 

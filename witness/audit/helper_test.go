@@ -24,8 +24,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testwait.InMemory()
-	testwait.CollectLess()
+	testwait.Quick()
 	m.Run()
 }
 

@@ -53,10 +53,10 @@ type Tests struct {
 	gcp shared[*GCP]
 }
 
-// Main runs the tests, [testwait.Together] and [testwait.InMemory], and ends what they started. It is for TestMain.
+// Main runs the tests, [testwait.Together] and [testwait.Quick], and ends what they started. It is for TestMain.
 func (s *Tests) Main(m *testing.M) int {
 	testwait.Together()
-	testwait.InMemory()
+	testwait.Quick()
 	defer s.aws.stop()
 	defer s.gcp.stop()
 	return m.Run()

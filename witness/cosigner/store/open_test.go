@@ -20,7 +20,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testwait.InMemory()
+	testwait.Quick()
 	m.Run()
 }
 

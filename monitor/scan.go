@@ -122,7 +122,8 @@ type namedAsset struct {
 }
 
 // inScope are the assets whose newest record is of an issuer, and which are in a scope, by their uids.
-func (r *Replay) inScope(issuer int, scope Scope) (assets []namedAsset) {
+func (r *Replay) inScope(issuer int, scope Scope) []namedAsset {
+	assets := make([]namedAsset, 0, len(r.assets))
 	for uid, a := range r.assets {
 		if a.issuer == issuer && scope.selects(*r.traits.list[a.traits]) {
 			assets = append(assets, namedAsset{uid, a})

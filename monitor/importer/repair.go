@@ -11,7 +11,7 @@ import (
 	"github.com/conmotion/conmotion/policy/ocsf"
 )
 
-// maxRepairs bounds the rounds of check and repair; each deals with up to ocsf.maxFindings errors.
+// maxRepairs bounds the rounds of check and repair; each deals with as many errors as a report of package ocsf lists.
 const maxRepairs = 16
 
 var ocsfVersion = regexp.MustCompile(`^1\.\d+\.\d+(-.+)?$`)

@@ -23,8 +23,8 @@ type fact struct{ Name, Value string }
 
 // Object is one thing that was found.
 type Object struct {
-	kind  string
-	facts []fact
+	Kind  string
+	Facts []fact
 	// Diagnostic is its content in diagnostic notation, or as JSON; "" where the
 	// facts are all.
 	Diagnostic string
@@ -32,8 +32,8 @@ type Object struct {
 
 // MarshalJSON gives the facts as members.
 func (o Object) MarshalJSON() ([]byte, error) {
-	m := map[string]string{"kind": o.kind}
-	for _, f := range o.facts {
+	m := map[string]string{"kind": o.Kind}
+	for _, f := range o.Facts {
 		m[strings.ReplaceAll(f.Name, " ", "_")] = f.Value
 	}
 	if o.Diagnostic != "" {
@@ -52,8 +52,8 @@ func (o Object) Summary() string {
 	line := func(format string, args ...any) {
 		b.WriteString(prefix + printable.Line(fmt.Sprintf(format, args...)) + "\n")
 	}
-	line("%s", o.kind)
-	for _, f := range o.facts {
+	line("%s", o.Kind)
+	for _, f := range o.Facts {
 		if f.Value != "" {
 			line("%-11s  %s", f.Name, f.Value)
 		}
@@ -206,7 +206,7 @@ func inspectBundle(data []byte) []Object {
 			return nil
 		}
 		o := inspectSign1(entry)
-		o.kind = fmt.Sprintf("Entry %d of the bundle: %s", len(objects), o.kind)
+		o.Kind = fmt.Sprintf("Entry %d of the bundle: %s", len(objects), o.Kind)
 		objects = append(objects, o)
 		data = data[2+size:]
 	}

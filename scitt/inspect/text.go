@@ -80,10 +80,10 @@ func inspectCheckpoint(data []byte) []Object {
 			continue // note.Open takes no such line
 		}
 		value := fmt.Sprintf("by %s, key id %08x, %s", sig.Name, sig.Hash, signatureKind(raw[4:]))
-		o.facts = append(o.facts, fact{name, value})
+		o.Facts = append(o.Facts, fact{name, value})
 		if isSign1(raw[4:]) && wellFormed(raw[4:]) {
 			tree := inspectSign1(raw[4:])
-			tree.kind = name + ": " + tree.kind
+			tree.Kind = name + ": " + tree.Kind
 			trees = append(trees, tree)
 		}
 	}
@@ -112,7 +112,7 @@ func inspectProof(data []byte) []Object {
 	}
 	o := Object{"tlog-proof, not verified", []fact{{"leaf index", fmt.Sprint(p.Index)}}, ""}
 	for i, h := range p.Hashes {
-		o.facts = append(o.facts, fact{fmt.Sprintf("hash %d", i+1), hex.EncodeToString(h[:])})
+		o.Facts = append(o.Facts, fact{fmt.Sprintf("hash %d", i+1), hex.EncodeToString(h[:])})
 	}
 	return append([]Object{o}, inspectCheckpoint(p.Checkpoint)...)
 }

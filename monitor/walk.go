@@ -110,8 +110,8 @@ type found[T any] struct {
 const (
 	batch = tiles.Width // entries that one worker reads at a time
 	// ahead is how many batches for each processor are read before they are used: a scan of a large inventory
-	// takes as long as signatures of two thousand records, and the other processors do not wait for it.
-	ahead = 8
+	// takes as long as signatures of a thousand records, and the other processors do not wait for it.
+	ahead = 4
 )
 
 // walk is Walk with a read of each statement that is wanted and signed, on all

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"runtime/debug"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -19,15 +18,16 @@ import (
 // the heap grow to twice what is in use.
 const memoryLimit = 900 << 20
 
-// limitMemory sets the limit, unless GOMEMLIMIT does. While there is room, garbage is collected less often than Go does by
-// default; GOGC wins.
+// limitMemory sets the limit, or a lower one where the machine has less; GOMEMLIMIT wins.
 func limitMemory() {
-	if os.Getenv("GOMEMLIMIT") == "" {
-		debug.SetMemoryLimit(memoryLimit)
+	if os.Getenv("GOMEMLIMIT") != "" {
+		return
 	}
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400)
+	most := int64(memoryLimit)
+	if machine, err := cli.MachineMemory(); err == nil {
+		most = min(most, machine)
 	}
+	cli.LimitMemory(most)
 }
 
 const typesHelp = "types of statements that count: record, observation, or both with a comma"

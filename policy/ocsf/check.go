@@ -12,11 +12,8 @@ import (
 
 // ErrMalformed is wrapped by every error of Check and Parse: the bytes are not one JSON text that has a single
 // meaning. That covers syntax, bytes after the text, invalid UTF-8, unpaired surrogates, a member name that occurs
-// twice in one object, and nesting beyond maxDepth.
+// twice in one object, and nesting beyond jsonx.MaxDepth.
 var ErrMalformed = errors.New("malformed JSON")
-
-// maxDepth is how many objects and arrays may stand inside each other.
-const maxDepth = jsonx.MaxDepth
 
 // Summary is what an event says of itself. A member that is missing or of the wrong type leaves the zero value.
 type Summary struct {

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/conmotion/conmotion/internal/jsonx"
 )
 
 // set and del change an event at a path such as resources.0.ip.
@@ -346,7 +348,7 @@ func TestMalformed(t *testing.T) {
 		{"duplicate by escape", `{"a":1,"\u0061":1}`, `the member "a" is there twice`},
 		{"duplicate, deep", `{"unmapped":[{"b":{},"b":{}}]}`, `the member "b" is there twice`},
 		{"duplicate among many", many(`"k7":2`), `the member "k7" is there twice`},
-		{"too deep", nested(maxDepth + 1), "nested deeper than 64 levels"},
+		{"too deep", nested(jsonx.MaxDepth + 1), "nested deeper than 64 levels"},
 		{"bomb", strings.Repeat("[", 1_000_000), "nested deeper than 64 levels"},
 	} {
 		_, err := Default().Check([]byte(tt.event))
@@ -358,7 +360,7 @@ func TestMalformed(t *testing.T) {
 		}
 	}
 	for name, event := range map[string]string{
-		"as deep as allowed": nested(maxDepth), "many members": many(`"k":2`), "astral": `{"a":"\ud83d\ude00"}`, "blanks": " {\t}\r\n",
+		"as deep as allowed": nested(jsonx.MaxDepth), "many members": many(`"k":2`), "astral": `{"a":"\ud83d\ude00"}`, "blanks": " {\t}\r\n",
 	} {
 		check(t, Default(), []byte(event))
 		if _, err := summarize([]byte(event)); err != nil {

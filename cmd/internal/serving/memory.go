@@ -6,7 +6,7 @@ import (
 	"os"
 	"runtime/debug"
 
-	"github.com/KimMachineGun/automemlimit/memlimit"
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 )
 
 const (
@@ -18,9 +18,7 @@ const (
 )
 
 // TuneMemory sets what the process takes at most, which is what clients can take of
-// it. The machine's part leaves room for its cache of files and for others.
-// Garbage collection runs less often than Go's default while there is room: a
-// server allocates much and keeps little. GOGC wins.
+// it: see [cli.LimitMemory]. A server allocates much and keeps little.
 func (o *Options) TuneMemory() error {
 	if o.Memory == 0 && os.Getenv("GOMEMLIMIT") != "" {
 		if o.Memory = debug.SetMemoryLimit(-1); o.Memory == math.MaxInt64 { // GOMEMLIMIT=off
@@ -28,19 +26,15 @@ func (o *Options) TuneMemory() error {
 		}
 	}
 	if o.Memory == 0 {
-		most, err := memlimit.ApplyRatio(memlimit.ApplyFallback(memlimit.FromCgroup, memlimit.FromSystem), 0.75)()
-		if err != nil {
+		var err error
+		if o.Memory, err = cli.MachineMemory(); err != nil {
 			return fmt.Errorf("--memory is needed, since the machine does not say how much it has: %w", err)
 		}
-		o.Memory = int64(most)
 	}
 	if o.Memory < leastMemory {
 		return fmt.Errorf("--memory: %d bytes are not enough; the least is %d", o.Memory, leastMemory)
 	}
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(400)
-	}
-	debug.SetMemoryLimit(o.Memory)
+	cli.LimitMemory(o.Memory)
 	o.Logger.Info("memory", "limit", o.Memory)
 	return nil
 }

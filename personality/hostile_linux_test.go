@@ -14,23 +14,23 @@ import (
 	"math/big"
 	"net/http"
 	"net/http/httptest"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/fxamacker/cbor/v2"
-	"golang.org/x/sys/unix"
 
+	"github.com/conmotion/conmotion/internal/testcpu"
 	"github.com/conmotion/conmotion/internal/testlog"
 	"github.com/conmotion/conmotion/internal/testpki"
 	"github.com/conmotion/conmotion/policy"
 	"github.com/conmotion/conmotion/scitt"
 )
 
-// mostCost is what a request may cost of a core before its issuer is known.
-const mostCost = 5 * time.Millisecond
+// mostCost is what a request may cost of a core before its issuer is known, in bare verifications of ES256 signatures: 5 ms,
+// where one takes 71 us.
+const mostCost = 70
 
 // rsaOf is a key of so many bits, whose private one nobody has.
 func rsaOf(bits int) *rsa.PublicKey {
@@ -162,28 +162,14 @@ func heavyPolicy() []byte {
 	return []byte(`{"version":1,"trust_anchors":{"self_certifying":["did:jwk"]},"rules":[` + strings.TrimSuffix(rules.String(), ",") + `]}`)
 }
 
-// postHostile sends a request, and says what it took of a core, which is the
-// thread's that it runs on: others have the processor too.
+// postHostile sends a request, and says what it took of a core.
 func postHostile(t testing.TB, h http.Handler, body []byte, media string) (*scitt.Problem, time.Duration) {
 	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/entries", bytes.NewReader(body))
 	r.Header.Set("Content-Type", media)
 	w := httptest.NewRecorder()
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	began := threadTime(t)
-	h.ServeHTTP(w, r)
-	took := threadTime(t) - began
+	took := testcpu.Of(t, func() { h.ServeHTTP(w, r) })
 	return testlog.Must(scitt.ParseProblem(w.Code, w.Body.Bytes()))(t), took
-}
-
-func threadTime(t testing.TB) time.Duration {
-	t.Helper()
-	var now unix.Timespec
-	if err := unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &now); err != nil {
-		t.Fatal(err)
-	}
-	return time.Duration(now.Nano())
 }
 
 // TestHostile: whatever a stranger sends is refused for little, under the default
@@ -205,7 +191,8 @@ func TestHostile(t *testing.T) {
 			}
 			least := time.Hour
 			var refusal *scitt.Problem
-			for try := 0; try < 5 || try < 50 && least > mostCost; try++ { // a busy machine has cold caches
+			most := mostCost * testcpu.ES256(t, 20) / 20
+			for try := 0; try < 5 || try < 50 && least > most; try++ { // a busy machine has cold caches
 				var took time.Duration
 				if refusal, took = postHostile(t, s.h, next(), media); refusal.Status < 400 || refusal.Status >= 500 {
 					t.Errorf("%s: %s: %v", name, form, refusal)
@@ -213,8 +200,8 @@ func TestHostile(t *testing.T) {
 				least = min(least, took)
 			}
 			t.Logf("%s: %s: %v: %.100s", name, form, least, refusal)
-			if least > mostCost && !testlog.Race {
-				t.Errorf("%s: %s: %v, more than %v", name, form, least, mostCost)
+			if least > most && !testlog.Race {
+				t.Errorf("%s: %s: %v, more than %v", name, form, least, most)
 			}
 		}
 	}

@@ -24,6 +24,7 @@ import (
 	"time"
 
 	"github.com/conmotion/conmotion/internal/parallel"
+	"github.com/conmotion/conmotion/internal/testcpu"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/tiles"
 )
@@ -162,21 +163,20 @@ func benchLog(b *testing.B, typ string, n int, partial bool) (Log, Filter) {
 	return NewLog(view, artifacts, scitt.SelfCertifying(nil, nil).Verifier(nil)), filter
 }
 
-// bareVerifications are of ES256 signatures by Go's ECDSA and no more, on all cores, between those of what is measured: a
-// shared machine is not as fast at the end of a run as at its beginning.
+// bareVerifications are of ES256 signatures by Go's ECDSA and no more, on all cores, between those of what is measured.
 type bareVerifications struct {
-	pause      sync.RWMutex
-	others     atomic.Int64 // verifications between which they are made
-	n          int
-	took, used time.Duration // by all of them, and the processor time of it
+	pause  sync.RWMutex
+	others atomic.Int64 // verifications between which they are made
+	n      int64
+	used   atomic.Int64  // nanoseconds of processor time
+	paused time.Duration // of what is measured
 }
 
-// between is verify, where of every 400,000 calls one measures bare verifications while the others wait.
+// between is verify, where of every 20,000 calls one makes bare verifications while the others wait.
 func (m *bareVerifications) between(b *testing.B, verify func(*scitt.Statement) error) func(*scitt.Statement) error {
 	return func(s *scitt.Statement) error {
-		if m.others.Add(1)%400_000 == 1 {
+		if m.others.Add(1)%20_000 == 1 {
 			m.pause.Lock()
-			runtime.GC() // what is measured pays for its own garbage
 			m.measure(b)
 			m.pause.Unlock()
 		}
@@ -187,25 +187,15 @@ func (m *bareVerifications) between(b *testing.B, verify func(*scitt.Statement) 
 }
 
 func (m *bareVerifications) measure(b *testing.B) {
-	key := must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))(b)
-	var digest [32]byte
-	signature := must(ecdsa.SignASN1(rand.Reader, key, digest[:]))(b)
-	const each = 20_000
-	began, before := time.Now(), processorTime(b)
+	const each = 1000
+	began, cores := time.Now(), runtime.GOMAXPROCS(0)
 	var wg sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
-		wg.Go(func() {
-			for range each {
-				if !ecdsa.VerifyASN1(&key.PublicKey, digest[:], signature) {
-					b.Error("a signature does not verify")
-				}
-			}
-		})
+	for range cores {
+		wg.Go(func() { m.used.Add(int64(testcpu.ES256(b, each))) })
 	}
 	wg.Wait()
-	m.n += each * runtime.GOMAXPROCS(0)
-	m.took += time.Since(began)
-	m.used += processorTime(b) - before
+	m.n += int64(each * cores)
+	m.paused += time.Since(began)
 }
 
 // BenchmarkCompare replays and compares two logs from their tiles on disk,
@@ -243,11 +233,13 @@ func BenchmarkCompare(b *testing.B) {
 				b.ReportMetric(float64(c.Metrics[Inventory].Union+c.Metrics[Configuration].Union), "objects")
 				b.ReportMetric(float64(len(c.Findings)), "findings")
 			}
-			used, took, records := processorTime(b)-begin-bare.used, b.Elapsed()-bare.took, float64(b.N*2*n)
+			verifying, records := time.Duration(bare.used.Load()), float64(b.N*2*n)
+			used, took := processorTime(b)-begin-verifying, b.Elapsed()-bare.paused
 			b.ReportMetric(float64(used.Microseconds())/records, "cpu-us/record")
 			if verify {
-				b.ReportMetric(records/float64(bare.n)*bare.took.Seconds()/took.Seconds(), "of-bare")
-				b.ReportMetric(records/float64(bare.n)*bare.used.Seconds()/used.Seconds(), "of-bare-cpu")
+				one := verifying.Seconds() / float64(bare.n)
+				b.ReportMetric(records*one/float64(runtime.GOMAXPROCS(0))/took.Seconds(), "of-bare")
+				b.ReportMetric(records*one/used.Seconds(), "of-bare-cpu")
 			}
 			close(done)
 			b.ReportMetric(float64(<-peak)/1e6, "peak-MB")

@@ -39,7 +39,7 @@ var (
 		DupMapKey:       cbor.DupMapKeyEnforcedAPF,
 		IndefLength:     cbor.IndefLengthForbidden,
 		IntDec:          cbor.IntDecConvertSignedOrBigInt,
-		MaxNestedLevels: 16,
+		MaxNestedLevels: maxHeaderDepth,
 	}.DecMode())
 )
 
@@ -67,7 +67,7 @@ type sign1 struct {
 var cborNil = []byte{0xf6}
 
 // The major types of CBOR (RFC 8949 section 3.1).
-const majorUint, majorBytes, majorText, majorArray, majorMap = byte(0), byte(2), byte(3), byte(4), byte(5)
+const majorUint, majorNegative, majorBytes, majorText, majorArray, majorMap = byte(0), byte(1), byte(2), byte(3), byte(4), byte(5)
 
 // isMajor reports whether raw starts with a data item of a major type. The
 // decoder looks through tags and takes nil for zero; outside bytes whose type
@@ -186,6 +186,10 @@ func parseHeader(what string, raw []byte) (map[any]any, error) {
 	if !isMajor(raw, majorMap) {
 		return nil, fmt.Errorf("%w: the %s header is not a map", ErrMalformed, what)
 	}
+	r := items{raw, maxHeaderItems}
+	if h, ok := r.item(maxHeaderDepth); ok && len(r.rest) == 0 {
+		return h.(map[any]any), nil
+	}
 	if countItems(raw) > maxHeaderItems {
 		return nil, malformed("the %s header has more than %d data items", what, maxHeaderItems)
 	}
@@ -198,30 +202,18 @@ func parseHeader(what string, raw []byte) (map[any]any, error) {
 
 // maxHeaderItems bounds what decoding a header can cost: nobody is known by then
 // who would answer for it.
-const maxHeaderItems = 2048
+const maxHeaderItems, maxHeaderDepth = 2048, 16
 
 // countItems counts the data items in well-formed CBOR of definite lengths, nested
 // ones too, up to one more than a header may have. Of other bytes the decoder
 // says what is wrong with them.
 func countItems(data []byte) (n int) {
-	for ; len(data) > 0 && n <= maxHeaderItems; n++ {
-		// RFC 8949 section 3: the additional information 24 to 27 says that the
-		// argument is in the next 1, 2, 4 or 8 bytes.
-		major, argument, size := data[0]>>5, uint64(data[0]&0x1f), 0
-		if argument >= 24 && argument <= 27 {
-			size = 1 << (argument - 24)
-		}
-		if len(data) <= size {
+	for ; n <= maxHeaderItems; n++ {
+		major, argument, rest, ok := cutHead(data)
+		if !ok {
 			return n
 		}
-		if size > 0 {
-			argument = 0
-			for _, b := range data[1 : 1+size] {
-				argument = argument<<8 | uint64(b)
-			}
-		}
-		data = data[1+size:]
-		if major == majorBytes || major == majorText {
+		if data = rest; major == majorBytes || major == majorText {
 			if argument > uint64(len(data)) {
 				return n
 			}

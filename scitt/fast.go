@@ -2,7 +2,8 @@ package scitt
 
 import (
 	"bytes"
-	"encoding/binary"
+	"math"
+	"unicode/utf8"
 )
 
 // splitEntry takes an Entry apart that is in its one encoding: see [Statement.Entry].
@@ -29,21 +30,110 @@ func splitEntry(data []byte) (protected, payload, signature []byte, ok bool) {
 // cutBytes takes a byte string with the shortest length from the front, of up
 // to 65,535 bytes.
 func cutBytes(data []byte) (s, rest []byte, ok bool) {
-	if len(data) == 0 || data[0]>>5 != majorBytes {
+	major, n, rest, ok := cutHead(data)
+	if !ok || major != majorBytes || n > math.MaxUint16 || n > uint64(len(rest)) || len(data)-len(rest) != headSize(n) {
 		return nil, nil, false
 	}
-	n, size := int(data[0]&0x1f), 1
+	return rest[:n:n], rest[n:], true
+}
+
+// headSize is how many bytes the shortest head with an argument of 16 bits has.
+func headSize(argument uint64) int {
 	switch {
-	case n < 24:
-	case n == 24 && len(data) > 1 && data[1] >= 24:
-		n, size = int(data[1]), 2
-	case n == 25 && len(data) > 2 && data[1] > 0:
-		n, size = int(binary.BigEndian.Uint16(data[1:])), 3
-	default:
-		return nil, nil, false
+	case argument < 24:
+		return 1
+	case argument < 1<<8:
+		return 2
 	}
-	if len(data) < size+n {
-		return nil, nil, false
+	return 3
+}
+
+// cutHead takes the head of a data item from the front, unless its length is indefinite. RFC 8949 section 3: "The initial
+// byte of each encoded data item contains both information about the major type (the high-order 3 bits) and additional
+// information (the low-order 5 bits)"; of that 24 to 27 say that the argument is in the next 1, 2, 4 or 8 bytes.
+func cutHead(data []byte) (major byte, argument uint64, rest []byte, ok bool) {
+	if len(data) == 0 {
+		return 0, 0, nil, false
 	}
-	return data[size : size+n : size+n], data[size+n:], true
+	major, argument, rest = data[0]>>5, uint64(data[0]&0x1f), data[1:]
+	if argument < 24 {
+		return major, argument, rest, true
+	}
+	size := 1 << (argument - 24)
+	if argument > 27 || len(rest) < size {
+		return 0, 0, nil, false
+	}
+	argument = 0
+	for _, b := range rest[:size] {
+		argument = argument<<8 | uint64(b)
+	}
+	return major, argument, rest[size:], true
+}
+
+// items reads data items of what nearly every header is made of: integers of up to 63 bits, strings, arrays, maps in which no
+// label is twice, false, true and null. Of others it says "not ok", and the CBOR decoder, which is several times
+// slower, decides.
+type items struct {
+	rest []byte
+	more int // how many there may still be
+}
+
+// item reads one with up to depth levels inside of it.
+func (r *items) item(depth int) (value any, ok bool) {
+	first := r.rest
+	major, n, rest, ok := cutHead(first)
+	if r.rest = rest; !ok || r.more == 0 || depth < 0 {
+		return nil, false
+	}
+	r.more--
+	switch major {
+	case majorUint:
+		return int64(n), n <= math.MaxInt64
+	case majorNegative:
+		return -1 - int64(n), n <= math.MaxInt64
+	case majorBytes, majorText:
+		if n > uint64(len(rest)) {
+			return nil, false
+		}
+		if r.rest = rest[n:]; major == majorBytes {
+			return bytes.Clone(rest[:n]), true
+		}
+		return string(rest[:n]), utf8.Valid(rest[:n])
+	case majorArray:
+		if n > uint64(r.more) {
+			return nil, false
+		}
+		array := make([]any, n)
+		for i := range array {
+			if array[i], ok = r.item(depth - 1); !ok {
+				return nil, false
+			}
+		}
+		return array, true
+	case majorMap:
+		if n > uint64(r.more)/2 {
+			return nil, false
+		}
+		m := make(map[any]any, n)
+		for len(m) < int(n) {
+			before := len(m)
+			label, ok := r.item(0)
+			value, okValue := r.item(depth - 1)
+			switch label.(type) {
+			case int64, string:
+				m[label] = value
+			}
+			if !ok || !okValue || len(m) == before {
+				return nil, false
+			}
+		}
+		return m, true
+	}
+	switch first[0] {
+	case 0xf4, 0xf5:
+		return first[0] == 0xf5, true
+	case 0xf6:
+		return nil, true
+	}
+	return nil, false
 }

@@ -6,6 +6,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/hex"
 	"reflect"
 	"slices"
 	"testing"
@@ -43,6 +44,35 @@ func FuzzSplitEntry(f *testing.F) {
 		}
 		if err == nil && !bytes.Equal(got.Entry(), data) {
 			t.Fatalf("the entry of %x is %x", data, got.Entry())
+		}
+	})
+}
+
+// FuzzItems: what is read without the CBOR decoder is what the decoder reads.
+func FuzzItems(f *testing.F) {
+	for _, v := range []any{
+		map[any]any{1: -7, 4: []byte{1}, 15: map[any]any{1: "https://iss.example", 2: "sub", 6: 1443944944, -70000: nil}, "chain": []any{"name", 1, make([]byte, 32)}},
+		map[any]any{2: []any{-(1 << 62), "crit", 1 << 62}, 33: []any{[]byte{}, make([]byte, 300)}, 258: -16, 259: true, 260: false},
+		map[any]any{}, map[any]any{1: []any{}, "": map[any]any{}, 3: []any{[]any{[]any{1.5}}}}, []any{map[any]any{true: 1}}, uint64(1 << 63),
+	} {
+		f.Add(encode(v))
+	}
+	for _, text := range []string{"a201010102", "a1190001f6", "bf0101ff", "a1f401", "a163ff80ff01", "3b7fffffffffffffff", "3b8000000000000000", "d82a01", "f7", "9a00ffffff", "ba00ffffff"} {
+		data, _ := hex.DecodeString(text)
+		f.Add(data)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r := items{data, maxHeaderItems}
+		got, ok := r.item(maxHeaderDepth)
+		if !ok || len(r.rest) > 0 {
+			return
+		}
+		var want any
+		if err := decMode.Unmarshal(data, &want); err != nil || !reflect.DeepEqual(got, want) {
+			t.Fatalf("%x: %#v; want %#v, %v", data, got, want, err)
+		}
+		if n := countItems(data); n != maxHeaderItems-r.more {
+			t.Fatalf("%x: %d items; want %d", data, maxHeaderItems-r.more, n)
 		}
 	})
 }

@@ -43,8 +43,8 @@ func (v version) compare(w version) int {
 // later schema, one of a later release cannot.
 func (c *checker) version() {
 	n := c.d.Find("metadata", "version")
-	if n == 0 || c.d.Kind(n) != jsonx.String {
-		return // reported as missing or as a wrong type
+	if n == 0 || c.d.Kind(n) != jsonx.String || c.d.Text(n) == c.s.version {
+		return // not text is reported as missing or as a wrong type
 	}
 	c.push("metadata")
 	c.push("version")

@@ -176,11 +176,11 @@ func severalNames(assets []string) string {
 func (r *Replay) rename(from, to string) {
 	if a := r.assets[from]; a != nil {
 		if b := r.assets[to]; b == nil {
-			r.assets[to] = a
+			r.addAsset(to, pointer(*a))
 		} else {
 			b.created, b.seen = first(a.created, b.created), max(a.seen, b.seen)
 		}
-		delete(r.assets, from)
+		r.removeAsset(from)
 		r.story.rename(Inventory, from, to)
 	}
 	for _, uid := range r.configsOf(from) {

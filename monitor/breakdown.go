@@ -16,43 +16,41 @@ type Group struct {
 	Union   int    `json:"union"`
 }
 
-// census counts the compared objects of each kind by their traits, tags aside.
+// census counts the compared objects of a kind by their traits, tags aside.
 type census struct {
 	table traitTable
-	count map[Kind]map[int]int
+	count map[int]int
 }
 
-func newCensus() census {
-	return census{newTraitTable(), map[Kind]map[int]int{Inventory: {}, Configuration: {}}}
-}
+func newCensus() *census { return &census{newTraitTable(), map[int]int{}} }
 
 // add counts an object, as its observer describes it or else its reporter.
-func (c *census) add(what Kind, reported, observed *story) (number int) {
+func (c *census) add(reported, observed *story) (number int) {
 	var t Traits
 	for _, d := range slices.Concat(observed.described(), reported.described()) {
 		t.Account, t.Region, t.Type = cmp.Or(t.Account, d.Account), cmp.Or(t.Region, d.Region), cmp.Or(t.Type, d.Type)
 	}
 	number = c.table.number(t)
-	c.count[what][number]++
+	c.count[number]++
 	return number
 }
 
 // Traits are the account, the region and the type of what a finding of this comparison is about.
-func (c *Comparison) Traits(f Finding) Traits { return *c.census.table.list[f.traits] }
+func (c *Comparison) Traits(f Finding) Traits { return *c.census[f.What].table.list[f.traits] }
 
 // Breakdown groups the objects of a kind by their "account", "region" or "type": the groups with the most missing objects
 // first, then those that drift most.
 func (c *Comparison) Breakdown(what Kind, by string) []Group {
 	groups := map[string]*Group{}
 	group := func(traits int) *Group {
-		t := c.census.table.list[traits]
+		t := c.census[what].table.list[traits]
 		name := map[string]string{"account": t.Account, "region": t.Region, "type": t.Type}[by]
 		if groups[name] == nil {
 			groups[name] = &Group{Name: name}
 		}
 		return groups[name]
 	}
-	for traits, n := range c.census.count[what] {
+	for traits, n := range c.census[what].count {
 		group(traits).Union += n
 	}
 	for _, f := range c.Findings {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"hash"
 	"maps"
@@ -11,6 +12,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/conmotion/conmotion/internal/parallel"
 	"github.com/conmotion/conmotion/internal/printable"
 )
 
@@ -149,7 +151,7 @@ type Comparison struct {
 	version  string // of the algorithm
 	verified bool   // both logs verify signatures
 	withheld *withheld
-	census   census
+	census   map[Kind]*census
 	// The first objects of each kind that are missing, and that are not.
 	missing, present map[Kind][]basis
 }
@@ -175,7 +177,7 @@ func compare(ctx context.Context, reported, observed Party, in Interval, w *with
 	}
 	reported.Log, observed.Log = share(reported.Log, observed.Log)
 	reported.Log, observed.Log = w.from(reported.Log), w.from(observed.Log)
-	c := &Comparison{Interval: in, withheld: w, version: version, census: newCensus(), Metrics: map[Kind]*Metrics{}, missing: map[Kind][]basis{}, present: map[Kind][]basis{}}
+	c := &Comparison{Interval: in, withheld: w, version: version, census: map[Kind]*census{}, Metrics: map[Kind]*Metrics{}, missing: map[Kind][]basis{}, present: map[Kind][]basis{}}
 	c.verified = reported.Log.Verify != nil && observed.Log.Verify != nil
 	var sides [2]told
 	uids := map[string]string{}
@@ -193,8 +195,10 @@ func compare(ctx context.Context, reported, observed Party, in Interval, w *with
 	for i, out := range []*Side{&c.Reported, &c.Observed} {
 		out.addAmbiguous(sides[i], sides[i].join(sides[1-i]))
 	}
-	for _, what := range []Kind{Configuration, Inventory} {
-		c.compare(what, sides[0].stories[what], sides[1].stories[what])
+	both := func(what Kind) *comparing { return c.compare(what, sides[0].stories[what], sides[1].stories[what]) }
+	for p := range parallel.Map(slices.Values([]Kind{Configuration, Inventory}), parallel.CPUs(), both) {
+		c.Metrics[p.what], c.census[p.what], c.missing[p.what], c.present[p.what] = p.metrics, p.census, p.missing, p.present
+		c.Findings = append(c.Findings, p.findings...)
 	}
 	return c, c.explain(ctx, reported.Log, observed.Log)
 }
@@ -236,7 +240,7 @@ func (p Party) tell(ctx context.Context, in Interval, out *Side, version string,
 
 // comparing is the state of comparing one kind of objects.
 type comparing struct {
-	*Comparison
+	*Comparison     // which is not changed
 	what            Kind
 	from, to, grace int64
 	metrics         *Metrics
@@ -245,12 +249,17 @@ type comparing struct {
 	parts           [coverageParts]times
 	types           map[string]*typed
 	lines           hash.Hash
+	text            []byte // room for a line
+	findings        []Finding
+	missing         []basis // the first, as in Comparison
+	present         []basis
+	census          *census
 	traits          int // of the object that is compared
 }
 
-func (c *Comparison) compare(what Kind, reported, observed map[string]*story) {
+func (c *Comparison) compare(what Kind, reported, observed map[string]*story) *comparing {
 	p := &comparing{
-		Comparison: c, what: what, metrics: &Metrics{}, lines: sha256.New(), types: map[string]*typed{},
+		Comparison: c, what: what, metrics: &Metrics{}, census: newCensus(), lines: sha256.New(), types: map[string]*typed{},
 		from: c.Interval.From.UnixMilli(), to: c.Interval.To.UnixMilli(), grace: c.Interval.Grace.Milliseconds(),
 	}
 	uids := make([]string, 0, max(len(reported), len(observed)))
@@ -265,7 +274,7 @@ func (c *Comparison) compare(what Kind, reported, observed map[string]*story) {
 		p.object(uid, reported[uid], observed[uid])
 	}
 	p.finish()
-	c.Metrics[what] = p.metrics
+	return p
 }
 
 // object compares one asset or configuration.
@@ -281,7 +290,7 @@ func (p *comparing) object(uid string, reportedStory, observedStory *story) {
 	}
 	b := basis{uid: uid}
 	m.Union++
-	p.traits = p.census.add(p.what, reportedStory, observedStory)
+	p.traits = p.census.add(reportedStory, observedStory)
 	if len(reported) > 0 {
 		m.Reported++
 		b.reported = &reported[0].first
@@ -291,9 +300,9 @@ func (p *comparing) object(uid string, reportedStory, observedStory *story) {
 		b.observed = &observed[0].first
 	}
 	missing, young := p.unmatched(observed, reported)
-	list := p.present
+	list := &p.present
 	if missing != nil {
-		list = p.missing
+		list = &p.missing
 		m.Missing++
 		p.find(Finding{Kind: Missing, UID: uid, Inferred: inferred}, missing.start, missing.end, nil, &missing.first)
 	}
@@ -318,8 +327,8 @@ func (p *comparing) object(uid string, reportedStory, observedStory *story) {
 		p.coverBy(typ, reported, observed, missing != nil)
 	}
 	p.line(b)
-	if len(list[p.what]) < maxEvidence {
-		list[p.what] = append(list[p.what], b)
+	if len(*list) < maxEvidence {
+		*list = append(*list, b)
 	}
 }
 
@@ -333,7 +342,7 @@ func (p *comparing) find(f Finding, from, to int64, reported, observed *Ref) {
 		e := observed.entry(p.Comparison.Observed.Checkpoint.Origin)
 		f.Observed = &e
 	}
-	p.Findings = append(p.Findings, f)
+	p.findings = append(p.findings, f)
 }
 
 // timestamp is RFC 3339 in UTC with milliseconds, in one spelling.
@@ -344,13 +353,16 @@ const timeLayout = "2006-01-02T15:04:05.000Z"
 // line adds an object to the basis: "uid" reported observed, with the entry
 // ids or "-", and a line feed.
 func (p *comparing) line(b basis) {
-	id := func(r *Ref) string {
-		if r == nil {
-			return "-"
+	p.text = appendUID(p.text[:0], b.uid)
+	for _, r := range []*Ref{b.reported, b.observed} {
+		if p.text = append(p.text, ' '); r == nil {
+			p.text = append(p.text, '-')
+		} else {
+			p.text = hex.AppendEncode(p.text, r.ID[:])
 		}
-		return r.ID.String()
 	}
-	fmt.Fprintf(p.lines, "%d:%s %s %s\n", len(b.uid), b.uid, id(b.reported), id(b.observed))
+	p.text = append(p.text, '\n')
+	p.lines.Write(p.text)
 }
 
 func (p *comparing) finish() {

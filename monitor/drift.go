@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/conmotion/conmotion/internal/jsonx"
+	"github.com/conmotion/conmotion/internal/parallel"
 	"github.com/conmotion/conmotion/monitor/disclosure"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage/artifact/reader"
@@ -206,17 +207,17 @@ type content struct {
 
 // readContents reads configurations again from the records that have them.
 func readContents(ctx context.Context, log Log, wanted map[uint64][]string) (map[contentKey]content, error) {
-	out := map[contentKey]content{}
-	indices := slices.Sorted(maps.Keys(wanted))
-	for len(indices) > 0 {
-		// One read for those that are in the same bundle.
-		n := 1
-		for n < len(indices) && indices[n]/batch == indices[0]/batch {
-			n++
+	var bundles [][]uint64 // the indices in each
+	for _, index := range slices.Sorted(maps.Keys(wanted)) {
+		if n := len(bundles); n > 0 && bundles[n-1][0]/batch == index/batch {
+			bundles[n-1] = append(bundles[n-1], index)
+		} else {
+			bundles = append(bundles, []uint64{index})
 		}
-		here := indices[:n]
-		indices = indices[n:]
-		for e, err := range log.Source.Entries(ctx, here[0], here[n-1]+1) {
+	}
+	read := func(ctx context.Context, n uint64) (map[contentKey]content, error) {
+		out, here := map[contentKey]content{}, bundles[n]
+		for e, err := range log.Source.Entries(ctx, here[0], here[len(here)-1]+1) {
 			if err != nil {
 				return nil, err
 			}
@@ -239,6 +240,14 @@ func readContents(ctx context.Context, log Log, wanted map[uint64][]string) (map
 				}
 			}
 		}
+		return out, nil
+	}
+	out := map[contentKey]content{}
+	for _, bundle := range parallel.Ordered(ctx, 0, uint64(len(bundles)), ahead*parallel.CPUs(), read) {
+		if bundle.Err != nil {
+			return nil, bundle.Err
+		}
+		maps.Copy(out, bundle.Value)
 	}
 	return out, nil
 }

@@ -183,22 +183,30 @@ func problems(r ocsf.Report) string {
 }
 
 func (e *Event) checkUIDs() error {
-	uids := slices.Clone(e.Assets)
+	for _, uid := range e.Assets {
+		if err := checkUID(uid); err != nil {
+			return err
+		}
+	}
 	for i, c := range e.Configurations {
-		uids = append(uids, c.UID)
 		for _, other := range e.Configurations[:i] {
 			if other.UID == c.UID {
 				return badEvent("the configuration %.80q stands twice in one event", c.UID)
 			}
 		}
+		if err := checkUID(c.UID); err != nil {
+			return err
+		}
 	}
-	for _, uid := range uids {
-		if uid == "" {
-			return badEvent("an asset has no uid, and by nothing else is it told from others")
-		}
-		if len(uid) > maxUID {
-			return badEvent("a uid has %d bytes; %d are allowed", len(uid), maxUID)
-		}
+	return nil
+}
+
+func checkUID(uid string) error {
+	if uid == "" {
+		return badEvent("an asset has no uid, and by nothing else is it told from others")
+	}
+	if len(uid) > maxUID {
+		return badEvent("a uid has %d bytes; %d are allowed", len(uid), maxUID)
 	}
 	return nil
 }

@@ -115,6 +115,9 @@ func (r rawEvent) correction() (bool, error) {
 }
 
 func (r rawEvent) settings() (s settings, err error) {
+	if r.Find("unmapped") == 0 {
+		return s, nil
+	}
 	for _, path := range [][]string{{"unmapped", "conmotion"}, {"unmapped", "conmotion", "configuration"}} {
 		if n := r.Find(path...); n != 0 && r.Kind(n) != jsonx.Null && r.Kind(n) != jsonx.Object {
 			return s, badEvent("%s: expected an object, found %s", strings.Join(path, "."), r.Kind(n))

@@ -27,6 +27,7 @@ type Replay struct {
 	once       *Once
 
 	assets  map[string]*asset
+	sorted  sortedAssets
 	configs map[string]*configuration
 	links   map[string][]string // asset uid -> uids of configurations that are not its own, sorted
 	dead    graves
@@ -66,6 +67,7 @@ type asset struct {
 	traits        int               // of last: place in the table
 	digest        [sha256.Size]byte // of what last says of it
 	seen          int64             // start of its issuer's newest scan that saw it, or 0
+	ended         bool              // it is not among the assets any more
 }
 
 // configuration is alive.
@@ -263,11 +265,12 @@ func (r *Replay) intern(issuer string) int {
 // last record while it is alive. It reports whether the record may count.
 func (r *Replay) lifecycle(what Kind, uid string, e *Event, at Ref, last *Ref) (counts bool) {
 	action := e.Action
-	key := graveKey{what, uid}
-	grave := r.dead.find(key)
 	previous := last
-	if last == nil && grave != nil {
-		previous = &grave.entry
+	var grave *grave
+	if last == nil {
+		if grave = r.dead.find(graveKey{what, uid}); grave != nil {
+			previous = &grave.entry
+		}
 	}
 	a := Anomaly{What: what, UID: uid}
 	switch {
@@ -314,15 +317,25 @@ func (r *Replay) applyAsset(uid string, e *Event, at Ref, issuer int) {
 	}
 	if a == nil {
 		a = &asset{created: at}
-		r.assets[r.story.uid(uid)] = a
+		r.addAsset(r.story.uid(uid), a)
 	}
 	a.last, a.issuer, a.digest, a.traits = at, issuer, d.digest, traits
 	r.story.alive(Inventory, uid, at, nil, r.traits.list[traits])
 }
 
+func (r *Replay) addAsset(uid string, a *asset) {
+	r.assets[uid] = a
+	r.sorted.add(namedAsset{uid, a})
+}
+
+func (r *Replay) removeAsset(uid string) {
+	r.assets[uid].ended = true
+	delete(r.assets, uid)
+}
+
 // endAsset ends an asset: its deletion, or a scan that did not see it.
 func (r *Replay) endAsset(uid string, at Ref, inferred bool) {
-	delete(r.assets, uid)
+	r.removeAsset(uid)
 	r.dead.bury(grave{graveKey{Inventory, uid}, at, false, inferred})
 	r.story.ended(Inventory, uid, at, inferred)
 	r.detach(uid, at, inferred)

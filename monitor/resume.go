@@ -92,7 +92,7 @@ func (d *replayDocument) readAssets(r *Replay) error {
 		if err != nil {
 			return err
 		}
-		r.assets[a.UID] = &asset{refs[0], refs[1], a.Issuer, r.traits.number(Traits{a.Account, a.Region, a.Type, a.Tags}), digest, a.Seen}
+		r.assets[a.UID] = &asset{refs[0], refs[1], a.Issuer, r.traits.number(Traits{a.Account, a.Region, a.Type, a.Tags}), digest, a.Seen, false}
 	}
 	return nil
 }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -113,53 +112,6 @@ type lastScan struct {
 // what tells a scan from others of its issuer.
 func (s *Scan) what() string {
 	return fmt.Sprintf("%q %d %d %t", []string(s.Scope), s.Started.UnixMilli(), s.Ended.UnixMilli(), len(s.Incomplete) == 0)
-}
-
-// namedAsset is an asset with its uid.
-type namedAsset struct {
-	uid string
-	*asset
-}
-
-// inScope are the assets whose newest record is of an issuer, and which are in a scope, by their uids.
-func (r *Replay) inScope(issuer int, scope Scope) []namedAsset {
-	assets := make([]namedAsset, 0, len(r.assets))
-	for uid, a := range r.assets {
-		if a.issuer == issuer && scope.selects(*r.traits.list[a.traits]) {
-			assets = append(assets, namedAsset{uid, a})
-		}
-	}
-	slices.SortFunc(assets, func(a, b namedAsset) int { return strings.Compare(a.uid, b.uid) })
-	return assets
-}
-
-// known is the last time at which the asset is known to have been there: its newest record's, or the start of the newest
-// scan that saw it.
-func (a *asset) known() int64 { return max(a.last.Time, a.seen) }
-
-// set is the count and the digest of assets: of each in order a line of its uid, of what its newest record says of it,
-// and of the uid and content of each of its configurations.
-func (r *Replay) set(assets []namedAsset) (int, string) {
-	h := sha256.New()
-	var line []byte
-	for _, a := range assets {
-		line = appendContent(line[:0], a.uid, &a.digest)
-		if c := r.configs[a.uid]; c != nil && c.own && len(r.links[a.uid]) == 0 { // nearly always
-			line = appendContent(append(line, ' '), a.uid, &c.digest)
-		} else {
-			for _, uid := range r.configsOf(a.uid) {
-				line = appendContent(append(line, ' '), uid, &r.configs[uid].digest)
-			}
-		}
-		h.Write(append(line, '\n'))
-	}
-	return len(assets), hex.EncodeToString(h.Sum(nil))
-}
-
-// appendContent appends the bytes of a uid, the uid and the digest of a content.
-func appendContent(to []byte, uid string, digest *[sha256.Size]byte) []byte {
-	to = append(append(strconv.AppendInt(to, int64(len(uid)), 10), ':'), uid...)
-	return hex.AppendEncode(append(to, ' '), digest[:])
 }
 
 // prepare makes, before a scan, the replay of its issuer's records alone where others' count here too.

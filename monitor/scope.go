@@ -105,22 +105,27 @@ func (t Traits) has(key, value string) bool {
 type traitTable struct {
 	list    []*Traits
 	numbers map[string]int
+	key     []byte // room for one
 }
 
-func newTraitTable() traitTable {
-	return traitTable{[]*Traits{{}}, map[string]int{traitKey(Traits{}): 0}}
-}
-
-func traitKey(t Traits) string {
-	return strings.Join(append([]string{t.Account, t.Region, t.Type}, t.Tags...), "\x00")
+func newTraitTable() (t traitTable) {
+	t.numbers = map[string]int{}
+	t.number(Traits{})
+	return t
 }
 
 func (t *traitTable) number(traits Traits) int {
-	key := traitKey(traits)
-	n, ok := t.numbers[key]
+	t.key = t.key[:0]
+	for _, text := range [...]string{traits.Account, traits.Region, traits.Type} {
+		t.key = append(append(t.key, text...), 0)
+	}
+	for _, tag := range traits.Tags {
+		t.key = append(append(t.key, tag...), 0)
+	}
+	n, ok := t.numbers[string(t.key)]
 	if !ok {
 		n = len(t.list)
-		t.list, t.numbers[key] = append(t.list, &traits), n
+		t.list, t.numbers[string(t.key)] = append(t.list, pointer(traits)), n
 	}
 	return n
 }

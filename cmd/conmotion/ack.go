@@ -57,7 +57,7 @@ that was signed then, and not a second one.
 	f.add(cmd, "upstream")
 	fl := cmd.Flags()
 	fl.StringVar(&f.asset, "asset", "", "uid of the asset in your inventory")
-	fl.StringArrayVar(&f.upstream, "upstream-asset", nil, "uid of the record's asset that is meant (default: all of them); once for each")
+	cli.Strings(fl, &f.upstream, "upstream-asset", "uid of the record's asset that is meant (default: all of them); once for each")
 	fl.StringVar(&f.note, "note", "", "text for people")
 	cli.Require(cmd, "asset")
 	return cmd

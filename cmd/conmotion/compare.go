@@ -86,7 +86,7 @@ func (a *app) compare() *cobra.Command {
 	fl := cmd.Flags()
 	fl.StringVar(&f.search, "search", "", "URL of the service whose search confirms what is missing (default: --reported when it is a URL)")
 	fl.IntVar(&f.confirm, "confirm", 20, "most missing objects to ask the search for")
-	fl.StringArrayVar(&f.disclosed, "disclosed", nil, "file with hidden values of a record that are shown, from conmotion disclose; once for each")
+	cli.Strings(fl, &f.disclosed, "disclosed", "file with hidden values of a record that are shown, from conmotion disclose; once for each")
 	fl.BoolVar(&f.exitZero, "exit-zero", false, "exit with 0 although something differs")
 	cli.Require(cmd, "reported", "observed", "from")
 	return cmd

@@ -42,7 +42,7 @@ func (f *counterFlags) add(cmd *cobra.Command, prefix string) {
 func (f *entryFlags) add(cmd *cobra.Command, prefix string) {
 	fl := cmd.Flags()
 	fl.StringVar(&f.log, prefix+"-log", "", "URL or directory of the log that ENTRY is in, when ENTRY is an entry id or an index")
-	fl.StringArrayVar(&f.VKeys, prefix+"-vkey", nil, "verifier key of the log that ENTRY is in (default: remembered, or taken on first use); once for each")
+	cli.Strings(fl, &f.VKeys, prefix+"-vkey", "verifier key of the log that ENTRY is in (default: remembered, or taken on first use); once for each")
 	fl.StringVar(&f.artifacts, prefix+"-artifacts", "", "content behind ENTRY's hash: URL of a service, or directory of an artifact storage (default: where its log is)")
 	fl.StringVar(&f.token, prefix+"-token-file", "", "file with the token for reading that content (default: that of the home, tokens/HOST)")
 }

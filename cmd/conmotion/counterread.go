@@ -22,7 +22,7 @@ func (f *gatherFlags) add(cmd *cobra.Command, logUsage string) {
 	f.readFlags.add(cmd)
 	fl := cmd.Flags()
 	fl.StringVar(&f.log, "log", "", logUsage)
-	fl.StringArrayVar(&f.in, "in", nil, "URL or directory of another log to look in; once for each")
+	cli.Strings(fl, &f.in, "in", "URL or directory of another log to look in; once for each")
 }
 
 // openLogs opens several logs, each once. With verifier keys every log needs

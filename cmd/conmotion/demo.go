@@ -55,8 +55,8 @@ func (a *app) demo() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&o.Dir, "dir", "conmotion-demo", "directory that is made for the logs and everything else; it must not exist")
-	cmd.Flags().StringArrayVar(&o.Reported, "reported", nil, "real input: an export of Prowler (OCSF) or an event that the provider reports; once for each file")
-	cmd.Flags().StringArrayVar(&o.Observed, "observed", nil, "the same that the auditor observes")
+	cli.Strings(cmd.Flags(), &o.Reported, "reported", "real input: an export of Prowler (OCSF) or an event that the provider reports; once for each file")
+	cli.Strings(cmd.Flags(), &o.Observed, "observed", "the same that the auditor observes")
 	cmd.Flags().BoolVar(&o.Quiet, "quiet", false, "show the steps and checks, and not what the commands print")
 	return cmd
 }

@@ -40,7 +40,7 @@ import keep them.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runDisclose(cmd.Context(), f, args[0]) },
 	}
 	cmd.Flags().StringVar(&f.Home, "home", "", "directory with the hidden values (default: $CONMOTION_HOME, or conmotion in the user's configuration directory)")
-	cmd.Flags().StringArrayVar(&f.fields, "field", nil, "field to show: the end of its path, or all of it from $ on; once for each")
+	cli.Strings(cmd.Flags(), &f.fields, "field", "field to show: the end of its path, or all of it from $ on; once for each")
 	cmd.Flags().StringVar(&f.out, "out", "", `file for the record and the values, or "-"`)
 	cmd.MarkFlagsRequiredTogether("field", "out")
 	return cmd

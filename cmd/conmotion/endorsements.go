@@ -49,7 +49,7 @@ others neither endorse nor dispute.
 	}
 	f.add(cmd, "URL or directory of the log that ENTRY is in, when ENTRY is an entry id or an index")
 	fl := cmd.Flags()
-	fl.StringArrayVar(&f.by, "by", nil, "issuer whose word counts (default: anybody); once for each")
+	cli.Strings(fl, &f.by, "by", "issuer whose word counts (default: anybody); once for each")
 	fl.StringVar(&f.at, "at", "now", "when to judge: "+timeHelp)
 	return cmd
 }

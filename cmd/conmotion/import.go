@@ -129,8 +129,8 @@ func (a *app) importFormat(format importer.Format) *cobra.Command {
 	fl.BoolVar(&f.observe, "observe", false, "register observations, as observe does")
 	fl.BoolVar(&f.dryRun, "dry-run", false, "print the events and register nothing")
 	fl.BoolVar(&f.allowLate, "allow-late", false, "register what is older than what the log says as a correction")
-	fl.StringArrayVar(&f.redact, "redact", nil, "take these fields out too: the end of their paths, such as parameters[].value; once for each")
-	fl.StringArrayVar(&f.keep, "keep", nil, "keep these fields although they are known to hold secrets; a path's end, @KIND or @all; once for each")
+	cli.Strings(fl, &f.redact, "redact", "take these fields out too: the end of their paths, such as parameters[].value; once for each")
+	cli.Strings(fl, &f.keep, "keep", "keep these fields although they are known to hold secrets; a path's end, @KIND or @all; once for each")
 	fl.StringVar(&f.time, "time", "", "time of items for which the source gives none")
 	if format.Findings {
 		fl.BoolVar(&f.inventory, "inventory", false, "make inventory records of the resources too")

@@ -52,7 +52,7 @@ A run that was interrupted can be started again: it goes on where it was.
 	}
 	fl := cmd.Flags()
 	fl.StringVar(&f.log, "log", "", "URL of the Transparency Service")
-	fl.StringArrayVar(&f.chains, "chain", nil, "name of a chain; once for each (default: all chains of the issuer in the log)")
+	cli.Strings(fl, &f.chains, "chain", "name of a chain; once for each (default: all chains of the issuer in the log)")
 	fl.StringVar(&f.to.key, "to", "", "new private key, as --key")
 	fl.StringVar(&f.to.issuer, "to-iss", "", "new issuer (default: the did:jwk of the new key)")
 	f.old.add(cmd)

@@ -53,7 +53,7 @@ func (f *readFlags) addCommon(cmd *cobra.Command) {
 	fl := cmd.Flags()
 	cli.TokenFlag(cmd, &f.token)
 	cli.LimitFlags(cmd, &f.limits)
-	fl.StringArrayVar(&f.issuerKeys, "issuer-key", nil, "ISSUER=FILE: the public key of an issuer that is no did:jwk or did:key; once for each")
+	cli.Strings(fl, &f.issuerKeys, "issuer-key", "ISSUER=FILE: the public key of an issuer that is no did:jwk or did:key; once for each")
 }
 
 // examine opens a log to check it, which may be damaged: see [party.Log.Damage].

@@ -40,12 +40,12 @@ func (f *recordFlags) add(cmd *cobra.Command) {
 	f.signerFlags.add(cmd)
 	fl := cmd.Flags()
 	fl.StringVar(&f.log, "log", "", "URL of the Transparency Service")
-	fl.StringArrayVar(&f.also, "also", nil, "URL of a further service that gets the same statements; once for each")
+	cli.Strings(fl, &f.also, "also", "URL of a further service that gets the same statements; once for each")
 	fl.StringVar(&f.out, "out", "", `file for the Transparent Statement of a single event, or "-"`)
 	fl.StringVar(&f.outDir, "out-dir", "", "directory for the Transparent Statements of many, by entry id")
 	fl.BoolVar(&f.inline, "inline", false, "put the events into the statements, for everybody to read, in place of their hashes")
 	fl.BoolVar(&f.keepGoing, "keep-going", false, "continue after events that are not valid or are refused")
-	fl.StringArrayVar(&f.disclosable, "disclosable", nil, "hide these fields, so that each can be shown later: the end of their paths, such as environment.variables.*; once for each (conmotion disclose)")
+	cli.Strings(fl, &f.disclosable, "disclosable", "hide these fields, so that each can be shown later: the end of their paths, such as environment.variables.*; once for each (conmotion disclose)")
 	f.scanFlags.add(cmd)
 	cli.Require(cmd, "log")
 	cmd.MarkFlagsMutuallyExclusive("out", "out-dir")
@@ -146,7 +146,7 @@ func (a *app) recordKind(typ, parent, name string, kind monitor.Kind) *cobra.Com
 		},
 	}
 	f.add(cmd)
-	cmd.Flags().StringArrayVar(&upstream, "upstream", nil, "URL of an entry of another log that the events refer to, such as the provider's record of the asset; once for each")
+	cli.Strings(cmd.Flags(), &upstream, "upstream", "URL of an entry of another log that the events refer to, such as the provider's record of the asset; once for each")
 	return cmd
 }
 

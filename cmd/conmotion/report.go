@@ -77,14 +77,14 @@ func (a *app) report() *cobra.Command {
 	f.add(cmd)
 	fl := cmd.Flags()
 	location := func(to *[]string, name, what string) {
-		fl.StringArrayVar(to, name, nil, what+": URL, or directory with its files; once for each")
+		cli.Strings(fl, to, name, what+": URL, or directory with its files; once for each")
 	}
 	location(&f.logs.Provider, "provider", "log of a provider, whose records are compared")
 	location(&f.logs.Auditor, "auditor", "log of an auditor, with measurements, observations and endorsements")
 	location(&f.logs.Own, "own", "own log")
 	location(&f.logs.Other, "log", "any other log that may hold measurements or endorsements")
 	issuers := func(to *[]string, name, what string) {
-		fl.StringArrayVar(to, name, nil, "issuer whose "+what+" count; once for each")
+		cli.Strings(fl, to, name, "issuer whose "+what+" count; once for each")
 	}
 	issuers(&f.measuredBy, "measured-by", "measurements")
 	issuers(&f.endorsedBy, "endorsed-by", "endorsements and disputes")

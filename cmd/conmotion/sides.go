@@ -46,13 +46,13 @@ func (f *sideFlags) add(cmd *cobra.Command, name, who string) {
 	fl := cmd.Flags()
 	fl.StringVar(&f.location, name, "", "log "+who+": URL, or directory with its files")
 	fl.StringVar(&f.artifacts, name+"-artifacts", "", "content behind its hashes: URL of a service, or directory of an artifact storage (default: where the log is)")
-	fl.StringArrayVar(&f.VKeys, name+"-vkey", nil, "verifier key of that log; once for each key")
+	cli.Strings(fl, &f.VKeys, name+"-vkey", "verifier key of that log; once for each key")
 }
 
 // addSelection adds which statements count, and from where on.
 func (f *sideFlags) addSelection(cmd *cobra.Command, name, defaultType string) {
 	fl := cmd.Flags()
-	fl.StringArrayVar(&f.issuers, name+"-issuer", nil, "issuer whose statements count there; once for each (default: all)")
+	cli.Strings(fl, &f.issuers, name+"-issuer", "issuer whose statements count there; once for each (default: all)")
 	fl.StringSliceVar(&f.types, name+"-types", []string{defaultType}, typesHelp)
 	fl.StringVar(&f.since, name+"-since", "", "saved replay of the log's beginning, from replay --save, with events before --from only")
 }

@@ -39,7 +39,7 @@ The exit code is 1 when a rule that binds (MUST) is broken.`,
 		RunE: func(cmd *cobra.Command, args []string) error { return a.runWitnessCheck(cmd.Context(), args[0], f) },
 	}
 	fl := cmd.Flags()
-	fl.StringArrayVar(&f.vkeys, "witness", nil, "verifier key of the witness; once for each key")
+	cli.Strings(fl, &f.vkeys, "witness", "verifier key of the witness; once for each key")
 	fl.StringVar(&f.logs, "logs", "", "directory of the logs that the check makes up")
 	fl.StringVar(&f.monitoring, "monitoring", "", "URL of the cosigned checkpoints, where it is another one")
 	fl.StringVar(&f.restart, "restart", "", "command that ends the witness and starts it again, and returns when it answers (default: that check is skipped)")

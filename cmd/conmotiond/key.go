@@ -159,7 +159,7 @@ register. A recovery key is used once; --next-recovery takes its place.`,
 	f.StringVar(&k.ServiceKey, "service-key", "", "file or URI of the new service key; its public half is enough")
 	f.StringVar(&k.NoteKey, "note-key", "", "file or URI of the key that signs checkpoints from then on (default: no change)")
 	f.StringVar(&k.ReceiptKey, "receipt-key", "", "file or URI of the key that signs Receipts from then on (default: no change)")
-	f.StringArrayVar(&k.Compromised, "compromised", nil, "THUMBPRINT=INDEX of a key that others may have, from that entry on; may be repeated")
+	cli.Strings(f, &k.Compromised, "compromised", "THUMBPRINT=INDEX of a key that others may have, from that entry on; may be repeated")
 	f.StringVar(&k.out, "out", "", "file for the signed statement")
 	for _, name := range []string{"log", "recovery-key", "next-recovery", "service-key", "out"} {
 		_ = cmd.MarkFlagRequired(name) // the flag is there

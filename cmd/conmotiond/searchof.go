@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/conmotion/conmotion/cmd/conmotiond/internal/daemon"
+	"github.com/conmotion/conmotion/cmd/internal/cli"
 )
 
 // searchOf are the flags of a search over somebody else's log.
@@ -22,7 +23,7 @@ type searchOf struct {
 
 func (s *searchOf) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&s.location, "search-of", "", "URL or directory of the static files of somebody else's log: search it, and be no Transparency Service")
-	f.StringArrayVar(&s.vkeys, "vkey", nil, "with --search-of, verifier key of the log, as in its transparency configuration; once for each key (default: what the log says at the first start, from then on)")
+	cli.Strings(f, &s.vkeys, "vkey", "with --search-of, verifier key of the log, as in its transparency configuration; once for each key (default: what the log says at the first start, from then on)")
 	f.StringVar(&s.artifacts, "artifacts-of", "", "with --search-of, where the content behind hashes is: URL of a service, or directory of an artifact storage")
 	f.StringVar(&s.token, "artifacts-of-token", "", "file with the token for reading at --artifacts-of")
 	f.DurationVar(&s.interval, "search-interval", 5*time.Second, "with --search-of, time between two looks at the log")

@@ -49,7 +49,7 @@ func (a *App) Root(root *cobra.Command, groups ...Group) *cobra.Command {
 	root.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.PersistentFlags().BoolVar(&a.JSON, "json", false, "print JSON, for programs")
-	root.PersistentFlags().StringArrayVar(&a.given, "name", nil, nameHelp)
+	Strings(root.PersistentFlags(), &a.given, "name", nameHelp)
 	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error { return a.readNames(cmd) }
 	root.SetIn(a.Stdin)
 	root.SetOut(a.Stdout)

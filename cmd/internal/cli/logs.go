@@ -80,13 +80,13 @@ func (f *MemoryFlags) AddReading(cmd *cobra.Command) {
 // AddHome adds the flag that a command has too that registers statements: its
 // unfinished work is there.
 func (f *MemoryFlags) AddHome(cmd *cobra.Command) {
-	cmd.Flags().StringArrayVar(&f.witnessPolicies, "witness-policy", nil, "file with the witnesses whose quorum has to vouch for the log (C2SP tlog-policy); once for each (default: remembered, or none)")
+	Strings(cmd.Flags(), &f.witnessPolicies, "witness-policy", "file with the witnesses whose quorum has to vouch for the log (C2SP tlog-policy); once for each (default: remembered, or none)")
 	cmd.Flags().StringVar(&f.Home, "home", "", "directory that remembers logs and unfinished work (default: $CONMOTION_HOME, or conmotion in the user's configuration directory)")
 }
 
 // VKeyFlag adds the flag --vkey.
 func VKeyFlag(cmd *cobra.Command, vkeys *[]string) {
-	cmd.Flags().StringArrayVar(vkeys, "vkey", nil, "verifier key of the log, as in its transparency configuration (default: remembered, or taken on first use); once for each key")
+	Strings(cmd.Flags(), vkeys, "vkey", "verifier key of the log, as in its transparency configuration (default: remembered, or taken on first use); once for each key")
 }
 
 // LogOptions are how logs are opened by commands that need nothing else of them.

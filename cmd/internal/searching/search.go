@@ -111,7 +111,7 @@ func Command(a *cli.App, s Source) *cobra.Command {
 	for _, p := range parameters {
 		fl.String(p.flag, "", p.usage)
 	}
-	fl.StringArrayVar(&f.raw, "filter", nil, "any parameter as NAME=VALUE, such as f.resources.uid=i-0a1; once for each")
+	cli.Strings(fl, &f.raw, "filter", "any parameter as NAME=VALUE, such as f.resources.uid=i-0a1; once for each")
 	fl.IntVar(&f.limit, "limit", 50, "most entries to show")
 	fl.BoolVar(&f.all, "all", false, "show all entries")
 	fl.StringVar(&f.after, "after", "", "cursor from a previous answer; continue after it")

@@ -47,9 +47,7 @@ func (p *Policy) Open(raw []byte) (*Cosigned, error) { return p.start(raw)() }
 // start is Open for a caller that has other work while the signatures are verified.
 func (p *Policy) start(raw []byte) func() (*Cosigned, error) {
 	keys := make([]note.Verifier, 0, len(p.Logs)+len(p.Witnesses))
-	for _, l := range p.Logs {
-		keys = append(keys, l.Key)
-	}
+	keys = append(keys, p.Logs...)
 	for _, w := range p.Witnesses {
 		keys = append(keys, w.Key)
 	}
@@ -76,7 +74,7 @@ func (p *Policy) cosigned(cp *scitt.Checkpoint, sigs []note.Signature) (*Cosigne
 	}
 	byLog := len(p.Logs) == 0
 	for _, l := range p.Logs {
-		byLog = byLog || l.Key.Name() == cp.Origin && signed(l.Key) != nil
+		byLog = byLog || l.Name() == cp.Origin && signed(l) != nil
 	}
 	if !byLog {
 		return nil, fmt.Errorf("%w: no log of the witness policy signed it as %.80q", scitt.ErrCheckpoint, cp.Origin)

@@ -23,17 +23,11 @@ var ErrPolicy = errors.New("not a witness policy")
 // tlog-policy). It counts witnesses, where a [Quorum] counts logs. Each witness has
 // another public key, so none counts twice.
 type Policy struct {
-	Logs      []PolicyLog     // by any one of which a checkpoint must be signed; none where the log is known from elsewhere
+	Logs      []note.Verifier // keys, by any one of which a checkpoint must be signed; none where the log is known from elsewhere
 	Witnesses []PolicyWitness // in the order of the file
 
 	text   []byte
 	quorum *member // nil for "none"
-}
-
-// PolicyLog is a log that a policy names. Its origin is the key's name.
-type PolicyLog struct {
-	Key note.Verifier
-	URL string // "" for none; what it means is the reader's
 }
 
 // PolicyWitness is a witness that a policy names.
@@ -103,7 +97,7 @@ func (p *policyParser) line(items []string) error {
 		if len(args) < 1 || len(args) > 2 {
 			return errors.New("it is not: log VKEY [URL]")
 		}
-		return p.log(args[0], strings.Join(args[1:], ""))
+		return p.log(args[0])
 	case "witness":
 		if len(args) < 2 || len(args) > 3 {
 			return errors.New("it is not: witness NAME VKEY [URL]")
@@ -131,7 +125,7 @@ func (p *policyParser) line(items []string) error {
 	return fmt.Errorf("%q is not log, witness, group or quorum", items[0])
 }
 
-func (p *policyParser) log(vkey, url string) error {
+func (p *policyParser) log(vkey string) error {
 	v, raw, err := LogVerifier(vkey)
 	if err != nil {
 		return err
@@ -139,7 +133,7 @@ func (p *policyParser) log(vkey, url string) error {
 	if err := p.key(raw); err != nil {
 		return err
 	}
-	p.Logs = append(p.Logs, PolicyLog{v, url})
+	p.Logs = append(p.Logs, v)
 	return nil
 }
 

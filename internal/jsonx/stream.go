@@ -22,6 +22,8 @@ type Place struct {
 	Offset int64 // in bytes, from 0
 }
 
+func (p Place) String() string { return fmt.Sprintf("line %d, byte %d", p.Line, p.Offset) }
+
 // Stream divides input into JSON values: those that follow each other, and the
 // elements of an array in its place. Of an object whose members of given names
 // are arrays, the values are the elements of these. It reads names that are there

@@ -86,12 +86,7 @@ type Item struct {
 }
 
 // Position is a place in the input, after decompression.
-type Position struct {
-	Line   int64 // from 1
-	Offset int64 // in bytes, from 0
-}
-
-func (p Position) String() string { return fmt.Sprintf("line %d, byte %d", p.Line, p.Offset) }
+type Position = jsonx.Place
 
 // Problem says of a source item, or of a part of it, that it is in no event.
 type Problem struct {

@@ -62,18 +62,17 @@ func items(r io.Reader, o Options, l layout, read func(time.Time)) iter.Seq2[Raw
 		var n int64
 		more, page := l.watch(s, read)
 		for {
-			raw, place, err := s.Next()
+			raw, at, err := s.Next()
 			if err == io.EOF { // the headers can stand behind the items
 				if page.items = n; page.total > n && *more == "" {
 					*more = fmt.Sprintf("%d of %d: this is one page, and not all that the source has", n, page.total)
 				}
 				if *more != "" {
-					yield(Raw{}, &Problem{Position: Position(place), Reason: *more, More: true, page: *page})
+					yield(Raw{}, &Problem{Position: at, Reason: *more, More: true, page: *page})
 				}
 				return
 			}
 			n++
-			at := Position(place)
 			bad, isProblem := errors.AsType[*jsonx.Error](err)
 			if isProblem {
 				err = &Problem{Position: at, Reason: bad.Message}

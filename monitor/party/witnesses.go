@@ -17,7 +17,7 @@ func (o Options) PolicyFor(origin string) (*witness.Policy, error) {
 	var any *witness.Policy
 	for _, p := range o.Witnesses {
 		for _, l := range p.Logs {
-			if l.Key.Name() == origin {
+			if l.Name() == origin {
 				return p, nil
 			}
 		}

@@ -86,7 +86,7 @@ func New(p *witness.Policy, vkey string, o Options) (*Witnesses, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(p.Logs) > 0 && !slices.ContainsFunc(p.Logs, func(l witness.PolicyLog) bool { return l.Key.Name() == origin && l.Key.KeyHash() == key.KeyHash() }) {
+	if len(p.Logs) > 0 && !slices.ContainsFunc(p.Logs, func(l note.Verifier) bool { return l.Name() == origin && l.KeyHash() == key.KeyHash() }) {
 		return nil, fmt.Errorf("%w for this log: its logs are others, and this one is %s", witness.ErrPolicy, vkey)
 	}
 	var names []string

@@ -221,7 +221,7 @@ func (p *DB) load(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if p.state, err = readState(ctx, p.db); err != nil {
+	if p.state, err = ReadState(ctx, p.db); err != nil {
 		return err
 	}
 	p.fits.Store(false)
@@ -321,10 +321,8 @@ type querier interface {
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// ReadState reads the state that a transaction sees.
-func ReadState(ctx context.Context, tx *sql.Tx) (State, error) { return readState(ctx, tx) }
-
-func readState(ctx context.Context, db querier) (s State, err error) {
+// ReadState reads the state that a transaction, or the database, has.
+func ReadState(ctx context.Context, db querier) (s State, err error) {
 	var data []byte
 	err = db.QueryRowContext(ctx, "SELECT data FROM state").Scan(&data)
 	if errors.Is(err, sql.ErrNoRows) || err == nil && json.Unmarshal(data, &s) != nil {
@@ -368,7 +366,7 @@ func (p *DB) write(ctx context.Context, f func(*sql.Tx) error) error {
 		return err
 	}
 	defer tx.Rollback() // after a commit this does nothing
-	st, err := readState(ctx, tx)
+	st, err := ReadState(ctx, tx)
 	if err != nil {
 		return err
 	}

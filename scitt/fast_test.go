@@ -61,6 +61,10 @@ func FuzzItems(f *testing.F) {
 		data, _ := hex.DecodeString(text)
 		f.Add(data)
 	}
+	for depth := range 2 * maxHeaderDepth {
+		f.Add(append(bytes.Repeat([]byte{0x81}, depth), 1))
+		f.Add(append(bytes.Repeat([]byte{0xa1, 1}, depth), 1))
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r := items{data, maxHeaderItems}
 		got, ok := r.item(maxHeaderDepth)

@@ -14,7 +14,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -76,10 +75,7 @@ func serviceToWatch(t *testing.T) string {
 // alert reached each receiver, none is missing, and none is another's.
 func TestMonitorKill(t *testing.T) {
 	t.Parallel()
-	rounds := 12
-	if n, err := strconv.Atoi(os.Getenv("CONMOTION_KILL_ROUNDS")); err == nil {
-		rounds = n // for a long soak by hand
-	}
+	rounds := testwait.Rounds(6)
 	url := serviceToWatch(t)
 	h := &hook{flaky: true, got: map[string]int{}, first: map[string]string{}}
 	server := httptest.NewServer(h)

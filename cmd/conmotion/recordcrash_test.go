@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -151,10 +150,7 @@ func (r *recorders) nothingPending(home string) {
 // What it is run for at last is in both logs, each event once and in order.
 func TestRecordKill(t *testing.T) {
 	t.Parallel()
-	rounds := 8
-	if n, err := strconv.Atoi(os.Getenv("CONMOTION_KILL_ROUNDS")); err == nil {
-		rounds = n // for a long soak by hand
-	}
+	rounds := testwait.Rounds(4)
 	r := newRecorders(t)
 	_, provider := r.service("provider", chainPolicy)
 	_, auditor := r.service("auditor", chainPolicy)

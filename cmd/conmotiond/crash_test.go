@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -160,10 +159,7 @@ func (a *acknowledged) check(t *testing.T, p *process, checker *testlog.Checker)
 // all of its lives nothing that it acknowledged is lost or doubled.
 func TestKill(t *testing.T) {
 	t.Parallel()
-	rounds := 10
-	if n, err := strconv.Atoi(os.Getenv("CONMOTION_KILL_ROUNDS")); err == nil {
-		rounds = n // for a long soak by hand
-	}
+	rounds := testwait.Rounds(5)
 	dir := t.TempDir()
 	args := []string{"--dir", dir, "--listen", testwait.Address(t), "--batch-max-age", "5ms", "--rate", "0"}
 	a := &acknowledged{receipts: map[string][]byte{}}

@@ -191,7 +191,7 @@ func bucketGone(t *testing.T, newService func(testing.TB) *Service) {
 	}
 	proxy.fault.Store(nil)
 	next := *s
-	next.file = t.TempDir() + "/index.db"
+	next.file, next.Lease = t.TempDir()+"/index.db", time.Minute // which a slow machine does not lose
 	next.Open()
 	next.Holds(nil)
 	next.Close()

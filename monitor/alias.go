@@ -176,7 +176,7 @@ func severalNames(assets []string) string {
 func (r *Replay) rename(from, to string) {
 	if a := r.assets[from]; a != nil {
 		if b := r.assets[to]; b == nil {
-			r.addAsset(to, pointer(*a))
+			r.addAsset(to, pointer(*a)) // a itself is what ends
 		} else {
 			b.created, b.seen = first(a.created, b.created), max(a.seen, b.seen)
 		}

@@ -19,7 +19,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"testing"
 	"time"
 
@@ -217,7 +216,7 @@ func BenchmarkCompare(b *testing.B) {
 			runtime.GC()
 			done, peak := make(chan struct{}), make(chan uint64)
 			go watch(done, peak)
-			begin := processorTime(b)
+			begin := testcpu.Process(b)
 			for b.Loop() {
 				end := at(noon + int64(n)*100 + minute)
 				c, err := Compare(b.Context(), Party{reported, filter, nil}, Party{observed, filterO, nil}, Interval{at(noon), end, 15 * time.Minute, nil})
@@ -234,7 +233,7 @@ func BenchmarkCompare(b *testing.B) {
 				b.ReportMetric(float64(len(c.Findings)), "findings")
 			}
 			verifying, records := time.Duration(bare.used.Load()), float64(b.N*2*n)
-			used, took := processorTime(b)-begin-verifying, b.Elapsed()-bare.paused
+			used, took := testcpu.Process(b)-begin-verifying, b.Elapsed()-bare.paused
 			b.ReportMetric(float64(used.Microseconds())/records, "cpu-us/record")
 			if verify {
 				one := verifying.Seconds() / float64(bare.n)
@@ -245,15 +244,6 @@ func BenchmarkCompare(b *testing.B) {
 			b.ReportMetric(float64(<-peak)/1e6, "peak-MB")
 		})
 	}
-}
-
-// processorTime is what this process has used so far.
-func processorTime(b *testing.B) time.Duration {
-	var u syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
-		b.Fatal(err)
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // watch looks at the heap until done, and then says the most it saw.

@@ -240,7 +240,7 @@ func (p Party) tell(ctx context.Context, in Interval, out *Side, version string,
 
 // comparing is the state of comparing one kind of objects.
 type comparing struct {
-	*Comparison     // which is not changed
+	*Comparison     // only read
 	what            Kind
 	from, to, grace int64
 	metrics         *Metrics

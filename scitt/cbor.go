@@ -200,8 +200,8 @@ func parseHeader(what string, raw []byte) (map[any]any, error) {
 	return h, checkLabels("the "+what+" header", h)
 }
 
-// maxHeaderItems bounds what decoding a header can cost: nobody is known by then
-// who would answer for it.
+// maxHeaderItems and maxHeaderDepth bound what decoding a header can cost: nobody is
+// known by then who would answer for it.
 const maxHeaderItems, maxHeaderDepth = 2048, 16
 
 // countItems counts the data items in well-formed CBOR of definite lengths, nested

@@ -31,21 +31,11 @@ func splitEntry(data []byte) (protected, payload, signature []byte, ok bool) {
 // to 65,535 bytes.
 func cutBytes(data []byte) (s, rest []byte, ok bool) {
 	major, n, rest, ok := cutHead(data)
-	if !ok || major != majorBytes || n > math.MaxUint16 || n > uint64(len(rest)) || len(data)-len(rest) != headSize(n) {
+	var shortest [9]byte
+	if !ok || major != majorBytes || n > math.MaxUint16 || n > uint64(len(rest)) || !bytes.HasPrefix(data, appendHead(shortest[:0], majorBytes, n)) {
 		return nil, nil, false
 	}
 	return rest[:n:n], rest[n:], true
-}
-
-// headSize is how many bytes the shortest head with an argument of 16 bits has.
-func headSize(argument uint64) int {
-	switch {
-	case argument < 24:
-		return 1
-	case argument < 1<<8:
-		return 2
-	}
-	return 3
 }
 
 // cutHead takes the head of a data item from the front, unless its length is indefinite. RFC 8949 section 3: "The initial

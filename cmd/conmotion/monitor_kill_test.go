@@ -75,7 +75,7 @@ func serviceToWatch(t *testing.T) string {
 // alert reached each receiver, none is missing, and none is another's.
 func TestMonitorKill(t *testing.T) {
 	t.Parallel()
-	rounds := testwait.Rounds(6)
+	rounds := testprogram.Kills(6)
 	url := serviceToWatch(t)
 	h := &hook{flaky: true, got: map[string]int{}, first: map[string]string{}}
 	server := httptest.NewServer(h)

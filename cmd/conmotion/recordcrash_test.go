@@ -150,7 +150,7 @@ func (r *recorders) nothingPending(home string) {
 // What it is run for at last is in both logs, each event once and in order.
 func TestRecordKill(t *testing.T) {
 	t.Parallel()
-	rounds := testwait.Rounds(4)
+	rounds := testprogram.Kills(4)
 	r := newRecorders(t)
 	_, provider := r.service("provider", chainPolicy)
 	_, auditor := r.service("auditor", chainPolicy)

@@ -156,7 +156,7 @@ func TestKillBulk(t *testing.T) {
 	a := &acknowledged{receipts: map[string][]byte{}}
 	writers := []*writer{newWriter(t, "a"), newWriter(t, "b"), newWriter(t, "c")}
 	var checker *testlog.Checker
-	for round := range testwait.Rounds(3) {
+	for round := range testprogram.Kills(3) {
 		p := start(t, nil, nil, args...)
 		if checker == nil {
 			checker = p.checker(dir)

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/conmotion/conmotion/internal/testlog"
+	"github.com/conmotion/conmotion/internal/testprogram"
 	"github.com/conmotion/conmotion/internal/testwait"
 	"github.com/conmotion/conmotion/internal/vectors"
 	"github.com/conmotion/conmotion/scitt"
@@ -159,7 +160,7 @@ func (a *acknowledged) check(t *testing.T, p *process, checker *testlog.Checker)
 // all of its lives nothing that it acknowledged is lost or doubled.
 func TestKill(t *testing.T) {
 	t.Parallel()
-	rounds := testwait.Rounds(5)
+	rounds := testprogram.Kills(5)
 	dir := t.TempDir()
 	args := []string{"--dir", dir, "--listen", testwait.Address(t), "--batch-max-age", "5ms", "--rate", "0"}
 	a := &acknowledged{receipts: map[string][]byte{}}

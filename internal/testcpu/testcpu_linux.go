@@ -1,6 +1,3 @@
-// Package testcpu measures what work costs of a processor, for tests and benchmarks that hold it to what a signature costs
-// on the same machine at the same time: machines differ, and one that others use too is not as fast at the end of a
-// run as at its beginning.
 package testcpu
 
 import (

@@ -9,6 +9,7 @@ import (
 	"os/exec"
 	"path"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -61,4 +62,12 @@ func find(name string) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("build %s: go run does not keep it", name)
+}
+
+// Kills is how often a test kills programs at random moments: n times, or as CONMOTION_KILL_ROUNDS says.
+func Kills(n int) int {
+	if said, err := strconv.Atoi(os.Getenv("CONMOTION_KILL_ROUNDS")); err == nil {
+		return said
+	}
+	return n
 }

@@ -70,11 +70,3 @@ func Address(t testing.TB) string {
 	t.Cleanup(release)
 	return address
 }
-
-// Rounds is how often a test kills what it is about: as often as CONMOTION_KILL_ROUNDS says, or n times.
-func Rounds(n int) int {
-	if said, err := strconv.Atoi(os.Getenv("CONMOTION_KILL_ROUNDS")); err == nil {
-		return said
-	}
-	return n
-}

@@ -44,7 +44,7 @@ func (v version) compare(w version) int {
 func (c *checker) version() {
 	n := c.d.Find("metadata", "version")
 	if n == 0 || c.d.Kind(n) != jsonx.String || c.d.Text(n) == c.s.version {
-		return // not text is reported as missing or as a wrong type
+		return // the schema's own, or reported as missing or as a wrong type
 	}
 	c.push("metadata")
 	c.push("version")

@@ -15,8 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
+	"github.com/conmotion/conmotion/internal/testcpu"
 	"github.com/conmotion/conmotion/scitt"
 	"github.com/conmotion/conmotion/storage/internal/projection"
 	"github.com/conmotion/conmotion/tiles"
@@ -78,12 +77,12 @@ func BenchmarkMillion(b *testing.B) {
 		x := openIndex(b, path, Options{})
 		memory, stop := watchMemory()
 		if left := uint64(n) - x.Next(); left > 0 {
-			used, start := cpuTime(), time.Now()
+			used, start := testcpu.Process(b), time.Now()
 			if err := x.CatchUp(b.Context(), cp, projection.Bundles{BundleReader: dir, Size: uint64(n)}); err != nil {
 				b.Fatal(err)
 			}
 			b.ReportMetric(float64(left)/time.Since(start).Seconds(), "entries/s")
-			b.ReportMetric(float64(cpuTime()-used)/float64(left)/1e3, "cpu-us/entry")
+			b.ReportMetric(float64(testcpu.Process(b)-used)/float64(left)/1e3, "cpu-us/entry")
 		}
 		latencies(b, x, n)
 		stop()
@@ -164,15 +163,6 @@ func watchMemory() (largest func() uint64, stop func()) {
 	return func() uint64 { return most }, func() { close(done); <-ended }
 }
 
-// cpuTime is what the process has used of all cores.
-func cpuTime() time.Duration {
-	var r unix.Rusage
-	if err := unix.Getrusage(unix.RUSAGE_SELF, &r); err != nil {
-		return 0
-	}
-	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
-}
-
 // latencies reports for each kind of query the time that it takes, and the
 // processor time, which does not depend on what else the machine does.
 func latencies(b *testing.B, x *Index, n int) {
@@ -208,12 +198,12 @@ func latencies(b *testing.B, x *Index, n int) {
 		for range 200 {
 			query := c.ask()
 			q := parseQuery(b, query)
-			used, start := cpuTime(), time.Now()
+			used, start := testcpu.Process(b), time.Now()
 			if _, err := x.Search(b.Context(), q); err != nil {
 				b.Fatal(query, err)
 			}
 			times = append(times, time.Since(start))
-			worked = append(worked, cpuTime()-used)
+			worked = append(worked, testcpu.Process(b)-used)
 		}
 		slices.Sort(times)
 		slices.Sort(worked)
@@ -230,12 +220,12 @@ func BenchmarkVerified(b *testing.B) {
 	view := eventLog(b, 0, n).published(b)
 	for b.Loop() {
 		x := openIndex(b, "", Options{})
-		used, start := cpuTime(), time.Now()
+		used, start := testcpu.Process(b), time.Now()
 		if err := errors.Join(x.Extends(b.Context(), view), x.CatchUp(b.Context(), view.Checkpoint, view)); err != nil {
 			b.Fatal(err)
 		}
 		b.ReportMetric(n/time.Since(start).Seconds(), "entries/s")
-		b.ReportMetric(float64(cpuTime()-used)/n/1e3, "cpu-us/entry")
+		b.ReportMetric(float64(testcpu.Process(b)-used)/n/1e3, "cpu-us/entry")
 	}
 	b.ReportMetric(0, "ns/op")
 }
@@ -252,13 +242,13 @@ func BenchmarkLive(b *testing.B) {
 			}
 			for b.Loop() {
 				x := openIndex(b, "", Options{})
-				used := cpuTime()
+				used := testcpu.Process(b)
 				for _, cp := range at {
 					if err := x.CatchUp(b.Context(), cp, l); err != nil {
 						b.Fatal(err)
 					}
 				}
-				b.ReportMetric(float64(cpuTime()-used)/n/1e3, "cpu-us/entry")
+				b.ReportMetric(float64(testcpu.Process(b)-used)/n/1e3, "cpu-us/entry")
 			}
 		})
 	}
